@@ -1,0 +1,103 @@
+import { openSync } from "node:fs";
+import { ReadStream } from "node:tty";
+import { NightlatchError } from "../core/errors.ts";
+import { Secret } from "../core/secret.ts";
+import type { Terminal } from "./command.ts";
+
+/** The real terminal: stdout for results, stderr for hints, /dev/tty for secrets. */
+export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
+  return {
+    json,
+    signal,
+    line: (text) => {
+      if (!json) process.stdout.write(`${text}\n`);
+    },
+    result: (value) => {
+      if (json) process.stdout.write(`${JSON.stringify(value)}\n`);
+    },
+    hint: (text) => {
+      process.stderr.write(`${text}\n`);
+    },
+    askSecret: (prompt) => askOnTty(prompt, signal),
+    readInput: readAllInput,
+  };
+}
+
+async function readAllInput(limitBytes: number): Promise<Secret> {
+  const chunks: Buffer[] = [];
+  let lengthBytes = 0;
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    lengthBytes += chunk.length;
+    if (lengthBytes > limitBytes)
+      throw new NightlatchError("file/too-large", `stdin holds more than ${limitBytes} bytes`);
+  }
+  const whole = Secret.take(Buffer.concat(chunks));
+  for (const chunk of chunks) chunk.fill(0);
+  return whole;
+}
+
+/** Raw mode, so that nothing echoes and no line of it lands in a string. */
+async function askOnTty(prompt: string, signal: AbortSignal): Promise<Secret> {
+  const tty = openTty();
+  process.stderr.write(prompt);
+  tty.setRawMode(true);
+  try {
+    return await readLine(tty, signal);
+  } finally {
+    tty.setRawMode(false);
+    tty.destroy();
+    process.stderr.write("\n");
+  }
+}
+
+function openTty(): ReadStream {
+  try {
+    return new ReadStream(openSync("/dev/tty", "r+"));
+  } catch {
+    throw new NightlatchError("usage/no-terminal", "a passphrase is needed and there is no terminal to ask on", {
+      meaning: "Nothing was changed.",
+      remedy: "Give it with --key-file FILE, or on standard input with --key-file -.",
+    });
+  }
+}
+
+const ENTER = new Set([0x0a, 0x0d]);
+const CONTROL_C = 0x03;
+const CONTROL_U = 0x15;
+const BACKSPACE = new Set([0x08, 0x7f]);
+const MAX_PASSPHRASE_BYTES = 512; // cryptsetup's own limit for an interactive passphrase
+
+function readLine(tty: ReadStream, signal: AbortSignal): Promise<Secret> {
+  const typed = Buffer.alloc(MAX_PASSPHRASE_BYTES);
+  let lengthBytes = 0;
+  return new Promise((resolve, reject) => {
+    const give = (error: NightlatchError | null) => {
+      tty.removeAllListeners("data");
+      signal.removeEventListener("abort", onAbort);
+      if (error === null) resolve(Secret.copy(typed.subarray(0, lengthBytes)));
+      else reject(error);
+      typed.fill(0);
+    };
+    const cancelled = () => new NightlatchError("usage/cancelled", "cancelled", { meaning: "Nothing was changed." });
+    const onAbort = () => give(cancelled());
+    signal.addEventListener("abort", onAbort, { once: true });
+    tty.on("data", (chunk: Buffer) => {
+      for (const byte of chunk) {
+        if (byte === CONTROL_C) return give(cancelled());
+        if (ENTER.has(byte)) return give(null);
+        if (byte === CONTROL_U) lengthBytes = 0;
+        else if (BACKSPACE.has(byte)) lengthBytes = previousCharacter(typed, lengthBytes);
+        else if (lengthBytes < typed.length) typed[lengthBytes++] = byte;
+      }
+      chunk.fill(0);
+    });
+  });
+}
+
+/** Steps back over one UTF-8 character. */
+function previousCharacter(bytes: Buffer, end: number): number {
+  let at = Math.max(0, end - 1);
+  while (at > 0 && ((bytes[at] ?? 0) & 0xc0) === 0x80) at--;
+  return at;
+}

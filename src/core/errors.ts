@@ -1,0 +1,57 @@
+/**
+ * Every way in which Nightlatch fails, by a code that stays the same between releases. A code names the area and the cause.
+ * `docs/errors.md` lists them for users; a test holds both lists to each other.
+ */
+export const ERROR_CODES = [
+  // usage and system
+  "usage/wrong",
+  "usage/no-terminal",
+  "usage/cancelled",
+  "system/not-root",
+  "system/missing-program",
+  "system/timeout",
+  "system/output-too-large",
+  "file/missing",
+  "file/denied",
+  "file/too-large",
+  "file/io",
+  "file/full",
+  "net/unreachable",
+  "net/timeout",
+  "net/too-large",
+  // formats
+  "json/malformed",
+  "json/too-large",
+  "json/duplicate-key",
+] as const;
+
+export type ErrorCode = (typeof ERROR_CODES)[number];
+
+/** What a person needs beside what happened: what it means for the disk, and what to do. */
+export interface Guidance {
+  /** What the failure means for the volume or the store, e.g. "The volume was not changed." */
+  readonly meaning?: string;
+  /** What to do next, an imperative sentence. */
+  readonly remedy?: string;
+  readonly cause?: unknown;
+}
+
+/** The one error type that leaves a module on purpose. `message` never holds key material. */
+export class NightlatchError extends Error {
+  readonly code: ErrorCode;
+  readonly meaning: string | undefined;
+  readonly remedy: string | undefined;
+
+  constructor(code: ErrorCode, message: string, guidance: Guidance = {}) {
+    super(message, guidance.cause === undefined ? undefined : { cause: guidance.cause });
+    this.name = "NightlatchError";
+    this.code = code;
+    this.meaning = guidance.meaning;
+    this.remedy = guidance.remedy;
+  }
+}
+
+/** True for a NightlatchError, of that code where one is given. */
+export function isError(error: unknown, code?: ErrorCode): error is NightlatchError {
+  return error instanceof NightlatchError && (code === undefined || error.code === code);
+}

@@ -1,0 +1,62 @@
+import { readFileSync } from "node:fs";
+import type { Command } from "./cli/command.ts";
+import { helpText, parseArguments } from "./cli/parse.ts";
+import { COMMANDS } from "./cli/registry.ts";
+import { describeFailure } from "./cli/report.ts";
+import { openTerminal } from "./cli/terminal.ts";
+import { NightlatchError } from "./core/errors.ts";
+import { nodeSystem } from "./system/node.ts";
+
+/** Composition root: picks the command and hands it the real system. */
+async function main(args: readonly string[]): Promise<number> {
+  const stop = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
+  const terminal = openTerminal(args.includes("--json"), stop.signal);
+  try {
+    const first = args[0];
+    if (first === undefined || first === "--help" || first === "help") {
+      process.stdout.write(await overview());
+      return first === undefined ? 2 : 0;
+    }
+    if (first === "--version") {
+      process.stdout.write(`nightlatch ${version()}\n`);
+      return 0;
+    }
+    const { command, rest } = await findCommand(args);
+    const invocation = parseArguments(command, rest);
+    if (invocation.switches.has("help")) {
+      process.stdout.write(helpText(command));
+      return 0;
+    }
+    return await command.run({ ...invocation, system: nodeSystem, terminal });
+  } catch (error) {
+    const failure = describeFailure(error);
+    terminal.result(failure.json);
+    terminal.hint(failure.text);
+    return failure.status;
+  }
+}
+
+/** The longest name wins: "machine invite" before "machine". */
+async function findCommand(args: readonly string[]): Promise<{ command: Command; rest: readonly string[] }> {
+  for (const words of [2, 1]) {
+    const load = COMMANDS[args.slice(0, words).join(" ")];
+    if (load !== undefined) return { command: (await load()).command, rest: args.slice(words) };
+  }
+  throw new NightlatchError("usage/wrong", `there is no command ${JSON.stringify(args.slice(0, 2).join(" "))}`, {
+    remedy: "See: nightlatch --help",
+  });
+}
+
+async function overview(): Promise<string> {
+  const commands = await Promise.all(Object.values(COMMANDS).map(async (load) => (await load()).command));
+  const rows = commands.map((command) => `  ${command.name.padEnd(18)} ${command.summary}`);
+  return `usage: nightlatch COMMAND [OPTIONS]\n\n${rows.join("\n")}\n\nnightlatch COMMAND --help tells more; so does man nightlatch.\n`;
+}
+
+function version(): string {
+  const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
+  return manifest.version;
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,82 @@
+/**
+ * The port to the world. Everything that touches a process, a file, the network, the clock or chance goes through it, so that
+ * a function's parameter type (`Pick<System, "run">`) says what power it needs, and a test can stop the world at any step.
+ */
+export interface System {
+  /** Runs a program by absolute path or PATH name, no shell, `LC_ALL=C`, with a deadline and an output limit.
+   *  A non-zero exit is an answer, not a throw.
+   *  @throws NightlatchError system/missing-program, system/timeout, system/output-too-large */
+  run(command: Command): Promise<Exit>;
+
+  /** Whole file. @throws NightlatchError file/missing, file/denied, file/too-large, file/io */
+  readFile(path: string, limitBytes: number): Promise<Buffer>;
+  /** Up to `lengthBytes` from `offsetBytes`; shorter at the end of the file or device. @throws as readFile */
+  readAt(path: string, offsetBytes: number, lengthBytes: number): Promise<Buffer>;
+  /** Atomic and durable: a temporary file beside it, fsync, rename, fsync of the folder. @throws file/denied, file/full, file/io */
+  writeFile(path: string, bytes: Uint8Array, mode: number): Promise<void>;
+  /** Removes a file; one that is not there is fine. The folder is synced. */
+  removeFile(path: string): Promise<void>;
+  /** Makes a folder and its parents; one that exists keeps its mode. */
+  makeDirectory(path: string, mode: number): Promise<void>;
+  /** Names in a folder, sorted; an absent folder is an empty list. */
+  listDirectory(path: string): Promise<string[]>;
+  /** Follows links; null where nothing is. */
+  stat(path: string): Promise<FileFacts | null>;
+
+  /** One HTTP exchange, no redirects followed, no connection kept.
+   *  @throws NightlatchError net/unreachable, net/timeout, net/too-large */
+  request(request: HttpRequest): Promise<HttpResponse>;
+
+  /** Wall clock, milliseconds since the epoch. */
+  nowMs(): number;
+  /** Never goes back; origin unspecified. */
+  monotonicMs(): number;
+  /** Resolves early, without a throw, when the signal aborts. */
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
+  /** From the kernel's CSPRNG. */
+  random(lengthBytes: number): Buffer;
+}
+
+export interface Command {
+  readonly argv: readonly [string, ...string[]];
+  /** Written to stdin, which is then closed. The only way for key material into a program. */
+  readonly stdin?: Uint8Array;
+  readonly deadlineMs: number;
+  /** For stdout and stderr each; 1 MiB where it is absent. */
+  readonly outputLimitBytes?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface Exit {
+  /** Exit status, or null when a signal ended it. */
+  readonly status: number | null;
+  readonly signal: string | null;
+  readonly stdout: Buffer;
+  readonly stderr: Buffer;
+}
+
+export interface FileFacts {
+  readonly kind: "file" | "directory" | "block" | "socket" | "other";
+  /** Permission bits, 0o7777. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly sizeBytes: number;
+}
+
+export interface HttpRequest {
+  readonly method: "GET" | "POST";
+  /** http:, https: */
+  readonly url: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+  readonly deadlineMs: number;
+  readonly limitBytes: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: Buffer;
+}

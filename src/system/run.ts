@@ -1,0 +1,83 @@
+import { spawn } from "node:child_process";
+import { NightlatchError } from "../core/errors.ts";
+import type { Command, Exit } from "./port.ts";
+
+const DEFAULT_OUTPUT_LIMIT_BYTES = 1 << 20;
+/** Administrators' programs live in sbin, which a user's or a unit's PATH may lack. */
+const SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** @see System.run */
+export function runProgram(command: Command): Promise<Exit> {
+  const [program, ...args] = command.argv;
+  const limitBytes = command.outputLimitBytes ?? DEFAULT_OUTPUT_LIMIT_BYTES;
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, {
+      env: { LC_ALL: "C", PATH: SEARCH_PATH },
+      stdio: [command.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+      detached: true,
+    });
+    let failure: NightlatchError | null = null;
+    const abandon = (error: NightlatchError) => {
+      failure ??= error;
+      killGroup(child.pid);
+    };
+    const deadline = setTimeout(() => {
+      abandon(new NightlatchError("system/timeout", `${program} did not end within ${command.deadlineMs} ms`));
+    }, command.deadlineMs);
+    const onAbort = () => abandon(new NightlatchError("system/timeout", `${program} was given up`));
+    command.signal?.addEventListener("abort", onAbort, { once: true });
+    if (command.signal?.aborted) onAbort();
+
+    const stdout: Buffer[] = [];
+    const stderr: Buffer[] = [];
+    collect(child.stdout, stdout, limitBytes, () =>
+      abandon(new NightlatchError("system/output-too-large", `${program} printed more than ${limitBytes} bytes`)),
+    );
+    collect(child.stderr, stderr, limitBytes, () => {});
+    child.stdin?.on("error", () => {}); // a program may end without reading all of its input
+    child.stdin?.end(command.stdin);
+
+    const settle = () => {
+      clearTimeout(deadline);
+      command.signal?.removeEventListener("abort", onAbort);
+    };
+    child.on("error", (error: NodeJS.ErrnoException) => {
+      settle();
+      const code = error.code === "ENOENT" ? "system/missing-program" : "file/denied";
+      reject(
+        new NightlatchError(code, `${program} could not be started (${error.code ?? "unknown"})`, {
+          remedy: `Install the package that holds ${program}.`,
+        }),
+      );
+    });
+    child.on("close", (status, signal) => {
+      settle();
+      if (failure === null) resolve({ status, signal, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) });
+      else reject(failure);
+    });
+  });
+}
+
+function collect(
+  stream: NodeJS.ReadableStream | null,
+  into: Buffer[],
+  limitBytes: number,
+  onTooMuch: () => void,
+): void {
+  let lengthBytes = 0;
+  stream?.on("data", (chunk: Buffer) => {
+    lengthBytes += chunk.length;
+    if (lengthBytes <= limitBytes) into.push(chunk);
+    else onTooMuch();
+  });
+}
+
+/** The program may have children of its own (a shell script's curl): the whole group goes. */
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // it ended meanwhile
+  }
+}
