@@ -1,7 +1,14 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { Json, JsonObject } from "./json.ts";
 import { type FlattenedJwe, formatFlattenedJwe, parseCompactJwe, parseFlattenedJwe, parseJweHeader } from "./jwe.ts";
-import { type EcPublicJwk, hasThumbprint, type PublicJwk, parseEcPublicJwk, parsePublicJwk } from "./jwk.ts";
+import {
+  type EcPublicJwk,
+  hasThumbprint,
+  type PublicJwk,
+  parseEcPublicJwk,
+  parsePublicJwk,
+  thumbprintOf,
+} from "./jwk.ts";
 import { parseKeySet, permits } from "./tang.ts";
 
 /** A LUKS2 token of type `clevis`: docs/format/clevis.md. */
@@ -69,6 +76,23 @@ export interface SssPin {
 export interface OtherPin {
   readonly pin: "other";
   readonly name: string;
+}
+
+/** The header that `clevis encrypt tang` writes, member for member. @param binding.keys the advertisement's, as they were written */
+export function tangHeader(binding: {
+  readonly url: string;
+  readonly exchangeKey: EcPublicJwk;
+  readonly ephemeral: EcPublicJwk;
+  readonly keys: readonly JsonObject[];
+}): JsonObject {
+  const { crv, kty, x, y } = binding.ephemeral;
+  return {
+    alg: "ECDH-ES",
+    clevis: { pin: "tang", tang: { adv: { keys: [...binding.keys] }, url: binding.url } },
+    enc: "A256GCM",
+    epk: { crv, kty, x, y },
+    kid: thumbprintOf(binding.exchangeKey),
+  };
 }
 
 const URL_LENGTH = 2048;

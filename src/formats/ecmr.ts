@@ -1,17 +1,6 @@
 import { createECDH, type ECDH } from "node:crypto";
 import { NightlatchError } from "../core/errors.ts";
-import {
-  addPoints,
-  CURVES,
-  type Curve,
-  type CurveName,
-  invert,
-  modulo,
-  negatePoint,
-  type Point,
-  toBytes,
-  toInteger,
-} from "./curve.ts";
+import { addPoints, CURVES, type Curve, invert, modulo, negatePoint, type Point, toBytes, toInteger } from "./curve.ts";
 import type { EcPrivateJwk } from "./jwk.ts";
 
 /**
@@ -39,10 +28,9 @@ export interface Multiplier {
 
 /** @param scalar big-endian, of the curve's length; usable as `isUsableScalar` judges */
 export function createMultiplier(curve: Curve, scalar: Uint8Array): Multiplier {
-  const value = toInteger(scalar);
-  if (!isUsableScalar(curve, value)) throw new RangeError("scalar out of range");
+  if (!isUsableScalar(curve, scalar)) throw new RangeError("scalar out of range");
   const once = holder(curve, Buffer.from(scalar));
-  const andOne = holder(curve, toBytes(value + 1n, curve.lengthBytes));
+  const andOne = holder(curve, successor(scalar));
   return { curve, multiply: (point) => wholeProduct(point, once, andOne) };
 }
 
@@ -51,9 +39,13 @@ export function createExchange(jwk: EcPrivateJwk): Multiplier {
   return createMultiplier(CURVES[jwk.crv], Buffer.from(jwk.d, "base64url"));
 }
 
-/** In [2, n−3]: everything but 0, ±1 and −2. */
-export function isUsableScalar({ n }: Curve, scalar: bigint): boolean {
-  return scalar >= 2n && scalar <= n - 3n;
+/** In [2, n−3]: everything but 0, ±1 and −2. @param scalar big-endian, of the curve's length */
+export function isUsableScalar({ n, lengthBytes }: Curve, scalar: Uint8Array): boolean {
+  return (
+    scalar.byteLength === lengthBytes &&
+    Buffer.compare(scalar, toBytes(2n, lengthBytes)) >= 0 &&
+    Buffer.compare(scalar, toBytes(n - 3n, lengthBytes)) <= 0
+  );
 }
 
 /** Uniform over the usable scalars, by drawing again. @param draw from the kernel's CSPRNG */
@@ -62,7 +54,7 @@ export function drawScalar(curve: Curve, draw: (lengthBytes: number) => Buffer):
   for (;;) {
     const scalar = draw(curve.lengthBytes);
     scalar[0] = (scalar[0] ?? 0) & (0xff >> excessBits);
-    if (isUsableScalar(curve, toInteger(scalar))) return scalar;
+    if (isUsableScalar(curve, scalar)) return scalar;
   }
 }
 
@@ -158,6 +150,13 @@ function fullLength(curve: Curve, coordinate: Buffer): Buffer {
   return coordinate;
 }
 
-export function curveOf(name: CurveName): Curve {
-  return CURVES[name];
+/** scalar + 1, which is below n. */
+function successor(scalar: Uint8Array): Buffer {
+  const next = Buffer.from(scalar);
+  for (let at = next.length - 1; at >= 0; at--) {
+    const byte = ((next[at] ?? 0) + 1) & 0xff;
+    next[at] = byte;
+    if (byte !== 0) break;
+  }
+  return next;
 }

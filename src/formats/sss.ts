@@ -13,6 +13,7 @@ import { invert, modulo, toBytes, toInteger } from "./curve.ts";
 export function combineShares(prime: Uint8Array, shares: readonly Uint8Array[]): Secret {
   const p = toInteger(prime);
   const points = shares.map((share) => parseShare(share, prime.byteLength, p));
+  if (new Set(points.map(({ x }) => x)).size !== points.length) malformed("two shares are the same");
   let secret = 0n;
   for (const { x, y } of points) {
     let numerator = y;
