@@ -54,7 +54,8 @@ export function packEdge(edge: Edge): Buffer {
 export function unpackEdge(size: number, packed: Uint8Array): Edge | null {
   if (!Number.isSafeInteger(size) || size < 0 || packed.byteLength !== bitsSet(size) * HASH_BYTES) return null;
   const hashes: Buffer[] = [];
-  for (let at = 0; at < packed.byteLength; at += HASH_BYTES) hashes.push(Buffer.from(packed.subarray(at, at + HASH_BYTES)));
+  for (let at = 0; at < packed.byteLength; at += HASH_BYTES)
+    hashes.push(Buffer.from(packed.subarray(at, at + HASH_BYTES)));
   return { size, hashes };
 }
 
