@@ -54,9 +54,9 @@ async function readAllInput(limitBytes: number): Promise<Secret> {
 /** Raw mode, so that nothing echoes and no line of it lands in a string. */
 async function askOnTty(prompt: string, signal: AbortSignal): Promise<Secret> {
   const tty = openTty();
-  process.stderr.write(prompt);
   tty.setRawMode(true);
   try {
+    process.stderr.write(prompt); // once nothing echoes any more
     return await readLine(tty, signal);
   } finally {
     tty.setRawMode(false);

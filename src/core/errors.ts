@@ -39,6 +39,16 @@ export const ERROR_CODES = [
   "invite/malformed",
   "enrolment/malformed",
   "enrolment/untrusted",
+  // a machine and its server: the codes of refusals on the wire, and what the machine makes of them
+  "enrolment/refused",
+  "invite/unknown",
+  "invite/used",
+  "invite/expired",
+  "machine/locked",
+  "machine/revoked",
+  "machine/unknown",
+  "machine/not-enrolled",
+  "machine/bad-state",
   // pins
   "pin/unsupported",
   "pin/locked",
