@@ -76,8 +76,6 @@ export const ERROR_CODES = [
   "request/malformed",
   "machine/bad-name",
   "machine/exists",
-  "machine/unknown",
-  "machine/revoked",
   "invite/bad-lifetime",
   "latch/unknown",
 ] as const;
