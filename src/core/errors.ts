@@ -23,6 +23,15 @@ export const ERROR_CODES = [
   "json/malformed",
   "json/too-large",
   "json/duplicate-key",
+  // the agent and its configuration
+  "agent/bad-config",
+  "agent/socket",
+  "agent/unknown-peer",
+  "agent/unknown-volume",
+  "agent/no-binding",
+  "agent/deadline",
+  "agent/command-failed",
+  "agent/command-refused",
 ] as const;
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
