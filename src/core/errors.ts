@@ -23,6 +23,11 @@ export const ERROR_CODES = [
   "json/malformed",
   "json/too-large",
   "json/duplicate-key",
+  // luks
+  "luks/none",
+  "luks/damaged",
+  "luks/unsupported",
+  "luks/null-cipher",
 ] as const;
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
