@@ -69,6 +69,7 @@ export const ERROR_CODES = [
   "agent/unknown-volume",
   "agent/no-binding",
   "agent/deadline",
+  "agent/abandoned",
   "agent/command-failed",
   "agent/command-refused",
 ] as const;

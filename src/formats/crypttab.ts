@@ -93,9 +93,7 @@ function parseOptions(text: string | undefined): CrypttabOption[] {
   return words.map((word) => {
     const plain = word.replaceAll(/\\([\\,])/g, "$1");
     const equals = plain.indexOf("=");
-    return equals < 0
-      ? { name: plain, value: null }
-      : { name: plain.slice(0, equals), value: plain.slice(equals + 1) };
+    return equals < 0 ? { name: plain, value: null } : { name: plain.slice(0, equals), value: plain.slice(equals + 1) };
   });
 }
 

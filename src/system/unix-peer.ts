@@ -60,5 +60,11 @@ const PR_SET_DUMPABLE = 4;
 
 /** No core dump of this process, and no debugger of the same user (prctl(2)). */
 export function forbidDumps(): void {
-  libcFunction("int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)")(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  libcFunction("int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)")(
+    PR_SET_DUMPABLE,
+    0,
+    0,
+    0,
+    0,
+  );
 }
