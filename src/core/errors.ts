@@ -11,6 +11,7 @@ export const ERROR_CODES = [
   "system/missing-program",
   "system/timeout",
   "system/output-too-large",
+  "system/busy",
   "file/missing",
   "file/denied",
   "file/too-large",
@@ -62,6 +63,20 @@ export const ERROR_CODES = [
   "luks/damaged",
   "luks/unsupported",
   "luks/null-cipher",
+  "luks/requirements",
+  "luks/unknown-intent",
+  "luks/wrong-passphrase",
+  "luks/no-keyslot",
+  "luks/no-token-slot",
+  "luks/last-way",
+  "luks/not-bound",
+  "luks/not-proved",
+  "luks/harmed",
+  "luks/refused",
+  "luks/no-memory",
+  "luks/no-device",
+  "luks/in-use",
+  "luks/tool-died",
 ] as const;
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
