@@ -77,6 +77,16 @@ export const ERROR_CODES = [
   "luks/no-device",
   "luks/in-use",
   "luks/tool-died",
+  // the agent and its configuration
+  "agent/bad-config",
+  "agent/socket",
+  "agent/unknown-peer",
+  "agent/unknown-volume",
+  "agent/no-binding",
+  "agent/deadline",
+  "agent/abandoned",
+  "agent/command-failed",
+  "agent/command-refused",
 ] as const;
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
