@@ -47,6 +47,7 @@ export const ERROR_CODES = [
   "machine/locked",
   "machine/revoked",
   "machine/unknown",
+  "machine/full",
   "machine/not-enrolled",
   "machine/bad-state",
   // pins

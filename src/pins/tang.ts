@@ -34,7 +34,7 @@ export async function fetchAdvertisement(
     ...(signal === undefined ? {} : { signal }),
   });
   if (response.status !== 200) {
-    throw new NightlatchError("pin/bad-reply", `${url}/adv gives no advertisement (status ${response.status})`, {
+    throw new NightlatchError("pin/bad-reply", `${hostOf(url)} gives no advertisement (status ${response.status})`, {
       remedy: "Check that this is the address of a tang server or of a latch.",
     });
   }
@@ -76,4 +76,9 @@ export function sealToAdvertisement(
   using key = contentKeyOf(sharedX);
   const header = tangHeader({ url, exchangeKey, ephemeral: jwkOfPoint(ephemeral), keys: advertisement.keys });
   return encryptJwe(header, key.reveal(), power.random(IV_BYTES), secret);
+}
+
+/** An address may hold credentials, which no message repeats. */
+function hostOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).host : "the server";
 }

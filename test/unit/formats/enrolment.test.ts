@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { Secret } from "../../src/core/secret.ts";
+import { Secret } from "../../../src/core/secret.ts";
 import {
   buildEnrolAnswer,
   buildEnrolRequest,
@@ -11,10 +11,10 @@ import {
   parseEnrolRequest,
   parseLatchRequest,
   provesInvite,
-} from "../../src/formats/enrolment.ts";
-import { formatInvite, type Invite, parseInvite } from "../../src/formats/invite.ts";
-import { type EcPublicJwk, exportPublicJwk } from "../../src/formats/jwk.ts";
-import { buildAdvertisement } from "../../src/formats/tang.ts";
+} from "../../../src/formats/enrolment.ts";
+import { formatInvite, type Invite, parseInvite } from "../../../src/formats/invite.ts";
+import { type EcPublicJwk, exportPublicJwk } from "../../../src/formats/jwk.ts";
+import { buildAdvertisement } from "../../../src/formats/tang.ts";
 
 const machine = generateKeyPairSync("ed25519");
 const server = generateKeyPairSync("ed25519");
