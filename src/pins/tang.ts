@@ -16,19 +16,27 @@ import { contentKeyOf } from "./exchange.ts";
 
 const IV_BYTES = 12;
 
+/** `kid`: the signing key, hidden ones included, whose signature is asked for beside those of the present ones. */
+export interface AdvertisementWish {
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal;
+  readonly kid?: string;
+  readonly trust?: Trust;
+}
+
 /**
- * `GET {url}/adv`, verified: every signing key that it lists has signed it. It is not trusted yet unless `trust` is given.
+ * `GET {url}/adv[/{kid}]`, verified: every signing key that it lists has signed it. It is not trusted yet unless `trust` is given.
  * @throws NightlatchError net/*, pin/bad-reply, tang/malformed, tang/untrusted, jws/*, jwk/*, json/*
  */
 export async function fetchAdvertisement(
   power: Pick<System, "request">,
   url: string,
-  options: { readonly deadlineMs: number; readonly signal?: AbortSignal; readonly trust?: Trust },
+  wish: AdvertisementWish,
 ): Promise<Advertisement> {
-  const { deadlineMs, signal, trust } = options;
+  const { deadlineMs, signal, kid, trust } = wish;
   const response = await power.request({
     method: "GET",
-    url: `${url}/adv`,
+    url: kid === undefined ? `${url}/adv` : `${url}/adv/${kid}`,
     deadlineMs,
     limitBytes: ADVERTISEMENT_BYTES,
     ...(signal === undefined ? {} : { signal }),
