@@ -48,6 +48,7 @@ export const ERROR_CODES = [
   "machine/locked",
   "machine/revoked",
   "machine/unknown",
+  "machine/full",
   "machine/not-enrolled",
   "machine/bad-state",
   // pins
