@@ -78,6 +78,7 @@ export const ERROR_CODES = [
   "machine/exists",
   "invite/bad-lifetime",
   "latch/unknown",
+  "audit/broken",
 ] as const;
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
