@@ -124,6 +124,7 @@ export const ERROR_CODES = [
   "agent/abandoned",
   "agent/command-failed",
   "agent/command-refused",
+  "audit/broken",
 ] as const;
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
