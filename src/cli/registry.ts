@@ -2,9 +2,7 @@ import type { Command } from "./command.ts";
 
 /** Commands by name. Loaded when called: the key socket's cold start pays for what it loads. */
 export const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = {
-<<<<<<< HEAD
   agent: () => import("./agent.ts"),
-=======
   serve: () => import("./serve.ts"),
   "machine invite": () => import("./machine-invite.ts"),
   "machine list": () => import("./machine-list.ts"),
@@ -12,5 +10,4 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command 
   "machine lock": () => import("./machine-lock.ts"),
   "machine unlock": () => import("./machine-unlock.ts"),
   "machine revoke": () => import("./machine-revoke.ts"),
->>>>>>> formats
 };
