@@ -51,7 +51,7 @@ export type ClevisPin = TangPin | SssPin | OtherPin;
 export interface TangPin {
   readonly pin: "tang";
   readonly url: string;
-  /** Thumbprint that names the server's exchange key: S256, or S1 by clevis before version 15. */
+  /** Thumbprint that names the server's exchange key: S256, or S1 by clevis before version 17. */
   readonly kid: string;
   /** The client's point of the provisioning, C. */
   readonly ephemeral: EcPublicJwk;
