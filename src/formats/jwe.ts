@@ -145,9 +145,7 @@ export function decryptJwe(jwe: FlattenedJwe, key: Uint8Array, what = "the JWE")
     plaintext.fill(0);
     throw new NightlatchError("jwe/wrong-key", `${what} does not open: the key is another one, or it was changed`);
   }
-  const secret = Secret.copy(plaintext);
-  plaintext.fill(0);
-  return secret;
+  return Secret.take(plaintext);
 }
 
 /** RFC 7518 section 4.6.2; `partyU` and `partyV` are apu and apv. */
