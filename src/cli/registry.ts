@@ -14,4 +14,5 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command 
   "machine lock": () => import("./machine-lock.ts"),
   "machine unlock": () => import("./machine-unlock.ts"),
   "machine revoke": () => import("./machine-revoke.ts"),
+  "audit verify": () => import("./audit-verify.ts"),
 };
