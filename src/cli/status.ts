@@ -91,12 +91,13 @@ async function bootFacts(
   { config, agentSocket }: { readonly config: AgentConfig; readonly agentSocket: string },
 ): Promise<BootFacts> {
   const opening = bindings.filter(({ opens }) => opens === true).flatMap(({ binding }) => binding.urls);
+  const isUntold = opening.length === 0 && bindings.some(({ opens }) => opens === null);
   const answers = await Promise.all(CLEVIS_ANSWERS.map((path) => system.stat(path)));
   return {
     entry,
     agentSocket,
     command: entry === null ? null : (config.volumes.get(entry.volume)?.command ?? null),
-    opening: bindings.every(({ opens }) => opens === null) ? null : opening,
+    opening: isUntold ? null : opening,
     hasBindings: bindings.length > 0,
     key: entry === null ? null : await findKey(system, entry),
     clevisAnswers: answers.some((facts) => facts !== null),

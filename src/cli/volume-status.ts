@@ -24,7 +24,7 @@ export interface VolumeStatus {
 
 export interface BindingStatus {
   readonly binding: Binding;
-  /** null: not tried. */
+  /** null: not tried, or a pin that is not ours to try. */
   readonly opens: boolean | null;
   readonly error: NightlatchError | null;
 }
@@ -62,7 +62,9 @@ async function statusOf(
   if (!tries) return { binding, opens: null, error: null };
   const attempt = await tryBinding(system, device, binding, signal);
   attempt.secret?.wipe();
-  return { binding, opens: attempt.secret !== null, error: attempt.secret === null ? attempt.error : null };
+  if (attempt.secret !== null) return { binding, opens: true, error: null };
+  const { error } = attempt;
+  return { binding, opens: error.code === "pin/unsupported" ? null : false, error };
 }
 
 const OPERATIONS = { bind: "a binding", rebind: "a rebinding", unbind: "an unbinding" } as const;
