@@ -191,6 +191,17 @@ test("tokens of others are shown and left alone; nonsense in a clevis token is t
   ]);
 });
 
+test("what a header says cannot disturb the terminal", async () => {
+  const { image, state } = makeImage("luks2");
+  addToken(image, { type: "x\u001b[2Jy\u202ez", keyslots: [] });
+  runTool(["cryptsetup", "config", "--label", "\u001b]0;title\u0007", image]);
+  const shown = await runCommand(status, [image, "--crypttab", "/nonexistent", "--state", state], nodeSystem);
+  const text = shown.lines.join("\n");
+  assert.match(text, /token {6}x\?\[2Jy\?z, no keyslot/);
+  assert.match(text, /"\?\]0;title\?"/);
+  assert.ok(!/[^\n -~]/.test(text), JSON.stringify(text));
+});
+
 test("the passphrase is typed once, and an empty one is refused", async () => {
   const { image, state } = makeImage("luks2");
   const args = [image, "latch", await invite(), "--state", state];
