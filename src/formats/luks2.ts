@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { NightlatchError } from "../core/errors.ts";
+import { printable } from "../core/text.ts";
 import { parseJson } from "./json.ts";
 import { type Luks2Metadata, readLuks2Metadata } from "./luks2-metadata.ts";
 
@@ -71,7 +72,7 @@ function verifyChecksum(copy: Buffer): void {
   if (algorithm !== "sha256") {
     throw new NightlatchError(
       "luks/unsupported",
-      `the LUKS2 header's checksum is not sha256 but ${printable(algorithm)}`,
+      `the LUKS2 header's checksum is not sha256 but ${JSON.stringify(printable(algorithm))}`,
     );
   }
   const sum = createHash("sha256");
@@ -96,10 +97,6 @@ function readText(copy: Buffer, offsetBytes: number, lengthBytes: number): strin
   const field = copy.subarray(offsetBytes, offsetBytes + lengthBytes);
   const end = field.indexOf(0);
   return field.subarray(0, end < 0 ? lengthBytes : end).toString("utf8");
-}
-
-function printable(text: string): string {
-  return JSON.stringify(text.slice(0, 40));
 }
 
 function damaged(why: string, cause?: unknown): NightlatchError {
