@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cacheRoot } from "./cache.ts";
-import { run } from "./program.ts";
+import { run } from "../../script/program.ts";
 
 export type Accelerator = "kvm" | "tcg";
 

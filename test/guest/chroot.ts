@@ -1,4 +1,4 @@
-import { must } from "./program.ts";
+import { must } from "../../script/program.ts";
 
 /** A mount and PID namespace of its own: whatever is mounted or left running vanishes with the command, however it ends. */
 const ENTER = `

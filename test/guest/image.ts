@@ -6,7 +6,7 @@ import { copyFileSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { cached, digestOf } from "./cache.ts";
 import { runInTree } from "./chroot.ts";
-import { must } from "./program.ts";
+import { must } from "../../script/program.ts";
 import type { GuestFile, Recipe } from "./recipe.ts";
 import { treeArchive, withTree, writeFiles } from "./tree.ts";
 

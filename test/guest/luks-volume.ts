@@ -18,7 +18,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { must } from "./program.ts";
+import { must } from "../../script/program.ts";
 
 const SECTOR_BYTES = 4096;
 const HEADER_MIB = 16; // cryptsetup's default data offset; a test holds it to that

@@ -18,7 +18,7 @@ import { lock } from "./cache.ts";
 import { Console } from "./console.ts";
 import { Control } from "./control.ts";
 import type { Image } from "./image.ts";
-import { must } from "./program.ts";
+import { must } from "../../script/program.ts";
 import { type Disk, type Forward, qemuArguments } from "./qemu.ts";
 import { type Outcome, Shell } from "./shell.ts";
 

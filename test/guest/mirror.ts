@@ -1,4 +1,4 @@
-import { must } from "./program.ts";
+import { must } from "../../script/program.ts";
 
 /**
  * The Debian mirror that this machine's own apt takes its packages from, so that the guests' trees come from where the

@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import { cached, digestOf } from "./cache.ts";
 import { runInTree } from "./chroot.ts";
 import { debianMirror } from "./mirror.ts";
-import { must } from "./program.ts";
+import { must } from "../../script/program.ts";
 import type { GuestFile, Recipe, Suite } from "./recipe.ts";
 
 const HERE = import.meta.dirname;

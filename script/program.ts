@@ -1,4 +1,4 @@
-import { runProgram } from "../../src/system/run.ts";
+import { runProgram } from "../src/system/run.ts";
 
 export interface Ended {
   readonly status: number | null;
