@@ -1,66 +1,35 @@
 /**
- * Bash completion drawn from the command tables. A static script: completing starts no Node.
- * usage: node script/completion.ts
+ * Bash completion: packaging/completion.bash with its lists filled in from the command tables. A static script: completing
+ * starts no Node.
  */
-import { pathToFileURL } from "node:url";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Command } from "../src/cli/command.ts";
 import { COMMON_OPTIONS } from "../src/cli/parse.ts";
 import { COMMANDS } from "../src/cli/registry.ts";
+import { fillMarks } from "./marks.ts";
 
-export interface Table {
-  readonly name: string;
-  readonly operands?: string;
-  readonly options: Command["options"];
+type Table = Pick<Command, "name" | "operands" | "options">;
+
+/** @param tables every command, in the order of the help @throws Error when the skeleton lacks a mark */
+export function completionScript(skeleton: string, tables: readonly Table[]): string {
+  const firstWords = [...new Set(tables.map(({ name }) => name.split(" ")[0] ?? ""))];
+  const wordsAfter = (group: string) =>
+    tables.filter(({ name }) => name.startsWith(`${group} `)).map(({ name }) => name.slice(group.length + 1));
+  const groups = firstWords.filter((word) => wordsAfter(word).length > 0);
+  return fillMarks(skeleton, {
+    "# @FIRST@": `commands='${firstWords.join(" ")}'`,
+    "# @GROUPS@": groups.map((group) => `${group}) words='${wordsAfter(group).join(" ")}' ;;`).join("\n    "),
+    "# @COMMANDS@": tables.map(commandCase).join("\n    "),
+  });
 }
 
-/** @param tables every command, in the order of the help */
-export function completionScript(tables: readonly Table[]): string {
-  const firstWords = [...new Set(tables.map(({ name }) => name.split(" ")[0] ?? ""))];
-  const groups = firstWords.filter((word) => tables.some(({ name }) => name.startsWith(`${word} `)));
-  const second = groups.map((group) => {
-    const words = tables.filter(({ name }) => name.startsWith(`${group} `)).map(({ name }) => name.slice(group.length + 1));
-    return `    ${group}) words='${words.join(" ")}' ;;`;
-  });
-  const cases = tables.map((table) => {
-    const options = [...table.options, ...COMMON_OPTIONS];
-    const valued = options.filter((option) => "value" in option).map(({ name }) => `--${name}`);
-    const names = options.map(({ name }) => `--${name}`).join(" ");
-    const takesFiles = /\b(DEV|FILE|DIR|PATH)\b/.test(table.operands ?? "") ? " files=yes" : "";
-    return `    '${table.name}') options='${names}' valued=' ${valued.join(" ")} '${takesFiles} ;;`;
-  });
-  return `${[
-    "# bash completion for nightlatch, made from its command tables",
-    "_nightlatch() {",
-    `  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]}`,
-    "  local words='' options='' valued=' ' files='' command=${COMP_WORDS[1]:-}",
-    "  COMPREPLY=()",
-    "  if [ \"$COMP_CWORD\" -le 1 ]; then",
-    `    mapfile -t COMPREPLY < <(compgen -W '${firstWords.join(" ")} --help --version' -- "$current")`,
-    "    return",
-    "  fi",
-    "  case $command in",
-    ...second,
-    "  esac",
-    '  if [ -n "$words" ] && [ "$COMP_CWORD" -eq 2 ]; then',
-    '    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")',
-    "    return",
-    "  fi",
-    '  [ -z "$words" ] || command="$command ${COMP_WORDS[2]}"',
-    "  case $command in",
-    ...cases,
-    "  esac",
-    '  if [[ $valued == *" $previous "* ]]; then',
-    "    compopt -o filenames 2>/dev/null",
-    '    mapfile -t COMPREPLY < <(compgen -f -- "$current")',
-    "  elif [[ $current == -* ]]; then",
-    '    mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")',
-    '  elif [ -n "$files" ]; then',
-    "    compopt -o filenames 2>/dev/null",
-    '    mapfile -t COMPREPLY < <(compgen -f -- "${current:-/dev/}")',
-    "  fi",
-    "}",
-    "complete -F _nightlatch nightlatch",
-  ].join("\n")}\n`;
+function commandCase(table: Table): string {
+  const options = [...table.options, ...COMMON_OPTIONS];
+  const names = options.map(({ name }) => `--${name}`).join(" ");
+  const valued = options.filter((option) => "value" in option).map(({ name }) => `--${name}`);
+  const files = /\b(DEV|FILE|DIR|PATH)\b/.test(table.operands ?? "") ? " files=yes" : "";
+  return `'${table.name}') options='${names}' valued='${valued.join(" ")}'${files} ;;`;
 }
 
 /** Every command's table, in the order of the registry. */
@@ -68,6 +37,8 @@ export async function commandTables(): Promise<Command[]> {
   return Promise.all(Object.values(COMMANDS).map(async (load) => (await load()).command));
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  process.stdout.write(completionScript(await commandTables()));
+/** The completion of this checkout. */
+export async function buildCompletion(): Promise<string> {
+  const skeleton = readFileSync(join(import.meta.dirname, "../packaging/completion.bash"), "utf8");
+  return completionScript(skeleton, await commandTables());
 }

@@ -1,13 +1,12 @@
 /**
  * The manual page: packaging/man/nightlatch.1 with @COMMANDS@ replaced by what the command tables say, @VERSION@ by the version
  * and @DATE@ by the day of SOURCE_DATE_EPOCH.
- * usage: node script/manual.ts
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import type { Command } from "../src/cli/command.ts";
 import { commandTables } from "./completion.ts";
+import { fillMarks } from "./marks.ts";
 
 type Table = Pick<Command, "name" | "summary" | "operands" | "options" | "details">;
 
@@ -19,16 +18,17 @@ export interface Edition {
 
 /** @throws Error when the prose lacks a mark */
 export function manualPage(prose: string, tables: readonly Table[], edition: Edition): string {
-  const values = { COMMANDS: tables.map(section).join(""), VERSION: edition.version, DATE: edition.date };
-  return Object.entries(values).reduce((page, [mark, value]) => {
-    if (!page.includes(`@${mark}@`)) throw new Error(`the manual's prose has no @${mark}@`);
-    return page.replaceAll(`@${mark}@`, () => value);
-  }, prose);
+  const commands = tables.map(section).join("");
+  return fillMarks(prose, { "@COMMANDS@\n": commands, "@VERSION@": edition.version, "@DATE@": edition.date });
 }
 
 /** One command: a subsection with its usage, what it does, its options, and the further help. */
 function section(table: Table): string {
-  const usage = [`\\fBnightlatch ${literal(table.name)}\\fR`, table.operands && operands(table.operands), "[\\fIoptions\\fR]"];
+  const usage = [
+    `\\fBnightlatch ${literal(table.name)}\\fR`,
+    table.operands && operands(table.operands),
+    "[\\fIoptions\\fR]",
+  ];
   const lines = [`.SS "${literal(table.name)}"`, usage.filter(Boolean).join(" "), ".PP", text(sentence(table.summary))];
   for (const option of table.options) {
     const value = option.value === undefined ? "" : ` \\fI${literal(option.value)}\\fR`;
@@ -44,7 +44,8 @@ function details(help: string): string[] {
   return help.split(/\n\s*\n/).flatMap((paragraph) => {
     const lines = paragraph.split("\n").filter((line) => line.trim() !== "");
     if (lines.length === 0) return [];
-    if (lines.every((line) => line.startsWith("  "))) return [".PP", ".RS 4", ".EX", ...lines.map((line) => text(line.slice(2))), ".EE", ".RE"];
+    if (lines.every((line) => line.startsWith("  ")))
+      return [".PP", ".RS 4", ".EX", ...lines.map((line) => text(line.slice(2))), ".EE", ".RE"];
     return [".PP", ...lines.map((line) => text(line.trim()))];
   });
 }
@@ -68,15 +69,12 @@ export function text(plain: string): string {
 }
 
 /** What a user types: hyphens stay ASCII. */
-const literal = (plain: string): string => plain.replaceAll("\\", "\\e").replaceAll("-", "\\-").replaceAll('"', "\\(dq");
+const literal = (plain: string): string =>
+  plain.replaceAll("\\", "\\e").replaceAll("-", "\\-").replaceAll('"', "\\(dq");
 
 /** The page for this checkout. `epochSeconds`: SOURCE_DATE_EPOCH. */
 export async function buildManual(version: string, epochSeconds: number): Promise<string> {
   const prose = readFileSync(join(import.meta.dirname, "../packaging/man/nightlatch.1"), "utf8");
   const date = new Date(epochSeconds * 1000).toISOString().slice(0, 10);
   return manualPage(prose, await commandTables(), { version, date });
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  process.stdout.write(await buildManual("0", Number(process.env["SOURCE_DATE_EPOCH"] ?? 0)));
 }

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { commandTables, completionScript } from "./completion.ts";
+import { buildCompletion } from "./completion.ts";
 import { buildManual } from "./manual.ts";
 
 export const ROOT = join(import.meta.dirname, "..");
@@ -32,7 +32,7 @@ export async function contents(build: Build): Promise<PackagedFile[]> {
   if (arch === undefined) throw new Error(`there is no Node for ${build.architecture}`);
   const modules = join(ROOT, "node_modules");
   const manual = await buildManual(build.version, build.epochSeconds);
-  const completion = completionScript(await commandTables());
+  const completion = await buildCompletion();
   const packaging = (name: string) => join(ROOT, "packaging", name);
   const files: PackagedFile[] = [
     { path: "usr/bin/nightlatch", mode: 0o755, from: packaging("nightlatch") },
@@ -46,7 +46,11 @@ export async function contents(build: Build): Promise<PackagedFile[]> {
     { path: "usr/share/bash-completion/completions/nightlatch", mode: 0o644, from: Buffer.from(completion) },
     { path: "usr/share/lintian/overrides/nightlatch", mode: 0o644, from: packaging("debian/lintian-overrides") },
     { path: `${DOC}/copyright`, mode: 0o644, from: packaging("debian/copyright") },
-    { path: `${DOC}/node-LICENSE.gz`, mode: 0o644, from: compress(readFileSync(join(modules, `node-linux-${arch}/LICENSE`), "utf8")) },
+    {
+      path: `${DOC}/node-LICENSE.gz`,
+      mode: 0o644,
+      from: compress(readFileSync(join(modules, `node-linux-${arch}/LICENSE`), "utf8")),
+    },
     { path: `${DOC}/changelog.gz`, mode: 0o644, from: compress(changelog(build)) },
   ];
   return files.sort((a, b) => (a.path < b.path ? -1 : 1));
@@ -63,7 +67,9 @@ function nativeModules(modules: string, arch: string): PackagedFile[] {
   };
   return [
     ...["package.json", "index.js", "src/koffi/index.js"].map((name) => at(`koffi/${name}`)),
-    ...["package.json", "index.js", `linux_${arch}/koffi.node`].map((name) => at(`@koromix/koffi-linux-${arch}/${name}`)),
+    ...["package.json", "index.js", `linux_${arch}/koffi.node`].map((name) =>
+      at(`@koromix/koffi-linux-${arch}/${name}`),
+    ),
     ...["package.json", `prebuilds/linux-${arch}.node`].map((name) => at(`better-sqlite3/${name}`)),
     ...folder(join(modules, "better-sqlite3/lib"), "usr/lib/nightlatch/node_modules/better-sqlite3/lib"),
   ];
@@ -80,7 +86,8 @@ function folder(source: string, target: string): PackagedFile[] {
 }
 
 /** The command reads its version from it, and Node that the bundle is made of modules. */
-const manifest = (version: string): Buffer => Buffer.from(`${JSON.stringify({ name: "nightlatch", version, type: "module" })}\n`);
+const manifest = (version: string): Buffer =>
+  Buffer.from(`${JSON.stringify({ name: "nightlatch", version, type: "module" })}\n`);
 
 const compress = (text: string): Buffer => gzipSync(text, { level: 9 });
 

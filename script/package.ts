@@ -1,6 +1,15 @@
 /** Makes the Debian package. Called by script/package, which says what it promises. */
 import { createHash } from "node:crypto";
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { contents, type PackagedFile, ROOT } from "./package-contents.ts";
@@ -38,7 +47,10 @@ async function build(target: Target, scratch: string, output: string): Promise<v
   control(tree, files, target, depends);
   mkdirSync(dirname(output), { recursive: true });
   const partial = `${output}.partial`;
-  await must(["dpkg-deb", "--root-owner-group", "-Zzstd", "-z19", "--threads-max=2", "--build", tree, partial], 600_000);
+  await must(
+    ["dpkg-deb", "--root-owner-group", "-Zzstd", "-z19", "--threads-max=2", "--build", tree, partial],
+    600_000,
+  );
   await must(["mv", partial, output]);
 }
 
@@ -59,9 +71,14 @@ const NODE = "usr/lib/nightlatch/node";
 
 /** e.g. "libc6 (>= 2.28), libstdc++6 (>= 9)": what the ELF files in the tree were linked against. */
 async function libraryDependencies(tree: string, scratch: string, architecture: string): Promise<string> {
-  const elf = (await must(["find", tree, "-type", "f", "(", "-name", "*.node", "-o", "-path", `*/${NODE}`, ")"])).trim().split("\n");
+  const elf = (await must(["find", tree, "-type", "f", "(", "-name", "*.node", "-o", "-path", `*/${NODE}`, ")"]))
+    .trim()
+    .split("\n");
   mkdirSync(join(scratch, "debian"));
-  writeFileSync(join(scratch, "debian/control"), `Source: nightlatch\n\nPackage: nightlatch\nArchitecture: ${architecture}\n`);
+  writeFileSync(
+    join(scratch, "debian/control"),
+    `Source: nightlatch\n\nPackage: nightlatch\nArchitecture: ${architecture}\n`,
+  );
   const said = await must(["env", "-C", scratch, "dpkg-shlibdeps", "-O", ...elf.map((file) => `-e${file}`)]);
   const depends = said.match(/^shlibs:Depends=(.+)$/m)?.[1];
   if (depends === undefined) throw new Error(`dpkg-shlibdeps found no dependency: ${said}`);
@@ -88,7 +105,12 @@ function control(tree: string, files: readonly PackagedFile[], target: Target, l
   for (const script of ["postinst", "prerm", "postrm"]) write(script, packaging(script), 0o755);
   const conffiles = files.filter(({ path }) => path.startsWith("etc/")).map(({ path }) => `/${path}\n`);
   if (conffiles.length > 0) write("conffiles", conffiles.join(""));
-  const sums = files.map(({ path }) => `${createHash("md5").update(readFileSync(join(tree, path))).digest("hex")}  ${path}\n`);
+  const sums = files.map(
+    ({ path }) =>
+      `${createHash("md5")
+        .update(readFileSync(join(tree, path)))
+        .digest("hex")}  ${path}\n`,
+  );
   write("md5sums", sums.join(""));
 }
 

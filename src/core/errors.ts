@@ -72,6 +72,27 @@ export const ERROR_CODES = [
   "agent/abandoned",
   "agent/command-failed",
   "agent/command-refused",
+  // server
+  "serve/listen",
+  "store/missing",
+  "store/not-empty",
+  "store/other",
+  "store/newer",
+  "store/damaged",
+  "store/master-key",
+  "store/permissions",
+  "store/busy",
+  "store/full",
+  "store/io",
+  "admin/socket",
+  "admin/denied",
+  "admin/unreachable",
+  "admin/unknown-request",
+  "request/malformed",
+  "machine/bad-name",
+  "machine/exists",
+  "invite/bad-lifetime",
+  "latch/unknown",
 ] as const;
 
 export type ErrorCode = (typeof ERROR_CODES)[number];

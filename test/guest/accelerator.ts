@@ -5,8 +5,8 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { cacheRoot } from "./cache.ts";
 import { run } from "../../script/program.ts";
+import { cacheRoot } from "./cache.ts";
 
 export type Accelerator = "kvm" | "tcg";
 

@@ -4,9 +4,9 @@
  */
 import { copyFileSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { must } from "../../script/program.ts";
 import { cached, digestOf } from "./cache.ts";
 import { runInTree } from "./chroot.ts";
-import { must } from "../../script/program.ts";
 import type { GuestFile, Recipe } from "./recipe.ts";
 import { treeArchive, withTree, writeFiles } from "./tree.ts";
 

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { makeLuksVolume } from "./luks-volume.ts";
 import { must, run } from "../../script/program.ts";
+import { makeLuksVolume } from "./luks-volume.ts";
 import { whyNoGuest } from "./requirements.ts";
 
 test("a volume made without a device mapper is LUKS2 that opens with its passphrase alone", {

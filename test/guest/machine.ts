@@ -13,12 +13,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { must } from "../../script/program.ts";
 import { accelerator } from "./accelerator.ts";
 import { lock } from "./cache.ts";
 import { Console } from "./console.ts";
 import { Control } from "./control.ts";
 import type { Image } from "./image.ts";
-import { must } from "../../script/program.ts";
 import { type Disk, type Forward, qemuArguments } from "./qemu.ts";
 import { type Outcome, Shell } from "./shell.ts";
 

@@ -6,10 +6,10 @@
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { must } from "../../script/program.ts";
 import { cached, digestOf } from "./cache.ts";
 import { runInTree } from "./chroot.ts";
 import { debianMirror } from "./mirror.ts";
-import { must } from "../../script/program.ts";
 import type { GuestFile, Recipe, Suite } from "./recipe.ts";
 
 const HERE = import.meta.dirname;
