@@ -2,7 +2,6 @@ import type { Command } from "./command.ts";
 
 /** Commands by name. Loaded when called: the key socket's cold start pays for what it loads. */
 export const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = {
-  agent: () => import("./agent.ts"),
   serve: () => import("./serve.ts"),
   "machine invite": () => import("./machine-invite.ts"),
   "machine list": () => import("./machine-list.ts"),
@@ -10,4 +9,5 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command 
   "machine lock": () => import("./machine-lock.ts"),
   "machine unlock": () => import("./machine-unlock.ts"),
   "machine revoke": () => import("./machine-revoke.ts"),
+  agent: () => import("./agent.ts"),
 };
