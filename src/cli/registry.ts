@@ -10,5 +10,4 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command 
   "machine lock": () => import("./machine-lock.ts"),
   "machine unlock": () => import("./machine-unlock.ts"),
   "machine revoke": () => import("./machine-revoke.ts"),
-  agent: () => import("./agent.ts"),
 };
