@@ -69,11 +69,7 @@ async function strip(elf: readonly string[]): Promise<void> {
 }
 
 /** e.g. "libc6 (>= 2.28), libstdc++6 (>= 9)": what the ELF files were linked against. */
-async function libraryDependencies(
-  elf: readonly string[],
-  scratch: string,
-  architecture: string,
-): Promise<string> {
+async function libraryDependencies(elf: readonly string[], scratch: string, architecture: string): Promise<string> {
   mkdirSync(join(scratch, "debian"));
   writeFileSync(
     join(scratch, "debian/control"),

@@ -18,7 +18,14 @@ const SUITES: readonly (readonly [Suite, string | false])[] = [
 
 /** Every file and folder, its type, mode and owner. What dpkg and systemd's helpers note for themselves is not ours. */
 const survey = (tree: string): Promise<string> =>
-  must(["find", tree, "-xdev", ...SKIPPED.flatMap((path) => ["-path", `${tree}${path}`, "-prune", "-o"]), "-printf", "%P %y %m %U\\n"]);
+  must([
+    "find",
+    tree,
+    "-xdev",
+    ...SKIPPED.flatMap((path) => ["-path", `${tree}${path}`, "-prune", "-o"]),
+    "-printf",
+    "%P %y %m %U\\n",
+  ]);
 const SKIPPED = ["/var/lib/dpkg", "/var/log", "/var/cache", "/tmp", "/dev", "/proc", "/sys"];
 
 for (const [suite, skip] of SUITES) {
@@ -61,7 +68,10 @@ test("purging keeps a key server's store, and says so", { skip: whyNoGuest() }, 
     writeFileSync(join(state, "server/store.sqlite"), "keys");
     writeFileSync(join(state, "server.id"), "store");
     writeFileSync(join(state, "identity"), "machine");
-    assert.match(await purge(), /nightlatch: \/var\/lib\/nightlatch\/server was kept\. It holds the keys of a key server/);
+    assert.match(
+      await purge(),
+      /nightlatch: \/var\/lib\/nightlatch\/server was kept\. It holds the keys of a key server/,
+    );
     assert.ok(existsSync(join(state, "server/store.sqlite")));
     assert.ok(existsSync(join(state, "server.id")));
     assert.equal(existsSync(join(state, "identity")), false);
@@ -90,7 +100,17 @@ async function withUnpacked(use: (tree: string) => Promise<void>): Promise<void>
 test("the manual page renders without a warning and names every command", { skip: whyNoGuest() }, () =>
   withUnpacked(async (tree) => {
     const page = join(tree, "usr/share/man/man1/nightlatch.1.gz");
-    const rendered = await run(["env", "MANWIDTH=100", "LC_ALL=C.UTF-8", "man", "--warnings", "-E", "UTF-8", "-l", page]);
+    const rendered = await run([
+      "env",
+      "MANWIDTH=100",
+      "LC_ALL=C.UTF-8",
+      "man",
+      "--warnings",
+      "-E",
+      "UTF-8",
+      "-l",
+      page,
+    ]);
     assert.equal(rendered.stderr, "");
     assert.equal(rendered.status, 0);
     const help = await must([join(import.meta.dirname, "../../bin/nightlatch"), "--help"]);
@@ -121,7 +141,10 @@ test("the same checkout makes the same package", { skip: onlyInFull() }, async (
   const folder = mkdtempSync(join(tmpdir(), "nightlatch-test-"));
   try {
     const again = join(folder, "again.deb");
-    await must(["env", "SOURCE_DATE_EPOCH=1700000000", join(import.meta.dirname, "../../script/package"), again], 600_000);
+    await must(
+      ["env", "SOURCE_DATE_EPOCH=1700000000", join(import.meta.dirname, "../../script/package"), again],
+      600_000,
+    );
     await must(["cmp", again, await builtPackage()]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
