@@ -48,10 +48,9 @@ async function build(target: Target, scratch: string, output: string): Promise<v
   control(tree, files, target, depends);
   mkdirSync(dirname(output), { recursive: true });
   const partial = `${output}.partial`;
-  await must(
-    ["dpkg-deb", "--root-owner-group", "-Zzstd", "-z10", "--threads-max=2", "--build", tree, partial],
-    600_000,
-  );
+  const compression = ["-Zzstd", "-z10", "--threads-max=2"];
+  const time = ["env", `SOURCE_DATE_EPOCH=${target.epochSeconds}`] as const;
+  await must([...time, "dpkg-deb", "--root-owner-group", ...compression, "--build", tree, partial], 600_000);
   await must(["mv", partial, output]);
 }
 
