@@ -66,7 +66,7 @@ function nativeModules(modules: string, arch: string): PackagedFile[] {
     return { path: `usr/lib/nightlatch/node_modules/${path}`, mode: 0o644, from };
   };
   return [
-    ...["package.json", "index.js", "src/koffi/index.js"].map((name) => at(`koffi/${name}`)),
+    ...["package.json", "index.js", "src/koffi/index.js", "src/koffi/src/static.js"].map((name) => at(`koffi/${name}`)),
     ...["package.json", "index.js", `linux_${arch}/koffi.node`].map((name) =>
       at(`@koromix/koffi-linux-${arch}/${name}`),
     ),
