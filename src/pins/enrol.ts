@@ -1,5 +1,5 @@
 import type { KeyObject } from "node:crypto";
-import { NightlatchError } from "../core/errors.ts";
+import { isError, NightlatchError } from "../core/errors.ts";
 import {
   buildEnrolRequest,
   buildLatchRequest,
@@ -41,9 +41,10 @@ export interface NewLatch {
 /**
  * Enrols the machine with an invite and gets a latch for the volume. The identity and the request's nonce are kept before they
  * are sent: cut short anywhere, the next run with the same invite gets the same latch. Call `forgetNonce` once it is bound.
+ * An invite that this machine has used already serves for its next volumes, as `anotherLatch` without it.
  * @param volume the volume's UUID
  * @throws NightlatchError net/*, file/*, machine/bad-state, enrolment/malformed, enrolment/untrusted, enrolment/refused,
- *   invite/unknown, invite/used, invite/expired, machine/locked, machine/revoked
+ *   invite/unknown, invite/used, invite/expired, machine/locked, machine/revoked, machine/full, pin/busy
  */
 export async function enrol(
   power: EnrolPower,
@@ -56,7 +57,13 @@ export async function enrol(
   const nonce = await readOrMakeNonce(power, stateFolder, { volume, invite: invite.id });
   const request = buildEnrolRequest(identity, invite, { nonce, volume });
   const { url, thumbprint } = invite;
-  return ask(power, stateFolder, { url, thumbprint, path: "/enroll", identity, request }, limits);
+  try {
+    return await ask(power, stateFolder, { url, thumbprint, path: "/enroll", identity, request }, limits);
+  } catch (error) {
+    const servers = isError(error, "invite/used") ? await listServers(power, stateFolder) : [];
+    if (!servers.some((server) => server.thumbprint === thumbprint)) throw error;
+    return anotherLatch(power, stateFolder, { volume, server: thumbprint }, limits);
+  }
 }
 
 /**
@@ -135,13 +142,14 @@ type RefusalCode =
   | "invite/expired"
   | "machine/locked"
   | "machine/revoked"
-  | "machine/unknown";
+  | "machine/unknown"
+  | "machine/full";
 
 const REFUSALS: Readonly<Record<RefusalCode, readonly [what: string, remedy: string]>> = {
   "invite/unknown": ["does not know the invite", "Check the line, or make a new invite at the server."],
   "invite/used": [
-    "says that the invite was used by another machine",
-    "Find out which with nightlatch machine list at the server.",
+    "says that the invite was used already",
+    "Make a new invite. If it was not this machine, see with nightlatch machine list at the server who has used it.",
   ],
   "invite/expired": ["says that the invite has expired", "Make a new invite at the server."],
   "machine/locked": ["has locked this machine", "Unlock it with nightlatch machine unlock at the server."],
@@ -149,6 +157,7 @@ const REFUSALS: Readonly<Record<RefusalCode, readonly [what: string, remedy: str
     "has revoked this machine for good",
     "Enrol it anew: move its state folder away and pass a new invite.",
   ],
+  "machine/full": ["gives this machine no more latches", "Revoke those that no volume uses any more, at the server."],
   "machine/unknown": ["does not know this machine", "Enrol it anew: pass a new invite."],
 };
 
@@ -159,6 +168,12 @@ function refusal(host: string, response: HttpResponse): NightlatchError {
   if (code !== null && Object.hasOwn(REFUSALS, code)) {
     const [what, remedy] = REFUSALS[code as RefusalCode];
     return new NightlatchError(code as RefusalCode, `${host} ${what}`, { meaning, remedy });
+  }
+  if (response.status === 429 || response.status >= 500) {
+    return new NightlatchError("pin/busy", `${host} cannot make a latch at the moment (status ${response.status})`, {
+      meaning,
+      remedy: "Try again; the same request is sent.",
+    });
   }
   return new NightlatchError(
     "enrolment/refused",

@@ -1,54 +1,96 @@
-import { request as requestHttp } from "node:http";
+import { connect as connectPlain, isIP, type Socket } from "node:net";
 import { NightlatchError } from "../core/errors.ts";
+import { formatHttp1Request, type Http1Response, Http1ResponseReader } from "../formats/http1.ts";
 import type { HttpRequest, HttpResponse } from "./port.ts";
 
-/** @see System.request */
+/** Of the status line and all header lines together. */
+const HEAD_BYTES = 16 << 10;
+
+/**
+ * The deadline bounds the whole exchange, from the look-up of the name to the last byte: an answer that drips in is cut off.
+ * @see System.request
+ */
 export async function exchange(request: HttpRequest): Promise<HttpResponse> {
-  const secure = request.url.startsWith("https:");
-  // TLS costs milliseconds to load, which the key socket's cold start has to pay: only those who use it do.
-  const send = secure ? (await import("node:https")).request : requestHttp;
+  const url = parseUrl(request.url);
+  const bytes = formatHttp1Request({ ...request, url });
+  const connect = url.protocol === "https:" ? await secureConnector() : connectPlain;
   return new Promise((resolve, reject) => {
-    const fail = (code: "net/unreachable" | "net/timeout" | "net/too-large", what: string) => {
+    let socket: Socket | undefined;
+    const settle = () => {
       clearTimeout(deadline);
-      outgoing.destroy();
-      reject(new NightlatchError(code, `${new URL(request.url).host} ${what}`));
+      request.signal?.removeEventListener("abort", giveUp);
+      socket?.destroy();
     };
-    const headers: Record<string, string> = { connection: "close", ...request.headers };
-    if (request.body !== undefined) headers["content-length"] = String(request.body.byteLength);
-    const outgoing = send(request.url, {
-      method: request.method,
-      headers,
-      agent: false,
-      ...(request.socketPath === undefined ? {} : { socketPath: request.socketPath }),
-      ...(request.signal === undefined ? {} : { signal: request.signal }),
-    });
+    const fail = (error: NightlatchError) => {
+      settle();
+      reject(new NightlatchError(error.code, `${url.host} ${error.message}`));
+    };
+    const giveUp = () => fail(new NightlatchError("net/timeout", "was given up"));
     const deadline = setTimeout(
-      () => fail("net/timeout", `did not answer within ${request.deadlineMs} ms`),
+      () => fail(new NightlatchError("net/timeout", `did not answer within ${request.deadlineMs} ms`)),
       request.deadlineMs,
     );
-    outgoing.on("error", (error: NodeJS.ErrnoException) => {
-      fail("net/unreachable", `cannot be reached (${error.code ?? error.name})`);
-    });
-    outgoing.on("response", (incoming) => {
-      const chunks: Buffer[] = [];
-      let lengthBytes = 0;
-      incoming.on("data", (chunk: Buffer) => {
-        lengthBytes += chunk.length;
-        if (lengthBytes > request.limitBytes) fail("net/too-large", `answered with over ${request.limitBytes} bytes`);
-        else chunks.push(chunk);
-      });
-      incoming.on("error", (error: NodeJS.ErrnoException) => {
-        fail("net/unreachable", `broke off its answer (${error.code ?? error.name})`);
-      });
-      incoming.on("end", () => {
-        clearTimeout(deadline);
-        resolve({
-          status: incoming.statusCode ?? 0,
-          contentType: incoming.headers["content-type"] ?? "",
-          body: Buffer.concat(chunks),
-        });
-      });
-    });
-    outgoing.end(request.body);
+    if (request.signal?.aborted) return giveUp();
+    request.signal?.addEventListener("abort", giveUp, { once: true });
+
+    const reader = new Http1ResponseReader({ headBytes: HEAD_BYTES, bodyBytes: request.limitBytes });
+    const attempt = (read: () => Http1Response | null) => {
+      try {
+        const response = read();
+        if (response === null) return;
+        settle();
+        resolve(response);
+      } catch (error) {
+        fail(error instanceof NightlatchError ? error : judge(error as NodeJS.ErrnoException));
+      }
+    };
+    socket = connect(addressOf(url, request.socketPath));
+    socket.on("data", (chunk: Buffer) => attempt(() => reader.push(chunk)));
+    socket.on("end", () => attempt(() => reader.end()));
+    socket.on("error", (error: NodeJS.ErrnoException) => fail(judge(error)));
+    socket.write(bytes);
   });
+}
+
+function judge(error: NodeJS.ErrnoException): NightlatchError {
+  const code = error.code ?? error.name;
+  const what = /CERT|SIGNATURE|ISSUER|ALTNAME/.test(code)
+    ? "shows a certificate that is not trusted"
+    : "cannot be reached";
+  return new NightlatchError("net/unreachable", `${what} (${code})`);
+}
+
+function parseUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url?.protocol !== "http:" && url?.protocol !== "https:") {
+    throw new NightlatchError("net/unreachable", "the address is not an http one");
+  }
+  return url;
+}
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+  readonly path?: string;
+}
+
+function addressOf({ protocol, hostname, port }: URL, socketPath: string | undefined): Address {
+  const host = hostname.replace(/^\[|\]$/g, "");
+  const fallback = protocol === "https:" ? 443 : 80;
+  return {
+    host,
+    port: port === "" ? fallback : Number(port),
+    ...(socketPath === undefined ? {} : { path: socketPath }),
+  };
+}
+
+/**
+ * TLS costs milliseconds to load, which the key socket's cold start has to pay: only those who use it do. Certificates are judged by
+ * the system's store, as curl and so clevis judges them, which holds an administrator's own; by Node's where there is none.
+ */
+async function secureConnector(): Promise<(address: Address) => Socket> {
+  const { connect, getCACertificates } = await import("node:tls");
+  const own = getCACertificates("system");
+  const ca = own.length > 0 ? own : getCACertificates("default");
+  return (address) => connect({ ...address, ca, ...(isIP(address.host) === 0 ? { servername: address.host } : {}) });
 }
