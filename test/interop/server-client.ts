@@ -84,10 +84,25 @@ export function rawRequest(
 
 const CURVES = { "P-256": ["prime256v1", 32], "P-384": ["secp384r1", 48], "P-521": ["secp521r1", 66] } as const;
 
+interface WirePoint {
+  readonly crv: string;
+  readonly kty: string;
+  readonly x: string;
+  readonly y: string;
+}
+
 /** A public key drawn now, as a client sends it. */
-export function randomPoint(crv: keyof typeof CURVES = "P-256"): { crv: string; kty: string; x: string; y: string } {
+export function randomPoint(crv: keyof typeof CURVES = "P-256"): WirePoint {
+  const { d: _private, ...point } = randomKey(crv);
+  return point;
+}
+
+/** With its private part, which no client should send. */
+export function randomKey(crv: keyof typeof CURVES = "P-256"): WirePoint & { readonly d: string } {
   const [name, lengthBytes] = CURVES[crv];
-  const point = createECDH(name).generateKeys();
+  const ecdh = createECDH(name);
+  const point = ecdh.generateKeys();
   const part = (from: number) => point.toString("base64url", from, from + lengthBytes);
-  return { crv, kty: "EC", x: part(1), y: part(1 + lengthBytes) };
+  const d = Buffer.concat([Buffer.alloc(lengthBytes), ecdh.getPrivateKey()]).subarray(-lengthBytes);
+  return { crv, kty: "EC", x: part(1), y: part(1 + lengthBytes), d: d.toString("base64url") };
 }

@@ -7,7 +7,7 @@ import { parseJson } from "../../src/formats/json.ts";
 import { allThumbprintsOf, type PublicJwk, parsePublicJwk, thumbprintOf } from "../../src/formats/jwk.ts";
 import { parseAdvertisement } from "../../src/formats/tang.ts";
 import { type Served, serve } from "./serve.ts";
-import { enrolAt, exchangeRaw, type RawAnswer, randomPoint, rawRequest } from "./server-client.ts";
+import { enrolAt, exchangeRaw, type RawAnswer, randomKey, randomPoint, rawRequest } from "./server-client.ts";
 import { noTangd, startTangd, type Tangd } from "./tangd.ts";
 
 /** One of the two: where its protocol begins, and its keys. */
@@ -82,7 +82,7 @@ const cases: readonly Case[] = [
 
   { what: "recovery", status: 200, request: post(good()) },
   { what: "recovery without alg and key_ops", status: 200, request: post(randomPoint()) },
-  { what: "recovery with a private part", status: 200, request: post({ ...good(), d: randomPoint().x }) },
+  { what: "recovery with a private part", status: 200, request: post({ alg: "ECMR", ...randomKey() }) },
   {
     what: "recovery with more than one key_ops",
     status: 200,
