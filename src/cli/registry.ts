@@ -2,6 +2,10 @@ import type { Command } from "./command.ts";
 
 /** Commands by name. Loaded when called: the key socket's cold start pays for what it loads. */
 export const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = {
+  bind: () => import("./bind.ts"),
+  unbind: () => import("./unbind.ts"),
+  status: () => import("./status.ts"),
+  unlock: () => import("./unlock.ts"),
   agent: () => import("./agent.ts"),
   serve: () => import("./serve.ts"),
   "machine invite": () => import("./machine-invite.ts"),
