@@ -14,7 +14,7 @@ export interface BootFacts {
   readonly agentSocket: string;
   /** The command that agent.toml names for it. */
   readonly command: KeyCommand | null;
-  /** Servers of bindings that open the volume now; null where it was not tried. */
+  /** Servers of bindings that open the volume now; null where none does that could be tried, and some could not. */
   readonly opening: readonly string[] | null;
   readonly hasBindings: boolean;
   /** Of the key path that systemd will use; null where there is nothing. */
@@ -46,7 +46,7 @@ export function outlookOf(facts: BootFacts): Outlook {
 
 function byBindings({ opening, hasBindings }: BootFacts, who: string): Outlook {
   if (!hasBindings) return { will: "ask", text: "asks for the passphrase: it has no binding" };
-  if (opening === null) return { will: "unknown", text: `opens if ${who} and a server answers; that was not tried` };
+  if (opening === null) return { will: "unknown", text: `opens if ${who} and gets an answer, which was not tried` };
   if (opening.length === 0) return { will: "ask", text: "asks for the passphrase: no binding opens it now" };
   return { will: "open", text: `opens by itself: ${who} ${opening.join(", ")}` };
 }

@@ -1,4 +1,5 @@
 import { isError, NightlatchError } from "../core/errors.ts";
+import { printable } from "../core/text.ts";
 import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, DEFAULT_AGENT_CONFIG } from "../formats/agent-config.ts";
 import { parseAgentConfig } from "../formats/agent-config-file.ts";
 import {
@@ -91,12 +92,13 @@ async function bootFacts(
   { config, agentSocket }: { readonly config: AgentConfig; readonly agentSocket: string },
 ): Promise<BootFacts> {
   const opening = bindings.filter(({ opens }) => opens === true).flatMap(({ binding }) => binding.urls);
+  const isUntold = opening.length === 0 && bindings.some(({ opens }) => opens === null);
   const answers = await Promise.all(CLEVIS_ANSWERS.map((path) => system.stat(path)));
   return {
     entry,
     agentSocket,
     command: entry === null ? null : (config.volumes.get(entry.volume)?.command ?? null),
-    opening: bindings.every(({ opens }) => opens === null) ? null : opening,
+    opening: isUntold ? null : opening,
     hasBindings: bindings.length > 0,
     key: entry === null ? null : await findKey(system, entry),
     clevisAnswers: answers.some((facts) => facts !== null),
@@ -161,7 +163,7 @@ function printVolume(terminal: Terminal, { device, entry, status, outlook, error
     return;
   }
   const { version, uuid, label, keyslots } = status;
-  const title = [name, `LUKS${version}`, uuid, ...(label === "" ? [] : [JSON.stringify(label)])];
+  const title = [name, `LUKS${version}`, printable(uuid), ...(label === "" ? [] : [`"${printable(label)}"`])];
   terminal.line(`${title.join("  ")}  ${keyslots.used} of ${keyslots.total} keyslots used`);
   const row = (what: string, text: string) => terminal.line(`  ${what.padEnd(10)} ${text}`);
   for (const { binding, opens, error } of status.bindings) {
@@ -172,7 +174,7 @@ function printVolume(terminal: Terminal, { device, entry, status, outlook, error
   for (const token of status.others) {
     row(
       "token",
-      `${token.type}, ${token.keyslots.length === 0 ? "no keyslot" : `keyslot ${token.keyslots.join(", ")}`}`,
+      `${printable(token.type)}, ${token.keyslots.length === 0 ? "no keyslot" : `keyslot ${token.keyslots.join(", ")}`}`,
     );
   }
   for (const text of status.leftovers) row("left over", text);

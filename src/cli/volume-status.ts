@@ -1,4 +1,5 @@
 import { isError, NightlatchError } from "../core/errors.ts";
+import { printable } from "../core/text.ts";
 import type { Intent } from "../formats/intent.ts";
 import { listBackups } from "../luks/backup.ts";
 import { openLedger } from "../luks/begin.ts";
@@ -24,7 +25,7 @@ export interface VolumeStatus {
 
 export interface BindingStatus {
   readonly binding: Binding;
-  /** null: not tried. */
+  /** null: not tried, or a pin that is not ours to try. */
   readonly opens: boolean | null;
   readonly error: NightlatchError | null;
 }
@@ -62,7 +63,9 @@ async function statusOf(
   if (!tries) return { binding, opens: null, error: null };
   const attempt = await tryBinding(system, device, binding, signal);
   attempt.secret?.wipe();
-  return { binding, opens: attempt.secret !== null, error: attempt.secret === null ? attempt.error : null };
+  if (attempt.secret !== null) return { binding, opens: true, error: null };
+  const { error } = attempt;
+  return { binding, opens: error.code === "pin/unsupported" ? null : false, error };
 }
 
 const OPERATIONS = { bind: "a binding", rebind: "a rebinding", unbind: "an unbinding" } as const;
@@ -121,6 +124,6 @@ function warningsOf(header: VolumeHeader): string[] {
   const { damagedCopy, requirements } = header;
   return [
     ...(damagedCopy === null ? [] : [`the ${damagedCopy} copy of its header is damaged; see: cryptsetup repair`]),
-    ...requirements.map((name) => `its header requires ${JSON.stringify(name.slice(0, 40))}`),
+    ...requirements.map((name) => `its header requires ${JSON.stringify(printable(name, 40))}`),
   ];
 }
