@@ -77,7 +77,7 @@ export async function openFolder(system: FolderSystem, folder: string, uid: numb
   } catch (error) {
     sqlite?.close();
     await lock[Symbol.asyncDispose]();
-    throw error;
+    throw isError(error, "file/full") ? noRoom(error) : error;
   }
 }
 
@@ -135,6 +135,13 @@ async function requirePrivate(system: FolderSystem, path: string, uid: number): 
 
 function newIdentity(): Secret {
   return Secret.take(generateKeyPairSync("ed25519").privateKey.export({ format: "der", type: "pkcs8" }));
+}
+
+function noRoom(error: NightlatchError): NightlatchError {
+  return new NightlatchError("store/full", error.message, {
+    meaning: "The server was not started; what there was is as it was.",
+    remedy: "Make room on the file system of the data folder, and start it again.",
+  });
 }
 
 function otherStore(folder: string, found: string, expected: string): NightlatchError {
