@@ -39,9 +39,14 @@ export class Answers {
   }
 }
 
-/** Collects a body of less than `limitBytes`. Null where it is longer; the rest is read and dropped. */
+/** Collects a body of less than `limitBytes`. Null where it is longer, or says that it is; what comes of it is read and dropped. */
 export function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer | null> {
   return new Promise((resolve) => {
+    if (Number(request.headers["content-length"]) >= limitBytes) {
+      request.resume(); // a client that is still sending would lose the answer to a reset
+      resolve(null);
+      return;
+    }
     const chunks: Buffer[] = [];
     let lengthBytes = 0;
     request.on("data", (chunk: Buffer) => {
