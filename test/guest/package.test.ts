@@ -166,3 +166,10 @@ test("the same checkout makes the same package", { skip: onlyInFull() }, async (
     rmSync(folder, { recursive: true, force: true });
   }
 });
+
+const noLintian = existsSync("/usr/bin/lintian") ? false : "lintian is not installed";
+
+test("lintian has nothing to say", { skip: onlyInFull() || noLintian }, async () => {
+  const ended = await run(["lintian", "--allow-root", "--tag-display-limit", "0", await builtPackage()], 300_000);
+  assert.deepEqual({ status: ended.status, stdout: ended.stdout }, { status: 0, stdout: "" });
+});
