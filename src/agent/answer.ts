@@ -12,6 +12,7 @@ import { readVolumeHeader, type VolumeHeader } from "../luks/header.ts";
 import type { System } from "../system/port.ts";
 import { bindingSources } from "./binding-source.ts";
 import { commandSource } from "./command-source.ts";
+import { orEnd, type Wait } from "./deadline.ts";
 import { type RacePower, raceSources } from "./race.ts";
 import type { KeySource } from "./source.ts";
 
@@ -21,6 +22,8 @@ export interface AnswerSettings {
   /** Path of the crypttab. */
   readonly crypttab: string;
   readonly config: AgentConfig;
+  /** When the last source is given up, on the clock of `monotonicMs`. */
+  readonly endMs: number;
   /** Told what happens on the way, in words for the journal. */
   readonly log: (text: string) => void;
 }
@@ -32,7 +35,7 @@ export interface Answer {
 }
 
 /**
- * The key of a volume of crypttab. It settles within the deadline that the configuration gives, whatever happens.
+ * The key of a volume of crypttab. It settles by the end, unless crypttab itself cannot be read: the caller watches over that.
  * @throws NightlatchError agent/*, and what the volume's header (luks/*) and its sources (pin/*, …) say
  */
 export async function answerVolume(
@@ -43,7 +46,7 @@ export async function answerVolume(
 ): Promise<Answer> {
   const entry = await findEntry(power, volume, settings.crypttab);
   const configured = settings.config.volumes.get(volume);
-  const endMs = power.monotonicMs() + (configured?.deadlineMs ?? settings.config.deadlineMs);
+  const { endMs } = settings;
   const sources =
     configured?.command == null
       ? await sourcesOfHeader(power, entry, { endMs, signal, log: settings.log })
@@ -71,9 +74,11 @@ async function findEntry(power: Pick<System, "readFile">, volume: string, cryptt
   });
 }
 
-async function sourcesOfHeader(power: AnswerPower, entry: CrypttabEntry, wait: Wait): Promise<KeySource[]> {
+async function sourcesOfHeader(power: AnswerPower, entry: CrypttabEntry, wait: HeaderWait): Promise<KeySource[]> {
   const device = headerPathOf(entry);
-  const sources = bindingSources(power, await orEnd(power, waitForHeader(power, device, wait), device, wait));
+  const reading = waitForHeader(power, device, wait);
+  const header = await orEnd(power, reading, wait, `${device} could not be read in time`);
+  const sources = bindingSources(power, header);
   if (sources.length > 0) return sources;
   throw new NightlatchError("agent/no-binding", `${device} has no binding`, {
     remedy: `Bind it: nightlatch bind ${device}; or name a command for it in agent.toml.`,
@@ -94,16 +99,14 @@ function headerPathOf(entry: CrypttabEntry): string {
   );
 }
 
-interface Wait {
-  readonly endMs: number;
-  readonly signal: AbortSignal;
+interface HeaderWait extends Wait {
   readonly log: (text: string) => void;
 }
 
 const LOOK_AGAIN_MS = 250;
 
 /** A disk may come late, or be busy for a moment. */
-async function waitForHeader(power: AnswerPower, device: string, wait: Wait): Promise<VolumeHeader> {
+async function waitForHeader(power: AnswerPower, device: string, wait: HeaderWait): Promise<VolumeHeader> {
   for (let said = false; ; said = true) {
     try {
       return await readVolumeHeader(power, device);
@@ -115,13 +118,4 @@ async function waitForHeader(power: AnswerPower, device: string, wait: Wait): Pr
       await power.sleep(Math.min(LOOK_AGAIN_MS, leftMs), wait.signal);
     }
   }
-}
-
-/** A read from a dying disk may never return: the prompt must come all the same. */
-function orEnd<T>(power: AnswerPower, work: Promise<T>, device: string, { endMs, signal }: Wait): Promise<T> {
-  const end = power.sleep(Math.max(0, endMs - power.monotonicMs()), signal).then(() => {
-    throw new NightlatchError("agent/deadline", `${device} could not be read in time`);
-  });
-  end.catch(() => {}); // the work is done by then
-  return Promise.race([work, end]);
 }

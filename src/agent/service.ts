@@ -1,9 +1,16 @@
 import { isError, NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
-import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, DEFAULT_AGENT_CONFIG } from "../formats/agent-config.ts";
+import {
+  AGENT_CONFIG_LIMIT_BYTES,
+  type AgentConfig,
+  DEFAULT_AGENT_CONFIG,
+  DEFAULT_DEADLINE_MS,
+} from "../formats/agent-config.ts";
 import type { System } from "../system/port.ts";
 import { type AnswerPower, answerVolume } from "./answer.ts";
+import { orEnd } from "./deadline.ts";
 import { type KeySocketOptions, openKeySocket } from "./key-socket.ts";
+import { makeVolumeReader } from "./volume-reader.ts";
 
 export type ServicePower = AnswerPower & Pick<System, "listDirectory">;
 
@@ -36,6 +43,11 @@ export async function serveKeys(
   const stop = new AbortController();
   const count = { sent: 0, refused: 0 };
   const idle = new IdleClock(options.idleMs, () => stop.abort());
+  let connections = 0;
+  // With a read that never returns this process could not end, and systemd would start no other while it has not.
+  const lookIdle = () => idle.set(connections === 0 && reader.pending() === 0);
+  const reader = makeVolumeReader(power, lookIdle);
+  const guarded: ServicePower = { ...power, readAt: reader.readAt };
   const ended = new Promise<void>((resolve) => {
     AbortSignal.any([signal, stop.signal]).addEventListener("abort", () => resolve());
     if (signal.aborted) resolve();
@@ -43,46 +55,64 @@ export async function serveKeys(
   const socket = await openKeySocket({
     listen: options.listen,
     onStranger: (why) => log("warning", `a connection was closed without a key: ${why}`),
-    onBusy: (connections) => idle.set(connections === 0),
+    onBusy: (count) => {
+      connections = count;
+      lookIdle();
+    },
     answer: async (volume, gone) => {
-      const secret = await answerAndLog(power, volume, options, AbortSignal.any([gone, signal]));
+      const secret = await answerAndLog(guarded, volume, options, AbortSignal.any([gone, signal]));
       count[secret === null ? "refused" : "sent"]++;
       return secret;
     },
   });
-  idle.set(true);
+  lookIdle();
   await ended;
   idle.set(false);
   await socket.close();
   return count;
 }
 
+/** Beyond the deadline, for the sources to say why there is no key. */
+const LAST_WORD_MS = 500;
+const ADVICE_MS = 1000;
+
+/** Settles in bounded time, whatever hangs: each thing that is waited for has its end here. */
 async function answerAndLog(
   power: ServicePower,
   volume: string,
-  { crypttab, config, state, log }: ServiceOptions,
-  signal: AbortSignal,
+  { crypttab, config: path, state, log }: ServiceOptions,
+  gone: AbortSignal,
 ): Promise<Secret | null> {
   const startMs = power.monotonicMs();
   const named = printable(volume);
   const took = () => `${((power.monotonicMs() - startMs) / 1000).toFixed(3)} s`;
+  const over = new AbortController();
+  const signal = AbortSignal.any([gone, over.signal]);
+  const inTime = <T>(work: Promise<T>, endMs: number, what: string) => orEnd(power, work, { endMs, signal }, what);
   try {
-    const settings = {
-      crypttab,
-      config: await readConfig(power, config, log),
-      log: (text: string) => log("info", `${named}: ${text}`),
-    };
-    const { secret, from } = await answerVolume(power, volume, settings, signal);
-    log("info", `${named}: key sent after ${took()}, from ${from}`);
+    const reading = readConfig(power, path, log);
+    const config = await inTime(reading, startMs + DEFAULT_DEADLINE_MS, `${path} could not be read in time`);
+    const endMs = startMs + (config.volumes.get(volume)?.deadlineMs ?? config.deadlineMs);
+    const tell = (text: string) => log("info", `${named}: ${text}`);
+    const work = answerVolume(power, volume, { crypttab, config, endMs, log: tell }, signal);
+    const answer = inTime(work, endMs + LAST_WORD_MS, `${crypttab} could not be read in time`);
+    answer.catch(() => work.then(({ secret }) => secret.wipe()).catch(() => {})); // it came when nobody waited any more
+    const { secret, from } = await answer;
+    tell(`key sent after ${took()}, from ${from}`);
     return secret;
   } catch (error) {
-    if (signal.aborted) log("info", `${named}: given up after ${took()}`);
+    if (gone.aborted) log("info", `${named}: given up after ${took()}`);
     else {
       log("warning", `${named}: no key after ${took()}: ${describe(error)}`);
-      const advice = isError(error, "pin/locked") ? await adviseUnlock(power, state, error) : null;
-      if (advice !== null) log("warning", `${named}: ${advice}`);
+      if (isError(error, "pin/locked")) {
+        const looking = adviseUnlock(power, state, error);
+        const advice = await inTime(looking, power.monotonicMs() + ADVICE_MS, "").catch(() => null);
+        if (advice !== null) log("warning", `${named}: ${advice}`);
+      }
     }
     return null;
+  } finally {
+    over.abort();
   }
 }
 

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { type ErrorCode, NightlatchError } from "../core/errors.ts";
@@ -18,7 +19,12 @@ export async function readWhole(path: string, limitBytes: number): Promise<Buffe
 
 /** @see System.readAt */
 export async function readRange(path: string, offsetBytes: number, lengthBytes: number): Promise<Buffer> {
-  return withFile(path, "r", async (file) => {
+  // Without O_NONBLOCK the open of a pipe that nobody writes to would hold one of Node's few threads for ever.
+  return withFile(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY, async (file) => {
+    const facts = await file.stat();
+    if (!facts.isFile() && !facts.isBlockDevice()) {
+      throw new NightlatchError("file/wrong-kind", `${path} is neither a block device nor a file`);
+    }
     const buffer = Buffer.alloc(lengthBytes);
     return buffer.subarray(0, await readFully(file, buffer, offsetBytes));
   });
@@ -111,7 +117,7 @@ async function syncFolder(path: string): Promise<void> {
   await withFile(path, "r", (folder) => folder.sync());
 }
 
-async function withFile<T>(path: string, flags: string, use: (file: FileHandle) => Promise<T>): Promise<T> {
+async function withFile<T>(path: string, flags: string | number, use: (file: FileHandle) => Promise<T>): Promise<T> {
   let file: FileHandle | undefined;
   try {
     file = await open(path, flags, 0o600);

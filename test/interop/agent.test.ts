@@ -10,6 +10,7 @@ import type { Advertisement } from "../../src/formats/tang.ts";
 import { fetchAdvertisement, sealToAdvertisement } from "../../src/pins/tang.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import { type AgentProcess, type Door, makeDoor, startAgent } from "./agent-process.ts";
+import { holdReads, noHolding } from "./stuck.ts";
 import { noTangd, startTangd, type Tangd } from "./tangd.ts";
 import { addSlot, addToken, makeFolder, makeVolume, opens, PASSPHRASE, patch } from "./volumes.ts";
 
@@ -184,6 +185,67 @@ describe("the agent", { skip: noTangd }, () => {
     });
   });
 
+  test("disks that never answer keep no other volume waiting, nor a later one", { skip: noHolding }, async () => {
+    const stuck = Array.from({ length: 6 }, (_, index) => bound(`stuck${index}.img`, tangd.url));
+    const names = stuck.map((_, index) => `stuck${index}`);
+    const config = names.map((name) => `[volume.${name}]\ndeadline = "1s"\n`).join("");
+    const volumes = Object.fromEntries(names.map((name) => [name, at(`${name}.img`)]));
+    configure({ ...volumes, good: bound("good.img", tangd.url) }, config);
+    const held = holdReads(stuck);
+    try {
+      await using agent = await startAgent({ folder });
+      const asked = names.map((name) => agent.ask(name));
+      assert.equal(String(await agent.ask("good")), KEY);
+      for (const key of await Promise.all(asked)) assert.equal(key.length, 0);
+      assert.match(agent.log(), /stuck5: no key after .*stuck5\.img could not be read in time \[agent\/deadline\]/);
+      assert.equal(String(await agent.ask("good")), KEY);
+      assert.equal((await agent.ask("stuck0")).length, 0);
+      held[Symbol.dispose]();
+      assert.equal(String(await agent.ask("stuck0")), KEY); // it has come back to life
+    } finally {
+      held[Symbol.dispose]();
+    }
+  });
+
+  test("an agent with a read that does not return stays: systemd would start no other", {
+    skip: noHolding,
+  }, async () => {
+    const stuck = bound("kept.img", tangd.url);
+    configure({ stuck, good: bound("kept-good.img", tangd.url) }, '[volume.stuck]\ndeadline = "1s"');
+    const held = holdReads([stuck]);
+    const agent = await startAgent({ folder, args: ["--idle", "0"], activated: true });
+    try {
+      assert.equal((await agent.ask("stuck")).length, 0);
+      assert.equal(String(await agent.ask("good")), KEY);
+      assert.equal(String(await agent.ask("good")), KEY);
+    } finally {
+      held[Symbol.dispose]();
+    }
+    assert.equal(await agent.ended, 0);
+  });
+
+  test("a crypttab that cannot be read ends with nothing", { skip: noHolding }, async () => {
+    configure({ v: "/nowhere" }, 'deadline = "1s"');
+    const held = holdReads([at("crypttab")]);
+    await withAgent(async (agent) => {
+      assert.equal((await agent.ask("v")).length, 0);
+      assert.match(agent.log(), /v: no key after .*crypttab could not be read in time \[agent\/deadline\]/);
+      held[Symbol.dispose]();
+    });
+  });
+
+  test("pipes in the place of disks are told off, and keep nothing waiting", async () => {
+    const names = Array.from({ length: 5 }, (_, index) => `pipe${index}`);
+    for (const name of names) assert.equal(spawnSync("mkfifo", [at(name)]).status, 0);
+    const pipes = Object.fromEntries(names.map((name) => [name, at(name)]));
+    configure({ ...pipes, good: bound("beside-pipes.img", tangd.url) });
+    await withAgent(async (agent) => {
+      for (const key of await Promise.all(names.map((name) => agent.ask(name)))) assert.equal(key.length, 0);
+      assert.match(agent.log(), /pipe4 is neither a block device nor a file \[file\/wrong-kind\]/);
+      assert.equal(String(await agent.ask("good")), KEY);
+    });
+  });
+
   test("a detached header is read where crypttab says it is", async () => {
     const header = bound("header.img", tangd.url);
     configure({});
@@ -225,8 +287,7 @@ describe("the agent", { skip: noTangd }, () => {
     configure({ v: bound("activated.img", tangd.url) });
     const agent = await startAgent({ folder, args: ["--idle", "1"], activated: true });
     assert.equal(String(await agent.ask("v")), KEY);
-    const status = await new Promise((resolve) => agent.process.once("exit", resolve));
-    assert.equal(status, 0);
+    assert.equal(await agent.ended, 0);
   });
 
   test("a second agent on the same socket is told off", async () => {
