@@ -6,6 +6,7 @@ import type { Terminal } from "./command.ts";
 
 /** The real terminal: stdout for results, stderr for hints, /dev/tty for secrets. */
 export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
+  outliveReaders();
   return {
     json,
     isInteractive: process.stdin.isTTY === true,
@@ -23,6 +24,22 @@ export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
     confirm: (question) => confirmOnStdin(question, signal),
     readInput: readAllInput,
   };
+}
+
+/**
+ * Without a listener Node ends the process where a write fails. A reader that has gone (`bind … | head -1`, a journal that is restarted) must
+ * neither stop a change to a header half-way nor take the agent from other volumes: what is said is lost, the work goes on, and the exit
+ * status tells of the work. A result that could not be written for another reason (a full disk) is a failure.
+ */
+function outliveReaders(): void {
+  process.stderr.on("error", () => {});
+  process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => {
+    if (code === "EPIPE") return;
+    process.stderr.write(`nightlatch: standard output could not be written (${code ?? "unknown"})\n`);
+    process.once("exit", () => {
+      if (process.exitCode === 0 || process.exitCode === undefined) process.exitCode = 1;
+    });
+  });
 }
 
 async function confirmOnStdin(question: string, signal: AbortSignal): Promise<boolean> {

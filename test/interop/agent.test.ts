@@ -253,6 +253,15 @@ describe("the agent", { skip: noTangd }, () => {
     await withAgent(async (agent) => assert.equal(String(await agent.ask("v")), KEY));
   });
 
+  test("a log that nobody reads any more takes no volume's key", async () => {
+    configure({ v: bound("unlogged.img", tangd.url) });
+    const agent = await startAgent({ folder });
+    assert.equal(String(await agent.ask("v")), KEY);
+    agent.process.stderr?.destroy();
+    for (let round = 0; round < 3; round++) assert.equal(String(await agent.ask("v")), KEY);
+    assert.equal(await agent.stop(), 0);
+  });
+
   test("a client that goes away ends the work", async () => {
     configure({ v: bound("gone.img", deaf.url) });
     await withAgent(async (agent) => {
