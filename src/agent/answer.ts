@@ -34,6 +34,9 @@ export interface Answer {
   readonly from: string;
 }
 
+/** Kinds of failure that the log tells of one source: for a minute of attempts it tells enough. */
+const SAID_COUNT = 4;
+
 /**
  * The key of a volume of crypttab. It settles by the end, unless crypttab itself cannot be read: the caller watches over that.
  * @throws NightlatchError agent/*, and what the volume's header (luks/*) and its sources (pin/*, …) say
@@ -51,14 +54,15 @@ export async function answerVolume(
     configured?.command == null
       ? await sourcesOfHeader(power, entry, { endMs, signal, log: settings.log })
       : [commandSource(power, configured.command)];
-  const said = new Map<KeySource, string>();
+  const said = new Map<KeySource, Set<string>>(sources.map((source) => [source, new Set()]));
   const { secret, source } = await raceSources(power, sources, {
     endMs,
     signal,
     onFailure: (failed, error, again) => {
       const text = error instanceof NightlatchError ? `${error.message} [${error.code}]` : "internal error";
-      if (said.get(failed) === text) return; // each attempt fails alike: once is enough
-      said.set(failed, text);
+      const before = said.get(failed);
+      if (before === undefined || before.has(text) || before.size === SAID_COUNT) return; // attempts fail alike: once is enough
+      before.add(text);
       settings.log(`${failed.name}: ${text}${again ? "; trying again" : ""}`);
     },
   });
@@ -78,7 +82,7 @@ async function sourcesOfHeader(power: AnswerPower, entry: CrypttabEntry, wait: H
   const device = headerPathOf(entry);
   const reading = waitForHeader(power, device, wait);
   const header = await orEnd(power, reading, wait, `${device} could not be read in time`);
-  const sources = bindingSources(power, header);
+  const sources = bindingSources(power, header, wait.log);
   if (sources.length > 0) return sources;
   throw new NightlatchError("agent/no-binding", `${device} has no binding`, {
     remedy: `Bind it: nightlatch bind ${device}; or name a command for it in agent.toml.`,
