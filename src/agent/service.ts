@@ -67,7 +67,9 @@ export async function serveKeys(
   });
   lookIdle();
   await ended;
-  idle.set(false);
+  idle.stop();
+  // In the same turn of the event loop as the idle clock, which runs only while nobody is being served: nobody can have been accepted
+  // in between, and who comes from here on waits in the kernel's queue, for which systemd starts the agent anew.
   await socket.close();
   return count;
 }
@@ -153,9 +155,9 @@ function printable(name: string): string {
   return /^[\x21-\x7e]+$/.test(name) ? name : JSON.stringify(name).replaceAll(/[^\x20-\x7e]/g, "?");
 }
 
-/** Calls back when it was set to idle for long enough. */
+/** Calls back when it was set to idle for long enough, until it is stopped. */
 class IdleClock {
-  readonly #idleMs: number | null;
+  #idleMs: number | null;
   readonly #onEnd: () => void;
   #timer: NodeJS.Timeout | undefined;
 
@@ -167,5 +169,10 @@ class IdleClock {
   set(idle: boolean): void {
     clearTimeout(this.#timer);
     if (idle && this.#idleMs !== null) this.#timer = setTimeout(this.#onEnd, this.#idleMs);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#idleMs = null;
   }
 }

@@ -4,12 +4,13 @@ import { createCipheriv } from "node:crypto";
 import { copyFileSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { askForKey } from "../../script/key-client.ts";
+import { askForKey, fetchKey } from "../../script/key-client.ts";
 import { formatClevisToken } from "../../src/formats/clevis.ts";
 import type { Advertisement } from "../../src/formats/tang.ts";
 import { fetchAdvertisement, sealToAdvertisement } from "../../src/pins/tang.ts";
 import { nodeSystem } from "../../src/system/node.ts";
-import { type AgentProcess, type Door, makeDoor, startAgent } from "./agent-process.ts";
+import { activate } from "./activator.ts";
+import { type AgentProcess, COMMAND, type Door, makeDoor, startAgent } from "./agent-process.ts";
 import { holdReads, noHolding } from "./stuck.ts";
 import { noTangd, startTangd, type Tangd } from "./tangd.ts";
 import { addSlot, addToken, makeFolder, makeVolume, opens, PASSPHRASE, patch } from "./volumes.ts";
@@ -284,6 +285,17 @@ describe("the agent", { skip: noTangd }, () => {
     other.destroy();
   });
 
+  test("SIGTERM ends an activated one at once, however long it may be idle", async () => {
+    configure({ v: bound("stopped-activated.img", deaf.url) });
+    const agent = await startAgent({ folder, args: ["--idle", "3600"], activated: true });
+    const key = agent.ask("v");
+    const other = agent.ask("unknown");
+    await agent.said(/unknown: no key/);
+    await other;
+    assert.equal(await agent.stop(), 0);
+    assert.equal((await key).length, 0);
+  });
+
   test("a mistake in agent.toml keeps no volume shut that has a binding", async () => {
     configure({ v: bound("mistake.img", tangd.url) }, "deadline = 60");
     await withAgent(async (agent) => {
@@ -388,6 +400,24 @@ describe("the agent's commands", () => {
     assert.equal((await agent.ask("floods")).length, 0);
     assert.match(agent.log(), /printed more than 8388608 bytes \[system\/output-too-large\]/);
   });
+});
+
+test("who comes while the agent ends for idleness is served by it or by the next", async () => {
+  writeFileSync(at("crypttab"), "v /nowhere /run/x.sock luks\n");
+  writeFileSync(at("agent.toml"), '[volume.v]\nexec = ["printf", "key"]\n');
+  const socket = at("activated.sock");
+  const files = ["--crypttab", at("crypttab"), "--config", at("agent.toml"), "--state", at("state")];
+  await using activator = activate(socket, [COMMAND, "agent", "--idle", "0", ...files]);
+  for (let round = 0; round < 12; round++) {
+    // One after the other at ever other distances: some find it serving, some at its end, some gone.
+    const keys = Array.from({ length: 5 }, async (_, index) => {
+      await new Promise((wake) => setTimeout(wake, index * round * 4));
+      return fetchKey({ socket, volume: "v" });
+    });
+    assert.deepEqual((await Promise.all(keys)).map(String), Array(5).fill("key"), activator.log());
+    assert.equal(String(await fetchKey({ socket, volume: "v" })), "key", activator.log());
+  }
+  assert.ok(activator.starts() > 3, `${activator.starts()} starts`);
 });
 
 function noClevis(): string | false {
