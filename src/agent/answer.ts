@@ -1,5 +1,4 @@
 import { isError, NightlatchError } from "../core/errors.ts";
-import type { Secret } from "../core/secret.ts";
 import type { AgentConfig } from "../formats/agent-config.ts";
 import {
   CRYPTTAB_LIMIT_BYTES,
@@ -13,7 +12,7 @@ import type { System } from "../system/port.ts";
 import { bindingSources } from "./binding-source.ts";
 import { commandSource } from "./command-source.ts";
 import { orEnd, type Wait } from "./deadline.ts";
-import { type RacePower, raceSources } from "./race.ts";
+import { type RacePower, raceSources, type Won } from "./race.ts";
 import type { KeySource } from "./source.ts";
 
 export type AnswerPower = RacePower & Pick<System, "readAt" | "run" | "request">;
@@ -28,12 +27,6 @@ export interface AnswerSettings {
   readonly log: (text: string) => void;
 }
 
-export interface Answer {
-  readonly secret: Secret;
-  /** Where it came from. */
-  readonly from: string;
-}
-
 /** Kinds of failure that the log tells of one source: for a minute of attempts it tells enough. */
 const SAID_COUNT = 4;
 
@@ -46,7 +39,7 @@ export async function answerVolume(
   volume: string,
   settings: AnswerSettings,
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<Won> {
   const entry = await findEntry(power, volume, settings.crypttab);
   const configured = settings.config.volumes.get(volume);
   const { endMs } = settings;
@@ -55,7 +48,7 @@ export async function answerVolume(
       ? await sourcesOfHeader(power, entry, { endMs, signal, log: settings.log })
       : [commandSource(power, configured.command)];
   const said = new Map<KeySource, Set<string>>(sources.map((source) => [source, new Set()]));
-  const { secret, source } = await raceSources(power, sources, {
+  return raceSources(power, sources, {
     endMs,
     signal,
     onFailure: (failed, error, again) => {
@@ -66,7 +59,6 @@ export async function answerVolume(
       settings.log(`${failed.name}: ${text}${again ? "; trying again" : ""}`);
     },
   });
-  return { secret, from: source.name };
 }
 
 async function findEntry(power: Pick<System, "readFile">, volume: string, crypttab: string): Promise<CrypttabEntry> {

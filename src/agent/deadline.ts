@@ -19,9 +19,11 @@ export async function orEnd<T>(
   { endMs, signal }: Wait,
   message: string,
 ): Promise<T> {
-  const settled = new AbortController();
-  const end = power.sleep(Math.max(0, endMs - power.monotonicMs()), AbortSignal.any([signal, settled.signal]));
-  const late = end.then(() => {
+  const over = new AbortController();
+  const onGone = () => over.abort();
+  signal.addEventListener("abort", onGone, { once: true });
+  if (signal.aborted) onGone();
+  const late = power.sleep(Math.max(0, endMs - power.monotonicMs()), over.signal).then(() => {
     if (signal.aborted) throw new NightlatchError("agent/abandoned", "nobody waits for the key any more");
     throw new NightlatchError("agent/deadline", message);
   });
@@ -29,6 +31,7 @@ export async function orEnd<T>(
   try {
     return await Promise.race([work, late]);
   } finally {
-    settled.abort();
+    signal.removeEventListener("abort", onGone);
+    over.abort();
   }
 }

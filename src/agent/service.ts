@@ -1,5 +1,4 @@
 import { isError, NightlatchError } from "../core/errors.ts";
-import type { Secret } from "../core/secret.ts";
 import {
   AGENT_CONFIG_LIMIT_BYTES,
   type AgentConfig,
@@ -9,7 +8,7 @@ import {
 import type { System } from "../system/port.ts";
 import { type AnswerPower, answerVolume } from "./answer.ts";
 import { orEnd } from "./deadline.ts";
-import { type KeySocketOptions, openKeySocket } from "./key-socket.ts";
+import { type KeyAnswer, type KeySocketOptions, openKeySocket } from "./key-socket.ts";
 import { makeVolumeReader } from "./volume-reader.ts";
 
 export type ServicePower = AnswerPower & Pick<System, "listDirectory">;
@@ -49,23 +48,23 @@ export async function serveKeys(
   const reader = makeVolumeReader(power, lookIdle);
   const guarded: ServicePower = { ...power, readAt: reader.readAt };
   const ended = new Promise<void>((resolve) => {
-    AbortSignal.any([signal, stop.signal]).addEventListener("abort", () => resolve());
+    for (const end of [signal, stop.signal]) end.addEventListener("abort", () => resolve());
     if (signal.aborted) resolve();
   });
   const socket = await openKeySocket({
     listen: options.listen,
     onStranger: (why) => log("warning", `a connection was closed without a key: ${why}`),
-    onBusy: (count) => {
-      connections = count;
+    onBusy: (open) => {
+      connections = open;
       lookIdle();
     },
     answer: async (volume, gone) => {
-      const secret = await answerAndLog(guarded, volume, options, AbortSignal.any([gone, signal]));
-      count[secret === null ? "refused" : "sent"]++;
-      return secret;
+      const answer = await answerAndLog(guarded, volume, options, gone);
+      count[answer === null ? "refused" : "sent"]++;
+      return answer;
     },
   });
-  lookIdle();
+  lookIdle(); // of those who waited already one may be served by now
   await ended;
   idle.stop();
   // In the same turn of the event loop as the idle clock, which runs only while nobody is being served: nobody can have been accepted
@@ -84,12 +83,15 @@ async function answerAndLog(
   volume: string,
   { crypttab, config: path, state, log }: ServiceOptions,
   gone: AbortSignal,
-): Promise<Secret | null> {
+): Promise<KeyAnswer | null> {
   const startMs = power.monotonicMs();
   const named = printable(volume);
   const took = () => `${((power.monotonicMs() - startMs) / 1000).toFixed(3)} s`;
   const over = new AbortController();
-  const signal = AbortSignal.any([gone, over.signal]);
+  const { signal } = over;
+  const onGone = () => over.abort();
+  gone.addEventListener("abort", onGone, { once: true });
+  if (gone.aborted) onGone();
   const inTime = <T>(work: Promise<T>, endMs: number, what: string) => orEnd(power, work, { endMs, signal }, what);
   try {
     const reading = readConfig(power, path, log);
@@ -99,9 +101,13 @@ async function answerAndLog(
     const work = answerVolume(power, volume, { crypttab, config, endMs, log: tell }, signal);
     const answer = inTime(work, endMs + LAST_WORD_MS, `${crypttab} could not be read in time`);
     answer.catch(() => work.then(({ secret }) => secret.wipe()).catch(() => {})); // it came when nobody waited any more
-    const { secret, from } = await answer;
-    tell(`key sent after ${took()}, from ${from}`);
-    return secret;
+    const { secret, source } = await answer;
+    const tookText = took();
+    const onEnd = (taken: boolean) => {
+      if (taken) tell(`key sent after ${tookText}, from ${source.name}`);
+      else log("warning", `${named}: key found after ${tookText}, from ${source.name}, but nobody took it`);
+    };
+    return { secret, onEnd };
   } catch (error) {
     if (gone.aborted) log("info", `${named}: given up after ${took()}`);
     else {
@@ -114,6 +120,7 @@ async function answerAndLog(
     }
     return null;
   } finally {
+    gone.removeEventListener("abort", onGone);
     over.abort();
   }
 }

@@ -1,14 +1,17 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-/** How long an answer may stay unread by its client before a revocation goes on without it. */
-const PATIENCE_MS = 250;
-
 /**
  * Answers on their way out. Once written they belong to the kernel; one that a client does not read may wait in this process, and
  * must not leave after a later revocation was acknowledged.
  */
 export class Answers {
   readonly #leaving = new Set<ServerResponse>();
+  readonly #patienceMs: number;
+
+  /** @param patienceMs how long an answer may stay unread by its client before its connection is cut */
+  constructor(patienceMs = 250) {
+    this.#patienceMs = patienceMs;
+  }
 
   /** Ends the response with the body; the headers are `name, value` pairs. */
   send(response: ServerResponse, status: number, headers: readonly string[], body: string | Buffer): void {
@@ -30,16 +33,16 @@ export class Answers {
     const left = Promise.all(waiting.map((response) => new Promise((resolve) => response.once("close", resolve))));
     const deadline = setTimeout(() => {
       for (const response of waiting) if (this.#leaving.has(response)) response.req.socket.destroy();
-    }, PATIENCE_MS);
+    }, this.#patienceMs);
     await left;
     clearTimeout(deadline);
   }
 }
 
-/** Collects a body of less than `limitBytes`. Null where it is longer: answered 413 before all of it was sent. */
+/** Collects a body of less than `limitBytes`. Null where it is longer, or says that it is; what comes of it is read and dropped. */
 export function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer | null> {
   return new Promise((resolve) => {
-    if (Number(request.headers["content-length"] ?? 0) >= limitBytes) {
+    if (Number(request.headers["content-length"]) >= limitBytes) {
       request.resume(); // a client that is still sending would lose the answer to a reset
       resolve(null);
       return;
