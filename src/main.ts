@@ -3,7 +3,7 @@ import type { Command } from "./cli/command.ts";
 import { helpText, parseArguments } from "./cli/parse.ts";
 import { COMMANDS } from "./cli/registry.ts";
 import { describeFailure } from "./cli/report.ts";
-import { openTerminal } from "./cli/terminal.ts";
+import { openTerminal, writeToStdout } from "./cli/terminal.ts";
 import { NightlatchError } from "./core/errors.ts";
 import { nodeSystem } from "./system/node.ts";
 
@@ -15,17 +15,17 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     const first = args[0];
     if (first === undefined || first === "--help" || first === "help") {
-      process.stdout.write(await overview());
+      writeToStdout(await overview());
       return first === undefined ? 2 : 0;
     }
     if (first === "--version") {
-      process.stdout.write(`nightlatch ${version()}\n`);
+      writeToStdout(`nightlatch ${version()}\n`);
       return 0;
     }
     const { command, rest } = await findCommand(args);
     const invocation = parseArguments(command, rest);
     if (invocation.switches.has("help")) {
-      process.stdout.write(helpText(command));
+      writeToStdout(helpText(command));
       return 0;
     }
     return await command.run({ ...invocation, system: nodeSystem, terminal });

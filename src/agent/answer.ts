@@ -11,6 +11,7 @@ import { readVolumeHeader, type VolumeHeader } from "../luks/header.ts";
 import type { System } from "../system/port.ts";
 import { bindingSources } from "./binding-source.ts";
 import { commandSource } from "./command-source.ts";
+import { orEnd, type Wait } from "./deadline.ts";
 import { type RacePower, raceSources, type Won } from "./race.ts";
 import type { KeySource } from "./source.ts";
 
@@ -20,12 +21,17 @@ export interface AnswerSettings {
   /** Path of the crypttab. */
   readonly crypttab: string;
   readonly config: AgentConfig;
+  /** When the last source is given up, on the clock of `monotonicMs`. */
+  readonly endMs: number;
   /** Told what happens on the way, in words for the journal. */
   readonly log: (text: string) => void;
 }
 
+/** Kinds of failure that the log tells of one source: for a minute of attempts it tells enough. */
+const SAID_COUNT = 4;
+
 /**
- * The key of a volume of crypttab. It settles within the deadline that the configuration gives, whatever happens.
+ * The key of a volume of crypttab. It settles by the end, unless crypttab itself cannot be read: the caller watches over that.
  * @throws NightlatchError agent/*, and what the volume's header (luks/*) and its sources (pin/*, …) say
  */
 export async function answerVolume(
@@ -36,19 +42,20 @@ export async function answerVolume(
 ): Promise<Won> {
   const entry = await findEntry(power, volume, settings.crypttab);
   const configured = settings.config.volumes.get(volume);
-  const endMs = power.monotonicMs() + (configured?.deadlineMs ?? settings.config.deadlineMs);
+  const { endMs } = settings;
   const sources =
     configured?.command == null
       ? await sourcesOfHeader(power, entry, { endMs, signal, log: settings.log })
       : [commandSource(power, configured.command)];
-  const said = new Map<KeySource, string>();
+  const said = new Map<KeySource, Set<string>>(sources.map((source) => [source, new Set()]));
   return raceSources(power, sources, {
     endMs,
     signal,
     onFailure: (failed, error, again) => {
       const text = error instanceof NightlatchError ? `${error.message} [${error.code}]` : "internal error";
-      if (said.get(failed) === text) return; // each attempt fails alike: once is enough
-      said.set(failed, text);
+      const before = said.get(failed);
+      if (before === undefined || before.has(text) || before.size === SAID_COUNT) return; // attempts fail alike: once is enough
+      before.add(text);
       settings.log(`${failed.name}: ${text}${again ? "; trying again" : ""}`);
     },
   });
@@ -63,9 +70,11 @@ async function findEntry(power: Pick<System, "readFile">, volume: string, cryptt
   });
 }
 
-async function sourcesOfHeader(power: AnswerPower, entry: CrypttabEntry, wait: Wait): Promise<KeySource[]> {
+async function sourcesOfHeader(power: AnswerPower, entry: CrypttabEntry, wait: HeaderWait): Promise<KeySource[]> {
   const device = headerPathOf(entry);
-  const sources = bindingSources(power, await orEnd(power, waitForHeader(power, device, wait), device, wait));
+  const reading = waitForHeader(power, device, wait);
+  const header = await orEnd(power, reading, wait, `${device} could not be read in time`);
+  const sources = bindingSources(power, header, wait.log);
   if (sources.length > 0) return sources;
   throw new NightlatchError("agent/no-binding", `${device} has no binding`, {
     remedy: `Bind it: nightlatch bind ${device}; or name a command for it in agent.toml.`,
@@ -86,16 +95,14 @@ function headerPathOf(entry: CrypttabEntry): string {
   );
 }
 
-interface Wait {
-  readonly endMs: number;
-  readonly signal: AbortSignal;
+interface HeaderWait extends Wait {
   readonly log: (text: string) => void;
 }
 
 const LOOK_AGAIN_MS = 250;
 
 /** A disk may come late, or be busy for a moment. */
-async function waitForHeader(power: AnswerPower, device: string, wait: Wait): Promise<VolumeHeader> {
+async function waitForHeader(power: AnswerPower, device: string, wait: HeaderWait): Promise<VolumeHeader> {
   for (let said = false; ; said = true) {
     try {
       return await readVolumeHeader(power, device);
@@ -107,13 +114,4 @@ async function waitForHeader(power: AnswerPower, device: string, wait: Wait): Pr
       await power.sleep(Math.min(LOOK_AGAIN_MS, leftMs), wait.signal);
     }
   }
-}
-
-/** A read from a dying disk may never return: the prompt must come all the same. */
-function orEnd<T>(power: AnswerPower, work: Promise<T>, device: string, { endMs, signal }: Wait): Promise<T> {
-  const end = power.sleep(Math.max(0, endMs - power.monotonicMs()), signal).then(() => {
-    throw new NightlatchError("agent/deadline", `${device} could not be read in time`);
-  });
-  end.catch(() => {}); // the work is done by then
-  return Promise.race([work, end]);
 }

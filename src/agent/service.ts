@@ -1,8 +1,15 @@
 import { isError, NightlatchError } from "../core/errors.ts";
-import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, DEFAULT_AGENT_CONFIG } from "../formats/agent-config.ts";
+import {
+  AGENT_CONFIG_LIMIT_BYTES,
+  type AgentConfig,
+  DEFAULT_AGENT_CONFIG,
+  DEFAULT_DEADLINE_MS,
+} from "../formats/agent-config.ts";
 import type { System } from "../system/port.ts";
 import { type AnswerPower, answerVolume } from "./answer.ts";
+import { orEnd } from "./deadline.ts";
 import { type KeyAnswer, type KeySocketOptions, openKeySocket } from "./key-socket.ts";
+import { makeVolumeReader } from "./volume-reader.ts";
 
 export type ServicePower = AnswerPower & Pick<System, "listDirectory">;
 
@@ -35,57 +42,86 @@ export async function serveKeys(
   const stop = new AbortController();
   const count = { sent: 0, refused: 0 };
   const idle = new IdleClock(options.idleMs, () => stop.abort());
+  let connections = 0;
+  // With a read that never returns this process could not end, and systemd would start no other while it has not.
+  const lookIdle = () => idle.set(connections === 0 && reader.pending() === 0);
+  const reader = makeVolumeReader(power, lookIdle);
+  const guarded: ServicePower = { ...power, readAt: reader.readAt };
   const ended = new Promise<void>((resolve) => {
     for (const end of [signal, stop.signal]) end.addEventListener("abort", () => resolve());
     if (signal.aborted) resolve();
   });
-  idle.set(true);
   const socket = await openKeySocket({
     listen: options.listen,
     onStranger: (why) => log("warning", `a connection was closed without a key: ${why}`),
-    onBusy: (connections) => idle.set(connections === 0),
+    onBusy: (open) => {
+      connections = open;
+      lookIdle();
+    },
     answer: async (volume, gone) => {
-      const answer = await answerAndLog(power, volume, options, gone);
+      const answer = await answerAndLog(guarded, volume, options, gone);
       count[answer === null ? "refused" : "sent"]++;
       return answer;
     },
   });
+  lookIdle(); // of those who waited already one may be served by now
   await ended;
-  idle.set(false);
+  idle.stop();
+  // In the same turn of the event loop as the idle clock, which runs only while nobody is being served: nobody can have been accepted
+  // in between, and who comes from here on waits in the kernel's queue, for which systemd starts the agent anew.
   await socket.close();
   return count;
 }
 
+/** Beyond the deadline, for the sources to say why there is no key. */
+const LAST_WORD_MS = 500;
+const ADVICE_MS = 1000;
+
+/** Settles in bounded time, whatever hangs: each thing that is waited for has its end here. */
 async function answerAndLog(
   power: ServicePower,
   volume: string,
-  { crypttab, config, state, log }: ServiceOptions,
-  signal: AbortSignal,
+  { crypttab, config: path, state, log }: ServiceOptions,
+  gone: AbortSignal,
 ): Promise<KeyAnswer | null> {
   const startMs = power.monotonicMs();
   const named = printable(volume);
   const took = () => `${((power.monotonicMs() - startMs) / 1000).toFixed(3)} s`;
+  const over = new AbortController();
+  const { signal } = over;
+  const onGone = () => over.abort();
+  gone.addEventListener("abort", onGone, { once: true });
+  if (gone.aborted) onGone();
+  const inTime = <T>(work: Promise<T>, endMs: number, what: string) => orEnd(power, work, { endMs, signal }, what);
   try {
-    const settings = {
-      crypttab,
-      config: await readConfig(power, config, log),
-      log: (text: string) => log("info", `${named}: ${text}`),
-    };
-    const { secret, source } = await answerVolume(power, volume, settings, signal);
+    const reading = readConfig(power, path, log);
+    const config = await inTime(reading, startMs + DEFAULT_DEADLINE_MS, `${path} could not be read in time`);
+    const endMs = startMs + (config.volumes.get(volume)?.deadlineMs ?? config.deadlineMs);
+    const tell = (text: string) => log("info", `${named}: ${text}`);
+    const work = answerVolume(power, volume, { crypttab, config, endMs, log: tell }, signal);
+    const answer = inTime(work, endMs + LAST_WORD_MS, `${crypttab} could not be read in time`);
+    answer.catch(() => work.then(({ secret }) => secret.wipe()).catch(() => {})); // it came when nobody waited any more
+    const { secret, source } = await answer;
     const tookText = took();
     const onEnd = (taken: boolean) => {
-      if (taken) log("info", `${named}: key sent after ${tookText}, from ${source.name}`);
+      if (taken) tell(`key sent after ${tookText}, from ${source.name}`);
       else log("warning", `${named}: key found after ${tookText}, from ${source.name}, but nobody took it`);
     };
     return { secret, onEnd };
   } catch (error) {
-    if (signal.aborted) log("info", `${named}: given up after ${took()}`);
+    if (gone.aborted) log("info", `${named}: given up after ${took()}`);
     else {
       log("warning", `${named}: no key after ${took()}: ${describe(error)}`);
-      const advice = isError(error, "pin/locked") ? await adviseUnlock(power, state, error) : null;
-      if (advice !== null) log("warning", `${named}: ${advice}`);
+      if (isError(error, "pin/locked")) {
+        const looking = adviseUnlock(power, state, error);
+        const advice = await inTime(looking, power.monotonicMs() + ADVICE_MS, "").catch(() => null);
+        if (advice !== null) log("warning", `${named}: ${advice}`);
+      }
     }
     return null;
+  } finally {
+    gone.removeEventListener("abort", onGone);
+    over.abort();
   }
 }
 
@@ -126,9 +162,9 @@ function printable(name: string): string {
   return /^[\x21-\x7e]+$/.test(name) ? name : JSON.stringify(name).replaceAll(/[^\x20-\x7e]/g, "?");
 }
 
-/** Calls back when it was set to idle for long enough. */
+/** Calls back when it was set to idle for long enough, until it is stopped. */
 class IdleClock {
-  readonly #idleMs: number | null;
+  #idleMs: number | null;
   readonly #onEnd: () => void;
   #timer: NodeJS.Timeout | undefined;
 
@@ -140,5 +176,10 @@ class IdleClock {
   set(idle: boolean): void {
     clearTimeout(this.#timer);
     if (idle && this.#idleMs !== null) this.#timer = setTimeout(this.#onEnd, this.#idleMs);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#idleMs = null;
   }
 }

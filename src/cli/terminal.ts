@@ -14,10 +14,10 @@ export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
     },
     signal,
     line: (text) => {
-      if (!json) process.stdout.write(`${text}\n`);
+      if (!json) writeToStdout(`${text}\n`);
     },
     result: (value) => {
-      if (json) process.stdout.write(`${JSON.stringify(value)}\n`);
+      if (json) writeToStdout(`${JSON.stringify(value)}\n`);
     },
     hint: (text) => writeToStderr(`${text}\n`),
     askSecret: (prompt) => askOnTty(prompt, signal),
@@ -26,18 +26,48 @@ export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
   };
 }
 
+// Without a listener Node ends the process where a write fails. A reader that has gone (`bind … | head -1`, a journal that is restarted)
+// must neither stop a change to a header half-way nor take the agent from other volumes: what is said is lost, the work goes on, and
+// the exit status tells of the work.
+
+let isStdoutHeard = false;
+
+/** A result that cannot be written, but for a reader that has gone, is a failure: a full disk, say. */
+export function writeToStdout(text: string): void {
+  if (!isStdoutHeard) process.stdout.on("error", onStdoutError);
+  isStdoutHeard = true;
+  process.stdout.write(text);
+}
+
+function onStdoutError({ code }: NodeJS.ErrnoException): void {
+  if (code === "EPIPE") return;
+  writeToStderr(`nightlatch: standard output could not be written (${code ?? "unknown"})\n`);
+  process.once("exit", () => {
+    if (process.exitCode === 0 || process.exitCode === undefined) process.exitCode = 1;
+  });
+}
+
+let isStderrHeard = false;
+
 function writeToStderr(text: string): void {
   try {
     writeSync(2, text);
-  } catch {
-    process.stderr.write(text); // a pipe that is full and does not block: Node's stream waits for it
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EAGAIN") return;
+    hearStderr().write(text); // a pipe that is full and does not block: Node's stream waits for it
   }
+}
+
+function hearStderr(): NodeJS.WriteStream {
+  if (!isStderrHeard) process.stderr.on("error", () => {});
+  isStderrHeard = true;
+  return process.stderr;
 }
 
 async function confirmOnStdin(question: string, signal: AbortSignal): Promise<boolean> {
   if (!process.stdin.isTTY) return true;
   const { createInterface } = await import("node:readline/promises");
-  const reader = createInterface({ input: process.stdin, output: process.stderr });
+  const reader = createInterface({ input: process.stdin, output: hearStderr() });
   try {
     return /^y(es)?$/i.test((await reader.question(`${question} [y/N] `, { signal })).trim());
   } catch {
@@ -66,12 +96,12 @@ async function askOnTty(prompt: string, signal: AbortSignal): Promise<Secret> {
   const tty = await openTty();
   tty.setRawMode(true);
   try {
-    process.stderr.write(prompt); // once nothing echoes any more
+    writeToStderr(prompt); // once nothing echoes any more
     return await readLine(tty, signal);
   } finally {
     tty.setRawMode(false);
     tty.destroy();
-    process.stderr.write("\n");
+    writeToStderr("\n");
   }
 }
 

@@ -14,6 +14,7 @@ export const ERROR_CODES = [
   "file/missing",
   "file/denied",
   "file/too-large",
+  "file/wrong-kind",
   "file/io",
   "file/full",
   "net/unreachable",

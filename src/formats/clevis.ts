@@ -96,6 +96,8 @@ export function tangHeader(binding: {
 }
 
 const URL_LENGTH = 2048;
+/** RFC 1035 section 2.3.4, without the dot at the end. */
+const HOST_LENGTH = 253;
 const CHILD_COUNT = 64;
 const PRIME_BYTES = 64;
 
@@ -148,6 +150,10 @@ function parseServerUrl(json: Json | undefined): string {
   }
   const url = json.includes("://") ? json : `http://${json}`;
   if (!URL.canParse(url) || !/^https?:\/\//i.test(url)) malformed("the binding's server is not at an http address");
+  const { username, password, hostname } = new URL(url);
+  // A header is no place for them: every thief reads it, and whoever writes it would have root log in where he likes.
+  if (username !== "" || password !== "") malformed("the address of the binding's server holds credentials");
+  if (hostname.length > HOST_LENGTH) malformed("the binding's server has a name that no host has");
   return url;
 }
 

@@ -10,7 +10,8 @@ export interface System {
 
   /** Whole file. @throws NightlatchError file/missing, file/denied, file/too-large, file/io */
   readFile(path: string, limitBytes: number): Promise<Buffer>;
-  /** Up to `lengthBytes` from `offsetBytes`; shorter at the end of the file or device. @throws as readFile */
+  /** Up to `lengthBytes` from `offsetBytes`; shorter at the end of the file or device. Nothing but a regular file or a
+   *  block device is read. @throws as readFile, and file/wrong-kind */
   readAt(path: string, offsetBytes: number, lengthBytes: number): Promise<Buffer>;
   /** Atomic and durable: a temporary file beside it, fsync, rename, fsync of the folder. @throws file/denied, file/full, file/io */
   writeFile(path: string, bytes: Uint8Array, mode: number): Promise<void>;

@@ -1,4 +1,4 @@
-import { close, open, read, stat } from "node:fs";
+import { close, constants, fstat, open, read, stat } from "node:fs";
 import { promisify } from "node:util";
 import { NightlatchError } from "../core/errors.ts";
 import { translate } from "./errno.ts";
@@ -9,10 +9,11 @@ const openFile = promisify(open);
 const readFile = promisify(read);
 const closeFile = promisify(close);
 const statFile = promisify(stat);
+const statOpenFile = promisify(fstat);
 
 /** @see System.readFile */
 export async function readWhole(path: string, limitBytes: number): Promise<Buffer> {
-  return withFile(path, async (descriptor) => {
+  return withFile(path, constants.O_RDONLY, async (descriptor) => {
     const buffer = Buffer.alloc(limitBytes + 1);
     const lengthBytes = await readFully(descriptor, buffer, 0);
     if (lengthBytes > limitBytes) {
@@ -24,7 +25,12 @@ export async function readWhole(path: string, limitBytes: number): Promise<Buffe
 
 /** @see System.readAt */
 export async function readRange(path: string, offsetBytes: number, lengthBytes: number): Promise<Buffer> {
-  return withFile(path, async (descriptor) => {
+  // Without O_NONBLOCK the open of a pipe that nobody writes to would hold one of Node's few threads for ever.
+  return withFile(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY, async (descriptor) => {
+    const facts = await statOpenFile(descriptor);
+    if (!facts.isFile() && !facts.isBlockDevice()) {
+      throw new NightlatchError("file/wrong-kind", `${path} is neither a block device nor a file`);
+    }
     const buffer = Buffer.alloc(lengthBytes);
     return buffer.subarray(0, await readFully(descriptor, buffer, offsetBytes));
   });
@@ -61,10 +67,10 @@ export async function factsOf(path: string): Promise<FileFacts | null> {
   }
 }
 
-async function withFile<T>(path: string, use: (descriptor: number) => Promise<T>): Promise<T> {
+async function withFile<T>(path: string, flags: number, use: (descriptor: number) => Promise<T>): Promise<T> {
   let descriptor: number | undefined;
   try {
-    descriptor = await openFile(path, "r");
+    descriptor = await openFile(path, flags);
     return await use(descriptor);
   } catch (error) {
     throw translate(error, path);

@@ -1,9 +1,9 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { NightlatchError } from "../core/errors.ts";
 import type { Command, Exit } from "./port.ts";
 
 const DEFAULT_OUTPUT_LIMIT_BYTES = 1 << 20;
-/** For what a killed program's pipes still hold. */
+/** For what the pipes of a program that has ended still hold. */
 const LAST_OUTPUT_MS = 100;
 /** Administrators' programs live in sbin, which a user's or a unit's PATH may lack. */
 const SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -30,8 +30,7 @@ export function runProgram(command: Command): Promise<Exit> {
       killGroup(child.pid);
       // What has left the group may hold the pipes open for ever, and "close" would never come.
       setTimeout(() => {
-        child.stdout?.destroy();
-        child.stderr?.destroy();
+        closeOutput(child);
         child.unref();
       }, LAST_OUTPUT_MS);
     };
@@ -64,12 +63,37 @@ export function runProgram(command: Command): Promise<Exit> {
         }),
       );
     });
+    // A child that it leaves behind (a daemon, say) may hold its pipes: what it has printed itself has been read once they are silent.
+    child.on("exit", () => whenSilent(child, () => closeOutput(child)));
     child.on("close", (status, signal) => {
       settle();
       if (failure === null) resolve({ status, signal, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) });
       else reject(failure);
     });
   });
+}
+
+function closeOutput({ stdout, stderr }: ChildProcess): void {
+  stdout?.destroy();
+  stderr?.destroy();
+}
+
+/** Calls back after LAST_OUTPUT_MS without output, unless it was closed before. */
+function whenSilent(child: ChildProcess, then: () => void): void {
+  let timer: NodeJS.Timeout | undefined;
+  let heard = false;
+  const wait = () => {
+    heard = false;
+    // The turn after the timer reads what is there: in a process that was busy it may not have been read yet.
+    timer = setTimeout(() => setImmediate(() => (heard ? wait() : then())), LAST_OUTPUT_MS);
+  };
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on("data", () => {
+      heard = true;
+    });
+  }
+  child.once("close", () => clearTimeout(timer));
+  wait();
 }
 
 function collect(

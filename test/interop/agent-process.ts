@@ -16,6 +16,8 @@ export interface AgentProcess extends AsyncDisposable {
   /** Waits for a line of the log. */
   said(pattern: RegExp): Promise<void>;
   ask(volume: string): Promise<Buffer>;
+  /** The exit status, once it has ended by itself or otherwise. */
+  readonly ended: Promise<number | null>;
   /** Ends it as systemd does; the exit status. */
   stop(): Promise<number | null>;
 }
@@ -63,6 +65,7 @@ export async function startAgent({ folder, args = [], activated = false }: Agent
     process: child,
     socket,
     log: () => log,
+    ended,
     said: (pattern) => until(() => pattern.test(log), `it said ${pattern}`),
     ask: (volume) => fetchKey({ socket, volume }),
     stop,

@@ -4,12 +4,14 @@ import { createCipheriv } from "node:crypto";
 import { copyFileSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { askForKey } from "../../script/key-client.ts";
+import { askForKey, fetchKey } from "../../script/key-client.ts";
 import { formatClevisToken } from "../../src/formats/clevis.ts";
 import type { Advertisement } from "../../src/formats/tang.ts";
 import { fetchAdvertisement, sealToAdvertisement } from "../../src/pins/tang.ts";
 import { nodeSystem } from "../../src/system/node.ts";
-import { type AgentProcess, type Door, makeDoor, startAgent } from "./agent-process.ts";
+import { activate } from "./activator.ts";
+import { type AgentProcess, COMMAND, type Door, makeDoor, startAgent } from "./agent-process.ts";
+import { holdReads, noHolding } from "./stuck.ts";
 import { noTangd, startTangd, type Tangd } from "./tangd.ts";
 import { addSlot, addToken, makeFolder, makeVolume, opens, PASSPHRASE, patch } from "./volumes.ts";
 
@@ -181,11 +183,81 @@ describe("the agent", { skip: noTangd }, () => {
     });
   });
 
+  test("disks that never answer keep no other volume waiting, nor a later one", { skip: noHolding }, async () => {
+    const stuck = Array.from({ length: 6 }, (_, index) => bound(`stuck${index}.img`, tangd.url));
+    const names = stuck.map((_, index) => `stuck${index}`);
+    const config = names.map((name) => `[volume.${name}]\ndeadline = "1s"\n`).join("");
+    const volumes = Object.fromEntries(names.map((name) => [name, at(`${name}.img`)]));
+    configure({ ...volumes, good: bound("good.img", tangd.url) }, config);
+    const held = holdReads(stuck);
+    try {
+      await using agent = await startAgent({ folder });
+      const asked = names.map((name) => agent.ask(name));
+      assert.equal(String(await agent.ask("good")), KEY);
+      for (const key of await Promise.all(asked)) assert.equal(key.length, 0);
+      assert.match(agent.log(), /stuck5: no key after .*stuck5\.img could not be read in time \[agent\/deadline\]/);
+      assert.equal(String(await agent.ask("good")), KEY);
+      assert.equal((await agent.ask("stuck0")).length, 0);
+      held[Symbol.dispose]();
+      assert.equal(String(await agent.ask("stuck0")), KEY); // it has come back to life
+    } finally {
+      held[Symbol.dispose]();
+    }
+  });
+
+  test("an agent with a read that does not return stays: systemd would start no other", {
+    skip: noHolding,
+  }, async () => {
+    const stuck = bound("kept.img", tangd.url);
+    configure({ stuck, good: bound("kept-good.img", tangd.url) }, '[volume.stuck]\ndeadline = "1s"');
+    const held = holdReads([stuck]);
+    const agent = await startAgent({ folder, args: ["--idle", "0"], activated: true });
+    try {
+      assert.equal((await agent.ask("stuck")).length, 0);
+      assert.equal(String(await agent.ask("good")), KEY);
+      assert.equal(String(await agent.ask("good")), KEY);
+    } finally {
+      held[Symbol.dispose]();
+    }
+    assert.equal(await agent.ended, 0);
+  });
+
+  test("a crypttab that cannot be read ends with nothing", { skip: noHolding }, async () => {
+    configure({ v: "/nowhere" }, 'deadline = "1s"');
+    const held = holdReads([at("crypttab")]);
+    await withAgent(async (agent) => {
+      assert.equal((await agent.ask("v")).length, 0);
+      assert.match(agent.log(), /v: no key after .*crypttab could not be read in time \[agent\/deadline\]/);
+      held[Symbol.dispose]();
+    });
+  });
+
+  test("pipes in the place of disks are told off, and keep nothing waiting", async () => {
+    const names = Array.from({ length: 5 }, (_, index) => `pipe${index}`);
+    for (const name of names) assert.equal(spawnSync("mkfifo", [at(name)]).status, 0);
+    const pipes = Object.fromEntries(names.map((name) => [name, at(name)]));
+    configure({ ...pipes, good: bound("beside-pipes.img", tangd.url) });
+    await withAgent(async (agent) => {
+      for (const key of await Promise.all(names.map((name) => agent.ask(name)))) assert.equal(key.length, 0);
+      assert.match(agent.log(), /pipe4 is neither a block device nor a file \[file\/wrong-kind\]/);
+      assert.equal(String(await agent.ask("good")), KEY);
+    });
+  });
+
   test("a detached header is read where crypttab says it is", async () => {
     const header = bound("header.img", tangd.url);
     configure({});
     writeFileSync(at("crypttab"), `v /nowhere /run/x.sock luks,header=${header}\n`);
     await withAgent(async (agent) => assert.equal(String(await agent.ask("v")), KEY));
+  });
+
+  test("a log that nobody reads any more takes no volume's key", async () => {
+    configure({ v: bound("unlogged.img", tangd.url) });
+    const agent = await startAgent({ folder });
+    assert.equal(String(await agent.ask("v")), KEY);
+    agent.process.stderr?.destroy();
+    for (let round = 0; round < 3; round++) assert.equal(String(await agent.ask("v")), KEY);
+    assert.equal(await agent.stop(), 0);
   });
 
   test("a client that goes away ends the work", async () => {
@@ -210,6 +282,17 @@ describe("the agent", { skip: noTangd }, () => {
     other.destroy();
   });
 
+  test("SIGTERM ends an activated one at once, however long it may be idle", async () => {
+    configure({ v: bound("stopped-activated.img", deaf.url) });
+    const agent = await startAgent({ folder, args: ["--idle", "3600"], activated: true });
+    const key = agent.ask("v");
+    const other = agent.ask("unknown");
+    await agent.said(/unknown: no key/);
+    await other;
+    assert.equal(await agent.stop(), 0);
+    assert.equal((await key).length, 0);
+  });
+
   test("a mistake in agent.toml keeps no volume shut that has a binding", async () => {
     configure({ v: bound("mistake.img", tangd.url) }, "deadline = 60");
     await withAgent(async (agent) => {
@@ -222,8 +305,7 @@ describe("the agent", { skip: noTangd }, () => {
     configure({ v: bound("activated.img", tangd.url) });
     const agent = await startAgent({ folder, args: ["--idle", "1"], activated: true });
     assert.equal(String(await agent.ask("v")), KEY);
-    const status = await new Promise((resolve) => agent.process.once("exit", resolve));
-    assert.equal(status, 0);
+    assert.equal(await agent.ended, 0);
   });
 
   test("a second agent on the same socket is told off", async () => {
@@ -315,6 +397,24 @@ describe("the agent's commands", () => {
     assert.equal((await agent.ask("floods")).length, 0);
     assert.match(agent.log(), /printed more than 8388608 bytes \[system\/output-too-large\]/);
   });
+});
+
+test("who comes while the agent ends for idleness is served by it or by the next", async () => {
+  writeFileSync(at("crypttab"), "v /nowhere /run/x.sock luks\n");
+  writeFileSync(at("agent.toml"), '[volume.v]\nexec = ["printf", "key"]\n');
+  const socket = at("activated.sock");
+  const files = ["--crypttab", at("crypttab"), "--config", at("agent.toml"), "--state", at("state")];
+  await using activator = activate(socket, [COMMAND, "agent", "--idle", "0", ...files]);
+  for (let round = 0; round < 12; round++) {
+    // One after the other at ever other distances: some find it serving, some at its end, some gone.
+    const keys = Array.from({ length: 5 }, async (_, index) => {
+      await new Promise((wake) => setTimeout(wake, index * round * 4));
+      return fetchKey({ socket, volume: "v" });
+    });
+    assert.deepEqual((await Promise.all(keys)).map(String), Array(5).fill("key"), activator.log());
+    assert.equal(String(await fetchKey({ socket, volume: "v" })), "key", activator.log());
+  }
+  assert.ok(activator.starts() > 3, `${activator.starts()} starts`);
 });
 
 function noClevis(): string | false {

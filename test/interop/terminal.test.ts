@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -65,4 +65,31 @@ test("without a terminal the error names the way out", async () => {
   });
   await new Promise((closed) => child.on("close", closed));
   assert.equal(out, "FAILED usage/no-terminal\n");
+});
+
+const command = resolve(import.meta.dirname, "../../bin/nightlatch");
+
+/** What the shell says that came of it. */
+function shell(line: string): string {
+  const { stdout } = spawnSync("bash", ["-c", line, "bash", command], { encoding: "utf8", timeout: 60_000 });
+  return stdout;
+}
+
+test("a reader that goes away takes nothing but the text: no stack trace, and the status tells of the work", () => {
+  assert.equal(shell(`exec 3>&1; { "$1" --help 2>&3; echo "status $?" >&3; } | exec true`), "status 0\n");
+  assert.equal(
+    shell(`exec 3>&1; { "$1" unlock --json /nonexistent 2> /dev/null; echo "status $?" >&3; } | exec true`),
+    "status 1\n",
+  );
+  assert.equal(
+    shell(`exec 3>&1; { "$1" unlock /nonexistent 2>&1 >&3; echo "status $?" >&3; } | exec true`),
+    "status 1\n",
+  );
+});
+
+test("a result that no disk had room for is a failure", () => {
+  assert.equal(
+    shell(`"$1" --help 2>&1 > /dev/full; echo "status $?"`),
+    "nightlatch: standard output could not be written (ENOSPC)\nstatus 1\n",
+  );
 });

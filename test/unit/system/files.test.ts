@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,6 +38,17 @@ test("reading is bounded", async () => {
   assert.equal((await readRange(path, 8, 100)).toString(), "89");
   assert.equal((await readRange(path, 100, 5)).length, 0);
   await assert.rejects(readWhole(join(folder, "none"), 9), { code: "file/missing" });
+});
+
+test("a volume is a file or a block device: anything else is refused, and a pipe is not waited for", async () => {
+  const pipe = join(folder, "pipe");
+  assert.equal(spawnSync("mkfifo", [pipe]).status, 0);
+  for (const path of [pipe, folder, "/dev/zero"]) {
+    await assert.rejects(readRange(path, 0, 1), {
+      code: "file/wrong-kind",
+      message: `${path} is neither a block device nor a file`,
+    });
+  }
 });
 
 test("an absent file or folder is an answer where that is a fair question", async () => {

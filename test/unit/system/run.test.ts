@@ -62,3 +62,13 @@ test("a program that left a child of its own session with its pipes is given up 
   stop.abort();
   await assert.rejects(running, { code: "system/timeout", message: "/bin/sh was given up" });
 });
+
+test("a program that ends and leaves a daemon with its pipes has ended: what it printed is there, the daemon lives", async () => {
+  const { status, stdout } = await sh("setsid sleep 1000 & echo $!; head -c 300000 /dev/zero; printf key", {
+    deadlineMs: 20_000,
+  });
+  const [pid = "", ...rest] = stdout.toString("latin1").split("\n");
+  process.kill(Number(pid), "SIGKILL"); // throws where it is gone
+  assert.equal(status, 0);
+  assert.equal(rest.join("\n"), `${"\0".repeat(300_000)}key`);
+});
