@@ -99,3 +99,28 @@ test("a disk that is full fails all, once, and is told of until a commit succeed
     ["c"],
   );
 });
+
+test("a connection that was accepted is waited for, as long as something arrives in each turn", async () => {
+  const { store, queue, submit } = setUp();
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  const first = submit("a");
+  await turn();
+  queue.expect();
+  await turn();
+  await Promise.all([first, submit("b")]);
+  assert.equal(store.commits, 1);
+});
+
+test("connections without end do not put a commit off for ever", async () => {
+  const { store, queue, submit } = setUp();
+  let told = false;
+  const first = submit("a").then(() => {
+    told = true;
+  });
+  while (!told) {
+    queue.expect();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await first;
+  assert.equal(store.commits, 1);
+});
