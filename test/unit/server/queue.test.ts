@@ -102,13 +102,15 @@ test("a disk that is full fails all, once, and is told of until a commit succeed
 
 test("a connection that was accepted is waited for, as long as something arrives in each turn", async () => {
   const { store, queue, submit } = setUp();
-  const turn = () => new Promise((resolve) => setImmediate(resolve));
   const first = submit("a");
-  await turn();
   queue.expect();
-  await turn();
+  await new Promise((resolve) => setImmediate(resolve));
   await Promise.all([first, submit("b")]);
   assert.equal(store.commits, 1);
+  const alone = submit("c");
+  await new Promise((resolve) => setImmediate(resolve));
+  await Promise.all([alone, submit("d")]);
+  assert.equal(store.commits, 3, "without it, the turn is over");
 });
 
 test("connections without end do not put a commit off for ever", async () => {
