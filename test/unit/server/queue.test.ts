@@ -107,6 +107,7 @@ test("a connection that was accepted is waited for, as long as something arrives
   await new Promise((resolve) => setImmediate(resolve));
   await Promise.all([first, submit("b")]);
   assert.equal(store.commits, 1);
+  await queue.idle();
   const alone = submit("c");
   await new Promise((resolve) => setImmediate(resolve));
   await Promise.all([alone, submit("d")]);
