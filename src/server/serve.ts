@@ -1,5 +1,4 @@
 import type { Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { type ErrorCode, NightlatchError } from "../core/errors.ts";
 import { machineIdOf } from "../formats/enrolment.ts";
 import { defaultUrl, type ListenAddress } from "./address.ts";
@@ -110,8 +109,8 @@ function listenOnNetwork(server: Server, { listen, inheritedFd }: ServeOptions):
 }
 
 function addressOf(server: Server, fallback: ListenAddress): ListenAddress {
-  const address = server.address() as AddressInfo | null;
-  return address === null ? fallback : { host: address.address, port: address.port };
+  const address = server.address(); // text: a Unix socket that systemd has passed
+  return address === null || typeof address === "string" ? fallback : { host: address.address, port: address.port };
 }
 
 /** What is being answered is finished; idle connections are closed. */
