@@ -103,7 +103,9 @@ function listenOnNetwork(server: Server, { listen, inheritedFd }: ServeOptions):
       );
     });
     const backlog = 1024;
-    if (inheritedFd === undefined) server.listen({ ...listen, backlog }, () => resolve());
+    // Without a host Node listens on [::], and on 0.0.0.0 where the kernel has no IPv6.
+    const host = listen.host === "::" ? {} : { host: listen.host };
+    if (inheritedFd === undefined) server.listen({ port: listen.port, ...host, backlog }, () => resolve());
     else server.listen({ fd: inheritedFd, backlog }, () => resolve());
   });
 }
