@@ -4,8 +4,8 @@ import type { Service } from "./service.ts";
 const INTERVAL_MS = 30_000;
 
 /**
- * What is done now and then: counted refusals become entries, rested paces are forgotten, and a store that failed is tried again,
- * so that its health shows without waiting for somebody who needs it.
+ * What is done now and then: counted refusals become entries, rested paces are forgotten, destroyed keys that a reader kept from
+ * being overwritten are, and a store that failed is tried again, so that its health shows without waiting for somebody who needs it.
  * @returns ends it, and writes what was counted so far
  */
 export function startHousekeeping(service: Service, report: (error: unknown) => void): () => Promise<void> {
@@ -17,9 +17,11 @@ export function startHousekeeping(service: Service, report: (error: unknown) => 
   };
 }
 
-async function keepHouse(service: Service): Promise<void> {
+/** One round of it. */
+export async function keepHouse(service: Service): Promise<void> {
   service.paces.sweep(service.system.nowMs());
   if (service.queue.failure !== null) await probe(service);
+  if (service.store.needsScrub) await service.store.scrub();
   await writeRefusals(service, false);
 }
 

@@ -9,6 +9,7 @@ export class EmbeddedStore implements Store {
   readonly #transaction: SqliteTransaction;
   readonly #lock: AsyncDisposable;
   #last: Promise<unknown> = Promise.resolve();
+  #needsScrub = false;
   readonly audit: AuditReads;
 
   /** `lock` is that of the folder, given up when the store is closed. */
@@ -47,7 +48,15 @@ export class EmbeddedStore implements Store {
   }
 
   scrub(): Promise<boolean> {
-    return this.#alone(() => this.#sqlite.truncateWal());
+    return this.#alone(() => {
+      const done = this.#sqlite.truncateWal();
+      this.#needsScrub = !done;
+      return done;
+    });
+  }
+
+  get needsScrub(): boolean {
+    return this.#needsScrub;
   }
 
   async close(): Promise<void> {

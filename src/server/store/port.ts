@@ -19,6 +19,8 @@ export interface Store {
    * that up; call again later.
    */
   scrub(): Promise<boolean>;
+  /** Whether the last scrub was held up. */
+  readonly needsScrub: boolean;
   /** The log as `audit verify` reads it, page by page. */
   readonly audit: AuditReads;
   close(): Promise<void>;
