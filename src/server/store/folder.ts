@@ -7,7 +7,7 @@ import { EmbeddedStore } from "./embedded.ts";
 import { lockFolder } from "./lock.ts";
 import { createStore, openStore, type StoreKeys } from "./open.ts";
 import { type FolderFacts, planOpening } from "./plan.ts";
-import { readRecord, recordPaths, STORE_ID_BYTES, type StoreRecord, writeRecord } from "./record.ts";
+import { readRecord, recordPaths, STORE_ID_BYTES, type StoreRecord, warnOfRecord, writeRecord } from "./record.ts";
 import { Sqlite } from "./sqlite.ts";
 import { MASTER_KEY_BYTES, MasterKey } from "./wrap.ts";
 
@@ -50,12 +50,11 @@ export async function openFolder(system: FolderSystem, folder: string, uid: numb
     const facts = await survey(system, folder);
     const plan = planOpening(facts);
     const warnings: string[] = [];
-    const record = facts.record ?? { store: toBase64url(system.random(STORE_ID_BYTES)), state: "creating" };
-    const note = async (next: StoreRecord) => {
-      const warning = await writeRecord(system, folder, next);
-      if (warning !== null && next.state === "ready") warnings.push(warning);
+    const record: StoreRecord = facts.record ?? {
+      store: toBase64url(system.random(STORE_ID_BYTES)),
+      state: "creating",
     };
-    if (plan === "create") await note(record);
+    if (plan === "create") await writeRecord(system, folder, record);
     const fresh = plan === "create" || plan === "resume";
     if (fresh && !facts.hasMasterKey)
       await system.writeFile(`${folder}/${MASTER}`, system.random(MASTER_KEY_BYTES), 0o600);
@@ -69,7 +68,10 @@ export async function openFolder(system: FolderSystem, folder: string, uid: numb
     const opened = await openStore(sqlite, master);
     if (facts.record !== null && opened.storeId !== record.store)
       throw otherStore(folder, opened.storeId, record.store);
-    if (plan !== "open") await note({ store: opened.storeId, state: "ready" });
+    const noted =
+      plan === "open" ? facts.recordPath : await writeRecord(system, folder, { store: opened.storeId, state: "ready" });
+    const warning = warnOfRecord(folder, noted);
+    if (warning !== null) warnings.push(warning);
     if (plan === "adopt") warnings.push(`${folder} held a store that was not known here; it is now.`);
     sqlite.truncateWal(); // what a crash left there may hold keys that were destroyed since
     const store = new EmbeddedStore(sqlite, opened.storeId, lock);

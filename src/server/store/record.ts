@@ -42,23 +42,33 @@ export async function readRecord(
 
 /**
  * Durable when it returns.
- * @returns a warning, where it had to go inside the folder
+ * @returns where it lies now
  */
 export async function writeRecord(
   system: Pick<System, "writeFile">,
   folder: string,
   record: StoreRecord,
-): Promise<string | null> {
+): Promise<string> {
   const { beside, inside } = recordPaths(folder);
   const bytes = Buffer.from(`${JSON.stringify(record)}\n`);
   try {
     await system.writeFile(beside, bytes, 0o600);
-    return null;
+    return beside;
   } catch (error) {
     if (!(error instanceof NightlatchError) || error.code !== "file/denied") throw error;
   }
   await system.writeFile(inside, bytes, 0o600);
-  return `${beside} cannot be written, so the store's id lies inside the data folder: should the folder ever turn up empty (a mount that failed), that will not be noticed.`;
+  return inside;
+}
+
+/** Why a record inside the folder is the second best; null for one beside it. */
+export function warnOfRecord(folder: string, path: string): string | null {
+  const { beside, inside } = recordPaths(folder);
+  if (path !== inside) return null;
+  return (
+    `The store's id lies inside the data folder, because ${beside} could not be written. Should the folder ever turn up empty ` +
+    "(a mount that failed), a new store will be made without a word."
+  );
 }
 
 function parseRecord(bytes: Uint8Array, path: string): StoreRecord {
