@@ -91,6 +91,7 @@ export const ERROR_CODES = [
   "store/missing",
   "store/not-empty",
   "store/other",
+  "store/rolled-back",
   "store/newer",
   "store/damaged",
   "store/master-key",

@@ -24,6 +24,8 @@ export interface ServeOptions {
   readonly admin: string;
   /** The address that invites carry; from `listen` where it is absent. */
   readonly url?: string;
+  /** Takes an older copy of the store into use. */
+  readonly acceptRollback?: boolean;
   /** A socket that systemd has opened already, in the place of `listen`. */
   readonly inheritedFd?: number;
   /** A line for the operator's log. */
@@ -46,7 +48,7 @@ export interface RunningServer {
 /** @throws NightlatchError store/*, file/*, serve/listen, admin/socket */
 export async function startServer(system: FolderSystem, options: ServeOptions): Promise<RunningServer> {
   const uid = process.geteuid?.() ?? 0;
-  const opened = await openFolder(system, options.folder, uid);
+  const opened = await openFolder(system, options.folder, { uid, acceptRollback: options.acceptRollback ?? false });
   const service = assemble(system, opened);
   const report = reporter(options.log);
   const answers = new Answers();

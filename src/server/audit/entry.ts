@@ -4,6 +4,7 @@ import { type JsonObject, parseJson } from "../../formats/json.ts";
 /** One leaf of the log. docs/format/audit.md describes each; a kind's members never change their meaning. */
 export type Entry =
   | StoreEntry
+  | RollbackEntry
   | InviteEntry
   | BindingEntry
   | MachineEntry
@@ -21,6 +22,14 @@ interface Dated {
 export interface StoreEntry extends Dated {
   readonly kind: "store";
   readonly store: string;
+}
+
+/** An operator took an older copy of the store into use: what was done after it is lost, revocations among it. */
+export interface RollbackEntry extends Dated {
+  readonly kind: "rollback";
+  /** How many entries the log had come to before, and the tree's root over them, base64. */
+  readonly size: number;
+  readonly root: string;
 }
 
 export interface InviteEntry extends Dated {

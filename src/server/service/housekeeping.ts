@@ -4,8 +4,8 @@ import type { Service } from "./service.ts";
 const INTERVAL_MS = 30_000;
 
 /**
- * What is done now and then: counted refusals become entries, rested paces are forgotten, and a store that failed is tried again,
- * so that its health shows without waiting for somebody who needs it.
+ * What is done now and then: counted refusals become entries, rested paces are forgotten, how far the log has come is noted
+ * beside the store, and a store that failed is tried again, so that its health shows without waiting for somebody who needs it.
  * @returns ends it, and writes what was counted so far
  */
 export function startHousekeeping(service: Service, report: (error: unknown) => void): () => Promise<void> {
@@ -21,6 +21,7 @@ async function keepHouse(service: Service): Promise<void> {
   service.paces.sweep(service.system.nowMs());
   if (service.queue.failure !== null) await probe(service);
   await writeRefusals(service, false);
+  await service.store.witness();
 }
 
 async function probe(service: Service): Promise<void> {

@@ -49,8 +49,11 @@ export interface OpenService extends Service, AsyncDisposable {
   readonly warnings: readonly string[];
 }
 
-export async function openService(folder: string): Promise<OpenService> {
-  const opened = await openFolder(nodeSystem, folder, UID);
+export async function openService(
+  folder: string,
+  options: { readonly acceptRollback?: boolean } = {},
+): Promise<OpenService> {
+  const opened = await openFolder(nodeSystem, folder, { uid: UID, ...options });
   const { store, storeId, master, identity, created, warnings } = opened;
   const clock: Clock = { nowMs: Date.now() };
   return {
