@@ -50,6 +50,7 @@ export const ERROR_CODES = [
   "machine/full",
   "machine/not-enrolled",
   "machine/bad-state",
+  "latch/revoked",
   // pins
   "pin/unsupported",
   "pin/locked",

@@ -6,6 +6,7 @@ export type Entry =
   | StoreEntry
   | RollbackEntry
   | InviteEntry
+  | InviteUseEntry
   | BindingEntry
   | MachineEntry
   | LatchEntry
@@ -39,6 +40,14 @@ export interface InviteEntry extends Dated {
   readonly expires: number;
   /** The operator's user id on the server. */
   readonly by: number;
+}
+
+/** A machine that was known came with an invite and got the latch that it had got for the same nonce before. */
+export interface InviteUseEntry extends Dated {
+  readonly kind: "invite-used";
+  readonly invite: string;
+  readonly machine: string;
+  readonly from: string;
 }
 
 /** A machine came with an invite and got its first latch (`enrol`), or, known already, one more (`latch`). */
