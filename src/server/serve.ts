@@ -6,6 +6,7 @@ import { defaultUrl, type ListenAddress } from "./address.ts";
 import { findOperatorGroup } from "./admin/peer.ts";
 import { createAdminServer } from "./admin/server.ts";
 import { listenOnSocket } from "./admin/socket.ts";
+import { FloodTally } from "./audit/floods.ts";
 import { RefusalTally } from "./audit/refusals.ts";
 import { chooseExchange } from "./exchange/choose.ts";
 import { Answers } from "./http/answers.ts";
@@ -89,6 +90,7 @@ function assemble(system: FolderSystem, opened: Awaited<ReturnType<typeof openFo
     exchange: chooseExchange(),
     refusals: new RefusalTally(),
     paces: new Paces(),
+    floods: new FloodTally(),
   };
 }
 

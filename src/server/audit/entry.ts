@@ -11,6 +11,8 @@ export type Entry =
   | MachineEntry
   | LatchEntry
   | ReleaseEntry
+  | FloodEntry
+  | FloodEndEntry
   | RefusalEntry
   | RepeatEntry;
 
@@ -88,6 +90,28 @@ export interface ReleaseEntry extends Dated {
   /** The epoch of the key that answered. */
   readonly epoch: number;
   readonly from: string;
+}
+
+/** The latch is released however often it is asked until `until`: it was asked too often for a receipt each. */
+export interface FloodEntry extends Dated {
+  readonly kind: "flood";
+  readonly machine: string;
+  readonly latch: string;
+  readonly epoch: number;
+  /** Whom to; absent where there are too many to tell apart. */
+  readonly from?: string;
+  readonly until: number;
+}
+
+/** How often it was, under the receipt of `since`. */
+export interface FloodEndEntry extends Dated {
+  readonly kind: "flood-end";
+  readonly machine: string;
+  readonly latch: string;
+  readonly epoch: number;
+  readonly from?: string;
+  readonly count: number;
+  readonly since: number;
 }
 
 /** The first refusal of its kind in an hour. */

@@ -184,18 +184,3 @@ test("refusals leave few entries however many there are", async () => {
   for (let count = 0; count < 50; count++) await ask(service, latch);
   assert.equal(await size(), before + 1);
 });
-
-test("each release leaves its receipt, and one latch cannot leave them without end", async () => {
-  using home = makeHome();
-  await using service = await openService(home.folder);
-  const { latch } = await enrolled(service, "nas");
-  const size = () => service.store.transact(async (transaction) => (await transaction.tree()).size);
-  const before = await size();
-  const kinds = await Promise.all(Array.from({ length: 500 }, () => kindOf(ask(service, latch))));
-  const released = kinds.filter((kind) => kind === "released").length;
-  assert.equal(released, 120);
-  assert.equal(await size(), before + released + 1);
-  service.clock.nowMs += 10_000;
-  assert.equal(await kindOf(ask(service, latch)), "released");
-  assert.equal(await kindOf(ask(service, latch)), "latch/busy");
-});
