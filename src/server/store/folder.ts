@@ -7,7 +7,15 @@ import { EmbeddedStore } from "./embedded.ts";
 import { lockFolder } from "./lock.ts";
 import { createStore, openStore, type StoreKeys } from "./open.ts";
 import { type FolderFacts, planOpening } from "./plan.ts";
-import { type Reached, readRecord, recordPaths, STORE_ID_BYTES, type StoreRecord, writeRecord } from "./record.ts";
+import {
+  type Reached,
+  readRecord,
+  recordPaths,
+  STORE_ID_BYTES,
+  type StoreRecord,
+  warnOfRecord,
+  writeRecord,
+} from "./record.ts";
 import { hasGrownFrom, recordRollback, rolledBack } from "./rollback.ts";
 import { Sqlite } from "./sqlite.ts";
 import { MASTER_KEY_BYTES, MasterKey } from "./wrap.ts";
@@ -99,7 +107,8 @@ export async function openFolder(system: FolderSystem, folder: string, owner: Fo
       if (plan !== "open" || isOlder || !isError(error)) throw error;
       warnings.push(`${recordPath} could not be brought up to date: ${error.message}`);
     });
-    if (recordPath === recordPaths(folder).inside) warnings.push(weaker(folder));
+    const weaker = warnOfRecord(folder, recordPath);
+    if (weaker !== null) warnings.push(weaker);
     return { store, storeId, master, identity, created: fresh, warnings };
   } catch (error) {
     sqlite?.close();
@@ -180,13 +189,6 @@ function accepted({ size }: Reached): string {
 
 const NOTHING_TO_ACCEPT =
   "the store is no older copy, so --accept-rollback accepted nothing: leave it off, or the next older copy will not be noticed.";
-
-function weaker(folder: string): string {
-  return (
-    `${recordPaths(folder).beside} cannot be written, so the store's record lies inside the data folder: should the folder ever ` +
-    "turn up empty (a mount that failed), or be put back from an older copy, that will not be noticed."
-  );
-}
 
 function noRoom(error: NightlatchError): NightlatchError {
   return new NightlatchError("store/full", error.message, {

@@ -75,6 +75,17 @@ export async function writeRecord(
   return inside;
 }
 
+/** Why a record inside the folder is the second best; null for one beside it. */
+export function warnOfRecord(folder: string, path: string): string | null {
+  const { beside, inside } = recordPaths(folder);
+  if (path !== inside) return null;
+  return (
+    `The store's record lies inside the data folder, because ${beside} could not be written. Should the folder ever turn up empty ` +
+    "(a mount that failed), a new store will be made without a word; should it be put back from an older copy, what was revoked " +
+    "since will be released again without a word."
+  );
+}
+
 function parseRecord(bytes: Uint8Array, path: string): StoreRecord {
   try {
     const json = parseJson(bytes, path, { lengthBytes: MAX_RECORD_BYTES, depth: 1 }) as JsonObject | null;

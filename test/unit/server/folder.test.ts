@@ -190,10 +190,14 @@ test("where the record cannot lie beside the folder it lies inside, with a warni
   const opened = await openFolder(readonlyBeside, home.folder, { uid: UID });
   await opened.store.close();
   assert.equal(opened.warnings.length, 1);
-  assert.match(String(opened.warnings[0]), /data\.id cannot be written.* or be put back from an older copy/);
+  assert.match(
+    String(opened.warnings[0]),
+    /lies inside the data folder, because .*data\.id could not be written.*older copy/,
+  );
   assert.ok(existsSync(join(home.folder, "store.id")));
   await using service = await openService(home.folder);
   assert.equal(service.storeId, opened.storeId);
+  assert.deepEqual(service.warnings, opened.warnings, "at every start");
 });
 
 test("a first start that is cut short at any step is finished by the next one", async () => {
