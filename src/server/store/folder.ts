@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from "node:crypto";
+import { lstatSync } from "node:fs";
 import { toBase64url } from "../../core/bytes.ts";
 import { isError, NightlatchError } from "../../core/errors.ts";
 import { Secret } from "../../core/secret.ts";
@@ -82,6 +83,7 @@ export async function openFolder(system: FolderSystem, folder: string, owner: Fo
     const master = await readMasterKey(system, folder, uid);
     // SQLite gives the files that it makes beside it the same mode.
     if (fresh && !facts.hasStore) await system.writeFile(storePath(folder), new Uint8Array(), 0o600);
+    requireOwnFile(storePath(folder));
     await requirePrivate(system, storePath(folder), uid);
     sqlite = new Sqlite(storePath(folder));
     if (fresh)
@@ -167,6 +169,16 @@ async function requirePrivate(system: FolderSystem, path: string, uid: number): 
       remedy: `If nobody else could reach it: chmod go= ${path}`,
     });
   }
+}
+
+/** SQLite would follow a link, and lay its WAL, with keys in it, beside whatever that leads to. */
+function requireOwnFile(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return;
+  throw new NightlatchError("store/permissions", `${path} is a symbolic link`, {
+    meaning:
+      "What it leads to is outside of the folder that is kept private. Nothing was started, nothing was changed.",
+    remedy: "Put the store itself in its place, or name the folder that it lies in with --data.",
+  });
 }
 
 function newIdentity(): Secret {

@@ -4,9 +4,12 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -140,6 +143,15 @@ test("files that others can read, or that are another user's, are refused", asyn
     code: "store/permissions",
     message: `${home.folder} belongs to user ${UID}, this server runs as ${UID + 1}`,
   });
+});
+
+test("a store that is a symbolic link is refused", async () => {
+  using home = await made();
+  const [path, elsewhere] = [join(home.folder, "store.sqlite"), join(home.path, "elsewhere.sqlite")];
+  renameSync(path, elsewhere);
+  symlinkSync(elsewhere, path);
+  await refuses(home, "store/permissions", /store\.sqlite is a symbolic link/);
+  assert.deepEqual(readdirSync(home.path).sort(), ["data", "data.id", "elsewhere.sqlite"], "SQLite never opened it");
 });
 
 test("a folder that holds something else is refused", async () => {
