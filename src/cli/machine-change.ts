@@ -34,7 +34,7 @@ export async function changeEach(
       if (answer["scrubbed"] === false) {
         terminal.hint(
           "The keys are deleted, but their bytes may still lie in the store's files: something is reading them (a backup?). " +
-            `Repeat the command when it has ended.`,
+            "The server overwrites them when it has ended.",
         );
       }
       if (answer["recorded"] === false) {

@@ -1,5 +1,4 @@
 import type { Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { type ErrorCode, NightlatchError } from "../core/errors.ts";
 import { machineIdOf } from "../formats/enrolment.ts";
 import { defaultUrl, type ListenAddress } from "./address.ts";
@@ -108,14 +107,16 @@ function listenOnNetwork(server: Server, { listen, inheritedFd }: ServeOptions):
       );
     });
     const backlog = 1024;
-    if (inheritedFd === undefined) server.listen({ ...listen, backlog }, () => resolve());
+    // Without a host Node listens on [::], and on 0.0.0.0 where the kernel has no IPv6.
+    const host = listen.host === "::" ? {} : { host: listen.host };
+    if (inheritedFd === undefined) server.listen({ port: listen.port, ...host, backlog }, () => resolve());
     else server.listen({ fd: inheritedFd, backlog }, () => resolve());
   });
 }
 
 function addressOf(server: Server, fallback: ListenAddress): ListenAddress {
-  const address = server.address() as AddressInfo | null;
-  return address === null ? fallback : { host: address.address, port: address.port };
+  const address = server.address(); // text: a Unix socket that systemd has passed
+  return address === null || typeof address === "string" ? fallback : { host: address.address, port: address.port };
 }
 
 /** What is being answered is finished; idle connections are closed. */

@@ -4,7 +4,8 @@ const INTERVAL_MS = 30_000;
 
 /**
  * What is done now and then: what was counted becomes entries, rested paces are forgotten, how far the log has come is noted
- * beside the store, and a store that failed is tried again, so that its health shows without waiting for somebody who needs it.
+ * beside the store, destroyed keys that a reader kept from being overwritten are, and a store that failed is tried again, so that
+ * its health shows without waiting for somebody who needs it.
  * @returns ends it, and writes what was counted so far
  */
 export function startHousekeeping(service: Service, report: (error: unknown) => void): () => Promise<void> {
@@ -16,9 +17,11 @@ export function startHousekeeping(service: Service, report: (error: unknown) => 
   };
 }
 
-async function keepHouse(service: Service): Promise<void> {
+/** One round of it. */
+export async function keepHouse(service: Service): Promise<void> {
   service.paces.sweep(service.system.nowMs());
   if (service.queue.failure !== null) await probe(service);
+  if (service.store.needsScrub) await service.store.scrub();
   await writeCounts(service, false);
   await service.store.witness();
 }

@@ -14,6 +14,7 @@ export class EmbeddedStore implements Store {
   #last: Promise<unknown> = Promise.resolve();
   #witnessing: Promise<void> = Promise.resolve();
   #noted: Reached | null;
+  #needsScrub = false;
   readonly audit: AuditReads;
 
   /**
@@ -67,7 +68,15 @@ export class EmbeddedStore implements Store {
   }
 
   scrub(): Promise<boolean> {
-    return this.#alone(() => this.#sqlite.truncateWal());
+    return this.#alone(() => {
+      const done = this.#sqlite.truncateWal();
+      this.#needsScrub = !done;
+      return done;
+    });
+  }
+
+  get needsScrub(): boolean {
+    return this.#needsScrub;
   }
 
   /** One after the other, each of what is committed by then: the record never goes back, nor ahead of the store. */

@@ -78,8 +78,7 @@ export async function openFolder(system: FolderSystem, folder: string, owner: Fo
     };
     if (plan === "create") await write(record);
     const fresh = plan === "create" || plan === "resume";
-    if (fresh && !facts.hasMasterKey)
-      await system.writeFile(`${folder}/${MASTER}`, system.random(MASTER_KEY_BYTES), 0o600);
+    if (fresh && !facts.hasMasterKey) await makeMasterKey(system, folder);
     const master = await readMasterKey(system, folder, uid);
     // SQLite gives the files that it makes beside it the same mode.
     if (fresh && !facts.hasStore) await system.writeFile(storePath(folder), new Uint8Array(), 0o600);
@@ -130,6 +129,11 @@ async function survey(system: FolderSystem, folder: string): Promise<FolderFacts
     hasMasterKey: names.includes(MASTER),
     strangers: names.filter((name) => !KNOWN.includes(name)),
   };
+}
+
+async function makeMasterKey(system: FolderSystem, folder: string): Promise<void> {
+  using key = Secret.take(system.random(MASTER_KEY_BYTES));
+  await system.writeFile(`${folder}/${MASTER}`, key.reveal(), 0o600);
 }
 
 async function readMasterKey(system: FolderSystem, folder: string, uid: number): Promise<MasterKey> {

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
+import Database from "better-sqlite3";
 import { MAX_LATCHES } from "../../../src/server/service/enrol.ts";
+import { keepHouse } from "../../../src/server/service/housekeeping.ts";
 import { invite } from "../../../src/server/service/invite.ts";
 import { changeLatch, changeMachine } from "../../../src/server/service/states.ts";
 import {
@@ -183,4 +187,28 @@ test("refusals leave few entries however many there are", async () => {
   await Promise.all(Array.from({ length: 500 }, () => ask(service, latch)));
   for (let count = 0; count < 50; count++) await ask(service, latch);
   assert.equal(await size(), before + 1);
+});
+
+test("who reads the files while keys are destroyed is told of, and the bytes go when the reader has gone", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const { latch } = await enrolled(service, "nas");
+  const keys = await service.store.transact((transaction) => transaction.keys(latch.latchId));
+  const holds = () =>
+    readdirSync(home.folder).some((name) =>
+      keys.some(({ wrapped }) => readFileSync(join(home.folder, name)).includes(wrapped)),
+    );
+  const reader = new Database(join(home.folder, "store.sqlite"), { readonly: true });
+  reader.exec("begin");
+  reader.prepare("select count(*) from latch_key").get();
+  const revoked = await changeMachine(service, "nas", { ...BY, change: "revoke" });
+  assert.deepEqual([revoked.changed, revoked.scrubbed, service.store.needsScrub], [true, false, true]);
+  assert.equal(await kindOf(ask(service, latch)), "latch/revoked", "refused all the same");
+  assert.ok(holds());
+  await keepHouse(service);
+  assert.ok(service.store.needsScrub);
+  reader.close();
+  await keepHouse(service);
+  assert.ok(!service.store.needsScrub);
+  assert.ok(!holds());
 });
