@@ -37,6 +37,12 @@ export async function changeEach(
             "The server overwrites them when it has ended.",
         );
       }
+      if (answer["recorded"] === false) {
+        terminal.hint(
+          "The change holds, but it could not be noted beside the data folder: an older copy of the store, put back, would not be " +
+            "found out as one. Make room there, and repeat the command.",
+        );
+      }
       results.push({ ok: true, ...answer });
     } catch (error) {
       if (operands.length === 1 || isError(error, "admin/unreachable")) throw error;

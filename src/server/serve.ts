@@ -5,6 +5,7 @@ import { defaultUrl, type ListenAddress } from "./address.ts";
 import { findOperatorGroup } from "./admin/peer.ts";
 import { createAdminServer } from "./admin/server.ts";
 import { listenOnSocket } from "./admin/socket.ts";
+import { FloodTally } from "./audit/floods.ts";
 import { RefusalTally } from "./audit/refusals.ts";
 import { chooseExchange } from "./exchange/choose.ts";
 import { Answers } from "./http/answers.ts";
@@ -23,6 +24,8 @@ export interface ServeOptions {
   readonly admin: string;
   /** The address that invites carry; from `listen` where it is absent. */
   readonly url?: string;
+  /** Takes an older copy of the store into use. */
+  readonly acceptRollback?: boolean;
   /** A socket that systemd has opened already, in the place of `listen`. */
   readonly inheritedFd?: number;
   /** A line for the operator's log. */
@@ -45,7 +48,7 @@ export interface RunningServer {
 /** @throws NightlatchError store/*, file/*, serve/listen, admin/socket */
 export async function startServer(system: FolderSystem, options: ServeOptions): Promise<RunningServer> {
   const uid = process.geteuid?.() ?? 0;
-  const opened = await openFolder(system, options.folder, uid);
+  const opened = await openFolder(system, options.folder, { uid, acceptRollback: options.acceptRollback ?? false });
   const service = assemble(system, opened);
   const report = reporter(options.log);
   const answers = new Answers();
@@ -86,6 +89,7 @@ function assemble(system: FolderSystem, opened: Awaited<ReturnType<typeof openFo
     exchange: chooseExchange(),
     refusals: new RefusalTally(),
     paces: new Paces(),
+    floods: new FloodTally(),
   };
 }
 

@@ -96,13 +96,14 @@ export class CommitQueue {
   async #commit(batch: readonly Waiting[]): Promise<void> {
     try {
       await this.#store.transact(async (transaction) => {
-        const entries: Entry[] = [];
+        // A set: an entry that stands for several operations is written once.
+        const entries = new Set<Entry>();
         for (const waiting of batch) {
           const recorded = await waiting.run(transaction);
           waiting.outcome = recorded.outcome;
-          entries.push(...recorded.entries);
+          for (const entry of recorded.entries) entries.add(entry);
         }
-        await appendEntries(transaction, entries, this.#signer);
+        await appendEntries(transaction, [...entries], this.#signer);
       });
     } catch (error) {
       // One that fails must not take the others with it; what is wrong with the disk is so for all of them.
