@@ -110,7 +110,7 @@ async function readIntents(
       ...(record === null ? [] : [`${describeIntent(header, record.intent)}; the next bind or unbind clears it up`]),
       ...strange.map(
         ({ intent }) =>
-          `${describeIntent(header, intent)}, which this machine has no record of; it will not be acted upon`,
+          `${describeIntent(header, intent)}, which this machine has no record of: no keyslot will be removed for it`,
       ),
     ];
   } catch (error) {

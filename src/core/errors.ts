@@ -51,6 +51,7 @@ export const ERROR_CODES = [
   "machine/full",
   "machine/not-enrolled",
   "machine/bad-state",
+  "latch/revoked",
   // pins
   "pin/unsupported",
   "pin/locked",
@@ -92,6 +93,7 @@ export const ERROR_CODES = [
   "store/missing",
   "store/not-empty",
   "store/other",
+  "store/rolled-back",
   "store/newer",
   "store/damaged",
   "store/master-key",

@@ -39,12 +39,14 @@ for (const suite of ["bookworm", "trixie"] as const satisfies readonly Suite[]) 
     await assertOrdering(machine);
     await assertConfined(machine);
     assert.match(await machine.must("nightlatch status"), /opens by itself[\s\S]*opens by itself/);
+    await assertChecked(machine);
     if (suite !== "bookworm") return;
 
     // Locked: the volume that may be missing is missing, the other one asks as it did before there was a Nightlatch.
     await server.machine("lock", "nas");
     await rebootTypingLocal(machine);
     await assertClosed(machine);
+    assert.match(await machine.must("nightlatch status /dev/vdb"), /asks for the passphrase: no binding opens it now/);
 
     await server.machine("unlock", "nas");
     await machine.reboot();
@@ -122,6 +124,18 @@ async function assertOrdering(machine: Machine): Promise<void> {
     Number(await machine.must(`systemctl show --value -p ActiveEnterTimestampMonotonic '${unit}'`));
   const [opened, sysinit] = [await activeAt("systemd-cryptsetup@local.service"), await activeAt("sysinit.target")];
   assert.ok(opened > 0 && opened < sysinit, `opened at ${opened} µs, sysinit.target at ${sysinit} µs`);
+}
+
+/** The local volume's key comes over the network: here that goes well, for networkd is early, and check says that it need not. */
+async function assertChecked(machine: Machine): Promise<void> {
+  const { status, stdout } = await machine.run("nightlatch check --json");
+  const { findings } = JSON.parse(stdout) as { findings: { code: string; severity: string; subject: string }[] };
+  const errors = findings.filter(({ severity }) => severity === "error");
+  assert.deepEqual(errors.map(({ code, subject }) => `${subject}: ${code}`).sort(), [
+    "local: check/mount-no-netdev",
+    "local: check/no-netdev",
+  ]);
+  assert.equal(status, 1);
 }
 
 /** What the units promise about the process that handles keys, as systemd has it and as the kernel has it. */
