@@ -10,8 +10,12 @@ export interface CheckFacts {
   readonly volumes: readonly VolumeFacts[];
   /** Why agent.toml cannot be used. */
   readonly configError: NightlatchError | null;
+  /** Volumes that agent.toml names and crypttab does not. */
+  readonly strangers: readonly string[];
   /** Files of root's that others could change, with their permission bits. */
   readonly exposed: readonly { readonly path: string; readonly mode: number; readonly uid: number }[];
+  /** The machine's identity where others than root may read it, with its permission bits; null where not, or there is none. */
+  readonly readableIdentity: { readonly path: string; readonly mode: number } | null;
   /** Of the agent's socket; null where there is nothing. */
   readonly socket: { readonly isSocket: boolean; readonly mode: number; readonly uid: number } | null;
   /** null: systemd does not run here. */
@@ -55,6 +59,8 @@ export interface VolumeFacts {
   readonly warnings: readonly string[];
   /** agent.toml names a command for it. */
   readonly command: { readonly program: string; readonly isThere: boolean } | null;
+  /** How long the agent tries. */
+  readonly deadlineMs: number;
   /** Whether there is something at the path that crypttab names as key; null where it names none. */
   readonly hasKey: boolean | null;
   /** fstab's entries on its mapping. */

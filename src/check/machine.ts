@@ -29,7 +29,7 @@ export function judgeMachine(facts: CheckFacts): Finding[] {
   ];
 }
 
-function judgeConfig({ configError, exposed, files }: CheckFacts): Finding[] {
+function judgeConfig({ configError, exposed, files, strangers, readableIdentity }: CheckFacts): Finding[] {
   const findings: Finding[] = exposed.map(({ path, mode, uid }) => ({
     code: "check/exposed",
     severity: "warning",
@@ -37,6 +37,25 @@ function judgeConfig({ configError, exposed, files }: CheckFacts): Finding[] {
     text: `others than root could change it (user ${uid}, mode ${mode.toString(8).padStart(4, "0")})`,
     remedy: `chown root:root ${path} && chmod go-w ${path}`,
   }));
+  if (readableIdentity !== null) {
+    const { path, mode } = readableIdentity;
+    findings.push({
+      code: "check/identity",
+      severity: "warning",
+      subject: path,
+      text: `others than root may read it (mode ${mode.toString(8).padStart(4, "0")}), and could speak for this machine at its servers`,
+      remedy: `chmod 600 ${path}`,
+    });
+  }
+  for (const name of strangers) {
+    findings.push({
+      code: "check/unknown-volume",
+      severity: "warning",
+      subject: files.config,
+      text: `[volume.${name}] is never used: crypttab names no such volume`,
+      remedy: `write the name as the first field of its line in ${files.crypttab}, or remove [volume.${name}]`,
+    });
+  }
   if (configError !== null) {
     findings.push({
       code: "check/config",

@@ -41,6 +41,26 @@ function judgeAsked(facts: CheckFacts, volume: VolumeFacts): Finding[] {
     );
   }
   if (asksNetwork(volume)) findings.push(...judgeNetworkOptions(facts, volume));
+  findings.push(...judgeMountTimeouts(facts, volume));
+  if (isOpenedByInitramfs(volume)) {
+    findings.push(
+      error(
+        "check/initramfs",
+        "the initramfs opens it, where no agent runs: the passphrase is asked for",
+        "install clevis-initramfs, which uses the same binding, and name no key for it in crypttab",
+      ),
+    );
+  }
+  const device = findOption(entry, "tpm2-device", "pkcs11-uri", "fido2-device");
+  if (device !== undefined) {
+    findings.push(
+      error(
+        "check/token-device",
+        `with ${device.name}= systemd asks the agent for something encrypted, which it refuses: the passphrase is asked for`,
+        `remove ${device.name}= from line ${entry.line} of ${facts.files.crypttab}`,
+      ),
+    );
+  }
   const cut = findOption(entry, "keyfile-size", "keyfile-offset");
   if (cut !== undefined && command === null) {
     findings.push(
@@ -119,6 +139,31 @@ function judgeNetworkOptions(facts: CheckFacts, volume: VolumeFacts): Finding[] 
     );
   }
   return findings;
+}
+
+/** DefaultDeviceTimeoutSec= of systemd-system.conf(5). */
+const MOUNT_WAITS_MS = 90_000;
+
+/** A key that comes after the mount has given up opens the volume, and nothing is mounted. */
+function judgeMountTimeouts(facts: CheckFacts, volume: VolumeFacts): Finding[] {
+  const { deadlineMs, mounts } = volume;
+  if (deadlineMs <= MOUNT_WAITS_MS) return [];
+  const { warning } = findingsOf(volume);
+  const isBounded = (option: string) => option === "noauto" || option.startsWith("x-systemd.device-timeout=");
+  return mounts
+    .filter(({ options }) => !options.some(isBounded))
+    .map(({ target, line }) =>
+      warning(
+        "check/mount-timeout",
+        `the agent tries for ${deadlineMs / 1000} s, and the mount of ${target} waits ${MOUNT_WAITS_MS / 1000} s for the volume`,
+        `line ${line} of ${facts.files.fstab}, add the option: x-systemd.device-timeout=${Math.ceil(deadlineMs / 1000) + 30}s`,
+      ),
+    );
+}
+
+function isOpenedByInitramfs({ entry, mounts }: VolumeFacts): boolean {
+  if (findOption(entry, "initramfs", "x-initrd.attach") !== undefined) return true;
+  return mounts.some(({ target }) => target === "/" || target === "/usr");
 }
 
 function judgeUnasked(facts: CheckFacts, volume: VolumeFacts): Finding[] {

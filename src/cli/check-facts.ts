@@ -5,8 +5,8 @@ import { parseAgentConfig } from "../formats/agent-config-file.ts";
 import {
   CRYPTTAB_LIMIT_BYTES,
   type CrypttabEntry,
-  devicePathOf,
   findOption,
+  headerPathOf,
   parseCrypttab,
 } from "../formats/crypttab.ts";
 import { FSTAB_LIMIT_BYTES, type FstabEntry, parseFstab } from "../formats/fstab.ts";
@@ -44,6 +44,8 @@ export async function collectFacts(system: System, wish: CheckWish): Promise<Che
     crypttabFaults: crypttab.faults,
     volumes,
     configError,
+    strangers: [...config.volumes.keys()].filter((name) => !crypttab.entries.some(({ volume }) => volume === name)),
+    readableIdentity: await findReadableIdentity(system, wish.stateFolder),
     exposed: await findExposed(system, [wish.config, wish.stateFolder, crypttabFile, fstab]),
     socket: socket === null ? null : { isSocket: socket.kind === "socket", mode: socket.mode, uid: socket.uid },
     systemd: await readSystemd(system, new Set(crypttab.entries.flatMap(({ key }) => key ?? []))),
@@ -64,12 +66,14 @@ async function readVolume(
   entry: CrypttabEntry,
   { config, mounts }: { readonly config: AgentConfig; readonly mounts: readonly FstabEntry[] },
 ): Promise<VolumeFacts> {
-  const device = findOption(entry, "header")?.value ?? devicePathOf(entry.device);
-  const program = config.volumes.get(entry.volume)?.command?.argv[0];
+  const device = headerPathOf(entry);
+  const configured = config.volumes.get(entry.volume);
+  const program = configured?.command?.argv[0];
   const around = {
     entry,
     device,
     command: program === undefined ? null : { program, isThere: await isProgram(system, program) },
+    deadlineMs: configured?.deadlineMs ?? config.deadlineMs,
     hasKey: entry.key === null ? null : (await system.stat(entry.key)) !== null,
     mounts: mounts.filter(({ source }) => source === `/dev/mapper/${entry.volume}`),
   };
@@ -111,6 +115,12 @@ async function findExposed(system: Pick<System, "stat">, paths: readonly string[
     if (facts === null || (facts.uid === 0 && (facts.mode & 0o022) === 0)) return [];
     return [{ path, mode: facts.mode, uid: facts.uid }];
   });
+}
+
+async function findReadableIdentity(system: Pick<System, "stat">, stateFolder: string) {
+  const path = `${stateFolder}/identity.key`;
+  const facts = await system.stat(path);
+  return facts === null || (facts.mode & 0o077) === 0 ? null : { path, mode: facts.mode };
 }
 
 async function readConfig(system: Pick<System, "readFile">, path: string) {

@@ -6,7 +6,7 @@ import {
   CRYPTTAB_LIMIT_BYTES,
   type CrypttabEntry,
   devicePathOf,
-  findOption,
+  headerPathOf,
   parseCrypttab,
 } from "../formats/crypttab.ts";
 import { readVolumeHeader } from "../luks/header.ts";
@@ -131,10 +131,6 @@ async function findByUuid(system: System, device: string, entries: readonly Cryp
     if (error instanceof NightlatchError) return null; // told when the volume is examined
     throw error;
   }
-}
-
-function headerPathOf(entry: CrypttabEntry): string {
-  return findOption(entry, "header")?.value ?? devicePathOf(entry.device);
 }
 
 async function readCrypttab(system: System, path: string): Promise<readonly CrypttabEntry[]> {

@@ -137,6 +137,11 @@ function unquote(text: string): string {
   return quoted ? text.slice(1, -1) : text;
 }
 
+/** Where a volume's header is: on its device, or apart from it (`header=`). */
+export function headerPathOf(entry: CrypttabEntry): string {
+  return findOption(entry, "header")?.value ?? devicePathOf(entry.device);
+}
+
 /** udev's encoding of a label in a link's name (encode_devnode_name): what is not plain becomes \xHH, byte by byte. */
 function encodeDeviceName(name: string): string {
   return name.replaceAll(/[^0-9A-Za-z#+\-.:=@_\u0080-\u{10ffff}]/gu, (character) => {

@@ -34,6 +34,7 @@ function volume(line = GOOD_LINE, more: Partial<VolumeFacts> = {}): VolumeFacts 
     leftovers: [],
     warnings: [],
     command: null,
+    deadlineMs: 60_000,
     hasKey: true,
     mounts: parseFstab(Buffer.from("/dev/mapper/data /srv ext4 _netdev,nofail 0 2\n")),
     ...more,
@@ -47,6 +48,8 @@ function machine(more: Partial<CheckFacts> = {}): CheckFacts {
     crypttabFaults: [],
     volumes: [volume()],
     configError: null,
+    strangers: [],
+    readableIdentity: null,
     exposed: [],
     socket: { isSocket: true, mode: 0o600, uid: 0 },
     systemd: SYSTEMD,
@@ -225,5 +228,37 @@ describe("the machine around them", () => {
   test("errors come first", () => {
     const facts = machine({ exposed: [{ path: "/x", mode: 0o777, uid: 0 }], socket: null });
     assert.deepEqual(found(facts), ["error check/no-socket", "warning check/exposed"]);
+  });
+});
+
+describe("what the agent cannot do", () => {
+  test("a volume that the initramfs opens", () => {
+    const root = parseFstab(Buffer.from("/dev/mapper/data / ext4 _netdev,nofail 0 1\n"));
+    assert.deepEqual(foundIn(GOOD_LINE, { mounts: root }), ["error check/initramfs"]);
+    assert.deepEqual(foundIn(`${GOOD_LINE},initramfs`), ["error check/initramfs"]);
+  });
+
+  test("options that make systemd ask for something encrypted", () => {
+    for (const option of ["tpm2-device=auto", "pkcs11-uri=auto", "fido2-device=auto"]) {
+      assert.deepEqual(foundIn(`${GOOD_LINE},${option}`), ["error check/token-device"], option);
+    }
+  });
+
+  test("a deadline that is longer than the mount waits", () => {
+    const mounts = (options: string) => parseFstab(Buffer.from(`/dev/mapper/data /srv ext4 ${options} 0 2\n`));
+    const network = "_netdev,nofail";
+    assert.deepEqual(foundIn(GOOD_LINE, { deadlineMs: 90_000 }), []);
+    assert.deepEqual(foundIn(GOOD_LINE, { deadlineMs: 300_000 }), ["warning check/mount-timeout"]);
+    const facts = machine({ volumes: [volume(GOOD_LINE, { deadlineMs: 300_000 })] });
+    assert.match(String(judge(facts)[0]?.remedy), /add the option: x-systemd\.device-timeout=330s$/);
+    const longer = mounts(`${network},x-systemd.device-timeout=6m`);
+    assert.deepEqual(foundIn(GOOD_LINE, { deadlineMs: 300_000, mounts: longer }), []);
+    assert.deepEqual(foundIn(GOOD_LINE, { deadlineMs: 300_000, mounts: mounts(`${network},noauto`) }), []);
+  });
+
+  test("a name in agent.toml that crypttab does not have, and an identity that others may read", () => {
+    assert.deepEqual(found(machine({ strangers: ["dat"] })), ["warning check/unknown-volume"]);
+    const readableIdentity = { path: "/var/lib/nightlatch/machine/identity.key", mode: 0o640 };
+    assert.deepEqual(found(machine({ readableIdentity })), ["warning check/identity"]);
   });
 });
