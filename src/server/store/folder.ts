@@ -72,8 +72,8 @@ export async function openFolder(system: FolderSystem, folder: string, uid: numb
     const warning = warnOfRecord(folder, noted);
     if (warning !== null) warnings.push(warning);
     if (plan === "adopt") warnings.push(`${folder} held a store that was not known here; it is now.`);
-    sqlite.truncateWal(); // what a crash left there may hold keys that were destroyed since
     const store = new EmbeddedStore(sqlite, opened.storeId, lock);
+    await store.scrub(); // what a crash left in the WAL may hold keys that were destroyed since
     return { store, storeId: opened.storeId, master, identity: opened.identity, created: fresh, warnings };
   } catch (error) {
     sqlite?.close();
