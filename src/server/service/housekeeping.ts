@@ -29,7 +29,7 @@ export async function keepHouse(service: Service): Promise<void> {
 async function probe(service: Service): Promise<void> {
   await service.queue.submit(async (transaction) => {
     await transaction.setTree(await transaction.tree());
-    return { outcome: null, entries: [] };
+    return { outcome: null, entries: [], wrote: true };
   });
 }
 

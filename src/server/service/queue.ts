@@ -7,6 +7,8 @@ import type { Store, Transaction } from "../store/port.ts";
 export interface Recorded<T> {
   readonly outcome: T;
   readonly entries: readonly Entry[];
+  /** Set where the store was written without an entry. */
+  readonly wrote?: true;
 }
 
 export type Operation<T> = (transaction: Transaction) => Promise<Recorded<T>>;
@@ -94,6 +96,7 @@ export class CommitQueue {
   }
 
   async #commit(batch: readonly Waiting[]): Promise<void> {
+    let hasWritten = false;
     try {
       await this.#store.transact(async (transaction) => {
         // A set: an entry that stands for several operations is written once.
@@ -102,6 +105,7 @@ export class CommitQueue {
           const recorded = await waiting.run(transaction);
           waiting.outcome = recorded.outcome;
           for (const entry of recorded.entries) entries.add(entry);
+          hasWritten ||= recorded.wrote === true || recorded.entries.length > 0;
         }
         await appendEntries(transaction, [...entries], this.#signer);
       });
@@ -115,7 +119,7 @@ export class CommitQueue {
       for (const waiting of batch) waiting.reject(error);
       return;
     }
-    this.#failure = null;
+    if (hasWritten) this.#failure = null; // reading works on a full disk too
     for (const waiting of batch) waiting.resolve(waiting.outcome);
   }
 }

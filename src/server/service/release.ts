@@ -80,7 +80,9 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   const released = { machine: row.machineId, latch: request.latchId, epoch: row.latchEpoch, from: request.from };
   if (decision.pace === null) {
     const cover = service.floods.cover(released, nowMs);
-    return { outcome: { ...granted, cover }, entries: cover.isDurable ? [] : [cover.entry] };
+    // On a full disk nobody could lock the machine: then nothing is released on an earlier receipt either.
+    const stands = cover.isDurable && service.queue.failure === null;
+    return { outcome: { ...granted, cover }, entries: stands ? [] : [cover.entry] };
   }
   service.paces.set(request.latchId, decision.pace);
   return { outcome: { ...granted, cover: null }, entries: [{ kind: "release", at: nowMs, ...released }] };

@@ -89,6 +89,28 @@ test("no receipt, no release: a cover whose commit failed covers nothing, and th
   assert.equal((await entriesOf(service, start)).length, 1);
 });
 
+test("while the store cannot be written nothing is released on an earlier receipt, for nobody could be locked out", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const { latch } = await enrolled(service, "nas");
+  await from(service, latch, "192.0.2.66", PACE_BURST + 1);
+  const { store } = service;
+  const transact = store.transact.bind(store);
+  store.transact = async (work) =>
+    transact(async (transaction) => {
+      const before = (await transaction.tree()).size;
+      const result = await work(transaction);
+      if ((await transaction.tree()).size > before) throw new NightlatchError("store/full", "no space is left");
+      return result;
+    });
+  await assert.rejects(changeMachine(service, "nas", { by: 0, change: "lock" }), { code: "store/full" });
+  const unknown = { ...latch, latchId: "A".repeat(22) };
+  assert.equal((await ask(service, unknown)).kind, "unknown", "what only reads succeeds, and proves nothing");
+  await assert.rejects(ask(service, latch, BODY, "192.0.2.66"), { code: "store/full" });
+  store.transact = transact;
+  assert.equal((await ask(service, latch, BODY, "192.0.2.66")).kind, "released");
+});
+
 test("one operation that fails does not take the cover of the others with it", async () => {
   using home = makeHome();
   await using service = await openService(home.folder);
