@@ -33,15 +33,18 @@ const GATHER_MS = 2;
 export class CommitQueue {
   readonly #store: Store;
   readonly #signer: LogSigner;
+  readonly #gatherMs: number;
   #waiting: Waiting[] = [];
   #running: Promise<void> | null = null;
   #failure: ErrorCode | null = null;
   /** Counts what arrives; whether anything did in a turn is all that matters. */
   #arrivals = 0;
 
-  constructor(store: Store, signer: LogSigner) {
+  /** @param gatherMs the longest that a commit waits for what arrives meanwhile */
+  constructor(store: Store, signer: LogSigner, gatherMs = GATHER_MS) {
     this.#store = store;
     this.#signer = signer;
+    this.#gatherMs = gatherMs;
   }
 
   /** The operation may run twice: what it keeps outside of the transaction must bear that. @throws what it throws, store/* */
@@ -87,7 +90,7 @@ export class CommitQueue {
    * connection for each request, as curl makes them, every commit would be of one.
    */
   async #gather(): Promise<void> {
-    const deadlineMs = performance.now() + GATHER_MS;
+    const deadlineMs = performance.now() + this.#gatherMs;
     for (;;) {
       const before = this.#arrivals;
       await nextTurn();
