@@ -101,9 +101,9 @@ export async function openFolder(system: FolderSystem, folder: string, owner: Fo
     }
     if (owner.acceptRollback === true && !isOlder) warnings.push(NOTHING_TO_ACCEPT);
     if (plan === "adopt") warnings.push(adopted(folder));
-    sqlite.truncateWal(); // what a crash left there may hold keys that were destroyed since
     const note = (next: Reached) => write({ store: storeId, state: "ready", reached: next });
     const store = new EmbeddedStore(sqlite, storeId, { lock, noted: isOlder ? null : reached, note });
+    await store.scrub(); // what a crash left in the WAL may hold keys that were destroyed since
     await store.witness().catch((error: unknown) => {
       if (plan !== "open" || isOlder || !isError(error)) throw error;
       warnings.push(`${recordPath} could not be brought up to date: ${error.message}`);
