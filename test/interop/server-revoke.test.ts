@@ -193,9 +193,10 @@ test("SIGTERM under load: what was answered is recorded, and it ends by itself",
     await server.end("SIGTERM");
     await Promise.all(running);
     assert.equal(server.process.exitCode, 0);
-    const receipts = await releasesIn(server.folder);
-    for (const { latch } of latches) assert.ok((receipts.get(latch) ?? 0) > 0);
-    assert.ok([...receipts.values()].reduce((sum, count) => sum + count, 0) >= total(hammers));
+    const { counts, flooded } = await releasesIn(server.folder);
+    for (const { latch } of latches) assert.ok((counts.get(latch) ?? 0) > 0);
+    const recorded = [...counts.values()].reduce((sum, count) => sum + count, 0);
+    assert.ok(flooded.size > 0 || recorded >= total(hammers), `${recorded} receipts for ${total(hammers)} answers`);
   } finally {
     rmSync(home, { recursive: true });
   }

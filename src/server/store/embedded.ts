@@ -69,7 +69,7 @@ export class EmbeddedStore implements Store {
 
   scrub(): Promise<boolean> {
     return this.#alone(() => {
-      const done = this.#sqlite.truncateWal();
+      const done = this.#sqlite.rewrite() && this.#sqlite.truncateWal();
       this.#needsScrub = !done;
       return done;
     });
