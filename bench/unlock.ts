@@ -18,6 +18,8 @@ import {
 
 const { values } = parseArgs({ options: { rounds: { type: "string", default: "25" }, json: { type: "boolean" } } });
 const rounds = Number(values.rounds);
+// A latch is released 120 times at once and then slower (src/server/policy/pace.ts): that would be measured in place of the agent.
+if (!(rounds >= 1 && rounds <= 35)) throw new RangeError("--rounds is a number from 1 to 35");
 
 must([`${ROOT}/script/bundle`]);
 await using tangd = await startTangd();

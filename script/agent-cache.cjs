@@ -1,6 +1,6 @@
 "use strict";
-// Makes the bytecode of a program, every function of it, the same bytes each time. Its strings are hashed with a fixed seed for that:
-// usage: node --hash-seed=1 script/agent-cache.cjs PROGRAM CACHE
+// Makes the bytecode of a program, every function of it, the same bytes each time: that takes a fixed seed for the hashes of strings, and
+// names without a folder. usage: node --hash-seed=1 script/agent-cache.cjs PROGRAM CACHE
 const { readFileSync, writeFileSync } = require("node:fs");
 const { setFlagsFromString } = require("node:v8");
 const { Script } = require("node:vm");

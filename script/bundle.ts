@@ -51,12 +51,9 @@ await build({
   footer: { js: "})" },
 });
 copyFileSync(join(root, "script/agent-loader.cjs"), join(out, "lib/agent.cjs"));
-execFileSync(process.execPath, [
-  "--hash-seed=1",
-  join(root, "script/agent-cache.cjs"),
-  join(out, "lib/agent-program.cjs"),
-  join(out, "lib/agent-program.cache"),
-]);
+// Names without a folder: the bytes would differ with it.
+const makeCache = ["--hash-seed=1", join(root, "script/agent-cache.cjs"), "agent-program.cjs", "agent-program.cache"];
+execFileSync(process.execPath, makeCache, { cwd: join(out, "lib") });
 
 const { name, version, license } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 writeFileSync(join(out, "package.json"), `${JSON.stringify({ name, version, license, type: "module" }, null, 2)}\n`);

@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { before, describe, test } from "node:test";
+import { Script } from "node:vm";
+import { fetchKey } from "../../script/key-client.ts";
+import { makeFolder } from "./volumes.ts";
+
+const SCRIPT = resolve(import.meta.dirname, "../../script/bundle");
+const folder = makeFolder();
+const bundle = join(folder, "bundle");
+const inBundle = (path: string) => join(bundle, path);
+
+describe("the bundle", () => {
+  before(() => make(bundle));
+
+  test("runs the command without anything else of the checkout", () => {
+    const run = (...args: string[]) =>
+      spawnSync(process.execPath, [inBundle("lib/nightlatch.mjs"), ...args], { cwd: folder, encoding: "utf8" });
+    assert.match(run("--version").stdout, /^nightlatch \d+\.\d+\.\d+\n$/);
+    assert.match(run("serve", "--help").stdout, /^usage: nightlatch serve/);
+    assert.equal(run("status", "/dev/null").status, 1);
+  });
+
+  test("the agent's bytecode is accepted by the Node that it was made with", () => {
+    const program = inBundle("lib/agent-program.cjs");
+    const cachedData = readFileSync(inBundle("lib/agent-program.cache"));
+    const script = new Script(readFileSync(program, "utf8"), { filename: program, cachedData });
+    assert.equal(script.cachedDataRejected, false);
+  });
+
+  test("the same checkout makes the same bytes", () => {
+    const again = join(folder, "again");
+    make(again);
+    for (const file of ["lib/agent-program.cjs", "lib/agent-program.cache", "lib/nightlatch.mjs"]) {
+      assert.ok(readFileSync(inBundle(file)).equals(readFileSync(join(again, file))), file);
+    }
+  });
+
+  test("the agent gives a key when a connection starts it, with its bytecode, with that of another program, without", async () => {
+    const cache = inBundle("lib/agent-program.cache");
+    await assertServes("own");
+    const own = readFileSync(cache);
+    own.fill(0, 0, 64);
+    writeFileSync(cache, own);
+    await assertServes("foreign");
+    rmSync(cache);
+    await assertServes("none");
+  });
+});
+
+function make(out: string): void {
+  const { status, stderr } = spawnSync(SCRIPT, [out], { encoding: "utf8" });
+  assert.equal(status, 0, stderr);
+}
+
+async function assertServes(name: string): Promise<void> {
+  const socket = join(folder, `${name}.sock`);
+  const key = join(folder, "key");
+  writeFileSync(key, "a key");
+  writeFileSync(join(folder, "crypttab"), "v /nowhere - luks\n");
+  writeFileSync(join(folder, "agent.toml"), `[volume.v]\nexec = ["cat", "${key}"]\n`);
+  const options = ["--crypttab", join(folder, "crypttab"), "--config", join(folder, "agent.toml"), "--idle", "1"];
+  const agent = [process.execPath, inBundle("lib/agent.cjs"), ...options];
+  const child = spawn("systemd-socket-activate", ["-l", socket, ...agent], { stdio: "ignore" });
+  while (!existsSync(socket)) await new Promise((wake) => setTimeout(wake, 10));
+  const ended = once(child, "exit");
+  assert.equal(String(await fetchKey({ socket, volume: "v" })), "a key", name);
+  assert.deepEqual((await ended)[0], 0, "it ends by itself when idle");
+}
