@@ -23,6 +23,14 @@ export const ERROR_CODES = [
   "json/malformed",
   "json/too-large",
   "json/duplicate-key",
+  // boot and reboot
+  "cpio/malformed",
+  "initramfs/malformed",
+  "crypttab/malformed",
+  "grub/malformed",
+  "bls/malformed",
+  "extlinux/malformed",
+  "uki/malformed",
 ] as const;
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
