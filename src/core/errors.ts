@@ -31,6 +31,11 @@ export const ERROR_CODES = [
   "bls/malformed",
   "extlinux/malformed",
   "uki/malformed",
+  "boot/unsupported",
+  "boot/ambiguous",
+  "boot/no-entry",
+  "boot/not-mounted",
+  "boot/no-cryptsetup",
 ] as const;
 
 export type ErrorCode = (typeof ERROR_CODES)[number];

@@ -3,8 +3,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { isError } from "../../src/core/errors.ts";
 import { compareRpmVersions, parseBlsEntry, parseBlsFileName, sortAsBlscfg } from "../../src/formats/bls.ts";
-import { crypttabOption, formatCrypttabEntry, parseCrypttab } from "../../src/formats/crypttab.ts";
 import { defaultExtlinuxEntry, parseExtlinux } from "../../src/formats/extlinux.ts";
+import { formatInitramfsVolume, parseInitramfsCrypttab, volumeOption } from "../../src/formats/initramfs-crypttab.ts";
 import { cmdlineForKexec, cmdlineValues, splitCmdline } from "../../src/formats/kernel-cmdline.ts";
 import { kernelRelease } from "../../src/formats/kernel-image.ts";
 import { parseOsRelease } from "../../src/formats/os-release.ts";
@@ -183,7 +183,7 @@ test("kernel command lines keep their quotes and lose what kexec must not see", 
 });
 
 test("crypttab: comments, absent fields, options", () => {
-  const entries = parseCrypttab(
+  const entries = parseInitramfsCrypttab(
     "# c\n\nroot UUID=1 none luks,discard,tries=5\n swap\t/dev/sdb\n home UUID=2 -  \n",
     "t",
   );
@@ -194,16 +194,16 @@ test("crypttab: comments, absent fields, options", () => {
   ]);
   const [root] = entries;
   assert.ok(root !== undefined);
-  assert.equal(crypttabOption(root, "tries"), "5");
-  assert.equal(crypttabOption(root, "discard"), "");
-  assert.equal(crypttabOption(root, "tr"), null);
-  assert.equal(formatCrypttabEntry(root), "root UUID=1 none luks,discard,tries=5");
+  assert.equal(volumeOption(root, "tries"), "5");
+  assert.equal(volumeOption(root, "discard"), "");
+  assert.equal(volumeOption(root, "tr"), null);
+  assert.equal(formatInitramfsVolume(root), "root UUID=1 none luks,discard,tries=5");
   assert.throws(
-    () => parseCrypttab("root", "t"),
+    () => parseInitramfsCrypttab("root", "t"),
     (error) => isError(error, "crypttab/malformed"),
   );
   assert.throws(
-    () => parseCrypttab("a b c d e", "t"),
+    () => parseInitramfsCrypttab("a b c d e", "t"),
     (error) => isError(error, "crypttab/malformed"),
   );
 });

@@ -1,7 +1,10 @@
 import { NightlatchError } from "../core/errors.ts";
 
-/** One line of crypttab(5), fields as they stand (octal escapes and all). */
-export interface CrypttabEntry {
+/**
+ * One line of the crypttab that an initramfs holds. Fields are kept as they stand, octal escapes and all: what an overlay does not
+ * change must reach the next boot as it was written.
+ */
+export interface InitramfsVolume {
   readonly name: string;
   /** UUID=…, a path, … */
   readonly source: string;
@@ -13,7 +16,7 @@ export interface CrypttabEntry {
 const MAX_BYTES = 256 * 1024;
 
 /** @throws NightlatchError crypttab/malformed; `what` names the file */
-export function parseCrypttab(text: string, what: string): CrypttabEntry[] {
+export function parseInitramfsCrypttab(text: string, what: string): InitramfsVolume[] {
   if (text.length > MAX_BYTES) throw malformed(what, `is larger than ${MAX_BYTES} bytes`);
   return text.split("\n").flatMap((line, index) => {
     const fields = line.trim().split(/[ \t]+/);
@@ -33,12 +36,12 @@ export function parseCrypttab(text: string, what: string): CrypttabEntry[] {
 }
 
 /** One line, without its end. */
-export function formatCrypttabEntry(entry: CrypttabEntry): string {
+export function formatInitramfsVolume(entry: InitramfsVolume): string {
   return [entry.name, entry.source, entry.key, entry.options.join(",") || "luks"].join(" ");
 }
 
 /** The value of `name=value` among the options, "" for a bare `name`, null where it is absent. The last one counts. */
-export function crypttabOption(entry: CrypttabEntry, name: string): string | null {
+export function volumeOption(entry: InitramfsVolume, name: string): string | null {
   const found = entry.options.findLast((option) => option === name || option.startsWith(`${name}=`));
   return found === undefined ? null : found.slice(name.length + 1);
 }
