@@ -1,0 +1,171 @@
+import type { KeyObject } from "node:crypto";
+import { NightlatchError } from "../core/errors.ts";
+import {
+  buildEnrolRequest,
+  buildLatchRequest,
+  ENROLMENT_BYTES,
+  ENROLMENT_TYPE,
+  machineIdOf,
+  parseEnrolAnswer,
+  parseRefusal,
+} from "../formats/enrolment.ts";
+import type { Invite } from "../formats/invite.ts";
+import type { Advertisement } from "../formats/tang.ts";
+import type { HttpResponse, System } from "../system/port.ts";
+import {
+  type EnrolledServer,
+  keepServer,
+  listServers,
+  readIdentity,
+  readOrMakeIdentity,
+  readOrMakeNonce,
+  type StatePower,
+} from "./machine.ts";
+
+export type EnrolPower = StatePower & Pick<System, "request">;
+
+export interface EnrolLimits {
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A latch that was made for one volume; the advertisement is the server's own, its signatures verified. */
+export interface NewLatch {
+  /** What goes into the binding: `{url}/latch/{id}`. */
+  readonly latchUrl: string;
+  readonly advertisement: Advertisement;
+  readonly machine: string;
+  readonly name: string;
+}
+
+/**
+ * Enrols the machine with an invite and gets a latch for the volume. The identity and the request's nonce are kept before they
+ * are sent: cut short anywhere, the next run with the same invite gets the same latch. Call `forgetNonce` once it is bound.
+ * @param volume the volume's UUID
+ * @throws NightlatchError net/*, file/*, machine/bad-state, enrolment/malformed, enrolment/untrusted, enrolment/refused,
+ *   invite/unknown, invite/used, invite/expired, machine/locked, machine/revoked
+ */
+export async function enrol(
+  power: EnrolPower,
+  stateFolder: string,
+  invite: Invite,
+  volume: string,
+  limits: EnrolLimits,
+): Promise<NewLatch> {
+  const identity = await readOrMakeIdentity(power, stateFolder);
+  const nonce = await readOrMakeNonce(power, stateFolder, { volume, invite: invite.id });
+  const request = buildEnrolRequest(identity, invite, { nonce, volume });
+  const { url, thumbprint } = invite;
+  return ask(power, stateFolder, { url, thumbprint, path: "/enroll", identity, request }, limits);
+}
+
+/**
+ * One more latch for a machine that is enrolled, no invite needed. Nonce and power cuts as with `enrol`.
+ * @param choice.server thumbprint of one of several servers
+ * @throws NightlatchError machine/not-enrolled, machine/unknown, and as enrol
+ */
+export async function anotherLatch(
+  power: EnrolPower,
+  stateFolder: string,
+  choice: { readonly volume: string; readonly server?: string },
+  limits: EnrolLimits,
+): Promise<NewLatch> {
+  const { volume } = choice;
+  const identity = await readIdentity(power, stateFolder);
+  const server = chooseServer(await listServers(power, stateFolder), choice.server);
+  if (identity === null || server === null) {
+    throw new NightlatchError("machine/not-enrolled", "this machine is not enrolled at a server", {
+      meaning: "Nothing was changed.",
+      remedy: "Make an invite with nightlatch machine invite at the server, and pass it.",
+    });
+  }
+  const { url, thumbprint } = server;
+  const nonce = await readOrMakeNonce(power, stateFolder, { volume, invite: null });
+  const request = buildLatchRequest(identity, { nonce, volume });
+  const path = `/machine/${machineIdOf(identity)}/latch`;
+  return ask(power, stateFolder, { url, thumbprint, path, identity, request }, limits);
+}
+
+interface Question {
+  readonly url: string;
+  readonly thumbprint: string;
+  readonly path: string;
+  readonly identity: KeyObject;
+  readonly request: Buffer;
+}
+
+async function ask(
+  power: EnrolPower,
+  stateFolder: string,
+  { url, thumbprint, path, identity, request }: Question,
+  limits: EnrolLimits,
+): Promise<NewLatch> {
+  const response = await power.request({
+    method: "POST",
+    url: url + path,
+    headers: { "content-type": ENROLMENT_TYPE },
+    body: request,
+    limitBytes: ENROLMENT_BYTES,
+    ...limits,
+  });
+  if (response.status !== 200) throw refusal(new URL(url).host, response);
+  const { machine, name, latch, advertisement } = parseEnrolAnswer(response.body, {
+    request,
+    machine: machineIdOf(identity),
+    serverThumbprint: thumbprint,
+  });
+  await keepServer(power, stateFolder, { url, thumbprint, machine, name });
+  return { latchUrl: `${url}/latch/${latch}`, advertisement, machine, name };
+}
+
+function chooseServer(servers: readonly EnrolledServer[], thumbprint: string | undefined): EnrolledServer | null {
+  if (thumbprint !== undefined) return servers.find((server) => server.thumbprint === thumbprint) ?? null;
+  const [only, ...others] = servers;
+  if (others.length > 0) {
+    throw new NightlatchError("usage/wrong", `this machine is enrolled at ${servers.length} servers`, {
+      remedy: `Say which: ${servers.map((server) => `${server.url} (${server.thumbprint})`).join(", ")}.`,
+    });
+  }
+  return only ?? null;
+}
+
+type RefusalCode =
+  | "invite/unknown"
+  | "invite/used"
+  | "invite/expired"
+  | "machine/locked"
+  | "machine/revoked"
+  | "machine/unknown";
+
+const REFUSALS: Readonly<Record<RefusalCode, readonly [what: string, remedy: string]>> = {
+  "invite/unknown": ["does not know the invite", "Check the line, or make a new invite at the server."],
+  "invite/used": [
+    "says that the invite was used by another machine",
+    "Find out which with nightlatch machine list at the server.",
+  ],
+  "invite/expired": ["says that the invite has expired", "Make a new invite at the server."],
+  "machine/locked": ["has locked this machine", "Unlock it with nightlatch machine unlock at the server."],
+  "machine/revoked": [
+    "has revoked this machine for good",
+    "Enrol it anew: move its state folder away and pass a new invite.",
+  ],
+  "machine/unknown": ["does not know this machine", "Enrol it anew: pass a new invite."],
+};
+
+/** A refusal is not signed: whoever sits in between can refuse, which gains nothing that cutting the line would not. */
+function refusal(host: string, response: HttpResponse): NightlatchError {
+  const meaning = "No latch was made for the volume, which is unchanged.";
+  const code = parseRefusal(response.body);
+  if (code !== null && Object.hasOwn(REFUSALS, code)) {
+    const [what, remedy] = REFUSALS[code as RefusalCode];
+    return new NightlatchError(code as RefusalCode, `${host} ${what}`, { meaning, remedy });
+  }
+  return new NightlatchError(
+    "enrolment/refused",
+    `${host} refused (status ${response.status}${code === null ? "" : `, ${code}`})`,
+    {
+      meaning,
+      remedy: "Check that the address in the invite is the server's own; its log says more.",
+    },
+  );
+}

@@ -1,0 +1,87 @@
+import { NightlatchError } from "../core/errors.ts";
+import type { Secret } from "../core/secret.ts";
+import type { TangPin } from "../formats/clevis.ts";
+import type { Point } from "../formats/curve.ts";
+import { beginRecovery } from "../formats/ecmr.ts";
+import { concatKdf } from "../formats/jwe.ts";
+import { pointOf } from "../formats/jwk.ts";
+import { formatRecovery, JWK_TYPE, parseRecoveryReply, RECOVERY_BYTES } from "../formats/tang.ts";
+import type { HttpResponse, System } from "../system/port.ts";
+
+const CONTENT_KEY_BYTES = 32;
+
+/**
+ * The content key of a tang binding, with one `POST {url}/rec/{kid}`. The server sees a blinded point and learns nothing of the key.
+ * @throws NightlatchError net/*, pin/busy, pin/locked, pin/revoked, pin/unknown-key, pin/bad-reply
+ */
+export async function recoverTangKey(
+  power: Pick<System, "request" | "random">,
+  pin: TangPin,
+  limits: { readonly deadlineMs: number; readonly signal?: AbortSignal },
+): Promise<Secret> {
+  const recovery = beginRecovery(pointOf(pin.ephemeral), pointOf(pin.exchangeKey), (length) => power.random(length));
+  const response = await power.request({
+    method: "POST",
+    url: `${pin.url}/rec/${pin.kid}`,
+    headers: { "content-type": JWK_TYPE },
+    body: formatRecovery(recovery.request),
+    deadlineMs: limits.deadlineMs,
+    limitBytes: RECOVERY_BYTES,
+    ...(limits.signal === undefined ? {} : { signal: limits.signal }),
+  });
+  const server = new URL(pin.url).host;
+  const sharedX = recovery.finish(readReply(server, response, pin));
+  try {
+    return contentKeyOf(sharedX, pin);
+  } finally {
+    sharedX.fill(0);
+  }
+}
+
+/** ECDH-ES in direct mode for A256GCM. @param sharedX the x coordinate of K, of its curve's length */
+export function contentKeyOf(
+  sharedX: Uint8Array,
+  parties: { readonly partyU: Uint8Array; readonly partyV: Uint8Array },
+): Secret {
+  const { partyU, partyV } = parties;
+  return concatKdf(sharedX, { algorithm: "A256GCM", lengthBytes: CONTENT_KEY_BYTES, partyU, partyV });
+}
+
+function readReply(server: string, response: HttpResponse, pin: TangPin): Point {
+  if (response.status !== 200) throw refusal(server, response.status);
+  try {
+    return parseRecoveryReply(response.body, pin.ephemeral.crv);
+  } catch (error) {
+    if (!(error instanceof NightlatchError)) throw error;
+    throw new NightlatchError("pin/bad-reply", `${server} did not answer as a key server: ${error.message}`, {
+      remedy: "Check that the address in the binding is the key server's, and no login page or proxy is in between.",
+    });
+  }
+}
+
+function refusal(server: string, status: number): NightlatchError {
+  switch (status) {
+    case 403:
+      return new NightlatchError("pin/locked", `${server} refuses to release the key`, {
+        meaning: "The machine is locked at the server. The volume itself is unchanged.",
+        remedy: "Unlock the machine at the server, or type the volume's passphrase.",
+      });
+    case 410:
+      return new NightlatchError("pin/revoked", `${server} has revoked the key for good`, {
+        meaning: "Its half of the key was destroyed: this binding will never open the volume again.",
+        remedy: "Type the volume's passphrase; bind the volume anew if the machine is trusted again.",
+      });
+    case 404:
+      return new NightlatchError("pin/unknown-key", `${server} does not know the key that the volume is bound to`, {
+        remedy: "Check that the server's store was not replaced by another; else bind the volume anew.",
+      });
+    case 429:
+    case 500:
+    case 502:
+    case 503:
+    case 504:
+      return new NightlatchError("pin/busy", `${server} cannot release the key at the moment (status ${status})`);
+    default:
+      return new NightlatchError("pin/bad-reply", `${server} did not answer as a key server (status ${status})`);
+  }
+}

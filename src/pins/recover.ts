@@ -1,0 +1,145 @@
+import { isError, NightlatchError } from "../core/errors.ts";
+import type { Secret } from "../core/secret.ts";
+import { parseClevisPin, type SssPin } from "../formats/clevis.ts";
+import { decryptJwe, type FlattenedJwe } from "../formats/jwe.ts";
+import { combineShares } from "../formats/sss.ts";
+import type { System } from "../system/port.ts";
+import { recoverTangKey } from "./exchange.ts";
+
+export interface RecoverLimits {
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A pin of either kind asks at most this many servers at once. */
+const SERVER_COUNT = 64;
+const DEPTH = 4;
+
+/**
+ * One attempt at one token: asks the servers that its pin names, and gives the volume's passphrase. No retries here.
+ * The pins `tang` (a latch is one) and `sss` over them; sss asks all of its servers side by side and stops at its threshold.
+ * @throws NightlatchError
+ *   net/unreachable, net/timeout, net/too-large, pin/busy: see `isWorthRetrying`;
+ *   pin/locked, pin/revoked, pin/unknown-key: the server's answer; pin/bad-reply: not the answer of a tang;
+ *   pin/wrong-key: the answer does not open the token; pin/unsupported: another pin;
+ *   clevis/malformed, jwe/*, jwk/*, tang/malformed: the token itself
+ */
+export function recoverSecret(
+  power: Pick<System, "request" | "random">,
+  jwe: FlattenedJwe,
+  limits: RecoverLimits,
+): Promise<Secret> {
+  return recover(power, jwe, limits, { servers: SERVER_COUNT }, 0);
+}
+
+/** Whether the same attempt, made later, may end otherwise without anybody doing anything at the server. */
+export function isWorthRetrying(error: unknown): boolean {
+  return (
+    isError(error, "net/unreachable") ||
+    isError(error, "net/timeout") ||
+    isError(error, "net/too-large") ||
+    isError(error, "pin/busy")
+  );
+}
+
+/** What nested pins share: how many servers may still be asked. */
+interface Budget {
+  servers: number;
+}
+
+async function recover(
+  power: Pick<System, "request" | "random">,
+  jwe: FlattenedJwe,
+  limits: RecoverLimits,
+  budget: Budget,
+  depth: number,
+): Promise<Secret> {
+  const pin = parseClevisPin(jwe);
+  switch (pin.pin) {
+    case "tang": {
+      budget.servers--;
+      if (budget.servers < 0) tooMuch(`more than ${SERVER_COUNT} servers`);
+      using key = await recoverTangKey(power, pin, limits);
+      return open(jwe, key);
+    }
+    case "sss": {
+      if (depth >= DEPTH) tooMuch(`shares within shares more than ${DEPTH} deep`);
+      using key = await recoverShared(pin, limits, (child, childLimits) =>
+        recover(power, child, childLimits, budget, depth + 1),
+      );
+      return open(jwe, key);
+    }
+    case "other":
+      throw new NightlatchError("pin/unsupported", `the binding needs the pin ${pin.name}, which is not supported`, {
+        remedy: "Unlock the volume with its passphrase, or with clevis itself.",
+      });
+  }
+}
+
+/** All children side by side; the rest is given up as soon as enough have answered, or cannot any more. */
+async function recoverShared(
+  pin: SssPin,
+  limits: RecoverLimits,
+  recoverChild: (child: FlattenedJwe, limits: RecoverLimits) => Promise<Secret>,
+): Promise<Secret> {
+  const stop = new AbortController();
+  const signal = limits.signal === undefined ? stop.signal : AbortSignal.any([limits.signal, stop.signal]);
+  const shares: Secret[] = [];
+  const failures: unknown[] = [];
+  let settled = false;
+  try {
+    await new Promise<void>((resolve) => {
+      const settleIfDone = () => {
+        if (shares.length < pin.threshold && pin.children.length - failures.length >= pin.threshold) return;
+        settled = true;
+        resolve();
+      };
+      for (const child of pin.children) {
+        recoverChild(child, { deadlineMs: limits.deadlineMs, signal }).then(
+          (share) => {
+            if (settled) return share.wipe();
+            shares.push(share);
+            settleIfDone();
+          },
+          (error: unknown) => {
+            failures.push(error);
+            if (!settled) settleIfDone();
+          },
+        );
+      }
+    });
+    if (shares.length < pin.threshold) throw tellingFailure(pin, failures);
+    return combineShares(
+      pin.prime,
+      shares.map((share) => share.reveal()),
+    );
+  } finally {
+    stop.abort();
+    for (const share of shares) share.wipe();
+  }
+}
+
+/** Retrying is worth it only if the failures that it could mend are enough to reach the threshold. */
+function tellingFailure(pin: SssPin, failures: readonly unknown[]): unknown {
+  const lasting = failures.filter((error) => !isWorthRetrying(error));
+  const passing = failures.filter(isWorthRetrying);
+  const canStillSucceed = pin.children.length - lasting.length >= pin.threshold;
+  return (canStillSucceed ? passing[0] : lasting[0]) ?? failures[0];
+}
+
+function open(jwe: FlattenedJwe, key: Secret): Secret {
+  try {
+    return decryptJwe(jwe, key.reveal(), "the binding");
+  } catch (error) {
+    if (!isError(error, "jwe/wrong-key")) throw error;
+    throw new NightlatchError("pin/wrong-key", "the servers' answer does not open the binding", {
+      meaning:
+        "The server at that address has another key than the one the volume was bound to, or the token was changed.",
+      remedy: "Unlock the volume with its passphrase and bind it anew.",
+    });
+  }
+}
+
+function tooMuch(what: string): never {
+  throw new NightlatchError("clevis/malformed", `the binding asks for ${what}`);
+}
