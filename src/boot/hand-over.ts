@@ -28,10 +28,11 @@ export function handOverFiles(keys: readonly LaterKey[]): CpioFile[] {
 
 const HAND_OVER = `#!/bin/sh
 umask 077
-mkdir -p /run/cryptsetup-keys.d
+mkdir -p /run/cryptsetup-keys.d /run/nightlatch
 for key in /${OVERLAY_FOLDER}/later/*.key; do
   [ -f "$key" ] || continue
   cat "$key" >"/run/cryptsetup-keys.d/\${key##*/}"
+  printf '%s\\n' "\${key##*/}" >>/run/nightlatch/handed-over
   ${ERASE("$key")}
 done
 exit 0

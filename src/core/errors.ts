@@ -38,6 +38,7 @@ export const ERROR_CODES = [
   "boot/no-cryptsetup",
   "kexec/unavailable",
   "kexec/failed",
+  "disposable/malformed",
   "reboot/blocked",
   "reboot/wrong-key",
   "reboot/slots-full",
