@@ -49,6 +49,8 @@ export interface Terminal {
   /** Reads a line without echo from the controlling terminal, or stdin where that is no terminal.
    *  @throws NightlatchError usage/no-terminal */
   askSecret(prompt: string): Promise<import("../core/secret.ts").Secret>;
+  /** Whether a person agrees, asked on stderr and answered on stdin; true where stdin is no terminal, for then nobody can be asked. */
+  confirm(question: string): Promise<boolean>;
   /** All of stdin, for `--key-file -` and `-` operands. */
   readInput(limitBytes: number): Promise<import("../core/secret.ts").Secret>;
   /** Aborted by SIGINT and SIGTERM. */

@@ -3,4 +3,12 @@ import type { Command } from "./command.ts";
 /** Commands by name. Loaded when called: the key socket's cold start pays for what it loads. */
 export const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = {
   reboot: () => import("./reboot.ts"),
+  agent: () => import("./agent.ts"),
+  serve: () => import("./serve.ts"),
+  "machine invite": () => import("./machine-invite.ts"),
+  "machine list": () => import("./machine-list.ts"),
+  "machine show": () => import("./machine-show.ts"),
+  "machine lock": () => import("./machine-lock.ts"),
+  "machine unlock": () => import("./machine-unlock.ts"),
+  "machine revoke": () => import("./machine-revoke.ts"),
 };

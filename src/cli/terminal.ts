@@ -19,8 +19,22 @@ export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
       process.stderr.write(`${text}\n`);
     },
     askSecret: (prompt) => askOnTty(prompt, signal),
+    confirm: (question) => confirmOnStdin(question, signal),
     readInput: readAllInput,
   };
+}
+
+async function confirmOnStdin(question: string, signal: AbortSignal): Promise<boolean> {
+  if (!process.stdin.isTTY) return true;
+  const { createInterface } = await import("node:readline/promises");
+  const reader = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return /^y(es)?$/i.test((await reader.question(`${question} [y/N] `, { signal })).trim());
+  } catch {
+    return false; // end of input, or a signal
+  } finally {
+    reader.close();
+  }
 }
 
 async function readAllInput(limitBytes: number): Promise<Secret> {
@@ -40,9 +54,9 @@ async function readAllInput(limitBytes: number): Promise<Secret> {
 /** Raw mode, so that nothing echoes and no line of it lands in a string. */
 async function askOnTty(prompt: string, signal: AbortSignal): Promise<Secret> {
   const tty = openTty();
-  process.stderr.write(prompt);
   tty.setRawMode(true);
   try {
+    process.stderr.write(prompt); // once nothing echoes any more
     return await readLine(tty, signal);
   } finally {
     tty.setRawMode(false);

@@ -13,7 +13,7 @@ export interface Curve {
   readonly opensslName: string;
   /** Of a coordinate and of a scalar. */
   readonly lengthBytes: number;
-  /** The field's prime; ≡ 3 mod 4 for all three. The curve is y² = x³ − 3x + b. */
+  /** The field's prime, ≡ 3 mod 4. The curve is y² = x³ − 3x + b. */
   readonly p: bigint;
   readonly b: bigint;
   /** The prime order of the group; the cofactor is 1, so every point of the curve is in the group. */
@@ -47,7 +47,7 @@ const P521: Curve = {
     "0x0051953eb9618e1c9a1f929a21a0b68540eea2da725b99b315f3b8b489918ef109e156193951ec7e937b1652c0bd3bb1bf073573df883d2c34f1ef451fd46b503f00",
   ),
   n: BigInt(
-    "0x01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409",
+    "0x01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409",
   ),
 };
 
@@ -83,6 +83,27 @@ export function addPoints(one: Point, other: Point): Point | null {
 
 export function negatePoint({ curve, x, y }: Point): Point {
   return { curve, x, y: y === 0n ? 0n : curve.p - y };
+}
+
+/**
+ * One of the two points of this x; the other is its negative.
+ * @throws RangeError where there is none
+ */
+export function liftX(curve: Curve, x: bigint): Point {
+  const { p, b } = curve;
+  const square = modulo(x * x * x - 3n * x + b, p);
+  const y = power(square, (p + 1n) / 4n, p); // p ≡ 3 mod 4
+  if ((y * y) % p !== square) throw new RangeError("no point has this x");
+  return { curve, x, y };
+}
+
+function power(base: bigint, exponent: bigint, modulus: bigint): bigint {
+  let result = 1n;
+  for (const bit of exponent.toString(2)) {
+    result = (result * result) % modulus;
+    if (bit === "1") result = (result * base) % modulus;
+  }
+  return result;
 }
 
 /** The residue in [0, modulus). */

@@ -1,6 +1,17 @@
 import { createECDH, type ECDH } from "node:crypto";
 import { NightlatchError } from "../core/errors.ts";
-import { addPoints, CURVES, type Curve, invert, modulo, negatePoint, type Point, toBytes, toInteger } from "./curve.ts";
+import {
+  addPoints,
+  CURVES,
+  type Curve,
+  invert,
+  liftX,
+  modulo,
+  negatePoint,
+  type Point,
+  toBytes,
+  toInteger,
+} from "./curve.ts";
 import type { EcPrivateJwk } from "./jwk.ts";
 
 /**
@@ -9,14 +20,16 @@ import type { EcPrivateJwk } from "./jwk.ts";
  *   provision: the client draws c, keeps C=cG, uses K=cS and forgets c and K.
  *   recover:   the client draws e, sends X=C+eG; the server answers Y=sX; K=Y−eS.
  *
- * Multiplications are OpenSSL's (createECDH), which gives only the x coordinate of sX. The other one follows from a second
- * multiplication, of s+1: with Q=sX and x₃=x(Q+X), the addition law gives
+ * Multiplications are OpenSSL's (createECDH), which gives only the x coordinate of a product with a point that is not G. The server
+ * must answer a whole point, and multiplies a second time, by s+1: with Q=sX and x₃=x(Q+X), the addition law gives
  *   y_Q = [(x_X+x_Q)(x_X·x_Q+a)+2b−x₃(x_X−x_Q)²] / (2·y_X)
  * with no root to take and no sign to guess. It does not hold for s ∈ {0, ±1, −2}; such a scalar is never used.
+ * The client, for which a multiplication on P-521 costs milliseconds of its cold start, takes the square root and tries both signs:
+ * of K=Y∓Q only one opens what it was sealed with.
  *
  * What then remains in BigInt arithmetic, whose time varies: X=C+eG, both public to whoever holds the disk and watches the
- * network; and K=Y−eS, once, blinded by an e that is used for nothing else and that nobody but this process can make it repeat.
- * BigInts cannot be wiped: K's coordinates stay in the heap until the process ends. Secret copies of what is in Buffers are wiped.
+ * network; and Q=eS and K=Y−Q, once, where e is used for nothing else and nobody can make this process use it again.
+ * BigInts cannot be wiped: Q and K stay in the heap until they are collected. What is in Buffers is wiped.
  */
 
 /** The multiplication by one fixed scalar, whole points in and out. Holds the scalar inside OpenSSL. */
@@ -78,32 +91,38 @@ export interface Recovery {
   /** X */
   readonly request: Point;
   /**
-   * The x coordinate of K. Secret; the caller wipes it. It proves nothing about the server: only decryption does.
+   * The x coordinates of Y−eS and Y+eS: the sign of eS is not known, and one of them is K's. Both are secret; the caller wipes
+   * them. They prove nothing about the server: only decryption does.
    * @param reply Y, on its curve
-   * @throws NightlatchError pin/bad-reply where Y cannot be an honest answer
+   * @throws NightlatchError tang/malformed where Y cannot be an honest answer
    */
-  finish(reply: Point): Buffer;
+  finish(reply: Point): readonly [Buffer, Buffer];
 }
 
 /** @param ephemeral C @param serverKey S; both on the same curve */
 export function beginRecovery(ephemeral: Point, serverKey: Point, draw: (lengthBytes: number) => Buffer): Recovery {
   const { curve } = ephemeral;
   for (;;) {
-    const scalar = drawScalar(curve, draw);
-    const ecdh = holder(curve, Buffer.from(scalar));
-    const request = addPoints(ephemeral, ownPoint(curve, ecdh));
+    const blinding = holder(curve, drawScalar(curve, draw));
+    const request = addPoints(ephemeral, ownPoint(curve, blinding));
     if (request === null) continue; // e = −c: as likely as guessing the key
-    const blinding = createMultiplier(curve, scalar);
-    scalar.fill(0);
     return {
       request,
       finish: (reply) => {
-        const shared = addPoints(reply, negatePoint(blinding.multiply(serverKey)));
-        if (shared === null) throw new NightlatchError("pin/bad-reply", "the key server's answer leaves no key");
-        return toBytes(shared.x, curve.lengthBytes);
+        const product = blinding.computeSecret(encode(serverKey));
+        const blind = liftX(curve, toInteger(product));
+        product.fill(0);
+        return [sharedX(reply, negatePoint(blind)), sharedX(reply, blind)];
       },
     };
   }
+}
+
+function sharedX(reply: Point, blind: Point): Buffer {
+  const shared = addPoints(reply, blind);
+  // Y=±eS: an answer that was made from S alone, which takes the knowledge of e.
+  if (shared === null) throw new NightlatchError("tang/malformed", "the key server's answer leaves no key");
+  return toBytes(shared.x, reply.curve.lengthBytes);
 }
 
 /** Wipes `scalar`; OpenSSL's copy is cleared by it when the object is collected. */

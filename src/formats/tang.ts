@@ -129,14 +129,14 @@ export function parseKeySet(json: Json): JsonObject[] {
 }
 
 /**
- * Whether a key's `use` and `key_ops` permit an operation, as libjose's jose_jwk_prm judges: either of them may permit it; where
- * both are absent the answer is yes, unless permission must be `explicit`.
+ * Whether a key's `use` and `key_ops` permit an operation, as libjose's jose_jwk_prm judges: either of them may permit it (no
+ * `use` permits deriveKey); where both are absent the answer is yes, unless permission must be `explicit`.
  */
 export function permits(key: JsonObject, operation: "sign" | "verify" | "deriveKey", explicit: boolean): boolean {
   const { use, key_ops: operations } = key;
   if (use === undefined && operations === undefined) return !explicit;
   if (use !== undefined && typeof use !== "string") return false;
-  if (use === (operation === "deriveKey" ? "enc" : "sig")) return true;
+  if (use === "sig" && operation !== "deriveKey") return true;
   return Array.isArray(operations) && operations.includes(operation);
 }
 

@@ -1,24 +1,25 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
 import type { TangPin } from "../formats/clevis.ts";
-import type { Point } from "../formats/curve.ts";
-import { beginRecovery } from "../formats/ecmr.ts";
+import { beginRecovery, type Recovery } from "../formats/ecmr.ts";
 import { concatKdf } from "../formats/jwe.ts";
 import { pointOf } from "../formats/jwk.ts";
 import { formatRecovery, JWK_TYPE, parseRecoveryReply, RECOVERY_BYTES } from "../formats/tang.ts";
 import type { HttpResponse, System } from "../system/port.ts";
 
 const CONTENT_KEY_BYTES = 32;
+const NOBODY = new Uint8Array(0);
 
 /**
  * The content key of a tang binding, with one `POST {url}/rec/{kid}`. The server sees a blinded point and learns nothing of the key.
+ * @returns two candidates, of which an honest answer makes one right: decryption tells (see ecmr.ts)
  * @throws NightlatchError net/*, pin/busy, pin/locked, pin/revoked, pin/unknown-key, pin/bad-reply
  */
 export async function recoverTangKey(
   power: Pick<System, "request" | "random">,
   pin: TangPin,
   limits: { readonly deadlineMs: number; readonly signal?: AbortSignal },
-): Promise<Secret> {
+): Promise<readonly [Secret, Secret]> {
   const recovery = beginRecovery(pointOf(pin.ephemeral), pointOf(pin.exchangeKey), (length) => power.random(length));
   const response = await power.request({
     method: "POST",
@@ -30,27 +31,25 @@ export async function recoverTangKey(
     ...(limits.signal === undefined ? {} : { signal: limits.signal }),
   });
   const server = new URL(pin.url).host;
-  const sharedX = recovery.finish(readReply(server, response, pin));
-  try {
-    return contentKeyOf(sharedX, pin);
-  } finally {
-    sharedX.fill(0);
-  }
+  if (response.status !== 200) throw refusal(server, response.status);
+  const [one, other] = finish(server, recovery, response, pin);
+  return [contentKeyOf(one, pin), contentKeyOf(other, pin)];
 }
 
-/** ECDH-ES in direct mode for A256GCM. @param sharedX the x coordinate of K, of its curve's length */
+/** ECDH-ES in direct mode for A256GCM. @param sharedX the x coordinate of K, of its curve's length; it is wiped */
 export function contentKeyOf(
   sharedX: Uint8Array,
-  parties: { readonly partyU: Uint8Array; readonly partyV: Uint8Array },
+  parties: { readonly partyU: Uint8Array; readonly partyV: Uint8Array } = { partyU: NOBODY, partyV: NOBODY },
 ): Secret {
   const { partyU, partyV } = parties;
-  return concatKdf(sharedX, { algorithm: "A256GCM", lengthBytes: CONTENT_KEY_BYTES, partyU, partyV });
+  const key = concatKdf(sharedX, { algorithm: "A256GCM", lengthBytes: CONTENT_KEY_BYTES, partyU, partyV });
+  sharedX.fill(0);
+  return key;
 }
 
-function readReply(server: string, response: HttpResponse, pin: TangPin): Point {
-  if (response.status !== 200) throw refusal(server, response.status);
+function finish(server: string, recovery: Recovery, response: HttpResponse, pin: TangPin): readonly [Buffer, Buffer] {
   try {
-    return parseRecoveryReply(response.body, pin.ephemeral.crv);
+    return recovery.finish(parseRecoveryReply(response.body, pin.ephemeral.crv));
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
     throw new NightlatchError("pin/bad-reply", `${server} did not answer as a key server: ${error.message}`, {

@@ -59,15 +59,14 @@ async function recover(
     case "tang": {
       budget.servers--;
       if (budget.servers < 0) tooMuch(`more than ${SERVER_COUNT} servers`);
-      using key = await recoverTangKey(power, pin, limits);
-      return open(jwe, key);
+      return open(jwe, await recoverTangKey(power, pin, limits));
     }
     case "sss": {
       if (depth >= DEPTH) tooMuch(`shares within shares more than ${DEPTH} deep`);
-      using key = await recoverShared(pin, limits, (child, childLimits) =>
+      const key = await recoverShared(pin, limits, (child, childLimits) =>
         recover(power, child, childLimits, budget, depth + 1),
       );
-      return open(jwe, key);
+      return open(jwe, [key]);
     }
     case "other":
       throw new NightlatchError("pin/unsupported", `the binding needs the pin ${pin.name}, which is not supported`, {
@@ -127,17 +126,24 @@ function tellingFailure(pin: SssPin, failures: readonly unknown[]): unknown {
   return (canStillSucceed ? passing[0] : lasting[0]) ?? failures[0];
 }
 
-function open(jwe: FlattenedJwe, key: Secret): Secret {
+/** Wipes the keys. */
+function open(jwe: FlattenedJwe, keys: readonly Secret[]): Secret {
   try {
-    return decryptJwe(jwe, key.reveal(), "the binding");
-  } catch (error) {
-    if (!isError(error, "jwe/wrong-key")) throw error;
-    throw new NightlatchError("pin/wrong-key", "the servers' answer does not open the binding", {
-      meaning:
-        "The server at that address has another key than the one the volume was bound to, or the token was changed.",
-      remedy: "Unlock the volume with its passphrase and bind it anew.",
-    });
+    for (const key of keys) {
+      try {
+        return decryptJwe(jwe, key.reveal(), "the binding");
+      } catch (error) {
+        if (!isError(error, "jwe/wrong-key")) throw error;
+      }
+    }
+  } finally {
+    for (const key of keys) key.wipe();
   }
+  throw new NightlatchError("pin/wrong-key", "the servers' answer does not open the binding", {
+    meaning:
+      "The server at that address has another key than the one the volume was bound to, or the token was changed.",
+    remedy: "Unlock the volume with its passphrase and bind it anew.",
+  });
 }
 
 function tooMuch(what: string): never {

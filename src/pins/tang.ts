@@ -73,8 +73,7 @@ export function sealToAdvertisement(
 ): FlattenedJwe {
   const [exchangeKey] = advertisement.exchangeKeys;
   const { ephemeral, sharedX } = provision(pointOf(exchangeKey), (length) => power.random(length));
-  using key = contentKeyOf(sharedX, { partyU: Buffer.alloc(0), partyV: Buffer.alloc(0) });
-  sharedX.fill(0);
+  using key = contentKeyOf(sharedX);
   const header = tangHeader({ url, exchangeKey, ephemeral: jwkOfPoint(ephemeral), keys: advertisement.keys });
   return encryptJwe(header, key.reveal(), power.random(IV_BYTES), secret);
 }

@@ -45,7 +45,7 @@ export async function writeDurably(path: string, bytes: Uint8Array, mode: number
     });
     await rename(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => {}); // the first failure is the one to tell
     throw translate(error, path);
   }
   await syncFolder(dirname(path));

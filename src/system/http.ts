@@ -19,6 +19,7 @@ export async function exchange(request: HttpRequest): Promise<HttpResponse> {
       method: request.method,
       headers,
       agent: false,
+      ...(request.socketPath === undefined ? {} : { socketPath: request.socketPath }),
       ...(request.signal === undefined ? {} : { signal: request.signal }),
     });
     const deadline = setTimeout(

@@ -70,6 +70,8 @@ export interface HttpRequest {
   readonly method: "GET" | "POST";
   /** http:, https: */
   readonly url: string;
+  /** A Unix socket to connect to in place of the URL's host. */
+  readonly socketPath?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
   readonly deadlineMs: number;

@@ -1,0 +1,170 @@
+import { lstatSync, mkdirSync, rmSync } from "node:fs";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { dirname } from "node:path";
+import { NightlatchError } from "../core/errors.ts";
+import type { Secret } from "../core/secret.ts";
+import { parseKeySocketPeer } from "../formats/key-socket.ts";
+import { type UnixPeer, unixPeerIsGone, unixPeerOf } from "../system/unix-peer.ts";
+
+/**
+ * The socket that crypttab names as the key file of every volume (crypttab(5), AF_UNIX KEY FILES). The client says by the name
+ * of its own end which volume it wants, shuts down its writing side, and reads the key to the end of file. A connection that
+ * ends without a byte makes systemd-cryptsetup ask for the passphrase, so that is how everything but a key is answered.
+ *
+ * This is the agent's own door to the world beside the System port: a listening socket is no power to be handed around.
+ */
+export interface KeySocket {
+  /** No new connections; those that are there are closed. Connections that wait in the kernel's queue stay there for systemd. */
+  close(): Promise<void>;
+}
+
+export interface KeySocketOptions {
+  /** systemd's descriptor, or a path of our own, made 0600 in a folder 0700. */
+  readonly listen: { readonly fd: number } | { readonly path: string };
+  /** Must settle in bounded time; null closes empty. The secret is wiped here. @param signal aborted when the client has gone */
+  readonly answer: (volume: string, signal: AbortSignal) => Promise<Secret | null>;
+  /** A connection that is not answered, and why. */
+  readonly onStranger: (why: string) => void;
+  /** How many connections are being answered, after each change. */
+  readonly onBusy?: (count: number) => void;
+}
+
+/** One volume asks once; a prompt that follows needs none. */
+const CONNECTION_LIMIT = 256;
+/** For a client that does not read its key. */
+const WRITE_MS = 10_000;
+const LOOK_FOR_GONE_MS = 500;
+
+/** @throws NightlatchError agent/socket */
+export async function openKeySocket(options: KeySocketOptions): Promise<KeySocket> {
+  const open = new Set<Socket>();
+  // Without allowHalfOpen Node would close as soon as the client shuts down its writing side, which it does at once.
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    open.add(socket);
+    options.onBusy?.(open.size);
+    socket.on("close", () => {
+      open.delete(socket);
+      options.onBusy?.(open.size);
+    });
+    serve(socket, options).catch(() => socket.destroy());
+  });
+  server.maxConnections = CONNECTION_LIMIT;
+  server.on("drop", () => options.onStranger(`more than ${CONNECTION_LIMIT} connections at once`));
+  await listen(server, options.listen);
+  server.on("error", (error: NodeJS.ErrnoException) => {
+    options.onStranger(`a connection could not be accepted (${error.code ?? error.name})`);
+  });
+  return {
+    close: async () => {
+      const closed = new Promise((resolve) => server.close(resolve));
+      for (const socket of open) socket.destroy();
+      await closed;
+    },
+  };
+}
+
+async function serve(socket: Socket, { answer, onStranger }: KeySocketOptions): Promise<void> {
+  const gone = new AbortController();
+  socket.on("error", () => socket.destroy());
+  socket.on("close", () => gone.abort());
+  socket.resume(); // the client has nothing to say; what it says all the same is dropped
+  const fd = descriptorOf(socket);
+  const volume = fd === null ? null : admit(unixPeerOf(fd), onStranger);
+  if (fd === null || volume === null) {
+    socket.destroy();
+    return;
+  }
+  const watch = setInterval(() => {
+    if (unixPeerIsGone(fd)) socket.destroy();
+  }, LOOK_FOR_GONE_MS);
+  socket.on("close", () => clearInterval(watch));
+  const secret = await answer(volume, gone.signal);
+  try {
+    if (secret !== null && !gone.signal.aborted) await write(socket, secret.reveal());
+  } finally {
+    secret?.wipe();
+    socket.destroy();
+  }
+}
+
+/** The volume that is asked for; null for who is not let in. */
+function admit(peer: UnixPeer | null, onStranger: (why: string) => void): string | null {
+  if (peer === null) return null; // gone already
+  const who = `process ${peer.pid} of user ${peer.uid}`;
+  // The socket's mode says it already; this holds even where somebody has loosened it.
+  if (peer.uid !== 0 && peer.uid !== process.getuid?.()) {
+    onStranger(`${who} is not root`);
+    return null;
+  }
+  const asked = parseKeySocketPeer(peer.name);
+  if (asked === null) {
+    onStranger(`${who} does not say which volume it wants, as systemd-cryptsetup does by the name of its socket`);
+    return null;
+  }
+  if (asked.kind !== "cryptsetup") {
+    onStranger(`${who} asks for ${asked.volume} as ${asked.kind}, which wants no key but something encrypted`);
+    return null;
+  }
+  return asked.volume;
+}
+
+function write(socket: Socket, bytes: Buffer): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    const timer = setTimeout(done, WRITE_MS);
+    socket.on("close", done);
+    socket.end(bytes, done);
+  });
+}
+
+/** Node has no name for it in its API; the handle has had this member since it exists. */
+function descriptorOf(socket: Socket): number | null {
+  const { _handle: handle } = socket as Socket & { readonly _handle?: { readonly fd?: number } | null };
+  return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : null;
+}
+
+async function listen(server: Server, where: KeySocketOptions["listen"]): Promise<void> {
+  if ("path" in where) await makeRoom(where.path);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      const oldMask = process.umask(0o177); // no moment at which others could connect: listen() binds before it returns
+      server.listen(where, resolve);
+      process.umask(oldMask);
+    });
+  } catch (error) {
+    const name = "path" in where ? where.path : `descriptor ${where.fd}`;
+    const { code } = error as NodeJS.ErrnoException;
+    throw new NightlatchError("agent/socket", `${name} cannot be listened on (${code ?? "unknown"})`);
+  }
+}
+
+/** The folder, and away with a socket that a dead agent left. */
+async function makeRoom(path: string): Promise<void> {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const present = lstatSync(path, { throwIfNoEntry: false });
+  if (present === undefined) return;
+  if (!present.isSocket()) {
+    throw new NightlatchError("agent/socket", `${path} exists and is no socket`, { remedy: "Name another --socket." });
+  }
+  if (await isAlive(path)) {
+    throw new NightlatchError("agent/socket", `another program listens on ${path} already`, {
+      remedy: "See: systemctl status nightlatch-agent.socket",
+    });
+  }
+  rmSync(path, { force: true });
+}
+
+function isAlive(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(path);
+    probe.on("connect", () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.on("error", () => resolve(false));
+  });
+}

@@ -1,0 +1,45 @@
+import type { System } from "../system/port.ts";
+
+const LOOK_EVERY_MS = 250;
+const LIMIT_BYTES = 256 << 10;
+
+/**
+ * Waits, but no longer than until the routes of the machine have changed: at boot the network comes up while a source's pause
+ * runs, and the volume need not wait for its end.
+ * @returns true where the routes changed
+ */
+export async function pauseOrNetwork(
+  power: Pick<System, "sleep" | "readFile" | "monotonicMs">,
+  pauseMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const endMs = power.monotonicMs() + pauseMs;
+  const before = await readRoutes(power);
+  for (;;) {
+    const leftMs = endMs - power.monotonicMs();
+    if (leftMs <= 0 || signal.aborted) return false;
+    await power.sleep(Math.min(LOOK_EVERY_MS, leftMs), signal);
+    if ((await readRoutes(power)) !== before) return true;
+  }
+}
+
+/** proc_net(5). Destinations, gateways and interfaces; not the counters beside them. */
+async function readRoutes(power: Pick<System, "readFile">): Promise<string> {
+  const [four, six] = await Promise.all(
+    ["/proc/net/route", "/proc/net/ipv6_route"].map(async (path) => {
+      try {
+        return (await power.readFile(path, LIMIT_BYTES)).toString("latin1").split("\n");
+      } catch {
+        return []; // no IPv6, or more routes than are worth watching
+      }
+    }),
+  );
+  const columns = (line: string, picked: readonly number[]) => {
+    const fields = line.trim().split(/\s+/);
+    return picked.map((index) => fields[index]).join(" ");
+  };
+  return JSON.stringify([
+    (four ?? []).map((line) => columns(line, [0, 1, 2, 7])).sort(),
+    (six ?? []).map((line) => columns(line, [0, 1, 4, 9])).sort(),
+  ]);
+}

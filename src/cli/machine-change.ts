@@ -1,0 +1,70 @@
+import { isError } from "../core/errors.ts";
+import type { JsonObject } from "../formats/json.ts";
+import type { Command, CommandInput, ExitStatus, Option } from "./command.ts";
+import { ADMIN_OPTION, askServer } from "./machine-client.ts";
+import { describeFailure } from "./report.ts";
+
+export type Change = "lock" | "unlock" | "revoke";
+
+export const LATCH_OPTION: Option = { name: "latch", help: "the operands are ids of single latches, not machines" };
+
+const DONE: Readonly<Record<Change, (what: string) => string>> = {
+  lock: (what) => `${what} is locked: nothing is released until it is unlocked.`,
+  unlock: (what) => `${what} is unlocked: it is released again.`,
+  revoke: (what) => `${what} is revoked: its keys are destroyed, nothing will ever be released again.`,
+};
+
+/**
+ * Changes one machine after the other; one that fails does not keep the others from being changed, for in a hurry the list may be
+ * wrong in one place.
+ */
+export async function changeEach(
+  change: Change,
+  { operands, options, switches, system, terminal }: CommandInput,
+): Promise<ExitStatus> {
+  const single = switches.has("latch");
+  const results: Record<string, unknown>[] = [];
+  let failed: unknown = null;
+  for (const operand of operands) {
+    try {
+      const path = [single ? "latches" : "machines", operand, change];
+      const answer = await askServer(system, options["admin"] ?? "", "POST", path);
+      const what = single ? `latch ${operand}` : String((answer["machine"] as JsonObject)["name"]);
+      terminal.line(answer["changed"] === true ? DONE[change](what) : `${what} was ${pastOf(change)} already.`);
+      if (answer["scrubbed"] === false) {
+        terminal.hint(
+          "The keys are deleted, but their bytes may still lie in the store's files: something is reading them (a backup?). " +
+            `Repeat the command when it has ended.`,
+        );
+      }
+      results.push({ ok: true, ...answer });
+    } catch (error) {
+      if (operands.length === 1 || isError(error, "admin/unreachable")) throw error;
+      failed = error;
+      const { text, json } = describeFailure(error);
+      terminal.hint(text);
+      results.push({ operand, ...json });
+    }
+  }
+  terminal.result(operands.length === 1 ? (results[0] ?? {}) : { ok: failed === null, results });
+  return failed === null ? 0 : 1;
+}
+
+function pastOf(change: Change): string {
+  return { lock: "locked", unlock: "unlocked", revoke: "revoked" }[change];
+}
+
+export function changeCommand(change: Change, summary: string, details: string): Command {
+  return {
+    name: `machine ${change}`,
+    summary,
+    operands: "NAME...",
+    minOperands: 1,
+    maxOperands: MAX_OPERANDS,
+    options: [LATCH_OPTION, ADMIN_OPTION],
+    details,
+    run: (input) => changeEach(change, input),
+  };
+}
+
+export const MAX_OPERANDS = 1000;

@@ -1,0 +1,28 @@
+/** /etc/nightlatch/agent.toml: docs/format/agent-config.md. */
+export interface AgentConfig {
+  readonly deadlineMs: number;
+  readonly volumes: ReadonlyMap<string, VolumeConfig>;
+}
+
+export interface VolumeConfig {
+  readonly deadlineMs: number;
+  /** null: by the bindings in the volume's header. */
+  readonly command: KeyCommand | null;
+}
+
+/** A command whose output is a volume's key. */
+export interface KeyCommand {
+  readonly argv: readonly [string, ...string[]];
+  /** Of one run. */
+  readonly timeoutMs: number;
+  /** Whether one line feed at the end of the output is no part of the key. */
+  readonly stripNewline: boolean;
+  /** Exit statuses after which trying again is of no use. */
+  readonly refusalStatuses: readonly number[];
+}
+
+export const AGENT_CONFIG_LIMIT_BYTES = 64 << 10;
+/** Below the 90 s that a mount waits for its device (DefaultDeviceTimeoutSec=, systemd-system.conf(5)). */
+export const DEFAULT_DEADLINE_MS = 60_000;
+
+export const DEFAULT_AGENT_CONFIG: AgentConfig = { deadlineMs: DEFAULT_DEADLINE_MS, volumes: new Map() };

@@ -1,0 +1,161 @@
+/**
+ * /etc/crypttab as systemd reads it (crypttab(5), and systemd 252's cryptsetup-generator.c and fstab-util.c where the manual page
+ * is silent): four fields parted by white space, no quoting, a line that is no entry is passed over, of two entries for one
+ * volume the first counts.
+ */
+export interface CrypttabEntry {
+  /** Counted from 1. */
+  readonly line: number;
+  readonly volume: string;
+  /** As it is written: a path, `UUID=…`, `LABEL=…`, `PARTUUID=…`, `PARTLABEL=…`. */
+  readonly device: string;
+  /** null where the field is absent, `-` or `none`: systemd then looks for a `.key` file of the volume's name. */
+  readonly key: string | null;
+  readonly options: readonly CrypttabOption[];
+}
+
+export interface CrypttabOption {
+  readonly name: string;
+  /** null for an option without `=`. */
+  readonly value: string | null;
+}
+
+export interface CrypttabFault {
+  readonly line: number;
+  readonly what: string;
+}
+
+export interface Crypttab {
+  readonly entries: readonly CrypttabEntry[];
+  /** Lines that systemd ignores although they hold something. */
+  readonly faults: readonly CrypttabFault[];
+}
+
+/** No crypttab comes near it. */
+export const CRYPTTAB_LIMIT_BYTES = 1 << 20;
+
+/** Never throws: what is not an entry becomes a fault. */
+export function parseCrypttab(bytes: Uint8Array): Crypttab {
+  const entries: CrypttabEntry[] = [];
+  const faults: CrypttabFault[] = [];
+  const seen = new Set<string>();
+  for (const { text, line } of linesOf(bytes)) {
+    if (text === null) {
+      faults.push({ line, what: "is not UTF-8" });
+      continue;
+    }
+    const fields = text.split(WHITE_SPACE).filter((field) => field !== "");
+    const [volume, device, key, options] = fields;
+    if (volume === undefined || volume.startsWith("#")) continue;
+    if (device === undefined) faults.push({ line, what: "names a volume and no device" });
+    else if (!isVolumeName(volume)) faults.push({ line, what: "has a volume name that is no file name" });
+    else if (seen.has(volume)) faults.push({ line, what: `names ${volume} again; the first entry counts` });
+    else {
+      seen.add(volume);
+      entries.push({ line, volume, device, key: isNone(key) ? null : key, options: parseOptions(options) });
+    }
+  }
+  return { entries, faults };
+}
+
+// What isspace(3) matches in the C locale, as sscanf parts fields; \n, \r and NUL end the line before.
+const WHITE_SPACE = /[ \t\v\f]+/;
+const LINE_END = /\r\n|\n\r|[\n\r\0]/;
+
+function* linesOf(bytes: Uint8Array): Generator<{ text: string | null; line: number }> {
+  // latin1 keeps every byte, so that one bad line does not spoil the others.
+  const lines = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1").split(LINE_END);
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  for (const [index, line] of lines.entries()) {
+    let text: string | null;
+    try {
+      text = decoder.decode(Buffer.from(line, "latin1"));
+    } catch {
+      text = null;
+    }
+    yield { text, line: index + 1 };
+  }
+}
+
+function isNone(key: string | undefined): key is undefined {
+  return key === undefined || key === "-" || key === "none";
+}
+
+/** systemd-cryptsetup refuses every other (filename_is_valid). */
+export function isVolumeName(name: string): boolean {
+  return name !== "." && name !== ".." && /^[^/\0]+$/.test(name) && Buffer.byteLength(name) <= 255;
+}
+
+/** Commas part options; `\,` and `\\` stand for themselves. */
+function parseOptions(text: string | undefined): CrypttabOption[] {
+  if (text === undefined || text === "-" || text === "none") return [];
+  const words = text.match(/(?:\\.|[^\\,]|\\$)+/gsu) ?? [];
+  return words.map((word) => {
+    const plain = word.replaceAll(/\\([\\,])/g, "$1");
+    const equals = plain.indexOf("=");
+    return equals < 0 ? { name: plain, value: null } : { name: plain.slice(0, equals), value: plain.slice(equals + 1) };
+  });
+}
+
+/** The last of that name, which is the one that counts; undefined where there is none. */
+export function findOption(entry: CrypttabEntry, ...names: readonly string[]): CrypttabOption | undefined {
+  return entry.options.findLast((option) => names.includes(option.name));
+}
+
+export function isNetworkVolume(entry: CrypttabEntry): boolean {
+  return findOption(entry, "_netdev") !== undefined;
+}
+
+export function mayFail(entry: CrypttabEntry): boolean {
+  return findOption(entry, "nofail", "fail")?.name === "nofail";
+}
+
+export function isStartedByHand(entry: CrypttabEntry): boolean {
+  return findOption(entry, "noauto", "auto")?.name === "noauto";
+}
+
+const TAGS: readonly (readonly [string, string])[] = [
+  ["LABEL=", "label"],
+  ["UUID=", "uuid"],
+  ["PARTUUID=", "partuuid"],
+  ["PARTLABEL=", "partlabel"],
+];
+
+/** The path that a device specification of crypttab or fstab stands for (systemd's fstab_node_to_udev_node). */
+export function devicePathOf(specification: string): string {
+  for (const [prefix, folder] of TAGS) {
+    if (specification.startsWith(prefix)) {
+      return `/dev/disk/by-${folder}/${encodeDeviceName(unquote(specification.slice(prefix.length)))}`;
+    }
+  }
+  return specification;
+}
+
+function unquote(text: string): string {
+  const first = text[0];
+  const quoted = text.length >= 2 && (first === '"' || first === "'") && text.endsWith(first);
+  return quoted ? text.slice(1, -1) : text;
+}
+
+/** udev's encoding of a label in a link's name (encode_devnode_name): what is not plain becomes \xHH, byte by byte. */
+function encodeDeviceName(name: string): string {
+  return name.replaceAll(/[^0-9A-Za-z#+\-.:=@_\u0080-\u{10ffff}]/gu, (character) => {
+    const code = character.charCodeAt(0);
+    return `\\x${code.toString(16).padStart(2, "0")}`;
+  });
+}
+
+/** What to put into crypttab so that the agent is asked for a volume's key. */
+export interface CrypttabAdvice {
+  readonly volume: string;
+  /** As LUKS prints it. */
+  readonly uuid: string;
+  readonly socket: string;
+  /** The key comes over the network: the volume then waits for it and never holds up the boot. */
+  readonly overNetwork: boolean;
+}
+
+/** One line, without its end. */
+export function formatCrypttabLine({ volume, uuid, socket, overNetwork }: CrypttabAdvice): string {
+  return `${volume} UUID=${uuid} ${socket} luks${overNetwork ? ",_netdev,nofail" : ""}`;
+}

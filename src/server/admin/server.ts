@@ -1,0 +1,88 @@
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import type { Socket } from "node:net";
+import { type ErrorCode, NightlatchError } from "../../core/errors.ts";
+import { readBody } from "../http/answers.ts";
+import { json, type Reply } from "../http/reply.ts";
+import { type Peer, peerOf } from "./peer.ts";
+import { type Role, roleOf } from "./roles.ts";
+import { type AdminContext, administer } from "./routes.ts";
+
+const MAX_BODY_BYTES = 16_384;
+const PREFIX = "/api/v1/";
+
+export interface AdminOwner {
+  readonly uid: number;
+  readonly operatorGroup: number | null;
+}
+
+/** The server that operators speak to: HTTP and JSON over a Unix socket, authorised by the peer's user. docs/format/admin.md */
+export function createAdminServer(context: AdminContext, owner: AdminOwner, report: (error: unknown) => void): Server {
+  // The kernel notes a peer when it connects: asked once, before anything is read.
+  const peers = new WeakMap<Socket, Peer>();
+  const server = createServer({ maxHeaderSize: 8192, requestTimeout: 15_000 }, (request, response) => {
+    const peer = peers.get(request.socket) ?? null;
+    handle(context, request, peer, roleOf(peer, owner), report).then(({ status, headers, body }) => {
+      if (!request.complete) response.shouldKeepAlive = false;
+      response.writeHead(status, [...headers]);
+      response.end(body ?? undefined);
+    });
+  });
+  server.on("connection", (socket: Socket) => {
+    const peer = peerOf(socket);
+    if (peer !== null) peers.set(socket, peer);
+  });
+  return server;
+}
+
+async function handle(
+  context: AdminContext,
+  request: IncomingMessage,
+  peer: Peer | null,
+  role: Role | null,
+  report: (error: unknown) => void,
+): Promise<Reply> {
+  try {
+    if (peer === null || role === null) throw denied();
+    const body = await readBody(request, MAX_BODY_BYTES);
+    const segments = segmentsOf(request.url ?? "");
+    if (body === null || segments === null) throw new NightlatchError("request/malformed", "the request is malformed");
+    return await administer(context, { method: request.method ?? "", segments, body, role, uid: peer.uid });
+  } catch (error) {
+    if (error instanceof NightlatchError) {
+      const { code, message, meaning, remedy } = error;
+      if (code.startsWith("store/")) report(error);
+      return json(statusOf(code), { error: code, message, meaning, remedy });
+    }
+    report(error);
+    return json(500, { error: "internal", message: "the server met a defect; its log tells more" });
+  }
+}
+
+function segmentsOf(url: string): string[] | null {
+  if (!url.startsWith(PREFIX) || url.includes("?")) return null;
+  try {
+    return url.slice(PREFIX.length).split("/").map(decodeURIComponent);
+  } catch {
+    return null;
+  }
+}
+
+const STATUS: Partial<Record<ErrorCode, number>> = {
+  "admin/denied": 403,
+  "admin/unknown-request": 404,
+  "machine/unknown": 404,
+  "latch/unknown": 404,
+  "machine/exists": 409,
+  "machine/revoked": 409,
+};
+
+function statusOf(code: ErrorCode): number {
+  return STATUS[code] ?? (code.startsWith("store/") ? 503 : 400);
+}
+
+function denied(): NightlatchError {
+  return new NightlatchError("admin/denied", "you may not administer this server", {
+    meaning: "Nothing was changed.",
+    remedy: "Run the command as root (sudo), or have yourself added to the group nightlatch.",
+  });
+}

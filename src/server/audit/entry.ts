@@ -1,0 +1,124 @@
+import { NightlatchError } from "../../core/errors.ts";
+import { type JsonObject, parseJson } from "../../formats/json.ts";
+
+/** One leaf of the log. docs/format/audit.md describes each; a kind's members never change their meaning. */
+export type Entry =
+  | StoreEntry
+  | InviteEntry
+  | BindingEntry
+  | MachineEntry
+  | LatchEntry
+  | ReleaseEntry
+  | RefusalEntry
+  | RepeatEntry;
+
+interface Dated {
+  /** Milliseconds since the epoch, by the server's clock. */
+  readonly at: number;
+}
+
+/** The log's first entry. */
+export interface StoreEntry extends Dated {
+  readonly kind: "store";
+  readonly store: string;
+}
+
+export interface InviteEntry extends Dated {
+  readonly kind: "invite";
+  readonly invite: string;
+  readonly name: string;
+  readonly expires: number;
+  /** The operator's user id on the server. */
+  readonly by: number;
+}
+
+/** A machine came with an invite and got its first latch (`enrol`), or, known already, one more (`latch`). */
+export interface BindingEntry extends Dated {
+  readonly kind: "enrol" | "latch";
+  readonly invite?: string;
+  readonly machine: string;
+  readonly name: string;
+  readonly latch: string;
+  readonly volume: string;
+  /** S256 thumbprint of the exchange key. */
+  readonly kid: string;
+  readonly from: string;
+}
+
+/** An operator changed a machine's state, and with it that of all its latches. */
+export interface MachineEntry extends Dated {
+  readonly kind: "machine-lock" | "machine-unlock" | "machine-revoke";
+  readonly machine: string;
+  readonly name: string;
+  /** The machine's epoch from now on. */
+  readonly epoch: number;
+  readonly by: number;
+}
+
+/** An operator changed one latch's state. */
+export interface LatchEntry extends Dated {
+  readonly kind: "latch-lock" | "latch-unlock" | "latch-revoke";
+  readonly machine: string;
+  readonly latch: string;
+  readonly by: number;
+}
+
+export interface ReleaseEntry extends Dated {
+  readonly kind: "release";
+  readonly machine: string;
+  readonly latch: string;
+  /** The epoch of the key that answered. */
+  readonly epoch: number;
+  readonly from: string;
+}
+
+/** The first refusal of its kind in an hour. */
+export interface RefusalEntry extends Dated {
+  readonly kind: "refusal";
+  readonly reason: string;
+  /** A latch's, machine's or invite's id; absent where there is none, or too many. */
+  readonly subject?: string;
+  readonly from: string;
+}
+
+/** How many more there were until `at`. */
+export interface RepeatEntry extends Dated {
+  readonly kind: "refusals";
+  readonly reason: string;
+  readonly subject?: string;
+  readonly count: number;
+  readonly since: number;
+}
+
+const MAX_ENTRY_BYTES = 4096;
+
+/**
+ * Canonical: JSON without spaces, members sorted by name, whole numbers and strings only, as RFC 8785 would write it.
+ */
+export function encodeEntry(entry: Entry): Buffer {
+  const source = entry as unknown as Readonly<Record<string, string | number | undefined>>;
+  let text = "";
+  for (const name of Object.keys(source).sort()) {
+    const value = source[name];
+    if (value === undefined) continue;
+    text += `${text === "" ? "{" : ","}"${name}":${typeof value === "number" ? value : JSON.stringify(value)}`;
+  }
+  return Buffer.from(`${text}}`);
+}
+
+/**
+ * An entry as it lies in the store: canonical, and of a kind. Members beyond that are the business of whoever reads them.
+ * @throws NightlatchError json/malformed, json/too-large, json/duplicate-key
+ */
+export function parseEntry(body: Uint8Array): JsonObject & { readonly kind: string; readonly at: number } {
+  const entry = parseJson(body, "the audit entry", { lengthBytes: MAX_ENTRY_BYTES, depth: 1 });
+  if (entry === null || typeof entry !== "object" || Array.isArray(entry)) throw malformed();
+  const { kind, at } = entry as JsonObject;
+  if (typeof kind !== "string" || typeof at !== "number") throw malformed();
+  if (!encodeEntry(entry as unknown as Entry).equals(body)) throw malformed();
+  return { ...entry, kind, at };
+}
+
+function malformed(): NightlatchError {
+  return new NightlatchError("json/malformed", "the audit entry is not in its canonical form");
+}

@@ -1,0 +1,25 @@
+import type { KeyObject } from "node:crypto";
+import type { Transaction } from "../store/port.ts";
+import { type Entry, encodeEntry } from "./entry.ts";
+import { append, hashLeaf, rootOf } from "./merkle.ts";
+import { originOf, signCheckpoint } from "./note.ts";
+
+/** Who signs the log: the server's identity, under the store's name. */
+export interface LogSigner {
+  readonly storeId: string;
+  readonly key: KeyObject;
+}
+
+type Log = Pick<Transaction, "tree" | "insertEntries" | "setTree" | "insertCheckpoint">;
+
+/** Appends to the audit log and signs where it stands now; becomes true with the transaction. */
+export async function appendEntries(log: Log, entries: readonly Entry[], signer: LogSigner): Promise<void> {
+  if (entries.length === 0) return;
+  const before = await log.tree();
+  const bodies = entries.map(encodeEntry);
+  const edge = bodies.reduce((grown, body) => append(grown, hashLeaf(body)), before);
+  await log.insertEntries(before.size, bodies);
+  await log.setTree(edge);
+  const checkpoint = { origin: originOf(signer.storeId), size: edge.size, root: rootOf(edge) };
+  await log.insertCheckpoint(signCheckpoint(checkpoint, signer.key));
+}

@@ -1,0 +1,85 @@
+import { hash, type KeyObject, sign, verify } from "node:crypto";
+import { HASH_BYTES } from "./merkle.ts";
+
+/**
+ * A checkpoint: the tree's size and root, signed by the server's identity, as a C2SP signed note
+ * (c2sp.org/signed-note, c2sp.org/tlog-checkpoint; Ed25519 is algorithm 0x01).
+ */
+export interface Checkpoint {
+  /** The log's name, which is the key's name too. */
+  readonly origin: string;
+  readonly size: number;
+  readonly root: Buffer;
+}
+
+export interface SignedCheckpoint extends Checkpoint {
+  /** 64 bytes over `checkpointText`. */
+  readonly signature: Buffer;
+}
+
+const ED25519 = 0x01;
+const KEY_ID_BYTES = 4;
+const SIGNATURE_BYTES = 64;
+const MAX_NOTE_BYTES = 1024;
+
+export function originOf(storeId: string): string {
+  return `nightlatch/${storeId}`;
+}
+
+/** The signed text, its final newline included. */
+export function checkpointText({ origin, size, root }: Checkpoint): string {
+  return `${origin}\n${size}\n${root.toString("base64")}\n`;
+}
+
+export function signCheckpoint(checkpoint: Checkpoint, key: KeyObject): SignedCheckpoint {
+  return { ...checkpoint, signature: sign(null, Buffer.from(checkpointText(checkpoint)), key) };
+}
+
+export function isSignedCheckpoint(checkpoint: SignedCheckpoint, publicKey: KeyObject): boolean {
+  return verify(null, Buffer.from(checkpointText(checkpoint)), publicKey, checkpoint.signature);
+}
+
+/** The whole note, as a witness takes it. */
+export function formatNote(checkpoint: SignedCheckpoint, publicKey: KeyObject): string {
+  const blob = Buffer.concat([keyId(checkpoint.origin, publicKey), checkpoint.signature]);
+  return `${checkpointText(checkpoint)}\n— ${checkpoint.origin} ${blob.toString("base64")}\n`;
+}
+
+/** The verifier key in the notation of signed notes: `name+keyid+base64(0x01 || key)`. */
+export function formatVerifier(origin: string, publicKey: KeyObject): string {
+  const key = Buffer.concat([Buffer.of(ED25519), rawKey(publicKey)]);
+  return `${origin}+${keyId(origin, publicKey).toString("hex")}+${key.toString("base64")}`;
+}
+
+const NOTE = /^([^\s+]+)\n(0|[1-9]\d{0,15})\n([A-Za-z0-9+/]{43}=)\n\n((?:— [^\s+]+ [A-Za-z0-9+/]+={0,2}\n){1,16})$/;
+
+/**
+ * Reads a note and finds the signature that claims to be by this key; signatures of others are passed over, as witnesses add
+ * theirs. Null where the text is not a checkpoint or has no line of this key. The signature itself is not judged here.
+ */
+export function parseNote(text: string, publicKey: KeyObject): SignedCheckpoint | null {
+  if (Buffer.byteLength(text) > MAX_NOTE_BYTES) return null;
+  const [, origin, size, root, lines] = NOTE.exec(text) ?? [];
+  if (origin === undefined || size === undefined || root === undefined || lines === undefined) return null;
+  const prefix = `— ${origin} `;
+  const id = keyId(origin, publicKey);
+  for (const line of lines.trimEnd().split("\n")) {
+    if (!line.startsWith(prefix)) continue;
+    const blob = Buffer.from(line.slice(prefix.length), "base64");
+    if (blob.length !== KEY_ID_BYTES + SIGNATURE_BYTES || !blob.subarray(0, KEY_ID_BYTES).equals(id)) continue;
+    const rootBytes = Buffer.from(root, "base64");
+    if (rootBytes.length !== HASH_BYTES || rootBytes.toString("base64") !== root) return null;
+    return { origin, size: Number(size), root: rootBytes, signature: blob.subarray(KEY_ID_BYTES) };
+  }
+  return null;
+}
+
+/** SHA-256(name || 0x0A || 0x01 || public key), its first four bytes. */
+function keyId(origin: string, publicKey: KeyObject): Buffer {
+  const signed = Buffer.concat([Buffer.from(`${origin}\n`), Buffer.of(ED25519), rawKey(publicKey)]);
+  return hash("sha256", signed, "buffer").subarray(0, KEY_ID_BYTES);
+}
+
+function rawKey(publicKey: KeyObject): Buffer {
+  return Buffer.from(String(publicKey.export({ format: "jwk" }).x), "base64url");
+}

@@ -1,0 +1,25 @@
+/** An answer before it is written. */
+export interface Reply {
+  readonly status: number;
+  /** `name, value` pairs. */
+  readonly headers: readonly string[];
+  readonly body: Buffer | null;
+}
+
+/** As tang answers what it does not like. */
+export function empty(status: number, headers: readonly string[] = []): Reply {
+  return { status, headers, body: null };
+}
+
+/** `{"error":CODE}` */
+export function refusal(status: number, code: string, headers: readonly string[] = []): Reply {
+  return json(status, { error: code }, headers);
+}
+
+export function json(status: number, value: unknown, headers: readonly string[] = []): Reply {
+  return {
+    status,
+    headers: ["content-type", "application/json", ...headers],
+    body: Buffer.from(JSON.stringify(value)),
+  };
+}

@@ -1,0 +1,39 @@
+/** What a request is about. Paths are tang's, under a latch's base address; docs/format/latch.md and enrolment.md. */
+export type Route =
+  | { readonly kind: "advertisement"; readonly latchId: string; readonly kid: string | null }
+  | { readonly kind: "recovery"; readonly latchId: string; readonly kid: string }
+  | { readonly kind: "enrolment" }
+  | { readonly kind: "latch"; readonly machineId: string }
+  | { readonly kind: "health" };
+
+const LATCH = /^\/+latch\/+([A-Za-z0-9_-]{22})(\/.*)$/;
+// tangd's own patterns (tangd.c), its repeated slashes included.
+const ADVERTISEMENT = /^\/+adv\/*$/;
+const ADVERTISEMENT_BY_KEY = /^\/+adv\/+([0-9A-Za-z_-]+)$/;
+const RECOVERY = /^\/+rec\/+([0-9A-Za-z_-]+)$/;
+const MACHINE_LATCH = /^\/machine\/([A-Za-z0-9_-]{43})\/latch$/;
+
+/** As tangd: a path that is known asks for the right method (405), one that is not is 404 whatever the method. */
+export function findRoute(method: string, path: string): Route | 404 | 405 {
+  const route = match(path);
+  if (route === null) return 404;
+  const wanted = route.kind === "advertisement" || route.kind === "health" ? "GET" : "POST";
+  return method === wanted ? route : 405;
+}
+
+function match(path: string): Route | null {
+  const [, latchId, rest] = LATCH.exec(path) ?? [];
+  if (latchId !== undefined && rest !== undefined) return matchTang(latchId, rest);
+  if (path === "/enroll") return { kind: "enrolment" };
+  if (path === "/healthz") return { kind: "health" };
+  const machineId = MACHINE_LATCH.exec(path)?.[1];
+  return machineId === undefined ? null : { kind: "latch", machineId };
+}
+
+function matchTang(latchId: string, path: string): Route | null {
+  const recovered = RECOVERY.exec(path)?.[1];
+  if (recovered !== undefined) return { kind: "recovery", latchId, kid: recovered };
+  if (ADVERTISEMENT.test(path)) return { kind: "advertisement", latchId, kid: null };
+  const kid = ADVERTISEMENT_BY_KEY.exec(path)?.[1];
+  return kid === undefined ? null : { kind: "advertisement", latchId, kid };
+}

@@ -1,0 +1,38 @@
+import { type Pace, take } from "./pace.ts";
+
+/** Of a machine and of a latch. `revoked` is final: the keys are destroyed. */
+export type State = "active" | "locked" | "revoked";
+
+/** What a policy knows of a machine. */
+export interface MachineFacts {
+  readonly state: State;
+}
+
+/** What a policy knows of a latch. */
+export interface LatchFacts {
+  readonly state: State;
+  /** How often it was released of late. */
+  readonly pace: Pace;
+}
+
+export type RefusalReason = "latch/revoked" | "machine/locked" | "latch/busy";
+
+export type Decision =
+  | { readonly release: true /** The latch's pace from now on. */; readonly pace: Pace }
+  | { readonly release: false; readonly reason: RefusalReason };
+
+/**
+ * Whether a recovery request is answered whose key and point were found to be in order. Pure: what is known goes in, a decision
+ * comes out, and the caller makes it durable. The final state is told before the passing one, so that a client learns that
+ * waiting is of no use.
+ */
+export function decide(machine: MachineFacts, latch: LatchFacts, nowMs: number): Decision {
+  if (machine.state === "revoked" || latch.state === "revoked") return refuse("latch/revoked");
+  if (machine.state === "locked" || latch.state === "locked") return refuse("machine/locked");
+  const pace = take(latch.pace, nowMs);
+  return pace === null ? refuse("latch/busy") : { release: true, pace };
+}
+
+function refuse(reason: RefusalReason): Decision {
+  return { release: false, reason };
+}

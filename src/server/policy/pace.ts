@@ -1,0 +1,30 @@
+/**
+ * How often one latch is released. Every release leaves a receipt on the disk for ever, so whoever holds a stolen header could
+ * fill the server's disk at thousands a second; a machine that boots asks a few times, with its retries.
+ *
+ * A leaky bucket as one number (the generic cell rate algorithm, ITU-T I.371): the time at which the bucket will be empty.
+ */
+export interface Pace {
+  /** Milliseconds since the epoch; in the past when nothing was asked of late. */
+  readonly emptyAtMs: number;
+}
+
+/** Releases that may follow each other at once. */
+export const PACE_BURST = 120;
+/** What one more release costs afterwards: 6 a minute. */
+export const PACE_INTERVAL_MS = 10_000;
+
+export const RESTED: Pace = { emptyAtMs: 0 };
+
+/** The pace after one more release, or null where it would be too many. */
+export function take(pace: Pace, nowMs: number): Pace | null {
+  const limitMs = nowMs + PACE_BURST * PACE_INTERVAL_MS;
+  // A bucket fuller than full means that the clock was set back: nobody may be kept out for that.
+  const emptyAtMs = Math.max(pace.emptyAtMs > limitMs ? 0 : pace.emptyAtMs, nowMs) + PACE_INTERVAL_MS;
+  return emptyAtMs > limitMs ? null : { emptyAtMs };
+}
+
+/** Whether it differs from RESTED by nothing. */
+export function isRested(pace: Pace, nowMs: number): boolean {
+  return pace.emptyAtMs <= nowMs;
+}

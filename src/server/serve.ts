@@ -1,0 +1,147 @@
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { type ErrorCode, NightlatchError } from "../core/errors.ts";
+import { machineIdOf } from "../formats/enrolment.ts";
+import { defaultUrl, type ListenAddress } from "./address.ts";
+import { findOperatorGroup } from "./admin/peer.ts";
+import { createAdminServer } from "./admin/server.ts";
+import { listenOnSocket } from "./admin/socket.ts";
+import { RefusalTally } from "./audit/refusals.ts";
+import { chooseExchange } from "./exchange/choose.ts";
+import { Answers } from "./http/answers.ts";
+import { createMachineServer } from "./http/server.ts";
+import { startHousekeeping } from "./service/housekeeping.ts";
+import { Paces } from "./service/paces.ts";
+import { CommitQueue } from "./service/queue.ts";
+import type { Service } from "./service/service.ts";
+import { type FolderSystem, openFolder } from "./store/folder.ts";
+
+export interface ServeOptions {
+  /** The data folder. */
+  readonly folder: string;
+  readonly listen: ListenAddress;
+  /** Path of the admin socket. */
+  readonly admin: string;
+  /** The address that invites carry; from `listen` where it is absent. */
+  readonly url?: string;
+  /** A socket that systemd has opened already, in the place of `listen`. */
+  readonly inheritedFd?: number;
+  /** A line for the operator's log. */
+  readonly log: (line: string) => void;
+}
+
+export interface RunningServer {
+  readonly url: string;
+  readonly listen: ListenAddress;
+  readonly storeId: string;
+  /** Thumbprint of the server's identity. */
+  readonly identity: string;
+  readonly created: boolean;
+  readonly exchange: string;
+  readonly warnings: readonly string[];
+  /** Answers what has arrived, writes what was counted, and gives the store back. */
+  stop(): Promise<void>;
+}
+
+/** @throws NightlatchError store/*, file/*, serve/listen, admin/socket */
+export async function startServer(system: FolderSystem, options: ServeOptions): Promise<RunningServer> {
+  process.umask(0o077); // SQLite makes files of its own beside the store
+  const uid = process.geteuid?.() ?? 0;
+  const opened = await openFolder(system, options.folder, uid);
+  const service = assemble(system, opened);
+  const report = reporter(options.log);
+  const answers = new Answers();
+  const machines = createMachineServer(service, answers, report);
+  let url = options.url ?? "";
+  const owner = { uid, operatorGroup: findOperatorGroup() };
+  const admin = createAdminServer({ service, answers, url: () => url }, owner, report);
+  const stopHousekeeping = startHousekeeping(service, report);
+  const close = async () => {
+    await Promise.all([closeServer(machines), closeServer(admin)]);
+    await stopHousekeeping();
+    opened.store.close();
+    opened.master[Symbol.dispose]();
+  };
+  try {
+    await listenOnNetwork(machines, options);
+    const listen = addressOf(machines, options.listen);
+    url ||= defaultUrl(listen);
+    await listenOnSocket(system, admin, options.admin, owner);
+    const { storeId, created, warnings } = opened;
+    const identity = machineIdOf(opened.identity);
+    return { url, listen, storeId, identity, created, exchange: service.exchange.name, warnings, stop: close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function assemble(system: FolderSystem, opened: Awaited<ReturnType<typeof openFolder>>): Service {
+  const { store, storeId, master, identity } = opened;
+  return {
+    system,
+    store,
+    storeId,
+    queue: new CommitQueue(store, { storeId, key: identity }),
+    master,
+    identity,
+    exchange: chooseExchange(),
+    refusals: new RefusalTally(),
+    paces: new Paces(),
+  };
+}
+
+function listenOnNetwork(server: Server, { listen, inheritedFd }: ServeOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      reject(
+        new NightlatchError("serve/listen", `cannot listen on ${listen.host} port ${listen.port} (${error.code})`, {
+          meaning: "Nothing was started.",
+          remedy:
+            error.code === "EADDRINUSE"
+              ? "Another program has the port: stop it, or give another port with --listen."
+              : "Give an address of this machine with --listen.",
+        }),
+      );
+    });
+    const backlog = 1024;
+    if (inheritedFd === undefined) server.listen({ ...listen, backlog }, () => resolve());
+    else server.listen({ fd: inheritedFd, backlog }, () => resolve());
+  });
+}
+
+function addressOf(server: Server, fallback: ListenAddress): ListenAddress {
+  const address = server.address() as AddressInfo | null;
+  return address === null ? fallback : { host: address.address, port: address.port };
+}
+
+/** What is being answered is finished; idle connections are closed. */
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    if (!server.listening) return resolve();
+    const force = setTimeout(() => server.closeAllConnections(), GRACE_MS);
+    server.close(() => {
+      clearTimeout(force);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}
+
+const GRACE_MS = 2_000;
+
+/** The log of a server that strangers can make fail must not fill the disk: the same failure once in a while. */
+function reporter(log: (line: string) => void): (error: unknown) => void {
+  const lastMs = new Map<ErrorCode | "internal", number>();
+  return (error) => {
+    const code = error instanceof NightlatchError ? error.code : "internal";
+    const nowMs = performance.now();
+    if (nowMs - (lastMs.get(code) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return;
+    lastMs.set(code, nowMs);
+    if (error instanceof NightlatchError) {
+      log([`${error.message} [${code}]`, error.meaning, error.remedy].filter(Boolean).join(" "));
+    } else log(`internal error: ${error instanceof Error ? error.stack : String(error)}`);
+  };
+}
+
+const QUIET_MS = 10_000;

@@ -1,0 +1,154 @@
+import { NightlatchError } from "../../core/errors.ts";
+import { buildEnrolAnswer, type EnrolRequest, type LatchRequest, provesInvite } from "../../formats/enrolment.ts";
+import type { JsonObject } from "../../formats/json.ts";
+import type { Entry } from "../audit/entry.ts";
+import type { InviteRow, LatchRow, MachineRow, Transaction } from "../store/port.ts";
+import { makeLatch } from "./latch.ts";
+import type { Recorded } from "./queue.ts";
+import type { Service } from "./service.ts";
+
+/** A machine's requests, verified as far as their own signature goes, and their bytes. */
+export interface Received<T> {
+  readonly request: T;
+  readonly body: Uint8Array;
+  readonly from: string;
+}
+
+export type EnrolRefusal =
+  | "invite/unknown"
+  | "invite/used"
+  | "invite/expired"
+  | "machine/unknown"
+  | "machine/locked"
+  | "machine/revoked"
+  | "machine/full";
+
+export type EnrolOutcome = { readonly answer: Buffer } | { readonly refused: EnrolRefusal };
+
+type Bound = { readonly machine: MachineRow; readonly latch: LatchRow } | { readonly refused: EnrolRefusal };
+
+/** A machine that holds its identity could fill the disk with latches: nobody has as many volumes. */
+export const MAX_LATCHES = 64;
+
+/** POST /enroll of docs/format/enrolment.md. @throws NightlatchError store/* */
+export async function enrol(service: Service, received: Received<EnrolRequest>): Promise<EnrolOutcome> {
+  const bound = await service.queue.submit(async (transaction) => {
+    const invite = await transaction.invite(received.request.invite);
+    if (invite === null || !isProven(service, received.request, invite)) {
+      return refuse(service, received, "invite/unknown");
+    }
+    return invite.state === "used"
+      ? repeat(service, transaction, received, invite)
+      : redeem(service, transaction, received, invite);
+  });
+  return seal(service, received.body, bound);
+}
+
+/** POST /machine/{machine}/latch of docs/format/enrolment.md. @throws NightlatchError store/* */
+export async function addLatch(service: Service, received: Received<LatchRequest>): Promise<EnrolOutcome> {
+  const bound = await service.queue.submit(async (transaction) => {
+    const machine = await transaction.machine(received.request.machine);
+    if (machine === null) return refuse(service, received, "machine/unknown");
+    return grant(service, transaction, received, machine, null);
+  });
+  return seal(service, received.body, bound);
+}
+
+function isProven(service: Service, request: EnrolRequest, invite: InviteRow): boolean {
+  using key = service.master.unwrap(invite.wrappedKey, { purpose: "invite", id: invite.id, epoch: 1 });
+  return provesInvite(request, key.reveal());
+}
+
+/** The answer to the first request may have been lost: the same request gets the same latch again. */
+async function repeat(
+  service: Service,
+  transaction: Transaction,
+  received: Received<EnrolRequest>,
+  invite: InviteRow,
+): Promise<Recorded<Bound>> {
+  const { machine: machineId, nonce } = received.request;
+  const latch = invite.machineId === machineId ? await transaction.latchByNonce(machineId, nonce) : null;
+  if (latch === null) return refuse(service, received, "invite/used", invite.id);
+  return grant(service, transaction, received, await knownMachine(transaction, machineId), null);
+}
+
+async function redeem(
+  service: Service,
+  transaction: Transaction,
+  received: Received<EnrolRequest>,
+  invite: InviteRow,
+): Promise<Recorded<Bound>> {
+  const nowMs = service.system.nowMs();
+  if (invite.state === "void" || nowMs >= invite.expiresMs)
+    return refuse(service, received, "invite/expired", invite.id);
+  const machineId = received.request.machine;
+  const known = await transaction.machine(machineId);
+  const machine: MachineRow = known ?? {
+    id: machineId,
+    name: invite.name,
+    state: "active",
+    epoch: 1,
+    enrolledMs: nowMs,
+  };
+  if (known === null) await transaction.insertMachine(machine);
+  const granted = await grant(service, transaction, received, machine, invite);
+  if (!("refused" in granted.outcome)) await transaction.setInvite(invite.id, "used", machineId);
+  return granted;
+}
+
+/** The latch that this nonce got before, or a new one. */
+async function grant(
+  service: Service,
+  transaction: Transaction,
+  received: Received<LatchRequest>,
+  machine: MachineRow,
+  invite: InviteRow | null,
+): Promise<Recorded<Bound>> {
+  if (machine.state !== "active") return refuse(service, received, `machine/${machine.state}`, machine.id);
+  const { nonce, volume } = received.request;
+  const earlier = await transaction.latchByNonce(machine.id, nonce);
+  if (earlier !== null) return { outcome: { machine, latch: earlier }, entries: [] };
+  const latches = await transaction.latchesOf(machine.id);
+  if (latches.filter(({ state }) => state !== "revoked").length >= MAX_LATCHES) {
+    return refuse(service, received, "machine/full", machine.id);
+  }
+  const { latch, keys } = makeLatch(service, { machineId: machine.id, nonce, volume });
+  await transaction.insertLatch(latch, keys);
+  const entry: Entry = {
+    kind: invite === null ? "latch" : "enrol",
+    at: latch.createdMs,
+    machine: machine.id,
+    name: machine.name,
+    latch: latch.id,
+    volume,
+    kid: keys[0].kid,
+    from: received.from,
+    ...(invite === null ? {} : { invite: invite.id }),
+  };
+  return { outcome: { machine, latch }, entries: [entry] };
+}
+
+function refuse(
+  service: Service,
+  received: Received<unknown>,
+  reason: EnrolRefusal,
+  subject?: string,
+): Recorded<Bound> {
+  const refusal = subject === undefined ? { reason } : { reason, subject };
+  const entry = service.refusals.note(refusal, received.from, service.system.nowMs());
+  return { outcome: { refused: reason }, entries: entry === null ? [] : [entry] };
+}
+
+function seal(service: Service, body: Uint8Array, bound: Bound): EnrolOutcome {
+  if ("refused" in bound) return bound;
+  const { machine, latch } = bound;
+  const advertisement = JSON.parse(latch.advertisement) as JsonObject;
+  const answer = { machine: machine.id, name: machine.name, latch: latch.id, advertisement };
+  return { answer: buildEnrolAnswer(service.identity, body, answer) };
+}
+
+async function knownMachine(transaction: Transaction, machineId: string): Promise<MachineRow> {
+  const machine = await transaction.machine(machineId);
+  if (machine === null) throw new NightlatchError("store/damaged", `a latch belongs to no machine (${machineId})`);
+  return machine;
+}

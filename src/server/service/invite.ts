@@ -1,0 +1,77 @@
+import { toBase64url } from "../../core/bytes.ts";
+import { NightlatchError } from "../../core/errors.ts";
+import { Secret } from "../../core/secret.ts";
+import { isMachineName, machineIdOf } from "../../formats/enrolment.ts";
+import { formatInvite, INVITE_ID_BYTES, INVITE_KEY_BYTES, isBase64urlOf } from "../../formats/invite.ts";
+import type { Service } from "./service.ts";
+
+export interface InviteWish {
+  readonly name: string;
+  /** From now. */
+  readonly lifetimeMs: number;
+  /** The address that machines reach the server under. */
+  readonly url: string;
+  /** The operator's user id. */
+  readonly by: number;
+}
+
+export interface MadeInvite {
+  readonly id: string;
+  readonly name: string;
+  /** The line to paste: it holds a secret. */
+  readonly line: string;
+  readonly expiresMs: number;
+  /** True where an earlier one for the same name, not used yet, is void from now on. */
+  readonly replaced: boolean;
+}
+
+export const MIN_LIFETIME_MS = 60_000;
+export const MAX_LIFETIME_MS = 30 * 86_400_000;
+
+/** @throws NightlatchError machine/bad-name, machine/exists, invite/bad-lifetime, store/* */
+export async function invite(service: Service, wish: InviteWish): Promise<MadeInvite> {
+  requireName(wish.name);
+  requireLifetime(wish.lifetimeMs);
+  const id = toBase64url(service.system.random(INVITE_ID_BYTES));
+  using key = Secret.take(service.system.random(INVITE_KEY_BYTES));
+  const wrappedKey = service.master.wrap(key.reveal(), { purpose: "invite", id, epoch: 1 });
+  const createdMs = service.system.nowMs();
+  const expiresMs = createdMs + wish.lifetimeMs;
+  const { name, by } = wish;
+  const replaced = await service.queue.submit(async (transaction) => {
+    const machine = await transaction.machineByName(name);
+    if (machine !== null && machine.state !== "revoked") throw nameTaken(name);
+    const earlier = (await transaction.openInvites()).filter((open) => open.name === name);
+    for (const open of earlier) await transaction.setInvite(open.id, "void", null);
+    await transaction.insertInvite({ id, name, state: "open", wrappedKey, createdMs, expiresMs, machineId: null });
+    return {
+      outcome: earlier.length > 0,
+      entries: [{ kind: "invite", at: createdMs, invite: id, name, expires: expiresMs, by }],
+    };
+  });
+  const line = formatInvite({ url: wish.url, id, key, thumbprint: machineIdOf(service.identity) });
+  return { id, name, line, expiresMs, replaced };
+}
+
+function requireName(name: string): void {
+  if (isMachineName(name) && !isBase64urlOf(name, 32)) return;
+  throw new NightlatchError("machine/bad-name", `${JSON.stringify(name.slice(0, 80))} is not a name for a machine`, {
+    meaning: "No invite was made.",
+    remedy: "Use up to 64 letters, digits, dots, dashes and underscores, a letter or digit first.",
+  });
+}
+
+function requireLifetime(lifetimeMs: number): void {
+  if (Number.isSafeInteger(lifetimeMs) && lifetimeMs >= MIN_LIFETIME_MS && lifetimeMs <= MAX_LIFETIME_MS) return;
+  throw new NightlatchError("invite/bad-lifetime", "an invite lasts for at least a minute and at most 30 days", {
+    meaning: "No invite was made.",
+    remedy: "Give a time in between with --expires, such as 15m, 1h or 2d.",
+  });
+}
+
+function nameTaken(name: string): NightlatchError {
+  return new NightlatchError("machine/exists", `there is a machine ${name} already`, {
+    meaning: "No invite was made. A machine that is known binds further volumes without one.",
+    remedy: `Choose another name, or revoke the old machine first: nightlatch machine revoke ${name}`,
+  });
+}

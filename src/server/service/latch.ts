@@ -1,0 +1,58 @@
+import { createECDH, generateKeyPairSync } from "node:crypto";
+import { toBase64url } from "../../core/bytes.ts";
+import { Secret } from "../../core/secret.ts";
+import { LATCH_ID_BYTES } from "../../formats/enrolment.ts";
+import { type EcPublicJwk, exportPublicJwk, thumbprintOf } from "../../formats/jwk.ts";
+import { buildAdvertisement } from "../../formats/tang.ts";
+import { isUsableScalar, SCALAR_BYTES } from "../exchange/port.ts";
+import type { KeyPurpose, KeyRow, LatchRow } from "../store/port.ts";
+import type { Service } from "./service.ts";
+
+/** The epoch of a latch's first keys. */
+const FIRST_EPOCH = 1;
+
+/** A new latch for a machine's volume: its exchange key, its signing key, and what it will advertise. Nothing is recorded yet. */
+export function makeLatch(
+  service: Pick<Service, "system" | "master">,
+  of: { readonly machineId: string; readonly nonce: string; readonly volume: string },
+): { readonly latch: LatchRow; readonly keys: readonly [exchange: KeyRow, signing: KeyRow] } {
+  const id = toBase64url(service.system.random(LATCH_ID_BYTES));
+  const wrapped = (purpose: KeyPurpose, publicJwk: EcPublicJwk, bytes: Secret): KeyRow => {
+    using plain = bytes;
+    const kid = thumbprintOf(publicJwk);
+    const wrappedKey = service.master.wrap(plain.reveal(), { purpose, id, epoch: FIRST_EPOCH });
+    return { purpose, epoch: FIRST_EPOCH, kid, publicJwk: JSON.stringify(publicJwk), wrapped: wrappedKey };
+  };
+  const exchange = newExchangeKey();
+  const signing = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
+  const signingJwk = exportPublicJwk(signing) as EcPublicJwk;
+  const advertisement = buildAdvertisement({ signing: [signingJwk], exchange: [exchange.publicJwk] }, [signing]);
+  return {
+    latch: {
+      id,
+      machineId: of.machineId,
+      volume: of.volume,
+      state: "active",
+      epoch: FIRST_EPOCH,
+      nonce: of.nonce,
+      createdMs: service.system.nowMs(),
+      advertisement: JSON.stringify(advertisement),
+    },
+    keys: [
+      wrapped("exchange", exchange.publicJwk, exchange.scalar),
+      wrapped("signing", signingJwk, Secret.take(signing.export({ format: "der", type: "pkcs8" }))),
+    ],
+  };
+}
+
+function newExchangeKey(): { readonly scalar: Secret; readonly publicJwk: EcPublicJwk } {
+  const ecdh = createECDH("prime256v1");
+  const point = ecdh.generateKeys();
+  const key = ecdh.getPrivateKey(); // without leading zeros
+  const scalar = Buffer.alloc(SCALAR_BYTES);
+  key.copy(scalar, SCALAR_BYTES - key.length);
+  key.fill(0);
+  if (!isUsableScalar(scalar)) return newExchangeKey();
+  const [x, y] = [point.subarray(1, 1 + SCALAR_BYTES), point.subarray(1 + SCALAR_BYTES)];
+  return { scalar: Secret.take(scalar), publicJwk: { kty: "EC", crv: "P-256", x: toBase64url(x), y: toBase64url(y) } };
+}

@@ -1,0 +1,21 @@
+import type { KeyObject } from "node:crypto";
+import type { System } from "../../system/port.ts";
+import type { RefusalTally } from "../audit/refusals.ts";
+import type { Exchange } from "../exchange/port.ts";
+import type { Store } from "../store/port.ts";
+import type { MasterKey } from "../store/wrap.ts";
+import type { Paces } from "./paces.ts";
+import type { CommitQueue } from "./queue.ts";
+
+/** What every act of the server needs; made once, at the start. */
+export interface Service {
+  readonly system: Pick<System, "nowMs" | "random">;
+  readonly store: Store;
+  readonly storeId: string;
+  readonly queue: CommitQueue;
+  readonly master: MasterKey;
+  readonly identity: KeyObject;
+  readonly exchange: Exchange;
+  readonly refusals: RefusalTally;
+  readonly paces: Paces;
+}

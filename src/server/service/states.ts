@@ -1,0 +1,101 @@
+import { NightlatchError } from "../../core/errors.ts";
+import type { Entry } from "../audit/entry.ts";
+import type { State } from "../policy/decide.ts";
+import type { LatchRow, MachineRow, Transaction } from "../store/port.ts";
+import type { Recorded } from "./queue.ts";
+import type { Service } from "./service.ts";
+
+export type Change = "lock" | "unlock" | "revoke";
+
+export interface ChangeWish {
+  /** The operator's user id. */
+  readonly by: number;
+  readonly change: Change;
+}
+
+export interface Changed {
+  /** False where it was so already. */
+  readonly changed: boolean;
+  readonly machine: MachineRow;
+  /** Those that the change was about. */
+  readonly latches: readonly LatchRow[];
+  /** After a revocation: whether the keys' bytes are gone from the store's files. False where a reader holds that up. */
+  readonly scrubbed: boolean;
+}
+
+const RESULT: Readonly<Record<Change, State>> = { lock: "locked", unlock: "active", revoke: "revoked" };
+
+/** By name, or by id. @throws NightlatchError machine/unknown, machine/revoked, store/* */
+export async function changeMachine(service: Service, nameOrId: string, wish: ChangeWish): Promise<Changed> {
+  return finish(
+    service,
+    wish,
+    await service.queue.submit(async (transaction): Promise<Recorded<Omit<Changed, "scrubbed">>> => {
+      const machine = await findMachine(transaction, nameOrId);
+      const latches = await transaction.latchesOf(machine.id);
+      const state = RESULT[wish.change];
+      if (machine.state === state) return { outcome: { changed: false, machine, latches }, entries: [] };
+      if (machine.state === "revoked") throw alreadyRevoked(`the machine ${machine.name}`);
+      const epoch = machine.epoch + 1;
+      await transaction.setMachine(machine.id, state, epoch);
+      if (state === "revoked") for (const latch of latches) await revokeLatch(transaction, latch.id);
+      const after = await transaction.latchesOf(machine.id);
+      const at = service.system.nowMs();
+      const { id, name } = machine;
+      const entry: Entry = { kind: `machine-${wish.change}`, at, machine: id, name, epoch, by: wish.by };
+      return { outcome: { changed: true, machine: { ...machine, state, epoch }, latches: after }, entries: [entry] };
+    }),
+  );
+}
+
+/** @throws NightlatchError latch/unknown, latch/revoked, store/* */
+export async function changeLatch(service: Service, latchId: string, wish: ChangeWish): Promise<Changed> {
+  return finish(
+    service,
+    wish,
+    await service.queue.submit(async (transaction): Promise<Recorded<Omit<Changed, "scrubbed">>> => {
+      const latch = await transaction.latch(latchId);
+      if (latch === null) {
+        throw new NightlatchError("latch/unknown", "there is no such latch", {
+          remedy: "See the machine's latches: nightlatch machine show NAME",
+        });
+      }
+      const machine = await findMachine(transaction, latch.machineId);
+      const state = RESULT[wish.change];
+      if (latch.state === state) return { outcome: { changed: false, machine, latches: [latch] }, entries: [] };
+      if (latch.state === "revoked") throw alreadyRevoked("the latch");
+      if (state === "revoked") await revokeLatch(transaction, latchId);
+      else await transaction.setLatch(latchId, state);
+      const at = service.system.nowMs();
+      const entry: Entry = { kind: `latch-${wish.change}`, at, machine: machine.id, latch: latchId, by: wish.by };
+      return { outcome: { changed: true, machine, latches: [{ ...latch, state }] }, entries: [entry] };
+    }),
+  );
+}
+
+/** Names come before ids. @throws NightlatchError machine/unknown */
+export async function findMachine(transaction: Transaction, nameOrId: string): Promise<MachineRow> {
+  const machine = (await transaction.machineByName(nameOrId)) ?? (await transaction.machine(nameOrId));
+  if (machine !== null) return machine;
+  throw new NightlatchError("machine/unknown", `there is no machine ${JSON.stringify(nameOrId.slice(0, 80))}`, {
+    remedy: "See which there are: nightlatch machine list",
+  });
+}
+
+async function revokeLatch(transaction: Transaction, latchId: string): Promise<void> {
+  await transaction.destroyKeys(latchId);
+  await transaction.setLatch(latchId, "revoked");
+}
+
+/** A repeated revocation scrubs again: the first may have been cut short. */
+async function finish(service: Service, wish: ChangeWish, done: Omit<Changed, "scrubbed">): Promise<Changed> {
+  const scrubbed = wish.change === "revoke" ? await service.store.scrub() : true;
+  return { ...done, scrubbed };
+}
+
+function alreadyRevoked(what: string): NightlatchError {
+  return new NightlatchError("machine/revoked", `${what} was revoked: its keys are destroyed`, {
+    meaning: "Nothing was changed, and nothing can bring them back.",
+    remedy: "Invite the machine anew, and bind its volumes again.",
+  });
+}

@@ -1,0 +1,143 @@
+import { generateKeyPairSync } from "node:crypto";
+import { toBase64url } from "../../core/bytes.ts";
+import { isError, NightlatchError } from "../../core/errors.ts";
+import { Secret } from "../../core/secret.ts";
+import type { System } from "../../system/port.ts";
+import { EmbeddedStore } from "./embedded.ts";
+import { lockFile } from "./lock.ts";
+import { createStore, openStore, type StoreKeys } from "./open.ts";
+import { type FolderFacts, planOpening } from "./plan.ts";
+import { readRecord, recordPaths, STORE_ID_BYTES, type StoreRecord, writeRecord } from "./record.ts";
+import { Sqlite } from "./sqlite.ts";
+import { MASTER_KEY_BYTES, MasterKey } from "./wrap.ts";
+
+export type FolderSystem = Pick<
+  System,
+  "readFile" | "writeFile" | "stat" | "listDirectory" | "makeDirectory" | "random" | "nowMs"
+>;
+
+export interface OpenedStore extends StoreKeys {
+  readonly store: EmbeddedStore;
+  readonly storeId: string;
+  /** True where this start made the store. */
+  readonly created: boolean;
+  readonly warnings: readonly string[];
+}
+
+const STORE = "store.sqlite";
+const MASTER = "master.key";
+const LOCK = "lock";
+/** Ours, or a file system's own. */
+const KNOWN = [STORE, `${STORE}-wal`, `${STORE}-shm`, MASTER, LOCK, "store.id", "lost+found"];
+
+export function storePath(folder: string): string {
+  return `${folder}/${STORE}`;
+}
+
+/**
+ * Opens the server's data folder for this process alone, making the store where there never was one.
+ * Every step of the making can be the last before the power goes: the record says `creating` until all of it is there.
+ * @param uid whose files these must be
+ * @throws NightlatchError store/*, file/*
+ */
+export async function openFolder(system: FolderSystem, folder: string, uid: number): Promise<OpenedStore> {
+  planOpening(await survey(system, folder)); // refuses before anything is written, the lock included
+  await system.makeDirectory(folder, 0o700);
+  await requirePrivate(system, folder, uid);
+  const unlock = lockFile(`${folder}/${LOCK}`);
+  let sqlite: Sqlite | undefined;
+  try {
+    const facts = await survey(system, folder);
+    const plan = planOpening(facts);
+    const warnings: string[] = [];
+    const record = facts.record ?? { store: toBase64url(system.random(STORE_ID_BYTES)), state: "creating" };
+    const note = async (next: StoreRecord) => {
+      const warning = await writeRecord(system, folder, next);
+      if (warning !== null && next.state === "ready") warnings.push(warning);
+    };
+    if (plan === "create") await note(record);
+    const fresh = plan === "create" || plan === "resume";
+    if (fresh && !facts.hasMasterKey)
+      await system.writeFile(`${folder}/${MASTER}`, system.random(MASTER_KEY_BYTES), 0o600);
+    const master = await readMasterKey(system, folder, uid);
+    await requirePrivate(system, storePath(folder), uid);
+    sqlite = new Sqlite(storePath(folder));
+    if (fresh)
+      await createStore(sqlite, { storeId: record.store, master, identity: newIdentity(), atMs: system.nowMs() });
+    const opened = await openStore(sqlite, master);
+    if (facts.record !== null && opened.storeId !== record.store)
+      throw otherStore(folder, opened.storeId, record.store);
+    if (plan !== "open") await note({ store: opened.storeId, state: "ready" });
+    if (plan === "adopt") warnings.push(`${folder} held a store that was not known here; it is now.`);
+    sqlite.truncateWal(); // what a crash left there may hold keys that were destroyed since
+    const store = new EmbeddedStore(sqlite, opened.storeId, unlock);
+    return { store, storeId: opened.storeId, master, identity: opened.identity, created: fresh, warnings };
+  } catch (error) {
+    sqlite?.close();
+    unlock();
+    throw error;
+  }
+}
+
+async function survey(system: FolderSystem, folder: string): Promise<FolderFacts> {
+  const found = await readRecord(system, folder);
+  const names = await system.listDirectory(folder);
+  return {
+    folder,
+    recordPath: found?.path ?? recordPaths(folder).beside,
+    record: found?.record ?? null,
+    hasStore: names.includes(STORE),
+    hasMasterKey: names.includes(MASTER),
+    strangers: names.filter((name) => !KNOWN.includes(name)),
+  };
+}
+
+async function readMasterKey(system: FolderSystem, folder: string, uid: number): Promise<MasterKey> {
+  const path = `${folder}/${MASTER}`;
+  await requirePrivate(system, path, uid);
+  try {
+    const bytes = await system.readFile(path, MASTER_KEY_BYTES);
+    const key = Secret.copy(bytes);
+    bytes.fill(0);
+    if (key.lengthBytes === MASTER_KEY_BYTES) return new MasterKey(key);
+  } catch (error) {
+    if (!isError(error, "file/too-large")) throw error;
+  }
+  throw new NightlatchError(
+    "store/master-key",
+    `${path} is not a master key: it should be ${MASTER_KEY_BYTES} bytes long`,
+    {
+      meaning: "Without it no key in the store can be used. Nothing was started, nothing was changed.",
+      remedy: `Restore ${path} from a backup.`,
+    },
+  );
+}
+
+/** Keys lie here: nobody else may read or replace them. An absent path is fine. */
+async function requirePrivate(system: FolderSystem, path: string, uid: number): Promise<void> {
+  const facts = await system.stat(path);
+  if (facts === null) return;
+  if (facts.uid !== uid) {
+    throw new NightlatchError("store/permissions", `${path} belongs to user ${facts.uid}, this server runs as ${uid}`, {
+      meaning: "Nothing was started, nothing was changed.",
+      remedy: `Run the server as user ${facts.uid}, or give the files to it: chown -R ${uid} ${path}`,
+    });
+  }
+  if ((facts.mode & 0o077) !== 0) {
+    throw new NightlatchError("store/permissions", `${path} is open to other users (mode ${facts.mode.toString(8)})`, {
+      meaning: "Others may have read the keys in it. Nothing was started, nothing was changed.",
+      remedy: `If nobody else could reach it: chmod go= ${path}`,
+    });
+  }
+}
+
+function newIdentity(): Secret {
+  return Secret.take(generateKeyPairSync("ed25519").privateKey.export({ format: "der", type: "pkcs8" }));
+}
+
+function otherStore(folder: string, found: string, expected: string): NightlatchError {
+  return new NightlatchError("store/other", `${folder} holds the store ${found}, this server had ${expected}`, {
+    meaning: "Another store is mounted or was copied there. Nothing was started, nothing was changed.",
+    remedy: `Mount or restore the right one; or, if this is the one to use from now on, remove ${recordPaths(folder).beside}.`,
+  });
+}

@@ -1,0 +1,114 @@
+import type { Edge } from "../audit/merkle.ts";
+import type { SignedCheckpoint } from "../audit/note.ts";
+import type { State } from "../policy/decide.ts";
+
+/**
+ * The port to what the server remembers. Keys come and go wrapped (see wrap.ts): no store ever sees one in the clear.
+ * Asynchronous, because a store may be on another machine; the embedded one answers at once.
+ */
+export interface Store {
+  /**
+   * Runs `work` alone, in one transaction; when the promise resolves, what it wrote is on the disk. When it rejects, nothing of
+   * it is.
+   * @throws NightlatchError store/full, store/io; and what `work` throws
+   */
+  transact<T>(work: (transaction: Transaction) => Promise<T>): Promise<T>;
+  /**
+   * After keys were destroyed: makes their bytes unreadable in the store's own files. False where a reader of the files holds
+   * that up; call again later.
+   */
+  scrub(): Promise<boolean>;
+  close(): void;
+}
+
+export interface Transaction extends Reads, Writes {}
+
+export interface Reads {
+  /** All that a release needs, in one read. */
+  release(latchId: string): Promise<ReleaseRow | null>;
+  /** Of every epoch; none once destroyed. */
+  keys(latchId: string): Promise<KeyRow[]>;
+  latch(latchId: string): Promise<LatchRow | null>;
+  latchByNonce(machineId: string, nonce: string): Promise<LatchRow | null>;
+  latchesOf(machineId: string): Promise<LatchRow[]>;
+  machine(machineId: string): Promise<MachineRow | null>;
+  /** Names may come again once revoked: the machine that is not, else the last that was. */
+  machineByName(name: string): Promise<MachineRow | null>;
+  /** By name. */
+  machines(): Promise<MachineRow[]>;
+  invite(inviteId: string): Promise<InviteRow | null>;
+  /** Those that wait to be used, by name. */
+  openInvites(): Promise<InviteRow[]>;
+  /** The audit log's right edge. */
+  tree(): Promise<Edge>;
+  checkpoint(): Promise<SignedCheckpoint | null>;
+}
+
+export interface Writes {
+  insertInvite(invite: InviteRow): Promise<void>;
+  setInvite(inviteId: string, state: InviteState, machineId: string | null): Promise<void>;
+  insertMachine(machine: MachineRow): Promise<void>;
+  setMachine(machineId: string, state: State, epoch: number): Promise<void>;
+  insertLatch(latch: LatchRow, keys: readonly KeyRow[]): Promise<void>;
+  setLatch(latchId: string, state: State): Promise<void>;
+  /** Deletes every key of the latch, of every epoch. `scrub` then removes the bytes. */
+  destroyKeys(latchId: string): Promise<void>;
+  /** Leaves of the audit log, from number `first` on. */
+  insertEntries(first: number, bodies: readonly Buffer[]): Promise<void>;
+  setTree(edge: Edge): Promise<void>;
+  insertCheckpoint(checkpoint: SignedCheckpoint): Promise<void>;
+}
+
+export interface ReleaseRow {
+  readonly machineId: string;
+  readonly machineState: State;
+  readonly latchState: State;
+  readonly latchEpoch: number;
+  /** Null once destroyed. */
+  readonly exchange: { readonly kid: string; readonly publicJwk: string; readonly wrapped: Buffer } | null;
+}
+
+export interface LatchRow {
+  readonly id: string;
+  readonly machineId: string;
+  readonly volume: string;
+  readonly state: State;
+  readonly epoch: number;
+  readonly nonce: string;
+  readonly createdMs: number;
+  /** What `GET /latch/{id}/adv` answers. */
+  readonly advertisement: string;
+}
+
+export type KeyPurpose = "exchange" | "signing";
+
+export interface KeyRow {
+  readonly purpose: KeyPurpose;
+  readonly epoch: number;
+  /** S256 thumbprint. */
+  readonly kid: string;
+  readonly publicJwk: string;
+  readonly wrapped: Buffer;
+}
+
+export interface MachineRow {
+  /** Thumbprint of its identity. */
+  readonly id: string;
+  readonly name: string;
+  readonly state: State;
+  readonly epoch: number;
+  readonly enrolledMs: number;
+}
+
+/** `void`: another one for the same name took its place. */
+export type InviteState = "open" | "used" | "void";
+
+export interface InviteRow {
+  readonly id: string;
+  readonly name: string;
+  readonly state: InviteState;
+  readonly wrappedKey: Buffer;
+  readonly createdMs: number;
+  readonly expiresMs: number;
+  readonly machineId: string | null;
+}

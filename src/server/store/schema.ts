@@ -1,0 +1,151 @@
+import {
+  type Compilable,
+  DummyDriver,
+  Kysely,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  sql,
+} from "kysely";
+import type { State } from "../policy/decide.ts";
+import type { InviteState, KeyPurpose } from "./port.ts";
+
+/** The tables of docs/format/store.md, as the last migration leaves them. */
+export interface Schema {
+  store: {
+    row: number;
+    id: string;
+    created_ms: number;
+    identity: string;
+    wrapped_identity: Buffer;
+    master_check: Buffer;
+  };
+  machine: { id: string; name: string; state: State; epoch: number; enrolled_ms: number };
+  latch: {
+    id: string;
+    machine: string;
+    volume: string;
+    state: State;
+    epoch: number;
+    nonce: string;
+    created_ms: number;
+    advertisement: string;
+  };
+  latch_key: { latch: string; epoch: number; purpose: KeyPurpose; kid: string; jwk: string; wrapped: Buffer };
+  invite: {
+    id: string;
+    name: string;
+    state: InviteState;
+    wrapped: Buffer;
+    created_ms: number;
+    expires_ms: number;
+    machine: string | null;
+  };
+  entry: { number: number; body: Buffer };
+  tree: { row: number; size: number; edge: Buffer };
+  checkpoint: { size: number; root: Buffer; signature: Buffer };
+}
+
+/** Writes SQL and runs none of it: the store runs it, inside its own transactions. */
+export const query = new Kysely<Schema>({
+  dialect: {
+    createAdapter: () => new SqliteAdapter(),
+    createDriver: () => new DummyDriver(),
+    createIntrospector: (db) => new SqliteIntrospector(db),
+    createQueryCompiler: () => new SqliteQueryCompiler(),
+  },
+});
+
+/** "NLCH", in the header of the file. */
+export const APPLICATION_ID = 0x4e4c4348;
+
+/**
+ * What brings a store from version n (its index) to n + 1. One that was released never changes.
+ * STRICT tables: a column holds what it says. No AUTOINCREMENT: numbers are ours.
+ */
+export const MIGRATIONS: readonly (() => Compilable[])[] = [initialTables];
+
+function initialTables(): Compilable[] {
+  const { schema } = query;
+  const state = () => sql<string>`state in ('active', 'locked', 'revoked')`;
+  return [
+    schema
+      .createTable("store")
+      .addColumn("row", "integer", (c) => c.primaryKey().check(sql`row = 1`))
+      .addColumn("id", "text", (c) => c.notNull())
+      .addColumn("created_ms", "integer", (c) => c.notNull())
+      .addColumn("identity", "text", (c) => c.notNull())
+      .addColumn("wrapped_identity", "blob", (c) => c.notNull())
+      .addColumn("master_check", "blob", (c) => c.notNull())
+      .modifyEnd(sql`strict`),
+    schema
+      .createTable("machine")
+      .addColumn("id", "text", (c) => c.primaryKey().notNull())
+      .addColumn("name", "text", (c) => c.notNull())
+      .addColumn("state", "text", (c) => c.notNull().check(state()))
+      .addColumn("epoch", "integer", (c) => c.notNull())
+      .addColumn("enrolled_ms", "integer", (c) => c.notNull())
+      .modifyEnd(sql`strict`),
+    schema
+      .createIndex("machine_name")
+      .on("machine")
+      .column("name")
+      .unique()
+      .where(sql.ref("state"), "!=", sql.lit("revoked")),
+    schema
+      .createTable("latch")
+      .addColumn("id", "text", (c) => c.primaryKey().notNull())
+      .addColumn("machine", "text", (c) => c.notNull().references("machine.id"))
+      .addColumn("volume", "text", (c) => c.notNull())
+      .addColumn("state", "text", (c) => c.notNull().check(state()))
+      .addColumn("epoch", "integer", (c) => c.notNull())
+      .addColumn("nonce", "text", (c) => c.notNull())
+      .addColumn("created_ms", "integer", (c) => c.notNull())
+      .addColumn("advertisement", "text", (c) => c.notNull())
+      .addUniqueConstraint("latch_nonce", ["machine", "nonce"])
+      .modifyEnd(sql`strict`),
+    schema
+      .createTable("latch_key")
+      .addColumn("latch", "text", (c) => c.notNull().references("latch.id"))
+      .addColumn("epoch", "integer", (c) => c.notNull())
+      .addColumn("purpose", "text", (c) => c.notNull().check(sql`purpose in ('exchange', 'signing')`))
+      .addColumn("kid", "text", (c) => c.notNull())
+      .addColumn("jwk", "text", (c) => c.notNull())
+      .addColumn("wrapped", "blob", (c) => c.notNull())
+      .addPrimaryKeyConstraint("latch_key_primary", ["latch", "epoch", "purpose"])
+      .modifyEnd(sql`strict, without rowid`),
+    schema
+      .createTable("invite")
+      .addColumn("id", "text", (c) => c.primaryKey().notNull())
+      .addColumn("name", "text", (c) => c.notNull())
+      .addColumn("state", "text", (c) => c.notNull().check(sql`state in ('open', 'used', 'void')`))
+      .addColumn("wrapped", "blob", (c) => c.notNull())
+      .addColumn("created_ms", "integer", (c) => c.notNull())
+      .addColumn("expires_ms", "integer", (c) => c.notNull())
+      .addColumn("machine", "text", (c) => c.references("machine.id"))
+      .modifyEnd(sql`strict`),
+    schema
+      .createIndex("invite_name")
+      .on("invite")
+      .column("name")
+      .unique()
+      .where(sql.ref("state"), "=", sql.lit("open")),
+    schema
+      .createTable("entry")
+      .addColumn("number", "integer", (c) => c.primaryKey())
+      .addColumn("body", "blob", (c) => c.notNull())
+      .modifyEnd(sql`strict`),
+    schema
+      .createTable("tree")
+      .addColumn("row", "integer", (c) => c.primaryKey().check(sql`row = 1`))
+      .addColumn("size", "integer", (c) => c.notNull())
+      .addColumn("edge", "blob", (c) => c.notNull())
+      .modifyEnd(sql`strict`),
+    schema
+      .createTable("checkpoint")
+      .addColumn("size", "integer", (c) => c.primaryKey())
+      .addColumn("root", "blob", (c) => c.notNull())
+      .addColumn("signature", "blob", (c) => c.notNull())
+      .modifyEnd(sql`strict`),
+  ];
+}

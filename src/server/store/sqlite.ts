@@ -1,0 +1,139 @@
+import Database from "better-sqlite3";
+import type { Compilable, CompiledQuery } from "kysely";
+import { NightlatchError } from "../../core/errors.ts";
+
+type Parameters = readonly unknown[];
+
+/**
+ * One SQLite file, with what we promise of it: WAL, an fsync before a commit returns (synchronous=FULL), foreign keys, and deleted
+ * bytes overwritten (secure_delete). Queries are written by Kysely and run here, synchronously: nothing of another request can
+ * come between the statements of a transaction.
+ */
+export class Sqlite {
+  readonly #database: Database.Database;
+  readonly #path: string;
+  readonly #statements = new Map<string, Database.Statement>();
+  /** Set once an fsync failed: what the kernel then holds of earlier writes is unknown (and it says so only once). */
+  #broken: NightlatchError | null = null;
+
+  /** @throws NightlatchError store/damaged, store/io */
+  constructor(path: string, options: { readonly readonly?: boolean } = {}) {
+    this.#path = path;
+    const readonly = options.readonly ?? false;
+    this.#database = this.#guard(() => new Database(path, { readonly, fileMustExist: readonly, timeout: BUSY_MS }));
+    this.#guard(() => {
+      if (!readonly) this.#database.pragma("journal_mode = WAL");
+      this.#database.pragma("synchronous = FULL");
+      this.#database.pragma("foreign_keys = ON");
+      this.#database.pragma("secure_delete = ON");
+      this.#database.pragma("trusted_schema = OFF");
+      this.#database.pragma("cell_size_check = ON");
+    });
+  }
+
+  /** A statement that is run often; its SQL is known to be right. */
+  prepare(text: string): Database.Statement {
+    let statement = this.#statements.get(text);
+    if (statement === undefined) {
+      statement = this.#database.prepare(text);
+      this.#statements.set(text, statement);
+    }
+    return statement;
+  }
+
+  all<Row>(query: Compilable<Row>): Row[] {
+    return this.#guard(() => this.#compiled(query, (statement, values) => statement.all(...values) as Row[]));
+  }
+
+  first<Row>(query: Compilable<Row>): Row | null {
+    return this.#guard(
+      () => this.#compiled(query, (statement, values) => statement.get(...values) as Row | undefined) ?? null,
+    );
+  }
+
+  run(query: Compilable): void {
+    this.#guard(() => this.#compiled(query, (statement, values) => statement.run(...values)));
+  }
+
+  pragma(text: string): unknown {
+    return this.#guard(() => this.#database.pragma(text, { simple: true }));
+  }
+
+  /** Deferred: one that only reads costs no lock and no fsync. */
+  begin(): void {
+    this.#guard(() => {
+      if (this.#broken !== null) throw this.#broken;
+      this.prepare("begin").run();
+    });
+  }
+
+  commit(): void {
+    this.#guard(() => this.prepare("commit").run());
+  }
+
+  /** Also where SQLite has rolled back by itself, as it does on a full disk. */
+  rollback(): void {
+    if (this.#database.inTransaction) this.#database.exec("rollback");
+  }
+
+  /** Moves what the WAL holds into the file and empties the WAL. False where a reader holds that up. */
+  truncateWal(): boolean {
+    const [outcome] = this.#guard(() => this.#database.pragma("wal_checkpoint(TRUNCATE)")) as { busy: number }[];
+    return outcome?.busy === 0;
+  }
+
+  close(): void {
+    this.#statements.clear();
+    this.#database.close();
+  }
+
+  #compiled<T>(query: Compilable, use: (statement: Database.Statement, values: Parameters) => T): T {
+    const { sql, parameters }: CompiledQuery = query.compile();
+    return use(this.prepare(sql), parameters);
+  }
+
+  /** Runs `work` with SQLite's failures told as ours. */
+  guard<T>(work: () => T): T {
+    return this.#guard(work);
+  }
+
+  #guard<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      const known = translate(error, this.#path);
+      if (known.code === "store/io" && /FSYNC/.test(known.message)) this.#broken ??= known;
+      throw known;
+    }
+  }
+}
+
+/** A backup tool may hold the file's lock for a moment. The event loop waits with it, so it is short. */
+const BUSY_MS = 500;
+
+function translate(error: unknown, path: string): NightlatchError {
+  if (error instanceof NightlatchError) return error;
+  const sqlite = error instanceof Database.SqliteError ? error.code : "";
+  if (sqlite === "") throw error;
+  if (sqlite === "SQLITE_FULL" || sqlite === "SQLITE_IOERR_SHMSIZE") {
+    return new NightlatchError("store/full", `${path} could not be written: no space is left`, {
+      meaning: "Nothing of it was recorded, so nothing was released or changed.",
+      remedy: "Make room on the file system of the data folder; the server goes on by itself.",
+    });
+  }
+  if (sqlite === "SQLITE_NOTADB" || sqlite.startsWith("SQLITE_CORRUPT") || sqlite.startsWith("SQLITE_CONSTRAINT")) {
+    return new NightlatchError("store/damaged", `${path} is damaged (${sqlite})`, {
+      meaning: "The server does not use it, so as not to make it worse.",
+      remedy: "Keep a copy of the data folder, and restore the store and its master key from the same backup.",
+    });
+  }
+  if (sqlite.startsWith("SQLITE_BUSY") || sqlite.startsWith("SQLITE_LOCKED")) {
+    return new NightlatchError("store/busy", `${path} is held by another program`, {
+      remedy: "End whatever has the file open for writing (a sqlite3 shell, a backup), and try again.",
+    });
+  }
+  return new NightlatchError("store/io", `${path} could not be read or written (${sqlite})`, {
+    meaning: "Nothing was released or changed.",
+    remedy: "Check the disk under the data folder (dmesg), then restart the server.",
+  });
+}

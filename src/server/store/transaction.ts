@@ -1,0 +1,185 @@
+import { NightlatchError } from "../../core/errors.ts";
+import { type Edge, packEdge, unpackEdge } from "../audit/merkle.ts";
+import { originOf, type SignedCheckpoint } from "../audit/note.ts";
+import type { State } from "../policy/decide.ts";
+import type { InviteRow, InviteState, KeyRow, LatchRow, MachineRow, ReleaseRow, Transaction } from "./port.ts";
+import { query } from "./schema.ts";
+import type { Sqlite } from "./sqlite.ts";
+
+/** The hot path's own statements: Kysely would write the same text anew each time. */
+const RELEASE = `select m.id as machineId, m.state as machineState,
+  l.state as latchState, l.epoch as latchEpoch, k.kid, k.jwk, k.wrapped
+  from latch l join machine m on m.id = l.machine
+  left join latch_key k on k.latch = l.id and k.epoch = l.epoch and k.purpose = 'exchange' where l.id = ?`;
+const INSERT_ENTRY = "insert into entry (number, body) values (?, ?)";
+const SELECT_TREE = "select size, edge from tree where row = 1";
+const UPDATE_TREE = "update tree set size = ?, edge = ? where row = 1";
+const INSERT_CHECKPOINT = "insert into checkpoint (size, root, signature) values (?, ?, ?)";
+
+type RawRelease = Omit<ReleaseRow, "exchange"> & { kid: string | null; jwk: string | null; wrapped: Buffer | null };
+
+const LATCH = [
+  "id",
+  "machine as machineId",
+  "volume",
+  "state",
+  "epoch",
+  "nonce",
+  "created_ms as createdMs",
+  "advertisement",
+] as const;
+const MACHINE = ["id", "name", "state", "epoch", "enrolled_ms as enrolledMs"] as const;
+const INVITE = [
+  "id",
+  "name",
+  "state",
+  "wrapped as wrappedKey",
+  "created_ms as createdMs",
+  "expires_ms as expiresMs",
+  "machine as machineId",
+] as const;
+
+/** The port's reads and writes over SQLite; whoever holds one is inside a transaction. */
+export class SqliteTransaction implements Transaction {
+  readonly #sqlite: Sqlite;
+  readonly #origin: string;
+
+  constructor(sqlite: Sqlite, storeId: string) {
+    this.#sqlite = sqlite;
+    this.#origin = originOf(storeId);
+  }
+
+  async release(latchId: string): Promise<ReleaseRow | null> {
+    const raw = this.#sqlite.guard(() => this.#sqlite.prepare(RELEASE).get(latchId)) as RawRelease | undefined;
+    if (raw === undefined) return null;
+    const { kid, jwk, wrapped, ...row } = raw;
+    const exchange = kid === null || jwk === null || wrapped === null ? null : { kid, publicJwk: jwk, wrapped };
+    return { ...row, exchange };
+  }
+
+  async keys(latchId: string): Promise<KeyRow[]> {
+    const columns = ["purpose", "epoch", "kid", "jwk as publicJwk", "wrapped"] as const;
+    return this.#sqlite.all(query.selectFrom("latch_key").select(columns).where("latch", "=", latchId));
+  }
+
+  async latch(latchId: string): Promise<LatchRow | null> {
+    return this.#sqlite.first(query.selectFrom("latch").select(LATCH).where("id", "=", latchId));
+  }
+
+  async latchByNonce(machineId: string, nonce: string): Promise<LatchRow | null> {
+    return this.#sqlite.first(
+      query.selectFrom("latch").select(LATCH).where("machine", "=", machineId).where("nonce", "=", nonce),
+    );
+  }
+
+  async latchesOf(machineId: string): Promise<LatchRow[]> {
+    return this.#sqlite.all(
+      query.selectFrom("latch").select(LATCH).where("machine", "=", machineId).orderBy("created_ms").orderBy("id"),
+    );
+  }
+
+  async machine(machineId: string): Promise<MachineRow | null> {
+    return this.#sqlite.first(query.selectFrom("machine").select(MACHINE).where("id", "=", machineId));
+  }
+
+  async machineByName(name: string): Promise<MachineRow | null> {
+    return this.#sqlite.first(
+      query
+        .selectFrom("machine")
+        .select(MACHINE)
+        .where("name", "=", name)
+        .orderBy((e) => e("state", "=", "revoked"))
+        .orderBy("enrolled_ms", "desc")
+        .limit(1),
+    );
+  }
+
+  async machines(): Promise<MachineRow[]> {
+    return this.#sqlite.all(query.selectFrom("machine").select(MACHINE).orderBy("name").orderBy("enrolled_ms"));
+  }
+
+  async invite(inviteId: string): Promise<InviteRow | null> {
+    return this.#sqlite.first(query.selectFrom("invite").select(INVITE).where("id", "=", inviteId));
+  }
+
+  async openInvites(): Promise<InviteRow[]> {
+    return this.#sqlite.all(query.selectFrom("invite").select(INVITE).where("state", "=", "open").orderBy("name"));
+  }
+
+  async tree(): Promise<Edge> {
+    const raw = this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_TREE).get()) as
+      | { size: number; edge: Buffer }
+      | undefined;
+    const edge = raw === undefined ? null : unpackEdge(raw.size, raw.edge);
+    if (edge === null) {
+      throw new NightlatchError("store/damaged", "the audit tree's edge does not fit its size", {
+        meaning: "The store was damaged or tampered with.",
+        remedy: "Run nightlatch audit verify, and restore the store and its master key from the same backup.",
+      });
+    }
+    return edge;
+  }
+
+  async checkpoint(): Promise<SignedCheckpoint | null> {
+    const row = this.#sqlite.first(
+      query.selectFrom("checkpoint").select(["size", "root", "signature"]).orderBy("size", "desc").limit(1),
+    );
+    return row === null ? null : { origin: this.#origin, ...row };
+  }
+
+  async insertInvite({ id, name, state, wrappedKey, createdMs, expiresMs, machineId }: InviteRow): Promise<void> {
+    const row = {
+      id,
+      name,
+      state,
+      wrapped: wrappedKey,
+      created_ms: createdMs,
+      expires_ms: expiresMs,
+      machine: machineId,
+    };
+    this.#sqlite.run(query.insertInto("invite").values(row));
+  }
+
+  async setInvite(inviteId: string, state: InviteState, machineId: string | null): Promise<void> {
+    this.#sqlite.run(query.updateTable("invite").set({ state, machine: machineId }).where("id", "=", inviteId));
+  }
+
+  async insertMachine({ id, name, state, epoch, enrolledMs }: MachineRow): Promise<void> {
+    this.#sqlite.run(query.insertInto("machine").values({ id, name, state, epoch, enrolled_ms: enrolledMs }));
+  }
+
+  async setMachine(machineId: string, state: State, epoch: number): Promise<void> {
+    this.#sqlite.run(query.updateTable("machine").set({ state, epoch }).where("id", "=", machineId));
+  }
+
+  async insertLatch(latch: LatchRow, keys: readonly KeyRow[]): Promise<void> {
+    const { machineId, createdMs, ...rest } = latch;
+    this.#sqlite.run(query.insertInto("latch").values({ ...rest, machine: machineId, created_ms: createdMs }));
+    for (const { publicJwk, ...key } of keys) {
+      this.#sqlite.run(query.insertInto("latch_key").values({ ...key, latch: latch.id, jwk: publicJwk }));
+    }
+  }
+
+  async setLatch(latchId: string, state: State): Promise<void> {
+    this.#sqlite.run(query.updateTable("latch").set({ state }).where("id", "=", latchId));
+  }
+
+  async destroyKeys(latchId: string): Promise<void> {
+    this.#sqlite.run(query.deleteFrom("latch_key").where("latch", "=", latchId));
+  }
+
+  async insertEntries(first: number, bodies: readonly Buffer[]): Promise<void> {
+    this.#sqlite.guard(() => {
+      const insert = this.#sqlite.prepare(INSERT_ENTRY);
+      for (const [index, body] of bodies.entries()) insert.run(first + index, body);
+    });
+  }
+
+  async setTree(edge: Edge): Promise<void> {
+    this.#sqlite.guard(() => this.#sqlite.prepare(UPDATE_TREE).run(edge.size, packEdge(edge)));
+  }
+
+  async insertCheckpoint({ size, root, signature }: SignedCheckpoint): Promise<void> {
+    this.#sqlite.guard(() => this.#sqlite.prepare(INSERT_CHECKPOINT).run(size, root, signature));
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * A whole machine under QEMU. It boots an image on an overlay of its own, so that every machine starts clean, and reaches
+ * nothing but the host's services that a test names. Its serial console can be read and typed at (console.ts), commands run in
+ * it (shell.ts), and it can be rebooted, reset as a power cut does, and stopped. One machine runs at a time on this host.
+ *
+ *   await using machine = await startMachine({ image, disks: [{ file, format: "raw", serial: "data" }] });
+ *   await machine.login();
+ *   const { stdout } = await machine.must("systemctl is-system-running --wait");
+ *   await machine.reboot();
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { must } from "../../script/program.ts";
+import { accelerator } from "./accelerator.ts";
+import { lock } from "./cache.ts";
+import { Console } from "./console.ts";
+import { Control } from "./control.ts";
+import type { Image } from "./image.ts";
+import { type Disk, type Forward, qemuArguments } from "./qemu.ts";
+import { type Outcome, Shell } from "./shell.ts";
+
+export interface MachineOptions {
+  readonly image: Image;
+  /** Beside the image's own, from /dev/vdb on. Written to as they are: give copies. */
+  readonly disks?: readonly Disk[];
+  readonly forwards?: readonly Forward[];
+  readonly memoryMiB?: number;
+  /** Added to the kernel's command line. */
+  readonly commandLine?: string;
+  /** Boots from the first disk through the firmware instead of QEMU's direct kernel boot. */
+  readonly firmwareBoot?: boolean;
+  readonly extra?: readonly string[];
+}
+
+/** Emulated, on a machine that others use too. */
+export const BOOT_DEADLINE_MS = 600_000;
+const COMMAND_DEADLINE_MS = 180_000;
+const COMMAND_LINE = "root=/dev/vda rw console=ttyS0 quiet loglevel=4 systemd.show_status=true mitigations=off panic=5";
+
+export class Machine implements AsyncDisposable {
+  readonly console: Console;
+  readonly shell: Shell;
+  readonly #control: Control;
+  readonly #process: ChildProcess;
+  readonly #clean: () => Promise<void>;
+
+  constructor(parts: {
+    console: Console;
+    shell: Shell;
+    control: Control;
+    process: ChildProcess;
+    clean: () => Promise<void>;
+  }) {
+    this.console = parts.console;
+    this.shell = parts.shell;
+    this.#control = parts.control;
+    this.#process = parts.process;
+    this.#clean = parts.clean;
+  }
+
+  /** Waits for the login prompt of this boot. */
+  async login(deadlineMs = BOOT_DEADLINE_MS): Promise<void> {
+    await this.console.waitFor(/login: /, deadlineMs);
+    await this.shell.booted(null, deadlineMs);
+  }
+
+  /** Runs a bash script as root in the guest. */
+  run(script: string, deadlineMs = COMMAND_DEADLINE_MS, stdin = ""): Promise<Outcome> {
+    return this.shell.run(script, deadlineMs, stdin);
+  }
+
+  /** The same, for one that must succeed. @throws Error with what it printed */
+  async must(script: string, deadlineMs = COMMAND_DEADLINE_MS, stdin = ""): Promise<string> {
+    const outcome = await this.run(script, deadlineMs, stdin);
+    if (outcome.status === 0) return outcome.stdout;
+    throw new Error(`in the guest, ${script}\nended with ${outcome.status}:\n${outcome.stdout}${outcome.stderr}`);
+  }
+
+  /** An orderly reboot, started in the guest, up to the next login prompt. */
+  async reboot(deadlineMs = BOOT_DEADLINE_MS): Promise<void> {
+    await this.restart(() => this.run("systemctl reboot"), deadlineMs);
+  }
+
+  /** The same, with something else that makes the guest come up anew; its answer may never come. */
+  async restart(start: () => Promise<unknown>, deadlineMs = BOOT_DEADLINE_MS): Promise<void> {
+    const previous = this.shell.bootId;
+    start().catch(() => {}); // the shell dies with the boot
+    await this.shell.booted(previous, deadlineMs);
+    await this.console.waitFor(/login: /, deadlineMs);
+  }
+
+  /** As if the power had gone and come back: what the guest had not written is lost. Does not wait for the boot. */
+  async reset(): Promise<void> {
+    await this.#control.execute("system_reset");
+  }
+
+  /** Ends the machine at once. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const ended = new Promise((resolve) => this.#process.once("close", resolve));
+    if (this.#process.exitCode === null && this.#process.signalCode === null) {
+      this.#process.kill("SIGKILL");
+      await ended;
+    }
+    await this.#clean();
+  }
+}
+
+/** Starts a machine; waits for its turn first. @throws Error when QEMU does not start */
+export async function startMachine(options: MachineOptions): Promise<Machine> {
+  const turn = await lock("machine.lock");
+  const folder = mkdtempSync(join(tmpdir(), "nightlatch-guest-"));
+  const clean = async () => {
+    rmSync(folder, { recursive: true, force: true });
+    await turn[Symbol.asyncDispose]();
+  };
+  try {
+    const overlay = join(folder, "root.qcow2");
+    await must(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", options.image.disk, overlay]);
+    const sockets = {
+      console: join(folder, "console"),
+      shell: join(folder, "shell"),
+      control: join(folder, "control"),
+    };
+    const connections = Promise.all(Object.values(sockets).map(acceptOne));
+    const argv = qemuArguments({
+      accelerator: await accelerator(),
+      memoryMiB: options.memoryMiB ?? 768,
+      disks: [{ file: overlay, format: "qcow2", serial: "root" }, ...(options.disks ?? [])],
+      forwards: options.forwards ?? [],
+      sockets,
+      directBoot: options.firmwareBoot
+        ? null
+        : { ...options.image, commandLine: [COMMAND_LINE, options.commandLine].filter(Boolean).join(" ") },
+      extra: options.extra ?? [],
+    });
+    // Should this process be killed, the machine goes with it.
+    const process = spawn("setpriv", ["--pdeathsig", "KILL", "nice", "-n", "10", "qemu-system-x86_64", ...argv], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const said: string[] = [];
+    for (const stream of [process.stdout, process.stderr])
+      stream.on("data", (text: Buffer) => said.push(text.toString()));
+    const died = new Promise<never>((_, reject) => {
+      process.once("error", reject);
+      process.once("close", (status) => reject(new Error(`QEMU ended with ${status}: ${said.join("")}`)));
+    });
+    const [console, shell, control] = await Promise.race([connections, died]);
+    died.catch(() => {}); // from here on its end is seen by the console's waits
+    if (console === undefined || shell === undefined || control === undefined) throw new Error("QEMU did not connect");
+    return new Machine({
+      console: new Console(console, transcriptFile()),
+      shell: new Shell(shell),
+      control: new Control(control),
+      process,
+      clean,
+    });
+  } catch (error) {
+    await clean();
+    throw error;
+  }
+}
+
+let machines = 0;
+/** Kept after the test, beside other temporary files, for a person to read. */
+const transcriptFile = (): string => join(tmpdir(), `nightlatch-console-${process.pid}-${++machines}.log`);
+
+/** The first connection to a Unix socket, which then listens no more. */
+function acceptOne(path: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const server = createServer((socket) => {
+      server.close();
+      resolve(socket);
+    });
+    server.once("error", reject);
+    server.listen(path);
+  });
+}

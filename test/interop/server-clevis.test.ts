@@ -1,0 +1,53 @@
+/** Stock clevis against our server: what the issue promises to those who use nothing else of ours on the machine. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { test } from "node:test";
+import { buildEnrolRequest, machineIdOf, parseEnrolAnswer } from "../../src/formats/enrolment.ts";
+import { parseInvite } from "../../src/formats/invite.ts";
+import { type Served, serve } from "./serve.ts";
+
+const noClevis = spawnSync("clevis", ["--help"]).error === undefined ? false : "clevis is not installed";
+
+/** Invites and enrols a machine as the wire says; the latch's base address. */
+async function enrol(server: Served, name: string): Promise<string> {
+  const { invite } = await server.json("machine", "invite", name);
+  const { id, key, url, thumbprint } = parseInvite(String(invite));
+  const identity = generateKeyPairSync("ed25519").privateKey;
+  const body = buildEnrolRequest(identity, { id, key }, { nonce: randomBytes(16), volume: "7d5b2c1e" });
+  const answer = await fetch(`${url}/enroll`, { method: "POST", body: new Uint8Array(body) });
+  assert.equal(answer.status, 200);
+  const enrolled = parseEnrolAnswer(Buffer.from(await answer.arrayBuffer()), {
+    request: body,
+    machine: machineIdOf(identity),
+    serverThumbprint: thumbprint,
+  });
+  assert.equal(enrolled.name, name);
+  return `${url}/latch/${enrolled.latch}`;
+}
+
+function clevis(args: readonly string[], input: string) {
+  return spawnSync("clevis", [...args], { input, encoding: "utf8", timeout: 60_000 });
+}
+
+test("stock clevis seals to a latch and opens, until the machine is locked or revoked", {
+  skip: noClevis,
+}, async () => {
+  await using server = await serve();
+  const url = await enrol(server, "nas");
+  const sealed = clevis(["encrypt", "tang", JSON.stringify({ url }), "-y"], "a secret");
+  assert.equal(sealed.status, 0, sealed.stderr);
+  const open = () => clevis(["decrypt"], sealed.stdout);
+  assert.equal(open().stdout, "a secret");
+
+  await server.json("machine", "lock", "nas");
+  assert.notEqual(open().status, 0);
+  await server.json("machine", "unlock", "nas");
+  assert.equal(open().stdout, "a secret");
+
+  await server.json("machine", "revoke", "nas");
+  assert.notEqual(open().status, 0);
+  const gone = await fetch(`${url}/adv`);
+  assert.equal(gone.status, 410);
+  assert.deepEqual(await gone.json(), { error: "latch/revoked" });
+});

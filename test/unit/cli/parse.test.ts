@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Command } from "../../../src/cli/command.ts";
+import { helpText, parseArguments } from "../../../src/cli/parse.ts";
+import { describeFailure } from "../../../src/cli/report.ts";
+import { NightlatchError } from "../../../src/core/errors.ts";
+
+const command: Command = {
+  name: "open",
+  summary: "Opens a thing.",
+  operands: "DEV [NAME]",
+  minOperands: 1,
+  maxOperands: 2,
+  options: [
+    { name: "key-file", value: "FILE", help: "where the key is" },
+    { name: "state", value: "DIR", help: "state folder", default: "/var/lib/x" },
+    { name: "test", help: "only try" },
+  ],
+  run: async () => 0,
+};
+
+const wrong = (message: string) => ({
+  code: "usage/wrong",
+  message: `open: ${message}`,
+  remedy: "See: nightlatch open --help",
+});
+
+test("options, switches, defaults and operands are told apart", () => {
+  const invocation = parseArguments(command, ["/dev/vdb", "--test", "--key-file=-", "name"]);
+  assert.deepEqual(invocation, {
+    operands: ["/dev/vdb", "name"],
+    options: { "key-file": "-", state: "/var/lib/x" },
+    switches: new Set(["test"]),
+  });
+});
+
+test("a lone dash is an operand, and so is everything after two", () => {
+  assert.deepEqual(parseArguments(command, ["-", "--", "--test"]).operands, ["-", "--test"]);
+});
+
+test("wrong usage says what is wrong and where to look", () => {
+  assert.throws(() => parseArguments(command, []), wrong("an argument is missing"));
+  assert.throws(() => parseArguments(command, ["a", "b", "c"]), wrong("too many arguments"));
+  assert.throws(() => parseArguments(command, ["a", "--unknown"]), wrong("Unknown option '--unknown'"));
+  assert.throws(() => parseArguments(command, ["a", "--key-file"]), { code: "usage/wrong" });
+  assert.throws(() => parseArguments(command, ["a", "--test=yes"]), { code: "usage/wrong" });
+});
+
+test("--help needs no operands", () => {
+  assert.ok(parseArguments(command, ["--help"]).switches.has("help"));
+});
+
+test("help shows every option with its default", () => {
+  assert.equal(
+    helpText(command),
+    `usage: nightlatch open DEV [NAME] [OPTIONS]
+
+Opens a thing.
+
+  --key-file FILE          where the key is
+  --state DIR              state folder (default /var/lib/x)
+  --test                   only try
+  --json                   one JSON object on stdout instead of text
+  --help                   show this help
+`,
+  );
+});
+
+test("a failure tells what happened, what it means and what to do; usage is status 2", () => {
+  const failure = new NightlatchError("file/full", "it is full", {
+    meaning: "Nothing was lost.",
+    remedy: "Make room.",
+  });
+  assert.deepEqual(describeFailure(failure), {
+    text: "nightlatch: it is full [file/full]\n  Nothing was lost.\n  Make room.",
+    json: {
+      ok: false,
+      error: { code: "file/full", message: "it is full", meaning: "Nothing was lost.", remedy: "Make room." },
+    },
+    status: 1,
+  });
+  assert.equal(describeFailure(new NightlatchError("usage/wrong", "no")).status, 2);
+});
+
+test("a defect shows neither a stack nor a cause", () => {
+  const { text } = describeFailure(new TypeError("oops", { cause: "the key bytes" }));
+  assert.equal(
+    text,
+    "nightlatch: internal error: TypeError: oops\n  This is a defect in Nightlatch; please report it.",
+  );
+});

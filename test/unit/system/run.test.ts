@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { runProgram } from "../../../src/system/run.ts";
+
+const sh = (script: string, more: object = {}) =>
+  runProgram({ argv: ["/bin/sh", "-c", script], deadlineMs: 20_000, ...more });
+
+test("exit status, both outputs and a binary stdin come through", async () => {
+  const stdin = Buffer.from([0, 255, 10, 13, 0]);
+  const exit = await sh("cat; echo err >&2; exit 7", { stdin });
+  assert.deepEqual(exit.stdout, stdin);
+  assert.equal(exit.stderr.toString(), "err\n");
+  assert.equal(exit.status, 7);
+  assert.equal(exit.signal, null);
+});
+
+test("without stdin a program reads nothing, and the environment holds no more than it should", async () => {
+  const exit = await sh("cat; env | cut -d= -f1 | sort | tr '\\n' ' '");
+  assert.match(exit.stdout.toString(), /^(LC_ALL |PATH |PWD |SHLVL |_ )+$/);
+});
+
+test("a program that does not end is killed with its children", async () => {
+  await assert.rejects(sh("sleep 1000 & sleep 1000", { deadlineMs: 200 }), {
+    code: "system/timeout",
+    message: "/bin/sh did not end within 200 ms",
+  });
+});
+
+test("a program that prints too much is stopped", async () => {
+  await assert.rejects(sh("yes", { outputLimitBytes: 1000 }), { code: "system/output-too-large" });
+});
+
+test("a program that is not there says which package work is needed", async () => {
+  await assert.rejects(runProgram({ argv: ["/nonexistent/tool"], deadlineMs: 1000 }), {
+    code: "system/missing-program",
+    message: "/nonexistent/tool could not be started (ENOENT)",
+  });
+});
+
+test("a program that ends by a signal says which", async () => {
+  const exit = await sh("kill -TERM $$");
+  assert.equal(exit.status, null);
+  assert.equal(exit.signal, "SIGTERM");
+});
+
+test("a program that ends without reading its input is an answer, not a crash", async () => {
+  const exit = await sh("exit 3", { stdin: Buffer.alloc(1 << 20) });
+  assert.equal(exit.status, 3);
+});
+
+test("an aborted signal gives the program up, before and during", async () => {
+  await assert.rejects(sh("sleep 1000", { signal: AbortSignal.abort() }), { code: "system/timeout" });
+  const stop = new AbortController();
+  const running = sh("sleep 1000", { signal: stop.signal });
+  stop.abort();
+  await assert.rejects(running, { code: "system/timeout", message: "/bin/sh was given up" });
+});
