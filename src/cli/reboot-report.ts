@@ -9,7 +9,10 @@ export function planLines(plan: RebootPlan, staged: Staged): string[] {
     row("next boot", `${entry.title}${release} (${entry.source}${entry.once ? ", once" : ""})`),
     ...entry.notes.map((note) => row("", note)),
     ...plan.volumes.map((volume) => row("opens", `${volume.found.device} → ${volume.name}   ${howItOpens(volume)}`)),
-    row("via", `kexec, initramfs${stack === null ? "" : ` of ${stack}`}, ${mebibytes(staged.initramfsBytes)} + ${staged.overlayBytes} bytes, no key on any disk`),
+    row(
+      "via",
+      `kexec, initramfs${stack === null ? "" : ` of ${stack}`}, ${mebibytes(staged.initramfsBytes)} + ${staged.overlayBytes} bytes, no key on any disk`,
+    ),
   ];
 }
 

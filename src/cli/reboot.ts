@@ -1,11 +1,11 @@
-import { isError, NightlatchError } from "../core/errors.ts";
-import { Secret } from "../core/secret.ts";
 import type { EntryWish } from "../boot/entries.ts";
 import { whyNoKexec } from "../boot/kexec.ts";
+import { isError, NightlatchError } from "../core/errors.ts";
+import { Secret } from "../core/secret.ts";
 import { findAuthorities } from "../reboot/authority.ts";
 import { bootId, cleanUp } from "../reboot/clean-up.ts";
 import { requireCleanUp, restartExpiry, startKexec, startSoftReboot } from "../reboot/go.ts";
-import { type PlannedVolume, planReboot, type RebootPlan } from "../reboot/plan.ts";
+import { type PlannedVolume, planReboot } from "../reboot/plan.ts";
 import { stageKexec } from "../reboot/stage.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { describePlan, planLines } from "./reboot-report.ts";
@@ -18,16 +18,30 @@ export const command: Command = {
   summary: "Reboot into the next kernel without anybody typing a passphrase.",
   maxOperands: 0,
   options: [
-    { name: "via", value: "WAY", help: "kexec; soft, which keeps the running kernel; or auto, which is kexec", default: "auto" },
+    {
+      name: "via",
+      value: "WAY",
+      help: "kexec; soft, which keeps the running kernel; or auto, which is kexec",
+      default: "auto",
+    },
     { name: "dry-run", help: "stage everything, say what would happen, take it all back" },
     { name: "cancel", help: "take back what is staged" },
     { name: "clean-up", help: "remove what an earlier boot staged, or what has expired; for the boot and the timer" },
     { name: "key-file", value: "FILE", help: "what opens the volumes, instead of asking; - is standard input" },
-    { name: "entry", value: "ID", help: "another boot entry than the one that would boot, by the boot loader's name for it" },
+    {
+      name: "entry",
+      value: "ID",
+      help: "another boot entry than the one that would boot, by the boot loader's name for it",
+    },
     { name: "kernel", value: "FILE", help: "this kernel, whatever the boot loader has" },
     { name: "initrd", value: "FILE,…", help: "initramfs of --kernel" },
     { name: "cmdline", value: "TEXT", help: "kernel command line, instead of the entry's" },
-    { name: "state", value: "DIR", help: "where records of LUKS1 volumes are kept", default: "/var/lib/nightlatch/reboot" },
+    {
+      name: "state",
+      value: "DIR",
+      help: "where records of LUKS1 volumes are kept",
+      default: "/var/lib/nightlatch/reboot",
+    },
   ],
   details: [
     "Each LUKS volume that the next boot has to open gets one more keyslot with a random key, which goes to the new kernel in memory",
@@ -40,7 +54,8 @@ export const command: Command = {
 async function run(input: CommandInput): Promise<ExitStatus> {
   const { switches, options } = input;
   const actions = ["dry-run", "cancel", "clean-up"].filter((name) => switches.has(name));
-  if (actions.length > 1) throw new NightlatchError("usage/wrong", `reboot: --${actions.join(" and --")} exclude each other`);
+  if (actions.length > 1)
+    throw new NightlatchError("usage/wrong", `reboot: --${actions.join(" and --")} exclude each other`);
   if (switches.has("cancel") || switches.has("clean-up")) return takeBack(input, switches.has("cancel"));
   switch (options["via"]) {
     case "soft":
@@ -64,7 +79,8 @@ async function takeBack({ system, terminal, options }: CommandInput, all: boolea
     removed: removed.map(({ device, record }) => ({ device, slot: record.slot })),
     failures: failures.map(({ code, message }) => ({ code, message })),
   });
-  for (const failure of failures) terminal.hint([failure.message, failure.meaning, failure.remedy].filter(Boolean).join("\n  "));
+  for (const failure of failures)
+    terminal.hint([failure.message, failure.meaning, failure.remedy].filter(Boolean).join("\n  "));
   return failures.length === 0 ? 0 : 1;
 }
 
@@ -92,7 +108,11 @@ async function kexecReboot(input: CommandInput): Promise<ExitStatus> {
     const authorities = await findAuthorities(system, plan.volumes, keys, ask);
     for (const { passphrase } of authorities.values()) if (!keys.includes(passphrase)) keys.push(passphrase);
     const startedMs = system.monotonicMs();
-    const context = { stateFolder, bootId: await bootId(system), expires: Math.floor(system.nowMs() / 1000) + LIFE_SECONDS };
+    const context = {
+      stateFolder,
+      bootId: await bootId(system),
+      expires: Math.floor(system.nowMs() / 1000) + LIFE_SECONDS,
+    };
     await restartExpiry(system);
     const staged = await stageKexec(system, plan, authorities, context, (step) => terminal.hint(`… ${step}`));
     const stagingMs = Math.round(system.monotonicMs() - startedMs);
@@ -120,7 +140,8 @@ async function go({ system, terminal }: CommandInput, stateFolder: string): Prom
 function noKexec(obstacle: string): NightlatchError {
   return new NightlatchError("kexec/unavailable", `kexec cannot be used: ${obstacle}`, {
     meaning: "Nothing was changed.",
-    remedy: "Where no new kernel waits, nightlatch reboot --via soft keeps the volumes open; otherwise reboot and type the passphrase.",
+    remedy:
+      "Where no new kernel waits, nightlatch reboot --via soft keeps the volumes open; otherwise reboot and type the passphrase.",
   });
 }
 

@@ -29,7 +29,11 @@ export async function findAuthorities(
   return found;
 }
 
-async function tryAll(power: Pick<System, "run">, volume: PlannedVolume, keys: readonly Secret[]): Promise<Authority | null> {
+async function tryAll(
+  power: Pick<System, "run">,
+  volume: PlannedVolume,
+  keys: readonly Secret[],
+): Promise<Authority | null> {
   const { device, header } = volume.found;
   if (header === null) return null;
   for (const passphrase of keys) {
@@ -53,8 +57,12 @@ async function askFor(
     const authority = await tryAll(power, volume, [passphrase]);
     if (authority !== null) return authority;
   }
-  throw new NightlatchError("reboot/wrong-key", `${volume.name} (${volume.found.device}) is opened by none of the keys that were given`, {
-    meaning: "Nothing was changed.",
-    remedy: "Try the passphrase alone: cryptsetup open --test-passphrase " + volume.found.device,
-  });
+  throw new NightlatchError(
+    "reboot/wrong-key",
+    `${volume.name} (${volume.found.device}) is opened by none of the keys that were given`,
+    {
+      meaning: "Nothing was changed.",
+      remedy: `Try the passphrase alone: cryptsetup open --test-passphrase ${volume.found.device}`,
+    },
+  );
 }

@@ -1,5 +1,5 @@
-import { isError, NightlatchError } from "../core/errors.ts";
 import { unloadKexec } from "../boot/kexec.ts";
+import { isError, NightlatchError } from "../core/errors.ts";
 import type { DisposableRecord } from "../formats/disposable.ts";
 import { type Json, parseJson } from "../formats/json.ts";
 import { readVolumeHeader } from "../luks/header.ts";
@@ -66,7 +66,11 @@ export function isStale(record: DisposableRecord, runningBootId: string, nowMs: 
  * Removes disposable keys with their slots. With `all`, also what this boot has staged, and the loaded kernel with it, which goes
  * first: nothing may start a kernel whose keys open nothing.
  */
-export async function cleanUp(power: StagePower & Pick<System, "nowMs">, stateFolder: string, all: boolean): Promise<Cleaned> {
+export async function cleanUp(
+  power: StagePower & Pick<System, "nowMs">,
+  stateFolder: string,
+  all: boolean,
+): Promise<Cleaned> {
   const running = await bootId(power);
   const nowMs = power.nowMs();
   const found = await listDisposables(power, stateFolder);
@@ -76,7 +80,12 @@ export async function cleanUp(power: StagePower & Pick<System, "nowMs">, stateFo
   const removed: FoundDisposable[] = [];
   for (const device of new Set(chosen.map((one) => one.device))) {
     try {
-      const records = await removeDisposables(power, device, stateFolder, (record) => all || isStale(record, running, nowMs));
+      const records = await removeDisposables(
+        power,
+        device,
+        stateFolder,
+        (record) => all || isStale(record, running, nowMs),
+      );
       removed.push(...records.map((record) => ({ device, record })));
     } catch (error) {
       if (!(error instanceof NightlatchError)) throw error;

@@ -9,9 +9,19 @@ const CLEAN_UP = "nightlatch-clean-up";
  * @throws NightlatchError reboot/blocked
  */
 export async function requireCleanUp(power: Pick<System, "run">): Promise<void> {
-  const argv = ["systemctl", "show", "--property=UnitFileState", "--value", `${CLEAN_UP}.service`, `${CLEAN_UP}.timer`] as const;
+  const argv = [
+    "systemctl",
+    "show",
+    "--property=UnitFileState",
+    "--value",
+    `${CLEAN_UP}.service`,
+    `${CLEAN_UP}.timer`,
+  ] as const;
   const { stdout } = await power.run({ argv, deadlineMs: 20_000 });
-  const states = stdout.toString("latin1").split("\n").filter((line) => line !== "");
+  const states = stdout
+    .toString("latin1")
+    .split("\n")
+    .filter((line) => line !== "");
   if (states.length === 2 && states.every((state) => state === "enabled")) return;
   throw new NightlatchError("reboot/blocked", `${CLEAN_UP}.service and ${CLEAN_UP}.timer are not enabled`, {
     meaning: "Nothing would remove the disposable keys after the reboot. Nothing was changed.",

@@ -16,7 +16,8 @@ export async function luksBeneathRoot(power: Pick<System, "run">): Promise<strin
 
 function collect(json: Json, into: Set<string>): void {
   if (typeof json !== "object" || json === null) return;
-  if (!Array.isArray(json) && json["fstype"] === "crypto_LUKS" && typeof json["uuid"] === "string") into.add(json["uuid"]);
+  if (!Array.isArray(json) && json["fstype"] === "crypto_LUKS" && typeof json["uuid"] === "string")
+    into.add(json["uuid"]);
   for (const child of Object.values(json)) collect(child, into);
 }
 
@@ -24,5 +25,7 @@ async function output(power: Pick<System, "run">, argv: readonly [string, ...str
   const { status, stdout, stderr } = await power.run({ argv, deadlineMs: 20_000, outputLimitBytes: LIMIT_BYTES });
   if (status === 0) return stdout;
   const said = stderr.toString("utf8").trim().slice(0, 200);
-  throw new NightlatchError("boot/unsupported", `${argv[0]} ended with status ${status}: ${said}`, { meaning: "Nothing was changed." });
+  throw new NightlatchError("boot/unsupported", `${argv[0]} ended with status ${status}: ${said}`, {
+    meaning: "Nothing was changed.",
+  });
 }

@@ -1,7 +1,7 @@
-import { NightlatchError } from "../core/errors.ts";
-import type { Secret } from "../core/secret.ts";
 import { loadKexec, unloadKexec } from "../boot/kexec.ts";
 import { buildOverlay } from "../boot/overlay.ts";
+import { NightlatchError } from "../core/errors.ts";
+import type { Secret } from "../core/secret.ts";
 import type { System } from "../system/port.ts";
 import { type Authority, removeDisposables, type StagingContext, stageDisposableKey } from "./disposable.ts";
 import type { PlannedVolume, RebootPlan } from "./plan.ts";
@@ -12,9 +12,7 @@ export type StagePower = Pick<
 >;
 
 /** What a person is told on the way. */
-export interface StageProgress {
-  (step: string): void;
-}
+export type StageProgress = (step: string) => void;
 
 export interface Staged {
   readonly overlayBytes: number;
@@ -54,7 +52,8 @@ export async function stageKexec(
 
 async function load(power: StagePower, plan: RebootPlan, keys: ReadonlyMap<PlannedVolume, Secret>): Promise<Staged> {
   const { stack, facts, volumes, kernel, initrds, cmdline } = plan;
-  const overlay = stack === null || facts === null ? Buffer.alloc(0) : buildOverlay({ stack, facts, ...split(volumes, keys) });
+  const overlay =
+    stack === null || facts === null ? Buffer.alloc(0) : buildOverlay({ stack, facts, ...split(volumes, keys) });
   try {
     await loadKexec(power, { kernel, initrds, overlay, cmdline });
     return { overlayBytes: overlay.length, initramfsBytes: initrds.reduce((sum, initrd) => sum + initrd.length, 0) };

@@ -28,7 +28,10 @@ export async function resolveVolume(
   }
   const [, tag, value] = /^([A-Z]+)=(.*)$/.exec(source.replaceAll('"', "")) ?? [];
   const folder = tag === undefined ? undefined : FOLDERS[tag];
-  const path = folder === undefined || value === undefined ? source : `${folder}/${folder.endsWith("uuid") ? value.toLowerCase() : value}`;
+  const path =
+    folder === undefined || value === undefined
+      ? source
+      : `${folder}/${folder.endsWith("uuid") ? value.toLowerCase() : value}`;
   const { status, stdout } = await power.run({ argv: ["readlink", "-e", "--", path], deadlineMs: 10_000 });
   if (status !== 0) throw blocked(`${name}: its device ${source} is not there`, "That boot would wait for it.");
   const device = stdout.toString("utf8").replace(/\n$/, "");
