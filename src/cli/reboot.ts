@@ -1,6 +1,6 @@
 import type { EntryWish } from "../boot/entries.ts";
 import { whyNoKexec } from "../boot/kexec.ts";
-import { isError, NightlatchError } from "../core/errors.ts";
+import { NightlatchError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
 import { findAuthorities } from "../reboot/authority.ts";
 import { bootId, cleanUp } from "../reboot/clean-up.ts";
