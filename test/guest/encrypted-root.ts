@@ -1,6 +1,6 @@
 /**
  * A machine as an administrator has it: /boot on a disk of its own, root, swap and a data volume on LUKS2 under one passphrase.
- * QEMU starts the kernel; what the guest's boot loader would start is in its /boot/grub/grub.cfg, made by grub-mkconfig.
+ * QEMU starts the kernel; what its boot loader would start is what the guest's own grub-mkconfig writes.
  */
 import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -107,10 +107,6 @@ async function build(root: EncryptedRoot, archive: string, out: string): Promise
     };
     await customise(tree, root.deb, files, [
       root.generator === "dracut" ? "dracut --force --regenerate-all" : "update-initramfs -u -k all",
-      "mkdir -p /boot/grub",
-      "grub-mkconfig -o /boot/grub/grub.cfg",
-      // In a chroot, grub-probe sees the host's disks; the entries are otherwise its own.
-      `sed -i -e 's#root=[^ ]*#root=/dev/mapper/cryptroot#' -e 's#\\(linux\\|initrd\\)\\t/boot/#\\1\\t/#' -e 's#^\\(\\s*\\)linux\\t#\\1search --no-floppy --fs-uuid --set=root ${UUIDS.boot}\\n&#' /boot/grub/grub.cfg`,
     ]);
     copyFileSync(newest(tree, "vmlinuz-"), join(out, "vmlinuz"));
     copyFileSync(newest(tree, "initrd.img-"), join(out, "initrd"));
