@@ -70,7 +70,7 @@ export function parsePrivateJwk(json: Json, what = "the key"): PrivateJwk {
   const d = textOf(source, "d", what);
   const lengthBytes = jwk.kty === "EC" ? CURVES[jwk.crv].lengthBytes : ED25519_BYTES;
   using scalar = wiped(decode(d, lengthBytes, `d of ${what}`));
-  const x = jwk.kty === "EC" ? ecPublicPart(CURVES[jwk.crv], scalar.bytes, what) : ed25519PublicPart(d, jwk.x, what);
+  const x = jwk.kty === "EC" ? ecPublicPart(CURVES[jwk.crv], scalar.bytes, what) : ed25519PublicPart(scalar.bytes);
   if (x !== (jwk.kty === "EC" ? `${jwk.x}.${jwk.y}` : jwk.x)) {
     throw new NightlatchError("jwk/malformed", `${what} has a private part that does not belong to its public part`);
   }
@@ -136,6 +136,19 @@ export function importPublicKey(jwk: PublicJwk): KeyObject {
 
 export function importPrivateKey(jwk: PrivateJwk): KeyObject {
   return createPrivateKey({ key: { ...bareJwk(jwk), d: jwk.d }, format: "jwk" });
+}
+
+/** RFC 8410 section 7: PKCS #8 of an Ed25519 key, all but the 32 bytes at its end. */
+const ED25519_PKCS8_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");
+
+/** The Ed25519 private key of a seed of 32 bytes. */
+export function importEd25519Seed(seed: Uint8Array): KeyObject {
+  const der = Buffer.concat([ED25519_PKCS8_PREFIX, seed]);
+  try {
+    return createPrivateKey({ key: der, format: "der", type: "pkcs8" });
+  } finally {
+    der.fill(0);
+  }
 }
 
 /** The public JWK of a key that node:crypto holds, private or public. @throws NightlatchError jwk/unsupported */
@@ -230,13 +243,8 @@ function ecPublicPart(curve: Curve, scalar: Buffer, what: string): string {
   }
 }
 
-function ed25519PublicPart(d: string, x: string, what: string): string {
-  try {
-    const key = createPrivateKey({ key: { kty: "OKP", crv: "Ed25519", x, d }, format: "jwk" });
-    return String(createPublicKey(key).export({ format: "jwk" }).x);
-  } catch {
-    throw new NightlatchError("jwk/malformed", `d of ${what} is not an Ed25519 private key`);
-  }
+function ed25519PublicPart(seed: Buffer): string | undefined {
+  return createPublicKey(importEd25519Seed(seed)).export({ format: "jwk" }).x;
 }
 
 function wiped(bytes: Buffer): Disposable & { readonly bytes: Buffer } {

@@ -13,6 +13,8 @@ export interface Luks2Metadata {
   readonly digests: ReadonlyMap<number, Luks2Digest>;
   /** What a reader must understand to change or open the volume, e.g. `online-reencrypt-v2`. */
   readonly requirements: readonly string[];
+  /** Room for keyslot areas behind the two copies of the header. */
+  readonly keyslotsAreaBytes: number;
 }
 
 export interface Luks2Keyslot {
@@ -64,6 +66,7 @@ export function readLuks2Metadata(json: Json): Luks2Metadata {
     segments: readTable(root, "segments", Number.MAX_SAFE_INTEGER, readSegment),
     digests: readTable(root, "digests", Number.MAX_SAFE_INTEGER, readDigest),
     requirements: requirements["mandatory"] === undefined ? [] : asTexts(requirements["mandatory"], "requirements"),
+    keyslotsAreaBytes: asSize(config["keyslots_size"], "config.keyslots_size"),
   };
 }
 

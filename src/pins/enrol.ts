@@ -1,5 +1,5 @@
 import type { KeyObject } from "node:crypto";
-import { NightlatchError } from "../core/errors.ts";
+import { isError, NightlatchError } from "../core/errors.ts";
 import {
   buildEnrolRequest,
   buildLatchRequest,
@@ -41,6 +41,7 @@ export interface NewLatch {
 /**
  * Enrols the machine with an invite and gets a latch for the volume. The identity and the request's nonce are kept before they
  * are sent: cut short anywhere, the next run with the same invite gets the same latch. Call `forgetNonce` once it is bound.
+ * An invite that this machine has used already serves for its next volumes, as `anotherLatch` without it.
  * @param volume the volume's UUID
  * @throws NightlatchError net/*, file/*, machine/bad-state, enrolment/malformed, enrolment/untrusted, enrolment/refused,
  *   invite/unknown, invite/used, invite/expired, machine/locked, machine/revoked
@@ -56,7 +57,13 @@ export async function enrol(
   const nonce = await readOrMakeNonce(power, stateFolder, { volume, invite: invite.id });
   const request = buildEnrolRequest(identity, invite, { nonce, volume });
   const { url, thumbprint } = invite;
-  return ask(power, stateFolder, { url, thumbprint, path: "/enroll", identity, request }, limits);
+  try {
+    return await ask(power, stateFolder, { url, thumbprint, path: "/enroll", identity, request }, limits);
+  } catch (error) {
+    const servers = isError(error, "invite/used") ? await listServers(power, stateFolder) : [];
+    if (!servers.some((server) => server.thumbprint === thumbprint)) throw error;
+    return anotherLatch(power, stateFolder, { volume, server: thumbprint }, limits);
+  }
 }
 
 /**
@@ -140,8 +147,8 @@ type RefusalCode =
 const REFUSALS: Readonly<Record<RefusalCode, readonly [what: string, remedy: string]>> = {
   "invite/unknown": ["does not know the invite", "Check the line, or make a new invite at the server."],
   "invite/used": [
-    "says that the invite was used by another machine",
-    "Find out which with nightlatch machine list at the server.",
+    "says that the invite was used already",
+    "Make a new invite. If it was not this machine, see with nightlatch machine list at the server who has used it.",
   ],
   "invite/expired": ["says that the invite has expired", "Make a new invite at the server."],
   "machine/locked": ["has locked this machine", "Unlock it with nightlatch machine unlock at the server."],

@@ -3,6 +3,7 @@ import { isError, NightlatchError } from "../core/errors.ts";
 import { isMachineName, isVolumeId, NONCE_BYTES } from "../formats/enrolment.ts";
 import { isBase64urlOf, isBaseAddress } from "../formats/invite.ts";
 import { type JsonObject, parseJson } from "../formats/json.ts";
+import { importEd25519Seed } from "../formats/jwk.ts";
 import type { System } from "../system/port.ts";
 
 /**
@@ -29,8 +30,6 @@ const FILE_BYTES = 4096;
 const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o600;
 const SEED_BYTES = 32;
-/** RFC 8410 section 7: PKCS #8 of an Ed25519 key, all but the 32 bytes at its end. */
-const PKCS8_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");
 
 /**
  * The machine's identity, an Ed25519 private key; null where it has none yet.
@@ -56,15 +55,16 @@ export async function readOrMakeIdentity(power: StatePower, stateFolder: string)
   const present = await readIdentity(power, stateFolder);
   if (present !== null) return present;
   const seed = power.random(SEED_BYTES);
-  const der = Buffer.concat([PKCS8_PREFIX, seed]);
+  const identity = importEd25519Seed(seed);
+  seed.fill(0);
+  const der = identity.export({ format: "der", type: "pkcs8" });
   try {
     await power.makeDirectory(stateFolder, FOLDER_MODE);
     await power.writeFile(identityPath(stateFolder), der, FILE_MODE);
-    return createPrivateKey({ key: der, format: "der", type: "pkcs8" });
   } finally {
-    seed.fill(0);
     der.fill(0);
   }
+  return identity;
 }
 
 /** Servers that this machine is enrolled at, by their thumbprint's order. @throws NightlatchError machine/bad-state, file/* */

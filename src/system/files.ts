@@ -135,7 +135,8 @@ const PHRASES: Partial<Record<ErrorCode, string>> = {
   "file/full": "could not be written: no space is left",
 };
 
-function translate(error: unknown, path: string): NightlatchError {
+/** What the errors of node:fs mean. */
+export function translate(error: unknown, path: string): NightlatchError {
   if (error instanceof NightlatchError) return error;
   const errno = (error as NodeJS.ErrnoException).code ?? "unknown";
   const code = CODES[errno] ?? "file/io";

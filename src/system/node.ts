@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { factsOf, listFolder, makeFolder, readRange, readWhole, removeDurably, writeDurably } from "./files.ts";
 import { exchange } from "./http.ts";
+import { lockFile } from "./lock.ts";
 import type { System } from "./port.ts";
 import { runProgram } from "./run.ts";
 
@@ -14,6 +15,7 @@ export const nodeSystem: System = {
   makeDirectory: makeFolder,
   listDirectory: listFolder,
   stat: factsOf,
+  lock: lockFile,
   request: exchange,
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),

@@ -22,6 +22,10 @@ export interface System {
   listDirectory(path: string): Promise<string[]>;
   /** Follows links; null where nothing is. */
   stat(path: string): Promise<FileFacts | null>;
+  /** Waits for an exclusive lock on a file, which is made where it is missing and stays. It is held until it is disposed, or until this
+   *  process and every program that was run with it have ended, however they ended.
+   *  @throws NightlatchError system/busy when it is not had within waitMs, file/missing (the folder), file/denied, file/io */
+  lock(path: string, waitMs: number): Promise<Lock>;
 
   /** One HTTP exchange, no redirects followed, no connection kept.
    *  @throws NightlatchError net/unreachable, net/timeout, net/too-large */
@@ -47,6 +51,12 @@ export interface Command {
   /** For stdout and stderr each; 1 MiB where it is absent. */
   readonly outputLimitBytes?: number;
   readonly signal?: AbortSignal;
+  /** Held by the program too, until it ends. */
+  readonly lock?: Lock;
+}
+
+export interface Lock extends AsyncDisposable {
+  readonly descriptor: number;
 }
 
 export interface Exit {

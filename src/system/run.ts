@@ -13,7 +13,12 @@ export function runProgram(command: Command): Promise<Exit> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       env: { LC_ALL: "C", PATH: SEARCH_PATH },
-      stdio: [command.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+      stdio: [
+        command.stdin === undefined ? "ignore" : "pipe",
+        "pipe",
+        "pipe",
+        ...(command.lock === undefined ? [] : [command.lock.descriptor]),
+      ],
       detached: true,
     });
     let failure: NightlatchError | null = null;

@@ -41,10 +41,11 @@ export function makeVolume(
   name: string,
   type: "luks1" | "luks2",
   options: readonly string[] = [],
+  sizeMiB = 20,
 ): string {
   const image = join(folder, name);
   writeFileSync(image, "");
-  truncateSync(image, 20 << 20);
+  truncateSync(image, sizeMiB << 20);
   runTool(["cryptsetup", "luksFormat", "-q", "--type", type, ...CHEAP_KDF, ...options, image, "-"], PASSPHRASE);
   return image;
 }

@@ -1,0 +1,107 @@
+import { NightlatchError } from "../core/errors.ts";
+import type { Secret } from "../core/secret.ts";
+import { listBackups } from "./backup.ts";
+import { listTokens } from "./bindings.ts";
+import type { Change, Prove } from "./change.ts";
+import type { Volume } from "./cryptsetup.ts";
+import { readVolumeHeader, type VolumeHeader } from "./header.ts";
+import { findSlotOpenedBy } from "./keyslots.ts";
+import type { ChangePower, Ledger } from "./ledger.ts";
+import { luks1Ledger } from "./luks1-ledger.ts";
+import { luks2Ledger } from "./luks2-ledger.ts";
+import { removeBackups, settleIntents } from "./settle.ts";
+
+export interface ChangeOrder {
+  readonly device: string;
+  /** The machine's state folder; made where it is missing. */
+  readonly stateFolder: string;
+  /** Asked once the volume is known to be one that can be changed. The change owns it and wipes it. */
+  readonly passphrase: () => Promise<Secret>;
+  readonly prove: Prove;
+}
+
+/** As long as a person waits for another run without wondering. */
+const LOCK_WAIT_MS = 10_000;
+
+/**
+ * All that comes before a header change, and is safe to do without one: lock, refusals, proof of the passphrase, settling of what
+ * an earlier run left.
+ * @throws NightlatchError system/busy, luks/requirements, luks/wrong-passphrase, and as readVolumeHeader
+ */
+export async function beginChange(power: ChangePower, order: ChangeOrder): Promise<Change> {
+  const { device, stateFolder, prove } = order;
+  refuseUnchangeable(await readVolumeHeader(power, device), device);
+  await power.makeDirectory(stateFolder, 0o700);
+  const lock = await power.lock(`${stateFolder}/lock`, LOCK_WAIT_MS);
+  try {
+    const header = await readVolumeHeader(power, device);
+    refuseUnchangeable(header, device);
+    const volume: Volume = { device, lock };
+    const ledger = openLedger(power, volume, stateFolder, header);
+    const intents = await ledger.listIntents(header);
+    const passphrase = await order.passphrase();
+    try {
+      const bound = listTokens(header).flatMap((token) => token.keyslots);
+      const ours = intents.flatMap(({ intent }) => (intent.adds === null ? [] : [intent.adds.keyslot]));
+      const openedBy = await findSlotOpenedBy(power, volume, header, passphrase, new Set([...bound, ...ours]));
+      if (openedBy === null) throw wrongPassphrase(device);
+      const change = { volume, uuid: header.uuid, stateFolder, ledger, passphrase, openedBy, prove };
+      const dispose = async () => {
+        passphrase.wipe();
+        await lock[Symbol.asyncDispose]();
+      };
+      const begun: Change = { ...change, settled: [], keptBackups: [], [Symbol.asyncDispose]: dispose };
+      const settled = await settleIntents(power, begun);
+      const backups = await listBackups(power, stateFolder, header.uuid);
+      const keptBackups = await removeBackups(power, device, backups, new Set());
+      return { ...begun, settled, keptBackups };
+    } catch (error) {
+      passphrase.wipe();
+      throw error;
+    }
+  } catch (error) {
+    await lock[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** For reading only, where nothing is locked: what `listIntents` tells may be a change under way. */
+export function openLedger(
+  power: Pick<ChangePower, "run" | "readFile" | "writeFile" | "removeFile">,
+  volume: Volume,
+  stateFolder: string,
+  header: VolumeHeader,
+): Ledger {
+  if (header.version === 2) return luks2Ledger(power, volume);
+  return luks1Ledger(power, volume, `${stateFolder}/intent-${header.uuid}.json`);
+}
+
+/**
+ * A header that asks for more than is known is not touched: a reencryption under way, or a feature of a later cryptsetup.
+ * @throws NightlatchError luks/requirements, luks/unsupported
+ */
+function refuseUnchangeable(header: VolumeHeader, device: string): void {
+  // It becomes part of file names.
+  if (!/^[0-9A-Za-z][0-9A-Za-z-]{0,39}$/.test(header.uuid)) {
+    throw new NightlatchError("luks/unsupported", `${device}: the volume has no usable UUID`, {
+      meaning: "Nothing was changed.",
+      remedy: "Give it one with cryptsetup luksUUID --uuid.",
+    });
+  }
+  if (header.version === 1 || header.requirements.length === 0) return;
+  const names = header.requirements.map((name) => JSON.stringify(name.slice(0, 40))).join(", ");
+  const reencrypts = header.requirements.some((name) => /^(?:online|offline)-reencrypt/.test(name));
+  throw new NightlatchError("luks/requirements", `${device}: the volume's header requires ${names}`, {
+    meaning: reencrypts ? "A reencryption is under way. Nothing was changed." : "Nothing was changed.",
+    remedy: reencrypts
+      ? "Finish it first: cryptsetup reencrypt --resume-only"
+      : "Use a Nightlatch that knows what this means.",
+  });
+}
+
+function wrongPassphrase(device: string): NightlatchError {
+  return new NightlatchError("luks/wrong-passphrase", `${device}: the passphrase opens no keyslot`, {
+    meaning: "Nothing was changed.",
+    remedy: "Check keyboard layout and Caps Lock; a key file is taken whole, its last line end included.",
+  });
+}

@@ -1,0 +1,45 @@
+import { NightlatchError } from "../core/errors.ts";
+import { formatIntent } from "../formats/intent.ts";
+import type { System } from "../system/port.ts";
+import { listTokens } from "./bindings.ts";
+import type { Volume } from "./cryptsetup.ts";
+import type { Luks2Volume, VolumeHeader } from "./header.ts";
+import { intentsAmong, type Ledger } from "./ledger.ts";
+import { findFreeTokens, importToken, removeToken } from "./tokens.ts";
+
+/** Tokens and intents in the header itself. A token's number is chosen here, so that cryptsetup refuses the second of two that race. */
+export function luks2Ledger(power: Pick<System, "run">, volume: Volume): Ledger {
+  const nextToken = (header: VolumeHeader): number => {
+    const [id] = findFreeTokens(asLuks2(header), 1);
+    if (id === undefined) throw noTokenSlot(volume.device);
+    return id;
+  };
+  return {
+    requireRoom(header) {
+      if (findFreeTokens(asLuks2(header), 2).length < 2) throw noTokenSlot(volume.device);
+    },
+    async addToken(header, token, keyslot) {
+      await importToken(power, volume, nextToken(header), { ...token, keyslots: [String(keyslot)] });
+    },
+    removeToken: (token) => removeToken(power, volume, token.id),
+    listIntents: async (header) => intentsAmong(listTokens(header)),
+    async addIntent(header, intent) {
+      const id = nextToken(header);
+      await importToken(power, volume, id, formatIntent(intent));
+      return { id, intent };
+    },
+    removeIntent: (held) => removeToken(power, volume, held.id),
+  };
+}
+
+function asLuks2(header: VolumeHeader): Luks2Volume {
+  if (header.version !== 2) throw new TypeError("not a LUKS2 volume");
+  return header;
+}
+
+function noTokenSlot(device: string): NightlatchError {
+  return new NightlatchError("luks/no-token-slot", `${device}: fewer than two of the 32 LUKS2 tokens are free`, {
+    meaning: "Nothing was changed.",
+    remedy: "See what holds them with cryptsetup luksDump, and remove one with cryptsetup token remove.",
+  });
+}

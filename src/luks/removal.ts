@@ -1,0 +1,69 @@
+import { NightlatchError } from "../core/errors.ts";
+import type { Removal } from "../formats/intent.ts";
+import { type HeldToken, listTokens } from "./bindings.ts";
+import { type Change, readHeader } from "./change.ts";
+import type { VolumeHeader } from "./header.ts";
+import { killKeyslot } from "./keyslots.ts";
+import type { ChangePower } from "./ledger.ts";
+import { findSlot, type Slot } from "./slots.ts";
+
+/** Tokens that refer to a keyslot, apart from the one named. */
+export function otherTokensOf(header: VolumeHeader, keyslot: number, digest: string): readonly HeldToken[] {
+  return listTokens(header).filter((token) => token.digest !== digest && token.keyslots.includes(keyslot));
+}
+
+/** What removes a token and the keyslot that it opens. @throws NightlatchError luks/unsupported */
+export function planRemoval(header: VolumeHeader, token: HeldToken): Removal {
+  const [keyslot, ...more] = token.keyslots;
+  if (keyslot === undefined) return { keyslot: null, salt: null, digest: token.digest };
+  const others = otherTokensOf(header, keyslot, token.digest);
+  const slot = findSlot(header, keyslot);
+  if (more.length > 0 || others.length > 0 || slot === undefined) {
+    const what =
+      more.length > 0 ? `opens keyslots ${token.keyslots.join(", ")}` : "shares its keyslot with another token";
+    throw new NightlatchError("luks/unsupported", `token ${token.id} ${what}: it was not made by bind`, {
+      meaning: "Nothing was changed.",
+      remedy: "Remove it by hand: cryptsetup luksKillSlot, then cryptsetup token remove.",
+    });
+  }
+  return { keyslot, salt: slot.salt, digest: token.digest };
+}
+
+/** Whether nothing of it was removed yet. */
+export function isWhole(header: VolumeHeader, removal: Removal): boolean {
+  const hasToken = listTokens(header).some((token) => token.digest === removal.digest);
+  return hasToken && (removal.keyslot === null || slotToRemove(header, removal) !== null);
+}
+
+/** Keyslot first: a token without its slot opens nothing, a slot without its token would go unnoticed. */
+export async function carryOut(power: ChangePower, change: Change, removal: Removal): Promise<void> {
+  const slot = slotToRemove(await readHeader(power, change), removal);
+  if (slot !== null) await killProvedSlot(power, change, slot.number);
+  const tokens = listTokens(await readHeader(power, change)).filter((token) => token.digest === removal.digest);
+  for (const token of tokens) await change.ledger.removeToken(token);
+}
+
+/** Only with another way in proved, and only that slot. @throws NightlatchError luks/last-way */
+export async function killProvedSlot(power: ChangePower, change: Change, keyslot: number): Promise<void> {
+  if (change.openedBy === keyslot) throw lastWay(change.volume.device, keyslot);
+  await killKeyslot(power, change.volume, keyslot, change.passphrase);
+}
+
+export function lastWay(device: string, keyslot: number): NightlatchError {
+  return new NightlatchError(
+    "luks/last-way",
+    `${device}: the passphrase that was given opens only keyslot ${keyslot}, which is to be removed`,
+    {
+      meaning: "No other way into the volume is proved. Nothing was removed.",
+      remedy: "Give a passphrase that stays, or add one first with cryptsetup luksAddKey.",
+    },
+  );
+}
+
+/** null where the slot is gone, or what is there is not what was to be removed, or another token needs it. */
+function slotToRemove(header: VolumeHeader, { keyslot, salt, digest }: Removal): Slot | null {
+  if (keyslot === null) return null;
+  const slot = findSlot(header, keyslot);
+  if (slot === undefined || slot.salt !== salt) return null;
+  return otherTokensOf(header, keyslot, digest).length === 0 ? slot : null;
+}

@@ -1,0 +1,88 @@
+import { createHash, randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { NightlatchError } from "../../src/core/errors.ts";
+import { Secret } from "../../src/core/secret.ts";
+import type { JsonObject } from "../../src/formats/json.ts";
+import { decryptJwe, encryptJwe, formatFlattenedJwe, parseFlattenedJwe } from "../../src/formats/jwe.ts";
+import { beginChange } from "../../src/luks/begin.ts";
+import { type Bound, bindVolume } from "../../src/luks/bind.ts";
+import { type HeldToken, listTokens } from "../../src/luks/bindings.ts";
+import type { Change } from "../../src/luks/change.ts";
+import { readVolumeHeader } from "../../src/luks/header.ts";
+import type { ChangePower } from "../../src/luks/ledger.ts";
+import { makePassphrase } from "../../src/luks/passphrase.ts";
+import { listSlots } from "../../src/luks/slots.ts";
+import { unbindVolume } from "../../src/luks/unbind.ts";
+import { nodeSystem } from "../../src/system/node.ts";
+import { PASSPHRASE } from "./volumes.ts";
+
+/** Stands in for the servers: what a test seals with it, it recovers, while it is reachable. */
+export class TestServer {
+  readonly #key = randomBytes(32);
+  isReachable = true;
+
+  seal(passphrase: Secret): JsonObject {
+    const jwe = encryptJwe({ alg: "dir", enc: "A256GCM" }, this.#key, randomBytes(12), passphrase.reveal());
+    return { type: "clevis", jwe: formatFlattenedJwe(jwe) };
+  }
+
+  readonly prove = async (token: HeldToken): Promise<Secret> => {
+    if (!this.isReachable) throw new NightlatchError("net/unreachable", "the test's server cannot be reached");
+    return decryptJwe(parseFlattenedJwe(token.json["jwe"] ?? null), this.#key);
+  };
+}
+
+export interface Bench {
+  readonly image: string;
+  readonly stateFolder: string;
+  readonly server: TestServer;
+}
+
+export function makeState(folder: string): string {
+  const state = join(mkdtempSync(join(folder, "state-")), "machine");
+  mkdirSync(state, { mode: 0o700 });
+  return state;
+}
+
+export function begin(power: ChangePower, bench: Bench, passphrase = PASSPHRASE): Promise<Change> {
+  return beginChange(power, {
+    device: bench.image,
+    stateFolder: bench.stateFolder,
+    passphrase: async () => Secret.copy(Buffer.from(passphrase)),
+    prove: bench.server.prove,
+  });
+}
+
+/** `nightlatch bind`, without the command: a bind that an earlier run left complete is not made again. */
+export async function bind(power: ChangePower, bench: Bench, replaces: "all" | "none" = "none"): Promise<Bound | null> {
+  await using change = await begin(power, bench);
+  if (change.settled.some((settled) => settled.added !== null)) return null;
+  using passphrase = makePassphrase(nodeSystem);
+  const held = listTokens(await readVolumeHeader(power, bench.image)).filter((token) => token.type === "clevis");
+  const token = bench.server.seal(passphrase);
+  return await bindVolume(power, change, { passphrase, token, replaces: replaces === "all" ? held : [] });
+}
+
+export async function unbind(power: ChangePower, bench: Bench): Promise<void> {
+  await using change = await begin(power, bench);
+  const held = listTokens(await readVolumeHeader(power, bench.image)).filter((token) => token.type === "clevis");
+  if (held.length > 0) await unbindVolume(power, change, held);
+}
+
+/** What a person would see of a volume: slots in use, tokens with their slots, and files that a change leaves. */
+export async function look(bench: Bench): Promise<{ slots: number[]; tokens: string[]; files: string[] }> {
+  const header = await readVolumeHeader(nodeSystem, bench.image);
+  return {
+    slots: listSlots(header)
+      .map((slot) => slot.number)
+      .sort((a, b) => a - b),
+    tokens: listTokens(header).map((token) => `${token.type} ${token.keyslots.join()}`),
+    files: readdirSync(bench.stateFolder).filter((name) => /^(?:header|intent)-/.test(name)),
+  };
+}
+
+export async function headerDigest(image: string): Promise<string> {
+  const header = await nodeSystem.readAt(image, 0, 4 << 20);
+  return createHash("sha256").update(header).digest("hex");
+}

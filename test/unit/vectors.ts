@@ -1,0 +1,57 @@
+/** test/vectors/clevis.json, and servers that play the tangs of it. */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createExchange } from "../../src/formats/ecmr.ts";
+import { type Json, type JsonObject, parseJson } from "../../src/formats/json.ts";
+import { type EcPrivateJwk, hasThumbprint, parsePrivateJwk } from "../../src/formats/jwk.ts";
+import { formatRecovery, parseRecoveryRequest, recoveryPoint } from "../../src/formats/tang.ts";
+import type { HttpRequest, HttpResponse, System } from "../../src/system/port.ts";
+
+interface ClevisVectors {
+  readonly plaintext: string;
+  readonly servers: readonly {
+    readonly url: string;
+    readonly advertisement: JsonObject;
+    readonly keys: readonly Json[];
+  }[];
+  /** The first server's advertisement after its keys were rotated. */
+  readonly rotated: JsonObject;
+  readonly cases: readonly { readonly name: string; readonly jwe: string }[];
+  readonly luks2: { readonly passphrase: string; readonly token: JsonObject };
+  readonly luks1: { readonly passphrase: string; readonly luksmeta: string };
+}
+
+const text = readFileSync(new URL("../vectors/clevis.json", import.meta.url));
+export const clevisVectors = parseJson(text, "the vectors", { lengthBytes: 1 << 20 }) as unknown as ClevisVectors;
+
+export type Answer = (request: HttpRequest) => Promise<HttpResponse> | HttpResponse;
+
+/** Answers as the vectors' tangs would; `override` may answer first, for a server by its number. */
+export function playTangs(override: (server: number, request: HttpRequest) => ReturnType<Answer> | null = () => null): {
+  readonly power: Pick<System, "request" | "random">;
+  readonly asked: string[];
+} {
+  const asked: string[] = [];
+  const request = async (request: HttpRequest): Promise<HttpResponse> => {
+    asked.push(request.url);
+    const at = clevisVectors.servers.findIndex(({ url }) => request.url.startsWith(`${url}/`));
+    const server = clevisVectors.servers[at] ?? assert.fail(`nobody is at ${request.url}`);
+    return (await override(at, request)) ?? recover(server, request);
+  };
+  return { power: { request, random: randomBytes }, asked };
+}
+
+function recover(server: (typeof clevisVectors.servers)[number], request: HttpRequest): HttpResponse {
+  const kid = request.url.split("/rec/")[1] ?? "";
+  const key = server.keys
+    .map((jwk) => parsePrivateJwk(jwk))
+    .find((jwk): jwk is EcPrivateJwk => jwk.kty === "EC" && hasThumbprint(jwk, kid));
+  if (key === undefined) return { status: 404, contentType: "", body: Buffer.alloc(0) };
+  const point = recoveryPoint(parseRecoveryRequest(request.body ?? Buffer.alloc(0)), key.crv);
+  return {
+    status: 200,
+    contentType: "application/jwk+json",
+    body: formatRecovery(createExchange(key).multiply(point)),
+  };
+}
