@@ -1,4 +1,4 @@
-import type { PlannedVolume, RebootPlan } from "../reboot/plan.ts";
+import type { PlannedVolume, RebootPlan } from "../reboot/planned.ts";
 import type { Staged } from "../reboot/stage.ts";
 
 /** The plan as a person reads it, once everything in it was tried. */

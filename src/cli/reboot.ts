@@ -5,7 +5,8 @@ import { Secret } from "../core/secret.ts";
 import { findAuthorities } from "../reboot/authority.ts";
 import { bootId, cleanUp } from "../reboot/clean-up.ts";
 import { requireCleanUp, restartExpiry, startKexec, startSoftReboot } from "../reboot/go.ts";
-import { type PlannedVolume, planReboot } from "../reboot/plan.ts";
+import { planReboot } from "../reboot/plan.ts";
+import type { PlannedVolume } from "../reboot/planned.ts";
 import { stageKexec } from "../reboot/stage.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { describePlan, planLines } from "./reboot-report.ts";
@@ -40,7 +41,7 @@ export const command: Command = {
       name: "state",
       value: "DIR",
       help: "where records of LUKS1 volumes are kept",
-      default: "/var/lib/nightlatch/reboot",
+      default: "/var/lib/nightlatch",
     },
   ],
   details: [

@@ -3,7 +3,7 @@ import type { Secret } from "../core/secret.ts";
 import { findSlotOpenedBy } from "../luks/keyslots.ts";
 import type { System } from "../system/port.ts";
 import type { Authority } from "./disposable.ts";
-import type { PlannedVolume } from "./plan.ts";
+import type { PlannedVolume } from "./planned.ts";
 
 /**
  * For each volume that needs a disposable key, a passphrase that was seen to open it, and the slot. What is given is tried on all;

@@ -4,7 +4,7 @@ import type { DisposableRecord } from "../formats/disposable.ts";
 import { type Json, parseJson } from "../formats/json.ts";
 import { readVolumeHeader } from "../luks/header.ts";
 import type { System } from "../system/port.ts";
-import { removeDisposables } from "./disposable.ts";
+import { lockHeaders, removeDisposables } from "./disposable.ts";
 import { listRecords } from "./record.ts";
 import type { StagePower } from "./stage.ts";
 
@@ -71,6 +71,7 @@ export async function cleanUp(
   stateFolder: string,
   all: boolean,
 ): Promise<Cleaned> {
+  await using lock = await lockHeaders(power, stateFolder);
   const running = await bootId(power);
   const nowMs = power.nowMs();
   const found = await listDisposables(power, stateFolder);
@@ -82,7 +83,7 @@ export async function cleanUp(
     try {
       const records = await removeDisposables(
         power,
-        device,
+        { device, lock },
         stateFolder,
         (record) => all || isStale(record, running, nowMs),
       );

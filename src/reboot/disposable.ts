@@ -2,14 +2,15 @@ import { createHash } from "node:crypto";
 import { NightlatchError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
 import type { DisposableRecord } from "../formats/disposable.ts";
-import { runCryptsetup } from "../luks/cryptsetup.ts";
+import { runCryptsetup, type Volume } from "../luks/cryptsetup.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header.ts";
 import { addKeyslot, opensSlot } from "../luks/keyslots.ts";
 import { countSlots, findFreeSlot, findSlot, type Slot } from "../luks/slots.ts";
-import type { System } from "../system/port.ts";
+import type { Lock, System } from "../system/port.ts";
 import { addRecord, type HeldRecord, listRecords, type RecordPower, removeRecord } from "./record.ts";
 
 const KEY_BYTES = 64;
+const LOCK_WAIT_MS = 30_000;
 
 /** Where and under which circumstances a key is staged. */
 export interface StagingContext {
@@ -17,6 +18,12 @@ export interface StagingContext {
   readonly bootId: string;
   /** Seconds since the epoch. */
   readonly expires: number;
+}
+
+/** Header changes of this machine wait for each other (docs/format/intent.md); binding takes the same lock. */
+export async function lockHeaders(power: Pick<System, "lock" | "makeDirectory">, stateFolder: string): Promise<Lock> {
+  await power.makeDirectory(stateFolder, 0o700);
+  return power.lock(`${stateFolder}/lock`, LOCK_WAIT_MS);
 }
 
 /** What may open a volume: a passphrase, and the slot that it was seen to open. */
@@ -32,29 +39,40 @@ export interface Authority {
  */
 export async function stageDisposableKey(
   power: RecordPower & Pick<System, "random">,
-  device: string,
+  volume: Volume,
   authority: Authority,
   context: StagingContext,
 ): Promise<Secret> {
-  const header = await readVolumeHeader(power, device);
+  const header = await readVolumeHeader(power, volume.device);
+  refuseRequirements(header, volume.device);
   const slot = findFreeSlot(header);
-  if (slot === null) throw slotsFull(device, countSlots(header).total);
-  const guard = await guardOf(power, device, header, authority.slot);
+  if (slot === null) throw slotsFull(volume.device, countSlots(header).total);
+  const guard = await guardOf(power, volume.device, header, authority.slot);
   const iterations = 1001 + (power.random(2).readUInt16LE() % 1024);
   const record: DisposableRecord = { slot, iterations, boot: context.bootId, expires: context.expires, guard };
   const key = Secret.take(power.random(KEY_BYTES));
-  const held = await addRecord(power, context.stateFolder, device, header, record);
+  const held = await addRecord(power, context.stateFolder, volume, header, record);
   try {
-    await addKeyslot(power, { device }, { number: slot, iterations, passphrase: key }, authority.passphrase);
-    if (!(await opensSlot(power, { device }, slot, key))) {
-      throw new NightlatchError("reboot/not-proved", `${device}: the new key does not open its slot`);
+    await addKeyslot(power, volume, { number: slot, iterations, passphrase: key }, authority.passphrase);
+    if (!(await opensSlot(power, volume, slot, key))) {
+      throw new NightlatchError("reboot/not-proved", `${volume.device}: the new key does not open its slot`);
     }
     return key;
   } catch (error) {
     key.wipe();
-    await removeDisposable(power, device, context.stateFolder, held);
+    await removeDisposable(power, volume, context.stateFolder, held);
     throw error;
   }
+}
+
+/** A reencryption under way, or a feature of a later cryptsetup: such a header is not touched. */
+function refuseRequirements(header: VolumeHeader, device: string): void {
+  if (header.version === 1 || header.requirements.length === 0) return;
+  const names = header.requirements.map((name) => JSON.stringify(name.slice(0, 40))).join(", ");
+  throw new NightlatchError("luks/requirements", `${device}: the volume's header requires ${names}`, {
+    meaning: "The volume was not changed.",
+    remedy: "Finish a reencryption first: cryptsetup reencrypt --resume-only",
+  });
 }
 
 function slotsFull(device: string, total: number): NightlatchError {
@@ -94,13 +112,13 @@ async function slotDigest(
 /** Removes every record of a volume that `which` says, with its slot. @returns what was removed @throws as removeDisposable */
 export async function removeDisposables(
   power: RecordPower,
-  device: string,
+  volume: Volume,
   stateFolder: string,
   which: (record: DisposableRecord) => boolean,
 ): Promise<DisposableRecord[]> {
-  const held = await listRecords(power, stateFolder, await readVolumeHeader(power, device));
+  const held = await listRecords(power, stateFolder, await readVolumeHeader(power, volume.device));
   const chosen = held.filter(({ record }) => which(record));
-  for (const one of chosen) await removeDisposable(power, device, stateFolder, one);
+  for (const one of chosen) await removeDisposable(power, volume, stateFolder, one);
   return chosen.map(({ record }) => record);
 }
 
@@ -110,19 +128,20 @@ export async function removeDisposables(
  */
 async function removeDisposable(
   power: RecordPower,
-  device: string,
+  volume: Volume,
   stateFolder: string,
   held: HeldRecord,
 ): Promise<void> {
+  const { device } = volume;
   const header = await readVolumeHeader(power, device);
   const { slot, guard, iterations } = held.record;
   if (isOurs(header, slot, iterations)) {
     const digest = await slotDigest(power, device, findSlot(header, guard.slot));
     if (digest !== guard.digest) throw unguarded(device, slot, held);
-    await runCryptsetup(power, { device }, ["luksKillSlot", "-q", device, String(slot)]);
+    await runCryptsetup(power, volume, ["luksKillSlot", "-q", device, String(slot)]);
     if (findSlot(await readVolumeHeader(power, device), slot) !== undefined) throw unguarded(device, slot, held);
   }
-  await removeRecord(power, stateFolder, device, header, held);
+  await removeRecord(power, stateFolder, volume, header, held);
 }
 
 /** Its fingerprint, and nobody else's claim on it. */

@@ -1,6 +1,6 @@
 import { isError, NightlatchError } from "../core/errors.ts";
 import { parseInitramfsCrypttab, volumeOption } from "../formats/initramfs-crypttab.ts";
-import type { PlannedVolume, PlanPower } from "./plan.ts";
+import type { PlannedVolume, PlanPower } from "./planned.ts";
 import { resolveVolume } from "./volumes.ts";
 
 const CRYPTTAB = "/etc/crypttab";

@@ -6,32 +6,10 @@ import { NightlatchError } from "../core/errors.ts";
 import { joinInitrds } from "../formats/initramfs.ts";
 import type { InitramfsVolume } from "../formats/initramfs-crypttab.ts";
 import { cmdlineForKexec } from "../formats/kernel-cmdline.ts";
-import type { System } from "../system/port.ts";
 import { laterVolumes } from "./later.ts";
+import type { PlannedVolume, PlanPower, RebootPlan } from "./planned.ts";
 import { luksBeneathRoot } from "./root.ts";
-import { type FoundVolume, resolveVolume } from "./volumes.ts";
-
-export type PlanPower = Pick<System, "run" | "stat" | "readFile" | "readAt" | "listDirectory">;
-
-/** What the next boot will load and open, as it was read; nothing is changed by making it. */
-export interface RebootPlan {
-  readonly entry: BootEntry;
-  readonly cmdline: string;
-  readonly kernel: Buffer;
-  readonly initrds: readonly Buffer[];
-  readonly stack: Stack | null;
-  readonly facts: InitramfsFacts | null;
-  readonly volumes: readonly PlannedVolume[];
-}
-
-export interface PlannedVolume {
-  readonly name: string;
-  readonly found: FoundVolume;
-  /** In the initramfs (and its crypttab's line), or by the system after it. */
-  readonly line: InitramfsVolume | null;
-  /** `disposable`: gets a key. `itself`: opens without a person, and why. */
-  readonly opening: { readonly kind: "disposable" } | { readonly kind: "itself"; readonly why: string };
-}
+import { resolveVolume } from "./volumes.ts";
 
 const FILE_LIMIT_BYTES = 1 << 30;
 

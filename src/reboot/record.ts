@@ -1,6 +1,7 @@
 import { isError } from "../core/errors.ts";
 import { type DisposableRecord, formatDisposable, parseDisposable } from "../formats/disposable.ts";
 import { type JsonObject, parseJson } from "../formats/json.ts";
+import type { Volume } from "../luks/cryptsetup.ts";
 import type { VolumeHeader } from "../luks/header.ts";
 import { findFreeTokens, importToken, removeToken } from "../luks/tokens.ts";
 import type { System } from "../system/port.ts";
@@ -47,7 +48,7 @@ async function readRecordFile(power: Pick<System, "readFile">, path: string): Pr
 export async function addRecord(
   power: RecordPower,
   stateFolder: string,
-  device: string,
+  volume: Volume,
   header: VolumeHeader,
   record: DisposableRecord,
 ): Promise<HeldRecord> {
@@ -59,17 +60,17 @@ export async function addRecord(
   }
   // Where all numbers are taken cryptsetup refuses, and says so.
   const id = findFreeTokens(header, 1)[0] ?? 31;
-  await importToken(power, { device }, id, json);
+  await importToken(power, volume, id, json);
   return { id, record };
 }
 
 export async function removeRecord(
   power: RecordPower,
   stateFolder: string,
-  device: string,
+  volume: Volume,
   header: VolumeHeader,
   held: HeldRecord,
 ): Promise<void> {
   if (held.id === null) await power.removeFile(fileOf(stateFolder, header.uuid));
-  else await removeToken(power, { device }, held.id);
+  else await removeToken(power, volume, held.id);
 }

@@ -2,13 +2,19 @@ import { loadKexec, unloadKexec } from "../boot/kexec.ts";
 import { buildOverlay } from "../boot/overlay.ts";
 import { NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
-import type { System } from "../system/port.ts";
-import { type Authority, removeDisposables, type StagingContext, stageDisposableKey } from "./disposable.ts";
-import type { PlannedVolume, RebootPlan } from "./plan.ts";
+import type { Lock, System } from "../system/port.ts";
+import {
+  type Authority,
+  lockHeaders,
+  removeDisposables,
+  type StagingContext,
+  stageDisposableKey,
+} from "./disposable.ts";
+import type { PlannedVolume, RebootPlan } from "./planned.ts";
 
 export type StagePower = Pick<
   System,
-  "run" | "stat" | "readFile" | "readAt" | "writeFile" | "removeFile" | "makeDirectory" | "random"
+  "run" | "lock" | "stat" | "readFile" | "readAt" | "writeFile" | "removeFile" | "makeDirectory" | "random"
 >;
 
 /** What a person is told on the way. */
@@ -32,18 +38,19 @@ export async function stageKexec(
   progress: StageProgress,
 ): Promise<Staged> {
   const keys = new Map<PlannedVolume, Secret>();
+  await using lock = await lockHeaders(power, context.stateFolder);
   try {
     for (const volume of plan.volumes) {
       if (volume.opening.kind !== "disposable") continue;
       const authority = authorities.get(volume.found.device);
       if (authority === undefined) throw new NightlatchError("reboot/not-proved", `${volume.name}: nothing opens it`);
       progress(`${volume.name}: a disposable key`);
-      keys.set(volume, await stageDisposableKey(power, volume.found.device, authority, context));
+      keys.set(volume, await stageDisposableKey(power, { device: volume.found.device, lock }, authority, context));
     }
     progress("loading the kernel");
     return await load(power, plan, keys);
   } catch (error) {
-    await unstage(power, plan, context);
+    await unstage(power, plan, context, lock);
     throw error;
   } finally {
     for (const key of keys.values()) key.wipe();
@@ -74,10 +81,15 @@ function split(volumes: readonly PlannedVolume[], keys: ReadonlyMap<PlannedVolum
 }
 
 /** Takes back all that a staging of this boot did. */
-async function unstage(power: StagePower, plan: RebootPlan, context: StagingContext): Promise<void> {
+async function unstage(power: StagePower, plan: RebootPlan, context: StagingContext, lock: Lock): Promise<void> {
   await unloadKexec(power);
   for (const { found } of plan.volumes) {
     if (found.header === null) continue;
-    await removeDisposables(power, found.device, context.stateFolder, (record) => record.boot === context.bootId);
+    await removeDisposables(
+      power,
+      { device: found.device, lock },
+      context.stateFolder,
+      (record) => record.boot === context.bootId,
+    );
   }
 }

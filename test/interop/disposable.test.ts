@@ -42,11 +42,11 @@ const context = (bootId = "11111111-2222-3333-4444-555555555555") => ({
   expires: 4_000_000_000,
 });
 const stage = (system: System, device: string) =>
-  stageDisposableKey(system, device, { passphrase: passphrase(), slot: 0 }, context());
+  stageDisposableKey(system, { device }, { passphrase: passphrase(), slot: 0 }, context());
 const slotsOf = async (device: string) => listSlots(await readVolumeHeader(nodeSystem, device));
 const recordsOf = async (device: string) =>
   listRecords(nodeSystem, context().stateFolder, await readVolumeHeader(nodeSystem, device));
-const removeAll = (device: string) => removeDisposables(nodeSystem, device, context().stateFolder, () => true);
+const removeAll = (device: string) => removeDisposables(nodeSystem, { device }, context().stateFolder, () => true);
 
 for (const type of ["luks2", "luks1"] as const) {
   test(`${type}: staged, the key opens its slot; removed, all is as before`, { skip }, async () => {
@@ -58,7 +58,7 @@ for (const type of ["luks2", "luks1"] as const) {
     assert.equal(held.record.guard.slot, 0);
     assert.equal(key.lengthBytes, 64);
     assert.equal(await opensSlot(nodeSystem, { device }, held.record.slot, key), true);
-    assert.deepEqual(await removeDisposables(nodeSystem, device, context().stateFolder, () => false), []);
+    assert.deepEqual(await removeDisposables(nodeSystem, { device }, context().stateFolder, () => false), []);
     const removed = await removeAll(device);
     assert.deepEqual(removed, [held.record]);
     assert.deepEqual(await slotsOf(device), before);
@@ -94,7 +94,7 @@ for (const type of ["luks2", "luks1"] as const) {
       for (const when of ["before", "after"] as const) {
         (await stage(nodeSystem, device)).wipe();
         const world = cutOff(cutAt, when);
-        await assertCut(() => removeDisposables(world.system, device, context().stateFolder, () => true), world);
+        await assertCut(() => removeDisposables(world.system, { device }, context().stateFolder, () => true), world);
         await removeAll(device);
         assert.deepEqual(await slotsOf(device), before);
         assert.deepEqual(await recordsOf(device), []);
