@@ -172,11 +172,17 @@ async function unpackUki(power: Power, entry: BootEntry): Promise<BootEntry> {
   };
 }
 
-/** @throws as System.readAt */
-export async function readStart(power: Pick<System, "readAt">, file: BootFile, limitBytes: number): Promise<Buffer> {
+/** Up to `limitBytes` from the beginning of a file or part. @throws NightlatchError boot/no-entry, and as System.readAt */
+export async function readStart(
+  power: Pick<System, "readAt" | "stat">,
+  file: BootFile,
+  limitBytes: number,
+): Promise<Buffer> {
   const { path, section } = file;
-  if (section === null) return power.readAt(path, 0, limitBytes);
-  return power.readAt(path, section.offsetBytes, Math.min(section.lengthBytes, limitBytes));
+  if (section !== null) return power.readAt(path, section.offsetBytes, Math.min(section.lengthBytes, limitBytes));
+  const facts = await power.stat(path);
+  if (facts === null) throw new NightlatchError("boot/no-entry", `${path}, a file of the next boot, is not there`);
+  return power.readAt(path, 0, Math.min(facts.sizeBytes, limitBytes));
 }
 
 async function runningCmdline(power: Pick<System, "readFile">): Promise<string> {
