@@ -8,6 +8,12 @@ export const ERASE = (path: string): string => {
   return `dd if=/dev/zero of="${path}" bs=64 count=1 conv=notrunc 2>/dev/null; rm -f "${path}"`;
 };
 
+/**
+ * A key's bytes to standard output. Never `cat`: busybox's splices the file's own page into the pipe, and the zeros that overwrite
+ * the file an instant later are what the reader gets.
+ */
+export const COPY = (path: string): string => `dd if="${path}" bs=64 count=1 2>/dev/null`;
+
 /** A key for a volume that is opened after the initramfs, where systemd looks for it under the volume's name. */
 export interface LaterKey {
   readonly name: string;
@@ -28,11 +34,11 @@ export function handOverFiles(keys: readonly LaterKey[]): CpioFile[] {
 
 const HAND_OVER = `#!/bin/sh
 umask 077
-mkdir -p /run/cryptsetup-keys.d /run/nightlatch
+mkdir -p /run/cryptsetup-keys.d /run/nightlatch-reboot
 for key in /${OVERLAY_FOLDER}/later/*.key; do
   [ -f "$key" ] || continue
-  cat "$key" >"/run/cryptsetup-keys.d/\${key##*/}"
-  printf '%s\\n' "\${key##*/}" >>/run/nightlatch/handed-over
+  ${COPY("$key")} >"/run/cryptsetup-keys.d/\${key##*/}"
+  printf '%s\\n' "\${key##*/}" >>/run/nightlatch-reboot/handed-over
   ${ERASE("$key")}
 done
 exit 0

@@ -7,7 +7,7 @@ type Power = Pick<System, "run" | "stat" | "readFile" | "writeFile" | "removeFil
 const DISABLED = "/proc/sys/kernel/kexec_load_disabled";
 const LOADED = "/sys/kernel/kexec_loaded";
 const LOCKDOWN = "/sys/kernel/security/lockdown";
-const FOLDER = "/run/nightlatch/kexec";
+const FOLDER = "/run/nightlatch-reboot/kexec";
 const DEADLINE_MS = 120_000;
 
 /** Why kexec cannot be used here, in words for a person; null where nothing speaks against it. */

@@ -21,7 +21,7 @@ export interface Cleaned {
 
 const OUTPUT_LIMIT_BYTES = 4 << 20;
 /** Where the initramfs says which keys it handed over (boot/hand-over.ts). */
-const HANDED_OVER = "/run/nightlatch/handed-over";
+const HANDED_OVER = "/run/nightlatch-reboot/handed-over";
 const KEY_FOLDER = "/run/cryptsetup-keys.d";
 
 export async function bootId(power: Pick<System, "readFile">): Promise<string> {
