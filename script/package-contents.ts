@@ -96,4 +96,4 @@ function changelog({ version, epochSeconds }: Build): string {
   return `nightlatch (${version}) unstable; urgency=medium\n\n  * See docs/ in the source for what changed.\n\n -- ${MAINTAINER}  ${date}\n`;
 }
 
-const MAINTAINER = "The Nightlatch authors <nightlatch@localhost>";
+const MAINTAINER = "The Nightlatch authors <maintainers@nightlatch.invalid>";

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { contents, type PackagedFile, ROOT } from "./package-contents.ts";
 import { must } from "./program.ts";
 
@@ -28,7 +28,7 @@ async function main(): Promise<void> {
   const target = { version, architecture, epochSeconds: Number(process.env["SOURCE_DATE_EPOCH"]) };
   const scratch = mkdtempSync(join(tmpdir(), "nightlatch-package-"));
   try {
-    const output = join(ROOT, `build/nightlatch_${version}_${architecture}.deb`);
+    const output = resolve(process.argv[2] ?? join(ROOT, `build/nightlatch_${version}_${architecture}.deb`));
     await build(target, scratch, output);
     process.stdout.write(`${output}\n`);
   } finally {
@@ -42,15 +42,15 @@ async function build(target: Target, scratch: string, output: string): Promise<v
   await must([join(ROOT, "script/bundle"), bundle], 120_000);
   const files = await contents({ ...target, bundle });
   for (const file of files) place(tree, file);
-  await strip(tree);
-  const depends = await libraryDependencies(tree, scratch, target.architecture);
+  const elf = files.filter(({ path }) => /(\.node|\/node)$/.test(path)).map(({ path }) => join(tree, path));
+  await strip(elf);
+  const depends = await libraryDependencies(elf, scratch, target.architecture);
   control(tree, files, target, depends);
   mkdirSync(dirname(output), { recursive: true });
   const partial = `${output}.partial`;
-  await must(
-    ["dpkg-deb", "--root-owner-group", "-Zzstd", "-z19", "--threads-max=2", "--build", tree, partial],
-    600_000,
-  );
+  const compression = ["-Zzstd", "-z10", "--threads-max=2"];
+  const time = ["env", `SOURCE_DATE_EPOCH=${target.epochSeconds}`] as const;
+  await must([...time, "dpkg-deb", "--root-owner-group", ...compression, "--build", tree, partial], 600_000);
   await must(["mv", partial, output]);
 }
 
@@ -63,17 +63,12 @@ function place(tree: string, file: PackagedFile): void {
 }
 
 /** Symbols for debuggers only: a fifth of what is installed. What the loader and native modules need stays. */
-async function strip(tree: string): Promise<void> {
-  await must(["strip", "--strip-unneeded", "--remove-section=.comment", join(tree, NODE)]);
+async function strip(elf: readonly string[]): Promise<void> {
+  for (const file of elf) await must(["strip", "--strip-unneeded", "--remove-section=.comment", file]);
 }
 
-const NODE = "usr/lib/nightlatch/node";
-
-/** e.g. "libc6 (>= 2.28), libstdc++6 (>= 9)": what the ELF files in the tree were linked against. */
-async function libraryDependencies(tree: string, scratch: string, architecture: string): Promise<string> {
-  const elf = (await must(["find", tree, "-type", "f", "(", "-name", "*.node", "-o", "-path", `*/${NODE}`, ")"]))
-    .trim()
-    .split("\n");
+/** e.g. "libc6 (>= 2.28), libstdc++6 (>= 9)": what the ELF files were linked against. */
+async function libraryDependencies(elf: readonly string[], scratch: string, architecture: string): Promise<string> {
   mkdirSync(join(scratch, "debian"));
   writeFileSync(
     join(scratch, "debian/control"),

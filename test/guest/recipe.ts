@@ -33,25 +33,16 @@ export function dataGuest(suite: Suite): Recipe {
   return {
     name: `data-${suite}`,
     suite,
-    packages: [
-      [
-        "systemd-sysv",
-        "udev",
-        "kmod",
-        "zstd",
-        "initramfs-tools",
-        "cryptsetup",
-        "curl",
-        "iproute2",
-        "e2fsprogs",
-        ...split,
-      ],
-      [KERNEL],
-    ],
+    packages: [[...SYSTEM, ...OUR_DEPENDENCIES, ...split], [KERNEL]],
     files: SMALL_INITRAMFS,
     finish: [],
   };
 }
+
+const SYSTEM = ["systemd-sysv", "udev", "kmod", "zstd", "initramfs-tools", "cryptsetup", "iproute2", "e2fsprogs"];
+
+/** What our package needs beside a minimal system, and curl for the key sources that run it. */
+export const OUR_DEPENDENCIES = ["cryptsetup-bin", "libatomic1", "libstdc++6", "curl"];
 
 /** Has virtio, dm-crypt and kexec, and a quarter of the general kernel's modules. */
 export const KERNEL = "linux-image-cloud-amd64";
