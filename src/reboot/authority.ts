@@ -9,16 +9,16 @@ import type { PlannedVolume } from "./planned.ts";
  * For each volume that needs a disposable key, a passphrase that was seen to open it, and the slot. What is given is tried on all;
  * `ask` is called only for a volume that none of it opens, and what it answers is tried on the rest as well: volumes that share a
  * passphrase ask once. A disposable key's own slots are no authority.
+ * @param known what is given; what is typed is added, for the caller to wipe
  * @param ask null where nobody can be asked
  * @throws NightlatchError reboot/wrong-key, and what `ask` throws
  */
 export async function findAuthorities(
   power: Pick<System, "run">,
   volumes: readonly PlannedVolume[],
-  given: readonly Secret[],
+  known: Secret[],
   ask: ((volume: PlannedVolume) => Promise<Secret>) | null,
 ): Promise<Map<string, Authority>> {
-  const known = [...given];
   const found = new Map<string, Authority>();
   for (const volume of volumes) {
     const { device } = volume.found;

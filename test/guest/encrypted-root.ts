@@ -59,7 +59,17 @@ function recipeOf({ suite, generator, compression }: EncryptedRoot): Recipe {
   const split = suite === "trixie" ? ["systemd-cryptsetup"] : [];
   const tools = ["kexec-tools", "grub-common", "grub2-common", "cryptsetup", "dmsetup", "e2fsprogs", "udev", "kmod"];
   const compressors = ["zstd", "xz-utils", "lz4", "gzip"];
-  const base = ["systemd-sysv", "iproute2", "libatomic1", "libstdc++6", ...tools, ...compressors, ...split];
+  const base = [
+    "systemd-sysv",
+    "iproute2",
+    "procps",
+    "cpio",
+    "libatomic1",
+    "libstdc++6",
+    ...tools,
+    ...compressors,
+    ...split,
+  ];
   const own = generator === "dracut" ? ["dracut"] : ["initramfs-tools", "cryptsetup-initramfs"];
   const files: Record<string, GuestFile> =
     generator === "dracut"
