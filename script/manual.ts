@@ -39,15 +39,24 @@ function section(table: Table): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** Paragraphs are filled; one whose every line is indented is shown as it stands. */
+/** Paragraphs are filled; a list of terms becomes one; any other that is indented is shown as it stands. */
 function details(help: string): string[] {
   return help.split(/\n\s*\n/).flatMap((paragraph) => {
     const lines = paragraph.split("\n").filter((line) => line.trim() !== "");
     if (lines.length === 0) return [];
-    if (lines.every((line) => line.startsWith("  ")))
-      return [".PP", ".RS 4", ".EX", ...lines.map((line) => text(line.slice(2))), ".EE", ".RE"];
-    return [".PP", ...lines.map((line) => text(line.trim()))];
+    if (!lines.every((line) => line.startsWith("  "))) return [".PP", ...lines.map((line) => text(line.trim()))];
+    if (lines.every((line) => TERM.test(line) || line.startsWith("    "))) return lines.flatMap(listLine);
+    return [".PP", ".RS 4", ".EX", ...lines.map((line) => text(line.slice(2))), ".EE", ".RE"];
   });
+}
+
+/** A term, two blanks or more, and what it means; or what it means goes on. */
+const TERM = /^ {2}(\S+) {2,}(\S.*)$/;
+
+function listLine(line: string): string[] {
+  const [, term, meaning] = TERM.exec(line) ?? [];
+  if (term === undefined || meaning === undefined) return [text(line.trim())];
+  return [".TP", `\\fB${literal(term)}\\fR`, text(meaning)];
 }
 
 const operands = (usage: string): string =>

@@ -1,5 +1,5 @@
 /** What the package installs: every file, its mode, and where it comes from. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { buildCompletion } from "./completion.ts";
@@ -26,7 +26,7 @@ export interface Build {
 /** Debian's architectures and Node's. */
 const NODE_ARCHITECTURES: Readonly<Record<string, string>> = { amd64: "x64", arm64: "arm64" };
 
-/** Sorted by path. @throws Error where this architecture's Node or a native module is not installed */
+/** Sorted by path. @throws Error where there is no Node for the architecture */
 export async function contents(build: Build): Promise<PackagedFile[]> {
   const arch = NODE_ARCHITECTURES[build.architecture];
   if (arch === undefined) throw new Error(`there is no Node for ${build.architecture}`);
@@ -37,9 +37,7 @@ export async function contents(build: Build): Promise<PackagedFile[]> {
   const files: PackagedFile[] = [
     { path: "usr/bin/nightlatch", mode: 0o755, from: packaging("nightlatch") },
     { path: "usr/lib/nightlatch/node", mode: 0o755, from: join(modules, `node-linux-${arch}/bin/node`) },
-    { path: "usr/lib/nightlatch/package.json", mode: 0o644, from: manifest(build.version) },
-    ...folder(build.bundle, "usr/lib/nightlatch/bundle"),
-    ...nativeModules(modules, arch),
+    ...folder(build.bundle, "usr/lib/nightlatch"),
     ...folder(packaging("systemd"), "usr/lib/systemd/system"),
     { path: "etc/nightlatch/agent.toml", mode: 0o600, from: packaging("agent.toml") },
     { path: "usr/share/man/man1/nightlatch.1.gz", mode: 0o644, from: compress(manual) },
@@ -58,23 +56,6 @@ export async function contents(build: Build): Promise<PackagedFile[]> {
 
 const DOC = "usr/share/doc/nightlatch";
 
-/** What the bundle does not hold: modules that load a shared object, for this architecture and glibc only. */
-function nativeModules(modules: string, arch: string): PackagedFile[] {
-  const at = (path: string): PackagedFile => {
-    const from = join(modules, path);
-    if (!existsSync(from)) throw new Error(`${from} is missing; run script/bootstrap`);
-    return { path: `usr/lib/nightlatch/node_modules/${path}`, mode: 0o644, from };
-  };
-  return [
-    ...["package.json", "index.js", "src/koffi/index.js"].map((name) => at(`koffi/${name}`)),
-    ...["package.json", "index.js", `linux_${arch}/koffi.node`].map((name) =>
-      at(`@koromix/koffi-linux-${arch}/${name}`),
-    ),
-    ...["package.json", `prebuilds/linux-${arch}.node`].map((name) => at(`better-sqlite3/${name}`)),
-    ...folder(join(modules, "better-sqlite3/lib"), "usr/lib/nightlatch/node_modules/better-sqlite3/lib"),
-  ];
-}
-
 /** Every file below a folder. */
 function folder(source: string, target: string): PackagedFile[] {
   return readdirSync(source, { recursive: true, withFileTypes: true })
@@ -84,10 +65,6 @@ function folder(source: string, target: string): PackagedFile[] {
       return { path: `${target}${from.slice(source.length)}`, mode: 0o644, from };
     });
 }
-
-/** The command reads its version from it, and Node that the bundle is made of modules. */
-const manifest = (version: string): Buffer =>
-  Buffer.from(`${JSON.stringify({ name: "nightlatch", version, type: "module" })}\n`);
 
 const compress = (text: string): Buffer => gzipSync(text, { level: 9 });
 

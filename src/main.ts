@@ -43,8 +43,9 @@ async function findCommand(args: readonly string[]): Promise<{ command: Command;
     const load = COMMANDS[args.slice(0, words).join(" ")];
     if (load !== undefined) return { command: (await load()).command, rest: args.slice(words) };
   }
+  const family = Object.keys(COMMANDS).filter((name) => name.startsWith(`${args[0]} `));
   throw new NightlatchError("usage/wrong", `there is no command ${JSON.stringify(args.slice(0, 2).join(" "))}`, {
-    remedy: "See: nightlatch --help",
+    remedy: family.length > 0 ? `There are: ${family.join(", ")}.` : "See: nightlatch --help",
   });
 }
 

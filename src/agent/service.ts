@@ -5,11 +5,15 @@ import type { System } from "../system/port.ts";
 import { type AnswerPower, answerVolume } from "./answer.ts";
 import { type KeySocketOptions, openKeySocket } from "./key-socket.ts";
 
+export type ServicePower = AnswerPower & Pick<System, "listDirectory">;
+
 export interface ServiceOptions {
   readonly listen: KeySocketOptions["listen"];
   readonly crypttab: string;
   /** Path of agent.toml, which may be absent. */
   readonly config: string;
+  /** Folder of what the machine keeps about itself, which may be absent. */
+  readonly state: string;
   /** Ends after so long without a connection, so that no memory that held keys stays; null: never. */
   readonly idleMs: number | null;
   readonly log: ServiceLog;
@@ -24,7 +28,7 @@ export interface ServiceCount {
 
 /** Answers the key socket until the signal aborts or the idle time is over. @throws NightlatchError agent/socket */
 export async function serveKeys(
-  power: AnswerPower & Pick<System, "readFile">,
+  power: ServicePower,
   options: ServiceOptions,
   signal: AbortSignal,
 ): Promise<ServiceCount> {
@@ -54,9 +58,9 @@ export async function serveKeys(
 }
 
 async function answerAndLog(
-  power: AnswerPower,
+  power: ServicePower,
   volume: string,
-  { crypttab, config, log }: ServiceOptions,
+  { crypttab, config, state, log }: ServiceOptions,
   signal: AbortSignal,
 ): Promise<Secret | null> {
   const startMs = power.monotonicMs();
@@ -73,8 +77,24 @@ async function answerAndLog(
     return secret;
   } catch (error) {
     if (signal.aborted) log("info", `${named}: given up after ${took()}`);
-    else log("warning", `${named}: no key after ${took()}: ${describe(error)}`);
+    else {
+      log("warning", `${named}: no key after ${took()}: ${describe(error)}`);
+      const advice = isError(error, "pin/locked") ? await adviseUnlock(power, state, error) : null;
+      if (advice !== null) log("warning", `${named}: ${advice}`);
+    }
     return null;
+  }
+}
+
+/** What to do at the server that has locked this machine; null where it is not known by name there. */
+async function adviseUnlock(power: ServicePower, state: string, refusal: NightlatchError): Promise<string | null> {
+  try {
+    const { listServers } = await import("../pins/machine.ts");
+    const servers = await listServers(power, state);
+    const server = servers.find(({ url }) => refusal.message.startsWith(`${new URL(url).host} `));
+    return server === undefined ? null : `to release it, on the key server: nightlatch machine unlock ${server.name}`;
+  } catch {
+    return null; // an advice is not worth a failure
   }
 }
 

@@ -5,6 +5,7 @@ import type { Command, CommandInput } from "./command.ts";
 
 export const AGENT_SOCKET = "/run/nightlatch/agent.sock";
 export const AGENT_CONFIG = "/etc/nightlatch/agent.toml";
+const MACHINE_STATE = "/var/lib/nightlatch/machine";
 const IDLE_S = "30";
 
 export const command: Command = {
@@ -14,7 +15,7 @@ export const command: Command = {
     { name: "socket", value: "PATH", help: "socket to make where systemd hands none over", default: AGENT_SOCKET },
     { name: "crypttab", value: "FILE", help: "which volumes there are", default: "/etc/crypttab" },
     { name: "config", value: "FILE", help: "deadlines, and commands that print a key", default: AGENT_CONFIG },
-    { name: "state", value: "DIR", help: "what this machine keeps about itself", default: "/var/lib/nightlatch" },
+    { name: "state", value: "DIR", help: "what this machine keeps about itself", default: MACHINE_STATE },
     {
       name: "idle",
       value: "SECONDS",
@@ -38,6 +39,7 @@ async function runAgent({ options, system, terminal }: CommandInput): Promise<nu
       listen: inherited ?? { path: options["socket"] ?? AGENT_SOCKET },
       crypttab: options["crypttab"] ?? "/etc/crypttab",
       config: options["config"] ?? AGENT_CONFIG,
+      state: options["state"] ?? MACHINE_STATE,
       idleMs,
       log: journal(terminal.hint, process.env),
     },

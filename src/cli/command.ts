@@ -40,6 +40,8 @@ export type ExitStatus = number;
 /** Where a command speaks. With --json only `result` reaches stdout, once, as one object. */
 export interface Terminal {
   readonly json: boolean;
+  /** Whether stdin is a terminal, so that somebody can be asked. */
+  readonly isInteractive: boolean;
   /** A line for a person; dropped with --json. */
   line(text: string): void;
   /** The command's outcome for a program; dropped without --json. */

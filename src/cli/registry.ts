@@ -3,6 +3,10 @@ import type { Command } from "./command.ts";
 /** Commands by name. Loaded when called: the key socket's cold start pays for what it loads. */
 export const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = {
   reboot: () => import("./reboot.ts"),
+  bind: () => import("./bind.ts"),
+  unbind: () => import("./unbind.ts"),
+  status: () => import("./status.ts"),
+  unlock: () => import("./unlock.ts"),
   agent: () => import("./agent.ts"),
   serve: () => import("./serve.ts"),
   "machine invite": () => import("./machine-invite.ts"),
@@ -11,4 +15,5 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command 
   "machine lock": () => import("./machine-lock.ts"),
   "machine unlock": () => import("./machine-unlock.ts"),
   "machine revoke": () => import("./machine-revoke.ts"),
+  "audit verify": () => import("./audit-verify.ts"),
 };

@@ -8,6 +8,7 @@ import type { Terminal } from "./command.ts";
 export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
   return {
     json,
+    isInteractive: process.stdin.isTTY === true,
     signal,
     line: (text) => {
       if (!json) process.stdout.write(`${text}\n`);

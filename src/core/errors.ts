@@ -70,6 +70,7 @@ export const ERROR_CODES = [
   "machine/locked",
   "machine/revoked",
   "machine/unknown",
+  "machine/full",
   "machine/not-enrolled",
   "machine/bad-state",
   // pins
@@ -130,6 +131,22 @@ export const ERROR_CODES = [
   "machine/exists",
   "invite/bad-lifetime",
   "latch/unknown",
+  // luks
+  "luks/none",
+  "luks/damaged",
+  "luks/unsupported",
+  "luks/null-cipher",
+  // the agent and its configuration
+  "agent/bad-config",
+  "agent/socket",
+  "agent/unknown-peer",
+  "agent/unknown-volume",
+  "agent/no-binding",
+  "agent/deadline",
+  "agent/abandoned",
+  "agent/command-failed",
+  "agent/command-refused",
+  "audit/broken",
 ] as const;
 
 export type ErrorCode = (typeof ERROR_CODES)[number];

@@ -63,7 +63,7 @@ const ADDRESS_LENGTH = 512;
 
 /** http or https; no credentials, query, fragment or trailing slash; nothing that a URL would have to escape. */
 export function isBaseAddress(text: string): boolean {
-  if (text.length > ADDRESS_LENGTH || !/^https?:\/\/[!-~]+$/.test(text) || text.endsWith("/")) return false;
+  if (text.length > ADDRESS_LENGTH || !/^https?:\/\/(?!\/)[!-~]+$/.test(text) || text.endsWith("/")) return false;
   if (!URL.canParse(text)) return false;
   const url = new URL(text);
   return url.username === "" && url.password === "" && !/[?#\\]/.test(text) && url.hostname !== "";

@@ -9,6 +9,7 @@ import { findSlotOpenedBy } from "./keyslots.ts";
 import type { ChangePower, Ledger } from "./ledger.ts";
 import { luks1Ledger } from "./luks1-ledger.ts";
 import { luks2Ledger } from "./luks2-ledger.ts";
+import { refuseRequirements } from "./requirements.ts";
 import { removeBackups, settleIntents } from "./settle.ts";
 
 export interface ChangeOrder {
@@ -76,10 +77,7 @@ export function openLedger(
   return luks1Ledger(power, volume, `${stateFolder}/intent-${header.uuid}.json`);
 }
 
-/**
- * A header that asks for more than is known is not touched: a reencryption under way, or a feature of a later cryptsetup.
- * @throws NightlatchError luks/requirements, luks/unsupported
- */
+/** @throws NightlatchError luks/requirements, luks/unsupported */
 function refuseUnchangeable(header: VolumeHeader, device: string): void {
   // It becomes part of file names.
   if (!/^[0-9A-Za-z][0-9A-Za-z-]{0,39}$/.test(header.uuid)) {
@@ -88,15 +86,7 @@ function refuseUnchangeable(header: VolumeHeader, device: string): void {
       remedy: "Give it one with cryptsetup luksUUID --uuid.",
     });
   }
-  if (header.version === 1 || header.requirements.length === 0) return;
-  const names = header.requirements.map((name) => JSON.stringify(name.slice(0, 40))).join(", ");
-  const reencrypts = header.requirements.some((name) => /^(?:online|offline)-reencrypt/.test(name));
-  throw new NightlatchError("luks/requirements", `${device}: the volume's header requires ${names}`, {
-    meaning: reencrypts ? "A reencryption is under way. Nothing was changed." : "Nothing was changed.",
-    remedy: reencrypts
-      ? "Finish it first: cryptsetup reencrypt --resume-only"
-      : "Use a Nightlatch that knows what this means.",
-  });
+  refuseRequirements(header, device);
 }
 
 function wrongPassphrase(device: string): NightlatchError {

@@ -25,7 +25,14 @@ export async function declare(
     return { held: await change.ledger.addIntent(header, intent), backup };
   } catch (error) {
     await power.removeFile(backup);
-    throw error;
+    if (!(error instanceof NightlatchError)) throw error;
+    const { code, message, remedy } = error;
+    const guidance = {
+      meaning: "Nothing was changed.",
+      ...(remedy === undefined ? {} : { remedy }),
+      cause: error.cause,
+    };
+    throw new NightlatchError(code, message, guidance);
   }
 }
 

@@ -44,7 +44,7 @@ export interface NewLatch {
  * An invite that this machine has used already serves for its next volumes, as `anotherLatch` without it.
  * @param volume the volume's UUID
  * @throws NightlatchError net/*, file/*, machine/bad-state, enrolment/malformed, enrolment/untrusted, enrolment/refused,
- *   invite/unknown, invite/used, invite/expired, machine/locked, machine/revoked
+ *   invite/unknown, invite/used, invite/expired, machine/locked, machine/revoked, machine/full, pin/busy
  */
 export async function enrol(
   power: EnrolPower,
@@ -142,7 +142,8 @@ type RefusalCode =
   | "invite/expired"
   | "machine/locked"
   | "machine/revoked"
-  | "machine/unknown";
+  | "machine/unknown"
+  | "machine/full";
 
 const REFUSALS: Readonly<Record<RefusalCode, readonly [what: string, remedy: string]>> = {
   "invite/unknown": ["does not know the invite", "Check the line, or make a new invite at the server."],
@@ -156,6 +157,7 @@ const REFUSALS: Readonly<Record<RefusalCode, readonly [what: string, remedy: str
     "has revoked this machine for good",
     "Enrol it anew: move its state folder away and pass a new invite.",
   ],
+  "machine/full": ["gives this machine no more latches", "Revoke those that no volume uses any more, at the server."],
   "machine/unknown": ["does not know this machine", "Enrol it anew: pass a new invite."],
 };
 
@@ -166,6 +168,12 @@ function refusal(host: string, response: HttpResponse): NightlatchError {
   if (code !== null && Object.hasOwn(REFUSALS, code)) {
     const [what, remedy] = REFUSALS[code as RefusalCode];
     return new NightlatchError(code as RefusalCode, `${host} ${what}`, { meaning, remedy });
+  }
+  if (response.status === 429 || response.status >= 500) {
+    return new NightlatchError("pin/busy", `${host} cannot make a latch at the moment (status ${response.status})`, {
+      meaning,
+      remedy: "Try again; the same request is sent.",
+    });
   }
   return new NightlatchError(
     "enrolment/refused",

@@ -16,25 +16,33 @@ import { contentKeyOf } from "./exchange.ts";
 
 const IV_BYTES = 12;
 
+/** `kid`: the signing key, hidden ones included, whose signature is asked for beside those of the present ones. */
+export interface AdvertisementWish {
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal;
+  readonly kid?: string;
+  readonly trust?: Trust;
+}
+
 /**
- * `GET {url}/adv`, verified: every signing key that it lists has signed it. It is not trusted yet unless `trust` is given.
+ * `GET {url}/adv[/{kid}]`, verified: every signing key that it lists has signed it. It is not trusted yet unless `trust` is given.
  * @throws NightlatchError net/*, pin/bad-reply, tang/malformed, tang/untrusted, jws/*, jwk/*, json/*
  */
 export async function fetchAdvertisement(
   power: Pick<System, "request">,
   url: string,
-  options: { readonly deadlineMs: number; readonly signal?: AbortSignal; readonly trust?: Trust },
+  wish: AdvertisementWish,
 ): Promise<Advertisement> {
-  const { deadlineMs, signal, trust } = options;
+  const { deadlineMs, signal, kid, trust } = wish;
   const response = await power.request({
     method: "GET",
-    url: `${url}/adv`,
+    url: kid === undefined ? `${url}/adv` : `${url}/adv/${kid}`,
     deadlineMs,
     limitBytes: ADVERTISEMENT_BYTES,
     ...(signal === undefined ? {} : { signal }),
   });
   if (response.status !== 200) {
-    throw new NightlatchError("pin/bad-reply", `${url}/adv gives no advertisement (status ${response.status})`, {
+    throw new NightlatchError("pin/bad-reply", `${hostOf(url)} gives no advertisement (status ${response.status})`, {
       remedy: "Check that this is the address of a tang server or of a latch.",
     });
   }
@@ -76,4 +84,9 @@ export function sealToAdvertisement(
   using key = contentKeyOf(sharedX);
   const header = tangHeader({ url, exchangeKey, ephemeral: jwkOfPoint(ephemeral), keys: advertisement.keys });
   return encryptJwe(header, key.reveal(), power.random(IV_BYTES), secret);
+}
+
+/** An address may hold credentials, which no message repeats. */
+function hostOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).host : "the server";
 }

@@ -46,6 +46,7 @@ export class Machine implements AsyncDisposable {
   readonly #control: Control;
   readonly #process: ChildProcess;
   readonly #clean: () => Promise<void>;
+  #previousBoot: string | null = null;
 
   constructor(parts: {
     console: Console;
@@ -61,10 +62,10 @@ export class Machine implements AsyncDisposable {
     this.#clean = parts.clean;
   }
 
-  /** Waits for the login prompt of this boot. */
+  /** Waits for the login prompt of this boot, and for the shell. */
   async login(deadlineMs = BOOT_DEADLINE_MS): Promise<void> {
     await this.console.waitFor(/login: /, deadlineMs);
-    await this.shell.booted(null, deadlineMs);
+    await this.shell.booted(this.#previousBoot, deadlineMs);
   }
 
   /** Runs a bash script as root in the guest. */
@@ -82,14 +83,14 @@ export class Machine implements AsyncDisposable {
   /** An orderly reboot, started in the guest, up to the next login prompt. */
   async reboot(deadlineMs = BOOT_DEADLINE_MS): Promise<void> {
     await this.restart(() => this.run("systemctl reboot"), deadlineMs);
+    await this.login(deadlineMs);
   }
 
-  /** The same, with something else that makes the guest come up anew; its answer may never come. */
+  /** Starts what makes the guest come up anew, whose answer may never come, and waits until the root's systemd greets. */
   async restart(start: () => Promise<unknown>, deadlineMs = BOOT_DEADLINE_MS): Promise<void> {
-    const previous = this.shell.bootId;
+    this.#previousBoot = this.shell.bootId;
     start().catch(() => {}); // the shell dies with the boot
-    await this.shell.booted(previous, deadlineMs);
-    await this.console.waitFor(/login: /, deadlineMs);
+    await this.console.waitFor(/Welcome to/, deadlineMs);
   }
 
   /** As if the power had gone and come back: what the guest had not written is lost. Does not wait for the boot. */

@@ -18,6 +18,8 @@ export const noTangd: string | false =
 
 export interface Tangd extends AsyncDisposable {
   readonly url: string;
+  /** Of the listener, whose children answer. */
+  readonly pid: number;
   /** The folder with its keys; tangd reads it anew at each request. */
   readonly keysFolder: string;
   /** Hides the present keys (they still recover) and makes a new pair. */
@@ -47,6 +49,7 @@ export async function startTangd(options: TangdOptions = {}): Promise<Tangd> {
   });
   return {
     url: `http://127.0.0.1:${port}`,
+    pid: listener.pid ?? 0,
     keysFolder,
     rotate: () => must(`${LIBEXEC}/tangd-rotate-keys`, ["-d", keysFolder]),
     [Symbol.asyncDispose]: async () => {

@@ -13,6 +13,7 @@ import {
   changeMachine,
   findMachine,
 } from "../service/states.ts";
+import { showAudit } from "./audit.ts";
 import type { Role } from "./roles.ts";
 import { inviteView, latchView, machineView, timeText } from "./views.ts";
 
@@ -43,6 +44,8 @@ export async function administer(context: AdminContext, request: AdminRequest): 
   if (method === "GET" && collection === "machines" && id !== undefined && verb === undefined)
     return showMachine(context, id);
   if (method === "POST" && collection === "invites" && id === undefined) return makeInvite(context, request);
+  if (method === "GET" && collection === "audit")
+    return showAudit(context.service.store.audit, request.segments.slice(1));
   if (method === "POST" && id !== undefined && isChange(verb) && request.segments.length === 3) {
     const wish: ChangeWish = { by: request.uid, change: verb };
     requireRole(request.role, verb);

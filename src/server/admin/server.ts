@@ -24,7 +24,7 @@ export function createAdminServer(context: AdminContext, owner: AdminOwner, repo
     handle(context, request, peer, roleOf(peer, owner), report).then(({ status, headers, body }) => {
       if (!request.complete) response.shouldKeepAlive = false;
       response.writeHead(status, [...headers]);
-      response.end(body ?? undefined);
+      response.end(body);
     });
   });
   server.on("connection", (socket: Socket) => {

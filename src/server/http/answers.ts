@@ -11,10 +11,10 @@ export class Answers {
   readonly #leaving = new Set<ServerResponse>();
 
   /** Ends the response with the body; the headers are `name, value` pairs. */
-  send(response: ServerResponse, status: number, headers: readonly string[], body: Buffer | null): void {
-    const lengthBytes = body?.byteLength ?? 0;
+  send(response: ServerResponse, status: number, headers: readonly string[], body: string | Buffer): void {
+    const lengthBytes = Buffer.byteLength(body);
     response.writeHead(status, [...headers, "content-length", String(lengthBytes)]);
-    response.end(body ?? undefined);
+    response.end(body);
     // A response that has no socket yet waits behind an earlier one of the same connection (pipelining).
     if (response.req.socket.destroyed || response.socket?.writableLength === 0) return;
     this.#leaving.add(response);

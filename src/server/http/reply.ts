@@ -3,12 +3,13 @@ export interface Reply {
   readonly status: number;
   /** `name, value` pairs. */
   readonly headers: readonly string[];
-  readonly body: Buffer | null;
+  /** Text goes out in one piece with the head, bytes do not. */
+  readonly body: string | Buffer;
 }
 
 /** As tang answers what it does not like. */
 export function empty(status: number, headers: readonly string[] = []): Reply {
-  return { status, headers, body: null };
+  return { status, headers, body: "" };
 }
 
 /** `{"error":CODE}` */

@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Socket } from "node:net";
-import { NightlatchError } from "../../core/errors.ts";
 import { ENROLMENT_BYTES } from "../../formats/enrolment.ts";
 import { RECOVERY_BYTES } from "../../formats/tang.ts";
+import { isPassing } from "../service/queue.ts";
 import type { Service } from "../service/service.ts";
 import { type Answers, readBody } from "./answers.ts";
 import { acceptEnrolment, acceptLatch } from "./enrolment.ts";
@@ -70,8 +70,7 @@ async function handle(service: Service, request: IncomingMessage, report: (error
     return await answer(service, route, body, request.socket.remoteAddress ?? "");
   } catch (error) {
     report(error);
-    const passing = error instanceof NightlatchError && ["store/full", "store/io", "store/busy"].includes(error.code);
-    return passing ? empty(503, ["retry-after", "5"]) : empty(500);
+    return isPassing(error) ? empty(503, ["retry-after", "5"]) : empty(500);
   }
 }
 

@@ -19,7 +19,7 @@ export async function advertise(service: Service, latchId: string, kid: string |
     (key) => key.purpose === "signing" && hasThumbprint(parseStored(key.publicJwk), kid ?? ""),
   );
   if (kid !== null && !signs) return empty(404);
-  return { status: 200, headers: ["content-type", ADVERTISEMENT_TYPE], body: Buffer.from(found.latch.advertisement) };
+  return { status: 200, headers: ["content-type", ADVERTISEMENT_TYPE], body: found.latch.advertisement };
 }
 
 /** `POST /latch/{id}/rec/{kid}` */
@@ -59,8 +59,8 @@ function replyTo(outcome: ReleaseOutcome): Reply {
 }
 
 /** As formats/tang.ts formatRecovery, from the point's bytes. */
-function formatPoint(point: Buffer): Buffer {
+function formatPoint(point: Buffer): string {
   const x = point.toString("base64url", 1, 33);
   const y = point.toString("base64url", 33, 65);
-  return Buffer.from(`{"alg":"ECMR","crv":"P-256","key_ops":["deriveKey"],"kty":"EC","x":"${x}","y":"${y}"}`);
+  return `{"alg":"ECMR","crv":"P-256","key_ops":["deriveKey"],"kty":"EC","x":"${x}","y":"${y}"}`;
 }

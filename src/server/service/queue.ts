@@ -1,4 +1,4 @@
-import { type ErrorCode, isError, NightlatchError } from "../../core/errors.ts";
+import { type ErrorCode, isError, type NightlatchError } from "../../core/errors.ts";
 import type { Entry } from "../audit/entry.ts";
 import { appendEntries, type LogSigner } from "../audit/log.ts";
 import type { Store, Transaction } from "../store/port.ts";
@@ -82,12 +82,12 @@ export class CommitQueue {
         await appendEntries(transaction, entries, this.#signer);
       });
     } catch (error) {
-      // One that fails must not take the others with it; a disk that is full takes all.
-      if (batch.length > 1 && !isError(error, "store/full")) {
+      // One that fails must not take the others with it; what is wrong with the disk is so for all of them.
+      if (batch.length > 1 && !isPassing(error)) {
         for (const waiting of batch) await this.#commit([waiting]);
         return;
       }
-      if (isStoreFailure(error)) this.#failure = error.code;
+      if (isPassing(error)) this.#failure = error.code;
       for (const waiting of batch) waiting.reject(error);
       return;
     }
@@ -103,6 +103,7 @@ function nextTurn(): Promise<void> {
   });
 }
 
-function isStoreFailure(error: unknown): error is NightlatchError {
-  return error instanceof NightlatchError && error.code.startsWith("store/");
+/** The store cannot be written now; it may be later, without anybody's doing but to the disk. */
+export function isPassing(error: unknown): error is NightlatchError {
+  return isError(error, "store/full") || isError(error, "store/io") || isError(error, "store/busy");
 }

@@ -1,4 +1,5 @@
-import type { Store, Transaction } from "./port.ts";
+import { readCheckpoints, readEntries, takeSnapshot } from "./audit-source.ts";
+import type { AuditReads, Store, Transaction } from "./port.ts";
 import type { Sqlite } from "./sqlite.ts";
 import { SqliteTransaction } from "./transaction.ts";
 
@@ -8,16 +9,27 @@ export class EmbeddedStore implements Store {
   readonly #transaction: SqliteTransaction;
   readonly #release: () => void;
   #last: Promise<unknown> = Promise.resolve();
+  readonly audit: AuditReads;
 
   /** `release` gives up the lock on the folder, once closed. */
   constructor(sqlite: Sqlite, storeId: string, release: () => void) {
     this.#sqlite = sqlite;
     this.#transaction = new SqliteTransaction(sqlite, storeId);
     this.#release = release;
+    this.audit = {
+      snapshot: () => this.#alone(() => takeSnapshot(sqlite)),
+      entries: (from) => this.#alone(() => readEntries(sqlite, from)),
+      checkpoints: (after) => this.#alone(() => readCheckpoints(sqlite, storeId, after)),
+    };
   }
 
   transact<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
-    const outcome = this.#last.then(() => this.#run(work));
+    return this.#alone(() => this.#run(work));
+  }
+
+  /** One after the other: a transaction that waits for something is not interrupted by another. */
+  #alone<T>(work: () => T | Promise<T>): Promise<T> {
+    const outcome = this.#last.then(work);
     this.#last = outcome.catch(() => {});
     return outcome;
   }
@@ -35,9 +47,7 @@ export class EmbeddedStore implements Store {
   }
 
   scrub(): Promise<boolean> {
-    const outcome = this.#last.then(() => this.#sqlite.truncateWal());
-    this.#last = outcome.catch(() => {});
-    return outcome;
+    return this.#alone(() => this.#sqlite.truncateWal());
   }
 
   close(): void {

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { NightlatchError } from "../../core/errors.ts";
 import type { Secret } from "../../core/secret.ts";
-import { exportPublicJwk, thumbprintOf } from "../../formats/jwk.ts";
+import { exportPublicJwk } from "../../formats/jwk.ts";
 import { appendEntries } from "../audit/log.ts";
 import { EMPTY_EDGE, packEdge, rootOf } from "../audit/merkle.ts";
 import { isSignedCheckpoint } from "../audit/note.ts";
@@ -36,7 +36,7 @@ export async function createStore(
         row: 1,
         id: storeId,
         created_ms: atMs,
-        identity: thumbprintOf(exportPublicJwk(key)),
+        identity: exportPublicJwk(key).x,
         wrapped_identity: master.wrap(identity.reveal(), contextOf("identity", storeId)),
         master_check: master.wrap(CHECK, contextOf("check", storeId)),
       }),
@@ -63,7 +63,7 @@ export async function openStore(sqlite: Sqlite, master: MasterKey): Promise<Stor
   requireMasterKey(master, row.master_check, row.id);
   using bytes = master.unwrap(row.wrapped_identity, contextOf("identity", row.id));
   const identity = importIdentity(bytes);
-  if (thumbprintOf(exportPublicJwk(identity)) !== row.identity) throw damaged("its identity is another one");
+  if (exportPublicJwk(identity).x !== row.identity) throw damaged("its identity is another one");
   await requireWholeLog(sqlite, row.id, identity);
   return { storeId: row.id, master, identity };
 }

@@ -1,5 +1,6 @@
 import type { Edge } from "../audit/merkle.ts";
 import type { SignedCheckpoint } from "../audit/note.ts";
+import type { NumberedEntry, Snapshot } from "../audit/verify.ts";
 import type { State } from "../policy/decide.ts";
 
 /**
@@ -18,7 +19,18 @@ export interface Store {
    * that up; call again later.
    */
   scrub(): Promise<boolean>;
+  /** The log as `audit verify` reads it, page by page. */
+  readonly audit: AuditReads;
   close(): void;
+}
+
+export interface AuditReads {
+  /** One moment of the store. */
+  snapshot(): Promise<Snapshot>;
+  /** Entries from number `from` on: a page, at least one where there is any. */
+  entries(from: number): Promise<readonly NumberedEntry[]>;
+  /** Checkpoints of a size above `after`, smallest first: a page, at least one where there is any. */
+  checkpoints(after: number): Promise<readonly SignedCheckpoint[]>;
 }
 
 export interface Transaction extends Reads, Writes {}

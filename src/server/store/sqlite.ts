@@ -121,6 +121,11 @@ function translate(error: unknown, path: string): NightlatchError {
       remedy: "Make room on the file system of the data folder; the server goes on by itself.",
     });
   }
+  if (sqlite.startsWith("SQLITE_CANTOPEN")) {
+    return new NightlatchError("store/missing", `${path} cannot be opened`, {
+      remedy: "Check that the folder is the server's own, that it is mounted, and that you may read it.",
+    });
+  }
   if (sqlite === "SQLITE_NOTADB" || sqlite.startsWith("SQLITE_CORRUPT") || sqlite.startsWith("SQLITE_CONSTRAINT")) {
     return new NightlatchError("store/damaged", `${path} is damaged (${sqlite})`, {
       meaning: "The server does not use it, so as not to make it worse.",

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { createECDH, randomBytes } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
-import { NightlatchError } from "../../src/core/errors.ts";
-import type { Json, JsonObject } from "../../src/formats/json.ts";
+import { NightlatchError } from "../../../src/core/errors.ts";
+import type { Json, JsonObject } from "../../../src/formats/json.ts";
 import {
   concatKdf,
   decryptJwe,
@@ -14,7 +14,7 @@ import {
   parseCompactJwe,
   parseFlattenedJwe,
   parseJweHeader,
-} from "../../src/formats/jwe.ts";
+} from "../../../src/formats/jwe.ts";
 
 const b64 = (text: string) => Buffer.from(text).toString("base64url");
 

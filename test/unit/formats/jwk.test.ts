@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
-import { NightlatchError } from "../../src/core/errors.ts";
-import type { JsonObject } from "../../src/formats/json.ts";
+import { NightlatchError } from "../../../src/core/errors.ts";
+import type { JsonObject } from "../../../src/formats/json.ts";
 import {
   allThumbprintsOf,
   exportPublicJwk,
@@ -17,7 +17,7 @@ import {
   pointOf,
   publicPart,
   thumbprintOf,
-} from "../../src/formats/jwk.ts";
+} from "../../../src/formats/jwk.ts";
 
 /** RFC 7517 appendix A.2 */
 const RFC7517 = {

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
-import { NightlatchError } from "../../src/core/errors.ts";
-import { CURVES } from "../../src/formats/curve.ts";
-import type { Json, JsonObject } from "../../src/formats/json.ts";
+import { NightlatchError } from "../../../src/core/errors.ts";
+import { CURVES } from "../../../src/formats/curve.ts";
+import type { Json, JsonObject } from "../../../src/formats/json.ts";
 import {
   allThumbprintsOf,
   type EcPublicJwk,
@@ -12,8 +12,8 @@ import {
   type PublicJwk,
   pointOf,
   thumbprintOf,
-} from "../../src/formats/jwk.ts";
-import { formatJws, signJws } from "../../src/formats/jws.ts";
+} from "../../../src/formats/jwk.ts";
+import { formatJws, signJws } from "../../../src/formats/jws.ts";
 import {
   buildAdvertisement,
   formatRecovery,
@@ -23,8 +23,8 @@ import {
   parseRecoveryRequest,
   recoveryPoint,
   requireTrust,
-} from "../../src/formats/tang.ts";
-import { clevisVectors } from "./vectors.ts";
+} from "../../../src/formats/tang.ts";
+import { clevisVectors } from "../../vectors/tangs.ts";
 
 const pair = (namedCurve: string) => {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve });

@@ -13,7 +13,7 @@ import {
   type Point,
   toBytes,
   toInteger,
-} from "../../src/formats/curve.ts";
+} from "../../../src/formats/curve.ts";
 
 const REFERENCES = [
   [CURVES["P-256"], p256],

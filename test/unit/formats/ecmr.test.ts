@@ -3,8 +3,16 @@ import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { p256, p384, p521 } from "@noble/curves/nist.js";
 import fc from "fast-check";
-import { addPoints, CURVES, type Curve, isOnCurve, type Point, toBytes, toInteger } from "../../src/formats/curve.ts";
-import { beginRecovery, createMultiplier, drawScalar, isUsableScalar, provision } from "../../src/formats/ecmr.ts";
+import {
+  addPoints,
+  CURVES,
+  type Curve,
+  isOnCurve,
+  type Point,
+  toBytes,
+  toInteger,
+} from "../../../src/formats/curve.ts";
+import { beginRecovery, createMultiplier, drawScalar, isUsableScalar, provision } from "../../../src/formats/ecmr.ts";
 
 const REFERENCES = [
   [CURVES["P-256"], p256],

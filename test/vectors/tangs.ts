@@ -22,7 +22,7 @@ interface ClevisVectors {
   readonly luks1: { readonly passphrase: string; readonly luksmeta: string };
 }
 
-const text = readFileSync(new URL("../vectors/clevis.json", import.meta.url));
+const text = readFileSync(new URL("./clevis.json", import.meta.url));
 export const clevisVectors = parseJson(text, "the vectors", { lengthBytes: 1 << 20 }) as unknown as ClevisVectors;
 
 export type Answer = (request: HttpRequest) => Promise<HttpResponse> | HttpResponse;

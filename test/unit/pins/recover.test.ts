@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
-import { NightlatchError } from "../../src/core/errors.ts";
-import { parseClevisToken } from "../../src/formats/clevis.ts";
-import { CURVES, toBytes } from "../../src/formats/curve.ts";
-import { encryptJwe, type FlattenedJwe, formatCompactJwe, parseCompactJwe } from "../../src/formats/jwe.ts";
-import { parseAdvertisement } from "../../src/formats/tang.ts";
-import { isWorthRetrying, recoverSecret } from "../../src/pins/recover.ts";
-import { sealToAdvertisement } from "../../src/pins/tang.ts";
-import { clevisVectors, playTangs } from "./vectors.ts";
+import { NightlatchError } from "../../../src/core/errors.ts";
+import { parseClevisToken } from "../../../src/formats/clevis.ts";
+import { CURVES, toBytes } from "../../../src/formats/curve.ts";
+import { encryptJwe, type FlattenedJwe, formatCompactJwe, parseCompactJwe } from "../../../src/formats/jwe.ts";
+import { parseAdvertisement } from "../../../src/formats/tang.ts";
+import { isWorthRetrying, recoverSecret } from "../../../src/pins/recover.ts";
+import { sealToAdvertisement } from "../../../src/pins/tang.ts";
+import { clevisVectors, playTangs } from "../../vectors/tangs.ts";
 
 const limits = { deadlineMs: 1000 };
 const caseNamed = (name: string): FlattenedJwe =>

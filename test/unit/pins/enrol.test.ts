@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { createPrivateKey, generateKeyPairSync, randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { NightlatchError } from "../../src/core/errors.ts";
-import { Secret } from "../../src/core/secret.ts";
+import { NightlatchError } from "../../../src/core/errors.ts";
+import { Secret } from "../../../src/core/secret.ts";
 import {
   buildEnrolAnswer,
   type LatchRequest,
@@ -10,13 +10,13 @@ import {
   parseEnrolRequest,
   parseLatchRequest,
   provesInvite,
-} from "../../src/formats/enrolment.ts";
-import type { Invite } from "../../src/formats/invite.ts";
-import { type EcPublicJwk, exportPublicJwk } from "../../src/formats/jwk.ts";
-import { buildAdvertisement } from "../../src/formats/tang.ts";
-import { anotherLatch, type EnrolPower, enrol } from "../../src/pins/enrol.ts";
-import { forgetNonce, listServers, readIdentity } from "../../src/pins/machine.ts";
-import type { HttpRequest, HttpResponse } from "../../src/system/port.ts";
+} from "../../../src/formats/enrolment.ts";
+import type { Invite } from "../../../src/formats/invite.ts";
+import { type EcPublicJwk, exportPublicJwk } from "../../../src/formats/jwk.ts";
+import { buildAdvertisement } from "../../../src/formats/tang.ts";
+import { anotherLatch, type EnrolPower, enrol } from "../../../src/pins/enrol.ts";
+import { forgetNonce, listServers, readIdentity } from "../../../src/pins/machine.ts";
+import type { HttpRequest, HttpResponse } from "../../../src/system/port.ts";
 
 const STATE = "/var/lib/nightlatch/machine";
 const VOLUME = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
@@ -274,7 +274,9 @@ const REFUSALS = [
   [refusal(404, "machine/unknown"), "machine/unknown", "keys.example:7000 does not know this machine"],
   [refusal(400, "request/malformed"), "enrolment/refused", "keys.example:7000 refused (status 400, request/malformed)"],
   [refusal(403, "file/io"), "enrolment/refused", "keys.example:7000 refused (status 403, file/io)"],
-  [refusal(500, "<script>/x"), "enrolment/refused", "keys.example:7000 refused (status 500)"],
+  [refusal(403, "machine/full"), "machine/full", "keys.example:7000 gives this machine no more latches"],
+  [refusal(403, "<script>/x"), "enrolment/refused", "keys.example:7000 refused (status 403)"],
+  [refusal(503, "store/full"), "pin/busy", "keys.example:7000 cannot make a latch at the moment (status 503)"],
   [
     { status: 301, contentType: "", body: Buffer.alloc(0) },
     "enrolment/refused",

@@ -1,0 +1,68 @@
+/**
+ * Makes the tree that the package installs: the command and the agent as one file each, the native modules that they load, nothing
+ * else of node_modules. The Node runtime is not part of it.
+ * usage: script/bundle [FOLDER]    (build/nightlatch where it is absent)
+ *
+ *   package.json            name and version
+ *   lib/nightlatch.mjs      the command; its parts are loaded when a command needs them
+ *   lib/agent.cjs           nightlatch agent alone, see docs/decisions/020-cold-start.md
+ *   lib/koffi.node          what both load for calls to libc
+ *   node_modules/           native packages, of this machine's architecture
+ */
+import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { build } from "esbuild";
+
+const root = resolve(import.meta.dirname, "..");
+const out = resolve(process.argv[2] ?? join(root, "build/nightlatch"));
+const arch = process.arch;
+
+rmSync(out, { recursive: true, force: true });
+mkdirSync(join(out, "lib"), { recursive: true });
+
+const common = {
+  bundle: true,
+  platform: "node" as const,
+  target: "node24",
+  absWorkingDir: root,
+  logLevel: "warning" as const,
+  external: ["better-sqlite3", "koffi"],
+  legalComments: "inline" as const,
+};
+
+await build({
+  ...common,
+  entryPoints: { nightlatch: "src/main.ts" },
+  outdir: join(out, "lib"),
+  outExtension: { ".js": ".mjs" },
+  chunkNames: "nightlatch-[hash]",
+  format: "esm",
+  splitting: true,
+});
+await build({
+  ...common,
+  entryPoints: ["src/agent-main.ts"],
+  outfile: join(out, "lib/agent.cjs"),
+  format: "cjs",
+  define: { "import.meta.dirname": "__dirname", "import.meta.url": "__filename" },
+});
+
+const { name, version, license } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+writeFileSync(join(out, "package.json"), `${JSON.stringify({ name, version, license, type: "module" }, null, 2)}\n`);
+
+const koffi = `@koromix/koffi-linux-${arch}`;
+copy(`${koffi}/linux_${arch}/koffi.node`, "lib/koffi.node");
+copyPackage(koffi, ["package.json", "index.js", `linux_${arch}`]);
+copyPackage("koffi", ["package.json", "LICENSE.txt", "index.js", "index.cjs", "src"], /\.(?:c?js|json|txt)$/);
+copyPackage("better-sqlite3", ["package.json", "LICENSE", "lib", `prebuilds/linux-${arch}.node`]);
+
+function copyPackage(name: string, parts: readonly string[], only = /./): void {
+  for (const part of parts) copy(`${name}/${part}`, `node_modules/${name}/${part}`, only);
+}
+
+/** Files whose name matches, and the folders that they are in. */
+function copy(from: string, to: string, only = /./): void {
+  const filter = (path: string) => only.test(path) || statSync(path).isDirectory();
+  cpSync(join(root, "node_modules", from), join(out, to), { recursive: true, filter });
+  if (to.endsWith(".node")) chmodSync(join(out, to), 0o644);
+}

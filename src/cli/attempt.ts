@@ -1,0 +1,37 @@
+import { NightlatchError } from "../core/errors.ts";
+import type { Secret } from "../core/secret.ts";
+import { opensSlot } from "../luks/keyslots.ts";
+import type { System } from "../system/port.ts";
+import type { Binding } from "./binding.ts";
+import { proveOverNetwork } from "./volume-input.ts";
+
+/** What came of asking one binding. */
+export type Attempt = Opens | { readonly binding: Binding; readonly secret: null; readonly error: NightlatchError };
+
+export interface Opens {
+  readonly binding: Binding;
+  readonly secret: Secret;
+  readonly keyslot: number;
+}
+
+/** Asks a binding's servers and opens one of its keyslots with the answer, without a mapping. Never throws one of our errors. */
+export async function tryBinding(
+  system: Pick<System, "run" | "request" | "random">,
+  device: string,
+  binding: Binding,
+  signal: AbortSignal,
+): Promise<Attempt> {
+  try {
+    const secret = await proveOverNetwork(system, signal)(binding.token);
+    for (const keyslot of binding.token.keyslots) {
+      if (await opensSlot(system, { device }, keyslot, secret)) return { binding, secret, keyslot };
+    }
+    secret.wipe();
+    throw new NightlatchError("luks/not-proved", "what the server released opens no keyslot of this volume", {
+      remedy: "Bind the volume anew with its passphrase.",
+    });
+  } catch (error) {
+    if (error instanceof NightlatchError) return { binding, secret: null, error };
+    throw error;
+  }
+}

@@ -1,0 +1,81 @@
+import { NightlatchError } from "../core/errors.ts";
+import { type ClevisPin, parseClevisPin } from "../formats/clevis.ts";
+import { INTENT_TYPE } from "../formats/intent.ts";
+import { type HeldToken, listTokens } from "../luks/bindings.ts";
+import type { VolumeHeader } from "../luks/header.ts";
+import { readClevis } from "./volume-input.ts";
+
+/** A clevis token, as a person and a program see it. */
+export interface Binding {
+  readonly token: HeldToken;
+  /** `latch`, `tang`, `sss`, `tpm2`, …; `damaged` where the token cannot be read. */
+  readonly kind: string;
+  /** Addresses of the servers that it asks, in the token's order. */
+  readonly urls: readonly string[];
+  /** Why it is damaged. */
+  readonly fault: string | null;
+}
+
+export function listBindings(header: VolumeHeader): readonly Binding[] {
+  return listTokens(header)
+    .filter((token) => token.type === "clevis")
+    .map(describeToken);
+}
+
+/** Tokens of other programs. */
+export function listOthers(header: VolumeHeader): readonly HeldToken[] {
+  return listTokens(header).filter((token) => token.type !== "clevis" && token.type !== INTENT_TYPE);
+}
+
+function describeToken(token: HeldToken): Binding {
+  try {
+    const pin = parseClevisPin(readClevis(token));
+    return { token, kind: kindOf(pin), urls: urlsOf(pin), fault: null };
+  } catch (error) {
+    if (!(error instanceof NightlatchError)) throw error;
+    return { token, kind: "damaged", urls: [], fault: error.message };
+  }
+}
+
+function kindOf(pin: ClevisPin): string {
+  if (pin.pin === "tang") return isLatch(pin.url) ? "latch" : "tang";
+  return pin.pin === "sss" ? "sss" : pin.name;
+}
+
+/** docs/format/latch.md: a latch is a tang at an address of this form. */
+export function isLatch(url: string): boolean {
+  return /\/latch\/[\w-]{22}$/.test(url);
+}
+
+/** The server's own address, for a latch without its path. */
+export function serverOf(url: string): string {
+  return isLatch(url) ? url.slice(0, url.lastIndexOf("/latch/")) : url;
+}
+
+function urlsOf(pin: ClevisPin): string[] {
+  switch (pin.pin) {
+    case "tang":
+      return [pin.url];
+    case "sss":
+      return pin.children.flatMap((child) => {
+        try {
+          return urlsOf(parseClevisPin(child));
+        } catch (error) {
+          if (error instanceof NightlatchError) return [];
+          throw error;
+        }
+      });
+    case "other":
+      return [];
+  }
+}
+
+/** One line: `latch http://keys:7654/latch/…, keyslot 1`. */
+export function formatBinding({ token, kind, urls }: Binding): string {
+  const where = token.keyslots.length === 0 ? "no keyslot" : `keyslot ${token.keyslots.join(", ")}`;
+  return `${[kind, ...urls].join(" ")}, ${where}`;
+}
+
+export function bindingJson({ token, kind, urls, fault }: Binding): Record<string, unknown> {
+  return { token: token.id, keyslots: token.keyslots, kind, urls, ...(fault === null ? {} : { fault }) };
+}

@@ -1,0 +1,208 @@
+import { isError, NightlatchError } from "../core/errors.ts";
+import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, DEFAULT_AGENT_CONFIG } from "../formats/agent-config.ts";
+import { parseAgentConfig } from "../formats/agent-config-file.ts";
+import {
+  CRYPTTAB_LIMIT_BYTES,
+  type CrypttabEntry,
+  devicePathOf,
+  findOption,
+  parseCrypttab,
+} from "../formats/crypttab.ts";
+import { readVolumeHeader } from "../luks/header.ts";
+import type { System } from "../system/port.ts";
+import { AGENT_CONFIG, AGENT_SOCKET } from "./agent.ts";
+import { bindingJson, formatBinding } from "./binding.ts";
+import { type BootFacts, type Outlook, outlookOf } from "./boot-outlook.ts";
+import type { Command, CommandInput, ExitStatus, Terminal } from "./command.ts";
+import { STATE_OPTION, stateFolderOf } from "./volume-input.ts";
+import { type StatusWish, type VolumeStatus, volumeStatus } from "./volume-status.ts";
+
+export const command: Command = {
+  name: "status",
+  summary: "show volumes, keyslots, bindings, and what happens at the next boot",
+  operands: "[DEV]",
+  maxOperands: 1,
+  options: [
+    { name: "offline", help: "ask no server and try no keyslot" },
+    { name: "crypttab", value: "FILE", help: "which volumes there are", default: "/etc/crypttab" },
+    { name: "config", value: "FILE", help: "the agent's configuration", default: AGENT_CONFIG },
+    { name: "socket", value: "PATH", help: "the agent's socket", default: AGENT_SOCKET },
+    STATE_OPTION,
+  ],
+  details: `Without DEV every volume of crypttab is shown. Each binding is tried: its server is asked, and the keyslot opened with the answer.
+Nothing is changed. The status is 1 where a volume cannot be read.`,
+  run,
+};
+
+interface Subject {
+  readonly device: string;
+  readonly entry: CrypttabEntry | null;
+}
+
+interface Shown extends Subject {
+  readonly status: VolumeStatus | null;
+  readonly outlook: Outlook | null;
+  readonly error: NightlatchError | null;
+}
+
+async function run(input: CommandInput): Promise<ExitStatus> {
+  const { options, switches, system, terminal } = input;
+  const entries = await readCrypttab(system, options["crypttab"] ?? "");
+  const config = await readConfig(system, options["config"] ?? "");
+  const subjects = await chooseSubjects(input, entries);
+  const wish = { stateFolder: stateFolderOf(options), tries: !switches.has("offline"), signal: terminal.signal };
+  const shown: Shown[] = [];
+  for (const subject of subjects) {
+    const one = await examine(system, subject, wish, config, options["socket"] ?? AGENT_SOCKET);
+    shown.push(one);
+    printVolume(terminal, one);
+  }
+  if (shown.length === 0) terminal.line(`${options["crypttab"] ?? ""} names no volume. See: nightlatch status DEV`);
+  const ok = shown.every(({ error }) => error === null);
+  terminal.result({ ok, volumes: shown.map(volumeJson) });
+  return ok ? 0 : 1;
+}
+
+async function examine(
+  system: System,
+  subject: Subject,
+  wish: StatusWish,
+  config: AgentConfig,
+  agentSocket: string,
+): Promise<Shown> {
+  try {
+    const status = await volumeStatus(system, subject.device, wish);
+    const outlook = outlookOf(await bootFacts(system, subject.entry, status, { config, agentSocket }));
+    return { ...subject, status, outlook, error: null };
+  } catch (error) {
+    if (!(error instanceof NightlatchError)) throw error;
+    return { ...subject, status: null, outlook: null, error };
+  }
+}
+
+const CLEVIS_ANSWERS = ["cryptsetup.target.wants", "remote-cryptsetup.target.wants"].map(
+  (folder) => `/etc/systemd/system/${folder}/clevis-luks-askpass.path`,
+);
+
+async function bootFacts(
+  system: System,
+  entry: CrypttabEntry | null,
+  { bindings }: VolumeStatus,
+  { config, agentSocket }: { readonly config: AgentConfig; readonly agentSocket: string },
+): Promise<BootFacts> {
+  const opening = bindings.filter(({ opens }) => opens === true).flatMap(({ binding }) => binding.urls);
+  const isUntold = opening.length === 0 && bindings.some(({ opens }) => opens === null);
+  const answers = await Promise.all(CLEVIS_ANSWERS.map((path) => system.stat(path)));
+  return {
+    entry,
+    agentSocket,
+    command: entry === null ? null : (config.volumes.get(entry.volume)?.command ?? null),
+    opening: isUntold ? null : opening,
+    hasBindings: bindings.length > 0,
+    key: entry === null ? null : await findKey(system, entry),
+    clevisAnswers: answers.some((facts) => facts !== null),
+  };
+}
+
+/** crypttab(5): the third field, else a file of the volume's name in two folders. */
+async function findKey(system: Pick<System, "stat">, { key, volume }: CrypttabEntry): Promise<BootFacts["key"]> {
+  const usual = ["/etc/cryptsetup-keys.d", "/run/cryptsetup-keys.d"].map((folder) => `${folder}/${volume}.key`);
+  for (const path of key === null ? usual : [key]) {
+    const facts = await system.stat(path);
+    if (facts !== null) return { path, isSocket: facts.kind === "socket" };
+  }
+  return null;
+}
+
+async function chooseSubjects({ operands, system }: CommandInput, entries: readonly CrypttabEntry[]) {
+  const [device] = operands;
+  if (device === undefined) return entries.map((entry) => ({ device: headerPathOf(entry), entry }));
+  const byPath = entries.find((entry) => headerPathOf(entry) === device || entry.device === device);
+  return [{ device, entry: byPath ?? (await findByUuid(system, device, entries)) }];
+}
+
+/** crypttab names most volumes by UUID, people by device. */
+async function findByUuid(system: System, device: string, entries: readonly CrypttabEntry[]) {
+  try {
+    const { uuid } = await readVolumeHeader(system, device);
+    return entries.find((entry) => devicePathOf(entry.device) === `/dev/disk/by-uuid/${uuid}`) ?? null;
+  } catch (error) {
+    if (error instanceof NightlatchError) return null; // told when the volume is examined
+    throw error;
+  }
+}
+
+function headerPathOf(entry: CrypttabEntry): string {
+  return findOption(entry, "header")?.value ?? devicePathOf(entry.device);
+}
+
+async function readCrypttab(system: System, path: string): Promise<readonly CrypttabEntry[]> {
+  try {
+    return parseCrypttab(await system.readFile(path, CRYPTTAB_LIMIT_BYTES)).entries;
+  } catch (error) {
+    if (isError(error, "file/missing")) return [];
+    throw error;
+  }
+}
+
+async function readConfig(system: System, path: string): Promise<AgentConfig> {
+  try {
+    return parseAgentConfig(await system.readFile(path, AGENT_CONFIG_LIMIT_BYTES), path);
+  } catch (error) {
+    if (isError(error, "file/missing")) return DEFAULT_AGENT_CONFIG;
+    throw error;
+  }
+}
+
+function printVolume(terminal: Terminal, { device, entry, status, outlook, error }: Shown): void {
+  const name = entry === null ? device : `${entry.volume}  ${device}`;
+  if (status === null) {
+    terminal.line(`${name}\n  ${error?.message ?? ""} [${error?.code ?? ""}]`);
+    if (error?.remedy !== undefined) terminal.line(`  ${error.remedy}`);
+    return;
+  }
+  const { version, uuid, label, keyslots } = status;
+  const title = [name, `LUKS${version}`, uuid, ...(label === "" ? [] : [JSON.stringify(label)])];
+  terminal.line(`${title.join("  ")}  ${keyslots.used} of ${keyslots.total} keyslots used`);
+  const row = (what: string, text: string) => terminal.line(`  ${what.padEnd(10)} ${text}`);
+  for (const { binding, opens, error } of status.bindings) {
+    const verdict = opens === null ? "" : opens ? ": opens" : ": does not open now";
+    row("binding", `${formatBinding(binding)}${verdict}`);
+    if (error !== null) row("", `${error.message} [${error.code}]`);
+  }
+  for (const token of status.others) {
+    row(
+      "token",
+      `${token.type}, ${token.keyslots.length === 0 ? "no keyslot" : `keyslot ${token.keyslots.join(", ")}`}`,
+    );
+  }
+  for (const text of status.leftovers) row("left over", text);
+  for (const text of status.warnings) row("warning", text);
+  if (outlook !== null) row("next boot", outlook.text);
+}
+
+function volumeJson({ device, entry, status, outlook, error }: Shown): Record<string, unknown> {
+  const name = entry?.volume ?? null;
+  if (status === null) {
+    const { code, message, remedy } = error ?? {};
+    return { name, device, error: { code, message, remedy } };
+  }
+  const { version, uuid, label, keyslots, leftovers, warnings } = status;
+  return {
+    name,
+    device,
+    version,
+    uuid,
+    label,
+    keyslots,
+    bindings: status.bindings.map(({ binding, opens, error }) => ({
+      ...bindingJson(binding),
+      opens,
+      ...(error === null ? {} : { error: { code: error.code, message: error.message, remedy: error.remedy } }),
+    })),
+    tokens: status.others.map(({ id, type, keyslots }) => ({ token: id, type, keyslots })),
+    leftovers,
+    warnings,
+    nextBoot: outlook,
+  };
+}

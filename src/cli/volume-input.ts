@@ -1,0 +1,67 @@
+import { NightlatchError } from "../core/errors.ts";
+import { Secret } from "../core/secret.ts";
+import { parseClevisToken } from "../formats/clevis.ts";
+import type { HeldToken } from "../luks/bindings.ts";
+import type { Prove } from "../luks/change.ts";
+import { recoverSecret } from "../pins/recover.ts";
+import type { System } from "../system/port.ts";
+import type { CommandInput, Option } from "./command.ts";
+
+/** Options that commands on volumes share. */
+export const STATE_FOLDER = "/var/lib/nightlatch/machine";
+export const STATE_OPTION: Option = {
+  name: "state",
+  value: "DIR",
+  help: "what this machine keeps about itself",
+  default: STATE_FOLDER,
+};
+export const KEY_FILE_OPTION: Option = {
+  name: "key-file",
+  value: "FILE",
+  help: "the passphrase, all of FILE, line end included; - reads standard input",
+};
+
+/** cryptsetup's own limit for a key file. */
+const KEY_FILE_BYTES = 8 << 20;
+/** For one server to answer; a person is waiting. */
+export const SERVER_DEADLINE_MS = 10_000;
+
+/**
+ * An existing passphrase of the volume, from where the user said.
+ * @throws NightlatchError usage/wrong (an empty one), usage/no-terminal, usage/cancelled, file/*
+ */
+export async function readPassphrase(input: CommandInput, device: string): Promise<Secret> {
+  const secret = await readSecret(input, device);
+  if (secret.lengthBytes > 0) return secret;
+  throw new NightlatchError("usage/wrong", "the passphrase is empty", { meaning: "Nothing was changed." });
+}
+
+async function readSecret({ options, system, terminal }: CommandInput, device: string): Promise<Secret> {
+  const file = options["key-file"];
+  if (file === undefined) return terminal.askSecret(`Passphrase of ${device}: `);
+  if (file === "-") return terminal.readInput(KEY_FILE_BYTES);
+  const bytes = await system.readFile(file, KEY_FILE_BYTES);
+  const secret = Secret.copy(bytes);
+  bytes.fill(0);
+  return secret;
+}
+
+/** Asks the servers that a token names, once. */
+export function proveOverNetwork(system: Pick<System, "request" | "random">, signal?: AbortSignal): Prove {
+  return (token) => {
+    const limits = { deadlineMs: SERVER_DEADLINE_MS, ...(signal === undefined ? {} : { signal }) };
+    return recoverSecret(system, readClevis(token), limits);
+  };
+}
+
+/** @throws NightlatchError clevis/malformed, jwe/* */
+export function readClevis(token: HeldToken) {
+  const clevis = parseClevisToken(token.json);
+  if (clevis === null) throw new NightlatchError("clevis/malformed", `token ${token.id} is of type ${token.type}`);
+  return clevis.jwe;
+}
+
+export function stateFolderOf(options: Readonly<Record<string, string>>): string {
+  const folder = options["state"] ?? STATE_FOLDER;
+  return folder.length > 1 && folder.endsWith("/") ? folder.slice(0, -1) : folder;
+}

@@ -1,0 +1,128 @@
+import { isError, NightlatchError } from "../core/errors.ts";
+import type { Intent } from "../formats/intent.ts";
+import { listBackups } from "../luks/backup.ts";
+import { openLedger } from "../luks/begin.ts";
+import { type HeldToken, listTokens } from "../luks/bindings.ts";
+import { readVolumeHeader, type VolumeHeader } from "../luks/header.ts";
+import { countSlots } from "../luks/slots.ts";
+import type { System } from "../system/port.ts";
+import { tryBinding } from "./attempt.ts";
+import { type Binding, listBindings, listOthers } from "./binding.ts";
+
+/** What there is to say about one volume, without a passphrase and without a change. */
+export interface VolumeStatus {
+  readonly device: string;
+  readonly version: 1 | 2;
+  readonly uuid: string;
+  readonly label: string;
+  readonly keyslots: { readonly used: number; readonly total: number };
+  readonly bindings: readonly BindingStatus[];
+  readonly others: readonly HeldToken[];
+  readonly leftovers: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+export interface BindingStatus {
+  readonly binding: Binding;
+  /** null: not tried, or a pin that is not ours to try. */
+  readonly opens: boolean | null;
+  readonly error: NightlatchError | null;
+}
+
+export interface StatusWish {
+  readonly stateFolder: string;
+  /** Whether servers are asked and keyslots tried. */
+  readonly tries: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** @throws NightlatchError as readVolumeHeader */
+export async function volumeStatus(system: System, device: string, wish: StatusWish): Promise<VolumeStatus> {
+  const header = await readVolumeHeader(system, device);
+  const bindings = listBindings(header).map((binding) => statusOf(system, device, binding, wish));
+  return {
+    device,
+    version: header.version,
+    uuid: header.uuid,
+    label: header.version === 2 ? header.label : "",
+    keyslots: countSlots(header),
+    bindings: await Promise.all(bindings),
+    others: listOthers(header),
+    leftovers: await findLeftovers(system, device, header, wish.stateFolder),
+    warnings: warningsOf(header),
+  };
+}
+
+async function statusOf(
+  system: System,
+  device: string,
+  binding: Binding,
+  { tries, signal }: StatusWish,
+): Promise<BindingStatus> {
+  if (!tries) return { binding, opens: null, error: null };
+  const attempt = await tryBinding(system, device, binding, signal);
+  attempt.secret?.wipe();
+  if (attempt.secret !== null) return { binding, opens: true, error: null };
+  const { error } = attempt;
+  return { binding, opens: error.code === "pin/unsupported" ? null : false, error };
+}
+
+const OPERATIONS = { bind: "a binding", rebind: "a rebinding", unbind: "an unbinding" } as const;
+
+async function findLeftovers(
+  system: System,
+  device: string,
+  header: VolumeHeader,
+  stateFolder: string,
+): Promise<readonly string[]> {
+  if (await isChangeUnderWay(system, stateFolder)) return ["a change is under way; look again when it is done"];
+  const left = await readIntents(system, device, header, stateFolder);
+  const backups = await listBackups(system, stateFolder, header.uuid);
+  return [...left, ...backups.map((path) => `a header backup of a change that was cut short: ${path}`)];
+}
+
+/** Asks for the lock without waiting; where there is no state folder, no change can be under way. */
+async function isChangeUnderWay(system: System, stateFolder: string): Promise<boolean> {
+  if ((await system.stat(`${stateFolder}/lock`)) === null) return false;
+  try {
+    await using _ = await system.lock(`${stateFolder}/lock`, 0);
+    return false;
+  } catch (error) {
+    if (isError(error, "system/busy")) return true;
+    throw error;
+  }
+}
+
+async function readIntents(
+  system: System,
+  device: string,
+  header: VolumeHeader,
+  stateFolder: string,
+): Promise<string[]> {
+  try {
+    const intents = await openLedger(system, { device }, stateFolder, header).listIntents(header);
+    return intents.map(({ intent }) => `${describeIntent(header, intent)}; the next bind or unbind clears it up`);
+  } catch (error) {
+    if (error instanceof NightlatchError) return [error.message];
+    throw error;
+  }
+}
+
+function describeIntent(header: VolumeHeader, { operation, adds, removes }: Intent): string {
+  const tokens = listTokens(header);
+  const added = adds === null ? [] : [`adding keyslot ${adds.keyslot}`];
+  const removed = removes
+    .filter(({ digest }) => tokens.some((token) => token.digest === digest))
+    .map(({ keyslot }) => (keyslot === null ? "removing a token" : `removing keyslot ${keyslot}`));
+  const parts = [...added, ...removed];
+  return `${OPERATIONS[operation]} that was cut short${parts.length === 0 ? "" : ` (${parts.join(", ")})`}`;
+}
+
+function warningsOf(header: VolumeHeader): string[] {
+  if (header.version === 1) return header.metaDamage === null ? [] : [header.metaDamage.message];
+  const { damagedCopy, requirements } = header;
+  return [
+    ...(damagedCopy === null ? [] : [`the ${damagedCopy} copy of its header is damaged; see: cryptsetup repair`]),
+    ...requirements.map((name) => `its header requires ${JSON.stringify(name.slice(0, 40))}`),
+  ];
+}

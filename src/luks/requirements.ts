@@ -1,0 +1,36 @@
+import { NightlatchError } from "../core/errors.ts";
+import type { VolumeHeader } from "./header.ts";
+
+/** What cryptsetup knows, to version 2.8 (lib/luks2/luks2_internal.h): it opens such a volume, or says itself why it does not. */
+const KNOWN = /^(?:offline-reencrypt|online-reencrypt(?:-v[0-9]+)?|inline-hw-tags|opal)$/;
+
+/**
+ * A header that asks for more than plain LUKS2 is not changed: a reencryption is under way, or there is a feature that a change
+ * could break.
+ * @throws NightlatchError luks/requirements
+ */
+export function refuseRequirements(header: VolumeHeader, device: string): void {
+  if (header.version === 2) refuse(header.requirements, device);
+}
+
+/** For opening: what cryptsetup knows is left to it. @throws NightlatchError luks/requirements */
+export function refuseUnknownRequirements(header: VolumeHeader, device: string): void {
+  if (header.version === 2) {
+    refuse(
+      header.requirements.filter((name) => !KNOWN.test(name)),
+      device,
+    );
+  }
+}
+
+function refuse(requirements: readonly string[], device: string): void {
+  if (requirements.length === 0) return;
+  const names = requirements.map((name) => JSON.stringify(name.slice(0, 40))).join(", ");
+  const reencrypts = requirements.some((name) => /^(?:online|offline)-reencrypt/.test(name));
+  throw new NightlatchError("luks/requirements", `${device}: the volume's header requires ${names}`, {
+    meaning: reencrypts ? "A reencryption is under way. Nothing was changed." : "Nothing was changed.",
+    remedy: reencrypts
+      ? `Finish it first: cryptsetup reencrypt --resume-only ${device}`
+      : "Use a Nightlatch and a cryptsetup that know what this means.",
+  });
+}

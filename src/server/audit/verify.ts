@@ -1,0 +1,138 @@
+import type { KeyObject } from "node:crypto";
+import { NightlatchError } from "../../core/errors.ts";
+import { parseEntry } from "./entry.ts";
+import { append, type Edge, EMPTY_EDGE, hashLeaf, rootOf } from "./merkle.ts";
+import { type Checkpoint, isSignedCheckpoint, originOf, type SignedCheckpoint } from "./note.ts";
+import { type KnownLatch, type KnownMachine, Replay } from "./replay.ts";
+
+/** A store's log and what is beside it, read page by page so that no reader holds a server up. */
+export interface AuditSource {
+  /** One moment of the store. */
+  readonly snapshot: Snapshot;
+  /** Entries from number `from` on, at least one where there is any. */
+  entries(from: number): Promise<readonly NumberedEntry[]>;
+  /** Checkpoints of a size above `after`, smallest first, at least one where there is any. */
+  checkpoints(after: number): Promise<readonly SignedCheckpoint[]>;
+}
+
+export interface Snapshot {
+  readonly storeId: string;
+  /** The server's identity, Ed25519. */
+  readonly identity: KeyObject;
+  /** As the store has it. */
+  readonly edge: Edge;
+  readonly machines: readonly KnownMachine[];
+  readonly latches: readonly KnownLatch[];
+}
+
+export interface NumberedEntry {
+  readonly number: number;
+  readonly body: Buffer;
+}
+
+export interface Verified {
+  readonly entries: number;
+  readonly checkpoints: number;
+  readonly machines: number;
+  readonly latches: number;
+  /** The last one, of the whole log. */
+  readonly last: SignedCheckpoint;
+}
+
+/**
+ * Recomputes the whole tree and holds every signed checkpoint, and the store's own tables, to it.
+ * @param earlier a checkpoint that was kept elsewhere: the log must have grown from it. Its signature is checked too
+ * @throws NightlatchError audit/broken with the first thing that is wrong
+ */
+export async function verifyLog(source: AuditSource, earlier: SignedCheckpoint | null): Promise<Verified> {
+  const { snapshot } = source;
+  const { size } = snapshot.edge;
+  if (earlier !== null) requireSigned(earlier, snapshot);
+  if (earlier !== null && earlier.size > size) {
+    throw broken(`the log has ${size} entries, the checkpoint that was kept has ${earlier.size}: it was cut short`);
+  }
+  const replay = new Replay();
+  const signed = new SignedRoots(source);
+  let edge = EMPTY_EDGE;
+  while (edge.size < size) {
+    const page = await source.entries(edge.size);
+    if (page.length === 0) throw broken(`entry ${edge.size} and all after it are missing: there should be ${size}`);
+    for (const { number, body } of page.slice(0, size - edge.size)) {
+      if (number !== edge.size) throw broken(`entry ${edge.size} is missing`);
+      replay.apply(parseOrThrow(number, body));
+      edge = append(edge, hashLeaf(body));
+      await signed.check(edge);
+      if (edge.size === earlier?.size) requireRoot(earlier, edge, "the checkpoint that was kept");
+    }
+  }
+  const last = signed.last;
+  if (last === null || last.size !== size) throw broken("the last entries are not signed by any checkpoint");
+  if (!rootOf(snapshot.edge).equals(last.root)) throw broken("the tree's edge does not belong to the log");
+  const differences = replay.differences(snapshot.machines, snapshot.latches, 1);
+  if (differences[0] !== undefined) throw broken(differences[0]);
+  const { machines, latches } = snapshot;
+  return { entries: size, checkpoints: signed.count, machines: machines.length, latches: latches.length, last };
+}
+
+/** The checkpoints beside the walk over the entries. */
+class SignedRoots {
+  readonly #source: AuditSource;
+  #page: readonly SignedCheckpoint[] | null = null;
+  #at = 0;
+  count = 0;
+  last: SignedCheckpoint | null = null;
+
+  constructor(source: AuditSource) {
+    this.#source = source;
+  }
+
+  /** Holds the checkpoint of this size, if there is one, to the tree. */
+  async check(edge: Edge): Promise<void> {
+    const next = await this.#next();
+    if (next === null || next.size > edge.size) return;
+    if (next.size < edge.size) throw broken(`the checkpoint of ${next.size} entries is out of order`);
+    requireSigned(next, this.#source.snapshot);
+    requireRoot(next, edge, "a signed checkpoint");
+    this.last = next;
+    this.count++;
+    this.#at++;
+  }
+
+  async #next(): Promise<SignedCheckpoint | null> {
+    if (this.#page === null || (this.#at === this.#page.length && this.#page.length > 0)) {
+      this.#page = await this.#source.checkpoints(this.last?.size ?? 0);
+      this.#at = 0;
+    }
+    return this.#page[this.#at] ?? null;
+  }
+}
+
+function requireSigned(checkpoint: SignedCheckpoint, { identity, storeId }: Snapshot): void {
+  if (checkpoint.origin !== originOf(storeId)) throw broken(`a checkpoint is of another log, ${checkpoint.origin}`);
+  if (isSignedCheckpoint(checkpoint, identity)) return;
+  throw broken(`the checkpoint of ${checkpoint.size} entries is not signed by this server's identity`);
+}
+
+function requireRoot(checkpoint: Checkpoint, edge: Edge, what: string): void {
+  if (checkpoint.root.equals(rootOf(edge))) return;
+  throw broken(
+    `the first ${checkpoint.size} entries are not those that ${what} was made over: one of them was changed`,
+  );
+}
+
+function parseOrThrow(number: number, body: Buffer): ReturnType<typeof parseEntry> {
+  try {
+    return parseEntry(body);
+  } catch (error) {
+    throw broken(`entry ${number} is damaged`, error);
+  }
+}
+
+function broken(what: string, cause?: unknown): NightlatchError {
+  return new NightlatchError("audit/broken", what, {
+    meaning:
+      "The store was damaged or tampered with: what the server says of machines and releases cannot be relied on.",
+    remedy: "Keep a copy of the data folder for whoever looks into it, and restore a backup from before.",
+    cause,
+  });
+}

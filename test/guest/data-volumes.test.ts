@@ -1,0 +1,149 @@
+/**
+ * Two data volumes of a machine with our package, bound to a key server on the host: one that systemd opens when the network is
+ * there (`_netdev`), one that it wants open before sysinit.target. Everything is what a user does; every step is a real boot.
+ */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { bootImage } from "./image.ts";
+import { startKeyServer } from "./key-server.ts";
+import { makeLuksVolume } from "./luks-volume.ts";
+import { BOOT_DEADLINE_MS, type Machine, startMachine } from "./machine.ts";
+import { builtPackage } from "./package.ts";
+import { dataGuest, type Suite } from "./recipe.ts";
+import { whyNoGuest } from "./requirements.ts";
+
+const DATA = { uuid: "0d7c9b1e-53a1-4d0e-9b59-7a1d1b6d8e01", passphrase: "correct horse data" };
+const LOCAL = { uuid: "0d7c9b1e-53a1-4d0e-9b59-7a1d1b6d8e02", passphrase: "correct horse local" };
+
+const CRYPTTAB = `data UUID=${DATA.uuid} /run/nightlatch/agent.sock luks,_netdev,nofail
+local UUID=${LOCAL.uuid} /run/nightlatch/agent.sock luks
+`;
+/** An emulated boot takes longer than systemd's 90 s. */
+const PATIENT = "x-systemd.device-timeout=10min";
+const FSTAB = `/dev/mapper/data /srv ext4 _netdev,nofail,${PATIENT} 0 2
+/dev/mapper/local /opt ext4 ${PATIENT} 0 2
+`;
+
+for (const suite of ["bookworm", "trixie"] as const satisfies readonly Suite[]) {
+  test(`${suite}: two volumes open at boot with nobody typing`, { skip: whyNoGuest() }, async () => {
+    await using scene = await prepare(suite);
+    const { machine, server } = scene;
+
+    await machine.reboot();
+    await waitForMounts(machine);
+    assert.equal(await machine.must("cat /srv/name /opt/name"), "data\nlocal\n");
+    assert.doesNotMatch(machine.console.transcript(), /passphrase for disk/i, "nobody was asked");
+    await assertOrdering(machine);
+    await assertConfined(machine);
+    assert.match(await machine.must("nightlatch status"), /opens by itself[\s\S]*opens by itself/);
+    if (suite !== "bookworm") return;
+
+    // Locked: the volume that may be missing is missing, the other one asks as it did before there was a Nightlatch.
+    await server.machine("lock", "nas");
+    await rebootTypingLocal(machine);
+    await assertClosed(machine);
+
+    await server.machine("unlock", "nas");
+    await machine.reboot();
+    await waitForMounts(machine);
+
+    await server.machine("revoke", "nas");
+    await rebootTypingLocal(machine);
+    await assertClosed(machine);
+    const open = "cryptsetup open --key-file - /dev/vdb by-hand && mount /dev/mapper/by-hand /mnt && cat /mnt/name";
+    assert.equal(await machine.must(open, undefined, DATA.passphrase), "data\n");
+  });
+}
+
+interface Scene extends AsyncDisposable {
+  readonly machine: Machine;
+  readonly server: Awaited<ReturnType<typeof startKeyServer>>;
+}
+
+/** A machine that has booted once, with both volumes bound and named in crypttab and fstab. */
+async function prepare(suite: Suite): Promise<Scene> {
+  await using stack = new AsyncDisposableStack();
+  const folder = mkdtempSync(join(tmpdir(), "nightlatch-test-"));
+  stack.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const disk = (name: string) => ({ file: join(folder, `${name}.img`), format: "raw" as const, serial: name });
+  const [data, local] = [disk("data"), disk("local")];
+  await makeLuksVolume(data.file, "data", 32, { ...DATA, files: { name: "data\n" } });
+  await makeLuksVolume(local.file, "local", 32, { ...LOCAL, files: { name: "local\n" } });
+
+  const server = stack.use(await startKeyServer());
+  const image = await bootImage(dataGuest(suite), { deb: await builtPackage() });
+  const machine = stack.use(await startMachine({ image, disks: [data, local], forwards: [server.forward] }));
+  await machine.login();
+
+  // The first as a person does it, at the console; the second as a script does it.
+  machine.console.type("root\n");
+  await machine.console.waitFor(/root@guest:~# /, BOOT_DEADLINE_MS);
+  machine.console.type(`nightlatch bind /dev/vdb latch ${await server.invite("nas")}\n`);
+  await machine.console.waitFor(/Passphrase of \/dev\/vdb: /, BOOT_DEADLINE_MS);
+  machine.console.type(`${DATA.passphrase}\n`);
+  await machine.console.waitFor(/Bound \/dev\/vdb: http:\/\/10\.0\.2\.100:7654\S*, keyslot 1\b/, BOOT_DEADLINE_MS);
+  await machine.must("nightlatch bind /dev/vdc latch --key-file -", BOOT_DEADLINE_MS, LOCAL.passphrase);
+
+  await machine.must("cat > /etc/crypttab", undefined, CRYPTTAB);
+  await machine.must("cat >> /etc/fstab", undefined, FSTAB);
+  await machine.must(`echo 'deadline = "10m"' >> /etc/nightlatch/agent.toml`);
+  const moved = stack.move();
+  return { machine, server, [Symbol.asyncDispose]: () => moved.disposeAsync() };
+}
+
+async function waitForMounts(machine: Machine): Promise<void> {
+  await machine.must("until systemctl is-active --quiet srv.mount opt.mount; do sleep 1; done", BOOT_DEADLINE_MS);
+}
+
+/** The boot that asks for the local volume's passphrase, and takes it. */
+async function rebootTypingLocal(machine: Machine): Promise<void> {
+  await machine.restart(() => machine.run("systemctl reboot"));
+  await machine.console.waitFor(/passphrase for disk.*local/i, BOOT_DEADLINE_MS);
+  machine.console.type(`${LOCAL.passphrase}\n`);
+  await machine.login();
+}
+
+async function assertClosed(machine: Machine): Promise<void> {
+  assert.equal(await machine.must("cat /opt/name"), "local\n");
+  assert.equal((await machine.run("ls /dev/mapper/data")).status, 2);
+  assert.equal((await machine.run("mountpoint --quiet /srv")).status, 32);
+}
+
+/** systemd broke no cycle, neither in this boot nor when it looks at the units; and the local volume was open before sysinit. */
+async function assertOrdering(machine: Machine): Promise<void> {
+  assert.doesNotMatch(await machine.must("journalctl -b --no-pager"), /ordering cycle/i);
+  const verified = await machine.run("systemd-analyze verify default.target");
+  assert.deepEqual(verified, { status: 0, stdout: "", stderr: "" });
+  const activeAt = async (unit: string) =>
+    Number(await machine.must(`systemctl show --value -p ActiveEnterTimestampMonotonic '${unit}'`));
+  const [opened, sysinit] = [await activeAt("systemd-cryptsetup@local.service"), await activeAt("sysinit.target")];
+  assert.ok(opened > 0 && opened < sysinit, `opened at ${opened} µs, sysinit.target at ${sysinit} µs`);
+}
+
+/** What the units promise about the process that handles keys, as systemd has it. */
+async function assertConfined(machine: Machine): Promise<void> {
+  assert.equal(
+    await machine.must("stat -c '%a %U %F' /run/nightlatch /run/nightlatch/agent.sock"),
+    "700 root directory\n600 root socket\n",
+  );
+  const names = ["LimitCORE", "MemorySwapMax", "NoNewPrivileges", "ProtectSystem", "ProtectHome"];
+  const shown = await machine.must(
+    `systemctl show ${names.map((name) => `-p ${name}`).join(" ")} nightlatch-agent.service`,
+  );
+  const values = new Map(
+    shown
+      .trim()
+      .split("\n")
+      .map((line) => line.split("=", 2) as [string, string]),
+  );
+  assert.deepEqual(Object.fromEntries(values), {
+    LimitCORE: "0",
+    MemorySwapMax: "0",
+    NoNewPrivileges: "yes",
+    ProtectSystem: "strict",
+    ProtectHome: "yes",
+  });
+}

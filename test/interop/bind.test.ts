@@ -1,0 +1,277 @@
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { copyFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { after, before, test } from "node:test";
+import { command as bind } from "../../src/cli/bind.ts";
+import { command as status } from "../../src/cli/status.ts";
+import { command as unbind } from "../../src/cli/unbind.ts";
+import { command as unlock } from "../../src/cli/unlock.ts";
+import { isError } from "../../src/core/errors.ts";
+import { nodeSystem } from "../../src/system/node.ts";
+import { faultySystem, PowerCut } from "../faults.ts";
+import { runCommand } from "../terminal.ts";
+import { headerDigest, look, makeState, TestServer } from "./luks-change.ts";
+import { type Served, serve } from "./serve.ts";
+import { noTangd, startTangd, type Tangd } from "./tangd.ts";
+import { addSlot, addToken, makeFolder, makeVolume, opens, PASSPHRASE, runTool } from "./volumes.ts";
+
+const folder = makeFolder();
+const isFull = process.env["NIGHTLATCH_TEST_FULL"] === "1";
+const COMMAND = resolve(import.meta.dirname, "../../bin/nightlatch");
+const keyFile = join(folder, "passphrase");
+writeFileSync(keyFile, PASSPHRASE);
+
+let server: Served;
+let tangd: Tangd | null = null;
+before(async () => {
+  server = await serve();
+  if (noTangd === false) tangd = await startTangd();
+});
+after(async () => {
+  await server[Symbol.asyncDispose]();
+  await tangd?.[Symbol.asyncDispose]();
+});
+
+const SMALL = { luks1: [], luks2: ["--luks2-keyslots-size", "2m"] };
+let made = 0;
+function makeImage(type: "luks1" | "luks2"): { image: string; state: string } {
+  return { image: makeVolume(folder, `v${made++}.img`, type, SMALL[type], 4), state: makeState(folder) };
+}
+
+async function invite(name = `machine-${made++}`): Promise<string> {
+  return String((await server.json("machine", "invite", name))["invite"]);
+}
+
+const keyArgs = (state: string) => ["--key-file", keyFile, "--state", state];
+const clevisPass = (image: string, slot: number) =>
+  spawnSync("clevis", ["luks", "pass", "-d", image, "-s", String(slot)]);
+const stocks = (image: string, slot: number) =>
+  spawnSync("clevis", ["luks", "unlock", "-d", image, "-t", String(slot)], { encoding: "utf8" });
+
+for (const type of ["luks2", "luks1"] as const) {
+  test(`${type}: bound to a latch, it opens by our command and by stock clevis, until it is unbound`, async () => {
+    const { image, state } = makeImage(type);
+    const bound = await runCommand(bind, [image, "latch", await invite(), ...keyArgs(state)], nodeSystem);
+    assert.equal(bound.status, 0);
+    assert.equal(bound.result["outcome"], "bound");
+    const binding = bound.result["binding"] as { urls: string[]; keyslots: number[] };
+    assert.deepEqual(binding.keyslots, [1]);
+    assert.match(binding.urls[0] ?? "", /^http:\/\/127\.0\.0\.1:\d+\/latch\/[\w-]{22}$/);
+
+    const tested = await runCommand(unlock, [image, "--test"], nodeSystem);
+    assert.equal(tested.status, 0);
+    assert.deepEqual(tested.lines, [`opens  latch ${binding.urls[0]}, keyslot 1`]);
+    const pass = clevisPass(image, 1);
+    assert.equal(pass.status, 0, String(pass.stderr));
+    assert.match(String(pass.stdout), /^[\w-]{54}$/);
+    assert.ok(opens(image, pass.stdout, 1));
+    assert.equal(stocks(image, 1).status, 0);
+
+    // Again, with the same invite: nothing is added.
+    const before = await headerDigest(image);
+    const again = await runCommand(unlock, [image, "--test"], nodeSystem);
+    assert.equal(again.status, 0);
+    const twice = await runCommand(bind, [image, "latch", ...keyArgs(state)], nodeSystem);
+    assert.equal(twice.result["outcome"], "bound-already");
+    assert.equal(await headerDigest(image), before);
+
+    // Another latch of the same server takes its place; the machine needs no invite any more.
+    const replaced = await runCommand(bind, [image, "latch", "--replace", ...keyArgs(state)], nodeSystem);
+    assert.equal(replaced.result["outcome"], "bound");
+    assert.deepEqual(replaced.result["replaced"], [bound.result["binding"]]);
+    assert.deepEqual(await look({ image, stateFolder: state, server: new TestServer() }), {
+      slots: [0, 2],
+      tokens: ["clevis 2"],
+      files: [],
+    });
+    assert.ok(opens(image, PASSPHRASE) && !opens(image, pass.stdout));
+
+    const removed = await runCommand(unbind, [image, ...keyArgs(state)], nodeSystem);
+    assert.equal((removed.result["removed"] as unknown[]).length, 1);
+    assert.deepEqual((await look({ image, stateFolder: state, server: new TestServer() })).slots, [0]);
+    await assert.rejects(runCommand(unlock, [image, "--test"], nodeSystem), (error) =>
+      isError(error, "luks/not-bound"),
+    );
+    assert.deepEqual(
+      readdirSync(state).filter((name) => name.startsWith("pending-")),
+      [],
+    );
+  });
+
+  test(`${type}: what stock clevis bound to a real tangd opens, shows and can be unbound`, {
+    skip: noTangd,
+  }, async () => {
+    const { image, state } = makeImage(type);
+    const url = tangd?.url ?? "";
+    const config = JSON.stringify({ url });
+    const argv = ["clevis", "luks", "bind", "-y", "-f", "-k", keyFile, "-d", image, "tang", config];
+    runTool(argv);
+    const slot = (await look({ image, stateFolder: state, server: new TestServer() })).slots[1] ?? -1;
+    const tested = await runCommand(unlock, [image, "--test"], nodeSystem);
+    assert.deepEqual(tested.lines, [`opens  tang ${url}, keyslot ${slot}`]);
+    const shown = await runCommand(status, [image, "--crypttab", "/nonexistent"], nodeSystem);
+    assert.match(shown.lines.join("\n"), new RegExp(`binding +tang ${url}, keyslot ${slot}: opens`));
+    const removed = await runCommand(unbind, [image, "tang", "--slot", String(slot), ...keyArgs(state)], nodeSystem);
+    assert.equal(removed.status, 0);
+    assert.deepEqual((await look({ image, stateFolder: state, server: new TestServer() })).slots, [0]);
+    assert.ok(opens(image, PASSPHRASE));
+  });
+}
+
+test("a tang is trusted by its thumbprint or by a person, never silently", { skip: noTangd }, async () => {
+  const { image, state } = makeImage("luks2");
+  const url = tangd?.url ?? "";
+  const before = await headerDigest(image);
+  const args = [image, "tang", url, ...keyArgs(state)];
+  await assert.rejects(runCommand(bind, args, nodeSystem), (error) => {
+    assert.ok(isError(error, "tang/untrusted"));
+    assert.match(error.message, /^http:\/\/\S+ signs as [\w-]{43}, and nobody was asked to trust that$/);
+    return true;
+  });
+  const wrong = [...args, "--thumbprint", "A".repeat(43)];
+  await assert.rejects(runCommand(bind, wrong, nodeSystem), (error) => isError(error, "tang/untrusted"));
+  await assert.rejects(runCommand(bind, args, nodeSystem, { agrees: false }), (error) =>
+    isError(error, "usage/cancelled"),
+  );
+  assert.equal(await headerDigest(image), before);
+
+  const asked = await runCommand(bind, args, nodeSystem, { agrees: true });
+  const shown = asked.hints.find((hint) => /^ {2}[\w-]{43}$/.test(hint))?.trim() ?? "";
+  assert.equal(
+    runTool(["jose", "jwk", "thp", "-i", join(tangd?.keysFolder ?? "", `${shown}.jwk`), "-a", "S256"])
+      .toString()
+      .trim(),
+    shown,
+  );
+  assert.equal(asked.result["outcome"], "bound");
+  assert.equal(stocks(image, 1).status, 0);
+  const again = await runCommand(bind, [...args, "--replace", "--thumbprint", shown], nodeSystem);
+  assert.equal((again.result["replaced"] as unknown[]).length, 1);
+});
+
+test("tokens of others are shown and left alone; nonsense in a clevis token is told", async () => {
+  const { image, state } = makeImage("luks2");
+  addSlot(image, "second");
+  addToken(image, { type: "luks2-keyring", keyslots: ["0"], key_description: "x" });
+  addToken(image, { type: "systemd-recovery", keyslots: ["1"] });
+  addToken(image, { type: "clevis", keyslots: ["1"], jwe: { protected: 7 } });
+  addToken(image, { type: "clevis", keyslots: [] });
+  const before = await headerDigest(image);
+  const shown = await runCommand(status, [image, "--crypttab", "/nonexistent", "--state", state], nodeSystem);
+  const text = shown.lines.join("\n");
+  assert.match(text, /token {6}luks2-keyring, keyslot 0/);
+  assert.match(text, /token {6}systemd-recovery, keyslot 1/);
+  assert.match(
+    text,
+    /binding {4}damaged, keyslot 1: does not open now\n.*the token's JWE has no usable member protected \[jwe\/malformed\]/,
+  );
+  assert.match(text, /binding {4}damaged, no keyslot: does not open now/);
+  const tested = await runCommand(unlock, [image, "--test"], nodeSystem);
+  assert.equal(tested.status, 1);
+  await assert.rejects(runCommand(unbind, [image, "tang", ...keyArgs(state)], nodeSystem), (error) => {
+    assert.ok(isError(error, "luks/not-bound"));
+    assert.equal(error.remedy, "It has: damaged, keyslot 1; damaged, no keyslot.");
+    return true;
+  });
+  await assert.rejects(runCommand(unbind, [image, ...keyArgs(state)], nodeSystem), (error) =>
+    isError(error, "usage/wrong"),
+  );
+  assert.equal(await headerDigest(image), before);
+  const bound = await runCommand(bind, [image, "latch", await invite(), ...keyArgs(state)], nodeSystem);
+  assert.equal(bound.result["outcome"], "bound");
+  const removed = await runCommand(unbind, [image, "--token", "3", ...keyArgs(state)], nodeSystem);
+  assert.equal(removed.status, 0);
+  assert.deepEqual((await look({ image, stateFolder: state, server: new TestServer() })).tokens, [
+    "luks2-keyring 0",
+    "systemd-recovery 1",
+    "clevis 1",
+    "clevis 2",
+  ]);
+});
+
+test("the passphrase is typed once, and an empty one is refused", async () => {
+  const { image, state } = makeImage("luks2");
+  const args = [image, "latch", await invite(), "--state", state];
+  await assert.rejects(runCommand(bind, args, nodeSystem, { passphrase: "" }), (error) =>
+    isError(error, "usage/wrong"),
+  );
+  const bound = await runCommand(bind, args, nodeSystem, { passphrase: PASSPHRASE });
+  assert.equal(bound.result["outcome"], "bound");
+});
+
+test("a locked machine's binding is told not to open, and so is the next boot", async () => {
+  const { image, state } = makeImage("luks2");
+  const name = `locked-${made++}`;
+  await runCommand(bind, [image, "latch", await invite(name), ...keyArgs(state)], nodeSystem);
+  const crypttab = join(folder, "crypttab");
+  writeFileSync(crypttab, `backup ${image} /run/test.sock luks,_netdev,nofail\n`);
+  const look = async () =>
+    runCommand(status, ["--crypttab", crypttab, "--socket", "/run/test.sock", "--state", state], nodeSystem);
+  assert.match((await look()).lines.join("\n"), /next boot {2}opens by itself: the agent asks http:\/\/127/);
+  await server.json("machine", "lock", name);
+  const locked = (await look()).lines.join("\n");
+  assert.match(locked, /does not open now\n {13}127\.0\.0\.1:\d+ refuses to release the key \[pin\/locked\]/);
+  assert.match(locked, /next boot {2}asks for the passphrase: no binding opens it now/);
+  await server.json("machine", "unlock", name);
+  assert.match((await look()).lines.join("\n"), /next boot {2}opens by itself/);
+});
+
+const template = makeVolume(folder, "template.img", "luks2", SMALL.luks2, 4);
+addSlot(template, "second", ["--key-slot", "2"]);
+
+/** What a bind leaves that was begun any number of times. */
+async function assertBoundOnce(image: string, state: string, what: string): Promise<void> {
+  assert.deepEqual(
+    await look({ image, stateFolder: state, server: new TestServer() }),
+    { slots: [0, 1, 2], tokens: ["clevis 1"], files: [] },
+    what,
+  );
+  assert.deepEqual(
+    readdirSync(state).filter((name) => /^pending-|\.tmp$/.test(name)),
+    [],
+    what,
+  );
+  for (const passphrase of [PASSPHRASE, "second"]) assert.ok(opens(image, passphrase), what);
+}
+
+test("the power goes after each step of a bind that enrols; the same command completes it", async () => {
+  for (let at = 1; ; at++) {
+    const image = join(folder, `cut-${at}.img`);
+    const state = makeState(folder);
+    copyFileSync(template, image);
+    const args = [image, "latch", await invite(), ...keyArgs(state)];
+    const system = faultySystem(nodeSystem, { at, when: "after" });
+    const outcome = await runCommand(bind, args, system).catch((error: unknown) => error);
+    assert.ok(!system.wasCut || outcome instanceof PowerCut || outcome instanceof Error);
+    const what = `cut after step ${at}, ${system.steps.at(-1)}`;
+    for (const passphrase of [PASSPHRASE, "second"]) assert.ok(opens(image, passphrase), what);
+    if (!system.wasCut) {
+      assert.ok(at > 15, `only ${at} steps`);
+      return assertBoundOnce(image, state, "never cut");
+    }
+    const again = await runCommand(bind, args, nodeSystem);
+    assert.equal(again.status, 0);
+    assert.equal((await runCommand(unlock, [image, "--test"], nodeSystem)).status, 0, what);
+    await assertBoundOnce(image, state, what);
+  }
+});
+
+test("bind is killed as a process, at any moment; the same command completes it", async () => {
+  for (let round = 0; round < (isFull ? 60 : 5); round++) {
+    const image = join(folder, `killed-${round}.img`);
+    const state = makeState(folder);
+    copyFileSync(template, image);
+    const args = ["bind", image, "latch", await invite(), ...keyArgs(state)];
+    const delayMs = 300 + Math.random() * 1200;
+    const what = `killed after ${delayMs} ms`;
+    const child = spawn(COMMAND, args, { stdio: "ignore" });
+    const timer = setTimeout(() => child.kill("SIGKILL"), delayMs);
+    await new Promise((done) => child.on("exit", done));
+    clearTimeout(timer);
+    for (const passphrase of [PASSPHRASE, "second"]) assert.ok(opens(image, passphrase), what);
+    const again = spawnSync(COMMAND, args, { encoding: "utf8" });
+    assert.equal(again.status, 0, `${what}: ${again.stderr}`);
+    await assertBoundOnce(image, state, what);
+  }
+});

@@ -1,0 +1,51 @@
+import type { Command, CommandInput, ExitStatus, Terminal } from "../src/cli/command.ts";
+import { parseArguments } from "../src/cli/parse.ts";
+import { Secret } from "../src/core/secret.ts";
+import type { System } from "../src/system/port.ts";
+
+/** What a command said, and how it ended. */
+export interface Spoken {
+  readonly status: ExitStatus;
+  readonly lines: readonly string[];
+  readonly hints: readonly string[];
+  readonly result: Readonly<Record<string, unknown>>;
+}
+
+export interface Person {
+  /** What is typed at the passphrase prompt. */
+  readonly passphrase?: string;
+  /** Answers every question; without it nobody is there to be asked. */
+  readonly agrees?: boolean;
+}
+
+/** Runs a command in this process, on a system of the test's choice. Throws what the command throws. */
+export async function runCommand(
+  command: Command,
+  args: readonly string[],
+  system: System,
+  person: Person = {},
+): Promise<Spoken> {
+  const lines: string[] = [];
+  const hints: string[] = [];
+  let result: Readonly<Record<string, unknown>> = {};
+  const terminal: Terminal = {
+    json: false,
+    isInteractive: person.agrees !== undefined,
+    line: (text) => lines.push(text),
+    hint: (text) => hints.push(text),
+    result: (value) => {
+      result = value;
+    },
+    confirm: async () => person.agrees ?? true,
+    askSecret: async () => {
+      if (person.passphrase === undefined) throw new Error("a passphrase was asked for");
+      return Secret.copy(Buffer.from(person.passphrase));
+    },
+    readInput: async () => {
+      throw new Error("standard input was read");
+    },
+    signal: new AbortController().signal,
+  };
+  const input: CommandInput = { ...parseArguments(command, args), system, terminal };
+  return { status: await command.run(input), lines, hints, result };
+}
