@@ -27,7 +27,13 @@ interface Outcome {
 // A suite and a file are containers, not tests: their tests were counted. One that fails by itself (a throw at load) counts.
 const isContainer = (outcome: Outcome): boolean => outcome.details.type === "suite" || outcome.details.type === "file";
 
-const stream = run({ files: positionals.map((file) => resolve(file)), concurrency: Number(values.parallel) });
+// A file that hangs is a failure, not a run that never ends. A guest's own waits are shorter.
+const FILE_TIMEOUT_MS = 30 * 60_000;
+const stream = run({
+  files: positionals.map((file) => resolve(file)),
+  concurrency: Number(values.parallel),
+  timeout: FILE_TIMEOUT_MS,
+});
 stream.on("test:pass", (outcome: Outcome) => {
   if (outcome.skip !== undefined && outcome.skip !== false) {
     count.skipped++;

@@ -1,9 +1,10 @@
-import { lstatSync, mkdirSync, rmSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { mkdirSync } from "node:fs";
+import { createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
 import { parseKeySocketPeer } from "../formats/key-socket.ts";
+import { listenPrivately } from "../system/unix-listen.ts";
 import { type UnixPeer, unixPeerIsGone, unixPeerOf } from "../system/unix-peer.ts";
 
 /**
@@ -127,44 +128,31 @@ function descriptorOf(socket: Socket): number | null {
 }
 
 async function listen(server: Server, where: KeySocketOptions["listen"]): Promise<void> {
-  if ("path" in where) await makeRoom(where.path);
   try {
+    if ("path" in where) {
+      mkdirSync(dirname(where.path), { recursive: true, mode: 0o700 });
+      return await listenPrivately(server, where.path);
+    }
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      const oldMask = process.umask(0o177); // no moment at which others could connect: listen() binds before it returns
       server.listen(where, resolve);
-      process.umask(oldMask);
     });
   } catch (error) {
     const name = "path" in where ? where.path : `descriptor ${where.fd}`;
     const { code } = error as NodeJS.ErrnoException;
-    throw new NightlatchError("agent/socket", `${name} cannot be listened on (${code ?? "unknown"})`);
+    throw new NightlatchError("agent/socket", problemOf(name, code ?? "unknown"), {
+      remedy: "Name another --socket, or see: systemctl status nightlatch-agent.socket",
+    });
   }
 }
 
-/** The folder, and away with a socket that a dead agent left. */
-async function makeRoom(path: string): Promise<void> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const present = lstatSync(path, { throwIfNoEntry: false });
-  if (present === undefined) return;
-  if (!present.isSocket()) {
-    throw new NightlatchError("agent/socket", `${path} exists and is no socket`, { remedy: "Name another --socket." });
+function problemOf(name: string, code: string): string {
+  switch (code) {
+    case "ENOTSOCK":
+      return `${name} exists and is no socket`;
+    case "EADDRINUSE":
+      return `another program listens on ${name} already`;
+    default:
+      return `${name} cannot be listened on (${code})`;
   }
-  if (await isAlive(path)) {
-    throw new NightlatchError("agent/socket", `another program listens on ${path} already`, {
-      remedy: "See: systemctl status nightlatch-agent.socket",
-    });
-  }
-  rmSync(path, { force: true });
-}
-
-function isAlive(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect(path);
-    probe.on("connect", () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.on("error", () => resolve(false));
-  });
 }

@@ -50,7 +50,7 @@ async function run({ options, system, terminal }: CommandInput): Promise<ExitSta
 
 async function openSource(
   options: CommandInput["options"],
-  system: Pick<System, "request">,
+  system: Pick<System, "request" | "stat">,
 ): Promise<AuditSource & Disposable> {
   const { data, admin } = options;
   if (data !== undefined && admin !== undefined) {
@@ -58,7 +58,12 @@ async function openSource(
       remedy: "See: nightlatch audit verify --help",
     });
   }
-  return admin === undefined ? openAuditSource(storePath(data ?? DATA_FOLDER)) : openRemoteAudit(system, admin);
+  if (admin !== undefined) return openRemoteAudit(system, admin);
+  const path = storePath(data ?? DATA_FOLDER);
+  if ((await system.stat(path)) !== null) return openAuditSource(path);
+  throw new NightlatchError("store/missing", `there is no store at ${path}`, {
+    remedy: "Name the server's data folder with --data, or its admin socket with --admin.",
+  });
 }
 
 const MAX_NOTE_BYTES = 4096;

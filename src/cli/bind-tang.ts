@@ -15,7 +15,7 @@ export async function tangPlan(input: CommandInput, argument: string | undefined
   const advertisement = await fetchAdvertisement(system, url, limits);
   await trust(input, url, advertisement);
   return {
-    isSameServer: ({ kind, urls }) => kind === "tang" && urls.includes(url),
+    isSameServer: ({ kind, urls }) => kind !== "sss" && urls.includes(url),
     prepare: async () => ({ url, advertisement }),
     finish: async () => {},
   };

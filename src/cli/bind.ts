@@ -9,7 +9,7 @@ import { sealToAdvertisement } from "../pins/tang.ts";
 import { latchPlan } from "./bind-latch.ts";
 import type { BindPlan } from "./bind-plan.ts";
 import { tangPlan } from "./bind-tang.ts";
-import { type Binding, bindingJson, formatBinding, listBindings } from "./binding.ts";
+import { type Binding, bindingJson, describeToken, formatBinding, listBindings } from "./binding.ts";
 import { reportSettled, settledJson } from "./change-report.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { KEY_FILE_OPTION, proveOverNetwork, readPassphrase, STATE_OPTION, stateFolderOf } from "./volume-input.ts";
@@ -62,13 +62,12 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   using passphrase = makePassphrase(system);
   const jwe = sealToAdvertisement(system, url, advertisement, passphrase.reveal());
   const token = { type: "clevis", jwe: formatFlattenedJwe(jwe) };
-  const { keyslot } = await bindVolume(system, change, {
+  const { keyslot, token: bound } = await bindVolume(system, change, {
     passphrase,
     token,
     replaces: present.map((binding) => binding.token),
   });
   await plan.finish(change);
-  const bound = listBindings(await readHeader(system, change)).find((binding) => binding.urls.includes(url));
   terminal.line(`Bound ${device}: ${url}, keyslot ${keyslot}. The server was asked, and the keyslot opened.`);
   for (const old of present) terminal.line(`Removed: ${formatBinding(old)}`);
   terminal.line(`What happens at the next boot: nightlatch status ${device}`);
@@ -77,7 +76,7 @@ async function run(input: CommandInput): Promise<ExitStatus> {
     device,
     uuid: change.uuid,
     outcome: "bound",
-    binding: bound === undefined ? null : bindingJson(bound),
+    binding: bindingJson(describeToken(bound)),
     replaced: present.map(bindingJson),
     ...settledJson(change),
   });

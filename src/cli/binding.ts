@@ -27,7 +27,8 @@ export function listOthers(header: VolumeHeader): readonly HeldToken[] {
   return listTokens(header).filter((token) => token.type !== "clevis" && token.type !== INTENT_TYPE);
 }
 
-function describeToken(token: HeldToken): Binding {
+/** What a clevis token is about. */
+export function describeToken(token: HeldToken): Binding {
   try {
     const pin = parseClevisPin(readClevis(token));
     return { token, kind: kindOf(pin), urls: urlsOf(pin), fault: null };

@@ -1,4 +1,5 @@
 import { isError, NightlatchError } from "../core/errors.ts";
+import { printable } from "../core/text.ts";
 import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, DEFAULT_AGENT_CONFIG } from "../formats/agent-config.ts";
 import { parseAgentConfig } from "../formats/agent-config-file.ts";
 import {
@@ -162,7 +163,7 @@ function printVolume(terminal: Terminal, { device, entry, status, outlook, error
     return;
   }
   const { version, uuid, label, keyslots } = status;
-  const title = [name, `LUKS${version}`, uuid, ...(label === "" ? [] : [JSON.stringify(label)])];
+  const title = [name, `LUKS${version}`, printable(uuid), ...(label === "" ? [] : [`"${printable(label)}"`])];
   terminal.line(`${title.join("  ")}  ${keyslots.used} of ${keyslots.total} keyslots used`);
   const row = (what: string, text: string) => terminal.line(`  ${what.padEnd(10)} ${text}`);
   for (const { binding, opens, error } of status.bindings) {
@@ -173,7 +174,7 @@ function printVolume(terminal: Terminal, { device, entry, status, outlook, error
   for (const token of status.others) {
     row(
       "token",
-      `${token.type}, ${token.keyslots.length === 0 ? "no keyslot" : `keyslot ${token.keyslots.join(", ")}`}`,
+      `${printable(token.type)}, ${token.keyslots.length === 0 ? "no keyslot" : `keyslot ${token.keyslots.join(", ")}`}`,
     );
   }
   for (const text of status.leftovers) row("left over", text);

@@ -1,4 +1,5 @@
 import { isError, NightlatchError } from "../core/errors.ts";
+import { printable } from "../core/text.ts";
 import type { Intent } from "../formats/intent.ts";
 import { listBackups } from "../luks/backup.ts";
 import { openLedger } from "../luks/begin.ts";
@@ -123,6 +124,6 @@ function warningsOf(header: VolumeHeader): string[] {
   const { damagedCopy, requirements } = header;
   return [
     ...(damagedCopy === null ? [] : [`the ${damagedCopy} copy of its header is damaged; see: cryptsetup repair`]),
-    ...requirements.map((name) => `its header requires ${JSON.stringify(name.slice(0, 40))}`),
+    ...requirements.map((name) => `its header requires ${JSON.stringify(printable(name, 40))}`),
   ];
 }

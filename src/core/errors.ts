@@ -131,21 +131,6 @@ export const ERROR_CODES = [
   "machine/exists",
   "invite/bad-lifetime",
   "latch/unknown",
-  // luks
-  "luks/none",
-  "luks/damaged",
-  "luks/unsupported",
-  "luks/null-cipher",
-  // the agent and its configuration
-  "agent/bad-config",
-  "agent/socket",
-  "agent/unknown-peer",
-  "agent/unknown-volume",
-  "agent/no-binding",
-  "agent/deadline",
-  "agent/abandoned",
-  "agent/command-failed",
-  "agent/command-refused",
   "audit/broken",
 ] as const;
 

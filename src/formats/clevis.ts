@@ -1,5 +1,5 @@
 import { NightlatchError } from "../core/errors.ts";
-import type { Json, JsonObject } from "./json.ts";
+import { isJsonObject, type Json, type JsonObject } from "./json.ts";
 import { type FlattenedJwe, formatFlattenedJwe, parseCompactJwe, parseFlattenedJwe, parseJweHeader } from "./jwe.ts";
 import {
   type EcPublicJwk,
@@ -25,7 +25,7 @@ const KEYSLOT_COUNT = 32;
  * @throws NightlatchError clevis/malformed, jwe/malformed, jwe/unsupported
  */
 export function parseClevisToken(token: Json): ClevisToken | null {
-  if (!isObject(token) || token["type"] !== "clevis") return null;
+  if (!isJsonObject(token) || token["type"] !== "clevis") return null;
   const { keyslots, jwe } = token;
   if (!Array.isArray(keyslots) || keyslots.length > KEYSLOT_COUNT) {
     malformed(`the token's keyslots are not a list of at most ${KEYSLOT_COUNT}`);
@@ -51,7 +51,7 @@ export type ClevisPin = TangPin | SssPin | OtherPin;
 export interface TangPin {
   readonly pin: "tang";
   readonly url: string;
-  /** Thumbprint that names the server's exchange key: S256, or S1 by clevis before version 15. */
+  /** Thumbprint that names the server's exchange key: S256, or S1 by clevis before version 17. */
   readonly kid: string;
   /** The client's point of the provisioning, C. */
   readonly ephemeral: EcPublicJwk;
@@ -106,12 +106,12 @@ const PRIME_BYTES = 64;
 export function parseClevisPin(jwe: FlattenedJwe): ClevisPin {
   const header = parseJweHeader(jwe, "the binding");
   const clevis = header["clevis"];
-  if (!isObject(clevis)) malformed("the binding's header has no member clevis");
+  if (!isJsonObject(clevis)) malformed("the binding's header has no member clevis");
   const name = clevis["pin"];
   if (typeof name !== "string" || !/^[a-z0-9-]{1,32}$/.test(name)) malformed("the binding's header names no pin");
   if (name !== "tang" && name !== "sss") return { pin: "other", name };
   const configuration = clevis[name];
-  if (!isObject(configuration)) malformed(`the binding's header has no configuration of its pin ${name}`);
+  if (!isJsonObject(configuration)) malformed(`the binding's header has no configuration of its pin ${name}`);
   return name === "tang" ? parseTang(header, configuration) : parseSss(header, configuration);
 }
 
@@ -204,10 +204,6 @@ function decode(text: string, what: string): Buffer {
   const bytes = Buffer.from(text, "base64url");
   if (bytes.toString("base64url") !== text) malformed(`${what} is not base64url`);
   return bytes;
-}
-
-function isObject(json: Json | undefined): json is JsonObject {
-  return json !== null && json !== undefined && typeof json === "object" && !Array.isArray(json);
 }
 
 function malformed(message: string): never {

@@ -2,7 +2,7 @@ import { createHash, createHmac, type KeyObject, timingSafeEqual } from "node:cr
 import { fromBase64url, toBase64url } from "../core/bytes.ts";
 import { NightlatchError } from "../core/errors.ts";
 import { isBase64urlOf } from "./invite.ts";
-import { type Json, type JsonObject, parseJson } from "./json.ts";
+import { isJsonObject, type Json, type JsonObject, parseJson } from "./json.ts";
 import { exportPublicJwk, type OkpPublicJwk, parsePublicJwk, thumbprintOf } from "./jwk.ts";
 import { formatJws, isSignedBy, parseJws, payloadOf, signJws } from "./jws.ts";
 import { type Advertisement, parseAdvertisement } from "./tang.ts";
@@ -134,7 +134,7 @@ export function parseEnrolAnswer(
 export function parseRefusal(body: Uint8Array): string | null {
   try {
     const json = parseJson(body, "the refusal", { lengthBytes: ENROLMENT_BYTES, depth: 2 });
-    const code = isObject(json) ? json["error"] : null;
+    const code = isJsonObject(json) ? json["error"] : null;
     return typeof code === "string" && /^[a-z-]{1,32}\/[a-z-]{1,32}$/.test(code) ? code : null;
   } catch {
     return null;
@@ -184,7 +184,7 @@ interface OpenedMessage {
 function openMessage(type: MessageType, body: Uint8Array, what: string): OpenedMessage {
   return within(what, () => {
     const json = parseJson(body, what, { lengthBytes: ENROLMENT_BYTES });
-    if (!isObject(json)) malformed(`${what} is not a JSON object`);
+    if (!isJsonObject(json)) malformed(`${what} is not a JSON object`);
     requireMembers(json, ["payload", "protected", "signature"], what);
     const jws = parseJws(json, what);
     const [signature] = jws.signatures;
@@ -196,7 +196,7 @@ function openMessage(type: MessageType, body: Uint8Array, what: string): OpenedM
     const identity = ed25519(parsePublicJwk(jwk, `the key of ${what}`));
     if (!isSignedBy(jws, signature, identity)) malformed(`the signature of ${what} is wrong`);
     const payload = parseJson(payloadOf(jws), what, { lengthBytes: ENROLMENT_BYTES });
-    if (!isObject(payload)) malformed(`the payload of ${what} is not an object`);
+    if (!isJsonObject(payload)) malformed(`the payload of ${what} is not an object`);
     return { identity, machine: thumbprintOf(identity), payload };
   });
 }
@@ -216,7 +216,7 @@ function base64urlOf(payload: JsonObject, member: string, lengthBytes: number): 
 }
 
 function requireMembers(json: Json, members: readonly string[], what: string): void {
-  if (!isObject(json) || Object.keys(json).sort().join() !== members.join()) {
+  if (!isJsonObject(json) || Object.keys(json).sort().join() !== members.join()) {
     malformed(`${what} must have exactly the members ${members.join(", ")}`);
   }
 }
@@ -234,10 +234,6 @@ function within<T>(what: string, read: () => T): T {
     if (!(error instanceof NightlatchError) || error.code.startsWith("enrolment/")) throw error;
     return malformed(`${what}: ${error.message}`);
   }
-}
-
-function isObject(json: Json | undefined): json is JsonObject {
-  return json !== null && typeof json === "object" && !Array.isArray(json);
 }
 
 function malformed(message: string): never {

@@ -1,7 +1,7 @@
 import { fromBase64url, toBase64url } from "../core/bytes.ts";
 import { NightlatchError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
-import { type JsonObject, parseJson } from "./json.ts";
+import { isJsonObject, parseJson } from "./json.ts";
 
 /** docs/format/enrolment.md, "Invite". */
 export interface Invite {
@@ -48,8 +48,8 @@ export function parseInvite(line: string): Invite {
 function readInvite(bytes: Buffer): Invite {
   const json = parseJson(bytes, "the invite", { lengthBytes: INVITE_BYTES, depth: 1 });
   bytes.fill(0);
-  if (json === null || typeof json !== "object" || Array.isArray(json)) malformed("the invite is not an object");
-  const source = json as JsonObject;
+  if (!isJsonObject(json)) malformed("the invite is not an object");
+  const source = json;
   if (Object.keys(source).sort().join() !== MEMBERS.join()) malformed("the invite has other members than it should");
   const { id, key, thp, url } = source;
   if (typeof url !== "string" || !isBaseAddress(url)) malformed("the invite's address is not one of a server");

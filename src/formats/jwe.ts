@@ -2,7 +2,7 @@ import { createCipheriv, createDecipheriv, createHash } from "node:crypto";
 import { fromBase64url, toBase64url } from "../core/bytes.ts";
 import { NightlatchError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
-import { type Json, type JsonObject, parseJson } from "./json.ts";
+import { isJsonObject, type Json, type JsonObject, parseJson } from "./json.ts";
 
 /**
  * JSON Web Encryption, RFC 7516, as clevis uses it: one recipient, A256GCM, the content key given by ECDH-ES (RFC 7518 section
@@ -29,8 +29,8 @@ const MEMBERS = ["protected", "encrypted_key", "iv", "ciphertext", "tag"] as con
  * @throws NightlatchError jwe/malformed, jwe/unsupported
  */
 export function parseFlattenedJwe(json: Json, what = "the JWE"): FlattenedJwe {
-  if (json === null || typeof json !== "object" || Array.isArray(json)) malformed(`${what} is not a JSON object`);
-  const source = json as JsonObject;
+  if (!isJsonObject(json)) malformed(`${what} is not a JSON object`);
+  const source = json;
   for (const member of ["aad", "header", "unprotected", "recipients"]) {
     if (Object.hasOwn(source, member)) {
       throw new NightlatchError("jwe/unsupported", `${what} has the member ${member}, which is not supported`);
@@ -93,10 +93,10 @@ export function parseJweHeader(jwe: FlattenedJwe, what = "the JWE"): JsonObject 
   } catch (error) {
     throw new NightlatchError("jwe/malformed", `the header of ${what} is not usable JSON`, { cause: error });
   }
-  if (header === null || typeof header !== "object" || Array.isArray(header)) {
+  if (!isJsonObject(header)) {
     malformed(`the header of ${what} is not a JSON object`);
   }
-  const source = header as JsonObject;
+  const source = header;
   for (const member of ["crit", "zip"]) {
     if (member in source)
       throw new NightlatchError("jwe/unsupported", `${what} needs ${member}, which is not supported`);
@@ -145,9 +145,7 @@ export function decryptJwe(jwe: FlattenedJwe, key: Uint8Array, what = "the JWE")
     plaintext.fill(0);
     throw new NightlatchError("jwe/wrong-key", `${what} does not open: the key is another one, or it was changed`);
   }
-  const secret = Secret.copy(plaintext);
-  plaintext.fill(0);
-  return secret;
+  return Secret.take(plaintext);
 }
 
 /** RFC 7518 section 4.6.2; `partyU` and `partyV` are apu and apv. */

@@ -2,7 +2,7 @@ import { createECDH, createHash, createPrivateKey, createPublicKey, type KeyObje
 import { toBase64url } from "../core/bytes.ts";
 import { NightlatchError } from "../core/errors.ts";
 import { CURVES, type Curve, type CurveName, isOnCurve, type Point, toBytes, toInteger } from "./curve.ts";
-import type { Json, JsonObject } from "./json.ts";
+import { isJsonObject, type Json, type JsonObject } from "./json.ts";
 
 /** What a key may say about its use (RFC 7517 sections 4.2 to 4.5); absent members are absent. */
 interface Usage {
@@ -207,10 +207,10 @@ function parseUsage(source: JsonObject, what: string): Usage {
 }
 
 function asObject(json: Json | undefined, what: string): JsonObject {
-  if (json === null || typeof json !== "object" || Array.isArray(json)) {
+  if (!isJsonObject(json)) {
     throw new NightlatchError("jwk/malformed", `${what} is not a JSON object`);
   }
-  return json as JsonObject;
+  return json;
 }
 
 const TEXT_LENGTH = 128;

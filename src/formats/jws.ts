@@ -1,7 +1,7 @@
 import { type KeyObject, sign, verify } from "node:crypto";
 import { fromBase64url, toBase64url } from "../core/bytes.ts";
 import { NightlatchError } from "../core/errors.ts";
-import { type Json, type JsonObject, parseJson } from "./json.ts";
+import { isJsonObject, type Json, type JsonObject, parseJson } from "./json.ts";
 import { importPublicKey, type PublicJwk } from "./jwk.ts";
 
 /** JSON Web Signature, RFC 7515, in its JSON serialisations (section 7.2). */
@@ -44,8 +44,8 @@ const HEADER_BYTES = 4096;
  * @throws NightlatchError jws/malformed, jws/unsupported (algorithm, `crit`, unencoded payload)
  */
 export function parseJws(json: Json, what = "the signed document"): Jws {
-  if (json === null || typeof json !== "object" || Array.isArray(json)) malformed(`${what} is not a JSON object`);
-  const source = json as JsonObject;
+  if (!isJsonObject(json)) malformed(`${what} is not a JSON object`);
+  const source = json;
   const payload = textOf(source, "payload", what);
   fromBase64urlText(payload, `payload of ${what}`);
   if (!("signatures" in source)) return { payload, signatures: [parseSignature(source, what)] };
@@ -125,9 +125,8 @@ function signText(payload: string, signer: JwsSigner): JwsSignature {
 }
 
 function parseSignature(json: Json, what: string): JwsSignature {
-  if (json === null || typeof json !== "object" || Array.isArray(json))
-    malformed(`a signature of ${what} is no object`);
-  const source = json as JsonObject;
+  if (!isJsonObject(json)) malformed(`a signature of ${what} is no object`);
+  const source = json;
   const encoded = textOf(source, "protected", what);
   const signature = textOf(source, "signature", what);
   fromBase64urlText(signature, `signature of ${what}`);
@@ -144,14 +143,14 @@ function parseSignature(json: Json, what: string): JwsSignature {
 
 function parseHeader(bytes: Buffer, what: string): JsonObject {
   const header = parseJson(bytes, `the protected header of ${what}`, { lengthBytes: HEADER_BYTES });
-  if (header === null || typeof header !== "object" || Array.isArray(header)) {
+  if (!isJsonObject(header)) {
     malformed(`the protected header of ${what} is not a JSON object`);
   }
   // RFC 7515 section 4.1.11: what is named here must be understood; RFC 7797's b64 is meaningful only when named here.
   if ("crit" in header) {
     throw new NightlatchError("jws/unsupported", `${what} depends on an extension of JWS that is not known`);
   }
-  return header as JsonObject;
+  return header;
 }
 
 function textOf(source: JsonObject, member: string, what: string): string {

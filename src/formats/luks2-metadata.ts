@@ -1,4 +1,5 @@
 import { NightlatchError } from "../core/errors.ts";
+import { printable } from "../core/text.ts";
 import type { Json, JsonObject } from "./json.ts";
 
 /**
@@ -174,5 +175,9 @@ function asNumber(text: string, path: string): number {
 }
 
 function wrong(path: string): NightlatchError {
-  return new NightlatchError("luks/damaged", `the LUKS2 metadata is damaged: ${path} is missing or has the wrong form`);
+  const where = printable(path);
+  return new NightlatchError(
+    "luks/damaged",
+    `the LUKS2 metadata is damaged: ${where} is missing or has the wrong form`,
+  );
 }

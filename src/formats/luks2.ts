@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { NightlatchError } from "../core/errors.ts";
+import { printable } from "../core/text.ts";
 import { parseJson } from "./json.ts";
 import { type Luks2Metadata, readLuks2Metadata } from "./luks2-metadata.ts";
 
@@ -37,32 +38,45 @@ export function peekLuks2(head: Buffer, offsetBytes: number): number | null {
   return LUKS2_SIZES_BYTES.find((known) => BigInt(known) === sizeBytes) ?? null;
 }
 
+/** A copy whose checksum matches; what it says is not read yet. */
+export interface Luks2Copy {
+  readonly which: "primary" | "secondary";
+  readonly seqid: bigint;
+  readonly bytes: Buffer;
+}
+
 /**
- * One copy, its checksum verified.
- * @param copy the whole of it, as long as `peekLuks2` says
+ * @param bytes the whole copy, as long as `peekLuks2` says
  * @throws NightlatchError luks/damaged, luks/unsupported
  */
-export function parseLuks2Copy(copy: Buffer, offsetBytes: number): Luks2Header {
-  const sizeBytes = peekLuks2(copy, offsetBytes);
-  if (sizeBytes === null || copy.length !== sizeBytes) throw damaged("it does not begin as one, or is cut short");
-  if (copy.readBigUInt64BE(256) !== BigInt(offsetBytes)) throw damaged("it was written for another place");
+export function verifyLuks2Copy(bytes: Buffer, offsetBytes: number): Luks2Copy {
+  const sizeBytes = peekLuks2(bytes, offsetBytes);
+  if (sizeBytes === null || bytes.length !== sizeBytes) throw damaged("it does not begin as one, or is cut short");
+  if (bytes.readBigUInt64BE(256) !== BigInt(offsetBytes)) throw damaged("it was written for another place");
   if (offsetBytes !== 0 && offsetBytes !== sizeBytes) throw damaged("it does not lie where its size puts it");
-  verifyChecksum(copy);
-  const json = parseLuks2Json(copy.subarray(BINARY_BYTES));
+  verifyChecksum(bytes);
+  return { which: offsetBytes === 0 ? "primary" : "secondary", seqid: bytes.readBigUInt64BE(16), bytes };
+}
+
+/** @throws NightlatchError luks/damaged */
+export function readLuks2Copy({ bytes, seqid }: Luks2Copy): Luks2Header {
   return {
     version: 2,
-    uuid: readText(copy, 168, 40),
-    label: readText(copy, 24, 48),
-    subsystem: readText(copy, 208, 48),
-    seqid: copy.readBigUInt64BE(16),
-    sizeBytes,
-    ...readLuks2Metadata(json),
+    uuid: readText(bytes, 168, 40),
+    label: readText(bytes, 24, 48),
+    subsystem: readText(bytes, 208, 48),
+    seqid,
+    sizeBytes: bytes.length,
+    ...readLuks2Metadata(parseLuks2Json(bytes.subarray(BINARY_BYTES))),
   };
 }
 
-/** The newer of two valid copies; at a tie the primary, as cryptsetup has it. */
-export function newerLuks2(primary: Luks2Header, secondary: Luks2Header): Luks2Header {
-  return secondary.seqid > primary.seqid ? secondary : primary;
+/** The newer first; at a tie the primary, as cryptsetup has it. */
+export function newestFirst(copies: readonly Luks2Copy[]): readonly Luks2Copy[] {
+  return [...copies].sort((a, b) => {
+    if (a.seqid !== b.seqid) return a.seqid > b.seqid ? -1 : 1;
+    return a.which === "primary" ? -1 : 1;
+  });
 }
 
 /** Over the whole copy, with the checksum field itself as zeros (section 2.3). */
@@ -71,7 +85,7 @@ function verifyChecksum(copy: Buffer): void {
   if (algorithm !== "sha256") {
     throw new NightlatchError(
       "luks/unsupported",
-      `the LUKS2 header's checksum is not sha256 but ${printable(algorithm)}`,
+      `the LUKS2 header's checksum is not sha256 but ${JSON.stringify(printable(algorithm))}`,
     );
   }
   const sum = createHash("sha256");
@@ -83,7 +97,8 @@ function verifyChecksum(copy: Buffer): void {
 function parseLuks2Json(area: Buffer) {
   const end = area.indexOf(0);
   if (end <= 0 || area[0] !== 0x7b) throw damaged("its JSON area is empty or has no end");
-  if (area.subarray(end).some((byte) => byte !== 0)) throw damaged("its JSON area holds data behind its end");
+  if (!area.subarray(end).equals(Buffer.alloc(area.length - end)))
+    throw damaged("its JSON area holds data behind its end");
   try {
     return parseJson(area.subarray(0, end), "the LUKS2 metadata", { lengthBytes: area.length, depth: JSON_DEPTH });
   } catch (error) {
@@ -96,10 +111,6 @@ function readText(copy: Buffer, offsetBytes: number, lengthBytes: number): strin
   const field = copy.subarray(offsetBytes, offsetBytes + lengthBytes);
   const end = field.indexOf(0);
   return field.subarray(0, end < 0 ? lengthBytes : end).toString("utf8");
-}
-
-function printable(text: string): string {
-  return JSON.stringify(text.slice(0, 40));
 }
 
 function damaged(why: string, cause?: unknown): NightlatchError {

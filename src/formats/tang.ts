@@ -1,7 +1,7 @@
 import type { KeyObject } from "node:crypto";
 import { NightlatchError } from "../core/errors.ts";
 import type { CurveName, Point } from "./curve.ts";
-import { type Json, type JsonObject, parseJson } from "./json.ts";
+import { isJsonObject, type Json, type JsonObject, parseJson } from "./json.ts";
 import {
   type EcPublicJwk,
   hasThumbprint,
@@ -121,8 +121,8 @@ export function requireTrust(advertisement: Advertisement, trust: Trust): void {
 
 /** `{"keys":[…]}`, each an object; their content is not judged here. @throws NightlatchError tang/malformed */
 export function parseKeySet(json: Json): JsonObject[] {
-  const keys = isObject(json) ? json["keys"] : undefined;
-  if (!Array.isArray(keys) || keys.length > KEY_COUNT || !keys.every(isObject)) {
+  const keys = isJsonObject(json) ? json["keys"] : undefined;
+  if (!Array.isArray(keys) || keys.length > KEY_COUNT || !keys.every(isJsonObject)) {
     throw new NightlatchError("tang/malformed", `the key set is not a list of at most ${KEY_COUNT} keys`);
   }
   return keys;
@@ -155,7 +155,7 @@ export function parseRecoveryRequest(body: Uint8Array): JsonObject {
   if (json === null || typeof json !== "object") {
     throw new NightlatchError("tang/malformed", "the recovery request is neither an object nor a list");
   }
-  if (!isObject(json) || !permits(json, "deriveKey", false)) {
+  if (!isJsonObject(json) || !permits(json, "deriveKey", false)) {
     throw new NightlatchError("tang/forbidden-use", "the recovery request's key may not be used for deriveKey");
   }
   if (json["kty"] !== "EC" || (json["alg"] !== undefined && json["alg"] !== "ECMR")) {
@@ -210,8 +210,4 @@ function bare(jwk: PublicJwk): JsonObject {
 
 function signatureAlgorithm(jwk: PublicJwk): string {
   return { "P-256": "ES256", "P-384": "ES384", "P-521": "ES512", Ed25519: "EdDSA" }[jwk.crv];
-}
-
-function isObject(json: Json | undefined): json is JsonObject {
-  return json !== null && typeof json === "object" && !Array.isArray(json);
 }

@@ -1,4 +1,5 @@
 import { NightlatchError } from "../core/errors.ts";
+import { printable } from "../core/text.ts";
 import type { Luks1Header } from "../formats/luks1.ts";
 import type { Luks2Header } from "../formats/luks2.ts";
 
@@ -18,7 +19,7 @@ export function refuseNullCiphers(header: Luks1Header | Luks2Header): void {
 }
 
 function nullCiphersOfLuks1(encryption: string): string[] {
-  return isNullCipher(encryption) ? [`its cipher is ${JSON.stringify(encryption.slice(0, 40))}`] : [];
+  return isNullCipher(encryption) ? [`its cipher is ${JSON.stringify(printable(encryption, 40))}`] : [];
 }
 
 function nullCiphersOfLuks2(header: Luks2Header): string[] {
@@ -29,14 +30,14 @@ function nullCiphersOfLuks2(header: Luks2Header): string[] {
     // Only an encryption or decryption under way has plain stretches beside encrypted ones.
     if (segment.type === "linear" && !reencrypts) found.push(`segment ${number} is plain`);
     if (segment.encryption !== null && isNullCipher(segment.encryption)) {
-      found.push(`segment ${number} has the cipher ${JSON.stringify(segment.encryption.slice(0, 40))}`);
+      found.push(`segment ${number} has the cipher ${JSON.stringify(printable(segment.encryption, 40))}`);
     }
     if (segment.type !== "linear" && segment.encryption !== null) encrypted++;
   }
   if (encrypted === 0) found.push("it has no encrypted segment");
   for (const [number, slot] of header.keyslots) {
     if (slot.area.encryption !== null && isNullCipher(slot.area.encryption)) {
-      found.push(`keyslot ${number} has the cipher ${JSON.stringify(slot.area.encryption.slice(0, 40))}`);
+      found.push(`keyslot ${number} has the cipher ${JSON.stringify(printable(slot.area.encryption, 40))}`);
     }
   }
   return found;

@@ -1,6 +1,13 @@
 import { isError, NightlatchError } from "../core/errors.ts";
 import { type Luks1Header, parseLuks1 } from "../formats/luks1.ts";
-import { LUKS2_SIZES_BYTES, type Luks2Header, newerLuks2, parseLuks2Copy, peekLuks2 } from "../formats/luks2.ts";
+import {
+  LUKS2_SIZES_BYTES,
+  type Luks2Header,
+  newestFirst,
+  peekLuks2,
+  readLuks2Copy,
+  verifyLuks2Copy,
+} from "../formats/luks2.ts";
 import {
   findHole,
   isLuksmetaData,
@@ -64,32 +71,40 @@ async function readOnce(power: Pick<System, "readAt">, device: string): Promise<
 
 async function readLuks2(power: Pick<System, "readAt">, device: string, start: Buffer): Promise<Luks2Volume> {
   const sizeBytes = peekLuks2(start, 0);
-  let failure: NightlatchError | null = null;
-  if (sizeBytes !== null) {
-    const both = start.length >= 2 * sizeBytes ? start : await power.readAt(device, 0, 2 * sizeBytes);
-    const primary = attempt(() => parseLuks2Copy(both.subarray(0, sizeBytes), 0));
-    const secondary = attempt(() => parseLuks2Copy(both.subarray(sizeBytes, 2 * sizeBytes), sizeBytes));
-    if (primary.value !== null) {
-      if (secondary.value === null) return { ...primary.value, damagedCopy: "secondary" };
-      return { ...newerLuks2(primary.value, secondary.value), damagedCopy: null };
-    }
-    if (secondary.value !== null) return { ...secondary.value, damagedCopy: "primary" };
-    failure = primary.failure;
+  if (sizeBytes === null) {
+    const stray = await findSecondary(power, device);
+    if (stray === null) throw noHeader(start);
+    return stray;
   }
-  const stray = await findSecondary(power, device);
-  if (stray !== null) return { ...stray, damagedCopy: "primary" };
-  if (failure !== null) throw failure;
-  throw noHeader(start);
+  const both = start.length >= 2 * sizeBytes ? start : await power.readAt(device, 0, 2 * sizeBytes);
+  const primary = attempt(() => verifyLuks2Copy(both.subarray(0, sizeBytes), 0));
+  const secondary = attempt(() => verifyLuks2Copy(both.subarray(sizeBytes, 2 * sizeBytes), sizeBytes));
+  const [newer, older] = newestFirst([primary.value, secondary.value].filter((copy) => copy !== null));
+  if (newer === undefined) {
+    const stray = await findSecondary(power, device); // its size may be what is damaged
+    if (stray === null) throw primary.failure;
+    return stray;
+  }
+  const newest = attempt(() => readLuks2Copy(newer));
+  if (newest.value !== null) {
+    return { ...newest.value, damagedCopy: older !== undefined ? null : twinOf(newer.which) };
+  }
+  if (older === undefined) throw newest.failure;
+  return { ...readLuks2Copy(older), damagedCopy: newer.which };
+}
+
+function twinOf(which: "primary" | "secondary"): "primary" | "secondary" {
+  return which === "primary" ? "secondary" : "primary";
 }
 
 /** A primary that is overwritten does not say where its twin lies: every place where one can lie is tried, as cryptsetup does. */
-async function findSecondary(power: Pick<System, "readAt">, device: string): Promise<Luks2Header | null> {
+async function findSecondary(power: Pick<System, "readAt">, device: string): Promise<Luks2Volume | null> {
   for (const offsetBytes of LUKS2_SIZES_BYTES) {
     const head = await power.readAt(device, offsetBytes, 512);
     if (peekLuks2(head, offsetBytes) !== offsetBytes) continue;
-    const copy = await power.readAt(device, offsetBytes, offsetBytes);
-    const parsed = attempt(() => parseLuks2Copy(copy, offsetBytes));
-    if (parsed.value !== null) return parsed.value;
+    const bytes = await power.readAt(device, offsetBytes, offsetBytes);
+    const parsed = attempt(() => readLuks2Copy(verifyLuks2Copy(bytes, offsetBytes)));
+    if (parsed.value !== null) return { ...parsed.value, damagedCopy: "primary" };
   }
   return null;
 }

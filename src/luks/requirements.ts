@@ -1,4 +1,5 @@
 import { NightlatchError } from "../core/errors.ts";
+import { printable } from "../core/text.ts";
 import type { VolumeHeader } from "./header.ts";
 
 /** What cryptsetup knows, to version 2.8 (lib/luks2/luks2_internal.h): it opens such a volume, or says itself why it does not. */
@@ -25,7 +26,7 @@ export function refuseUnknownRequirements(header: VolumeHeader, device: string):
 
 function refuse(requirements: readonly string[], device: string): void {
   if (requirements.length === 0) return;
-  const names = requirements.map((name) => JSON.stringify(name.slice(0, 40))).join(", ");
+  const names = requirements.map((name) => JSON.stringify(printable(name, 40))).join(", ");
   const reencrypts = requirements.some((name) => /^(?:online|offline)-reencrypt/.test(name));
   throw new NightlatchError("luks/requirements", `${device}: the volume's header requires ${names}`, {
     meaning: reencrypts ? "A reencryption is under way. Nothing was changed." : "Nothing was changed.",

@@ -2,7 +2,7 @@ import { createPrivateKey, type KeyObject } from "node:crypto";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { isMachineName, isVolumeId, NONCE_BYTES } from "../formats/enrolment.ts";
 import { isBase64urlOf, isBaseAddress } from "../formats/invite.ts";
-import { type JsonObject, parseJson } from "../formats/json.ts";
+import { isJsonObject, type JsonObject, parseJson } from "../formats/json.ts";
 import { importEd25519Seed } from "../formats/jwk.ts";
 import type { System } from "../system/port.ts";
 
@@ -130,8 +130,8 @@ async function readServer(power: Pick<System, "readFile">, path: string): Promis
 function membersOf(bytes: Buffer, path: string, members: readonly string[]): JsonObject {
   try {
     const json = parseJson(bytes, path, { lengthBytes: FILE_BYTES });
-    if (json !== null && typeof json === "object" && Object.keys(json).sort().join() === members.join()) {
-      return json as JsonObject;
+    if (isJsonObject(json) && Object.keys(json).sort().join() === members.join()) {
+      return json;
     }
   } catch {
     // said below

@@ -45,7 +45,6 @@ export interface RunningServer {
 
 /** @throws NightlatchError store/*, file/*, serve/listen, admin/socket */
 export async function startServer(system: FolderSystem, options: ServeOptions): Promise<RunningServer> {
-  process.umask(0o077); // SQLite makes files of its own beside the store
   const uid = process.geteuid?.() ?? 0;
   const opened = await openFolder(system, options.folder, uid);
   const service = assemble(system, opened);

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { type ErrorCode, NightlatchError } from "../core/errors.ts";
 import type { FileFacts } from "./port.ts";
 
@@ -65,7 +65,11 @@ export async function removeDurably(path: string): Promise<void> {
 /** @see System.makeDirectory */
 export async function makeFolder(path: string, mode: number): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode });
+    const first = await mkdir(path, { recursive: true, mode });
+    if (first === undefined) return;
+    // A folder is where its parent says so: without these, a power cut takes it with everything that was synced inside it.
+    const top = dirname(resolve(first));
+    for (let made = resolve(path); made.length > top.length; made = dirname(made)) await syncFolder(dirname(made));
   } catch (error) {
     throw translate(error, path);
   }

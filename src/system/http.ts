@@ -1,5 +1,6 @@
-import { type ClientRequest, type IncomingMessage, request as requestHttp } from "node:http";
+import { connect as connectPlain, isIP, type Socket } from "node:net";
 import { NightlatchError } from "../core/errors.ts";
+import { formatHttp1Request, type Http1Response, Http1ResponseReader } from "../formats/http1.ts";
 import type { HttpRequest, HttpResponse } from "./port.ts";
 
 /** Of the status line and all header lines together. */
@@ -11,75 +12,52 @@ const HEAD_BYTES = 16 << 10;
  */
 export async function exchange(request: HttpRequest): Promise<HttpResponse> {
   const url = parseUrl(request.url);
-  const send = url.protocol === "https:" ? await secureSender() : requestHttp;
+  const bytes = formatHttp1Request({ ...request, url });
+  const connect = url.protocol === "https:" ? await secureConnector() : connectPlain;
   return new Promise((resolve, reject) => {
-    let outgoing: ClientRequest | undefined;
+    let socket: Socket | undefined;
     const settle = () => {
       clearTimeout(deadline);
       request.signal?.removeEventListener("abort", giveUp);
+      socket?.destroy();
     };
-    const fail = (code: NetCode, what: string) => {
+    const fail = (error: NightlatchError) => {
       settle();
-      outgoing?.destroy();
-      reject(new NightlatchError(code, `${url.host} ${what}`));
+      reject(new NightlatchError(error.code, `${url.host} ${error.message}`));
     };
-    const giveUp = () => fail("net/timeout", "was given up");
+    const giveUp = () => fail(new NightlatchError("net/timeout", "was given up"));
     const deadline = setTimeout(
-      () => fail("net/timeout", `did not answer within ${request.deadlineMs} ms`),
+      () => fail(new NightlatchError("net/timeout", `did not answer within ${request.deadlineMs} ms`)),
       request.deadlineMs,
     );
     if (request.signal?.aborted) return giveUp();
     request.signal?.addEventListener("abort", giveUp, { once: true });
 
-    outgoing = send(url, {
-      method: request.method,
-      headers: headersOf(request),
-      agent: false,
-      maxHeaderSize: HEAD_BYTES,
-      ...(request.socketPath === undefined ? {} : { socketPath: request.socketPath }),
-    });
-    outgoing.on("error", (error: NodeJS.ErrnoException) => fail(...judge(error)));
-    outgoing.on("upgrade", () => fail("net/unreachable", "did not answer in HTTP (upgrade)"));
-    outgoing.on("response", (incoming) => {
-      collect(incoming, request.limitBytes, fail, (body) => {
+    const reader = new Http1ResponseReader({ headBytes: HEAD_BYTES, bodyBytes: request.limitBytes });
+    const attempt = (read: () => Http1Response | null) => {
+      try {
+        const response = read();
+        if (response === null) return;
         settle();
-        resolve({ status: incoming.statusCode ?? 0, contentType: incoming.headers["content-type"] ?? "", body });
-      });
-    });
-    outgoing.end(request.body);
+        resolve(response);
+      } catch (error) {
+        fail(error instanceof NightlatchError ? error : judge(error as NodeJS.ErrnoException));
+      }
+    };
+    socket = connect(addressOf(url, request.socketPath));
+    socket.on("data", (chunk: Buffer) => attempt(() => reader.push(chunk)));
+    socket.on("end", () => attempt(() => reader.end()));
+    socket.on("error", (error: NodeJS.ErrnoException) => fail(judge(error)));
+    socket.write(bytes);
   });
 }
 
-type NetCode = "net/unreachable" | "net/timeout" | "net/too-large";
-
-function collect(
-  incoming: IncomingMessage,
-  limitBytes: number,
-  fail: (code: NetCode, what: string) => void,
-  done: (body: Buffer) => void,
-): void {
-  const chunks: Buffer[] = [];
-  let lengthBytes = 0;
-  const tooLarge = () => fail("net/too-large", `answered with over ${limitBytes} bytes`);
-  if (Number(incoming.headers["content-length"]) > limitBytes) tooLarge();
-  incoming.on("data", (chunk: Buffer) => {
-    lengthBytes += chunk.length;
-    if (lengthBytes > limitBytes) tooLarge();
-    else chunks.push(chunk);
-  });
-  incoming.on("error", (error: NodeJS.ErrnoException) => {
-    fail("net/unreachable", `broke off its answer (${error.code ?? error.name})`);
-  });
-  incoming.on("end", () => done(Buffer.concat(chunks)));
-}
-
-function judge(error: NodeJS.ErrnoException): [code: NetCode, what: string] {
+function judge(error: NodeJS.ErrnoException): NightlatchError {
   const code = error.code ?? error.name;
-  if (code === "HPE_HEADER_OVERFLOW") return ["net/too-large", `answered with over ${HEAD_BYTES} bytes of headers`];
-  if (code.startsWith("HPE_")) return ["net/unreachable", `did not answer in HTTP (${code})`];
-  if (/CERT|SIGNATURE|ISSUER|ALTNAME/.test(code))
-    return ["net/unreachable", `shows a certificate that is not trusted (${code})`];
-  return ["net/unreachable", `cannot be reached (${code})`];
+  const what = /CERT|SIGNATURE|ISSUER|ALTNAME/.test(code)
+    ? "shows a certificate that is not trusted"
+    : "cannot be reached";
+  return new NightlatchError("net/unreachable", `${what} (${code})`);
 }
 
 function parseUrl(text: string): URL {
@@ -90,21 +68,29 @@ function parseUrl(text: string): URL {
   return url;
 }
 
-function headersOf({ headers, body }: HttpRequest): Record<string, string> {
-  const lengthOf = body === undefined ? {} : { "content-length": String(body.byteLength) };
-  return { connection: "close", ...headers, ...lengthOf };
+interface Address {
+  readonly host: string;
+  readonly port: number;
+  readonly path?: string;
+}
+
+function addressOf({ protocol, hostname, port }: URL, socketPath: string | undefined): Address {
+  const host = hostname.replace(/^\[|\]$/g, "");
+  const fallback = protocol === "https:" ? 443 : 80;
+  return {
+    host,
+    port: port === "" ? fallback : Number(port),
+    ...(socketPath === undefined ? {} : { path: socketPath }),
+  };
 }
 
 /**
  * TLS costs milliseconds to load, which the key socket's cold start has to pay: only those who use it do. Certificates are judged by
  * the system's store, as curl and so clevis judges them, which holds an administrator's own; by Node's where there is none.
  */
-async function secureSender(): Promise<typeof requestHttp> {
-  const [{ request: requestHttps }, { getCACertificates }] = await Promise.all([
-    import("node:https"),
-    import("node:tls"),
-  ]);
+async function secureConnector(): Promise<(address: Address) => Socket> {
+  const { connect, getCACertificates } = await import("node:tls");
   const own = getCACertificates("system");
   const ca = own.length > 0 ? own : getCACertificates("default");
-  return ((url: URL, options: object) => requestHttps(url, { ...options, ca })) as typeof requestHttp;
+  return (address) => connect({ ...address, ca, ...(isIP(address.host) === 0 ? { servername: address.host } : {}) });
 }

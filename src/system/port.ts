@@ -16,7 +16,7 @@ export interface System {
   writeFile(path: string, bytes: Uint8Array, mode: number): Promise<void>;
   /** Removes a file; one that is not there is fine. The folder is synced. */
   removeFile(path: string): Promise<void>;
-  /** Makes a folder and its parents; one that exists keeps its mode. */
+  /** Makes a folder and its parents, durably; one that exists keeps its mode. */
   makeDirectory(path: string, mode: number): Promise<void>;
   /** Names in a folder, sorted; an absent folder is an empty list. */
   listDirectory(path: string): Promise<string[]>;

@@ -9,6 +9,7 @@ import { command as unbind } from "../../src/cli/unbind.ts";
 import { command as unlock } from "../../src/cli/unlock.ts";
 import { isError } from "../../src/core/errors.ts";
 import { nodeSystem } from "../../src/system/node.ts";
+import type { System } from "../../src/system/port.ts";
 import { faultySystem, PowerCut } from "../faults.ts";
 import { runCommand } from "../terminal.ts";
 import { headerDigest, look, makeState, TestServer } from "./luks-change.ts";
@@ -190,6 +191,17 @@ test("tokens of others are shown and left alone; nonsense in a clevis token is t
   ]);
 });
 
+test("what a header says cannot disturb the terminal", async () => {
+  const { image, state } = makeImage("luks2");
+  addToken(image, { type: "x\u001b[2Jy\u202ez", keyslots: [] });
+  runTool(["cryptsetup", "config", "--label", "\u001b]0;title\u0007", image]);
+  const shown = await runCommand(status, [image, "--crypttab", "/nonexistent", "--state", state], nodeSystem);
+  const text = shown.lines.join("\n");
+  assert.match(text, /token {6}x\?\[2Jy\?z, no keyslot/);
+  assert.match(text, /"\?\]0;title\?"/);
+  assert.ok(!/[^\n -~]/.test(text), JSON.stringify(text));
+});
+
 test("the passphrase is typed once, and an empty one is refused", async () => {
   const { image, state } = makeImage("luks2");
   const args = [image, "latch", await invite(), "--state", state];
@@ -257,21 +269,99 @@ test("the power goes after each step of a bind that enrols; the same command com
   }
 });
 
-test("bind is killed as a process, at any moment; the same command completes it", async () => {
-  for (let round = 0; round < (isFull ? 60 : 5); round++) {
+/** Kills the command as a process after a random time, then runs it to its end. */
+async function killAndRepeat(args: readonly string[], delayMs: number): Promise<void> {
+  const child = spawn(COMMAND, args, { stdio: "ignore" });
+  const timer = setTimeout(() => child.kill("SIGKILL"), delayMs);
+  await new Promise((done) => child.on("exit", done));
+  clearTimeout(timer);
+  const image = args[1] ?? "";
+  for (const passphrase of [PASSPHRASE, "second"]) assert.ok(opens(image, passphrase), `killed after ${delayMs} ms`);
+  const again = spawnSync(COMMAND, args, { encoding: "utf8" });
+  // An unbind that was done already when it was killed has nothing left to remove.
+  const isDone = args[0] === "unbind" && again.stderr.includes("[luks/not-bound]");
+  assert.ok(again.status === 0 || isDone, `killed after ${delayMs} ms: ${again.stderr}`);
+}
+
+test("bind, rebind and unbind are killed as processes, at any moment; the same command completes each", async () => {
+  for (let round = 0; round < (isFull ? 40 : 3); round++) {
     const image = join(folder, `killed-${round}.img`);
     const state = makeState(folder);
     copyFileSync(template, image);
-    const args = ["bind", image, "latch", await invite(), ...keyArgs(state)];
-    const delayMs = 300 + Math.random() * 1200;
-    const what = `killed after ${delayMs} ms`;
-    const child = spawn(COMMAND, args, { stdio: "ignore" });
-    const timer = setTimeout(() => child.kill("SIGKILL"), delayMs);
-    await new Promise((done) => child.on("exit", done));
-    clearTimeout(timer);
-    for (const passphrase of [PASSPHRASE, "second"]) assert.ok(opens(image, passphrase), what);
-    const again = spawnSync(COMMAND, args, { encoding: "utf8" });
-    assert.equal(again.status, 0, `${what}: ${again.stderr}`);
-    await assertBoundOnce(image, state, what);
+    const delayMs = () => 300 + Math.random() * 1200;
+    const first = delayMs();
+    await killAndRepeat(["bind", image, "latch", await invite(), ...keyArgs(state)], first);
+    await assertBoundOnce(image, state, `bind killed after ${first} ms`);
+    await killAndRepeat(["bind", image, "latch", "--replace", ...keyArgs(state)], delayMs());
+    const seen = await look({ image, stateFolder: state, server: new TestServer() });
+    assert.deepEqual([seen.slots.length, seen.tokens.length, seen.files], [3, 1, []]);
+    assert.equal((await runCommand(unlock, [image, "--test"], nodeSystem)).status, 0);
+    await killAndRepeat(["unbind", image, ...keyArgs(state)], delayMs());
+    const left = await look({ image, stateFolder: state, server: new TestServer() });
+    assert.deepEqual(left, { slots: [0, 2], tokens: [], files: [] });
   }
+});
+
+test("status tells what a cut-off run left, and a change that is under way", async () => {
+  const { image, state } = makeImage("luks2");
+  const args = [image, "latch", await invite(), ...keyArgs(state)];
+  const leftover = async () => {
+    const shown = await runCommand(
+      status,
+      [image, "--offline", "--crypttab", "/nonexistent", "--state", state],
+      nodeSystem,
+    );
+    return (shown.result["volumes"] as { leftovers: string[] }[])[0]?.leftovers ?? [];
+  };
+  for (let at = 1; ; at++) {
+    const system = faultySystem(nodeSystem, { at, when: "after" });
+    await assert.rejects(runCommand(bind, args, system), PowerCut);
+    if (system.steps.at(-1) === "cryptsetup luksAddKey -q") break;
+  }
+  const [intent, backup, ...more] = await leftover();
+  assert.equal(intent, "a binding that was cut short (adding keyslot 1); the next bind or unbind clears it up");
+  assert.match(backup ?? "", /^a header backup of a change that was cut short: \S+\/header-[-0-9a-f]{36}\.1\.backup$/);
+  assert.deepEqual(more, []);
+  await using _ = await nodeSystem.lock(join(state, "lock"), 0);
+  assert.deepEqual(await leftover(), ["a change is under way; look again when it is done"]);
+});
+
+test("as processes: an invite on standard input, one JSON object on standard output", async () => {
+  const { image, state } = makeImage("luks2");
+  const argv = ["bind", image, "latch", "-", "--json", ...keyArgs(state)];
+  const { status, stdout, stderr } = spawnSync(COMMAND, argv, { input: `${await invite()}\n`, encoding: "utf8" });
+  assert.equal(status, 0, stderr);
+  assert.equal(stdout.split("\n").length, 2);
+  const result = JSON.parse(stdout) as { ok: boolean; binding: { kind: string } };
+  assert.deepEqual([result.ok, result.binding.kind], [true, "latch"]);
+  const both = spawnSync(COMMAND, ["bind", image, "latch", "-", "--key-file", "-"], { input: "x", encoding: "utf8" });
+  assert.equal(both.status, 2);
+  assert.match(both.stderr, /standard input cannot be both the invite and the passphrase \[usage\/wrong\]/);
+  const failed = spawnSync(COMMAND, ["unlock", "/nonexistent", "--json"], { encoding: "utf8" });
+  assert.equal(failed.status, 1);
+  assert.deepEqual(JSON.parse(failed.stdout).error.code, "file/missing");
+});
+
+test("unlock opens a mapping with the slot that was proved, its key on stdin", async () => {
+  const { image, state } = makeImage("luks2");
+  await runCommand(bind, [image, "latch", await invite(), ...keyArgs(state)], nodeSystem);
+  const opened: { argv: readonly string[]; key: Buffer }[] = [];
+  // There may be no device mapper here: what would make the mapping is only looked at.
+  const system: System = {
+    ...nodeSystem,
+    run: async (command) => {
+      if (command.argv.includes("--test-passphrase")) return nodeSystem.run(command);
+      opened.push({ argv: command.argv, key: Buffer.from(command.stdin ?? []) });
+      return { status: 0, signal: null, stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
+    },
+  };
+  const done = await runCommand(unlock, [image, "backup"], system);
+  const [only, ...more] = opened;
+  assert.deepEqual(more, []);
+  assert.deepEqual(only?.argv, [
+    ..."cryptsetup open --disable-external-tokens --token-type nightlatch-none --key-slot 1 --key-file -".split(" "),
+    ...["--keyfile-size", "54", image, "backup"],
+  ]);
+  assert.ok(opens(image, only?.key ?? "", 1));
+  assert.equal(done.result["name"], "backup");
 });

@@ -3,10 +3,12 @@ import { copyFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
+import { listTokens } from "../../src/luks/bindings.ts";
+import { readVolumeHeader } from "../../src/luks/header.ts";
 import type { ChangePower } from "../../src/luks/ledger.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import { type Fault, faultySystem, PowerCut } from "../faults.ts";
-import { type Bench, bind, look, makeState, TestServer, unbind } from "./luks-change.ts";
+import { type Bench, begin, bind, look, makeState, TestServer, unbind } from "./luks-change.ts";
 import { addSlot, makeFolder, makeVolume, opens, PASSPHRASE } from "./volumes.ts";
 
 const folder = makeFolder();
@@ -143,6 +145,26 @@ for (const type of TYPES) {
       assert.deepEqual(await look(bench), { slots: [0, 2], tokens: [], files: [] }, what);
       assertOpens(bench, what);
     });
+  });
+
+  test(`${type}: a rebind that was cut short leaves one binding that opens, also when the next run finds no server`, async () => {
+    const template = await templateOf(type, true);
+    const rebind = OPERATIONS[1] as Operation;
+    const outcomes = new Set<string>();
+    await forEachFault(template, rebind, "after", async (bench, what) => {
+      const away = new TestServer();
+      away.isReachable = false;
+      await (await begin(nodeSystem, { ...bench, server: away }))[Symbol.asyncDispose]();
+      const { tokens, slots, files } = await look(bench);
+      assert.deepEqual({ tokens: tokens.length, slots: slots.length, files }, { tokens: 1, slots: 3, files: [] }, what);
+      outcomes.add(tokens.join());
+      const [token] = listTokens(await readVolumeHeader(nodeSystem, bench.image));
+      assert.ok(token !== undefined);
+      using secret = await bench.server.prove(token);
+      assert.ok(opens(bench.image, secret.reveal(), token.keyslots[0]), what);
+      assertOpens(bench, what);
+    });
+    assert.deepEqual(outcomes, new Set(["clevis 1", "clevis 3"]));
   });
 
   for (const operation of isFull ? OPERATIONS : OPERATIONS.slice(0, 1)) {

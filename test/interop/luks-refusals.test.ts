@@ -5,14 +5,17 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type ErrorCode, isError, type NightlatchError } from "../../src/core/errors.ts";
 import { Secret } from "../../src/core/secret.ts";
+import { formatIntent } from "../../src/formats/intent.ts";
 import { bindVolume, requireRoom } from "../../src/luks/bind.ts";
 import { listTokens } from "../../src/luks/bindings.ts";
 import { readVolumeHeader } from "../../src/luks/header.ts";
 import { findSlotOpenedBy, opensSlot } from "../../src/luks/keyslots.ts";
 import { makePassphrase } from "../../src/luks/passphrase.ts";
+import { planRemoval } from "../../src/luks/removal.ts";
 import { unbindVolume } from "../../src/luks/unbind.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import type { System } from "../../src/system/port.ts";
+import { faultySystem, PowerCut } from "../faults.ts";
 import { type Bench, begin, bind, headerDigest, look, makeState, TestServer } from "./luks-change.ts";
 import { addSlot, addToken, forge, makeFolder, makeVolume, opens, PASSPHRASE, runTool } from "./volumes.ts";
 
@@ -201,10 +204,9 @@ test("a binding that does not prove to open is taken back", async () => {
 
 test("the last proved way in is never removed", async () => {
   const bench = makeBench();
-  let typed = "";
   await using first = await begin(nodeSystem, bench);
   using passphrase = makePassphrase(nodeSystem);
-  typed = passphrase.reveal().toString("latin1");
+  const typed = passphrase.reveal().toString("latin1");
   await bindVolume(nodeSystem, first, { passphrase, token: bench.server.seal(passphrase), replaces: [] });
   await first[Symbol.asyncDispose]();
   // Somebody gives the binding's own passphrase as the one that stays.
@@ -221,6 +223,37 @@ test("the last proved way in is never removed", async () => {
     );
   });
   assert.ok(opens(bench.image, PASSPHRASE));
+});
+
+test("nor is it by carrying out what an earlier run had begun", async () => {
+  const bench = makeBench();
+  await using first = await begin(nodeSystem, bench);
+  using passphrase = makePassphrase(nodeSystem);
+  const own = passphrase.reveal().toString("latin1");
+  await bindVolume(nodeSystem, first, { passphrase, token: bench.server.seal(passphrase), replaces: [] });
+  await first[Symbol.asyncDispose]();
+  const header = await readVolumeHeader(nodeSystem, bench.image);
+  const [token] = listTokens(header);
+  assert.ok(token !== undefined);
+  const intent = { operation: "unbind", adds: null, removes: [planRemoval(header, token)] } as const;
+  addToken(bench.image, formatIntent(intent));
+  await leavesAlone(bench, () =>
+    assert.rejects(begin(nodeSystem, bench, own), (error) => isError(error, "luks/last-way")),
+  );
+  await (await begin(nodeSystem, bench))[Symbol.asyncDispose]();
+  assert.deepEqual(await look(bench), { slots: [0], tokens: [], files: [] });
+});
+
+test("a leftover slot that somebody else's token refers to by now is left alone", async () => {
+  for (let at = 1; ; at++) {
+    const bench = makeBench();
+    const system = faultySystem(nodeSystem, { at, when: "after" });
+    await assert.rejects(bind(system, bench), (error) => error instanceof PowerCut);
+    if (system.steps.at(-1) !== "cryptsetup luksAddKey -q") continue;
+    addToken(bench.image, { type: "somebody-elses", keyslots: ["1"] });
+    await (await begin(nodeSystem, bench))[Symbol.asyncDispose]();
+    return assert.deepEqual(await look(bench), { slots: [0, 1], tokens: ["somebody-elses 1"], files: [] });
+  }
 });
 
 test("a token that shares its keyslot, or has several, is not removed", async () => {

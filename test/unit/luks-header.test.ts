@@ -4,7 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { isError, NightlatchError } from "../../src/core/errors.ts";
 import { parseLuks1 } from "../../src/formats/luks1.ts";
-import { parseLuks2Copy, peekLuks2 } from "../../src/formats/luks2.ts";
+import { peekLuks2, readLuks2Copy, verifyLuks2Copy } from "../../src/formats/luks2.ts";
 import { readLuks2Metadata } from "../../src/formats/luks2-metadata.ts";
 import { crc32c, findHole, parseLuksmeta } from "../../src/formats/luksmeta.ts";
 import { isNullCipher } from "../../src/luks/ciphers.ts";
@@ -25,6 +25,8 @@ const METADATA = {
   digests: { "0": { type: "pbkdf2", keyslots: ["0"], segments: ["0"] } },
   config: { json_size: "12288", keyslots_size: "16744448" },
 };
+
+const parseLuks2Copy = (bytes: Buffer, offsetBytes: number) => readLuks2Copy(verifyLuks2Copy(bytes, offsetBytes));
 
 /** One copy of a LUKS2 header, as cryptsetup lays it out. */
 function makeCopy(json: string, offsetBytes = 0, seqid = 3n): Buffer {
@@ -155,6 +157,14 @@ test("no bytes make a parser do anything but answer or refuse", async () => {
       );
     }),
   );
+});
+
+test("a newer copy whose checksum is right and whose metadata is not gives way to the older one", async () => {
+  const good = makeCopy(JSON.stringify(METADATA), 0x4000, 3n);
+  const device = Buffer.concat([makeCopy('{"keyslots":1}', 0, 4n), good]);
+  const readAt = async (_: string, at: number, lengthBytes: number) => device.subarray(at, at + lengthBytes);
+  const header = await readVolumeHeader({ readAt }, "x");
+  assert.deepEqual([header.version === 2 && header.seqid, header.version === 2 && header.damagedCopy], [3n, "primary"]);
 });
 
 test("sizes that no header has are not believed", () => {

@@ -30,7 +30,7 @@ const keysOf = (tangd: Tangd): unknown[] =>
 const encrypt = (pin: string, configuration: object): string =>
   run(["clevis", "encrypt", pin, JSON.stringify(configuration), "-y"], plaintext);
 
-/** As clevis before version 15: keys are named by SHA-1. It is the one line in which its script differed. */
+/** As clevis before version 17: keys are named by SHA-1. The one line of its script in which what it writes differed. */
 function encryptByOldClevis(configuration: object): string {
   const script = readFileSync("/usr/bin/clevis-encrypt-tang", "utf8");
   const old = script.replace("CLEVIS_DEFAULT_THP_ALG=S256", "CLEVIS_DEFAULT_THP_ALG=S1");

@@ -1,9 +1,9 @@
-import { chmodSync, chownSync, rmSync } from "node:fs";
+import { chmodSync, chownSync } from "node:fs";
 import type { Server } from "node:http";
-import { connect } from "node:net";
 import { dirname } from "node:path";
 import { NightlatchError } from "../../core/errors.ts";
 import type { System } from "../../system/port.ts";
+import { listenPrivately } from "../../system/unix-listen.ts";
 
 /**
  * Listens on a Unix socket that only root, the server's own user and the operators' group can reach.
@@ -16,13 +16,12 @@ export async function listenOnSocket(
   owner: { readonly uid: number; readonly operatorGroup: number | null },
 ): Promise<void> {
   await requireSafeFolder(system, dirname(path), owner.uid);
-  await removeStale(system, path);
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => reject(unusable(path, error.code ?? error.message)));
-    const mask = process.umask(0o177); // from the first moment on: there is no time in which others could connect
-    server.listen(path, () => resolve());
-    process.umask(mask);
-  });
+  try {
+    await listenPrivately(server, path);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "unknown";
+    throw unusable(path, PROBLEMS[code] ?? code);
+  }
   if (owner.operatorGroup === null) return;
   try {
     chownSync(path, owner.uid, owner.operatorGroup);
@@ -49,24 +48,10 @@ async function requireSafeFolder(
   }
 }
 
-async function removeStale(system: Pick<System, "stat">, path: string): Promise<void> {
-  const facts = await system.stat(path);
-  if (facts === null) return;
-  if (facts.kind !== "socket") throw unusable(path, "something else lies there");
-  if (await answers(path)) throw unusable(path, "another server listens on it");
-  rmSync(path, { force: true });
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect(path);
-    probe.once("connect", () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once("error", () => resolve(false));
-  });
-}
+const PROBLEMS: Readonly<Record<string, string>> = {
+  ENOTSOCK: "something else lies there",
+  EADDRINUSE: "another server listens on it",
+};
 
 function unusable(path: string, why: string): NightlatchError {
   return new NightlatchError("admin/socket", `the admin socket cannot be made at ${path}: ${why}`, {

@@ -115,6 +115,8 @@ export function parseEntry(body: Uint8Array): JsonObject & { readonly kind: stri
   if (entry === null || typeof entry !== "object" || Array.isArray(entry)) throw malformed();
   const { kind, at } = entry as JsonObject;
   if (typeof kind !== "string" || typeof at !== "number") throw malformed();
+  if (!Object.values(entry).every((value) => typeof value === "string" || Number.isSafeInteger(value)))
+    throw malformed();
   if (!encodeEntry(entry as unknown as Entry).equals(body)) throw malformed();
   return { ...entry, kind, at };
 }

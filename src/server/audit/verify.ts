@@ -68,6 +68,7 @@ export async function verifyLog(source: AuditSource, earlier: SignedCheckpoint |
   const last = signed.last;
   if (last === null || last.size !== size) throw broken("the last entries are not signed by any checkpoint");
   if (!rootOf(snapshot.edge).equals(last.root)) throw broken("the tree's edge does not belong to the log");
+  await requireSignedGrowth(source, size);
   const differences = replay.differences(snapshot.machines, snapshot.latches, 1);
   if (differences[0] !== undefined) throw broken(differences[0]);
   const { machines, latches } = snapshot;
@@ -105,6 +106,16 @@ class SignedRoots {
     }
     return this.#page[this.#at] ?? null;
   }
+}
+
+/** A server that runs appends meanwhile; what it appends it signs. */
+async function requireSignedGrowth(source: AuditSource, size: number): Promise<void> {
+  const [next] = await source.entries(size);
+  if (next === undefined) return;
+  const [checkpoint] = await source.checkpoints(size);
+  if (checkpoint === undefined)
+    throw broken(`entry ${next.number} and those after it are not signed by any checkpoint`);
+  requireSigned(checkpoint, source.snapshot);
 }
 
 function requireSigned(checkpoint: SignedCheckpoint, { identity, storeId }: Snapshot): void {

@@ -60,6 +60,8 @@ export async function openFolder(system: FolderSystem, folder: string, uid: numb
     if (fresh && !facts.hasMasterKey)
       await system.writeFile(`${folder}/${MASTER}`, system.random(MASTER_KEY_BYTES), 0o600);
     const master = await readMasterKey(system, folder, uid);
+    // SQLite gives the files that it makes beside it the same mode.
+    if (fresh && !facts.hasStore) await system.writeFile(storePath(folder), new Uint8Array(), 0o600);
     await requirePrivate(system, storePath(folder), uid);
     sqlite = new Sqlite(storePath(folder));
     if (fresh)

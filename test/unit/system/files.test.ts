@@ -3,7 +3,15 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { factsOf, listFolder, readRange, readWhole, removeDurably, writeDurably } from "../../../src/system/files.ts";
+import {
+  factsOf,
+  listFolder,
+  makeFolder,
+  readRange,
+  readWhole,
+  removeDurably,
+  writeDurably,
+} from "../../../src/system/files.ts";
 
 let folder = "";
 beforeEach(async () => {
@@ -42,4 +50,14 @@ test("an absent file or folder is an answer where that is a fair question", asyn
   assert.equal(await factsOf(join(folder, "none")), null);
   assert.deepEqual(await listFolder(join(folder, "none")), []);
   await removeDurably(join(folder, "none"));
+});
+
+test("a folder is made with its parents, from any spelling of its path; one that exists keeps its mode", async () => {
+  const path = join(folder, "a", "b", "c");
+  await makeFolder(`${folder}/a/../a//b/c/`, 0o750);
+  assert.equal((await stat(path)).mode & 0o777, 0o750);
+  await makeFolder(path, 0o700);
+  assert.equal((await stat(path)).mode & 0o777, 0o750);
+  await writeFile(join(folder, "file"), "");
+  await assert.rejects(makeFolder(join(folder, "file", "x"), 0o700), { code: "file/missing" });
 });

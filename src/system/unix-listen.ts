@@ -1,0 +1,42 @@
+import { lstatSync, renameSync, rmSync } from "node:fs";
+import { connect, type Server } from "node:net";
+
+/**
+ * Listens on a Unix socket that only its owner may connect to from its first moment on, and that is there only once it is being
+ * listened on: a connection between bind(2) and listen(2) would be refused, which systemd-cryptsetup takes for a failure without
+ * a prompt. A socket that nobody listens on any more is replaced.
+ * @throws Error with `code`: ENOTSOCK where something else lies there, EADDRINUSE where another program listens
+ */
+export async function listenPrivately(server: Server, path: string): Promise<void> {
+  const present = lstatSync(path, { throwIfNoEntry: false });
+  if (present !== undefined && !present.isSocket()) throw withCode("ENOTSOCK");
+  if (present !== undefined && (await isAlive(path))) throw withCode("EADDRINUSE");
+  const temporary = `${path}.${process.pid}`;
+  rmSync(temporary, { force: true });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    const mask = process.umask(0o177); // listen() binds before it returns
+    server.listen(temporary, () => {
+      server.off("error", reject);
+      resolve();
+    });
+    process.umask(mask);
+  });
+  renameSync(temporary, path);
+  server.once("close", () => rmSync(path, { force: true })); // Node removes only the name that it knows
+}
+
+function isAlive(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(path);
+    probe.once("connect", () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once("error", () => resolve(false));
+  });
+}
+
+function withCode(code: string): Error {
+  return Object.assign(new Error(code), { code });
+}

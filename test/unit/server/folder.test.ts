@@ -1,0 +1,238 @@
+import assert from "node:assert/strict";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import Database from "better-sqlite3";
+import { NightlatchError } from "../../../src/core/errors.ts";
+import { type FolderSystem, openFolder } from "../../../src/server/store/folder.ts";
+import { MIGRATIONS } from "../../../src/server/store/schema.ts";
+import { nodeSystem } from "../../../src/system/node.ts";
+import { ask, enrolled, type Home, makeHome, openService, UID } from "./harness.ts";
+
+async function made(): Promise<Home> {
+  const home = makeHome();
+  using service = await openService(home.folder);
+  await enrolled(service, "nas");
+  return home;
+}
+
+function refuses(home: Home, code: string, message: RegExp): Promise<void> {
+  return assert.rejects(openService(home.folder), (error: Error & { code?: string; remedy?: string }) => {
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, message);
+    assert.ok((error.remedy ?? "").length > 0);
+    return true;
+  });
+}
+
+test("the first start makes a store that only its owner can read; the next ones open it", async () => {
+  using home = makeHome();
+  let storeId = "";
+  {
+    using service = await openService(home.folder);
+    assert.ok(service.created);
+    assert.deepEqual(service.warnings, []);
+    storeId = service.storeId;
+  }
+  assert.equal(statSync(home.folder).mode & 0o777, 0o700);
+  for (const name of ["master.key", "store.sqlite", "lock"]) {
+    assert.equal(statSync(join(home.folder, name)).mode & 0o777, 0o600, name);
+  }
+  assert.deepEqual(JSON.parse(readFileSync(`${home.folder}.id`, "utf8")), { store: storeId, state: "ready" });
+  using service = await openService(home.folder);
+  assert.ok(!service.created);
+  assert.equal(service.storeId, storeId);
+});
+
+test("a folder that lost its store is refused, and nothing is made in it", async () => {
+  using home = await made();
+  rmSync(home.folder, { recursive: true });
+  await refuses(home, "store/missing", /the store .{22} is gone/);
+  assert.ok(!existsSync(home.folder));
+  mkdirSync(home.folder, 0o700); // as a mount point whose mount has failed
+  await refuses(home, "store/missing", /is gone/);
+  assert.deepEqual(await nodeSystem.listDirectory(home.folder), []);
+});
+
+test("a master key that is missing, short, or another's is refused", async () => {
+  using home = await made();
+  const path = join(home.folder, "master.key");
+  const key = readFileSync(path);
+  rmSync(path);
+  await refuses(home, "store/master-key", /is missing/);
+  for (const wrong of [key.subarray(0, 31), Buffer.concat([key, Buffer.of(0)]), Buffer.alloc(0)]) {
+    writeFileSync(path, wrong, { mode: 0o600 });
+    await refuses(home, "store/master-key", /is not a master key/);
+  }
+  writeFileSync(path, Buffer.alloc(32, 7));
+  await refuses(home, "store/master-key", /is not the one of this store/);
+  writeFileSync(path, key);
+  using service = await openService(home.folder);
+  assert.ok(!service.created);
+});
+
+test("another store in its place is refused", async () => {
+  using home = await made();
+  using other = await made();
+  for (const name of ["master.key", "store.sqlite"]) copyFileSync(join(other.folder, name), join(home.folder, name));
+  await refuses(home, "store/other", /holds the store .{22}, this server had .{22}/);
+});
+
+test("an emptied, foreign, damaged or newer store is refused", async () => {
+  using home = await made();
+  const path = join(home.folder, "store.sqlite");
+  const whole = readFileSync(path);
+  truncateSync(path, 0);
+  await refuses(home, "store/damaged", /it is empty, or not a store/);
+  writeFileSync(path, "no database at all, but long enough for a header of SQLite: ".repeat(40));
+  await refuses(home, "store/damaged", /is damaged \(SQLITE_NOTADB\)/);
+  writeFileSync(path, whole);
+  const database = new Database(path);
+  database.pragma(`user_version = ${MIGRATIONS.length + 1}`);
+  database.close();
+  await refuses(home, "store/newer", /has format 2, this version knows up to 1/);
+  writeFileSync(path, whole);
+  using service = await openService(home.folder);
+  assert.ok(!service.created);
+});
+
+test("a log that does not end where its checkpoint says is refused", async () => {
+  using home = await made();
+  const path = join(home.folder, "store.sqlite");
+  for (const edit of [
+    "delete from entry where number = (select max(number) from entry)",
+    "delete from checkpoint where size = (select max(size) from checkpoint)",
+    "update checkpoint set signature = zeroblob(64)",
+    "update tree set size = size - 1",
+  ]) {
+    copyFileSync(path, `${path}.whole`);
+    const database = new Database(path);
+    database.exec(edit);
+    database.close();
+    await refuses(home, "store/damaged", /audit/);
+    copyFileSync(`${path}.whole`, path);
+    rmSync(`${path}.whole`);
+  }
+});
+
+test("files that others can read, or that are another user's, are refused", async () => {
+  using home = await made();
+  for (const name of ["", "master.key", "store.sqlite"]) {
+    const path = join(home.folder, name);
+    const mode = statSync(path).mode & 0o777;
+    chmodSync(path, mode | 0o040);
+    await refuses(home, "store/permissions", /is open to other users/);
+    chmodSync(path, mode);
+  }
+  await assert.rejects(openFolder(nodeSystem, home.folder, UID + 1), {
+    code: "store/permissions",
+    message: `${home.folder} belongs to user ${UID}, this server runs as ${UID + 1}`,
+  });
+});
+
+test("a folder that holds something else is refused", async () => {
+  using home = makeHome();
+  mkdirSync(home.folder, 0o700);
+  writeFileSync(join(home.folder, "holiday.jpg"), "");
+  await refuses(home, "store/not-empty", /holds other files \(holiday\.jpg\)/);
+  assert.deepEqual(await nodeSystem.listDirectory(home.folder), ["holiday.jpg"]);
+});
+
+test("a store whose record was lost is taken up again, with a word", async () => {
+  using home = await made();
+  rmSync(`${home.folder}.id`);
+  {
+    using service = await openService(home.folder);
+    assert.match(service.warnings.join(), /held a store that was not known here/);
+  }
+  assert.ok(existsSync(`${home.folder}.id`));
+});
+
+test("a record that is damaged is refused", async () => {
+  using home = await made();
+  for (const text of [
+    "",
+    "{}",
+    '{"store":"x","state":"ready"}',
+    '{"store":"ABEiM0RVZneImaq7zN3u_w","state":"lost"}',
+    "null",
+  ]) {
+    writeFileSync(`${home.folder}.id`, text);
+    await refuses(home, "store/damaged", /is not a store's record/);
+  }
+  writeFileSync(`${home.folder}.id`, '{"store":"ABEiM0RVZneImaq7zN3u_w","state":"ready"}');
+  await refuses(home, "store/other", /holds the store .{22}, this server had ABEiM0RVZneImaq7zN3u_w/);
+});
+
+test("where the record cannot lie beside the folder it lies inside, with a warning", async () => {
+  using home = makeHome();
+  const readonlyBeside: FolderSystem = {
+    ...nodeSystem,
+    writeFile: async (path, bytes, mode) => {
+      if (path === `${home.folder}.id`) throw new NightlatchError("file/denied", `${path} may not be opened (EROFS)`);
+      await nodeSystem.writeFile(path, bytes, mode);
+    },
+  };
+  const opened = await openFolder(readonlyBeside, home.folder, UID);
+  opened.store.close();
+  assert.equal(opened.warnings.length, 1);
+  assert.match(String(opened.warnings[0]), /data\.id cannot be written/);
+  assert.ok(existsSync(join(home.folder, "store.id")));
+  using service = await openService(home.folder);
+  assert.equal(service.storeId, opened.storeId);
+});
+
+test("a first start that is cut short at any step is finished by the next one", async () => {
+  for (let steps = 0; ; steps++) {
+    using home = makeHome();
+    let left = steps;
+    const step = () => {
+      if (left-- <= 0) throw new Error("the power went");
+    };
+    const failing: FolderSystem = {
+      ...nodeSystem,
+      makeDirectory: async (path, mode) => {
+        step();
+        await nodeSystem.makeDirectory(path, mode);
+      },
+      writeFile: async (path, bytes, mode) => {
+        step();
+        await nodeSystem.writeFile(path, bytes, mode);
+        step();
+      },
+      nowMs: () => {
+        step(); // right before the store's own transaction
+        return nodeSystem.nowMs();
+      },
+    };
+    const outcome = await openFolder(failing, home.folder, UID).then(
+      (opened) => {
+        opened.store.close();
+        return true;
+      },
+      () => false,
+    );
+    using service = await openService(home.folder);
+    const { latch } = await enrolled(service, "nas");
+    assert.equal((await ask(service, latch)).kind, "released");
+    if (outcome) break;
+    assert.ok(steps < 20);
+  }
+});
+
+test("one server at a time: the second is told of the first", async () => {
+  using home = makeHome();
+  using service = await openService(home.folder);
+  await refuses(home, "store/busy", new RegExp(`another server has this store open \\(process ${process.pid}\\)`));
+  assert.ok(service.created);
+});

@@ -1,0 +1,163 @@
+/** A server's parts in this process, without sockets, and a machine that speaks to them. */
+import { createECDH, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  buildEnrolRequest,
+  buildLatchRequest,
+  machineIdOf,
+  parseEnrolAnswer,
+  parseEnrolRequest,
+  parseLatchRequest,
+} from "../../../src/formats/enrolment.ts";
+import { parseInvite } from "../../../src/formats/invite.ts";
+import { thumbprintOf } from "../../../src/formats/jwk.ts";
+import { parseRecoveryRequest } from "../../../src/formats/tang.ts";
+import { RefusalTally } from "../../../src/server/audit/refusals.ts";
+import { chooseExchange } from "../../../src/server/exchange/choose.ts";
+import { addLatch, type EnrolOutcome, enrol } from "../../../src/server/service/enrol.ts";
+import { invite } from "../../../src/server/service/invite.ts";
+import { Paces } from "../../../src/server/service/paces.ts";
+import { CommitQueue } from "../../../src/server/service/queue.ts";
+import { type ReleaseOutcome, release } from "../../../src/server/service/release.ts";
+import type { Service } from "../../../src/server/service/service.ts";
+import { openFolder } from "../../../src/server/store/folder.ts";
+import { nodeSystem } from "../../../src/system/node.ts";
+
+export const UID = process.geteuid?.() ?? 0;
+
+export interface Home extends Disposable {
+  readonly path: string;
+  /** A data folder in it that does not exist yet. */
+  readonly folder: string;
+}
+
+export function makeHome(): Home {
+  const path = mkdtempSync(join(tmpdir(), "nightlatch-server-"));
+  return { path, folder: join(path, "data"), [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** A clock that a test can move. */
+export interface Clock {
+  nowMs: number;
+}
+
+export interface OpenService extends Service, Disposable {
+  readonly clock: Clock;
+  readonly created: boolean;
+  readonly warnings: readonly string[];
+}
+
+export async function openService(folder: string): Promise<OpenService> {
+  const opened = await openFolder(nodeSystem, folder, UID);
+  const { store, storeId, master, identity, created, warnings } = opened;
+  const clock: Clock = { nowMs: Date.now() };
+  return {
+    system: { nowMs: () => clock.nowMs, random: nodeSystem.random },
+    store,
+    storeId,
+    queue: new CommitQueue(store, { storeId, key: identity }),
+    master,
+    identity,
+    exchange: chooseExchange(),
+    refusals: new RefusalTally(),
+    paces: new Paces(),
+    clock,
+    created,
+    warnings,
+    [Symbol.dispose]: () => {
+      store.close();
+      master[Symbol.dispose]();
+    },
+  };
+}
+
+export interface TestMachine {
+  readonly identity: KeyObject;
+  readonly id: string;
+}
+
+export function newMachine(): TestMachine {
+  const identity = generateKeyPairSync("ed25519").privateKey;
+  return { identity, id: machineIdOf(identity) };
+}
+
+export async function makeInvite(service: Service, name: string, lifetimeMs = 3_600_000): Promise<string> {
+  return (await invite(service, { name, lifetimeMs, url: "http://127.0.0.1:7654", by: 0 })).line;
+}
+
+/** What a machine got: where to ask, and for which key. */
+export interface TestLatch {
+  readonly latchId: string;
+  readonly kid: string;
+  readonly name: string;
+}
+
+/** The refusal's code, or the latch from the verified answer. */
+export async function enrolWith(
+  service: Service,
+  machine: TestMachine,
+  line: string,
+  nonce: Uint8Array = randomBytes(16),
+): Promise<TestLatch | string> {
+  const { id, key } = parseInvite(line);
+  const body = buildEnrolRequest(machine.identity, { id, key }, { nonce, volume: "volume-1" });
+  return readAnswer(
+    service,
+    machine,
+    body,
+    await enrol(service, { request: parseEnrolRequest(body), body, from: "192.0.2.1" }),
+  );
+}
+
+export async function addLatchTo(
+  service: Service,
+  machine: TestMachine,
+  nonce: Uint8Array = randomBytes(16),
+): Promise<TestLatch | string> {
+  const body = buildLatchRequest(machine.identity, { nonce, volume: "volume-2" });
+  return readAnswer(
+    service,
+    machine,
+    body,
+    await addLatch(service, { request: parseLatchRequest(body), body, from: "192.0.2.1" }),
+  );
+}
+
+function readAnswer(
+  service: Service,
+  machine: TestMachine,
+  request: Buffer,
+  outcome: EnrolOutcome,
+): TestLatch | string {
+  if ("refused" in outcome) return outcome.refused;
+  const serverThumbprint = machineIdOf(service.identity);
+  const { latch, name, advertisement } = parseEnrolAnswer(outcome.answer, {
+    request,
+    machine: machine.id,
+    serverThumbprint,
+  });
+  return { latchId: latch, kid: thumbprintOf(advertisement.exchangeKeys[0]), name };
+}
+
+/** A machine with one latch. */
+export async function enrolled(service: Service, name: string): Promise<{ machine: TestMachine; latch: TestLatch }> {
+  const machine = newMachine();
+  const latch = await enrolWith(service, machine, await makeInvite(service, name));
+  if (typeof latch === "string") throw new Error(latch);
+  return { machine, latch };
+}
+
+export function recoveryBody(): Buffer {
+  const point = createECDH("prime256v1").generateKeys();
+  const [x, y] = [point.toString("base64url", 1, 33), point.toString("base64url", 33)];
+  return Buffer.from(JSON.stringify({ alg: "ECMR", crv: "P-256", key_ops: ["deriveKey"], kty: "EC", x, y }));
+}
+
+const BODY = recoveryBody();
+
+export function ask(service: Service, latch: TestLatch, body: Buffer = BODY): Promise<ReleaseOutcome> {
+  const { latchId, kid } = latch;
+  return release(service, { latchId, kid, body: parseRecoveryRequest(body), from: "192.0.2.7" });
+}

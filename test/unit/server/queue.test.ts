@@ -1,0 +1,101 @@
+import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
+import { test } from "node:test";
+import { NightlatchError } from "../../../src/core/errors.ts";
+import { type Edge, EMPTY_EDGE } from "../../../src/server/audit/merkle.ts";
+import { CommitQueue } from "../../../src/server/service/queue.ts";
+import type { Store, Transaction } from "../../../src/server/store/port.ts";
+
+/** A store that keeps only the log, and can be told to fail. */
+class FakeStore {
+  commits = 0;
+  entries: string[] = [];
+  fail: NightlatchError | null = null;
+
+  async transact<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    const staged: { edge: Edge; bodies: string[] } = { edge: this.#edge, bodies: [] };
+    const log: Partial<Transaction> = {
+      tree: async () => staged.edge,
+      insertEntries: async (_first, bodies) => void staged.bodies.push(...bodies.map(String)),
+      setTree: async (edge) => {
+        staged.edge = edge;
+      },
+      insertCheckpoint: async () => {},
+    };
+    const result = await work(log as Transaction);
+    if (this.fail !== null) throw this.fail;
+    this.commits++;
+    this.#edge = staged.edge;
+    this.entries.push(...staged.bodies);
+    return result;
+  }
+
+  #edge: Edge = EMPTY_EDGE;
+}
+
+function setUp() {
+  const store = new FakeStore();
+  const { privateKey } = generateKeyPairSync("ed25519");
+  const queue = new CommitQueue(store as unknown as Store, { storeId: "x", key: privateKey });
+  const submit = (name: string) =>
+    queue.submit(async () => ({ outcome: name, entries: [{ kind: "store", at: 1, store: name }] }));
+  return { store, queue, submit };
+}
+
+test("what arrives together is committed together, and told in its order", async () => {
+  const { store, submit } = setUp();
+  const told: string[] = [];
+  await Promise.all(["a", "b", "c"].map(async (name) => told.push(await submit(name))));
+  assert.deepEqual(told, ["a", "b", "c"]);
+  assert.equal(store.commits, 1);
+  assert.deepEqual(
+    store.entries.map((body) => JSON.parse(body).store),
+    ["a", "b", "c"],
+  );
+});
+
+test("outcomes of one batch are told before the next one begins", async () => {
+  const { store, queue, submit } = setUp();
+  const events: string[] = [];
+  const first = Array.from({ length: 200 }, async (_, index) => {
+    await submit(`${index}`);
+    events.push(`told ${index} after commit ${store.commits}`);
+  });
+  await Promise.all(first);
+  await queue.idle();
+  assert.equal(store.commits, 2);
+  assert.deepEqual(events[127], "told 127 after commit 1");
+  assert.deepEqual(events[128], "told 128 after commit 2");
+});
+
+test("one operation that fails does not take the others with it", async () => {
+  const { store, queue, submit } = setUp();
+  const bad = queue.submit(async () => {
+    throw new NightlatchError("machine/unknown", "there is no machine");
+  });
+  const outcomes = await Promise.allSettled([submit("a"), bad, submit("b")]);
+  assert.deepEqual(
+    outcomes.map(({ status }) => status),
+    ["fulfilled", "rejected", "fulfilled"],
+  );
+  assert.equal(store.entries.length, 2);
+  assert.equal(queue.failure, null);
+});
+
+test("a disk that is full fails all, once, and is told of until a commit succeeds again", async () => {
+  const { store, queue, submit } = setUp();
+  store.fail = new NightlatchError("store/full", "no space is left");
+  const outcomes = await Promise.allSettled([submit("a"), submit("b")]);
+  assert.deepEqual(
+    outcomes.map((outcome) => outcome.status === "rejected" && outcome.reason.code),
+    ["store/full", "store/full"],
+  );
+  assert.equal(queue.failure, "store/full");
+  store.fail = null;
+  assert.equal(await submit("c"), "c");
+  assert.equal(queue.failure, null);
+  assert.deepEqual(
+    store.entries.map((body) => JSON.parse(body).store),
+    ["c"],
+  );
+});

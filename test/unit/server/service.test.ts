@@ -1,0 +1,187 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { test } from "node:test";
+import { MAX_LATCHES } from "../../../src/server/service/enrol.ts";
+import { invite } from "../../../src/server/service/invite.ts";
+import { changeLatch, changeMachine } from "../../../src/server/service/states.ts";
+import {
+  addLatchTo,
+  ask,
+  enrolled,
+  enrolWith,
+  makeHome,
+  makeInvite,
+  newMachine,
+  openService,
+  type TestLatch,
+} from "./harness.ts";
+
+const BY = { by: 1000 };
+
+async function kindOf(outcome: ReturnType<typeof ask>): Promise<string> {
+  const answer = await outcome;
+  return answer.kind === "refused" ? answer.reason : answer.kind;
+}
+
+test("a release follows the machine's state and the latch's, at once", async () => {
+  using home = makeHome();
+  using service = await openService(home.folder);
+  const { latch, machine } = await enrolled(service, "nas");
+  const second = (await addLatchTo(service, machine)) as TestLatch;
+  const both = async () => [await kindOf(ask(service, latch)), await kindOf(ask(service, second))];
+  assert.deepEqual(await both(), ["released", "released"]);
+
+  const locked = await changeMachine(service, "nas", { ...BY, change: "lock" });
+  assert.deepEqual([locked.changed, locked.machine.state, locked.machine.epoch], [true, "locked", 2]);
+  assert.deepEqual(await both(), ["machine/locked", "machine/locked"]);
+  assert.equal((await changeMachine(service, machine.id, { ...BY, change: "lock" })).changed, false);
+
+  assert.equal((await changeMachine(service, "nas", { ...BY, change: "unlock" })).machine.epoch, 3);
+  await changeLatch(service, second.latchId, { ...BY, change: "lock" });
+  assert.deepEqual(await both(), ["released", "machine/locked"]);
+  await changeLatch(service, second.latchId, { ...BY, change: "unlock" });
+  await changeLatch(service, second.latchId, { ...BY, change: "revoke" });
+  assert.deepEqual(await both(), ["released", "latch/revoked"]);
+
+  const revoked = await changeMachine(service, "nas", { ...BY, change: "revoke" });
+  assert.deepEqual([revoked.changed, revoked.scrubbed, revoked.machine.state], [true, true, "revoked"]);
+  assert.deepEqual(
+    revoked.latches.map(({ state }) => state),
+    ["revoked", "revoked"],
+  );
+  assert.deepEqual(await both(), ["latch/revoked", "latch/revoked"]);
+  assert.equal((await changeMachine(service, "nas", { ...BY, change: "revoke" })).changed, false);
+  for (const change of ["lock", "unlock"] as const) {
+    await assert.rejects(changeMachine(service, "nas", { ...BY, change }), {
+      code: "machine/revoked",
+      message: "the machine nas was revoked: its keys are destroyed",
+    });
+    await assert.rejects(changeLatch(service, latch.latchId, { ...BY, change }), { code: "machine/revoked" });
+  }
+});
+
+test("what is not there is told apart from what is not allowed", async () => {
+  using home = makeHome();
+  using service = await openService(home.folder);
+  const { latch } = await enrolled(service, "nas");
+  await assert.rejects(changeMachine(service, "nosuch", { ...BY, change: "lock" }), {
+    code: "machine/unknown",
+    message: 'there is no machine "nosuch"',
+  });
+  await assert.rejects(changeLatch(service, "A".repeat(22), { ...BY, change: "lock" }), { code: "latch/unknown" });
+  assert.equal(await kindOf(ask(service, { ...latch, latchId: "A".repeat(22) })), "unknown");
+  assert.equal(await kindOf(ask(service, { ...latch, kid: "A".repeat(43) })), "unknown");
+});
+
+test("an invite is good for one machine, until it expires, and only for who holds it", async () => {
+  using home = makeHome();
+  using service = await openService(home.folder);
+  const line = await makeInvite(service, "nas");
+  const [machine, other, nonce] = [newMachine(), newMachine(), randomBytes(16)];
+  const first = (await enrolWith(service, machine, line, nonce)) as TestLatch;
+  assert.equal(first.name, "nas");
+  assert.deepEqual(await enrolWith(service, machine, line, nonce), first, "the answer was lost: the same again");
+  assert.equal(await enrolWith(service, machine, line), "invite/used", "another nonce");
+  assert.equal(await enrolWith(service, other, line, nonce), "invite/used", "another machine");
+
+  const short = await makeInvite(service, "short", 60_000);
+  service.clock.nowMs += 60_000;
+  assert.equal(await enrolWith(service, other, short), "invite/expired");
+
+  const forged = await makeInvite(service, "forged");
+  const bytes = JSON.parse(Buffer.from(forged.slice(5), "base64url").toString()) as { key: string; id: string };
+  const relabel = (change: object) =>
+    `nli1.${Buffer.from(JSON.stringify({ ...bytes, ...change })).toString("base64url")}`;
+  assert.equal(await enrolWith(service, other, relabel({ key: "A".repeat(43) })), "invite/unknown");
+  assert.equal(await enrolWith(service, other, relabel({ id: "A".repeat(22) })), "invite/unknown");
+  assert.equal(typeof (await enrolWith(service, other, forged)), "object");
+});
+
+test("a second invite for a name voids the first; a name that is taken gets none", async () => {
+  using home = makeHome();
+  using service = await openService(home.folder);
+  const first = await makeInvite(service, "nas");
+  const second = await invite(service, { name: "nas", lifetimeMs: 3_600_000, url: "http://127.0.0.1", by: 0 });
+  assert.ok(second.replaced);
+  assert.equal(await enrolWith(service, newMachine(), first), "invite/expired");
+  assert.equal(typeof (await enrolWith(service, newMachine(), second.line)), "object");
+  await assert.rejects(makeInvite(service, "nas"), {
+    code: "machine/exists",
+    message: "there is a machine nas already",
+  });
+  await changeMachine(service, "nas", { ...BY, change: "revoke" });
+  assert.equal(typeof (await enrolWith(service, newMachine(), await makeInvite(service, "nas"))), "object");
+});
+
+test("names and times that make no sense are refused", async () => {
+  using home = makeHome();
+  using service = await openService(home.folder);
+  for (const name of ["", "-x", "a b", "x".repeat(65), "ä", "a/b", "A".repeat(43)]) {
+    await assert.rejects(makeInvite(service, name), { code: "machine/bad-name" }, name);
+  }
+  for (const lifetimeMs of [0, -1, 59_999, 31 * 86_400_000, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+    await assert.rejects(makeInvite(service, "nas", lifetimeMs), { code: "invite/bad-lifetime" }, String(lifetimeMs));
+  }
+});
+
+test("a machine gets further latches by its identity alone, unless it is locked, revoked or unknown", async () => {
+  using home = makeHome();
+  using service = await openService(home.folder);
+  const { machine, latch } = await enrolled(service, "nas");
+  const nonce = randomBytes(16);
+  const second = (await addLatchTo(service, machine, nonce)) as TestLatch;
+  assert.notEqual(second.latchId, latch.latchId);
+  assert.deepEqual(await addLatchTo(service, machine, nonce), second, "the answer was lost: the same again");
+  assert.equal(await addLatchTo(service, newMachine()), "machine/unknown");
+  await changeMachine(service, "nas", { ...BY, change: "lock" });
+  assert.equal(await addLatchTo(service, machine), "machine/locked");
+  await changeMachine(service, "nas", { ...BY, change: "revoke" });
+  assert.equal(await addLatchTo(service, machine), "machine/revoked");
+  assert.equal(await enrolWith(service, machine, await makeInvite(service, "again")), "machine/revoked");
+});
+
+test("a machine that is known and comes with an invite keeps its name and uses the invite up", async () => {
+  using home = makeHome();
+  using service = await openService(home.folder);
+  const { machine } = await enrolled(service, "nas");
+  const line = await makeInvite(service, "other");
+  assert.equal(((await enrolWith(service, machine, line)) as TestLatch).name, "nas");
+  assert.equal(await enrolWith(service, newMachine(), line), "invite/used");
+});
+
+test("latches of one machine are bounded; revoked ones do not count", async () => {
+  using home = makeHome();
+  using service = await openService(home.folder);
+  const { machine, latch } = await enrolled(service, "nas");
+  for (let count = 1; count < MAX_LATCHES; count++) assert.equal(typeof (await addLatchTo(service, machine)), "object");
+  assert.equal(await addLatchTo(service, machine), "machine/full");
+  await changeLatch(service, latch.latchId, { ...BY, change: "revoke" });
+  assert.equal(typeof (await addLatchTo(service, machine)), "object");
+});
+
+test("refusals leave few entries however many there are", async () => {
+  using home = makeHome();
+  using service = await openService(home.folder);
+  const { latch } = await enrolled(service, "nas");
+  await changeMachine(service, "nas", { ...BY, change: "lock" });
+  const size = () => service.store.transact(async (transaction) => (await transaction.tree()).size);
+  const before = await size();
+  await Promise.all(Array.from({ length: 500 }, () => ask(service, latch)));
+  for (let count = 0; count < 50; count++) await ask(service, latch);
+  assert.equal(await size(), before + 1);
+});
+
+test("each release leaves its receipt, and one latch cannot leave them without end", async () => {
+  using home = makeHome();
+  using service = await openService(home.folder);
+  const { latch } = await enrolled(service, "nas");
+  const size = () => service.store.transact(async (transaction) => (await transaction.tree()).size);
+  const before = await size();
+  const kinds = await Promise.all(Array.from({ length: 500 }, () => kindOf(ask(service, latch))));
+  const released = kinds.filter((kind) => kind === "released").length;
+  assert.equal(released, 120);
+  assert.equal(await size(), before + released + 1);
+  service.clock.nowMs += 10_000;
+  assert.equal(await kindOf(ask(service, latch)), "released");
+  assert.equal(await kindOf(ask(service, latch)), "latch/busy");
+});
