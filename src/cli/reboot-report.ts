@@ -25,7 +25,7 @@ function howItOpens({ opening, line }: PlannedVolume): string {
 
 const mebibytes = (bytes: number): string => `${(bytes / (1 << 20)).toFixed(1)} MiB`;
 
-/** The same for a program; docs/format/reboot-json.md. */
+/** The same for a program; docs/json.md. */
 export function describePlan(plan: RebootPlan, staged: Staged): Record<string, unknown> {
   const { entry, stack, cmdline, volumes } = plan;
   return {

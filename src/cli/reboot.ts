@@ -5,6 +5,7 @@ import { startSoftReboot } from "../reboot/go.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { kexecReboot, stageAtShutdown } from "./reboot-kexec.ts";
 import { forgetKey, makeDefaultHandler, rememberKey } from "./reboot-settings.ts";
+import { STATE_OPTION } from "./volume-input.ts";
 
 export const command: Command = {
   name: "reboot",
@@ -30,12 +31,7 @@ export const command: Command = {
     { name: "make-default", help: "stage at every reboot of the system; needs --remember once" },
     { name: "undo-default", help: "leave the system's reboots alone again" },
     { name: "at-shutdown", help: "stage if a reboot is under way; for the unit of --make-default" },
-    {
-      name: "state",
-      value: "DIR",
-      help: "where the remembered key and records of LUKS1 volumes are kept",
-      default: "/var/lib/nightlatch",
-    },
+    STATE_OPTION,
   ],
   details: [
     "Each LUKS volume that the next boot has to open gets one more keyslot with a random key, which goes to the new kernel in memory",

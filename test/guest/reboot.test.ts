@@ -235,7 +235,7 @@ describe("the default handler", { skip: onlyInFull(), concurrency: 1 }, () => {
         const before = await headers(machine);
         assert.equal((await machine.run("nightlatch reboot --make-default")).status, 1);
         await machine.must("nightlatch reboot --remember --key-file -", DEADLINE_MS, PASSPHRASE);
-        assert.equal((await machine.must("stat -c %a:%u /var/lib/nightlatch/remembered.key")).trim(), "400:0");
+        assert.equal((await machine.must("stat -c %a:%u /var/lib/nightlatch/machine/remembered.key")).trim(), "400:0");
         await machine.must("nightlatch reboot --make-default", DEADLINE_MS);
         const remembered = await headers(machine);
 
