@@ -8,6 +8,7 @@ const DISABLED = "/proc/sys/kernel/kexec_load_disabled";
 const LOADED = "/sys/kernel/kexec_loaded";
 const LOCKDOWN = "/sys/kernel/security/lockdown";
 const FOLDER = "/run/nightlatch-reboot/kexec";
+const INITRD = `${FOLDER}/initrd`;
 const DEADLINE_MS = 120_000;
 
 /** Why kexec cannot be used here, in words for a person; null where nothing speaks against it. */
@@ -54,28 +55,37 @@ export interface KexecImage {
  * @throws NightlatchError kexec/failed; nothing is loaded then
  */
 export async function loadKexec(power: Power, image: KexecImage): Promise<void> {
+  await clearKexecMemory(power);
   await power.makeDirectory(FOLDER, 0o700);
   await must(power, ["mount", "-t", "ramfs", "-o", "mode=0700", "nightlatch", FOLDER]);
-  const [kernel, initrd] = [`${FOLDER}/kernel`, `${FOLDER}/initrd`];
+  const kernel = `${FOLDER}/kernel`;
   try {
     const base = joinInitrds(image.initrds);
     const whole = Buffer.concat([base, paddingBeforeOverlay(base.length), image.overlay]);
     try {
       await power.writeFile(kernel, image.kernel, 0o600);
-      await power.writeFile(initrd, whole, 0o600);
+      await power.writeFile(INITRD, whole, 0o600);
     } finally {
       whole.fill(0);
     }
-    await load(power, [kernel, `--initrd=${initrd}`, `--command-line=${image.cmdline}`]);
+    await load(power, [kernel, `--initrd=${INITRD}`, `--command-line=${image.cmdline}`]);
   } finally {
-    await power.run({ argv: ["shred", "--iterations=0", "--zero", initrd], deadlineMs: DEADLINE_MS });
-    await must(power, ["umount", FOLDER]);
+    await clearKexecMemory(power);
   }
   if (!(await isKexecLoaded(power))) {
     throw new NightlatchError("kexec/failed", "kexec ended well, and the kernel has no image loaded", {
       meaning: NOTHING_LOADED,
     });
   }
+}
+
+/** Overwrites and lets go of the memory that an image passed through; also of a run that was killed. */
+export async function clearKexecMemory(power: Pick<System, "run" | "stat">): Promise<void> {
+  if ((await power.stat(INITRD)) !== null) {
+    await power.run({ argv: ["shred", "--iterations=0", "--zero", INITRD], deadlineMs: DEADLINE_MS });
+  }
+  const { status } = await power.run({ argv: ["mountpoint", "--quiet", FOLDER], deadlineMs: 10_000 });
+  if (status === 0) await must(power, ["umount", FOLDER]);
 }
 
 const NOTHING_LOADED = "No kernel is loaded: a reboot now is an ordinary one.";

@@ -1,4 +1,4 @@
-import { unloadKexec } from "../boot/kexec.ts";
+import { clearKexecMemory, unloadKexec } from "../boot/kexec.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import type { DisposableRecord } from "../formats/disposable.ts";
 import { type Json, parseJson } from "../formats/json.ts";
@@ -93,6 +93,7 @@ export async function cleanUp(
       failures.push(error);
     }
   }
+  await clearKexecMemory(power);
   await eraseHandedOver(power);
   return { removed, failures };
 }

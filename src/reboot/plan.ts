@@ -4,7 +4,7 @@ import { type InitramfsFacts, inspectInitramfs, type Stack } from "../boot/initr
 import { neededVolumes } from "../boot/needed.ts";
 import { NightlatchError } from "../core/errors.ts";
 import { joinInitrds } from "../formats/initramfs.ts";
-import type { InitramfsVolume } from "../formats/initramfs-crypttab.ts";
+import { type InitramfsVolume, volumeOption } from "../formats/initramfs-crypttab.ts";
 import { cmdlineForKexec } from "../formats/kernel-cmdline.ts";
 import { laterVolumes } from "./later.ts";
 import type { PlannedVolume, PlanPower, RebootPlan } from "./planned.ts";
@@ -28,7 +28,7 @@ export async function planReboot(power: PlanPower, wish: EntryWish): Promise<Reb
     stack === null || facts === null
       ? { volumes: [], cmdline: entry.cmdline }
       : neededVolumes(stack, facts, entry.cmdline);
-  const inside = await Promise.all(needed.volumes.map((line) => planInside(power, line)));
+  const inside = await Promise.all(needed.volumes.map((line) => planInside(power, line, facts)));
   requireRoot(inside, beneathRoot, entry);
   const later = await laterVolumes(power, new Set(inside.map(({ name }) => name)));
   return {
@@ -81,8 +81,21 @@ function requireStack(entry: BootEntry, facts: InitramfsFacts | null, beneathRoo
   return facts.stack;
 }
 
-async function planInside(power: PlanPower, line: InitramfsVolume): Promise<PlannedVolume> {
+/** A key file that the initramfs holds, or finds on the root once that is open (cryptsetup-initramfs marks it), is left to do its work. */
+function hasKeyFile(line: InitramfsVolume, facts: InitramfsFacts | null): boolean {
+  if (!line.key.startsWith("/") || volumeOption(line, "keyscript") !== null) return false;
+  return line.key.startsWith("/FIXME-initramfs-rootmnt/") || facts?.has(line.key) === true;
+}
+
+async function planInside(
+  power: PlanPower,
+  line: InitramfsVolume,
+  facts: InitramfsFacts | null,
+): Promise<PlannedVolume> {
   const found = await resolveVolume(power, line.name, line.source, line.options);
+  if (hasKeyFile(line, facts)) {
+    return { name: line.name, found, line, opening: { kind: "itself", why: `its key file ${line.key}, not tried` } };
+  }
   if (found.header !== null) return { name: line.name, found, line, opening: { kind: "disposable" } };
   if (/^\/dev\/u?random$/.test(line.key))
     return { name: line.name, found, line, opening: { kind: "itself", why: "random key" } };
