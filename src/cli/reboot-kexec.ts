@@ -6,11 +6,14 @@ import { Secret } from "../core/secret.ts";
 import { findAuthorities } from "../reboot/authority.ts";
 import { bootId, cleanUp } from "../reboot/clean-up.ts";
 import { isRebooting } from "../reboot/default-handler.ts";
+import type { Authority } from "../reboot/disposable.ts";
 import { requireCleanUp, restartExpiry, startKexec } from "../reboot/go.ts";
 import { planReboot } from "../reboot/plan.ts";
 import type { PlannedVolume, RebootPlan } from "../reboot/planned.ts";
 import { rememberedKey } from "../reboot/remember.ts";
 import { type Staged, stageKexec } from "../reboot/stage.ts";
+import { tryBinding } from "./attempt.ts";
+import { listBindings } from "./binding.ts";
 import type { CommandInput, ExitStatus } from "./command.ts";
 import { describePlan, planLines } from "./reboot-report.ts";
 
@@ -68,7 +71,7 @@ async function prepare(
   const plan = await planReboot(system, wish);
   const keys = await knownKeys(input);
   try {
-    const authorities = await findAuthorities(system, plan.volumes, keys, ask);
+    const authorities = await findAuthorities(system, plan.volumes, keys, recoverBy(input), ask);
     const startedMs = system.monotonicMs();
     const expires = Math.floor(system.nowMs() / 1000) + LIFE_SECONDS;
     await beforeStaging();
@@ -121,6 +124,17 @@ export async function knownKeys(input: CommandInput): Promise<Secret[]> {
   const remembered = await rememberedKey(input.system, String(input.options["state"]));
   return [await givenKey(input), remembered].filter((key) => key !== null);
 }
+
+/** The first binding of a volume that gives a key which opens it: a server or a chip that would open it at boot may do so now. */
+export const recoverBy =
+  ({ system, terminal }: CommandInput) =>
+  async ({ found }: PlannedVolume): Promise<Authority | null> => {
+    for (const binding of found.header === null ? [] : listBindings(found.header)) {
+      const attempt = await tryBinding(system, found.device, binding, terminal.signal);
+      if (attempt.secret !== null) return { passphrase: attempt.secret, slot: attempt.keyslot };
+    }
+    return null;
+  };
 
 export const askOn =
   ({ terminal }: CommandInput) =>

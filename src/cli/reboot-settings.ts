@@ -6,7 +6,7 @@ import { requireCleanUp } from "../reboot/go.ts";
 import { planReboot } from "../reboot/plan.ts";
 import { forget, remember, rememberedKey } from "../reboot/remember.ts";
 import type { CommandInput, ExitStatus } from "./command.ts";
-import { askOn, givenKey, knownKeys } from "./reboot-kexec.ts";
+import { askOn, givenKey, knownKeys, recoverBy } from "./reboot-kexec.ts";
 
 /** Every volume that the next boot opens gets one more slot, for a key that stays. */
 export async function rememberKey(input: CommandInput): Promise<ExitStatus> {
@@ -15,7 +15,7 @@ export async function rememberKey(input: CommandInput): Promise<ExitStatus> {
   const keys = await knownKeys(input);
   try {
     const ask = options["key-file"] === undefined ? askOn(input) : null;
-    const authorities = await findAuthorities(system, plan.volumes, keys, ask);
+    const authorities = await findAuthorities(system, plan.volumes, keys, recoverBy(input), ask);
     await remember(system, plan.volumes, authorities, String(options["state"]));
   } finally {
     for (const key of keys) key.wipe();

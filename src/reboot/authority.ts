@@ -10,6 +10,7 @@ import type { PlannedVolume } from "./planned.ts";
  * `ask` is called only for a volume that none of it opens, and what it answers is tried on the rest as well: volumes that share a
  * passphrase ask once. A disposable key's own slots are no authority.
  * @param known what is given; what is typed is added, for the caller to wipe
+ * @param recover what the volume's own bindings give, before anybody is asked; null where they give nothing
  * @param ask null where nobody can be asked
  * @throws NightlatchError reboot/wrong-key, and what `ask` throws
  */
@@ -17,13 +18,16 @@ export async function findAuthorities(
   power: Pick<System, "run">,
   volumes: readonly PlannedVolume[],
   known: Secret[],
+  recover: (volume: PlannedVolume) => Promise<Authority | null>,
   ask: ((volume: PlannedVolume) => Promise<Secret>) | null,
 ): Promise<Map<string, Authority>> {
   const found = new Map<string, Authority>();
   for (const volume of volumes) {
     const { device } = volume.found;
     if (volume.opening.kind !== "disposable" || found.has(device)) continue;
-    const authority = (await tryAll(power, volume, known)) ?? (await askFor(power, volume, known, ask));
+    const authority =
+      (await tryAll(power, volume, known)) ?? (await recover(volume)) ?? (await askFor(power, volume, known, ask));
+    if (!known.includes(authority.passphrase)) known.push(authority.passphrase);
     found.set(device, authority);
   }
   return found;

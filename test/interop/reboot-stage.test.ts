@@ -171,11 +171,18 @@ function world({
   return { system, changes, loaded };
 }
 
+const nothing = async () => null;
 const passphrase = (text = PASSPHRASE) => Secret.copy(Buffer.from(text));
 const context = { stateFolder: "/var/lib/nightlatch", bootId: BOOT, expires: 4_000_000_000 };
 const stage = async ({ system }: World) => {
   const plan = await planReboot(system, NO_WISH);
-  return stageKexec(system, plan, await findAuthorities(system, plan.volumes, [passphrase()], null), context, () => {});
+  return stageKexec(
+    system,
+    plan,
+    await findAuthorities(system, plan.volumes, [passphrase()], nothing, null),
+    context,
+    () => {},
+  );
 };
 const slots = () => Promise.all(NAMES.map(async (name) => listSlots(await readVolumeHeader(nodeSystem, device(name)))));
 
@@ -240,12 +247,14 @@ test("one passphrase is asked once, a wrong one three times, and nothing is chan
     return passphrase(text);
   };
   const known: Secret[] = [];
-  const found = await findAuthorities(system, volumes, known, ask(PASSPHRASE));
+  const found = await findAuthorities(system, volumes, known, nothing, ask(PASSPHRASE));
   assert.deepEqual(asked, ["cryptroot"]);
   assert.equal(found.size, 3);
   assert.equal(known.length, 1);
   asked.length = 0;
-  await assert.rejects(findAuthorities(system, volumes, [], ask("wrong")), (error) =>
+  const bound = async () => ({ passphrase: passphrase(), slot: 0 });
+  assert.equal((await findAuthorities(system, volumes, [], bound, null)).size, 3);
+  await assert.rejects(findAuthorities(system, volumes, [], nothing, ask("wrong")), (error) =>
     isError(error, "reboot/wrong-key"),
   );
   assert.deepEqual(asked, ["cryptroot", "cryptroot", "cryptroot"]);
@@ -326,7 +335,7 @@ test("what another boot staged is stale; what has expired is, too", { skip }, as
   const one = world();
   const plan = await planReboot(one.system, NO_WISH);
   const staged = async (changed: Partial<typeof context>) => {
-    const authorities = await findAuthorities(one.system, plan.volumes, [passphrase()], null);
+    const authorities = await findAuthorities(one.system, plan.volumes, [passphrase()], nothing, null);
     await stageKexec(one.system, plan, authorities, { ...context, ...changed }, () => {});
     return cleanUp(one.system, context.stateFolder, false);
   };
