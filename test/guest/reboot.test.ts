@@ -51,9 +51,7 @@ async function rebootByItself(machine: Machine, command = "nightlatch reboot --k
   const from = machine.console.transcript().length;
   await machine.restart(() => machine.run(command, DEADLINE_MS, PASSPHRASE), DEADLINE_MS);
   assert.doesNotMatch(machine.console.transcript().slice(from), PROMPT);
-  await machine.must(
-    "systemctl is-system-running --wait",
-  );
+  await machine.must("systemctl is-system-running --wait");
 }
 
 async function assertClean(machine: Machine, before: string): Promise<void> {
