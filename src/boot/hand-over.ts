@@ -3,16 +3,14 @@ import type { CpioFile } from "../formats/cpio.ts";
 /** The overlay's own folder in the initramfs: in its root, so that no link of the initramfs is replaced by a folder. */
 export const OVERLAY_FOLDER = "nightlatch";
 
-/** A key that the initramfs uses no more: zeros over the bytes, then gone. dd is there in busybox, klibc and coreutils. */
-export const ERASE = (path: string): string => {
-  return `dd if=/dev/zero of="${path}" bs=64 count=1 conv=notrunc 2>/dev/null; rm -f "${path}"`;
-};
+/** A key that the initramfs uses no more: other bytes over it, in place, then gone. By the shell alone: dracut brings no dd. */
+export const ERASE = (path: string): string => `printf '%064d' 0 1<>"${path}"; rm -f "${path}"`;
 
 /**
- * A key's bytes to standard output. Never `cat`: busybox's splices the file's own page into the pipe, and the zeros that overwrite
- * the file an instant later are what the reader gets.
+ * A key's bytes into a pipe. Never by `cat`: busybox's splices the file's own page into it, and what overwrites the file an instant
+ * later is what the reader gets. dd is there in busybox and klibc, of which initramfs-tools has one.
  */
-export const COPY = (path: string): string => `dd if="${path}" bs=64 count=1 2>/dev/null`;
+export const PIPE = (path: string): string => `dd if="${path}" bs=64 count=1 2>/dev/null`;
 
 /** A key for a volume that is opened after the initramfs, where systemd looks for it under the volume's name. */
 export interface LaterKey {
@@ -37,7 +35,7 @@ umask 077
 mkdir -p /run/cryptsetup-keys.d /run/nightlatch-reboot
 for key in /${OVERLAY_FOLDER}/later/*.key; do
   [ -f "$key" ] || continue
-  ${COPY("$key")} >"/run/cryptsetup-keys.d/\${key##*/}"
+  cat "$key" >"/run/cryptsetup-keys.d/\${key##*/}"
   printf '%s\\n' "\${key##*/}" >>/run/nightlatch-reboot/handed-over
   ${ERASE("$key")}
 done

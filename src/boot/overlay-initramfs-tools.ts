@@ -1,6 +1,6 @@
 import type { CpioFile } from "../formats/cpio.ts";
 import { formatInitramfsVolume, type InitramfsVolume, volumeOption } from "../formats/initramfs-crypttab.ts";
-import { COPY, ERASE, OVERLAY_FOLDER } from "./hand-over.ts";
+import { ERASE, OVERLAY_FOLDER, PIPE } from "./hand-over.ts";
 import type { InitramfsFacts } from "./initramfs.ts";
 import type { OverlayVolume } from "./needed.ts";
 
@@ -43,7 +43,7 @@ function keyFiles(volume: InitramfsVolume, key: Uint8Array, index: number): Cpio
   const script = [
     "#!/bin/sh",
     `if [ "\${CRYPTTAB_TRIED:-0}" = 0 ] && [ -s ${path} ]; then`,
-    `  ${COPY(path)}`,
+    `  ${PIPE(path)}`,
     `  ${ERASE(path)}`,
     "  exit 0",
     "fi",

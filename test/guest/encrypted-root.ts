@@ -87,6 +87,12 @@ function recipeOf({ suite, generator, compression }: EncryptedRoot): Recipe {
   return { name: `encrypted-${suite}-${generator}`, suite, packages: [base, own, [KERNEL]], files, finish: [] };
 }
 
+/** A generic dracut initramfs opens what the command line names. */
+function namesFor({ generator }: EncryptedRoot): string {
+  if (generator !== "dracut") return "";
+  return `rd.luks.name=${UUIDS.root}=cryptroot rd.luks.name=${UUIDS.swap}=cryptswap`;
+}
+
 /** The disks, made once for each set of inputs, copied into `folder` for one machine. */
 export async function encryptedMachine(root: EncryptedRoot, folder: string): Promise<EncryptedMachine> {
   const archive = await treeArchive(recipeOf(root));
@@ -103,7 +109,10 @@ export async function encryptedMachine(root: EncryptedRoot, folder: string): Pro
   }));
   for (const { file, serial } of disks) await must(["cp", "--sparse=always", join(built, `${serial}.raw`), file]);
   const image = { disk: join(built, "root.raw"), kernel: join(built, "vmlinuz"), initramfs: join(built, "initrd") };
-  return { folder, options: { image, disks, commandLine: "root=/dev/mapper/cryptroot ro", memoryMiB: 1024 } };
+  return {
+    folder,
+    options: { image, disks, commandLine: `root=/dev/mapper/cryptroot ro ${namesFor(root)}`, memoryMiB: 1024 },
+  };
 }
 
 async function build(root: EncryptedRoot, archive: string, out: string): Promise<void> {
@@ -112,7 +121,7 @@ async function build(root: EncryptedRoot, archive: string, out: string): Promise
       "/etc/crypttab": { text: CRYPTTAB },
       "/etc/fstab": { text: FSTAB },
       "/etc/default/grub": {
-        text: 'GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX="console=ttyS0"\nGRUB_DISABLE_LINUX_UUID=true\n',
+        text: `GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX="console=ttyS0 ${namesFor(root)}"\nGRUB_DISABLE_LINUX_UUID=true\n`,
       },
     };
     await customise(tree, root.deb, files, [
