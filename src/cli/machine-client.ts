@@ -3,7 +3,7 @@ import { type JsonObject, parseJson } from "../formats/json.ts";
 import type { System } from "../system/port.ts";
 import type { Option } from "./command.ts";
 
-export const ADMIN_SOCKET = "/run/nightlatch/admin.sock";
+export const ADMIN_SOCKET = "/run/nightlatch-server/admin.sock";
 
 export const ADMIN_OPTION: Option = {
   name: "admin",

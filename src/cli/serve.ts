@@ -5,7 +5,7 @@ import { startServer } from "../server/serve.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { ADMIN_SOCKET } from "./machine-client.ts";
 
-export const DATA_FOLDER = "/var/lib/nightlatch/server";
+export const DATA_FOLDER = "/var/lib/nightlatch-server/store";
 
 export const command: Command = {
   name: "serve",

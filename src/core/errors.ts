@@ -7,7 +7,6 @@ export const ERROR_CODES = [
   "usage/wrong",
   "usage/no-terminal",
   "usage/cancelled",
-  "system/not-root",
   "system/missing-program",
   "system/timeout",
   "system/output-too-large",
@@ -44,7 +43,6 @@ export const ERROR_CODES = [
   "reboot/wrong-key",
   "reboot/slots-full",
   "reboot/not-proved",
-  "reboot/not-staged",
   "reboot/left-over",
   "jwk/malformed",
   "jwk/unsupported",
@@ -103,7 +101,6 @@ export const ERROR_CODES = [
   // the agent and its configuration
   "agent/bad-config",
   "agent/socket",
-  "agent/unknown-peer",
   "agent/unknown-volume",
   "agent/no-binding",
   "agent/deadline",

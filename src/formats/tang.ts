@@ -152,10 +152,8 @@ export function parseRecoveryRequest(body: Uint8Array): JsonObject {
   } catch (error) {
     throw new NightlatchError("tang/malformed", "the recovery request is not usable JSON", { cause: error });
   }
-  if (json === null || typeof json !== "object") {
-    throw new NightlatchError("tang/malformed", "the recovery request is neither an object nor a list");
-  }
-  if (!isJsonObject(json) || !permits(json, "deriveKey", false)) {
+  if (!isJsonObject(json)) throw new NightlatchError("tang/malformed", "the recovery request is not an object");
+  if (!permits(json, "deriveKey", false)) {
     throw new NightlatchError("tang/forbidden-use", "the recovery request's key may not be used for deriveKey");
   }
   if (json["kty"] !== "EC" || (json["alg"] !== undefined && json["alg"] !== "ECMR")) {

@@ -2,6 +2,7 @@ import { isError, NightlatchError } from "../core/errors.ts";
 import { type Luks1Header, parseLuks1 } from "../formats/luks1.ts";
 import {
   LUKS2_SIZES_BYTES,
+  type Luks2Copy,
   type Luks2Header,
   newestFirst,
   peekLuks2,
@@ -77,20 +78,24 @@ async function readLuks2(power: Pick<System, "readAt">, device: string, start: B
     return stray;
   }
   const both = start.length >= 2 * sizeBytes ? start : await power.readAt(device, 0, 2 * sizeBytes);
-  const primary = attempt(() => verifyLuks2Copy(both.subarray(0, sizeBytes), 0));
-  const secondary = attempt(() => verifyLuks2Copy(both.subarray(sizeBytes, 2 * sizeBytes), sizeBytes));
+  const primary = verify(both.subarray(0, sizeBytes), 0);
+  const secondary = verify(both.subarray(sizeBytes, 2 * sizeBytes), sizeBytes);
   const [newer, older] = newestFirst([primary.value, secondary.value].filter((copy) => copy !== null));
   if (newer === undefined) {
     const stray = await findSecondary(power, device); // its size may be what is damaged
     if (stray === null) throw primary.failure;
     return stray;
   }
-  const newest = attempt(() => readLuks2Copy(newer));
-  if (newest.value !== null) {
-    return { ...newest.value, damagedCopy: older !== undefined ? null : twinOf(newer.which) };
-  }
-  if (older === undefined) throw newest.failure;
-  return { ...readLuks2Copy(older), damagedCopy: newer.which };
+  // Never the older one in its stead: cryptsetup is less strict (of two members of one name it takes the last), so it would read what
+  // we pass over, a null cipher perhaps.
+  return { ...readLuks2Copy(newer), damagedCopy: older !== undefined ? null : twinOf(newer.which) };
+}
+
+/** null where cryptsetup sees no copy either. One that it may read and we cannot (another checksum) is an error. */
+function verify(bytes: Buffer, offsetBytes: number): Attempt<Luks2Copy> {
+  const tried = attempt(() => verifyLuks2Copy(bytes, offsetBytes));
+  if (tried.failure !== null && !isError(tried.failure, "luks/damaged")) throw tried.failure;
+  return tried;
 }
 
 function twinOf(which: "primary" | "secondary"): "primary" | "secondary" {
@@ -103,8 +108,8 @@ async function findSecondary(power: Pick<System, "readAt">, device: string): Pro
     const head = await power.readAt(device, offsetBytes, 512);
     if (peekLuks2(head, offsetBytes) !== offsetBytes) continue;
     const bytes = await power.readAt(device, offsetBytes, offsetBytes);
-    const parsed = attempt(() => readLuks2Copy(verifyLuks2Copy(bytes, offsetBytes)));
-    if (parsed.value !== null) return { ...parsed.value, damagedCopy: "primary" };
+    const { value: copy } = verify(bytes, offsetBytes);
+    if (copy !== null) return { ...readLuks2Copy(copy), damagedCopy: "primary" };
   }
   return null;
 }

@@ -14,6 +14,8 @@ export interface RecoverLimits {
 /** A pin of either kind asks at most this many servers at once. */
 const SERVER_COUNT = 64;
 const DEPTH = 4;
+/** More servers than anybody's own binding has begin one after the other. */
+const AT_ONCE = 4;
 
 /**
  * One attempt at one token: asks the servers that its pin names, and gives the volume's passphrase. No retries here.
@@ -29,7 +31,7 @@ export function recoverSecret(
   jwe: FlattenedJwe,
   limits: RecoverLimits,
 ): Promise<Secret> {
-  return recover(power, jwe, limits, { servers: SERVER_COUNT }, 0);
+  return recover(power, jwe, limits, { servers: SERVER_COUNT, turn: Promise.resolve() }, 0);
 }
 
 /** Whether the same attempt, made later, may end otherwise without anybody doing anything at the server. */
@@ -42,9 +44,21 @@ export function isWorthRetrying(error: unknown): boolean {
   );
 }
 
-/** What nested pins share: how many servers may still be asked. */
+/** What nested pins share. */
 interface Budget {
+  /** How many servers may still be asked. */
   servers: number;
+  /** When the next one may begin. */
+  turn: Promise<void>;
+}
+
+/**
+ * Past AT_ONCE, one exchange of a token in each turn of the event loop: a blinded point takes milliseconds to compute, and a header with thousands
+ * of shares must not keep other volumes' keys, and their deadlines, waiting.
+ */
+function nextTurn(budget: Budget): Promise<void> {
+  budget.turn = budget.turn.then(() => new Promise((resolve) => setImmediate(resolve)));
+  return budget.turn;
 }
 
 async function recover(
@@ -59,6 +73,8 @@ async function recover(
     case "tang": {
       budget.servers--;
       if (budget.servers < 0) tooMuch(`more than ${SERVER_COUNT} servers`);
+      if (budget.servers < SERVER_COUNT - AT_ONCE) await nextTurn(budget);
+      if (limits.signal?.aborted) throw new NightlatchError("net/timeout", "the servers were given up");
       return open(jwe, await recoverTangKey(power, pin, limits));
     }
     case "sss": {

@@ -58,7 +58,7 @@ export async function startServer(system: FolderSystem, options: ServeOptions): 
   const close = async () => {
     await Promise.all([closeServer(machines), closeServer(admin)]);
     await stopHousekeeping();
-    opened.store.close();
+    await opened.store.close();
     opened.master[Symbol.dispose]();
   };
   try {

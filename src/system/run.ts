@@ -3,6 +3,8 @@ import { NightlatchError } from "../core/errors.ts";
 import type { Command, Exit } from "./port.ts";
 
 const DEFAULT_OUTPUT_LIMIT_BYTES = 1 << 20;
+/** For what a killed program's pipes still hold. */
+const LAST_OUTPUT_MS = 100;
 /** Administrators' programs live in sbin, which a user's or a unit's PATH may lack. */
 const SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -23,8 +25,15 @@ export function runProgram(command: Command): Promise<Exit> {
     });
     let failure: NightlatchError | null = null;
     const abandon = (error: NightlatchError) => {
-      failure ??= error;
+      if (failure !== null) return;
+      failure = error;
       killGroup(child.pid);
+      // What has left the group may hold the pipes open for ever, and "close" would never come.
+      setTimeout(() => {
+        child.stdout?.destroy();
+        child.stderr?.destroy();
+        child.unref();
+      }, LAST_OUTPUT_MS);
     };
     const deadline = setTimeout(() => {
       abandon(new NightlatchError("system/timeout", `${program} did not end within ${command.deadlineMs} ms`));

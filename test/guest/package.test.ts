@@ -49,7 +49,10 @@ for (const [suite, skip] of SUITES) {
       await runInTree(tree, "dpkg --remove nightlatch");
       assert.equal(existsSync(join(tree, "usr/lib/nightlatch")), false);
       assert.ok(existsSync(join(tree, "etc/nightlatch/agent.toml")), "a conffile outlives the package");
-      await runInTree(tree, "mkdir -p /var/lib/nightlatch/servers && echo x > /var/lib/nightlatch/machine.key");
+      await runInTree(
+        tree,
+        "mkdir -p /var/lib/nightlatch/machine && echo x > /var/lib/nightlatch/machine/identity.key",
+      );
       await runInTree(tree, "dpkg --purge nightlatch");
       assert.equal(await survey(tree), before);
     });
@@ -59,31 +62,33 @@ for (const [suite, skip] of SUITES) {
 test("purging keeps a key server's store, and says so", { skip: whyNoGuest() }, async () => {
   const deb = await builtPackage();
   await withTree(await treeArchive(dataGuest("bookworm")), async (tree) => {
-    const state = join(tree, "var/lib/nightlatch");
+    const machine = join(tree, "var/lib/nightlatch/machine");
+    const server = join(tree, "var/lib/nightlatch-server");
     const purge = async (): Promise<string> => {
       await customise(tree, deb, {}, []);
       return runInTree(tree, "dpkg --purge nightlatch 2>&1");
     };
-    mkdirSync(join(state, "server"), { recursive: true });
-    writeFileSync(join(state, "server/store.sqlite"), "keys");
-    writeFileSync(join(state, "server.id"), "store");
-    writeFileSync(join(state, "identity"), "machine");
+    mkdirSync(join(server, "store"), { recursive: true });
+    mkdirSync(machine, { recursive: true });
+    writeFileSync(join(server, "store/store.sqlite"), "keys");
+    writeFileSync(join(server, "store.id"), "store");
+    writeFileSync(join(machine, "identity.key"), "machine");
     assert.match(
       await purge(),
-      /nightlatch: \/var\/lib\/nightlatch\/server was kept\. It holds the keys of a key server/,
+      /nightlatch: \/var\/lib\/nightlatch-server was kept\. It holds the keys of a key server/,
     );
-    assert.ok(existsSync(join(state, "server/store.sqlite")));
-    assert.ok(existsSync(join(state, "server.id")));
-    assert.equal(existsSync(join(state, "identity")), false);
+    assert.ok(existsSync(join(server, "store/store.sqlite")));
+    assert.ok(existsSync(join(server, "store.id")));
+    assert.equal(existsSync(join(machine, "identity.key")), false);
 
     // The disk that holds the store is away: the record beside the mount point is what tells the next start.
-    rmSync(join(state, "server/store.sqlite"));
+    rmSync(join(server, "store/store.sqlite"));
     assert.match(await purge(), /was kept/);
-    assert.ok(existsSync(join(state, "server.id")));
+    assert.ok(existsSync(join(server, "store.id")));
 
-    rmSync(join(state, "server.id"));
+    rmSync(join(server, "store.id"));
     assert.doesNotMatch(await purge(), /was kept/);
-    assert.equal(existsSync(state), false);
+    assert.equal(existsSync(server), false);
   });
 });
 

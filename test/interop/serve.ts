@@ -54,12 +54,14 @@ export async function serve(wish: ServeWish = {}): Promise<Served> {
   });
   const errors: string[] = [];
   createInterface(child.stderr).on("line", (line) => errors.push(line));
-  const ended = once(child, "exit");
+  const ended = once(child, "close"); // its output was read to the end then
   const first = once(createInterface(child.stdout), "line");
   const line = await Promise.race([first.then(([text]) => String(text)), ended.then(() => "")]);
   const started = JSON.parse(line || "{}") as { ok?: boolean; url?: string };
-  if (started.ok !== true || started.url === undefined)
+  if (started.ok !== true || started.url === undefined) {
+    await ended;
     throw new Error(`the server did not start: ${errors.join("\n")}`);
+  }
   const end = async (signal: "SIGTERM" | "SIGKILL") => {
     child.kill(signal);
     await ended;

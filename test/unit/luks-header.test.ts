@@ -159,12 +159,18 @@ test("no bytes make a parser do anything but answer or refuse", async () => {
   );
 });
 
-test("a newer copy whose checksum is right and whose metadata is not gives way to the older one", async () => {
+test("a newer copy whose checksum is right and whose metadata is not is refused: cryptsetup may read it, the older must not speak for it", async () => {
   const good = makeCopy(JSON.stringify(METADATA), 0x4000, 3n);
-  const device = Buffer.concat([makeCopy('{"keyslots":1}', 0, 4n), good]);
-  const readAt = async (_: string, at: number, lengthBytes: number) => device.subarray(at, at + lengthBytes);
-  const header = await readVolumeHeader({ readAt }, "x");
-  assert.deepEqual([header.version === 2 && header.seqid, header.version === 2 && header.damagedCopy], [3n, "primary"]);
+  const text = JSON.stringify(METADATA);
+  const twice = `${text.slice(0, -1)},"segments":${JSON.stringify(METADATA.segments)}}`;
+  for (const [json, message] of [
+    [twice, "x: the LUKS2 header is damaged: its metadata cannot be read"],
+    ['{"keyslots":1}', "x: the LUKS2 metadata is damaged: config is missing or has the wrong form"],
+  ] as const) {
+    const device = Buffer.concat([makeCopy(json, 0, 4n), good]);
+    const readAt = async (_: string, at: number, lengthBytes: number) => device.subarray(at, at + lengthBytes);
+    await assert.rejects(readVolumeHeader({ readAt }, "x"), { code: "luks/damaged", message });
+  }
 });
 
 test("sizes that no header has are not believed", () => {

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
-import koffi from "koffi";
+import { libcFunction } from "../../system/native.ts";
+import { unixPeerOf } from "../../system/unix-peer.ts";
 
 /** Who is at the other end of a Unix socket, as the kernel noted it when it connected. */
 export interface Peer {
@@ -10,37 +11,25 @@ export interface Peer {
   readonly groups: readonly number[];
 }
 
-/** getsockopt(2), socket(7): the values are Linux's, asm-generic/socket.h. */
-const getsockopt = koffi
-  .load(null)
-  .func("int getsockopt(int fd, int level, int name, _Out_ void *value, _Inout_ uint32_t *length)") as unknown as (
-  fd: number,
-  level: number,
-  name: number,
-  value: Buffer,
-  length: [number],
-) => number;
 const SOL_SOCKET = 1;
-const SO_PEERCRED = 17;
-const SO_PEERGROUPS = 59;
-const UCRED_BYTES = 12;
-/** NGROUPS_MAX is 65536; whoever is in more than this many is told by the first ones. */
+const SO_PEERGROUPS = 59; // socket(7); the value is Linux's, asm-generic/socket.h
+/** Whoever is in more groups than this counts as being in none of them. */
 const MAX_GROUPS = 1024;
 
 /** Null where the kernel does not tell: such a peer has no rights. */
 export function peerOf(socket: Socket): Peer | null {
   const fd = descriptorOf(socket);
-  if (fd === null) return null;
-  const credentials = Buffer.alloc(UCRED_BYTES); // struct ucred { pid_t pid; uid_t uid; gid_t gid; }
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, [UCRED_BYTES]) !== 0) return null;
+  const peer = fd === null ? null : unixPeerOf(fd);
+  return fd === null || peer === null ? null : { uid: peer.uid, gid: peer.gid, groups: groupsOf(fd) };
+}
+
+function groupsOf(fd: number): number[] {
+  const getsockopt = libcFunction("int getsockopt(int, int, int, void *, void *)");
   const groups = Buffer.alloc(MAX_GROUPS * 4);
-  const length: [number] = [groups.length];
-  const known = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, length) === 0 ? length[0] : 0;
-  return {
-    uid: credentials.readUInt32LE(4),
-    gid: credentials.readUInt32LE(8),
-    groups: Array.from({ length: known / 4 }, (_, index) => groups.readUInt32LE(index * 4)),
-  };
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(groups.length);
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, length) !== 0) return [];
+  return Array.from({ length: length.readUInt32LE() / 4 }, (_, index) => groups.readUInt32LE(index * 4));
 }
 
 /** Node keeps the descriptor on the handle and shows it nowhere else. */

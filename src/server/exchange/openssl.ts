@@ -1,7 +1,8 @@
-import koffi, { type LibraryHandle } from "koffi";
+import { libcFunction } from "../../system/native.ts";
 import { type Exchange, POINT_BYTES, SCALAR_BYTES } from "./port.ts";
 
-type Pointer = unknown;
+/** An address; null where C gives NULL. */
+type Pointer = bigint | null;
 
 /** OpenSSL's own point arithmetic, EC_POINT_mul(3) and BN_bin2bn(3): Node carries it and exports its symbols. */
 interface Symbols {
@@ -79,34 +80,25 @@ function multiplyInto(symbols: Symbols, { group, context, given, product }: Work
 }
 
 function findSymbols(): Symbols | null {
+  const find = <T>(prototype: string): T => libcFunction(prototype) as unknown as T;
   try {
-    const library = koffi.load(null);
-    return bind(library);
+    return {
+      newGroup: find("void *EC_GROUP_new_by_curve_name(int nid)"),
+      newPoint: find("void *EC_POINT_new(void *group)"),
+      newContext: find("void *BN_CTX_secure_new()"),
+      newNumber: find("void *BN_secure_new()"),
+      setNumber: find("void *BN_bin2bn(void *s, int len, void *ret)"),
+      setFlags: find("void BN_set_flags(void *b, int n)"),
+      wipeNumber: find("void BN_clear_free(void *a)"),
+      readPoint: find("int EC_POINT_oct2point(void *group, void *p, void *buf, size_t len, void *ctx)"),
+      multiply: find("int EC_POINT_mul(void *group, void *r, void *n, void *q, void *m, void *ctx)"),
+      isInfinity: find("int EC_POINT_is_at_infinity(void *group, void *p)"),
+      writePoint: find("size_t EC_POINT_point2oct(void *group, void *p, int form, void *buf, size_t len, void *ctx)"),
+      clearErrors: find("void ERR_clear_error()"),
+    };
   } catch {
-    return null;
+    return null; // koffi, or one of the symbols, is missing
   }
-}
-
-function bind(library: LibraryHandle): Symbols {
-  const find = <T>(prototype: string): T => library.func(prototype) as unknown as T;
-  return {
-    newGroup: find("void *EC_GROUP_new_by_curve_name(int nid)"),
-    newPoint: find("void *EC_POINT_new(const void *group)"),
-    newContext: find("void *BN_CTX_secure_new()"),
-    newNumber: find("void *BN_secure_new()"),
-    setNumber: find("void *BN_bin2bn(const uint8_t *s, int len, void *ret)"),
-    setFlags: find("void BN_set_flags(void *b, int n)"),
-    wipeNumber: find("void BN_clear_free(void *a)"),
-    readPoint: find("int EC_POINT_oct2point(const void *group, void *p, const uint8_t *buf, size_t len, void *ctx)"),
-    multiply: find(
-      "int EC_POINT_mul(const void *group, void *r, const void *n, const void *q, const void *m, void *ctx)",
-    ),
-    isInfinity: find("int EC_POINT_is_at_infinity(const void *group, const void *p)"),
-    writePoint: find(
-      "size_t EC_POINT_point2oct(const void *group, const void *p, int form, _Out_ uint8_t *buf, size_t len, void *ctx)",
-    ),
-    clearErrors: find("void ERR_clear_error()"),
-  };
 }
 
 /** OpenSSL's error queue is Node's too: what we caused must not surface in a later call of node:crypto. */

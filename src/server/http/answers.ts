@@ -1,14 +1,17 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-/** How long an answer may stay unread by its client before a revocation goes on without it. */
-const PATIENCE_MS = 250;
-
 /**
  * Answers on their way out. Once written they belong to the kernel; one that a client does not read may wait in this process, and
  * must not leave after a later revocation was acknowledged.
  */
 export class Answers {
   readonly #leaving = new Set<ServerResponse>();
+  readonly #patienceMs: number;
+
+  /** @param patienceMs how long an answer may stay unread by its client before its connection is cut */
+  constructor(patienceMs = 250) {
+    this.#patienceMs = patienceMs;
+  }
 
   /** Ends the response with the body; the headers are `name, value` pairs. */
   send(response: ServerResponse, status: number, headers: readonly string[], body: string | Buffer): void {
@@ -30,7 +33,7 @@ export class Answers {
     const left = Promise.all(waiting.map((response) => new Promise((resolve) => response.once("close", resolve))));
     const deadline = setTimeout(() => {
       for (const response of waiting) if (this.#leaving.has(response)) response.req.socket.destroy();
-    }, PATIENCE_MS);
+    }, this.#patienceMs);
     await left;
     clearTimeout(deadline);
   }

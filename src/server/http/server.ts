@@ -11,30 +11,45 @@ import { findRoute, type Route } from "./routes.ts";
 import { advertise, recover } from "./tang.ts";
 
 /** What strangers may take of this process. */
-const LIMITS = {
-  /** tang's: 414 from here on. */
-  urlBytes: 4096,
-  headerBytes: 16_384,
+export interface Limits {
+  readonly connections: number;
+  readonly connectionsOfOneAddress: number;
+  readonly headersTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly keepAliveMs: number;
+  /** How often Node looks for late requests. */
+  readonly checkMs: number;
+}
+
+/** tang's: 414 from here on. */
+const URL_BYTES = 4096;
+const HEADER_BYTES = 16_384;
+
+const LIMITS: Limits = {
   connections: 4096,
   connectionsOfOneAddress: 1024,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 15_000,
   keepAliveMs: 10_000,
-  /** What Node looks for late requests by. */
   checkMs: 1_000,
-} as const;
+};
 
 /** The server that machines speak to. */
-export function createMachineServer(service: Service, answers: Answers, report: (error: unknown) => void): Server {
+export function createMachineServer(
+  service: Service,
+  answers: Answers,
+  report: (error: unknown) => void,
+  limits: Limits = LIMITS,
+): Server {
   const server = createServer(
     {
       noDelay: true,
       keepAlive: true,
-      maxHeaderSize: LIMITS.headerBytes,
-      headersTimeout: LIMITS.headersTimeoutMs,
-      requestTimeout: LIMITS.requestTimeoutMs,
-      keepAliveTimeout: LIMITS.keepAliveMs,
-      connectionsCheckingInterval: LIMITS.checkMs,
+      maxHeaderSize: HEADER_BYTES,
+      headersTimeout: limits.headersTimeoutMs,
+      requestTimeout: limits.requestTimeoutMs,
+      keepAliveTimeout: limits.keepAliveMs,
+      connectionsCheckingInterval: limits.checkMs,
     },
     (request, response) => {
       response.sendDate = false;
@@ -51,16 +66,16 @@ export function createMachineServer(service: Service, answers: Answers, report: 
       );
     },
   );
-  server.maxConnections = LIMITS.connections;
+  server.maxConnections = limits.connections;
   server.on("drop", () => server.closeIdleConnections());
-  server.on("connection", countByAddress());
+  server.on("connection", countByAddress(limits.connectionsOfOneAddress));
   server.on("clientError", answerClientError);
   return server;
 }
 
 async function handle(service: Service, request: IncomingMessage, report: (error: unknown) => void): Promise<Reply> {
   const url = request.url ?? "";
-  if (url.length >= LIMITS.urlBytes) return empty(414);
+  if (url.length >= URL_BYTES) return empty(414);
   const route = findRoute(request.method ?? "", url);
   const isMessage = typeof route === "object" && (route.kind === "enrolment" || route.kind === "latch");
   const body = await readBody(request, isMessage ? ENROLMENT_BYTES + 1 : RECOVERY_BYTES);
@@ -99,12 +114,12 @@ function plainAddress(address: string): string {
   return address.startsWith("::ffff:") ? address.slice(7) : address;
 }
 
-function countByAddress(): (socket: Socket) => void {
+function countByAddress(most: number): (socket: Socket) => void {
   const counts = new Map<string, number>();
   return (socket) => {
     const address = socket.remoteAddress ?? "";
     const count = (counts.get(address) ?? 0) + 1;
-    if (count > LIMITS.connectionsOfOneAddress) {
+    if (count > most) {
       socket.destroy();
       return;
     }
@@ -137,5 +152,5 @@ function answerClientError(error: NodeJS.ErrnoException & { rawPacket?: Buffer }
 /** Whether it is the first line that filled the header. */
 function isLongUrl(packet: Buffer | undefined): boolean {
   const end = packet?.indexOf("\n") ?? 0;
-  return end < 0 || end >= LIMITS.urlBytes;
+  return end < 0 || end >= URL_BYTES;
 }

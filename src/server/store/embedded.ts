@@ -7,15 +7,15 @@ import { SqliteTransaction } from "./transaction.ts";
 export class EmbeddedStore implements Store {
   readonly #sqlite: Sqlite;
   readonly #transaction: SqliteTransaction;
-  readonly #release: () => void;
+  readonly #lock: AsyncDisposable;
   #last: Promise<unknown> = Promise.resolve();
   readonly audit: AuditReads;
 
-  /** `release` gives up the lock on the folder, once closed. */
-  constructor(sqlite: Sqlite, storeId: string, release: () => void) {
+  /** `lock` is that of the folder, given up when the store is closed. */
+  constructor(sqlite: Sqlite, storeId: string, lock: AsyncDisposable) {
     this.#sqlite = sqlite;
     this.#transaction = new SqliteTransaction(sqlite, storeId);
-    this.#release = release;
+    this.#lock = lock;
     this.audit = {
       snapshot: () => this.#alone(() => takeSnapshot(sqlite)),
       entries: (from) => this.#alone(() => readEntries(sqlite, from)),
@@ -50,8 +50,8 @@ export class EmbeddedStore implements Store {
     return this.#alone(() => this.#sqlite.truncateWal());
   }
 
-  close(): void {
-    this.#sqlite.close();
-    this.#release();
+  async close(): Promise<void> {
+    await this.#alone(() => this.#sqlite.close());
+    await this.#lock[Symbol.asyncDispose]();
   }
 }

@@ -4,7 +4,7 @@ import { isError, NightlatchError } from "../../core/errors.ts";
 import { Secret } from "../../core/secret.ts";
 import type { System } from "../../system/port.ts";
 import { EmbeddedStore } from "./embedded.ts";
-import { lockFile } from "./lock.ts";
+import { lockFolder } from "./lock.ts";
 import { createStore, openStore, type StoreKeys } from "./open.ts";
 import { type FolderFacts, planOpening } from "./plan.ts";
 import { readRecord, recordPaths, STORE_ID_BYTES, type StoreRecord, writeRecord } from "./record.ts";
@@ -13,7 +13,7 @@ import { MASTER_KEY_BYTES, MasterKey } from "./wrap.ts";
 
 export type FolderSystem = Pick<
   System,
-  "readFile" | "writeFile" | "stat" | "listDirectory" | "makeDirectory" | "random" | "nowMs"
+  "readFile" | "writeFile" | "stat" | "listDirectory" | "makeDirectory" | "lock" | "random" | "nowMs"
 >;
 
 export interface OpenedStore extends StoreKeys {
@@ -44,7 +44,7 @@ export async function openFolder(system: FolderSystem, folder: string, uid: numb
   planOpening(await survey(system, folder)); // refuses before anything is written, the lock included
   await system.makeDirectory(folder, 0o700);
   await requirePrivate(system, folder, uid);
-  const unlock = lockFile(`${folder}/${LOCK}`);
+  const lock = await lockFolder(system, `${folder}/${LOCK}`);
   let sqlite: Sqlite | undefined;
   try {
     const facts = await survey(system, folder);
@@ -72,12 +72,12 @@ export async function openFolder(system: FolderSystem, folder: string, uid: numb
     if (plan !== "open") await note({ store: opened.storeId, state: "ready" });
     if (plan === "adopt") warnings.push(`${folder} held a store that was not known here; it is now.`);
     sqlite.truncateWal(); // what a crash left there may hold keys that were destroyed since
-    const store = new EmbeddedStore(sqlite, opened.storeId, unlock);
+    const store = new EmbeddedStore(sqlite, opened.storeId, lock);
     return { store, storeId: opened.storeId, master, identity: opened.identity, created: fresh, warnings };
   } catch (error) {
     sqlite?.close();
-    unlock();
-    throw error;
+    await lock[Symbol.asyncDispose]();
+    throw isError(error, "file/full") ? noRoom(error) : error;
   }
 }
 
@@ -135,6 +135,13 @@ async function requirePrivate(system: FolderSystem, path: string, uid: number): 
 
 function newIdentity(): Secret {
   return Secret.take(generateKeyPairSync("ed25519").privateKey.export({ format: "der", type: "pkcs8" }));
+}
+
+function noRoom(error: NightlatchError): NightlatchError {
+  return new NightlatchError("store/full", error.message, {
+    meaning: "The server was not started; what there was is as it was.",
+    remedy: "Make room on the file system of the data folder, and start it again.",
+  });
 }
 
 function otherStore(folder: string, found: string, expected: string): NightlatchError {

@@ -21,7 +21,7 @@ export interface Store {
   scrub(): Promise<boolean>;
   /** The log as `audit verify` reads it, page by page. */
   readonly audit: AuditReads;
-  close(): void;
+  close(): Promise<void>;
 }
 
 export interface AuditReads {

@@ -161,7 +161,7 @@ const REQUESTS: readonly (readonly [string, unknown, string])[] = [
   ["no JSON", "{", "tang/malformed"],
   ["a name twice", '{"kty":"EC","kty":"EC"}', "tang/malformed"],
   ["text", '"EC"', "tang/malformed"],
-  ["a list", [], "tang/forbidden-use"],
+  ["a list", [], "tang/malformed"],
   ["a key that may only sign", { kty, crv, x, y, use: "sig" }, "tang/forbidden-use"],
   ["a key that may do nothing", { kty, crv, x, y, key_ops: [] }, "tang/forbidden-use"],
   ["an RSA key", { kty: "RSA" }, "tang/malformed"],

@@ -224,3 +224,35 @@ test("whatever a server answers, the outcome is a secret that is right or an err
     { numRuns: 100 },
   );
 });
+
+test("the event loop turns between a token's exchanges past the fourth, and what is given up begins no more of them", async () => {
+  const { url, advertisement } = clevisVectors.servers[0] ?? assert.fail();
+  const { power } = playTangs();
+  const child = formatCompactJwe(sealToAdvertisement(power, url, parseAdvertisement(advertisement), Buffer.alloc(64)));
+  const prime = Buffer.alloc(32, 0xff).toString("base64url");
+  const header = {
+    alg: "dir",
+    enc: "A256GCM",
+    clevis: { pin: "sss", sss: { t: 1, p: prime, jwe: Array(8).fill(child) } },
+  };
+  const jwe = encryptJwe(header, randomBytes(32), randomBytes(12), Buffer.from("secret"));
+  const stop = new AbortController();
+  const turns = new Set<number>();
+  let turn = 0;
+  const tick = () => {
+    turn++;
+    if (!stop.signal.aborted) setImmediate(tick);
+  };
+  setImmediate(tick);
+  let asked = 0;
+  const request = async () => {
+    turns.add(turn);
+    if (++asked === 6) stop.abort();
+    return unreachable();
+  };
+  await assert.rejects(recoverSecret({ ...power, request }, jwe, { ...limits, signal: stop.signal }), {
+    code: "net/unreachable",
+  });
+  assert.equal(asked, 6);
+  assert.equal(turns.size, 3);
+});

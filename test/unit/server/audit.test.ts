@@ -14,7 +14,7 @@ const BY = { by: 0 };
 
 /** A store with a history: three machines in each state, latches too, and some releases. */
 async function fill(home: Home): Promise<SignedCheckpoint> {
-  using service = await openService(home.folder);
+  await using service = await openService(home.folder);
   const nas = await enrolled(service, "nas");
   const second = (await addLatchTo(service, nas.machine)) as TestLatch;
   await ask(service, nas.latch);

@@ -21,7 +21,7 @@ import { ask, enrolled, type Home, makeHome, openService, UID } from "./harness.
 
 async function made(): Promise<Home> {
   const home = makeHome();
-  using service = await openService(home.folder);
+  await using service = await openService(home.folder);
   await enrolled(service, "nas");
   return home;
 }
@@ -39,7 +39,7 @@ test("the first start makes a store that only its owner can read; the next ones 
   using home = makeHome();
   let storeId = "";
   {
-    using service = await openService(home.folder);
+    await using service = await openService(home.folder);
     assert.ok(service.created);
     assert.deepEqual(service.warnings, []);
     storeId = service.storeId;
@@ -49,7 +49,7 @@ test("the first start makes a store that only its owner can read; the next ones 
     assert.equal(statSync(join(home.folder, name)).mode & 0o777, 0o600, name);
   }
   assert.deepEqual(JSON.parse(readFileSync(`${home.folder}.id`, "utf8")), { store: storeId, state: "ready" });
-  using service = await openService(home.folder);
+  await using service = await openService(home.folder);
   assert.ok(!service.created);
   assert.equal(service.storeId, storeId);
 });
@@ -77,7 +77,7 @@ test("a master key that is missing, short, or another's is refused", async () =>
   writeFileSync(path, Buffer.alloc(32, 7));
   await refuses(home, "store/master-key", /is not the one of this store/);
   writeFileSync(path, key);
-  using service = await openService(home.folder);
+  await using service = await openService(home.folder);
   assert.ok(!service.created);
 });
 
@@ -102,7 +102,7 @@ test("an emptied, foreign, damaged or newer store is refused", async () => {
   database.close();
   await refuses(home, "store/newer", /has format 2, this version knows up to 1/);
   writeFileSync(path, whole);
-  using service = await openService(home.folder);
+  await using service = await openService(home.folder);
   assert.ok(!service.created);
 });
 
@@ -152,7 +152,7 @@ test("a store whose record was lost is taken up again, with a word", async () =>
   using home = await made();
   rmSync(`${home.folder}.id`);
   {
-    using service = await openService(home.folder);
+    await using service = await openService(home.folder);
     assert.match(service.warnings.join(), /held a store that was not known here/);
   }
   assert.ok(existsSync(`${home.folder}.id`));
@@ -184,11 +184,11 @@ test("where the record cannot lie beside the folder it lies inside, with a warni
     },
   };
   const opened = await openFolder(readonlyBeside, home.folder, UID);
-  opened.store.close();
+  await opened.store.close();
   assert.equal(opened.warnings.length, 1);
   assert.match(String(opened.warnings[0]), /data\.id cannot be written/);
   assert.ok(existsSync(join(home.folder, "store.id")));
-  using service = await openService(home.folder);
+  await using service = await openService(home.folder);
   assert.equal(service.storeId, opened.storeId);
 });
 
@@ -216,13 +216,13 @@ test("a first start that is cut short at any step is finished by the next one", 
       },
     };
     const outcome = await openFolder(failing, home.folder, UID).then(
-      (opened) => {
-        opened.store.close();
+      async (opened) => {
+        await opened.store.close();
         return true;
       },
       () => false,
     );
-    using service = await openService(home.folder);
+    await using service = await openService(home.folder);
     const { latch } = await enrolled(service, "nas");
     assert.equal((await ask(service, latch)).kind, "released");
     if (outcome) break;
@@ -232,7 +232,7 @@ test("a first start that is cut short at any step is finished by the next one", 
 
 test("one server at a time: the second is told of the first", async () => {
   using home = makeHome();
-  using service = await openService(home.folder);
+  await using service = await openService(home.folder);
   await refuses(home, "store/busy", new RegExp(`another server has this store open \\(process ${process.pid}\\)`));
   assert.ok(service.created);
 });

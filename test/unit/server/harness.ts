@@ -43,7 +43,7 @@ export interface Clock {
   nowMs: number;
 }
 
-export interface OpenService extends Service, Disposable {
+export interface OpenService extends Service, AsyncDisposable {
   readonly clock: Clock;
   readonly created: boolean;
   readonly warnings: readonly string[];
@@ -66,8 +66,8 @@ export async function openService(folder: string): Promise<OpenService> {
     clock,
     created,
     warnings,
-    [Symbol.dispose]: () => {
-      store.close();
+    [Symbol.asyncDispose]: async () => {
+      await store.close();
       master[Symbol.dispose]();
     },
   };

@@ -69,7 +69,7 @@ const step = fc.oneof(
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
-class World implements Disposable {
+class World implements AsyncDisposable {
   readonly #home: Home = makeHome();
   readonly #machines: ModelMachine[] = Array.from({ length: 4 }, () => ({
     machine: newMachine(),
@@ -111,7 +111,7 @@ class World implements Disposable {
       case "crash":
         return this.#crash();
       case "restart":
-        this.service[Symbol.dispose]();
+        await this.service[Symbol.asyncDispose]();
         return this.open();
       case "wait":
         this.#nowMs += INVITE_MS / 2;
@@ -241,7 +241,7 @@ class World implements Disposable {
       if (existsSync(from)) copyFileSync(from, join(next, name));
     }
     copyFileSync(`${this.#folder}.id`, `${next}.id`);
-    this.service[Symbol.dispose]();
+    await this.service[Symbol.asyncDispose]();
     this.#folder = next;
     await this.open();
   }
@@ -260,7 +260,7 @@ class World implements Disposable {
 
   /** At the end the log tells exactly what the model knows. */
   async finish(): Promise<void> {
-    this.service[Symbol.dispose]();
+    await this.service[Symbol.asyncDispose]();
     this.#service = null;
     using source = openAuditSource(storePath(this.#folder));
     await verifyLog(source, null);
@@ -275,8 +275,8 @@ class World implements Disposable {
     );
   }
 
-  [Symbol.dispose](): void {
-    this.#service?.[Symbol.dispose]();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#service?.[Symbol.asyncDispose]();
     this.#home[Symbol.dispose]();
   }
 }
@@ -291,7 +291,7 @@ function expectGone(folder: string, keys: readonly Buffer[]): void {
 test("any history leads where the model says", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: full ? 150 : 40, size: "max" }), async (steps) => {
-      using world = new World();
+      await using world = new World();
       await world.open();
       for (const next of steps) await world.take(next);
       await world.finish();
@@ -302,7 +302,7 @@ test("any history leads where the model says", async () => {
 
 test("keys that were destroyed are in none of the files, wherever they lay among others", async () => {
   using home = makeHome();
-  using service = await openService(home.folder);
+  await using service = await openService(home.folder);
   const machines = full ? 12 : 4;
   const latches: TestLatch[] = [];
   for (let count = 0; count < machines; count++) {

@@ -25,7 +25,7 @@ async function kindOf(outcome: ReturnType<typeof ask>): Promise<string> {
 
 test("a release follows the machine's state and the latch's, at once", async () => {
   using home = makeHome();
-  using service = await openService(home.folder);
+  await using service = await openService(home.folder);
   const { latch, machine } = await enrolled(service, "nas");
   const second = (await addLatchTo(service, machine)) as TestLatch;
   const both = async () => [await kindOf(ask(service, latch)), await kindOf(ask(service, second))];
@@ -62,7 +62,7 @@ test("a release follows the machine's state and the latch's, at once", async () 
 
 test("what is not there is told apart from what is not allowed", async () => {
   using home = makeHome();
-  using service = await openService(home.folder);
+  await using service = await openService(home.folder);
   const { latch } = await enrolled(service, "nas");
   await assert.rejects(changeMachine(service, "nosuch", { ...BY, change: "lock" }), {
     code: "machine/unknown",
@@ -75,7 +75,7 @@ test("what is not there is told apart from what is not allowed", async () => {
 
 test("an invite is good for one machine, until it expires, and only for who holds it", async () => {
   using home = makeHome();
-  using service = await openService(home.folder);
+  await using service = await openService(home.folder);
   const line = await makeInvite(service, "nas");
   const [machine, other, nonce] = [newMachine(), newMachine(), randomBytes(16)];
   const first = (await enrolWith(service, machine, line, nonce)) as TestLatch;
@@ -99,7 +99,7 @@ test("an invite is good for one machine, until it expires, and only for who hold
 
 test("a second invite for a name voids the first; a name that is taken gets none", async () => {
   using home = makeHome();
-  using service = await openService(home.folder);
+  await using service = await openService(home.folder);
   const first = await makeInvite(service, "nas");
   const second = await invite(service, { name: "nas", lifetimeMs: 3_600_000, url: "http://127.0.0.1", by: 0 });
   assert.ok(second.replaced);
@@ -115,7 +115,7 @@ test("a second invite for a name voids the first; a name that is taken gets none
 
 test("names and times that make no sense are refused", async () => {
   using home = makeHome();
-  using service = await openService(home.folder);
+  await using service = await openService(home.folder);
   for (const name of ["", "-x", "a b", "x".repeat(65), "ä", "a/b", "A".repeat(43)]) {
     await assert.rejects(makeInvite(service, name), { code: "machine/bad-name" }, name);
   }
@@ -126,7 +126,7 @@ test("names and times that make no sense are refused", async () => {
 
 test("a machine gets further latches by its identity alone, unless it is locked, revoked or unknown", async () => {
   using home = makeHome();
-  using service = await openService(home.folder);
+  await using service = await openService(home.folder);
   const { machine, latch } = await enrolled(service, "nas");
   const nonce = randomBytes(16);
   const second = (await addLatchTo(service, machine, nonce)) as TestLatch;
@@ -142,7 +142,7 @@ test("a machine gets further latches by its identity alone, unless it is locked,
 
 test("a machine that is known and comes with an invite keeps its name and uses the invite up", async () => {
   using home = makeHome();
-  using service = await openService(home.folder);
+  await using service = await openService(home.folder);
   const { machine } = await enrolled(service, "nas");
   const line = await makeInvite(service, "other");
   assert.equal(((await enrolWith(service, machine, line)) as TestLatch).name, "nas");
@@ -151,7 +151,7 @@ test("a machine that is known and comes with an invite keeps its name and uses t
 
 test("latches of one machine are bounded; revoked ones do not count", async () => {
   using home = makeHome();
-  using service = await openService(home.folder);
+  await using service = await openService(home.folder);
   const { machine, latch } = await enrolled(service, "nas");
   for (let count = 1; count < MAX_LATCHES; count++) assert.equal(typeof (await addLatchTo(service, machine)), "object");
   assert.equal(await addLatchTo(service, machine), "machine/full");
@@ -161,7 +161,7 @@ test("latches of one machine are bounded; revoked ones do not count", async () =
 
 test("refusals leave few entries however many there are", async () => {
   using home = makeHome();
-  using service = await openService(home.folder);
+  await using service = await openService(home.folder);
   const { latch } = await enrolled(service, "nas");
   await changeMachine(service, "nas", { ...BY, change: "lock" });
   const size = () => service.store.transact(async (transaction) => (await transaction.tree()).size);
@@ -173,7 +173,7 @@ test("refusals leave few entries however many there are", async () => {
 
 test("each release leaves its receipt, and one latch cannot leave them without end", async () => {
   using home = makeHome();
-  using service = await openService(home.folder);
+  await using service = await openService(home.folder);
   const { latch } = await enrolled(service, "nas");
   const size = () => service.store.transact(async (transaction) => (await transaction.tree()).size);
   const before = await size();

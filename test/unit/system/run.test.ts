@@ -55,3 +55,10 @@ test("an aborted signal gives the program up, before and during", async () => {
   stop.abort();
   await assert.rejects(running, { code: "system/timeout", message: "/bin/sh was given up" });
 });
+
+test("a program that left a child of its own session with its pipes is given up in time all the same", async () => {
+  const stop = new AbortController();
+  const running = sh("setsid sleep 5 & printf key", { signal: stop.signal });
+  stop.abort();
+  await assert.rejects(running, { code: "system/timeout", message: "/bin/sh was given up" });
+});

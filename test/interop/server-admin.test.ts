@@ -1,0 +1,206 @@
+/** Who may administer: real users, by the kernel's word. And the commands as people meet them. */
+import assert from "node:assert/strict";
+import { execFile, spawnSync } from "node:child_process";
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { nightlatch, type Served, serve } from "./serve.ts";
+import { enrolAt } from "./server-client.ts";
+
+const NOBODY = 65534;
+const GROUP = 64999;
+
+const noUsers =
+  spawnSync("setpriv", ["--reuid", String(NOBODY), "--clear-groups", "true"]).status === 0 &&
+  spawnSync("unshare", ["-m", "true"]).status === 0
+    ? false
+    : "other users cannot be taken on here (not root?)";
+
+/** One request of somebody else. */
+function askAs(
+  groups: readonly number[],
+  server: Served,
+  method: string,
+  path: string,
+): Promise<{ status: number; code: string }> {
+  const credentials = ["--reuid", String(NOBODY), "--regid", String(NOBODY)];
+  const member = groups.length === 0 ? ["--clear-groups"] : ["--groups", groups.join()];
+  const curl = [
+    "curl",
+    "-s",
+    "-X",
+    method,
+    "-w",
+    "\n%{http_code}",
+    "--unix-socket",
+    server.admin,
+    `http://x/api/v1/${path}`,
+  ];
+  return new Promise((resolve) => {
+    execFile("setpriv", [...credentials, ...member, ...curl], (_error, stdout) => {
+      const [body = "", status = ""] = stdout.split(/\n(?=\d+$)/);
+      const json = body.startsWith("{") ? (JSON.parse(body) as { error?: string }) : {};
+      resolve({ status: Number(status), code: json.error ?? "" });
+    });
+  });
+}
+
+async function withHome(use: (home: string) => Promise<void>): Promise<void> {
+  const home = mkdtempSync(join(tmpdir(), "nightlatch-admin-"));
+  chmodSync(home, 0o755);
+  try {
+    await use(home);
+  } finally {
+    rmSync(home, { recursive: true });
+  }
+}
+
+test("root administers, the group operates but cannot destroy, nobody else gets a word in", { skip: noUsers }, () =>
+  withHome(async (home) => {
+    const group = join(home, "group");
+    copyFileSync("/etc/group", group);
+    writeFileSync(group, `nightlatch:x:${GROUP}:\n`, { flag: "a" });
+    const inGroup: [string, ...string[]] = [
+      "unshare",
+      "-m",
+      "sh",
+      "-c",
+      `mount --bind "${group}" /etc/group && exec "$@"`,
+      "sh",
+    ];
+    await using server = await serve({ home, through: inGroup });
+    const { mode, uid, gid } = statSync(server.admin);
+    assert.deepEqual({ mode: mode & 0o777, uid, gid }, { mode: 0o660, uid: 0, gid: GROUP });
+    await enrolAt(server, "nas");
+
+    assert.deepEqual(await askAs([GROUP], server, "GET", "machines"), { status: 200, code: "" });
+    assert.deepEqual(await askAs([4, GROUP], server, "POST", "machines/nas/lock"), { status: 200, code: "" });
+    assert.deepEqual(await askAs([GROUP], server, "POST", "machines/nas/unlock"), { status: 200, code: "" });
+    assert.deepEqual(await askAs([GROUP], server, "POST", "machines/nas/revoke"), {
+      status: 403,
+      code: "admin/denied",
+    });
+    assert.equal((await askAs([], server, "GET", "machines")).status, 0, "the file's mode keeps them out");
+
+    chmodSync(server.admin, 0o666); // even so
+    for (const [method, path] of [
+      ["GET", "machines"],
+      ["GET", "status"],
+      ["GET", "audit"],
+      ["POST", "machines/nas/lock"],
+      ["POST", "invites"],
+    ] as const) {
+      assert.deepEqual(await askAs([], server, method, path), { status: 403, code: "admin/denied" }, path);
+      assert.deepEqual(await askAs([4], server, method, path), { status: 403, code: "admin/denied" }, path);
+    }
+    const entry = await server.json("audit", "verify");
+    assert.equal(entry["machines"], 1);
+    assert.equal((await server.json("machine", "show", "nas"))["machine"] instanceof Object, true);
+  }),
+);
+
+test("without the group, the socket is its owner's alone", { skip: noUsers }, () =>
+  withHome(async (home) => {
+    await using server = await serve({ home });
+    if (spawnSync("getent", ["group", "nightlatch"]).status !== 0)
+      assert.equal(statSync(server.admin).mode & 0o777, 0o600);
+    assert.equal((await askAs([], server, "GET", "machines")).status, 0);
+  }),
+);
+
+test("a folder in which others could replace the socket is refused", () =>
+  withHome(async (home) => {
+    const open = join(home, "open");
+    mkdirSync(open);
+    chmodSync(open, 0o777);
+    const args = ["--data", join(home, "data"), "--listen", "127.0.0.1:0", "--admin", join(open, "admin.sock")];
+    const { status, stderr } = await nightlatch("serve", ...args);
+    assert.equal(status, 1);
+    assert.match(
+      stderr,
+      /the admin socket cannot be made at .*open: other users could replace what lies in it \[admin\/socket\]/,
+    );
+  }));
+
+test("the machine commands, as they are typed", () =>
+  withHome(async (home) => {
+    await using server = await serve({ home });
+    const run = (...words: string[]) => nightlatch(...words, "--admin", server.admin);
+
+    const none = await run("machine", "list");
+    assert.deepEqual(
+      [none.status, none.stdout],
+      [0, "No machine is enrolled. Make an invite: nightlatch machine invite NAME\n"],
+    );
+    const invited = await run("machine", "invite", "nas", "--expires", "90m");
+    assert.equal(invited.status, 0);
+    assert.match(invited.stdout, /^nli1\.[A-Za-z0-9_-]+\n$/, "the line alone, so that it can be piped");
+    assert.match(invited.stderr, /Good for one machine until .*Paste on nas:\n {2}nightlatch bind DEV latch INVITE\n/);
+    assert.match((await run("machine", "invite", "nas")).stderr, /The earlier invite for nas is void now/);
+    await enrolAt(server, "nas");
+    await enrolAt(server, "pi");
+    const list = await run("machine", "list");
+    assert.match(
+      list.stdout,
+      /^NAME {2}STATE {3}ENROLLED {18}ID\nnas {3}active {2}20[\dTZ:.-]{22} {2}[\w-]{43}\npi {4}active/,
+    );
+    const show = await run("machine", "show", "nas");
+    assert.match(
+      show.stdout,
+      /^nas: active, enrolled .*\nid [\w-]{43}\nLATCH {19}STATE {3}VOLUME {4}CREATED\n[\w-]{22} {2}active {2}7d5b2c1e/,
+    );
+
+    assert.equal(
+      (await run("machine", "lock", "nas")).stdout,
+      "nas is locked: nothing is released until it is unlocked.\n",
+    );
+    assert.equal((await run("machine", "lock", "nas")).stdout, "nas was locked already.\n");
+    assert.equal((await run("machine", "unlock", "nas")).stdout, "nas is unlocked: it is released again.\n");
+    const some = await run("machine", "revoke", "nosuch", "nas", "pi");
+    assert.equal(some.status, 1);
+    assert.match(
+      some.stderr,
+      /there is no machine "nosuch" \[machine\/unknown\]\n {2}See which there are: nightlatch machine list/,
+    );
+    assert.equal(
+      some.stdout,
+      "nas is revoked: its keys are destroyed, nothing will ever be released again.\n" +
+        "pi is revoked: its keys are destroyed, nothing will ever be released again.\n",
+    );
+    const json = await nightlatch("machine", "revoke", "nosuch", "nas", "--json", "--admin", server.admin);
+    assert.equal(json.status, 1);
+    const { ok, results } = JSON.parse(json.stdout) as {
+      ok: boolean;
+      results: { ok: boolean; error?: { code: string } }[];
+    };
+    assert.deepEqual(
+      [ok, results.map((result) => result.error?.code ?? result.ok)],
+      [false, ["machine/unknown", true]],
+    );
+
+    const latch = String(((await server.json("machine", "show", "nas"))["latches"] as { id: string }[])[0]?.id);
+    assert.match(
+      (await run("machine", "lock", "--latch", latch)).stderr,
+      /the latch was revoked.*\[machine\/revoked\]/,
+    );
+    for (const [words, status, told] of [
+      [["machine", "lock"], 2, /an argument is missing/],
+      [["machine", "invite", "a b"], 1, /"a b" is not a name for a machine \[machine\/bad-name\]/],
+      [["machine", "invite", "x", "--expires", "soon"], 2, /--expires soon is not a time/],
+      [["machine", "invite", "x", "--expires", "1s"], 1, /\[invite\/bad-lifetime\]/],
+      [["machine", "show", "../audit"], 1, /there is no machine "..\/audit"/],
+      [["machine", "unlock", "nas"], 1, /the machine nas was revoked.*\[machine\/revoked\]/],
+    ] as const) {
+      const outcome = await run(...words);
+      assert.equal(outcome.status, status, words.join(" "));
+      assert.match(outcome.stderr, told);
+    }
+    await server.end("SIGTERM");
+    const gone = await run("machine", "list");
+    assert.equal(gone.status, 1);
+    assert.match(
+      gone.stderr,
+      /no server answers at .*admin\.sock \[admin\/unreachable\]\n {2}Nothing was changed\.\n {2}Start it/,
+    );
+  }));
