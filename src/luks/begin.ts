@@ -35,6 +35,7 @@ export async function beginChange(power: ChangePower, order: ChangeOrder): Promi
   await power.makeDirectory(stateFolder, 0o700);
   const lock = await power.lock(`${stateFolder}/lock`, LOCK_WAIT_MS);
   try {
+    await removeStrays(power, stateFolder);
     const header = await readVolumeHeader(power, device);
     refuseUnchangeable(header, device);
     const volume: Volume = { device, lock };
@@ -64,6 +65,14 @@ export async function beginChange(power: ChangePower, order: ChangeOrder): Promi
     await lock[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** Of a run that was killed in the middle of System.writeFile; whoever writes these files holds the lock. */
+const STRAY = /^(?:identity\.key|(?:pending|server|intent)-[\w-]+\.json)\.[0-9a-f]{12}\.tmp$/;
+
+async function removeStrays(power: ChangePower, stateFolder: string): Promise<void> {
+  const names = await power.listDirectory(stateFolder);
+  for (const name of names.filter((name) => STRAY.test(name))) await power.removeFile(`${stateFolder}/${name}`);
 }
 
 /** For reading only, where nothing is locked: what `listIntents` tells may be a change under way. */

@@ -302,6 +302,17 @@ test("bind, rebind and unbind are killed as processes, at any moment; the same c
   }
 });
 
+test("a file that a killed run was writing is removed by the next", async () => {
+  const { image, state } = makeImage("luks2");
+  const strays = ["identity.key.1bf767b19d56.tmp", "pending-2c12f578-35f0.json.1c38ddaec562.tmp"];
+  for (const name of [...strays, "notes.tmp"]) writeFileSync(join(state, name), "x");
+  await runCommand(bind, [image, "latch", await invite(), ...keyArgs(state)], nodeSystem);
+  assert.deepEqual(
+    readdirSync(state).filter((name) => name.endsWith(".tmp")),
+    ["notes.tmp"],
+  );
+});
+
 test("status tells what a cut-off run left, and a change that is under way", async () => {
   const { image, state } = makeImage("luks2");
   const args = [image, "latch", await invite(), ...keyArgs(state)];

@@ -12,8 +12,11 @@ const P256 = CURVES["P-256"];
  */
 export const nodeExchange: Exchange = {
   name: "node",
+  isPoint: (point) => readPoint(point) !== null,
   multiply(scalar, point) {
-    const { x, y } = requirePoint(point);
+    const read = readPoint(point);
+    if (read === null) throw new RangeError("not a point of P-256");
+    const { x, y } = read;
     const xOfProduct = toInteger(product(scalar, point));
     const next = successor(scalar);
     const xOfNext = toInteger(product(next, point));
@@ -27,13 +30,11 @@ export const nodeExchange: Exchange = {
   },
 };
 
-function requirePoint(point: Buffer): { readonly x: bigint; readonly y: bigint } {
+function readPoint(point: Buffer): { readonly x: bigint; readonly y: bigint } | null {
+  if (point.length !== POINT_BYTES || point[0] !== 4) return null;
   const x = toInteger(point.subarray(1, 1 + SCALAR_BYTES));
   const y = toInteger(point.subarray(1 + SCALAR_BYTES));
-  if (point.length !== POINT_BYTES || point[0] !== 4 || !isOnCurve({ curve: P256, x, y })) {
-    throw new RangeError("not a point of P-256");
-  }
-  return { x, y };
+  return isOnCurve({ curve: P256, x, y }) ? { x, y } : null;
 }
 
 function product(scalar: Buffer, point: Buffer): Buffer {

@@ -34,19 +34,19 @@ export function openOpensslExchange(): Exchange | null {
   // Kept for the life of the process and used by one call at a time; they hold only what the wire shows.
   const [given, product] = [symbols.newPoint(group), symbols.newPoint(group)];
   if (given === null || product === null) return null;
+  /** EC_POINT_oct2point checks the equation of the curve. One byte alone would be infinity, and the length excludes it. */
+  const read = (point: Buffer): boolean => {
+    if (point.length !== POINT_BYTES || point[0] !== UNCOMPRESSED) return false;
+    if (symbols.readPoint(group, given, point, POINT_BYTES, context) === 1) return true;
+    symbols.clearErrors();
+    return false;
+  };
   return {
     name: "openssl",
+    isPoint: read,
     multiply(scalar, point) {
       if (scalar.length !== SCALAR_BYTES) throw new TypeError("a scalar of P-256 has 32 bytes");
-      // EC_POINT_oct2point checks the equation of the curve; one byte alone would be infinity, and the length excludes it.
-      if (
-        point.length !== POINT_BYTES ||
-        point[0] !== UNCOMPRESSED ||
-        symbols.readPoint(group, given, point, POINT_BYTES, context) !== 1
-      ) {
-        symbols.clearErrors();
-        throw new RangeError("not a point of P-256");
-      }
+      if (!read(point)) throw new RangeError("not a point of P-256");
       multiplyInto(symbols, { group, context, given, product }, scalar);
       const answer = Buffer.alloc(POINT_BYTES);
       if (

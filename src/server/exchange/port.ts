@@ -9,6 +9,8 @@ export const POINT_BYTES = 65;
  */
 export interface Exchange {
   readonly name: "openssl" | "node";
+  /** Whether the bytes are a point of the curve, uncompressed, not infinity. */
+  isPoint(point: Buffer): boolean;
   /**
    * @param scalar s, 1 < s < n − 2: see isUsableScalar. It stays the caller's to wipe.
    * @param point X, which need not be trusted

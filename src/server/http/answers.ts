@@ -39,10 +39,10 @@ export class Answers {
   }
 }
 
-/** Collects a body of less than `limitBytes`. Null where it is longer: answered 413 before all of it was sent. */
+/** Collects a body of less than `limitBytes`. Null where it is longer, or says that it is; what comes of it is read and dropped. */
 export function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer | null> {
   return new Promise((resolve) => {
-    if (Number(request.headers["content-length"] ?? 0) >= limitBytes) {
+    if (Number(request.headers["content-length"]) >= limitBytes) {
       request.resume(); // a client that is still sending would lose the answer to a reset
       resolve(null);
       return;

@@ -77,7 +77,7 @@ export interface ReleaseRow {
   readonly latchState: State;
   readonly latchEpoch: number;
   /** Null once destroyed. */
-  readonly exchange: { readonly kid: string; readonly publicJwk: string; readonly wrapped: Buffer } | null;
+  readonly exchange: { readonly kid: string; readonly wrapped: Buffer } | null;
 }
 
 export interface LatchRow {

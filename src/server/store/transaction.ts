@@ -12,7 +12,7 @@ import type { Sqlite } from "./sqlite.ts";
  */
 const RELEASE_LATCH = "select machine, state, epoch from latch where id = ?";
 const RELEASE_MACHINE = "select state from machine where id = ?";
-const RELEASE_KEY = "select kid, jwk, wrapped from latch_key where latch = ? and epoch = ? and purpose = 'exchange'";
+const RELEASE_KEY = "select kid, wrapped from latch_key where latch = ? and epoch = ? and purpose = 'exchange'";
 const INSERT_ENTRY = "insert into entry (number, body) values (?, ?)";
 const SELECT_TREE = "select size, edge from tree where row = 1";
 const UPDATE_TREE = "update tree set size = ?, edge = ? where row = 1";
@@ -57,14 +57,14 @@ export class SqliteTransaction implements Transaction {
       if (latch === undefined) return null;
       const machine = this.#sqlite.prepare(RELEASE_MACHINE).get(latch.machine) as Pick<MachineRow, "state">;
       const key = this.#sqlite.prepare(RELEASE_KEY).get(latchId, latch.epoch) as
-        | { kid: string; jwk: string; wrapped: Buffer }
+        | { kid: string; wrapped: Buffer }
         | undefined;
       return {
         machineId: latch.machine,
         machineState: machine.state,
         latchState: latch.state,
         latchEpoch: latch.epoch,
-        exchange: key === undefined ? null : { kid: key.kid, publicJwk: key.jwk, wrapped: key.wrapped },
+        exchange: key ?? null,
       };
     });
   }

@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { bootImage, makeFileSystem } from "./image.ts";
+import { type Machine, startMachine } from "./machine.ts";
+import { builtPackage } from "./package.ts";
+import { dataGuest, type Suite } from "./recipe.ts";
+import { onlyInFull } from "./requirements.ts";
+
+const LONG_MS = 600_000;
+
+for (const suite of ["bookworm", "trixie"] as const satisfies readonly Suite[]) {
+  test(`${suite}: on a running machine the package installs, upgrades and purges`, { skip: onlyInFull() }, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "nightlatch-test-"));
+    try {
+      mkdirSync(join(folder, "tree"));
+      copyFileSync(await builtPackage(), join(folder, "tree/nightlatch.deb"));
+      const disk = join(folder, "deb.img");
+      await makeFileSystem(join(folder, "tree"), disk, 128);
+      const image = await bootImage(dataGuest(suite));
+      await using machine = await startMachine({ image, disks: [{ file: disk, format: "raw", serial: "deb" }] });
+      await machine.login();
+      await machine.must("mount -o ro /dev/vdb /mnt");
+
+      await machine.must("dpkg -i /mnt/nightlatch.deb", LONG_MS);
+      assert.deepEqual(await unitStates(machine), ["active", "inactive", "inactive"]);
+      assert.equal(await machine.must("systemctl is-enabled nightlatch-agent.socket"), "enabled\n");
+      assert.equal((await machine.run("systemctl is-enabled nightlatch-server.service")).stdout, "disabled\n");
+
+      // A server that runs goes on after the upgrade, as a new process.
+      await machine.must("systemctl start nightlatch-server.service", LONG_MS);
+      const pid = "systemctl show --value -p MainPID nightlatch-server.service";
+      const before = await machine.must(pid);
+      await machine.must("dpkg -i /mnt/nightlatch.deb", LONG_MS);
+      assert.notEqual(await machine.must(pid), before);
+      assert.deepEqual(await unitStates(machine), ["active", "inactive", "active"]);
+      await machine.must("nightlatch machine list");
+
+      const said = await machine.must("dpkg --purge nightlatch 2>&1", LONG_MS);
+      assert.match(said, /\/var\/lib\/nightlatch\/server was kept/);
+      assert.deepEqual(await unitStates(machine), ["inactive", "inactive", "inactive"]);
+      assert.equal((await machine.run("systemctl list-unit-files --no-legend 'nightlatch*'")).stdout, "");
+      assert.equal((await machine.run("ls /run/nightlatch/agent.sock")).status, 2);
+      assert.equal(await machine.must("systemctl --failed --no-legend"), "");
+      assert.equal(await machine.must("systemctl is-system-running"), "running\n");
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+}
+
+async function unitStates(machine: Machine): Promise<string[]> {
+  const units = "nightlatch-agent.socket nightlatch-agent.service nightlatch-server.service";
+  return (await machine.run(`systemctl is-active ${units}`)).stdout.trim().split("\n");
+}
