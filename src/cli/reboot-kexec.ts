@@ -1,6 +1,6 @@
 import type { EntryWish } from "../boot/entries.ts";
 import { NO_WISH } from "../boot/entries.ts";
-import { isKexecLoaded, whyNoKexec } from "../boot/kexec.ts";
+import { whyNoKexec } from "../boot/kexec.ts";
 import { NightlatchError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
 import { findAuthorities } from "../reboot/authority.ts";
@@ -39,7 +39,7 @@ export async function kexecReboot(input: CommandInput): Promise<ExitStatus> {
  */
 export async function stageAtShutdown(input: CommandInput): Promise<ExitStatus> {
   const { system, terminal } = input;
-  if (!(await isRebooting(system)) || (await isKexecLoaded(system))) return 0;
+  if (!(await isRebooting(system))) return 0;
   try {
     const { plan } = await prepare(input, NO_WISH, null, async () => {});
     terminal.line(`The next boot, ${plan.entry.title}, comes by kexec and opens its volumes by itself.`);
