@@ -9,7 +9,7 @@ import { STATE_OPTION } from "./volume-input.ts";
 
 export const command: Command = {
   name: "reboot",
-  summary: "Reboot into the next kernel without anybody typing a passphrase.",
+  summary: "reboot into the next kernel without anybody typing a passphrase",
   maxOperands: 0,
   options: [
     {

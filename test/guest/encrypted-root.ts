@@ -98,7 +98,7 @@ export async function encryptedMachine(root: EncryptedRoot, folder: string): Pro
   const archive = await treeArchive(recipeOf(root));
   const { deb: _, ...named } = root;
   const digest = digestOf(...BUILDER, archive, readFileSync(root.deb), named);
-  const built = await cached({ kind: "encrypted", name: `${root.suite}-${root.generator}`, digest, keep: 4 }, (out) =>
+  const built = await cached({ kind: "encrypted", name: `${root.suite}-${root.generator}`, digest, keep: 8 }, (out) =>
     build(root, archive, out),
   );
   mkdirSync(folder, { recursive: true });
