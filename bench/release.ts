@@ -1,61 +1,74 @@
 /**
  * Releases per second and per CPU-second of the server's own, with durable receipts, beside tangd on the same machine in the same
- * run, and beside OpenSSL's bare exchange as the limit. usage: script/node bench/release.ts [--seconds N] [--json]
+ * run, and beside OpenSSL's bare exchange as the limit. What is compared takes turns, so that the machine's other work falls on all
+ * alike; medians over the rounds are shown. usage: bench/release [--rounds N] [--seconds N] [--json]
  */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { json } from "node:stream/consumers";
 import { parseArgs } from "node:util";
-import { cpuSeconds } from "./release/cpu.ts";
-import type { LoadFigures, LoadPlan } from "./release/load.ts";
-import { type Peer, rawRate, startOurs, startTang } from "./release/peers.ts";
+import { cpuSeconds } from "./fleet/cpu.ts";
+import type { LoadFigures, LoadPlan } from "./fleet/load.ts";
+import { type Peer, rawRate, startOurs, startTang } from "./fleet/peers.ts";
 
-const { values } = parseArgs({ options: { seconds: { type: "string", default: "5" }, json: { type: "boolean" } } });
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "5" },
+    seconds: { type: "string", default: "3" },
+    json: { type: "boolean" },
+  },
+});
+const rounds = Number(values.rounds);
 const durationMs = Number(values.seconds) * 1000;
 
-interface Row {
-  readonly server: string;
-  readonly connections: number;
+/** One latch is released 120 times at most before its pace slows it. */
+const LATCHES = 3072;
+
+interface Figures {
   readonly perSecond: number;
   readonly perCpuSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
-  readonly failed: number;
 }
 
-const rows: Row[] = [];
-const raw = rawRate("ecdhp256");
-{
-  await using ours = await startOurs(4096);
-  await measure("warming up", ours, 32, true, 2000);
-  for (const connections of [1, 8, 32, 128])
-    rows.push(await measure("nightlatch, kept alive", ours, connections, true));
-  rows.push(await measure("nightlatch, connection per request", ours, 32, false));
-}
-for (const curve of ["P-521", "P-256"] as const) {
-  await using tang = await startTang(curve);
-  for (const connections of [1, 8]) {
-    rows.push(await measure(`tangd, ${curve}, connection per request`, tang, connections, false));
+await using ours = await startOurs(LATCHES);
+await using tang521 = await startTang("P-521");
+await using tang256 = await startTang("P-256");
+
+const contest: readonly (readonly [name: string, peer: Peer, connections: number, keepAlive: boolean])[] = [
+  ["nightlatch, connections kept", ours, 1, true],
+  ["nightlatch, connections kept", ours, 8, true],
+  ["nightlatch, connections kept", ours, 32, true],
+  ["nightlatch, connections kept", ours, 128, true],
+  ["nightlatch, a connection each", ours, 8, false],
+  ["nightlatch, a connection each", ours, 32, false],
+  ["tangd, P-521 (its own keys)", tang521, 1, false],
+  ["tangd, P-521 (its own keys)", tang521, 8, false],
+  ["tangd, P-256 key put there", tang256, 8, false],
+];
+const raw: number[] = [];
+const found = contest.map((): Figures[] => []);
+for (let round = -1; round < rounds; round++) {
+  if (round >= 0) raw.push(rawRate());
+  for (const [index, [, peer, connections, keepAlive]] of contest.entries()) {
+    const figures = await measure(peer, connections, keepAlive, round < 0 ? durationMs / 3 : durationMs);
+    if (round >= 0) found[index]?.push(figures); // the first round warms up
   }
 }
-if (values.json === true) process.stdout.write(`${JSON.stringify({ raw, rows })}\n`);
+
+const limit = median(raw);
+const rows = contest.map(([server, , connections], index) => ({ server, connections, ...middle(found[index] ?? []) }));
+if (values.json === true) process.stdout.write(`${JSON.stringify({ rounds, durationMs, openssl: limit, rows })}\n`);
 else print();
 
-async function measure(
-  server: string,
-  peer: Peer,
-  connections: number,
-  keepAlive: boolean,
-  ms = durationMs,
-): Promise<Row> {
+async function measure(peer: Peer, connections: number, keepAlive: boolean, runMs: number): Promise<Figures> {
   const { host, port, paths, bodies } = peer;
   const before = cpuSeconds(peer.pid);
-  const figures = await load({ host, port, paths: rotated(paths), bodies, connections, durationMs: ms, keepAlive });
+  const figures = await load({ host, port, paths: rotated(paths), bodies, connections, durationMs: runMs, keepAlive });
   const cpu = cpuSeconds(peer.pid) - before;
-  if (figures.failed > 0) process.stderr.write(`${server}: ${figures.failed} failed, first: ${figures.failure}\n`);
-  const { released, failed, p50Ms, p99Ms } = figures;
-  const perSecond = (released / figures.elapsedMs) * 1000;
-  return { server, connections, perSecond, perCpuSecond: released / cpu, p50Ms, p99Ms, failed };
+  if (figures.failed > 0) throw new Error(`${figures.failed} requests failed, the first: ${figures.failure}`);
+  const { released, elapsedMs, p50Ms, p99Ms } = figures;
+  return { perSecond: (released / elapsedMs) * 1000, perCpuSecond: released / cpu, p50Ms, p99Ms };
 }
 
 /** Another beginning for each run, so that no latch is asked more often than the others. */
@@ -65,31 +78,32 @@ function rotated(paths: readonly string[]): string[] {
 }
 
 async function load(plan: LoadPlan): Promise<LoadFigures> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, "release/load.ts")], {
+  const child = spawn(process.execPath, [join(import.meta.dirname, "fleet/load.ts")], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   child.stdin.end(JSON.stringify(plan));
   return (await json(child.stdout)) as LoadFigures;
 }
 
+function middle(all: readonly Figures[]): Figures {
+  const of = (member: keyof Figures) => median(all.map((figures) => figures[member]));
+  return { perSecond: of("perSecond"), perCpuSecond: of("perCpuSecond"), p50Ms: of("p50Ms"), p99Ms: of("p99Ms") };
+}
+
+function median(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
+}
+
 function print(): void {
   const tang = Math.max(
     ...rows.filter(({ server }) => server.startsWith("tangd, P-521")).map((row) => row.perCpuSecond),
   );
-  console.log(`openssl speed ecdhp256: ${raw.toFixed(0)} a second, one core\n`);
-  console.log("| server | connections | releases/s | per CPU-second | of raw P-256 | × tangd | p50 ms | p99 ms |");
+  console.log(`openssl speed ecdhp256, the limit: ${limit.toFixed(0)} a CPU-second\n`);
+  console.log("| server | connections | releases/s | per CPU-second | of the limit | × tangd | p50 ms | p99 ms |");
   console.log("|---|---|---|---|---|---|---|---|");
-  for (const row of rows) {
-    const cells = [
-      row.server,
-      row.connections,
-      row.perSecond.toFixed(0),
-      row.perCpuSecond.toFixed(0),
-      `${((100 * row.perCpuSecond) / raw).toFixed(0)} %`,
-      (row.perCpuSecond / tang).toFixed(1),
-      row.p50Ms.toFixed(2),
-      row.p99Ms.toFixed(2),
-    ];
-    console.log(`| ${cells.join(" | ")} |`);
+  for (const { server, connections, perSecond, perCpuSecond, p50Ms, p99Ms } of rows) {
+    const share = `${((100 * perCpuSecond) / limit).toFixed(0)} %`;
+    const cells = [perSecond.toFixed(0), perCpuSecond.toFixed(0), share, (perCpuSecond / tang).toFixed(1)];
+    console.log(`| ${[server, connections, ...cells, p50Ms.toFixed(1), p99Ms.toFixed(1)].join(" | ")} |`);
   }
 }

@@ -5,11 +5,13 @@
  *
  *   package.json            name and version
  *   lib/nightlatch.mjs      the command; its parts are loaded when a command needs them
- *   lib/agent.cjs           nightlatch agent alone, see docs/decisions/020-cold-start.md
+ *   lib/agent.cjs           nightlatch agent alone: it loads agent-program.cjs with its bytecode, agent-program.cache; see
+ *                           docs/decisions/020-cold-start.md
  *   lib/koffi.node          what both load for calls to libc
  *   node_modules/           native packages, of this machine's architecture
  */
-import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { build } from "esbuild";
 
@@ -42,10 +44,19 @@ await build({
 await build({
   ...common,
   entryPoints: ["src/agent-main.ts"],
-  outfile: join(out, "lib/agent.cjs"),
+  outfile: join(out, "lib/agent-program.cjs"),
   format: "cjs",
   define: { "import.meta.dirname": "__dirname", "import.meta.url": "__filename" },
+  banner: { js: "(function (exports, require, module, __filename, __dirname) {" },
+  footer: { js: "})" },
 });
+copyFileSync(join(root, "script/agent-loader.cjs"), join(out, "lib/agent.cjs"));
+execFileSync(process.execPath, [
+  "--hash-seed=1",
+  join(root, "script/agent-cache.cjs"),
+  join(out, "lib/agent-program.cjs"),
+  join(out, "lib/agent-program.cache"),
+]);
 
 const { name, version, license } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 writeFileSync(join(out, "package.json"), `${JSON.stringify({ name, version, license, type: "module" }, null, 2)}\n`);

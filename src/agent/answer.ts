@@ -1,5 +1,4 @@
 import { isError, NightlatchError } from "../core/errors.ts";
-import type { Secret } from "../core/secret.ts";
 import type { AgentConfig } from "../formats/agent-config.ts";
 import {
   CRYPTTAB_LIMIT_BYTES,
@@ -12,7 +11,7 @@ import { readVolumeHeader, type VolumeHeader } from "../luks/header.ts";
 import type { System } from "../system/port.ts";
 import { bindingSources } from "./binding-source.ts";
 import { commandSource } from "./command-source.ts";
-import { type RacePower, raceSources } from "./race.ts";
+import { type RacePower, raceSources, type Won } from "./race.ts";
 import type { KeySource } from "./source.ts";
 
 export type AnswerPower = RacePower & Pick<System, "readAt" | "run" | "request">;
@@ -25,12 +24,6 @@ export interface AnswerSettings {
   readonly log: (text: string) => void;
 }
 
-export interface Answer {
-  readonly secret: Secret;
-  /** Where it came from. */
-  readonly from: string;
-}
-
 /**
  * The key of a volume of crypttab. It settles within the deadline that the configuration gives, whatever happens.
  * @throws NightlatchError agent/*, and what the volume's header (luks/*) and its sources (pin/*, …) say
@@ -40,7 +33,7 @@ export async function answerVolume(
   volume: string,
   settings: AnswerSettings,
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<Won> {
   const entry = await findEntry(power, volume, settings.crypttab);
   const configured = settings.config.volumes.get(volume);
   const endMs = power.monotonicMs() + (configured?.deadlineMs ?? settings.config.deadlineMs);
@@ -49,7 +42,7 @@ export async function answerVolume(
       ? await sourcesOfHeader(power, entry, { endMs, signal, log: settings.log })
       : [commandSource(power, configured.command)];
   const said = new Map<KeySource, string>();
-  const { secret, source } = await raceSources(power, sources, {
+  return raceSources(power, sources, {
     endMs,
     signal,
     onFailure: (failed, error, again) => {
@@ -59,7 +52,6 @@ export async function answerVolume(
       settings.log(`${failed.name}: ${text}${again ? "; trying again" : ""}`);
     },
   });
-  return { secret, from: source.name };
 }
 
 async function findEntry(power: Pick<System, "readFile">, volume: string, crypttab: string): Promise<CrypttabEntry> {

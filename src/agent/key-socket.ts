@@ -19,11 +19,18 @@ export interface KeySocket {
   close(): Promise<void>;
 }
 
+export interface KeyAnswer {
+  /** Wiped here. */
+  readonly secret: Secret;
+  /** Called at the end: whether the client was there to take it. Nothing that takes time should happen before it has the key. */
+  readonly onEnd: (taken: boolean) => void;
+}
+
 export interface KeySocketOptions {
   /** systemd's descriptor, or a path of our own, made 0600 in a folder 0700. */
   readonly listen: { readonly fd: number } | { readonly path: string };
-  /** Must settle in bounded time; null closes empty. The secret is wiped here. @param signal aborted when the client has gone */
-  readonly answer: (volume: string, signal: AbortSignal) => Promise<Secret | null>;
+  /** Must settle in bounded time; null closes empty. @param signal aborted when the client has gone, or the socket is closed */
+  readonly answer: (volume: string, signal: AbortSignal) => Promise<KeyAnswer | null>;
   /** A connection that is not answered, and why. */
   readonly onStranger: (why: string) => void;
   /** How many connections are being answered, after each change. */
@@ -79,13 +86,13 @@ async function serve(socket: Socket, { answer, onStranger }: KeySocketOptions): 
     if (unixPeerIsGone(fd)) socket.destroy();
   }, LOOK_FOR_GONE_MS);
   socket.on("close", () => clearInterval(watch));
-  const secret = await answer(volume, gone.signal);
-  try {
-    if (secret !== null && !gone.signal.aborted) await write(socket, secret.reveal());
-  } finally {
-    secret?.wipe();
-    socket.destroy();
+  const found = await answer(volume, gone.signal);
+  if (found !== null) {
+    const taken = !gone.signal.aborted && (await write(socket, found.secret.reveal()));
+    found.secret.wipe();
+    found.onEnd(taken);
   }
+  socket.destroy();
 }
 
 /** The volume that is asked for; null for who is not let in. */
@@ -109,15 +116,17 @@ function admit(peer: UnixPeer | null, onStranger: (why: string) => void): string
   return asked.volume;
 }
 
-function write(socket: Socket, bytes: Buffer): Promise<void> {
+/** Whether all of it reached the kernel's buffer with the client still there. */
+function write(socket: Socket, bytes: Buffer): Promise<boolean> {
   return new Promise((resolve) => {
-    const done = () => {
+    const end = (taken: boolean) => {
       clearTimeout(timer);
-      resolve();
+      resolve(taken);
     };
-    const timer = setTimeout(done, WRITE_MS);
-    socket.on("close", done);
-    socket.end(bytes, done);
+    const timer = setTimeout(() => end(false), WRITE_MS);
+    socket.on("close", () => end(false));
+    socket.on("finish", () => end(true));
+    socket.end(bytes);
   });
 }
 

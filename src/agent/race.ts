@@ -29,13 +29,17 @@ export interface Won {
 export function raceSources(power: RacePower, sources: readonly KeySource[], limits: RaceLimits): Promise<Won> {
   return new Promise((resolve, reject) => {
     const stop = new AbortController();
-    const signal = AbortSignal.any([limits.signal, stop.signal]);
+    const { signal } = stop;
+    const onGone = () => stop.abort();
+    limits.signal.addEventListener("abort", onGone, { once: true });
+    if (limits.signal.aborted) onGone();
     const final: unknown[] = [];
     let latest: unknown;
     let settled = false;
     const settle = (outcome: () => void) => {
       if (settled) return;
       settled = true;
+      limits.signal.removeEventListener("abort", onGone);
       stop.abort();
       outcome();
     };

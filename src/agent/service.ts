@@ -1,9 +1,8 @@
 import { isError, NightlatchError } from "../core/errors.ts";
-import type { Secret } from "../core/secret.ts";
 import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, DEFAULT_AGENT_CONFIG } from "../formats/agent-config.ts";
 import type { System } from "../system/port.ts";
 import { type AnswerPower, answerVolume } from "./answer.ts";
-import { type KeySocketOptions, openKeySocket } from "./key-socket.ts";
+import { type KeyAnswer, type KeySocketOptions, openKeySocket } from "./key-socket.ts";
 
 export type ServicePower = AnswerPower & Pick<System, "listDirectory">;
 
@@ -37,20 +36,20 @@ export async function serveKeys(
   const count = { sent: 0, refused: 0 };
   const idle = new IdleClock(options.idleMs, () => stop.abort());
   const ended = new Promise<void>((resolve) => {
-    AbortSignal.any([signal, stop.signal]).addEventListener("abort", () => resolve());
+    for (const end of [signal, stop.signal]) end.addEventListener("abort", () => resolve());
     if (signal.aborted) resolve();
   });
+  idle.set(true);
   const socket = await openKeySocket({
     listen: options.listen,
     onStranger: (why) => log("warning", `a connection was closed without a key: ${why}`),
     onBusy: (connections) => idle.set(connections === 0),
     answer: async (volume, gone) => {
-      const secret = await answerAndLog(power, volume, options, AbortSignal.any([gone, signal]));
-      count[secret === null ? "refused" : "sent"]++;
-      return secret;
+      const answer = await answerAndLog(power, volume, options, gone);
+      count[answer === null ? "refused" : "sent"]++;
+      return answer;
     },
   });
-  idle.set(true);
   await ended;
   idle.set(false);
   await socket.close();
@@ -62,7 +61,7 @@ async function answerAndLog(
   volume: string,
   { crypttab, config, state, log }: ServiceOptions,
   signal: AbortSignal,
-): Promise<Secret | null> {
+): Promise<KeyAnswer | null> {
   const startMs = power.monotonicMs();
   const named = printable(volume);
   const took = () => `${((power.monotonicMs() - startMs) / 1000).toFixed(3)} s`;
@@ -72,9 +71,13 @@ async function answerAndLog(
       config: await readConfig(power, config, log),
       log: (text: string) => log("info", `${named}: ${text}`),
     };
-    const { secret, from } = await answerVolume(power, volume, settings, signal);
-    log("info", `${named}: key sent after ${took()}, from ${from}`);
-    return secret;
+    const { secret, source } = await answerVolume(power, volume, settings, signal);
+    const tookText = took();
+    const onEnd = (taken: boolean) => {
+      if (taken) log("info", `${named}: key sent after ${tookText}, from ${source.name}`);
+      else log("warning", `${named}: key found after ${tookText}, from ${source.name}, but nobody took it`);
+    };
+    return { secret, onEnd };
   } catch (error) {
     if (signal.aborted) log("info", `${named}: given up after ${took()}`);
     else {

@@ -1,5 +1,6 @@
 import { NightlatchError } from "../core/errors.ts";
 import { formatFlattenedJwe } from "../formats/jwe.ts";
+import { planRemovals } from "../luks/authority.ts";
 import { beginChange } from "../luks/begin.ts";
 import { bindVolume, requireRoom } from "../luks/bind.ts";
 import { type Change, proveToken, readHeader } from "../luks/change.ts";
@@ -10,9 +11,16 @@ import { latchPlan } from "./bind-latch.ts";
 import type { BindPlan } from "./bind-plan.ts";
 import { tangPlan } from "./bind-tang.ts";
 import { type Binding, bindingJson, describeToken, formatBinding, listBindings } from "./binding.ts";
-import { reportSettled, settledJson } from "./change-report.ts";
+import { reportBackups, settledJson, tellSettled } from "./change-report.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
-import { KEY_FILE_OPTION, proveOverNetwork, readPassphrase, STATE_OPTION, stateFolderOf } from "./volume-input.ts";
+import {
+  KEY_FILE_OPTION,
+  namedSlots,
+  proveOverNetwork,
+  readPassphrase,
+  STATE_OPTION,
+  stateFolderOf,
+} from "./volume-input.ts";
 
 export const command: Command = {
   name: "bind",
@@ -25,6 +33,7 @@ export const command: Command = {
     { name: "thumbprint", value: "THP", help: "of the tang server's signing key, instead of a question" },
     { name: "server", value: "URL", help: "which server's latch, where the machine is enrolled at several" },
     { name: "replace", help: "replace the volume's binding to this server, once the new one is proved" },
+    { name: "slot", value: "N", help: "with --replace: the old keyslot, where its server does not prove it any more" },
     STATE_OPTION,
   ],
   details: `Adds a keyslot with a random passphrase, and a clevis token that the server's answer opens it with. Then the server is asked, and
@@ -42,6 +51,10 @@ DEV is an encrypted partition or an image file of one. It is changed by cryptset
 async function run(input: CommandInput): Promise<ExitStatus> {
   const { operands, options, switches, system, terminal } = input;
   const [device = "", pin, argument] = operands;
+  const named = namedSlots(input);
+  if (named.size > 0 && !switches.has("replace")) {
+    throw new NightlatchError("usage/wrong", "bind: --slot goes with --replace, for the keyslot that is to go");
+  }
   await readVolumeHeader(system, device); // a slip in DEV shows before anything is asked of a server or a person
   const plan = await planOf(input, pin, argument);
   await using change = await beginChange(system, {
@@ -49,24 +62,23 @@ async function run(input: CommandInput): Promise<ExitStatus> {
     stateFolder: stateFolderOf(options),
     passphrase: () => readPassphrase(input, device),
     prove: proveOverNetwork(system, terminal.signal),
+    tell: tellSettled(terminal, device),
   });
-  reportSettled(terminal, change);
+  reportBackups(terminal, change);
   const present = listBindings(await readHeader(system, change)).filter((binding) => plan.isSameServer(binding));
   const settled = change.settled.find(({ added }) => present.some(({ token }) => token.digest === added?.digest));
   if (present.length > 0 && (settled !== undefined || !switches.has("replace"))) {
     return alreadyBound(input, change, plan, present);
   }
   await requireRoom(system, change);
+  const tokens = present.map((binding) => binding.token);
+  const replaces = await planRemovals(system, change, tokens, named);
   refuseWhenCancelled(terminal.signal);
   const { url, advertisement } = await plan.prepare(change);
   using passphrase = makePassphrase(system);
   const jwe = sealToAdvertisement(system, url, advertisement, passphrase.reveal());
   const token = { type: "clevis", jwe: formatFlattenedJwe(jwe) };
-  const { keyslot, token: bound } = await bindVolume(system, change, {
-    passphrase,
-    token,
-    replaces: present.map((binding) => binding.token),
-  });
+  const { keyslot, token: bound } = await bindVolume(system, change, { passphrase, token, replaces });
   await plan.finish(change);
   terminal.line(`Bound ${device}: ${url}, keyslot ${keyslot}. The server was asked, and the keyslot opened.`);
   for (const old of present) terminal.line(`Removed: ${formatBinding(old)}`);

@@ -34,7 +34,11 @@ export function parseArguments(command: Command, args: readonly string[]): Invoc
   return { operands: positionals, options, switches };
 }
 
-function parseStrictly(command: Command, args: readonly string[]) {
+function parseStrictly(
+  command: Command,
+  args: readonly string[],
+): Pick<ReturnType<typeof parseArgs>, "values" | "positionals"> {
+  if (args.length === 0) return { values: {}, positionals: [] }; // as units run commands: a boot is spared the parser's loading
   const known = [...command.options, ...COMMON_OPTIONS];
   try {
     return parseArgs({

@@ -1,5 +1,5 @@
-import { openSync } from "node:fs";
-import { ReadStream } from "node:tty";
+import { openSync, writeSync } from "node:fs";
+import type { ReadStream } from "node:tty";
 import { NightlatchError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
 import type { Terminal } from "./command.ts";
@@ -8,7 +8,10 @@ import type { Terminal } from "./command.ts";
 export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
   return {
     json,
-    isInteractive: process.stdin.isTTY === true,
+    // Node's standard streams take milliseconds to set up: only who uses them pays, for a boot may wait for this process.
+    get isInteractive() {
+      return process.stdin.isTTY === true;
+    },
     signal,
     line: (text) => {
       if (!json) process.stdout.write(`${text}\n`);
@@ -16,13 +19,19 @@ export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
     result: (value) => {
       if (json) process.stdout.write(`${JSON.stringify(value)}\n`);
     },
-    hint: (text) => {
-      process.stderr.write(`${text}\n`);
-    },
+    hint: (text) => writeToStderr(`${text}\n`),
     askSecret: (prompt) => askOnTty(prompt, signal),
     confirm: (question) => confirmOnStdin(question, signal),
     readInput: readAllInput,
   };
+}
+
+function writeToStderr(text: string): void {
+  try {
+    writeSync(2, text);
+  } catch {
+    process.stderr.write(text); // a pipe that is full and does not block: Node's stream waits for it
+  }
 }
 
 async function confirmOnStdin(question: string, signal: AbortSignal): Promise<boolean> {
@@ -54,7 +63,7 @@ async function readAllInput(limitBytes: number): Promise<Secret> {
 
 /** Raw mode, so that nothing echoes and no line of it lands in a string. */
 async function askOnTty(prompt: string, signal: AbortSignal): Promise<Secret> {
-  const tty = openTty();
+  const tty = await openTty();
   tty.setRawMode(true);
   try {
     process.stderr.write(prompt); // once nothing echoes any more
@@ -66,7 +75,8 @@ async function askOnTty(prompt: string, signal: AbortSignal): Promise<Secret> {
   }
 }
 
-function openTty(): ReadStream {
+async function openTty(): Promise<ReadStream> {
+  const { ReadStream } = await import("node:tty");
   try {
     return new ReadStream(openSync("/dev/tty", "r+"));
   } catch {

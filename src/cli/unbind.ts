@@ -1,11 +1,20 @@
 import { NightlatchError } from "../core/errors.ts";
+import { planRemovals } from "../luks/authority.ts";
 import { beginChange } from "../luks/begin.ts";
 import { readHeader } from "../luks/change.ts";
 import { unbindVolume } from "../luks/unbind.ts";
 import { type Binding, bindingJson, formatBinding, listBindings } from "./binding.ts";
-import { reportSettled, settledJson } from "./change-report.ts";
+import { reportBackups, settledJson, tellSettled } from "./change-report.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
-import { KEY_FILE_OPTION, proveOverNetwork, readPassphrase, STATE_OPTION, stateFolderOf } from "./volume-input.ts";
+import {
+  KEY_FILE_OPTION,
+  namedSlots,
+  parseNumber,
+  proveOverNetwork,
+  readPassphrase,
+  STATE_OPTION,
+  stateFolderOf,
+} from "./volume-input.ts";
 
 export const command: Command = {
   name: "unbind",
@@ -14,14 +23,16 @@ export const command: Command = {
   minOperands: 1,
   maxOperands: 2,
   options: [
-    { name: "slot", value: "N", help: "the binding of this keyslot" },
+    { name: "slot", value: "N", help: "the binding of this keyslot; it may go though its server does not prove it" },
     { name: "token", value: "N", help: "the binding of this token" },
     { name: "all", help: "every binding that fits, where there are several" },
     KEY_FILE_OPTION,
     STATE_OPTION,
   ],
-  details: `Asks for a passphrase that stays: a keyslot is removed only after another one was opened with it. The latch at the server is not
-touched; revoke the machine there if it is not to be trusted any more. A run that is cut short is completed by the next bind or unbind.`,
+  details: `Asks for a passphrase that stays: a keyslot is removed only after another one was opened with it. The server is asked too, and what
+it releases has to open the keyslot that goes: a token can be edited by whoever had the disk, to name a keyslot that is not its own. Where
+the server does not answer or was revoked, name the keyslot with --slot. The latch at the server is not touched; revoke the machine there if
+it is not to be trusted any more. A run that is cut short is completed by the next bind or unbind.`,
   run,
 };
 
@@ -34,8 +45,9 @@ async function run(input: CommandInput): Promise<ExitStatus> {
     stateFolder: stateFolderOf(options),
     passphrase: () => readPassphrase(input, device),
     prove: proveOverNetwork(system, terminal.signal),
+    tell: tellSettled(terminal, device),
   });
-  reportSettled(terminal, change);
+  reportBackups(terminal, change);
   const all = listBindings(await readHeader(system, change));
   const chosen = all.filter(wanted);
   const hasCompleted = change.settled.some(
@@ -44,11 +56,8 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   if (chosen.length === 0 && !hasCompleted) throw nothingToRemove(device, all);
   if (chosen.length > 1 && !input.switches.has("all")) throw ambiguous(device, chosen);
   if (chosen.length > 0) {
-    await unbindVolume(
-      system,
-      change,
-      chosen.map((binding) => binding.token),
-    );
+    const tokens = chosen.map((binding) => binding.token);
+    await unbindVolume(system, change, await planRemovals(system, change, tokens, namedSlots(input)));
   }
   for (const binding of chosen) terminal.line(`Removed from ${device}: ${formatBinding(binding)}`);
   const removed = chosen.map(bindingJson);
@@ -56,20 +65,14 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   return 0;
 }
 
-function parseSelection({ operands, options }: CommandInput): (binding: Binding) => boolean {
-  const what = operands[1]?.replace(/\/+$/, "");
-  const slot = parseNumber("slot", options["slot"]);
-  const token = parseNumber("token", options["token"]);
+function parseSelection(input: CommandInput): (binding: Binding) => boolean {
+  const what = input.operands[1]?.replace(/\/+$/, "");
+  const slot = parseNumber(input, "slot");
+  const token = parseNumber(input, "token");
   return (binding) =>
     (what === undefined || binding.kind === what || binding.urls.includes(what)) &&
     (slot === undefined || binding.token.keyslots.includes(slot)) &&
     (token === undefined || binding.token.id === token);
-}
-
-function parseNumber(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (/^\d{1,2}$/.test(text)) return Number(text);
-  throw new NightlatchError("usage/wrong", `unbind: --${name} ${JSON.stringify(text.slice(0, 40))} is not a number`);
 }
 
 function nothingToRemove(device: string, all: readonly Binding[]): NightlatchError {

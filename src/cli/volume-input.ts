@@ -61,6 +61,20 @@ export function readClevis(token: HeldToken) {
   return clevis.jwe;
 }
 
+/** @throws NightlatchError usage/wrong */
+export function parseNumber({ options }: CommandInput, name: string): number | undefined {
+  const text = options[name];
+  if (text === undefined) return undefined;
+  if (/^\d{1,2}$/.test(text)) return Number(text);
+  throw new NightlatchError("usage/wrong", `--${name} ${JSON.stringify(text.slice(0, 40))} is not a number`);
+}
+
+/** Keyslots that the owner named with --slot. */
+export function namedSlots(input: CommandInput): ReadonlySet<number> {
+  const slot = parseNumber(input, "slot");
+  return new Set(slot === undefined ? [] : [slot]);
+}
+
 export function stateFolderOf(options: Readonly<Record<string, string>>): string {
   const folder = options["state"] ?? STATE_FOLDER;
   return folder.length > 1 && folder.endsWith("/") ? folder.slice(0, -1) : folder;

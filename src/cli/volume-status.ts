@@ -6,6 +6,7 @@ import { listBackups } from "../luks/backup.ts";
 import { openLedger } from "../luks/begin.ts";
 import { type HeldToken, listTokens } from "../luks/bindings.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header.ts";
+import { noteOf, readRecord } from "../luks/records.ts";
 import { countSlots } from "../luks/slots.ts";
 import { listRecords } from "../reboot/record.ts";
 import type { System } from "../system/port.ts";
@@ -106,8 +107,17 @@ async function readIntents(
   stateFolder: string,
 ): Promise<string[]> {
   try {
-    const intents = await openLedger(system, { device }, stateFolder, header).listIntents(header);
-    return intents.map(({ intent }) => `${describeIntent(header, intent)}; the next bind or unbind clears it up`);
+    const record = await readRecord(system, stateFolder, header.uuid);
+    const notes = openLedger(system, { device }, header).listNotes(header);
+    const agreed = record === null ? null : noteOf(notes, record.intent);
+    const strange = notes.filter((note) => note !== agreed);
+    return [
+      ...(record === null ? [] : [`${describeIntent(header, record.intent)}; the next bind or unbind clears it up`]),
+      ...strange.map(
+        ({ intent }) =>
+          `${describeIntent(header, intent)}, which this machine has no record of: no keyslot will be removed for it`,
+      ),
+    ];
   } catch (error) {
     if (error instanceof NightlatchError) return [error.message];
     throw error;

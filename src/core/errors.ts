@@ -71,6 +71,7 @@ export const ERROR_CODES = [
   "machine/full",
   "machine/not-enrolled",
   "machine/bad-state",
+  "latch/revoked",
   // pins
   "pin/unsupported",
   "pin/locked",
@@ -112,6 +113,7 @@ export const ERROR_CODES = [
   "store/missing",
   "store/not-empty",
   "store/other",
+  "store/rolled-back",
   "store/newer",
   "store/damaged",
   "store/master-key",

@@ -97,6 +97,8 @@ export interface Recovery {
    * @throws NightlatchError tang/malformed where Y cannot be an honest answer
    */
   finish(reply: Point): readonly [Buffer, Buffer];
+  /** Computes ahead what `finish` needs beside the reply: for while one waits for it. */
+  prepare(): void;
 }
 
 /** @param ephemeral C @param serverKey S; both on the same curve */
@@ -106,14 +108,18 @@ export function beginRecovery(ephemeral: Point, serverKey: Point, draw: (lengthB
     const blinding = holder(curve, drawScalar(curve, draw));
     const request = addPoints(ephemeral, ownPoint(curve, blinding));
     if (request === null) continue; // e = −c: as likely as guessing the key
+    let blind: Point | null = null;
+    const findBlind = () => {
+      if (blind !== null) return blind;
+      const product = blinding.computeSecret(encode(serverKey));
+      blind = liftX(curve, toInteger(product));
+      product.fill(0);
+      return blind;
+    };
     return {
       request,
-      finish: (reply) => {
-        const product = blinding.computeSecret(encode(serverKey));
-        const blind = liftX(curve, toInteger(product));
-        product.fill(0);
-        return [sharedX(reply, negatePoint(blind)), sharedX(reply, blind)];
-      },
+      prepare: findBlind,
+      finish: (reply) => [sharedX(reply, negatePoint(findBlind())), sharedX(reply, findBlind())],
     };
   }
 }

@@ -2,13 +2,14 @@ import { NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
 import { listBackups } from "./backup.ts";
 import { listTokens } from "./bindings.ts";
-import type { Change, Prove } from "./change.ts";
+import type { Change, Prove, Tell } from "./change.ts";
 import type { Volume } from "./cryptsetup.ts";
 import { readVolumeHeader, type VolumeHeader } from "./header.ts";
 import { findSlotOpenedBy } from "./keyslots.ts";
 import type { ChangePower, Ledger } from "./ledger.ts";
 import { luks1Ledger } from "./luks1-ledger.ts";
 import { luks2Ledger } from "./luks2-ledger.ts";
+import { readRecord } from "./records.ts";
 import { refuseRequirements } from "./requirements.ts";
 import { removeBackups, settleIntents } from "./settle.ts";
 
@@ -19,6 +20,7 @@ export interface ChangeOrder {
   /** Asked once the volume is known to be one that can be changed. The change owns it and wipes it. */
   readonly passphrase: () => Promise<Secret>;
   readonly prove: Prove;
+  readonly tell: Tell;
 }
 
 /** As long as a person waits for another run without wondering. */
@@ -30,7 +32,7 @@ const LOCK_WAIT_MS = 10_000;
  * @throws NightlatchError system/busy, luks/requirements, luks/wrong-passphrase, and as readVolumeHeader
  */
 export async function beginChange(power: ChangePower, order: ChangeOrder): Promise<Change> {
-  const { device, stateFolder, prove } = order;
+  const { device, stateFolder, prove, tell } = order;
   refuseUnchangeable(await readVolumeHeader(power, device), device);
   await power.makeDirectory(stateFolder, 0o700);
   const lock = await power.lock(`${stateFolder}/lock`, LOCK_WAIT_MS);
@@ -39,15 +41,16 @@ export async function beginChange(power: ChangePower, order: ChangeOrder): Promi
     const header = await readVolumeHeader(power, device);
     refuseUnchangeable(header, device);
     const volume: Volume = { device, lock };
-    const ledger = openLedger(power, volume, stateFolder, header);
-    const intents = await ledger.listIntents(header);
+    const ledger = openLedger(power, volume, header);
+    const record = await readRecord(power, stateFolder, header.uuid);
+    const intents = [...ledger.listNotes(header), ...(record === null ? [] : [record])];
     const passphrase = await order.passphrase();
     try {
       const bound = listTokens(header).flatMap((token) => token.keyslots);
       const ours = intents.flatMap(({ intent }) => (intent.adds === null ? [] : [intent.adds.keyslot]));
       const openedBy = await findSlotOpenedBy(power, volume, header, passphrase, new Set([...bound, ...ours]));
       if (openedBy === null) throw wrongPassphrase(device);
-      const change = { volume, uuid: header.uuid, stateFolder, ledger, passphrase, openedBy, prove };
+      const change = { volume, uuid: header.uuid, stateFolder, ledger, passphrase, openedBy, prove, tell };
       const dispose = async () => {
         passphrase.wipe();
         await lock[Symbol.asyncDispose]();
@@ -75,15 +78,9 @@ async function removeStrays(power: ChangePower, stateFolder: string): Promise<vo
   for (const name of names.filter((name) => STRAY.test(name))) await power.removeFile(`${stateFolder}/${name}`);
 }
 
-/** For reading only, where nothing is locked: what `listIntents` tells may be a change under way. */
-export function openLedger(
-  power: Pick<ChangePower, "run" | "readFile" | "writeFile" | "removeFile">,
-  volume: Volume,
-  stateFolder: string,
-  header: VolumeHeader,
-): Ledger {
-  if (header.version === 2) return luks2Ledger(power, volume);
-  return luks1Ledger(power, volume, `${stateFolder}/intent-${header.uuid}.json`);
+/** Where nothing is locked it is for reading only: what `listNotes` tells may be a change under way. */
+export function openLedger(power: Pick<ChangePower, "run">, volume: Volume, header: VolumeHeader): Ledger {
+  return header.version === 2 ? luks2Ledger(power, volume) : luks1Ledger(power, volume);
 }
 
 /** @throws NightlatchError luks/requirements, luks/unsupported */

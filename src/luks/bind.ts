@@ -1,6 +1,6 @@
 import { isError, NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
-import { FIRST_ITERATIONS, type Intent, ITERATION_COUNTS, tokenDigest } from "../formats/intent.ts";
+import { FIRST_ITERATIONS, ITERATION_COUNTS, type Removal, tokenDigest } from "../formats/intent.ts";
 import type { JsonObject } from "../formats/json.ts";
 import type { HeldToken } from "./bindings.ts";
 import { type Change, proveToken, readHeader } from "./change.ts";
@@ -8,7 +8,7 @@ import { closeOrWarn, declare } from "./declaration.ts";
 import type { VolumeHeader } from "./header.ts";
 import { addKeyslot } from "./keyslots.ts";
 import type { ChangePower, HeldIntent } from "./ledger.ts";
-import { carryOut, lastWay, planRemoval } from "./removal.ts";
+import { carryOut } from "./removal.ts";
 import { findAdded, undo } from "./settle.ts";
 import { countSlots, findFreeSlot } from "./slots.ts";
 
@@ -17,8 +17,8 @@ export interface BindOrder {
   readonly passphrase: Secret;
   /** What seals it, without its keyslots. */
   readonly token: JsonObject;
-  /** Removed once the new one is proved. */
-  readonly replaces: readonly HeldToken[];
+  /** Removed once the new one is proved; what planRemovals found to be certain. */
+  readonly replaces: readonly Removal[];
 }
 
 export interface Bound {
@@ -49,20 +49,19 @@ export async function bindVolume(power: ChangePower, change: Change, order: Bind
   const header = await readHeader(power, change);
   const keyslot = chooseSlot(header, volume.device);
   ledger.requireRoom(header, JSON.stringify(order.token).length);
-  const removes = order.replaces.map((token) => planRemoval(header, token));
-  const doomed = removes.find((removal) => removal.keyslot === change.openedBy);
-  if (doomed !== undefined) throw lastWay(volume.device, change.openedBy);
+  const removes = order.replaces;
   const iterations = FIRST_ITERATIONS + (power.random(2).readUInt16BE() % ITERATION_COUNTS);
   const digest = tokenDigest(order.token);
 
   const operation = removes.length > 0 ? "rebind" : "bind";
-  const intent: Intent = { operation, adds: { keyslot, iterations, digest }, removes };
-  const { held, backup } = await declare(power, change, header, intent);
+  const adds = { keyslot, iterations, digest };
+  const { held, backup } = await declare(power, change, header, { operation, adds, removes });
   const token = await undoingFailures(power, change, held, async () => {
     await addKeyslot(power, volume, { number: keyslot, iterations, passphrase: order.passphrase }, change.passphrase);
     await ledger.addToken(await readHeader(power, change), order.token, keyslot);
-    const { token, hasSlot } = findAdded(await readHeader(power, change), { keyslot, iterations, digest });
-    if (token === null || !hasSlot) throw notThere(volume.device);
+    const added = findAdded(await readHeader(power, change), held.record);
+    const token = added?.token ?? null;
+    if (token === null || added?.hasSlot !== true) throw notThere(volume.device);
     await proveToken(power, change, token, keyslot);
     return token;
   });

@@ -20,15 +20,22 @@ export interface Change extends AsyncDisposable {
   /** A keyslot that the passphrase was proved to open. */
   readonly openedBy: number;
   readonly prove: Prove;
+  readonly tell: Tell;
   readonly settled: readonly Settled[];
   /** Header backups that differ from the volume, which `settled` does not explain; they are kept. */
   readonly keptBackups: readonly string[];
 }
 
+/** Called with each thing that is settled; for what is disowned, before its last trace goes. */
+export type Tell = (settled: Settled) => void;
+
 /** What became of an intent that an earlier run left. */
 export interface Settled {
   readonly intent: Intent;
-  readonly outcome: "completed" | "undone";
+  /** `disowned`: the volume and this machine's state folder do not agree on it, so nothing was touched. */
+  readonly outcome: "completed" | "undone" | "disowned";
+  /** Where it is disowned: keyslots that it names and no token refers to, which may be its own. */
+  readonly orphans: readonly number[];
   /** The token that `adds` put there, where it was completed. */
   readonly added: HeldToken | null;
 }

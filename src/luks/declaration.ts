@@ -1,10 +1,12 @@
 import { NightlatchError } from "../core/errors.ts";
-import type { Intent } from "../formats/intent.ts";
+import type { Intent, IntentRecord } from "../formats/intent.ts";
 import { backUpHeader, nextBackupPath } from "./backup.ts";
 import type { Change } from "./change.ts";
 import type { VolumeHeader } from "./header.ts";
 import type { ChangePower, HeldIntent } from "./ledger.ts";
+import { removeRecord, writeRecord } from "./records.ts";
 import { close } from "./settle.ts";
+import { listSlots } from "./slots.ts";
 
 /** An intent on record, and the header's backup beside it. */
 export interface Declaration {
@@ -12,18 +14,23 @@ export interface Declaration {
   readonly backup: string;
 }
 
-/** Backup first, then the intent: what comes after it may be cut short anywhere. */
+/** Backup first, then the record, then the note in the header: what comes after it may be cut short anywhere. */
 export async function declare(
   power: ChangePower,
   change: Change,
   header: VolumeHeader,
-  intent: Intent,
+  plan: Omit<Intent, "id">,
 ): Promise<Declaration> {
+  const { device } = change.volume;
+  const intent = { id: power.random(16).toString("base64url"), ...plan };
+  const record: IntentRecord = { intent, device, salts: listSlots(header).map((slot) => slot.salt) };
   const backup = await nextBackupPath(power, change.stateFolder, change.uuid);
   await backUpHeader(power, change.volume, backup);
   try {
-    return { held: await change.ledger.addIntent(header, intent), backup };
+    await writeRecord(power, change.stateFolder, change.uuid, record);
+    return { held: { record, note: await change.ledger.addNote(header, intent) }, backup };
   } catch (error) {
+    await removeRecord(power, change.stateFolder, change.uuid);
     await power.removeFile(backup);
     if (!(error instanceof NightlatchError)) throw error;
     const { code, message, remedy } = error;

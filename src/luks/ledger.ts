@@ -1,4 +1,4 @@
-import { type Intent, parseIntent } from "../formats/intent.ts";
+import { type Intent, type IntentRecord, parseIntent } from "../formats/intent.ts";
 import type { JsonObject } from "../formats/json.ts";
 import type { System } from "../system/port.ts";
 import type { HeldToken } from "./bindings.ts";
@@ -19,15 +19,25 @@ export type ChangePower = Pick<
   | "random"
 >;
 
-/** An intent that is on record, and under which number. */
-export interface HeldIntent {
-  readonly id: number;
+/** An intent that the header tells of. By itself it gives no authority over anything: whoever holds the disk can write one. */
+export interface IntentNote {
+  /** The token's number. */
+  readonly token: number;
   readonly intent: Intent;
+  /** As `tokenDigest` gives it. */
+  readonly digest: string;
+}
+
+/** An intent of this machine's, on record in the state folder. */
+export interface HeldIntent {
+  readonly record: IntentRecord;
+  /** Its token's number; null with LUKS1, which has none. */
+  readonly note: number | null;
 }
 
 /**
- * Where a volume keeps tokens and intents: LUKS2 in its header, LUKS1 in luksmeta and a file. Each call is durable when it
- * returns, and all or nothing.
+ * Where a volume keeps tokens and notes of intents: LUKS2 in its header, LUKS1 in luksmeta, without notes. Each call is durable when
+ * it returns, and all or nothing.
  */
 export interface Ledger {
   /** @throws NightlatchError luks/no-token-slot, luks/unsupported where a binding could not be added to this volume */
@@ -35,15 +45,16 @@ export interface Ledger {
   addToken(header: VolumeHeader, token: JsonObject, keyslot: number): Promise<void>;
   removeToken(token: HeldToken): Promise<void>;
   /** @throws NightlatchError luks/unknown-intent */
-  listIntents(header: VolumeHeader): Promise<readonly HeldIntent[]>;
-  addIntent(header: VolumeHeader, intent: Intent): Promise<HeldIntent>;
-  removeIntent(held: HeldIntent): Promise<void>;
+  listNotes(header: VolumeHeader): readonly IntentNote[];
+  /** @returns the token's number, null where this kind of volume has none */
+  addNote(header: VolumeHeader, intent: Intent): Promise<number | null>;
+  removeNote(token: number): Promise<void>;
 }
 
 /** Intents among tokens, as LUKS2 keeps them. @throws NightlatchError luks/unknown-intent */
-export function intentsAmong(tokens: readonly HeldToken[]): readonly HeldIntent[] {
-  return tokens.flatMap(({ id, json }) => {
+export function notesAmong(tokens: readonly HeldToken[]): readonly IntentNote[] {
+  return tokens.flatMap(({ id, json, digest }) => {
     const intent = parseIntent(json);
-    return intent === null ? [] : [{ id, intent }];
+    return intent === null ? [] : [{ token: id, intent, digest }];
   });
 }

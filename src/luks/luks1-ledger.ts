@@ -1,25 +1,17 @@
-import { isError, NightlatchError } from "../core/errors.ts";
-import { formatIntent, parseIntent } from "../formats/intent.ts";
-import { type Json, type JsonObject, parseJson } from "../formats/json.ts";
+import { NightlatchError } from "../core/errors.ts";
+import type { JsonObject } from "../formats/json.ts";
 import { formatCompactJwe, parseFlattenedJwe } from "../formats/jwe.ts";
 import { findHole } from "../formats/luksmeta.ts";
 import type { Volume } from "./cryptsetup.ts";
 import type { Luks1Volume, VolumeHeader } from "./header.ts";
-import type { ChangePower, HeldIntent, Ledger } from "./ledger.ts";
+import type { ChangePower, Ledger } from "./ledger.ts";
 import { hasRoom, initLuksmeta, saveLuksmeta, wipeLuksmeta } from "./luksmeta.ts";
 
-const INTENT_BYTES = 64 * 1024;
-
 /**
- * Bindings in luksmeta, where stock clevis looks for them; the intent in a file, for LUKS1 has no place for one. luksmeta writes
- * an entry's data first and then the one sector of the table, so an entry is there whole or not at all.
- * @param intentPath a file of this volume's own
+ * Bindings in luksmeta, where stock clevis looks for them; LUKS1 has no place for a note of an intent. luksmeta writes an entry's
+ * data first and then the one sector of the table, so an entry is there whole or not at all.
  */
-export function luks1Ledger(
-  power: Pick<ChangePower, "run" | "readFile" | "writeFile" | "removeFile">,
-  volume: Volume,
-  intentPath: string,
-): Ledger {
+export function luks1Ledger(power: Pick<ChangePower, "run">, volume: Volume): Ledger {
   return {
     requireRoom(header, tokenBytes) {
       const { meta, metaDamage } = asLuks1(header);
@@ -32,26 +24,12 @@ export function luks1Ledger(
       await saveLuksmeta(power, volume, keyslot, Buffer.from(compactOf(token), "latin1"));
     },
     removeToken: (token) => wipeLuksmeta(power, volume, token.id),
-    async listIntents() {
-      const json = await readIntentFile(power, intentPath);
-      const intent = json === null ? null : parseIntent(json);
-      return intent === null ? [] : [{ id: 0, intent }];
+    listNotes: () => [],
+    addNote: async () => null,
+    async removeNote() {
+      throw new TypeError("a LUKS1 volume holds no notes");
     },
-    async addIntent(_header, intent): Promise<HeldIntent> {
-      await power.writeFile(intentPath, Buffer.from(`${JSON.stringify(formatIntent(intent))}\n`), 0o600);
-      return { id: 0, intent };
-    },
-    removeIntent: () => power.removeFile(intentPath),
   };
-}
-
-async function readIntentFile(power: Pick<ChangePower, "readFile">, path: string): Promise<Json> {
-  try {
-    return parseJson(await power.readFile(path, INTENT_BYTES), path, { lengthBytes: INTENT_BYTES });
-  } catch (error) {
-    if (isError(error, "file/missing")) return null;
-    throw error;
-  }
 }
 
 /** @throws NightlatchError luks/unsupported for a token that is not clevis's */

@@ -4,10 +4,10 @@ import type { System } from "../system/port.ts";
 import { listTokens } from "./bindings.ts";
 import type { Volume } from "./cryptsetup.ts";
 import type { Luks2Volume, VolumeHeader } from "./header.ts";
-import { intentsAmong, type Ledger } from "./ledger.ts";
+import { type Ledger, notesAmong } from "./ledger.ts";
 import { findFreeTokens, importToken, removeToken } from "./tokens.ts";
 
-/** Tokens and intents in the header itself. A token's number is chosen here, so that cryptsetup refuses the second of two that race. */
+/** Tokens and notes of intents in the header itself. A token's number is chosen here, so that cryptsetup refuses the second of two that race. */
 export function luks2Ledger(power: Pick<System, "run">, volume: Volume): Ledger {
   const nextToken = (header: VolumeHeader): number => {
     const [id] = findFreeTokens(asLuks2(header), 1);
@@ -22,13 +22,13 @@ export function luks2Ledger(power: Pick<System, "run">, volume: Volume): Ledger 
       await importToken(power, volume, nextToken(header), { ...token, keyslots: [String(keyslot)] });
     },
     removeToken: (token) => removeToken(power, volume, token.id),
-    listIntents: async (header) => intentsAmong(listTokens(header)),
-    async addIntent(header, intent) {
+    listNotes: (header) => notesAmong(listTokens(header)),
+    async addNote(header, intent) {
       const id = nextToken(header);
       await importToken(power, volume, id, formatIntent(intent));
-      return { id, intent };
+      return id;
     },
-    removeIntent: (held) => removeToken(power, volume, held.id),
+    removeNote: (token) => removeToken(power, volume, token),
   };
 }
 

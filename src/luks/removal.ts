@@ -12,7 +12,7 @@ export function otherTokensOf(header: VolumeHeader, keyslot: number, digest: str
   return listTokens(header).filter((token) => token.digest !== digest && token.keyslots.includes(keyslot));
 }
 
-/** What removes a token and the keyslot that it opens. @throws NightlatchError luks/unsupported */
+/** What would remove a token and the keyslot that it opens. @throws NightlatchError luks/unsupported */
 export function planRemoval(header: VolumeHeader, token: HeldToken): Removal {
   const [keyslot, ...more] = token.keyslots;
   if (keyslot === undefined) return { keyslot: null, salt: null, digest: token.digest };
@@ -33,6 +33,12 @@ export function planRemoval(header: VolumeHeader, token: HeldToken): Removal {
 export function isWhole(header: VolumeHeader, removal: Removal): boolean {
   const hasToken = listTokens(header).some((token) => token.digest === removal.digest);
   return hasToken && (removal.keyslot === null || slotToRemove(header, removal) !== null);
+}
+
+/** Whether nothing of it is left. */
+export function isGone(header: VolumeHeader, removal: Removal): boolean {
+  const hasToken = listTokens(header).some((token) => token.digest === removal.digest);
+  return !hasToken && slotToRemove(header, removal) === null;
 }
 
 /** Keyslot first: a token without its slot opens nothing, a slot without its token would go unnoticed. */

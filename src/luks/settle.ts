@@ -1,12 +1,13 @@
 import { NightlatchError } from "../core/errors.ts";
-import type { Addition, Intent } from "../formats/intent.ts";
+import type { Intent, IntentRecord } from "../formats/intent.ts";
 import { compareWithBackup, listBackups } from "./backup.ts";
 import { type HeldToken, listTokens } from "./bindings.ts";
 import { type Change, proveToken, readHeader, type Settled } from "./change.ts";
 import type { VolumeHeader } from "./header.ts";
 import type { ChangePower, HeldIntent } from "./ledger.ts";
-import { carryOut, isWhole, killProvedSlot, otherTokensOf } from "./removal.ts";
-import { findSlot } from "./slots.ts";
+import { isRecordOf, noteOf, readRecord, removeRecord } from "./records.ts";
+import { carryOut, isGone, isWhole, killProvedSlot, otherTokensOf } from "./removal.ts";
+import { findSlot, listSlots, looksLikeBinding, type Slot } from "./slots.ts";
 
 /** What of an addition is there. */
 export interface Added {
@@ -15,43 +16,96 @@ export interface Added {
   readonly token: HeldToken | null;
 }
 
-export function findAdded(header: VolumeHeader, adds: Addition): Added {
+export function findAdded(header: VolumeHeader, { intent, salts }: IntentRecord): Added | null {
+  const { adds } = intent;
+  if (adds === null) return null;
   const slot = findSlot(header, adds.keyslot);
+  const isNew = slot?.pbkdf2Iterations === adds.iterations && !salts.includes(slot.salt);
   return {
-    hasSlot:
-      slot?.pbkdf2Iterations === adds.iterations && otherTokensOf(header, adds.keyslot, adds.digest).length === 0,
+    hasSlot: isNew && otherTokensOf(header, adds.keyslot, adds.digest).length === 0,
     token: listTokens(header).find((token) => token.digest === adds.digest) ?? null,
   };
 }
 
-/** Settles whatever intents are on record: docs/format/intent.md, "Settling what was left". */
+/** Settles what earlier runs left: docs/format/intent.md, "Settling what was left". */
 export async function settleIntents(power: ChangePower, change: Change): Promise<readonly Settled[]> {
+  const { ledger, stateFolder, uuid, openedBy } = change;
   const settled: Settled[] = [];
-  for (const held of await change.ledger.listIntents(await readHeader(power, change))) {
-    settled.push(await settleIntent(power, change, held));
+  const tell = (one: Settled) => {
+    change.tell(one);
+    settled.push(one);
+  };
+  const record = await readRecord(power, stateFolder, uuid);
+  if (record !== null) {
+    const header = await readHeader(power, change);
+    const note = noteOf(ledger.listNotes(header), record.intent)?.token ?? null;
+    if (isAgreed(change, header, record, note)) tell(await settleIntent(power, change, { record, note }));
+    else {
+      if (note === null) lookAtEnds(header, record, openedBy).forEach(tell);
+      await removeRecord(power, stateFolder, uuid);
+    }
+  }
+  const header = await readHeader(power, change);
+  for (const { intent, token } of ledger.listNotes(header)) {
+    tell(disown(header, intent, openedBy));
+    await ledger.removeNote(token);
   }
   return settled;
 }
 
+/** Only what both the state folder and the volume say is acted upon. A LUKS1 volume says nothing, so the path has to be the same. */
+function isAgreed(change: Change, header: VolumeHeader, record: IntentRecord, note: number | null): boolean {
+  if (!isRecordOf(record, header, change.openedBy)) return false;
+  return header.version === 1 ? record.device === change.volume.device : note !== null;
+}
+
+/** A record without its note is that of a change which had not begun, or was over; unless somebody took the note away. */
+function lookAtEnds(header: VolumeHeader, record: IntentRecord, openedBy: number): readonly Settled[] {
+  const { intent } = record;
+  const added = findAdded(header, record);
+  const isAdded = added === null || isComplete(intent, added);
+  if (isAdded && intent.removes.every((removal) => isGone(header, removal))) {
+    return [{ intent, outcome: "completed", orphans: [], added: added?.token ?? null }];
+  }
+  const disowned = disown(header, intent, openedBy);
+  return disowned.orphans.length === 0 ? [] : [disowned];
+}
+
+function disown(header: VolumeHeader, intent: Intent, openedBy: number): Settled {
+  const held = new Set([openedBy, ...listTokens(header).flatMap((token) => token.keyslots)]);
+  const orphans = listSlots(header)
+    .filter((slot) => !held.has(slot.number) && looksLikeBinding(slot) && isNamed(intent, slot))
+    .map((slot) => slot.number);
+  return { intent, outcome: "disowned", orphans, added: null };
+}
+
+function isNamed({ adds, removes }: Intent, { number, pbkdf2Iterations, salt }: Slot): boolean {
+  const isAdded = adds !== null && adds.keyslot === number && adds.iterations === pbkdf2Iterations;
+  return isAdded || removes.some((removal) => removal.keyslot === number && removal.salt === salt);
+}
+
 /** Carries an intent out, or undoes it where what it added does not prove to work. */
 async function settleIntent(power: ChangePower, change: Change, held: HeldIntent): Promise<Settled> {
-  const { intent } = held;
+  const { intent } = held.record;
   const header = await readHeader(power, change);
-  const added = intent.adds === null ? null : findAdded(header, intent.adds);
+  const added = findAdded(header, held.record);
   const works = added === null || (await isDone(power, change, header, intent, added));
   if (!works) {
     await undo(power, change, held);
-    return { intent, outcome: "undone", added: null };
+    return { intent, outcome: "undone", orphans: [], added: null };
   }
   for (const removal of intent.removes) await carryOut(power, change, removal);
   await close(power, change, held, await listBackups(power, change.stateFolder, change.uuid));
-  return { intent, outcome: "completed", added: added?.token ?? null };
+  return { intent, outcome: "completed", orphans: [], added: added?.token ?? null };
+}
+
+function isComplete({ adds }: Intent, { hasSlot, token }: Added): boolean {
+  return adds !== null && hasSlot && token?.keyslots.includes(adds.keyslot) === true;
 }
 
 async function isDone(power: ChangePower, change: Change, header: VolumeHeader, intent: Intent, added: Added) {
   const { adds, removes } = intent;
-  if (adds === null || added.token === null || !added.hasSlot || !added.token.keyslots.includes(adds.keyslot))
-    return false;
+  if (adds === null || added.token === null || !isComplete(intent, added)) return false;
   if (removes.some((removal) => !isWhole(header, removal))) return true; // removals begin after the proof only
   try {
     await proveToken(power, change, added.token, adds.keyslot);
@@ -64,32 +118,33 @@ async function isDone(power: ChangePower, change: Change, header: VolumeHeader, 
 
 /** Removes what an intent added, and the intent. The token goes first: stock clevis never sees one that opens nothing. */
 export async function undo(power: ChangePower, change: Change, held: HeldIntent): Promise<void> {
-  const { adds } = held.intent;
+  const { adds } = held.record.intent;
   if (adds !== null) {
-    const { token } = findAdded(await readHeader(power, change), adds);
+    const token = findAdded(await readHeader(power, change), held.record)?.token ?? null;
     if (token !== null) await change.ledger.removeToken(token);
-    const { hasSlot } = findAdded(await readHeader(power, change), adds);
-    if (hasSlot) await killProvedSlot(power, change, adds.keyslot);
+    const isThere = findAdded(await readHeader(power, change), held.record)?.hasSlot === true;
+    if (isThere) await killProvedSlot(power, change, adds.keyslot);
   }
   await close(power, change, held, await listBackups(power, change.stateFolder, change.uuid));
 }
 
 /**
- * The end of a change: backups whose every slot is on the disk unharmed are removed, then the intent.
+ * The end of a change: backups whose every slot is on the disk unharmed are removed, then the note, then the record.
  * @returns backups that are kept, since they hold slots that the volume has no longer
  */
 export async function close(
   power: ChangePower,
-  change: Pick<Change, "volume" | "ledger">,
+  change: Pick<Change, "volume" | "ledger" | "stateFolder" | "uuid">,
   held: HeldIntent,
   backups: readonly string[],
 ): Promise<readonly string[]> {
-  const { adds, removes } = held.intent;
+  const { adds, removes } = held.record.intent;
   const except = new Set(
     [adds?.keyslot ?? null, ...removes.map(({ keyslot }) => keyslot)].filter((slot) => slot !== null),
   );
   const kept = await removeBackups(power, change.volume.device, backups, except);
-  await change.ledger.removeIntent(held);
+  if (held.note !== null) await change.ledger.removeNote(held.note);
+  await removeRecord(power, change.stateFolder, change.uuid);
   return kept;
 }
 

@@ -1,3 +1,4 @@
+import { CLEVIS_ITERATIONS, FIRST_ITERATIONS, ITERATION_COUNTS } from "../formats/intent.ts";
 import type { Luks1Keyslot } from "../formats/luks1.ts";
 import { LUKS1_KEYSLOTS } from "../formats/luks1.ts";
 import { LUKS2_KEYSLOTS, type Luks2Keyslot } from "../formats/luks2-metadata.ts";
@@ -28,6 +29,11 @@ export function listSlots(header: VolumeHeader): readonly Slot[] {
 
 export function findSlot(header: VolumeHeader, number: number): Slot | undefined {
   return listSlots(header).find((slot) => slot.number === number);
+}
+
+/** Whether a keyslot looks like a binding's: clevis's, systemd's or ours. A passphrase that a person types gets a slower KDF. */
+export function looksLikeBinding({ pbkdf2Iterations: count }: Slot): boolean {
+  return count !== null && count >= CLEVIS_ITERATIONS && count < FIRST_ITERATIONS + ITERATION_COUNTS;
 }
 
 export function countSlots(header: VolumeHeader): { readonly used: number; readonly total: number } {

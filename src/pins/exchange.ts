@@ -29,6 +29,7 @@ export async function recoverTangKey(
     deadlineMs: limits.deadlineMs,
     limitBytes: RECOVERY_BYTES,
     ...(limits.signal === undefined ? {} : { signal: limits.signal }),
+    onSent: recovery.prepare,
   });
   const server = new URL(pin.url).host;
   if (response.status !== 200) throw refusal(server, response.status);

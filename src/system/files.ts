@@ -1,38 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { type ErrorCode, NightlatchError } from "../core/errors.ts";
-import type { FileFacts } from "./port.ts";
-
-/** @see System.readFile */
-export async function readWhole(path: string, limitBytes: number): Promise<Buffer> {
-  return withFile(path, "r", async (file) => {
-    const buffer = Buffer.alloc(limitBytes + 1);
-    const lengthBytes = await readFully(file, buffer, 0);
-    if (lengthBytes > limitBytes) {
-      throw new NightlatchError("file/too-large", `${path} is larger than ${limitBytes} bytes`);
-    }
-    return buffer.subarray(0, lengthBytes);
-  });
-}
-
-/** @see System.readAt */
-export async function readRange(path: string, offsetBytes: number, lengthBytes: number): Promise<Buffer> {
-  return withFile(path, "r", async (file) => {
-    const buffer = Buffer.alloc(lengthBytes);
-    return buffer.subarray(0, await readFully(file, buffer, offsetBytes));
-  });
-}
-
-async function readFully(file: FileHandle, into: Buffer, offsetBytes: number): Promise<number> {
-  let done = 0;
-  while (done < into.length) {
-    const { bytesRead } = await file.read(into, done, into.length - done, offsetBytes + done);
-    if (bytesRead === 0) break;
-    done += bytesRead;
-  }
-  return done;
-}
+import { translate } from "./errno.ts";
 
 /** @see System.writeFile */
 export async function writeDurably(path: string, bytes: Uint8Array, mode: number): Promise<void> {
@@ -86,27 +55,6 @@ export async function listFolder(path: string): Promise<string[]> {
   }
 }
 
-/** @see System.stat */
-export async function factsOf(path: string): Promise<FileFacts | null> {
-  try {
-    const facts = await stat(path);
-    const kind = facts.isFile()
-      ? "file"
-      : facts.isDirectory()
-        ? "directory"
-        : facts.isBlockDevice()
-          ? "block"
-          : facts.isSocket()
-            ? "socket"
-            : "other";
-    return { kind, mode: facts.mode & 0o7777, uid: facts.uid, gid: facts.gid, sizeBytes: facts.size };
-  } catch (error) {
-    const known = translate(error, path);
-    if (known.code === "file/missing") return null;
-    throw known;
-  }
-}
-
 async function syncFolder(path: string): Promise<void> {
   await withFile(path, "r", (folder) => folder.sync());
 }
@@ -121,28 +69,4 @@ async function withFile<T>(path: string, flags: string, use: (file: FileHandle) 
   } finally {
     await file?.close();
   }
-}
-
-const CODES: Readonly<Record<string, ErrorCode>> = {
-  ENOENT: "file/missing",
-  ENOTDIR: "file/missing",
-  EACCES: "file/denied",
-  EPERM: "file/denied",
-  EROFS: "file/denied",
-  ENOSPC: "file/full",
-  EDQUOT: "file/full",
-};
-
-const PHRASES: Partial<Record<ErrorCode, string>> = {
-  "file/missing": "does not exist",
-  "file/denied": "may not be opened",
-  "file/full": "could not be written: no space is left",
-};
-
-/** What the errors of node:fs mean. */
-export function translate(error: unknown, path: string): NightlatchError {
-  if (error instanceof NightlatchError) return error;
-  const errno = (error as NodeJS.ErrnoException).code ?? "unknown";
-  const code = CODES[errno] ?? "file/io";
-  return new NightlatchError(code, `${path} ${PHRASES[code] ?? "could not be read or written"} (${errno})`);
 }

@@ -48,7 +48,9 @@ export async function exchange(request: HttpRequest): Promise<HttpResponse> {
     socket.on("data", (chunk: Buffer) => attempt(() => reader.push(chunk)));
     socket.on("end", () => attempt(() => reader.end()));
     socket.on("error", (error: NodeJS.ErrnoException) => fail(judge(error)));
-    socket.write(bytes);
+    socket.write(bytes, (error) => {
+      if (error == null) request.onSent?.();
+    });
   });
 }
 

@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import { NightlatchError } from "../core/errors.ts";
-import { translate } from "./files.ts";
+import { translate } from "./errno.ts";
 import type { Lock } from "./port.ts";
 
 const LOCK_EX = 2;

@@ -1,24 +1,28 @@
 import { randomBytes } from "node:crypto";
-import { factsOf, listFolder, makeFolder, readRange, readWhole, removeDurably, writeDurably } from "./files.ts";
 import { exchange } from "./http.ts";
-import { lockFile } from "./lock.ts";
 import type { System } from "./port.ts";
-import { runProgram } from "./run.ts";
+import { factsOf, readRange, readWhole } from "./read.ts";
 
-/** The real system. Only `main.ts` and the entry points beside it name this module. */
+/**
+ * The real system. Only `main.ts` and the entry points beside it name this module. What the agent does not need to give a key
+ * is loaded at its first use: docs/decisions/020-cold-start.md.
+ */
 export const nodeSystem: System = {
-  run: runProgram,
+  run: async (command) => (await import("./run.ts")).runProgram(command),
   readFile: readWhole,
   readAt: readRange,
-  writeFile: writeDurably,
-  removeFile: removeDurably,
-  makeDirectory: makeFolder,
-  listDirectory: listFolder,
+  writeFile: async (path, bytes, mode) => (await import("./files.ts")).writeDurably(path, bytes, mode),
+  removeFile: async (path) => (await import("./files.ts")).removeDurably(path),
+  makeDirectory: async (path, mode) => (await import("./files.ts")).makeFolder(path, mode),
+  listDirectory: async (path) => (await import("./files.ts")).listFolder(path),
   stat: factsOf,
-  lock: lockFile,
+  lock: async (path, waitMs) => (await import("./lock.ts")).lockFile(path, waitMs),
   request: exchange,
   nowMs: () => Date.now(),
-  monotonicMs: () => performance.now(),
+  monotonicMs: () => {
+    const [seconds, nanoseconds] = process.hrtime();
+    return seconds * 1000 + nanoseconds / 1e6;
+  },
   sleep: (delayMs, signal) =>
     new Promise((resolve) => {
       if (signal?.aborted) return resolve();

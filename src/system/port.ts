@@ -87,6 +87,8 @@ export interface HttpRequest {
   readonly deadlineMs: number;
   readonly limitBytes: number;
   readonly signal?: AbortSignal;
+  /** Called once the request is on its way: what is computed then takes no time, for the server is at work. Not called by every system. */
+  readonly onSent?: () => void;
 }
 
 export interface HttpResponse {

@@ -68,10 +68,7 @@ describe("the agent", { skip: noTangd }, () => {
       const key = await agent.ask("one");
       assert.ok(opens(volume, key, 1));
       const host = new URL(tangd.url).host;
-      assert.match(
-        agent.log(),
-        new RegExp(`one: key sent after \\d+\\.\\d{3} s, from token 0 \\(tang at ${host}\\)\\n$`),
-      );
+      await agent.said(new RegExp(`one: key sent after \\d+\\.\\d{3} s, from token 0 \\(tang at ${host}\\)\\n$`));
     });
   });
 
@@ -115,7 +112,7 @@ describe("the agent", { skip: noTangd }, () => {
     configure({ v: bound("side.img", deaf.url, off.url, tangd.url) });
     await withAgent(async (agent) => {
       assert.equal(String(await agent.ask("v")), KEY);
-      assert.match(agent.log(), /from token 2/);
+      await agent.said(/v: key sent after .*, from token 2 /);
     });
   });
 
@@ -260,7 +257,7 @@ describe("the agent's commands", () => {
     assert.equal(String(await agent.ask("keep")), "key\n");
     assert.equal(String(await agent.ask("plain")), "key\n");
     assert.equal(String(await agent.ask("strip")), "key");
-    assert.match(agent.log(), new RegExp(`keep: key sent after .*, from command ${program}\n`));
+    await agent.said(new RegExp(`keep: key sent after .*, from command ${program}\n`));
   });
 
   test("any bytes are a key, and its environment is bare", async () => {

@@ -5,10 +5,11 @@ import { NightlatchError } from "../../src/core/errors.ts";
 import { Secret } from "../../src/core/secret.ts";
 import type { JsonObject } from "../../src/formats/json.ts";
 import { decryptJwe, encryptJwe, formatFlattenedJwe, parseFlattenedJwe } from "../../src/formats/jwe.ts";
+import { planRemovals } from "../../src/luks/authority.ts";
 import { beginChange } from "../../src/luks/begin.ts";
 import { type Bound, bindVolume } from "../../src/luks/bind.ts";
 import { type HeldToken, listTokens } from "../../src/luks/bindings.ts";
-import type { Change } from "../../src/luks/change.ts";
+import type { Change, Tell } from "../../src/luks/change.ts";
 import { readVolumeHeader } from "../../src/luks/header.ts";
 import type { ChangePower } from "../../src/luks/ledger.ts";
 import { makePassphrase } from "../../src/luks/passphrase.ts";
@@ -45,12 +46,19 @@ export function makeState(folder: string): string {
   return state;
 }
 
-export function begin(power: ChangePower, bench: Bench, passphrase = PASSPHRASE): Promise<Change> {
+/** @param tell takes what an earlier run had left */
+export function begin(
+  power: ChangePower,
+  bench: Bench,
+  passphrase = PASSPHRASE,
+  tell: Tell = () => {},
+): Promise<Change> {
   return beginChange(power, {
     device: bench.image,
     stateFolder: bench.stateFolder,
     passphrase: async () => Secret.copy(Buffer.from(passphrase)),
     prove: bench.server.prove,
+    tell,
   });
 }
 
@@ -61,13 +69,15 @@ export async function bind(power: ChangePower, bench: Bench, replaces: "all" | "
   using passphrase = makePassphrase(nodeSystem);
   const held = listTokens(await readVolumeHeader(power, bench.image)).filter((token) => token.type === "clevis");
   const token = bench.server.seal(passphrase);
-  return await bindVolume(power, change, { passphrase, token, replaces: replaces === "all" ? held : [] });
+  const old = await planRemovals(power, change, replaces === "all" ? held : [], new Set());
+  return await bindVolume(power, change, { passphrase, token, replaces: old });
 }
 
-export async function unbind(power: ChangePower, bench: Bench): Promise<void> {
+/** `nightlatch unbind`; with slots that are named it needs no server. */
+export async function unbind(power: ChangePower, bench: Bench, named: readonly number[] = []): Promise<void> {
   await using change = await begin(power, bench);
   const held = listTokens(await readVolumeHeader(power, bench.image)).filter((token) => token.type === "clevis");
-  if (held.length > 0) await unbindVolume(power, change, held);
+  if (held.length > 0) await unbindVolume(power, change, await planRemovals(power, change, held, new Set(named)));
 }
 
 /** What a person would see of a volume: slots in use, tokens with their slots, and files that a change leaves. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { isError } from "../../src/core/errors.ts";
 import { type Luks1Volume, type Luks2Volume, readVolumeHeader } from "../../src/luks/header.ts";
-import { readRange } from "../../src/system/files.ts";
+import { readRange } from "../../src/system/read.ts";
 import { addSlot, addToken, forge, makeFolder, makeVolume, patch, runTool } from "./volumes.ts";
 
 const folder = makeFolder();

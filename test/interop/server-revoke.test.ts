@@ -135,7 +135,7 @@ test("every release that was answered has its receipt after kill -9, and the sto
       for (let index = 0; index < 4; index++) latches.push(await enrolAt(server, `m${round}-${index}`));
       const hammers = await Promise.all(latches.map((latch) => Hammer.open(server, [latch])));
       const running = hammers.map((hammer) => hammer.run(4));
-      while (total(hammers) < 10 + 30 * round) await new Promise((resolve) => setImmediate(resolve));
+      while (total(hammers) < 10 + 30 * (round % 10)) await new Promise((resolve) => setImmediate(resolve));
       await server.end("SIGKILL");
       await Promise.all(running);
       for (const [index, { latch }] of latches.entries()) answered.set(latch, hammers[index]?.released ?? 0);
@@ -163,6 +163,27 @@ test("a revocation that was acknowledged outlives kill -9", async () => {
     const body = JSON.stringify({ alg: "ECMR", ...randomPoint() });
     const answer = await exchangeRaw(server.url, rawRequest("POST", latch.recovery, body));
     assert.deepEqual([answer.status, answer.body], [410, '{"error":"latch/revoked"}']);
+  } finally {
+    rmSync(home, { recursive: true });
+  }
+});
+
+test("SIGTERM under load: what was answered is recorded, and it ends by itself", async () => {
+  const home = mkdtempSync(join(tmpdir(), "nightlatch-term-"));
+  try {
+    await using server = await serve({ home });
+    const latches = [await enrolAt(server, "a"), await enrolAt(server, "b")];
+    const hammers = await Promise.all(
+      latches.flatMap((latch) => [Hammer.open(server, [latch]), Hammer.open(server, [latch])]),
+    );
+    const running = hammers.map((hammer) => hammer.run(2));
+    while (total(hammers) < 50) await new Promise((resolve) => setImmediate(resolve));
+    await server.end("SIGTERM");
+    await Promise.all(running);
+    assert.equal(server.process.exitCode, 0);
+    const receipts = await releasesIn(server.folder);
+    for (const { latch } of latches) assert.ok((receipts.get(latch) ?? 0) > 0);
+    assert.ok([...receipts.values()].reduce((sum, count) => sum + count, 0) >= total(hammers));
   } finally {
     rmSync(home, { recursive: true });
   }

@@ -15,6 +15,7 @@ const ALLOWED: Readonly<Record<string, readonly string[] | null>> = {
   agent: ["system", "luks", "pins"],
   boot: ["system"],
   reboot: ["system", "luks", "pins", "boot"],
+  check: [],
   assess: ["system", "luks", "pins", "boot"],
   server: ["system"],
   cli: null,

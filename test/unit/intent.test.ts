@@ -3,11 +3,21 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import { isError, NightlatchError } from "../../src/core/errors.ts";
-import { formatIntent, type Intent, parseIntent, tokenDigest } from "../../src/formats/intent.ts";
+import {
+  formatIntent,
+  formatIntentRecord,
+  type Intent,
+  type IntentRecord,
+  parseIntent,
+  parseIntentRecord,
+  tokenDigest,
+} from "../../src/formats/intent.ts";
 import type { Json, JsonObject } from "../../src/formats/json.ts";
 
 const DIGEST = "A".repeat(43);
+const ID = "i".repeat(22);
 const INTENT: Intent = {
+  id: ID,
   operation: "rebind",
   adds: { keyslot: 5, iterations: 1377, digest: DIGEST },
   removes: [
@@ -18,7 +28,7 @@ const INTENT: Intent = {
 
 test("an intent survives its token", () => {
   assert.deepEqual(parseIntent(formatIntent(INTENT)), INTENT);
-  const unbind: Intent = { operation: "unbind", adds: null, removes: INTENT.removes };
+  const unbind: Intent = { id: ID, operation: "unbind", adds: null, removes: INTENT.removes };
   assert.deepEqual(parseIntent(JSON.parse(JSON.stringify(formatIntent(unbind))) as Json), unbind);
 });
 
@@ -31,6 +41,8 @@ test("a token of another type is no intent; one of ours that is not understood i
     { ...good, version: 2 },
     { ...good, more: 1 },
     { ...good, operation: "erase" },
+    { ...good, id: "short" },
+    { ...good, id: null },
     { ...good, removes: {} },
     { ...good, removes: Array.from({ length: 33 }, () => ({ keyslot: null, salt: null, digest: DIGEST })) },
     { ...good, adds: [] },
@@ -49,6 +61,31 @@ test("a token of another type is no intent; one of ours that is not understood i
         assert.equal(error.message, "the volume holds a note of Nightlatch's that this version cannot read");
         return true;
       },
+    );
+  }
+});
+
+test("a record survives its file; one that is not understood is refused", () => {
+  const record: IntentRecord = { intent: INTENT, device: "/dev/vdb", salts: ["c2FsdA==", "bW9yZQ=="] };
+  assert.deepEqual(parseIntentRecord(JSON.parse(JSON.stringify(formatIntentRecord(record))) as Json), record);
+  const good = formatIntentRecord(record);
+  const bad: readonly Json[] = [
+    null,
+    formatIntent(INTENT),
+    { ...good, version: 2 },
+    { ...good, more: 1 },
+    { ...good, device: 1 },
+    { ...good, salts: "c2FsdA==" },
+    { ...good, salts: [""] },
+    { ...good, salts: Array.from({ length: 33 }, () => "c2FsdA==") },
+    { ...good, intent: null },
+    { ...good, intent: { ...formatIntent(INTENT), id: "short" } },
+  ];
+  for (const json of bad) {
+    assert.throws(
+      () => parseIntentRecord(json),
+      (error) => isError(error, "luks/unknown-intent"),
+      JSON.stringify(json),
     );
   }
 });

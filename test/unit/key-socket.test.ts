@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { askForKey, fetchKey } from "../../script/key-client.ts";
-import { type KeySocket, type KeySocketOptions, openKeySocket } from "../../src/agent/key-socket.ts";
+import { type KeySocket, openKeySocket } from "../../src/agent/key-socket.ts";
 import { isError } from "../../src/core/errors.ts";
 import { Secret } from "../../src/core/secret.ts";
 
@@ -22,22 +22,28 @@ interface Opened extends AsyncDisposable {
   readonly asked: string[];
   readonly strangers: string[];
   readonly busy: number[];
+  /** Of keys that were found: whether they were taken. */
+  readonly ends: boolean[];
 }
 
-async function open(answer: KeySocketOptions["answer"], path = freshPath()): Promise<Opened> {
+type Answer = (volume: string, signal: AbortSignal) => Promise<Secret | null>;
+
+async function open(answer: Answer, path = freshPath()): Promise<Opened> {
+  const ends: boolean[] = [];
   const asked: string[] = [];
   const strangers: string[] = [];
   const busy: number[] = [];
   const socket = await openKeySocket({
     listen: { path },
-    answer: (volume, signal) => {
+    answer: async (volume, signal) => {
       asked.push(volume);
-      return answer(volume, signal);
+      const secret = await answer(volume, signal);
+      return secret === null ? null : { secret, onEnd: (taken) => ends.push(taken) };
     },
     onStranger: (why) => strangers.push(why.replace(/^process \d+ of user \d+ /, "")),
     onBusy: (connections) => busy.push(connections),
   });
-  return { path, socket, asked, strangers, busy, [Symbol.asyncDispose]: () => socket.close() };
+  return { path, socket, asked, strangers, busy, ends, [Symbol.asyncDispose]: () => socket.close() };
 }
 
 const keyOf = async (volume: string) => Secret.take(Buffer.from(`key of ${volume}`));
@@ -51,6 +57,7 @@ describe("the key socket", () => {
     assert.deepEqual(opened.asked, ["volume1"]);
     assert.throws(() => secret.reveal(), { message: "secret was wiped" });
     assert.deepEqual(opened.busy, [1, 0]);
+    assert.deepEqual(opened.ends, [true]);
   });
 
   test("serves a client that leaves its writing side open", async () => {
@@ -112,6 +119,7 @@ describe("the key socket", () => {
     client.destroy();
     await given.promise;
     assert.equal((await fetchKey({ socket: opened.path, volume: "w" })).toString(), "too late");
+    assert.deepEqual(opened.ends, [false, true]);
   });
 
   test("answers twenty volumes side by side, each with its own key", async () => {

@@ -20,6 +20,8 @@ interface Waiting {
 
 /** A commit's fsync is shared by as many as this, so that the event loop is not kept for longer than a disk would. */
 const BATCH = 128;
+/** Strangers must not put a commit off by connecting without end. */
+const GATHER_MS = 2;
 
 /**
  * Group commit. What arrives in one turn of the event loop shares one transaction, one signed checkpoint and one fsync; outcomes
@@ -32,6 +34,8 @@ export class CommitQueue {
   #waiting: Waiting[] = [];
   #running: Promise<void> | null = null;
   #failure: ErrorCode | null = null;
+  /** Counts what arrives; whether anything did in a turn is all that matters. */
+  #arrivals = 0;
 
   constructor(store: Store, signer: LogSigner) {
     this.#store = store;
@@ -47,8 +51,14 @@ export class CommitQueue {
         resolve: resolve as (outcome: unknown) => void,
         reject,
       });
-      this.#running ??= nextTurn().then(() => this.#drain());
+      this.#arrivals++;
+      this.#running ??= this.#drain();
     });
+  }
+
+  /** A connection was accepted: an operation may follow, and a commit that is about to begin should wait for it. */
+  expect(): void {
+    this.#arrivals++;
   }
 
   /** Why the last commit failed; null where it did not. */
@@ -63,23 +73,37 @@ export class CommitQueue {
 
   async #drain(): Promise<void> {
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, BATCH);
-      await this.#commit(batch);
+      await this.#gather();
+      await this.#commit(this.#waiting.splice(0, BATCH));
       await nextTurn();
     }
     this.#running = null;
   }
 
+  /**
+   * Waits while each turn of the event loop brings something new, for it accepts no more than one connection in a turn: with a
+   * connection for each request, as curl makes them, every commit would be of one.
+   */
+  async #gather(): Promise<void> {
+    const deadlineMs = performance.now() + GATHER_MS;
+    for (;;) {
+      const before = this.#arrivals;
+      await nextTurn();
+      if (this.#arrivals === before || this.#waiting.length >= BATCH || performance.now() >= deadlineMs) return;
+    }
+  }
+
   async #commit(batch: readonly Waiting[]): Promise<void> {
     try {
       await this.#store.transact(async (transaction) => {
-        const entries: Entry[] = [];
+        // A set: an entry that stands for several operations is written once.
+        const entries = new Set<Entry>();
         for (const waiting of batch) {
           const recorded = await waiting.run(transaction);
           waiting.outcome = recorded.outcome;
-          entries.push(...recorded.entries);
+          for (const entry of recorded.entries) entries.add(entry);
         }
-        await appendEntries(transaction, entries, this.#signer);
+        await appendEntries(transaction, [...entries], this.#signer);
       });
     } catch (error) {
       // One that fails must not take the others with it; what is wrong with the disk is so for all of them.

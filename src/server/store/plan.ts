@@ -4,7 +4,8 @@ import type { StoreRecord } from "./record.ts";
 /** What lies in and beside the data folder, before anything is opened. */
 export interface FolderFacts {
   readonly folder: string;
-  readonly recordPath: string | null;
+  /** Where the record lies, or would. */
+  readonly recordPath: string;
   readonly record: StoreRecord | null;
   readonly hasStore: boolean;
   readonly hasMasterKey: boolean;

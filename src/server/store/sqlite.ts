@@ -23,6 +23,7 @@ export class Sqlite {
     this.#database = this.#guard(() => new Database(path, { readonly, fileMustExist: readonly, timeout: BUSY_MS }));
     this.#guard(() => {
       if (!readonly) this.#database.pragma("journal_mode = WAL");
+      this.#database.pragma(`journal_size_limit = ${WAL_BYTES}`);
       this.#database.pragma("synchronous = FULL");
       this.#database.pragma("foreign_keys = ON");
       this.#database.pragma("secure_delete = ON");
@@ -108,6 +109,8 @@ export class Sqlite {
   }
 }
 
+/** What the WAL is cut back to after a reader has made it grow. */
+const WAL_BYTES = 16 << 20;
 /** A backup tool may hold the file's lock for a moment. The event loop waits with it, so it is short. */
 const BUSY_MS = 500;
 

@@ -99,3 +99,31 @@ test("a disk that is full fails all, once, and is told of until a commit succeed
     ["c"],
   );
 });
+
+test("a connection that was accepted is waited for, as long as something arrives in each turn", async () => {
+  const { store, queue, submit } = setUp();
+  const first = submit("a");
+  queue.expect();
+  await new Promise((resolve) => setImmediate(resolve));
+  await Promise.all([first, submit("b")]);
+  assert.equal(store.commits, 1);
+  await queue.idle();
+  const alone = submit("c");
+  await new Promise((resolve) => setImmediate(resolve));
+  await Promise.all([alone, submit("d")]);
+  assert.equal(store.commits, 3, "without it, the turn is over");
+});
+
+test("connections without end do not put a commit off for ever", async () => {
+  const { store, queue, submit } = setUp();
+  let told = false;
+  const first = submit("a").then(() => {
+    told = true;
+  });
+  while (!told) {
+    queue.expect();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await first;
+  assert.equal(store.commits, 1);
+});

@@ -1,0 +1,137 @@
+import { isNetworkVolume } from "../formats/crypttab.ts";
+import type { CheckFacts, Responder, SystemdFacts } from "./facts.ts";
+import type { Finding } from "./finding.ts";
+
+const AGENT_UNIT = "nightlatch-agent.socket";
+/** Ordered before these, a unit with default dependencies waits for itself: they come before sysinit.target, it comes after. */
+const EARLY = new Set([
+  "cryptsetup-pre.target",
+  "cryptsetup.target",
+  "local-fs-pre.target",
+  "local-fs.target",
+  "sysinit.target",
+]);
+
+/** What is wrong with the machine around its volumes: configuration, the agent's socket, the order of units. */
+export function judgeMachine(facts: CheckFacts): Finding[] {
+  const asked = facts.volumes.filter(({ entry }) => entry.key === facts.agentSocket);
+  return [
+    ...facts.crypttabFaults.map(({ line, what }) => ({
+      code: "check/crypttab",
+      severity: "error" as const,
+      subject: facts.files.crypttab,
+      text: `line ${line} ${what}: systemd passes over it`,
+      remedy: `correct line ${line} of ${facts.files.crypttab}`,
+    })),
+    ...judgeConfig(facts),
+    ...(asked.length > 0 ? judgeSocket(facts) : []),
+    ...(facts.systemd === null ? [] : judgeOrder(facts, facts.systemd)),
+  ];
+}
+
+function judgeConfig({ configError, exposed, files }: CheckFacts): Finding[] {
+  const findings: Finding[] = exposed.map(({ path, mode, uid }) => ({
+    code: "check/exposed",
+    severity: "warning",
+    subject: path,
+    text: `others than root could change it (user ${uid}, mode ${mode.toString(8).padStart(4, "0")})`,
+    remedy: `chown root:root ${path} && chmod go-w ${path}`,
+  }));
+  if (configError !== null) {
+    findings.push({
+      code: "check/config",
+      severity: "error",
+      subject: files.config,
+      text: `${configError.message}: the agent passes over the whole file`,
+      remedy: "correct it; docs/format/agent-config.md and nightlatch(1) describe it",
+    });
+  }
+  return findings;
+}
+
+function judgeSocket({ socket, systemd, agentSocket }: CheckFacts): Finding[] {
+  const finding = (code: string, subject: string, text: string, remedy: string): Finding[] => [
+    { code, severity: "error", subject, text, remedy },
+  ];
+  if (systemd !== null) {
+    const { load, file, active } = systemd.agentUnit;
+    if (load !== "loaded") {
+      const remedy = load === "masked" ? `systemctl unmask ${AGENT_UNIT}` : "install the nightlatch package";
+      return finding("check/agent-unit", AGENT_UNIT, `is ${load}: nobody answers, the passphrase is asked for`, remedy);
+    }
+    if (file !== "enabled") {
+      const text = "is not enabled: at the next boot nobody answers, the passphrase is asked for";
+      return finding("check/agent-unit", AGENT_UNIT, text, `systemctl enable --now ${AGENT_UNIT}`);
+    }
+    if (active !== "active") {
+      return finding("check/agent-unit", AGENT_UNIT, `is ${active}`, `systemctl restart ${AGENT_UNIT}`);
+    }
+  }
+  if (socket === null || !socket.isSocket) {
+    const text = "there is no socket: the passphrase is asked for";
+    return finding("check/no-socket", agentSocket, text, `systemctl restart ${AGENT_UNIT}`);
+  }
+  if (socket.uid !== 0 || (socket.mode & 0o077) !== 0) {
+    const text = `others than root may ask for keys (user ${socket.uid}, mode ${socket.mode.toString(8)})`;
+    return finding(
+      "check/socket-mode",
+      agentSocket,
+      text,
+      `systemctl restart ${AGENT_UNIT}, and look for its drop-ins`,
+    );
+  }
+  return [];
+}
+
+function judgeOrder(facts: CheckFacts, { responders, cycles }: SystemdFacts): Finding[] {
+  return [
+    ...responders.flatMap((responder) => judgeResponder(facts, responder)),
+    ...(cycles ?? []).map((line) => ({
+      code: "check/cycle",
+      severity: "error" as const,
+      subject: "systemd",
+      text: `${line}: systemd will drop a job, and which one can change with any upgrade`,
+      remedy: "systemd-analyze verify default.target shows the whole cycle; break it at the unit that was made by hand",
+    })),
+  ];
+}
+
+function judgeResponder(
+  facts: CheckFacts,
+  { unit, path, hasDefaultDependencies, before, service }: Responder,
+): Finding[] {
+  const volumes = facts.volumes.filter(({ entry }) => entry.key === path);
+  const local = volumes.filter(({ entry }) => !isNetworkVolume(entry)).map(({ entry }) => entry.volume);
+  const findings: Finding[] = [];
+  const found = (code: string, subject: string, text: string, remedy: string) =>
+    findings.push({ code, severity: "error", subject, text, remedy });
+  const early = before.filter((target) => EARLY.has(target) && hasDefaultDependencies);
+  if (early.length > 0) {
+    found(
+      "check/unit-cycle",
+      unit,
+      `is ordered before ${early.join(", ")} and, by its default dependencies, after it: a cycle`,
+      `systemctl edit ${unit}: [Unit] DefaultDependencies=no, or replace it by an exec entry of ${facts.files.config}`,
+    );
+  } else if (hasDefaultDependencies && local.length > 0) {
+    found(
+      "check/unit-late",
+      unit,
+      `comes after sysinit.target, which waits for ${local.join(", ")}: its socket is not there yet, the passphrase is asked for`,
+      `systemctl edit ${unit}: [Unit] DefaultDependencies=no, Before=cryptsetup-pre.target; or use the agent`,
+    );
+  }
+  const waits = (service?.after ?? []).filter((target) =>
+    /^(?:network-online|network|remote-fs)\.target$/.test(target),
+  );
+  if (service !== null && local.length > 0 && (waits.length > 0 || service.hasDefaultDependencies)) {
+    const what = waits.length > 0 ? waits.join(", ") : "sysinit.target";
+    found(
+      "check/responder-waits",
+      service.unit,
+      `waits for ${what}, which comes after ${local.join(", ")}: the boot hangs`,
+      `mark ${local.join(", ")} _netdev in ${facts.files.crypttab} and fstab, or replace ${service.unit} by an exec entry`,
+    );
+  }
+  return findings;
+}

@@ -1,0 +1,133 @@
+import type { BindingFacts, CheckFacts, VolumeFacts } from "../check/facts.ts";
+import { isError, NightlatchError } from "../core/errors.ts";
+import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, DEFAULT_AGENT_CONFIG } from "../formats/agent-config.ts";
+import { parseAgentConfig } from "../formats/agent-config-file.ts";
+import {
+  CRYPTTAB_LIMIT_BYTES,
+  type CrypttabEntry,
+  devicePathOf,
+  findOption,
+  parseCrypttab,
+} from "../formats/crypttab.ts";
+import { FSTAB_LIMIT_BYTES, type FstabEntry, parseFstab } from "../formats/fstab.ts";
+import { listTokens } from "../luks/bindings.ts";
+import { readVolumeHeader } from "../luks/header.ts";
+import { listSlots } from "../luks/slots.ts";
+import type { System } from "../system/port.ts";
+import { formatBinding } from "./binding.ts";
+import { readSystemd } from "./check-systemd.ts";
+import { type BindingStatus, volumeStatus } from "./volume-status.ts";
+
+export interface CheckWish {
+  readonly crypttab: string;
+  readonly fstab: string;
+  readonly config: string;
+  readonly socket: string;
+  readonly stateFolder: string;
+  readonly signal: AbortSignal;
+}
+
+/** Looks at everything, changes nothing; servers are asked and keyslots tried. @throws NightlatchError file/* but file/missing */
+export async function collectFacts(system: System, wish: CheckWish): Promise<CheckFacts> {
+  const crypttab = parseCrypttab(await readIfThere(system, wish.crypttab, CRYPTTAB_LIMIT_BYTES));
+  const mounts = parseFstab(await readIfThere(system, wish.fstab, FSTAB_LIMIT_BYTES));
+  const { config, error: configError } = await readConfig(system, wish.config);
+  const volumes: VolumeFacts[] = [];
+  for (const entry of crypttab.entries.filter(isLuks)) {
+    volumes.push(await readVolume(system, wish, entry, { config, mounts }));
+  }
+  const socket = await system.stat(wish.socket);
+  const { crypttab: crypttabFile, fstab, config: configFile } = wish;
+  return {
+    agentSocket: wish.socket,
+    files: { crypttab: crypttabFile, fstab, config: configFile },
+    crypttabFaults: crypttab.faults,
+    volumes,
+    configError,
+    exposed: await findExposed(system, [wish.config, wish.stateFolder, crypttabFile, fstab]),
+    socket: socket === null ? null : { isSocket: socket.kind === "socket", mode: socket.mode, uid: socket.uid },
+    systemd: await readSystemd(system, new Set(crypttab.entries.flatMap(({ key }) => key ?? []))),
+  };
+}
+
+/** Swap with a new key at each boot, and what is no LUKS at all, have nothing to check. */
+function isLuks(entry: CrypttabEntry): boolean {
+  return (
+    findOption(entry, "plain", "swap", "tmp", "tcrypt", "bitlk") === undefined &&
+    !/^\/dev\/u?random$/.test(entry.key ?? "")
+  );
+}
+
+async function readVolume(
+  system: System,
+  wish: CheckWish,
+  entry: CrypttabEntry,
+  { config, mounts }: { readonly config: AgentConfig; readonly mounts: readonly FstabEntry[] },
+): Promise<VolumeFacts> {
+  const device = findOption(entry, "header")?.value ?? devicePathOf(entry.device);
+  const program = config.volumes.get(entry.volume)?.command?.argv[0];
+  const around = {
+    entry,
+    device,
+    command: program === undefined ? null : { program, isThere: await isProgram(system, program) },
+    hasKey: entry.key === null ? null : (await system.stat(entry.key)) !== null,
+    mounts: mounts.filter(({ source }) => source === `/dev/mapper/${entry.volume}`),
+  };
+  try {
+    const status = await volumeStatus(system, device, { ...wish, tries: true });
+    const header = await readVolumeHeader(system, device);
+    const named = new Set(listTokens(header).flatMap(({ keyslots }) => keyslots));
+    return {
+      ...around,
+      error: null,
+      uuid: status.uuid,
+      bindings: status.bindings.map(bindingFacts),
+      hasPassphrase: listSlots(header).some(({ number, opensVolume }) => opensVolume && !named.has(number)),
+      leftovers: status.leftovers,
+      warnings: status.warnings,
+    };
+  } catch (error) {
+    if (!(error instanceof NightlatchError)) throw error;
+    return { ...around, error, uuid: null, bindings: [], hasPassphrase: null, leftovers: [], warnings: [] };
+  }
+}
+
+function bindingFacts({ binding, opens, error }: BindingStatus): BindingFacts {
+  const { keyslots } = binding.token;
+  return { text: formatBinding(binding), asksNetwork: binding.urls.length > 0, keyslots, opens, error };
+}
+
+const SEARCH_FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+async function isProgram(system: Pick<System, "stat">, program: string): Promise<boolean> {
+  const paths = program.startsWith("/") ? [program] : SEARCH_FOLDERS.map((folder) => `${folder}/${program}`);
+  const facts = await Promise.all(paths.map((path) => system.stat(path)));
+  return facts.some((found) => found?.kind === "file" && (found.mode & 0o111) !== 0);
+}
+
+async function findExposed(system: Pick<System, "stat">, paths: readonly string[]): Promise<CheckFacts["exposed"]> {
+  const looked = await Promise.all(paths.map(async (path) => ({ path, facts: await system.stat(path) })));
+  return looked.flatMap(({ path, facts }) => {
+    if (facts === null || (facts.uid === 0 && (facts.mode & 0o022) === 0)) return [];
+    return [{ path, mode: facts.mode, uid: facts.uid }];
+  });
+}
+
+async function readConfig(system: Pick<System, "readFile">, path: string) {
+  const text = await readIfThere(system, path, AGENT_CONFIG_LIMIT_BYTES);
+  try {
+    return { config: parseAgentConfig(text, path), error: null };
+  } catch (error) {
+    if (!(error instanceof NightlatchError)) throw error;
+    return { config: DEFAULT_AGENT_CONFIG, error };
+  }
+}
+
+async function readIfThere(system: Pick<System, "readFile">, path: string, limitBytes: number): Promise<Buffer> {
+  try {
+    return await system.readFile(path, limitBytes);
+  } catch (error) {
+    if (isError(error, "file/missing")) return Buffer.alloc(0);
+    throw error;
+  }
+}
