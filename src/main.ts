@@ -40,7 +40,8 @@ async function main(args: readonly string[]): Promise<number> {
 /** The longest name wins: "machine invite" before "machine". */
 async function findCommand(args: readonly string[]): Promise<{ command: Command; rest: readonly string[] }> {
   for (const words of [2, 1]) {
-    const load = COMMANDS[args.slice(0, words).join(" ")];
+    const name = args.slice(0, words).join(" ");
+    const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (load !== undefined) return { command: (await load()).command, rest: args.slice(words) };
   }
   const family = Object.keys(COMMANDS).filter((name) => name.startsWith(`${args[0]} `));

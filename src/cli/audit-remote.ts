@@ -3,7 +3,7 @@ import { NightlatchError } from "../core/errors.ts";
 import type { Json, JsonObject } from "../formats/json.ts";
 import { unpackEdge } from "../server/audit/merkle.ts";
 import { originOf } from "../server/audit/note.ts";
-import type { KnownLatch, KnownMachine } from "../server/audit/replay.ts";
+import type { KnownInvite, KnownLatch, KnownMachine } from "../server/audit/replay.ts";
 import type { AuditSource, Snapshot } from "../server/audit/verify.ts";
 import type { System } from "../system/port.ts";
 import { askServer } from "./machine-client.ts";
@@ -35,7 +35,7 @@ export async function openRemoteAudit(
 }
 
 function parseSnapshot(answer: JsonObject): Snapshot {
-  const { store, identity, size, edge, machines, latches } = answer;
+  const { store, identity, size, edge, machines, latches, invites } = answer;
   const unpacked = unpackEdge(Number(size), bytesOf(edge));
   if (typeof store !== "string" || typeof identity !== "string" || unpacked === null) throw unusable();
   return {
@@ -45,6 +45,7 @@ function parseSnapshot(answer: JsonObject): Snapshot {
     // Only compared with what the log says, member by member: what is not as it should be differs.
     machines: rowsOf(machines) as unknown as KnownMachine[],
     latches: rowsOf(latches) as unknown as KnownLatch[],
+    invites: rowsOf(invites) as unknown as KnownInvite[],
   };
 }
 

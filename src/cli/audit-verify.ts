@@ -19,9 +19,10 @@ export const command: Command = {
     { name: "after", value: "FILE", help: "a checkpoint that was kept elsewhere: the log must have grown from it" },
     { name: "save", value: "FILE", help: "write the log's checkpoint to FILE, to be kept elsewhere" },
   ],
-  details: `Recomputes the log's Merkle tree, holds every signed checkpoint to it, and the machines and latches in the store to what the
-log says of them. A server may run meanwhile. Whoever replaces the whole folder with an older copy of it cannot be found out from the
-folder alone: keep a checkpoint on another machine and give it with --after.
+  details: `Recomputes the log's Merkle tree, holds every signed checkpoint to it, and the machines, latches, keys and invites in the store to
+what the log says of them. A server may run meanwhile. Whoever replaces the whole folder with an older copy of it cannot be found out from the
+folder alone: keep a checkpoint on another machine and give it with --after. The checkpoint is printed last, as a signed note: to keep that text is
+to keep the checkpoint.
 
   nightlatch audit verify --after yesterday.note --save today.note`,
   run,
@@ -43,7 +44,7 @@ async function run({ options, system, terminal }: CommandInput): Promise<ExitSta
       `${counts.machines} machines, ${counts.latches} latches.`,
   );
   if (earlier !== null) terminal.line(`It has grown from the ${earlier.size} entries of ${after}.`);
-  terminal.line(`Signed by ${identity}`);
+  terminal.line(`Signed by ${identity}\n\n${note}`);
   terminal.result({ ok: true, store: snapshot.storeId, identity, verifier, ...counts, checkpoint: note });
   return 0;
 }

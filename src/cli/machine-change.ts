@@ -34,7 +34,13 @@ export async function changeEach(
       if (answer["scrubbed"] === false) {
         terminal.hint(
           "The keys are deleted, but their bytes may still lie in the store's files: something is reading them (a backup?). " +
-            `Repeat the command when it has ended.`,
+            "The server overwrites them when it has ended.",
+        );
+      }
+      if (answer["recorded"] === false) {
+        terminal.hint(
+          "The change holds, but it could not be noted beside the data folder: an older copy of the store, put back, would not be " +
+            "found out as one. Make room there, and repeat the command.",
         );
       }
       results.push({ ok: true, ...answer });

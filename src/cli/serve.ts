@@ -2,6 +2,7 @@ import { NightlatchError } from "../core/errors.ts";
 import { isBaseAddress } from "../formats/invite.ts";
 import { parseListenAddress } from "../server/address.ts";
 import { startServer } from "../server/serve.ts";
+import { forbidDumps } from "../system/unix-peer.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { ADMIN_SOCKET } from "./machine-client.ts";
 
@@ -15,23 +16,26 @@ export const command: Command = {
     { name: "listen", value: "HOST:PORT", help: "address that machines connect to", default: "[::]:7654" },
     { name: "admin", value: "SOCKET", help: "Unix socket that operators connect to", default: ADMIN_SOCKET },
     { name: "url", value: "URL", help: "address that invites carry (default: from --listen)" },
+    { name: "accept-rollback", help: "take an older copy of the store into use, where the latest is lost" },
   ],
   details: `The first start makes the store and its keys. A later start on a folder that lost them refuses: new keys would open none of
-the machines that the old ones hold. Runs until SIGTERM or SIGINT. A socket that systemd passes is used in the place of --listen.
+the machines that the old ones hold; on an older copy of its store too: what was revoked since would be released again. Runs until SIGTERM or SIGINT. A socket that systemd passes is used in the place of --listen.
 
   nightlatch serve
   nightlatch serve --data /srv/latch --listen 192.168.1.2:7654 --url http://keys.example.org:7654`,
   run,
 };
 
-async function run({ options, system, terminal }: CommandInput): Promise<ExitStatus> {
+async function run({ options, switches, system, terminal }: CommandInput): Promise<ExitStatus> {
   const { data = "", listen = "", admin = "", url } = options;
+  forbidDumps(); // the master key is in this process
   const inheritedFd = passedDescriptor(process.env, process.pid);
   const server = await startServer(system, {
     folder: withoutSlash(data),
     listen: parseListenAddress(listen),
     admin,
     ...(url === undefined ? {} : { url: requireUrl(url) }),
+    acceptRollback: switches.has("accept-rollback"),
     ...(inheritedFd === null ? {} : { inheritedFd }),
     log: (line) => terminal.hint(`nightlatch: ${line}`),
   });

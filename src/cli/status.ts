@@ -173,6 +173,9 @@ function printVolume(terminal: Terminal, { device, entry, status, outlook, error
       `${printable(token.type)}, ${token.keyslots.length === 0 ? "no keyslot" : `keyslot ${token.keyslots.join(", ")}`}`,
     );
   }
+  for (const { slot, expires } of status.staged) {
+    row("staged", `a reboot: keyslot ${slot} holds a disposable key until ${new Date(expires * 1000).toISOString()}`);
+  }
   for (const text of status.leftovers) row("left over", text);
   for (const text of status.warnings) row("warning", text);
   if (outlook !== null) row("next boot", outlook.text);
@@ -184,7 +187,7 @@ function volumeJson({ device, entry, status, outlook, error }: Shown): Record<st
     const { code, message, remedy } = error ?? {};
     return { name, device, error: { code, message, remedy } };
   }
-  const { version, uuid, label, keyslots, leftovers, warnings } = status;
+  const { version, uuid, label, keyslots, staged, leftovers, warnings } = status;
   return {
     name,
     device,
@@ -198,6 +201,7 @@ function volumeJson({ device, entry, status, outlook, error }: Shown): Record<st
       ...(error === null ? {} : { error: { code: error.code, message: error.message, remedy: error.remedy } }),
     })),
     tokens: status.others.map(({ id, type, keyslots }) => ({ token: id, type, keyslots })),
+    staged: staged.map(({ slot, boot, expires }) => ({ keyslot: slot, boot, expires })),
     leftovers,
     warnings,
     nextBoot: outlook,

@@ -1,5 +1,6 @@
 import { isError, NightlatchError } from "../core/errors.ts";
 import { printable } from "../core/text.ts";
+import { DISPOSABLE_TYPE, type DisposableRecord } from "../formats/disposable.ts";
 import type { Intent } from "../formats/intent.ts";
 import { listBackups } from "../luks/backup.ts";
 import { openLedger } from "../luks/begin.ts";
@@ -7,6 +8,7 @@ import { type HeldToken, listTokens } from "../luks/bindings.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header.ts";
 import { noteOf, readRecord } from "../luks/records.ts";
 import { countSlots } from "../luks/slots.ts";
+import { listRecords } from "../reboot/record.ts";
 import type { System } from "../system/port.ts";
 import { tryBinding } from "./attempt.ts";
 import { type Binding, listBindings, listOthers } from "./binding.ts";
@@ -20,6 +22,8 @@ export interface VolumeStatus {
   readonly keyslots: { readonly used: number; readonly total: number };
   readonly bindings: readonly BindingStatus[];
   readonly others: readonly HeldToken[];
+  /** Keys of a staged reboot. */
+  readonly staged: readonly DisposableRecord[];
   readonly leftovers: readonly string[];
   readonly warnings: readonly string[];
 }
@@ -49,7 +53,8 @@ export async function volumeStatus(system: System, device: string, wish: StatusW
     label: header.version === 2 ? header.label : "",
     keyslots: countSlots(header),
     bindings: await Promise.all(bindings),
-    others: listOthers(header),
+    others: listOthers(header).filter(({ type }) => type !== DISPOSABLE_TYPE),
+    staged: (await listRecords(system, wish.stateFolder, header)).map(({ record }) => record),
     leftovers: await findLeftovers(system, device, header, wish.stateFolder),
     warnings: warningsOf(header),
   };
@@ -110,7 +115,7 @@ async function readIntents(
       ...(record === null ? [] : [`${describeIntent(header, record.intent)}; the next bind or unbind clears it up`]),
       ...strange.map(
         ({ intent }) =>
-          `${describeIntent(header, intent)}, which this machine has no record of; it will not be acted upon`,
+          `${describeIntent(header, intent)}, which this machine has no record of: no keyslot will be removed for it`,
       ),
     ];
   } catch (error) {

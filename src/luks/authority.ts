@@ -46,6 +46,7 @@ function notProved(
   looksRight: boolean,
   cause: NightlatchError,
 ): NightlatchError {
+  const said = cause.message.replace(`${device}: `, "");
   const test = `cryptsetup open --test-passphrase --key-slot ${keyslot} ${device}`;
   const byHand =
     header.version === 1
@@ -59,7 +60,7 @@ function notProved(
     : "It does not look like a binding's either, but like one for a passphrase that a person types. Nothing was changed.";
   return new NightlatchError(
     "luks/not-proved",
-    `${device}: keyslot ${keyslot} is not proved to belong to token ${token.id}: ${cause.message}`,
+    `${device}: keyslot ${keyslot} is not proved to belong to token ${token.id}: ${said}`,
     { meaning: why, remedy, cause },
   );
 }

@@ -14,6 +14,7 @@ import type { Advertisement } from "../formats/tang.ts";
 import type { HttpResponse, System } from "../system/port.ts";
 import {
   type EnrolledServer,
+  forgetNonce,
   keepServer,
   listServers,
   readIdentity,
@@ -41,10 +42,11 @@ export interface NewLatch {
 /**
  * Enrols the machine with an invite and gets a latch for the volume. The identity and the request's nonce are kept before they
  * are sent: cut short anywhere, the next run with the same invite gets the same latch. Call `forgetNonce` once it is bound.
- * An invite that this machine has used already serves for its next volumes, as `anotherLatch` without it.
+ * An invite that this machine has used already serves for its next volumes, as `anotherLatch` without it. Where the latch that
+ * was made for the nonce is revoked by now, another is asked for, once.
  * @param volume the volume's UUID
  * @throws NightlatchError net/*, file/*, machine/bad-state, enrolment/malformed, enrolment/untrusted, enrolment/refused,
- *   invite/unknown, invite/used, invite/expired, machine/locked, machine/revoked, machine/full, pin/busy
+ *   invite/unknown, invite/used, invite/expired, machine/locked, machine/revoked, machine/full, latch/revoked, pin/busy
  */
 export async function enrol(
   power: EnrolPower,
@@ -54,11 +56,14 @@ export async function enrol(
   limits: EnrolLimits,
 ): Promise<NewLatch> {
   const identity = await readOrMakeIdentity(power, stateFolder);
-  const nonce = await readOrMakeNonce(power, stateFolder, { volume, invite: invite.id });
-  const request = buildEnrolRequest(identity, invite, { nonce, volume });
   const { url, thumbprint } = invite;
+  const attempt = async () => {
+    const nonce = await readOrMakeNonce(power, stateFolder, { volume, invite: invite.id });
+    const request = buildEnrolRequest(identity, invite, { nonce, volume });
+    return ask(power, stateFolder, { url, thumbprint, path: "/enroll", identity, request }, limits);
+  };
   try {
-    return await ask(power, stateFolder, { url, thumbprint, path: "/enroll", identity, request }, limits);
+    return await unlessRevoked(power, stateFolder, volume, attempt);
   } catch (error) {
     const servers = isError(error, "invite/used") ? await listServers(power, stateFolder) : [];
     if (!servers.some((server) => server.thumbprint === thumbprint)) throw error;
@@ -87,10 +92,28 @@ export async function anotherLatch(
     });
   }
   const { url, thumbprint } = server;
-  const nonce = await readOrMakeNonce(power, stateFolder, { volume, invite: null });
-  const request = buildLatchRequest(identity, { nonce, volume });
   const path = `/machine/${machineIdOf(identity)}/latch`;
-  return ask(power, stateFolder, { url, thumbprint, path, identity, request }, limits);
+  return unlessRevoked(power, stateFolder, volume, async () => {
+    const nonce = await readOrMakeNonce(power, stateFolder, { volume, invite: null });
+    const request = buildLatchRequest(identity, { nonce, volume });
+    return ask(power, stateFolder, { url, thumbprint, path, identity, request }, limits);
+  });
+}
+
+/** Without the nonce no run would ever get another latch than the revoked one; nothing is bound to that, so it may go. */
+async function unlessRevoked(
+  power: EnrolPower,
+  stateFolder: string,
+  volume: string,
+  attempt: () => Promise<NewLatch>,
+): Promise<NewLatch> {
+  try {
+    return await attempt();
+  } catch (error) {
+    if (!isError(error, "latch/revoked")) throw error;
+    await forgetNonce(power, stateFolder, volume);
+    return attempt();
+  }
 }
 
 interface Question {
@@ -143,7 +166,8 @@ type RefusalCode =
   | "machine/locked"
   | "machine/revoked"
   | "machine/unknown"
-  | "machine/full";
+  | "machine/full"
+  | "latch/revoked";
 
 const REFUSALS: Readonly<Record<RefusalCode, readonly [what: string, remedy: string]>> = {
   "invite/unknown": ["does not know the invite", "Check the line, or make a new invite at the server."],
@@ -158,6 +182,10 @@ const REFUSALS: Readonly<Record<RefusalCode, readonly [what: string, remedy: str
     "Enrol it anew: move its state folder away and pass a new invite.",
   ],
   "machine/full": ["gives this machine no more latches", "Revoke those that no volume uses any more, at the server."],
+  "latch/revoked": [
+    "has revoked the latch that it made for this volume",
+    "Bind the volume again: another is asked for.",
+  ],
   "machine/unknown": ["does not know this machine", "Enrol it anew: pass a new invite."],
 };
 

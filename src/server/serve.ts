@@ -1,11 +1,11 @@
 import type { Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { type ErrorCode, NightlatchError } from "../core/errors.ts";
 import { machineIdOf } from "../formats/enrolment.ts";
 import { defaultUrl, type ListenAddress } from "./address.ts";
 import { findOperatorGroup } from "./admin/peer.ts";
 import { createAdminServer } from "./admin/server.ts";
 import { listenOnSocket } from "./admin/socket.ts";
+import { FloodTally } from "./audit/floods.ts";
 import { RefusalTally } from "./audit/refusals.ts";
 import { chooseExchange } from "./exchange/choose.ts";
 import { Answers } from "./http/answers.ts";
@@ -24,6 +24,8 @@ export interface ServeOptions {
   readonly admin: string;
   /** The address that invites carry; from `listen` where it is absent. */
   readonly url?: string;
+  /** Takes an older copy of the store into use. */
+  readonly acceptRollback?: boolean;
   /** A socket that systemd has opened already, in the place of `listen`. */
   readonly inheritedFd?: number;
   /** A line for the operator's log. */
@@ -46,7 +48,7 @@ export interface RunningServer {
 /** @throws NightlatchError store/*, file/*, serve/listen, admin/socket */
 export async function startServer(system: FolderSystem, options: ServeOptions): Promise<RunningServer> {
   const uid = process.geteuid?.() ?? 0;
-  const opened = await openFolder(system, options.folder, uid);
+  const opened = await openFolder(system, options.folder, { uid, acceptRollback: options.acceptRollback ?? false });
   const service = assemble(system, opened);
   const report = reporter(options.log);
   const answers = new Answers();
@@ -87,6 +89,7 @@ function assemble(system: FolderSystem, opened: Awaited<ReturnType<typeof openFo
     exchange: chooseExchange(),
     refusals: new RefusalTally(),
     paces: new Paces(),
+    floods: new FloodTally(),
   };
 }
 
@@ -104,14 +107,16 @@ function listenOnNetwork(server: Server, { listen, inheritedFd }: ServeOptions):
       );
     });
     const backlog = 1024;
-    if (inheritedFd === undefined) server.listen({ ...listen, backlog }, () => resolve());
+    // Without a host Node listens on [::], and on 0.0.0.0 where the kernel has no IPv6.
+    const host = listen.host === "::" ? {} : { host: listen.host };
+    if (inheritedFd === undefined) server.listen({ port: listen.port, ...host, backlog }, () => resolve());
     else server.listen({ fd: inheritedFd, backlog }, () => resolve());
   });
 }
 
 function addressOf(server: Server, fallback: ListenAddress): ListenAddress {
-  const address = server.address() as AddressInfo | null;
-  return address === null ? fallback : { host: address.address, port: address.port };
+  const address = server.address(); // text: a Unix socket that systemd has passed
+  return address === null || typeof address === "string" ? fallback : { host: address.address, port: address.port };
 }
 
 /** What is being answered is finished; idle connections are closed. */

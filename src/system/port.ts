@@ -47,6 +47,8 @@ export interface Command {
   /** Written to stdin, which is then closed. The only way for key material into a program. */
   readonly stdin?: Uint8Array;
   readonly deadlineMs: number;
+  /** Takes stdout piece by piece as it comes, for what is too large to hold. `Exit.stdout` is then empty, and no limit holds. */
+  readonly take?: (chunk: Buffer) => void;
   /** For stdout and stderr each; 1 MiB where it is absent. */
   readonly outputLimitBytes?: number;
   readonly signal?: AbortSignal;

@@ -43,9 +43,11 @@ export function runProgram(command: Command): Promise<Exit> {
 
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
-    collect(child.stdout, stdout, limitBytes, () =>
-      abandon(new NightlatchError("system/output-too-large", `${program} printed more than ${limitBytes} bytes`)),
-    );
+    if (command.take !== undefined) child.stdout?.on("data", handOver(command.take, abandon));
+    else
+      collect(child.stdout, stdout, limitBytes, () =>
+        abandon(new NightlatchError("system/output-too-large", `${program} printed more than ${limitBytes} bytes`)),
+      );
     collect(child.stderr, stderr, limitBytes, () => {});
     child.stdin?.on("error", () => {}); // a program may end without reading all of its input
     child.stdin?.end(command.stdin);
@@ -94,6 +96,21 @@ function whenSilent(child: ChildProcess, then: () => void): void {
   }
   child.once("close", () => clearTimeout(timer));
   wait();
+}
+
+/** A taker that refuses what it is given ends the program. */
+function handOver(take: (chunk: Buffer) => void, abandon: (error: NightlatchError) => void): (chunk: Buffer) => void {
+  let refused = false;
+  return (chunk) => {
+    if (refused) return;
+    try {
+      take(chunk);
+    } catch (error) {
+      refused = true;
+      if (!(error instanceof NightlatchError)) throw error;
+      abandon(error);
+    }
+  };
 }
 
 function collect(

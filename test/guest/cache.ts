@@ -52,7 +52,7 @@ export async function cached(entry: CacheEntry, build: (folder: string) => Promi
       mkdirSync(partial, { mode: 0o700 });
       await build(partial);
       renameSync(partial, folder);
-      prune(shelf, entry.keep);
+      pruneFolder(shelf, entry.keep);
     }
   }
   const now = new Date();
@@ -62,8 +62,8 @@ export async function cached(entry: CacheEntry, build: (folder: string) => Promi
 
 const PARTIAL = ".partial";
 
-/** The entries used last stay. An image in use survives it too: QEMU holds it open. */
-function prune(shelf: string, keep: number): void {
+/** What was used last stays. An image in use survives it too: QEMU holds it open. */
+export function pruneFolder(shelf: string, keep: number): void {
   const byAge = readdirSync(shelf)
     .map((name) => ({ name, usedMs: statSync(join(shelf, name)).mtimeMs }))
     .sort((a, b) => b.usedMs - a.usedMs);

@@ -123,6 +123,7 @@ test("a hand-made curl socket works, and one exec entry takes its place", { skip
     await machine.must(WAIT_FOR_MOUNT);
     assert.equal(await machine.must("cat /srv/greeting"), "hello from volume1\n");
     assert.ok(keys.statuses.slice(before).includes(200), "the agent's command fetched the key");
+    assert.match(await machine.must("nightlatch check"), /^1 volume: /m);
     const journal = await machine.must("journalctl -b -u nightlatch-agent --no-pager");
     assert.ok(!journal.includes(key) && !journal.includes(secret));
   } finally {

@@ -9,13 +9,13 @@
  *   await machine.reboot();
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { must } from "../../script/program.ts";
 import { accelerator } from "./accelerator.ts";
-import { lock } from "./cache.ts";
+import { cacheRoot, lock, pruneFolder } from "./cache.ts";
 import { Console } from "./console.ts";
 import { Control } from "./control.ts";
 import type { Image } from "./image.ts";
@@ -165,8 +165,16 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
 }
 
 let machines = 0;
-/** Kept after the test, beside other temporary files, for a person to read. */
-const transcriptFile = (): string => join(tmpdir(), `nightlatch-console-${process.pid}-${++machines}.log`);
+
+/** Kept after the test for a person to read, those of the last machines. */
+function transcriptFile(): string {
+  const shelf = join(cacheRoot(), "consoles");
+  mkdirSync(shelf, { recursive: true, mode: 0o700 });
+  pruneFolder(shelf, KEPT_TRANSCRIPTS - 1);
+  return join(shelf, `${process.pid}-${++machines}.log`);
+}
+
+const KEPT_TRANSCRIPTS = 30;
 
 /** The first connection to a Unix socket, which then listens no more. */
 function acceptOne(path: string): Promise<Socket> {

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { debianMirror } from "./mirror.ts";
 
 const PROGRAMS = [
   "/usr/bin/qemu-system-x86_64",
@@ -15,7 +16,8 @@ export function whyNoGuest(): string | false {
   if (process.platform !== "linux" || process.arch !== "x64") return "guests are made for amd64 Linux only";
   if (process.getuid?.() !== 0) return "debootstrap and chroot need root";
   const missing = PROGRAMS.filter((program) => !existsSync(program));
-  return missing.length > 0 ? `missing: ${missing.join(", ")}; run script/bootstrap` : false;
+  if (missing.length > 0) return `missing: ${missing.join(", ")}; run script/bootstrap`;
+  return debianMirror() === null ? "apt has no Debian archive configured here (apt-get indextargets)" : false;
 }
 
 /** Why a test waits for `script/test --full`; false where that is what runs. */

@@ -65,7 +65,9 @@ async function baseArchive(suite: Suite): Promise<string> {
     withScratch(async (scratch) => {
       const tree = join(scratch, "tree");
       const options = ["--variant=minbase", "--include=ca-certificates"];
-      await must(["nice", "-n", "10", "debootstrap", ...options, suite, tree, await debianMirror()], 1_200_000);
+      const mirror = debianMirror();
+      if (mirror === null) throw new Error("this machine's apt has no Debian archive configured");
+      await must(["nice", "-n", "10", "debootstrap", ...options, suite, tree, mirror], 1_200_000);
       await pack(tree, join(out, ARCHIVE));
     }),
   );

@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 
-const COMMAND = resolve(import.meta.dirname, "../../bin/nightlatch");
+/** bin/nightlatch */
+export const COMMAND = resolve(import.meta.dirname, "../../bin/nightlatch");
 
 export interface Outcome {
   readonly status: number;

@@ -1,11 +1,12 @@
 /** Who may administer: real users, by the kernel's word. And the commands as people meet them. */
 import assert from "node:assert/strict";
-import { execFile, spawnSync } from "node:child_process";
+import { execFile, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { nightlatch, type Served, serve } from "./serve.ts";
+import { COMMAND, nightlatch, type Served, serve } from "./serve.ts";
 import { enrolAt } from "./server-client.ts";
 
 const NOBODY = 65534;
@@ -204,3 +205,25 @@ test("the machine commands, as they are typed", () =>
       /no server answers at .*admin\.sock \[admin\/unreachable\]\n {2}Nothing was changed\.\n {2}Start it/,
     );
   }));
+
+const noActivation =
+  spawnSync("systemd-socket-activate", ["--version"]).status === 0 ? false : "systemd-socket-activate is not installed";
+
+test("a socket that systemd passes is served in the place of --listen", { skip: noActivation }, () =>
+  withHome(async (home) => {
+    const passed = join(home, "http.sock");
+    const activator = spawn(
+      "systemd-socket-activate",
+      ["-l", passed, COMMAND, "serve", "--data", join(home, "data"), "--admin", join(home, "admin.sock")],
+      { stdio: "ignore" },
+    );
+    try {
+      const health = () => spawnSync("curl", ["-s", "--unix-socket", passed, "http://x/healthz"], { encoding: "utf8" });
+      while (health().status !== 0) await new Promise((resolve) => setTimeout(resolve, 20)); // until it has bound its socket
+      assert.equal(health().stdout, '{"ok":true}');
+    } finally {
+      activator.kill();
+      await once(activator, "exit");
+    }
+  }),
+);

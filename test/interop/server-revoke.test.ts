@@ -53,10 +53,10 @@ class Hammer {
     return this.statuses.filter((status) => status === 200).length;
   }
 
-  /** Asks until something other than 200 or 429 comes back, or the connection ends. */
+  /** Asks until something other than 200 comes back, or the connection ends. */
   async run(pipeline: number): Promise<void> {
     let asked = 0;
-    while (!this.closed && this.statuses.every((status) => status === 200 || status === 429)) {
+    while (!this.closed && this.statuses.every((status) => status === 200)) {
       while (asked - this.statuses.length < pipeline) {
         this.#socket.write(this.#requests[asked++ % this.#requests.length] ?? "");
       }
@@ -102,27 +102,36 @@ for (const pipeline of [1, 8]) {
         assert.ok(first >= 0, "every client learns of it");
         assert.ok(!statuses.slice(first).includes(200), "and gets nothing afterwards");
       }
-      const entries = await releasesIn(server.folder);
-      assert.equal(entries.get(latch.latch), released);
+      const { counts, flooded } = await releasesIn(server.folder);
+      const count = counts.get(latch.latch) ?? 0;
+      // Beyond the pace one receipt stands for many releases (docs/format/audit.md).
+      assert.ok(
+        count === released || (count < released && flooded.has(latch.latch)),
+        `${count} receipts, ${released} answers`,
+      );
     }
   });
 }
 
-/** Releases in the log, by latch. */
-async function releasesIn(folder: string): Promise<Map<string, number>> {
+/** Releases in the log, by latch, and the latches that have a receipt for many. */
+async function releasesIn(
+  folder: string,
+): Promise<{ readonly counts: ReadonlyMap<string, number>; readonly flooded: ReadonlySet<string> }> {
   using source = openAuditSource(storePath(folder));
   await verifyLog(source, null);
   const counts = new Map<string, number>();
+  const flooded = new Set<string>();
   for (let from = 0; from < source.snapshot.edge.size; ) {
     const page = await source.entries(from);
     for (const { body } of page) {
       const entry = parseEntry(body);
       const latch = String(entry["latch"]);
+      if (entry.kind === "flood") flooded.add(latch);
       if (entry.kind === "release") counts.set(latch, (counts.get(latch) ?? 0) + 1);
     }
     from += page.length;
   }
-  return counts;
+  return { counts, flooded };
 }
 
 test("every release that was answered has its receipt after kill -9, and the store goes on", async () => {
@@ -135,13 +144,16 @@ test("every release that was answered has its receipt after kill -9, and the sto
       for (let index = 0; index < 4; index++) latches.push(await enrolAt(server, `m${round}-${index}`));
       const hammers = await Promise.all(latches.map((latch) => Hammer.open(server, [latch])));
       const running = hammers.map((hammer) => hammer.run(4));
-      while (total(hammers) < 10 + 30 * round) await new Promise((resolve) => setImmediate(resolve));
+      while (total(hammers) < 10 + 30 * (round % 10)) await new Promise((resolve) => setImmediate(resolve));
       await server.end("SIGKILL");
       await Promise.all(running);
       for (const [index, { latch }] of latches.entries()) answered.set(latch, hammers[index]?.released ?? 0);
-      const receipts = await releasesIn(server.folder);
+      const { counts: receipts, flooded } = await releasesIn(server.folder);
       for (const [latch, count] of answered) {
-        assert.ok((receipts.get(latch) ?? 0) >= count, `${receipts.get(latch)} receipts for ${count} answers`);
+        assert.ok(
+          flooded.has(latch) || (receipts.get(latch) ?? 0) >= count,
+          `${receipts.get(latch)} receipts for ${count} answers`,
+        );
       }
     }
   } finally {
@@ -163,6 +175,28 @@ test("a revocation that was acknowledged outlives kill -9", async () => {
     const body = JSON.stringify({ alg: "ECMR", ...randomPoint() });
     const answer = await exchangeRaw(server.url, rawRequest("POST", latch.recovery, body));
     assert.deepEqual([answer.status, answer.body], [410, '{"error":"latch/revoked"}']);
+  } finally {
+    rmSync(home, { recursive: true });
+  }
+});
+
+test("SIGTERM under load: what was answered is recorded, and it ends by itself", async () => {
+  const home = mkdtempSync(join(tmpdir(), "nightlatch-term-"));
+  try {
+    await using server = await serve({ home });
+    const latches = [await enrolAt(server, "a"), await enrolAt(server, "b")];
+    const hammers = await Promise.all(
+      latches.flatMap((latch) => [Hammer.open(server, [latch]), Hammer.open(server, [latch])]),
+    );
+    const running = hammers.map((hammer) => hammer.run(2));
+    while (total(hammers) < 50) await new Promise((resolve) => setImmediate(resolve));
+    await server.end("SIGTERM");
+    await Promise.all(running);
+    assert.equal(server.process.exitCode, 0);
+    const { counts, flooded } = await releasesIn(server.folder);
+    for (const { latch } of latches) assert.ok((counts.get(latch) ?? 0) > 0);
+    const recorded = [...counts.values()].reduce((sum, count) => sum + count, 0);
+    assert.ok(flooded.size > 0 || recorded >= total(hammers), `${recorded} receipts for ${total(hammers)} answers`);
   } finally {
     rmSync(home, { recursive: true });
   }

@@ -7,7 +7,7 @@ import type { AuditReads } from "../store/port.ts";
 /** `GET audit`, `audit/entries/FROM`, `audit/checkpoints/AFTER` of docs/format/admin.md. Bytes are base64. */
 export async function showAudit(audit: AuditReads, [what, position]: readonly string[]): Promise<Reply> {
   if (what === undefined) {
-    const { storeId, identity, edge, machines, latches } = await audit.snapshot();
+    const { storeId, identity, edge, machines, latches, invites } = await audit.snapshot();
     const packed = packEdge(edge).toString("base64");
     return json(200, {
       store: storeId,
@@ -16,6 +16,7 @@ export async function showAudit(audit: AuditReads, [what, position]: readonly st
       edge: packed,
       machines,
       latches,
+      invites,
     });
   }
   const number = Number(/^\d{1,15}$/.exec(position ?? "")?.[0] ?? Number.NaN);

@@ -114,6 +114,7 @@ async function acknowledge({ answers }: AdminContext, changed: Changed): Promise
     machine: machineView(changed.machine),
     latches: changed.latches.map(latchView),
     scrubbed: changed.scrubbed,
+    recorded: changed.recorded,
   });
 }
 

@@ -4,11 +4,15 @@ import { type JsonObject, parseJson } from "../../formats/json.ts";
 /** One leaf of the log. docs/format/audit.md describes each; a kind's members never change their meaning. */
 export type Entry =
   | StoreEntry
+  | RollbackEntry
   | InviteEntry
+  | InviteUseEntry
   | BindingEntry
   | MachineEntry
   | LatchEntry
   | ReleaseEntry
+  | FloodEntry
+  | FloodEndEntry
   | RefusalEntry
   | RepeatEntry;
 
@@ -23,6 +27,14 @@ export interface StoreEntry extends Dated {
   readonly store: string;
 }
 
+/** An operator took an older copy of the store into use: what was done after it is lost, revocations among it. */
+export interface RollbackEntry extends Dated {
+  readonly kind: "rollback";
+  /** How many entries the log had come to before, and the tree's root over them, base64. */
+  readonly size: number;
+  readonly root: string;
+}
+
 export interface InviteEntry extends Dated {
   readonly kind: "invite";
   readonly invite: string;
@@ -30,6 +42,14 @@ export interface InviteEntry extends Dated {
   readonly expires: number;
   /** The operator's user id on the server. */
   readonly by: number;
+}
+
+/** A machine that was known came with an invite and got the latch that it had got for the same nonce before. */
+export interface InviteUseEntry extends Dated {
+  readonly kind: "invite-used";
+  readonly invite: string;
+  readonly machine: string;
+  readonly from: string;
 }
 
 /** A machine came with an invite and got its first latch (`enrol`), or, known already, one more (`latch`). */
@@ -70,6 +90,28 @@ export interface ReleaseEntry extends Dated {
   /** The epoch of the key that answered. */
   readonly epoch: number;
   readonly from: string;
+}
+
+/** The latch is released however often it is asked until `until`: it was asked too often for a receipt each. */
+export interface FloodEntry extends Dated {
+  readonly kind: "flood";
+  readonly machine: string;
+  readonly latch: string;
+  readonly epoch: number;
+  /** Whom to; absent where there are too many to tell apart. */
+  readonly from?: string;
+  readonly until: number;
+}
+
+/** How often it was, under the receipt of `since`. */
+export interface FloodEndEntry extends Dated {
+  readonly kind: "flood-end";
+  readonly machine: string;
+  readonly latch: string;
+  readonly epoch: number;
+  readonly from?: string;
+  readonly count: number;
+  readonly since: number;
 }
 
 /** The first refusal of its kind in an hour. */

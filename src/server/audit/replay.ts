@@ -15,34 +15,76 @@ export interface KnownLatch {
   readonly machine: string;
   readonly volume: string;
   readonly state: State;
-  /** Of its exchange key; null once destroyed. */
+  readonly epoch: number;
+  /** Which keys there are, as `keyNames` puts it; empty once destroyed. */
+  readonly keys: string;
+}
+
+/** An invite as the log or the store tells of it. */
+export interface KnownInvite {
+  readonly id: string;
+  readonly name: string;
+  /** `open`, `used` or `void`. */
+  readonly state: string;
+  /** Milliseconds since the epoch. */
+  readonly expires: number;
+  /** Who used it. */
+  readonly machine: string | null;
+}
+
+export interface KnownKey {
+  /** `exchange` or `signing`. */
+  readonly purpose: string;
+  readonly epoch: number;
+  /** Null where it is not told apart from others of its kind. */
   readonly kid: string | null;
 }
 
-const CHANGES: Readonly<Record<string, State>> = { lock: "locked", unlock: "active", revoke: "revoked" };
+/** `exchange 1 KID, signing 1`: the log tells which exchange key a latch has, and of its signing key only that there is one. */
+export function keyNames(keys: readonly KnownKey[]): string {
+  return keys
+    .map(({ purpose, epoch, kid }) => (purpose === "exchange" ? `${purpose} ${epoch} ${kid}` : `${purpose} ${epoch}`))
+    .sort()
+    .join(", ");
+}
+
+const CHANGES: ReadonlyMap<string, State> = new Map([
+  ["lock", "locked"],
+  ["unlock", "active"],
+  ["revoke", "revoked"],
+]);
+
+/** Every latch's keys are of this one so far. */
+const EPOCH = 1;
 
 /**
- * What the machines and latches must be, if the log is the truth: every change of theirs is an entry of it. An edit of the store
+ * What the machines, latches, keys and invites must be, if the log is the truth: every change of theirs is an entry of it. An edit of the store
  * beside the log shows as a difference.
  */
 export class Replay {
   readonly #machines = new Map<string, KnownMachine>();
   readonly #latches = new Map<string, KnownLatch>();
   readonly #latchesOf = new Map<string, string[]>();
+  readonly #invites = new Map<string, KnownInvite>();
+  /** The invite that waits to be used, by name. */
+  readonly #open = new Map<string, string>();
 
   apply(entry: JsonObject & { readonly kind: string }): void {
     const [subject, change] = entry.kind.split("-");
-    const state = CHANGES[change ?? ""];
+    const state = CHANGES.get(change ?? "");
     if (entry.kind === "enrol" || entry.kind === "latch") this.#bind(entry);
+    else if (entry.kind === "invite") this.#invite(entry);
+    else if (entry.kind === "invite-used") this.#use(entry);
     else if (subject === "machine" && state !== undefined) this.#changeMachine(entry, state);
     else if (subject === "latch" && state !== undefined) this.#changeLatch(String(entry["latch"]), state);
   }
 
   /** What differs, a sentence each; at most `limit`. */
-  differences(machines: Iterable<KnownMachine>, latches: Iterable<KnownLatch>, limit: number): string[] {
+  differences(store: KnownRows, limit: number): string[] {
     const found = [
-      ...compare("machine", this.#machines, machines, ["name", "state", "epoch"]),
-      ...compare("latch", this.#latches, latches, ["machine", "volume", "state", "kid"]),
+      ...compare("machine", this.#machines, store.machines, ["name", "state", "epoch"]),
+      ...compare("latch", this.#latches, store.latches, ["machine", "volume", "state", "epoch", "keys"]),
+      ...compare("invite", this.#invites, store.invites, ["name", "state", "expires", "machine"]),
     ];
     return found.slice(0, limit);
   }
@@ -50,11 +92,32 @@ export class Replay {
   #bind(entry: JsonObject): void {
     const [machine, latch] = [String(entry["machine"]), String(entry["latch"])];
     const [name, volume, kid] = [String(entry["name"]), String(entry["volume"]), String(entry["kid"])];
+    const keys = keyNames([
+      { purpose: "exchange", epoch: EPOCH, kid },
+      { purpose: "signing", epoch: EPOCH, kid: null },
+    ]);
     if (!this.#machines.has(machine)) this.#machines.set(machine, { id: machine, name, state: "active", epoch: 1 });
-    this.#latches.set(latch, { id: latch, machine, volume, state: "active", kid });
+    this.#latches.set(latch, { id: latch, machine, volume, state: "active", epoch: EPOCH, keys });
     const siblings = this.#latchesOf.get(machine);
     if (siblings === undefined) this.#latchesOf.set(machine, [latch]);
     else siblings.push(latch);
+    if (entry["invite"] !== undefined) this.#use(entry);
+  }
+
+  /** It takes the place of the one for the same name that was not used. */
+  #invite(entry: JsonObject): void {
+    const [id, name] = [String(entry["invite"]), String(entry["name"])];
+    const earlier = this.#invites.get(this.#open.get(name) ?? "");
+    if (earlier !== undefined) this.#invites.set(earlier.id, { ...earlier, state: "void" });
+    this.#invites.set(id, { id, name, state: "open", expires: Number(entry["expires"]), machine: null });
+    this.#open.set(name, id);
+  }
+
+  #use(entry: JsonObject): void {
+    const invite = this.#invites.get(String(entry["invite"]));
+    if (invite === undefined) return;
+    this.#invites.set(invite.id, { ...invite, state: "used", machine: String(entry["machine"]) });
+    if (this.#open.get(invite.name) === invite.id) this.#open.delete(invite.name);
   }
 
   #changeMachine(entry: JsonObject, state: State): void {
@@ -66,8 +129,15 @@ export class Replay {
 
   #changeLatch(id: string, state: State): void {
     const latch = this.#latches.get(id);
-    if (latch !== undefined) this.#latches.set(id, { ...latch, state, kid: state === "revoked" ? null : latch.kid });
+    if (latch !== undefined) this.#latches.set(id, { ...latch, state, keys: state === "revoked" ? "" : latch.keys });
   }
+}
+
+/** What the store's tables say. */
+export interface KnownRows {
+  readonly machines: readonly KnownMachine[];
+  readonly latches: readonly KnownLatch[];
+  readonly invites: readonly KnownInvite[];
 }
 
 function* compare<T extends { readonly id: string }>(

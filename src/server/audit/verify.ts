@@ -3,7 +3,7 @@ import { NightlatchError } from "../../core/errors.ts";
 import { parseEntry } from "./entry.ts";
 import { append, type Edge, EMPTY_EDGE, hashLeaf, rootOf } from "./merkle.ts";
 import { type Checkpoint, isSignedCheckpoint, originOf, type SignedCheckpoint } from "./note.ts";
-import { type KnownLatch, type KnownMachine, Replay } from "./replay.ts";
+import { type KnownRows, Replay } from "./replay.ts";
 
 /** A store's log and what is beside it, read page by page so that no reader holds a server up. */
 export interface AuditSource {
@@ -15,14 +15,12 @@ export interface AuditSource {
   checkpoints(after: number): Promise<readonly SignedCheckpoint[]>;
 }
 
-export interface Snapshot {
+export interface Snapshot extends KnownRows {
   readonly storeId: string;
   /** The server's identity, Ed25519. */
   readonly identity: KeyObject;
   /** As the store has it. */
   readonly edge: Edge;
-  readonly machines: readonly KnownMachine[];
-  readonly latches: readonly KnownLatch[];
 }
 
 export interface NumberedEntry {
@@ -69,7 +67,7 @@ export async function verifyLog(source: AuditSource, earlier: SignedCheckpoint |
   if (last === null || last.size !== size) throw broken("the last entries are not signed by any checkpoint");
   if (!rootOf(snapshot.edge).equals(last.root)) throw broken("the tree's edge does not belong to the log");
   await requireSignedGrowth(source, size);
-  const differences = replay.differences(snapshot.machines, snapshot.latches, 1);
+  const differences = replay.differences(snapshot, 1);
   if (differences[0] !== undefined) throw broken(differences[0]);
   const { machines, latches } = snapshot;
   return { entries: size, checkpoints: signed.count, machines: machines.length, latches: latches.length, last };

@@ -12,6 +12,7 @@ const STATUS: Readonly<Record<EnrolRefusal, number>> = {
   "machine/locked": 403,
   "machine/revoked": 403,
   "machine/full": 403,
+  "latch/revoked": 410,
 };
 
 /** `POST /enroll` */

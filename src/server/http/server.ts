@@ -68,6 +68,7 @@ export function createMachineServer(
   );
   server.maxConnections = limits.connections;
   server.on("drop", () => server.closeIdleConnections());
+  server.on("connection", () => service.queue.expect());
   server.on("connection", countByAddress(limits.connectionsOfOneAddress));
   server.on("clientError", answerClientError);
   return server;

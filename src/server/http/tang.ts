@@ -46,9 +46,7 @@ function replyTo(outcome: ReleaseOutcome): Reply {
       return { status: 200, headers: ["content-type", JWK_TYPE], body: formatPoint(outcome.point) };
     case "refused":
       if (outcome.reason === "latch/revoked") return refusal(410, outcome.reason);
-      return outcome.reason === "latch/busy"
-        ? refusal(429, outcome.reason, ["retry-after", "10"])
-        : refusal(403, outcome.reason);
+      return refusal(403, outcome.reason);
     case "unknown":
       return empty(404);
     case "wrong-key":

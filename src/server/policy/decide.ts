@@ -15,22 +15,25 @@ export interface LatchFacts {
   readonly pace: Pace;
 }
 
-export type RefusalReason = "latch/revoked" | "machine/locked" | "latch/busy";
+export type RefusalReason = "latch/revoked" | "machine/locked";
 
 export type Decision =
-  | { readonly release: true /** The latch's pace from now on. */; readonly pace: Pace }
+  | {
+      readonly release: true;
+      /** The latch's pace from now on; null where it is asked too often for a receipt of each release. */
+      readonly pace: Pace | null;
+    }
   | { readonly release: false; readonly reason: RefusalReason };
 
 /**
  * Whether a recovery request is answered whose key and point were found to be in order. Pure: what is known goes in, a decision
  * comes out, and the caller makes it durable. The final state is told before the passing one, so that a client learns that
- * waiting is of no use.
+ * waiting is of no use. Nobody is refused for asking often: others can ask in a machine's place, and would keep it out.
  */
 export function decide(machine: MachineFacts, latch: LatchFacts, nowMs: number): Decision {
   if (machine.state === "revoked" || latch.state === "revoked") return refuse("latch/revoked");
   if (machine.state === "locked" || latch.state === "locked") return refuse("machine/locked");
-  const pace = take(latch.pace, nowMs);
-  return pace === null ? refuse("latch/busy") : { release: true, pace };
+  return { release: true, pace: take(latch.pace, nowMs) };
 }
 
 function refuse(reason: RefusalReason): Decision {

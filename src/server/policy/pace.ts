@@ -1,6 +1,7 @@
 /**
- * How often one latch is released. Every release leaves a receipt on the disk for ever, so whoever holds a stolen header could
- * fill the server's disk at thousands a second; a machine that boots asks a few times, with its retries.
+ * How often one latch is released with a receipt of its own. A receipt stays on the disk for ever, so whoever has seen a latch's
+ * address could fill the server's disk at thousands a second; a machine that boots asks a few times, with its retries. Beyond this
+ * one receipt stands for many releases (audit/floods.ts).
  *
  * A leaky bucket as one number (the generic cell rate algorithm, ITU-T I.371): the time at which the bucket will be empty.
  */
@@ -9,7 +10,7 @@ export interface Pace {
   readonly emptyAtMs: number;
 }
 
-/** Releases that may follow each other at once. */
+/** Releases that may follow each other at once, each with its receipt. */
 export const PACE_BURST = 120;
 /** What one more release costs afterwards: 6 a minute. */
 export const PACE_INTERVAL_MS = 10_000;

@@ -21,7 +21,8 @@ export type EnrolRefusal =
   | "machine/unknown"
   | "machine/locked"
   | "machine/revoked"
-  | "machine/full";
+  | "machine/full"
+  | "latch/revoked";
 
 export type EnrolOutcome = { readonly answer: Buffer } | { readonly refused: EnrolRefusal };
 
@@ -59,16 +60,18 @@ function isProven(service: Service, request: EnrolRequest, invite: InviteRow): b
   return provesInvite(request, key.reveal());
 }
 
-/** The answer to the first request may have been lost: the same request gets the same latch again. */
+/**
+ * The invite is that machine's for good. The answer to its first request may have been lost: the same nonce gets the same latch
+ * again, and another nonce what the machine's identity alone would get it, one more latch.
+ */
 async function repeat(
   service: Service,
   transaction: Transaction,
   received: Received<EnrolRequest>,
   invite: InviteRow,
 ): Promise<Recorded<Bound>> {
-  const { machine: machineId, nonce } = received.request;
-  const latch = invite.machineId === machineId ? await transaction.latchByNonce(machineId, nonce) : null;
-  if (latch === null) return refuse(service, received, "invite/used", invite.id);
+  const machineId = received.request.machine;
+  if (invite.machineId !== machineId) return refuse(service, received, "invite/used", invite.id);
   return grant(service, transaction, received, await knownMachine(transaction, machineId), null);
 }
 
@@ -107,7 +110,10 @@ async function grant(
   if (machine.state !== "active") return refuse(service, received, `machine/${machine.state}`, machine.id);
   const { nonce, volume } = received.request;
   const earlier = await transaction.latchByNonce(machine.id, nonce);
-  if (earlier !== null) return { outcome: { machine, latch: earlier }, entries: [] };
+  // Revoked before the machine had bound it: a binding to it would never open.
+  if (earlier?.state === "revoked") return refuse(service, received, "latch/revoked", earlier.id);
+  if (earlier !== null)
+    return { outcome: { machine, latch: earlier }, entries: usedBy(service, received, machine, invite) };
   const latches = await transaction.latchesOf(machine.id);
   if (latches.filter(({ state }) => state !== "revoked").length >= MAX_LATCHES) {
     return refuse(service, received, "machine/full", machine.id);
@@ -126,6 +132,12 @@ async function grant(
     ...(invite === null ? {} : { invite: invite.id }),
   };
   return { outcome: { machine, latch }, entries: [entry] };
+}
+
+/** What the log says where an invite is used for a latch that is there already: that the invite is used. */
+function usedBy(service: Service, { from }: Received<unknown>, machine: MachineRow, invite: InviteRow | null): Entry[] {
+  if (invite === null) return [];
+  return [{ kind: "invite-used", at: service.system.nowMs(), invite: invite.id, machine: machine.id, from }];
 }
 
 function refuse(

@@ -1,11 +1,11 @@
-import type { RepeatEntry } from "../audit/entry.ts";
 import type { Service } from "./service.ts";
 
 const INTERVAL_MS = 30_000;
 
 /**
- * What is done now and then: counted refusals become entries, rested paces are forgotten, and a store that failed is tried again,
- * so that its health shows without waiting for somebody who needs it.
+ * What is done now and then: what was counted becomes entries, rested paces are forgotten, how far the log has come is noted
+ * beside the store, destroyed keys that a reader kept from being overwritten are, and a store that failed is tried again, so that
+ * its health shows without waiting for somebody who needs it.
  * @returns ends it, and writes what was counted so far
  */
 export function startHousekeeping(service: Service, report: (error: unknown) => void): () => Promise<void> {
@@ -13,30 +13,36 @@ export function startHousekeeping(service: Service, report: (error: unknown) => 
   return async () => {
     clearInterval(timer);
     await service.queue.idle();
-    await writeRefusals(service, true).catch(report);
+    await writeCounts(service, true).catch(report);
   };
 }
 
-async function keepHouse(service: Service): Promise<void> {
+/** One round of it. */
+export async function keepHouse(service: Service): Promise<void> {
   service.paces.sweep(service.system.nowMs());
   if (service.queue.failure !== null) await probe(service);
-  await writeRefusals(service, false);
+  if (service.store.needsScrub) await service.store.scrub();
+  await writeCounts(service, false);
+  await service.store.witness();
 }
 
 async function probe(service: Service): Promise<void> {
   await service.queue.submit(async (transaction) => {
     await transaction.setTree(await transaction.tree());
-    return { outcome: null, entries: [] };
+    return { outcome: null, entries: [], wrote: true };
   });
 }
 
-async function writeRefusals(service: Service, all: boolean): Promise<void> {
-  const entries: RepeatEntry[] = service.refusals.close(service.system.nowMs(), all);
-  if (entries.length === 0) return;
+async function writeCounts(service: Service, all: boolean): Promise<void> {
+  const nowMs = service.system.nowMs();
+  const refusals = service.refusals.close(nowMs, all);
+  const floods = service.floods.close(nowMs, all);
+  if (refusals.length + floods.length === 0) return;
   try {
-    await service.queue.submit(async () => ({ outcome: null, entries }));
+    await service.queue.submit(async () => ({ outcome: null, entries: [...refusals, ...floods] }));
   } catch (error) {
-    service.refusals.restore(entries);
+    service.refusals.restore(refusals);
+    service.floods.restore(floods);
     throw error;
   }
 }

@@ -25,8 +25,8 @@ export interface MadeInvite {
   readonly replaced: boolean;
 }
 
-export const MIN_LIFETIME_MS = 60_000;
-export const MAX_LIFETIME_MS = 30 * 86_400_000;
+const MIN_LIFETIME_MS = 60_000;
+const MAX_LIFETIME_MS = 30 * 86_400_000;
 
 /** @throws NightlatchError machine/bad-name, machine/exists, invite/bad-lifetime, store/* */
 export async function invite(service: Service, wish: InviteWish): Promise<MadeInvite> {

@@ -7,6 +7,8 @@ import type { Store, Transaction } from "../store/port.ts";
 export interface Recorded<T> {
   readonly outcome: T;
   readonly entries: readonly Entry[];
+  /** Set where the store was written without an entry. */
+  readonly wrote?: true;
 }
 
 export type Operation<T> = (transaction: Transaction) => Promise<Recorded<T>>;
@@ -20,6 +22,8 @@ interface Waiting {
 
 /** A commit's fsync is shared by as many as this, so that the event loop is not kept for longer than a disk would. */
 const BATCH = 128;
+/** Strangers must not put a commit off by connecting without end. */
+const GATHER_MS = 2;
 
 /**
  * Group commit. What arrives in one turn of the event loop shares one transaction, one signed checkpoint and one fsync; outcomes
@@ -29,13 +33,18 @@ const BATCH = 128;
 export class CommitQueue {
   readonly #store: Store;
   readonly #signer: LogSigner;
+  readonly #gatherMs: number;
   #waiting: Waiting[] = [];
   #running: Promise<void> | null = null;
   #failure: ErrorCode | null = null;
+  /** Counts what arrives; whether anything did in a turn is all that matters. */
+  #arrivals = 0;
 
-  constructor(store: Store, signer: LogSigner) {
+  /** @param gatherMs the longest that a commit waits for what arrives meanwhile */
+  constructor(store: Store, signer: LogSigner, gatherMs = GATHER_MS) {
     this.#store = store;
     this.#signer = signer;
+    this.#gatherMs = gatherMs;
   }
 
   /** The operation may run twice: what it keeps outside of the transaction must bear that. @throws what it throws, store/* */
@@ -47,8 +56,14 @@ export class CommitQueue {
         resolve: resolve as (outcome: unknown) => void,
         reject,
       });
-      this.#running ??= nextTurn().then(() => this.#drain());
+      this.#arrivals++;
+      this.#running ??= this.#drain();
     });
+  }
+
+  /** A connection was accepted: an operation may follow, and a commit that is about to begin should wait for it. */
+  expect(): void {
+    this.#arrivals++;
   }
 
   /** Why the last commit failed; null where it did not. */
@@ -63,23 +78,39 @@ export class CommitQueue {
 
   async #drain(): Promise<void> {
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, BATCH);
-      await this.#commit(batch);
+      await this.#gather();
+      await this.#commit(this.#waiting.splice(0, BATCH));
       await nextTurn();
     }
     this.#running = null;
   }
 
+  /**
+   * Waits while each turn of the event loop brings something new, for it accepts no more than one connection in a turn: with a
+   * connection for each request, as curl makes them, every commit would be of one.
+   */
+  async #gather(): Promise<void> {
+    const deadlineMs = performance.now() + this.#gatherMs;
+    for (;;) {
+      const before = this.#arrivals;
+      await nextTurn();
+      if (this.#arrivals === before || this.#waiting.length >= BATCH || performance.now() >= deadlineMs) return;
+    }
+  }
+
   async #commit(batch: readonly Waiting[]): Promise<void> {
+    let hasWritten = false;
     try {
       await this.#store.transact(async (transaction) => {
-        const entries: Entry[] = [];
+        // A set: an entry that stands for several operations is written once.
+        const entries = new Set<Entry>();
         for (const waiting of batch) {
           const recorded = await waiting.run(transaction);
           waiting.outcome = recorded.outcome;
-          entries.push(...recorded.entries);
+          for (const entry of recorded.entries) entries.add(entry);
+          hasWritten ||= recorded.wrote === true || recorded.entries.length > 0;
         }
-        await appendEntries(transaction, entries, this.#signer);
+        await appendEntries(transaction, [...entries], this.#signer);
       });
     } catch (error) {
       // One that fails must not take the others with it; what is wrong with the disk is so for all of them.
@@ -91,7 +122,7 @@ export class CommitQueue {
       for (const waiting of batch) waiting.reject(error);
       return;
     }
-    this.#failure = null;
+    if (hasWritten) this.#failure = null; // reading works on a full disk too
     for (const waiting of batch) waiting.resolve(waiting.outcome);
   }
 }

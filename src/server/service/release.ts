@@ -1,7 +1,7 @@
 import { NightlatchError } from "../../core/errors.ts";
 import type { JsonObject } from "../../formats/json.ts";
 import { hasThumbprint, type PublicJwk } from "../../formats/jwk.ts";
-import type { Entry } from "../audit/entry.ts";
+import type { Cover } from "../audit/floods.ts";
 import { POINT_BYTES, SCALAR_BYTES } from "../exchange/port.ts";
 import { decide, type RefusalReason } from "../policy/decide.ts";
 import type { KeyPurpose, ReleaseRow, Transaction } from "../store/port.ts";
@@ -29,7 +29,13 @@ export type ReleaseOutcome =
 
 type Judged =
   | Exclude<ReleaseOutcome, { kind: "released" }>
-  | { readonly kind: "granted"; readonly point: Buffer; readonly wrapped: Buffer; readonly epoch: number };
+  | {
+      readonly kind: "granted";
+      readonly point: Buffer;
+      readonly wrapped: Buffer;
+      readonly epoch: number;
+      readonly cover: Cover | null;
+    };
 
 /**
  * Answers one recovery request, if the policy lets it. The receipt is on the disk before the exchange is even computed.
@@ -38,6 +44,10 @@ type Judged =
 export async function release(service: Service, request: ReleaseRequest): Promise<ReleaseOutcome> {
   const judged = await service.queue.submit((transaction) => judge(service, transaction, request));
   if (judged.kind !== "granted") return judged;
+  if (judged.cover !== null) {
+    judged.cover.isDurable = true; // by this commit or by one before
+    judged.cover.count++;
+  }
   using scalar = service.master.unwrap(judged.wrapped, {
     purpose: "exchange",
     id: request.latchId,
@@ -66,19 +76,16 @@ async function judge(service: Service, transaction: Transaction, request: Releas
     nowMs,
   );
   if (!decision.release) return refuse(service, request, decision.reason);
+  const granted = { kind: "granted", point, wrapped: exchange.wrapped, epoch: row.latchEpoch } as const;
+  const released = { machine: row.machineId, latch: request.latchId, epoch: row.latchEpoch, from: request.from };
+  if (decision.pace === null) {
+    const cover = service.floods.cover(released, nowMs);
+    // On a full disk nobody could lock the machine: then nothing is released on an earlier receipt either.
+    const stands = cover.isDurable && service.queue.failure === null;
+    return { outcome: { ...granted, cover }, entries: stands ? [] : [cover.entry] };
+  }
   service.paces.set(request.latchId, decision.pace);
-  const receipt: Entry = {
-    kind: "release",
-    at: nowMs,
-    machine: row.machineId,
-    latch: request.latchId,
-    epoch: row.latchEpoch,
-    from: request.from,
-  };
-  return {
-    outcome: { kind: "granted", point, wrapped: exchange.wrapped, epoch: row.latchEpoch },
-    entries: [receipt],
-  };
+  return { outcome: { ...granted, cover: null }, entries: [{ kind: "release", at: nowMs, ...released }] };
 }
 
 function refuse(service: Service, request: ReleaseRequest, reason: RefusalReason): Recorded<Judged> {

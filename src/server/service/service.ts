@@ -1,5 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import type { System } from "../../system/port.ts";
+import type { FloodTally } from "../audit/floods.ts";
 import type { RefusalTally } from "../audit/refusals.ts";
 import type { Exchange } from "../exchange/port.ts";
 import type { Store } from "../store/port.ts";
@@ -18,4 +19,5 @@ export interface Service {
   readonly exchange: Exchange;
   readonly refusals: RefusalTally;
   readonly paces: Paces;
+  readonly floods: FloodTally;
 }

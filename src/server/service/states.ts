@@ -1,4 +1,4 @@
-import { NightlatchError } from "../../core/errors.ts";
+import { isError, NightlatchError } from "../../core/errors.ts";
 import type { Entry } from "../audit/entry.ts";
 import type { State } from "../policy/decide.ts";
 import type { LatchRow, MachineRow, Transaction } from "../store/port.ts";
@@ -21,7 +21,11 @@ export interface Changed {
   readonly latches: readonly LatchRow[];
   /** After a revocation: whether the keys' bytes are gone from the store's files. False where a reader holds that up. */
   readonly scrubbed: boolean;
+  /** Whether an older copy of the store would be found out as one that has not heard of this. */
+  readonly recorded: boolean;
 }
+
+type Done = Omit<Changed, "scrubbed" | "recorded">;
 
 const RESULT: Readonly<Record<Change, State>> = { lock: "locked", unlock: "active", revoke: "revoked" };
 
@@ -30,7 +34,7 @@ export async function changeMachine(service: Service, nameOrId: string, wish: Ch
   return finish(
     service,
     wish,
-    await service.queue.submit(async (transaction): Promise<Recorded<Omit<Changed, "scrubbed">>> => {
+    await service.queue.submit(async (transaction): Promise<Recorded<Done>> => {
       const machine = await findMachine(transaction, nameOrId);
       const latches = await transaction.latchesOf(machine.id);
       const state = RESULT[wish.change];
@@ -53,7 +57,7 @@ export async function changeLatch(service: Service, latchId: string, wish: Chang
   return finish(
     service,
     wish,
-    await service.queue.submit(async (transaction): Promise<Recorded<Omit<Changed, "scrubbed">>> => {
+    await service.queue.submit(async (transaction): Promise<Recorded<Done>> => {
       const latch = await transaction.latch(latchId);
       if (latch === null) {
         throw new NightlatchError("latch/unknown", "there is no such latch", {
@@ -87,10 +91,21 @@ async function revokeLatch(transaction: Transaction, latchId: string): Promise<v
   await transaction.setLatch(latchId, "revoked");
 }
 
-/** A repeated revocation scrubs again: the first may have been cut short. */
-async function finish(service: Service, wish: ChangeWish, done: Omit<Changed, "scrubbed">): Promise<Changed> {
+/** A repeated change does this again: the first may have been cut short, or have found the disk full. */
+async function finish(service: Service, wish: ChangeWish, done: Done): Promise<Changed> {
   const scrubbed = wish.change === "revoke" ? await service.store.scrub() : true;
-  return { ...done, scrubbed };
+  return { ...done, scrubbed, recorded: await isRecorded(service) };
+}
+
+/** The change itself is made and holds: that it could not be noted elsewhere is told beside it. */
+async function isRecorded(service: Service): Promise<boolean> {
+  try {
+    await service.store.witness();
+    return true;
+  } catch (error) {
+    if (isError(error)) return false;
+    throw error;
+  }
 }
 
 function alreadyRevoked(what: string): NightlatchError {

@@ -2,6 +2,7 @@ import { createPublicKey } from "node:crypto";
 import { NightlatchError } from "../../core/errors.ts";
 import { unpackEdge } from "../audit/merkle.ts";
 import { originOf, type SignedCheckpoint } from "../audit/note.ts";
+import { type KnownLatch, keyNames } from "../audit/replay.ts";
 import type { AuditSource, NumberedEntry, Snapshot } from "../audit/verify.ts";
 import { query } from "./schema.ts";
 import { Sqlite } from "./sqlite.ts";
@@ -48,20 +49,35 @@ export function takeSnapshot(sqlite: Sqlite): Snapshot {
     if (store === null || edge === null)
       throw new NightlatchError("store/damaged", "the store does not say what it holds");
     const machines = sqlite.all(query.selectFrom("machine").select(["id", "name", "state", "epoch"]));
-    const latches = sqlite.all(
-      query
-        .selectFrom("latch")
-        .leftJoin("latch_key", (join) =>
-          join
-            .onRef("latch_key.latch", "=", "latch.id")
-            .onRef("latch_key.epoch", "=", "latch.epoch")
-            .on("latch_key.purpose", "=", "exchange"),
-        )
-        .select(["latch.id", "latch.machine", "latch.volume", "latch.state", "latch_key.kid"]),
+    const latches = readLatches(sqlite);
+    const invites = sqlite.all(
+      query.selectFrom("invite").select(["id", "name", "state", "expires_ms as expires", "machine"]),
     );
     const identity = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x: store.identity }, format: "jwk" });
-    return { storeId: store.id, identity, edge, machines, latches };
+    return { storeId: store.id, identity, edge, machines, latches, invites };
   } finally {
     sqlite.rollback();
   }
+}
+
+function readLatches(sqlite: Sqlite): KnownLatch[] {
+  const rows = sqlite.all(query.selectFrom("latch").select(["id", "machine", "volume", "state", "epoch"]));
+  const keys = Map.groupBy(
+    sqlite.all(query.selectFrom("latch_key").select(["latch", "purpose", "epoch", "kid"])),
+    ({ latch }) => latch,
+  );
+  const latches = rows.map((row) => ({ ...row, keys: keyNames(keys.get(row.id) ?? []) }));
+  for (const { id } of rows) keys.delete(id);
+  // Keys of no latch: told as a latch that the log does not know.
+  const strays = [...keys].map(
+    ([id, of]): KnownLatch => ({
+      id: `${id}, of which there are only keys,`,
+      machine: "",
+      volume: "",
+      state: "active",
+      epoch: 0,
+      keys: keyNames(of),
+    }),
+  );
+  return [...latches, ...strays];
 }

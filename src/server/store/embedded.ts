@@ -1,5 +1,7 @@
+import { rootOf } from "../audit/merkle.ts";
 import { readCheckpoints, readEntries, takeSnapshot } from "./audit-source.ts";
 import type { AuditReads, Store, Transaction } from "./port.ts";
+import type { Reached } from "./record.ts";
 import type { Sqlite } from "./sqlite.ts";
 import { SqliteTransaction } from "./transaction.ts";
 
@@ -8,12 +10,31 @@ export class EmbeddedStore implements Store {
   readonly #sqlite: Sqlite;
   readonly #transaction: SqliteTransaction;
   readonly #lock: AsyncDisposable;
+  readonly #note: (reached: Reached) => Promise<void>;
   #last: Promise<unknown> = Promise.resolve();
+  #witnessing: Promise<void> = Promise.resolve();
+  #noted: Reached | null;
+  #needsScrub = false;
   readonly audit: AuditReads;
 
-  /** `lock` is that of the folder, given up when the store is closed. */
-  constructor(sqlite: Sqlite, storeId: string, lock: AsyncDisposable) {
+  /**
+   * @param around.lock that of the folder, given up when the store is closed
+   * @param around.noted what the record says
+   * @param around.note writes the record
+   */
+  constructor(
+    sqlite: Sqlite,
+    storeId: string,
+    around: {
+      readonly lock: AsyncDisposable;
+      readonly noted: Reached | null;
+      readonly note: (reached: Reached) => Promise<void>;
+    },
+  ) {
+    const { lock, noted, note } = around;
     this.#sqlite = sqlite;
+    this.#noted = noted;
+    this.#note = note;
     this.#transaction = new SqliteTransaction(sqlite, storeId);
     this.#lock = lock;
     this.audit = {
@@ -47,10 +68,32 @@ export class EmbeddedStore implements Store {
   }
 
   scrub(): Promise<boolean> {
-    return this.#alone(() => this.#sqlite.truncateWal());
+    return this.#alone(() => {
+      const done = this.#sqlite.rewrite() && this.#sqlite.truncateWal();
+      this.#needsScrub = !done;
+      return done;
+    });
+  }
+
+  get needsScrub(): boolean {
+    return this.#needsScrub;
+  }
+
+  /** One after the other, each of what is committed by then: the record never goes back, nor ahead of the store. */
+  witness(): Promise<void> {
+    const outcome = this.#witnessing.then(async () => {
+      const edge = await this.transact((transaction) => transaction.tree());
+      const reached: Reached = { size: edge.size, root: rootOf(edge) };
+      if (this.#noted?.size === reached.size && this.#noted.root.equals(reached.root)) return;
+      await this.#note(reached);
+      this.#noted = reached;
+    });
+    this.#witnessing = outcome.catch(() => {});
+    return outcome;
   }
 
   async close(): Promise<void> {
+    await this.witness().catch(() => {}); // the record stays behind, which the next start bears
     await this.#alone(() => this.#sqlite.close());
     await this.#lock[Symbol.asyncDispose]();
   }

@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from "node:crypto";
+import { lstatSync } from "node:fs";
 import { toBase64url } from "../../core/bytes.ts";
 import { isError, NightlatchError } from "../../core/errors.ts";
 import { Secret } from "../../core/secret.ts";
@@ -7,7 +8,16 @@ import { EmbeddedStore } from "./embedded.ts";
 import { lockFolder } from "./lock.ts";
 import { createStore, openStore, type StoreKeys } from "./open.ts";
 import { type FolderFacts, planOpening } from "./plan.ts";
-import { readRecord, recordPaths, STORE_ID_BYTES, type StoreRecord, warnOfRecord, writeRecord } from "./record.ts";
+import {
+  type Reached,
+  readRecord,
+  recordPaths,
+  STORE_ID_BYTES,
+  type StoreRecord,
+  warnOfRecord,
+  writeRecord,
+} from "./record.ts";
+import { hasGrownFrom, recordRollback, rolledBack } from "./rollback.ts";
 import { Sqlite } from "./sqlite.ts";
 import { MASTER_KEY_BYTES, MasterKey } from "./wrap.ts";
 
@@ -24,6 +34,11 @@ export interface OpenedStore extends StoreKeys {
   readonly warnings: readonly string[];
 }
 
+export interface FolderOwner {
+  readonly uid: number;
+  readonly acceptRollback?: boolean;
+}
+
 const STORE = "store.sqlite";
 const MASTER = "master.key";
 const LOCK = "lock";
@@ -37,10 +52,12 @@ export function storePath(folder: string): string {
 /**
  * Opens the server's data folder for this process alone, making the store where there never was one.
  * Every step of the making can be the last before the power goes: the record says `creating` until all of it is there.
- * @param uid whose files these must be
+ * @param owner.uid whose files these must be
+ * @param owner.acceptRollback takes an older copy of the store into use, and says so in its log
  * @throws NightlatchError store/*, file/*
  */
-export async function openFolder(system: FolderSystem, folder: string, uid: number): Promise<OpenedStore> {
+export async function openFolder(system: FolderSystem, folder: string, owner: FolderOwner): Promise<OpenedStore> {
+  const { uid } = owner;
   planOpening(await survey(system, folder)); // refuses before anything is written, the lock included
   await system.makeDirectory(folder, 0o700);
   await requirePrivate(system, folder, uid);
@@ -53,14 +70,19 @@ export async function openFolder(system: FolderSystem, folder: string, uid: numb
     const record: StoreRecord = facts.record ?? {
       store: toBase64url(system.random(STORE_ID_BYTES)),
       state: "creating",
+      reached: null,
     };
-    if (plan === "create") await writeRecord(system, folder, record);
+    let recordPath = facts.recordPath;
+    const write = async (next: StoreRecord) => {
+      recordPath = await writeRecord(system, folder, next);
+    };
+    if (plan === "create") await write(record);
     const fresh = plan === "create" || plan === "resume";
-    if (fresh && !facts.hasMasterKey)
-      await system.writeFile(`${folder}/${MASTER}`, system.random(MASTER_KEY_BYTES), 0o600);
+    if (fresh && !facts.hasMasterKey) await makeMasterKey(system, folder);
     const master = await readMasterKey(system, folder, uid);
     // SQLite gives the files that it makes beside it the same mode.
     if (fresh && !facts.hasStore) await system.writeFile(storePath(folder), new Uint8Array(), 0o600);
+    requireOwnFile(storePath(folder));
     await requirePrivate(system, storePath(folder), uid);
     sqlite = new Sqlite(storePath(folder));
     if (fresh)
@@ -68,14 +90,27 @@ export async function openFolder(system: FolderSystem, folder: string, uid: numb
     const opened = await openStore(sqlite, master);
     if (facts.record !== null && opened.storeId !== record.store)
       throw otherStore(folder, opened.storeId, record.store);
-    const noted =
-      plan === "open" ? facts.recordPath : await writeRecord(system, folder, { store: opened.storeId, state: "ready" });
-    const warning = warnOfRecord(folder, noted);
-    if (warning !== null) warnings.push(warning);
-    if (plan === "adopt") warnings.push(`${folder} held a store that was not known here; it is now.`);
-    sqlite.truncateWal(); // what a crash left there may hold keys that were destroyed since
-    const store = new EmbeddedStore(sqlite, opened.storeId, lock);
-    return { store, storeId: opened.storeId, master, identity: opened.identity, created: fresh, warnings };
+    const { storeId, identity } = opened;
+    const signer = { storeId, key: identity };
+    const { reached } = record;
+    const isOlder = reached !== null && !hasGrownFrom(sqlite, signer, reached);
+    if (isOlder) {
+      if (owner.acceptRollback !== true) throw rolledBack(folder, recordPath, reached);
+      await recordRollback(sqlite, signer, reached, system.nowMs());
+      warnings.push(accepted(reached));
+    }
+    if (owner.acceptRollback === true && !isOlder) warnings.push(NOTHING_TO_ACCEPT);
+    if (plan === "adopt") warnings.push(adopted(folder));
+    const note = (next: Reached) => write({ store: storeId, state: "ready", reached: next });
+    const store = new EmbeddedStore(sqlite, storeId, { lock, noted: isOlder ? null : reached, note });
+    await store.scrub(); // what a crash left in the WAL may hold keys that were destroyed since
+    await store.witness().catch((error: unknown) => {
+      if (plan !== "open" || isOlder || !isError(error)) throw error;
+      warnings.push(`${recordPath} could not be brought up to date: ${error.message}`);
+    });
+    const weaker = warnOfRecord(folder, recordPath);
+    if (weaker !== null) warnings.push(weaker);
+    return { store, storeId, master, identity, created: fresh, warnings };
   } catch (error) {
     sqlite?.close();
     await lock[Symbol.asyncDispose]();
@@ -94,6 +129,11 @@ async function survey(system: FolderSystem, folder: string): Promise<FolderFacts
     hasMasterKey: names.includes(MASTER),
     strangers: names.filter((name) => !KNOWN.includes(name)),
   };
+}
+
+async function makeMasterKey(system: FolderSystem, folder: string): Promise<void> {
+  using key = Secret.take(system.random(MASTER_KEY_BYTES));
+  await system.writeFile(`${folder}/${MASTER}`, key.reveal(), 0o600);
 }
 
 async function readMasterKey(system: FolderSystem, folder: string, uid: number): Promise<MasterKey> {
@@ -135,9 +175,36 @@ async function requirePrivate(system: FolderSystem, path: string, uid: number): 
   }
 }
 
+/** SQLite would follow a link, and lay its WAL, with keys in it, beside whatever that leads to. */
+function requireOwnFile(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return;
+  throw new NightlatchError("store/permissions", `${path} is a symbolic link`, {
+    meaning:
+      "What it leads to is outside of the folder that is kept private. Nothing was started, nothing was changed.",
+    remedy: "Put the store itself in its place, or name the folder that it lies in with --data.",
+  });
+}
+
 function newIdentity(): Secret {
   return Secret.take(generateKeyPairSync("ed25519").privateKey.export({ format: "der", type: "pkcs8" }));
 }
+
+function adopted(folder: string): string {
+  return (
+    `${folder} held a store that was not known here; it is now. Should it be an older copy of a store, machines that were locked ` +
+    "or revoked since it was made must be locked or revoked again."
+  );
+}
+
+function accepted({ size }: Reached): string {
+  return (
+    `an older copy of the store was taken into use, as --accept-rollback said; its log had come to ${size} entries. Lock or ` +
+    "revoke again every machine that was locked or revoked since the copy was made: nightlatch machine list shows what it knows."
+  );
+}
+
+const NOTHING_TO_ACCEPT =
+  "the store is no older copy, so --accept-rollback accepted nothing: leave it off, or the next older copy will not be noticed.";
 
 function noRoom(error: NightlatchError): NightlatchError {
   return new NightlatchError("store/full", error.message, {

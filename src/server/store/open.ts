@@ -23,8 +23,8 @@ export async function createStore(
   sqlite: Sqlite,
   first: { readonly storeId: string; readonly master: MasterKey; readonly identity: Secret; readonly atMs: number },
 ): Promise<void> {
-  if (sqlite.pragma("user_version") !== 0) return;
   using identity = first.identity;
+  if (sqlite.pragma("user_version") !== 0) return;
   const { storeId, master, atMs } = first;
   const key = importIdentity(identity);
   sqlite.begin();

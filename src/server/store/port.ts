@@ -19,8 +19,17 @@ export interface Store {
    * that up; call again later.
    */
   scrub(): Promise<boolean>;
+  /** Whether the last scrub was held up. */
+  readonly needsScrub: boolean;
+  /**
+   * Notes durably, outside of the store, how far the log has come, so that an older copy in the store's place is found out at the
+   * next start. Costs nothing where that was noted already.
+   * @throws NightlatchError file/*
+   */
+  witness(): Promise<void>;
   /** The log as `audit verify` reads it, page by page. */
   readonly audit: AuditReads;
+  /** Notes first how far the log has come. */
   close(): Promise<void>;
 }
 

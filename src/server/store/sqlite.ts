@@ -1,6 +1,6 @@
 import Database from "better-sqlite3";
 import type { Compilable, CompiledQuery } from "kysely";
-import { NightlatchError } from "../../core/errors.ts";
+import { isError, NightlatchError } from "../../core/errors.ts";
 
 type Parameters = readonly unknown[];
 
@@ -23,6 +23,7 @@ export class Sqlite {
     this.#database = this.#guard(() => new Database(path, { readonly, fileMustExist: readonly, timeout: BUSY_MS }));
     this.#guard(() => {
       if (!readonly) this.#database.pragma("journal_mode = WAL");
+      this.#database.pragma(`journal_size_limit = ${WAL_BYTES}`);
       this.#database.pragma("synchronous = FULL");
       this.#database.pragma("foreign_keys = ON");
       this.#database.pragma("secure_delete = ON");
@@ -82,6 +83,24 @@ export class Sqlite {
     return outcome?.busy === 0;
   }
 
+  /**
+   * Writes every page anew. secure_delete overwrites a row where it lies, not the copies that remain in a page's unused space when
+   * SQLite moves rows between pages; pages that are built anew hold nothing but rows that are there.
+   * False where the disk has no room for it or another program holds it up. A file so large that releases would be kept waiting is
+   * left as it is.
+   */
+  rewrite(): boolean {
+    const pages = Number(this.pragma("page_count"));
+    if (pages * Number(this.pragma("page_size")) > REWRITE_BYTES) return true;
+    try {
+      this.#guard(() => this.#database.exec("vacuum"));
+      return true;
+    } catch (error) {
+      if (isError(error, "store/full") || isError(error, "store/busy")) return false;
+      throw error;
+    }
+  }
+
   close(): void {
     this.#statements.clear();
     this.#database.close();
@@ -108,6 +127,10 @@ export class Sqlite {
   }
 }
 
+/** About a hundred thousand latches with some years of receipts; it takes a second or two. */
+const REWRITE_BYTES = 256 << 20;
+/** What the WAL is cut back to after a reader has made it grow. */
+const WAL_BYTES = 16 << 20;
 /** A backup tool may hold the file's lock for a moment. The event loop waits with it, so it is short. */
 const BUSY_MS = 500;
 

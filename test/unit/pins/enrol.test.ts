@@ -72,6 +72,7 @@ class Server {
   readonly identity = generateKeyPairSync("ed25519").privateKey;
   readonly invite: Invite;
   readonly latches = new Map<string, string>();
+  readonly revoked = new Set<string>();
   usedBy: { readonly machine: string; readonly nonce: string } | null = null;
   refuse: HttpResponse | null = null;
 
@@ -94,15 +95,15 @@ class Server {
     if (asked.invite !== this.invite.id || !provesInvite(asked, this.invite.key.reveal()))
       return refusal(403, "invite/unknown");
     const { machine, nonce } = asked;
-    if (this.usedBy !== null && (this.usedBy.machine !== machine || this.usedBy.nonce !== nonce))
-      return refusal(409, "invite/used");
-    this.usedBy = { machine, nonce };
+    if (this.usedBy !== null && this.usedBy.machine !== machine) return refusal(409, "invite/used");
+    this.usedBy ??= { machine, nonce };
     return this.#latchFor(body, asked);
   };
 
   #latchFor(body: Buffer, { machine, nonce }: LatchRequest): HttpResponse {
     const latch = this.latches.get(machine + nonce) ?? randomBytes(16).toString("base64url");
     this.latches.set(machine + nonce, latch);
+    if (this.revoked.has(latch)) return refusal(410, "latch/revoked");
     const [signing, exchange] = [pair(), pair()];
     const advertisement = buildAdvertisement({ signing: [signing.jwk], exchange: [exchange.jwk] }, [
       signing.privateKey,
@@ -217,12 +218,52 @@ test("the invite that a machine has used serves it for its next volumes too, and
   assert.equal((await enrol(machine, STATE, server.invite, "data", limits)).latchUrl, second.latchUrl);
   assert.deepEqual(
     machine.steps.filter((step) => step.startsWith("request")).map((step) => step.split("/").at(-1)),
-    ["enroll", "enroll", "latch", "enroll", "latch"],
+    ["enroll", "enroll", "enroll"],
   );
   await assert.rejects(enrol(new Machine(server.answer), STATE, server.invite, VOLUME, limits), {
     code: "invite/used",
     message: "keys.example:7000 says that the invite was used already",
   });
+});
+
+test("a machine that is enrolled asks without an invite that another machine has used", async () => {
+  const server = new Server();
+  const machine = new Machine(server.answer);
+  await bind(machine, server, []);
+  server.usedBy = { machine: "another", nonce: "" };
+  const { latchUrl } = await enrol(machine, STATE, server.invite, "data", limits);
+  assert.equal(machine.steps.at(-2)?.split("/").at(-1), "latch");
+  assert.equal((await enrol(machine, STATE, server.invite, "data", limits)).latchUrl, latchUrl);
+});
+
+for (const way of ["with its invite", "without an invite"] as const) {
+  test(`a run was cut short and its latch revoked meanwhile: the next one, ${way}, gets another`, async () => {
+    const server = new Server();
+    const machine = new Machine(server.answer);
+    const again = () =>
+      way === "with its invite"
+        ? enrol(machine, STATE, server.invite, VOLUME, limits)
+        : anotherLatch(machine, STATE, { volume: VOLUME }, limits);
+    const first = await enrol(machine, STATE, server.invite, VOLUME, limits);
+    for (const latch of server.latches.values()) server.revoked.add(latch);
+    // Where the answer never came, the machine does not even know that it is enrolled.
+    if (way === "with its invite") machine.files.delete(`${STATE}/server-${server.invite.thumbprint}.json`);
+    const second = await again();
+    assert.notEqual(second.latchUrl, first.latchUrl);
+    assert.equal((await again()).latchUrl, second.latchUrl, "the new nonce is kept");
+    assert.equal(server.latches.size, 2);
+  });
+}
+
+test("a server that revokes whatever it makes is asked twice, no more", async () => {
+  const server = new Server();
+  server.refuse = refusal(410, "latch/revoked");
+  const machine = new Machine(server.answer);
+  await assert.rejects(enrol(machine, STATE, server.invite, VOLUME, limits), {
+    code: "latch/revoked",
+    message: "keys.example:7000 has revoked the latch that it made for this volume",
+  });
+  assert.equal(machine.steps.filter((step) => step.startsWith("request")).length, 2);
 });
 
 test("a machine that is not enrolled cannot ask; one of two servers must be named", async () => {

@@ -8,7 +8,7 @@ import type { SignedCheckpoint } from "../../../src/server/audit/note.ts";
 import { type Verified, verifyLog } from "../../../src/server/audit/verify.ts";
 import { changeLatch, changeMachine } from "../../../src/server/service/states.ts";
 import { openAuditSource } from "../../../src/server/store/audit-source.ts";
-import { addLatchTo, ask, enrolled, type Home, makeHome, openService, type TestLatch } from "./harness.ts";
+import { addLatchTo, ask, enrolled, type Home, makeHome, makeInvite, openService, type TestLatch } from "./harness.ts";
 
 const BY = { by: 0 };
 
@@ -20,6 +20,7 @@ async function fill(home: Home): Promise<SignedCheckpoint> {
   await ask(service, nas.latch);
   await enrolled(service, "locked");
   await changeMachine(service, "locked", { ...BY, change: "lock" });
+  for (let count = 0; count < 4; count++) await makeInvite(service, "later");
   const earlier = await service.store.transact((transaction) => transaction.checkpoint());
   const stolen = await enrolled(service, "stolen");
   await Promise.all(Array.from({ length: 5 }, () => ask(service, stolen.latch)));
@@ -154,7 +155,7 @@ describe("audit verify", () => {
     ],
     [
       "a latch removed",
-      "delete from latch where state = 'locked'",
+      "delete from latch_key where latch = (select id from latch where state = 'locked'); delete from latch where state = 'locked'",
       /the latch .{22} is in the log, but the store has lost it/,
     ],
     [
@@ -165,12 +166,56 @@ describe("audit verify", () => {
     [
       "an exchange key replaced",
       "update latch_key set kid = 'other' where purpose = 'exchange'",
-      /the kid of latch .{22} is other in the store/,
+      /the keys of latch .{22} is exchange 1 other, signing 1 in the store/,
     ],
+    [
+      "a key of another epoch slipped in",
+      "insert into latch_key select latch, 7, purpose, kid, jwk, wrapped from latch_key limit 1",
+      /the keys of latch .{22} is exchange 1 .{43}, exchange 7 .{43}, signing 1 in the store/,
+    ],
+    [
+      "a key kept of a revoked latch",
+      "insert into latch_key select (select id from latch where state = 'revoked'), epoch, purpose, kid, jwk, wrapped from latch_key limit 1",
+      /the keys of latch .{22} is exchange 1 .{43} in the store, {2}by the log/,
+    ],
+    [
+      "a key of no latch",
+      "insert into latch_key select 'nosuch', epoch, purpose, kid, jwk, wrapped from latch_key limit 1",
+      /the latch nosuch, of which there are only keys, is in the store, but the log does not know it/,
+    ],
+    ["a signing key removed", "delete from latch_key where purpose = 'signing'", /the keys of latch/],
+    ["a latch's epoch changed", "update latch set epoch = 2 where state = 'locked'", /the epoch of latch .{22} is 2/],
+    [
+      "a used invite opened again",
+      "update invite set state = 'open' where state = 'used'",
+      /the state of invite .{22} is open in the store, used by the log/,
+    ],
+    [
+      "a void invite opened again",
+      "drop index invite_name; update invite set state = 'open' where state = 'void'",
+      /the state of invite .{22} is open in the store, void by the log/,
+    ],
+    [
+      "an invite prolonged",
+      "update invite set expires_ms = expires_ms + 1 where state = 'open'",
+      /the expires of invite .{22}/,
+    ],
+    ["an invite given to another", "update invite set name = 'mine' where state = 'open'", /the name of invite/],
+    [
+      "an invite's use laid on another machine",
+      "update invite set machine = (select id from machine where name = 'locked')",
+      /the machine of invite/,
+    ],
+    [
+      "an invite slipped in",
+      "insert into invite select 'x', 'x', 'open', wrapped, created_ms, expires_ms, null from invite limit 1",
+      /the invite x is in the store, but the log does not know it/,
+    ],
+    ["an invite removed", "delete from invite where state = 'open'", /the invite .{22} is in the log, but the store/],
     [
       "an exchange key removed",
       "delete from latch_key where purpose = 'exchange'",
-      /the kid of latch .{22} is null in the store/,
+      /the keys of latch .{22} is signing 1 in the store/,
     ],
     [
       "the store's identity replaced",

@@ -4,9 +4,12 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -48,7 +51,9 @@ test("the first start makes a store that only its owner can read; the next ones 
   for (const name of ["master.key", "store.sqlite", "lock"]) {
     assert.equal(statSync(join(home.folder, name)).mode & 0o777, 0o600, name);
   }
-  assert.deepEqual(JSON.parse(readFileSync(`${home.folder}.id`, "utf8")), { store: storeId, state: "ready" });
+  const { root, ...record } = JSON.parse(readFileSync(`${home.folder}.id`, "utf8")) as Record<string, unknown>;
+  assert.deepEqual(record, { store: storeId, state: "ready", size: 1 });
+  assert.match(String(root), /^[\w+/]{43}=$/);
   await using service = await openService(home.folder);
   assert.ok(!service.created);
   assert.equal(service.storeId, storeId);
@@ -134,10 +139,19 @@ test("files that others can read, or that are another user's, are refused", asyn
     await refuses(home, "store/permissions", /is open to other users/);
     chmodSync(path, mode);
   }
-  await assert.rejects(openFolder(nodeSystem, home.folder, UID + 1), {
+  await assert.rejects(openFolder(nodeSystem, home.folder, { uid: UID + 1 }), {
     code: "store/permissions",
     message: `${home.folder} belongs to user ${UID}, this server runs as ${UID + 1}`,
   });
+});
+
+test("a store that is a symbolic link is refused", async () => {
+  using home = await made();
+  const [path, elsewhere] = [join(home.folder, "store.sqlite"), join(home.path, "elsewhere.sqlite")];
+  renameSync(path, elsewhere);
+  symlinkSync(elsewhere, path);
+  await refuses(home, "store/permissions", /store\.sqlite is a symbolic link/);
+  assert.deepEqual(readdirSync(home.path).sort(), ["data", "data.id", "elsewhere.sqlite"], "SQLite never opened it");
 });
 
 test("a folder that holds something else is refused", async () => {
@@ -166,6 +180,8 @@ test("a record that is damaged is refused", async () => {
     '{"store":"x","state":"ready"}',
     '{"store":"ABEiM0RVZneImaq7zN3u_w","state":"lost"}',
     "null",
+    '{"store":"ABEiM0RVZneImaq7zN3u_w","state":"ready","size":1}',
+    '{"store":"ABEiM0RVZneImaq7zN3u_w","state":"ready","size":1.5,"root":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}',
   ]) {
     writeFileSync(`${home.folder}.id`, text);
     await refuses(home, "store/damaged", /is not a store's record/);
@@ -183,10 +199,13 @@ test("where the record cannot lie beside the folder it lies inside, with a warni
       await nodeSystem.writeFile(path, bytes, mode);
     },
   };
-  const opened = await openFolder(readonlyBeside, home.folder, UID);
+  const opened = await openFolder(readonlyBeside, home.folder, { uid: UID });
   await opened.store.close();
   assert.equal(opened.warnings.length, 1);
-  assert.match(String(opened.warnings[0]), /lies inside the data folder, because .*data\.id could not be written/);
+  assert.match(
+    String(opened.warnings[0]),
+    /lies inside the data folder, because .*data\.id could not be written.*older copy/,
+  );
   assert.ok(existsSync(join(home.folder, "store.id")));
   await using service = await openService(home.folder);
   assert.equal(service.storeId, opened.storeId);
@@ -216,7 +235,7 @@ test("a first start that is cut short at any step is finished by the next one", 
         return nodeSystem.nowMs();
       },
     };
-    const outcome = await openFolder(failing, home.folder, UID).then(
+    const outcome = await openFolder(failing, home.folder, { uid: UID }).then(
       async (opened) => {
         await opened.store.close();
         return true;

@@ -14,6 +14,7 @@ import {
 import { parseInvite } from "../../../src/formats/invite.ts";
 import { thumbprintOf } from "../../../src/formats/jwk.ts";
 import { parseRecoveryRequest } from "../../../src/formats/tang.ts";
+import { FloodTally } from "../../../src/server/audit/floods.ts";
 import { RefusalTally } from "../../../src/server/audit/refusals.ts";
 import { chooseExchange } from "../../../src/server/exchange/choose.ts";
 import { addLatch, type EnrolOutcome, enrol } from "../../../src/server/service/enrol.ts";
@@ -49,8 +50,11 @@ export interface OpenService extends Service, AsyncDisposable {
   readonly warnings: readonly string[];
 }
 
-export async function openService(folder: string): Promise<OpenService> {
-  const opened = await openFolder(nodeSystem, folder, UID);
+export async function openService(
+  folder: string,
+  options: { readonly acceptRollback?: boolean } = {},
+): Promise<OpenService> {
+  const opened = await openFolder(nodeSystem, folder, { uid: UID, ...options });
   const { store, storeId, master, identity, created, warnings } = opened;
   const clock: Clock = { nowMs: Date.now() };
   return {
@@ -63,6 +67,7 @@ export async function openService(folder: string): Promise<OpenService> {
     exchange: chooseExchange(),
     refusals: new RefusalTally(),
     paces: new Paces(),
+    floods: new FloodTally(),
     clock,
     created,
     warnings,
@@ -157,7 +162,12 @@ export function recoveryBody(): Buffer {
 
 const BODY = recoveryBody();
 
-export function ask(service: Service, latch: TestLatch, body: Buffer = BODY): Promise<ReleaseOutcome> {
+export function ask(
+  service: Service,
+  latch: TestLatch,
+  body: Buffer = BODY,
+  from = "192.0.2.7",
+): Promise<ReleaseOutcome> {
   const { latchId, kid } = latch;
-  return release(service, { latchId, kid, body: parseRecoveryRequest(body), from: "192.0.2.7" });
+  return release(service, { latchId, kid, body: parseRecoveryRequest(body), from });
 }

@@ -46,7 +46,7 @@ interface ModelInvite {
   readonly name: string;
   readonly expiresMs: number;
   state: "open" | "void" | "used";
-  usedBy: ModelLatch | null;
+  usedBy: ModelMachine | null;
 }
 
 const NAMES = ["nas", "pi", "vps"];
@@ -137,8 +137,8 @@ class World implements AsyncDisposable {
     const nonce = earlier?.nonce ?? randomBytes(16);
     const outcome = await enrolWith(this.service, owner.machine, invite.line, nonce);
     if (invite.state === "used") {
-      const mine = earlier !== undefined && invite.usedBy?.owner === owner;
-      this.#expectLatch(owner, earlier, outcome, mine ? null : "invite/used");
+      const mine = invite.usedBy === owner;
+      this.#expectLatch(owner, earlier, outcome, mine ? null : "invite/used", nonce);
     } else if (invite.state === "void" || this.#nowMs >= invite.expiresMs) {
       assert.equal(outcome, "invite/expired");
     } else {
@@ -147,7 +147,7 @@ class World implements AsyncDisposable {
       const latch = this.#expectLatch(owner, earlier, outcome, null, nonce);
       if (latch !== null) {
         invite.state = "used";
-        invite.usedBy = latch;
+        invite.usedBy = owner;
       } else if (wasNew) owner.name = null;
     }
   }
@@ -169,7 +169,8 @@ class World implements AsyncDisposable {
     refusal: string | null,
     nonce: Buffer = Buffer.alloc(0),
   ): ModelLatch | null {
-    const expected = refusal ?? (owner.state === "active" ? null : `machine/${owner.state}`);
+    const refused = owner.state === "active" ? null : `machine/${owner.state}`;
+    const expected = refusal ?? refused ?? (earlier?.state === "revoked" ? "latch/revoked" : null);
     if (expected !== null) {
       assert.equal(outcome, expected);
       return null;

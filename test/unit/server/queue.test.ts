@@ -33,10 +33,10 @@ class FakeStore {
   #edge: Edge = EMPTY_EDGE;
 }
 
-function setUp() {
+function setUp(gatherMs?: number) {
   const store = new FakeStore();
   const { privateKey } = generateKeyPairSync("ed25519");
-  const queue = new CommitQueue(store as unknown as Store, { storeId: "x", key: privateKey });
+  const queue = new CommitQueue(store as unknown as Store, { storeId: "x", key: privateKey }, gatherMs);
   const submit = (name: string) =>
     queue.submit(async () => ({ outcome: name, entries: [{ kind: "store", at: 1, store: name }] }));
   return { store, queue, submit };
@@ -98,4 +98,33 @@ test("a disk that is full fails all, once, and is told of until a commit succeed
     store.entries.map((body) => JSON.parse(body).store),
     ["c"],
   );
+});
+
+test("a connection that was accepted is waited for, as long as something arrives in each turn", async () => {
+  const { store, queue, submit } = setUp(60_000); // however slow the machine is: what ends the wait is the turn
+
+  const first = submit("a");
+  queue.expect();
+  await new Promise((resolve) => setImmediate(resolve));
+  await Promise.all([first, submit("b")]);
+  assert.equal(store.commits, 1);
+  await queue.idle();
+  const alone = submit("c");
+  await new Promise((resolve) => setImmediate(resolve));
+  await Promise.all([alone, submit("d")]);
+  assert.equal(store.commits, 3, "without it, the turn is over");
+});
+
+test("connections without end do not put a commit off for ever", async () => {
+  const { store, queue, submit } = setUp();
+  let told = false;
+  const first = submit("a").then(() => {
+    told = true;
+  });
+  while (!told) {
+    queue.expect();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await first;
+  assert.equal(store.commits, 1);
 });

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
+import Database from "better-sqlite3";
 import { MAX_LATCHES } from "../../../src/server/service/enrol.ts";
+import { keepHouse } from "../../../src/server/service/housekeeping.ts";
 import { invite } from "../../../src/server/service/invite.ts";
 import { changeLatch, changeMachine } from "../../../src/server/service/states.ts";
 import {
@@ -81,7 +85,7 @@ test("an invite is good for one machine, until it expires, and only for who hold
   const first = (await enrolWith(service, machine, line, nonce)) as TestLatch;
   assert.equal(first.name, "nas");
   assert.deepEqual(await enrolWith(service, machine, line, nonce), first, "the answer was lost: the same again");
-  assert.equal(await enrolWith(service, machine, line), "invite/used", "another nonce");
+  assert.notDeepEqual(await enrolWith(service, machine, line), first, "another nonce: one more latch");
   assert.equal(await enrolWith(service, other, line, nonce), "invite/used", "another machine");
 
   const short = await makeInvite(service, "short", 60_000);
@@ -140,6 +144,20 @@ test("a machine gets further latches by its identity alone, unless it is locked,
   assert.equal(await enrolWith(service, machine, await makeInvite(service, "again")), "machine/revoked");
 });
 
+test("a latch that was revoked before it was bound is refused by its nonce; the invite gives its machine another", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const [machine, nonce] = [newMachine(), randomBytes(16)];
+  const line = await makeInvite(service, "nas");
+  const first = (await enrolWith(service, machine, line, nonce)) as TestLatch;
+  await changeLatch(service, first.latchId, { ...BY, change: "revoke" });
+  assert.equal(await enrolWith(service, machine, line, nonce), "latch/revoked");
+  assert.equal(await addLatchTo(service, machine, nonce), "latch/revoked");
+  const second = (await enrolWith(service, machine, line)) as TestLatch;
+  assert.equal(await kindOf(ask(service, second)), "released");
+  assert.equal(await enrolWith(service, newMachine(), line), "invite/used", "nobody else");
+});
+
 test("a machine that is known and comes with an invite keeps its name and uses the invite up", async () => {
   using home = makeHome();
   await using service = await openService(home.folder);
@@ -171,17 +189,26 @@ test("refusals leave few entries however many there are", async () => {
   assert.equal(await size(), before + 1);
 });
 
-test("each release leaves its receipt, and one latch cannot leave them without end", async () => {
+test("who reads the files while keys are destroyed is told of, and the bytes go when the reader has gone", async () => {
   using home = makeHome();
   await using service = await openService(home.folder);
   const { latch } = await enrolled(service, "nas");
-  const size = () => service.store.transact(async (transaction) => (await transaction.tree()).size);
-  const before = await size();
-  const kinds = await Promise.all(Array.from({ length: 500 }, () => kindOf(ask(service, latch))));
-  const released = kinds.filter((kind) => kind === "released").length;
-  assert.equal(released, 120);
-  assert.equal(await size(), before + released + 1);
-  service.clock.nowMs += 10_000;
-  assert.equal(await kindOf(ask(service, latch)), "released");
-  assert.equal(await kindOf(ask(service, latch)), "latch/busy");
+  const keys = await service.store.transact((transaction) => transaction.keys(latch.latchId));
+  const holds = () =>
+    readdirSync(home.folder).some((name) =>
+      keys.some(({ wrapped }) => readFileSync(join(home.folder, name)).includes(wrapped)),
+    );
+  const reader = new Database(join(home.folder, "store.sqlite"), { readonly: true });
+  reader.exec("begin");
+  reader.prepare("select count(*) from latch_key").get();
+  const revoked = await changeMachine(service, "nas", { ...BY, change: "revoke" });
+  assert.deepEqual([revoked.changed, revoked.scrubbed, service.store.needsScrub], [true, false, true]);
+  assert.equal(await kindOf(ask(service, latch)), "latch/revoked", "refused all the same");
+  assert.ok(holds());
+  await keepHouse(service);
+  assert.ok(service.store.needsScrub);
+  reader.close();
+  await keepHouse(service);
+  assert.ok(!service.store.needsScrub);
+  assert.ok(!holds());
 });

@@ -10,8 +10,8 @@ const nothing: FolderFacts = {
   hasMasterKey: false,
   strangers: [],
 };
-const ready = { store: "ABEiM0RVZneImaq7zN3u_w", state: "ready" } as const;
-const creating = { ...ready, state: "creating" } as const;
+const ready = { store: "ABEiM0RVZneImaq7zN3u_w", state: "ready", reached: null } as const;
+const creating = { ...ready, state: "creating", reached: null } as const;
 
 test("keys are made where nothing ever was, or where a first start was interrupted", () => {
   assert.equal(planOpening(nothing), "create");

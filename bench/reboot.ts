@@ -1,0 +1,143 @@
+/**
+ * What staging a reboot costs, on a LUKS2 volume in an image file and an initramfs of this machine's own programs (no guest, no
+ * kexec): reading the initramfs, the disposable key (record, keyslot, proof), the image with its overlay, and the removal.
+ * With --guest also, in one run on one machine: seconds from the command to the login prompt for a firmware reboot whose passphrases
+ * are typed as soon as they are asked for, and for `nightlatch reboot`.
+ * usage: script/node bench/reboot.ts [--rounds N] [--mib N] [--guest] [--json]
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { inspectInitramfs } from "../src/boot/initramfs.ts";
+import { buildOverlay } from "../src/boot/overlay.ts";
+import { Secret } from "../src/core/secret.ts";
+import { joinInitrds, paddingBeforeOverlay } from "../src/formats/initramfs.ts";
+import { removeDisposables, stageDisposableKey } from "../src/reboot/disposable.ts";
+import { nodeSystem } from "../src/system/node.ts";
+import { encryptedMachine, PASSPHRASE } from "../test/guest/encrypted-root.ts";
+import { startMachine } from "../test/guest/machine.ts";
+import { builtPackage } from "../test/guest/package.ts";
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "10" },
+    mib: { type: "string", default: "150" },
+    guest: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+  },
+});
+
+const folder = mkdtempSync(join(tmpdir(), "nightlatch-bench-"));
+const took = new Map<string, number[]>();
+
+async function timed<T>(name: string, act: () => Promise<T>): Promise<T> {
+  const startMs = performance.now();
+  const result = await act();
+  took.set(name, [...(took.get(name) ?? []), performance.now() - startMs]);
+  return result;
+}
+
+function must(argv: readonly [string, ...string[]], input = ""): Buffer {
+  const { status, stdout, stderr } = spawnSync(argv[0], argv.slice(1), { input, maxBuffer: 1 << 30 });
+  if (status !== 0) throw new Error(`${argv.join(" ")}: ${stderr}`);
+  return stdout;
+}
+
+/** What makes an archive initramfs-tools', and then programs of this machine up to about `mib` unpacked, as zstd packs them. */
+function makeInitramfs(mib: number): Buffer {
+  const tree = join(folder, "tree");
+  const script = `
+    mkdir -p ${tree}/conf ${tree}/scripts/local-top ${tree}/usr/sbin ${tree}/cryptroot && cd ${tree}
+    touch conf/initramfs.conf scripts/functions scripts/local-top/cryptroot usr/sbin/cryptsetup
+    echo 'root UUID=1 none luks' >cryptroot/crypttab
+    { find . -type f; find /usr/bin -maxdepth 1 -type f -printf '%s %p\\n' | sort -k2 |
+      awk '{ if ((total += $1) > ${mib} * 1048576) exit; print $2 }'; } | cpio -o -H newc --quiet | zstd -q -3`;
+  return must(["sh", "-c", script]);
+}
+
+async function benchStaging(): Promise<{ initramfsBytes: number }> {
+  const device = join(folder, "volume");
+  writeFileSync(device, "");
+  truncateSync(device, 32 << 20);
+  const format = ["--type", "luks2", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", "--key-file", "-"];
+  must(["cryptsetup", "luksFormat", "-q", ...format, device], PASSPHRASE);
+  const initramfs = makeInitramfs(Number(values.mib));
+  const context = { stateFolder: folder, bootId: "11111111-2222-3333-4444-555555555555", expires: 4_000_000_000 };
+  const authority = { passphrase: Secret.copy(Buffer.from(PASSPHRASE)), slot: 0 };
+  const volume = { name: "root", source: "UUID=1", key: "none", options: ["luks"] };
+  for (let round = 0; round < Number(values.rounds); round++) {
+    const facts = await timed("read the initramfs", () => inspectInitramfs(nodeSystem, initramfs));
+    await timed("staging, all", async () => {
+      const key = await timed("  disposable key", () => stageDisposableKey(nodeSystem, { device }, authority, context));
+      await timed("  image with overlay", async () => {
+        const overlay = buildOverlay({
+          stack: "initramfs-tools",
+          facts,
+          volumes: [{ volume, key: key.reveal() }],
+          later: [],
+        });
+        const base = joinInitrds([initramfs]);
+        Buffer.concat([base, paddingBeforeOverlay(base.length), overlay]).fill(0);
+      });
+      key.wipe();
+    });
+    await timed("removal", () => removeDisposables(nodeSystem, { device }, folder, () => true));
+  }
+  return { initramfsBytes: initramfs.length };
+}
+
+/** Seconds from the command to the login prompt. */
+async function benchGuest(): Promise<{ firmwareSeconds: number; nightlatchSeconds: number }> {
+  const { options } = await encryptedMachine(
+    { suite: "bookworm", generator: "initramfs-tools", compression: "zstd", deb: await builtPackage() },
+    join(folder, "disks"),
+  );
+  await using machine = await startMachine(options);
+  const typeAt = async () => {
+    for (let prompt = 0; prompt < 3; prompt++) {
+      await machine.console.waitFor(/(?:Please unlock disk \w+|Please enter passphrase for disk [^\n]*): ?/, 900_000);
+      machine.console.type(`${PASSPHRASE}\n`);
+    }
+  };
+  await typeAt();
+  await machine.login();
+  await machine.must("mkdir -p /boot/grub && grub-mkconfig -o /boot/grub/grub.cfg");
+  const seconds = async (command: string, types: boolean) => {
+    const startMs = performance.now();
+    const back = machine.restart(() => machine.run(command, 900_000, PASSPHRASE), 900_000);
+    if (types) await typeAt();
+    await back;
+    return (performance.now() - startMs) / 1000;
+  };
+  const firmwareSeconds = await seconds("systemctl reboot", true);
+  await machine.must("systemctl start nightlatch-clean-up.service");
+  return { firmwareSeconds, nightlatchSeconds: await seconds("nightlatch reboot --key-file -", false) };
+}
+
+try {
+  const { initramfsBytes } = await benchStaging();
+  const rows = [...took].map(([name, all]) => {
+    const sorted = [...all].sort((a, b) => a - b);
+    return { name, medianMs: sorted[sorted.length >> 1] ?? 0, mostMs: sorted.at(-1) ?? 0 };
+  });
+  const guest = values.guest ? await benchGuest() : null;
+  if (values.json) console.log(JSON.stringify({ rounds: Number(values.rounds), initramfsBytes, rows, guest }));
+  else {
+    console.log(`initramfs of ${(initramfsBytes / (1 << 20)).toFixed(1)} MiB, ${values.rounds} rounds; milliseconds`);
+    for (const { name, medianMs, mostMs } of rows) {
+      console.log(
+        `${name.padEnd(24)} median ${medianMs.toFixed(0).padStart(6)}   most ${mostMs.toFixed(0).padStart(6)}`,
+      );
+    }
+    if (guest !== null) {
+      console.log(
+        `firmware reboot, passphrases typed at once: ${guest.firmwareSeconds.toFixed(1)} s to the login prompt`,
+      );
+      console.log(`nightlatch reboot:                          ${guest.nightlatchSeconds.toFixed(1)} s`);
+    }
+  }
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}

@@ -1,0 +1,132 @@
+import { isError, NightlatchError } from "../core/errors.ts";
+import { joinInitrds, paddingBeforeOverlay } from "../formats/initramfs.ts";
+import type { System } from "../system/port.ts";
+
+type Power = Pick<System, "run" | "stat" | "readFile" | "writeFile" | "removeFile" | "makeDirectory">;
+
+const DISABLED = "/proc/sys/kernel/kexec_load_disabled";
+const LOADED = "/sys/kernel/kexec_loaded";
+const LOCKDOWN = "/sys/kernel/security/lockdown";
+const FOLDER = "/run/nightlatch-reboot/kexec";
+const INITRD = `${FOLDER}/initrd`;
+const DEADLINE_MS = 120_000;
+
+/** Why kexec cannot be used here, in words for a person; null where nothing speaks against it. */
+export async function whyNoKexec(power: Pick<System, "run" | "stat" | "readFile">): Promise<string | null> {
+  if ((await power.stat(LOADED)) === null) return "this kernel is built without kexec";
+  const disabled = await readWord(power, DISABLED);
+  if (disabled !== null && disabled !== "0")
+    return "kexec is switched off until the next boot (sysctl kernel.kexec_load_disabled)";
+  try {
+    await power.run({ argv: ["kexec", "--version"], deadlineMs: 10_000 });
+  } catch (error) {
+    if (isError(error, "system/missing-program")) return "the program kexec is not installed (package kexec-tools)";
+    throw error;
+  }
+  return null;
+}
+
+/** Under lockdown (kernel_lockdown(7)) the kernel takes an image only by file, and only with a signature that it trusts. */
+export async function isLockedDown(power: Pick<System, "stat" | "readFile">): Promise<boolean> {
+  const state = await readWord(power, LOCKDOWN);
+  return state !== null && !state.includes("[none]");
+}
+
+export async function isKexecLoaded(power: Pick<System, "stat" | "readFile">): Promise<boolean> {
+  return (await readWord(power, LOADED)) === "1";
+}
+
+async function readWord(power: Pick<System, "stat" | "readFile">, path: string): Promise<string | null> {
+  if ((await power.stat(path)) === null) return null;
+  return (await power.readFile(path, 4096)).toString("latin1").trim();
+}
+
+export interface KexecImage {
+  readonly kernel: Buffer;
+  readonly initrds: readonly Buffer[];
+  /** Holds keys. */
+  readonly overlay: Buffer;
+  readonly cmdline: string;
+}
+
+/**
+ * Loads a kernel for the next reboot. The initramfs with its keys passes through a ramfs, which is never swapped, and is
+ * overwritten there; the kernel keeps the only copy. Loading by file comes first: it is the one that lockdown allows.
+ * @throws NightlatchError kexec/failed; nothing is loaded then
+ */
+export async function loadKexec(power: Power, image: KexecImage): Promise<void> {
+  await clearKexecMemory(power);
+  await power.makeDirectory(FOLDER, 0o700);
+  await must(power, ["mount", "-t", "ramfs", "-o", "mode=0700", "nightlatch", FOLDER]);
+  const kernel = `${FOLDER}/kernel`;
+  try {
+    const base = joinInitrds(image.initrds);
+    const whole = Buffer.concat([base, paddingBeforeOverlay(base.length), image.overlay]);
+    try {
+      await power.writeFile(kernel, image.kernel, 0o600);
+      await power.writeFile(INITRD, whole, 0o600);
+    } finally {
+      whole.fill(0);
+    }
+    await load(power, [kernel, `--initrd=${INITRD}`, `--command-line=${image.cmdline}`]);
+  } finally {
+    await clearKexecMemory(power);
+  }
+  if (!(await isKexecLoaded(power))) {
+    throw new NightlatchError("kexec/failed", "kexec ended well, and the kernel has no image loaded", {
+      meaning: NOTHING_LOADED,
+    });
+  }
+}
+
+/** Overwrites and lets go of the memory that an image passed through; also of a run that was killed. */
+export async function clearKexecMemory(power: Pick<System, "run" | "stat">): Promise<void> {
+  if ((await power.stat(INITRD)) !== null) {
+    await power.run({ argv: ["shred", "--iterations=0", "--zero", INITRD], deadlineMs: DEADLINE_MS });
+  }
+  const { status } = await power.run({ argv: ["mountpoint", "--quiet", FOLDER], deadlineMs: 10_000 });
+  if (status === 0) await must(power, ["umount", FOLDER]);
+}
+
+const NOTHING_LOADED = "No kernel is loaded: a reboot now is an ordinary one.";
+
+async function load(power: Power, args: readonly string[]): Promise<void> {
+  const byFile = await power.run({ argv: ["kexec", "-s", "-l", ...args], deadlineMs: DEADLINE_MS });
+  if (byFile.status === 0) return;
+  const locked = await isLockedDown(power);
+  if (!locked && (await power.run({ argv: ["kexec", "-c", "-l", ...args], deadlineMs: DEADLINE_MS })).status === 0)
+    return;
+  const said = byFile.stderr.toString("utf8").trim().split("\n").at(-1)?.slice(0, 200) ?? "";
+  throw new NightlatchError(
+    "kexec/failed",
+    `the kernel of the next boot could not be loaded: ${said || `status ${byFile.status}`}`,
+    {
+      meaning: NOTHING_LOADED,
+      remedy: locked
+        ? "The system is locked down (Secure Boot): only a kernel that is signed with a key it trusts can be loaded."
+        : "See: dmesg | tail, and whether the kernel image is whole.",
+    },
+  );
+}
+
+/** Takes the loaded image out of the kernel again. */
+export async function unloadKexec(power: Pick<System, "run" | "stat" | "readFile">): Promise<void> {
+  if (!(await isKexecLoaded(power))) return;
+  for (const how of ["-s", "-c"]) {
+    await power.run({ argv: ["kexec", how, "-u"], deadlineMs: DEADLINE_MS });
+    if (!(await isKexecLoaded(power))) return;
+  }
+  throw new NightlatchError("kexec/failed", "the loaded kernel could not be unloaded", {
+    meaning: "A reboot now starts that kernel; its disposable keys open nothing once the slots are gone.",
+    remedy: "Try: kexec -u",
+  });
+}
+
+async function must(power: Pick<System, "run">, argv: readonly [string, ...string[]]): Promise<void> {
+  const { status, stderr } = await power.run({ argv, deadlineMs: 30_000 });
+  if (status === 0) return;
+  const said = stderr.toString("utf8").trim().slice(0, 200);
+  throw new NightlatchError("kexec/failed", `${argv[0]} ended with status ${status}: ${said}`, {
+    meaning: NOTHING_LOADED,
+  });
+}

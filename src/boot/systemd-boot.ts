@@ -1,0 +1,90 @@
+import { NightlatchError } from "../core/errors.ts";
+import { type Json, type JsonObject, parseJson } from "../formats/json.ts";
+import type { System } from "../system/port.ts";
+
+/** An entry as `bootctl list --json` tells it. */
+export interface SystemdBootEntry {
+  readonly type: "type1" | "type2";
+  readonly id: string;
+  readonly title: string;
+  /** The entry's own file: an image for type 2. */
+  readonly path: string;
+  /** Where the file system that its paths start from is mounted. */
+  readonly root: string;
+  readonly linux: string;
+  readonly initrds: readonly string[];
+  readonly options: string;
+}
+
+const LOADER_INFO = "/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
+const ONE_SHOT = "/sys/firmware/efi/efivars/LoaderEntryOneShot-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
+const OUTPUT_LIMIT_BYTES = 1 << 20;
+
+/** Whether systemd-boot started this system: it says so in an EFI variable (systemd.io/BOOT_LOADER_INTERFACE). */
+export async function startedBySystemdBoot(power: Pick<System, "stat" | "readFile">): Promise<boolean> {
+  if ((await power.stat(LOADER_INFO)) === null) return false;
+  const value = await power.readFile(LOADER_INFO, 4096);
+  // Four bytes of attributes, then UTF-16.
+  return value.subarray(4).toString("utf16le").startsWith("systemd-boot");
+}
+
+/** True where an entry is set for the next boot alone. */
+export async function hasOneShot(power: Pick<System, "stat">): Promise<boolean> {
+  return (await power.stat(ONE_SHOT)) !== null;
+}
+
+/**
+ * The entry that systemd-boot will take, or the one of that id; null where there is none. systemd-boot's own counting of what is
+ * the default (one-shot, default variable, loader.conf, sort keys, boot counters) is left to bootctl, which shares its code.
+ * @throws NightlatchError boot/unsupported, json/malformed
+ */
+export async function systemdBootEntry(
+  power: Pick<System, "run">,
+  id: string | null,
+): Promise<SystemdBootEntry | null> {
+  const argv = ["bootctl", "list", "--json=short", "--no-pager"] as const;
+  const { status, stdout, stderr } = await power.run({
+    argv,
+    deadlineMs: 20_000,
+    outputLimitBytes: OUTPUT_LIMIT_BYTES,
+  });
+  if (status !== 0) {
+    const said = stderr.toString("utf8").trim().split("\n").at(-1)?.slice(0, 200) ?? "";
+    throw new NightlatchError("boot/unsupported", `bootctl list ended with status ${status}: ${said}`);
+  }
+  const rows = parseJson(stdout, "bootctl's list", { lengthBytes: OUTPUT_LIMIT_BYTES });
+  if (!Array.isArray(rows)) throw new NightlatchError("json/malformed", "bootctl's list is no list");
+  const row = rows
+    .filter(isObject)
+    .find((candidate) => (id === null ? candidate["isDefault"] === true : candidate["id"] === id));
+  return row === undefined ? null : entryOf(row);
+}
+
+const isObject = (value: Json): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+function entryOf(row: JsonObject): SystemdBootEntry {
+  const text = (name: string) => (typeof row[name] === "string" ? row[name] : "");
+  const list = (name: string) => (Array.isArray(row[name]) ? row[name].filter((item) => typeof item === "string") : []);
+  const type = text("type");
+  if (type !== "type1" && type !== "type2") {
+    throw new NightlatchError(
+      "boot/unsupported",
+      `systemd-boot's entry ${JSON.stringify(text("id"))} boots no Linux that can be read`,
+      {
+        meaning: "Nothing was changed.",
+        remedy: "Name another entry with --entry ID; see: bootctl list",
+      },
+    );
+  }
+  return {
+    type,
+    id: text("id"),
+    title: text("showTitle") || text("title") || text("id"),
+    path: text("path"),
+    root: text("root"),
+    linux: text("linux"),
+    initrds: list("initrd"),
+    options: text("options"),
+  };
+}

@@ -1,0 +1,61 @@
+import { NO_WISH } from "../boot/entries.ts";
+import { NightlatchError } from "../core/errors.ts";
+import { findAuthorities } from "../reboot/authority.ts";
+import { makeDefault } from "../reboot/default-handler.ts";
+import { requireCleanUp } from "../reboot/go.ts";
+import { planReboot } from "../reboot/plan.ts";
+import { forget, remember, rememberedKey } from "../reboot/remember.ts";
+import type { CommandInput, ExitStatus } from "./command.ts";
+import { askOn, givenKey, knownKeys, recoverBy } from "./reboot-kexec.ts";
+
+/** Every volume that the next boot opens gets one more slot, for a key that stays. */
+export async function rememberKey(input: CommandInput): Promise<ExitStatus> {
+  const { system, terminal, options } = input;
+  const plan = await planReboot(system, NO_WISH);
+  const keys = await knownKeys(input);
+  try {
+    const ask = options["key-file"] === undefined ? askOn(input) : null;
+    const authorities = await findAuthorities(system, plan.volumes, keys, recoverBy(input), ask);
+    await remember(system, plan.volumes, authorities, String(options["state"]));
+  } finally {
+    for (const key of keys) key.wipe();
+  }
+  terminal.line(
+    "A key is kept on the encrypted root: reboots ask for no passphrase. nightlatch reboot --forget destroys it.",
+  );
+  terminal.result({ ok: true, remembered: true });
+  return 0;
+}
+
+export async function forgetKey(input: CommandInput): Promise<ExitStatus> {
+  const { system, terminal, options } = input;
+  const plan = await planReboot(system, NO_WISH);
+  const devices = plan.volumes.flatMap(({ found }) => (found.header === null ? [] : [found.device]));
+  using proof =
+    (await givenKey(input)) ?? (await terminal.askSecret("Passphrase, to make sure that another slot opens: "));
+  const removed = await forget(system, devices, proof, String(options["state"]));
+  terminal.line(removed === 0 ? "No key was remembered." : `The key is gone, with its slot on ${removed} volume(s).`);
+  terminal.result({ ok: true, remembered: false, removed });
+  return 0;
+}
+
+export async function makeDefaultHandler({ system, terminal, options }: CommandInput): Promise<ExitStatus> {
+  await requireCleanUp(system);
+  using key = await rememberedKey(system, String(options["state"]));
+  if (key === null) {
+    throw new NightlatchError(
+      "reboot/blocked",
+      "no key is remembered: a reboot that somebody else starts could ask nobody",
+      {
+        meaning: "Nothing was changed.",
+        remedy: "Run once: nightlatch reboot --remember",
+      },
+    );
+  }
+  await makeDefault(system);
+  terminal.line(
+    "Every reboot of the system now comes back by itself where it can, and is an ordinary one where it cannot.",
+  );
+  terminal.result({ ok: true, default: true });
+  return 0;
+}

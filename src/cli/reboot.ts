@@ -1,0 +1,99 @@
+import { NightlatchError } from "../core/errors.ts";
+import { cleanUp } from "../reboot/clean-up.ts";
+import { undoDefault } from "../reboot/default-handler.ts";
+import { startSoftReboot } from "../reboot/go.ts";
+import type { Command, CommandInput, ExitStatus } from "./command.ts";
+import { kexecReboot, stageAtShutdown } from "./reboot-kexec.ts";
+import { forgetKey, makeDefaultHandler, rememberKey } from "./reboot-settings.ts";
+import { STATE_OPTION } from "./volume-input.ts";
+
+export const command: Command = {
+  name: "reboot",
+  summary: "reboot into the next kernel without anybody typing a passphrase",
+  maxOperands: 0,
+  options: [
+    {
+      name: "via",
+      value: "WAY",
+      help: "kexec; soft, which keeps the running kernel; or auto, which is kexec",
+      default: "auto",
+    },
+    { name: "dry-run", help: "stage everything, say what would happen, take it all back" },
+    { name: "cancel", help: "take back what is staged" },
+    { name: "clean-up", help: "remove what an earlier boot staged, or what has expired; for the boot and the timer" },
+    { name: "key-file", value: "FILE", help: "what opens the volumes, instead of asking; - is standard input" },
+    { name: "entry", value: "ID", help: "another boot entry, by the boot loader's name for it" },
+    { name: "kernel", value: "FILE", help: "this kernel, whatever the boot loader has" },
+    { name: "initrd", value: "FILE,…", help: "initramfs of --kernel" },
+    { name: "cmdline", value: "TEXT", help: "kernel command line, instead of the entry's" },
+    { name: "remember", help: "keep a key on the encrypted root, so that later reboots ask nobody" },
+    { name: "forget", help: "destroy that key and its keyslots" },
+    {
+      name: "make-default",
+      help: "stage at every reboot of the system; needs --remember once; not proved on a machine yet",
+    },
+    { name: "undo-default", help: "leave the system's reboots alone again" },
+    { name: "at-shutdown", help: "stage if a reboot is under way; for the unit of --make-default" },
+    STATE_OPTION,
+  ],
+  details: [
+    "Each LUKS volume that the next boot has to open gets one more keyslot with a random key, which goes to the new kernel in memory",
+    "alone. After the boot the slot is removed. Whatever fails ends at the passphrase prompt, which every volume keeps.",
+    "The passphrase is asked once where all volumes share it.",
+  ].join("\n"),
+  run,
+};
+
+type Action = (input: CommandInput) => Promise<ExitStatus>;
+
+const ACTIONS: Readonly<Record<string, Action>> = {
+  cancel: (input) => takeBack(input, true),
+  "clean-up": (input) => takeBack(input, false),
+  remember: rememberKey,
+  forget: forgetKey,
+  "make-default": makeDefaultHandler,
+  "undo-default": async ({ system, terminal }) => {
+    await undoDefault(system);
+    terminal.line("The system's reboots are its own again.");
+    terminal.result({ ok: true, default: false });
+    return 0;
+  },
+  "at-shutdown": stageAtShutdown,
+};
+
+const WAYS: Readonly<Record<string, Action>> = { auto: kexecReboot, kexec: kexecReboot, soft: softReboot };
+
+async function run(input: CommandInput): Promise<ExitStatus> {
+  const named = [...Object.keys(ACTIONS), "dry-run"].filter((name) => input.switches.has(name));
+  if (named.length > 1) {
+    throw new NightlatchError("usage/wrong", `reboot: --${named.join(" and --")} exclude each other`);
+  }
+  const act = ACTIONS[named[0] ?? ""] ?? WAYS[String(input.options["via"])];
+  if (act !== undefined) return act(input);
+  throw new NightlatchError("usage/wrong", `reboot: there is no way ${JSON.stringify(input.options["via"])}`, {
+    remedy: "See: nightlatch reboot --help",
+  });
+}
+
+async function takeBack({ system, terminal, options }: CommandInput, all: boolean): Promise<ExitStatus> {
+  const { removed, failures } = await cleanUp(system, String(options["state"]), all);
+  for (const { device, record } of removed) terminal.line(`${device}: disposable key of slot ${record.slot} removed`);
+  if (removed.length === 0 && failures.length === 0) terminal.line("Nothing was staged.");
+  terminal.result({
+    ok: failures.length === 0,
+    removed: removed.map(({ device, record }) => ({ device, slot: record.slot })),
+    failures: failures.map(({ code, message }) => ({ code, message })),
+  });
+  for (const failure of failures) {
+    terminal.hint([failure.message, failure.meaning, failure.remedy].filter(Boolean).join("\n  "));
+  }
+  return failures.length === 0 ? 0 : 1;
+}
+
+async function softReboot({ system, terminal, switches }: CommandInput): Promise<ExitStatus> {
+  terminal.line("  via         soft reboot: user space anew, the running kernel and the open volumes stay");
+  const dryRun = switches.has("dry-run");
+  terminal.result({ ok: true, via: "soft", dryRun });
+  if (!dryRun) await startSoftReboot(system);
+  return 0;
+}

@@ -1,0 +1,119 @@
+import { clearKexecMemory, unloadKexec } from "../boot/kexec.ts";
+import { isError, NightlatchError } from "../core/errors.ts";
+import type { DisposableRecord } from "../formats/disposable.ts";
+import { type Json, parseJson } from "../formats/json.ts";
+import { readVolumeHeader } from "../luks/header.ts";
+import type { System } from "../system/port.ts";
+import { lockHeaders, removeDisposables } from "./disposable.ts";
+import { listRecords } from "./record.ts";
+import type { StagePower } from "./stage.ts";
+
+export interface FoundDisposable {
+  readonly device: string;
+  readonly record: DisposableRecord;
+}
+
+export interface Cleaned {
+  readonly removed: readonly FoundDisposable[];
+  /** What could not be removed, one a volume; the others were. */
+  readonly failures: readonly NightlatchError[];
+}
+
+const OUTPUT_LIMIT_BYTES = 4 << 20;
+/** Where the initramfs says which keys it handed over (boot/hand-over.ts). */
+const HANDED_OVER = "/run/nightlatch-reboot/handed-over";
+const KEY_FOLDER = "/run/cryptsetup-keys.d";
+
+export async function bootId(power: Pick<System, "readFile">): Promise<string> {
+  return (await power.readFile("/proc/sys/kernel/random/boot_id", 64)).toString("latin1").trim();
+}
+
+/** Every LUKS volume that the system sees, by lsblk(8). */
+async function luksDevices(power: Pick<System, "run">): Promise<string[]> {
+  const argv = ["lsblk", "--json", "--list", "--output", "PATH,FSTYPE"] as const;
+  const { stdout } = await power.run({ argv, deadlineMs: 20_000, outputLimitBytes: OUTPUT_LIMIT_BYTES });
+  const json = parseJson(stdout, "lsblk's output", { lengthBytes: OUTPUT_LIMIT_BYTES });
+  const rows = typeof json === "object" && json !== null && !Array.isArray(json) ? json["blockdevices"] : null;
+  const paths = (Array.isArray(rows) ? rows : []).flatMap(pathOfLuks);
+  return [...new Set(paths)];
+}
+
+function pathOfLuks(row: Json): string[] {
+  if (typeof row !== "object" || row === null || Array.isArray(row)) return [];
+  return row["fstype"] === "crypto_LUKS" && typeof row["path"] === "string" ? [row["path"]] : [];
+}
+
+/** What is staged now, on any volume. A volume that cannot be read has nothing that could be acted on. */
+export async function listDisposables(power: StagePower, stateFolder: string): Promise<FoundDisposable[]> {
+  const found: FoundDisposable[] = [];
+  for (const device of await luksDevices(power)) {
+    try {
+      const records = await listRecords(power, stateFolder, await readVolumeHeader(power, device));
+      found.push(...records.map(({ record }) => ({ device, record })));
+    } catch (error) {
+      if (!(error instanceof NightlatchError)) throw error;
+    }
+  }
+  return found;
+}
+
+/** A record of another boot, or one that has expired. */
+export function isStale(record: DisposableRecord, runningBootId: string, nowMs: number): boolean {
+  return record.boot !== runningBootId || record.expires * 1000 <= nowMs;
+}
+
+/**
+ * Removes disposable keys with their slots. With `all`, also what this boot has staged, and the loaded kernel with it, which goes
+ * first: nothing may start a kernel whose keys open nothing.
+ */
+export async function cleanUp(
+  power: StagePower & Pick<System, "nowMs">,
+  stateFolder: string,
+  all: boolean,
+): Promise<Cleaned> {
+  await using lock = await lockHeaders(power, stateFolder);
+  const running = await bootId(power);
+  const nowMs = power.nowMs();
+  const found = await listDisposables(power, stateFolder);
+  const chosen = found.filter(({ record }) => all || isStale(record, running, nowMs));
+  if (all || chosen.some(({ record }) => record.boot === running)) await unloadKexec(power);
+  const failures: NightlatchError[] = [];
+  const removed: FoundDisposable[] = [];
+  for (const device of new Set(chosen.map((one) => one.device))) {
+    try {
+      const records = await removeDisposables(
+        power,
+        { device, lock },
+        stateFolder,
+        (record) => all || isStale(record, running, nowMs),
+      );
+      removed.push(...records.map((record) => ({ device, record })));
+    } catch (error) {
+      if (!(error instanceof NightlatchError)) throw error;
+      failures.push(error);
+    }
+  }
+  await clearKexecMemory(power);
+  await eraseHandedOver(power);
+  return { removed, failures };
+}
+
+/** Keys that the initramfs left for systemd: every volume that had one is open by now, or asks. */
+async function eraseHandedOver(power: StagePower): Promise<void> {
+  for (const name of await readHandedOver(power)) {
+    const path = `${KEY_FOLDER}/${name}`;
+    await power.run({ argv: ["shred", "--iterations=0", "--zero", path], deadlineMs: 10_000 });
+    await power.removeFile(path);
+  }
+  await power.removeFile(HANDED_OVER);
+}
+
+async function readHandedOver(power: Pick<System, "readFile">): Promise<string[]> {
+  try {
+    const text = (await power.readFile(HANDED_OVER, 64 * 1024)).toString("utf8");
+    return text.split("\n").filter((name) => name !== "" && !name.includes("/"));
+  } catch (error) {
+    if (isError(error, "file/missing")) return [];
+    throw error;
+  }
+}

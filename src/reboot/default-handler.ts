@@ -1,0 +1,52 @@
+import { NightlatchError } from "../core/errors.ts";
+import type { System } from "../system/port.ts";
+
+const DROP_IN = "/etc/systemd/system/systemd-reboot.service.d/nightlatch.conf";
+const UNIT = "nightlatch-stage.service";
+
+/**
+ * The last step of a reboot: into the kernel that was staged, if one was, else through the firmware as ever. The stock unit says
+ * SuccessAction=reboot-force on systemd 252 to 257, none of which knows a "kexec if loaded".
+ */
+const TEXT = `# Written by: nightlatch reboot --make-default. Removed by: nightlatch reboot --undo-default
+[Unit]
+SuccessAction=none
+[Service]
+Type=oneshot
+ExecStart=
+ExecStart=/bin/sh -c 'if [ "$$(cat /sys/kernel/kexec_loaded)" = 1 ]; then exec systemctl --force kexec; else exec systemctl --force reboot; fi'
+`;
+
+type Power = Pick<System, "run" | "writeFile" | "removeFile" | "makeDirectory">;
+
+/** From now on every reboot of the system stages what it can. @throws NightlatchError reboot/blocked */
+export async function makeDefault(power: Power): Promise<void> {
+  await power.makeDirectory(DROP_IN.replace(/\/[^/]+$/, ""), 0o755);
+  await power.writeFile(DROP_IN, Buffer.from(TEXT), 0o644);
+  await must(power, ["systemctl", "daemon-reload"]);
+  await must(power, ["systemctl", "enable", "--now", UNIT]);
+}
+
+export async function undoDefault(power: Power): Promise<void> {
+  await power.removeFile(DROP_IN);
+  await must(power, ["systemctl", "disable", "--now", UNIT]);
+  await must(power, ["systemctl", "daemon-reload"]);
+}
+
+/** Whether the shutdown that is under way is a reboot, not a power-off and not a kexec that was staged before. */
+export async function isRebooting(power: Pick<System, "run">): Promise<boolean> {
+  const { stdout } = await power.run({
+    argv: ["systemctl", "list-jobs", "--no-legend", "--plain"],
+    deadlineMs: 20_000,
+  });
+  return /^\s*\d+\s+reboot\.target\s+start\s/m.test(stdout.toString("latin1"));
+}
+
+async function must(power: Pick<System, "run">, argv: readonly [string, ...string[]]): Promise<void> {
+  const { status, stderr } = await power.run({ argv, deadlineMs: 60_000 });
+  if (status === 0) return;
+  throw new NightlatchError(
+    "reboot/blocked",
+    `${argv.join(" ")} ended with status ${status}: ${stderr.toString("utf8").trim().slice(0, 200)}`,
+  );
+}

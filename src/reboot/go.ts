@@ -1,0 +1,54 @@
+import { NightlatchError } from "../core/errors.ts";
+import type { System } from "../system/port.ts";
+
+const CLEAN_UP = "nightlatch-clean-up";
+
+/**
+ * A staged key must die at the next boot and at its expiry, whoever forgets: the units that see to it are there before anything is
+ * staged.
+ * @throws NightlatchError reboot/blocked
+ */
+export async function requireCleanUp(power: Pick<System, "run">): Promise<void> {
+  const argv = [
+    "systemctl",
+    "show",
+    "--property=UnitFileState",
+    "--value",
+    `${CLEAN_UP}.service`,
+    `${CLEAN_UP}.timer`,
+  ] as const;
+  const { stdout } = await power.run({ argv, deadlineMs: 20_000 });
+  const states = stdout
+    .toString("latin1")
+    .split("\n")
+    .filter((line) => line !== "");
+  if (states.length === 2 && states.every((state) => state === "enabled")) return;
+  throw new NightlatchError("reboot/blocked", `${CLEAN_UP}.service and ${CLEAN_UP}.timer are not enabled`, {
+    meaning: "Nothing would remove the disposable keys after the reboot. Nothing was changed.",
+    remedy: `Run: systemctl enable --now ${CLEAN_UP}.service ${CLEAN_UP}.timer`,
+  });
+}
+
+/** The timer counts anew from now: it runs when what is staged has expired. */
+export async function restartExpiry(power: Pick<System, "run">): Promise<void> {
+  await must(power, ["systemctl", "restart", `${CLEAN_UP}.timer`]);
+}
+
+/** An orderly shutdown into the loaded kernel. Returns when it is under way. @throws NightlatchError reboot/blocked */
+export async function startKexec(power: Pick<System, "run">): Promise<void> {
+  await must(power, ["systemctl", "kexec"]);
+}
+
+/** Into the same kernel, with user space begun anew; volumes stay open. */
+export async function startSoftReboot(power: Pick<System, "run">): Promise<void> {
+  await must(power, ["systemctl", "soft-reboot"]);
+}
+
+async function must(power: Pick<System, "run">, argv: readonly [string, ...string[]]): Promise<void> {
+  const { status, stderr } = await power.run({ argv, deadlineMs: 60_000 });
+  if (status === 0) return;
+  const said = stderr.toString("utf8").trim().slice(0, 300);
+  throw new NightlatchError("reboot/blocked", `${argv.join(" ")} ended with status ${status}: ${said}`, {
+    meaning: "The machine does not reboot.",
+  });
+}

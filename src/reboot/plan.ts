@@ -1,0 +1,124 @@
+import { type EntryWish, findBootEntry, readStart } from "../boot/entries.ts";
+import type { BootEntry } from "../boot/entry.ts";
+import { type InitramfsFacts, inspectInitramfs, type Stack } from "../boot/initramfs.ts";
+import { neededVolumes } from "../boot/needed.ts";
+import { NightlatchError } from "../core/errors.ts";
+import { joinInitrds } from "../formats/initramfs.ts";
+import { type InitramfsVolume, volumeOption } from "../formats/initramfs-crypttab.ts";
+import { cmdlineForKexec } from "../formats/kernel-cmdline.ts";
+import { laterVolumes } from "./later.ts";
+import type { PlannedVolume, PlanPower, RebootPlan } from "./planned.ts";
+import { luksBeneathRoot } from "./root.ts";
+import { resolveVolume } from "./volumes.ts";
+
+const FILE_LIMIT_BYTES = 1 << 30;
+
+/**
+ * Reads the entry that will boot, its kernel and initramfs, and finds every volume that has to open on the way to a login.
+ * @throws NightlatchError boot/*, reboot/blocked where a volume would wait for a person and cannot be helped
+ */
+export async function planReboot(power: PlanPower, wish: EntryWish): Promise<RebootPlan> {
+  const entry = await findBootEntry(power, wish);
+  const kernel = await readStart(power, entry.kernel, FILE_LIMIT_BYTES);
+  const initrds = await Promise.all(entry.initrds.map((initrd) => readStart(power, initrd, FILE_LIMIT_BYTES)));
+  const facts = initrds.length === 0 ? null : await inspectInitramfs(power, joinInitrds(initrds));
+  const beneathRoot = await luksBeneathRoot(power);
+  const stack = requireStack(entry, facts, beneathRoot);
+  const needed =
+    stack === null || facts === null
+      ? { volumes: [], cmdline: entry.cmdline }
+      : neededVolumes(stack, facts, entry.cmdline);
+  const inside = await Promise.all(needed.volumes.map((line) => planInside(power, line, facts)));
+  requireRoot(inside, beneathRoot, entry);
+  const later = await laterVolumes(power, new Set(inside.map(({ name }) => name)));
+  return {
+    entry,
+    cmdline: cmdlineForKexec(needed.cmdline),
+    kernel,
+    initrds,
+    stack,
+    facts,
+    volumes: [...inside, ...later],
+  };
+}
+
+/** Null only where nothing has to be opened before the root. @throws NightlatchError boot/unsupported, boot/no-cryptsetup */
+function requireStack(entry: BootEntry, facts: InitramfsFacts | null, beneathRoot: readonly string[]): Stack | null {
+  if (beneathRoot.length === 0) return facts?.opensLuks === true ? facts.stack : null;
+  const meaning =
+    "The root is encrypted, and this boot could not open it, with a passphrase or without. Nothing was changed.";
+  if (facts === null) {
+    throw new NightlatchError("boot/no-cryptsetup", `${entry.title} has no initramfs`, {
+      meaning,
+      remedy: "Make one: update-initramfs -c -k all",
+    });
+  }
+  if (facts.stack === null) {
+    throw new NightlatchError(
+      "boot/unsupported",
+      `the initramfs of ${entry.title} was made by no generator that is known`,
+      {
+        meaning: "Known are initramfs-tools, dracut and mkinitcpio. Nothing was changed.",
+      },
+    );
+  }
+  if (!facts.opensLuks) {
+    throw new NightlatchError("boot/no-cryptsetup", `the initramfs of ${entry.title} holds no cryptsetup`, {
+      meaning,
+      remedy: "Install cryptsetup-initramfs (or dracut's crypt module), then: update-initramfs -u -k all",
+    });
+  }
+  if (entry.release !== null && facts.releases.length > 0 && !facts.releases.includes(entry.release)) {
+    throw new NightlatchError(
+      "boot/no-entry",
+      `the initramfs of ${entry.title} has modules of ${facts.releases.join(", ")}, not of ${entry.release}`,
+      {
+        meaning: "It belongs to another kernel and could not find its disks. Nothing was changed.",
+        remedy: "Make it anew: update-initramfs -u -k all",
+      },
+    );
+  }
+  return facts.stack;
+}
+
+/** A key file that the initramfs holds, or finds on the root once that is open (cryptsetup-initramfs marks it), is left to do its work. */
+function hasKeyFile(line: InitramfsVolume, facts: InitramfsFacts | null): boolean {
+  if (!line.key.startsWith("/") || volumeOption(line, "keyscript") !== null) return false;
+  return line.key.startsWith("/FIXME-initramfs-rootmnt/") || facts?.has(line.key) === true;
+}
+
+async function planInside(
+  power: PlanPower,
+  line: InitramfsVolume,
+  facts: InitramfsFacts | null,
+): Promise<PlannedVolume> {
+  const found = await resolveVolume(power, line.name, line.source, line.options);
+  if (hasKeyFile(line, facts)) {
+    return { name: line.name, found, line, opening: { kind: "itself", why: `its key file ${line.key}, not tried` } };
+  }
+  if (found.header !== null) return { name: line.name, found, line, opening: { kind: "disposable" } };
+  if (/^\/dev\/u?random$/.test(line.key))
+    return { name: line.name, found, line, opening: { kind: "itself", why: "random key" } };
+  throw new NightlatchError(
+    "reboot/blocked",
+    `${line.name} (${found.device}) is opened by the initramfs and is no LUKS volume`,
+    {
+      meaning: "It would wait for a person. Nothing was changed.",
+      remedy: `Take it out of the initramfs (/etc/crypttab, then update-initramfs -u), or make it LUKS.`,
+    },
+  );
+}
+
+function requireRoot(inside: readonly PlannedVolume[], beneathRoot: readonly string[], entry: BootEntry): void {
+  const opened = new Set(inside.map(({ found }) => found.header?.uuid.toLowerCase()));
+  const missing = beneathRoot.filter((uuid) => !opened.has(uuid.toLowerCase()));
+  if (missing.length === 0) return;
+  throw new NightlatchError(
+    "reboot/blocked",
+    `the initramfs of ${entry.title} does not open ${missing.join(", ")}, on which the root lies`,
+    {
+      meaning: "That boot would not find its root. Nothing was changed.",
+      remedy: "Check /etc/crypttab, then: update-initramfs -u -k all",
+    },
+  );
+}

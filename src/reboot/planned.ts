@@ -1,0 +1,27 @@
+import type { BootEntry } from "../boot/entry.ts";
+import type { InitramfsFacts, Stack } from "../boot/initramfs.ts";
+import type { InitramfsVolume } from "../formats/initramfs-crypttab.ts";
+import type { System } from "../system/port.ts";
+import type { FoundVolume } from "./volumes.ts";
+
+export type PlanPower = Pick<System, "run" | "stat" | "readFile" | "readAt" | "listDirectory">;
+
+/** What the next boot will load and open, as it was read; nothing is changed by making it. */
+export interface RebootPlan {
+  readonly entry: BootEntry;
+  readonly cmdline: string;
+  readonly kernel: Buffer;
+  readonly initrds: readonly Buffer[];
+  readonly stack: Stack | null;
+  readonly facts: InitramfsFacts | null;
+  readonly volumes: readonly PlannedVolume[];
+}
+
+export interface PlannedVolume {
+  readonly name: string;
+  readonly found: FoundVolume;
+  /** In the initramfs (and its crypttab's line), or by the system after it. */
+  readonly line: InitramfsVolume | null;
+  /** `disposable`: gets a key. `itself`: opens without a person, and why. */
+  readonly opening: { readonly kind: "disposable" } | { readonly kind: "itself"; readonly why: string };
+}

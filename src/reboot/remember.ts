@@ -1,0 +1,115 @@
+import { isError, NightlatchError } from "../core/errors.ts";
+import { Secret } from "../core/secret.ts";
+import { runCryptsetup } from "../luks/cryptsetup.ts";
+import { readVolumeHeader } from "../luks/header.ts";
+import { addKeyslot, findSlotOpenedBy } from "../luks/keyslots.ts";
+import { findFreeSlot } from "../luks/slots.ts";
+import type { System } from "../system/port.ts";
+import { type Authority, lockHeaders } from "./disposable.ts";
+import type { PlannedVolume } from "./planned.ts";
+import { luksBeneathRoot } from "./root.ts";
+
+export type RememberPower = Pick<
+  System,
+  "run" | "lock" | "readAt" | "readFile" | "writeFile" | "removeFile" | "makeDirectory" | "stat" | "random"
+>;
+
+const KEY_BYTES = 64;
+/** Random, so it need not be slow; not a disposable key's number, which starts at 1001. */
+const ITERATIONS = 1000;
+
+const fileOf = (stateFolder: string): string => `${stateFolder}/remembered.key`;
+
+/** The remembered key, or null where none is. @throws NightlatchError reboot/blocked where others than root can read it */
+export async function rememberedKey(
+  power: Pick<System, "stat" | "readFile">,
+  stateFolder: string,
+): Promise<Secret | null> {
+  const path = fileOf(stateFolder);
+  const facts = await power.stat(path);
+  if (facts === null) return null;
+  if (facts.uid !== 0 || (facts.mode & 0o077) !== 0) {
+    throw new NightlatchError("reboot/blocked", `${path} can be read by others than root`, {
+      meaning: "Whoever read it can open the volumes.",
+      remedy: "Run: nightlatch reboot --forget, then --remember",
+    });
+  }
+  return Secret.take(await power.readFile(path, KEY_BYTES));
+}
+
+/**
+ * Keeps a key on the encrypted root that opens every volume of the plan, so that later reboots ask nobody. The file comes first:
+ * cut off at any point, the next run finds by trying it which volumes have it.
+ * @throws NightlatchError reboot/blocked where the root is not encrypted, reboot/slots-full
+ */
+export async function remember(
+  power: RememberPower,
+  volumes: readonly PlannedVolume[],
+  authorities: ReadonlyMap<string, Authority>,
+  stateFolder: string,
+): Promise<void> {
+  if ((await luksBeneathRoot(power)).length === 0) {
+    throw new NightlatchError("reboot/blocked", "the root is not encrypted: a key cannot be kept on it", {
+      meaning: "Nothing was changed.",
+    });
+  }
+  await using lock = await lockHeaders(power, stateFolder);
+  const known = await rememberedKey(power, stateFolder);
+  using key = known ?? Secret.take(power.random(KEY_BYTES));
+  if (known === null) await power.writeFile(fileOf(stateFolder), key.reveal(), 0o400);
+  for (const { found } of volumes.filter(({ opening }) => opening.kind === "disposable")) {
+    const volume = { device: found.device, lock };
+    const header = await readVolumeHeader(power, volume.device);
+    const authority = authorities.get(volume.device);
+    if (authority === undefined || (await findSlotOpenedBy(power, volume, header, key)) !== null) continue;
+    const number = findFreeSlot(header);
+    if (number === null) throw new NightlatchError("reboot/slots-full", `${volume.device} has no free keyslot`);
+    await addKeyslot(power, volume, { number, iterations: ITERATIONS, passphrase: key }, authority.passphrase);
+  }
+}
+
+/**
+ * Removes the remembered key's slots, each once a passphrase was seen to open another one, and then the file.
+ * @param proof what opens the volumes besides it
+ */
+export async function forget(
+  power: RememberPower,
+  devices: readonly string[],
+  proof: Secret,
+  stateFolder: string,
+): Promise<number> {
+  await using lock = await lockHeaders(power, stateFolder);
+  using key = await rememberedKeyOrNone(power, stateFolder);
+  if (key === null) return 0;
+  let removed = 0;
+  for (const device of devices) {
+    const volume = { device, lock };
+    const header = await readVolumeHeader(power, device);
+    const slot = await findSlotOpenedBy(power, volume, header, key);
+    if (slot === null) continue;
+    const other = await findSlotOpenedBy(power, volume, header, proof, new Set([slot]));
+    if (other === null || other === slot) {
+      throw new NightlatchError(
+        "reboot/wrong-key",
+        `${device} is opened by no other slot with the passphrase that was given`,
+        {
+          meaning: "Its slot stays.",
+        },
+      );
+    }
+    await runCryptsetup(power, volume, ["luksKillSlot", "-q", device, String(slot)]);
+    removed++;
+  }
+  await power.run({ argv: ["shred", "--iterations=1", "--zero", fileOf(stateFolder)], deadlineMs: 30_000 });
+  await power.removeFile(fileOf(stateFolder));
+  return removed;
+}
+
+async function rememberedKeyOrNone(power: RememberPower, stateFolder: string): Promise<Secret | null> {
+  try {
+    return Secret.take(await power.readFile(fileOf(stateFolder), KEY_BYTES));
+  } catch (error) {
+    if (isError(error, "file/missing")) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,95 @@
+import { loadKexec, unloadKexec } from "../boot/kexec.ts";
+import { buildOverlay } from "../boot/overlay.ts";
+import { NightlatchError } from "../core/errors.ts";
+import type { Secret } from "../core/secret.ts";
+import type { Lock, System } from "../system/port.ts";
+import {
+  type Authority,
+  lockHeaders,
+  removeDisposables,
+  type StagingContext,
+  stageDisposableKey,
+} from "./disposable.ts";
+import type { PlannedVolume, RebootPlan } from "./planned.ts";
+
+export type StagePower = Pick<
+  System,
+  "run" | "lock" | "stat" | "readFile" | "readAt" | "writeFile" | "removeFile" | "makeDirectory" | "random"
+>;
+
+/** What a person is told on the way. */
+export type StageProgress = (step: string) => void;
+
+export interface Staged {
+  readonly overlayBytes: number;
+  readonly initramfsBytes: number;
+}
+
+/**
+ * Stages a kexec: a disposable key for each volume that needs one, proved, the kernel loaded with all of them. When it returns, a
+ * kexec comes back by itself; when it throws, nothing is left.
+ * @param authorities what opens each device that gets a key
+ */
+export async function stageKexec(
+  power: StagePower,
+  plan: RebootPlan,
+  authorities: ReadonlyMap<string, Authority>,
+  context: StagingContext,
+  progress: StageProgress,
+): Promise<Staged> {
+  const keys = new Map<PlannedVolume, Secret>();
+  await using lock = await lockHeaders(power, context.stateFolder);
+  try {
+    for (const volume of plan.volumes) {
+      if (volume.opening.kind !== "disposable") continue;
+      const authority = authorities.get(volume.found.device);
+      if (authority === undefined) throw new NightlatchError("reboot/not-proved", `${volume.name}: nothing opens it`);
+      progress(`${volume.name}: a disposable key`);
+      keys.set(volume, await stageDisposableKey(power, { device: volume.found.device, lock }, authority, context));
+    }
+    progress("loading the kernel");
+    return await load(power, plan, keys);
+  } catch (error) {
+    await unstage(power, plan, context, lock);
+    throw error;
+  } finally {
+    for (const key of keys.values()) key.wipe();
+  }
+}
+
+async function load(power: StagePower, plan: RebootPlan, keys: ReadonlyMap<PlannedVolume, Secret>): Promise<Staged> {
+  const { stack, facts, volumes, kernel, initrds, cmdline } = plan;
+  const overlay =
+    stack === null || facts === null ? Buffer.alloc(0) : buildOverlay({ stack, facts, ...split(volumes, keys) });
+  try {
+    await loadKexec(power, { kernel, initrds, overlay, cmdline });
+    return { overlayBytes: overlay.length, initramfsBytes: initrds.reduce((sum, initrd) => sum + initrd.length, 0) };
+  } finally {
+    overlay.fill(0);
+  }
+}
+
+function split(volumes: readonly PlannedVolume[], keys: ReadonlyMap<PlannedVolume, Secret>) {
+  const keyOf = (volume: PlannedVolume) => keys.get(volume)?.reveal() ?? null;
+  return {
+    volumes: volumes.flatMap((volume) => (volume.line === null ? [] : [{ volume: volume.line, key: keyOf(volume) }])),
+    later: volumes.flatMap((volume) => {
+      const key = volume.line === null ? keyOf(volume) : null;
+      return key === null ? [] : [{ name: volume.name, key }];
+    }),
+  };
+}
+
+/** Takes back all that a staging of this boot did. */
+async function unstage(power: StagePower, plan: RebootPlan, context: StagingContext, lock: Lock): Promise<void> {
+  await unloadKexec(power);
+  for (const { found } of plan.volumes) {
+    if (found.header === null) continue;
+    await removeDisposables(
+      power,
+      { device: found.device, lock },
+      context.stateFolder,
+      (record) => record.boot === context.bootId,
+    );
+  }
+}

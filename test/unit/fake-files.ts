@@ -1,0 +1,52 @@
+import { NightlatchError } from "../../src/core/errors.ts";
+import type { Command, Exit, FileFacts, System } from "../../src/system/port.ts";
+
+type Files = Readonly<Record<string, string | Buffer>>;
+/** Answers a program, or undefined for one that is not installed. */
+export type Programs = (
+  argv: readonly string[],
+  command: Command,
+) => { status?: number; stdout?: string; stderr?: string } | undefined;
+
+export interface FakeSystem extends Pick<System, "run" | "stat" | "readFile" | "readAt" | "listDirectory"> {
+  /** Every program that was run. */
+  readonly ran: (readonly string[])[];
+}
+
+/** A world of files and programs, for what only reads. Folders are what files imply. */
+export function fakeSystem(files: Files, programs: Programs = () => undefined): FakeSystem {
+  const bytesOf = (path: string): Buffer => {
+    const content = files[path];
+    if (content === undefined) throw new NightlatchError("file/missing", `${path} does not exist`);
+    return Buffer.from(content);
+  };
+  const ran: (readonly string[])[] = [];
+  return {
+    ran,
+    run: async (command): Promise<Exit> => {
+      ran.push(command.argv);
+      const answer = programs(command.argv, command);
+      if (answer === undefined)
+        throw new NightlatchError("system/missing-program", `${command.argv[0]} could not be started`);
+      const { status = 0, stdout = "", stderr = "" } = answer;
+      return { status, signal: null, stdout: Buffer.from(stdout), stderr: Buffer.from(stderr) };
+    },
+    stat: async (path): Promise<FileFacts | null> => {
+      const isFile = files[path] !== undefined;
+      if (!isFile && !Object.keys(files).some((file) => file.startsWith(`${path}/`))) return null;
+      return {
+        kind: isFile ? "file" : "directory",
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        sizeBytes: isFile ? bytesOf(path).length : 0,
+      };
+    },
+    readFile: async (path) => bytesOf(path),
+    readAt: async (path, offsetBytes, lengthBytes) => bytesOf(path).subarray(offsetBytes, offsetBytes + lengthBytes),
+    listDirectory: async (folder) => {
+      const inside = Object.keys(files).filter((path) => path.startsWith(`${folder}/`));
+      return [...new Set(inside.map((path) => String(path.slice(folder.length + 1).split("/")[0])))].sort();
+    },
+  };
+}

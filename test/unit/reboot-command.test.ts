@@ -1,0 +1,195 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { isKexecLoaded, isLockedDown, loadKexec, unloadKexec, whyNoKexec } from "../../src/boot/kexec.ts";
+import { command } from "../../src/cli/reboot.ts";
+import { isError } from "../../src/core/errors.ts";
+import { isRebooting, makeDefault, undoDefault } from "../../src/reboot/default-handler.ts";
+import { requireCleanUp } from "../../src/reboot/go.ts";
+import { luksBeneathRoot } from "../../src/reboot/root.ts";
+import type { System } from "../../src/system/port.ts";
+import { runCommand } from "../terminal.ts";
+import { type FakeSystem, fakeSystem, type Programs } from "./fake-files.ts";
+
+/** A fake world that takes writes, for what is not to happen. */
+function writable(
+  files: Record<string, string | Buffer>,
+  programs?: Programs,
+): System & FakeSystem & { readonly written: string[] } {
+  const fake = fakeSystem(files, programs);
+  const written: string[] = [];
+  const unused = () => {
+    throw new Error("not expected here");
+  };
+  return {
+    ...fake,
+    written,
+    writeFile: async (path: string, bytes: Uint8Array) => {
+      files[path] = Buffer.from(bytes);
+      written.push(path);
+    },
+    removeFile: async (path: string) => {
+      delete files[path];
+      written.push(`-${path}`);
+    },
+    makeDirectory: async () => {},
+    lock: async () => ({ descriptor: 0, [Symbol.asyncDispose]: async () => {} }),
+    nowMs: () => 1000,
+    monotonicMs: () => 0,
+    random: (lengthBytes: number) => Buffer.alloc(lengthBytes, 1),
+    request: unused,
+    sleep: unused,
+  } as unknown as System & FakeSystem & { readonly written: string[] };
+}
+
+const CAN_KEXEC = { "/sys/kernel/kexec_loaded": "0\n", "/proc/sys/kernel/kexec_load_disabled": "0\n" };
+const kexecWorks: Programs = (argv) => (argv[0] === "kexec" ? {} : undefined);
+
+test("arguments that exclude each other, and ways that there are not", async () => {
+  const wrong: [string[], RegExp][] = [
+    [["--cancel", "--dry-run"], /--cancel and --dry-run exclude each other/],
+    [["--remember", "--forget"], /--remember and --forget exclude each other/],
+    [["--via", "magic"], /there is no way "magic"/],
+  ];
+  for (const [args, message] of wrong) {
+    await assert.rejects(
+      runCommand(command, args, writable({})),
+      (error) => isError(error, "usage/wrong") && message.test(error.message),
+    );
+  }
+});
+
+test("why kexec cannot be used, in words", async () => {
+  assert.equal(await whyNoKexec(fakeSystem(CAN_KEXEC, kexecWorks)), null);
+  assert.match(String(await whyNoKexec(fakeSystem({}, kexecWorks))), /built without kexec/);
+  assert.match(String(await whyNoKexec(fakeSystem(CAN_KEXEC))), /kexec-tools/);
+  const off = { ...CAN_KEXEC, "/proc/sys/kernel/kexec_load_disabled": "1\n" };
+  assert.match(String(await whyNoKexec(fakeSystem(off, kexecWorks))), /switched off until the next boot/);
+  await assert.rejects(
+    runCommand(command, ["--dry-run"], writable(off, kexecWorks)),
+    (error) => isError(error, "kexec/unavailable") && /--via soft/.test(String(error.remedy)),
+  );
+});
+
+test("nothing is staged where nothing would clean up", async () => {
+  const states =
+    (stdout: string): Programs =>
+    (argv) =>
+      argv[0] === "systemctl" ? { stdout } : kexecWorks(argv, { argv: ["x"], deadlineMs: 0 });
+  await requireCleanUp(fakeSystem({}, states("enabled\n\nenabled\n")));
+  for (const said of ["enabled\n\ndisabled\n", "\n\n", "enabled\n"]) {
+    await assert.rejects(
+      requireCleanUp(fakeSystem({}, states(said))),
+      (error) => isError(error, "reboot/blocked") && /systemctl enable --now/.test(String(error.remedy)),
+    );
+  }
+});
+
+test("under lockdown only a signed kernel is loaded, and no other way is tried", async () => {
+  const image = { kernel: Buffer.from("k"), initrds: [Buffer.from("i")], overlay: Buffer.from("o"), cmdline: "ro" };
+  const refusing: Programs = (argv) =>
+    argv[0] === "kexec" ? { status: 255, stderr: "kexec_file_load failed: Required key not available\n" } : {};
+  const locked = writable(
+    { ...CAN_KEXEC, "/sys/kernel/security/lockdown": "none [integrity] confidentiality\n" },
+    refusing,
+  );
+  assert.equal(await isLockedDown(locked), true);
+  await assert.rejects(
+    loadKexec(locked, image),
+    (error) =>
+      isError(error, "kexec/failed") &&
+      /Required key not available/.test(error.message) &&
+      /Secure Boot/.test(String(error.remedy)),
+  );
+  assert.deepEqual(
+    locked.ran.filter(([program]) => program === "kexec").map((argv) => argv[1]),
+    ["-s"],
+  );
+  const open = writable({ ...CAN_KEXEC, "/sys/kernel/security/lockdown": "[none] integrity\n" }, refusing);
+  await assert.rejects(loadKexec(open, image), (error) => isError(error, "kexec/failed"));
+  assert.deepEqual(
+    open.ran.filter(([program]) => program === "kexec").map((argv) => argv[1]),
+    ["-s", "-c"],
+  );
+});
+
+test("a loaded image goes, or it is said that it did not", async () => {
+  const files: Record<string, string> = { "/sys/kernel/kexec_loaded": "1\n" };
+  const stays = fakeSystem(files, kexecWorks);
+  assert.equal(await isKexecLoaded(stays), true);
+  await assert.rejects(
+    unloadKexec(stays),
+    (error) => isError(error, "kexec/failed") && /could not be unloaded/.test(error.message),
+  );
+  const goes = fakeSystem(files, (argv) => {
+    if (argv.includes("-c")) files["/sys/kernel/kexec_loaded"] = "0\n";
+    return {};
+  });
+  await unloadKexec(goes);
+  assert.deepEqual(goes.ran, [
+    ["kexec", "-s", "-u"],
+    ["kexec", "-c", "-u"],
+  ]);
+});
+
+test("a reboot is told from other shutdowns by its job", async () => {
+  const jobs = (stdout: string) =>
+    isRebooting(fakeSystem({}, (argv) => (argv[0] === "systemctl" ? { stdout } : undefined)));
+  assert.equal(
+    await jobs(" 812 reboot.target                 start waiting\n 813 systemd-reboot.service start waiting\n"),
+    true,
+  );
+  assert.equal(await jobs("812 poweroff.target start waiting\n"), false);
+  assert.equal(await jobs("812 kexec.target start waiting\n"), false);
+  assert.equal(await jobs(""), false);
+});
+
+test("the default handler is one drop-in and one unit, and goes as it came", async () => {
+  const files: Record<string, string | Buffer> = {};
+  const system = writable(files, () => ({}));
+  await makeDefault(system);
+  const path = "/etc/systemd/system/systemd-reboot.service.d/nightlatch.conf";
+  assert.match(String(files[path]), /^SuccessAction=none$/m);
+  assert.match(String(files[path]), /then exec systemctl --force kexec; else exec systemctl --force reboot; fi'$/m);
+  await undoDefault(system);
+  assert.deepEqual(files, {});
+  assert.deepEqual(system.ran, [
+    ["systemctl", "daemon-reload"],
+    ["systemctl", "enable", "--now", "nightlatch-stage.service"],
+    ["systemctl", "disable", "--now", "nightlatch-stage.service"],
+    ["systemctl", "daemon-reload"],
+  ]);
+});
+
+test("the volumes beneath the root, through LVM and RAID", async () => {
+  const tree = {
+    blockdevices: [
+      {
+        name: "vg-root",
+        fstype: "ext4",
+        uuid: "1",
+        children: [
+          {
+            name: "md0_crypt",
+            fstype: "LVM2_member",
+            uuid: "2",
+            children: [{ name: "md0", fstype: "crypto_LUKS", uuid: "AB-CD" }],
+          },
+        ],
+      },
+    ],
+  };
+  const programs =
+    (source: string): Programs =>
+    (argv) => ({ stdout: argv[0] === "findmnt" ? `${source}\n` : JSON.stringify(tree) });
+  const system = fakeSystem({}, programs("/dev/mapper/vg-root"));
+  assert.deepEqual(await luksBeneathRoot(system), ["AB-CD"]);
+  assert.deepEqual(system.ran[1], ["lsblk", "--json", "--inverse", "-o", "NAME,FSTYPE,UUID", "/dev/mapper/vg-root"]);
+  assert.deepEqual(await luksBeneathRoot(fakeSystem({}, programs("tmpfs"))), []);
+});
+
+test("a soft reboot that is only asked about does not happen", async () => {
+  const system = writable({}, () => ({}));
+  const { result } = await runCommand(command, ["--via", "soft", "--dry-run"], system);
+  assert.deepEqual(result, { ok: true, via: "soft", dryRun: true });
+  assert.deepEqual(system.ran, []);
+});
