@@ -320,11 +320,24 @@ test("two changes do not overlap; a program that a killed run left running still
   assert.ok(lock !== undefined);
   const stop = new AbortController();
   const argv = ["sh", "-c", "echo started; exec sleep 600"] as const;
-  const straggler = nodeSystem.run({ argv, deadlineMs: 600_000, lock, signal: stop.signal });
-  await first[Symbol.asyncDispose](); // as the kernel does when the run is killed
-  await assert.rejects(begin(impatient, bench), busy);
-  stop.abort();
-  await assert.rejects(straggler);
+  // spawn() returns before the program exists: closed by then, the descriptor's number could be another file's.
+  const started = Promise.withResolvers<void>();
+  const straggler = nodeSystem.run({
+    argv,
+    deadlineMs: 600_000,
+    lock,
+    signal: stop.signal,
+    take: () => started.resolve(),
+  });
+  const ended = assert.rejects(straggler);
+  try {
+    await started.promise;
+    await first[Symbol.asyncDispose](); // as the kernel does when the run is killed
+    await assert.rejects(begin(impatient, bench), busy);
+  } finally {
+    stop.abort();
+  }
+  await ended;
   await (await begin(nodeSystem, bench))[Symbol.asyncDispose]();
 });
 
