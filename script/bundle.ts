@@ -18,6 +18,8 @@ import { build } from "esbuild";
 const root = resolve(import.meta.dirname, "..");
 const out = resolve(process.argv[2] ?? join(root, "build/nightlatch"));
 const arch = process.arch;
+/** As in packaging/systemd/nightlatch-agent.service. */
+const AGENT_HEAP = "--min-semi-space-size=4";
 
 rmSync(out, { recursive: true, force: true });
 mkdirSync(join(out, "lib"), { recursive: true });
@@ -51,8 +53,14 @@ await build({
   footer: { js: "})" },
 });
 copyFileSync(join(root, "script/agent-loader.cjs"), join(out, "lib/agent.cjs"));
-// Names without a folder: the bytes would differ with it.
-const makeCache = ["--hash-seed=1", join(root, "script/agent-cache.cjs"), "agent-program.cjs", "agent-program.cache"];
+// Names without a folder: the bytes would differ with it. The heap's size as the unit sets it: V8 takes no bytecode of other flags.
+const makeCache = [
+  "--hash-seed=1",
+  AGENT_HEAP,
+  join(root, "script/agent-cache.cjs"),
+  "agent-program.cjs",
+  "agent-program.cache",
+];
 execFileSync(process.execPath, makeCache, { cwd: join(out, "lib") });
 
 const { name, version, license } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));

@@ -20,7 +20,6 @@ interface Outcome {
   readonly name: string;
   readonly file?: string | undefined;
   readonly skip?: string | boolean | undefined;
-  readonly todo?: string | boolean | undefined;
   readonly details: { readonly type?: string | undefined };
 }
 

@@ -48,7 +48,7 @@ const agentOptions = [
 
 /** The agent as the package's unit starts it, and as a checkout does. */
 export const AGENTS = {
-  packaged: [process.execPath, join(BUNDLE, "agent.cjs"), ...agentOptions],
+  packaged: [process.execPath, "--min-semi-space-size=4", join(BUNDLE, "agent.cjs"), ...agentOptions],
   checkout: [process.execPath, join(ROOT, "src/main.ts"), "agent", ...agentOptions],
 } as const;
 

@@ -122,9 +122,7 @@ function judgeNetworkOptions(facts: CheckFacts, volume: VolumeFacts): Finding[] 
     );
   }
   for (const mount of mounts.filter(({ options }) => !options.includes("noauto"))) {
-    const lacks = (isNetworkVolume(entry) ? ["_netdev", "nofail"] : ["nofail"]).filter(
-      (option) => !mount.options.includes(option),
-    );
+    const lacks = ["_netdev", "nofail"].filter((option) => !mount.options.includes(option));
     if (lacks.length === 0) continue;
     const options = [...mount.options.filter((option) => option !== "defaults"), ...lacks].join(",");
     const isError = lacks.includes("_netdev");

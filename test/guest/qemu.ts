@@ -48,7 +48,16 @@ export function qemuArguments(hardware: Hardware): string[] {
   // QEMU 7.2's emulation of cmpxchg16b is wrong, and Debian 13's kernel dies of it.
   const cpu = hardware.accelerator === "kvm" ? "host" : "max,-cx16";
   const argv = ["-nodefaults", "-display", "none", "-machine", "pc", "-accel", hardware.accelerator, "-cpu", cpu];
-  argv.push("-smp", "2", "-m", `${hardware.memoryMiB}`, "-device", "virtio-rng-pci");
+  // A kernel patches its own code while it runs. QEMU's emulation of several processors can miss that on another one, which then jumps
+  // to itself for ever (seen: a soft lockup at a patched jump of sk_filter_trim_cap); with one there is no other.
+  argv.push(
+    "-smp",
+    hardware.accelerator === "kvm" ? "2" : "1",
+    "-m",
+    `${hardware.memoryMiB}`,
+    "-device",
+    "virtio-rng-pci",
+  );
   argv.push("-nic", ["user", "model=virtio-net-pci", "restrict=on", ...forwards].join(","));
   for (const [index, disk] of hardware.disks.entries()) {
     const file = disk.file.replaceAll(",", ",,");

@@ -10,7 +10,7 @@ import { describe, test } from "node:test";
 import { type EncryptedRoot, encryptedMachine, PASSPHRASE } from "./encrypted-root.ts";
 import { type Machine, startMachine } from "./machine.ts";
 import { builtPackage } from "./package.ts";
-import { onlyInFull, whyNoGuest } from "./requirements.ts";
+import { onlyInFull } from "./requirements.ts";
 
 const PROMPT = /(?:Please unlock disk \w+|Please enter passphrase for disk [^\n]*): ?/;
 const DEADLINE_MS = 900_000;
@@ -115,7 +115,7 @@ const STACKS: readonly (readonly [string, Kind, string])[] = [
 ];
 
 for (const [name, kind, stack] of STACKS) {
-  describe(name, { skip: name.startsWith("Debian 12") ? whyNoGuest() : onlyInFull(), concurrency: 1 }, () => {
+  describe(name, { skip: onlyInFull(), concurrency: 1 }, () => {
     test("comes back by itself, in the kernel of the entry, with nothing left behind", async () => {
       await withMachine(kind, async (machine) => {
         const before = await headers(machine);

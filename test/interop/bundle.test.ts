@@ -4,7 +4,6 @@ import { once } from "node:events";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { before, describe, test } from "node:test";
-import { Script } from "node:vm";
 import { fetchKey } from "../../script/key-client.ts";
 import { makeFolder } from "./volumes.ts";
 
@@ -24,11 +23,15 @@ describe("the bundle", () => {
     assert.equal(run("status", "/dev/null").status, 1);
   });
 
-  test("the agent's bytecode is accepted by the Node that it was made with", () => {
-    const program = inBundle("lib/agent-program.cjs");
-    const cachedData = readFileSync(inBundle("lib/agent-program.cache"));
-    const script = new Script(readFileSync(program, "utf8"), { filename: program, cachedData });
-    assert.equal(script.cachedDataRejected, false);
+  test("the agent's bytecode is accepted by the Node that it was made with, as the unit starts it", () => {
+    const unit = readFileSync(resolve(import.meta.dirname, "../../packaging/systemd/nightlatch-agent.service"), "utf8");
+    const [, flags = ""] =
+      /^ExecStart=\/usr\/lib\/nightlatch\/node (.*)\/usr\/lib\/nightlatch\/lib\/agent\.cjs$/m.exec(unit) ?? [];
+    const look = `const { readFileSync } = require("node:fs"); const { Script } = require("node:vm");
+      const cachedData = readFileSync("agent-program.cache");
+      process.stdout.write(String(new Script(readFileSync("agent-program.cjs", "utf8"), { cachedData }).cachedDataRejected));`;
+    const argv = [...flags.split(" ").filter((flag) => flag !== ""), "--eval", look];
+    assert.equal(spawnSync(process.execPath, argv, { cwd: inBundle("lib"), encoding: "utf8" }).stdout, "false");
   });
 
   test("the same checkout makes the same bytes", () => {
