@@ -27,11 +27,8 @@ export class Console {
       this.#text += text;
       this.#wake();
     });
-    stream.on("error", () => {}); // its end tells
-    stream.on("close", () => {
-      this.#log.end();
-      this.end("the console was closed");
-    });
+    stream.on("error", () => {}); // QEMU's own end tells
+    stream.on("close", () => this.#log.end());
   }
 
   /** Nothing more will come: every wait fails with this reason. */

@@ -44,7 +44,7 @@ export class Machine implements AsyncDisposable {
   readonly console: Console;
   readonly shell: Shell;
   readonly #control: Control;
-  readonly #process: ChildProcess;
+  readonly #qemu: ChildProcess;
   readonly #clean: () => Promise<void>;
   #previousBoot: string | null = null;
 
@@ -52,13 +52,13 @@ export class Machine implements AsyncDisposable {
     console: Console;
     shell: Shell;
     control: Control;
-    process: ChildProcess;
+    qemu: ChildProcess;
     clean: () => Promise<void>;
   }) {
     this.console = parts.console;
     this.shell = parts.shell;
     this.#control = parts.control;
-    this.#process = parts.process;
+    this.#qemu = parts.qemu;
     this.#clean = parts.clean;
   }
 
@@ -100,9 +100,9 @@ export class Machine implements AsyncDisposable {
 
   /** Ends the machine at once. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const ended = new Promise((resolve) => this.#process.once("close", resolve));
-    if (this.#process.exitCode === null && this.#process.signalCode === null) {
-      this.#process.kill("SIGKILL");
+    const ended = new Promise((resolve) => this.#qemu.once("close", resolve));
+    if (this.#qemu.exitCode === null && this.#qemu.signalCode === null) {
+      this.#qemu.kill("SIGKILL");
       await ended;
     }
     await this.#clean();
@@ -137,31 +137,48 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
         : { ...options.image, commandLine: [COMMAND_LINE, options.commandLine].filter(Boolean).join(" ") },
       extra: options.extra ?? [],
     });
-    // Should this process be killed, the machine goes with it.
-    const process = spawn("setpriv", ["--pdeathsig", "KILL", "nice", "-n", "10", "qemu-system-x86_64", ...argv], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    const said: string[] = [];
-    for (const stream of [process.stdout, process.stderr])
-      stream.on("data", (text: Buffer) => said.push(text.toString()));
-    const died = new Promise<never>((_, reject) => {
-      process.once("error", reject);
-      process.once("close", (status) => reject(new Error(`QEMU ended with ${status}: ${said.join("")}`)));
-    });
-    const [console, shell, control] = await Promise.race([connections, died]);
-    died.catch(() => {}); // from here on its end is seen by the console's waits
-    if (console === undefined || shell === undefined || control === undefined) throw new Error("QEMU did not connect");
-    return new Machine({
-      console: new Console(console, transcriptFile()),
-      shell: new Shell(shell),
-      control: new Control(control),
-      process,
-      clean,
-    });
+    const qemu = startQemu(argv);
+    try {
+      const [console, shell, control] = await Promise.race([connections, qemu.ended.then(failWith)]);
+      if (console === undefined || shell === undefined || control === undefined)
+        throw new Error("QEMU did not connect");
+      const serial = new Console(console, transcriptFile());
+      qemu.ended.then((how) => serial.end(how));
+      return new Machine({
+        console: serial,
+        shell: new Shell(shell),
+        control: new Control(control),
+        qemu: qemu.process,
+        clean,
+      });
+    } catch (error) {
+      qemu.process.kill("SIGKILL");
+      throw error;
+    }
   } catch (error) {
     await clean();
     throw error;
   }
+}
+
+function failWith(why: string): never {
+  throw new Error(why);
+}
+
+/** `ended` never throws: it says how QEMU ended, and what it said. */
+function startQemu(argv: readonly string[]): { process: ChildProcess; ended: Promise<string> } {
+  // Should this process be killed, the machine goes with it.
+  const process = spawn("setpriv", ["--pdeathsig", "KILL", "nice", "-n", "10", "qemu-system-x86_64", ...argv], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const said: string[] = [];
+  for (const stream of [process.stdout, process.stderr])
+    stream.on("data", (text: Buffer) => said.push(text.toString()));
+  const ended = new Promise<string>((resolve) => {
+    process.once("error", (error) => resolve(`QEMU could not be started: ${error.message}`));
+    process.once("close", (status, signal) => resolve(`QEMU ended with ${signal ?? status}: ${said.join("").trim()}`));
+  });
+  return { process, ended };
 }
 
 let machines = 0;
