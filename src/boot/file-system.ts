@@ -1,7 +1,7 @@
 import { NightlatchError } from "../core/errors.ts";
 import { isJsonObject, parseJson } from "../formats/json.ts";
 import type { System } from "../system/port.ts";
-import { luksBeneath, programOutput } from "./luks-beneath.ts";
+import { luksBeneathDevice, programOutput } from "./luks-beneath.ts";
 
 /** The file system that a file lies on. */
 export interface FileSystem {
@@ -38,7 +38,7 @@ export async function fileSystemOf(power: Pick<System, "run">, path: string): Pr
     uuid: text("uuid"),
     root: text("fsroot") || "/",
     options: text("options").split(","),
-    isEncrypted: source.startsWith("/dev/") && (await luksBeneath(power, source)).length > 0,
+    isEncrypted: source.startsWith("/dev/") && (await luksBeneathDevice(power, source)).length > 0,
   };
 }
 

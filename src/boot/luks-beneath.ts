@@ -5,7 +5,7 @@ import type { System } from "../system/port.ts";
 const LIMIT_BYTES = 1 << 20;
 
 /** UUIDs of the LUKS volumes that a device lies on, by lsblk(8); empty where it is not encrypted. */
-export async function luksBeneath(power: Pick<System, "run">, device: string): Promise<string[]> {
+export async function luksBeneathDevice(power: Pick<System, "run">, device: string): Promise<string[]> {
   const argv = ["lsblk", "--json", "--inverse", "-o", "NAME,FSTYPE,UUID", device] as const;
   const uuids = new Set<string>();
   collect(
