@@ -68,11 +68,11 @@ export const grubOneshot: OneshotLoader = {
       loader: "GRUB",
       overlay: files.overlay,
       fileSystem: place.fileSystem,
-      arm: async (overlay, validity) => {
+      arm: async (overlay, validity, lock) => {
         await writeOneshotFiles(power, place.root, paddingBeforeOverlay(initrdBytes), overlay);
         const mode = (await power.stat(customOf(folder)))?.mode ?? 0o600;
         await power.writeFile(customOf(folder), customWith(validity), mode);
-        await mustRun(power, [editenvOf(folder), environmentOf(folder), "set", `next_entry=${ONESHOT_ID}`]);
+        await mustRun(power, [editenvOf(folder), environmentOf(folder), "set", `next_entry=${ONESHOT_ID}`], lock);
         await requireChosen(power, folder, expected);
       },
     };

@@ -1,6 +1,6 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { OneshotMark } from "../formats/oneshot-mark.ts";
-import type { System } from "../system/port.ts";
+import type { Lock, System } from "../system/port.ts";
 import type { BootEntry } from "./entry.ts";
 import type { FileSystem } from "./file-system.ts";
 
@@ -25,9 +25,10 @@ export interface PreparedOneshot {
   readonly fileSystem: FileSystem;
   /**
    * The files, the entry, and at last the choice, each durable before the next: cut off at any step, the default boots.
+   * @param lock held by the program that chooses: should we be killed, who takes it back waits until it has ended
    * @throws NightlatchError oneshot/failed, file/*; what was done is left for `OneshotLoader`'s other calls
    */
-  arm(overlay: Buffer, validity: Pick<OneshotMark, "boot" | "expires">): Promise<void>;
+  arm(overlay: Buffer, validity: Pick<OneshotMark, "boot" | "expires">, lock: Lock): Promise<void>;
 }
 
 /** What a boot loader holds of ours. */
@@ -62,8 +63,13 @@ export function unavailable(what: string, remedy?: string): NightlatchError {
 const DEADLINE_MS = 30_000;
 
 /** @throws NightlatchError oneshot/failed */
-export async function mustRun(power: Pick<System, "run">, argv: readonly [string, ...string[]]): Promise<Buffer> {
-  const { status, stdout, stderr } = await power.run({ argv, deadlineMs: DEADLINE_MS });
+export async function mustRun(
+  power: Pick<System, "run">,
+  argv: readonly [string, ...string[]],
+  lock?: Lock,
+): Promise<Buffer> {
+  const held = lock === undefined ? {} : { lock };
+  const { status, stdout, stderr } = await power.run({ argv, deadlineMs: DEADLINE_MS, ...held });
   if (status === 0) return stdout;
   const said = stderr.toString("utf8").trim().split("\n").at(-1)?.slice(0, 200) ?? "";
   throw new NightlatchError("oneshot/failed", `${argv.slice(0, 2).join(" ")} ended with status ${status}: ${said}`, {

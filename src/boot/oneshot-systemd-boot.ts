@@ -43,14 +43,14 @@ export const systemdBootOneshot: OneshotLoader = {
       loader: "systemd-boot",
       overlay: files.overlay,
       fileSystem: await fileSystemOf(power, root),
-      arm: async (overlay, validity) => {
+      arm: async (overlay, validity, lock) => {
         await writeOneshotFiles(power, root, paddingBeforeOverlay(initrdBytes), overlay);
         const title = `Nightlatch, this boot only: ${other.title}`;
         const mark = { ...validity, overlay: files.overlay, before: null };
         const written = formatBlsOneshot(text, mark, { title, options: cmdline, extra });
         await power.writeFile(entryOf(root), Buffer.from(written), 0o600);
         await requireListed(power, other, extra, cmdline);
-        await mustRun(power, ["bootctl", "set-oneshot", FILE]);
+        await mustRun(power, ["bootctl", "set-oneshot", FILE], lock);
         if ((await oneShotOf(power)) === FILE) return;
         throw new NightlatchError("oneshot/failed", "bootctl set-oneshot ended well, and no one-time choice is set", {
           meaning: "It is taken back.",
