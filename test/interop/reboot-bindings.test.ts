@@ -307,3 +307,20 @@ test("at a shutdown the journal says whether an ordinary reboot comes back by it
   assert.match(String(said.hints[1]), /^It will ask for a passphrase: not proved .* cryptroot /);
   assert.deepEqual([asks.reboots, asks.changes], [[], []]);
 });
+
+test("every reboot of the system may be staged without a remembered key where the bindings give one", {
+  skip,
+}, async () => {
+  const bound = await machine();
+  await bound.run("--make-default");
+  assert.deepEqual(bound.reboots.at(-1), ["systemctl", "enable", "--now", "nightlatch-stage.service"]);
+  const unbound = `cryptroot ${device("root")} none luks\ncryptswap ${device("swap")} none luks\n`;
+  const open = await machine({ initrd: initramfs(unbound, ...CLEVIS) });
+  await refuses(
+    open.run("--make-default"),
+    "reboot/blocked",
+    /no key is remembered, .* cryptswap .* opened by none/,
+    /--remember/,
+  );
+  assert.deepEqual(wrote(open), []);
+});

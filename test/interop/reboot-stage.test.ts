@@ -102,6 +102,31 @@ test("the plan is refused where the boot would wait for a person, or find no roo
   assert.deepEqual(plan.volumes.at(-1)?.opening, { kind: "itself", why: `key file ${keyFile}`, proved: true });
 });
 
+test("a key file counts where it opens the volume, all of it or a part, and is there at the next boot", {
+  skip,
+}, async () => {
+  const keyFile = join(folder, "long-key-file");
+  writeFileSync(keyFile, `12345${PASSPHRASE}6789`);
+  const opening = async (options: WorldOptions) => {
+    const { volumes } = await planReboot(world(options).system, NO_WISH);
+    return volumes.at(-1)?.opening;
+  };
+  const line = (cut: string) => ({ crypttab: `data ${device("data")} ${keyFile} luks,${cut}\n` });
+  const part = `keyfile-offset=5,keyfile-size=${PASSPHRASE.length}`;
+  assert.deepEqual(await opening(line(part)), { kind: "itself", why: `key file ${keyFile}`, proved: true });
+  await assert.rejects(opening(line("keyfile-offset=5")), (error) => isError(error, "reboot/blocked"));
+  const onTmpfs = (argv: readonly string[]) => (argv.includes("FSTYPE") ? "tmpfs\n" : undefined);
+  await assert.rejects(opening({ ...line(part), programs: onTmpfs }), (error) => isError(error, "reboot/blocked"));
+  // crypttab(5): where no key is named, a file of the volume's name is taken.
+  const usual = "/etc/cryptsetup-keys.d/data.key";
+  assert.deepEqual(await opening({ files: { [usual]: PASSPHRASE } }), {
+    kind: "itself",
+    why: `key file ${usual}`,
+    proved: true,
+  });
+  await assert.rejects(opening({ files: { [usual]: "wrong" } }), (error) => isError(error, "reboot/blocked"));
+});
+
 test("one passphrase is asked once, a wrong one three times, and nothing is changed by it", { skip }, async () => {
   const { system } = world();
   const { volumes } = await planReboot(system, NO_WISH);
