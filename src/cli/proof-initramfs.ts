@@ -1,4 +1,5 @@
 import { whyNoClevis } from "../boot/clevis.ts";
+import { whyNoDriver } from "../boot/network-driver.ts";
 import { volumeOption } from "../formats/initramfs-crypttab.ts";
 import type { PlannedVolume, RebootPlan } from "../reboot/planned.ts";
 import type { System } from "../system/port.ts";
@@ -37,6 +38,7 @@ export async function proveInInitramfs(
   const cmdline = `${plan.cmdline} ${facts.ownCmdline}`;
   const tried = await Promise.all(bindings.map((binding) => tryBinding(system, device, binding, signal)));
   for (const { secret } of tried) secret?.wipe();
+  const driver = await whyNoDriver(system, facts, entry.release);
   const judged = tried.map((attempt): Proof => {
     const { binding } = attempt;
     if (attempt.secret === null) {
@@ -48,8 +50,9 @@ export async function proveInInitramfs(
       );
     }
     const task = { pins: pinsOf(binding), urls: binding.urls, luksVersion: header.version, cmdline };
-    const lack = whyNoClevis(stack, facts, task);
-    return lack === null ? proved(`clevis in the initramfs asks ${formatBinding(binding)}`) : { state: "fails", lack };
+    const lack = whyNoClevis(stack, facts, task) ?? driver;
+    if (lack !== null) return { state: "fails", lack };
+    return proved(`clevis in the initramfs asks ${formatBinding(binding)}, tried from the running system`);
   });
   return judged.find(({ state }) => state === "proved") ?? judged[0] ?? untried("it has no binding", "Use kexec.");
 }

@@ -95,7 +95,7 @@ function firstError(findings: readonly Finding[], subjects: readonly string[]): 
 
 function byBinding({ bindings, device }: VolumeFacts, who: string): Proof {
   const opening = bindings.find(({ opens }) => opens === true);
-  if (opening !== undefined) return proved(`${who} ${opening.text}`);
+  if (opening !== undefined) return proved(`${who} ${opening.text}, tried`);
   const [first] = bindings;
   if (first === undefined) return fails("it has no binding", `Run: nightlatch bind ${device} latch INVITE`);
   return untried(`${first.text} cannot be tried from here`, "Use kexec.");

@@ -16,7 +16,7 @@ export const fails = (what: string, remedy: string): Proof => ({ state: "fails",
 
 /** As the report tells it. */
 export function openingOf({ mayFail }: PlannedVolume, proof: Proof): Opening {
-  if (proof.state === "proved") return { kind: "itself", why: `${proof.why}, tried`, proved: true };
+  if (proof.state === "proved") return { kind: "itself", why: proof.why, proved: true };
   return { kind: "itself", why: `${proof.lack.what}${mayFail ? "; it may fail" : ""}`, proved: false };
 }
 

@@ -34,7 +34,7 @@ export const command: Command = {
     { name: "forget", help: "destroy that key and its keyslots" },
     {
       name: "make-default",
-      help: "stage at every reboot of the system; needs --remember once; not proved on a machine yet",
+      help: "stage at every reboot of the system; needs bindings that open the volumes, or --remember once; not proved on a machine yet",
     },
     { name: "undo-default", help: "leave the system's reboots alone again" },
     { name: "at-shutdown", help: "stage if a reboot is under way; for the unit of --make-default" },
@@ -44,6 +44,7 @@ export const command: Command = {
     "Each LUKS volume that the next boot has to open gets one more keyslot with a random key, which goes to the new kernel in memory",
     "alone. After the boot the slot is removed. Whatever fails ends at the passphrase prompt, which every volume keeps.",
     "The passphrase is asked once where all volumes share it.",
+    "Where kexec is not to be had and every volume opens by itself, tried just now, the reboot is an ordinary one.",
   ].join("\n"),
   run,
 };
