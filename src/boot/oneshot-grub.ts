@@ -14,7 +14,7 @@ import { type FileSystem, fileSystemOf, pathOnFileSystem } from "./file-system.t
 import { grubFolders, readGrub } from "./grub.ts";
 import { requireGrubWrites } from "./grub-writes.ts";
 import { oneshotFiles, writeOneshotFiles } from "./oneshot-files.ts";
-import { mustRun, type OneshotLoader, type OneshotPower, unavailable } from "./oneshot-loader.ts";
+import { mustRun, type OneshotLoader, type OneshotPower, settle, unavailable } from "./oneshot-loader.ts";
 import { requireRoom, rootOf } from "./oneshot-place.ts";
 
 const LIMIT_BYTES = 1 << 20;
@@ -70,9 +70,12 @@ export const grubOneshot: OneshotLoader = {
       fileSystem: place.fileSystem,
       arm: async (overlay, validity, lock) => {
         await writeOneshotFiles(power, place.root, paddingBeforeOverlay(initrdBytes), overlay);
+        await requireUnchanged(power, folder, custom);
         const mode = (await power.stat(customOf(folder)))?.mode ?? 0o600;
         await power.writeFile(customOf(folder), customWith(validity), mode);
+        await settle(power, folder);
         await mustRun(power, [editenvOf(folder), environmentOf(folder), "set", `next_entry=${ONESHOT_ID}`], lock);
+        await settle(power, folder);
         await requireChosen(power, folder, expected);
       },
     };
@@ -99,6 +102,7 @@ export const grubOneshot: OneshotLoader = {
         before === null || before === ONESHOT_ID ? ["unset", "next_entry"] : ["set", `next_entry=${before}`];
       await mustRun(power, [editenvOf(folder), environmentOf(folder), ...change]);
       if ((await choiceOf(power, folder)) === ONESHOT_ID) throw stays(environmentOf(folder));
+      await settle(power, folder);
     }
     return wasChosen;
   },
@@ -164,6 +168,16 @@ async function readOwnCustom(power: OneshotPower, folder: string): Promise<Buffe
   if (facts.uid !== 0 || facts.gid !== 0)
     throw unavailable(`${path} does not belong to root`, `Run: chown 0:0 ${path}`);
   return power.readFile(path, LIMIT_BYTES);
+}
+
+/** The administrator may have written to it while the passphrase was asked for. */
+async function requireUnchanged(power: OneshotPower, folder: string, custom: Buffer | null): Promise<void> {
+  const now = await readOrNull(power, customOf(folder));
+  if (custom === null ? now === null : now?.equals(custom) === true) return;
+  throw new NightlatchError("oneshot/failed", `${customOf(folder)} was changed in the meantime`, {
+    meaning: "It is left as it is. What was staged is taken back.",
+    remedy: "Try again.",
+  });
 }
 
 /** Where the entry's initrds lie, and that GRUB looks there for ours, too. */

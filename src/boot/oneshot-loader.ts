@@ -76,3 +76,12 @@ export async function mustRun(
     meaning: "The boot loader's default entry is as it was.",
   });
 }
+
+/**
+ * What was written before is where a boot loader finds it, which knows no journal: a metadata block that is only in the journal is not
+ * there for GRUB. syncfs(2) commits the journal of ext4 and then writes the blocks themselves.
+ * @throws NightlatchError oneshot/failed
+ */
+export async function settle(power: Pick<System, "run">, folder: string): Promise<void> {
+  await mustRun(power, ["sync", "--file-system", folder]);
+}

@@ -413,6 +413,52 @@ test("a /boot that is encrypted itself: the keys are not in the clear, and someb
   await runCommand(disarm, [], one.system);
 });
 
+test("what the administrator writes to custom.cfg while the passphrase is asked for stays", { skip }, async () => {
+  const one = grubWorld();
+  const headers = await slots();
+  const written = "menuentry 'new' { true; }\n";
+  const system = {
+    ...one.system,
+    makeDirectory: async (path: string, mode: number) => {
+      if (path === "/boot/nightlatch") put(one, "/boot/grub/custom.cfg", written);
+      return one.system.makeDirectory(path, mode);
+    },
+  };
+  await assert.rejects(
+    runCommand(arm, [], system, person),
+    (error) => isError(error, "oneshot/failed") && /changed in the meantime/.test(error.message),
+  );
+  assert.equal(readFileSync(one.at("/boot/grub/custom.cfg"), "utf8"), written);
+  assert.deepEqual([existsSync(one.at("/boot/nightlatch")), await slots()], [false, headers]);
+});
+
+test("what a write leaves that was killed in its middle is found, and the keys in it are overwritten", {
+  skip,
+}, async () => {
+  const cut = "0123456789ab.tmp";
+  for (const { make, name } of LOADERS) {
+    const one = make();
+    const disk = snapshot(one, "/boot");
+    const entry = name === "GRUB" ? "/boot/grub/custom.cfg" : "/boot/loader/entries/nightlatch-oneshot.conf";
+    for (const path of [`${OVERLAY}.${cut}`, PAD, `${entry}.${cut}`]) put(one, path, "half of it");
+    const wiped: string[] = [];
+    const system = {
+      ...one.system,
+      removeFile: async (path: string) => {
+        if (existsSync(one.at(path))) wiped.push(`${path} ${readFileSync(one.at(path)).every((byte) => byte === 0)}`);
+        await one.system.removeFile(path);
+      },
+    };
+    assert.deepEqual((await cleanUp(system, STATE, false)).failures, []);
+    assert.deepEqual(snapshot(one, "/boot"), disk);
+    assert.deepEqual(wiped.slice(1), [`${OVERLAY}.${cut} true`, `${PAD} true`], name);
+  }
+  const foreign = grubWorld({ files: { "/boot/nightlatch/notes": "somebody's" } });
+  assert.deepEqual((await cleanUp(foreign.system, STATE, true)).disarmed, []);
+  assert.equal(existsSync(foreign.at("/boot/nightlatch/notes")), true);
+  assert.deepEqual((await runCommand(status, [], foreign.system)).lines, ["Nothing is armed."]);
+});
+
 test("what somebody else put in our place is not followed, nor overwritten", { skip }, async () => {
   const one = grubWorld();
   put(one, "/elsewhere/oneshot.cpio", "precious");
