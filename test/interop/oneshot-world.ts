@@ -22,7 +22,8 @@ export const KERNEL = `/boot/vmlinuz-${RELEASE}`;
 export const INITRD = `/boot/initrd.img-${RELEASE}`;
 export const ONE_SHOT = "/sys/firmware/efi/efivars/LoaderEntryOneShot-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 const LOADER_INFO = "/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
-const vector = (name: string) => readFileSync(new URL(`../unit/vectors/boot/${name}`, import.meta.url), "utf8");
+/** What grub-mkconfig wrote on a Debian 12. */
+export const vector = (name: string) => readFileSync(new URL(`../unit/vectors/boot/${name}`, import.meta.url), "utf8");
 
 export interface OneshotWorld extends World {
   /** Units that were started, restarted or run, in order. */
