@@ -397,7 +397,9 @@ test("refused: entries that no boot loader of ours can follow", { skip }, async 
         "title D\nlinux /linux\ninitrd /initrd\noptions root=/dev/mapper/cryptroot ro\n",
     },
   });
+  const itself = grubWorld({ crypttab: "", initrd: initramfs(`cryptroot ${device("root")} /key luks\n`, "key") });
   for (const [one, message] of [
+    [itself, /every volume opens without a key of ours/],
     [extlinux, /extlinux has no one-time choice/],
     [bls, /does not stand in grub\.cfg/],
     [alone, /would become the default one/],
