@@ -117,7 +117,7 @@ export const grubOneshot: OneshotLoader = {
   async removeEntry(power) {
     const gone: string[] = [];
     for (const folder of await grubFolders(power)) {
-      if (await removePart(power, folder)) gone.push(customOf(folder));
+      if (await removePart(power, folder)) gone.push(`our part of ${customOf(folder)}`);
     }
     return gone;
   },

@@ -49,7 +49,7 @@ export interface OneshotLoader {
   find(power: OneshotPower): Promise<HeldOneshot | null>;
   /** Puts back the one-time choice that was there before ours, if ours is set. True where it was. */
   unchoose(power: OneshotPower): Promise<boolean>;
-  /** Removes the entry. @returns files that are gone, or as they were before */
+  /** Removes the entry. @returns what is gone, for a person */
   removeEntry(power: OneshotPower): Promise<string[]>;
 }
 

@@ -52,7 +52,7 @@ export async function findOneshot(power: OneshotPower): Promise<FoundOneshot | n
 }
 
 export interface Disarmed {
-  /** What is gone: the choice in words, entries and files by their paths. */
+  /** What is gone, for a person: the choice, the entry, files by their paths. */
   readonly removed: readonly string[];
   readonly failures: readonly NightlatchError[];
 }
