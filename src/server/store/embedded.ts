@@ -1,5 +1,6 @@
 import { rootOf } from "../audit/merkle.ts";
 import { readCheckpoints, readEntries, takeSnapshot } from "./audit-source.ts";
+import type { Ballast } from "./ballast.ts";
 import type { AuditReads, Store, Transaction } from "./port.ts";
 import type { Reached } from "./record.ts";
 import type { Sqlite } from "./sqlite.ts";
@@ -11,6 +12,7 @@ export class EmbeddedStore implements Store {
   readonly #transaction: SqliteTransaction;
   readonly #lock: AsyncDisposable;
   readonly #note: (reached: Reached) => Promise<void>;
+  readonly #ballast: Ballast;
   #last: Promise<unknown> = Promise.resolve();
   #witnessing: Promise<void> = Promise.resolve();
   #noted: Reached | null;
@@ -21,6 +23,7 @@ export class EmbeddedStore implements Store {
    * @param around.lock that of the folder, given up when the store is closed
    * @param around.noted what the record says
    * @param around.note writes the record
+   * @param around.ballast lies beside the file
    */
   constructor(
     sqlite: Sqlite,
@@ -29,9 +32,11 @@ export class EmbeddedStore implements Store {
       readonly lock: AsyncDisposable;
       readonly noted: Reached | null;
       readonly note: (reached: Reached) => Promise<void>;
+      readonly ballast: Ballast;
     },
   ) {
-    const { lock, noted, note } = around;
+    const { lock, noted, note, ballast } = around;
+    this.#ballast = ballast;
     this.#sqlite = sqlite;
     this.#noted = noted;
     this.#note = note;
@@ -69,7 +74,9 @@ export class EmbeddedStore implements Store {
 
   scrub(): Promise<boolean> {
     return this.#alone(() => {
-      const done = this.#sqlite.rewrite() && this.#sqlite.truncateWal();
+      // Where there is no room for the one, the other still takes the keys out of the pages that held them.
+      const isRewritten = this.#sqlite.rewrite();
+      const done = this.#sqlite.truncateWal() && isRewritten;
       this.#needsScrub = !done;
       return done;
     });
@@ -90,6 +97,14 @@ export class EmbeddedStore implements Store {
     });
     this.#witnessing = outcome.catch(() => {});
     return outcome;
+  }
+
+  makeRoom(): Promise<boolean> {
+    return this.#alone(() => this.#ballast.giveUp());
+  }
+
+  holdRoom(): Promise<void> {
+    return this.#alone(() => this.#ballast.hold());
   }
 
   async close(): Promise<void> {
