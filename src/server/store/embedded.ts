@@ -1,8 +1,10 @@
+import { isError } from "../../core/errors.ts";
 import { rootOf } from "../audit/merkle.ts";
 import { readCheckpoints, readEntries, takeSnapshot } from "./audit-source.ts";
 import type { Ballast } from "./ballast.ts";
 import type { AuditReads, Store, Transaction } from "./port.ts";
 import type { Reached } from "./record.ts";
+import { query } from "./schema.ts";
 import type { Sqlite } from "./sqlite.ts";
 import { SqliteTransaction } from "./transaction.ts";
 
@@ -76,10 +78,28 @@ export class EmbeddedStore implements Store {
     return this.#alone(() => {
       // Where there is no room for the one, the other still takes the keys out of the pages that held them.
       const isRewritten = this.#sqlite.rewrite();
-      const done = this.#sqlite.truncateWal() && isRewritten;
+      const done = this.#sqlite.truncateWal() && isRewritten && this.#settleScrub();
       this.#needsScrub = !done;
       return done;
     });
+  }
+
+  /** After a start: what is owed since keys were destroyed, however that start came about; writing every page anew takes its time. */
+  async scrubIfOwed(): Promise<void> {
+    const row = await this.#alone(() => this.#sqlite.first(query.selectFrom("scrub").select("owed")));
+    if (row?.owed === 0) await this.#alone(() => this.#sqlite.truncateWal());
+    else await this.scrub();
+  }
+
+  /** Only once every page and the WAL are clean: cut off before, the next start does it all again. False on a full disk. */
+  #settleScrub(): boolean {
+    try {
+      this.#sqlite.run(query.updateTable("scrub").set({ owed: 0 }).where("owed", "=", 1));
+      return true;
+    } catch (error) {
+      if (isError(error, "store/full") || isError(error, "store/busy")) return false;
+      throw error;
+    }
   }
 
   get needsScrub(): boolean {

@@ -105,7 +105,7 @@ export async function openFolder(system: FolderSystem, folder: string, owner: Fo
     const note = (next: Reached) => write({ store: storeId, state: "ready", reached: next });
     const ballast = new Ballast(system, folder);
     const store = new EmbeddedStore(sqlite, storeId, { lock, noted: isOlder ? null : reached, note, ballast });
-    await store.scrub(); // what a crash left in the WAL may hold keys that were destroyed since
+    await store.scrubIfOwed(); // a crash may have left keys that were destroyed
     await store.witness().catch((error: unknown) => {
       if (plan !== "open" || isOlder || !isError(error)) throw error;
       warnings.push(`${recordPath} could not be brought up to date: ${error.message}`);
