@@ -19,7 +19,7 @@ export interface Changed {
   readonly machine: MachineRow;
   /** Those that the change was about. */
   readonly latches: readonly LatchRow[];
-  /** After a revocation: whether the keys' bytes are gone from the store's files. False where a reader holds that up. */
+  /** After a revocation: whether the keys' bytes are gone from the store's files. False where a reader or a full disk holds that up. */
   readonly scrubbed: boolean;
   /** Whether an older copy of the store would be found out as one that has not heard of this. */
   readonly recorded: boolean;
