@@ -1,7 +1,7 @@
 import { NightlatchError } from "../core/errors.ts";
 import { cleanUp } from "../reboot/clean-up.ts";
 import { undoDefault } from "../reboot/default-handler.ts";
-import { startSoftReboot } from "../reboot/go.ts";
+import { requireSoftReboot, startSoftReboot } from "../reboot/go.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { kexecReboot, stageAtShutdown } from "./reboot-kexec.ts";
 import { forgetKey, makeDefaultHandler, rememberKey } from "./reboot-settings.ts";
@@ -91,6 +91,7 @@ async function takeBack({ system, terminal, options }: CommandInput, all: boolea
 }
 
 async function softReboot({ system, terminal, switches }: CommandInput): Promise<ExitStatus> {
+  await requireSoftReboot(system);
   terminal.line("  via         soft reboot: user space anew, the running kernel and the open volumes stay");
   const dryRun = switches.has("dry-run");
   terminal.result({ ok: true, via: "soft", dryRun });

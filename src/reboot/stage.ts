@@ -48,7 +48,7 @@ export async function stageKexec(
       keys.set(volume, await stageDisposableKey(power, { device: volume.found.device, lock }, authority, context));
     }
     progress("loading the kernel");
-    return await load(power, plan, keys);
+    return await load(power, plan, keys, lock);
   } catch (error) {
     await unstage(power, plan, context, lock);
     throw error;
@@ -57,12 +57,17 @@ export async function stageKexec(
   }
 }
 
-async function load(power: StagePower, plan: RebootPlan, keys: ReadonlyMap<PlannedVolume, Secret>): Promise<Staged> {
+async function load(
+  power: StagePower,
+  plan: RebootPlan,
+  keys: ReadonlyMap<PlannedVolume, Secret>,
+  lock: Lock,
+): Promise<Staged> {
   const { stack, facts, volumes, kernel, initrds, cmdline } = plan;
   const overlay =
     stack === null || facts === null ? Buffer.alloc(0) : buildOverlay({ stack, facts, ...split(volumes, keys) });
   try {
-    await loadKexec(power, { kernel, initrds, overlay, cmdline });
+    await loadKexec(power, { kernel, initrds, overlay, cmdline }, lock);
     return { overlayBytes: overlay.length, initramfsBytes: initrds.reduce((sum, initrd) => sum + initrd.length, 0) };
   } finally {
     overlay.fill(0);

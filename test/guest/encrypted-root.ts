@@ -61,6 +61,7 @@ function recipeOf({ suite, generator, compression }: EncryptedRoot): Recipe {
   const compressors = ["zstd", "xz-utils", "lz4", "gzip"];
   const base = [
     "systemd-sysv",
+    "dbus", // for logind, which has a part in every shutdown
     "iproute2",
     "procps",
     "cpio",
