@@ -1,7 +1,8 @@
 import { NightlatchError } from "../core/errors.ts";
 import { cleanUp } from "../reboot/clean-up.ts";
 import { undoDefault } from "../reboot/default-handler.ts";
-import { requireSoftReboot, startSoftReboot } from "../reboot/go.ts";
+import { startSoftReboot } from "../reboot/go.ts";
+import { requireSoftReboot } from "../reboot/soft.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { kexecReboot, stageAtShutdown } from "./reboot-kexec.ts";
 import { forgetKey, makeDefaultHandler, rememberKey } from "./reboot-settings.ts";

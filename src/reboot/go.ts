@@ -39,18 +39,7 @@ export async function startKexec(power: Pick<System, "run">): Promise<void> {
   await must(power, ["systemctl", "kexec"]);
 }
 
-/** @throws NightlatchError reboot/blocked where this systemd knows no soft reboot */
-export async function requireSoftReboot(power: Pick<System, "run">): Promise<void> {
-  const argv = ["systemctl", "show", "--property=LoadState", "--value", "soft-reboot.target"] as const;
-  const { stdout } = await power.run({ argv, deadlineMs: 20_000 });
-  if (stdout.toString("latin1").trim() === "loaded") return;
-  throw new NightlatchError("reboot/blocked", "this system's systemd knows no soft reboot", {
-    meaning: "It came with systemd 254. The machine does not reboot.",
-    remedy: "Take the way by kexec, which is the default: nightlatch reboot",
-  });
-}
-
-/** Into the same kernel, with user space begun anew; volumes stay open. */
+/** Into the same kernel, with user space begun anew. @throws NightlatchError reboot/blocked */
 export async function startSoftReboot(power: Pick<System, "run">): Promise<void> {
   await must(power, ["systemctl", "soft-reboot"]);
 }

@@ -2,6 +2,7 @@ import { isError, NightlatchError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
 import { type InitramfsVolume, parseInitramfsCrypttab, volumeOption } from "../formats/initramfs-crypttab.ts";
 import { findSlotOpenedBy } from "../luks/keyslots.ts";
+import type { System } from "../system/port.ts";
 import type { PlannedVolume, PlanPower } from "./planned.ts";
 import { type FoundVolume, resolveVolume } from "./volumes.ts";
 
@@ -16,7 +17,7 @@ const KEY_LIMIT_BYTES = 8 << 20;
  */
 export async function laterVolumes(power: PlanPower, inside: ReadonlySet<string>): Promise<PlannedVolume[]> {
   const planned: PlannedVolume[] = [];
-  for (const entry of parseInitramfsCrypttab(await readCrypttab(power), CRYPTTAB)) {
+  for (const entry of await crypttabVolumes(power)) {
     if (inside.has(entry.name) || entry.options.includes("noauto")) continue;
     const found = await findUnlessMayFail(power, entry);
     if (found !== null)
@@ -67,7 +68,12 @@ async function keyFileOpens(
   return (await findSlotOpenedBy(power, { device }, header, content)) !== null;
 }
 
-async function readCrypttab(power: PlanPower): Promise<string> {
+/** Every volume of the system's crypttab. @throws NightlatchError as parseInitramfsCrypttab */
+export async function crypttabVolumes(power: Pick<System, "readFile">): Promise<InitramfsVolume[]> {
+  return parseInitramfsCrypttab(await readCrypttab(power), CRYPTTAB);
+}
+
+async function readCrypttab(power: Pick<System, "readFile">): Promise<string> {
   try {
     return (await power.readFile(CRYPTTAB, LIMIT_BYTES)).toString("utf8");
   } catch (error) {

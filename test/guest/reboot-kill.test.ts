@@ -45,7 +45,7 @@ describe("killed", { skip: onlyInFull(), concurrency: 1 }, () => {
         loaded += Number(await machine.must("cat /sys/kernel/kexec_loaded"));
         await machine.must("nightlatch reboot --cancel", DEADLINE_MS);
         await assertNothingStaged(machine, before);
-        assert.equal((await machine.run("mountpoint /run/nightlatch-reboot/kexec")).status, 32);
+        assert.notEqual((await machine.run("mountpoint /run/nightlatch-reboot/kexec")).status, 0);
       };
 
       for (let nth = 1; ; nth++) {

@@ -44,24 +44,36 @@ export async function typeAt(machine: Machine, prompts: number): Promise<void> {
 export const headers = (machine: Machine): Promise<string> =>
   machine.must(VOLUMES.map((name) => `cryptsetup luksDump --dump-json-metadata /dev/${name}`).join("\n"));
 
-/** Comes back without a prompt: one would be typed at by nobody, and the wait would fail. */
-export async function rebootByItself(machine: Machine, command = "nightlatch reboot --key-file -"): Promise<void> {
+/**
+ * Comes back without a prompt: one would be typed at by nobody, and the wait would fail.
+ * @returns seconds from the command to the login prompt
+ */
+export async function rebootByItself(machine: Machine, command = "nightlatch reboot --key-file -"): Promise<number> {
   const from = machine.console.transcript().length;
+  const startMs = performance.now();
   await machine.restart(() => machine.run(command, DEADLINE_MS, PASSPHRASE), DEADLINE_MS);
   await machine.login(DEADLINE_MS);
+  const seconds = (performance.now() - startMs) / 1000;
   assert.doesNotMatch(machine.console.transcript().slice(from), PROMPT);
   assert.match(await machine.must("cat /proc/cmdline"), BY_KEXEC);
   await machine.must("systemctl is-system-running --wait");
+  return seconds;
 }
 
-/** An ordinary reboot, however it begins: every volume asks, and takes the passphrase. */
-export async function rebootTyped(machine: Machine, start: () => Promise<unknown>): Promise<void> {
+/**
+ * An ordinary reboot, however it begins: every volume asks, and takes the passphrase.
+ * @returns seconds from the beginning to the login prompt
+ */
+export async function rebootTyped(machine: Machine, start: () => Promise<unknown>): Promise<number> {
   const previous = machine.shell.bootId;
+  const startMs = performance.now();
   start().catch(() => {}); // the shell dies with the boot
   await typeAt(machine, VOLUMES.length);
-  await machine.shell.booted(previous, DEADLINE_MS);
   await machine.console.waitFor(/login: /, DEADLINE_MS);
+  const seconds = (performance.now() - startMs) / 1000;
+  await machine.shell.booted(previous, DEADLINE_MS);
   assert.doesNotMatch(await machine.must("cat /proc/cmdline"), BY_KEXEC);
+  return seconds;
 }
 
 /** As at every boot: once the clean-up is through, nothing of a staged reboot is left. */

@@ -8,6 +8,11 @@ describe("a soft reboot", { skip: onlyInFull(), concurrency: 1 }, () => {
   test("Debian 13: comes back by itself with its volumes open", async () => {
     await withMachine({ suite: "trixie", generator: "dracut", compression: "zstd" }, async (machine) => {
       const before = await headers(machine);
+      const asked = await machine.run("nightlatch reboot --via soft --json", DEADLINE_MS);
+      assert.equal(JSON.parse(asked.stdout).error.code, "reboot/blocked");
+      assert.match(JSON.parse(asked.stdout).error.message, /^data .* would be closed by a soft reboot/);
+      await machine.must("sed -i '/^data/s/luks/luks,x-initrd.attach/' /etc/crypttab && systemctl daemon-reload");
+
       const bootId = machine.shell.bootId;
       const from = machine.console.transcript().length;
       machine.run("nightlatch reboot --via soft", DEADLINE_MS).catch(() => {});

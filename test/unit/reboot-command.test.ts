@@ -186,15 +186,3 @@ test("the volumes beneath the root, through LVM and RAID", async () => {
   assert.deepEqual(system.ran[1], ["lsblk", "--json", "--inverse", "-o", "NAME,FSTYPE,UUID", "/dev/mapper/vg-root"]);
   assert.deepEqual(await luksBeneathRoot(fakeSystem({}, programs("tmpfs"))), []);
 });
-
-test("a soft reboot that is only asked about does not happen, and where systemd knows none it is refused", async () => {
-  const argv = ["systemctl", "show", "--property=LoadState", "--value", "soft-reboot.target"];
-  const system = writable({}, () => ({ stdout: "loaded\n" }));
-  const { result } = await runCommand(command, ["--via", "soft", "--dry-run"], system);
-  assert.deepEqual(result, { ok: true, via: "soft", dryRun: true });
-  assert.deepEqual(system.ran, [argv]);
-
-  const old = writable({}, () => ({ stdout: "not-found\n" }));
-  await assert.rejects(runCommand(command, ["--via", "soft"], old), (error) => isError(error, "reboot/blocked"));
-  assert.deepEqual(old.ran, [argv]);
-});
