@@ -84,7 +84,7 @@ export async function assertClean(machine: Machine, before: string): Promise<voi
 
 export async function assertNothingStaged(machine: Machine, before: string): Promise<void> {
   assert.equal(await headers(machine), before);
-  assert.equal((await machine.run("ls /run/cryptsetup-keys.d/*.key /run/nightlatch-reboot/*")).stdout, "");
+  assert.equal((await machine.run("find /run/cryptsetup-keys.d /run/nightlatch-reboot -type f")).stdout, "");
   assert.equal((await machine.must("cat /sys/kernel/kexec_loaded")).trim(), "0");
 }
 
