@@ -29,10 +29,7 @@ export const command: Command = {
     { name: "cmdline", value: "TEXT", help: "kernel command line, instead of the entry's" },
     { name: "remember", help: "keep a key on the encrypted root, so that later reboots ask nobody" },
     { name: "forget", help: "destroy that key and its keyslots" },
-    {
-      name: "make-default",
-      help: "stage at every reboot of the system; needs --remember once; not proved on a machine yet",
-    },
+    { name: "make-default", help: "stage at every reboot of the system; needs --remember once" },
     { name: "undo-default", help: "leave the system's reboots alone again" },
     { name: "at-shutdown", help: "stage if a reboot is under way; for the unit of --make-default" },
     STATE_OPTION,
