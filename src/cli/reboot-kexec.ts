@@ -1,11 +1,9 @@
 import type { EntryWish } from "../boot/entries.ts";
-import { NO_WISH } from "../boot/entries.ts";
 import { whyNoKexec } from "../boot/kexec.ts";
 import { NightlatchError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
 import { findAuthorities } from "../reboot/authority.ts";
 import { bootId, cleanUp } from "../reboot/clean-up.ts";
-import { isRebooting } from "../reboot/default-handler.ts";
 import type { Authority } from "../reboot/disposable.ts";
 import { requireCleanUp, restartExpiry, startKexec } from "../reboot/go.ts";
 import { planReboot } from "../reboot/plan.ts";
@@ -15,48 +13,46 @@ import { type Staged, stageKexec } from "../reboot/stage.ts";
 import { tryBinding } from "./attempt.ts";
 import { listBindings } from "./binding.ts";
 import type { CommandInput, ExitStatus } from "./command.ts";
-import { describePlan, planLines } from "./reboot-report.ts";
+import { settleSockets } from "./proof-later.ts";
+import { describePlan, initramfsText, planLines } from "./reboot-report.ts";
 
 const KEY_LIMIT_BYTES = 8 * 1024 * 1024; // cryptsetup's own limit for a key file
 const LIFE_SECONDS = 15 * 60;
 
 export async function kexecReboot(input: CommandInput): Promise<ExitStatus> {
+  return goByKexec(input, await stageByKexec(input));
+}
+
+/** @throws NightlatchError where a kexec would not come back by itself, or is not to be had; nothing is staged then */
+export async function stageByKexec(input: CommandInput): Promise<Prepared> {
+  const { system, options } = input;
+  const ask = options["key-file"] === undefined ? askOn(input) : null;
+  return prepare(input, wishOf(options), ask, () => restartExpiry(system));
+}
+
+export async function goByKexec(input: CommandInput, { plan, staged, stagingMs }: Prepared): Promise<ExitStatus> {
   const { system, terminal, switches, options } = input;
   const dryRun = switches.has("dry-run");
   const stateFolder = String(options["state"]);
-  const ask = options["key-file"] === undefined ? askOn(input) : null;
-  const { plan, staged, stagingMs } = await prepare(input, wishOf(options), ask, () => restartExpiry(system));
-  for (const line of planLines(plan, staged)) terminal.line(line);
-  terminal.result({ ok: true, dryRun, stagingMs, ...describePlan(plan, staged) });
+  const via = `kexec${initramfsText(plan)} + ${staged.overlayBytes} bytes, no key on any disk`;
+  for (const line of planLines(plan, via)) terminal.line(line);
+  terminal.result({ ok: true, via: "kexec", dryRun, stagingMs, ...describePlan(plan, staged.overlayBytes) });
   if (dryRun) await cleanUp(system, stateFolder, true);
   else await go(input, stateFolder);
   return 0;
 }
 
-/**
- * Within a shutdown, with the remembered key: whatever speaks against it is said in the journal, and the reboot is an ordinary one.
- * Starts no unit: a job queued now would be at odds with the shutdown's own.
- */
-export async function stageAtShutdown(input: CommandInput): Promise<ExitStatus> {
-  const { system, terminal } = input;
-  if (!(await isRebooting(system))) return 0;
-  try {
-    const { plan } = await prepare(input, NO_WISH, null, async () => {});
-    terminal.line(`The next boot, ${plan.entry.title}, comes by kexec and opens its volumes by itself.`);
-  } catch (error) {
-    if (!(error instanceof NightlatchError)) throw error;
-    terminal.hint(`An ordinary reboot: ${error.message} [${error.code}]`);
-  }
-  return 0;
-}
-
-interface Prepared {
+export interface Prepared {
   readonly plan: RebootPlan;
   readonly staged: Staged;
   readonly stagingMs: number;
 }
 
-async function prepare(
+/**
+ * @param ask null where nobody can be asked
+ * @param beforeStaging the last thing before headers are changed
+ */
+export async function prepare(
   input: CommandInput,
   wish: EntryWish,
   ask: ((volume: PlannedVolume) => Promise<Secret>) | null,
@@ -68,7 +64,7 @@ async function prepare(
   if (obstacle !== null) throw noKexec(obstacle);
   await requireCleanUp(system);
   await cleanUp(system, stateFolder, true);
-  const plan = await planReboot(system, wish);
+  const plan = await settleSockets(system, await planReboot(system, wish), { stateFolder, signal: terminal.signal });
   const keys = await knownKeys(input);
   try {
     const authorities = await findAuthorities(system, plan.volumes, keys, recoverBy(input), ask);
@@ -98,7 +94,8 @@ function noKexec(obstacle: string): NightlatchError {
   return new NightlatchError("kexec/unavailable", `kexec cannot be used: ${obstacle}`, {
     meaning: "Nothing was changed.",
     remedy:
-      "Where no new kernel waits, nightlatch reboot --via soft keeps the volumes open; otherwise reboot and type the passphrase.",
+      "Where every volume opens by itself: --via bindings. Where no new kernel waits: --via soft, which keeps the volumes open. Otherwise " +
+      "reboot and type the passphrase.",
   });
 }
 

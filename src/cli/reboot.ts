@@ -4,7 +4,10 @@ import { undoDefault } from "../reboot/default-handler.ts";
 import { startSoftReboot } from "../reboot/go.ts";
 import { requireSoftReboot } from "../reboot/soft.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
-import { kexecReboot, stageAtShutdown } from "./reboot-kexec.ts";
+import { stageAtShutdown } from "./reboot-at-shutdown.ts";
+import { autoReboot } from "./reboot-auto.ts";
+import { bindingsReboot } from "./reboot-bindings.ts";
+import { kexecReboot } from "./reboot-kexec.ts";
 import { forgetKey, makeDefaultHandler, rememberKey } from "./reboot-settings.ts";
 import { STATE_OPTION } from "./volume-input.ts";
 
@@ -16,7 +19,7 @@ export const command: Command = {
     {
       name: "via",
       value: "WAY",
-      help: "kexec; soft, which keeps the running kernel; or auto, which is kexec",
+      help: "kexec; bindings, an ordinary reboot where every volume opens by itself; soft, which keeps the running kernel; or auto: kexec, else bindings",
       default: "auto",
     },
     { name: "dry-run", help: "stage everything, say what would happen, take it all back" },
@@ -29,7 +32,10 @@ export const command: Command = {
     { name: "cmdline", value: "TEXT", help: "kernel command line, instead of the entry's" },
     { name: "remember", help: "keep a key on the encrypted root, so that later reboots ask nobody" },
     { name: "forget", help: "destroy that key and its keyslots" },
-    { name: "make-default", help: "stage at every reboot of the system; needs --remember once" },
+    {
+      name: "make-default",
+      help: "stage at every reboot of the system; needs bindings that open the volumes, or --remember once",
+    },
     { name: "undo-default", help: "leave the system's reboots alone again" },
     { name: "at-shutdown", help: "stage if a reboot is under way; for the unit of --make-default" },
     STATE_OPTION,
@@ -38,6 +44,7 @@ export const command: Command = {
     "Each LUKS volume that the next boot has to open gets one more keyslot with a random key, which goes to the new kernel in memory",
     "alone. After the boot the slot is removed. Whatever fails ends at the passphrase prompt, which every volume keeps.",
     "The passphrase is asked once where all volumes share it.",
+    "Where kexec is not to be had and every volume opens by itself, tried just now, the reboot is an ordinary one.",
   ].join("\n"),
   run,
 };
@@ -59,7 +66,12 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   "at-shutdown": stageAtShutdown,
 };
 
-const WAYS: Readonly<Record<string, Action>> = { auto: kexecReboot, kexec: kexecReboot, soft: softReboot };
+const WAYS: Readonly<Record<string, Action>> = {
+  auto: autoReboot,
+  kexec: kexecReboot,
+  bindings: bindingsReboot,
+  soft: softReboot,
+};
 
 async function run(input: CommandInput): Promise<ExitStatus> {
   const named = [...Object.keys(ACTIONS), "dry-run"].filter((name) => input.switches.has(name));

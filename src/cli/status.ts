@@ -14,6 +14,7 @@ import type { System } from "../system/port.ts";
 import { AGENT_CONFIG, AGENT_SOCKET } from "./agent.ts";
 import { bindingJson, formatBinding } from "./binding.ts";
 import { type BootFacts, type Outlook, outlookOf } from "./boot-outlook.ts";
+import { clevisAnswers } from "./clevis-askpass.ts";
 import type { Command, CommandInput, ExitStatus, Terminal } from "./command.ts";
 import { STATE_OPTION, stateFolderOf } from "./volume-input.ts";
 import { type StatusWish, type VolumeStatus, volumeStatus } from "./volume-status.ts";
@@ -81,10 +82,6 @@ async function examine(
   }
 }
 
-const CLEVIS_ANSWERS = ["cryptsetup.target.wants", "remote-cryptsetup.target.wants"].map(
-  (folder) => `/etc/systemd/system/${folder}/clevis-luks-askpass.path`,
-);
-
 async function bootFacts(
   system: System,
   entry: CrypttabEntry | null,
@@ -93,7 +90,6 @@ async function bootFacts(
 ): Promise<BootFacts> {
   const opening = bindings.filter(({ opens }) => opens === true).flatMap(({ binding }) => binding.urls);
   const isUntold = opening.length === 0 && bindings.some(({ opens }) => opens === null);
-  const answers = await Promise.all(CLEVIS_ANSWERS.map((path) => system.stat(path)));
   return {
     entry,
     agentSocket,
@@ -101,7 +97,7 @@ async function bootFacts(
     opening: isUntold ? null : opening,
     hasBindings: bindings.length > 0,
     key: entry === null ? null : await findKey(system, entry),
-    clevisAnswers: answers.some((facts) => facts !== null),
+    clevisAnswers: await clevisAnswers(system),
   };
 }
 

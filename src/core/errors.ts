@@ -44,6 +44,7 @@ export const ERROR_CODES = [
   "reboot/wrong-key",
   "reboot/slots-full",
   "reboot/not-proved",
+  "reboot/no-way",
   "reboot/left-over",
   "jwk/malformed",
   "jwk/unsupported",

@@ -39,6 +39,11 @@ export async function startKexec(power: Pick<System, "run">): Promise<void> {
   await must(power, ["systemctl", "kexec"]);
 }
 
+/** An orderly shutdown, and then the firmware, as ever. @throws NightlatchError reboot/blocked */
+export async function startOrdinaryReboot(power: Pick<System, "run">): Promise<void> {
+  await must(power, ["systemctl", "reboot"]);
+}
+
 /** Into the same kernel, with user space begun anew. @throws NightlatchError reboot/blocked */
 export async function startSoftReboot(power: Pick<System, "run">): Promise<void> {
   await must(power, ["systemctl", "soft-reboot"]);

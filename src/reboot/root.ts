@@ -5,8 +5,14 @@ import type { System } from "../system/port.ts";
 const LIMIT_BYTES = 1 << 20;
 
 /** UUIDs of the LUKS volumes that the running root lies on, by findmnt(8) and lsblk(8); empty where it is not encrypted. */
-export async function luksBeneathRoot(power: Pick<System, "run">): Promise<string[]> {
-  const source = (await output(power, ["findmnt", "-n", "-v", "-o", "SOURCE", "/"])).toString("utf8").trim();
+export function luksBeneathRoot(power: Pick<System, "run">): Promise<string[]> {
+  return luksBeneath(power, "/");
+}
+
+/** The same of the file system that a path lies on. */
+export async function luksBeneath(power: Pick<System, "run">, path: string): Promise<string[]> {
+  const argv = ["findmnt", "-n", "-v", "-o", "SOURCE", "--target", path] as const;
+  const source = (await output(power, argv)).toString("utf8").trim();
   if (!source.startsWith("/dev/")) return [];
   const text = await output(power, ["lsblk", "--json", "--inverse", "-o", "NAME,FSTYPE,UUID", source]);
   const uuids = new Set<string>();

@@ -22,7 +22,8 @@ export async function requireSoftReboot(power: PlanPower): Promise<void> {
   const staying = (await crypttabVolumes(power)).filter(({ options }) => options.includes(STAYS));
   const beneathRoot = new Set((await luksBeneathRoot(power)).map((uuid) => uuid.toLowerCase()));
   for (const { name, found, opening } of await laterVolumes(power, new Set(staying.map((line) => line.name)))) {
-    if (opening.kind === "itself" || beneathRoot.has(found.header?.uuid.toLowerCase() ?? "")) continue;
+    // One that names a key socket is answered there, as at a boot.
+    if (opening.kind !== "disposable" || beneathRoot.has(found.header?.uuid.toLowerCase() ?? "")) continue;
     throw new NightlatchError(
       "reboot/blocked",
       `${name} (${found.device}) would be closed by a soft reboot, and ask for its key`,
