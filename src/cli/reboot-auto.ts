@@ -2,7 +2,8 @@ import { type ErrorCode, NightlatchError } from "../core/errors.ts";
 import type { RebootPlan } from "../reboot/planned.ts";
 import type { CommandInput, ExitStatus } from "./command.ts";
 import { goByBindings, planByBindings } from "./reboot-bindings.ts";
-import { goByKexec, stageByKexec } from "./reboot-kexec.ts";
+import { stageByKexec } from "./reboot-kexec.ts";
+import { goWith } from "./reboot-staged.ts";
 
 /**
  * What kexec, or this machine, cannot do. Everything else, such as a wrong passphrase or a header that cannot be trusted, is for a
@@ -19,7 +20,7 @@ const OBSTACLES: ReadonlySet<ErrorCode> = new Set([
 /** kexec where it is to be had; else an ordinary reboot where every volume was seen to open by itself; else nothing. */
 export async function autoReboot(input: CommandInput): Promise<ExitStatus> {
   const staged = await attempt(() => stageByKexec(input));
-  if (!(staged instanceof NightlatchError)) return goByKexec(input, staged);
+  if (!(staged instanceof NightlatchError)) return goWith(input, staged);
   if (!OBSTACLES.has(staged.code)) throw staged;
   const plan: RebootPlan | NightlatchError = await attempt(() => planByBindings(input));
   if (!(plan instanceof NightlatchError)) return goByBindings(input, plan, [staged]);
@@ -49,4 +50,7 @@ function noWay(kexec: NightlatchError, bindings: NightlatchError): NightlatchErr
 }
 
 /** Ways that somebody may choose who knows what they mean. */
-const BY_HAND = ["--via soft, which keeps the running kernel and the open volumes"];
+const BY_HAND = [
+  "--via soft, which keeps the running kernel and the open volumes",
+  "--via oneshot, whose keys lie on an unencrypted /boot until the next boot is up",
+];

@@ -7,7 +7,7 @@ import { requireCleanUp } from "../reboot/go.ts";
 import { planReboot } from "../reboot/plan.ts";
 import { forget, remember, rememberedKey } from "../reboot/remember.ts";
 import type { CommandInput, ExitStatus } from "./command.ts";
-import { askOn, givenKey, knownKeys, recoverBy } from "./reboot-kexec.ts";
+import { askOn, givenKey, knownKeys, recoverBy } from "./reboot-keys.ts";
 
 /** Every volume that the next boot opens gets one more slot, for a key that stays. */
 export async function rememberKey(input: CommandInput): Promise<ExitStatus> {

@@ -1,5 +1,4 @@
 import { NightlatchError } from "../core/errors.ts";
-import { cleanUp } from "../reboot/clean-up.ts";
 import { undoDefault } from "../reboot/default-handler.ts";
 import { startSoftReboot } from "../reboot/go.ts";
 import { requireSoftReboot } from "../reboot/soft.ts";
@@ -8,7 +7,9 @@ import { stageAtShutdown } from "./reboot-at-shutdown.ts";
 import { autoReboot } from "./reboot-auto.ts";
 import { bindingsReboot } from "./reboot-bindings.ts";
 import { kexecReboot } from "./reboot-kexec.ts";
+import { oneshotReboot } from "./reboot-oneshot.ts";
 import { forgetKey, makeDefaultHandler, rememberKey } from "./reboot-settings.ts";
+import { takeBack } from "./reboot-take-back.ts";
 import { STATE_OPTION } from "./volume-input.ts";
 
 export const command: Command = {
@@ -19,7 +20,7 @@ export const command: Command = {
     {
       name: "via",
       value: "WAY",
-      help: "kexec; bindings, an ordinary reboot where every volume opens by itself; soft, which keeps the running kernel; or auto: kexec, else bindings",
+      help: "kexec; bindings, an ordinary reboot where every volume opens by itself; soft, which keeps the running kernel; oneshot, a boot entry for one boot, with its keys on /boot; or auto: kexec, else bindings",
       default: "auto",
     },
     { name: "dry-run", help: "stage everything, say what would happen, take it all back" },
@@ -71,6 +72,7 @@ const WAYS: Readonly<Record<string, Action>> = {
   kexec: kexecReboot,
   bindings: bindingsReboot,
   soft: softReboot,
+  oneshot: oneshotReboot,
 };
 
 async function run(input: CommandInput): Promise<ExitStatus> {
@@ -83,21 +85,6 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   throw new NightlatchError("usage/wrong", `reboot: there is no way ${JSON.stringify(input.options["via"])}`, {
     remedy: "See: nightlatch reboot --help",
   });
-}
-
-async function takeBack({ system, terminal, options }: CommandInput, all: boolean): Promise<ExitStatus> {
-  const { removed, failures } = await cleanUp(system, String(options["state"]), all);
-  for (const { device, record } of removed) terminal.line(`${device}: disposable key of slot ${record.slot} removed`);
-  if (removed.length === 0 && failures.length === 0) terminal.line("Nothing was staged.");
-  terminal.result({
-    ok: failures.length === 0,
-    removed: removed.map(({ device, record }) => ({ device, slot: record.slot })),
-    failures: failures.map(({ code, message }) => ({ code, message })),
-  });
-  for (const failure of failures) {
-    terminal.hint([failure.message, failure.meaning, failure.remedy].filter(Boolean).join("\n  "));
-  }
-  return failures.length === 0 ? 0 : 1;
 }
 
 async function softReboot({ system, terminal, switches }: CommandInput): Promise<ExitStatus> {

@@ -16,6 +16,7 @@ import { bindingJson, formatBinding } from "./binding.ts";
 import { type BootFacts, type Outlook, outlookOf } from "./boot-outlook.ts";
 import { clevisAnswers } from "./clevis-askpass.ts";
 import type { Command, CommandInput, ExitStatus, Terminal } from "./command.ts";
+import { lookForOneshot, oneshotJson, oneshotLines } from "./oneshot-report.ts";
 import { STATE_OPTION, stateFolderOf } from "./volume-input.ts";
 import { type StatusWish, type VolumeStatus, volumeStatus } from "./volume-status.ts";
 
@@ -60,8 +61,10 @@ async function run(input: CommandInput): Promise<ExitStatus> {
     printVolume(terminal, one);
   }
   if (shown.length === 0) terminal.line(`${options["crypttab"] ?? ""} names no volume. See: nightlatch status DEV`);
+  const oneshot = await lookForOneshot(system);
+  for (const line of oneshotLines(oneshot)) terminal.line(line);
   const ok = shown.every(({ error }) => error === null);
-  terminal.result({ ok, volumes: shown.map(volumeJson) });
+  terminal.result({ ok, volumes: shown.map(volumeJson), oneshot: oneshotJson(oneshot) });
   return ok ? 0 : 1;
 }
 

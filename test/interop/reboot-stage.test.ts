@@ -11,9 +11,10 @@ import { readVolumeHeader } from "../../src/luks/header.ts";
 import { opensSlot } from "../../src/luks/keyslots.ts";
 import { listSlots } from "../../src/luks/slots.ts";
 import { findAuthorities } from "../../src/reboot/authority.ts";
+import { KEXEC } from "../../src/reboot/carrier-kexec.ts";
 import { cleanUp, listDisposables } from "../../src/reboot/clean-up.ts";
 import { planReboot } from "../../src/reboot/plan.ts";
-import { stageKexec } from "../../src/reboot/stage.ts";
+import { stageBoot } from "../../src/reboot/stage.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import {
   BOOT,
@@ -40,8 +41,9 @@ const passphrase = (text = PASSPHRASE) => Secret.copy(Buffer.from(text));
 const context = { stateFolder: "/var/lib/nightlatch", bootId: BOOT, expires: 4_000_000_000 };
 const stage = async ({ system }: World) => {
   const plan = await planReboot(system, NO_WISH);
-  return stageKexec(
+  return stageBoot(
     system,
+    await KEXEC.prepare(system, plan),
     plan,
     await findAuthorities(system, plan.volumes, [passphrase()], nothing, null),
     context,
@@ -229,7 +231,8 @@ test("what another boot staged is stale; what has expired is, too", { skip }, as
   const plan = await planReboot(one.system, NO_WISH);
   const staged = async (changed: Partial<typeof context>) => {
     const authorities = await findAuthorities(one.system, plan.volumes, [passphrase()], nothing, null);
-    await stageKexec(one.system, plan, authorities, { ...context, ...changed }, () => {});
+    const carry = await KEXEC.prepare(one.system, plan);
+    await stageBoot(one.system, carry, plan, authorities, { ...context, ...changed }, () => {});
     return cleanUp(one.system, context.stateFolder, false);
   };
   assert.equal((await staged({ bootId: "11111111-2222-3333-4444-555555555555" })).removed.length, 3);
