@@ -1,6 +1,7 @@
 import { NightlatchError } from "../core/errors.ts";
 import { undoDefault } from "../reboot/default-handler.ts";
 import { startSoftReboot } from "../reboot/go.ts";
+import { requireSoftReboot } from "../reboot/soft.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { stageAtShutdown } from "./reboot-at-shutdown.ts";
 import { autoReboot } from "./reboot-auto.ts";
@@ -34,7 +35,7 @@ export const command: Command = {
     { name: "forget", help: "destroy that key and its keyslots" },
     {
       name: "make-default",
-      help: "stage at every reboot of the system; needs bindings that open the volumes, or --remember once; not proved on a machine yet",
+      help: "stage at every reboot of the system; needs bindings that open the volumes, or --remember once",
     },
     { name: "undo-default", help: "leave the system's reboots alone again" },
     { name: "at-shutdown", help: "stage if a reboot is under way; for the unit of --make-default" },
@@ -87,6 +88,7 @@ async function run(input: CommandInput): Promise<ExitStatus> {
 }
 
 async function softReboot({ system, terminal, switches }: CommandInput): Promise<ExitStatus> {
+  await requireSoftReboot(system);
   terminal.line("  via         soft reboot: user space anew, the running kernel and the open volumes stay");
   const dryRun = switches.has("dry-run");
   terminal.result({ ok: true, via: "soft", dryRun });

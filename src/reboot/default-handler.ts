@@ -6,15 +6,17 @@ const UNIT = "nightlatch-stage.service";
 
 /**
  * The last step of a reboot: into the kernel that was staged, if one was, else through the firmware as ever. The stock unit says
- * SuccessAction=reboot-force on systemd 252 to 257, none of which knows a "kexec if loaded".
+ * SuccessAction=reboot-force on systemd 252 to 257, none of which knows a "kexec if loaded". Should not even the request for
+ * a reboot get through, systemd reboots at once rather than stand still half an hour (JobTimeoutSec of reboot.target).
  */
 const TEXT = `# Written by: nightlatch reboot --make-default. Removed by: nightlatch reboot --undo-default
 [Unit]
 SuccessAction=none
+FailureAction=reboot-force
 [Service]
 Type=oneshot
 ExecStart=
-ExecStart=/bin/sh -c 'if [ "$$(cat /sys/kernel/kexec_loaded)" = 1 ]; then exec systemctl --force kexec; else exec systemctl --force reboot; fi'
+ExecStart=/bin/sh -c 'if [ "$$(cat /sys/kernel/kexec_loaded)" = 1 ]; then systemctl --force kexec && exit 0; fi; exec systemctl --force reboot'
 `;
 
 type Power = Pick<System, "run" | "writeFile" | "removeFile" | "makeDirectory">;

@@ -57,7 +57,7 @@ export async function startOrdinaryReboot(power: Pick<System, "run">): Promise<v
   await must(power, ["systemctl", "reboot"]);
 }
 
-/** Into the same kernel, with user space begun anew; volumes stay open. */
+/** Into the same kernel, with user space begun anew. @throws NightlatchError reboot/blocked */
 export async function startSoftReboot(power: Pick<System, "run">): Promise<void> {
   await must(power, ["systemctl", "soft-reboot"]);
 }

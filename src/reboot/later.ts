@@ -1,5 +1,6 @@
 import { isError, NightlatchError } from "../core/errors.ts";
 import { type InitramfsVolume, parseInitramfsCrypttab, volumeOption } from "../formats/initramfs-crypttab.ts";
+import type { System } from "../system/port.ts";
 import { tryKeyFile } from "./key-file.ts";
 import type { Opening, PlannedVolume, PlanPower } from "./planned.ts";
 import { type FoundVolume, resolveVolume } from "./volumes.ts";
@@ -14,7 +15,7 @@ const LIMIT_BYTES = 256 * 1024;
  */
 export async function laterVolumes(power: PlanPower, inside: ReadonlySet<string>): Promise<PlannedVolume[]> {
   const planned: PlannedVolume[] = [];
-  for (const entry of parseInitramfsCrypttab(await readCrypttab(power), CRYPTTAB)) {
+  for (const entry of await crypttabVolumes(power)) {
     if (inside.has(entry.name) || entry.options.includes("noauto")) continue;
     const found = await findUnlessMayFail(power, entry);
     if (found === null) continue;
@@ -67,7 +68,12 @@ async function keyPath(power: Pick<PlanPower, "stat">, { name, key }: InitramfsV
   return (await power.stat(usual)) === null ? null : usual;
 }
 
-async function readCrypttab(power: PlanPower): Promise<string> {
+/** Every volume of the system's crypttab. @throws NightlatchError as parseInitramfsCrypttab */
+export async function crypttabVolumes(power: Pick<System, "readFile">): Promise<InitramfsVolume[]> {
+  return parseInitramfsCrypttab(await readCrypttab(power), CRYPTTAB);
+}
+
+async function readCrypttab(power: Pick<System, "readFile">): Promise<string> {
   try {
     return (await power.readFile(CRYPTTAB, LIMIT_BYTES)).toString("utf8");
   } catch (error) {

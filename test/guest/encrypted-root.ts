@@ -61,6 +61,7 @@ function recipeOf({ suite, generator, compression }: EncryptedRoot): Recipe {
   const compressors = ["zstd", "xz-utils", "lz4", "gzip"];
   const base = [
     "systemd-sysv",
+    "dbus", // for logind, which has a part in every shutdown
     "iproute2",
     "procps",
     "cpio",
@@ -120,6 +121,10 @@ async function build(root: EncryptedRoot, archive: string, out: string): Promise
     const files = {
       "/etc/crypttab": { text: CRYPTTAB },
       "/etc/fstab": { text: FSTAB },
+      // An emulated machine beside others may take minutes for what systemd gives 90 s.
+      "/etc/systemd/system.conf.d/guest.conf": {
+        text: "[Manager]\nDefaultTimeoutStartSec=600\nDefaultDeviceTimeoutSec=600\n",
+      },
       "/etc/default/grub": {
         text: `GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX="console=ttyS0 ${namesFor(root)}"\nGRUB_DISABLE_LINUX_UUID=true\n`,
       },

@@ -1,65 +1,21 @@
 /**
  * `nightlatch reboot` on whole machines: an encrypted root, swap and a data volume under one passphrase come back to a login with
- * nobody typing, and nothing of the key is left; what fails ends at a prompt that takes the passphrase, or changes nothing.
+ * nobody typing, and nothing of the key is left.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, test } from "node:test";
-import { type EncryptedRoot, encryptedMachine, PASSPHRASE } from "./encrypted-root.ts";
-import { type Machine, startMachine } from "./machine.ts";
-import { builtPackage } from "./package.ts";
+import { PASSPHRASE } from "./encrypted-root.ts";
+import type { Machine } from "./machine.ts";
+import {
+  assertClean,
+  DEADLINE_MS,
+  headers,
+  type Kind,
+  rebootByItself,
+  VOLUMES,
+  withMachine,
+} from "./reboot-machine.ts";
 import { onlyInFull } from "./requirements.ts";
-
-const PROMPT = /(?:Please unlock disk \w+|Please enter passphrase for disk [^\n]*): ?/;
-const DEADLINE_MS = 900_000;
-/** The entry's own command line; QEMU's direct boot has another. */
-const BY_KEXEC = /^root=\/dev\/mapper\/cryptroot ro console=ttyS0/;
-const VOLUMES = ["vda", "vdb", "vdc"];
-
-type Kind = Omit<EncryptedRoot, "deb">;
-
-/** One machine, its passphrase typed for the first boot, its boot loader's configuration made by itself. */
-async function withMachine(kind: Kind, use: (machine: Machine) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "nightlatch-reboot-"));
-  try {
-    const { options } = await encryptedMachine({ ...kind, deb: await builtPackage() }, folder);
-    await using machine = await startMachine(options);
-    await typeAt(machine, 3);
-    await machine.login();
-    await machine.must("mkdir -p /boot/grub && grub-mkconfig -o /boot/grub/grub.cfg");
-    await use(machine);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-async function typeAt(machine: Machine, prompts: number): Promise<void> {
-  for (let count = 0; count < prompts; count++) {
-    await machine.console.waitFor(PROMPT, DEADLINE_MS);
-    machine.console.type(`${PASSPHRASE}\n`);
-  }
-}
-
-/** Slots and tokens of every volume, as cryptsetup prints them. */
-const headers = (machine: Machine): Promise<string> =>
-  machine.must(VOLUMES.map((name) => `cryptsetup luksDump --dump-json-metadata /dev/${name}`).join("\n"));
-
-/** Comes back without a prompt: one would be typed at by nobody, and the wait would fail. */
-async function rebootByItself(machine: Machine, command = "nightlatch reboot --key-file -"): Promise<void> {
-  const from = machine.console.transcript().length;
-  await machine.restart(() => machine.run(command, DEADLINE_MS, PASSPHRASE), DEADLINE_MS);
-  assert.doesNotMatch(machine.console.transcript().slice(from), PROMPT);
-  await machine.must("systemctl is-system-running --wait");
-}
-
-async function assertClean(machine: Machine, before: string): Promise<void> {
-  await machine.must("systemctl start nightlatch-clean-up.service");
-  assert.equal(await headers(machine), before);
-  assert.equal((await machine.run("ls /run/cryptsetup-keys.d/*.key /run/nightlatch-reboot/*")).stdout, "");
-  assert.equal((await machine.must("cat /sys/kernel/kexec_loaded")).trim(), "0");
-}
 
 /** Tells each new key that cryptsetup is given on the serial line, for the search, and is cryptsetup otherwise. */
 const RECORDER = `#!/bin/bash
@@ -146,7 +102,6 @@ for (const [name, kind, stack] of STACKS) {
         );
         await rebootByItself(machine);
 
-        assert.match(await machine.must("cat /proc/cmdline"), BY_KEXEC);
         const mapped = await machine.must("dmsetup info -c --noheadings -o name,uuid --separator ' '");
         for (const mapping of ["cryptroot", "cryptswap", "data"])
           assert.match(mapped, new RegExp(`^${mapping} CRYPT-LUKS2-`, "m"));
@@ -165,97 +120,3 @@ for (const [name, kind, stack] of STACKS) {
     });
   });
 }
-
-const FIRST: Kind = { suite: "bookworm", generator: "initramfs-tools", compression: "lz4" };
-
-describe("what fails", { skip: onlyInFull(), concurrency: 1 }, () => {
-  test("changes nothing, or ends at the prompt that takes the passphrase; lz4 comes back too", async () => {
-    await withMachine(FIRST, async (machine) => {
-      const before = await headers(machine);
-      const refused = async (command: string, code: string, passphrase = PASSPHRASE) => {
-        const { status, stdout } = await machine.run(
-          `nightlatch reboot --json --key-file - ${command}`,
-          DEADLINE_MS,
-          passphrase,
-        );
-        assert.equal(JSON.parse(stdout).error?.code, code, stdout);
-        assert.equal(status, 1);
-        assert.equal(await headers(machine), before);
-        assert.equal((await machine.must("cat /sys/kernel/kexec_loaded")).trim(), "0");
-      };
-
-      await refused("", "reboot/wrong-key", "not the passphrase");
-      await machine.must(
-        "cd /boot && head -c 3000000 initrd.img-* >/root/cut && kernel=$(echo vmlinuz-*) && ln -sf /boot/$kernel /root/kernel",
-      );
-      await refused("--kernel /root/kernel --initrd /root/cut", "initramfs/malformed");
-      await machine.must(
-        "mkdir -p /root/bare/conf /root/bare/scripts && cd /root/bare && touch conf/initramfs.conf scripts/functions && find . | cpio -o -H newc --quiet >/root/bare.img",
-      );
-      await refused("--kernel /root/kernel --initrd /root/bare.img", "boot/no-cryptsetup");
-      await refused("--entry nowhere", "boot/no-entry");
-
-      // The shutdown is refused after all is staged.
-      await machine.must("systemctl mask --runtime kexec.target");
-      await refused("", "reboot/blocked");
-      await machine.must("systemctl unmask --runtime kexec.target");
-
-      // The power goes between the keys and the loaded kernel.
-      await machine.must(
-        "mv /usr/sbin/kexec /usr/sbin/kexec.real && cat >/usr/sbin/kexec && chmod 755 /usr/sbin/kexec",
-        60_000,
-        STUCK_KEXEC,
-      );
-      machine.run("nightlatch reboot --key-file -", DEADLINE_MS, PASSPHRASE).catch(() => {});
-      await machine.must("until [ -e /run/kexec-is-stuck ]; do sleep 1; done; sync", DEADLINE_MS);
-      assert.notEqual(await headers(machine), before);
-      const previous = machine.shell.bootId;
-      await machine.reset();
-      await typeAt(machine, 3);
-      await machine.shell.booted(previous, DEADLINE_MS);
-      await assertClean(machine, before);
-      await machine.must("mv /usr/sbin/kexec.real /usr/sbin/kexec");
-
-      await rebootByItself(machine);
-      await assertClean(machine, before);
-
-      // Last: it cannot be taken back before the next boot.
-      await machine.must("sysctl -w kernel.kexec_load_disabled=1");
-      await refused("", "kexec/unavailable");
-    });
-  });
-});
-
-describe("the default handler", { skip: onlyInFull(), concurrency: 1 }, () => {
-  for (const suite of ["bookworm", "trixie"] as const) {
-    test(`${suite}: systemctl reboot comes back by itself; undone, it is an ordinary reboot`, async () => {
-      await withMachine({ suite, generator: "initramfs-tools", compression: "zstd" }, async (machine) => {
-        const before = await headers(machine);
-        assert.equal((await machine.run("nightlatch reboot --make-default")).status, 1);
-        await machine.must("nightlatch reboot --remember --key-file -", DEADLINE_MS, PASSPHRASE);
-        assert.equal((await machine.must("stat -c %a:%u /var/lib/nightlatch/machine/remembered.key")).trim(), "400:0");
-        await machine.must("nightlatch reboot --make-default", DEADLINE_MS);
-        const remembered = await headers(machine);
-
-        await rebootByItself(machine, "systemctl reboot");
-        assert.match(await machine.must("cat /proc/cmdline"), BY_KEXEC);
-        await assertClean(machine, remembered);
-
-        await machine.must("nightlatch reboot --undo-default", DEADLINE_MS);
-        const previous = machine.shell.bootId;
-        machine.run("systemctl reboot").catch(() => {});
-        await typeAt(machine, 3);
-        await machine.shell.booted(previous, DEADLINE_MS);
-        assert.doesNotMatch(await machine.must("cat /proc/cmdline"), BY_KEXEC);
-        await machine.must("nightlatch reboot --forget --key-file -", DEADLINE_MS, PASSPHRASE);
-        await assertClean(machine, before);
-      });
-    });
-  }
-});
-
-const STUCK_KEXEC = `#!/bin/sh
-[ "$1" = --version ] && exec /usr/sbin/kexec.real --version
-: >/run/kexec-is-stuck
-exec sleep infinity
-`;

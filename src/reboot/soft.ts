@@ -1,0 +1,36 @@
+import { NightlatchError } from "../core/errors.ts";
+import { crypttabVolumes, laterVolumes } from "./later.ts";
+import type { PlanPower } from "./planned.ts";
+import { luksBeneathRoot } from "./root.ts";
+
+const STAYS = "x-initrd.attach";
+
+/**
+ * A soft reboot (systemd-soft-reboot.service(8)) comes back by itself: this systemd knows it, and every volume that it closes opens without
+ * a person. It closes what an ordinary shutdown closes: all of crypttab but the root's, and what is marked x-initrd.attach (crypttab(5)).
+ * @throws NightlatchError reboot/blocked
+ */
+export async function requireSoftReboot(power: PlanPower): Promise<void> {
+  const argv = ["systemctl", "show", "--property=LoadState", "--value", "soft-reboot.target"] as const;
+  const { stdout } = await power.run({ argv, deadlineMs: 20_000 });
+  if (stdout.toString("latin1").trim() !== "loaded") {
+    throw new NightlatchError("reboot/blocked", "this system's systemd knows no soft reboot", {
+      meaning: "It came with systemd 254. The machine does not reboot.",
+      remedy: "Take the way by kexec, which is the default: nightlatch reboot",
+    });
+  }
+  const staying = (await crypttabVolumes(power)).filter(({ options }) => options.includes(STAYS));
+  const beneathRoot = new Set((await luksBeneathRoot(power)).map((uuid) => uuid.toLowerCase()));
+  for (const { name, found, opening } of await laterVolumes(power, new Set(staying.map((line) => line.name)))) {
+    // One that names a key socket is answered there, as at a boot.
+    if (opening.kind !== "disposable" || beneathRoot.has(found.header?.uuid.toLowerCase() ?? "")) continue;
+    throw new NightlatchError(
+      "reboot/blocked",
+      `${name} (${found.device}) would be closed by a soft reboot, and ask for its key`,
+      {
+        meaning: "The machine does not reboot.",
+        remedy: `Mark it ${STAYS} in /etc/crypttab and run systemctl daemon-reload: it stays open then. Or take the way by kexec.`,
+      },
+    );
+  }
+}
