@@ -1,8 +1,8 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { parseDuration } from "./machine-invite.ts";
-import { stageByOneshot } from "./reboot-oneshot.ts";
-import { requireNotCancelled, takeBackAll, tell } from "./reboot-staged.ts";
+import { stageByOneshot } from "./reboot/oneshot.ts";
+import { requireNotCancelled, takeBackAll, tell } from "./reboot/staged.ts";
 import { STATE_OPTION, stateFolderOf } from "./volume-input.ts";
 
 export const command: Command = {

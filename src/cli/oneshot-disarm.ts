@@ -1,5 +1,5 @@
 import type { Command } from "./command.ts";
-import { takeBack } from "./reboot-take-back.ts";
+import { takeBack } from "./reboot/take-back.ts";
 import { STATE_OPTION } from "./volume-input.ts";
 
 export const command: Command = {

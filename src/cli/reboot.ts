@@ -3,13 +3,13 @@ import { undoDefault } from "../reboot/default-handler.ts";
 import { startSoftReboot } from "../reboot/go.ts";
 import { requireSoftReboot } from "../reboot/soft.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
-import { stageAtShutdown } from "./reboot-at-shutdown.ts";
-import { autoReboot } from "./reboot-auto.ts";
-import { bindingsReboot } from "./reboot-bindings.ts";
-import { kexecReboot } from "./reboot-kexec.ts";
-import { oneshotReboot } from "./reboot-oneshot.ts";
-import { forgetKey, makeDefaultHandler, rememberKey } from "./reboot-settings.ts";
-import { takeBack } from "./reboot-take-back.ts";
+import { stageAtShutdown } from "./reboot/at-shutdown.ts";
+import { autoReboot } from "./reboot/auto.ts";
+import { bindingsReboot } from "./reboot/bindings.ts";
+import { kexecReboot } from "./reboot/kexec.ts";
+import { oneshotReboot } from "./reboot/oneshot.ts";
+import { forgetKey, makeDefaultHandler, rememberKey } from "./reboot/settings.ts";
+import { takeBack } from "./reboot/take-back.ts";
 import { STATE_OPTION } from "./volume-input.ts";
 
 export const command: Command = {

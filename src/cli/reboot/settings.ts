@@ -1,13 +1,13 @@
-import { NO_WISH } from "../boot/entries.ts";
-import { NightlatchError } from "../core/errors.ts";
-import type { Secret } from "../core/secret.ts";
-import { findAuthorities } from "../reboot/authority.ts";
-import { makeDefault } from "../reboot/default-handler.ts";
-import { requireCleanUp } from "../reboot/go.ts";
-import { planReboot } from "../reboot/plan.ts";
-import { forget, remember, rememberedKey } from "../reboot/remember.ts";
-import type { CommandInput, ExitStatus } from "./command.ts";
-import { askOn, givenKey, knownKeys, recoverBy } from "./reboot-keys.ts";
+import { NO_WISH } from "../../boot/entries.ts";
+import { NightlatchError } from "../../core/errors.ts";
+import type { Secret } from "../../core/secret.ts";
+import { findAuthorities } from "../../reboot/authority.ts";
+import { makeDefault } from "../../reboot/default-handler.ts";
+import { requireCleanUp } from "../../reboot/go.ts";
+import { planReboot } from "../../reboot/plan.ts";
+import { forget, remember, rememberedKey } from "../../reboot/remember.ts";
+import type { CommandInput, ExitStatus } from "../command.ts";
+import { askOn, givenKey, knownKeys, recoverBy } from "./keys.ts";
 
 /** Every volume that the next boot opens gets one more slot, for a key that stays. */
 export async function rememberKey(input: CommandInput): Promise<ExitStatus> {

@@ -1,15 +1,15 @@
-import { NO_WISH } from "../boot/entries.ts";
-import { NightlatchError } from "../core/errors.ts";
-import { cleanUp } from "../reboot/clean-up.ts";
-import { startOrdinaryReboot } from "../reboot/go.ts";
-import { planReboot } from "../reboot/plan.ts";
-import type { Opening, PlannedVolume, RebootPlan } from "../reboot/planned.ts";
-import { luksBeneath } from "../reboot/root.ts";
-import type { CommandInput, ExitStatus } from "./command.ts";
+import { NO_WISH } from "../../boot/entries.ts";
+import { NightlatchError } from "../../core/errors.ts";
+import { cleanUp } from "../../reboot/clean-up.ts";
+import { startOrdinaryReboot } from "../../reboot/go.ts";
+import { planReboot } from "../../reboot/plan.ts";
+import type { Opening, PlannedVolume, RebootPlan } from "../../reboot/planned.ts";
+import { luksBeneath } from "../../reboot/root.ts";
+import type { CommandInput, ExitStatus } from "../command.ts";
 import { notProved, openingOf, type Proof, proved, untried } from "./proof.ts";
 import { proveInInitramfs } from "./proof-initramfs.ts";
 import { proveLater } from "./proof-later.ts";
-import { describePlan, initramfsText, planLines } from "./reboot-report.ts";
+import { describePlan, initramfsText, planLines } from "./report.ts";
 
 /** An ordinary reboot, through the firmware, once every volume was seen to open by itself. Nothing is staged. */
 export async function bindingsReboot(input: CommandInput): Promise<ExitStatus> {

@@ -1,9 +1,9 @@
-import { NO_WISH } from "../boot/entries.ts";
-import { NightlatchError } from "../core/errors.ts";
-import { isRebooting } from "../reboot/default-handler.ts";
-import type { CommandInput, ExitStatus } from "./command.ts";
-import { planByBindings } from "./reboot-bindings.ts";
-import { prepare } from "./reboot-kexec.ts";
+import { NO_WISH } from "../../boot/entries.ts";
+import { NightlatchError } from "../../core/errors.ts";
+import { isRebooting } from "../../reboot/default-handler.ts";
+import type { CommandInput, ExitStatus } from "../command.ts";
+import { planByBindings } from "./bindings.ts";
+import { prepare } from "./kexec.ts";
 
 /**
  * Within a shutdown, with the remembered key or what a binding gives: where something speaks against a kexec the reboot is an ordinary one, and

@@ -1,9 +1,9 @@
-import { type ErrorCode, NightlatchError } from "../core/errors.ts";
-import type { RebootPlan } from "../reboot/planned.ts";
-import type { CommandInput, ExitStatus } from "./command.ts";
-import { goByBindings, planByBindings } from "./reboot-bindings.ts";
-import { stageByKexec } from "./reboot-kexec.ts";
-import { goWith } from "./reboot-staged.ts";
+import { type ErrorCode, NightlatchError } from "../../core/errors.ts";
+import type { RebootPlan } from "../../reboot/planned.ts";
+import type { CommandInput, ExitStatus } from "../command.ts";
+import { goByBindings, planByBindings } from "./bindings.ts";
+import { stageByKexec } from "./kexec.ts";
+import { goWith } from "./staged.ts";
 
 /**
  * What kexec, or this machine, cannot do. Everything else, such as a wrong passphrase or a header that cannot be trusted, is for a

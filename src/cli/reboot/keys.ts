@@ -1,10 +1,10 @@
-import { Secret } from "../core/secret.ts";
-import type { Authority } from "../reboot/disposable.ts";
-import type { PlannedVolume } from "../reboot/planned.ts";
-import { rememberedKey } from "../reboot/remember.ts";
-import { tryBinding } from "./attempt.ts";
-import { listBindings } from "./binding.ts";
-import type { CommandInput } from "./command.ts";
+import { Secret } from "../../core/secret.ts";
+import type { Authority } from "../../reboot/disposable.ts";
+import type { PlannedVolume } from "../../reboot/planned.ts";
+import { rememberedKey } from "../../reboot/remember.ts";
+import { tryBinding } from "../attempt.ts";
+import { listBindings } from "../binding.ts";
+import type { CommandInput } from "../command.ts";
 
 const KEY_LIMIT_BYTES = 8 * 1024 * 1024; // cryptsetup's own limit for a key file
 

@@ -1,10 +1,10 @@
-import { whyNoClevis } from "../boot/clevis.ts";
-import { whyNoDriver } from "../boot/network-driver.ts";
-import { volumeOption } from "../formats/initramfs-crypttab.ts";
-import type { PlannedVolume, RebootPlan } from "../reboot/planned.ts";
-import type { System } from "../system/port.ts";
-import { tryBinding } from "./attempt.ts";
-import { type Binding, formatBinding, listBindings, listOthers } from "./binding.ts";
+import { whyNoClevis } from "../../boot/clevis.ts";
+import { whyNoDriver } from "../../boot/network-driver.ts";
+import { volumeOption } from "../../formats/initramfs-crypttab.ts";
+import type { PlannedVolume, RebootPlan } from "../../reboot/planned.ts";
+import type { System } from "../../system/port.ts";
+import { tryBinding } from "../attempt.ts";
+import { type Binding, formatBinding, listBindings, listOthers } from "../binding.ts";
 import { fails, type Proof, proved, untried } from "./proof.ts";
 
 /**

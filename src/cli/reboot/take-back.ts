@@ -1,5 +1,5 @@
-import { cleanUp } from "../reboot/clean-up.ts";
-import type { CommandInput, ExitStatus } from "./command.ts";
+import { cleanUp } from "../../reboot/clean-up.ts";
+import type { CommandInput, ExitStatus } from "../command.ts";
 
 /** @param all also what this boot has staged and has not expired */
 export async function takeBack({ system, terminal, options }: CommandInput, all: boolean): Promise<ExitStatus> {

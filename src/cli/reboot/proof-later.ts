@@ -1,14 +1,14 @@
-import type { CheckFacts, VolumeFacts } from "../check/facts.ts";
-import type { Finding } from "../check/finding.ts";
-import { judge } from "../check/judge.ts";
-import { AGENT_UNIT } from "../check/machine.ts";
-import { judgeAnswered } from "../check/volume.ts";
-import { findOption, formatCrypttabLine } from "../formats/crypttab.ts";
-import type { PlannedVolume, RebootPlan } from "../reboot/planned.ts";
-import type { System } from "../system/port.ts";
-import { AGENT_CONFIG, AGENT_SOCKET } from "./agent.ts";
-import { collectFacts } from "./check-facts.ts";
-import { clevisAnswers } from "./clevis-askpass.ts";
+import type { CheckFacts, VolumeFacts } from "../../check/facts.ts";
+import type { Finding } from "../../check/finding.ts";
+import { judge } from "../../check/judge.ts";
+import { AGENT_UNIT } from "../../check/machine.ts";
+import { judgeAnswered } from "../../check/volume.ts";
+import { findOption, formatCrypttabLine } from "../../formats/crypttab.ts";
+import type { PlannedVolume, RebootPlan } from "../../reboot/planned.ts";
+import type { System } from "../../system/port.ts";
+import { AGENT_CONFIG, AGENT_SOCKET } from "../agent.ts";
+import { collectFacts } from "../check-facts.ts";
+import { clevisAnswers } from "../clevis-askpass.ts";
 import { fails, notProved, openingOf, type Proof, proved, untried } from "./proof.ts";
 
 export interface LaterWish {

@@ -1,13 +1,13 @@
-import type { EntryWish } from "../boot/entries.ts";
-import { whyNoKexec } from "../boot/kexec.ts";
-import { NightlatchError } from "../core/errors.ts";
-import type { Secret } from "../core/secret.ts";
-import { KEXEC } from "../reboot/carrier-kexec.ts";
-import { restartExpiry } from "../reboot/go.ts";
-import type { PlannedVolume } from "../reboot/planned.ts";
-import type { CommandInput, ExitStatus } from "./command.ts";
-import { askOn } from "./reboot-keys.ts";
-import { goWith, LIFE_SECONDS, type StagedBoot, stageWith, wishOf } from "./reboot-staged.ts";
+import type { EntryWish } from "../../boot/entries.ts";
+import { whyNoKexec } from "../../boot/kexec.ts";
+import { NightlatchError } from "../../core/errors.ts";
+import type { Secret } from "../../core/secret.ts";
+import { KEXEC } from "../../reboot/carrier-kexec.ts";
+import { restartExpiry } from "../../reboot/go.ts";
+import type { PlannedVolume } from "../../reboot/planned.ts";
+import type { CommandInput, ExitStatus } from "../command.ts";
+import { askOn } from "./keys.ts";
+import { goWith, LIFE_SECONDS, type StagedBoot, stageWith, wishOf } from "./staged.ts";
 
 export async function kexecReboot(input: CommandInput): Promise<ExitStatus> {
   return goWith(input, await stageByKexec(input));

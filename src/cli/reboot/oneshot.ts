@@ -1,8 +1,8 @@
-import { ONESHOT } from "../reboot/carrier-oneshot.ts";
-import { restartExpiry } from "../reboot/go.ts";
-import type { CommandInput, ExitStatus } from "./command.ts";
-import { askOn } from "./reboot-keys.ts";
-import { goWith, LIFE_SECONDS, type StagedBoot, stageWith, wishOf } from "./reboot-staged.ts";
+import { ONESHOT } from "../../reboot/carrier-oneshot.ts";
+import { restartExpiry } from "../../reboot/go.ts";
+import type { CommandInput, ExitStatus } from "../command.ts";
+import { askOn } from "./keys.ts";
+import { goWith, LIFE_SECONDS, type StagedBoot, stageWith, wishOf } from "./staged.ts";
 
 /** Through the firmware, by a boot entry that is good for one boot. Only where it was asked for by name: its keys lie on /boot. */
 export async function oneshotReboot(input: CommandInput): Promise<ExitStatus> {

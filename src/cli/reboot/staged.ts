@@ -1,17 +1,17 @@
-import type { EntryWish } from "../boot/entries.ts";
-import { NightlatchError } from "../core/errors.ts";
-import type { Secret } from "../core/secret.ts";
-import { findAuthorities } from "../reboot/authority.ts";
-import type { Carrier, PreparedCarry } from "../reboot/carrier.ts";
-import { bootId, cleanUp } from "../reboot/clean-up.ts";
-import { requireCleanUp } from "../reboot/go.ts";
-import { planReboot } from "../reboot/plan.ts";
-import type { PlannedVolume, RebootPlan } from "../reboot/planned.ts";
-import { type Staged, stageBoot } from "../reboot/stage.ts";
-import type { CommandInput, ExitStatus } from "./command.ts";
+import type { EntryWish } from "../../boot/entries.ts";
+import { NightlatchError } from "../../core/errors.ts";
+import type { Secret } from "../../core/secret.ts";
+import { findAuthorities } from "../../reboot/authority.ts";
+import type { Carrier, PreparedCarry } from "../../reboot/carrier.ts";
+import { bootId, cleanUp } from "../../reboot/clean-up.ts";
+import { requireCleanUp } from "../../reboot/go.ts";
+import { planReboot } from "../../reboot/plan.ts";
+import type { PlannedVolume, RebootPlan } from "../../reboot/planned.ts";
+import { type Staged, stageBoot } from "../../reboot/stage.ts";
+import type { CommandInput, ExitStatus } from "../command.ts";
+import { knownKeys, recoverBy } from "./keys.ts";
 import { settleSockets } from "./proof-later.ts";
-import { knownKeys, recoverBy } from "./reboot-keys.ts";
-import { describePlan, initramfsText, planLines } from "./reboot-report.ts";
+import { describePlan, initramfsText, planLines } from "./report.ts";
 
 /** For how long what was staged may wait for its reboot. */
 export const LIFE_SECONDS = 15 * 60;
