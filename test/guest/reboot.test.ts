@@ -7,12 +7,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { type EncryptedRoot, encryptedMachine, PASSPHRASE } from "./encrypted-root.ts";
+import { type EncryptedRoot, encryptedMachine, PASSPHRASE, PROMPT, typePassphrase } from "./encrypted-root.ts";
 import { type Machine, startMachine } from "./machine.ts";
 import { builtPackage } from "./package.ts";
 import { onlyInFull } from "./requirements.ts";
 
-const PROMPT = /(?:Please unlock disk \w+|Please enter passphrase for disk [^\n]*): ?/;
 const DEADLINE_MS = 900_000;
 /** The entry's own command line; QEMU's direct boot has another. */
 const BY_KEXEC = /^root=\/dev\/mapper\/cryptroot ro console=ttyS0/;
@@ -26,19 +25,12 @@ async function withMachine(kind: Kind, use: (machine: Machine) => Promise<void>)
   try {
     const { options } = await encryptedMachine({ ...kind, deb: await builtPackage() }, folder);
     await using machine = await startMachine(options);
-    await typeAt(machine, 3);
+    await typePassphrase(machine.console);
     await machine.login();
     await machine.must("mkdir -p /boot/grub && grub-mkconfig -o /boot/grub/grub.cfg");
     await use(machine);
   } finally {
     rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-async function typeAt(machine: Machine, prompts: number): Promise<void> {
-  for (let count = 0; count < prompts; count++) {
-    await machine.console.waitFor(PROMPT, DEADLINE_MS);
-    machine.console.type(`${PASSPHRASE}\n`);
   }
 }
 
@@ -211,7 +203,7 @@ describe("what fails", { skip: onlyInFull(), concurrency: 1 }, () => {
       assert.notEqual(await headers(machine), before);
       const previous = machine.shell.bootId;
       await machine.reset();
-      await typeAt(machine, 3);
+      await typePassphrase(machine.console);
       await machine.shell.booted(previous, DEADLINE_MS);
       await assertClean(machine, before);
       await machine.must("mv /usr/sbin/kexec.real /usr/sbin/kexec");
@@ -244,7 +236,7 @@ describe("the default handler", { skip: onlyInFull(), concurrency: 1 }, () => {
         await machine.must("nightlatch reboot --undo-default", DEADLINE_MS);
         const previous = machine.shell.bootId;
         machine.run("systemctl reboot").catch(() => {});
-        await typeAt(machine, 3);
+        await typePassphrase(machine.console);
         await machine.shell.booted(previous, DEADLINE_MS);
         assert.doesNotMatch(await machine.must("cat /proc/cmdline"), BY_KEXEC);
         await machine.must("nightlatch reboot --forget --key-file -", DEADLINE_MS, PASSPHRASE);
