@@ -37,19 +37,27 @@ export async function grubEntry(
   folder: string,
   selector: string | null,
 ): Promise<GrubFound | null> {
-  const text = (await power.readFile(`${folder}/grub.cfg`, CONFIGURATION_LIMIT_BYTES)).toString("utf8");
-  const environment = await readEnvironment(power, folder);
-  const world: GrubWorld = {
-    prefix: folder,
-    platform: (await power.stat("/sys/firmware/efi")) === null ? "pc" : "efi",
-    environment,
-    files: await readIncluded(power, folder),
-    blsEntries: /\bblscfg\b/.test(text) ? await readBlsEntries(power) : [],
-  };
+  const { text, world } = await readGrub(power, folder);
   const menu = evaluateGrub(text, world);
   const choice = choose(menu, selector ?? menu.default);
   if (choice === null) return null;
-  return { choice, once: selector === null && (environment.get("next_entry") ?? "") !== "", folder };
+  return { choice, once: selector === null && (world.environment.get("next_entry") ?? "") !== "", folder };
+}
+
+/** grub.cfg, and all that it asks for on its way to the menu, as it is on the disk now. @throws NightlatchError grub/malformed, bls/malformed, file/* */
+export async function readGrub(
+  power: Pick<System, "readFile" | "listDirectory" | "stat">,
+  folder: string,
+): Promise<{ readonly text: string; readonly world: GrubWorld }> {
+  const text = (await power.readFile(`${folder}/grub.cfg`, CONFIGURATION_LIMIT_BYTES)).toString("utf8");
+  const world: GrubWorld = {
+    prefix: folder,
+    platform: (await power.stat("/sys/firmware/efi")) === null ? "pc" : "efi",
+    environment: await readEnvironment(power, folder),
+    files: await readIncluded(power, folder),
+    blsEntries: /\bblscfg\b/.test(text) ? await readBlsEntries(power) : [],
+  };
+  return { text, world };
 }
 
 async function readEnvironment(power: Pick<System, "readFile">, folder: string): Promise<Map<string, string>> {

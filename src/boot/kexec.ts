@@ -1,6 +1,6 @@
 import { isError, NightlatchError } from "../core/errors.ts";
 import { joinInitrds, paddingBeforeOverlay } from "../formats/initramfs.ts";
-import type { System } from "../system/port.ts";
+import type { Lock, System } from "../system/port.ts";
 
 type Power = Pick<System, "run" | "stat" | "readFile" | "writeFile" | "removeFile" | "makeDirectory">;
 
@@ -52,9 +52,10 @@ export interface KexecImage {
 /**
  * Loads a kernel for the next reboot. The initramfs with its keys passes through a ramfs, which is never swapped, and is
  * overwritten there; the kernel keeps the only copy. Loading by file comes first: it is the one that lockdown allows.
+ * @param lock held by the program that loads, too: should we be killed, who takes this back waits until it has ended
  * @throws NightlatchError kexec/failed; nothing is loaded then
  */
-export async function loadKexec(power: Power, image: KexecImage): Promise<void> {
+export async function loadKexec(power: Power, image: KexecImage, lock?: Lock): Promise<void> {
   await clearKexecMemory(power);
   await power.makeDirectory(FOLDER, 0o700);
   await must(power, ["mount", "-t", "ramfs", "-o", "mode=0700", "nightlatch", FOLDER]);
@@ -68,7 +69,7 @@ export async function loadKexec(power: Power, image: KexecImage): Promise<void> 
     } finally {
       whole.fill(0);
     }
-    await load(power, [kernel, `--initrd=${INITRD}`, `--command-line=${image.cmdline}`]);
+    await load(power, [kernel, `--initrd=${INITRD}`, `--command-line=${image.cmdline}`], lock);
   } finally {
     await clearKexecMemory(power);
   }
@@ -90,12 +91,12 @@ export async function clearKexecMemory(power: Pick<System, "run" | "stat">): Pro
 
 const NOTHING_LOADED = "No kernel is loaded: a reboot now is an ordinary one.";
 
-async function load(power: Power, args: readonly string[]): Promise<void> {
-  const byFile = await power.run({ argv: ["kexec", "-s", "-l", ...args], deadlineMs: DEADLINE_MS });
+async function load(power: Power, args: readonly string[], lock: Lock | undefined): Promise<void> {
+  const held = { deadlineMs: DEADLINE_MS, ...(lock === undefined ? {} : { lock }) };
+  const byFile = await power.run({ argv: ["kexec", "-s", "-l", ...args], ...held });
   if (byFile.status === 0) return;
   const locked = await isLockedDown(power);
-  if (!locked && (await power.run({ argv: ["kexec", "-c", "-l", ...args], deadlineMs: DEADLINE_MS })).status === 0)
-    return;
+  if (!locked && (await power.run({ argv: ["kexec", "-c", "-l", ...args], ...held })).status === 0) return;
   const said = byFile.stderr.toString("utf8").trim().split("\n").at(-1)?.slice(0, 200) ?? "";
   throw new NightlatchError(
     "kexec/failed",

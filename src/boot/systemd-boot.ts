@@ -14,6 +14,8 @@ export interface SystemdBootEntry {
   readonly linux: string;
   readonly initrds: readonly string[];
   readonly options: string;
+  /** Whether it is what boots next: the one-time choice where there is one, else the default. */
+  readonly isDefault: boolean;
 }
 
 const LOADER_INFO = "/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
@@ -31,6 +33,13 @@ export async function startedBySystemdBoot(power: Pick<System, "stat" | "readFil
 /** True where an entry is set for the next boot alone. */
 export async function hasOneShot(power: Pick<System, "stat">): Promise<boolean> {
   return (await power.stat(ONE_SHOT)) !== null;
+}
+
+/** The id of the entry that is set for the next boot alone, or null. */
+export async function oneShotOf(power: Pick<System, "stat" | "readFile">): Promise<string | null> {
+  if (!(await hasOneShot(power))) return null;
+  const value = (await power.readFile(ONE_SHOT, 4096)).subarray(4).toString("utf16le");
+  return value.replace(/\0.*$/s, "") || null;
 }
 
 /**
@@ -86,5 +95,6 @@ function entryOf(row: JsonObject): SystemdBootEntry {
     linux: text("linux"),
     initrds: list("initrd"),
     options: text("options"),
+    isDefault: row["isDefault"] === true,
   };
 }

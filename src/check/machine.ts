@@ -2,7 +2,7 @@ import { isNetworkVolume } from "../formats/crypttab.ts";
 import type { CheckFacts, Responder, SystemdFacts } from "./facts.ts";
 import type { Finding } from "./finding.ts";
 
-const AGENT_UNIT = "nightlatch-agent.socket";
+export const AGENT_UNIT = "nightlatch-agent.socket";
 /** Ordered before these, a unit with default dependencies waits for itself: they come before sysinit.target, it comes after. */
 const EARLY = new Set([
   "cryptsetup-pre.target",

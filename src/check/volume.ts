@@ -13,6 +13,28 @@ export function judgeVolume(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   ];
 }
 
+/**
+ * The same where stock clevis types, when systemd asks for the passphrase, what a binding gives. For a volume that is opened after the
+ * initramfs, which crypttab alone does not tell.
+ */
+export function judgeAnswered(facts: CheckFacts, volume: VolumeFacts): Finding[] {
+  if (volume.error !== null) return [unreadable(volume)];
+  const { error } = findingsOf(volume);
+  return [
+    ...(asksNetwork(volume) ? judgeNetworkOptions(facts, volume) : []),
+    ...(isHeadless(volume)
+      ? [
+          error(
+            "check/headless",
+            "headless= is set: systemd asks for no passphrase, and clevis has nothing to answer",
+            `remove headless= from line ${volume.entry.line} of ${facts.files.crypttab}`,
+          ),
+        ]
+      : []),
+    ...judgeBindings(volume),
+  ];
+}
+
 /** The path that the agent's answers take: whether it needs the network. */
 export function asksNetwork({ bindings, command }: VolumeFacts): boolean {
   return command === null && bindings.some((binding) => binding.asksNetwork);

@@ -25,6 +25,12 @@ function addressOf(argument: string | undefined): string {
   if (argument === undefined) throw new NightlatchError("usage/wrong", "bind: tang needs the server's address");
   const url = argument.replace(/\/+$/, "");
   if (isBaseAddress(url)) return url;
+  if (URL.canParse(url) && /@/.test(url)) {
+    throw new NightlatchError("usage/wrong", "bind: an address with a user or password is not written into a header", {
+      meaning: "Whoever has the disk could read it there. Nothing was changed.",
+      remedy: "Give the address without it: a tang needs none, since it learns nothing from whoever asks.",
+    });
+  }
   throw new NightlatchError(
     "usage/wrong",
     `bind: ${JSON.stringify(argument.slice(0, 80))} is not an address of a server`,

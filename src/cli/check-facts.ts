@@ -25,6 +25,8 @@ export interface CheckWish {
   readonly socket: string;
   readonly stateFolder: string;
   readonly signal: AbortSignal;
+  /** Of crypttab, which to look at; all where it is absent. */
+  readonly only?: ReadonlySet<string>;
 }
 
 /** Looks at everything, changes nothing; servers are asked and keyslots tried. @throws NightlatchError file/* but file/missing */
@@ -34,6 +36,7 @@ export async function collectFacts(system: System, wish: CheckWish): Promise<Che
   const { config, error: configError } = await readConfig(system, wish.config);
   const volumes: VolumeFacts[] = [];
   for (const entry of crypttab.entries.filter(isLuks)) {
+    if (wish.only?.has(entry.volume) === false) continue;
     volumes.push(await readVolume(system, wish, entry, { config, mounts }));
   }
   const socket = await system.stat(wish.socket);

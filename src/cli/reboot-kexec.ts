@@ -1,142 +1,45 @@
 import type { EntryWish } from "../boot/entries.ts";
-import { NO_WISH } from "../boot/entries.ts";
 import { whyNoKexec } from "../boot/kexec.ts";
 import { NightlatchError } from "../core/errors.ts";
-import { Secret } from "../core/secret.ts";
-import { findAuthorities } from "../reboot/authority.ts";
-import { bootId, cleanUp } from "../reboot/clean-up.ts";
-import { isRebooting } from "../reboot/default-handler.ts";
-import type { Authority } from "../reboot/disposable.ts";
-import { requireCleanUp, restartExpiry, startKexec } from "../reboot/go.ts";
-import { planReboot } from "../reboot/plan.ts";
-import type { PlannedVolume, RebootPlan } from "../reboot/planned.ts";
-import { rememberedKey } from "../reboot/remember.ts";
-import { type Staged, stageKexec } from "../reboot/stage.ts";
-import { tryBinding } from "./attempt.ts";
-import { listBindings } from "./binding.ts";
+import type { Secret } from "../core/secret.ts";
+import { KEXEC } from "../reboot/carrier-kexec.ts";
+import { restartExpiry } from "../reboot/go.ts";
+import type { PlannedVolume } from "../reboot/planned.ts";
 import type { CommandInput, ExitStatus } from "./command.ts";
-import { describePlan, planLines } from "./reboot-report.ts";
-
-const KEY_LIMIT_BYTES = 8 * 1024 * 1024; // cryptsetup's own limit for a key file
-const LIFE_SECONDS = 15 * 60;
+import { askOn } from "./reboot-keys.ts";
+import { goWith, LIFE_SECONDS, type StagedBoot, stageWith, wishOf } from "./reboot-staged.ts";
 
 export async function kexecReboot(input: CommandInput): Promise<ExitStatus> {
-  const { system, terminal, switches, options } = input;
-  const dryRun = switches.has("dry-run");
-  const stateFolder = String(options["state"]);
+  return goWith(input, await stageByKexec(input));
+}
+
+/** @throws NightlatchError where a kexec would not come back by itself, or is not to be had; nothing is staged then */
+export async function stageByKexec(input: CommandInput): Promise<StagedBoot> {
+  const { system, options } = input;
   const ask = options["key-file"] === undefined ? askOn(input) : null;
-  const { plan, staged, stagingMs } = await prepare(input, wishOf(options), ask, () => restartExpiry(system));
-  for (const line of planLines(plan, staged)) terminal.line(line);
-  terminal.result({ ok: true, dryRun, stagingMs, ...describePlan(plan, staged) });
-  if (dryRun) await cleanUp(system, stateFolder, true);
-  else await go(input, stateFolder);
-  return 0;
+  return prepare(input, wishOf(options), ask, () => restartExpiry(system));
 }
 
 /**
- * Within a shutdown, with the remembered key: whatever speaks against it is said in the journal, and the reboot is an ordinary one.
- * Starts no unit: a job queued now would be at odds with the shutdown's own.
+ * @param ask null where nobody can be asked
+ * @param beforeStaging the last thing before headers are changed
  */
-export async function stageAtShutdown(input: CommandInput): Promise<ExitStatus> {
-  const { system, terminal } = input;
-  if (!(await isRebooting(system))) return 0;
-  try {
-    const { plan } = await prepare(input, NO_WISH, null, async () => {});
-    terminal.line(`The next boot, ${plan.entry.title}, comes by kexec and opens its volumes by itself.`);
-  } catch (error) {
-    if (!(error instanceof NightlatchError)) throw error;
-    terminal.hint(`An ordinary reboot: ${error.message} [${error.code}]`);
-  }
-  return 0;
-}
-
-interface Prepared {
-  readonly plan: RebootPlan;
-  readonly staged: Staged;
-  readonly stagingMs: number;
-}
-
-async function prepare(
+export async function prepare(
   input: CommandInput,
   wish: EntryWish,
   ask: ((volume: PlannedVolume) => Promise<Secret>) | null,
   beforeStaging: () => Promise<void>,
-): Promise<Prepared> {
-  const { system, terminal, options } = input;
-  const stateFolder = String(options["state"]);
-  const obstacle = await whyNoKexec(system);
+): Promise<StagedBoot> {
+  const obstacle = await whyNoKexec(input.system);
   if (obstacle !== null) throw noKexec(obstacle);
-  await requireCleanUp(system);
-  await cleanUp(system, stateFolder, true);
-  const plan = await planReboot(system, wish);
-  const keys = await knownKeys(input);
-  try {
-    const authorities = await findAuthorities(system, plan.volumes, keys, recoverBy(input), ask);
-    const startedMs = system.monotonicMs();
-    const expires = Math.floor(system.nowMs() / 1000) + LIFE_SECONDS;
-    await beforeStaging();
-    const context = { stateFolder, bootId: await bootId(system), expires };
-    const staged = await stageKexec(system, plan, authorities, context, (step) => terminal.hint(`… ${step}`));
-    return { plan, staged, stagingMs: Math.round(system.monotonicMs() - startedMs) };
-  } finally {
-    for (const key of keys) key.wipe();
-  }
-}
-
-/** A shutdown that does not begin leaves nothing staged. */
-async function go({ system, terminal }: CommandInput, stateFolder: string): Promise<void> {
-  try {
-    if (terminal.signal.aborted) throw new NightlatchError("usage/cancelled", "cancelled");
-    await startKexec(system);
-  } catch (error) {
-    await cleanUp(system, stateFolder, true);
-    throw error;
-  }
+  return stageWith(input, KEXEC, { wish, lifeSeconds: LIFE_SECONDS, ask, beforeStaging });
 }
 
 function noKexec(obstacle: string): NightlatchError {
   return new NightlatchError("kexec/unavailable", `kexec cannot be used: ${obstacle}`, {
     meaning: "Nothing was changed.",
     remedy:
-      "Where no new kernel waits, nightlatch reboot --via soft keeps the volumes open; otherwise reboot and type the passphrase.",
+      "Where every volume opens by itself: --via bindings. Where no new kernel waits: --via soft, which keeps the volumes open. " +
+      "With a key on an unencrypted /boot meanwhile: --via oneshot. Otherwise reboot and type the passphrase.",
   });
 }
-
-function wishOf(options: CommandInput["options"]): EntryWish {
-  return {
-    entry: options["entry"] ?? null,
-    kernel: options["kernel"] ?? null,
-    initrds: (options["initrd"] ?? "").split(",").filter((path) => path !== ""),
-    cmdline: options["cmdline"] ?? null,
-  };
-}
-
-/** What `--key-file` names, or null where it is not given. */
-export async function givenKey({ system, terminal, options }: CommandInput): Promise<Secret | null> {
-  const path = options["key-file"];
-  if (path === undefined) return null;
-  if (path === "-") return terminal.readInput(KEY_LIMIT_BYTES);
-  return Secret.take(await system.readFile(path, KEY_LIMIT_BYTES));
-}
-
-/** What is given, and what was remembered. The caller wipes them, and what is added to them. */
-export async function knownKeys(input: CommandInput): Promise<Secret[]> {
-  const remembered = await rememberedKey(input.system, String(input.options["state"]));
-  return [await givenKey(input), remembered].filter((key) => key !== null);
-}
-
-/** The first binding of a volume that gives a key which opens it: a server or a chip that would open it at boot may do so now. */
-export const recoverBy =
-  ({ system, terminal }: CommandInput) =>
-  async ({ found }: PlannedVolume): Promise<Authority | null> => {
-    for (const binding of found.header === null ? [] : listBindings(found.header)) {
-      const attempt = await tryBinding(system, found.device, binding, terminal.signal);
-      if (attempt.secret !== null) return { passphrase: attempt.secret, slot: attempt.keyslot };
-    }
-    return null;
-  };
-
-export const askOn =
-  ({ terminal }: CommandInput) =>
-  (volume: PlannedVolume): Promise<Secret> =>
-    terminal.askSecret(`Passphrase of ${volume.name} (${volume.found.device}): `);

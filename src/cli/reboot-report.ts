@@ -1,35 +1,41 @@
 import type { PlannedVolume, RebootPlan } from "../reboot/planned.ts";
-import type { Staged } from "../reboot/stage.ts";
 
-/** The plan as a person reads it, once everything in it was tried. */
-export function planLines(plan: RebootPlan, staged: Staged): string[] {
-  const { entry, stack } = plan;
+/** The plan as a person reads it, once everything in it was tried. @param via the way that is gone, and what that means for the disks */
+export function planLines({ entry, volumes }: RebootPlan, via: string): string[] {
   const release = entry.release === null || entry.title.includes(entry.release) ? "" : `, linux ${entry.release}`;
   return [
     row("next boot", `${entry.title}${release} (${entry.source}${entry.once ? ", once" : ""})`),
     ...entry.notes.map((note) => row("", note)),
-    ...plan.volumes.map((volume) => row("opens", `${volume.found.device} → ${volume.name}   ${howItOpens(volume)}`)),
-    row(
-      "via",
-      `kexec, initramfs${stack === null ? "" : ` of ${stack}`}, ${mebibytes(staged.initramfsBytes)} + ${staged.overlayBytes} bytes, no key on any disk`,
-    ),
+    ...volumes.map((volume) => row("opens", `${volume.found.device} → ${volume.name}   ${howItOpens(volume)}`)),
+    row("via", via),
   ];
 }
 
 const row = (name: string, text: string): string => `  ${name.padEnd(11)} ${text}`;
 
-function howItOpens({ opening, line }: PlannedVolume): string {
-  if (opening.kind === "itself") return `by itself: ${opening.why}`;
-  return `disposable key, proved${line === null ? ", after the initramfs" : ""}`;
+/** `, initramfs of dracut, 62.0 MiB`; begins with what parts it from the way. */
+export function initramfsText(plan: RebootPlan): string {
+  const { stack } = plan;
+  return `, initramfs${stack === null ? "" : ` of ${stack}`}, ${(initramfsBytes(plan) / (1 << 20)).toFixed(1)} MiB`;
 }
 
-const mebibytes = (bytes: number): string => `${(bytes / (1 << 20)).toFixed(1)} MiB`;
+const initramfsBytes = ({ initrds }: RebootPlan): number => initrds.reduce((sum, initrd) => sum + initrd.length, 0);
+
+function howItOpens({ opening, line }: PlannedVolume): string {
+  switch (opening.kind) {
+    case "itself":
+      return opening.proved ? `by itself: ${opening.why}` : opening.why;
+    case "socket":
+      return `by itself: key socket ${opening.path}`;
+    case "disposable":
+      return `disposable key, proved${line === null ? ", after the initramfs" : ""}`;
+  }
+}
 
 /** The same for a program; docs/json.md. */
-export function describePlan(plan: RebootPlan, staged: Staged): Record<string, unknown> {
+export function describePlan(plan: RebootPlan, overlayBytes: number): Record<string, unknown> {
   const { entry, stack, cmdline, volumes } = plan;
   return {
-    via: "kexec",
     entry: {
       title: entry.title,
       id: entry.id,
@@ -41,13 +47,26 @@ export function describePlan(plan: RebootPlan, staged: Staged): Record<string, u
       cmdline,
       notes: entry.notes,
     },
-    initramfs: { stack, lengthBytes: staged.initramfsBytes, overlayBytes: staged.overlayBytes },
-    volumes: volumes.map(({ name, found, line, opening }) => ({
+    initramfs: { stack, lengthBytes: initramfsBytes(plan), overlayBytes },
+    volumes: volumes.map(({ name, found, line, opening, mayFail }) => ({
       name,
       device: found.device,
       uuid: found.header?.uuid ?? null,
       stage: line === null ? "system" : "initramfs",
-      opens: opening.kind === "disposable" ? "disposable key" : opening.why,
+      opens: describeOpening(opening),
+      proved: opening.kind === "disposable" || (opening.kind === "itself" && opening.proved),
+      mayFail,
     })),
   };
+}
+
+function describeOpening(opening: PlannedVolume["opening"]): string {
+  switch (opening.kind) {
+    case "itself":
+      return opening.why;
+    case "socket":
+      return `key socket ${opening.path}`;
+    case "disposable":
+      return "disposable key";
+  }
 }

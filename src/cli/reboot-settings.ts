@@ -1,12 +1,13 @@
 import { NO_WISH } from "../boot/entries.ts";
 import { NightlatchError } from "../core/errors.ts";
+import type { Secret } from "../core/secret.ts";
 import { findAuthorities } from "../reboot/authority.ts";
 import { makeDefault } from "../reboot/default-handler.ts";
 import { requireCleanUp } from "../reboot/go.ts";
 import { planReboot } from "../reboot/plan.ts";
 import { forget, remember, rememberedKey } from "../reboot/remember.ts";
 import type { CommandInput, ExitStatus } from "./command.ts";
-import { askOn, givenKey, knownKeys, recoverBy } from "./reboot-kexec.ts";
+import { askOn, givenKey, knownKeys, recoverBy } from "./reboot-keys.ts";
 
 /** Every volume that the next boot opens gets one more slot, for a key that stays. */
 export async function rememberKey(input: CommandInput): Promise<ExitStatus> {
@@ -39,23 +40,34 @@ export async function forgetKey(input: CommandInput): Promise<ExitStatus> {
   return 0;
 }
 
-export async function makeDefaultHandler({ system, terminal, options }: CommandInput): Promise<ExitStatus> {
+export async function makeDefaultHandler(input: CommandInput): Promise<ExitStatus> {
+  const { system, terminal } = input;
   await requireCleanUp(system);
-  using key = await rememberedKey(system, String(options["state"]));
-  if (key === null) {
-    throw new NightlatchError(
-      "reboot/blocked",
-      "no key is remembered: a reboot that somebody else starts could ask nobody",
-      {
-        meaning: "Nothing was changed.",
-        remedy: "Run once: nightlatch reboot --remember",
-      },
-    );
-  }
+  await requireAuthority(input);
   await makeDefault(system);
   terminal.line(
     "Every reboot of the system now comes back by itself where it can, and is an ordinary one where it cannot.",
   );
   terminal.result({ ok: true, default: true });
   return 0;
+}
+
+/** Somebody else's reboot can ask nobody: a remembered key, or bindings that open every volume now. @throws NightlatchError reboot/blocked */
+async function requireAuthority(input: CommandInput): Promise<void> {
+  const { system, options } = input;
+  using key = await rememberedKey(system, String(options["state"]));
+  if (key !== null) return;
+  const opened: Secret[] = [];
+  try {
+    await findAuthorities(system, (await planReboot(system, NO_WISH)).volumes, opened, recoverBy(input), null);
+  } catch (error) {
+    if (!(error instanceof NightlatchError)) throw error;
+    throw new NightlatchError(
+      "reboot/blocked",
+      `no key is remembered, and a reboot that somebody else starts could ask nobody: ${error.message}`,
+      { meaning: "Nothing was changed.", remedy: "Run once: nightlatch reboot --remember" },
+    );
+  } finally {
+    for (const secret of opened) secret.wipe();
+  }
 }

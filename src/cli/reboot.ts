@@ -1,10 +1,14 @@
 import { NightlatchError } from "../core/errors.ts";
-import { cleanUp } from "../reboot/clean-up.ts";
 import { undoDefault } from "../reboot/default-handler.ts";
 import { startSoftReboot } from "../reboot/go.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
-import { kexecReboot, stageAtShutdown } from "./reboot-kexec.ts";
+import { stageAtShutdown } from "./reboot-at-shutdown.ts";
+import { autoReboot } from "./reboot-auto.ts";
+import { bindingsReboot } from "./reboot-bindings.ts";
+import { kexecReboot } from "./reboot-kexec.ts";
+import { oneshotReboot } from "./reboot-oneshot.ts";
 import { forgetKey, makeDefaultHandler, rememberKey } from "./reboot-settings.ts";
+import { takeBack } from "./reboot-take-back.ts";
 import { STATE_OPTION } from "./volume-input.ts";
 
 export const command: Command = {
@@ -15,7 +19,7 @@ export const command: Command = {
     {
       name: "via",
       value: "WAY",
-      help: "kexec; soft, which keeps the running kernel; or auto, which is kexec",
+      help: "kexec; bindings, an ordinary reboot where every volume opens by itself; soft, which keeps the running kernel; oneshot, a boot entry for one boot, with its keys on /boot; or auto: kexec, else bindings",
       default: "auto",
     },
     { name: "dry-run", help: "stage everything, say what would happen, take it all back" },
@@ -30,7 +34,7 @@ export const command: Command = {
     { name: "forget", help: "destroy that key and its keyslots" },
     {
       name: "make-default",
-      help: "stage at every reboot of the system; needs --remember once; not proved on a machine yet",
+      help: "stage at every reboot of the system; needs bindings that open the volumes, or --remember once; not proved on a machine yet",
     },
     { name: "undo-default", help: "leave the system's reboots alone again" },
     { name: "at-shutdown", help: "stage if a reboot is under way; for the unit of --make-default" },
@@ -40,6 +44,7 @@ export const command: Command = {
     "Each LUKS volume that the next boot has to open gets one more keyslot with a random key, which goes to the new kernel in memory",
     "alone. After the boot the slot is removed. Whatever fails ends at the passphrase prompt, which every volume keeps.",
     "The passphrase is asked once where all volumes share it.",
+    "Where kexec is not to be had and every volume opens by itself, tried just now, the reboot is an ordinary one.",
   ].join("\n"),
   run,
 };
@@ -61,7 +66,13 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   "at-shutdown": stageAtShutdown,
 };
 
-const WAYS: Readonly<Record<string, Action>> = { auto: kexecReboot, kexec: kexecReboot, soft: softReboot };
+const WAYS: Readonly<Record<string, Action>> = {
+  auto: autoReboot,
+  kexec: kexecReboot,
+  bindings: bindingsReboot,
+  soft: softReboot,
+  oneshot: oneshotReboot,
+};
 
 async function run(input: CommandInput): Promise<ExitStatus> {
   const named = [...Object.keys(ACTIONS), "dry-run"].filter((name) => input.switches.has(name));
@@ -73,21 +84,6 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   throw new NightlatchError("usage/wrong", `reboot: there is no way ${JSON.stringify(input.options["via"])}`, {
     remedy: "See: nightlatch reboot --help",
   });
-}
-
-async function takeBack({ system, terminal, options }: CommandInput, all: boolean): Promise<ExitStatus> {
-  const { removed, failures } = await cleanUp(system, String(options["state"]), all);
-  for (const { device, record } of removed) terminal.line(`${device}: disposable key of slot ${record.slot} removed`);
-  if (removed.length === 0 && failures.length === 0) terminal.line("Nothing was staged.");
-  terminal.result({
-    ok: failures.length === 0,
-    removed: removed.map(({ device, record }) => ({ device, slot: record.slot })),
-    failures: failures.map(({ code, message }) => ({ code, message })),
-  });
-  for (const failure of failures) {
-    terminal.hint([failure.message, failure.meaning, failure.remedy].filter(Boolean).join("\n  "));
-  }
-  return failures.length === 0 ? 0 : 1;
 }
 
 async function softReboot({ system, terminal, switches }: CommandInput): Promise<ExitStatus> {

@@ -3,6 +3,9 @@ import type { Command } from "./command.ts";
 /** Commands by name. Loaded when called: the key socket's cold start pays for what it loads. */
 export const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = {
   reboot: () => import("./reboot.ts"),
+  "oneshot arm": () => import("./oneshot-arm.ts"),
+  "oneshot disarm": () => import("./oneshot-disarm.ts"),
+  "oneshot status": () => import("./oneshot-status.ts"),
   bind: () => import("./bind.ts"),
   unbind: () => import("./unbind.ts"),
   status: () => import("./status.ts"),

@@ -14,7 +14,9 @@ import type { System } from "../system/port.ts";
 import { AGENT_CONFIG, AGENT_SOCKET } from "./agent.ts";
 import { bindingJson, formatBinding } from "./binding.ts";
 import { type BootFacts, type Outlook, outlookOf } from "./boot-outlook.ts";
+import { clevisAnswers } from "./clevis-askpass.ts";
 import type { Command, CommandInput, ExitStatus, Terminal } from "./command.ts";
+import { lookForOneshot, oneshotJson, oneshotLines } from "./oneshot-report.ts";
 import { STATE_OPTION, stateFolderOf } from "./volume-input.ts";
 import { type StatusWish, type VolumeStatus, volumeStatus } from "./volume-status.ts";
 
@@ -59,8 +61,10 @@ async function run(input: CommandInput): Promise<ExitStatus> {
     printVolume(terminal, one);
   }
   if (shown.length === 0) terminal.line(`${options["crypttab"] ?? ""} names no volume. See: nightlatch status DEV`);
+  const oneshot = await lookForOneshot(system);
+  for (const line of oneshotLines(oneshot)) terminal.line(line);
   const ok = shown.every(({ error }) => error === null);
-  terminal.result({ ok, volumes: shown.map(volumeJson) });
+  terminal.result({ ok, volumes: shown.map(volumeJson), oneshot: oneshotJson(oneshot) });
   return ok ? 0 : 1;
 }
 
@@ -81,10 +85,6 @@ async function examine(
   }
 }
 
-const CLEVIS_ANSWERS = ["cryptsetup.target.wants", "remote-cryptsetup.target.wants"].map(
-  (folder) => `/etc/systemd/system/${folder}/clevis-luks-askpass.path`,
-);
-
 async function bootFacts(
   system: System,
   entry: CrypttabEntry | null,
@@ -93,7 +93,6 @@ async function bootFacts(
 ): Promise<BootFacts> {
   const opening = bindings.filter(({ opens }) => opens === true).flatMap(({ binding }) => binding.urls);
   const isUntold = opening.length === 0 && bindings.some(({ opens }) => opens === null);
-  const answers = await Promise.all(CLEVIS_ANSWERS.map((path) => system.stat(path)));
   return {
     entry,
     agentSocket,
@@ -101,7 +100,7 @@ async function bootFacts(
     opening: isUntold ? null : opening,
     hasBindings: bindings.length > 0,
     key: entry === null ? null : await findKey(system, entry),
-    clevisAnswers: answers.some((facts) => facts !== null),
+    clevisAnswers: await clevisAnswers(system),
   };
 }
 

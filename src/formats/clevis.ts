@@ -151,10 +151,21 @@ function parseServerUrl(json: Json | undefined): string {
   const url = json.includes("://") ? json : `http://${json}`;
   if (!URL.canParse(url) || !/^https?:\/\//i.test(url)) malformed("the binding's server is not at an http address");
   const { username, password, hostname } = new URL(url);
-  // A header is no place for them: every thief reads it, and whoever writes it would have root log in where he likes.
-  if (username !== "" || password !== "") malformed("the address of the binding's server holds credentials");
+  if (username !== "" || password !== "") throw withCredentials();
   if (hostname.length > HOST_LENGTH) malformed("the binding's server has a name that no host has");
   return url;
+}
+
+/** docs/decisions/013-no-credentials-in-addresses.md */
+function withCredentials(): NightlatchError {
+  return new NightlatchError(
+    "clevis/malformed",
+    "the address of the binding's server holds credentials, and is not asked",
+    {
+      meaning: "Whoever reads the volume's header reads them. Stock clevis may open the volume; its passphrase does.",
+      remedy: "Bind the volume to the address without them (--replace), and change the password that was in it.",
+    },
+  );
 }
 
 function parseSss(header: JsonObject, configuration: JsonObject): SssPin {

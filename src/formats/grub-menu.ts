@@ -7,6 +7,7 @@ import {
   type GrubEntry,
   type GrubLinux,
   type GrubMenu,
+  type GrubRun,
   type GrubWorld,
   startingVariables,
 } from "./grub-world.ts";
@@ -20,9 +21,14 @@ const MAX_SOURCE_DEPTH = 8;
  * @throws NightlatchError grub/malformed
  */
 export function evaluateGrub(text: string, world: GrubWorld): GrubMenu {
+  return runGrub(text, world).menu;
+}
+
+/** @see evaluateGrub; with the variables, and what is written to the environment block. */
+export function runGrub(text: string, world: GrubWorld): GrubRun {
   const run = new Run(world);
   run.execute(parseGrubScript(text));
-  return run.menu();
+  return { menu: run.menu(), variables: run.variables, saved: run.budget.saved };
 }
 
 /** What a menu's run shares with its submenus' and entries'. */
@@ -30,6 +36,7 @@ class Budget {
   steps = 0;
   entries = 0;
   sourceDepth = 0;
+  readonly saved = new Map<string, string>();
   spend(): void {
     if (++this.steps > MAX_STEPS) throw malformed(`takes more than ${MAX_STEPS} steps`);
   }
@@ -45,6 +52,8 @@ class Run {
   #status = true;
   #kernel: { path: string; options: string } | null = null;
   #initrds: string[] = [];
+  #isEntry = false;
+  #loaded: { linux: readonly string[]; initrd: readonly string[] } = { linux: [], initrd: [] };
 
   constructor(world: GrubWorld, parent?: Run) {
     this.#world = world;
@@ -65,6 +74,10 @@ class Run {
 
   menu(): GrubMenu {
     return { entries: this.#entries, default: this.#variables.get("default") ?? "" };
+  }
+
+  get loaded(): { readonly linux: readonly string[]; readonly initrd: readonly string[] } {
+    return this.#loaded;
   }
 
   linux(): GrubLinux | null {
@@ -140,6 +153,13 @@ class Run {
       case "load_env":
         for (const [variable, value] of this.#world.environment) this.#set(variable, value);
         return;
+      case "save_env":
+        // What an entry saves it saves once it was chosen. A variable that is not set is not written (commands/loadenv.c).
+        for (const variable of this.#isEntry ? [] : args) {
+          const value = this.#variables.get(variable);
+          if (value !== undefined) this.#budget.saved.set(variable, value);
+        }
+        return;
       case "[":
         this.#status = evaluateTest(args.slice(0, -1), (path) => this.#fileSizeBytes(path));
         return;
@@ -165,11 +185,13 @@ class Run {
       case "linux16":
       case "linuxefi":
         this.#kernel = { path: withoutDevice(args[0] ?? ""), options: args.slice(1).join(" ") };
+        this.#loaded = { linux: args, initrd: [] };
         return;
       case "initrd":
       case "initrd16":
       case "initrdefi":
         this.#initrds = args.filter((arg) => !arg.startsWith("--")).map(withoutDevice);
+        this.#loaded = { ...this.#loaded, initrd: args };
         return;
     }
   }
@@ -205,6 +227,7 @@ class Run {
     const { title, id, rest } = entryArguments(args);
     const inner = new Run(this.#world, this);
     inner.#positional = [title, ...rest];
+    inner.#isEntry = kind !== "submenu";
     if (kind === "submenu") inner.#variables.delete("default");
     inner.execute(body);
     const isSubmenu = kind === "submenu";
@@ -213,6 +236,7 @@ class Run {
       id,
       submenu: isSubmenu ? inner.menu() : null,
       linux: isSubmenu ? null : inner.linux(),
+      source: { args, body, ...inner.loaded },
     });
   }
 
@@ -223,7 +247,7 @@ class Run {
     const initrds = entry.initrds.flatMap((initrd) => expand(initrd).split(/\s+/)).filter((initrd) => initrd !== "");
     const fsUuid = this.#variables.get("nightlatch_root_uuid") ?? null;
     const linux = { kernel: entry.kernel, initrds, options: expand(entry.options).trim(), fsUuid };
-    this.#entries.push({ title: entry.title, id: entry.id, submenu: null, linux });
+    this.#entries.push({ title: entry.title, id: entry.id, submenu: null, linux, source: null });
   }
 
   #countEntry(): void {

@@ -1,3 +1,5 @@
+import type { Statement } from "./grub-script.ts";
+
 export interface GrubEntry {
   readonly title: string;
   readonly id: string;
@@ -5,12 +7,32 @@ export interface GrubEntry {
   readonly submenu: GrubMenu | null;
   /** What an entry that boots would load. Null where it loads no Linux (a firmware menu, a chain loader). */
   readonly linux: GrubLinux | null;
+  /** What the configuration says of it; null for an entry that a command adds (blscfg). */
+  readonly source: GrubSource | null;
+}
+
+/** An entry as it is written, for one that is to do the same and more. */
+export interface GrubSource {
+  /** All words behind `menuentry`, expanded. */
+  readonly args: readonly string[];
+  readonly body: readonly Statement[];
+  /** Words of its last `linux` and `initrd`, expanded, without the command's name. */
+  readonly linux: readonly string[];
+  readonly initrd: readonly string[];
 }
 
 export interface GrubMenu {
   readonly entries: readonly GrubEntry[];
   /** The variable `default` as it stood when the menu was shown. */
   readonly default: string;
+}
+
+/** A menu, and what is known when it is shown. */
+export interface GrubRun {
+  readonly menu: GrubMenu;
+  readonly variables: ReadonlyMap<string, string>;
+  /** What `save_env` wrote to the environment block on the way to it. */
+  readonly saved: ReadonlyMap<string, string>;
 }
 
 export interface GrubLinux {

@@ -139,13 +139,7 @@ function isObject(json: Json | undefined): json is JsonObject {
   return typeof json === "object" && json !== null && !Array.isArray(json);
 }
 
+/** Of which token or file, whoever read it knows, and what to do about it. */
 function unknown(): NightlatchError {
-  return new NightlatchError(
-    "luks/unknown-intent",
-    "the volume holds a note of Nightlatch's that this version cannot read",
-    {
-      meaning: "A change of its header was cut short, by a newer version perhaps. The volume opens as before.",
-      remedy: "Run the command again with the version that made it.",
-    },
-  );
+  return new NightlatchError("luks/unknown-intent", "a note of Nightlatch's that this version cannot read");
 }

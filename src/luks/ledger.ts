@@ -1,3 +1,4 @@
+import { isError, NightlatchError } from "../core/errors.ts";
 import { type Intent, type IntentRecord, parseIntent } from "../formats/intent.ts";
 import type { JsonObject } from "../formats/json.ts";
 import type { System } from "../system/port.ts";
@@ -52,9 +53,29 @@ export interface Ledger {
 }
 
 /** Intents among tokens, as LUKS2 keeps them. @throws NightlatchError luks/unknown-intent */
-export function notesAmong(tokens: readonly HeldToken[]): readonly IntentNote[] {
+export function notesAmong(tokens: readonly HeldToken[], device: string): readonly IntentNote[] {
   return tokens.flatMap(({ id, json, digest }) => {
-    const intent = parseIntent(json);
-    return intent === null ? [] : [{ token: id, intent, digest }];
+    try {
+      const intent = parseIntent(json);
+      return intent === null ? [] : [{ token: id, intent, digest }];
+    } catch (error) {
+      throw isError(error, "luks/unknown-intent") ? unreadable(device, id) : error;
+    }
   });
+}
+
+/** Any change waits for it: what it was about cannot be told. So a person has to be able to get rid of it. */
+function unreadable(device: string, token: number): NightlatchError {
+  return new NightlatchError(
+    "luks/unknown-intent",
+    `${device}: token ${token} is a note of Nightlatch's that this version cannot read`,
+    {
+      meaning:
+        "A change of the header was cut short, by a newer version perhaps, or somebody edited it. Nothing was changed; the volume opens as before.",
+      remedy:
+        "Run the command again with the version that made it. Or look at the note and remove it: " +
+        `cryptsetup token export --token-id ${token} ${device}; cryptsetup token remove --token-id ${token} ${device}. ` +
+        "What that change had added or meant to remove then stays: a keyslot that no token names, or a binding; see cryptsetup luksDump.",
+    },
+  );
 }

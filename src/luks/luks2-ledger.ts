@@ -22,7 +22,7 @@ export function luks2Ledger(power: Pick<System, "run">, volume: Volume): Ledger 
       await importToken(power, volume, nextToken(header), { ...token, keyslots: [String(keyslot)] });
     },
     removeToken: (token) => removeToken(power, volume, token.id),
-    listNotes: (header) => notesAmong(listTokens(header)),
+    listNotes: (header) => notesAmong(listTokens(header), volume.device),
     async addNote(header, intent) {
       const id = nextToken(header);
       await importToken(power, volume, id, formatIntent(intent));

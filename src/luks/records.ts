@@ -1,4 +1,4 @@
-import { isError } from "../core/errors.ts";
+import { isError, NightlatchError } from "../core/errors.ts";
 import {
   formatIntent,
   formatIntentRecord,
@@ -32,8 +32,18 @@ export async function readRecord(
     return parseIntentRecord(parseJson(await power.readFile(path, RECORD_BYTES), path, { lengthBytes: RECORD_BYTES }));
   } catch (error) {
     if (isError(error, "file/missing")) return null;
-    throw error;
+    throw isError(error, "luks/unknown-intent") ? unreadable(path) : error;
   }
+}
+
+function unreadable(path: string): NightlatchError {
+  return new NightlatchError("luks/unknown-intent", `${path} is a record that this version cannot read`, {
+    meaning:
+      "A change of a volume's header was cut short, by a newer version perhaps. Nothing was changed; the volume opens as before.",
+    remedy:
+      `Run the command again with the version that made it. Or move ${path} away: the next run then tells of what the change may have ` +
+      "left in the header, and touches none of it.",
+  });
 }
 
 /** Durable when it returns, and all or nothing. */

@@ -1,12 +1,13 @@
 import { clearKexecMemory, unloadKexec } from "../boot/kexec.ts";
+import { disarmOneshot, type FoundOneshot, findOneshot } from "../boot/oneshot.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import type { DisposableRecord } from "../formats/disposable.ts";
 import { type Json, parseJson } from "../formats/json.ts";
 import { readVolumeHeader } from "../luks/header.ts";
 import type { System } from "../system/port.ts";
+import type { StagePower } from "./carrier.ts";
 import { lockHeaders, removeDisposables } from "./disposable.ts";
 import { listRecords } from "./record.ts";
-import type { StagePower } from "./stage.ts";
 
 export interface FoundDisposable {
   readonly device: string;
@@ -15,7 +16,9 @@ export interface FoundDisposable {
 
 export interface Cleaned {
   readonly removed: readonly FoundDisposable[];
-  /** What could not be removed, one a volume; the others were. */
+  /** What was taken back of a one-time boot: the choice in words, entries and files by their paths. */
+  readonly disarmed: readonly string[];
+  /** What could not be removed; the rest was. */
   readonly failures: readonly NightlatchError[];
 }
 
@@ -58,13 +61,17 @@ export async function listDisposables(power: StagePower, stateFolder: string): P
 }
 
 /** A record of another boot, or one that has expired. */
-export function isStale(record: DisposableRecord, runningBootId: string, nowMs: number): boolean {
+export function isStale(
+  record: Pick<DisposableRecord, "boot" | "expires">,
+  runningBootId: string,
+  nowMs: number,
+): boolean {
   return record.boot !== runningBootId || record.expires * 1000 <= nowMs;
 }
 
 /**
- * Removes disposable keys with their slots. With `all`, also what this boot has staged, and the loaded kernel with it, which goes
- * first: nothing may start a kernel whose keys open nothing.
+ * Removes disposable keys with their slots. With `all`, also what this boot has staged. What would boot with the keys goes first, the
+ * loaded kernel and the one-time entry: nothing may start a kernel whose keys open nothing.
  */
 export async function cleanUp(
   power: StagePower & Pick<System, "nowMs">,
@@ -77,7 +84,8 @@ export async function cleanUp(
   const found = await listDisposables(power, stateFolder);
   const chosen = found.filter(({ record }) => all || isStale(record, running, nowMs));
   if (all || chosen.some(({ record }) => record.boot === running)) await unloadKexec(power);
-  const failures: NightlatchError[] = [];
+  const oneshot = await takeBackOneshot(power, (mark) => all || isStale(mark, running, nowMs));
+  const failures = [...oneshot.failures];
   const removed: FoundDisposable[] = [];
   for (const device of new Set(chosen.map((one) => one.device))) {
     try {
@@ -95,7 +103,29 @@ export async function cleanUp(
   }
   await clearKexecMemory(power);
   await eraseHandedOver(power);
-  return { removed, failures };
+  return { removed, disarmed: oneshot.removed, failures };
+}
+
+/** What is whole and may stay stays; anything else that is found, half a one-time boot too, goes. Its failures keep no slot from going. */
+async function takeBackOneshot(
+  power: StagePower,
+  mustGo: (mark: Pick<DisposableRecord, "boot" | "expires">) => boolean,
+): Promise<{ readonly removed: readonly string[]; readonly failures: readonly NightlatchError[] }> {
+  const found = await findOrUnclear(power);
+  if (found === null) return { removed: [], failures: [] };
+  if (found !== "unclear" && found.isArmed && found.mark !== null && !mustGo(found.mark))
+    return { removed: [], failures: [] };
+  return disarmOneshot(power);
+}
+
+/** What cannot be made out is taken back as well as it can be, which tells why. */
+async function findOrUnclear(power: StagePower): Promise<FoundOneshot | "unclear" | null> {
+  try {
+    return await findOneshot(power);
+  } catch (error) {
+    if (error instanceof NightlatchError) return "unclear";
+    throw error;
+  }
 }
 
 /** Keys that the initramfs left for systemd: every volume that had one is open by now, or asks. */

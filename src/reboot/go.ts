@@ -29,14 +29,32 @@ export async function requireCleanUp(power: Pick<System, "run">): Promise<void> 
   });
 }
 
-/** The timer counts anew from now: it runs when what is staged has expired. */
-export async function restartExpiry(power: Pick<System, "run">): Promise<void> {
+/** The unit's timer counts from its start: a minute more than this (packaging/systemd/nightlatch-clean-up.timer). */
+const LIFE_SECONDS = 15 * 60;
+const EXPIRY = "nightlatch-expiry";
+
+/**
+ * The timer counts anew from now: it runs when what is staged has expired. For another life than its own one more timer does, which is
+ * gone after it has run, or with this boot.
+ */
+export async function restartExpiry(power: Pick<System, "run">, lifeSeconds = LIFE_SECONDS): Promise<void> {
   await must(power, ["systemctl", "restart", `${CLEAN_UP}.timer`]);
+  if (lifeSeconds === LIFE_SECONDS) return;
+  // There is none in most cases, and then this fails.
+  await power.run({ argv: ["systemctl", "stop", `${EXPIRY}.timer`], deadlineMs: 20_000 });
+  const when = [`--on-active=${lifeSeconds + 1}`, "--timer-property=AccuracySec=1s"];
+  const unit = [`--unit=${EXPIRY}`, "--collect", "--quiet"];
+  await must(power, ["systemd-run", ...unit, ...when, "systemctl", "start", `${CLEAN_UP}.service`]);
 }
 
 /** An orderly shutdown into the loaded kernel. Returns when it is under way. @throws NightlatchError reboot/blocked */
 export async function startKexec(power: Pick<System, "run">): Promise<void> {
   await must(power, ["systemctl", "kexec"]);
+}
+
+/** An orderly shutdown, and then the firmware, as ever. @throws NightlatchError reboot/blocked */
+export async function startOrdinaryReboot(power: Pick<System, "run">): Promise<void> {
+  await must(power, ["systemctl", "reboot"]);
 }
 
 /** Into the same kernel, with user space begun anew; volumes stay open. */

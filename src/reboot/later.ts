@@ -1,13 +1,11 @@
 import { isError, NightlatchError } from "../core/errors.ts";
-import { Secret } from "../core/secret.ts";
 import { type InitramfsVolume, parseInitramfsCrypttab, volumeOption } from "../formats/initramfs-crypttab.ts";
-import { findSlotOpenedBy } from "../luks/keyslots.ts";
-import type { PlannedVolume, PlanPower } from "./planned.ts";
+import { keyFileOpens } from "./key-file.ts";
+import type { Opening, PlannedVolume, PlanPower } from "./planned.ts";
 import { type FoundVolume, resolveVolume } from "./volumes.ts";
 
 const CRYPTTAB = "/etc/crypttab";
 const LIMIT_BYTES = 256 * 1024;
-const KEY_LIMIT_BYTES = 8 << 20;
 
 /**
  * The volumes of /etc/crypttab that systemd opens after the initramfs, other than those in `inside`. One that may fail (nofail) and
@@ -19,8 +17,9 @@ export async function laterVolumes(power: PlanPower, inside: ReadonlySet<string>
   for (const entry of parseInitramfsCrypttab(await readCrypttab(power), CRYPTTAB)) {
     if (inside.has(entry.name) || entry.options.includes("noauto")) continue;
     const found = await findUnlessMayFail(power, entry);
-    if (found !== null)
-      planned.push({ name: entry.name, found, line: null, opening: await howItOpens(power, entry, found) });
+    if (found === null) continue;
+    const mayFail = entry.options.includes("nofail");
+    planned.push({ name: entry.name, found, line: null, mayFail, opening: await howItOpens(power, entry, found) });
   }
   return planned;
 }
@@ -37,34 +36,28 @@ async function findUnlessMayFail(
   }
 }
 
-async function howItOpens(
-  power: PlanPower,
-  entry: InitramfsVolume,
-  found: FoundVolume,
-): Promise<PlannedVolume["opening"]> {
-  const { name, key, options } = entry;
-  if (/^\/dev\/u?random$/.test(key)) return { kind: "itself", why: "random key" };
-  const kind = key === "none" ? null : (await power.stat(key))?.kind;
-  if (kind === "socket") return { kind: "itself", why: `key socket ${key}, not tried` };
-  if (kind === "file" && (await keyFileOpens(power, entry, found))) return { kind: "itself", why: `key file ${key}` };
-  if (key === "none" && found.header !== null && volumeOption(entry, "keyscript") === null)
-    return { kind: "disposable" };
-  if (options.includes("nofail")) return { kind: "itself", why: "not at all, or by a person: it may fail" };
+async function howItOpens(power: PlanPower, entry: InitramfsVolume, found: FoundVolume): Promise<Opening> {
+  const { name, options } = entry;
+  const key = await keyPath(power, entry);
+  if (key !== null && /^\/dev\/u?random$/.test(key)) return { kind: "itself", why: "random key", proved: true };
+  const kind = key === null ? undefined : (await power.stat(key))?.kind;
+  if (key !== null && kind === "socket") return { kind: "socket", path: key };
+  if (key !== null && kind === "file" && (await keyFileOpens(power, entry, key, found)))
+    return { kind: "itself", why: `key file ${key}`, proved: true };
+  if (key === null && found.header !== null && volumeOption(entry, "keyscript") === null) return { kind: "disposable" };
+  if (options.includes("nofail"))
+    return { kind: "itself", why: "not at all, or by a person: it may fail", proved: false };
   throw new NightlatchError("reboot/blocked", `${name} (${found.device}) would ask for its key at the next boot`, {
-    meaning: `What ${CRYPTTAB} names for it (${key}) does not open it. Nothing was changed.`,
+    meaning: `What ${CRYPTTAB} names for it (${key ?? entry.key}) does not open it. Nothing was changed.`,
     remedy: `Mend its line in ${CRYPTTAB}, or mark it noauto or nofail.`,
   });
 }
 
-/** Tried, unless the line says that only a part of the file is the key, or it is no LUKS volume. */
-async function keyFileOpens(
-  power: PlanPower,
-  { key, options }: InitramfsVolume,
-  { device, header }: FoundVolume,
-): Promise<boolean> {
-  if (header === null || options.some((option) => option.startsWith("keyfile-"))) return true;
-  using content = Secret.take(await power.readFile(key, KEY_LIMIT_BYTES));
-  return (await findSlotOpenedBy(power, { device }, header, content)) !== null;
+/** Where crypttab names no key, systemd takes a file of the volume's name, if it is there (crypttab(5)). */
+async function keyPath(power: Pick<PlanPower, "stat">, { name, key }: InitramfsVolume): Promise<string | null> {
+  if (key !== "none") return key;
+  const usual = `/etc/cryptsetup-keys.d/${name}.key`;
+  return (await power.stat(usual)) === null ? null : usual;
 }
 
 async function readCrypttab(power: PlanPower): Promise<string> {

@@ -6,10 +6,11 @@ import { NightlatchError } from "../core/errors.ts";
 import { joinInitrds } from "../formats/initramfs.ts";
 import { type InitramfsVolume, volumeOption } from "../formats/initramfs-crypttab.ts";
 import { cmdlineForKexec } from "../formats/kernel-cmdline.ts";
+import { keyFileOpens } from "./key-file.ts";
 import { laterVolumes } from "./later.ts";
-import type { PlannedVolume, PlanPower, RebootPlan } from "./planned.ts";
+import type { Opening, PlannedVolume, PlanPower, RebootPlan } from "./planned.ts";
 import { luksBeneathRoot } from "./root.ts";
-import { resolveVolume } from "./volumes.ts";
+import { type FoundVolume, resolveVolume } from "./volumes.ts";
 
 const FILE_LIMIT_BYTES = 1 << 30;
 
@@ -81,11 +82,8 @@ function requireStack(entry: BootEntry, facts: InitramfsFacts | null, beneathRoo
   return facts.stack;
 }
 
-/** A key file that the initramfs holds, or finds on the root once that is open (cryptsetup-initramfs marks it), is left to do its work. */
-function hasKeyFile(line: InitramfsVolume, facts: InitramfsFacts | null): boolean {
-  if (!line.key.startsWith("/") || volumeOption(line, "keyscript") !== null) return false;
-  return line.key.startsWith("/FIXME-initramfs-rootmnt/") || facts?.has(line.key) === true;
-}
+/** cryptsetup-initramfs's mark for a key file that lies on the root, which is open by then. */
+const ON_ROOT = "/FIXME-initramfs-rootmnt/";
 
 async function planInside(
   power: PlanPower,
@@ -93,12 +91,30 @@ async function planInside(
   facts: InitramfsFacts | null,
 ): Promise<PlannedVolume> {
   const found = await resolveVolume(power, line.name, line.source, line.options);
-  if (hasKeyFile(line, facts)) {
-    return { name: line.name, found, line, opening: { kind: "itself", why: `its key file ${line.key}, not tried` } };
+  const opening = await howItOpens(power, line, found, facts);
+  return { name: line.name, found, line, mayFail: line.options.includes("nofail"), opening };
+}
+
+/** A key file that is there is left to do its work, unless it was seen that it cannot. */
+async function howItOpens(
+  power: PlanPower,
+  line: InitramfsVolume,
+  found: FoundVolume,
+  facts: InitramfsFacts | null,
+): Promise<Opening> {
+  if (line.key.startsWith("/") && volumeOption(line, "keyscript") === null) {
+    if (line.key.startsWith(ON_ROOT)) {
+      const path = line.key.slice(ON_ROOT.length - 1);
+      const isThere = (await power.stat(path))?.kind === "file";
+      if (!isThere) return { kind: "itself", why: `its key file ${path}, not tried`, proved: false };
+      if (await keyFileOpens(power, line, path, found))
+        return { kind: "itself", why: `key file ${path}`, proved: true };
+    } else if (facts?.has(line.key) === true) {
+      return { kind: "itself", why: `its key file ${line.key} in the initramfs, not tried`, proved: false };
+    }
   }
-  if (found.header !== null) return { name: line.name, found, line, opening: { kind: "disposable" } };
-  if (/^\/dev\/u?random$/.test(line.key))
-    return { name: line.name, found, line, opening: { kind: "itself", why: "random key" } };
+  if (found.header !== null) return { kind: "disposable" };
+  if (/^\/dev\/u?random$/.test(line.key)) return { kind: "itself", why: "random key", proved: true };
   throw new NightlatchError(
     "reboot/blocked",
     `${line.name} (${found.device}) is opened by the initramfs and is no LUKS volume`,

@@ -22,6 +22,17 @@ export interface PlannedVolume {
   readonly found: FoundVolume;
   /** In the initramfs (and its crypttab's line), or by the system after it. */
   readonly line: InitramfsVolume | null;
-  /** `disposable`: gets a key. `itself`: opens without a person, and why. */
-  readonly opening: { readonly kind: "disposable" } | { readonly kind: "itself"; readonly why: string };
+  /** The boot goes on without it (nofail). */
+  readonly mayFail: boolean;
+  readonly opening: Opening;
 }
+
+/**
+ * How a volume opens at the next boot. `disposable`: by a key that it is given for it. `itself`: without one and without a person, and
+ * why; `proved` where that was tried, or there is nothing to try. `socket`: by whoever answers on the key socket that crypttab names,
+ * if it knows the key, which is for the caller to prove.
+ */
+export type Opening =
+  | { readonly kind: "disposable" }
+  | { readonly kind: "itself"; readonly why: string; readonly proved: boolean }
+  | { readonly kind: "socket"; readonly path: string };

@@ -1,8 +1,8 @@
-import { loadKexec, unloadKexec } from "../boot/kexec.ts";
 import { buildOverlay } from "../boot/overlay.ts";
 import { NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
-import type { Lock, System } from "../system/port.ts";
+import type { Lock } from "../system/port.ts";
+import type { PreparedCarry, StagePower } from "./carrier.ts";
 import {
   type Authority,
   lockHeaders,
@@ -11,11 +11,6 @@ import {
   stageDisposableKey,
 } from "./disposable.ts";
 import type { PlannedVolume, RebootPlan } from "./planned.ts";
-
-export type StagePower = Pick<
-  System,
-  "run" | "lock" | "stat" | "readFile" | "readAt" | "writeFile" | "removeFile" | "makeDirectory" | "random"
->;
 
 /** What a person is told on the way. */
 export type StageProgress = (step: string) => void;
@@ -26,12 +21,13 @@ export interface Staged {
 }
 
 /**
- * Stages a kexec: a disposable key for each volume that needs one, proved, the kernel loaded with all of them. When it returns, a
- * kexec comes back by itself; when it throws, nothing is left.
+ * Stages a boot: a disposable key for each volume that needs one, proved, and all of them loaded into what carries them. When it
+ * returns, that boot comes back by itself; when it throws, nothing is left.
  * @param authorities what opens each device that gets a key
  */
-export async function stageKexec(
+export async function stageBoot(
   power: StagePower,
+  carry: PreparedCarry,
   plan: RebootPlan,
   authorities: ReadonlyMap<string, Authority>,
   context: StagingContext,
@@ -47,22 +43,25 @@ export async function stageKexec(
       progress(`${volume.name}: a disposable key`);
       keys.set(volume, await stageDisposableKey(power, { device: volume.found.device, lock }, authority, context));
     }
-    progress("loading the kernel");
-    return await load(power, plan, keys);
+    progress("handing the keys over");
+    return await load(plan, keys, (overlay) => carry.load(power, overlay, context, lock));
   } catch (error) {
-    await unstage(power, plan, context, lock);
+    for (const failure of await unstage(power, carry, plan, context, lock)) progress(`left over: ${failure.message}`);
     throw error;
   } finally {
     for (const key of keys.values()) key.wipe();
   }
 }
 
-async function load(power: StagePower, plan: RebootPlan, keys: ReadonlyMap<PlannedVolume, Secret>): Promise<Staged> {
-  const { stack, facts, volumes, kernel, initrds, cmdline } = plan;
+async function load(
+  { stack, facts, volumes, initrds }: RebootPlan,
+  keys: ReadonlyMap<PlannedVolume, Secret>,
+  carry: (overlay: Buffer) => Promise<void>,
+): Promise<Staged> {
   const overlay =
     stack === null || facts === null ? Buffer.alloc(0) : buildOverlay({ stack, facts, ...split(volumes, keys) });
   try {
-    await loadKexec(power, { kernel, initrds, overlay, cmdline });
+    await carry(overlay);
     return { overlayBytes: overlay.length, initramfsBytes: initrds.reduce((sum, initrd) => sum + initrd.length, 0) };
   } finally {
     overlay.fill(0);
@@ -80,9 +79,15 @@ function split(volumes: readonly PlannedVolume[], keys: ReadonlyMap<PlannedVolum
   };
 }
 
-/** Takes back all that a staging of this boot did. */
-async function unstage(power: StagePower, plan: RebootPlan, context: StagingContext, lock: Lock): Promise<void> {
-  await unloadKexec(power);
+/** Takes back all that a staging of this boot did. @returns what is left and harmless */
+async function unstage(
+  power: StagePower,
+  carry: PreparedCarry,
+  plan: RebootPlan,
+  context: StagingContext,
+  lock: Lock,
+): Promise<readonly NightlatchError[]> {
+  const left = await carry.unload(power);
   for (const { found } of plan.volumes) {
     if (found.header === null) continue;
     await removeDisposables(
@@ -92,4 +97,5 @@ async function unstage(power: StagePower, plan: RebootPlan, context: StagingCont
       (record) => record.boot === context.bootId,
     );
   }
+  return left;
 }

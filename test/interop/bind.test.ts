@@ -120,6 +120,20 @@ for (const type of ["luks2", "luks1"] as const) {
   });
 }
 
+test("an address with a password is neither asked nor written, and no message repeats it", async () => {
+  const { image, state } = makeImage("luks2");
+  const before = await headerDigest(image);
+  for (const address of ["http://user:hunter2@127.0.0.1:1", "http://hunter2@127.0.0.1:1/"]) {
+    await assert.rejects(runCommand(bind, [image, "tang", address, ...keyArgs(state)], nodeSystem), (error) => {
+      assert.ok(isError(error, "usage/wrong"));
+      assert.match(error.message, /with a user or password is not written into a header/);
+      assert.doesNotMatch(JSON.stringify([error.message, error.meaning, error.remedy]), /hunter2/);
+      return true;
+    });
+  }
+  assert.equal(await headerDigest(image), before);
+});
+
 test("a tang is trusted by its thumbprint or by a person, never silently", { skip: noTangd }, async () => {
   const { image, state } = makeImage("luks2");
   const url = tangd?.url ?? "";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type ErrorCode, isError, type NightlatchError } from "../../src/core/errors.ts";
@@ -8,6 +8,7 @@ import { Secret } from "../../src/core/secret.ts";
 import { planRemovals } from "../../src/luks/authority.ts";
 import { bindVolume, requireRoom } from "../../src/luks/bind.ts";
 import { listTokens } from "../../src/luks/bindings.ts";
+import type { Settled } from "../../src/luks/change.ts";
 import { readVolumeHeader } from "../../src/luks/header.ts";
 import { findSlotOpenedBy, opensSlot } from "../../src/luks/keyslots.ts";
 import { makePassphrase } from "../../src/luks/passphrase.ts";
@@ -276,15 +277,47 @@ test("a token that shares its keyslot, or has several, is not removed", async ()
   });
 });
 
-test("an intent that cannot be read stops every change", async () => {
+test("an intent that cannot be read stops every change, and says how to get rid of it", async () => {
   const bench = makeBench();
-  addToken(bench.image, { type: "nightlatch-intent", keyslots: [], version: 2 });
+  const before = await look(bench);
+  addToken(bench.image, { type: "nightlatch-intent", keyslots: [], version: 2 }, ["--token-id", "5"]);
+  let remedy = "";
   await leavesAlone(bench, () =>
-    assert.rejects(
-      begin(nodeSystem, bench),
-      fails("luks/unknown-intent", "the volume holds a note of Nightlatch's that this version cannot read"),
-    ),
+    assert.rejects(begin(nodeSystem, bench), (error) => {
+      assert.ok(isError(error, "luks/unknown-intent"));
+      assert.equal(error.message, `${bench.image}: token 5 is a note of Nightlatch's that this version cannot read`);
+      remedy = error.remedy ?? "";
+      return true;
+    }),
   );
+  // The commands that it names, run as they stand.
+  const commands = remedy.match(/cryptsetup token \w+ --token-id 5 \S+?(?=[;.] )/g) ?? [];
+  const said = commands.map((text) => runTool(text.split(" ")).toString());
+  assert.match(String(said[0]), /"type":"nightlatch-intent"/);
+  assert.deepEqual(await look(bench), before);
+  await (await begin(nodeSystem, bench))[Symbol.asyncDispose]();
+});
+
+test("a record that cannot be read stops every change, and says how to get rid of it", async () => {
+  const bench = makeBench();
+  await cutAfter("cryptsetup luksAddKey -q", (system) => bind(system, bench));
+  const [name] = readdirSync(bench.stateFolder).filter((file) => file.startsWith("intent-"));
+  const path = join(bench.stateFolder, String(name));
+  writeFileSync(path, '{"type":"nightlatch-intent-record","version":2}');
+  const before = await headerDigest(bench.image);
+  await assert.rejects(begin(nodeSystem, bench), (error) => {
+    assert.ok(isError(error, "luks/unknown-intent"));
+    assert.equal(error.message, `${path} is a record that this version cannot read`);
+    assert.match(error.remedy ?? "", new RegExp(`move ${path} away`));
+    return true;
+  });
+  assert.equal(await headerDigest(bench.image), before);
+  rmSync(path);
+  const told: number[] = [];
+  const tell = ({ orphans }: Settled) => told.push(...orphans);
+  await (await begin(nodeSystem, bench, PASSPHRASE, tell))[Symbol.asyncDispose]();
+  assert.deepEqual(told, [1]);
+  assert.deepEqual((await look(bench)).slots, [0, 1]);
 });
 
 test("garbage, a foreign file system and a missing device are refused and left alone", async () => {

@@ -1,11 +1,9 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { after, before, test } from "node:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { before, test } from "node:test";
 import { NO_WISH } from "../../src/boot/entries.ts";
-import { isError, NightlatchError } from "../../src/core/errors.ts";
+import { isError } from "../../src/core/errors.ts";
 import { Secret } from "../../src/core/secret.ts";
 import { CpioReader, writeCpio } from "../../src/formats/cpio.ts";
 import { walkInitramfs } from "../../src/formats/initramfs.ts";
@@ -13,171 +11,39 @@ import { readVolumeHeader } from "../../src/luks/header.ts";
 import { opensSlot } from "../../src/luks/keyslots.ts";
 import { listSlots } from "../../src/luks/slots.ts";
 import { findAuthorities } from "../../src/reboot/authority.ts";
+import { KEXEC } from "../../src/reboot/carrier-kexec.ts";
 import { cleanUp, listDisposables } from "../../src/reboot/clean-up.ts";
 import { planReboot } from "../../src/reboot/plan.ts";
-import { stageKexec } from "../../src/reboot/stage.ts";
+import { stageBoot } from "../../src/reboot/stage.ts";
 import { nodeSystem } from "../../src/system/node.ts";
-import type { Command, Exit, System } from "../../src/system/port.ts";
-
-const skip = spawnSync("cryptsetup", ["--version"]).status === 0 ? false : "cryptsetup is not installed";
-const folder = mkdtempSync(join(tmpdir(), "nightlatch-stage-"));
-after(() => rmSync(folder, { recursive: true, force: true }));
-
-const PASSPHRASE = "one for all";
-const BOOT = "99999999-2222-3333-4444-555555555555";
-const device = (name: string) => join(folder, "devices", name);
-const NAMES = ["root", "swap", "data"];
-const UUIDS: Record<string, string> = {};
+import {
+  BOOT,
+  device,
+  file,
+  folder,
+  initramfs,
+  inside,
+  makeDevices,
+  NAMES,
+  PASSPHRASE,
+  noCryptsetup as skip,
+  type World,
+  type WorldOptions,
+  world,
+} from "./reboot-world.ts";
 
 before(async () => {
-  if (skip !== false) return;
-  mkdirSync(join(folder, "devices"));
-  for (const name of NAMES) {
-    writeFileSync(device(name), "");
-    truncateSync(device(name), 20 << 20);
-    const fast = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", "--key-file", "-"];
-    const made = spawnSync(
-      "cryptsetup",
-      ["luksFormat", "-q", "--type", name === "swap" ? "luks1" : "luks2", ...fast, device(name)],
-      { input: PASSPHRASE },
-    );
-    assert.equal(made.status, 0, String(made.stderr));
-    UUIDS[name] = (await readVolumeHeader(nodeSystem, device(name))).uuid;
-  }
+  if (skip === false) await makeDevices();
 });
-
-const file = (name: string, text = "") => ({ name, mode: 0o644, content: Buffer.from(text) });
-const initramfs = (crypttab: string, ...more: string[]) =>
-  writeCpio([
-    ...["conf/initramfs.conf", "scripts/functions", "scripts/local-top/cryptroot", "usr/sbin/cryptsetup", ...more].map(
-      (name) => file(name),
-    ),
-    file("cryptroot/crypttab", crypttab),
-  ]);
-
-interface World {
-  readonly system: System;
-  /** Programs that change something, in order. */
-  readonly changes: (readonly string[])[];
-  /** The initramfs that kexec was given. */
-  readonly loaded: Buffer[];
-}
-
-interface WorldOptions {
-  readonly crypttab?: string;
-  readonly initrd?: Buffer;
-  /** Throws at the change of that number; it does not happen. */
-  readonly failAt?: number;
-}
-
-const inside = () => `cryptroot ${device("root")} none luks\ncryptswap ${device("swap")} none luks,swap\n`;
-
-/** This machine with other disks, another /boot and another kexec. */
-function world({
-  crypttab = `data ${device("data")} none luks\n`,
-  initrd = initramfs(inside()),
-  failAt = 0,
-}: WorldOptions = {}): World {
-  const root = mkdtempSync(join(folder, "world-"));
-  const files: Record<string, string | Buffer> = {
-    "/etc/crypttab": crypttab,
-    "/boot/grub/grub.cfg":
-      "menuentry Debian { linux /boot/vmlinuz root=/dev/mapper/cryptroot retain_initrd ro\ninitrd /boot/initrd }",
-    "/boot/vmlinuz": "a kernel",
-    "/boot/initrd": initrd,
-    "/sys/kernel/kexec_loaded": "0\n",
-    "/sys/kernel/security/lockdown": "[none] integrity confidentiality\n",
-    "/proc/sys/kernel/random/boot_id": `${BOOT}\n`,
-  };
-  const at = (path: string) => (path.startsWith(folder) ? path : join(root, path));
-  for (const [path, content] of Object.entries(files)) {
-    mkdirSync(dirname(at(path)), { recursive: true });
-    writeFileSync(at(path), content);
-  }
-  const changes: (readonly string[])[] = [];
-  const loaded: Buffer[] = [];
-  let mounted = false;
-  const answer = (stdout = ""): Exit => ({
-    status: 0,
-    signal: null,
-    stdout: Buffer.from(stdout),
-    stderr: Buffer.alloc(0),
-  });
-  const change = async <T>(argv: readonly string[], act: () => Promise<T>): Promise<T> => {
-    changes.push(argv);
-    if (changes.length === failAt) throw new NightlatchError("file/io", "the test fails it");
-    return act();
-  };
-  const run = async (command: Command): Promise<Exit> => {
-    const [program, ...args] = command.argv;
-    switch (program) {
-      case "findmnt":
-        return answer(
-          args.includes("SOURCE")
-            ? "/dev/mapper/cryptroot\n"
-            : JSON.stringify({ filesystems: [{ target: "/", uuid: "u", fsroot: "/" }] }),
-        );
-      case "lsblk":
-        return answer(
-          args.includes("PATH,FSTYPE")
-            ? JSON.stringify({ blockdevices: NAMES.map((name) => ({ path: device(name), fstype: "crypto_LUKS" })) })
-            : JSON.stringify({
-                blockdevices: [
-                  {
-                    name: "x",
-                    fstype: "ext4",
-                    uuid: "e",
-                    children: [{ name: "y", fstype: "crypto_LUKS", uuid: UUIDS["root"] }],
-                  },
-                ],
-              }),
-        );
-      case "mountpoint":
-        return { ...answer(), status: mounted ? 0 : 32 };
-      case "mount":
-      case "umount":
-        return change(command.argv, async () => {
-          mounted = program === "mount";
-          if (!mounted) rmSync(at("/run/nightlatch-reboot/kexec/initrd"), { force: true });
-          return answer();
-        });
-      case "shred":
-        return change(command.argv, async () => answer());
-      case "kexec":
-        return change(command.argv, async () => {
-          if (args.includes("-l"))
-            loaded.push(await nodeSystem.readFile(at("/run/nightlatch-reboot/kexec/initrd"), 1 << 24));
-          writeFileSync(at("/sys/kernel/kexec_loaded"), args.includes("-l") ? "1\n" : "0\n");
-          return answer();
-        });
-      default: {
-        const isChange = ["luksAddKey", "luksKillSlot", "import", "remove"].some((word) => args.includes(word));
-        return isChange ? change(command.argv, () => nodeSystem.run(command)) : nodeSystem.run(command);
-      }
-    }
-  };
-  const system: System = {
-    ...nodeSystem,
-    run,
-    stat: (path) => nodeSystem.stat(at(path)),
-    readFile: (path, limitBytes) => nodeSystem.readFile(at(path), limitBytes),
-    readAt: (path, offset, length) => nodeSystem.readAt(at(path), offset, length),
-    listDirectory: (path) => nodeSystem.listDirectory(at(path)),
-    makeDirectory: (path, mode) => nodeSystem.makeDirectory(at(path), mode),
-    lock: (path, waitMs) => nodeSystem.lock(at(path), waitMs),
-    writeFile: (path, bytes, mode) => change(["write", path], () => nodeSystem.writeFile(at(path), bytes, mode)),
-    removeFile: (path) => change(["remove", path], () => nodeSystem.removeFile(at(path))),
-  };
-  return { system, changes, loaded };
-}
 
 const nothing = async () => null;
 const passphrase = (text = PASSPHRASE) => Secret.copy(Buffer.from(text));
 const context = { stateFolder: "/var/lib/nightlatch", bootId: BOOT, expires: 4_000_000_000 };
 const stage = async ({ system }: World) => {
   const plan = await planReboot(system, NO_WISH);
-  return stageKexec(
+  return stageBoot(
     system,
+    await KEXEC.prepare(system, plan),
     plan,
     await findAuthorities(system, plan.volumes, [passphrase()], nothing, null),
     context,
@@ -235,7 +101,32 @@ test("the plan is refused where the boot would wait for a person, or find no roo
   }
   writeFileSync(keyFile, PASSPHRASE);
   const plan = await planReboot(world({ crypttab: `data ${device("data")} ${keyFile} luks\n` }).system, NO_WISH);
-  assert.deepEqual(plan.volumes.at(-1)?.opening, { kind: "itself", why: `key file ${keyFile}` });
+  assert.deepEqual(plan.volumes.at(-1)?.opening, { kind: "itself", why: `key file ${keyFile}`, proved: true });
+});
+
+test("a key file counts where it opens the volume, all of it or a part, and is there at the next boot", {
+  skip,
+}, async () => {
+  const keyFile = join(folder, "long-key-file");
+  writeFileSync(keyFile, `12345${PASSPHRASE}6789`);
+  const opening = async (options: WorldOptions) => {
+    const { volumes } = await planReboot(world(options).system, NO_WISH);
+    return volumes.at(-1)?.opening;
+  };
+  const line = (cut: string) => ({ crypttab: `data ${device("data")} ${keyFile} luks,${cut}\n` });
+  const part = `keyfile-offset=5,keyfile-size=${PASSPHRASE.length}`;
+  assert.deepEqual(await opening(line(part)), { kind: "itself", why: `key file ${keyFile}`, proved: true });
+  await assert.rejects(opening(line("keyfile-offset=5")), (error) => isError(error, "reboot/blocked"));
+  const onTmpfs = (argv: readonly string[]) => (argv.includes("FSTYPE") ? "tmpfs\n" : undefined);
+  await assert.rejects(opening({ ...line(part), programs: onTmpfs }), (error) => isError(error, "reboot/blocked"));
+  // crypttab(5): where no key is named, a file of the volume's name is taken.
+  const usual = "/etc/cryptsetup-keys.d/data.key";
+  assert.deepEqual(await opening({ files: { [usual]: PASSPHRASE } }), {
+    kind: "itself",
+    why: `key file ${usual}`,
+    proved: true,
+  });
+  await assert.rejects(opening({ files: { [usual]: "wrong" } }), (error) => isError(error, "reboot/blocked"));
 });
 
 test("one passphrase is asked once, a wrong one three times, and nothing is changed by it", { skip }, async () => {
@@ -336,7 +227,8 @@ test("what another boot staged is stale; what has expired is, too", { skip }, as
   const plan = await planReboot(one.system, NO_WISH);
   const staged = async (changed: Partial<typeof context>) => {
     const authorities = await findAuthorities(one.system, plan.volumes, [passphrase()], nothing, null);
-    await stageKexec(one.system, plan, authorities, { ...context, ...changed }, () => {});
+    const carry = await KEXEC.prepare(one.system, plan);
+    await stageBoot(one.system, carry, plan, authorities, { ...context, ...changed }, () => {});
     return cleanUp(one.system, context.stateFolder, false);
   };
   assert.equal((await staged({ bootId: "11111111-2222-3333-4444-555555555555" })).removed.length, 3);

@@ -58,7 +58,7 @@ test("a token of another type is no intent; one of ours that is not understood i
       () => parseIntent(token),
       (error) => {
         assert.ok(isError(error, "luks/unknown-intent"), JSON.stringify(token));
-        assert.equal(error.message, "the volume holds a note of Nightlatch's that this version cannot read");
+        assert.equal(error.message, "a note of Nightlatch's that this version cannot read");
         return true;
       },
     );

@@ -65,8 +65,8 @@ test("why kexec cannot be used, in words", async () => {
   const off = { ...CAN_KEXEC, "/proc/sys/kernel/kexec_load_disabled": "1\n" };
   assert.match(String(await whyNoKexec(fakeSystem(off, kexecWorks))), /switched off until the next boot/);
   await assert.rejects(
-    runCommand(command, ["--dry-run"], writable(off, kexecWorks)),
-    (error) => isError(error, "kexec/unavailable") && /--via soft/.test(String(error.remedy)),
+    runCommand(command, ["--via", "kexec", "--dry-run"], writable(off, kexecWorks)),
+    (error) => isError(error, "kexec/unavailable") && /--via bindings.*--via soft/.test(String(error.remedy)),
   );
 });
 

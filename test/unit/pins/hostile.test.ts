@@ -106,7 +106,7 @@ test("an address inside a binding cannot carry a header into the request; with c
     recoverSecret(power, bindingTo(url), { deadlineMs: 20_000 }).catch((e: NightlatchError) => e);
   const error = await attempt(server.url.replace("http://", "http://user:hunter2@"));
   assert.ok(error instanceof Error);
-  assert.equal(error.message, "the address of the binding's server holds credentials");
+  assert.equal(error.message, "the address of the binding's server holds credentials, and is not asked");
   assert.doesNotMatch(`${error.stack}`, /hunter2/);
   assert.equal(seen, "");
   await attempt(`${server.url}/a%0d%0aX-Y:z`);

@@ -1,0 +1,64 @@
+import { whyNoClevis } from "../boot/clevis.ts";
+import { whyNoDriver } from "../boot/network-driver.ts";
+import { volumeOption } from "../formats/initramfs-crypttab.ts";
+import type { PlannedVolume, RebootPlan } from "../reboot/planned.ts";
+import type { System } from "../system/port.ts";
+import { tryBinding } from "./attempt.ts";
+import { type Binding, formatBinding, listBindings, listOthers } from "./binding.ts";
+import { fails, type Proof, proved, untried } from "./proof.ts";
+
+/**
+ * Whether the stock clevis of an initramfs opens one of its volumes: every binding is tried in the running system, and the initramfs
+ * looked through for what that binding needs there.
+ */
+export async function proveInInitramfs(
+  system: System,
+  plan: RebootPlan,
+  { found, line }: PlannedVolume,
+  signal: AbortSignal,
+): Promise<Proof> {
+  const { stack, facts, entry } = plan;
+  const { device, header } = found;
+  if (header === null || line === null || stack === null || facts === null) {
+    return untried("what opens it is not known here", "Use kexec.");
+  }
+  if (entry.source === "newest kernel") {
+    return untried("no boot loader is known here, so which initramfs will open it cannot be told", "Use kexec.");
+  }
+  const keyscript = volumeOption(line, "keyscript");
+  if (keyscript !== null) return untried(`its keyscript ${keyscript} cannot be tried from here`, "Use kexec.");
+  if (line.key !== "none") return fails(`its key file ${line.key} does not open it`, "Mend /etc/crypttab.");
+  const bindings = listBindings(header);
+  if (bindings.length === 0) {
+    const [token] = listOthers(header).filter(({ type }) => type.startsWith("systemd-"));
+    if (token !== undefined)
+      return untried(`systemd's own token ${token.type} cannot be tried from here`, "Use kexec.");
+    return fails("it has no binding, and asks for its passphrase", `Run: nightlatch bind ${device} latch INVITE`);
+  }
+  const cmdline = `${plan.cmdline} ${facts.ownCmdline}`;
+  const tried = await Promise.all(bindings.map((binding) => tryBinding(system, device, binding, signal)));
+  for (const { secret } of tried) secret?.wipe();
+  const driver = await whyNoDriver(system, facts, entry.release);
+  const judged = tried.map((attempt): Proof => {
+    const { binding } = attempt;
+    if (attempt.secret === null) {
+      const { message, code, remedy } = attempt.error;
+      const state = code === "pin/unsupported" ? untried : fails;
+      return state(
+        `${formatBinding(binding)}: ${message} [${code}]`,
+        remedy ?? `Run: nightlatch unlock ${device} --test`,
+      );
+    }
+    const task = { pins: pinsOf(binding), urls: binding.urls, luksVersion: header.version, cmdline };
+    const lack = whyNoClevis(stack, facts, task) ?? driver;
+    if (lack !== null) return { state: "fails", lack };
+    return proved(`clevis in the initramfs asks ${formatBinding(binding)}, tried from the running system`);
+  });
+  return judged.find(({ state }) => state === "proved") ?? judged[0] ?? untried("it has no binding", "Use kexec.");
+}
+
+/** What of clevis has to be there for what was tried. */
+function pinsOf({ kind }: Binding): string[] {
+  if (kind === "latch" || kind === "tang") return ["tang"];
+  return kind === "sss" ? ["sss", "tang"] : [kind];
+}

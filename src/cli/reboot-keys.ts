@@ -1,0 +1,39 @@
+import { Secret } from "../core/secret.ts";
+import type { Authority } from "../reboot/disposable.ts";
+import type { PlannedVolume } from "../reboot/planned.ts";
+import { rememberedKey } from "../reboot/remember.ts";
+import { tryBinding } from "./attempt.ts";
+import { listBindings } from "./binding.ts";
+import type { CommandInput } from "./command.ts";
+
+const KEY_LIMIT_BYTES = 8 * 1024 * 1024; // cryptsetup's own limit for a key file
+
+/** What `--key-file` names, or null where it is not given. */
+export async function givenKey({ system, terminal, options }: CommandInput): Promise<Secret | null> {
+  const path = options["key-file"];
+  if (path === undefined) return null;
+  if (path === "-") return terminal.readInput(KEY_LIMIT_BYTES);
+  return Secret.take(await system.readFile(path, KEY_LIMIT_BYTES));
+}
+
+/** What is given, and what was remembered. The caller wipes them, and what is added to them. */
+export async function knownKeys(input: CommandInput): Promise<Secret[]> {
+  const remembered = await rememberedKey(input.system, String(input.options["state"]));
+  return [await givenKey(input), remembered].filter((key) => key !== null);
+}
+
+/** The first binding of a volume that gives a key which opens it: a server or a chip that would open it at boot may do so now. */
+export const recoverBy =
+  ({ system, terminal }: CommandInput) =>
+  async ({ found }: PlannedVolume): Promise<Authority | null> => {
+    for (const binding of found.header === null ? [] : listBindings(found.header)) {
+      const attempt = await tryBinding(system, found.device, binding, terminal.signal);
+      if (attempt.secret !== null) return { passphrase: attempt.secret, slot: attempt.keyslot };
+    }
+    return null;
+  };
+
+export const askOn =
+  ({ terminal }: CommandInput) =>
+  (volume: PlannedVolume): Promise<Secret> =>
+    terminal.askSecret(`Passphrase of ${volume.name} (${volume.found.device}): `);

@@ -1,0 +1,108 @@
+import type { EntryWish } from "../boot/entries.ts";
+import { NightlatchError } from "../core/errors.ts";
+import type { Secret } from "../core/secret.ts";
+import { findAuthorities } from "../reboot/authority.ts";
+import type { Carrier, PreparedCarry } from "../reboot/carrier.ts";
+import { bootId, cleanUp } from "../reboot/clean-up.ts";
+import { requireCleanUp } from "../reboot/go.ts";
+import { planReboot } from "../reboot/plan.ts";
+import type { PlannedVolume, RebootPlan } from "../reboot/planned.ts";
+import { type Staged, stageBoot } from "../reboot/stage.ts";
+import type { CommandInput, ExitStatus } from "./command.ts";
+import { settleSockets } from "./proof-later.ts";
+import { knownKeys, recoverBy } from "./reboot-keys.ts";
+import { describePlan, initramfsText, planLines } from "./reboot-report.ts";
+
+/** For how long what was staged may wait for its reboot. */
+export const LIFE_SECONDS = 15 * 60;
+
+/** A boot that is staged, and waits. */
+export interface StagedBoot {
+  readonly carrier: Carrier;
+  readonly carry: PreparedCarry;
+  readonly plan: RebootPlan;
+  readonly staged: Staged;
+  readonly stagingMs: number;
+  /** Seconds since the epoch. */
+  readonly expires: number;
+}
+
+export interface StagingRequest {
+  readonly wish: EntryWish;
+  readonly lifeSeconds: number;
+  /** Null where nobody can be asked. */
+  readonly ask: ((volume: PlannedVolume) => Promise<Secret>) | null;
+  /** The last thing before headers are changed. */
+  readonly beforeStaging: () => Promise<void>;
+}
+
+/** What was staged before goes first. @throws NightlatchError where it would not come back by itself; nothing is staged then */
+export async function stageWith(input: CommandInput, carrier: Carrier, request: StagingRequest): Promise<StagedBoot> {
+  const { system, terminal, options } = input;
+  const stateFolder = String(options["state"]);
+  await requireCleanUp(system);
+  await cleanUp(system, stateFolder, true);
+  const planned = await planReboot(system, request.wish);
+  const plan = await settleSockets(system, planned, { stateFolder, signal: terminal.signal });
+  const carry = await carrier.prepare(system, plan);
+  for (const warning of carry.warnings) terminal.hint(warning);
+  const keys = await knownKeys(input);
+  try {
+    const authorities = await findAuthorities(system, plan.volumes, keys, recoverBy(input), request.ask);
+    const startedMs = system.monotonicMs();
+    const expires = Math.floor(system.nowMs() / 1000) + request.lifeSeconds;
+    await request.beforeStaging();
+    const context = { stateFolder, bootId: await bootId(system), expires };
+    const tell = (step: string) => terminal.hint(`… ${step}`);
+    const staged = await stageBoot(system, carry, plan, authorities, context, tell);
+    return { carrier, carry, plan, staged, stagingMs: Math.round(system.monotonicMs() - startedMs), expires };
+  } finally {
+    for (const key of keys) key.wipe();
+  }
+}
+
+/** Says what is staged, and reboots; with --dry-run takes it back instead. A shutdown that does not begin leaves nothing staged. */
+export async function goWith(input: CommandInput, boot: StagedBoot): Promise<ExitStatus> {
+  const { system, terminal, switches, options } = input;
+  const dryRun = switches.has("dry-run");
+  tell(input, boot, { dryRun });
+  const stateFolder = String(options["state"]);
+  if (dryRun) return (await takeBackAll(input, stateFolder)) ? 0 : 1;
+  try {
+    if (terminal.signal.aborted) throw new NightlatchError("usage/cancelled", "cancelled");
+    await boot.carrier.start(system);
+  } catch (error) {
+    await takeBackAll(input, stateFolder);
+    throw error;
+  }
+  return 0;
+}
+
+/** For a person and for a program. @param facts what the command adds */
+export function tell(
+  { terminal }: CommandInput,
+  { carrier, carry, plan, staged, stagingMs }: StagedBoot,
+  facts: Readonly<Record<string, unknown>>,
+): void {
+  const via = `${carrier.via}${initramfsText(plan)} + ${staged.overlayBytes} bytes, ${carry.words}`;
+  for (const line of planLines(plan, via)) terminal.line(line);
+  const described = describePlan(plan, staged.overlayBytes);
+  terminal.result({ ok: true, via: carrier.via, ...facts, stagingMs, ...described, ...carry.facts });
+}
+
+/** True where nothing is left. */
+async function takeBackAll({ system, terminal }: CommandInput, stateFolder: string): Promise<boolean> {
+  const { failures } = await cleanUp(system, stateFolder, true);
+  for (const { message, remedy } of failures)
+    terminal.hint(`left over: ${[message, remedy].filter(Boolean).join("\n  ")}`);
+  return failures.length === 0;
+}
+
+export function wishOf(options: CommandInput["options"]): EntryWish {
+  return {
+    entry: options["entry"] ?? null,
+    kernel: options["kernel"] ?? null,
+    initrds: (options["initrd"] ?? "").split(",").filter((path) => path !== ""),
+    cmdline: options["cmdline"] ?? null,
+  };
+}

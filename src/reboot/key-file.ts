@@ -1,0 +1,40 @@
+import { Secret } from "../core/secret.ts";
+import { type InitramfsVolume, volumeOption } from "../formats/initramfs-crypttab.ts";
+import { findSlotOpenedBy } from "../luks/keyslots.ts";
+import type { System } from "../system/port.ts";
+import type { FoundVolume } from "./volumes.ts";
+
+const KEY_LIMIT_BYTES = 8 << 20; // cryptsetup's own limit for a key file
+
+type Power = Pick<System, "run" | "readAt" | "stat">;
+
+/**
+ * Whether a key file, or the part of it that the volume's line names, opens the volume now and will be there at the next boot. One of a
+ * volume that is no LUKS cannot be wrong.
+ * @throws NightlatchError file/*
+ */
+export async function keyFileOpens(
+  power: Power,
+  entry: InitramfsVolume,
+  path: string,
+  { device, header }: FoundVolume,
+): Promise<boolean> {
+  if (await liesInMemory(power, path)) return false;
+  if (header === null) return true;
+  const offset = sizeOption(entry, "keyfile-offset") ?? 0;
+  const size = sizeOption(entry, "keyfile-size") ?? KEY_LIMIT_BYTES;
+  using key = Secret.take(await power.readAt(path, offset, Math.min(size, KEY_LIMIT_BYTES)));
+  return key.lengthBytes > 0 && (await findSlotOpenedBy(power, { device }, header, key)) !== null;
+}
+
+function sizeOption(entry: InitramfsVolume, name: string): number | null {
+  const text = volumeOption(entry, name);
+  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : null;
+}
+
+/** A file under /run or on another tmpfs dies with this boot. */
+async function liesInMemory(power: Pick<System, "run">, path: string): Promise<boolean> {
+  const argv = ["findmnt", "-n", "-o", "FSTYPE", "--target", path] as const;
+  const { status, stdout } = await power.run({ argv, deadlineMs: 10_000 });
+  return status === 0 && /^(?:tmpfs|ramfs|devtmpfs)$/.test(stdout.toString("latin1").trim());
+}
