@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { PASSPHRASE, PROMPT, typePassphrase } from "./encrypted-root.ts";
 import type { Machine } from "./machine.ts";
+import type { Outcome } from "./shell.ts";
 
 export const DEADLINE_MS = 900_000;
 
@@ -30,10 +31,21 @@ export async function rebootByHand(machine: Machine): Promise<void> {
   await machine.shell.booted(previous, DEADLINE_MS);
 }
 
-/** Comes up anew to a login after `start`, and nothing is asked on the way. @returns what the console showed */
-export async function comeBack(machine: Machine, start: () => Promise<unknown>): Promise<string> {
+/**
+ * Comes up anew to a login after `start`, and nothing is asked on the way.
+ * @returns what the console showed @throws Error at once where `start` is a command that fails
+ */
+export async function comeBack(machine: Machine, start: () => Promise<Outcome | undefined>): Promise<string> {
   const from = machine.console.transcript().length;
-  await machine.restart(start, DEADLINE_MS);
+  let fail: (error: Error) => void = () => {};
+  const failure = new Promise<never>((_, reject) => {
+    fail = reject;
+  });
+  const begin = async () => {
+    const outcome = await start();
+    if (outcome !== undefined && outcome.status !== 0) fail(new Error(`${outcome.stdout}${outcome.stderr}`));
+  };
+  await Promise.race([machine.restart(begin, DEADLINE_MS), failure]);
   await machine.login();
   const shown = machine.console.transcript().slice(from);
   assert.doesNotMatch(shown, PROMPT);
