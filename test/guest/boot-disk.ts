@@ -1,8 +1,22 @@
-/** Disks with a partition table, made in a file with no loop device: sfdisk writes the table, the partitions are copied in. */
-import { closeSync, openSync, readSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+/** Boot disks, with a partition table or without, made in a file with no loop device: sfdisk writes the table, the partitions are copied in. */
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
 import { must } from "../../script/program.ts";
+import { makeFileSystem } from "./image.ts";
+import { ESP_VOLUME_ID, type LoaderKind } from "./loader.ts";
 
-export interface Partition {
+interface Partition {
   /** A file with the partition's content, in whole MiB. */
   readonly file: string;
   /** As sfdisk names it: `L` for Linux, `U` for an EFI system partition. */
@@ -10,9 +24,40 @@ export interface Partition {
 }
 
 const MIB = 1 << 20;
+const BOOT_MIB = 256;
+
+/**
+ * `boot.raw` in `out`. /boot of the tree goes to that disk (null: a guest without a loader), or to a partition of it behind the EFI system
+ * partition, or stays in the tree.
+ */
+export async function makeBootDisk(
+  kind: LoaderKind | null,
+  tree: string,
+  out: string,
+  bootUuid: string,
+): Promise<void> {
+  const [disk, boot, esp] = [join(out, "boot.raw"), join(out, "boot-partition"), join(out, "esp-partition")];
+  if (kind === null || kind.ownBoot) {
+    const folder = join(out, "boot-tree");
+    renameSync(join(tree, "boot"), folder);
+    mkdirSync(join(tree, "boot"));
+    await makeFileSystem(folder, boot, BOOT_MIB);
+    await must(["tune2fs", "-U", bootUuid, boot]);
+    rmSync(folder, { recursive: true });
+  }
+  if (kind === null) return renameSync(boot, disk);
+  const partitions: Partition[] = [];
+  if (kind.espMiB !== null) {
+    await makeEspFile(esp, kind.espMiB, ESP_VOLUME_ID);
+    partitions.push({ file: esp, type: "U" });
+  }
+  if (kind.ownBoot) partitions.push({ file: boot, type: "L" });
+  await makePartitionedDisk(disk, kind.label, partitions);
+  for (const { file } of partitions) rmSync(file);
+}
 
 /** The partitions in their order, each where the last one ended, the first at 1 MiB: the gap holds GRUB's core image on a BIOS. */
-export async function makePartitionedDisk(
+async function makePartitionedDisk(
   target: string,
   label: "dos" | "gpt",
   partitions: readonly Partition[],
@@ -30,7 +75,7 @@ export async function makePartitionedDisk(
 }
 
 /** An empty EFI system partition with that volume number, eight hex digits. */
-export async function makeEspFile(target: string, sizeMiB: number, volumeId: string): Promise<void> {
+async function makeEspFile(target: string, sizeMiB: number, volumeId: string): Promise<void> {
   writeFileSync(target, "");
   truncateSync(target, sizeMiB * MIB);
   await must(["mkfs.vfat", "-F", "32", "-n", "ESP", "-i", volumeId, target]);

@@ -3,23 +3,20 @@
  * QEMU starts the kernel; what its boot loader would start is what the guest's own grub-mkconfig writes. With a loader, the boot disk
  * has partitions, and firmware-machine.ts puts the loader on it.
  */
-import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { must } from "../../script/program.ts";
-import { makeEspFile, makePartitionedDisk } from "./boot-disk.ts";
+import { makeBootDisk } from "./boot-disk.ts";
 import { cached, digestOf } from "./cache.ts";
-import type { Console } from "./console.ts";
 import { customise, makeFileSystem, newest } from "./image.ts";
 import {
   ESP_UUID,
-  ESP_VOLUME_ID,
   FEWER_DRIVERS,
   keepUpdate,
   kernelPackages,
   LOADERS,
   type Loader,
   type LoaderKind,
-  partitionsOf,
 } from "./loader.ts";
 import { encryptImage, makeLuksVolume } from "./luks-volume.ts";
 import type { MachineOptions } from "./machine.ts";
@@ -33,18 +30,6 @@ export const UUIDS = {
   data: "10000000-0000-4000-8000-000000000003",
   boot: "10000000-0000-4000-8000-000000000004",
 } as const;
-
-/** How cryptsetup-initramfs, and systemd, ask at the console. */
-export const PROMPT = /(?:Please unlock disk \w+|Please enter passphrase for disk [^\n]*): ?/;
-const PROMPT_DEADLINE_MS = 900_000;
-
-/** Answers the questions of one boot: the root, swap and the data volume. */
-export async function typePassphrase(console: Console, prompts = 3): Promise<void> {
-  for (let count = 0; count < prompts; count++) {
-    await console.waitFor(PROMPT, PROMPT_DEADLINE_MS);
-    console.type(`${PASSPHRASE}\n`);
-  }
-}
 
 export type Generator = "initramfs-tools" | "dracut";
 export type InitramfsCompression = "gzip" | "zstd" | "xz" | "lz4";
@@ -185,7 +170,7 @@ async function build(root: EncryptedRoot, archive: string, out: string): Promise
     copyFileSync(newest(tree, "vmlinuz-"), join(out, "vmlinuz"));
     copyFileSync(newest(tree, "initrd.img-"), join(out, "initrd"));
     if (kind?.uefi) mkdirSync(join(tree, "boot/efi"));
-    await makeBootDisk(kind, tree, out);
+    await makeBootDisk(kind, tree, out, UUIDS.boot);
     const plain = join(out, "plain.raw");
     await makeFileSystem(tree, plain, ROOT_MIB);
     await encryptImage(plain, join(out, "root.raw"), { passphrase: PASSPHRASE, uuid: UUIDS.root });
@@ -200,21 +185,4 @@ async function build(root: EncryptedRoot, archive: string, out: string): Promise
       files: { greeting: "hello\n" },
     });
   });
-}
-
-/** /boot of the tree goes to a disk of its own, or to a partition of it beside the EFI system partition, or stays. */
-async function makeBootDisk(kind: LoaderKind | null, tree: string, out: string): Promise<void> {
-  const [disk, boot, esp] = [join(out, "boot.raw"), join(out, "boot-partition"), join(out, "esp-partition")];
-  if (kind === null || kind.ownBoot) {
-    const folder = join(out, "boot-tree");
-    renameSync(join(tree, "boot"), folder);
-    mkdirSync(join(tree, "boot"));
-    await makeFileSystem(folder, boot, 256);
-    await must(["tune2fs", "-U", UUIDS.boot, boot]);
-    rmSync(folder, { recursive: true });
-  }
-  if (kind === null) return renameSync(boot, disk);
-  if (kind.espMiB !== null) await makeEspFile(esp, kind.espMiB, ESP_VOLUME_ID);
-  await makePartitionedDisk(disk, kind.label, partitionsOf(kind, { esp, boot }));
-  for (const file of [boot, esp]) rmSync(file, { force: true });
 }

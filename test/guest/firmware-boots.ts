@@ -1,7 +1,8 @@
 /** What is done again and again to a machine that its firmware boots. */
 import assert from "node:assert/strict";
-import { PASSPHRASE, PROMPT, typePassphrase } from "./encrypted-root.ts";
+import { PASSPHRASE } from "./encrypted-root.ts";
 import type { Machine } from "./machine.ts";
+import { PROMPT, typePassphrase } from "./prompt.ts";
 import type { Outcome } from "./shell.ts";
 
 export const DEADLINE_MS = 900_000;

@@ -7,9 +7,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { must } from "../../script/program.ts";
 import { cached, digestOf } from "./cache.ts";
-import { type EncryptedRoot, encryptedMachine, typePassphrase } from "./encrypted-root.ts";
+import { type EncryptedRoot, encryptedMachine } from "./encrypted-root.ts";
 import { LOADERS, type Loader } from "./loader.ts";
 import { type MachineOptions, startMachine } from "./machine.ts";
+import { typePassphrase } from "./prompt.ts";
 
 export type FirmwareRoot = EncryptedRoot & { readonly loader: Loader };
 

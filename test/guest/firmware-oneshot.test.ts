@@ -7,12 +7,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { PASSPHRASE, typePassphrase } from "./encrypted-root.ts";
+import { PASSPHRASE } from "./encrypted-root.ts";
 import { assertBooted, comeBack, DEADLINE_MS, namedEntry, rebootByHand } from "./firmware-boots.ts";
 import { firmwareMachine } from "./firmware-machine.ts";
 import type { Loader } from "./loader.ts";
 import { type Machine, startMachine } from "./machine.ts";
 import { builtPackage } from "./package.ts";
+import { typePassphrase } from "./prompt.ts";
 import { onlyInFull } from "./requirements.ts";
 
 const LOADERS: readonly Loader[] = ["grub-bios", "systemd-boot", "grub-efi"];

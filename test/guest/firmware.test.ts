@@ -7,12 +7,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { PASSPHRASE, typePassphrase, UUIDS } from "./encrypted-root.ts";
+import { PASSPHRASE, UUIDS } from "./encrypted-root.ts";
 import { assertBooted, comeBack, DEADLINE_MS, namedEntry, rebootByHand, releaseOf } from "./firmware-boots.ts";
 import { firmwareMachine } from "./firmware-machine.ts";
 import { FIRMWARE_CMDLINE, type Loader, UPDATE_FOLDER } from "./loader.ts";
 import { type Machine, startMachine } from "./machine.ts";
 import { builtPackage } from "./package.ts";
+import { typePassphrase } from "./prompt.ts";
 import { onlyInFull } from "./requirements.ts";
 
 /** How one loader is told what to boot. */

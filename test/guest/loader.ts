@@ -1,13 +1,13 @@
 /** The boot loaders of guests that a firmware boots, as data: what each needs in the tree, on its disk, and done once in the running guest. */
-import type { Partition } from "./boot-disk.ts";
 import { type GuestFile, KERNEL } from "./recipe.ts";
 
 export type Loader = "grub-bios" | "grub-efi" | "systemd-boot";
 
 export interface LoaderKind {
   readonly packages: readonly string[];
-  /** Serial number of the volume of the EFI system partition in fstab, or null where the firmware is a BIOS. */
+  /** The boot disk's partition table. */
   readonly label: "dos" | "gpt";
+  /** OVMF; else SeaBIOS. */
   readonly uefi: boolean;
   /** Whether /boot is a partition of the boot disk; else it is in the encrypted root. */
   readonly ownBoot: boolean;
@@ -20,8 +20,8 @@ export interface LoaderKind {
 export const ESP_VOLUME_ID = "10000005";
 export const ESP_UUID = "1000-0005";
 
-/** What every loader's entry says to the kernel: the machine is slow enough under emulation. */
-export const FIRMWARE_CMDLINE = "console=ttyS0 mitigations=off panic=5";
+/** What every loader's entry says to the kernel: little on the console but how systemd gets on, and no more work than needed. */
+export const FIRMWARE_CMDLINE = "console=ttyS0 quiet loglevel=4 systemd.show_status=true mitigations=off panic=5";
 
 const GRUB_DEFAULTS = [
   "GRUB_DEFAULT=0",
@@ -98,10 +98,3 @@ export const FEWER_DRIVERS: Readonly<Record<string, GuestFile>> = {
       .join(""),
   },
 };
-
-/** The partitions' types in their order on the boot disk. */
-export function partitionsOf(kind: LoaderKind, files: { readonly esp: string; readonly boot: string }): Partition[] {
-  const esp: Partition[] = kind.espMiB === null ? [] : [{ file: files.esp, type: "U" }];
-  const boot: Partition[] = kind.ownBoot ? [{ file: files.boot, type: "L" }] : [];
-  return [...esp, ...boot];
-}

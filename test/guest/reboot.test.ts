@@ -7,9 +7,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { type EncryptedRoot, encryptedMachine, PASSPHRASE, PROMPT, typePassphrase } from "./encrypted-root.ts";
+import { type EncryptedRoot, encryptedMachine, PASSPHRASE } from "./encrypted-root.ts";
 import { type Machine, startMachine } from "./machine.ts";
 import { builtPackage } from "./package.ts";
+import { PROMPT, typePassphrase } from "./prompt.ts";
 import { onlyInFull } from "./requirements.ts";
 
 const DEADLINE_MS = 900_000;
