@@ -49,6 +49,17 @@ export async function listOneshotFiles(power: Pick<System, "listDirectory">): Pr
   return found;
 }
 
+/** Folders of ours with nothing in them, which a run leaves that was cut off at once. */
+export async function listEmptyFolders(power: Pick<System, "stat" | "listDirectory">): Promise<string[]> {
+  const found: string[] = [];
+  for (const root of BOOT_ROOTS) {
+    const facts = await power.stat(folderOf(root));
+    if (facts?.kind === "directory" && (await power.listDirectory(folderOf(root))).length === 0)
+      found.push(folderOf(root));
+  }
+  return found;
+}
+
 /** Overwrites a file of ours, removes it, and sees that it is gone. @throws NightlatchError oneshot/left-over, file/* */
 export async function eraseOneshotFile(power: Power, path: string): Promise<void> {
   const root = BOOT_ROOTS.find((one) => path.startsWith(`${folderOf(one)}/`));
@@ -69,11 +80,7 @@ function leftOver(what: string, remedy: string): NightlatchError {
 
 /** The folder goes with the last file; what somebody else keeps in it keeps it. */
 export async function removeOneshotFolders(power: Power): Promise<void> {
-  for (const root of BOOT_ROOTS) {
-    if ((await power.stat(folderOf(root)))?.kind !== "directory") continue;
-    if ((await power.listDirectory(folderOf(root))).length > 0) continue;
-    await power.run({ argv: ["rmdir", folderOf(root)], deadlineMs: 10_000 });
-  }
+  for (const folder of await listEmptyFolders(power)) await power.run({ argv: ["rmdir", folder], deadlineMs: 10_000 });
 }
 
 /** Whether a path below a root is reached over no link. */

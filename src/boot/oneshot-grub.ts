@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { isError, NightlatchError } from "../core/errors.ts";
-import { addToCustom, type CustomPart, findInCustom } from "../formats/grub-custom.ts";
+import { addToCustom, findInCustom } from "../formats/grub-custom.ts";
 import { choose } from "../formats/grub-default.ts";
 import { runGrub } from "../formats/grub-menu.ts";
 import { formatOneshotEntry } from "../formats/grub-oneshot.ts";
@@ -12,14 +12,22 @@ import { ONESHOT_ID, type OneshotMark } from "../formats/oneshot-mark.ts";
 import type { BootEntry } from "./entry.ts";
 import { type FileSystem, fileSystemOf, pathOnFileSystem } from "./file-system.ts";
 import { grubFolders, readGrub } from "./grub.ts";
+import {
+  customMode,
+  customOf,
+  findPart,
+  readOrNull,
+  readOwnCustom,
+  removePart,
+  requireUnchanged,
+  stays,
+  temporaries,
+} from "./grub-custom-file.ts";
 import { requireGrubWrites } from "./grub-writes.ts";
 import { oneshotFiles, writeOneshotFiles } from "./oneshot-files.ts";
-import { mustRun, type OneshotLoader, type OneshotPower, unavailable } from "./oneshot-loader.ts";
+import { mustRun, type OneshotLoader, type OneshotPower, settle, unavailable } from "./oneshot-loader.ts";
 import { requireRoom, rootOf } from "./oneshot-place.ts";
 
-const LIMIT_BYTES = 1 << 20;
-const TEMPORARY = /^custom\.cfg\.[0-9a-f]{12}\.tmp$/;
-const customOf = (folder: string): string => `${folder}/custom.cfg`;
 const environmentOf = (folder: string): string => `${folder}/grubenv`;
 /** grub2-… on the families that keep /boot/grub2. */
 const editenvOf = (folder: string): string => (folder.endsWith("2") ? "grub2-editenv" : "grub-editenv");
@@ -70,9 +78,11 @@ export const grubOneshot: OneshotLoader = {
       fileSystem: place.fileSystem,
       arm: async (overlay, validity, lock) => {
         await writeOneshotFiles(power, place.root, paddingBeforeOverlay(initrdBytes), overlay);
-        const mode = (await power.stat(customOf(folder)))?.mode ?? 0o600;
-        await power.writeFile(customOf(folder), customWith(validity), mode);
+        await requireUnchanged(power, folder, custom);
+        await power.writeFile(customOf(folder), customWith(validity), await customMode(power, folder));
+        await settle(power, folder);
         await mustRun(power, [editenvOf(folder), environmentOf(folder), "set", `next_entry=${ONESHOT_ID}`], lock);
+        await settle(power, folder);
         await requireChosen(power, folder, expected);
       },
     };
@@ -94,11 +104,12 @@ export const grubOneshot: OneshotLoader = {
     for (const folder of await grubFolders(power)) {
       if ((await choiceOf(power, folder)) !== ONESHOT_ID) continue;
       wasChosen = true;
-      const before = (await findPart(power, folder))?.mark?.before ?? null;
+      const before = await beforeOurs(power, folder);
       const change =
         before === null || before === ONESHOT_ID ? ["unset", "next_entry"] : ["set", `next_entry=${before}`];
       await mustRun(power, [editenvOf(folder), environmentOf(folder), ...change]);
       if ((await choiceOf(power, folder)) === ONESHOT_ID) throw stays(environmentOf(folder));
+      await settle(power, folder);
     }
     return wasChosen;
   },
@@ -106,14 +117,7 @@ export const grubOneshot: OneshotLoader = {
   async removeEntry(power) {
     const gone: string[] = [];
     for (const folder of await grubFolders(power)) {
-      for (const name of await temporaries(power, folder)) await power.removeFile(`${folder}/${name}`);
-      const part = await findPart(power, folder);
-      if (part === null) continue;
-      const mode = (await power.stat(customOf(folder)))?.mode ?? 0o600;
-      if (part.rest === null) await power.removeFile(customOf(folder));
-      else await power.writeFile(customOf(folder), part.rest, mode);
-      if ((await findPart(power, folder)) !== null) throw stays(customOf(folder));
-      gone.push(customOf(folder));
+      if (await removePart(power, folder)) gone.push(`our part of ${customOf(folder)}`);
     }
     return gone;
   },
@@ -122,18 +126,14 @@ export const grubOneshot: OneshotLoader = {
 const withoutChoice = (environment: ReadonlyMap<string, string>): Map<string, string> =>
   new Map([...environment].filter(([name]) => name !== "next_entry"));
 
-async function readOrNull(power: Pick<OneshotPower, "readFile">, path: string): Promise<Buffer | null> {
+/** The choice that ours took the place of, if our entry can still be made out. */
+async function beforeOurs(power: OneshotPower, folder: string): Promise<string | null> {
   try {
-    return await power.readFile(path, LIMIT_BYTES);
+    return (await findPart(power, folder))?.mark?.before ?? null;
   } catch (error) {
-    if (isError(error, "file/missing")) return null;
+    if (isError(error, "oneshot/malformed")) return null;
     throw error;
   }
-}
-
-async function findPart(power: Pick<OneshotPower, "readFile">, folder: string): Promise<CustomPart | null> {
-  const custom = await readOrNull(power, customOf(folder));
-  return custom === null ? null : findInCustom(custom);
 }
 
 async function choiceOf(power: Pick<OneshotPower, "readFile">, folder: string): Promise<string | null> {
@@ -144,26 +144,6 @@ async function choiceOf(power: Pick<OneshotPower, "readFile">, folder: string): 
     if (isError(error, "grub/malformed")) return null; // GRUB takes no choice from it either
     throw error;
   }
-}
-
-/** What a write that was cut off left beside custom.cfg. */
-async function temporaries(power: Pick<OneshotPower, "listDirectory">, folder: string): Promise<string[]> {
-  return (await power.listDirectory(folder)).filter((name) => TEMPORARY.test(name));
-}
-
-/** custom.cfg as it is, or null; one that could not be put back as it was is refused. */
-async function readOwnCustom(power: OneshotPower, folder: string): Promise<Buffer | null> {
-  const path = customOf(folder);
-  const facts = await power.stat(path);
-  if (facts === null) return null;
-  const { status, stdout } = await power.run({
-    argv: ["find", path, "-maxdepth", "0", "-type", "f"],
-    deadlineMs: 10_000,
-  });
-  if (status !== 0 || stdout.length === 0) throw unavailable(`${path} is a link`, "Put the file itself there.");
-  if (facts.uid !== 0 || facts.gid !== 0)
-    throw unavailable(`${path} does not belong to root`, `Run: chown 0:0 ${path}`);
-  return power.readFile(path, LIMIT_BYTES);
 }
 
 /** Where the entry's initrds lie, and that GRUB looks there for ours, too. */
@@ -197,12 +177,5 @@ async function requireChosen(power: OneshotPower, folder: string, expected: Grub
   if (entry?.id === ONESHOT_ID && JSON.stringify(entry.linux?.initrds) === JSON.stringify(expected.initrds)) return;
   throw new NightlatchError("oneshot/failed", "GRUB would not take the one-time entry that was written", {
     meaning: "It is taken back.",
-  });
-}
-
-function stays(path: string): NightlatchError {
-  return new NightlatchError("oneshot/left-over", `our part of ${path} could not be taken out`, {
-    meaning: "The next boot may take an entry whose keys open nothing, and asks for the passphrase then.",
-    remedy: "Run again: nightlatch oneshot disarm",
   });
 }

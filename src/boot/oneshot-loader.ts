@@ -49,7 +49,7 @@ export interface OneshotLoader {
   find(power: OneshotPower): Promise<HeldOneshot | null>;
   /** Puts back the one-time choice that was there before ours, if ours is set. True where it was. */
   unchoose(power: OneshotPower): Promise<boolean>;
-  /** Removes the entry. @returns files that are gone, or as they were before */
+  /** Removes the entry. @returns what is gone, for a person */
   removeEntry(power: OneshotPower): Promise<string[]>;
 }
 
@@ -75,4 +75,13 @@ export async function mustRun(
   throw new NightlatchError("oneshot/failed", `${argv.slice(0, 2).join(" ")} ended with status ${status}: ${said}`, {
     meaning: "The boot loader's default entry is as it was.",
   });
+}
+
+/**
+ * What was written before is where a boot loader finds it, which knows no journal: a metadata block that is only in the journal is not
+ * there for GRUB. syncfs(2) commits the journal of ext4 and then writes the blocks themselves.
+ * @throws NightlatchError oneshot/failed
+ */
+export async function settle(power: Pick<System, "run">, folder: string): Promise<void> {
+  await mustRun(power, ["sync", "--file-system", folder]);
 }

@@ -5,7 +5,7 @@ import { ONESHOT_ID, type OneshotMark } from "../formats/oneshot-mark.ts";
 import type { BootEntry } from "./entry.ts";
 import { fileSystemOf } from "./file-system.ts";
 import { BOOT_ROOTS, oneshotFiles, writeOneshotFiles } from "./oneshot-files.ts";
-import { mustRun, type OneshotLoader, type OneshotPower, unavailable } from "./oneshot-loader.ts";
+import { mustRun, type OneshotLoader, type OneshotPower, settle, unavailable } from "./oneshot-loader.ts";
 import { requireRoom } from "./oneshot-place.ts";
 import { oneShotOf, type SystemdBootEntry, startedBySystemdBoot, systemdBootEntry } from "./systemd-boot.ts";
 
@@ -49,6 +49,7 @@ export const systemdBootOneshot: OneshotLoader = {
         const mark = { ...validity, overlay: files.overlay, before: null };
         const written = formatBlsOneshot(text, mark, { title, options: cmdline, extra });
         await power.writeFile(entryOf(root), Buffer.from(written), 0o600);
+        await settle(power, root);
         await requireListed(power, other, extra, cmdline);
         await mustRun(power, ["bootctl", "set-oneshot", FILE], lock);
         if ((await oneShotOf(power)) === FILE) return;

@@ -1,6 +1,6 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { OneshotMark } from "../formats/oneshot-mark.ts";
-import { eraseOneshotFile, listOneshotFiles, removeOneshotFolders } from "./oneshot-files.ts";
+import { eraseOneshotFile, listEmptyFolders, listOneshotFiles, removeOneshotFolders } from "./oneshot-files.ts";
 import { grubOneshot } from "./oneshot-grub.ts";
 import {
   type HeldOneshot,
@@ -47,11 +47,12 @@ export async function findOneshot(power: OneshotPower): Promise<FoundOneshot | n
     const isArmed = held.isChosen && held.entry !== null && mark !== null && files.includes(mark.overlay);
     return { loader: loader.name, held, files, mark, isArmed };
   }
-  return files.length === 0 ? null : { loader: null, held: null, files, mark: null, isArmed: false };
+  if ((await listEmptyFolders(power)).length === 0 && files.length === 0) return null;
+  return { loader: null, held: null, files, mark: null, isArmed: false };
 }
 
 export interface Disarmed {
-  /** What is gone: the choice in words, entries and files by their paths. */
+  /** What is gone, for a person: the choice, the entry, files by their paths. */
   readonly removed: readonly string[];
   readonly failures: readonly NightlatchError[];
 }

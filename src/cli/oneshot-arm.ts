@@ -2,8 +2,8 @@ import { NightlatchError } from "../core/errors.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { parseDuration } from "./machine-invite.ts";
 import { stageByOneshot } from "./reboot-oneshot.ts";
-import { tell } from "./reboot-staged.ts";
-import { STATE_OPTION } from "./volume-input.ts";
+import { requireNotCancelled, takeBackAll, tell } from "./reboot-staged.ts";
+import { STATE_OPTION, stateFolderOf } from "./volume-input.ts";
 
 export const command: Command = {
   name: "oneshot arm",
@@ -36,6 +36,12 @@ async function run(input: CommandInput): Promise<ExitStatus> {
     });
   }
   const boot = await stageByOneshot(input, lifeMs / 1000);
+  try {
+    requireNotCancelled(input);
+  } catch (error) {
+    await takeBackAll(input, stateFolderOf(options));
+    throw error;
+  }
   const { expires } = boot;
   tell(input, boot, { expires });
   const until = new Date(expires * 1000).toISOString();

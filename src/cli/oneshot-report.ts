@@ -25,6 +25,7 @@ export function oneshotLines(found: FoundOneshot | NightlatchError | null): stri
     ];
   }
   const pieces = [...(held?.isChosen ? [`the one-time choice of ${loader}`] : []), ...entries(found), ...files];
+  if (pieces.length === 0) pieces.push("an empty folder");
   return [`Not armed. Left over from one that was: ${pieces.join(", ")}. Run: nightlatch oneshot disarm`];
 }
 

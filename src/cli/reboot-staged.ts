@@ -63,19 +63,24 @@ export async function stageWith(input: CommandInput, carrier: Carrier, request: 
 
 /** Says what is staged, and reboots; with --dry-run takes it back instead. A shutdown that does not begin leaves nothing staged. */
 export async function goWith(input: CommandInput, boot: StagedBoot): Promise<ExitStatus> {
-  const { system, terminal, switches, options } = input;
+  const { system, switches, options } = input;
   const dryRun = switches.has("dry-run");
   tell(input, boot, { dryRun });
   const stateFolder = String(options["state"]);
   if (dryRun) return (await takeBackAll(input, stateFolder)) ? 0 : 1;
   try {
-    if (terminal.signal.aborted) throw new NightlatchError("usage/cancelled", "cancelled");
+    requireNotCancelled(input);
     await boot.carrier.start(system);
   } catch (error) {
     await takeBackAll(input, stateFolder);
     throw error;
   }
   return 0;
+}
+
+/** @throws NightlatchError usage/cancelled where control-C was pressed */
+export function requireNotCancelled({ terminal }: CommandInput): void {
+  if (terminal.signal.aborted) throw new NightlatchError("usage/cancelled", "cancelled");
 }
 
 /** For a person and for a program. @param facts what the command adds */
@@ -91,7 +96,7 @@ export function tell(
 }
 
 /** True where nothing is left. */
-async function takeBackAll({ system, terminal }: CommandInput, stateFolder: string): Promise<boolean> {
+export async function takeBackAll({ system, terminal }: CommandInput, stateFolder: string): Promise<boolean> {
   const { failures } = await cleanUp(system, stateFolder, true);
   for (const { message, remedy } of failures)
     terminal.hint(`left over: ${[message, remedy].filter(Boolean).join("\n  ")}`);

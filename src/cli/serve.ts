@@ -2,6 +2,7 @@ import { NightlatchError } from "../core/errors.ts";
 import { isBaseAddress } from "../formats/invite.ts";
 import { parseListenAddress } from "../server/address.ts";
 import { startServer } from "../server/serve.ts";
+import { notifyReady } from "../system/notify.ts";
 import { forbidDumps } from "../system/unix-peer.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { ADMIN_SOCKET } from "./machine-client.ts";
@@ -56,6 +57,7 @@ async function run({ options, switches, system, terminal }: CommandInput): Promi
     exchange,
     warnings,
   });
+  notifyReady(process.env);
   if (!terminal.signal.aborted) {
     await new Promise((resolve) => terminal.signal.addEventListener("abort", resolve, { once: true }));
   }

@@ -1,5 +1,5 @@
 import { disarmOneshot, prepareOneshot } from "../boot/oneshot.ts";
-import type { PreparedOneshot } from "../boot/oneshot-loader.ts";
+import { type PreparedOneshot, unavailable } from "../boot/oneshot-loader.ts";
 import type { Carrier } from "./carrier.ts";
 import { startOrdinaryReboot } from "./go.ts";
 import type { RebootPlan } from "./planned.ts";
@@ -8,7 +8,9 @@ import type { RebootPlan } from "./planned.ts";
 export const ONESHOT: Carrier = {
   via: "oneshot",
   async prepare(power, plan) {
-    const { entry, cmdline, initrds } = plan;
+    const { entry, cmdline, initrds, volumes } = plan;
+    if (!volumes.some(({ opening }) => opening.kind === "disposable"))
+      throw unavailable("every volume opens without a key of ours", "Use --via bindings, which proves it first.");
     const initrdBytes = initrds.reduce((sum, initrd) => sum + initrd.length, 0);
     const prepared = await prepareOneshot(power, { entry, cmdline, initrdBytes });
     const { loader, overlay, fileSystem } = prepared;
@@ -36,7 +38,7 @@ function warning({ loader, overlay, fileSystem }: PreparedOneshot, { volumes }: 
     );
   }
   return (
-    `The keys of ${names} will lie in ${overlay}, which is NOT encrypted, until the next boot has come up, this is taken back, or it expires. ` +
+    `The keys of ${names} will lie in ${overlay}, which is NOT encrypted, until the next boot has come up, this is taken back, or, while the machine runs, it expires. ` +
     `Whoever takes or copies the disk in that time can open these volumes, and the copy for ever: a thief; with a rented machine its host, ` +
     `and its snapshots and backups. Afterwards the keyslots are gone, and what is left of the keys opens this disk no more.`
   );

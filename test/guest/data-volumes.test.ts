@@ -51,10 +51,18 @@ for (const suite of ["bookworm", "trixie"] as const satisfies readonly Suite[]) 
     await machine.reboot();
     await waitForMounts(machine);
 
+    // By hand, without a passphrase.
+    await machine.must("systemctl stop srv.mount systemd-cryptsetup@data.service");
+    const byHand = "nightlatch unlock /dev/vdb again && mount /dev/mapper/again /mnt && cat /mnt/name";
+    assert.match(await machine.must(byHand), /^Opened \/dev\/vdb as \/dev\/mapper\/again: [^\n]*\ndata\n$/);
+    await machine.must("umount /mnt && cryptsetup close again");
+
     await server.machine("revoke", "nas");
     await machine.reboot();
     await assertClosed(machine);
-    const open = "cryptsetup open --key-file - /dev/vdb by-hand && mount /dev/mapper/by-hand /mnt && cat /mnt/name";
+    assert.equal((await machine.run("nightlatch unlock /dev/vdb again")).status, 1);
+    const open =
+      "cryptsetup open --key-file - /dev/vdb by-passphrase && mount /dev/mapper/by-passphrase /mnt && cat /mnt/name";
     assert.equal(await machine.must(open, undefined, DATA.passphrase), "data\n");
   });
 }

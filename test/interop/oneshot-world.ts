@@ -1,6 +1,7 @@
 /** reboot-world.ts with a boot loader: GRUB's own tools on its own files, or systemd-boot's files with a bootctl of ours. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { NightlatchError } from "../../src/core/errors.ts";
@@ -21,7 +22,8 @@ export const KERNEL = `/boot/vmlinuz-${RELEASE}`;
 export const INITRD = `/boot/initrd.img-${RELEASE}`;
 export const ONE_SHOT = "/sys/firmware/efi/efivars/LoaderEntryOneShot-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 const LOADER_INFO = "/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
-const vector = (name: string) => readFileSync(new URL(`../unit/vectors/boot/${name}`, import.meta.url), "utf8");
+/** What grub-mkconfig wrote on a Debian 12. */
+export const vector = (name: string) => readFileSync(new URL(`../unit/vectors/boot/${name}`, import.meta.url), "utf8");
 
 export interface OneshotWorld extends World {
   /** Units that were started, restarted or run, in order. */
@@ -79,7 +81,7 @@ export function systemdBootWorld(options: OneshotOptions = {}): OneshotWorld {
   });
 }
 
-const PASSED = ["find", "readlink", "shred", "rmdir", "grub-editenv"];
+const PASSED = ["find", "readlink", "shred", "rmdir", "sync", "grub-editenv"];
 
 function withPrograms(base: World, options: OneshotOptions, mount: Readonly<Record<string, string>>): OneshotWorld {
   const units: string[] = [];
@@ -196,14 +198,17 @@ export function bootSystemdBoot(of: World): Booted {
   return { id: row.id, kernel: row.linux, initrds: row.initrd, options: row.options };
 }
 
-/** Every file below a folder of the world, with its bytes. */
+/** Every file below a folder of the world, with a digest of its bytes. */
 export function snapshot({ at }: World, folder: string): Map<string, string> {
   const root = at(folder);
   const files = existsSync(root) ? readdirSync(root, { recursive: true, withFileTypes: true }) : [];
   return new Map(
     files.map((one) => {
       const path = join(one.parentPath, one.name);
-      return [path.slice(dirname(root).length), one.isFile() ? readFileSync(path, "latin1") : "folder"];
+      return [
+        path.slice(dirname(root).length),
+        one.isFile() ? createHash("sha256").update(readFileSync(path)).digest("hex") : "folder",
+      ];
     }),
   );
 }

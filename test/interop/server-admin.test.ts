@@ -2,7 +2,16 @@
 import assert from "node:assert/strict";
 import { execFile, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -227,3 +236,23 @@ test("a socket that systemd passes is served in the place of --listen", { skip: 
     }
   }),
 );
+
+/** What a process sends to the notification socket of a unit, up to the first message. */
+async function firstMessage(listener: string, socket: string): Promise<string> {
+  const receiver = spawn("socat", ["-u", listener, "STDOUT"], { stdio: ["ignore", "pipe", "inherit"] });
+  const message = once(receiver.stdout, "data").then(([data]) => String(data));
+  while (!readFileSync("/proc/net/unix", "latin1").includes(socket)) await new Promise((done) => setTimeout(done, 20));
+  await using _server = await serve({ through: ["env", `NOTIFY_SOCKET=${socket}`] });
+  const text = await message;
+  receiver.kill();
+  return text;
+}
+
+test("systemd is told when the server is ready, by a path or an abstract name", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "nightlatch-notify-"));
+  const path = join(folder, "notify");
+  assert.equal(await firstMessage(`UNIX-RECV:${path}`, path), "READY=1");
+  const name = `${folder.slice(1)}/abstract`;
+  assert.equal(await firstMessage(`ABSTRACT-RECV:${name}`, `@${name}`), "READY=1");
+  rmSync(folder, { recursive: true });
+});
