@@ -1,7 +1,6 @@
 import { NightlatchError } from "../core/errors.ts";
 import { formatFlattenedJwe } from "../formats/jwe.ts";
 import { planRemovals } from "../luks/authority.ts";
-import { beginChange } from "../luks/begin.ts";
 import { bindVolume, requireRoom } from "../luks/bind.ts";
 import { type Change, proveToken, readHeader } from "../luks/change.ts";
 import { readVolumeHeader } from "../luks/header.ts";
@@ -11,16 +10,10 @@ import { latchPlan } from "./bind-latch.ts";
 import type { BindPlan } from "./bind-plan.ts";
 import { tangPlan } from "./bind-tang.ts";
 import { type Binding, bindingJson, describeToken, formatBinding, listBindings } from "./binding.ts";
-import { reportBackups, settledJson, tellSettled } from "./change-report.ts";
+import { settledJson } from "./change-report.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
-import {
-  KEY_FILE_OPTION,
-  namedSlots,
-  proveOverNetwork,
-  readPassphrase,
-  STATE_OPTION,
-  stateFolderOf,
-} from "./volume-input.ts";
+import { beginVolumeChange } from "./volume-change.ts";
+import { KEY_FILE_OPTION, namedSlots, STATE_OPTION } from "./volume-input.ts";
 
 export const command: Command = {
   name: "bind",
@@ -49,7 +42,7 @@ DEV is an encrypted partition or an image file of one. It is changed by cryptset
 };
 
 async function run(input: CommandInput): Promise<ExitStatus> {
-  const { operands, options, switches, system, terminal } = input;
+  const { operands, switches, system, terminal } = input;
   const [device = "", pin, argument] = operands;
   const named = namedSlots(input);
   if (named.size > 0 && !switches.has("replace")) {
@@ -57,14 +50,7 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   }
   await readVolumeHeader(system, device); // a slip in DEV shows before anything is asked of a server or a person
   const plan = await planOf(input, pin, argument);
-  await using change = await beginChange(system, {
-    device,
-    stateFolder: stateFolderOf(options),
-    passphrase: () => readPassphrase(input, device),
-    prove: proveOverNetwork(system, terminal.signal),
-    tell: tellSettled(terminal, device),
-  });
-  reportBackups(terminal, change);
+  await using change = await beginVolumeChange(input, device);
   const present = listBindings(await readHeader(system, change)).filter((binding) => plan.isSameServer(binding));
   const settled = change.settled.find(({ added }) => present.some(({ token }) => token.digest === added?.digest));
   if (present.length > 0 && (settled !== undefined || !switches.has("replace"))) {

@@ -33,8 +33,8 @@ export async function changeEach(
       terminal.line(answer["changed"] === true ? DONE[change](what) : `${what} was ${pastOf(change)} already.`);
       if (answer["scrubbed"] === false) {
         terminal.hint(
-          "The keys are deleted, but their bytes may still lie in the store's files: something is reading them (a backup?). " +
-            "The server overwrites them when it has ended.",
+          "The keys are deleted, but their bytes may still lie in the store's files: something is reading them (a backup?), or the disk has " +
+            "no room for a second copy of the store. The server overwrites them when that is over.",
         );
       }
       if (answer["recorded"] === false) {

@@ -13,6 +13,7 @@ import { describePlan, initramfsText, planLines } from "./reboot-report.ts";
 
 /** An ordinary reboot, through the firmware, once every volume was seen to open by itself. Nothing is staged. */
 export async function bindingsReboot(input: CommandInput): Promise<ExitStatus> {
+  refuseOptions(input, ["key-file"]);
   return goByBindings(input, await planByBindings(input), []);
 }
 
@@ -40,19 +41,20 @@ export async function goByBindings(
   return 0;
 }
 
-const OF_KEXEC = ["entry", "kernel", "initrd", "cmdline", "key-file"];
+function refuseOptions({ options }: CommandInput, names: readonly string[]): void {
+  const wrong = names.find((name) => options[name] !== undefined);
+  if (wrong === undefined) return;
+  throw new NightlatchError("usage/wrong", `reboot: --${wrong} says nothing to an ordinary reboot`, {
+    remedy: "Leave it out, or use --via kexec.",
+  });
+}
 
 /**
  * What the next boot opens, every volume of it proved to open by itself, or allowed to fail. Changes nothing.
  * @throws NightlatchError reboot/not-proved, usage/wrong where an option asks for what an ordinary reboot cannot do, and as planReboot
  */
 export async function planByBindings(input: CommandInput): Promise<RebootPlan> {
-  const wrong = OF_KEXEC.find((name) => input.options[name] !== undefined);
-  if (wrong !== undefined) {
-    throw new NightlatchError("usage/wrong", `reboot: --${wrong} says nothing to an ordinary reboot`, {
-      remedy: "Leave it out, or use --via kexec.",
-    });
-  }
+  refuseOptions(input, ["entry", "kernel", "initrd", "cmdline"]);
   const plan = await planReboot(input.system, NO_WISH);
   await requirePlainBoot(input.system, plan);
   const proofs = await proveAll(input, plan);

@@ -1,20 +1,12 @@
 import { NightlatchError } from "../core/errors.ts";
 import { planRemovals } from "../luks/authority.ts";
-import { beginChange } from "../luks/begin.ts";
 import { readHeader } from "../luks/change.ts";
 import { unbindVolume } from "../luks/unbind.ts";
 import { type Binding, bindingJson, formatBinding, listBindings } from "./binding.ts";
-import { reportBackups, settledJson, tellSettled } from "./change-report.ts";
+import { settledJson } from "./change-report.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
-import {
-  KEY_FILE_OPTION,
-  namedSlots,
-  parseNumber,
-  proveOverNetwork,
-  readPassphrase,
-  STATE_OPTION,
-  stateFolderOf,
-} from "./volume-input.ts";
+import { beginVolumeChange } from "./volume-change.ts";
+import { KEY_FILE_OPTION, namedSlots, parseNumber, STATE_OPTION } from "./volume-input.ts";
 
 export const command: Command = {
   name: "unbind",
@@ -37,17 +29,10 @@ it is not to be trusted any more. A run that is cut short is completed by the ne
 };
 
 async function run(input: CommandInput): Promise<ExitStatus> {
-  const { operands, options, system, terminal } = input;
+  const { operands, system, terminal } = input;
   const [device = ""] = operands;
   const wanted = parseSelection(input);
-  await using change = await beginChange(system, {
-    device,
-    stateFolder: stateFolderOf(options),
-    passphrase: () => readPassphrase(input, device),
-    prove: proveOverNetwork(system, terminal.signal),
-    tell: tellSettled(terminal, device),
-  });
-  reportBackups(terminal, change);
+  await using change = await beginVolumeChange(input, device);
   const all = listBindings(await readHeader(system, change));
   const chosen = all.filter(wanted);
   const hasCompleted = change.settled.some(

@@ -9,22 +9,23 @@ const KEY_LIMIT_BYTES = 8 << 20; // cryptsetup's own limit for a key file
 type Power = Pick<System, "run" | "readAt" | "stat">;
 
 /**
- * Whether a key file, or the part of it that the volume's line names, opens the volume now and will be there at the next boot. One of a
- * volume that is no LUKS cannot be wrong.
+ * Whether a key file, or the part of it that the volume's line names, opens the volume now; `in-memory`: it does not outlive this boot, and
+ * whoever makes it at the next one cannot be tried. One of a volume that is no LUKS cannot be wrong.
  * @throws NightlatchError file/*
  */
-export async function keyFileOpens(
+export async function tryKeyFile(
   power: Power,
   entry: InitramfsVolume,
   path: string,
   { device, header }: FoundVolume,
-): Promise<boolean> {
-  if (await liesInMemory(power, path)) return false;
-  if (header === null) return true;
+): Promise<"opens" | "fails" | "in-memory"> {
+  if (await liesInMemory(power, path)) return "in-memory";
+  if (header === null) return "opens";
   const offset = sizeOption(entry, "keyfile-offset") ?? 0;
   const size = sizeOption(entry, "keyfile-size") ?? KEY_LIMIT_BYTES;
   using key = Secret.take(await power.readAt(path, offset, Math.min(size, KEY_LIMIT_BYTES)));
-  return key.lengthBytes > 0 && (await findSlotOpenedBy(power, { device }, header, key)) !== null;
+  if (key.lengthBytes === 0) return "fails";
+  return (await findSlotOpenedBy(power, { device }, header, key)) === null ? "fails" : "opens";
 }
 
 function sizeOption(entry: InitramfsVolume, name: string): number | null {

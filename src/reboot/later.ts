@@ -1,6 +1,6 @@
 import { isError, NightlatchError } from "../core/errors.ts";
 import { type InitramfsVolume, parseInitramfsCrypttab, volumeOption } from "../formats/initramfs-crypttab.ts";
-import { keyFileOpens } from "./key-file.ts";
+import { tryKeyFile } from "./key-file.ts";
 import type { Opening, PlannedVolume, PlanPower } from "./planned.ts";
 import { type FoundVolume, resolveVolume } from "./volumes.ts";
 
@@ -42,8 +42,15 @@ async function howItOpens(power: PlanPower, entry: InitramfsVolume, found: Found
   if (key !== null && /^\/dev\/u?random$/.test(key)) return { kind: "itself", why: "random key", proved: true };
   const kind = key === null ? undefined : (await power.stat(key))?.kind;
   if (key !== null && kind === "socket") return { kind: "socket", path: key };
-  if (key !== null && kind === "file" && (await keyFileOpens(power, entry, key, found)))
-    return { kind: "itself", why: `key file ${key}`, proved: true };
+  const tried = key !== null && kind === "file" ? await tryKeyFile(power, entry, key, found) : null;
+  if (tried === "opens") return { kind: "itself", why: `key file ${key}`, proved: true };
+  if (tried === "in-memory") {
+    return {
+      kind: "itself",
+      why: `key file ${key}, if it is made anew at each boot: it lies in memory`,
+      proved: false,
+    };
+  }
   if (key === null && found.header !== null && volumeOption(entry, "keyscript") === null) return { kind: "disposable" };
   if (options.includes("nofail"))
     return { kind: "itself", why: "not at all, or by a person: it may fail", proved: false };

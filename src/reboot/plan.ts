@@ -6,7 +6,7 @@ import { NightlatchError } from "../core/errors.ts";
 import { joinInitrds } from "../formats/initramfs.ts";
 import { type InitramfsVolume, volumeOption } from "../formats/initramfs-crypttab.ts";
 import { cmdlineForKexec } from "../formats/kernel-cmdline.ts";
-import { keyFileOpens } from "./key-file.ts";
+import { tryKeyFile } from "./key-file.ts";
 import { laterVolumes } from "./later.ts";
 import type { Opening, PlannedVolume, PlanPower, RebootPlan } from "./planned.ts";
 import { luksBeneathRoot } from "./root.ts";
@@ -92,7 +92,8 @@ async function planInside(
 ): Promise<PlannedVolume> {
   const found = await resolveVolume(power, line.name, line.source, line.options);
   const opening = await howItOpens(power, line, found, facts);
-  return { name: line.name, found, line, mayFail: line.options.includes("nofail"), opening };
+  // What the initramfs opens it asks for, whatever a line says of nofail.
+  return { name: line.name, found, line, mayFail: false, opening };
 }
 
 /** A key file that is there is left to do its work, unless it was seen that it cannot. */
@@ -107,7 +108,7 @@ async function howItOpens(
       const path = line.key.slice(ON_ROOT.length - 1);
       const isThere = (await power.stat(path))?.kind === "file";
       if (!isThere) return { kind: "itself", why: `its key file ${path}, not tried`, proved: false };
-      if (await keyFileOpens(power, line, path, found))
+      if ((await tryKeyFile(power, line, path, found)) === "opens")
         return { kind: "itself", why: `key file ${path}`, proved: true };
     } else if (facts?.has(line.key) === true) {
       return { kind: "itself", why: `its key file ${line.key} in the initramfs, not tried`, proved: false };

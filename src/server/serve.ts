@@ -5,15 +5,10 @@ import { defaultUrl, type ListenAddress } from "./address.ts";
 import { findOperatorGroup } from "./admin/peer.ts";
 import { createAdminServer } from "./admin/server.ts";
 import { listenOnSocket } from "./admin/socket.ts";
-import { FloodTally } from "./audit/floods.ts";
-import { RefusalTally } from "./audit/refusals.ts";
-import { chooseExchange } from "./exchange/choose.ts";
 import { Answers } from "./http/answers.ts";
 import { createMachineServer } from "./http/server.ts";
+import { assembleService } from "./service/assemble.ts";
 import { startHousekeeping } from "./service/housekeeping.ts";
-import { Paces } from "./service/paces.ts";
-import { CommitQueue } from "./service/queue.ts";
-import type { Service } from "./service/service.ts";
 import { type FolderSystem, openFolder } from "./store/folder.ts";
 
 export interface ServeOptions {
@@ -49,7 +44,7 @@ export interface RunningServer {
 export async function startServer(system: FolderSystem, options: ServeOptions): Promise<RunningServer> {
   const uid = process.geteuid?.() ?? 0;
   const opened = await openFolder(system, options.folder, { uid, acceptRollback: options.acceptRollback ?? false });
-  const service = assemble(system, opened);
+  const service = assembleService(system, opened);
   const report = reporter(options.log);
   const answers = new Answers();
   const machines = createMachineServer(service, answers, report);
@@ -75,22 +70,6 @@ export async function startServer(system: FolderSystem, options: ServeOptions): 
     await close();
     throw error;
   }
-}
-
-function assemble(system: FolderSystem, opened: Awaited<ReturnType<typeof openFolder>>): Service {
-  const { store, storeId, master, identity } = opened;
-  return {
-    system,
-    store,
-    storeId,
-    queue: new CommitQueue(store, { storeId, key: identity }),
-    master,
-    identity,
-    exchange: chooseExchange(),
-    refusals: new RefusalTally(),
-    paces: new Paces(),
-    floods: new FloodTally(),
-  };
 }
 
 function listenOnNetwork(server: Server, { listen, inheritedFd }: ServeOptions): Promise<void> {

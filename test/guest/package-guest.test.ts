@@ -7,12 +7,16 @@ import { bootImage, makeFileSystem } from "./image.ts";
 import { type Machine, startMachine } from "./machine.ts";
 import { builtPackage } from "./package.ts";
 import { dataGuest, type Suite } from "./recipe.ts";
-import { onlyInFull } from "./requirements.ts";
+import { onlyInFull, whyNoGuest } from "./requirements.ts";
 
 const LONG_MS = 600_000;
+const PASSPHRASE = "correct horse";
+const VOLUME = "/root/volume.img";
+const MAKE_VOLUME = `truncate -s 32M ${VOLUME} && cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 ${VOLUME} -`;
 
 for (const suite of ["bookworm", "trixie"] as const satisfies readonly Suite[]) {
-  test(`${suite}: on a running machine the package installs, upgrades and purges`, { skip: onlyInFull() }, async () => {
+  const skip = suite === "bookworm" ? whyNoGuest() : onlyInFull();
+  test(`${suite}: on a running machine the package installs, serves, upgrades and purges`, { skip }, async () => {
     const folder = mkdtempSync(join(tmpdir(), "nightlatch-test-"));
     try {
       mkdirSync(join(folder, "tree"));
@@ -29,14 +33,22 @@ for (const suite of ["bookworm", "trixie"] as const satisfies readonly Suite[]) 
       assert.equal(await machine.must("systemctl is-enabled nightlatch-agent.socket"), "enabled\n");
       assert.equal((await machine.run("systemctl is-enabled nightlatch-server.service")).stdout, "disabled\n");
 
+      // As the README has it; systemctl returns when the server can be asked.
+      await machine.must("systemctl enable --now nightlatch-server.service", LONG_MS);
+      await machine.must(MAKE_VOLUME, LONG_MS, PASSPHRASE);
+      const bind = `nightlatch bind ${VOLUME} latch "$(nightlatch machine invite nas)" --key-file -`;
+      await machine.must(bind, LONG_MS, PASSPHRASE);
+      await machine.must(`nightlatch unlock ${VOLUME} --test`, LONG_MS);
+
       // A server that runs goes on after the upgrade, as a new process.
-      await machine.must("systemctl start nightlatch-server.service", LONG_MS);
       const pid = "systemctl show --value -p MainPID nightlatch-server.service";
       const before = await machine.must(pid);
       await machine.must("dpkg -i /mnt/nightlatch.deb", LONG_MS);
       assert.notEqual(await machine.must(pid), before);
       assert.deepEqual(await unitStates(machine), ["active", "inactive", "active"]);
-      await machine.must("nightlatch machine list");
+      await machine.must(`nightlatch unlock ${VOLUME} --test`, LONG_MS);
+      await machine.must("nightlatch machine revoke nas --yes", LONG_MS);
+      assert.equal((await machine.run(`nightlatch unlock ${VOLUME} --test`, LONG_MS)).status, 1);
 
       const said = await machine.must("dpkg --purge nightlatch 2>&1", LONG_MS);
       assert.match(said, /nightlatch-server was kept/);

@@ -224,7 +224,9 @@ test("one volume that is not proved, or a boot that begins with a prompt, and no
     assert.deepEqual([one.changes, one.reboots], [[], []], String(message));
   }
   const one = await machine();
-  await refuses(one.run("--via", "bindings", "--entry", "x"), "usage/wrong", /--entry/);
+  for (const option of ["--entry", "--key-file"]) {
+    await refuses(one.run("--via", "bindings", option, "x"), "usage/wrong", new RegExp(option));
+  }
 });
 
 test("what the server refuses is not proved; a volume that may fail holds nothing up", { skip }, async () => {

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ClevisTask, whyNoClevis } from "../../src/boot/clevis.ts";
+import { whyNoDriver } from "../../src/boot/network-driver.ts";
+import { fakeSystem } from "./fake-files.ts";
 
 const TANG: ClevisTask = { pins: ["tang"], urls: ["http://10.0.2.2:80"], luksVersion: 2, cmdline: "ro" };
 const holding = (names: readonly string[]) => ({ has: (name: string) => names.includes(name) });
@@ -76,4 +78,38 @@ test("stacks in which nobody knows how clevis runs", () => {
   for (const stack of ["dracut", "mkinitcpio", "mkinitcpio-systemd"] as const) {
     assert.match(String(what(stack, holding([...TOOLS, ...DRACUT]), TANG)), new RegExp(`of ${stack} nothing is known`));
   }
+});
+
+/** Cards by name: whether they carry a signal, and their driver's module; null for one that is built in, undefined for no hardware. */
+type Cards = Readonly<Record<string, readonly [state: string, module: string | null | undefined]>>;
+
+function machineWith(cards: Cards, builtin = false) {
+  const files = Object.fromEntries(
+    Object.entries(cards).map(([name, [state]]) => [`/sys/class/net/${name}/operstate`, `${state}\n`]),
+  );
+  return fakeSystem(files, (argv) => {
+    if (argv[0] === "modinfo")
+      return { stdout: builtin ? "(builtin)\n" : `/lib/modules/6.12/kernel/drivers/net/${argv.at(-1)}.ko.xz\n` };
+    const [, name = "", what] = /^\/sys\/class\/net\/([^/]+)\/device\/(.*)$/.exec(String(argv.at(-1))) ?? [];
+    const module = cards[name]?.[1];
+    if (module === undefined || (what === "driver/module" && module === null)) return { status: 1 };
+    return { stdout: what === "driver" ? "/sys/bus/pci/drivers/x\n" : `/sys/module/${module}\n` };
+  });
+}
+
+test("an initramfs without the driver of any card that carries a signal has no network", async () => {
+  const held = holding(["/lib/modules/6.12/kernel/drivers/net/e1000e.ko.xz"]);
+  const unpacked = holding(["/lib/modules/6.12/kernel/drivers/net/e1000e.ko"]);
+  const none = holding([]);
+  const two: Cards = { eth0: ["up", "e1000e"], wlan0: ["up", "iwlwifi"], lo: ["unknown", undefined] };
+  for (const facts of [held, unpacked]) assert.equal(await whyNoDriver(machineWith(two), facts, "6.12"), null);
+  assert.match(String((await whyNoDriver(machineWith(two), none, "6.12"))?.what), /\(e1000e, iwlwifi\)$/);
+  const idle: Cards = { eth0: ["down", "e1000e"], wlan0: ["up", "iwlwifi"] };
+  assert.match(String((await whyNoDriver(machineWith(idle), held, "6.12"))?.what), /\(iwlwifi\)$/);
+  assert.equal(await whyNoDriver(machineWith({ eth0: ["up", null] }), none, "6.12"), null, "built in");
+  assert.equal(await whyNoDriver(machineWith({ eth0: ["up", "e1000e"] }, true), none, "6.12"), null, "in that kernel");
+  assert.equal(await whyNoDriver(machineWith({ br0: ["up", undefined] }), none, "6.12"), null, "nothing to tell it by");
+  const asked = machineWith({ eth0: ["up", "e1000e"] });
+  await whyNoDriver(asked, none, "6.12");
+  assert.deepEqual(asked.ran.at(-1), ["modinfo", "-k", "6.12", "-F", "filename", "e1000e"]);
 });

@@ -4,7 +4,7 @@ const INTERVAL_MS = 30_000;
 
 /**
  * What is done now and then: what was counted becomes entries, rested paces are forgotten, how far the log has come is noted
- * beside the store, destroyed keys that a reader kept from being overwritten are, and a store that failed is tried again, so that
+ * beside the store, room is held back on the disk, destroyed keys that a reader kept from being overwritten are, and a store that failed is tried again, so that
  * its health shows without waiting for somebody who needs it.
  * @returns ends it, and writes what was counted so far
  */
@@ -24,6 +24,7 @@ export async function keepHouse(service: Service): Promise<void> {
   if (service.store.needsScrub) await service.store.scrub();
   await writeCounts(service, false);
   await service.store.witness();
+  await service.store.holdRoom();
 }
 
 async function probe(service: Service): Promise<void> {

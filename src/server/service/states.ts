@@ -2,7 +2,7 @@ import { isError, NightlatchError } from "../../core/errors.ts";
 import type { Entry } from "../audit/entry.ts";
 import type { State } from "../policy/decide.ts";
 import type { LatchRow, MachineRow, Transaction } from "../store/port.ts";
-import type { Recorded } from "./queue.ts";
+import type { Operation, Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 
 export type Change = "lock" | "unlock" | "revoke";
@@ -19,7 +19,7 @@ export interface Changed {
   readonly machine: MachineRow;
   /** Those that the change was about. */
   readonly latches: readonly LatchRow[];
-  /** After a revocation: whether the keys' bytes are gone from the store's files. False where a reader holds that up. */
+  /** After a revocation: whether the keys' bytes are gone from the store's files. False where a reader or a full disk holds that up. */
   readonly scrubbed: boolean;
   /** Whether an older copy of the store would be found out as one that has not heard of this. */
   readonly recorded: boolean;
@@ -34,7 +34,7 @@ export async function changeMachine(service: Service, nameOrId: string, wish: Ch
   return finish(
     service,
     wish,
-    await service.queue.submit(async (transaction): Promise<Recorded<Done>> => {
+    await insist(service, async (transaction): Promise<Recorded<Done>> => {
       const machine = await findMachine(transaction, nameOrId);
       const latches = await transaction.latchesOf(machine.id);
       const state = RESULT[wish.change];
@@ -57,7 +57,7 @@ export async function changeLatch(service: Service, latchId: string, wish: Chang
   return finish(
     service,
     wish,
-    await service.queue.submit(async (transaction): Promise<Recorded<Done>> => {
+    await insist(service, async (transaction): Promise<Recorded<Done>> => {
       const latch = await transaction.latch(latchId);
       if (latch === null) {
         throw new NightlatchError("latch/unknown", "there is no such latch", {
@@ -91,10 +91,27 @@ async function revokeLatch(transaction: Transaction, latchId: string): Promise<v
   await transaction.setLatch(latchId, "revoked");
 }
 
+/** What stops a thief must be recorded on a full disk too: it is tried once more, in the room that was held back for it. */
+async function insist<T>(service: Service, operation: Operation<T>): Promise<T> {
+  try {
+    return await service.queue.submit(operation);
+  } catch (error) {
+    if (!isError(error, "store/full") || !(await service.store.makeRoom())) throw error;
+  }
+  try {
+    return await service.queue.submit(operation);
+  } catch (error) {
+    await service.store.holdRoom();
+    throw error;
+  }
+}
+
 /** A repeated change does this again: the first may have been cut short, or have found the disk full. */
 async function finish(service: Service, wish: ChangeWish, done: Done): Promise<Changed> {
   const scrubbed = wish.change === "revoke" ? await service.store.scrub() : true;
-  return { ...done, scrubbed, recorded: await isRecorded(service) };
+  const recorded = await isRecorded(service);
+  await service.store.holdRoom(); // before a release can use it up
+  return { ...done, scrubbed, recorded };
 }
 
 /** The change itself is made and holds: that it could not be noted elsewhere is told beside it. */

@@ -1,7 +1,10 @@
+import { isError } from "../../core/errors.ts";
 import { rootOf } from "../audit/merkle.ts";
 import { readCheckpoints, readEntries, takeSnapshot } from "./audit-source.ts";
+import type { Ballast } from "./ballast.ts";
 import type { AuditReads, Store, Transaction } from "./port.ts";
 import type { Reached } from "./record.ts";
+import { query } from "./schema.ts";
 import type { Sqlite } from "./sqlite.ts";
 import { SqliteTransaction } from "./transaction.ts";
 
@@ -11,6 +14,7 @@ export class EmbeddedStore implements Store {
   readonly #transaction: SqliteTransaction;
   readonly #lock: AsyncDisposable;
   readonly #note: (reached: Reached) => Promise<void>;
+  readonly #ballast: Ballast;
   #last: Promise<unknown> = Promise.resolve();
   #witnessing: Promise<void> = Promise.resolve();
   #noted: Reached | null;
@@ -21,6 +25,7 @@ export class EmbeddedStore implements Store {
    * @param around.lock that of the folder, given up when the store is closed
    * @param around.noted what the record says
    * @param around.note writes the record
+   * @param around.ballast lies beside the file
    */
   constructor(
     sqlite: Sqlite,
@@ -29,9 +34,11 @@ export class EmbeddedStore implements Store {
       readonly lock: AsyncDisposable;
       readonly noted: Reached | null;
       readonly note: (reached: Reached) => Promise<void>;
+      readonly ballast: Ballast;
     },
   ) {
-    const { lock, noted, note } = around;
+    const { lock, noted, note, ballast } = around;
+    this.#ballast = ballast;
     this.#sqlite = sqlite;
     this.#noted = noted;
     this.#note = note;
@@ -69,10 +76,30 @@ export class EmbeddedStore implements Store {
 
   scrub(): Promise<boolean> {
     return this.#alone(() => {
-      const done = this.#sqlite.rewrite() && this.#sqlite.truncateWal();
+      // Where there is no room for the one, the other still takes the keys out of the pages that held them.
+      const isRewritten = this.#sqlite.rewrite();
+      const done = this.#sqlite.truncateWal() && isRewritten && this.#settleScrub();
       this.#needsScrub = !done;
       return done;
     });
+  }
+
+  /** After a start: what is owed since keys were destroyed, however that start came about; writing every page anew takes its time. */
+  async scrubIfOwed(): Promise<void> {
+    const row = await this.#alone(() => this.#sqlite.first(query.selectFrom("scrub").select("owed")));
+    if (row?.owed === 0) await this.#alone(() => this.#sqlite.truncateWal());
+    else await this.scrub();
+  }
+
+  /** Only once every page and the WAL are clean: cut off before, the next start does it all again. False on a full disk. */
+  #settleScrub(): boolean {
+    try {
+      this.#sqlite.run(query.updateTable("scrub").set({ owed: 0 }).where("owed", "=", 1));
+      return true;
+    } catch (error) {
+      if (isError(error, "store/full") || isError(error, "store/busy")) return false;
+      throw error;
+    }
   }
 
   get needsScrub(): boolean {
@@ -90,6 +117,14 @@ export class EmbeddedStore implements Store {
     });
     this.#witnessing = outcome.catch(() => {});
     return outcome;
+  }
+
+  makeRoom(): Promise<boolean> {
+    return this.#alone(() => this.#ballast.giveUp());
+  }
+
+  holdRoom(): Promise<void> {
+    return this.#alone(() => this.#ballast.hold());
   }
 
   async close(): Promise<void> {

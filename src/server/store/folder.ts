@@ -4,6 +4,7 @@ import { toBase64url } from "../../core/bytes.ts";
 import { isError, NightlatchError } from "../../core/errors.ts";
 import { Secret } from "../../core/secret.ts";
 import type { System } from "../../system/port.ts";
+import { BALLAST_NAME, Ballast } from "./ballast.ts";
 import { EmbeddedStore } from "./embedded.ts";
 import { lockFolder } from "./lock.ts";
 import { createStore, openStore, type StoreKeys } from "./open.ts";
@@ -23,7 +24,7 @@ import { MASTER_KEY_BYTES, MasterKey } from "./wrap.ts";
 
 export type FolderSystem = Pick<
   System,
-  "readFile" | "writeFile" | "stat" | "listDirectory" | "makeDirectory" | "lock" | "random" | "nowMs"
+  "readFile" | "writeFile" | "removeFile" | "stat" | "listDirectory" | "makeDirectory" | "lock" | "random" | "nowMs"
 >;
 
 export interface OpenedStore extends StoreKeys {
@@ -43,7 +44,7 @@ const STORE = "store.sqlite";
 const MASTER = "master.key";
 const LOCK = "lock";
 /** Ours, or a file system's own. */
-const KNOWN = [STORE, `${STORE}-wal`, `${STORE}-shm`, MASTER, LOCK, "store.id", "lost+found"];
+const KNOWN = [STORE, `${STORE}-wal`, `${STORE}-shm`, MASTER, LOCK, "store.id", BALLAST_NAME, "lost+found"];
 
 export function storePath(folder: string): string {
   return `${folder}/${STORE}`;
@@ -102,12 +103,14 @@ export async function openFolder(system: FolderSystem, folder: string, owner: Fo
     if (owner.acceptRollback === true && !isOlder) warnings.push(NOTHING_TO_ACCEPT);
     if (plan === "adopt") warnings.push(adopted(folder));
     const note = (next: Reached) => write({ store: storeId, state: "ready", reached: next });
-    const store = new EmbeddedStore(sqlite, storeId, { lock, noted: isOlder ? null : reached, note });
-    await store.scrub(); // what a crash left in the WAL may hold keys that were destroyed since
+    const ballast = new Ballast(system, folder);
+    const store = new EmbeddedStore(sqlite, storeId, { lock, noted: isOlder ? null : reached, note, ballast });
+    await store.scrubIfOwed(); // a crash may have left keys that were destroyed
     await store.witness().catch((error: unknown) => {
       if (plan !== "open" || isOlder || !isError(error)) throw error;
       warnings.push(`${recordPath} could not be brought up to date: ${error.message}`);
     });
+    await ballast.find(); // last: what a start needs comes first
     const weaker = warnOfRecord(folder, recordPath);
     if (weaker !== null) warnings.push(weaker);
     return { store, storeId, master, identity, created: fresh, warnings };

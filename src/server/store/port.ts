@@ -27,6 +27,12 @@ export interface Store {
    * @throws NightlatchError file/*
    */
   witness(): Promise<void>;
+  /**
+   * Gives up room that was held back on the disk, for a change that must be recorded although it is full. False where none is held.
+   */
+  makeRoom(): Promise<boolean>;
+  /** Holds room back again, as far as there is any. Costs nothing where that was done. */
+  holdRoom(): Promise<void>;
   /** The log as `audit verify` reads it, page by page. */
   readonly audit: AuditReads;
   /** Notes first how far the log has come. */

@@ -44,6 +44,7 @@ export interface Schema {
   entry: { number: number; body: Buffer };
   tree: { row: number; size: number; edge: Buffer };
   checkpoint: { size: number; root: Buffer; signature: Buffer };
+  scrub: { row: number; owed: number };
 }
 
 /** Writes SQL and runs none of it: the store runs it, inside its own transactions. */
@@ -63,7 +64,7 @@ export const APPLICATION_ID = 0x4e4c4348;
  * What brings a store from version n (its index) to n + 1. One that was released never changes.
  * STRICT tables: a column holds what it says. No AUTOINCREMENT: numbers are ours.
  */
-export const MIGRATIONS: readonly (() => Compilable[])[] = [initialTables];
+export const MIGRATIONS: readonly (() => Compilable[])[] = [initialTables, scrubTable];
 
 function initialTables(): Compilable[] {
   const { schema } = query;
@@ -147,5 +148,17 @@ function initialTables(): Compilable[] {
       .addColumn("root", "blob", (c) => c.notNull())
       .addColumn("signature", "blob", (c) => c.notNull())
       .modifyEnd(sql`strict`),
+  ];
+}
+
+/** Owed at first: nobody knows what was destroyed before. */
+function scrubTable(): Compilable[] {
+  return [
+    query.schema
+      .createTable("scrub")
+      .addColumn("row", "integer", (c) => c.primaryKey().check(sql`row = 1`))
+      .addColumn("owed", "integer", (c) => c.notNull().check(sql`owed in (0, 1)`))
+      .modifyEnd(sql`strict`),
+    query.insertInto("scrub").values({ row: 1, owed: 1 }),
   ];
 }

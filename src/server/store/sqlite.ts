@@ -127,7 +127,7 @@ export class Sqlite {
   }
 }
 
-/** About a hundred thousand latches with some years of receipts; it takes a second or two. */
+/** About fifty thousand latches with some receipts each; it takes some seconds (docs/benchmarks.md, bench/start). */
 const REWRITE_BYTES = 256 << 20;
 /** What the WAL is cut back to after a reader has made it grow. */
 const WAL_BYTES = 16 << 20;

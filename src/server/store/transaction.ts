@@ -178,6 +178,7 @@ export class SqliteTransaction implements Transaction {
 
   async destroyKeys(latchId: string): Promise<void> {
     this.#sqlite.run(query.deleteFrom("latch_key").where("latch", "=", latchId));
+    this.#sqlite.run(query.updateTable("scrub").set({ owed: 1 }));
   }
 
   async insertEntries(first: number, bodies: readonly Buffer[]): Promise<void> {

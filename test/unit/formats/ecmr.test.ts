@@ -1,31 +1,10 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { p256, p384, p521 } from "@noble/curves/nist.js";
 import fc from "fast-check";
-import {
-  addPoints,
-  CURVES,
-  type Curve,
-  isOnCurve,
-  type Point,
-  toBytes,
-  toInteger,
-} from "../../../src/formats/curve.ts";
+import { addPoints, CURVES, isOnCurve, toBytes, toInteger } from "../../../src/formats/curve.ts";
 import { beginRecovery, createMultiplier, drawScalar, isUsableScalar, provision } from "../../../src/formats/ecmr.ts";
-
-const REFERENCES = [
-  [CURVES["P-256"], p256],
-  [CURVES["P-384"], p384],
-  [CURVES["P-521"], p521],
-] as const;
-
-type Reference = (typeof REFERENCES)[number][1];
-
-const product = (curve: Curve, reference: Reference, scalar: bigint, base = reference.Point.BASE): Point => ({
-  curve,
-  ...base.multiply(scalar).toAffine(),
-});
+import { product, REFERENCES } from "./curve-references.ts";
 
 for (const [curve, reference] of REFERENCES) {
   const usable = fc.bigInt({ min: 2n, max: curve.n - 3n });

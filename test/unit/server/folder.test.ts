@@ -20,7 +20,7 @@ import { NightlatchError } from "../../../src/core/errors.ts";
 import { type FolderSystem, openFolder } from "../../../src/server/store/folder.ts";
 import { MIGRATIONS } from "../../../src/server/store/schema.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
-import { ask, enrolled, type Home, makeHome, openService, UID } from "./harness.ts";
+import { ask, enrolled, type Home, makeHome, type OpenService, openService, UID } from "./harness.ts";
 
 async function made(): Promise<Home> {
   const home = makeHome();
@@ -105,10 +105,59 @@ test("an emptied, foreign, damaged or newer store is refused", async () => {
   const database = new Database(path);
   database.pragma(`user_version = ${MIGRATIONS.length + 1}`);
   database.close();
-  await refuses(home, "store/newer", /has format 2, this version knows up to 1/);
+  await refuses(
+    home,
+    "store/newer",
+    new RegExp(`has format ${MIGRATIONS.length + 1}, this version knows up to ${MIGRATIONS.length}`),
+  );
   writeFileSync(path, whole);
   await using service = await openService(home.folder);
   assert.ok(!service.created);
+});
+
+test("a start writes every page anew where keys were destroyed and not yet overwritten, and else leaves them as they are", async () => {
+  using home = await made();
+  const path = join(home.folder, "store.sqlite");
+  const open = async (act: (service: OpenService) => Promise<void>) => {
+    await using service = await openService(home.folder);
+    await act(service);
+  };
+  const owed = () => {
+    const database = new Database(path, { readonly: true });
+    const row = database.prepare("select owed from scrub").get() as { owed: number };
+    database.close();
+    return row.owed;
+  };
+  await open(async () => {});
+  const clean = readFileSync(path);
+  await open(async () => {});
+  assert.deepEqual(readFileSync(path), clean);
+  assert.equal(owed(), 0);
+
+  // The power goes between the revocation's commit and what should follow it.
+  let wrapped: Buffer = Buffer.alloc(0);
+  await open(async ({ store }) => {
+    await store.transact(async (transaction) => {
+      const [machine] = await transaction.machines();
+      const [latch] = await transaction.latchesOf(machine?.id ?? "");
+      const [key] = await transaction.keys(latch?.id ?? "");
+      wrapped = key?.wrapped ?? wrapped;
+      await transaction.destroyKeys(latch?.id ?? "");
+    });
+  });
+  assert.equal(owed(), 1);
+  await open(async () => {});
+  assert.equal(owed(), 0);
+  assert.equal(wrapped.length, 60);
+  for (const name of readdirSync(home.folder))
+    assert.ok(!readFileSync(join(home.folder, name)).includes(wrapped), name);
+
+  // A store of the version before this table was: nobody knows what is owed.
+  const database = new Database(path);
+  database.exec("drop table scrub; pragma user_version = 1");
+  database.close();
+  await open(async ({ created }) => assert.ok(!created));
+  assert.equal(owed(), 0);
 });
 
 test("a log that does not end where its checkpoint says is refused", async () => {

@@ -14,13 +14,9 @@ import {
 import { parseInvite } from "../../../src/formats/invite.ts";
 import { thumbprintOf } from "../../../src/formats/jwk.ts";
 import { parseRecoveryRequest } from "../../../src/formats/tang.ts";
-import { FloodTally } from "../../../src/server/audit/floods.ts";
-import { RefusalTally } from "../../../src/server/audit/refusals.ts";
-import { chooseExchange } from "../../../src/server/exchange/choose.ts";
+import { assembleService } from "../../../src/server/service/assemble.ts";
 import { addLatch, type EnrolOutcome, enrol } from "../../../src/server/service/enrol.ts";
 import { invite } from "../../../src/server/service/invite.ts";
-import { Paces } from "../../../src/server/service/paces.ts";
-import { CommitQueue } from "../../../src/server/service/queue.ts";
 import { type ReleaseOutcome, release } from "../../../src/server/service/release.ts";
 import type { Service } from "../../../src/server/service/service.ts";
 import { openFolder } from "../../../src/server/store/folder.ts";
@@ -55,19 +51,10 @@ export async function openService(
   options: { readonly acceptRollback?: boolean } = {},
 ): Promise<OpenService> {
   const opened = await openFolder(nodeSystem, folder, { uid: UID, ...options });
-  const { store, storeId, master, identity, created, warnings } = opened;
+  const { store, master, created, warnings } = opened;
   const clock: Clock = { nowMs: Date.now() };
   return {
-    system: { nowMs: () => clock.nowMs, random: nodeSystem.random },
-    store,
-    storeId,
-    queue: new CommitQueue(store, { storeId, key: identity }),
-    master,
-    identity,
-    exchange: chooseExchange(),
-    refusals: new RefusalTally(),
-    paces: new Paces(),
-    floods: new FloodTally(),
+    ...assembleService({ nowMs: () => clock.nowMs, random: nodeSystem.random }, opened),
     clock,
     created,
     warnings,

@@ -1,0 +1,79 @@
+/** What `--via bindings` looks for in an initramfs, against those that Debian's own clevis packages make. Nothing is booted. */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { type ClevisTask, whyNoClevis } from "../../src/boot/clevis.ts";
+import { type InitramfsFacts, inspectInitramfs, type Stack } from "../../src/boot/initramfs.ts";
+import { nodeSystem } from "../../src/system/node.ts";
+import { type GuestFile, KERNEL, type Recipe, type Suite } from "./recipe.ts";
+import { onlyInFull } from "./requirements.ts";
+import { treeArchive, withTree } from "./tree.ts";
+
+const TANG: ClevisTask = { pins: ["tang"], urls: ["http://192.0.2.1"], luksVersion: 2, cmdline: "ro rd.neednet=1" };
+const TASKS: readonly ClevisTask[] = [TANG, { ...TANG, pins: ["sss", "tang"] }, { ...TANG, luksVersion: 1 }];
+
+const BASE = ["systemd-sysv", "udev", "kmod", "zstd", "cryptsetup", "iproute2", "e2fsprogs"];
+
+function recipe(suite: Suite, generator: "initramfs-tools" | "dracut", clevis: boolean): Recipe {
+  const split = suite === "trixie" ? ["systemd-cryptsetup"] : [];
+  const own = generator === "dracut" ? ["dracut", "dracut-network"] : ["initramfs-tools", "cryptsetup-initramfs"];
+  const hook = clevis ? [generator === "dracut" ? "clevis-dracut" : "clevis-initramfs"] : [];
+  const files: Record<string, GuestFile> =
+    generator === "dracut"
+      ? {
+          "/etc/dracut.conf.d/guest.conf": {
+            text: `hostonly="no"\nadd_dracutmodules+=" crypt ${clevis ? "clevis clevis-pin-tang clevis-pin-sss " : ""}"\n`,
+          },
+        }
+      : {
+          "/etc/initramfs-tools/conf.d/guest": { text: "MODULES=list\nCOMPRESS=zstd\nRESUME=none\n" },
+          "/etc/initramfs-tools/modules": { text: "virtio_pci\nvirtio_blk\nvirtio_net\next4\ndm_crypt\n" },
+          "/etc/cryptsetup-initramfs/conf-hook": { text: "CRYPTSETUP=y\n" },
+        };
+  const name = `${clevis ? "clevis" : "crypt"}-${suite}-${generator}`;
+  return {
+    name,
+    suite,
+    packages: [[...BASE, ...split], own, hook, [KERNEL]].filter((list) => list.length > 0),
+    files,
+    finish: [],
+  };
+}
+
+async function factsOf(made: Recipe): Promise<InitramfsFacts> {
+  return withTree(await treeArchive(made), async (tree) => {
+    const [name] = readdirSync(join(tree, "boot")).filter((file) => /^initrd\.img-/.test(file));
+    return inspectInitramfs(nodeSystem, readFileSync(join(tree, "boot", String(name))));
+  });
+}
+
+const CASES: readonly (readonly [Suite, "initramfs-tools" | "dracut", Stack])[] = [
+  ["bookworm", "initramfs-tools", "initramfs-tools"],
+  ["trixie", "initramfs-tools", "initramfs-tools"],
+  ["trixie", "dracut", "dracut-systemd"],
+];
+
+for (const [suite, generator, stack] of CASES) {
+  test(`${suite}, ${generator}: clevis is found where its package was installed`, { skip: onlyInFull() }, async () => {
+    const facts = await factsOf(recipe(suite, generator, true));
+    assert.deepEqual([facts.stack, facts.opensLuks], [stack, true]);
+    for (const task of TASKS) assert.equal(whyNoClevis(stack, facts, task), null, JSON.stringify(task));
+    assert.match(String(whyNoClevis(stack, facts, { ...TANG, pins: ["nonsense"] })?.what), /clevis-decrypt-nonsense/);
+    const [release = ""] = facts.releases;
+    const driver = `usr/lib/modules/${release}/kernel/drivers/net/virtio_net.ko`;
+    assert.ok(
+      [driver, `${driver}.xz`, `${driver}.zst`].some((name) => facts.has(name)),
+      "the driver's place is known",
+    );
+  });
+}
+
+test("bookworm, initramfs-tools: without the package it is missed", { skip: onlyInFull() }, async () => {
+  const facts = await factsOf(recipe("bookworm", "initramfs-tools", false));
+  assert.equal(facts.opensLuks, true);
+  assert.match(
+    String(whyNoClevis("initramfs-tools", facts, TANG)?.what),
+    /^the initramfs holds no scripts\/local-top\/clevis/,
+  );
+});
