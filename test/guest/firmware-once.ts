@@ -16,8 +16,6 @@ import { builtPackage } from "./package.ts";
 import { typePassphrase } from "./prompt.ts";
 import { onlyInFull } from "./requirements.ts";
 
-const LOADERS: readonly Loader[] = ["grub-bios", "systemd-boot", "grub-efi"];
-
 /**
  * All that a one-time boot touches: slots and tokens, files of /boot, GRUB's variables, the firmware's. Without what a loader changes at every
  * boot: the random seed, and `next_entry`, which GRUB leaves empty.
@@ -33,7 +31,8 @@ done`;
 
 const stateOf = (machine: Machine): Promise<string> => machine.must(STATE);
 
-for (const loader of LOADERS) {
+/** One file a loader, as in firmware-entries.ts. */
+export function testOneshot(loader: Loader): void {
   describe(`one-time boot, ${loader}, Debian 12`, { skip: onlyInFull(), concurrency: 1 }, () => {
     test("comes back once; the boot after that asks; nothing is left", async () => {
       const folder = mkdtempSync(join(tmpdir(), "nightlatch-oneshot-"));
