@@ -1,5 +1,6 @@
 import { NightlatchError } from "../core/errors.ts";
-import { type Json, type JsonObject, parseJson } from "../formats/json.ts";
+import { defaultInBootctlText, parseBootctlList, tellsNoDefault, typeOfBootctlRow } from "../formats/bootctl-list.ts";
+import type { JsonObject } from "../formats/json.ts";
 import type { System } from "../system/port.ts";
 
 /** An entry as `bootctl list --json` tells it. */
@@ -51,31 +52,34 @@ export async function systemdBootEntry(
   power: Pick<System, "run">,
   id: string | null,
 ): Promise<SystemdBootEntry | null> {
-  const argv = ["bootctl", "list", "--json=short", "--no-pager"] as const;
+  const rows = parseBootctlList(await bootctlList(power, ["--json=short"]));
+  const marked = rows.find((one) => one["isDefault"] === true)?.["id"] ?? null;
+  const defaultId = tellsNoDefault(rows) ? await defaultOfText(power) : marked;
+  const wanted = id ?? defaultId;
+  const row = rows.find((one) => wanted !== null && one["id"] === wanted);
+  return row === undefined ? null : entryOf(row, row["id"] === defaultId);
+}
+
+const defaultOfText = async (power: Pick<System, "run">): Promise<string | null> =>
+  defaultInBootctlText((await bootctlList(power, [])).toString("utf8"));
+
+/** @throws NightlatchError boot/unsupported */
+async function bootctlList(power: Pick<System, "run">, options: readonly string[]): Promise<Buffer> {
+  const argv = ["bootctl", "list", ...options, "--no-pager"] as const;
   const { status, stdout, stderr } = await power.run({
     argv,
     deadlineMs: 20_000,
     outputLimitBytes: OUTPUT_LIMIT_BYTES,
   });
-  if (status !== 0) {
-    const said = stderr.toString("utf8").trim().split("\n").at(-1)?.slice(0, 200) ?? "";
-    throw new NightlatchError("boot/unsupported", `bootctl list ended with status ${status}: ${said}`);
-  }
-  const rows = parseJson(stdout, "bootctl's list", { lengthBytes: OUTPUT_LIMIT_BYTES });
-  if (!Array.isArray(rows)) throw new NightlatchError("json/malformed", "bootctl's list is no list");
-  const row = rows
-    .filter(isObject)
-    .find((candidate) => (id === null ? candidate["isDefault"] === true : candidate["id"] === id));
-  return row === undefined ? null : entryOf(row);
+  if (status === 0) return stdout;
+  const said = stderr.toString("utf8").trim().split("\n").at(-1)?.slice(0, 200) ?? "";
+  throw new NightlatchError("boot/unsupported", `bootctl list ended with status ${status}: ${said}`);
 }
 
-const isObject = (value: Json): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
-function entryOf(row: JsonObject): SystemdBootEntry {
+function entryOf(row: JsonObject, isDefault: boolean): SystemdBootEntry {
   const text = (name: string) => (typeof row[name] === "string" ? row[name] : "");
   const list = (name: string) => (Array.isArray(row[name]) ? row[name].filter((item) => typeof item === "string") : []);
-  const type = text("type");
+  const type = typeOfBootctlRow(row);
   if (type !== "type1" && type !== "type2") {
     throw new NightlatchError(
       "boot/unsupported",
@@ -95,6 +99,6 @@ function entryOf(row: JsonObject): SystemdBootEntry {
     linux: text("linux"),
     initrds: list("initrd"),
     options: text("options"),
-    isDefault: row["isDefault"] === true,
+    isDefault,
   };
 }

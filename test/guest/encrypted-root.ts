@@ -1,12 +1,23 @@
 /**
  * A machine as an administrator has it: /boot on a disk of its own, root, swap and a data volume on LUKS2 under one passphrase.
- * QEMU starts the kernel; what its boot loader would start is what the guest's own grub-mkconfig writes.
+ * QEMU starts the kernel; what its boot loader would start is what the guest's own grub-mkconfig writes. With a loader, the boot disk
+ * has partitions, and firmware-machine.ts puts the loader on it.
  */
-import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { must } from "../../script/program.ts";
+import { makeBootDisk } from "./boot-disk.ts";
 import { cached, digestOf } from "./cache.ts";
 import { customise, makeFileSystem, newest } from "./image.ts";
+import {
+  ESP_UUID,
+  FEWER_DRIVERS,
+  keepUpdate,
+  kernelPackages,
+  LOADERS,
+  type Loader,
+  type LoaderKind,
+} from "./loader.ts";
 import { encryptImage, makeLuksVolume } from "./luks-volume.ts";
 import type { MachineOptions } from "./machine.ts";
 import { type GuestFile, KERNEL, type Recipe, type Suite } from "./recipe.ts";
@@ -28,6 +39,7 @@ export interface EncryptedRoot {
   readonly generator: Generator;
   readonly compression: InitramfsCompression;
   readonly deb: string;
+  readonly loader?: Loader;
 }
 
 /** Disks of the machine, all raw: root is /dev/vda, then swap, data, boot. */
@@ -35,10 +47,16 @@ export interface EncryptedMachine {
   readonly folder: string;
   /** For startMachine, on copies in `folder`. */
   readonly options: Pick<MachineOptions, "image" | "disks" | "commandLine" | "memoryMiB">;
+  /** Of everything that the disks were made from. */
+  readonly digest: string;
 }
 
-const BUILDER = [readFileSync(import.meta.filename), readFileSync(join(import.meta.dirname, "luks-volume.ts"))];
+const BUILDER = ["encrypted-root.ts", "luks-volume.ts", "boot-disk.ts", "loader.ts"].map((name) =>
+  readFileSync(join(import.meta.dirname, name)),
+);
 const ROOT_MIB = 1600;
+/** Known before the first boot: kernel-install names entries after it. */
+const MACHINE_ID = "1000000000004000800000000000000a";
 
 const CRYPTTAB = [
   `cryptroot UUID=${UUIDS.root} none luks,discard,initramfs,x-initrd.attach`,
@@ -47,15 +65,22 @@ const CRYPTTAB = [
   "",
 ].join("\n");
 
-const FSTAB = [
-  "/dev/mapper/cryptroot / ext4 errors=remount-ro 0 1",
-  "/dev/mapper/cryptswap none swap sw 0 0",
-  "/dev/mapper/data /srv ext4 defaults 0 2",
-  `UUID=${UUIDS.boot} /boot ext4 defaults 0 2`,
-  "",
-].join("\n");
+function fstabOf(kind: LoaderKind | null): string {
+  return [
+    "/dev/mapper/cryptroot / ext4 errors=remount-ro 0 1",
+    "/dev/mapper/cryptswap none swap sw 0 0",
+    "/dev/mapper/data /srv ext4 defaults 0 2",
+    ...(kind === null || kind.ownBoot ? [`UUID=${UUIDS.boot} /boot ext4 defaults 0 2`] : []),
+    ...(kind?.uefi ? [`UUID=${ESP_UUID} /boot/efi vfat umask=0077 0 1`] : []),
+    "",
+  ].join("\n");
+}
 
-function recipeOf({ suite, generator, compression }: EncryptedRoot): Recipe {
+const kindOf = ({ loader }: EncryptedRoot): LoaderKind | null => (loader === undefined ? null : LOADERS[loader]);
+
+function recipeOf(root: EncryptedRoot): Recipe {
+  const { suite, generator, compression } = root;
+  const kind = kindOf(root);
   const split = suite === "trixie" ? ["systemd-cryptsetup"] : [];
   const tools = ["kexec-tools", "grub-common", "grub2-common", "cryptsetup", "dmsetup", "e2fsprogs", "udev", "kmod"];
   const compressors = ["zstd", "xz-utils", "lz4", "gzip"];
@@ -70,6 +95,7 @@ function recipeOf({ suite, generator, compression }: EncryptedRoot): Recipe {
     ...tools,
     ...compressors,
     ...split,
+    ...(kind?.packages ?? []),
   ];
   const own = generator === "dracut" ? ["dracut"] : ["initramfs-tools", "cryptsetup-initramfs"];
   const files: Record<string, GuestFile> =
@@ -85,7 +111,15 @@ function recipeOf({ suite, generator, compression }: EncryptedRoot): Recipe {
             text: "virtio_pci\nvirtio_blk\next4\ndm_crypt\naes_generic\naesni_intel\nxts\nsha256_generic\nalgif_skcipher\n",
           },
         };
-  return { name: `encrypted-${suite}-${generator}`, suite, packages: [base, own, [KERNEL]], files, finish: [] };
+  const name = `encrypted-${suite}-${generator}`;
+  if (kind === null) return { name, suite, packages: [base, own, [KERNEL]], files, finish: [] };
+  return {
+    name: `${name}-${root.loader}`,
+    suite,
+    packages: [base, own, ...kernelPackages],
+    files: { ...files, ...FEWER_DRIVERS },
+    finish: [keepUpdate],
+  };
 }
 
 /** A generic dracut initramfs opens what the command line names. */
@@ -94,12 +128,14 @@ function namesFor({ generator }: EncryptedRoot): string {
   return `rd.luks.name=${UUIDS.root}=cryptroot rd.luks.name=${UUIDS.swap}=cryptswap`;
 }
 
+const nameOf = (root: EncryptedRoot) => [root.suite, root.generator, root.loader].filter(Boolean).join("-");
+
 /** The disks, made once for each set of inputs, copied into `folder` for one machine. */
 export async function encryptedMachine(root: EncryptedRoot, folder: string): Promise<EncryptedMachine> {
   const archive = await treeArchive(recipeOf(root));
   const { deb: _, ...named } = root;
   const digest = digestOf(...BUILDER, archive, readFileSync(root.deb), named);
-  const built = await cached({ kind: "encrypted", name: `${root.suite}-${root.generator}`, digest, keep: 8 }, (out) =>
+  const built = await cached({ kind: "encrypted", name: nameOf(root), digest, keep: 8 }, (out) =>
     build(root, archive, out),
   );
   mkdirSync(folder, { recursive: true });
@@ -112,15 +148,17 @@ export async function encryptedMachine(root: EncryptedRoot, folder: string): Pro
   const image = { disk: join(built, "root.raw"), kernel: join(built, "vmlinuz"), initramfs: join(built, "initrd") };
   return {
     folder,
+    digest,
     options: { image, disks, commandLine: `root=/dev/mapper/cryptroot ro ${namesFor(root)}`, memoryMiB: 1024 },
   };
 }
 
 async function build(root: EncryptedRoot, archive: string, out: string): Promise<void> {
+  const kind = kindOf(root);
   await withTree(archive, async (tree) => {
-    const files = {
+    const files: Record<string, GuestFile> = {
       "/etc/crypttab": { text: CRYPTTAB },
-      "/etc/fstab": { text: FSTAB },
+      "/etc/fstab": { text: fstabOf(kind) },
       // An emulated machine beside others may take minutes for what systemd gives 90 s.
       "/etc/systemd/system.conf.d/guest.conf": {
         text: "[Manager]\nDefaultTimeoutStartSec=600\nDefaultDeviceTimeoutSec=600\n",
@@ -128,18 +166,16 @@ async function build(root: EncryptedRoot, archive: string, out: string): Promise
       "/etc/default/grub": {
         text: `GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX="console=ttyS0 ${namesFor(root)}"\nGRUB_DISABLE_LINUX_UUID=true\n`,
       },
+      ...kind?.files,
+      ...(kind === null ? {} : { "/etc/machine-id": { text: `${MACHINE_ID}\n` } }),
     };
     await customise(tree, root.deb, files, [
       root.generator === "dracut" ? "dracut --force --regenerate-all" : "update-initramfs -u -k all",
     ]);
     copyFileSync(newest(tree, "vmlinuz-"), join(out, "vmlinuz"));
     copyFileSync(newest(tree, "initrd.img-"), join(out, "initrd"));
-    const boot = join(out, "boot-tree");
-    renameSync(join(tree, "boot"), boot);
-    mkdirSync(join(tree, "boot"));
-    await makeFileSystem(boot, join(out, "boot.raw"), 256);
-    await must(["tune2fs", "-U", UUIDS.boot, join(out, "boot.raw")]);
-    rmSync(boot, { recursive: true });
+    if (kind?.uefi) mkdirSync(join(tree, "boot/efi"));
+    await makeBootDisk(kind, tree, out, UUIDS.boot);
     const plain = join(out, "plain.raw");
     await makeFileSystem(tree, plain, ROOT_MIB);
     await encryptImage(plain, join(out, "root.raw"), { passphrase: PASSPHRASE, uuid: UUIDS.root });

@@ -9,6 +9,7 @@
  *   await machine.reboot();
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -30,7 +31,7 @@ export interface MachineOptions {
   readonly memoryMiB?: number;
   /** Added to the kernel's command line. */
   readonly commandLine?: string;
-  /** Boots from the first disk through the firmware instead of QEMU's direct kernel boot. */
+  /** Boots through the firmware, from the disk that says so, instead of QEMU's direct kernel boot. */
   readonly firmwareBoot?: boolean;
   readonly extra?: readonly string[];
 }
@@ -96,6 +97,13 @@ export class Machine implements AsyncDisposable {
   /** As if the power had gone and come back: what the guest had not written is lost. Does not wait for the boot. */
   async reset(): Promise<void> {
     await this.#control.execute("system_reset");
+  }
+
+  /** An orderly shutdown, up to the end of QEMU. */
+  async powerOff(deadlineMs = BOOT_DEADLINE_MS): Promise<void> {
+    const ended = once(this.#qemu, "close", { signal: AbortSignal.timeout(deadlineMs) });
+    this.run("systemctl poweroff").catch(() => {}); // the shell dies with the machine
+    await ended;
   }
 
   /** Ends the machine at once. */

@@ -6,6 +6,8 @@ export interface Disk {
   readonly format: "raw" | "qcow2";
   /** At most 20 characters. */
   readonly serial: string;
+  /** The firmware boots from this one. */
+  readonly boots?: boolean;
 }
 
 /** A TCP service of the host that the guest reaches at an address of its own network; there is nothing else on that network. */
@@ -24,7 +26,7 @@ export interface Hardware {
   readonly forwards: readonly Forward[];
   /** Unix sockets that listen for QEMU. */
   readonly sockets: { readonly console: string; readonly shell: string; readonly control: string };
-  /** A kernel started by QEMU itself; without it the firmware boots the first disk. */
+  /** A kernel started by QEMU itself; without it the firmware boots the disk that says so. */
   readonly directBoot: DirectBoot | null;
   /** Further arguments: firmware, a TPM. */
   readonly extra: readonly string[];
@@ -62,7 +64,7 @@ export function qemuArguments(hardware: Hardware): string[] {
   for (const [index, disk] of hardware.disks.entries()) {
     const file = disk.file.replaceAll(",", ",,");
     argv.push("-drive", `if=none,id=disk${index},file=${file},format=${disk.format},cache=unsafe`);
-    argv.push("-device", `virtio-blk-pci,drive=disk${index},serial=${disk.serial}`);
+    argv.push("-device", `virtio-blk-pci,drive=disk${index},serial=${disk.serial}${disk.boots ? ",bootindex=0" : ""}`);
   }
   argv.push("-chardev", `socket,id=console,path=${sockets.console}`, "-serial", "chardev:console");
   argv.push("-chardev", `socket,id=shell,path=${sockets.shell}`, "-device", "virtio-serial-pci");

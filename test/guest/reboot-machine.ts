@@ -9,8 +9,8 @@ import { join } from "node:path";
 import { type EncryptedRoot, encryptedMachine, PASSPHRASE } from "./encrypted-root.ts";
 import { type Machine, startMachine } from "./machine.ts";
 import { builtPackage } from "./package.ts";
+import { PROMPT, typePassphrase } from "./prompt.ts";
 
-export const PROMPT = /(?:Please unlock disk \w+|Please enter passphrase for disk [^\n]*): ?/;
 export const DEADLINE_MS = 900_000;
 /** The entry's own command line; QEMU's direct boot has another. */
 export const BY_KEXEC = /^root=\/dev\/mapper\/cryptroot ro console=ttyS0/;
@@ -24,19 +24,12 @@ export async function withMachine(kind: Kind, use: (machine: Machine, folder: st
   try {
     const { options } = await encryptedMachine({ ...kind, deb: await builtPackage() }, folder);
     await using machine = await startMachine(options);
-    await typeAt(machine, VOLUMES.length);
+    await typePassphrase(machine.console);
     await machine.login();
     await machine.must("mkdir -p /boot/grub && grub-mkconfig -o /boot/grub/grub.cfg");
     await use(machine, folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-export async function typeAt(machine: Machine, prompts: number): Promise<void> {
-  for (let count = 0; count < prompts; count++) {
-    await machine.console.waitFor(PROMPT, DEADLINE_MS);
-    machine.console.type(`${PASSPHRASE}\n`);
   }
 }
 
@@ -68,7 +61,7 @@ export async function rebootTyped(machine: Machine, start: () => Promise<unknown
   const previous = machine.shell.bootId;
   const startMs = performance.now();
   start().catch(() => {}); // the shell dies with the boot
-  await typeAt(machine, VOLUMES.length);
+  await typePassphrase(machine.console);
   await machine.console.waitFor(/login: /, DEADLINE_MS);
   const seconds = (performance.now() - startMs) / 1000;
   await machine.shell.booted(previous, DEADLINE_MS);

@@ -1,7 +1,8 @@
 /** `nightlatch reboot --via soft`: user space anew, the running kernel, the volumes as they were, nobody asked. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { DEADLINE_MS, headers, PROMPT, withMachine } from "./reboot-machine.ts";
+import { PROMPT } from "./prompt.ts";
+import { DEADLINE_MS, headers, withMachine } from "./reboot-machine.ts";
 import { onlyInFull } from "./requirements.ts";
 
 describe("a soft reboot", { skip: onlyInFull(), concurrency: 1 }, () => {

@@ -9,6 +9,9 @@ const PROGRAMS = [
   "/usr/sbin/cryptsetup",
   "/usr/bin/socat",
   "/usr/bin/zstd",
+  "/usr/sbin/sfdisk",
+  "/usr/sbin/mkfs.vfat",
+  "/usr/share/OVMF/OVMF_CODE_4M.fd",
 ];
 
 /** Why no guest can be made here, for a test's `skip`; false where one can. */

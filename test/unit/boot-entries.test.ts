@@ -160,6 +160,33 @@ test("systemd-boot: what bootctl calls the default, before any GRUB that lies ar
   await assert.rejects(findBootEntry(system, { ...NO_WISH, entry: "x" }), (error) => isError(error, "boot/no-entry"));
 });
 
+test("systemd-boot 252, whose bootctl tells the default only in its list for people", async () => {
+  const entry = (name: string) => ({
+    id: `${name}.conf`,
+    path: `/boot/efi/loader/entries/${name}.conf`,
+    root: "/boot/efi",
+    linux: `/${name}/linux`,
+    initrd: [`/${name}/initrd`],
+    options: `root=x nl=${name}`,
+  });
+  const json = ["one", "two"].map((name) => `${JSON.stringify(entry(name))}\n`).join("");
+  const text =
+    "  title: One (one.conf)\n  id: one.conf\n\n  title: Two (two.conf) (default) (selected)\n  id: two.conf\n";
+  const files = {
+    [LOADER_INFO]: loaderInfo("systemd-boot 252.39"),
+    "/boot/efi/one/linux": kernel("6.1.1"),
+    "/boot/efi/two/linux": kernel("6.1.2"),
+  };
+  const programs: Programs = (argv, command) => {
+    if (argv[0] !== "bootctl") return ROOT_ONLY(argv, command);
+    return { stdout: argv.includes("--json=short") ? json : text };
+  };
+  const found = await findBootEntry(fakeSystem(files, programs), NO_WISH);
+  assert.deepEqual([found.id, found.release, found.cmdline], ["two.conf", "6.1.2", "root=x nl=two"]);
+  const named = await findBootEntry(fakeSystem(files, programs), { ...NO_WISH, entry: "one.conf" });
+  assert.equal(named.release, "6.1.1");
+});
+
 test("a unified kernel image is taken apart: kernel, initramfs, command line, release", async () => {
   const image = Buffer.alloc(4096);
   image.write("MZ");

@@ -1,0 +1,65 @@
+/** What is done again and again to a machine that its firmware boots. */
+import assert from "node:assert/strict";
+import { PASSPHRASE } from "./encrypted-root.ts";
+import type { Machine } from "./machine.ts";
+import { PROMPT, typePassphrase } from "./prompt.ts";
+import type { Outcome } from "./shell.ts";
+
+export const DEADLINE_MS = 900_000;
+
+/** The entry as `nightlatch reboot --json` tells it. */
+export interface NamedEntry {
+  readonly source: string;
+  readonly once: boolean;
+  readonly release: string;
+  readonly cmdline: string;
+  readonly initrds: readonly string[];
+}
+
+/** What `nightlatch reboot` says of the next boot. */
+export async function namedEntry(machine: Machine): Promise<NamedEntry> {
+  const command = "nightlatch reboot --dry-run --json --key-file -";
+  return JSON.parse(await machine.must(command, DEADLINE_MS, PASSPHRASE)).entry;
+}
+
+export const releaseOf = async (machine: Machine): Promise<string> => (await machine.must("uname -r")).trim();
+
+/** An orderly reboot that only a person at the console can finish. */
+export async function rebootByHand(machine: Machine): Promise<void> {
+  const previous = machine.shell.bootId;
+  machine.run("systemctl reboot").catch(() => {}); // the shell dies with the boot
+  await typePassphrase(machine.console);
+  await machine.shell.booted(previous, DEADLINE_MS);
+}
+
+/**
+ * Comes up anew to a login after `start`, and nothing is asked on the way.
+ * @returns what the console showed @throws Error at once where `start` is a command that fails
+ */
+export async function comeBack(machine: Machine, start: () => Promise<Outcome | undefined>): Promise<string> {
+  const from = machine.console.transcript().length;
+  let fail: (error: Error) => void = () => {};
+  const failure = new Promise<never>((_, reject) => {
+    fail = reject;
+  });
+  const begin = async () => {
+    const outcome = await start();
+    if (outcome !== undefined && outcome.status !== 0) fail(new Error(`${outcome.stdout}${outcome.stderr}`));
+  };
+  await Promise.race([machine.restart(begin, DEADLINE_MS), failure]);
+  await machine.login();
+  const shown = machine.console.transcript().slice(from);
+  assert.doesNotMatch(shown, PROMPT);
+  return shown;
+}
+
+export async function assertBooted(machine: Machine, entry: NamedEntry): Promise<void> {
+  assert.equal(await releaseOf(machine), entry.release);
+  assert.equal(await runningCmdline(machine), entry.cmdline);
+}
+
+/** Loaders put a word of theirs in front: BOOT_IMAGE=, initrd=. */
+async function runningCmdline(machine: Machine): Promise<string> {
+  const words = (await machine.must("cat /proc/cmdline")).trim().split(" ");
+  return words.filter((word) => !/^(?:BOOT_IMAGE|initrd)=/.test(word)).join(" ");
+}

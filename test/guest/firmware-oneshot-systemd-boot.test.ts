@@ -1,0 +1,3 @@
+import { testOneshot } from "./firmware-once.ts";
+
+testOneshot("systemd-boot");

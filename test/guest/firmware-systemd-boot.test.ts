@@ -1,0 +1,3 @@
+import { testEntries } from "./firmware-entries.ts";
+
+testEntries("systemd-boot");
