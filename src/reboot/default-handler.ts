@@ -44,6 +44,18 @@ export async function isRebooting(power: Pick<System, "run">): Promise<boolean> 
   return /^\s*\d+\s+reboot\.target\s+start\s/m.test(stdout.toString("latin1"));
 }
 
+const OS_INDICATIONS = "/sys/firmware/efi/efivars/OsIndications-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+const ATTRIBUTES_BYTES = 4;
+/** EFI_OS_INDICATIONS_BOOT_TO_FW_UI (UEFI 8.5.4). */
+const BOOT_TO_FW_UI = 1;
+
+/** Whether somebody wants the firmware's own menu (systemctl reboot --firmware-setup), past which a kexec would go. */
+export async function wantsFirmwareSetup(power: Pick<System, "stat" | "readFile">): Promise<boolean> {
+  if ((await power.stat(OS_INDICATIONS)) === null) return false;
+  const value = await power.readFile(OS_INDICATIONS, 64);
+  return ((value[ATTRIBUTES_BYTES] ?? 0) & BOOT_TO_FW_UI) !== 0;
+}
+
 async function must(power: Pick<System, "run">, argv: readonly [string, ...string[]]): Promise<void> {
   const { status, stderr } = await power.run({ argv, deadlineMs: 60_000 });
   if (status === 0) return;

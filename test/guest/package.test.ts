@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -74,10 +74,20 @@ test("purging keeps a key server's store, and says so", { skip: whyNoGuest() }, 
     writeFileSync(join(server, "store/store.sqlite"), "keys");
     writeFileSync(join(server, "store.id"), "store");
     writeFileSync(join(machine, "identity.key"), "machine");
-    assert.match(
-      await purge(),
-      /nightlatch: \/var\/lib\/nightlatch-server was kept\. It holds the keys of a key server/,
-    );
+    // As nightlatch reboot --remember and --make-default leave them.
+    writeFileSync(join(machine, "remembered.key"), "key");
+    const etc = join(tree, "etc/systemd/system");
+    const [dropIn, wanted] = [
+      join(etc, "systemd-reboot.service.d/nightlatch.conf"),
+      join(etc, "multi-user.target.wants/nightlatch-stage.service"),
+    ];
+    mkdirSync(join(dropIn, ".."));
+    writeFileSync(dropIn, "[Unit]\nSuccessAction=none\n");
+    symlinkSync("/lib/systemd/system/nightlatch-stage.service", wanted);
+    const said = await purge();
+    assert.match(said, /nightlatch: \/var\/lib\/nightlatch-server was kept\. It holds the keys of a key server/);
+    assert.match(said, /a key of nightlatch reboot --remember is still there/);
+    for (const path of [dropIn, wanted]) assert.equal(lstatSync(path, { throwIfNoEntry: false }), undefined, path);
     assert.ok(existsSync(join(server, "store/store.sqlite")));
     assert.ok(existsSync(join(server, "store.id")));
     assert.equal(existsSync(join(machine, "identity.key")), false);

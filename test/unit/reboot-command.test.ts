@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { isKexecLoaded, isLockedDown, loadKexec, unloadKexec, whyNoKexec } from "../../src/boot/kexec.ts";
 import { command } from "../../src/cli/reboot.ts";
 import { isError } from "../../src/core/errors.ts";
-import { isRebooting, makeDefault, undoDefault } from "../../src/reboot/default-handler.ts";
+import { isRebooting, makeDefault, undoDefault, wantsFirmwareSetup } from "../../src/reboot/default-handler.ts";
 import { requireCleanUp } from "../../src/reboot/go.ts";
 import { luksBeneathRoot } from "../../src/reboot/root.ts";
 import type { System } from "../../src/system/port.ts";
@@ -185,4 +185,18 @@ test("the volumes beneath the root, through LVM and RAID", async () => {
   assert.deepEqual(await luksBeneathRoot(system), ["AB-CD"]);
   assert.deepEqual(system.ran[1], ["lsblk", "--json", "--inverse", "-o", "NAME,FSTYPE,UUID", "/dev/mapper/vg-root"]);
   assert.deepEqual(await luksBeneathRoot(fakeSystem({}, programs("tmpfs"))), []);
+});
+
+test("who asks for the firmware's menu gets it", async () => {
+  const path = "/sys/firmware/efi/efivars/OsIndications-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+  const value = (indications: number) => ({ [path]: Buffer.from([7, 0, 0, 0, indications, 0, 0, 0, 0, 0, 0, 0]) });
+  assert.equal(await wantsFirmwareSetup(fakeSystem(value(1))), true);
+  assert.equal(await wantsFirmwareSetup(fakeSystem(value(2))), false);
+  assert.equal(await wantsFirmwareSetup(fakeSystem({ [path]: Buffer.alloc(4) })), false);
+  assert.equal(await wantsFirmwareSetup(fakeSystem({})), false);
+
+  const jobs: Programs = (argv) =>
+    argv[0] === "systemctl" ? { stdout: "  42 reboot.target start waiting\n" } : undefined;
+  const { hints } = await runCommand(command, ["--at-shutdown"], writable(value(1), jobs));
+  assert.deepEqual(hints, ["An ordinary reboot: into the firmware's own menu, as was asked for."]);
 });

@@ -1,6 +1,6 @@
 import { NO_WISH } from "../../boot/entries.ts";
 import { NightlatchError } from "../../core/errors.ts";
-import { isRebooting } from "../../reboot/default-handler.ts";
+import { isRebooting, wantsFirmwareSetup } from "../../reboot/default-handler.ts";
 import type { CommandInput, ExitStatus } from "../command.ts";
 import { planByBindings } from "./bindings.ts";
 import { prepare } from "./kexec.ts";
@@ -12,6 +12,10 @@ import { prepare } from "./kexec.ts";
 export async function stageAtShutdown(input: CommandInput): Promise<ExitStatus> {
   const { system, terminal } = input;
   if (!(await isRebooting(system))) return 0;
+  if (await wantsFirmwareSetup(system)) {
+    terminal.hint("An ordinary reboot: into the firmware's own menu, as was asked for.");
+    return 0;
+  }
   try {
     const { plan } = await prepare(input, NO_WISH, null, async () => {});
     terminal.line(`The next boot, ${plan.entry.title}, comes by kexec and opens its volumes by itself.`);
