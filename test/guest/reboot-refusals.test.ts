@@ -24,7 +24,7 @@ describe("what fails", { skip: onlyInFull(), concurrency: 1 }, () => {
       let before = await headers(machine);
       const refused = async (command: string, code: string, passphrase = PASSPHRASE) => {
         const { status, stdout, stderr } = await machine.run(
-          `nightlatch reboot --json --key-file - ${command}`,
+          `nightlatch reboot --json --via kexec --key-file - ${command}`,
           DEADLINE_MS,
           passphrase,
         );
@@ -89,6 +89,7 @@ describe("what fails", { skip: onlyInFull(), concurrency: 1 }, () => {
       // Last: it cannot be taken back before the next boot.
       await machine.must("sysctl -w kernel.kexec_load_disabled=1");
       await refused("", "kexec/unavailable");
+      await refused("--via auto", "reboot/no-way");
     });
   });
 });

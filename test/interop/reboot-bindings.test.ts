@@ -291,6 +291,8 @@ test("auto: kexec, with no key for what the agent opens; else bindings; else it 
     /\n {2}kexec {4}kexec cannot be used.*\n.*\n {2}bindings .*holds no scripts/,
     /--via soft/,
   );
+  // What only a kexec can do is told as a kexec's.
+  await refuses(none.run("--cmdline", "quiet"), "kexec/unavailable", /switched off/, /--via bindings/);
   assert.deepEqual([none.changes, none.reboots], [[], []]);
   assert.deepEqual(await digests(), before);
 });

@@ -24,7 +24,8 @@ export async function autoReboot(input: CommandInput): Promise<ExitStatus> {
   if (!OBSTACLES.has(staged.code)) throw staged;
   const plan: RebootPlan | NightlatchError = await attempt(() => planByBindings(input));
   if (!(plan instanceof NightlatchError)) return goByBindings(input, plan, [staged]);
-  throw noWay(staged, plan);
+  // --kernel and its like are for a kexec alone.
+  throw plan.code === "usage/wrong" ? staged : noWay(staged, plan);
 }
 
 async function attempt<T>(act: () => Promise<T>): Promise<T | NightlatchError> {
