@@ -6,6 +6,7 @@ import { type Json, parseJson } from "../formats/json.ts";
 import { readVolumeHeader } from "../luks/header.ts";
 import type { System } from "../system/port.ts";
 import type { StagePower } from "./carrier.ts";
+import { unmarkStaged } from "./default-handler.ts";
 import { lockHeaders, removeDisposables } from "./disposable.ts";
 import { listRecords } from "./record.ts";
 
@@ -83,7 +84,10 @@ export async function cleanUp(
   const nowMs = power.nowMs();
   const found = await listDisposables(power, stateFolder);
   const chosen = found.filter(({ record }) => all || isStale(record, running, nowMs));
-  if (all || chosen.some(({ record }) => record.boot === running)) await unloadKexec(power);
+  if (all || chosen.some(({ record }) => record.boot === running)) {
+    await unmarkStaged(power);
+    await unloadKexec(power);
+  }
   const oneshot = await takeBackOneshot(power, (mark) => all || isStale(mark, running, nowMs));
   const failures = [...oneshot.failures];
   const removed: FoundDisposable[] = [];

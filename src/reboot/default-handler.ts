@@ -3,6 +3,9 @@ import type { System } from "../system/port.ts";
 
 const DROP_IN = "/etc/systemd/system/systemd-reboot.service.d/nightlatch.conf";
 const UNIT = "nightlatch-stage.service";
+const FOLDER = "/run/nightlatch-reboot";
+/** A kernel that somebody else loaded, as Debian's kexec-tools do at each reboot, has no keys: it is not ours to start. */
+const STAGED = `${FOLDER}/staged`;
 
 /**
  * The last step of a reboot: into the kernel that was staged, if one was, else through the firmware as ever. The stock unit says
@@ -16,7 +19,7 @@ FailureAction=reboot-force
 [Service]
 Type=oneshot
 ExecStart=
-ExecStart=/bin/sh -c 'if [ "$$(cat /sys/kernel/kexec_loaded)" = 1 ]; then systemctl --force kexec && exit 0; fi; exec systemctl --force reboot'
+ExecStart=/bin/sh -c 'if [ -e ${STAGED} ] && [ "$$(cat /sys/kernel/kexec_loaded)" = 1 ]; then systemctl --force kexec && exit 0; fi; exec systemctl --force reboot'
 `;
 
 type Power = Pick<System, "run" | "writeFile" | "removeFile" | "makeDirectory">;
@@ -33,6 +36,16 @@ export async function undoDefault(power: Power): Promise<void> {
   await power.removeFile(DROP_IN);
   await must(power, ["systemctl", "disable", "--now", UNIT]);
   await must(power, ["systemctl", "daemon-reload"]);
+}
+
+/** From now on the last step of a reboot is a kexec. In /run: it ends with the boot. */
+export async function markStaged(power: Pick<System, "writeFile" | "makeDirectory">): Promise<void> {
+  await power.makeDirectory(FOLDER, 0o700);
+  await power.writeFile(STAGED, new Uint8Array(), 0o600);
+}
+
+export async function unmarkStaged(power: Pick<System, "removeFile">): Promise<void> {
+  await power.removeFile(STAGED);
 }
 
 /** Whether the shutdown that is under way is a reboot, not a power-off and not a kexec that was staged before. */

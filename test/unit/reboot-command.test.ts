@@ -149,6 +149,7 @@ test("the default handler is one drop-in and one unit, and goes as it came", asy
   await makeDefault(system);
   const path = "/etc/systemd/system/systemd-reboot.service.d/nightlatch.conf";
   assert.match(String(files[path]), /^SuccessAction=none$/m);
+  assert.match(String(files[path]), /'if \[ -e \/run\/nightlatch-reboot\/staged \] && /);
   assert.match(String(files[path]), /then systemctl --force kexec && exit 0; fi; exec systemctl --force reboot'$/m);
   await undoDefault(system);
   assert.deepEqual(files, {});

@@ -1,6 +1,6 @@
 import { NO_WISH } from "../../boot/entries.ts";
 import { NightlatchError } from "../../core/errors.ts";
-import { isRebooting, wantsFirmwareSetup } from "../../reboot/default-handler.ts";
+import { isRebooting, markStaged, wantsFirmwareSetup } from "../../reboot/default-handler.ts";
 import type { CommandInput, ExitStatus } from "../command.ts";
 import { planByBindings } from "./bindings.ts";
 import { prepare } from "./kexec.ts";
@@ -18,6 +18,7 @@ export async function stageAtShutdown(input: CommandInput): Promise<ExitStatus> 
   }
   try {
     const { plan } = await prepare(input, NO_WISH, null, async () => {});
+    await markStaged(system);
     terminal.line(`The next boot, ${plan.entry.title}, comes by kexec and opens its volumes by itself.`);
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
