@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import type { Command, CommandInput, ExitStatus, Terminal } from "../src/cli/command.ts";
 import { parseArguments } from "../src/cli/parse.ts";
 import { Secret } from "../src/core/secret.ts";
@@ -27,13 +28,14 @@ export async function runCommand(
 ): Promise<Spoken> {
   const lines: string[] = [];
   const hints: string[] = [];
-  let result: Readonly<Record<string, unknown>> = {};
+  let result: Readonly<Record<string, unknown>> | undefined;
   const terminal: Terminal = {
     json: false,
     isInteractive: person.agrees !== undefined,
     line: (text) => lines.push(text),
     hint: (text) => hints.push(text),
     result: (value) => {
+      assert.equal(result, undefined, "a program was told two outcomes");
       result = value;
     },
     confirm: async () => person.agrees ?? true,
@@ -47,5 +49,10 @@ export async function runCommand(
     signal: new AbortController().signal,
   };
   const input: CommandInput = { ...parseArguments(command, args), system, terminal };
-  return { status: await command.run(input), lines, hints, result };
+  try {
+    return { status: await command.run(input), lines, hints, result: result ?? {} };
+  } catch (error) {
+    assert.equal(result, undefined, "a program was told an outcome before the error");
+    throw error;
+  }
 }

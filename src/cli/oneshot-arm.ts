@@ -2,7 +2,7 @@ import { NightlatchError } from "../core/errors.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { parseDuration } from "./machine-invite.ts";
 import { stageByOneshot } from "./reboot/oneshot.ts";
-import { requireNotCancelled, takeBackAll, tell } from "./reboot/staged.ts";
+import { requireNotCancelled, takeBackAll, tellPerson, tellProgram } from "./reboot/staged.ts";
 import { STATE_OPTION, stateFolderOf } from "./volume-input.ts";
 
 export const command: Command = {
@@ -43,8 +43,9 @@ async function run(input: CommandInput): Promise<ExitStatus> {
     throw error;
   }
   const { expires } = boot;
-  tell(input, boot, { expires });
+  tellPerson(input, boot);
   const until = new Date(expires * 1000).toISOString();
   terminal.line(`  armed       until ${until}; to take it back: nightlatch oneshot disarm`);
+  tellProgram(input, boot, { ok: true, expires });
   return 0;
 }

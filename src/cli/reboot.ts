@@ -91,7 +91,7 @@ async function softReboot({ system, terminal, switches }: CommandInput): Promise
   await requireSoftReboot(system);
   terminal.line("  via         soft reboot: user space anew, the running kernel and the open volumes stay");
   const dryRun = switches.has("dry-run");
-  terminal.result({ ok: true, via: "soft", dryRun });
   if (!dryRun) await startSoftReboot(system);
+  terminal.result({ ok: true, via: "soft", dryRun });
   return 0;
 }

@@ -30,6 +30,7 @@ export async function goByBindings(
   const via = `bindings, an ordinary reboot${initramfsText(plan)}, nothing staged`;
   for (const line of planLines(plan, via)) terminal.line(line);
   for (const { message } of passedOver) terminal.line(`              not otherwise: ${message}`);
+  if (!dryRun) await startOrdinaryReboot(system);
   terminal.result({
     ok: true,
     via: "bindings",
@@ -37,7 +38,6 @@ export async function goByBindings(
     ...describePlan({ ...plan, cmdline: plan.entry.cmdline }, 0),
     passedOver: passedOver.map(({ code, message }) => ({ code, message })),
   });
-  if (!dryRun) await startOrdinaryReboot(system);
   return 0;
 }
 

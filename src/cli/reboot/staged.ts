@@ -65,9 +65,13 @@ export async function stageWith(input: CommandInput, carrier: Carrier, request: 
 export async function goWith(input: CommandInput, boot: StagedBoot): Promise<ExitStatus> {
   const { system, switches, options } = input;
   const dryRun = switches.has("dry-run");
-  tell(input, boot, { dryRun });
+  tellPerson(input, boot);
   const stateFolder = String(options["state"]);
-  if (dryRun) return (await takeBackAll(input, stateFolder)) ? 0 : 1;
+  if (dryRun) {
+    const ok = await takeBackAll(input, stateFolder);
+    tellProgram(input, boot, { ok, dryRun });
+    return ok ? 0 : 1;
+  }
   try {
     requireNotCancelled(input);
     await boot.carrier.start(system);
@@ -75,6 +79,7 @@ export async function goWith(input: CommandInput, boot: StagedBoot): Promise<Exi
     await takeBackAll(input, stateFolder);
     throw error;
   }
+  tellProgram(input, boot, { ok: true, dryRun });
   return 0;
 }
 
@@ -83,16 +88,19 @@ export function requireNotCancelled({ terminal }: CommandInput): void {
   if (terminal.signal.aborted) throw new NightlatchError("usage/cancelled", "cancelled");
 }
 
-/** For a person and for a program. @param facts what the command adds */
-export function tell(
-  { terminal }: CommandInput,
-  { carrier, carry, plan, staged, stagingMs }: StagedBoot,
-  facts: Readonly<Record<string, unknown>>,
-): void {
+export function tellPerson({ terminal }: CommandInput, { carrier, carry, plan, staged }: StagedBoot): void {
   const via = `${carrier.via}${initramfsText(plan)} + ${staged.overlayBytes} bytes, ${carry.words}`;
   for (const line of planLines(plan, via)) terminal.line(line);
+}
+
+/** Once all is done: a program is told one outcome. @param facts what the command adds */
+export function tellProgram(
+  { terminal }: CommandInput,
+  { carrier, carry, plan, staged, stagingMs }: StagedBoot,
+  facts: Readonly<Record<string, unknown>> & { readonly ok: boolean },
+): void {
   const described = describePlan(plan, staged.overlayBytes);
-  terminal.result({ ok: true, via: carrier.via, ...facts, stagingMs, ...described, ...carry.facts });
+  terminal.result({ ...facts, via: carrier.via, stagingMs, ...described, ...carry.facts });
 }
 
 /** True where nothing is left. */
