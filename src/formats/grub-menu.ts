@@ -1,4 +1,4 @@
-import { NightlatchError } from "../core/errors.ts";
+import { Budget, malformed } from "./grub-budget.ts";
 import { expandWord, MAX_VALUE_LENGTH } from "./grub-expand.ts";
 import { type Branch, parseGrubScript, type Statement, type Word } from "./grub-script.ts";
 import { evaluateTest } from "./grub-test.ts";
@@ -12,7 +12,6 @@ import {
   startingVariables,
 } from "./grub-world.ts";
 
-const MAX_STEPS = 200_000;
 const MAX_ENTRIES = 1000;
 const MAX_SOURCE_DEPTH = 8;
 /**
@@ -29,17 +28,6 @@ export function runGrub(text: string, world: GrubWorld): GrubRun {
   const run = new Run(world);
   run.execute(parseGrubScript(text));
   return { menu: run.menu(), variables: run.variables, saved: run.budget.saved };
-}
-
-/** What a menu's run shares with its submenus' and entries'. */
-class Budget {
-  steps = 0;
-  entries = 0;
-  sourceDepth = 0;
-  readonly saved = new Map<string, string>();
-  spend(): void {
-    if (++this.steps > MAX_STEPS) throw malformed(`takes more than ${MAX_STEPS} steps`);
-  }
 }
 
 class Run {
@@ -295,7 +283,3 @@ function entryArguments(args: readonly string[]): { title: string; id: string; r
 }
 
 const withoutDevice = (path: string): string => path.replace(/^\([^)]*\)/, "");
-
-function malformed(how: string): NightlatchError {
-  return new NightlatchError("grub/malformed", `the GRUB configuration ${how}`);
-}

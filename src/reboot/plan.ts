@@ -82,7 +82,7 @@ function requireStack(entry: BootEntry, facts: InitramfsFacts | null, beneathRoo
   return facts.stack;
 }
 
-/** cryptsetup-initramfs's mark for a key file that lies on the root, which is open by then. */
+/** What cryptsetup-initramfs itself writes before a key file that lies on the root, which is open by then (Debian, its hook cryptroot). */
 const ON_ROOT = "/FIXME-initramfs-rootmnt/";
 
 async function planInside(

@@ -7,7 +7,7 @@ import { findFreeSlot } from "../luks/slots.ts";
 import type { System } from "../system/port.ts";
 import { type Authority, lockHeaders } from "./disposable.ts";
 import type { PlannedVolume } from "./planned.ts";
-import { luksBeneathRoot } from "./root.ts";
+import { luksBeneath } from "./root.ts";
 
 export type RememberPower = Pick<
   System,
@@ -40,7 +40,7 @@ export async function rememberedKey(
 /**
  * Keeps a key on the encrypted root that opens every volume of the plan, so that later reboots ask nobody. The file comes first:
  * cut off at any point, the next run finds by trying it which volumes have it.
- * @throws NightlatchError reboot/blocked where the root is not encrypted, reboot/slots-full
+ * @throws NightlatchError reboot/blocked where the folder does not lie on an encrypted volume, reboot/slots-full
  */
 export async function remember(
   power: RememberPower,
@@ -48,12 +48,18 @@ export async function remember(
   authorities: ReadonlyMap<string, Authority>,
   stateFolder: string,
 ): Promise<void> {
-  if ((await luksBeneathRoot(power)).length === 0) {
-    throw new NightlatchError("reboot/blocked", "the root is not encrypted: a key cannot be kept on it", {
-      meaning: "Nothing was changed.",
-    });
-  }
   await using lock = await lockHeaders(power, stateFolder);
+  // /var may be a file system of its own: what counts is where the key comes to lie.
+  if ((await luksBeneath(power, stateFolder)).length === 0) {
+    throw new NightlatchError(
+      "reboot/blocked",
+      `${stateFolder} is not on an encrypted volume: a key cannot be kept there`,
+      {
+        meaning: "No key was made; no volume was changed.",
+        remedy: "Type the passphrase at each reboot, or name a folder on an encrypted volume with --state.",
+      },
+    );
+  }
   const known = await rememberedKey(power, stateFolder);
   using key = known ?? Secret.take(power.random(KEY_BYTES));
   if (known === null) await power.writeFile(fileOf(stateFolder), key.reveal(), 0o400);

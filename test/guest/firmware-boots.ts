@@ -1,11 +1,33 @@
 /** What is done again and again to a machine that its firmware boots. */
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { PASSPHRASE } from "./encrypted-root.ts";
-import type { Machine } from "./machine.ts";
+import { firmwareMachine } from "./firmware-machine.ts";
+import type { Loader } from "./loader.ts";
+import { type Machine, startMachine } from "./machine.ts";
+import { builtPackage } from "./package.ts";
 import { PROMPT, typePassphrase } from "./prompt.ts";
 import type { Outcome } from "./shell.ts";
 
 export const DEADLINE_MS = 900_000;
+
+/** A Debian 12 that its firmware booted through that loader, its passphrase typed. */
+export async function withFirmwareMachine(loader: Loader, use: (machine: Machine) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "nightlatch-firmware-"));
+  try {
+    const root = { suite: "bookworm", generator: "initramfs-tools", compression: "zstd" } as const;
+    await using machine = await startMachine(
+      await firmwareMachine({ ...root, loader, deb: await builtPackage() }, folder),
+    );
+    await typePassphrase(machine.console);
+    await machine.login();
+    await use(machine);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
 
 /** The entry as `nightlatch reboot --json` tells it. */
 export interface NamedEntry {

@@ -3,17 +3,19 @@
  * whichever way it was chosen; and a kernel that was just installed is the one that `nightlatch reboot` lands in.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, test } from "node:test";
 import { PASSPHRASE, UUIDS } from "./encrypted-root.ts";
-import { assertBooted, comeBack, DEADLINE_MS, namedEntry, rebootByHand, releaseOf } from "./firmware-boots.ts";
-import { firmwareMachine } from "./firmware-machine.ts";
+import {
+  assertBooted,
+  comeBack,
+  DEADLINE_MS,
+  namedEntry,
+  rebootByHand,
+  releaseOf,
+  withFirmwareMachine,
+} from "./firmware-boots.ts";
 import { FIRMWARE_CMDLINE, type Loader, UPDATE_FOLDER } from "./loader.ts";
-import { type Machine, startMachine } from "./machine.ts";
-import { builtPackage } from "./package.ts";
-import { typePassphrase } from "./prompt.ts";
+import type { Machine } from "./machine.ts";
 import { onlyInFull } from "./requirements.ts";
 
 /** How one loader is told what to boot. */
@@ -70,19 +72,8 @@ END`,
 /** One file a loader: each takes a quarter of an hour where nothing is accelerated. */
 export function testEntries(loader: Loader): void {
   describe(`${loader}, Debian 12`, { skip: onlyInFull(), concurrency: 1 }, () => {
-    test("the entry that is named is the one that is booted; a kernel update is landed in", async () => {
-      const folder = mkdtempSync(join(tmpdir(), "nightlatch-firmware-"));
-      try {
-        const root = { suite: "bookworm", generator: "initramfs-tools", compression: "zstd" } as const;
-        const options = await firmwareMachine({ ...root, loader, deb: await builtPackage() }, folder);
-        await using machine = await startMachine(options);
-        await typePassphrase(machine.console);
-        await machine.login();
-        await live(machine, CHOOSING[loader]);
-      } finally {
-        rmSync(folder, { recursive: true, force: true });
-      }
-    });
+    test("the entry that is named is the one that is booted; a kernel update is landed in", () =>
+      withFirmwareMachine(loader, (machine) => live(machine, CHOOSING[loader])));
   });
 }
 

@@ -3,17 +3,18 @@
  * an orderly reboot and after a power cut; the boot after that asks, and all that was changed is what it was.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, test } from "node:test";
 import { PASSPHRASE } from "./encrypted-root.ts";
-import { assertBooted, comeBack, DEADLINE_MS, namedEntry, rebootByHand } from "./firmware-boots.ts";
-import { firmwareMachine } from "./firmware-machine.ts";
+import {
+  assertBooted,
+  comeBack,
+  DEADLINE_MS,
+  namedEntry,
+  rebootByHand,
+  withFirmwareMachine,
+} from "./firmware-boots.ts";
 import type { Loader } from "./loader.ts";
-import { type Machine, startMachine } from "./machine.ts";
-import { builtPackage } from "./package.ts";
-import { typePassphrase } from "./prompt.ts";
+import type { Machine } from "./machine.ts";
 import { onlyInFull } from "./requirements.ts";
 
 /**
@@ -34,19 +35,7 @@ const stateOf = (machine: Machine): Promise<string> => machine.must(STATE);
 /** One file a loader, as in firmware-entries.ts. */
 export function testOneshot(loader: Loader): void {
   describe(`one-time boot, ${loader}, Debian 12`, { skip: onlyInFull(), concurrency: 1 }, () => {
-    test("comes back once; the boot after that asks; nothing is left", async () => {
-      const folder = mkdtempSync(join(tmpdir(), "nightlatch-oneshot-"));
-      try {
-        const root = { suite: "bookworm", generator: "initramfs-tools", compression: "zstd" } as const;
-        const options = await firmwareMachine({ ...root, loader, deb: await builtPackage() }, folder);
-        await using machine = await startMachine(options);
-        await typePassphrase(machine.console);
-        await machine.login();
-        await live(machine);
-      } finally {
-        rmSync(folder, { recursive: true, force: true });
-      }
-    });
+    test("comes back once; the boot after that asks; nothing is left", () => withFirmwareMachine(loader, live));
   });
 }
 

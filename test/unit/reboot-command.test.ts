@@ -5,6 +5,7 @@ import { command } from "../../src/cli/reboot.ts";
 import { isError } from "../../src/core/errors.ts";
 import { isRebooting, makeDefault, undoDefault, wantsFirmwareSetup } from "../../src/reboot/default-handler.ts";
 import { requireCleanUp } from "../../src/reboot/go.ts";
+import { remember } from "../../src/reboot/remember.ts";
 import { luksBeneathRoot } from "../../src/reboot/root.ts";
 import type { System } from "../../src/system/port.ts";
 import { runCommand } from "../terminal.ts";
@@ -200,4 +201,26 @@ test("who asks for the firmware's menu gets it", async () => {
     argv[0] === "systemctl" ? { stdout: "  42 reboot.target start waiting\n" } : undefined;
   const { hints } = await runCommand(command, ["--at-shutdown"], writable(value(1), jobs));
   assert.deepEqual(hints, ["An ordinary reboot: into the firmware's own menu, as was asked for."]);
+});
+
+test("a key is kept on an encrypted volume only, whatever the root lies on", async () => {
+  const folder = "/var/lib/nightlatch/machine";
+  const programs: Programs = (argv) => {
+    if (argv[0] === "findmnt") return { stdout: argv.at(-1) === "/" ? "/dev/mapper/root\n" : "/dev/vda5\n" };
+    if (argv[0] !== "lsblk") return undefined;
+    const fstype = argv.at(-1) === "/dev/vda5" ? "ext4" : "crypto_LUKS";
+    return { stdout: JSON.stringify({ blockdevices: [{ name: "x", fstype, uuid: "ab-cd" }] }) };
+  };
+  const system = writable({}, programs);
+  await assert.rejects(
+    remember(system, [], new Map(), folder),
+    (error) => isError(error, "reboot/blocked") && /machine is not on an encrypted volume/.test(error.message),
+  );
+  assert.deepEqual(system.written, []);
+  // The same on the root writes it, so that the refusal above is the folder's.
+  const encrypted = writable({}, (argv, command) =>
+    argv[0] === "findmnt" ? { stdout: "/dev/mapper/root\n" } : programs(argv, command),
+  );
+  await remember(encrypted, [], new Map(), folder);
+  assert.deepEqual(encrypted.written, [`${folder}/remembered.key`]);
 });
