@@ -1,6 +1,7 @@
-import { NightlatchError } from "../core/errors.ts";
+import { isError, NightlatchError } from "../core/errors.ts";
 import { undoDefault } from "../reboot/default-handler.ts";
 import { startSoftReboot } from "../reboot/go.ts";
+import { requireNoHindrance } from "../reboot/hindrance.ts";
 import { requireSoftReboot } from "../reboot/soft.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { stageAtShutdown } from "./reboot/at-shutdown.ts";
@@ -9,7 +10,7 @@ import { bindingsReboot } from "./reboot/bindings.ts";
 import { kexecReboot } from "./reboot/kexec.ts";
 import { oneshotReboot } from "./reboot/oneshot.ts";
 import { forgetKey, makeDefaultHandler, rememberKey } from "./reboot/settings.ts";
-import { takeBack } from "./reboot/take-back.ts";
+import { takeBack, takeBackCalledOff } from "./reboot/take-back.ts";
 import { STATE_OPTION } from "./volume-input.ts";
 
 export const command: Command = {
@@ -39,6 +40,10 @@ export const command: Command = {
     },
     { name: "undo-default", help: "leave the system's reboots alone again" },
     { name: "at-shutdown", help: "stage if a reboot is under way; for the unit of --make-default" },
+    {
+      name: "called-off",
+      help: "take back what is staged unless the system is going down; for the timer that each shutdown starts",
+    },
     STATE_OPTION,
   ],
   details: [
@@ -55,6 +60,7 @@ type Action = (input: CommandInput) => Promise<ExitStatus>;
 const ACTIONS: Readonly<Record<string, Action>> = {
   cancel: (input) => takeBack(input, true),
   "clean-up": (input) => takeBack(input, false),
+  "called-off": takeBackCalledOff,
   remember: rememberKey,
   forget: forgetKey,
   "make-default": makeDefaultHandler,
@@ -80,11 +86,26 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   if (named.length > 1) {
     throw new NightlatchError("usage/wrong", `reboot: --${named.join(" and --")} exclude each other`);
   }
-  const act = ACTIONS[named[0] ?? ""] ?? WAYS[String(input.options["via"])];
+  const act = ACTIONS[named[0] ?? ""];
   if (act !== undefined) return act(input);
+  const go = WAYS[String(input.options["via"])];
+  if (go !== undefined) {
+    await lookForHindrance(input);
+    return go(input);
+  }
   throw new NightlatchError("usage/wrong", `reboot: there is no way ${JSON.stringify(input.options["via"])}`, {
     remedy: "See: nightlatch reboot --help",
   });
+}
+
+/** Before anybody is asked for a passphrase. A dry run only says what would happen. */
+async function lookForHindrance({ system, terminal, switches }: CommandInput): Promise<void> {
+  try {
+    await requireNoHindrance(system);
+  } catch (error) {
+    if (!switches.has("dry-run") || !isError(error, "reboot/not-now")) throw error;
+    terminal.hint(`A reboot would be refused now: ${error.message}`);
+  }
 }
 
 async function softReboot({ system, terminal, switches }: CommandInput): Promise<ExitStatus> {

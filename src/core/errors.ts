@@ -45,6 +45,7 @@ export const ERROR_CODES = [
   "oneshot/left-over",
   "disposable/malformed",
   "reboot/blocked",
+  "reboot/not-now",
   "reboot/wrong-key",
   "reboot/slots-full",
   "reboot/not-proved",

@@ -4,11 +4,12 @@ import { isError, NightlatchError } from "../core/errors.ts";
 import type { DisposableRecord } from "../formats/disposable.ts";
 import { type Json, parseJson } from "../formats/json.ts";
 import { readVolumeHeader } from "../luks/header.ts";
-import type { System } from "../system/port.ts";
+import type { Lock, System } from "../system/port.ts";
 import type { StagePower } from "./carrier.ts";
 import { unmarkStaged } from "./default-handler.ts";
 import { lockHeaders, removeDisposables } from "./disposable.ts";
 import { listRecords } from "./record.ts";
+import { isGoingDown } from "./shutdown-job.ts";
 
 export interface FoundDisposable {
   readonly device: string;
@@ -80,6 +81,27 @@ export async function cleanUp(
   all: boolean,
 ): Promise<Cleaned> {
   await using lock = await lockHeaders(power, stateFolder);
+  return cleanUpWith(power, stateFolder, lock, all);
+}
+
+/**
+ * Takes back all that is staged, unless the system is going down: asked while nobody can be staging, so that what a reboot that began
+ * meanwhile stages is left to it. Null where it goes down.
+ */
+export async function cleanUpCalledOff(
+  power: StagePower & Pick<System, "nowMs">,
+  stateFolder: string,
+): Promise<Cleaned | null> {
+  await using lock = await lockHeaders(power, stateFolder);
+  return (await isGoingDown(power)) ? null : cleanUpWith(power, stateFolder, lock, true);
+}
+
+async function cleanUpWith(
+  power: StagePower & Pick<System, "nowMs">,
+  stateFolder: string,
+  lock: Lock,
+  all: boolean,
+): Promise<Cleaned> {
   const running = await bootId(power);
   const nowMs = power.nowMs();
   const found = await listDisposables(power, stateFolder);

@@ -32,6 +32,12 @@ export async function makeDefault(power: Power): Promise<void> {
   await must(power, ["systemctl", "enable", "--now", UNIT]);
 }
 
+/** Stages at the next reboot again, where a shutdown that was called off has stopped what does so. Returns before the unit is up. */
+export async function resumeDefault(power: Pick<System, "run">): Promise<void> {
+  const { status } = await power.run({ argv: ["systemctl", "is-enabled", "--quiet", UNIT], deadlineMs: 20_000 });
+  if (status === 0) await must(power, ["systemctl", "start", "--no-block", UNIT]);
+}
+
 export async function undoDefault(power: Power): Promise<void> {
   await power.removeFile(DROP_IN);
   await must(power, ["systemctl", "disable", "--now", UNIT]);
@@ -46,15 +52,6 @@ export async function markStaged(power: Pick<System, "writeFile" | "makeDirector
 
 export async function unmarkStaged(power: Pick<System, "removeFile">): Promise<void> {
   await power.removeFile(STAGED);
-}
-
-/** Whether the shutdown that is under way is a reboot, not a power-off and not a kexec that was staged before. */
-export async function isRebooting(power: Pick<System, "run">): Promise<boolean> {
-  const { stdout } = await power.run({
-    argv: ["systemctl", "list-jobs", "--no-legend", "--plain"],
-    deadlineMs: 20_000,
-  });
-  return /^\s*\d+\s+reboot\.target\s+start\s/m.test(stdout.toString("latin1"));
 }
 
 const OS_INDICATIONS = "/sys/firmware/efi/efivars/OsIndications-8be4df61-93ca-11d2-aa0d-00e098032b8c";

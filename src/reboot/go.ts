@@ -2,6 +2,7 @@ import { NightlatchError } from "../core/errors.ts";
 import type { System } from "../system/port.ts";
 
 const CLEAN_UP = "nightlatch-clean-up";
+const UNITS = [`${CLEAN_UP}.service`, `${CLEAN_UP}.timer`, "nightlatch-called-off.timer"] as const;
 
 /**
  * A staged key must die at the next boot and at its expiry, whoever forgets: the units that see to it are there before anything is
@@ -9,23 +10,16 @@ const CLEAN_UP = "nightlatch-clean-up";
  * @throws NightlatchError reboot/blocked
  */
 export async function requireCleanUp(power: Pick<System, "run">): Promise<void> {
-  const argv = [
-    "systemctl",
-    "show",
-    "--property=UnitFileState",
-    "--value",
-    `${CLEAN_UP}.service`,
-    `${CLEAN_UP}.timer`,
-  ] as const;
+  const argv = ["systemctl", "show", "--property=UnitFileState", "--value", ...UNITS] as const;
   const { stdout } = await power.run({ argv, deadlineMs: 20_000 });
   const states = stdout
     .toString("latin1")
     .split("\n")
     .filter((line) => line !== "");
-  if (states.length === 2 && states.every((state) => state === "enabled")) return;
-  throw new NightlatchError("reboot/blocked", `${CLEAN_UP}.service and ${CLEAN_UP}.timer are not enabled`, {
-    meaning: "Nothing would remove the disposable keys after the reboot. Nothing was changed.",
-    remedy: `Run: systemctl enable --now ${CLEAN_UP}.service ${CLEAN_UP}.timer`,
+  if (states.length === UNITS.length && states.every((state) => state === "enabled")) return;
+  throw new NightlatchError("reboot/blocked", `not all of ${UNITS.join(", ")} are enabled`, {
+    meaning: "Nothing would remove the disposable keys after the reboot, or if it is called off. Nothing was changed.",
+    remedy: `Run: systemctl enable ${UNITS.join(" ")}`,
   });
 }
 
@@ -60,6 +54,11 @@ export async function startOrdinaryReboot(power: Pick<System, "run">): Promise<v
 /** Into the same kernel, with user space begun anew. @throws NightlatchError reboot/blocked */
 export async function startSoftReboot(power: Pick<System, "run">): Promise<void> {
   await must(power, ["systemctl", "soft-reboot"]);
+}
+
+/** @throws NightlatchError reboot/blocked */
+export function runSystemctl(power: Pick<System, "run">, args: readonly string[]): Promise<void> {
+  return must(power, ["systemctl", ...args]);
 }
 
 async function must(power: Pick<System, "run">, argv: readonly [string, ...string[]]): Promise<void> {

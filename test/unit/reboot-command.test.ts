@@ -3,10 +3,11 @@ import { test } from "node:test";
 import { isKexecLoaded, isLockedDown, loadKexec, unloadKexec, whyNoKexec } from "../../src/boot/kexec.ts";
 import { command } from "../../src/cli/reboot.ts";
 import { isError } from "../../src/core/errors.ts";
-import { isRebooting, makeDefault, undoDefault, wantsFirmwareSetup } from "../../src/reboot/default-handler.ts";
+import { makeDefault, undoDefault, wantsFirmwareSetup } from "../../src/reboot/default-handler.ts";
 import { requireCleanUp } from "../../src/reboot/go.ts";
 import { remember } from "../../src/reboot/remember.ts";
 import { luksBeneathRoot } from "../../src/reboot/root.ts";
+import { isRebooting } from "../../src/reboot/shutdown-job.ts";
 import type { System } from "../../src/system/port.ts";
 import { runCommand } from "../terminal.ts";
 import { type FakeSystem, fakeSystem, type Programs } from "./fake-files.ts";
@@ -44,6 +45,8 @@ function writable(
 
 const CAN_KEXEC = { "/sys/kernel/kexec_loaded": "0\n", "/proc/sys/kernel/kexec_load_disabled": "0\n" };
 const kexecWorks: Programs = (argv) => (argv[0] === "kexec" ? {} : undefined);
+/** Nothing speaks against a shutdown. */
+const calm: Programs = (argv, command) => (argv[0] === "systemctl" ? {} : kexecWorks(argv, command));
 
 test("arguments that exclude each other, and ways that there are not", async () => {
   const wrong: [string[], RegExp][] = [
@@ -66,7 +69,7 @@ test("why kexec cannot be used, in words", async () => {
   const off = { ...CAN_KEXEC, "/proc/sys/kernel/kexec_load_disabled": "1\n" };
   assert.match(String(await whyNoKexec(fakeSystem(off, kexecWorks))), /switched off until the next boot/);
   await assert.rejects(
-    runCommand(command, ["--via", "kexec", "--dry-run"], writable(off, kexecWorks)),
+    runCommand(command, ["--via", "kexec", "--dry-run"], writable(off, calm)),
     (error) => isError(error, "kexec/unavailable") && /--via bindings.*--via soft/.test(String(error.remedy)),
   );
 });
@@ -76,11 +79,11 @@ test("nothing is staged where nothing would clean up", async () => {
     (stdout: string): Programs =>
     (argv) =>
       argv[0] === "systemctl" ? { stdout } : kexecWorks(argv, { argv: ["x"], deadlineMs: 0 });
-  await requireCleanUp(fakeSystem({}, states("enabled\n\nenabled\n")));
-  for (const said of ["enabled\n\ndisabled\n", "\n\n", "enabled\n"]) {
+  await requireCleanUp(fakeSystem({}, states("enabled\n\nenabled\n\nenabled\n")));
+  for (const said of ["enabled\n\ndisabled\n\nenabled\n", "\n\n\n\n", "enabled\n\nenabled\n"]) {
     await assert.rejects(
       requireCleanUp(fakeSystem({}, states(said))),
-      (error) => isError(error, "reboot/blocked") && /systemctl enable --now/.test(String(error.remedy)),
+      (error) => isError(error, "reboot/blocked") && /systemctl enable nightlatch/.test(String(error.remedy)),
     );
   }
 });

@@ -1,9 +1,11 @@
 import { NO_WISH } from "../../boot/entries.ts";
 import { NightlatchError } from "../../core/errors.ts";
-import { isRebooting, markStaged, wantsFirmwareSetup } from "../../reboot/default-handler.ts";
+import { markStaged, wantsFirmwareSetup } from "../../reboot/default-handler.ts";
+import { isRebooting } from "../../reboot/shutdown-job.ts";
 import type { CommandInput, ExitStatus } from "../command.ts";
 import { planByBindings } from "./bindings.ts";
 import { prepare } from "./kexec.ts";
+import { takeBackAll } from "./staged.ts";
 
 /**
  * Within a shutdown, with the remembered key or what a binding gives: where something speaks against a kexec the reboot is an ordinary one, and
@@ -18,6 +20,11 @@ export async function stageAtShutdown(input: CommandInput): Promise<ExitStatus> 
   }
   try {
     const { plan } = await prepare(input, NO_WISH, null, async () => {});
+    if (!(await isRebooting(system))) {
+      await takeBackAll(input, String(input.options["state"]));
+      terminal.hint("The reboot was called off: what was staged for it is taken back.");
+      return 0;
+    }
     await markStaged(system);
     terminal.line(`The next boot, ${plan.entry.title}, comes by kexec and opens its volumes by itself.`);
   } catch (error) {

@@ -2,6 +2,7 @@ import type { EntryWish } from "../../boot/entries.ts";
 import { whyNoKexec } from "../../boot/kexec.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import type { Secret } from "../../core/secret.ts";
+import { settleCalledOff } from "../../reboot/called-off.ts";
 import { KEXEC } from "../../reboot/carrier-kexec.ts";
 import { restartExpiry } from "../../reboot/go.ts";
 import type { PlannedVolume } from "../../reboot/planned.ts";
@@ -16,6 +17,7 @@ export async function kexecReboot(input: CommandInput): Promise<ExitStatus> {
 /** @throws NightlatchError where a kexec would not come back by itself, or is not to be had; nothing is staged then */
 export async function stageByKexec(input: CommandInput): Promise<StagedBoot> {
   const { system, options } = input;
+  await settleCalledOff(system);
   const ask = options["key-file"] === undefined ? askOn(input) : null;
   return prepare(input, wishOf(options), ask, () => restartExpiry(system));
 }

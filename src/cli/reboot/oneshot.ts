@@ -1,3 +1,4 @@
+import { settleCalledOff } from "../../reboot/called-off.ts";
 import { ONESHOT } from "../../reboot/carrier-oneshot.ts";
 import { restartExpiry } from "../../reboot/go.ts";
 import type { CommandInput, ExitStatus } from "../command.ts";
@@ -12,6 +13,7 @@ export async function oneshotReboot(input: CommandInput): Promise<ExitStatus> {
 /** @throws NightlatchError oneshot/unavailable, and as planReboot; nothing is staged then */
 export async function stageByOneshot(input: CommandInput, lifeSeconds: number): Promise<StagedBoot> {
   const { system, options } = input;
+  await settleCalledOff(system);
   const ask = options["key-file"] === undefined ? askOn(input) : null;
   const beforeStaging = () => restartExpiry(system, lifeSeconds);
   return stageWith(input, ONESHOT, { wish: wishOf(options), lifeSeconds, ask, beforeStaging });

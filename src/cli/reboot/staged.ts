@@ -5,6 +5,7 @@ import { findAuthorities } from "../../reboot/authority.ts";
 import type { Carrier, PreparedCarry } from "../../reboot/carrier.ts";
 import { bootId, cleanUp } from "../../reboot/clean-up.ts";
 import { requireCleanUp } from "../../reboot/go.ts";
+import { requireNoHindrance } from "../../reboot/hindrance.ts";
 import { planReboot } from "../../reboot/plan.ts";
 import type { PlannedVolume, RebootPlan } from "../../reboot/planned.ts";
 import { type Staged, stageBoot } from "../../reboot/stage.ts";
@@ -74,6 +75,7 @@ export async function goWith(input: CommandInput, boot: StagedBoot): Promise<Exi
   }
   try {
     requireNotCancelled(input);
+    await requireNoHindrance(system);
     await boot.carrier.start(system);
   } catch (error) {
     await takeBackAll(input, stateFolder);

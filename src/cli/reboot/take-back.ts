@@ -1,20 +1,48 @@
-import { cleanUp } from "../../reboot/clean-up.ts";
+import type { NightlatchError } from "../../core/errors.ts";
+import { endCalledOff } from "../../reboot/called-off.ts";
+import { type Cleaned, cleanUp, cleanUpCalledOff } from "../../reboot/clean-up.ts";
 import type { CommandInput, ExitStatus } from "../command.ts";
 
 /** @param all also what this boot has staged and has not expired */
-export async function takeBack({ system, terminal, options }: CommandInput, all: boolean): Promise<ExitStatus> {
-  const { removed, disarmed, failures } = await cleanUp(system, String(options["state"]), all);
+export async function takeBack(input: CommandInput, all: boolean): Promise<ExitStatus> {
+  return report(input, await cleanUp(input.system, String(input.options["state"]), all), {});
+}
+
+/**
+ * After a shutdown that began and was called off: all that was staged for it goes, and the default handler waits for the next reboot again.
+ * While the system goes down nothing is done, and the timer asks again.
+ */
+export async function takeBackCalledOff(input: CommandInput): Promise<ExitStatus> {
+  const { system, terminal, options } = input;
+  const cleaned = await cleanUpCalledOff(system, String(options["state"]));
+  if (cleaned === null) {
+    terminal.result({ ok: true, calledOff: false });
+    return 0;
+  }
+  terminal.line("The shutdown was called off. What it has stopped comes back by: systemctl start default.target");
+  const status = report(input, cleaned, { calledOff: true });
+  await endCalledOff(system);
+  return status;
+}
+
+function report(
+  { terminal }: CommandInput,
+  { removed, disarmed, failures }: Cleaned,
+  facts: Readonly<Record<string, unknown>>,
+): ExitStatus {
   for (const what of disarmed) terminal.line(`${what}: removed`);
   for (const { device, record } of removed) terminal.line(`${device}: disposable key of slot ${record.slot} removed`);
   if (removed.length + disarmed.length === 0 && failures.length === 0) terminal.line("Nothing was staged.");
   terminal.result({
     ok: failures.length === 0,
+    ...facts,
     removed: removed.map(({ device, record }) => ({ device, slot: record.slot })),
     disarmed,
     failures: failures.map(({ code, message }) => ({ code, message })),
   });
-  for (const failure of failures) {
-    terminal.hint([failure.message, failure.meaning, failure.remedy].filter(Boolean).join("\n  "));
-  }
+  for (const failure of failures) terminal.hint(inWords(failure));
   return failures.length === 0 ? 0 : 1;
 }
+
+const inWords = ({ message, meaning, remedy }: NightlatchError): string =>
+  [message, meaning, remedy].filter(Boolean).join("\n  ");

@@ -1,0 +1,23 @@
+import type { System } from "../system/port.ts";
+
+type Power = Pick<System, "run">;
+
+/** Units of systemd.special(7) by which the system goes down; each stays queued until the last moment. */
+const WAYS_DOWN = /^\s*\d+\s+(?:reboot|kexec|poweroff|halt|exit|soft-reboot)\.target\s+start\s/m;
+
+/** Whether the shutdown that is under way is a reboot, not a power-off and not a kexec that was staged before. */
+export async function isRebooting(power: Power): Promise<boolean> {
+  return /^\s*\d+\s+reboot\.target\s+start\s/m.test((await listJobs(power)).text);
+}
+
+/** Whether the system is going down. A systemd that does not answer is at its end, or is not there: nothing is called off by that. */
+export async function isGoingDown(power: Power): Promise<boolean> {
+  const { ok, text } = await listJobs(power);
+  return !ok || WAYS_DOWN.test(text);
+}
+
+async function listJobs(power: Power): Promise<{ readonly ok: boolean; readonly text: string }> {
+  const argv = ["systemctl", "list-jobs", "--no-legend", "--plain"] as const;
+  const { status, stdout } = await power.run({ argv, deadlineMs: 20_000 });
+  return { ok: status === 0, text: stdout.toString("latin1") };
+}
