@@ -114,7 +114,8 @@ function withPrograms(base: World, options: OneshotOptions, mount: Readonly<Reco
       case "df":
         return answer(`Avail\n${options.freeBytes ?? 1e9}\n`);
       case "systemctl":
-        if (args[0] === "show") return answer("enabled\n\nenabled\n");
+        if (args[0] === "show") return answer("enabled\n\nenabled\n\nenabled\n");
+        if (args[0] === "list-jobs" || args[0] === "is-active") return base.system.run(command);
         units.push(args.join(" "));
         return answer();
       case "systemd-run":

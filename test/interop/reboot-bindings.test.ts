@@ -100,8 +100,9 @@ async function machine(
     if (argv[0] !== "systemctl") return undefined;
     if (asks("show", "nightlatch-agent.socket"))
       return `LoadState=loaded\nUnitFileState=${enabled}\nActiveState=active\n`;
-    if (asks("show", "nightlatch-clean-up.timer")) return "enabled\n\nenabled\n";
+    if (asks("show", "nightlatch-clean-up.timer")) return "enabled\n\nenabled\n\nenabled\n";
     if (asks("list-jobs")) return jobs;
+    if (asks("is-active")) return undefined;
     if (!asks("show")) reboots.push(argv);
     return "";
   };
