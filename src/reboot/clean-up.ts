@@ -85,13 +85,14 @@ export async function cleanUp(
 }
 
 /**
- * Takes back all that is staged, unless the system is going down: asked while nobody can be staging, so that what a reboot that began
- * meanwhile stages is left to it. Null where it goes down.
+ * Takes back all that is staged, unless the system is going down; null where it is. Asked once more when nobody can be staging: what a
+ * reboot that began meanwhile has staged is left to it.
  */
 export async function cleanUpCalledOff(
   power: StagePower & Pick<System, "nowMs">,
   stateFolder: string,
 ): Promise<Cleaned | null> {
+  if (await isGoingDown(power)) return null;
   await using lock = await lockHeaders(power, stateFolder);
   return (await isGoingDown(power)) ? null : cleanUpWith(power, stateFolder, lock, true);
 }

@@ -25,7 +25,7 @@ export async function requireNoHindrance(power: Power): Promise<void> {
   if (await isGoingDown(power)) {
     throw notNow(
       "the system is going down already, or its systemd does not answer",
-      "Let it end, or call it off: systemctl cancel, then systemctl start default.target, which brings back what was stopped.",
+      "Let it end, or call it off: systemctl cancel. What it has stopped comes back by: systemctl start {sockets,timers,paths,default}.target",
     );
   }
 }

@@ -19,7 +19,9 @@ export async function takeBackCalledOff(input: CommandInput): Promise<ExitStatus
     terminal.result({ ok: true, calledOff: false });
     return 0;
   }
-  terminal.line("The shutdown was called off. What it has stopped comes back by: systemctl start default.target");
+  terminal.line(
+    "The shutdown was called off. What it has stopped stays so until: systemctl start {sockets,timers,paths,default}.target",
+  );
   const status = report(input, cleaned, { calledOff: true });
   await endCalledOff(system);
   return status;
