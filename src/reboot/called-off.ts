@@ -1,6 +1,7 @@
 import type { System } from "../system/port.ts";
 import { resumeDefault } from "./default-handler.ts";
 import { runSystemctl } from "./go.ts";
+import { isGoingDown } from "./shutdown-job.ts";
 
 /**
  * Every shutdown starts this timer, which outlives one that is called off, as nothing else of ours does. Its service takes back what was
@@ -21,7 +22,8 @@ export async function endCalledOff(power: Pick<System, "run">): Promise<void> {
  */
 export async function settleCalledOff(power: Pick<System, "run">): Promise<void> {
   const { status } = await power.run({ argv: ["systemctl", "is-active", "--quiet", TIMER], deadlineMs: 20_000 });
-  if (status !== 0) return;
+  // One that is still under way needs its timer.
+  if (status !== 0 || (await isGoingDown(power))) return;
   await endCalledOff(power);
   await runSystemctl(power, ["stop", SERVICE]);
 }

@@ -11,7 +11,7 @@ const SHOWN_LENGTH = 60;
 
 /**
  * Nothing speaks against a shutdown now: none is under way, and nobody holds one up. Root's `systemctl reboot` heeds such locks since systemd
- * 257, and `systemctl kexec` did not ask logind before 255; apt holds one while packages, the next kernel among them, are half installed.
+ * 257 only (its NEWS), 252's `systemctl kexec` does not; apt holds one while packages, the next kernel among them, are half installed.
  * @throws NightlatchError reboot/not-now
  */
 export async function requireNoHindrance(power: Power): Promise<void> {

@@ -33,7 +33,7 @@ describe("unit ordering, as systemd itself judges it", { skip: noAnalyze }, () =
   });
 
   test("our own units are in none, and hold nothing that systemd does not know", () => {
-    const names = readdirSync(PACKAGED).filter((name) => /\.(?:socket|service)$/.test(name));
+    const names = readdirSync(PACKAGED).filter((name) => /\.(?:socket|service|timer)$/.test(name));
     assert.ok(names.includes("nightlatch-agent.socket") && names.includes("nightlatch-agent.service"));
     // The programs are not installed here; which they are makes no difference to the order.
     const read = (name: string) =>

@@ -78,15 +78,47 @@ test("no reboot begins where one is held up or under way; a dry run says so", as
 });
 
 test("what is staged anew is not taken back by a shutdown that was called off before", async () => {
-  const settle = async (answers: Readonly<Record<string, number>>) => {
-    const system = fakeSystem({}, (argv) => ({ status: answers[String(argv[1])] ?? 0 }));
+  const settle = async (answers: Readonly<Record<string, number>>, stdout = "") => {
+    const system = fakeSystem({}, (argv) => ({ status: answers[String(argv[1])] ?? 0, stdout }));
     await settleCalledOff(system);
     return system.ran.map((argv) => argv.slice(1).join(" "));
   };
   const active = "is-active --quiet nightlatch-called-off.timer";
+  const asked = [active, "list-jobs --no-legend --plain"];
   const enabled = "is-enabled --quiet nightlatch-stage.service";
   const ends = ["stop nightlatch-called-off.timer", "stop nightlatch-called-off.service"];
   assert.deepEqual(await settle({ "is-active": 3 }), [active]);
-  assert.deepEqual(await settle({ "is-enabled": 1 }), [active, enabled, ...ends]);
-  assert.deepEqual(await settle({}), [active, enabled, "start --no-block nightlatch-stage.service", ...ends]);
+  assert.deepEqual(await settle({ "is-enabled": 1 }), [...asked, enabled, ...ends]);
+  assert.deepEqual(await settle({}, "12 reboot.target start waiting\n"), asked);
+  assert.deepEqual(await settle({}), [...asked, enabled, "start --no-block nightlatch-stage.service", ...ends]);
+});
+
+test("while the system goes down nothing is taken back; once it does not, all is, and the default handler waits again", async () => {
+  const folder = "/var/lib/nightlatch/machine";
+  const run = async (queued: string, enabled: number) => {
+    const files = { "/proc/sys/kernel/random/boot_id": "boot\n", "/sys/kernel/kexec_loaded": "0\n" };
+    const fake = fakeSystem(files, (argv) => {
+      if (argv[1] === "list-jobs") return { stdout: queued };
+      if (argv[1] === "is-enabled") return { status: enabled };
+      return argv[0] === "lsblk" ? { stdout: '{"blockdevices":[]}' } : { status: argv[0] === "mountpoint" ? 32 : 0 };
+    });
+    const system = {
+      ...fake,
+      nowMs: () => 0,
+      lock: async () => ({ descriptor: 0, [Symbol.asyncDispose]: async () => {} }),
+      makeDirectory: async () => {},
+      removeFile: async () => {},
+    } as unknown as System;
+    const spoken = await runCommand(command, ["--called-off", "--state", folder], system);
+    return { ...spoken, units: fake.ran.filter(([program, verb]) => program === "systemctl" && verb !== "list-jobs") };
+  };
+  const down = await run("12 kexec.target start waiting\n", 0);
+  assert.deepEqual([down.status, down.result, down.lines, down.units], [0, { ok: true, calledOff: false }, [], []]);
+  const off = await run("", 0);
+  assert.match(String(off.lines[0]), /^The shutdown was called off\. /);
+  assert.deepEqual(off.result, { ok: true, calledOff: true, removed: [], disarmed: [], failures: [] });
+  const asked = ["systemctl", "is-enabled", "--quiet", "nightlatch-stage.service"];
+  const stopped = ["systemctl", "stop", "nightlatch-called-off.timer"];
+  assert.deepEqual(off.units, [asked, ["systemctl", "start", "--no-block", "nightlatch-stage.service"], stopped]);
+  assert.deepEqual((await run("", 1)).units, [asked, stopped]);
 });
