@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { before, describe, test } from "node:test";
+import { agentNodeFlags } from "../../script/agent-unit.ts";
 import { fetchKey } from "../../script/key-client.ts";
 import { makeFolder } from "./volumes.ts";
 
@@ -24,13 +25,10 @@ describe("the bundle", () => {
   });
 
   test("the agent's bytecode is accepted by the Node that it was made with, as the unit starts it", () => {
-    const unit = readFileSync(resolve(import.meta.dirname, "../../packaging/systemd/nightlatch-agent.service"), "utf8");
-    const [, flags = ""] =
-      /^ExecStart=\/usr\/lib\/nightlatch\/node (.*)\/usr\/lib\/nightlatch\/lib\/agent\.cjs$/m.exec(unit) ?? [];
     const look = `const { readFileSync } = require("node:fs"); const { Script } = require("node:vm");
       const cachedData = readFileSync("agent-program.cache");
       process.stdout.write(String(new Script(readFileSync("agent-program.cjs", "utf8"), { cachedData }).cachedDataRejected));`;
-    const argv = [...flags.split(" ").filter((flag) => flag !== ""), "--eval", look];
+    const argv = [...agentNodeFlags(), "--eval", look];
     assert.equal(spawnSync(process.execPath, argv, { cwd: inBundle("lib"), encoding: "utf8" }).stdout, "false");
   });
 
