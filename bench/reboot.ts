@@ -2,9 +2,9 @@
  * What staging a reboot costs, on a LUKS2 volume in an image file and an initramfs of this machine's own programs (no guest, no
  * kexec): reading the initramfs, the disposable key (record, keyslot, proof), the image with its overlay, and the removal.
  * With --guest also, in one run on one machine: seconds from the command to the login prompt for a firmware reboot whose passphrases
- * are typed as soon as they are asked for, and for `nightlatch reboot`. The machine boots through SeaBIOS and GRUB, as fast as these are in
- * an emulator: a server's self-test, a minute or more, comes on top of what is measured.
- * usage: script/node bench/reboot.ts [--rounds N] [--mib N] [--guest [--guest-rounds N]] [--json]
+ * are typed as soon as they are asked for, and for `nightlatch reboot`. The machine boots through GRUB on OVMF (grub-efi) or SeaBIOS
+ * (grub-bios), as fast as these are in an emulator: a server's self-test, a minute or more, comes on top of what is measured.
+ * usage: script/node bench/reboot.ts [--rounds N] [--mib N] [--guest [--guest-rounds N] [--loader NAME,…]] [--json]
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
@@ -18,10 +18,8 @@ import { joinInitrds, paddingBeforeOverlay } from "../src/formats/initramfs.ts";
 import { removeDisposables, stageDisposableKey } from "../src/reboot/disposable.ts";
 import { nodeSystem } from "../src/system/node.ts";
 import { PASSPHRASE } from "../test/guest/encrypted-root.ts";
-import { firmwareMachine } from "../test/guest/firmware-machine.ts";
-import { startMachine } from "../test/guest/machine.ts";
-import { builtPackage } from "../test/guest/package.ts";
-import { typePassphrase } from "../test/guest/prompt.ts";
+import { withFirmwareMachine } from "../test/guest/firmware-boots.ts";
+import type { Loader } from "../test/guest/loader.ts";
 import { DEADLINE_MS, rebootByItself, rebootTyped } from "../test/guest/reboot-machine.ts";
 
 const { values } = parseArgs({
@@ -30,6 +28,7 @@ const { values } = parseArgs({
     mib: { type: "string", default: "150" },
     guest: { type: "boolean", default: false },
     "guest-rounds": { type: "string", default: "2" },
+    loader: { type: "string", default: "grub-efi,grub-bios" },
     json: { type: "boolean", default: false },
   },
 });
@@ -93,29 +92,34 @@ async function benchStaging(): Promise<{ initramfsBytes: number }> {
   return { initramfsBytes: initramfs.length };
 }
 
+interface GuestTimes {
+  readonly loader: Loader;
+  readonly firmwareSeconds: number[];
+  readonly nightlatchSeconds: number[];
+  readonly stagingSeconds: number[];
+}
+
 /** Seconds from each command to the login prompt, the two in turn. */
-async function benchGuest(): Promise<{
-  firmwareSeconds: number[];
-  nightlatchSeconds: number[];
-  stagingSeconds: number[];
-}> {
-  const seconds = {
-    firmwareSeconds: [] as number[],
-    nightlatchSeconds: [] as number[],
-    stagingSeconds: [] as number[],
-  };
-  const kind = { suite: "bookworm", generator: "initramfs-tools", compression: "zstd", loader: "grub-bios" } as const;
-  await using machine = await startMachine(await firmwareMachine({ ...kind, deb: await builtPackage() }, folder));
-  await typePassphrase(machine.console);
-  await machine.login();
-  for (let round = 0; round < Number(values["guest-rounds"]); round++) {
-    seconds.firmwareSeconds.push(await rebootTyped(machine, () => machine.run("systemctl reboot")));
-    const dry = await machine.must("nightlatch reboot --dry-run --json --key-file -", DEADLINE_MS, PASSPHRASE);
-    seconds.stagingSeconds.push(JSON.parse(dry).stagingMs / 1000);
-    seconds.nightlatchSeconds.push(await rebootByItself(machine));
-    await machine.must("systemctl start nightlatch-clean-up.service");
-  }
-  return seconds;
+async function benchGuest(loader: Loader): Promise<GuestTimes> {
+  const times: GuestTimes = { loader, firmwareSeconds: [], nightlatchSeconds: [], stagingSeconds: [] };
+  await withFirmwareMachine(loader, async (machine) => {
+    for (let round = 0; round < Number(values["guest-rounds"]); round++) {
+      await machine.must("systemctl is-system-running --wait"); // neither begins beside the end of a boot
+      times.firmwareSeconds.push(await rebootTyped(machine, () => machine.run("systemctl reboot")));
+      await machine.must("systemctl is-system-running --wait");
+      const dry = await machine.must("nightlatch reboot --dry-run --json --key-file -", DEADLINE_MS, PASSPHRASE);
+      times.stagingSeconds.push(JSON.parse(dry).stagingMs / 1000);
+      times.nightlatchSeconds.push(await rebootByItself(machine));
+    }
+  });
+  return times;
+}
+
+function loaders(): readonly Loader[] {
+  return values.loader.split(",").map((name) => {
+    if (name === "grub-efi" || name === "grub-bios") return name;
+    throw new RangeError(`--loader names grub-efi or grub-bios, not ${JSON.stringify(name)}`);
+  });
 }
 
 try {
@@ -124,7 +128,8 @@ try {
     const sorted = [...all].sort((a, b) => a - b);
     return { name, medianMs: sorted[sorted.length >> 1] ?? 0, mostMs: sorted.at(-1) ?? 0 };
   });
-  const guest = values.guest ? await benchGuest() : null;
+  const guest: GuestTimes[] = [];
+  for (const loader of values.guest ? loaders() : []) guest.push(await benchGuest(loader));
   if (values.json) console.log(JSON.stringify({ rounds: Number(values.rounds), initramfsBytes, rows, guest }));
   else {
     console.log(`initramfs of ${(initramfsBytes / (1 << 20)).toFixed(1)} MiB, ${values.rounds} rounds; milliseconds`);
@@ -133,14 +138,12 @@ try {
         `${name.padEnd(24)} median ${medianMs.toFixed(0).padStart(6)}   most ${mostMs.toFixed(0).padStart(6)}`,
       );
     }
-    if (guest !== null) {
-      const row = (all: readonly number[]) => all.map((one) => one.toFixed(1)).join("  ");
-      console.log("seconds from the command to the login prompt, a column a round");
-      console.log(`firmware reboot, passphrases typed at once: ${row(guest.firmwareSeconds)}`);
-      console.log(`nightlatch reboot:                          ${row(guest.nightlatchSeconds)}`);
-      console.log(
-        `  of it staging, without the search for the slot that the passphrase opens: ${row(guest.stagingSeconds)}`,
-      );
+    const row = (all: readonly number[]) => all.map((one) => one.toFixed(1)).join("  ");
+    for (const { loader, firmwareSeconds, nightlatchSeconds, stagingSeconds } of guest) {
+      console.log(`seconds from the command to the login prompt, ${loader}, a column a round`);
+      console.log(`firmware reboot, passphrases typed at once: ${row(firmwareSeconds)}`);
+      console.log(`nightlatch reboot:                          ${row(nightlatchSeconds)}`);
+      console.log(`  of it staging, without the search for the slot that the passphrase opens: ${row(stagingSeconds)}`);
     }
   }
 } finally {

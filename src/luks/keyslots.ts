@@ -68,6 +68,15 @@ export async function addKeyslot(
 }
 
 /**
+ * Has a key without a slot's number tried on this slot before all others, each of which costs a KDF (LUKS2 alone has such an order).
+ * @throws NightlatchError as runCryptsetup
+ */
+export async function preferKeyslot(power: Pick<System, "run">, volume: Volume, slot: number): Promise<void> {
+  const args = ["config", "-q", "--key-slot", String(slot), "--priority", "prefer", volume.device];
+  await runCryptsetup(power, volume, args);
+}
+
+/**
  * Destroys a keyslot. With -q cryptsetup destroys the last one as readily as any other: the caller has proved that `remaining`
  * opens another slot, and cryptsetup proves it once more before it wipes.
  * @throws NightlatchError as runCryptsetup

@@ -9,7 +9,8 @@ import { hasRoom, initLuksmeta, saveLuksmeta, wipeLuksmeta } from "./luksmeta.ts
 
 /**
  * Bindings in luksmeta, where stock clevis looks for them; LUKS1 has no place for a note of an intent. luksmeta writes an entry's
- * data first and then the one sector of the table, so an entry is there whole or not at all.
+ * data first and then the one sector of the table, so an entry is there whole or not at all; it also wipes the data first, so that a wipe
+ * that is cut short leaves an entry that cannot be read (removal.ts).
  */
 export function luks1Ledger(power: Pick<ChangePower, "run">, volume: Volume): Ledger {
   return {

@@ -7,9 +7,23 @@ import { killKeyslot } from "./keyslots.ts";
 import type { ChangePower } from "./ledger.ts";
 import { findSlot, type Slot } from "./slots.ts";
 
-/** Tokens that refer to a keyslot, apart from the one named. */
+/** Tokens that refer to a keyslot, apart from the one named and what is left of it. */
 export function otherTokensOf(header: VolumeHeader, keyslot: number, digest: string): readonly HeldToken[] {
-  return listTokens(header).filter((token) => token.digest !== digest && token.keyslots.includes(keyslot));
+  return listTokens(header).filter(
+    (token) => token.digest !== digest && token.keyslots.includes(keyslot) && !isTorn(header, token),
+  );
+}
+
+/** The token of that digest; or what is left of it where the program that removed it was cut short. */
+export function remainsOf(header: VolumeHeader, digest: string, keyslot: number | null): readonly HeldToken[] {
+  return listTokens(header).filter(
+    (token) => token.digest === digest || (token.id === keyslot && isTorn(header, token)),
+  );
+}
+
+/** luksmeta wipes an entry's data before the table that names it: a wipe that is cut short leaves an entry of which nothing can be read. */
+function isTorn(header: VolumeHeader, token: HeldToken): boolean {
+  return header.version === 1 && token.type === "clevis" && token.json["jwe"] === null;
 }
 
 /** What would remove a token and the keyslot that it opens. @throws NightlatchError luks/unsupported */
@@ -37,15 +51,14 @@ export function isWhole(header: VolumeHeader, removal: Removal): boolean {
 
 /** Whether nothing of it is left. */
 export function isGone(header: VolumeHeader, removal: Removal): boolean {
-  const hasToken = listTokens(header).some((token) => token.digest === removal.digest);
-  return !hasToken && slotToRemove(header, removal) === null;
+  return remainsOf(header, removal.digest, removal.keyslot).length === 0 && slotToRemove(header, removal) === null;
 }
 
 /** Keyslot first: a token without its slot opens nothing, a slot without its token would go unnoticed. */
 export async function carryOut(power: ChangePower, change: Change, removal: Removal): Promise<void> {
   const slot = slotToRemove(await readHeader(power, change), removal);
   if (slot !== null) await killProvedSlot(power, change, slot.number);
-  const tokens = listTokens(await readHeader(power, change)).filter((token) => token.digest === removal.digest);
+  const tokens = remainsOf(await readHeader(power, change), removal.digest, removal.keyslot);
   for (const token of tokens) await change.ledger.removeToken(token);
 }
 

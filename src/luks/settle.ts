@@ -6,7 +6,7 @@ import { type Change, proveToken, readHeader, type Settled } from "./change.ts";
 import type { VolumeHeader } from "./header.ts";
 import type { ChangePower, HeldIntent } from "./ledger.ts";
 import { isRecordOf, noteOf, readRecord, removeRecord } from "./records.ts";
-import { carryOut, isGone, isWhole, killProvedSlot, otherTokensOf } from "./removal.ts";
+import { carryOut, isGone, isWhole, killProvedSlot, otherTokensOf, remainsOf } from "./removal.ts";
 import { findSlot, listSlots, looksLikeBinding, type Slot } from "./slots.ts";
 
 /** What of an addition is there. */
@@ -120,8 +120,8 @@ async function isDone(power: ChangePower, change: Change, header: VolumeHeader, 
 export async function undo(power: ChangePower, change: Change, held: HeldIntent): Promise<void> {
   const { adds } = held.record.intent;
   if (adds !== null) {
-    const token = findAdded(await readHeader(power, change), held.record)?.token ?? null;
-    if (token !== null) await change.ledger.removeToken(token);
+    const tokens = remainsOf(await readHeader(power, change), adds.digest, adds.keyslot);
+    for (const token of tokens) await change.ledger.removeToken(token);
     const isThere = findAdded(await readHeader(power, change), held.record)?.hasSlot === true;
     if (isThere) await killProvedSlot(power, change, adds.keyslot);
   }

@@ -4,7 +4,7 @@ import { Secret } from "../core/secret.ts";
 import type { DisposableRecord } from "../formats/disposable.ts";
 import { runCryptsetup, type Volume } from "../luks/cryptsetup.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header.ts";
-import { addKeyslot, opensSlot } from "../luks/keyslots.ts";
+import { addKeyslot, opensSlot, preferKeyslot } from "../luks/keyslots.ts";
 import { countSlots, findFreeSlot, findSlot, type Slot } from "../luks/slots.ts";
 import type { Lock, System } from "../system/port.ts";
 import { addRecord, type HeldRecord, listRecords, type RecordPower, removeRecord } from "./record.ts";
@@ -54,6 +54,8 @@ export async function stageDisposableKey(
   const held = await addRecord(power, context.stateFolder, volume, header, record);
   try {
     await addKeyslot(power, volume, { number: slot, iterations, passphrase: key }, authority.passphrase);
+    // An initramfs names no slot, and would try the passphrase's slow KDF first.
+    if (header.version === 2) await preferKeyslot(power, volume, slot);
     if (!(await opensSlot(power, volume, slot, key))) {
       throw new NightlatchError("reboot/not-proved", `${volume.device}: the new key does not open its slot`);
     }

@@ -68,6 +68,7 @@ describe("killed", { skip: onlyInFull(), concurrency: 1 }, () => {
       for (const call of [
         "cryptsetup token import*/dev/vda",
         "cryptsetup luksAddKey*/dev/vda*",
+        "cryptsetup config*/dev/vda",
         "mount *",
         "kexec -s -l*",
         "umount *",

@@ -44,9 +44,11 @@ export const headers = (machine: Machine): Promise<string> =>
 export async function rebootByItself(machine: Machine, command = "nightlatch reboot --key-file -"): Promise<number> {
   const from = machine.console.transcript().length;
   const startMs = performance.now();
+  const previous = machine.shell.bootId;
   await machine.restart(() => machine.run(command, DEADLINE_MS, PASSPHRASE), DEADLINE_MS);
-  await machine.login(DEADLINE_MS);
+  await machine.console.waitFor(/login: /, DEADLINE_MS);
   const seconds = (performance.now() - startMs) / 1000;
+  await machine.shell.booted(previous, DEADLINE_MS);
   assert.doesNotMatch(machine.console.transcript().slice(from), PROMPT);
   assert.match(await machine.must("cat /proc/cmdline"), BY_KEXEC);
   await machine.must("systemctl is-system-running --wait");

@@ -9,7 +9,8 @@ import { readVolumeHeader } from "../../src/luks/header.ts";
 import { findSlot } from "../../src/luks/slots.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import type { System } from "../../src/system/port.ts";
-import { faultySystem, PowerCut } from "../faults.ts";
+import { faultySystem } from "../faults.ts";
+import { cutAfter } from "./luks-bench.ts";
 import { type Bench, begin, bind, look, makeState, TestServer, unbind } from "./luks-change.ts";
 import { addSlot, addToken, forge, makeFolder, makeVolume, opens, PASSPHRASE, runTool } from "./volumes.ts";
 
@@ -53,15 +54,6 @@ async function settle(bench: Bench, passphrase = PASSPHRASE): Promise<readonly S
 }
 
 const outcomes = (settled: readonly Settled[]) => settled.map(({ outcome, orphans }) => ({ outcome, orphans }));
-
-/** Runs what is to be cut short again and again on what it left, until the power goes after such a step. */
-async function cutAfter(step: RegExp, run: (system: System) => Promise<unknown>): Promise<readonly string[]> {
-  for (let at = 1; ; at++) {
-    const system = faultySystem(nodeSystem, { at, when: "after" });
-    await assert.rejects(run(system), (error) => error instanceof PowerCut);
-    if (step.test(system.steps.at(-1) ?? "")) return system.steps;
-  }
-}
 
 const NOTE = /^cryptsetup token import/;
 

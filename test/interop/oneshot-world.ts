@@ -222,7 +222,7 @@ export function failingAt(system: System, failAt: number): { readonly system: Sy
   };
   const isChange = ({ argv }: Command) =>
     argv.some((arg) =>
-      ["luksAddKey", "luksKillSlot", "import", "remove", "set", "unset", "set-oneshot"].includes(arg),
+      ["luksAddKey", "config", "luksKillSlot", "import", "remove", "set", "unset", "set-oneshot"].includes(arg),
     ) || argv[0] === "shred";
   const faulty: System = {
     ...system,

@@ -154,7 +154,9 @@ export function world({
           return answer();
         });
       default: {
-        const isChange = ["luksAddKey", "luksKillSlot", "import", "remove"].some((word) => args.includes(word));
+        const isChange = ["luksAddKey", "config", "luksKillSlot", "import", "remove"].some((word) =>
+          args.includes(word),
+        );
         return isChange ? change(command.argv, () => nodeSystem.run(command)) : nodeSystem.run(command);
       }
     }
