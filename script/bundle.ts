@@ -14,12 +14,11 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { build } from "esbuild";
+import { agentNodeFlags } from "./agent-unit.ts";
 
 const root = resolve(import.meta.dirname, "..");
 const out = resolve(process.argv[2] ?? join(root, "build/nightlatch"));
 const arch = process.arch;
-/** As in packaging/systemd/nightlatch-agent.service. */
-const AGENT_HEAP = "--min-semi-space-size=4";
 
 rmSync(out, { recursive: true, force: true });
 mkdirSync(join(out, "lib"), { recursive: true });
@@ -53,10 +52,10 @@ await build({
   footer: { js: "})" },
 });
 copyFileSync(join(root, "script/agent-loader.cjs"), join(out, "lib/agent.cjs"));
-// Names without a folder: the bytes would differ with it. The heap's size as the unit sets it: V8 takes no bytecode of other flags.
+// Names without a folder: the bytes would differ with it. The flags as the unit sets them: V8 takes no bytecode of other flags.
 const makeCache = [
   "--hash-seed=1",
-  AGENT_HEAP,
+  ...agentNodeFlags(),
   join(root, "script/agent-cache.cjs"),
   "agent-program.cjs",
   "agent-program.cache",

@@ -1,9 +1,11 @@
 /** Who takes part: a volume bound to a real tangd, one bound to our own server, and the agent in its several states. */
-import { spawn, spawnSync } from "node:child_process";
+import { type ChildProcessByStdio, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { agentNodeFlags } from "../../script/agent-unit.ts";
 import { fetchKey } from "../../script/key-client.ts";
 import { makeFolder, makeVolume, PASSPHRASE } from "../../test/interop/volumes.ts";
 
@@ -12,7 +14,9 @@ const BUNDLE = join(ROOT, "build/nightlatch/lib");
 
 export const folder = makeFolder();
 const passphraseFile = join(folder, "passphrase");
-const crypttab = join(folder, "crypttab");
+/** Laid over the machine's own folders where the agent runs. */
+const root = join(folder, "root");
+const state = join(root, "var/lib/nightlatch/machine");
 
 /** How long it took, and that it was the key. */
 export type Probe = () => Promise<number>;
@@ -30,27 +34,36 @@ export function makeVolumes(tangUrl: string, invite: string): Readonly<Record<"t
   const tang = makeVolume(folder, "tang.img", "luks2");
   const latch = makeVolume(folder, "latch.img", "luks2");
   must(["clevis", "luks", "bind", "-y", "-k", passphraseFile, "-d", tang, "tang", JSON.stringify({ url: tangUrl })]);
-  const state = ["--state", join(folder, "state")];
-  must([...nightlatch, "bind", latch, "latch", "-", "--key-file", passphraseFile, ...state], invite);
-  writeFileSync(crypttab, `tang ${tang} - luks\nlatch ${latch} - luks\n`);
+  mkdirSync(join(root, "var/lib/nightlatch"), { recursive: true });
+  must([...nightlatch, "bind", latch, "latch", "-", "--key-file", passphraseFile, "--state", state], invite);
+  mkdirSync(join(root, "etc/nightlatch"), { recursive: true });
+  writeFileSync(join(root, "etc/crypttab"), `tang ${tang} - luks\nlatch ${latch} - luks\n`);
   return { tang, latch };
 }
 
 const nightlatch = [process.execPath, join(BUNDLE, "nightlatch.mjs")];
-const agentOptions = [
-  "--crypttab",
-  crypttab,
-  "--config",
-  join(folder, "absent.toml"),
-  "--state",
-  join(folder, "state"),
-];
 
-/** The agent as the package's unit starts it, and as a checkout does. */
+/** The agent as the package's unit starts it, without options, and as a checkout does. */
 export const AGENTS = {
-  packaged: [process.execPath, "--min-semi-space-size=4", join(BUNDLE, "agent.cjs"), ...agentOptions],
-  checkout: [process.execPath, join(ROOT, "src/main.ts"), "agent", ...agentOptions],
+  packaged: [process.execPath, ...agentNodeFlags(), join(BUNDLE, "agent.cjs")],
+  checkout: [process.execPath, join(ROOT, "src/main.ts"), "agent"],
 } as const;
+
+/**
+ * In a mount namespace of its own, so that the agent finds the bench's crypttab and state at their usual places, as the unit has it, and no
+ * agent.toml. What is mounted is gone with the process; the overlays have no upper half, so nothing of the machine can be changed.
+ */
+const NAMESPACE = `
+  mount -t overlay overlay -o "lowerdir=$0/etc:/etc" /etc &&
+  mount -t overlay overlay -o "lowerdir=$0/var/lib:/var/lib" /var/lib &&
+  mount --bind "$0/etc/nightlatch" /etc/nightlatch &&
+  mount --bind "$0/var/lib/nightlatch" /var/lib/nightlatch &&
+  exec "$@"`;
+
+function activate(socket: string, agent: readonly string[]): ChildProcessByStdio<null, null, Readable> {
+  const argv = ["--mount", "sh", "-c", NAMESPACE, root, "systemd-socket-activate", "-l", socket, ...agent];
+  return spawn("unshare", argv, { stdio: ["ignore", "ignore", "pipe"] });
+}
 
 export interface OurServer extends AsyncDisposable {
   readonly invite: string;
@@ -78,7 +91,7 @@ let sequence = 0;
 /** From the connection to the key, the agent being started by the connection, as systemd does it. */
 export async function coldKey(agent: readonly string[], volume: string): Promise<number> {
   const socket = join(folder, `cold-${sequence++}.sock`);
-  const child = spawn("systemd-socket-activate", ["-l", socket, ...agent], { stdio: ["ignore", "ignore", "pipe"] });
+  const child = activate(socket, agent);
   await once(createInterface(child.stderr), "line"); // it listens
   const tookMs = await ask(socket, volume);
   child.kill();
@@ -93,9 +106,7 @@ export interface WarmAgent extends AsyncDisposable {
 
 export async function startWarmAgent(): Promise<WarmAgent> {
   const socket = join(folder, "warm.sock");
-  const child = spawn("systemd-socket-activate", ["-l", socket, ...AGENTS.packaged, "--idle", "3600"], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
+  const child = activate(socket, [...AGENTS.packaged, "--idle", "3600"]);
   await once(createInterface(child.stderr), "line");
   return {
     ask: (volume) => ask(socket, volume),

@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
 import { parseKeySocketPeer } from "../formats/key-socket.ts";
+import { acceptWaiting } from "../system/unix-accept.ts";
 import { listenPrivately } from "../system/unix-listen.ts";
 import { type UnixPeer, unixPeerIsGone, unixPeerOf } from "../system/unix-peer.ts";
 
@@ -42,30 +43,70 @@ const CONNECTION_LIMIT = 256;
 /** For a client that does not read its key. */
 const WRITE_MS = 10_000;
 const LOOK_FOR_GONE_MS = 500;
+const LISTEN_WITHIN_MS = 50;
+/** Until then, for those who come next. */
+const LOOK_FOR_NEXT_MS = 5;
 
-/** @throws NightlatchError agent/socket */
+/**
+ * Those for whom systemd has started this process wait already, and a boot waits with them: they are served first. Listening, for which Node
+ * loads its `cluster`, begins once they have their answer, or after LISTEN_WITHIN_MS.
+ * @throws NightlatchError agent/socket
+ */
 export async function openKeySocket(options: KeySocketOptions): Promise<KeySocket> {
   const open = new Set<Socket>();
-  // Without allowHalfOpen Node would close as soon as the client shuts down its writing side, which it does at once.
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
+  let onNobody = () => {};
+  const take = (socket: Socket) => {
     open.add(socket);
     options.onBusy?.(open.size);
     socket.on("close", () => {
       open.delete(socket);
       options.onBusy?.(open.size);
+      if (open.size === 0) onNobody();
     });
     serve(socket, options).catch(() => socket.destroy());
-  });
+  };
+  const closeAll = () =>
+    Promise.all([...open].map((socket) => new Promise((resolve) => socket.once("close", resolve).destroy())));
+  // Without allowHalfOpen Node would close as soon as the client shuts down its writing side, which it does at once.
+  const server = createServer({ allowHalfOpen: true }, take);
   server.maxConnections = CONNECTION_LIMIT;
   server.on("drop", () => options.onStranger(`more than ${CONNECTION_LIMIT} connections at once`));
-  await listen(server, options.listen);
+  const takeWaiting = (fd: number) => {
+    for (const socket of acceptWaiting(fd, CONNECTION_LIMIT - open.size)) {
+      server.maxConnections--; // it counts only what it has accepted itself
+      socket.on("close", () => {
+        server.maxConnections++;
+      });
+      take(socket);
+    }
+  };
+  if ("fd" in options.listen) {
+    const { fd } = options.listen;
+    takeWaiting(fd);
+    if (open.size > 0) {
+      const look = setInterval(takeWaiting, LOOK_FOR_NEXT_MS, fd);
+      let timer: NodeJS.Timeout | undefined;
+      await new Promise<void>((resolve) => {
+        onNobody = resolve;
+        timer = setTimeout(resolve, LISTEN_WITHIN_MS);
+      });
+      clearTimeout(timer);
+      clearInterval(look);
+    }
+  }
+  try {
+    await listen(server, options.listen);
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
   server.on("error", (error: NodeJS.ErrnoException) => {
     options.onStranger(`a connection could not be accepted (${error.code ?? error.name})`);
   });
   return {
     close: async () => {
       const closed = new Promise((resolve) => server.close(resolve));
-      for (const socket of open) socket.destroy();
+      await closeAll();
       await closed;
     },
   };

@@ -20,20 +20,25 @@ export async function recoverTangKey(
   pin: TangPin,
   limits: { readonly deadlineMs: number; readonly signal?: AbortSignal },
 ): Promise<readonly [Secret, Secret]> {
-  const recovery = beginRecovery(pointOf(pin.ephemeral), pointOf(pin.exchangeKey), (length) => power.random(length));
+  const [ephemeral, exchangeKey] = [pointOf(pin.ephemeral), pointOf(pin.exchangeKey)];
+  let recovery: Recovery | undefined;
+  const begin = () => {
+    recovery ??= beginRecovery(ephemeral, exchangeKey, (length) => power.random(length));
+    return recovery;
+  };
   const response = await power.request({
     method: "POST",
     url: `${pin.url}/rec/${pin.kid}`,
     headers: { "content-type": JWK_TYPE },
-    body: formatRecovery(recovery.request),
+    body: () => formatRecovery(begin().request),
     deadlineMs: limits.deadlineMs,
     limitBytes: RECOVERY_BYTES,
     ...(limits.signal === undefined ? {} : { signal: limits.signal }),
-    onSent: recovery.prepare,
+    onSent: () => begin().prepare(),
   });
   const server = new URL(pin.url).host;
   if (response.status !== 200) throw refusal(server, response.status);
-  const [one, other] = finish(server, recovery, response, pin);
+  const [one, other] = finish(server, begin(), response, pin);
   return [contentKeyOf(one, pin), contentKeyOf(other, pin)];
 }
 

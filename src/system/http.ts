@@ -12,7 +12,6 @@ const HEAD_BYTES = 16 << 10;
  */
 export async function exchange(request: HttpRequest): Promise<HttpResponse> {
   const url = parseUrl(request.url);
-  const bytes = formatHttp1Request({ ...request, url });
   const connect = url.protocol === "https:" ? await secureConnector() : connectPlain;
   return new Promise((resolve, reject) => {
     let socket: Socket | undefined;
@@ -48,10 +47,25 @@ export async function exchange(request: HttpRequest): Promise<HttpResponse> {
     socket.on("data", (chunk: Buffer) => attempt(() => reader.push(chunk)));
     socket.on("end", () => attempt(() => reader.end()));
     socket.on("error", (error: NodeJS.ErrnoException) => fail(judge(error)));
-    socket.write(bytes, (error) => {
-      if (error == null) request.onSent?.();
-    });
+    const send = (to: Socket) => {
+      if (to.destroyed) return;
+      try {
+        const bytes = formatHttp1Request({ ...request, url, body: bodyOf(request) });
+        to.write(bytes, (error) => {
+          if (error == null) request.onSent?.();
+        });
+      } catch (error) {
+        settle();
+        reject(error);
+      }
+    };
+    process.nextTick(send, socket); // Node itself connects, or looks the name up, in the ticks before
   });
+}
+
+/** Whoever answers requests in a test takes it from here too, and once. */
+export function bodyOf({ body }: Pick<HttpRequest, "body">): Uint8Array | undefined {
+  return typeof body === "function" ? body() : body;
 }
 
 function judge(error: NodeJS.ErrnoException): NightlatchError {

@@ -84,7 +84,8 @@ export interface HttpRequest {
   /** A Unix socket to connect to in place of the URL's host. */
   readonly socketPath?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: Uint8Array;
+  /** A function is called once, when the connection has been begun: it comes about while the body does. */
+  readonly body?: Uint8Array | (() => Uint8Array);
   readonly deadlineMs: number;
   readonly limitBytes: number;
   readonly signal?: AbortSignal;

@@ -15,11 +15,17 @@ export interface Activator extends AsyncDisposable {
   log(): string;
 }
 
-export function activate(path: string, argv: readonly string[]): Activator {
+/** A socket that listens, and blocks, as systemd hands it over. */
+export function makeListener(path: string): number {
   const fd = libcFunction("int socket(int, int, int)")(AF_UNIX, SOCK_STREAM_CLOEXEC, 0);
   const address = Buffer.concat([Buffer.of(AF_UNIX, 0), Buffer.from(`${path}\0`)]);
   if (libcFunction("int bind(int, void *, unsigned int)")(fd, address, address.length) !== 0) throw new Error("bind");
   if (libcFunction("int listen(int, int)")(fd, 128) !== 0) throw new Error("listen");
+  return fd;
+}
+
+export function activate(path: string, argv: readonly string[]): Activator {
+  const fd = makeListener(path);
   const poll = libcFunction("int poll(void *, unsigned long, int)");
   const question = Buffer.alloc(8);
   const somebodyWaits = () => {

@@ -60,7 +60,8 @@ export async function startAgent({ folder, args = [], activated = false }: Agent
     if (child.exitCode === null) child.kill("SIGTERM");
     return ended;
   };
-  await until(() => existsSync(socket), "it listened");
+  // Between its bind(2) and its listen(2) the activator would refuse a connection; the agent's own socket is there once it listens.
+  await until(() => (activated ? log.includes("Listening on") : existsSync(socket)), "it listened");
   return {
     process: child,
     socket,

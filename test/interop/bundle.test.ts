@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
 import { before, describe, test } from "node:test";
+import { agentNodeFlags } from "../../script/agent-unit.ts";
 import { fetchKey } from "../../script/key-client.ts";
 import { makeFolder } from "./volumes.ts";
 
@@ -24,13 +26,10 @@ describe("the bundle", () => {
   });
 
   test("the agent's bytecode is accepted by the Node that it was made with, as the unit starts it", () => {
-    const unit = readFileSync(resolve(import.meta.dirname, "../../packaging/systemd/nightlatch-agent.service"), "utf8");
-    const [, flags = ""] =
-      /^ExecStart=\/usr\/lib\/nightlatch\/node (.*)\/usr\/lib\/nightlatch\/lib\/agent\.cjs$/m.exec(unit) ?? [];
     const look = `const { readFileSync } = require("node:fs"); const { Script } = require("node:vm");
       const cachedData = readFileSync("agent-program.cache");
       process.stdout.write(String(new Script(readFileSync("agent-program.cjs", "utf8"), { cachedData }).cachedDataRejected));`;
-    const argv = [...flags.split(" ").filter((flag) => flag !== ""), "--eval", look];
+    const argv = [...agentNodeFlags(), "--eval", look];
     assert.equal(spawnSync(process.execPath, argv, { cwd: inBundle("lib"), encoding: "utf8" }).stdout, "false");
   });
 
@@ -67,8 +66,9 @@ async function assertServes(name: string): Promise<void> {
   writeFileSync(join(folder, "agent.toml"), `[volume.v]\nexec = ["cat", "${key}"]\n`);
   const options = ["--crypttab", join(folder, "crypttab"), "--config", join(folder, "agent.toml"), "--idle", "1"];
   const agent = [process.execPath, inBundle("lib/agent.cjs"), ...options];
-  const child = spawn("systemd-socket-activate", ["-l", socket, ...agent], { stdio: "ignore" });
-  while (!existsSync(socket)) await new Promise((wake) => setTimeout(wake, 10));
+  const child = spawn("systemd-socket-activate", ["-l", socket, ...agent], { stdio: ["ignore", "ignore", "pipe"] });
+  const lines = createInterface(child.stderr);
+  while (!/Listening on/.test(String((await once(lines, "line"))[0]))); // the socket's file is there before it takes connections
   const ended = once(child, "exit");
   assert.equal(String(await fetchKey({ socket, volume: "v" })), "a key", name);
   assert.deepEqual((await ended)[0], 0, "it ends by itself when idle");

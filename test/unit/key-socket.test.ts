@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, openSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +9,7 @@ import { askForKey, fetchKey } from "../../script/key-client.ts";
 import { type KeySocket, openKeySocket } from "../../src/agent/key-socket.ts";
 import { isError } from "../../src/core/errors.ts";
 import { Secret } from "../../src/core/secret.ts";
+import { makeListener } from "../interop/activator.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "nightlatch-key-socket-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -28,13 +29,14 @@ interface Opened extends AsyncDisposable {
 
 type Answer = (volume: string, signal: AbortSignal) => Promise<Secret | null>;
 
-async function open(answer: Answer, path = freshPath()): Promise<Opened> {
+/** @param fd a socket that listens on the path already, which is closed with it */
+async function open(answer: Answer, path = freshPath(), fd?: number): Promise<Opened> {
   const ends: boolean[] = [];
   const asked: string[] = [];
   const strangers: string[] = [];
   const busy: number[] = [];
   const socket = await openKeySocket({
-    listen: { path },
+    listen: fd === undefined ? { path } : { fd },
     answer: async (volume, signal) => {
       asked.push(volume);
       const secret = await answer(volume, signal);
@@ -179,6 +181,97 @@ describe("the key socket", () => {
   test("a path that cannot be bound is an error, not a crash", async () => {
     const path = join(folder, "x".repeat(120), "agent.sock");
     await assert.rejects(open(keyOf, path), (error) => isError(error, "agent/socket"));
+  });
+});
+
+describe("the key socket that systemd hands over", () => {
+  test("serves who waits already, and who comes while they are being served, and who comes then", async () => {
+    const path = join(folder, "handed.sock");
+    const fd = makeListener(path);
+    const waiting = ["one", "two"].map((volume) => fetchKey({ socket: path, volume }));
+    const third = Promise.withResolvers<void>();
+    const opening = open(
+      async (volume) => {
+        if (volume === "three") third.resolve();
+        await third.promise; // nobody is answered before the third has asked
+        return keyOf(volume);
+      },
+      path,
+      fd,
+    );
+    waiting.push(fetchKey({ socket: path, volume: "three" }));
+    assert.deepEqual((await Promise.all(waiting)).map(String), ["key of one", "key of two", "key of three"]);
+    await using opened = await opening;
+    assert.equal(String(await fetchKey({ socket: path, volume: "four" })), "key of four");
+    assert.deepEqual(opened.asked, ["one", "two", "three", "four"]);
+    assert.deepEqual([opened.busy.slice(0, 2), opened.busy.at(-1), Math.max(...opened.busy)], [[1, 2], 0, 3]);
+    assert.deepEqual(opened.ends, [true, true, true, true]);
+  });
+
+  test("listens while an answer takes its time", async () => {
+    const path = join(folder, "slow.sock");
+    const fd = makeListener(path);
+    const release = Promise.withResolvers<void>();
+    const slow = fetchKey({ socket: path, volume: "slow" });
+    const answer: Answer = async (volume) => {
+      if (volume === "slow") await release.promise;
+      return keyOf(volume);
+    };
+    await using _ = await open(answer, path, fd); // it is open though nobody has been answered
+    assert.equal(String(await fetchKey({ socket: path, volume: "quick" })), "key of quick");
+    release.resolve();
+    assert.equal(String(await slow), "key of slow");
+  });
+
+  test("closing it closes who had waited, and tells the work", async () => {
+    const path = join(folder, "closed.sock");
+    const fd = makeListener(path);
+    const key = fetchKey({ socket: path, volume: "v" });
+    const started = Promise.withResolvers<AbortSignal>();
+    const opened = await open(
+      (_, signal) => {
+        started.resolve(signal);
+        return new Promise(() => {});
+      },
+      path,
+      fd,
+    );
+    const signal = await started.promise;
+    await opened.socket.close();
+    assert.equal((await key).length, 0);
+    assert.equal(signal.aborted, true);
+    assert.deepEqual(opened.busy, [1, 0]);
+  });
+
+  test("counts who had waited among those that it serves at once, and drops who comes beyond its limit", async () => {
+    const path = join(folder, "many.sock");
+    const fd = makeListener(path);
+    const release = Promise.withResolvers<void>();
+    const answer: Answer = async (volume) => {
+      await release.promise;
+      return keyOf(volume);
+    };
+    const keys = Array.from({ length: 100 }, (_, index) => fetchKey({ socket: path, volume: `v${index}` }));
+    await using opened = await open(answer, path, fd);
+    for (let index = 100; index < 260; index++) keys.push(fetchKey({ socket: path, volume: `v${index}` }));
+    while (opened.strangers.length < 4) await new Promise((wake) => setTimeout(wake, 5));
+    assert.equal(opened.asked.length, 256);
+    release.resolve();
+    const given = (await Promise.all(keys)).filter((key) => key.length > 0);
+    assert.equal(given.length, 256);
+    assert.deepEqual(opened.strangers, Array(4).fill("more than 256 connections at once"));
+    assert.equal(String(await fetchKey({ socket: path, volume: "later" })), "key of later");
+  });
+
+  test("waits for nobody where nobody waits", async () => {
+    const path = join(folder, "empty.sock");
+    await using _ = await open(keyOf, path, makeListener(path)); // the socket blocks: accepting from it would never end
+    assert.equal(String(await fetchKey({ socket: path, volume: "v" })), "key of v");
+  });
+
+  test("a descriptor that is no socket is an error, not a crash", async () => {
+    const fd = openSync("/dev/null", "r");
+    await assert.rejects(open(keyOf, "/dev/null", fd), (error) => isError(error, "agent/socket"));
   });
 });
 

@@ -6,6 +6,7 @@ import { createExchange } from "../../src/formats/ecmr.ts";
 import { type Json, type JsonObject, parseJson } from "../../src/formats/json.ts";
 import { type EcPrivateJwk, hasThumbprint, parsePrivateJwk } from "../../src/formats/jwk.ts";
 import { formatRecovery, parseRecoveryRequest, recoveryPoint } from "../../src/formats/tang.ts";
+import { bodyOf } from "../../src/system/http.ts";
 import type { HttpRequest, HttpResponse, System } from "../../src/system/port.ts";
 
 interface ClevisVectors {
@@ -25,15 +26,18 @@ interface ClevisVectors {
 const text = readFileSync(new URL("./clevis.json", import.meta.url));
 export const clevisVectors = parseJson(text, "the vectors", { lengthBytes: 1 << 20 }) as unknown as ClevisVectors;
 
-export type Answer = (request: HttpRequest) => Promise<HttpResponse> | HttpResponse;
+/** A request as a server sees it. */
+export type Sent = Omit<HttpRequest, "body"> & { readonly body: Uint8Array };
+export type Answer = (request: Sent) => Promise<HttpResponse> | HttpResponse;
 
 /** Answers as the vectors' tangs would; `override` may answer first, for a server by its number. */
-export function playTangs(override: (server: number, request: HttpRequest) => ReturnType<Answer> | null = () => null): {
+export function playTangs(override: (server: number, request: Sent) => ReturnType<Answer> | null = () => null): {
   readonly power: Pick<System, "request" | "random">;
   readonly asked: string[];
 } {
   const asked: string[] = [];
-  const request = async (request: HttpRequest): Promise<HttpResponse> => {
+  const request = async (wanted: HttpRequest): Promise<HttpResponse> => {
+    const request = { ...wanted, body: bodyOf(wanted) ?? Buffer.alloc(0) };
     asked.push(request.url);
     const at = clevisVectors.servers.findIndex(({ url }) => request.url.startsWith(`${url}/`));
     const server = clevisVectors.servers[at] ?? assert.fail(`nobody is at ${request.url}`);
@@ -42,13 +46,13 @@ export function playTangs(override: (server: number, request: HttpRequest) => Re
   return { power: { request, random: randomBytes }, asked };
 }
 
-function recover(server: (typeof clevisVectors.servers)[number], request: HttpRequest): HttpResponse {
+function recover(server: (typeof clevisVectors.servers)[number], request: Sent): HttpResponse {
   const kid = request.url.split("/rec/")[1] ?? "";
   const key = server.keys
     .map((jwk) => parsePrivateJwk(jwk))
     .find((jwk): jwk is EcPrivateJwk => jwk.kty === "EC" && hasThumbprint(jwk, kid));
   if (key === undefined) return { status: 404, contentType: "", body: Buffer.alloc(0) };
-  const point = recoveryPoint(parseRecoveryRequest(request.body ?? Buffer.alloc(0)), key.crv);
+  const point = recoveryPoint(parseRecoveryRequest(request.body), key.crv);
   return {
     status: 200,
     contentType: "application/jwk+json",

@@ -16,6 +16,7 @@ import { type EcPublicJwk, exportPublicJwk } from "../../../src/formats/jwk.ts";
 import { buildAdvertisement } from "../../../src/formats/tang.ts";
 import { anotherLatch, type EnrolPower, enrol } from "../../../src/pins/enrol.ts";
 import { forgetNonce, listServers, readIdentity } from "../../../src/pins/machine.ts";
+import { bodyOf } from "../../../src/system/http.ts";
 import type { HttpRequest, HttpResponse } from "../../../src/system/port.ts";
 
 const STATE = "/var/lib/nightlatch/machine";
@@ -84,7 +85,7 @@ class Server {
   answer = (request: HttpRequest): HttpResponse => {
     if (this.refuse !== null) return this.refuse;
     assert.equal(request.headers?.["content-type"], "application/jose+json");
-    const body = Buffer.from(request.body ?? []);
+    const body = Buffer.from(bodyOf(request) ?? []);
     const { pathname } = new URL(request.url);
     if (!pathname.endsWith("/enroll")) {
       const asked = parseLatchRequest(body);
@@ -288,10 +289,10 @@ test("another server that answers is not believed, and nothing of it is kept", a
   const [server, impostor] = [new Server(), new Server()];
   const machine = new Machine((request) => {
     const { body } = server.answer(request);
-    const { machine: id } = parseEnrolRequest(Buffer.from(request.body ?? []));
+    const { machine: id } = parseEnrolRequest(Buffer.from(bodyOf(request) ?? []));
     const advertisement = buildAdvertisement({ signing: [pair().jwk], exchange: [pair().jwk] }, [pair().privateKey]);
     const latch = "A".repeat(22);
-    const forged = buildEnrolAnswer(impostor.identity, request.body ?? body, {
+    const forged = buildEnrolAnswer(impostor.identity, bodyOf(request) ?? body, {
       machine: id,
       name: "nas",
       latch,

@@ -105,7 +105,7 @@ test("a binding that was changed does not open", async () => {
 test("the request names the key and says nothing that is secret or constant", async () => {
   const bodies: string[] = [];
   const { power, asked } = playTangs((_server, request) => {
-    bodies.push(Buffer.from(request.body ?? []).toString());
+    bodies.push(Buffer.from(request.body).toString());
     assert.equal(request.method, "POST");
     assert.deepEqual(request.headers, { "content-type": "application/jwk+json" });
     assert.equal(request.deadlineMs, 1000);

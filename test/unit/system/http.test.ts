@@ -74,6 +74,32 @@ test("a request is sent as it was asked for, on a connection of its own", async 
   assert.match(head, /\r\ncontent-type: c\/d\r\n/i);
 });
 
+test("a body is made once the server has been connected to, and once; what its making throws ends the request", async () => {
+  await using server = await host((socket, head) =>
+    socket.end(`HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n${head.slice(-4)}`),
+  );
+  let made = 0;
+  let connecting: boolean | undefined;
+  const body = () => {
+    made++;
+    connecting = process.getActiveResourcesInfo().includes("ConnectWrap");
+    return Buffer.from("late");
+  };
+  const answer = await get(server.url, { method: "POST", body });
+  assert.deepEqual([answer.body.toString(), made, connecting], ["late", 1, true]);
+  const defect = new RangeError("no body");
+  const fail = () => {
+    throw defect;
+  };
+  assert.equal(await failure(get(server.url, { method: "POST", body: fail })), defect);
+  while (server.open.size > 0) await Promise.all([...server.open].map(closed));
+  assert.equal(
+    await get(server.url, { body, signal: AbortSignal.abort() }).catch((error) => error.code),
+    "net/timeout",
+  );
+  assert.equal(made, 1);
+});
+
 test("a redirect is an answer like any other", async () => {
   await using server = await host((socket) =>
     socket.end("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n"),
