@@ -13,7 +13,7 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import { agentNodeFlags } from "./agent-unit.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -33,6 +33,13 @@ const common = {
   legalComments: "inline" as const,
 };
 
+/** docs/decisions/054-agent-without-node-crypto.md */
+const quickCrypto: Plugin = {
+  name: "quick-crypto",
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^node:crypto$/ }, () => ({ path: join(root, "src/system/quick-crypto.ts") })),
+};
+
 await build({
   ...common,
   entryPoints: { nightlatch: "src/main.ts" },
@@ -45,6 +52,7 @@ await build({
 await build({
   ...common,
   entryPoints: ["src/agent-main.ts"],
+  plugins: [quickCrypto],
   outfile: join(out, "lib/agent-program.cjs"),
   format: "cjs",
   define: { "import.meta.dirname": "__dirname", "import.meta.url": "__filename" },

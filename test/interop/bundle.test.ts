@@ -7,7 +7,10 @@ import { createInterface } from "node:readline";
 import { before, describe, test } from "node:test";
 import { agentNodeFlags } from "../../script/agent-unit.ts";
 import { fetchKey } from "../../script/key-client.ts";
-import { makeFolder } from "./volumes.ts";
+import { makeState } from "./luks-change.ts";
+import { nightlatch, serve } from "./serve.ts";
+import { noTangd, startTangd } from "./tangd.ts";
+import { makeFolder, makeVolume, opens, PASSPHRASE, runTool } from "./volumes.ts";
 
 const SCRIPT = resolve(import.meta.dirname, "../../script/bundle");
 const folder = makeFolder();
@@ -50,6 +53,38 @@ describe("the bundle", () => {
     await assertServes("foreign");
     rmSync(cache);
     await assertServes("none");
+    make(bundle);
+  });
+
+  test("the agent opens what is bound to a latch and to a tang, and node:crypto is not loaded for it", async (t) => {
+    await using server = await serve();
+    const passphrase = join(folder, "passphrase");
+    writeFileSync(passphrase, PASSPHRASE);
+    const hook = join(folder, "hook.cjs");
+    const loaded = join(folder, "loaded");
+    writeFileSync(
+      hook,
+      `process.on("exit", () => require("fs").writeFileSync("${loaded}", process.moduleLoadList.join("\\n")));`,
+    );
+    const assertOpens = async (name: string, image: string) => {
+      const key = await askAgent(name, "v", { crypttab: `v ${image} - luks\n`, node: ["--require", hook] });
+      assert.ok(opens(image, key, 1), name);
+      const modules = readFileSync(loaded, "utf8").split("\n");
+      assert.deepEqual([modules.includes("NativeModule net"), modules.includes("NativeModule crypto")], [true, false]);
+    };
+
+    const latch = makeVolume(folder, "latch.img", "luks2");
+    const invite = String((await server.json("machine", "invite", "machine"))["invite"]);
+    const state = ["--state", makeState(folder)];
+    assert.equal((await nightlatch("bind", latch, "latch", invite, "--key-file", passphrase, ...state)).status, 0);
+    await assertOpens("latch", latch);
+
+    if (noTangd !== false) return t.diagnostic(noTangd);
+    await using tangd = await startTangd();
+    const tang = makeVolume(folder, "tang.img", "luks2");
+    const pin = ["tang", JSON.stringify({ url: tangd.url })];
+    runTool(["clevis", "luks", "bind", "-y", "-k", passphrase, "-d", tang, ...pin]);
+    await assertOpens("tang", tang);
   });
 });
 
@@ -59,17 +94,28 @@ function make(out: string): void {
 }
 
 async function assertServes(name: string): Promise<void> {
-  const socket = join(folder, `${name}.sock`);
   const key = join(folder, "key");
   writeFileSync(key, "a key");
-  writeFileSync(join(folder, "crypttab"), "v /nowhere - luks\n");
-  writeFileSync(join(folder, "agent.toml"), `[volume.v]\nexec = ["cat", "${key}"]\n`);
+  const exec = { crypttab: "v /nowhere - luks\n", config: `[volume.v]\nexec = ["cat", "${key}"]\n` };
+  assert.equal(String(await askAgent(name, "v", exec)), "a key", name);
+}
+
+/** Starts the agent by a connection that asks for one volume, and waits for its end. */
+async function askAgent(
+  name: string,
+  volume: string,
+  { crypttab, config = "", node = [] }: { crypttab: string; config?: string; node?: readonly string[] },
+): Promise<Buffer> {
+  const socket = join(folder, `${name}.sock`);
+  writeFileSync(join(folder, "crypttab"), crypttab);
+  writeFileSync(join(folder, "agent.toml"), config);
   const options = ["--crypttab", join(folder, "crypttab"), "--config", join(folder, "agent.toml"), "--idle", "1"];
-  const agent = [process.execPath, inBundle("lib/agent.cjs"), ...options];
+  const agent = [process.execPath, ...agentNodeFlags(), ...node, inBundle("lib/agent.cjs"), ...options];
   const child = spawn("systemd-socket-activate", ["-l", socket, ...agent], { stdio: ["ignore", "ignore", "pipe"] });
   const lines = createInterface(child.stderr);
   while (!/Listening on/.test(String((await once(lines, "line"))[0]))); // the socket's file is there before it takes connections
   const ended = once(child, "exit");
-  assert.equal(String(await fetchKey({ socket, volume: "v" })), "a key", name);
+  const key = await fetchKey({ socket, volume });
   assert.deepEqual((await ended)[0], 0, "it ends by itself when idle");
+  return key;
 }
