@@ -29,25 +29,34 @@ export function createHash(algorithm: string): whole.Hash | Sha256 {
 class Sha256 {
   readonly #openssl: Openssl;
   readonly #parts: Buffer[] = [];
+  #ended = false;
 
   constructor(openssl: Openssl) {
     this.#openssl = openssl;
   }
 
-  update(data: string | Uint8Array): this {
-    this.#parts.push(typeof data === "string" ? Buffer.from(data, "utf8") : Buffer.from(data));
+  update(data: string | Uint8Array, encoding: BufferEncoding = "utf8"): this {
+    this.#requireOpen();
+    this.#parts.push(typeof data === "string" ? Buffer.from(data, encoding) : Buffer.from(data));
     return this;
   }
 
   digest(): Buffer;
   digest(encoding: BufferEncoding): string;
   digest(encoding?: BufferEncoding): Buffer | string {
+    this.#requireOpen();
+    this.#ended = true;
     const bytes = Buffer.concat(this.#parts);
     const sum = Buffer.alloc(SHA256_BYTES);
     const done = this.#openssl.SHA256(bytes, bytes.length, sum);
     for (const part of [bytes, ...this.#parts]) part.fill(0);
     if (done === null) throw opensslFailure(this.#openssl, "hash");
     return encoding === undefined ? sum : sum.toString(encoding);
+  }
+
+  /** What was given is wiped by then: a second digest would be one of zeros. */
+  #requireOpen(): void {
+    if (this.#ended) throw new Error("the digest was given already");
   }
 }
 

@@ -78,6 +78,12 @@ test("what is hashed is taken when it is given, and is not changed", () => {
   bytes.fill(0x7a);
   assert.deepEqual(sum.digest(), whole.createHash("sha256").update("abc").digest());
   assert.equal(bytes.toString(), "zzz");
+  assert.throws(() => sum.digest(), /already/);
+  assert.throws(() => sum.update("more"), /already/);
+  assert.deepEqual(
+    quick.createHash("sha256").update("00ff", "hex").digest(),
+    whole.createHash("sha256").update("00ff", "hex").digest(),
+  );
 });
 
 function seal(key: Buffer, iv: Buffer, header: Buffer, plain: Buffer): { sealed: Buffer; tag: Buffer } {
