@@ -1,6 +1,6 @@
 import type { System } from "../system/port.ts";
 import { resumeDefault } from "./default-handler.ts";
-import { runSystemctl } from "./go.ts";
+import { restartExpiry, runSystemctl } from "./go.ts";
 import { isGoingDown } from "./shutdown-job.ts";
 
 /**
@@ -10,9 +10,13 @@ import { isGoingDown } from "./shutdown-job.ts";
 const TIMER = "nightlatch-called-off.timer";
 const SERVICE = "nightlatch-called-off.service";
 
-/** All of a shutdown that was called off is taken back: the default handler waits again, and the timer stops. */
-export async function endCalledOff(power: Pick<System, "run">): Promise<void> {
+/**
+ * After a shutdown that was called off the default handler waits again, and the timer stops.
+ * @param isLeft something could not be taken back: the timer of what expires, which the shutdown has stopped, tries it again
+ */
+export async function endCalledOff(power: Pick<System, "run">, isLeft: boolean): Promise<void> {
   await resumeDefault(power);
+  if (isLeft) await restartExpiry(power);
   await runSystemctl(power, ["stop", TIMER]);
 }
 
@@ -24,6 +28,6 @@ export async function settleCalledOff(power: Pick<System, "run">): Promise<void>
   const { status } = await power.run({ argv: ["systemctl", "is-active", "--quiet", TIMER], deadlineMs: 20_000 });
   // One that is still under way needs its timer.
   if (status !== 0 || (await isGoingDown(power))) return;
-  await endCalledOff(power);
+  await endCalledOff(power, false); // staging begins with a clean-up, and starts that timer itself
   await runSystemctl(power, ["stop", SERVICE]);
 }

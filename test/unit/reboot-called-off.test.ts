@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { command } from "../../src/cli/reboot.ts";
 import { isError } from "../../src/core/errors.ts";
-import { settleCalledOff } from "../../src/reboot/called-off.ts";
+import { endCalledOff, settleCalledOff } from "../../src/reboot/called-off.ts";
 import { requireNoHindrance } from "../../src/reboot/hindrance.ts";
 import { isGoingDown } from "../../src/reboot/shutdown-job.ts";
 import type { System } from "../../src/system/port.ts";
@@ -121,4 +121,14 @@ test("while the system goes down nothing is taken back; once it does not, all is
   const stopped = ["systemctl", "stop", "nightlatch-called-off.timer"];
   assert.deepEqual(off.units, [asked, ["systemctl", "start", "--no-block", "nightlatch-stage.service"], stopped]);
   assert.deepEqual((await run("", 1)).units, [asked, stopped]);
+});
+
+test("what could not be taken back is tried again by the timer that the shutdown has stopped", async () => {
+  const end = async (isLeft: boolean) => {
+    const system = fakeSystem({}, () => ({ status: 0 }));
+    await endCalledOff(system, isLeft);
+    return system.ran.map((argv) => argv.slice(1).join(" "));
+  };
+  assert.equal((await end(true)).includes("restart nightlatch-clean-up.timer"), true);
+  assert.equal((await end(false)).includes("restart nightlatch-clean-up.timer"), false);
 });

@@ -23,7 +23,7 @@ export async function takeBackCalledOff(input: CommandInput): Promise<ExitStatus
     "The shutdown was called off. What it has stopped stays so until: systemctl start {sockets,timers,paths,default}.target",
   );
   const status = report(input, cleaned, { calledOff: true });
-  await endCalledOff(system);
+  await endCalledOff(system, status !== 0);
   return status;
 }
 
