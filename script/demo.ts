@@ -1,6 +1,7 @@
 /** See script/demo. Ends with exit status 0 only if every step did what its line says. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -44,6 +45,16 @@ function start(...args: string[]): ChildProcess {
   return child;
 }
 const log: Buffer[] = [];
+
+/** Asks a child to stop, waits until it has, and kills it when it does not. */
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, "exit");
+  child.kill();
+  const impatience = setTimeout(() => child.kill("SIGKILL"), DEADLINE_MS);
+  await gone;
+  clearTimeout(impatience);
+}
 
 async function until(what: string, holds: () => boolean): Promise<void> {
   const endMs = performance.now() + DEADLINE_MS;
@@ -132,7 +143,8 @@ try {
   verdict = 1;
   console.log(`\nFAILED: ${(error as Error).message}\n${Buffer.concat(log).toString()}`);
 } finally {
-  for (const child of children) child.kill();
+  // A server that is about to stop still writes in its store.
+  await Promise.all(children.map(ended));
   rmSync(folder, { recursive: true, force: true });
 }
 process.exit(verdict);
