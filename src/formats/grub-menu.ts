@@ -1,4 +1,5 @@
 import { Budget, malformed } from "./grub-budget.ts";
+import { grubCmdline } from "./grub-cmdline.ts";
 import { expandWord, MAX_VALUE_LENGTH } from "./grub-expand.ts";
 import { type Branch, parseGrubScript, type Statement, type Word } from "./grub-script.ts";
 import { evaluateTest } from "./grub-test.ts";
@@ -172,7 +173,7 @@ class Run {
       case "linux":
       case "linux16":
       case "linuxefi":
-        this.#kernel = { path: withoutDevice(args[0] ?? ""), options: args.slice(1).join(" ") };
+        this.#kernel = { path: withoutDevice(args[0] ?? ""), options: grubCmdline(args.slice(1)) };
         this.#loaded = { linux: args, initrd: [] };
         return;
       case "initrd":

@@ -1,4 +1,5 @@
 import { NightlatchError } from "../core/errors.ts";
+import { grubCmdline } from "./grub-cmdline.ts";
 import type { Branch, Statement, Word } from "./grub-script.ts";
 import type { GrubSource } from "./grub-world.ts";
 import { formatGrub, quoteGrub } from "./grub-write.ts";
@@ -90,12 +91,19 @@ function guarded(command: Command, extra: readonly string[]): Statement {
   return { kind: "if", branches: [{ condition: [condition], body: [more] }], otherwise: [command] };
 }
 
-/** As it is written, variables and all, unless the command line is to be another. */
+/** As it is written, variables and all, unless the command line is to be another: then the words of it that are its own arguments. */
 function withCmdline(command: Command, source: GrubSource, cmdline: string): Command {
-  if (source.linux.slice(1).join(" ") === cmdline) return command;
-  // GRUB puts quotes and backslashes of an argument into quotes of its own (grub-core/lib/cmdline.c).
-  if (/["'\\]|[^\x20-\x7e]/.test(cmdline)) throw unavailable("has quotes in its command line, part of which has to go");
-  return { ...command, words: [...command.words.slice(0, 2), ...splitCmdline(cmdline).map(literal)] };
+  const args = source.linux.slice(1);
+  if (grubCmdline(args) === cmdline) return command;
+  const own = new Map(args.map((arg) => [grubCmdline([arg]), arg]));
+  const words = splitCmdline(cmdline).map((word) => own.get(word) ?? withoutQuotes(word));
+  return { ...command, words: [...command.words.slice(0, 2), ...words.map(literal)] };
+}
+
+/** GRUB would put quotes and backslashes into quotes of its own. */
+function withoutQuotes(word: string): string {
+  if (/["'\\]|[^\x20-\x7e]/.test(word)) throw unavailable("has quotes in its command line, part of which has to go");
+  return word;
 }
 
 function unavailable(how: string): NightlatchError {

@@ -48,7 +48,7 @@ for (const suite of ["bookworm", "trixie"] as const satisfies readonly Suite[]) 
     assert.match(await machine.must("nightlatch status /dev/vdb"), /asks for the passphrase: no binding opens it now/);
 
     await server.machine("unlock", "nas");
-    await machine.reboot();
+    await rebootByBindings(machine);
     await waitForMounts(machine);
 
     // By hand, without a passphrase.
@@ -117,6 +117,28 @@ async function prepare(suite: Suite): Promise<Scene> {
   await machine.must(`echo 'deadline = "10m"' >> /etc/nightlatch/agent.toml`);
   const moved = stack.move();
   return { machine, server, [Symbol.asyncDispose]: () => moved.disposeAsync() };
+}
+
+/** Where there is no kexec: the bindings are seen to open every volume, and then it is an ordinary reboot in which nobody is asked. */
+async function rebootByBindings(machine: Machine): Promise<void> {
+  const from = machine.console.transcript().length;
+  const said = await machine.must("nightlatch reboot --dry-run --json");
+  const { via, volumes, passedOver } = JSON.parse(said) as {
+    via: string;
+    volumes: readonly { name: string; proved: boolean }[];
+    passedOver: readonly { code: string }[];
+  };
+  assert.equal(via, "bindings");
+  assert.deepEqual(volumes.map(({ name, proved }) => [name, proved]).sort(), [
+    ["data", true],
+    ["local", true],
+  ]);
+  assert.deepEqual(
+    passedOver.map(({ code }) => code),
+    ["kexec/unavailable"],
+  );
+  await machine.restart(() => machine.run("nightlatch reboot"));
+  assert.doesNotMatch(machine.console.transcript().slice(from), /passphrase for disk/i, "nobody was asked");
 }
 
 async function waitForMounts(machine: Machine): Promise<void> {

@@ -40,6 +40,15 @@ test("grub-mkconfig's own output: the menu, ids, and the first entry by default"
   assert.equal(menu.entries[1]?.submenu?.entries.length, 4);
 });
 
+test("the kernel's command line has the quotes that GRUB gives it", () => {
+  const optionsOf = (args: string) =>
+    defaultGrubEntry(evaluateGrub(`menuentry a { linux /v ${args} }`, world()))?.entry.linux?.options;
+  assert.equal(optionsOf("root=/dev/a ro  quiet"), "root=/dev/a ro quiet");
+  assert.equal(optionsOf('dyndbg="file a.c +p" ro'), '"dyndbg=file a.c +p" ro');
+  assert.equal(optionsOf(`'a"b' 'c\\d' "e'f g"`), `a\\"b c\\\\d "e\\'f g"`);
+  assert.equal(optionsOf(`'a\\x20b' 'a\\x2'`), "a\\x20b a\\\\x2");
+});
+
 test("saved_entry leads into the submenu, next_entry comes before it", () => {
   const text = vector("grub-debian12-saved.cfg").toString();
   const environment = parseGrubenv(vector("grubenv"));
@@ -74,8 +83,8 @@ test("quoting, variables, word splitting", () => {
   const entry = (body: string) => evaluateGrub(`menuentry "a b" 'x' --id 'i d' {\n${body}\n}`, world()).entries[0];
   const options = (body: string) => entry(body)?.linux?.options;
   assert.equal(entry("linux /v")?.id, "i d");
-  assert.equal(options(`linux /v a="b c" 'd  e'`), "a=b c d  e");
-  assert.equal(options(`set o="x  y"; linux /v $o "$o" \${o}z`), "x y x  y x yz");
+  assert.equal(options(`linux /v a="b c" 'd  e'`), '"a=b c" "d  e"');
+  assert.equal(options(`set o="x  y"; linux /v $o "$o" \${o}z`), 'x y "x  y" x yz');
   assert.equal(options(`linux /v $nothing "" end`), " end");
   assert.equal(options("linux /v \\$o \\\n  next # comment"), "$o next");
   assert.equal(options("linux ($root)/v"), "");
