@@ -15,6 +15,13 @@ export async function luksBeneathDevice(power: Pick<System, "run">, device: stri
   return [...uuids];
 }
 
+/** The same of the file system that a path lies on, by findmnt(8) too. */
+export async function luksBeneath(power: Pick<System, "run">, path: string): Promise<string[]> {
+  const argv = ["findmnt", "-n", "-v", "-o", "SOURCE", "--target", path] as const;
+  const source = (await programOutput(power, argv)).toString("utf8").trim();
+  return source.startsWith("/dev/") ? luksBeneathDevice(power, source) : [];
+}
+
 function collect(json: Json, into: Set<string>): void {
   if (typeof json !== "object" || json === null) return;
   if (!Array.isArray(json) && json["fstype"] === "crypto_LUKS" && typeof json["uuid"] === "string")

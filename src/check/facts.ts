@@ -65,6 +65,8 @@ export interface VolumeFacts {
   readonly hasKey: boolean | null;
   /** fstab's entries on its mapping. */
   readonly mounts: readonly FstabEntry[];
+  /** The running root or /usr lies on it, through LVM or whatever else lies between. */
+  readonly beneathRoot: boolean;
 }
 
 export interface BindingFacts {

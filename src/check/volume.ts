@@ -181,8 +181,8 @@ function judgeMountTimeouts(facts: CheckFacts, volume: VolumeFacts): Finding[] {
     );
 }
 
-function isOpenedByInitramfs({ entry, mounts }: VolumeFacts): boolean {
-  if (findOption(entry, "initramfs", "x-initrd.attach") !== undefined) return true;
+function isOpenedByInitramfs({ entry, mounts, beneathRoot }: VolumeFacts): boolean {
+  if (beneathRoot || findOption(entry, "initramfs", "x-initrd.attach") !== undefined) return true;
   return mounts.some(({ target }) => target === "/" || target === "/usr");
 }
 

@@ -1,3 +1,4 @@
+import { luksBeneath } from "../boot/luks-beneath.ts";
 import type { BindingFacts, CheckFacts, VolumeFacts } from "../check/facts.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, DEFAULT_AGENT_CONFIG } from "../formats/agent-config.ts";
@@ -34,10 +35,11 @@ export async function collectFacts(system: System, wish: CheckWish): Promise<Che
   const crypttab = parseCrypttab(await readIfThere(system, wish.crypttab, CRYPTTAB_LIMIT_BYTES));
   const mounts = parseFstab(await readIfThere(system, wish.fstab, FSTAB_LIMIT_BYTES));
   const { config, error: configError } = await readConfig(system, wish.config);
+  const beneath = await findBeneathRoot(system);
   const volumes: VolumeFacts[] = [];
   for (const entry of crypttab.entries.filter(isLuks)) {
     if (wish.only?.has(entry.volume) === false) continue;
-    volumes.push(await readVolume(system, wish, entry, { config, mounts }));
+    volumes.push(await readVolume(system, wish, entry, { config, mounts, beneath }));
   }
   const socket = await system.stat(wish.socket);
   const { crypttab: crypttabFile, fstab, config: configFile } = wish;
@@ -63,11 +65,29 @@ function isLuks(entry: CrypttabEntry): boolean {
   );
 }
 
+interface MachineAround {
+  readonly config: AgentConfig;
+  readonly mounts: readonly FstabEntry[];
+  /** UUIDs of LUKS volumes, in lower case. */
+  readonly beneath: ReadonlySet<string>;
+}
+
+/** What the running root and /usr lie on; nothing where that cannot be told (a container, say). */
+async function findBeneathRoot(system: Pick<System, "run">): Promise<ReadonlySet<string>> {
+  try {
+    const uuids = [...(await luksBeneath(system, "/")), ...(await luksBeneath(system, "/usr"))];
+    return new Set(uuids.map((uuid) => uuid.toLowerCase()));
+  } catch (error) {
+    if (!(error instanceof NightlatchError)) throw error;
+    return new Set();
+  }
+}
+
 async function readVolume(
   system: System,
   wish: CheckWish,
   entry: CrypttabEntry,
-  { config, mounts }: { readonly config: AgentConfig; readonly mounts: readonly FstabEntry[] },
+  { config, mounts, beneath }: MachineAround,
 ): Promise<VolumeFacts> {
   const device = headerPathOf(entry);
   const configured = config.volumes.get(entry.volume);
@@ -88,6 +108,7 @@ async function readVolume(
       ...around,
       error: null,
       uuid: status.uuid,
+      beneathRoot: beneath.has(status.uuid.toLowerCase()),
       bindings: status.bindings.map(bindingFacts),
       hasPassphrase: listSlots(header).some(({ number, opensVolume }) => opensVolume && !named.has(number)),
       leftovers: status.leftovers,
@@ -95,7 +116,8 @@ async function readVolume(
     };
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
-    return { ...around, error, uuid: null, bindings: [], hasPassphrase: null, leftovers: [], warnings: [] };
+    const unknown = { uuid: null, beneathRoot: false, bindings: [], hasPassphrase: null, leftovers: [], warnings: [] };
+    return { ...around, error, ...unknown };
   }
 }
 

@@ -1,6 +1,7 @@
 import { type EntryWish, findBootEntry, readStart } from "../boot/entries.ts";
 import type { BootEntry } from "../boot/entry.ts";
 import { type InitramfsFacts, inspectInitramfs, type Stack } from "../boot/initramfs.ts";
+import { luksBeneath } from "../boot/luks-beneath.ts";
 import { neededVolumes } from "../boot/needed.ts";
 import { NightlatchError } from "../core/errors.ts";
 import { joinInitrds } from "../formats/initramfs.ts";
@@ -9,7 +10,6 @@ import { cmdlineForKexec } from "../formats/kernel-cmdline.ts";
 import { tryKeyFile } from "./key-file.ts";
 import { laterVolumes } from "./later.ts";
 import type { Opening, PlannedVolume, PlanPower, RebootPlan } from "./planned.ts";
-import { luksBeneathRoot } from "./root.ts";
 import { type FoundVolume, resolveVolume } from "./volumes.ts";
 
 const FILE_LIMIT_BYTES = 1 << 30;
@@ -23,7 +23,7 @@ export async function planReboot(power: PlanPower, wish: EntryWish): Promise<Reb
   const kernel = await readStart(power, entry.kernel, FILE_LIMIT_BYTES);
   const initrds = await Promise.all(entry.initrds.map((initrd) => readStart(power, initrd, FILE_LIMIT_BYTES)));
   const facts = initrds.length === 0 ? null : await inspectInitramfs(power, joinInitrds(initrds));
-  const beneathRoot = await luksBeneathRoot(power);
+  const beneathRoot = await luksBeneath(power, "/");
   const stack = requireStack(entry, facts, beneathRoot);
   const needed =
     stack === null || facts === null

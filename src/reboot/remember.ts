@@ -1,3 +1,4 @@
+import { luksBeneath } from "../boot/luks-beneath.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
 import { runCryptsetup } from "../luks/cryptsetup.ts";
@@ -7,7 +8,6 @@ import { findFreeSlot } from "../luks/slots.ts";
 import type { System } from "../system/port.ts";
 import { type Authority, lockHeaders } from "./disposable.ts";
 import type { PlannedVolume } from "./planned.ts";
-import { luksBeneath } from "./root.ts";
 
 export type RememberPower = Pick<
   System,

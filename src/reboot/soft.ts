@@ -1,7 +1,7 @@
+import { luksBeneath } from "../boot/luks-beneath.ts";
 import { NightlatchError } from "../core/errors.ts";
 import { crypttabVolumes, laterVolumes } from "./later.ts";
 import type { PlanPower } from "./planned.ts";
-import { luksBeneathRoot } from "./root.ts";
 
 const STAYS = "x-initrd.attach";
 
@@ -20,7 +20,7 @@ export async function requireSoftReboot(power: PlanPower): Promise<void> {
     });
   }
   const staying = (await crypttabVolumes(power)).filter(({ options }) => options.includes(STAYS));
-  const beneathRoot = new Set((await luksBeneathRoot(power)).map((uuid) => uuid.toLowerCase()));
+  const beneathRoot = new Set((await luksBeneath(power, "/")).map((uuid) => uuid.toLowerCase()));
   for (const { name, found, opening } of await laterVolumes(power, new Set(staying.map((line) => line.name)))) {
     // One that names a key socket is answered there, as at a boot.
     if (opening.kind !== "disposable" || beneathRoot.has(found.header?.uuid.toLowerCase() ?? "")) continue;

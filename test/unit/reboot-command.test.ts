@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isKexecLoaded, isLockedDown, loadKexec, unloadKexec, whyNoKexec } from "../../src/boot/kexec.ts";
+import { luksBeneath } from "../../src/boot/luks-beneath.ts";
 import { command } from "../../src/cli/reboot.ts";
 import { isError } from "../../src/core/errors.ts";
 import { makeDefault, undoDefault, wantsFirmwareSetup } from "../../src/reboot/default-handler.ts";
 import { requireCleanUp } from "../../src/reboot/go.ts";
 import { remember } from "../../src/reboot/remember.ts";
-import { luksBeneathRoot } from "../../src/reboot/root.ts";
 import { isRebooting } from "../../src/reboot/shutdown-job.ts";
 import type { System } from "../../src/system/port.ts";
 import { runCommand } from "../terminal.ts";
@@ -187,9 +187,9 @@ test("the volumes beneath the root, through LVM and RAID", async () => {
     (source: string): Programs =>
     (argv) => ({ stdout: argv[0] === "findmnt" ? `${source}\n` : JSON.stringify(tree) });
   const system = fakeSystem({}, programs("/dev/mapper/vg-root"));
-  assert.deepEqual(await luksBeneathRoot(system), ["AB-CD"]);
+  assert.deepEqual(await luksBeneath(system, "/"), ["AB-CD"]);
   assert.deepEqual(system.ran[1], ["lsblk", "--json", "--inverse", "-o", "NAME,FSTYPE,UUID", "/dev/mapper/vg-root"]);
-  assert.deepEqual(await luksBeneathRoot(fakeSystem({}, programs("tmpfs"))), []);
+  assert.deepEqual(await luksBeneath(fakeSystem({}, programs("tmpfs")), "/"), []);
 });
 
 test("who asks for the firmware's menu gets it", async () => {

@@ -1,10 +1,10 @@
 import { NO_WISH } from "../../boot/entries.ts";
+import { luksBeneath } from "../../boot/luks-beneath.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { cleanUp } from "../../reboot/clean-up.ts";
 import { startOrdinaryReboot } from "../../reboot/go.ts";
 import { planReboot } from "../../reboot/plan.ts";
 import type { Opening, PlannedVolume, RebootPlan } from "../../reboot/planned.ts";
-import { luksBeneath } from "../../reboot/root.ts";
 import type { CommandInput, ExitStatus } from "../command.ts";
 import { notProved, openingOf, type Proof, proved, untried } from "./proof.ts";
 import { proveInInitramfs } from "./proof-initramfs.ts";

@@ -37,6 +37,7 @@ function volume(line = GOOD_LINE, more: Partial<VolumeFacts> = {}): VolumeFacts 
     deadlineMs: 60_000,
     hasKey: true,
     mounts: parseFstab(Buffer.from("/dev/mapper/data /srv ext4 _netdev,nofail 0 2\n")),
+    beneathRoot: false,
     ...more,
   };
 }
@@ -236,6 +237,7 @@ describe("what the agent cannot do", () => {
     const root = parseFstab(Buffer.from("/dev/mapper/data / ext4 _netdev,nofail 0 1\n"));
     assert.deepEqual(foundIn(GOOD_LINE, { mounts: root }), ["error check/initramfs"]);
     assert.deepEqual(foundIn(`${GOOD_LINE},initramfs`), ["error check/initramfs"]);
+    assert.deepEqual(foundIn(GOOD_LINE, { beneathRoot: true }), ["error check/initramfs"], "a root on LVM");
   });
 
   test("options that make systemd ask for something encrypted", () => {
