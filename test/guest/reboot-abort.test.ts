@@ -13,6 +13,7 @@ import {
   DEADLINE_MS,
   headers,
   rebootByItself,
+  rebootTyped,
   withMachine,
 } from "./reboot-machine.ts";
 import { onlyInFull } from "./requirements.ts";
@@ -111,6 +112,20 @@ describe("a reboot that is called off", { skip: onlyInFull(), concurrency: 1 }, 
       await machine.must("systemctl is-active nightlatch-clean-up.timer dbus.socket systemd-logind multi-user.target");
 
       await rebootByItself(machine, "systemctl reboot");
+      await assertClean(machine, before);
+
+      // Nobody calls it off: it has half an hour as an ordinary reboot has, here a minute, and then goes through the firmware to a prompt.
+      await machine.must("nightlatch reboot --undo-default", DEADLINE_MS);
+      const limitOf = (target: string) =>
+        machine.must(`systemctl show -p JobTimeoutUSec -p JobTimeoutAction ${target}`);
+      assert.equal(await limitOf("kexec.target"), await limitOf("reboot.target"));
+      await machine.must(
+        "mkdir -p /etc/systemd/system/kexec.target.d && cat >/etc/systemd/system/kexec.target.d/shorter.conf && systemctl daemon-reload",
+        DEADLINE_MS,
+        "[Unit]\nJobTimeoutSec=1min\n",
+      );
+      await machine.must("systemctl start stuck.service");
+      await rebootTyped(machine, () => machine.run(REBOOT, DEADLINE_MS, PASSPHRASE));
       await assertClean(machine, before);
     });
   });
