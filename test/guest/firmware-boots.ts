@@ -9,6 +9,7 @@ import type { Loader } from "./loader.ts";
 import { type Machine, startMachine } from "./machine.ts";
 import { builtPackage } from "./package.ts";
 import { PROMPT, typePassphrase } from "./prompt.ts";
+import { rebootTyped } from "./reboot-machine.ts";
 import type { Outcome } from "./shell.ts";
 
 export const DEADLINE_MS = 900_000;
@@ -48,10 +49,7 @@ export const releaseOf = async (machine: Machine): Promise<string> => (await mac
 
 /** An orderly reboot that only a person at the console can finish. */
 export async function rebootByHand(machine: Machine): Promise<void> {
-  const previous = machine.shell.bootId;
-  machine.run("systemctl reboot").catch(() => {}); // the shell dies with the boot
-  await typePassphrase(machine.console);
-  await machine.shell.booted(previous, DEADLINE_MS);
+  await rebootTyped(machine, () => machine.run("systemctl reboot"));
 }
 
 /**
