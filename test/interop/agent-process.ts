@@ -1,7 +1,7 @@
 /** The agent as a process of its own, as a boot has it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { join, resolve } from "node:path";
 import { fetchKey } from "../../script/key-client.ts";
@@ -28,6 +28,13 @@ export interface AgentOptions {
   readonly args?: readonly string[];
   /** Started at the first connection, by systemd's own activator. */
   readonly activated?: boolean;
+}
+
+/** Writes the folder's crypttab, each volume with its device, and its agent.toml. */
+export function configureAgent(folder: string, volumes: Readonly<Record<string, string>>, config = ""): void {
+  const lines = Object.entries(volumes).map(([volume, device]) => `${volume} ${device} /run/x.sock luks,_netdev\n`);
+  writeFileSync(join(folder, "crypttab"), lines.join(""));
+  writeFileSync(join(folder, "agent.toml"), config);
 }
 
 /** `crypttab` and `agent.toml` are those in the folder. */
