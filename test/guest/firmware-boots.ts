@@ -58,15 +58,7 @@ export async function rebootByHand(machine: Machine): Promise<void> {
  */
 export async function comeBack(machine: Machine, start: () => Promise<Outcome | undefined>): Promise<string> {
   const from = machine.console.transcript().length;
-  let fail: (error: Error) => void = () => {};
-  const failure = new Promise<never>((_, reject) => {
-    fail = reject;
-  });
-  const begin = async () => {
-    const outcome = await start();
-    if (outcome !== undefined && outcome.status !== 0) fail(new Error(`${outcome.stdout}${outcome.stderr}`));
-  };
-  await Promise.race([machine.restart(begin, DEADLINE_MS), failure]);
+  await machine.restart(start, DEADLINE_MS);
   await machine.login();
   const shown = machine.console.transcript().slice(from);
   assert.doesNotMatch(shown, PROMPT);

@@ -41,6 +41,9 @@ export const BOOT_DEADLINE_MS = 600_000;
 const COMMAND_DEADLINE_MS = 180_000;
 const COMMAND_LINE = "root=/dev/vda rw console=ttyS0 quiet loglevel=4 systemd.show_status=true mitigations=off panic=5";
 
+/** A shutdown ends the command that began it. */
+const ENDED_BY_SIGNAL = 128;
+
 export class Machine implements AsyncDisposable {
   readonly console: Console;
   readonly shell: Shell;
@@ -87,11 +90,20 @@ export class Machine implements AsyncDisposable {
     await this.login(deadlineMs);
   }
 
-  /** Starts what makes the guest come up anew, whose answer may never come, and waits until the root's systemd greets. */
-  async restart(start: () => Promise<unknown>, deadlineMs = BOOT_DEADLINE_MS): Promise<void> {
+  /**
+   * Starts what makes the guest come up anew, whose answer may never come, and waits until the root's systemd greets.
+   * @throws Error at once where `start` is a command that fails
+   */
+  async restart(start: () => Promise<Outcome | undefined>, deadlineMs = BOOT_DEADLINE_MS): Promise<void> {
     this.#previousBoot = this.shell.bootId;
-    start().catch(() => {}); // the shell dies with the boot
-    await this.console.waitFor(/Welcome to/, deadlineMs);
+    const failed = new Promise<never>((_, reject) => {
+      const judge = (outcome: Outcome | undefined) => {
+        if (outcome === undefined || outcome.status === 0 || outcome.status > ENDED_BY_SIGNAL) return;
+        reject(new Error(`it does not come up anew: ${outcome.stdout}${outcome.stderr}`));
+      };
+      start().then(judge, () => {}); // the shell dies with the boot
+    });
+    await Promise.race([this.console.waitFor(/Welcome to/, deadlineMs), failed]);
   }
 
   /** As if the power had gone and come back: what the guest had not written is lost. Does not wait for the boot. */
