@@ -1,7 +1,8 @@
 import type { System } from "../system/port.ts";
 import { resumeDefault } from "./default-handler.ts";
-import { restartExpiry, runSystemctl } from "./go.ts";
+import { restartExpiry } from "./go.ts";
 import { isGoingDown } from "./shutdown-job.ts";
+import { askSystemd, orderSystemd } from "./systemd.ts";
 
 /**
  * Every shutdown starts this timer, which outlives one that is called off, as nothing else of ours does. Its service takes back what was
@@ -9,6 +10,8 @@ import { isGoingDown } from "./shutdown-job.ts";
  */
 const TIMER = "nightlatch-called-off.timer";
 const SERVICE = "nightlatch-called-off.service";
+/** A clean-up has several runs of cryptsetup to end. */
+const CLEAN_UP_MS = 5 * 60_000;
 
 /**
  * After a shutdown that was called off the default handler waits again, and the timer stops.
@@ -17,7 +20,7 @@ const SERVICE = "nightlatch-called-off.service";
 export async function endCalledOff(power: Pick<System, "run">, isLeft: boolean): Promise<void> {
   await resumeDefault(power);
   if (isLeft) await restartExpiry(power);
-  await runSystemctl(power, ["stop", TIMER]);
+  await orderSystemd(power, ["systemctl", "stop", TIMER]);
 }
 
 /**
@@ -25,9 +28,9 @@ export async function endCalledOff(power: Pick<System, "run">, isLeft: boolean):
  * @throws NightlatchError reboot/blocked
  */
 export async function settleCalledOff(power: Pick<System, "run">): Promise<void> {
-  const { status } = await power.run({ argv: ["systemctl", "is-active", "--quiet", TIMER], deadlineMs: 20_000 });
+  const { status } = await askSystemd(power, ["systemctl", "is-active", "--quiet", TIMER]);
   // One that is still under way needs its timer.
   if (status !== 0 || (await isGoingDown(power))) return;
   await endCalledOff(power, false); // staging begins with a clean-up, and starts that timer itself
-  await runSystemctl(power, ["stop", SERVICE]);
+  await orderSystemd(power, ["systemctl", "stop", SERVICE], { deadlineMs: CLEAN_UP_MS });
 }

@@ -1,5 +1,5 @@
-import { NightlatchError } from "../core/errors.ts";
 import type { System } from "../system/port.ts";
+import { askSystemd, orderSystemd } from "./systemd.ts";
 
 const DROP_IN = "/etc/systemd/system/systemd-reboot.service.d/nightlatch.conf";
 const UNIT = "nightlatch-stage.service";
@@ -28,20 +28,20 @@ type Power = Pick<System, "run" | "writeFile" | "removeFile" | "makeDirectory">;
 export async function makeDefault(power: Power): Promise<void> {
   await power.makeDirectory(DROP_IN.replace(/\/[^/]+$/, ""), 0o755);
   await power.writeFile(DROP_IN, Buffer.from(TEXT), 0o644);
-  await must(power, ["systemctl", "daemon-reload"]);
-  await must(power, ["systemctl", "enable", "--now", UNIT]);
+  await orderSystemd(power, ["systemctl", "daemon-reload"]);
+  await orderSystemd(power, ["systemctl", "enable", "--now", UNIT]);
 }
 
 /** Stages at the next reboot again, where a shutdown that was called off has stopped what does so. Returns before the unit is up. */
 export async function resumeDefault(power: Pick<System, "run">): Promise<void> {
-  const { status } = await power.run({ argv: ["systemctl", "is-enabled", "--quiet", UNIT], deadlineMs: 20_000 });
-  if (status === 0) await must(power, ["systemctl", "start", "--no-block", UNIT]);
+  const { status } = await askSystemd(power, ["systemctl", "is-enabled", "--quiet", UNIT]);
+  if (status === 0) await orderSystemd(power, ["systemctl", "start", "--no-block", UNIT]);
 }
 
 export async function undoDefault(power: Power): Promise<void> {
   await power.removeFile(DROP_IN);
-  await must(power, ["systemctl", "disable", "--now", UNIT]);
-  await must(power, ["systemctl", "daemon-reload"]);
+  await orderSystemd(power, ["systemctl", "disable", "--now", UNIT]);
+  await orderSystemd(power, ["systemctl", "daemon-reload"]);
 }
 
 /** From now on the last step of a reboot is a kexec. In /run: it ends with the boot. */
@@ -64,13 +64,4 @@ export async function wantsFirmwareSetup(power: Pick<System, "stat" | "readFile"
   if ((await power.stat(OS_INDICATIONS)) === null) return false;
   const value = await power.readFile(OS_INDICATIONS, 64);
   return ((value[ATTRIBUTES_BYTES] ?? 0) & BOOT_TO_FW_UI) !== 0;
-}
-
-async function must(power: Pick<System, "run">, argv: readonly [string, ...string[]]): Promise<void> {
-  const { status, stderr } = await power.run({ argv, deadlineMs: 60_000 });
-  if (status === 0) return;
-  throw new NightlatchError(
-    "reboot/blocked",
-    `${argv.join(" ")} ended with status ${status}: ${stderr.toString("utf8").trim().slice(0, 200)}`,
-  );
 }

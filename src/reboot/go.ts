@@ -1,5 +1,6 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { System } from "../system/port.ts";
+import { askSystemd, orderSystemd } from "./systemd.ts";
 
 const CLEAN_UP = "nightlatch-clean-up";
 const UNITS = [`${CLEAN_UP}.service`, `${CLEAN_UP}.timer`, "nightlatch-called-off.timer"] as const;
@@ -11,7 +12,7 @@ const UNITS = [`${CLEAN_UP}.service`, `${CLEAN_UP}.timer`, "nightlatch-called-of
  */
 export async function requireCleanUp(power: Pick<System, "run">): Promise<void> {
   const argv = ["systemctl", "show", "--property=UnitFileState", "--value", ...UNITS] as const;
-  const { stdout } = await power.run({ argv, deadlineMs: 20_000 });
+  const { stdout } = await askSystemd(power, argv);
   const states = stdout
     .toString("latin1")
     .split("\n")
@@ -35,7 +36,7 @@ export async function restartExpiry(power: Pick<System, "run">, lifeSeconds = LI
   await must(power, ["systemctl", "restart", `${CLEAN_UP}.timer`]);
   if (lifeSeconds === LIFE_SECONDS) return;
   // There is none in most cases, and then this fails.
-  await power.run({ argv: ["systemctl", "stop", `${EXPIRY}.timer`], deadlineMs: 20_000 });
+  await askSystemd(power, ["systemctl", "stop", `${EXPIRY}.timer`]);
   const when = [`--on-active=${lifeSeconds + 1}`, "--timer-property=AccuracySec=1s"];
   const unit = [`--unit=${EXPIRY}`, "--collect", "--quiet"];
   await must(power, ["systemd-run", ...unit, ...when, "systemctl", "start", `${CLEAN_UP}.service`]);
@@ -56,16 +57,8 @@ export async function startSoftReboot(power: Pick<System, "run">): Promise<void>
   await must(power, ["systemctl", "soft-reboot"]);
 }
 
-/** @throws NightlatchError reboot/blocked */
-export function runSystemctl(power: Pick<System, "run">, args: readonly string[]): Promise<void> {
-  return must(power, ["systemctl", ...args]);
-}
+const MEANING = "The machine does not reboot.";
 
-async function must(power: Pick<System, "run">, argv: readonly [string, ...string[]]): Promise<void> {
-  const { status, stderr } = await power.run({ argv, deadlineMs: 60_000 });
-  if (status === 0) return;
-  const said = stderr.toString("utf8").trim().slice(0, 300);
-  throw new NightlatchError("reboot/blocked", `${argv.join(" ")} ended with status ${status}: ${said}`, {
-    meaning: "The machine does not reboot.",
-  });
+function must(power: Pick<System, "run">, argv: readonly [string, ...string[]]): Promise<void> {
+  return orderSystemd(power, argv, { meaning: MEANING });
 }

@@ -1,4 +1,5 @@
 import type { System } from "../system/port.ts";
+import { askSystemd } from "./systemd.ts";
 
 type Power = Pick<System, "run">;
 
@@ -17,7 +18,6 @@ export async function isGoingDown(power: Power): Promise<boolean> {
 }
 
 async function listJobs(power: Power): Promise<{ readonly ok: boolean; readonly text: string }> {
-  const argv = ["systemctl", "list-jobs", "--no-legend", "--plain"] as const;
-  const { status, stdout } = await power.run({ argv, deadlineMs: 20_000 });
+  const { status, stdout } = await askSystemd(power, ["systemctl", "list-jobs", "--no-legend", "--plain"]);
   return { ok: status === 0, text: stdout.toString("latin1") };
 }

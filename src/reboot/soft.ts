@@ -2,6 +2,7 @@ import { luksBeneath } from "../boot/luks-beneath.ts";
 import { NightlatchError } from "../core/errors.ts";
 import { crypttabVolumes, laterVolumes } from "./later.ts";
 import type { PlanPower } from "./planned.ts";
+import { askSystemd } from "./systemd.ts";
 
 const STAYS = "x-initrd.attach";
 
@@ -12,7 +13,7 @@ const STAYS = "x-initrd.attach";
  */
 export async function requireSoftReboot(power: PlanPower): Promise<void> {
   const argv = ["systemctl", "show", "--property=LoadState", "--value", "soft-reboot.target"] as const;
-  const { stdout } = await power.run({ argv, deadlineMs: 20_000 });
+  const { stdout } = await askSystemd(power, argv);
   if (stdout.toString("latin1").trim() !== "loaded") {
     throw new NightlatchError("reboot/blocked", "this system's systemd knows no soft reboot", {
       meaning: "It came with systemd 254. The machine does not reboot.",
