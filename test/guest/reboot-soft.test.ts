@@ -20,6 +20,10 @@ describe("a soft reboot", { skip: onlyInFull(), concurrency: 1 }, () => {
       await machine.console.waitFor(/Welcome to/, DEADLINE_MS);
       await machine.console.waitFor(/login: /, DEADLINE_MS);
       assert.doesNotMatch(machine.console.transcript().slice(from), PROMPT);
+      // The test's own shell is started by its device, which was there all the while.
+      machine.console.type("root\n");
+      await machine.console.waitFor(/root@guest:~# /, DEADLINE_MS);
+      machine.console.type("systemctl start test-shell.service\n");
       assert.equal((await machine.must("cat /proc/sys/kernel/random/boot_id")).trim(), bootId);
       assert.equal((await machine.must("systemctl show --property=SoftRebootsCount --value")).trim(), "1");
       assert.equal(await machine.must("cat /srv/greeting"), "hello\n");
@@ -33,7 +37,7 @@ describe("a soft reboot", { skip: onlyInFull(), concurrency: 1 }, () => {
       assert.equal(status, 1);
       assert.equal(JSON.parse(stdout).error.code, "reboot/blocked");
       assert.match(JSON.parse(stdout).error.message, /no soft reboot/);
-      assert.equal((await machine.must("systemctl is-system-running")).trim(), "running");
+      assert.equal((await machine.must("systemctl is-system-running --wait", DEADLINE_MS)).trim(), "running");
     });
   });
 });
