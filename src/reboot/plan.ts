@@ -82,7 +82,10 @@ function requireStack(entry: BootEntry, facts: InitramfsFacts | null, beneathRoo
   return facts.stack;
 }
 
-/** What cryptsetup-initramfs itself writes before a key file that lies on the root, which is open by then (Debian, its hook cryptroot). */
+/**
+ * A key file that lies on the root, which is open by then. The word is Debian's, to the letter: cryptsetup-initramfs's hooks/cryptroot writes
+ * it into the initramfs's crypttab, and its scripts/local-top/cryptroot puts the root's mount point in its place.
+ */
 const ON_ROOT = "/FIXME-initramfs-rootmnt/";
 
 async function planInside(

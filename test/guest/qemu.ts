@@ -50,7 +50,7 @@ export function qemuArguments(hardware: Hardware): string[] {
   // QEMU 7.2's emulation of cmpxchg16b is wrong, and Debian 13's kernel dies of it.
   const cpu = hardware.accelerator === "kvm" ? "host" : "max,-cx16";
   // Code that QEMU has translated stays until its buffer is full, through reboots too. Where data lies now that was code once, each write
-  // is slow until then: with the buffer as large as it comes a reboot took up to three times as long, and modprobe seconds on end.
+  // is slow until then: with the buffer as large as it comes modprobe hung for 48 s (the kernel's own "soft lockup"), and reboots for minutes.
   const accelerator = hardware.accelerator === "kvm" ? "kvm" : "tcg,tb-size=256";
   const argv = ["-nodefaults", "-display", "none", "-machine", "pc", "-accel", accelerator, "-cpu", cpu];
   // A kernel patches its own code while it runs. QEMU's emulation of several processors can miss that on another one, which then jumps
