@@ -57,7 +57,8 @@ export async function bindVolume(power: ChangePower, change: Change, order: Bind
   const adds = { keyslot, iterations, digest };
   const { held, backup } = await declare(power, change, header, { operation, adds, removes });
   const token = await undoingFailures(power, change, held, async () => {
-    await addKeyslot(power, volume, { number: keyslot, iterations, passphrase: order.passphrase }, change.passphrase);
+    const current = { passphrase: change.passphrase, slot: change.openedBy };
+    await addKeyslot(power, volume, { number: keyslot, iterations, passphrase: order.passphrase }, current);
     await ledger.addToken(await readHeader(power, change), order.token, keyslot);
     const added = findAdded(await readHeader(power, change), held.record);
     const token = added?.token ?? null;

@@ -3,7 +3,13 @@ import type { Secret } from "../core/secret.ts";
 import type { System } from "../system/port.ts";
 import { runCryptsetup, type Volume } from "./cryptsetup.ts";
 import type { VolumeHeader } from "./header.ts";
-import { listSlots } from "./slots.ts";
+import { listSlots, looksLikeBinding, type Slot } from "./slots.ts";
+
+/** What may open a volume: a passphrase, and the keyslot that it was seen to open. */
+export interface Authority {
+  readonly passphrase: Secret;
+  readonly slot: number;
+}
 
 /**
  * `cryptsetup open` tries the volume's tokens before it looks at the key that it is given, and says 0 when a token in a keyring
@@ -33,8 +39,8 @@ export async function opensSlot(
 }
 
 /**
- * The first keyslot that a passphrase opens, in cryptsetup's order but for those in `last`, which are tried at the end; null
- * where it opens none. Takes one KDF for each slot that it tries.
+ * The first keyslot that a passphrase opens, those in `last` tried at the end; null where it opens none. Takes one KDF for each slot that
+ * it tries, so those of random keys come first, whose KDF is fast, and then cryptsetup's order.
  */
 export async function findSlotOpenedBy(
   power: Pick<System, "run">,
@@ -43,29 +49,42 @@ export async function findSlotOpenedBy(
   passphrase: Secret,
   last: ReadonlySet<number> = new Set(),
 ): Promise<number | null> {
+  const rank = (slot: Slot): number => (last.has(slot.number) ? 2 : looksLikeBinding(slot) ? 0 : 1);
   const slots = listSlots(header).filter((slot) => slot.opensVolume);
-  const ordered = [...slots.filter((slot) => !last.has(slot.number)), ...slots.filter((slot) => last.has(slot.number))];
-  for (const { number } of ordered) if (await opensSlot(power, volume, number, passphrase)) return number;
+  for (const { number } of slots.sort((a, b) => rank(a) - rank(b)))
+    if (await opensSlot(power, volume, number, passphrase)) return number;
   return null;
 }
 
-/** @throws NightlatchError as runCryptsetup; luks/refused where the slot is taken or there is no room for it */
+/**
+ * Adds a keyslot. The authority's own is the only one that costs a KDF, others may be slow; a cryptsetup before 2.6 does not know the
+ * option for that, and tries them in its order.
+ * @throws NightlatchError as runCryptsetup; luks/refused where the slot is taken or there is no room for it
+ */
 export async function addKeyslot(
   power: Pick<System, "run">,
   volume: Volume,
   slot: { readonly number: number; readonly iterations: number; readonly passphrase: Secret },
-  current: Secret,
+  current: Authority,
 ): Promise<void> {
-  const both = Buffer.concat([current.reveal(), slot.passphrase.reveal()]);
+  const both = Buffer.concat([current.passphrase.reveal(), slot.passphrase.reveal()]);
+  const kdf = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", String(slot.iterations)];
+  const sizes = [...keyArgs(current.passphrase), "--new-keyfile-size", String(slot.passphrase.lengthBytes)];
+  const add = (slots: readonly string[]) =>
+    runCryptsetup(power, volume, ["luksAddKey", "-q", ...slots, ...kdf, ...sizes, volume.device, "-"], both);
   try {
-    const kdf = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", String(slot.iterations)];
-    const sizes = [...keyArgs(current), "--new-keyfile-size", String(slot.passphrase.lengthBytes)];
-    const args = ["luksAddKey", "-q", "--key-slot", String(slot.number), ...kdf, ...sizes, volume.device, "-"];
-    await runCryptsetup(power, volume, args, both);
+    await add(["--key-slot", String(current.slot), "--new-key-slot", String(slot.number)]).catch((error: unknown) => {
+      if (!isUsageError(error)) throw error;
+      return add(["--key-slot", String(slot.number)]);
+    });
   } finally {
     both.fill(0);
   }
 }
+
+/** It answers an option that it does not know with its usage, before it looks at the device. */
+const isUsageError = (error: unknown): boolean =>
+  isError(error, "luks/refused") && error.message.includes(": Usage: cryptsetup ");
 
 /**
  * Has a key without a slot's number tried on this slot before all others, each of which costs a KDF (LUKS2 alone has such an order).

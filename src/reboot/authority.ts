@@ -1,8 +1,7 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
-import { findSlotOpenedBy } from "../luks/keyslots.ts";
+import { type Authority, findSlotOpenedBy } from "../luks/keyslots.ts";
 import type { System } from "../system/port.ts";
-import type { Authority } from "./disposable.ts";
 import type { PlannedVolume } from "./planned.ts";
 
 /**

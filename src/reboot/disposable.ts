@@ -4,7 +4,7 @@ import { Secret } from "../core/secret.ts";
 import type { DisposableRecord } from "../formats/disposable.ts";
 import { runCryptsetup, type Volume } from "../luks/cryptsetup.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header.ts";
-import { addKeyslot, opensSlot, preferKeyslot } from "../luks/keyslots.ts";
+import { type Authority, addKeyslot, opensSlot, preferKeyslot } from "../luks/keyslots.ts";
 import { countSlots, findFreeSlot, findSlot, type Slot } from "../luks/slots.ts";
 import type { Lock, System } from "../system/port.ts";
 import { addRecord, type HeldRecord, listRecords, type RecordPower, removeRecord } from "./record.ts";
@@ -24,12 +24,6 @@ export interface StagingContext {
 export async function lockHeaders(power: Pick<System, "lock" | "makeDirectory">, stateFolder: string): Promise<Lock> {
   await power.makeDirectory(stateFolder, 0o700);
   return power.lock(`${stateFolder}/lock`, LOCK_WAIT_MS);
-}
-
-/** What may open a volume: a passphrase, and the slot that it was seen to open. */
-export interface Authority {
-  readonly passphrase: Secret;
-  readonly slot: number;
 }
 
 /**
@@ -53,7 +47,7 @@ export async function stageDisposableKey(
   const key = Secret.take(power.random(KEY_BYTES));
   const held = await addRecord(power, context.stateFolder, volume, header, record);
   try {
-    await addKeyslot(power, volume, { number: slot, iterations, passphrase: key }, authority.passphrase);
+    await addKeyslot(power, volume, { number: slot, iterations, passphrase: key }, authority);
     // An initramfs names no slot, and would try the passphrase's slow KDF first.
     if (header.version === 2) await preferKeyslot(power, volume, slot);
     if (!(await opensSlot(power, volume, slot, key))) {

@@ -3,10 +3,10 @@ import { isError, NightlatchError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
 import { runCryptsetup } from "../luks/cryptsetup.ts";
 import { readVolumeHeader } from "../luks/header.ts";
-import { addKeyslot, findSlotOpenedBy } from "../luks/keyslots.ts";
+import { type Authority, addKeyslot, findSlotOpenedBy } from "../luks/keyslots.ts";
 import { findFreeSlot } from "../luks/slots.ts";
 import type { System } from "../system/port.ts";
-import { type Authority, lockHeaders } from "./disposable.ts";
+import { lockHeaders } from "./disposable.ts";
 import type { PlannedVolume } from "./planned.ts";
 
 export type RememberPower = Pick<
@@ -70,7 +70,7 @@ export async function remember(
     if (authority === undefined || (await findSlotOpenedBy(power, volume, header, key)) !== null) continue;
     const number = findFreeSlot(header);
     if (number === null) throw new NightlatchError("reboot/slots-full", `${volume.device} has no free keyslot`);
-    await addKeyslot(power, volume, { number, iterations: ITERATIONS, passphrase: key }, authority.passphrase);
+    await addKeyslot(power, volume, { number, iterations: ITERATIONS, passphrase: key }, authority);
   }
 }
 

@@ -1,15 +1,10 @@
 import { buildOverlay } from "../boot/overlay.ts";
 import { NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
+import type { Authority } from "../luks/keyslots.ts";
 import type { Lock } from "../system/port.ts";
 import type { PreparedCarry, StagePower } from "./carrier.ts";
-import {
-  type Authority,
-  lockHeaders,
-  removeDisposables,
-  type StagingContext,
-  stageDisposableKey,
-} from "./disposable.ts";
+import { lockHeaders, removeDisposables, type StagingContext, stageDisposableKey } from "./disposable.ts";
 import type { PlannedVolume, RebootPlan } from "./planned.ts";
 
 /** What a person is told on the way. */

@@ -118,8 +118,11 @@ async function live(machine: Machine, choosing: Choosing): Promise<void> {
   await assertBooted(machine, chosen);
 }
 
-/** initramfs-tools' init reads conf/conf.d before all else. */
+/**
+ * initramfs-tools' init reads conf/conf.d before all else. Compressed: a kernel that loads several files itself (systemd-boot leaves it
+ * to the EFI stub) does not pad between them, and finds an archive that is not compressed only at a multiple of 4.
+ */
 const OWN_INITRAMFS = `
 mkdir -p /root/own/conf/conf.d
 echo 'echo own.img was read >/dev/kmsg' >/root/own/conf/conf.d/own
-(cd /root/own && find . -mindepth 1 | cpio -o -H newc --quiet) >/own.img`;
+(cd /root/own && find . -mindepth 1 | cpio -o -H newc --quiet | gzip -n) >/own.img`;

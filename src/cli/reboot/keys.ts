@@ -1,5 +1,5 @@
 import { Secret } from "../../core/secret.ts";
-import type { Authority } from "../../reboot/disposable.ts";
+import type { Authority } from "../../luks/keyslots.ts";
 import type { PlannedVolume } from "../../reboot/planned.ts";
 import { rememberedKey } from "../../reboot/remember.ts";
 import { tryBinding } from "../attempt.ts";
