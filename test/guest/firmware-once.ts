@@ -42,7 +42,7 @@ export function testOneshot(loader: Loader): void {
 async function live(machine: Machine): Promise<void> {
   const before = await stateOf(machine);
   const assertAsBefore = async () => {
-    await machine.must("systemctl start nightlatch-clean-up.service", DEADLINE_MS);
+    await machine.must("systemctl start --wait nightlatch-clean-up.service", DEADLINE_MS);
     assert.equal(await stateOf(machine), before);
     assert.equal((await machine.must("cat /sys/kernel/kexec_loaded")).trim(), "0");
   };

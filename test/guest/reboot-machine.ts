@@ -73,7 +73,7 @@ export async function rebootTyped(machine: Machine, start: () => Promise<unknown
 
 /** As at every boot: once the clean-up is through, nothing of a staged reboot is left. */
 export async function assertClean(machine: Machine, before: string): Promise<void> {
-  await machine.must("systemctl start nightlatch-clean-up.service");
+  await machine.must("systemctl start --wait nightlatch-clean-up.service");
   await assertNothingStaged(machine, before);
 }
 

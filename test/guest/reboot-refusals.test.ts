@@ -79,10 +79,10 @@ describe("what fails", { skip: onlyInFull(), concurrency: 1 }, () => {
       await stopAt(machine, "systemctl kexec", "before");
       await machine.run("nightlatch reboot --key-file -", DEADLINE_MS, PASSPHRASE);
       await letPass(machine);
-      await machine.must("systemctl start nightlatch-clean-up.service");
+      await machine.must("systemctl start --wait nightlatch-clean-up.service");
       assert.notEqual(await headers(machine), before);
       await machine.must(
-        "systemctl stop systemd-timesyncd 2>/dev/null; date -s '+16 minutes' && systemctl start nightlatch-clean-up.service",
+        "systemctl stop systemd-timesyncd 2>/dev/null; date -s '+16 minutes' && systemctl start --wait nightlatch-clean-up.service",
       );
       await assertNothingStaged(machine, before);
 
