@@ -1,3 +1,4 @@
+import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { type CustomPart, findInCustom } from "../formats/grub-custom.ts";
 import { type OneshotPower, unavailable } from "./oneshot-loader.ts";
@@ -35,7 +36,7 @@ export async function readOwnCustom(power: OneshotPower, folder: string): Promis
   if (facts === null) return null;
   const { status, stdout } = await power.run({
     argv: ["find", path, "-maxdepth", "0", "-type", "f"],
-    deadlineMs: 10_000,
+    deadlineMs: SMALL_PROGRAM_MS,
   });
   if (status !== 0 || stdout.length === 0) throw unavailable(`${path} is a link`, "Put the file itself there.");
   if (facts.uid !== 0 || facts.gid !== 0)

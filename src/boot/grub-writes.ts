@@ -1,3 +1,4 @@
+import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { fileSystemOf } from "./file-system.ts";
 import { programOutput } from "./luks-beneath.ts";
 import { type OneshotPower, unavailable } from "./oneshot-loader.ts";
@@ -17,7 +18,10 @@ export async function requireGrubWrites(power: OneshotPower, folder: string): Pr
   if (facts?.kind !== "file" || facts.sizeBytes !== BLOCK_BYTES) {
     throw unavailable(`${path} is no environment block of ${BLOCK_BYTES} bytes`, `Run: grub-editenv ${path} create`);
   }
-  const { stdout } = await power.run({ argv: ["find", path, "-maxdepth", "0", "-type", "f"], deadlineMs: 10_000 });
+  const { stdout } = await power.run({
+    argv: ["find", path, "-maxdepth", "0", "-type", "f"],
+    deadlineMs: SMALL_PROGRAM_MS,
+  });
   if (stdout.length === 0) throw unavailable(`${path} is a link, over which GRUB does not write`);
   const { options, type } = await fileSystemOf(power, folder);
   if (options.includes("ro"))

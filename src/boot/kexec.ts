@@ -1,3 +1,4 @@
+import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { joinInitrds, paddingBeforeOverlay } from "../formats/initramfs.ts";
 import type { Lock, System } from "../system/port.ts";
@@ -18,7 +19,7 @@ export async function whyNoKexec(power: Pick<System, "run" | "stat" | "readFile"
   if (disabled !== null && disabled !== "0")
     return "kexec is switched off until the next boot (sysctl kernel.kexec_load_disabled)";
   try {
-    await power.run({ argv: ["kexec", "--version"], deadlineMs: 10_000 });
+    await power.run({ argv: ["kexec", "--version"], deadlineMs: SMALL_PROGRAM_MS });
   } catch (error) {
     if (isError(error, "system/missing-program")) return "the program kexec is not installed (package kexec-tools)";
     throw error;
@@ -85,7 +86,7 @@ export async function clearKexecMemory(power: Pick<System, "run" | "stat">): Pro
   if ((await power.stat(INITRD)) !== null) {
     await power.run({ argv: ["shred", "--iterations=0", "--zero", INITRD], deadlineMs: DEADLINE_MS });
   }
-  const { status } = await power.run({ argv: ["mountpoint", "--quiet", FOLDER], deadlineMs: 10_000 });
+  const { status } = await power.run({ argv: ["mountpoint", "--quiet", FOLDER], deadlineMs: SMALL_PROGRAM_MS });
   if (status === 0) await must(power, ["umount", FOLDER]);
 }
 
@@ -124,7 +125,7 @@ export async function unloadKexec(power: Pick<System, "run" | "stat" | "readFile
 }
 
 async function must(power: Pick<System, "run">, argv: readonly [string, ...string[]]): Promise<void> {
-  const { status, stderr } = await power.run({ argv, deadlineMs: 30_000 });
+  const { status, stderr } = await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
   if (status === 0) return;
   const said = stderr.toString("utf8").trim().slice(0, 200);
   throw new NightlatchError("kexec/failed", `${argv[0]} ended with status ${status}: ${said}`, {

@@ -1,3 +1,4 @@
+import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { NightlatchError } from "../core/errors.ts";
 import { type Json, parseJson } from "../formats/json.ts";
 import type { System } from "../system/port.ts";
@@ -31,7 +32,11 @@ function collect(json: Json, into: Set<string>): void {
 
 /** What a program that only tells prints. @throws NightlatchError boot/unsupported where it fails */
 export async function programOutput(power: Pick<System, "run">, argv: readonly [string, ...string[]]): Promise<Buffer> {
-  const { status, stdout, stderr } = await power.run({ argv, deadlineMs: 20_000, outputLimitBytes: LIMIT_BYTES });
+  const { status, stdout, stderr } = await power.run({
+    argv,
+    deadlineMs: SMALL_PROGRAM_MS,
+    outputLimitBytes: LIMIT_BYTES,
+  });
   if (status === 0) return stdout;
   const said = stderr.toString("utf8").trim().slice(0, 200);
   throw new NightlatchError("boot/unsupported", `${argv[0]} ended with status ${status}: ${said}`, {

@@ -1,3 +1,4 @@
+import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { type Json, parseJson } from "../formats/json.ts";
 import type { System } from "../system/port.ts";
@@ -15,7 +16,11 @@ const OUTPUT_LIMIT_BYTES = 4 << 20;
 /** What is mounted, by findmnt(8). @throws NightlatchError system/missing-program, boot/unsupported */
 export async function listMounts(power: Pick<System, "run">): Promise<Mount[]> {
   const argv = ["findmnt", "--json", "--list", "--real", "--output", "TARGET,UUID,FSROOT"] as const;
-  const { status, stdout } = await power.run({ argv, deadlineMs: 10_000, outputLimitBytes: OUTPUT_LIMIT_BYTES });
+  const { status, stdout } = await power.run({
+    argv,
+    deadlineMs: SMALL_PROGRAM_MS,
+    outputLimitBytes: OUTPUT_LIMIT_BYTES,
+  });
   if (status !== 0) throw new NightlatchError("boot/unsupported", `findmnt ended with status ${status}`);
   const document = parseJson(stdout, "findmnt's output", { lengthBytes: OUTPUT_LIMIT_BYTES });
   return rowsOf(document, "filesystems").map((row) => ({

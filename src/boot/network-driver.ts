@@ -1,3 +1,4 @@
+import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError } from "../core/errors.ts";
 import type { System } from "../system/port.ts";
 import type { Lack } from "./clevis.ts";
@@ -41,7 +42,7 @@ async function isUp(power: Pick<System, "readFile">, name: string): Promise<bool
 }
 
 async function follow(power: Pick<System, "run">, path: string): Promise<string | null> {
-  const { status, stdout } = await power.run({ argv: ["readlink", "-e", "--", path], deadlineMs: 10_000 });
+  const { status, stdout } = await power.run({ argv: ["readlink", "-e", "--", path], deadlineMs: SMALL_PROGRAM_MS });
   return status === 0 ? stdout.toString("utf8").trim() : null;
 }
 
@@ -54,7 +55,7 @@ async function holds(
 ): Promise<boolean> {
   const kernel = release === null ? [] : ["-k", release];
   const argv = ["modinfo", ...kernel, "-F", "filename", driver] as const;
-  const { status, stdout } = await power.run({ argv, deadlineMs: 10_000 });
+  const { status, stdout } = await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
   const file = stdout.toString("utf8").trim();
   if (status !== 0) return false;
   return file === "(builtin)" || facts.has(file) || facts.has(file.replace(/\.(?:xz|zst|gz)$/, ""));

@@ -1,3 +1,4 @@
+import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { NightlatchError } from "../core/errors.ts";
 import type { System } from "../system/port.ts";
 
@@ -7,7 +8,6 @@ type Power = Pick<System, "run" | "stat" | "readFile" | "writeFile" | "removeFil
 export const BOOT_ROOTS = ["/boot", "/boot/efi", "/efi"] as const;
 const folderOf = (root: string): string => `${root}/nightlatch`;
 const OURS = /^oneshot\.(?:pad|cpio)(?:\.[0-9a-f]{12}\.tmp)?$/;
-const SHRED_MS = 60_000;
 
 export interface OneshotFiles {
   /** Zeros, and after them the archive: their names in the order in which they are loaded. */
@@ -66,7 +66,7 @@ export async function eraseOneshotFile(power: Power, path: string): Promise<void
   // A link was put there by somebody else: what it leads to is not ours to overwrite.
   const isOurs = root !== undefined && (await isInPlace(power, root, path));
   const argv = ["shred", "--force", "--iterations=1", "--zero", path] as const;
-  const wiped = isOurs ? (await power.run({ argv, deadlineMs: SHRED_MS })).status === 0 : true;
+  const wiped = isOurs ? (await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS })).status === 0 : true;
   await power.removeFile(path);
   if ((await power.stat(path)) !== null) throw leftOver(`${path} could not be removed`, `Run: shred -u ${path}`);
   if (!wiped)
@@ -80,13 +80,14 @@ function leftOver(what: string, remedy: string): NightlatchError {
 
 /** The folder goes with the last file; what somebody else keeps in it keeps it. */
 export async function removeOneshotFolders(power: Power): Promise<void> {
-  for (const folder of await listEmptyFolders(power)) await power.run({ argv: ["rmdir", folder], deadlineMs: 10_000 });
+  for (const folder of await listEmptyFolders(power))
+    await power.run({ argv: ["rmdir", folder], deadlineMs: SMALL_PROGRAM_MS });
 }
 
 /** Whether a path below a root is reached over no link. */
 async function isInPlace(power: Pick<System, "run">, root: string, path: string): Promise<boolean> {
   const resolve = async (one: string) => {
-    const { status, stdout } = await power.run({ argv: ["readlink", "-e", "--", one], deadlineMs: 10_000 });
+    const { status, stdout } = await power.run({ argv: ["readlink", "-e", "--", one], deadlineMs: SMALL_PROGRAM_MS });
     return status === 0 ? stdout.toString("utf8").replace(/\n$/, "") : null;
   };
   const [base, real] = [await resolve(root), await resolve(path)];

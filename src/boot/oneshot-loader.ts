@@ -1,3 +1,4 @@
+import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { NightlatchError } from "../core/errors.ts";
 import type { OneshotMark } from "../formats/oneshot-mark.ts";
 import type { Lock, System } from "../system/port.ts";
@@ -60,8 +61,6 @@ export function unavailable(what: string, remedy?: string): NightlatchError {
   });
 }
 
-const DEADLINE_MS = 30_000;
-
 /** @throws NightlatchError oneshot/failed */
 export async function mustRun(
   power: Pick<System, "run">,
@@ -69,7 +68,7 @@ export async function mustRun(
   lock?: Lock,
 ): Promise<Buffer> {
   const held = lock === undefined ? {} : { lock };
-  const { status, stdout, stderr } = await power.run({ argv, deadlineMs: DEADLINE_MS, ...held });
+  const { status, stdout, stderr } = await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS, ...held });
   if (status === 0) return stdout;
   const said = stderr.toString("utf8").trim().split("\n").at(-1)?.slice(0, 200) ?? "";
   throw new NightlatchError("oneshot/failed", `${argv.slice(0, 2).join(" ")} ended with status ${status}: ${said}`, {

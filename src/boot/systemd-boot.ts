@@ -1,3 +1,4 @@
+import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { NightlatchError } from "../core/errors.ts";
 import { defaultInBootctlText, parseBootctlList, tellsNoDefault, typeOfBootctlRow } from "../formats/bootctl-list.ts";
 import type { JsonObject } from "../formats/json.ts";
@@ -68,7 +69,7 @@ async function bootctlList(power: Pick<System, "run">, options: readonly string[
   const argv = ["bootctl", "list", ...options, "--no-pager"] as const;
   const { status, stdout, stderr } = await power.run({
     argv,
-    deadlineMs: 20_000,
+    deadlineMs: SMALL_PROGRAM_MS,
     outputLimitBytes: OUTPUT_LIMIT_BYTES,
   });
   if (status === 0) return stdout;

@@ -1,9 +1,8 @@
 import type { Responder, SystemdFacts } from "../check/facts.ts";
+import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError } from "../core/errors.ts";
 import { parseUnitProperties, UNIT_PROPERTIES_LIMIT_BYTES, type UnitProperties } from "../formats/unit-properties.ts";
 import type { System } from "../system/port.ts";
-
-const DEADLINE_MS = 60_000;
 
 /** What systemd says of the units that answer for keys; null where it does not run. @param keys paths that crypttab names as keys */
 export async function readSystemd(
@@ -50,7 +49,7 @@ async function show(
 ): Promise<UnitProperties[]> {
   const { stdout } = await system.run({
     argv: ["systemctl", "show", `--property=${properties.join(",")}`, "--", pattern],
-    deadlineMs: DEADLINE_MS,
+    deadlineMs: SMALL_PROGRAM_MS,
     outputLimitBytes: UNIT_PROPERTIES_LIMIT_BYTES,
   });
   return parseUnitProperties(stdout.toString("utf8"));
@@ -61,7 +60,7 @@ async function findCycles(system: Pick<System, "run">): Promise<readonly string[
   try {
     const { stderr } = await system.run({
       argv: ["systemd-analyze", "verify", "--man=no", "default.target"],
-      deadlineMs: DEADLINE_MS,
+      deadlineMs: SMALL_PROGRAM_MS,
     });
     const lines = stderr.toString("utf8").split("\n");
     return lines.filter((line) => /found ordering cycle/i.test(line)).map((line) => line.trim());

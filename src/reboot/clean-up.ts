@@ -1,5 +1,6 @@
 import { clearKexecMemory, unloadKexec } from "../boot/kexec.ts";
 import { disarmOneshot, type FoundOneshot, findOneshot } from "../boot/oneshot.ts";
+import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import type { DisposableRecord } from "../formats/disposable.ts";
 import { type Json, parseJson } from "../formats/json.ts";
@@ -36,7 +37,7 @@ export async function bootId(power: Pick<System, "readFile">): Promise<string> {
 /** Every LUKS volume that the system sees, by lsblk(8). */
 async function luksDevices(power: Pick<System, "run">): Promise<string[]> {
   const argv = ["lsblk", "--json", "--list", "--output", "PATH,FSTYPE"] as const;
-  const { stdout } = await power.run({ argv, deadlineMs: 20_000, outputLimitBytes: OUTPUT_LIMIT_BYTES });
+  const { stdout } = await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS, outputLimitBytes: OUTPUT_LIMIT_BYTES });
   const json = parseJson(stdout, "lsblk's output", { lengthBytes: OUTPUT_LIMIT_BYTES });
   const rows = typeof json === "object" && json !== null && !Array.isArray(json) ? json["blockdevices"] : null;
   const paths = (Array.isArray(rows) ? rows : []).flatMap(pathOfLuks);
@@ -159,7 +160,7 @@ async function findOrUnclear(power: StagePower): Promise<FoundOneshot | "unclear
 async function eraseHandedOver(power: StagePower): Promise<void> {
   for (const name of await readHandedOver(power)) {
     const path = `${KEY_FOLDER}/${name}`;
-    await power.run({ argv: ["shred", "--iterations=0", "--zero", path], deadlineMs: 10_000 });
+    await power.run({ argv: ["shred", "--iterations=0", "--zero", path], deadlineMs: SMALL_PROGRAM_MS });
     await power.removeFile(path);
   }
   await power.removeFile(HANDED_OVER);

@@ -1,3 +1,4 @@
+import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { type Json, parseJson } from "../formats/json.ts";
 import type { Exit, System } from "../system/port.ts";
@@ -41,7 +42,9 @@ function notNow(message: string, remedy: string): NightlatchError {
 async function listHolders(power: Power): Promise<string[]> {
   const manager = ["org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager"] as const;
   const argv = ["busctl", "--json=short", "call", ...manager, "ListInhibitors"] as const;
-  const stdout = await outputOrNone(() => power.run({ argv, deadlineMs: 30_000, outputLimitBytes: LIMIT_BYTES }));
+  const stdout = await outputOrNone(() =>
+    power.run({ argv, deadlineMs: SMALL_PROGRAM_MS, outputLimitBytes: LIMIT_BYTES }),
+  );
   if (stdout === null) return [];
   const reply = parseJson(stdout, "logind's answer", { lengthBytes: LIMIT_BYTES });
   const data = typeof reply === "object" && reply !== null && !Array.isArray(reply) ? reply["data"] : null;

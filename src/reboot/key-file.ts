@@ -1,3 +1,4 @@
+import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { Secret } from "../core/secret.ts";
 import { type InitramfsVolume, volumeOption } from "../formats/initramfs-crypttab.ts";
 import { findSlotOpenedBy } from "../luks/keyslots.ts";
@@ -36,6 +37,6 @@ function sizeOption(entry: InitramfsVolume, name: string): number | null {
 /** A file under /run or on another tmpfs dies with this boot. */
 async function liesInMemory(power: Pick<System, "run">, path: string): Promise<boolean> {
   const argv = ["findmnt", "-n", "-o", "FSTYPE", "--target", path] as const;
-  const { status, stdout } = await power.run({ argv, deadlineMs: 10_000 });
+  const { status, stdout } = await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
   return status === 0 && /^(?:tmpfs|ramfs|devtmpfs)$/.test(stdout.toString("latin1").trim());
 }

@@ -1,4 +1,5 @@
 import { luksBeneath } from "../boot/luks-beneath.ts";
+import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
 import { runCryptsetup } from "../luks/cryptsetup.ts";
@@ -106,7 +107,7 @@ export async function forget(
     await runCryptsetup(power, volume, ["luksKillSlot", "-q", device, String(slot)]);
     removed++;
   }
-  await power.run({ argv: ["shred", "--iterations=1", "--zero", fileOf(stateFolder)], deadlineMs: 30_000 });
+  await power.run({ argv: ["shred", "--iterations=1", "--zero", fileOf(stateFolder)], deadlineMs: SMALL_PROGRAM_MS });
   await power.removeFile(fileOf(stateFolder));
   return removed;
 }

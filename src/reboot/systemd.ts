@@ -1,22 +1,20 @@
+import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { NightlatchError } from "../core/errors.ts";
 import type { Exit, System } from "../system/port.ts";
 
 type Power = Pick<System, "run">;
 type Argv = readonly [string, ...string[]];
 
-/** A machine that is busy, or short of memory, lets systemd wait, too. */
-const DEADLINE_MS = 60_000;
-
 /** What systemd says to a question; a status other than 0 is an answer, too. @throws NightlatchError system/* */
 export function askSystemd(power: Power, argv: Argv): Promise<Exit> {
-  return power.run({ argv, deadlineMs: DEADLINE_MS });
+  return power.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
 }
 
 /** @throws NightlatchError reboot/blocked, system/* */
 export async function orderSystemd(
   power: Power,
   argv: Argv,
-  { meaning, deadlineMs = DEADLINE_MS }: { readonly meaning?: string; readonly deadlineMs?: number } = {},
+  { meaning, deadlineMs = SMALL_PROGRAM_MS }: { readonly meaning?: string; readonly deadlineMs?: number } = {},
 ): Promise<void> {
   const { status, stderr } = await power.run({ argv, deadlineMs });
   if (status === 0) return;

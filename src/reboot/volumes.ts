@@ -1,3 +1,4 @@
+import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header.ts";
 import type { System } from "../system/port.ts";
@@ -32,7 +33,7 @@ export async function resolveVolume(
     folder === undefined || value === undefined
       ? source
       : `${folder}/${folder.endsWith("uuid") ? value.toLowerCase() : value}`;
-  const { status, stdout } = await power.run({ argv: ["readlink", "-e", "--", path], deadlineMs: 10_000 });
+  const { status, stdout } = await power.run({ argv: ["readlink", "-e", "--", path], deadlineMs: SMALL_PROGRAM_MS });
   if (status !== 0) throw blocked(`${name}: its device ${source} is not there`, "That boot would wait for it.");
   const device = stdout.toString("utf8").replace(/\n$/, "");
   try {
