@@ -21,7 +21,7 @@ import { nodeSystem } from "../src/system/node.ts";
 import { PASSPHRASE } from "../test/guest/encrypted-root.ts";
 import { withFirmwareMachine } from "../test/guest/firmware-boots.ts";
 import type { Loader } from "../test/guest/loader.ts";
-import { DEADLINE_MS, rebootByItself, rebootTyped, VOLUMES } from "../test/guest/reboot-machine.ts";
+import { DEADLINE_MS, rebootByItself, rebootTyped, settle, VOLUMES } from "../test/guest/reboot-machine.ts";
 
 const { values } = parseArgs({
   options: {
@@ -118,16 +118,13 @@ async function benchGuest(loader: Loader): Promise<GuestTimes> {
   const times: GuestTimes = { loader, firmware: [], givenPassphrase: [], rememberedKey: [], staging: [] };
   await withFirmwareMachine(loader, async (machine) => {
     const withPassphrase = (command: string) => machine.must(command, DEADLINE_MS, PASSPHRASE);
-    // Nothing begins beside the end of a boot.
-    const settle = () =>
-      machine.must("systemctl is-system-running --wait; systemctl start --wait nightlatch-clean-up.service");
     await withPassphrase(AS_DEBIAN);
     for (let round = 0; round < Number(values["guest-rounds"]); round++) {
-      await settle();
+      await settle(machine);
       times.firmware.push(await rebootTyped(machine, () => machine.run("systemctl reboot")));
-      await settle();
+      await settle(machine);
       times.givenPassphrase.push(await rebootByItself(machine));
-      await settle();
+      await settle(machine);
       await withPassphrase("nightlatch reboot --remember --key-file -");
       times.staging.push(JSON.parse(await machine.must("nightlatch reboot --dry-run --json")).stagingMs / 1000);
       times.rememberedKey.push(await rebootByItself(machine, "nightlatch reboot"));

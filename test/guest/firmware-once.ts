@@ -15,6 +15,7 @@ import {
 } from "./firmware-boots.ts";
 import type { Loader } from "./loader.ts";
 import type { Machine } from "./machine.ts";
+import { settle } from "./reboot-machine.ts";
 import { onlyInFull } from "./requirements.ts";
 
 /**
@@ -42,7 +43,7 @@ export function testOneshot(loader: Loader): void {
 async function live(machine: Machine): Promise<void> {
   const before = await stateOf(machine);
   const assertAsBefore = async () => {
-    await machine.must("systemctl start --wait nightlatch-clean-up.service", DEADLINE_MS);
+    await settle(machine);
     assert.equal(await stateOf(machine), before);
     assert.equal((await machine.must("cat /sys/kernel/kexec_loaded")).trim(), "0");
   };

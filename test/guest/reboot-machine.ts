@@ -27,6 +27,7 @@ export async function withMachine(kind: Kind, use: (machine: Machine, folder: st
     await typePassphrase(machine.console);
     await machine.login();
     await machine.must("mkdir -p /boot/grub && grub-mkconfig -o /boot/grub/grub.cfg");
+    await settle(machine);
     await use(machine, folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -71,9 +72,15 @@ export async function rebootTyped(machine: Machine, start: () => Promise<unknown
   return seconds;
 }
 
+/** The boot is over, and the clean-up that it starts: what begins now begins alone. */
+export async function settle(machine: Machine): Promise<void> {
+  await machine.run("systemctl is-system-running --wait", DEADLINE_MS);
+  await machine.must("systemctl start --wait nightlatch-clean-up.service", DEADLINE_MS);
+}
+
 /** As at every boot: once the clean-up is through, nothing of a staged reboot is left. */
 export async function assertClean(machine: Machine, before: string): Promise<void> {
-  await machine.must("systemctl start --wait nightlatch-clean-up.service");
+  await settle(machine);
   await assertNothingStaged(machine, before);
 }
 
