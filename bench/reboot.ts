@@ -128,7 +128,10 @@ async function benchGuest(loader: Loader): Promise<GuestTimes> {
       await withPassphrase("nightlatch reboot --remember --key-file -");
       times.staging.push(JSON.parse(await machine.must("nightlatch reboot --dry-run --json")).stagingMs / 1000);
       times.rememberedKey.push(await rebootByItself(machine, "nightlatch reboot"));
+      await settle(machine);
       await withPassphrase("nightlatch reboot --forget --key-file -");
+      const last = [times.firmware, times.givenPassphrase, times.rememberedKey].map((all) => all.at(-1)?.toFixed(1));
+      console.error(`${loader}, round ${round + 1}: ${last.join(", ")}`);
     }
   });
   return times;

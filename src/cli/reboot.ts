@@ -33,7 +33,7 @@ export const command: Command = {
     { name: "initrd", value: "FILE,…", help: "initramfs of --kernel" },
     { name: "cmdline", value: "TEXT", help: "kernel command line, instead of the entry's" },
     { name: "remember", help: "keep a key on the encrypted root, so that later reboots ask nobody" },
-    { name: "forget", help: "destroy that key and its keyslots" },
+    { name: "forget", help: "destroy that key and its keyslots, and take back what is staged" },
     {
       name: "make-default",
       help: "stage at every reboot of the system; needs bindings that open the volumes, or --remember once",

@@ -98,7 +98,8 @@ export async function cleanUpCalledOff(
   return (await isGoingDown(power)) ? null : cleanUpWith(power, stateFolder, lock, true);
 }
 
-async function cleanUpWith(
+/** As `cleanUp`, for who holds the lock already. */
+export async function cleanUpWith(
   power: StagePower & Pick<System, "nowMs">,
   stateFolder: string,
   lock: Lock,

@@ -7,6 +7,8 @@ import { readVolumeHeader } from "../luks/header.ts";
 import { type Authority, addKeyslot, findSlotOpenedBy } from "../luks/keyslots.ts";
 import { findFreeSlot } from "../luks/slots.ts";
 import type { System } from "../system/port.ts";
+import type { StagePower } from "./carrier.ts";
+import { cleanUpWith } from "./clean-up.ts";
 import { lockHeaders } from "./disposable.ts";
 import type { PlannedVolume } from "./planned.ts";
 
@@ -76,11 +78,13 @@ export async function remember(
 }
 
 /**
- * Removes the remembered key's slots, each once a passphrase was seen to open another one, and then the file.
+ * Removes the remembered key's slots, each once a passphrase was seen to open another one, and then the file. What is staged is taken back
+ * before: the record of a disposable key that the remembered one made names its slot, without which it could not be removed safely.
  * @param proof what opens the volumes besides it
+ * @throws NightlatchError reboot/wrong-key, and nothing was changed; reboot/left-over, and the remembered key stays
  */
 export async function forget(
-  power: RememberPower,
+  power: RememberPower & StagePower & Pick<System, "nowMs">,
   devices: readonly string[],
   proof: Secret,
   stateFolder: string,
@@ -88,28 +92,33 @@ export async function forget(
   await using lock = await lockHeaders(power, stateFolder);
   using key = await rememberedKeyOrNone(power, stateFolder);
   if (key === null) return 0;
-  let removed = 0;
+  const slots = new Map<string, number>();
   for (const device of devices) {
-    const volume = { device, lock };
     const header = await readVolumeHeader(power, device);
-    const slot = await findSlotOpenedBy(power, volume, header, key);
+    const slot = await findSlotOpenedBy(power, { device, lock }, header, key);
     if (slot === null) continue;
-    const other = await findSlotOpenedBy(power, volume, header, proof, new Set([slot]));
+    const other = await findSlotOpenedBy(power, { device, lock }, header, proof, new Set([slot]));
     if (other === null || other === slot) {
       throw new NightlatchError(
         "reboot/wrong-key",
         `${device} is opened by no other slot with the passphrase that was given`,
         {
-          meaning: "Its slot stays.",
+          meaning: "Nothing was changed.",
         },
       );
     }
-    await runCryptsetup(power, volume, ["luksKillSlot", "-q", device, String(slot)]);
-    removed++;
+    slots.set(device, slot);
   }
-  await power.run({ argv: ["shred", "--iterations=1", "--zero", fileOf(stateFolder)], deadlineMs: SMALL_PROGRAM_MS });
+  const [failure] = (await cleanUpWith(power, stateFolder, lock, true)).failures;
+  if (failure !== undefined) throw failure;
+  for (const [device, slot] of slots)
+    await runCryptsetup(power, { device, lock }, ["luksKillSlot", "-q", device, String(slot)]);
+  await power.run({
+    argv: ["shred", "--iterations=1", "--zero", fileOf(stateFolder)],
+    deadlineMs: SMALL_PROGRAM_MS,
+  });
   await power.removeFile(fileOf(stateFolder));
-  return removed;
+  return slots.size;
 }
 
 async function rememberedKeyOrNone(power: RememberPower, stateFolder: string): Promise<Secret | null> {
