@@ -2,13 +2,12 @@ import { luksBeneath } from "../boot/luks-beneath.ts";
 import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
-import { runCryptsetup } from "../luks/cryptsetup.ts";
 import { readVolumeHeader } from "../luks/header.ts";
-import { type Authority, addKeyslot, findSlotOpenedBy } from "../luks/keyslots.ts";
+import { type Authority, addKeyslot, findSlotOpenedBy, killKeyslot } from "../luks/keyslots.ts";
 import { findFreeSlot } from "../luks/slots.ts";
 import type { System } from "../system/port.ts";
 import type { StagePower } from "./carrier.ts";
-import { cleanUpWith } from "./clean-up.ts";
+import { type Cleaned, cleanUpWith } from "./clean-up.ts";
 import { lockHeaders } from "./disposable.ts";
 import type { PlannedVolume } from "./planned.ts";
 
@@ -77,21 +76,30 @@ export async function remember(
   }
 }
 
+export interface Forgotten {
+  /** How many volumes lost a keyslot. */
+  readonly slots: number;
+  readonly staged: Cleaned;
+}
+
 /**
  * Removes the remembered key's slots, each once a passphrase was seen to open another one, and then the file. What is staged is taken back
  * before: the record of a disposable key that the remembered one made names its slot, without which it could not be removed safely.
+ * Cut off at any point, the next run ends it: the file goes last.
  * @param proof what opens the volumes besides it
- * @throws NightlatchError reboot/wrong-key, and nothing was changed; reboot/left-over, and the remembered key stays
+ * @returns what became of what was staged; null where no key is remembered
+ * @throws NightlatchError reboot/wrong-key, and nothing was changed; what kept a staged key's slot from going now and may not the next
+ * time, and the remembered key stays
  */
 export async function forget(
   power: RememberPower & StagePower & Pick<System, "nowMs">,
   devices: readonly string[],
   proof: Secret,
   stateFolder: string,
-): Promise<number> {
+): Promise<Forgotten | null> {
   await using lock = await lockHeaders(power, stateFolder);
   using key = await rememberedKeyOrNone(power, stateFolder);
-  if (key === null) return 0;
+  if (key === null) return null;
   const slots = new Map<string, number>();
   for (const device of devices) {
     const header = await readVolumeHeader(power, device);
@@ -109,16 +117,17 @@ export async function forget(
     }
     slots.set(device, slot);
   }
-  const [failure] = (await cleanUpWith(power, stateFolder, lock, true)).failures;
-  if (failure !== undefined) throw failure;
-  for (const [device, slot] of slots)
-    await runCryptsetup(power, { device, lock }, ["luksKillSlot", "-q", device, String(slot)]);
+  const staged = await cleanUpWith(power, stateFolder, lock, true);
+  // What is left over cannot be removed with that slot either.
+  const passing = staged.failures.find(({ code }) => !code.endsWith("/left-over"));
+  if (passing !== undefined) throw passing;
+  for (const [device, slot] of slots) await killKeyslot(power, { device, lock }, slot, proof);
   await power.run({
     argv: ["shred", "--iterations=1", "--zero", fileOf(stateFolder)],
     deadlineMs: SMALL_PROGRAM_MS,
   });
   await power.removeFile(fileOf(stateFolder));
-  return slots.size;
+  return { slots: slots.size, staged };
 }
 
 async function rememberedKeyOrNone(power: RememberPower, stateFolder: string): Promise<Secret | null> {

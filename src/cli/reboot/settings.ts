@@ -8,6 +8,7 @@ import { planReboot } from "../../reboot/plan.ts";
 import { forget, remember, rememberedKey } from "../../reboot/remember.ts";
 import type { CommandInput, ExitStatus } from "../command.ts";
 import { askOn, givenKey, knownKeys, recoverBy } from "./keys.ts";
+import { tellTakenBack } from "./take-back.ts";
 
 /** Every volume that the next boot opens gets one more slot, for a key that stays. */
 export async function rememberKey(input: CommandInput): Promise<ExitStatus> {
@@ -34,10 +35,14 @@ export async function forgetKey(input: CommandInput): Promise<ExitStatus> {
   const devices = plan.volumes.flatMap(({ found }) => (found.header === null ? [] : [found.device]));
   using proof =
     (await givenKey(input)) ?? (await terminal.askSecret("Passphrase, to make sure that another slot opens: "));
-  const removed = await forget(system, devices, proof, String(options["state"]));
-  terminal.line(removed === 0 ? "No key was remembered." : `The key is gone, with its slot on ${removed} volume(s).`);
-  terminal.result({ ok: true, remembered: false, removed });
-  return 0;
+  const forgotten = await forget(system, devices, proof, String(options["state"]));
+  const removed = forgotten?.slots ?? 0;
+  terminal.line(
+    forgotten === null ? "No key was remembered." : `The key is gone, with its slot on ${removed} volume(s).`,
+  );
+  const failures = forgotten === null ? [] : tellTakenBack(input, forgotten.staged);
+  terminal.result({ ok: failures.length === 0, remembered: false, removed, failures });
+  return failures.length === 0 ? 0 : 1;
 }
 
 export async function makeDefaultHandler(input: CommandInput): Promise<ExitStatus> {

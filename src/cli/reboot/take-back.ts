@@ -27,23 +27,27 @@ export async function takeBackCalledOff(input: CommandInput): Promise<ExitStatus
   return status;
 }
 
-function report(
-  { terminal }: CommandInput,
-  { removed, disarmed, failures }: Cleaned,
-  facts: Readonly<Record<string, unknown>>,
-): ExitStatus {
-  for (const what of disarmed) terminal.line(`${what}: removed`);
-  for (const { device, record } of removed) terminal.line(`${device}: disposable key of slot ${record.slot} removed`);
-  if (removed.length + disarmed.length === 0 && failures.length === 0) terminal.line("Nothing was staged.");
+function report(input: CommandInput, cleaned: Cleaned, facts: Readonly<Record<string, unknown>>): ExitStatus {
+  const { terminal } = input;
+  const { removed, disarmed } = cleaned;
+  const failures = tellTakenBack(input, cleaned);
+  if (removed.length + disarmed.length + failures.length === 0) terminal.line("Nothing was staged.");
   terminal.result({
     ok: failures.length === 0,
     ...facts,
     removed: removed.map(({ device, record }) => ({ device, slot: record.slot })),
     disarmed,
-    failures: failures.map(({ code, message }) => ({ code, message })),
+    failures,
   });
-  for (const failure of failures) terminal.hint(inWords(failure));
   return failures.length === 0 ? 0 : 1;
+}
+
+/** Tells a person what was taken back and what could not be. @returns the latter for a program */
+export function tellTakenBack({ terminal }: CommandInput, { removed, disarmed, failures }: Cleaned) {
+  for (const what of disarmed) terminal.line(`${what}: removed`);
+  for (const { device, record } of removed) terminal.line(`${device}: disposable key of slot ${record.slot} removed`);
+  for (const failure of failures) terminal.hint(inWords(failure));
+  return failures.map(({ code, message }) => ({ code, message }));
 }
 
 const inWords = ({ message, meaning, remedy }: NightlatchError): string =>
