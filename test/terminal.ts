@@ -13,8 +13,8 @@ export interface Spoken {
 }
 
 export interface Person {
-  /** What is typed at the passphrase prompt. */
-  readonly passphrase?: string;
+  /** What is typed at the passphrase prompt: the same each time, or one after the other, each taken out. */
+  readonly passphrase?: string | string[];
   /** Answers every question; without it nobody is there to be asked. */
   readonly agrees?: boolean;
 }
@@ -40,8 +40,10 @@ export async function runCommand(
     },
     confirm: async () => person.agrees ?? true,
     askSecret: async () => {
-      if (person.passphrase === undefined) throw new Error("a passphrase was asked for");
-      return Secret.copy(Buffer.from(person.passphrase));
+      const { passphrase } = person;
+      const typed = Array.isArray(passphrase) ? passphrase.shift() : passphrase;
+      if (typed === undefined) throw new Error("a passphrase was asked for");
+      return Secret.copy(Buffer.from(typed));
     },
     readInput: async () => {
       throw new Error("standard input was read");

@@ -5,7 +5,7 @@ import { runCryptsetup, type Volume } from "./cryptsetup.ts";
 import type { VolumeHeader } from "./header.ts";
 import { listSlots, looksLikeBinding, type Slot } from "./slots.ts";
 
-/** What may open a volume: a passphrase, and the keyslot that it was seen to open. */
+/** What may open a volume: a passphrase, and the keyslot that it was seen to open, or the only one left that it can. */
 export interface Authority {
   readonly passphrase: Secret;
   readonly slot: number;
@@ -38,10 +38,24 @@ export async function opensSlot(
   }
 }
 
-/**
- * The first keyslot that a passphrase opens, those in `last` tried at the end; null where it opens none. Takes one KDF for each slot that
- * it tries, so those of random keys come first, whose KDF is fast, and then cryptsetup's order.
- */
+/** The keyslots that open a volume, in cryptsetup's order: those of random keys, which cost next to nothing to try, and the others. */
+export function slotsToTry(header: VolumeHeader): { readonly fast: readonly Slot[]; readonly slow: readonly Slot[] } {
+  const slots = listSlots(header).filter((slot) => slot.opensVolume);
+  return { fast: slots.filter(looksLikeBinding), slow: slots.filter((slot) => !looksLikeBinding(slot)) };
+}
+
+/** The first of these keyslots that a passphrase opens; null where it opens none. Takes one KDF for each that it tries. */
+export async function findOpenedAmong(
+  power: Pick<System, "run">,
+  volume: Volume,
+  slots: readonly Slot[],
+  passphrase: Secret,
+): Promise<number | null> {
+  for (const { number } of slots) if (await opensSlot(power, volume, number, passphrase)) return number;
+  return null;
+}
+
+/** The first keyslot that a passphrase opens, fast ones before others, those in `last` tried at the end; null where it opens none. */
 export async function findSlotOpenedBy(
   power: Pick<System, "run">,
   volume: Volume,
@@ -49,11 +63,9 @@ export async function findSlotOpenedBy(
   passphrase: Secret,
   last: ReadonlySet<number> = new Set(),
 ): Promise<number | null> {
-  const rank = (slot: Slot): number => (last.has(slot.number) ? 2 : looksLikeBinding(slot) ? 0 : 1);
-  const slots = listSlots(header).filter((slot) => slot.opensVolume);
-  for (const { number } of slots.sort((a, b) => rank(a) - rank(b)))
-    if (await opensSlot(power, volume, number, passphrase)) return number;
-  return null;
+  const { fast, slow } = slotsToTry(header);
+  const slots = [...fast, ...slow].sort((a, b) => Number(last.has(a.number)) - Number(last.has(b.number)));
+  return findOpenedAmong(power, volume, slots, passphrase);
 }
 
 /**

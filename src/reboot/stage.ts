@@ -74,7 +74,7 @@ function split(volumes: readonly PlannedVolume[], keys: ReadonlyMap<PlannedVolum
   };
 }
 
-/** Takes back all that a staging of this boot did. @returns what is left and harmless */
+/** Takes back all that a staging of this boot did. @returns what is left, for the clean-up to try again */
 async function unstage(
   power: StagePower,
   carry: PreparedCarry,
@@ -82,15 +82,16 @@ async function unstage(
   context: StagingContext,
   lock: Lock,
 ): Promise<readonly NightlatchError[]> {
-  const left = await carry.unload(power);
+  const left = [...(await carry.unload(power))];
   for (const { found } of plan.volumes) {
     if (found.header === null) continue;
-    await removeDisposables(
-      power,
-      { device: found.device, lock },
-      context.stateFolder,
-      (record) => record.boot === context.bootId,
-    );
+    const volume = { device: found.device, lock };
+    try {
+      await removeDisposables(power, volume, context.stateFolder, (record) => record.boot === context.bootId);
+    } catch (error) {
+      if (!(error instanceof NightlatchError)) throw error;
+      left.push(error);
+    }
   }
   return left;
 }

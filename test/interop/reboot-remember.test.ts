@@ -5,7 +5,7 @@ import { isError } from "../../src/core/errors.ts";
 import { Secret } from "../../src/core/secret.ts";
 import { readVolumeHeader } from "../../src/luks/header.ts";
 import { listSlots } from "../../src/luks/slots.ts";
-import { findAuthorities } from "../../src/reboot/authority.ts";
+import { findAuthorities, KeyRing } from "../../src/reboot/authority.ts";
 import { KEXEC } from "../../src/reboot/carrier-kexec.ts";
 import { listDisposables } from "../../src/reboot/clean-up.ts";
 import { planReboot } from "../../src/reboot/plan.ts";
@@ -29,6 +29,7 @@ import { opens, runTool } from "./volumes.ts";
 const STATE = "/var/lib/nightlatch";
 const EARLIER_BOOT = "88888888-2222-3333-4444-555555555555";
 const secret = (text: string) => Secret.copy(Buffer.from(text));
+const nobody = { recover: async () => null, ask: null };
 const DEVICES = NAMES.map(device);
 const slots = () => Promise.all(NAMES.map(async (name) => listSlots(await readVolumeHeader(nodeSystem, device(name)))));
 
@@ -42,7 +43,7 @@ async function stagedByKey(bootId: string): Promise<World> {
   const { system } = one;
   const openedBy = async (key: Secret) => {
     const plan = await planReboot(system, NO_WISH);
-    return { plan, authorities: await findAuthorities(system, plan.volumes, [key], async () => null, null) };
+    return { plan, authorities: await findAuthorities(system, plan.volumes, new KeyRing([key]), nobody, "proved") };
   };
   const first = await openedBy(secret(PASSPHRASE));
   await remember(system, first.plan.volumes, first.authorities, STATE);

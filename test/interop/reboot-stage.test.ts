@@ -10,7 +10,7 @@ import { walkInitramfs } from "../../src/formats/initramfs.ts";
 import { readVolumeHeader } from "../../src/luks/header.ts";
 import { opensSlot } from "../../src/luks/keyslots.ts";
 import { listSlots } from "../../src/luks/slots.ts";
-import { findAuthorities } from "../../src/reboot/authority.ts";
+import { findAuthorities, KeyRing, type KeySources } from "../../src/reboot/authority.ts";
 import { KEXEC } from "../../src/reboot/carrier-kexec.ts";
 import { cleanUp, listDisposables } from "../../src/reboot/clean-up.ts";
 import { planReboot } from "../../src/reboot/plan.ts";
@@ -37,6 +37,7 @@ before(async () => {
 });
 
 const nothing = async () => null;
+const nobody = { recover: nothing, ask: null };
 const passphrase = (text = PASSPHRASE) => Secret.copy(Buffer.from(text));
 const context = { stateFolder: "/var/lib/nightlatch", bootId: BOOT, expires: 4_000_000_000 };
 const stage = async ({ system }: World) => {
@@ -45,7 +46,7 @@ const stage = async ({ system }: World) => {
     system,
     await KEXEC.prepare(system, plan),
     plan,
-    await findAuthorities(system, plan.volumes, [passphrase()], nothing, null),
+    await findAuthorities(system, plan.volumes, new KeyRing([passphrase()]), nobody, "proved"),
     context,
     () => {},
   );
@@ -141,15 +142,18 @@ test("one passphrase is asked once, a wrong one three times, and nothing is chan
     asked.push(volume.name);
     return passphrase(text);
   };
-  const known: Secret[] = [];
-  const found = await findAuthorities(system, volumes, known, nothing, ask(PASSPHRASE));
+  const find = (keys: KeyRing, sources: KeySources) => findAuthorities(system, volumes, keys, sources, "proved");
+  const keys = new KeyRing();
+  const found = await find(keys, { recover: nothing, ask: ask(PASSPHRASE) });
   assert.deepEqual(asked, ["cryptroot"]);
   assert.equal(found.size, 3);
-  assert.equal(known.length, 1);
+  assert.equal(keys.given.length, 1);
   asked.length = 0;
   const bound = async () => ({ passphrase: passphrase(), slot: 0 });
-  assert.equal((await findAuthorities(system, volumes, [], bound, null)).size, 3);
-  await assert.rejects(findAuthorities(system, volumes, [], nothing, ask("wrong")), (error) =>
+  const recovering = new KeyRing();
+  assert.equal((await find(recovering, { recover: bound, ask: null })).size, 3);
+  assert.equal(recovering.recovered.length, 3);
+  await assert.rejects(find(new KeyRing(), { recover: nothing, ask: ask("wrong") }), (error) =>
     isError(error, "reboot/wrong-key"),
   );
   assert.deepEqual(asked, ["cryptroot", "cryptroot", "cryptroot"]);
@@ -230,7 +234,8 @@ test("what another boot staged is stale; what has expired is, too", { skip }, as
   const one = world();
   const plan = await planReboot(one.system, NO_WISH);
   const staged = async (changed: Partial<typeof context>) => {
-    const authorities = await findAuthorities(one.system, plan.volumes, [passphrase()], nothing, null);
+    const keys = new KeyRing([passphrase()]);
+    const authorities = await findAuthorities(one.system, plan.volumes, keys, nobody, "proved");
     const carry = await KEXEC.prepare(one.system, plan);
     await stageBoot(one.system, carry, plan, authorities, { ...context, ...changed }, () => {});
     return cleanUp(one.system, context.stateFolder, false);

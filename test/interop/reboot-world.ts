@@ -26,10 +26,11 @@ export async function makeDevices(): Promise<void> {
   for (const name of NAMES) {
     writeFileSync(device(name), "");
     truncateSync(device(name), 20 << 20);
-    const fast = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", "--key-file", "-"];
+    // More than a random key's slot has, of which there may be as many as you like.
+    const kdf = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "4000", "--key-file", "-"];
     const made = spawnSync(
       "cryptsetup",
-      ["luksFormat", "-q", "--type", name === "swap" ? "luks1" : "luks2", ...fast, device(name)],
+      ["luksFormat", "-q", "--type", name === "swap" ? "luks1" : "luks2", ...kdf, device(name)],
       { input: PASSPHRASE },
     );
     assert.equal(made.status, 0, String(made.stderr));

@@ -1,5 +1,5 @@
 import { Secret } from "../../core/secret.ts";
-import type { Authority } from "../../luks/keyslots.ts";
+import { KeyRing, type KeySources } from "../../reboot/authority.ts";
 import type { PlannedVolume } from "../../reboot/planned.ts";
 import { rememberedKey } from "../../reboot/remember.ts";
 import { tryBinding } from "../attempt.ts";
@@ -16,16 +16,17 @@ export async function givenKey({ system, terminal, options }: CommandInput): Pro
   return Secret.take(await system.readFile(path, KEY_LIMIT_BYTES));
 }
 
-/** What is given, and what was remembered. The caller wipes them, and what is added to them. */
-export async function knownKeys(input: CommandInput): Promise<Secret[]> {
+/** What is given, and what was remembered. */
+export async function knownKeys(input: CommandInput): Promise<KeyRing> {
   const remembered = await rememberedKey(input.system, String(input.options["state"]));
-  return [await givenKey(input), remembered].filter((key) => key !== null);
+  const given = await givenKey(input);
+  return new KeyRing(given === null ? [] : [given], remembered);
 }
 
 /** The first binding of a volume that gives a key which opens it: a server or a chip that would open it at boot may do so now. */
 export const recoverBy =
-  ({ system, terminal }: CommandInput) =>
-  async ({ found }: PlannedVolume): Promise<Authority | null> => {
+  ({ system, terminal }: CommandInput): KeySources["recover"] =>
+  async ({ found }) => {
     for (const binding of found.header === null ? [] : listBindings(found.header)) {
       const attempt = await tryBinding(system, found.device, binding, terminal.signal);
       if (attempt.secret !== null) return { passphrase: attempt.secret, slot: attempt.keyslot };

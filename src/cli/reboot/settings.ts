@@ -1,7 +1,6 @@
 import { NO_WISH } from "../../boot/entries.ts";
 import { NightlatchError } from "../../core/errors.ts";
-import type { Secret } from "../../core/secret.ts";
-import { findAuthorities } from "../../reboot/authority.ts";
+import { findAuthorities, KeyRing } from "../../reboot/authority.ts";
 import { makeDefault } from "../../reboot/default-handler.ts";
 import { requireCleanUp } from "../../reboot/go.ts";
 import { planReboot } from "../../reboot/plan.ts";
@@ -14,14 +13,10 @@ import { tellTakenBack } from "./take-back.ts";
 export async function rememberKey(input: CommandInput): Promise<ExitStatus> {
   const { system, terminal, options } = input;
   const plan = await planReboot(system, NO_WISH);
-  const keys = await knownKeys(input);
-  try {
-    const ask = options["key-file"] === undefined ? askOn(input) : null;
-    const authorities = await findAuthorities(system, plan.volumes, keys, recoverBy(input), ask);
-    await remember(system, plan.volumes, authorities, String(options["state"]));
-  } finally {
-    for (const key of keys) key.wipe();
-  }
+  using keys = await knownKeys(input);
+  const sources = { recover: recoverBy(input), ask: options["key-file"] === undefined ? askOn(input) : null };
+  const authorities = await findAuthorities(system, plan.volumes, keys, sources, "proved");
+  await remember(system, plan.volumes, authorities, String(options["state"]));
   terminal.line(
     "A key is kept on the encrypted root: reboots ask for no passphrase. nightlatch reboot --forget destroys it.",
   );
@@ -62,9 +57,10 @@ async function requireAuthority(input: CommandInput): Promise<void> {
   const { system, options } = input;
   using key = await rememberedKey(system, String(options["state"]));
   if (key !== null) return;
-  const opened: Secret[] = [];
+  using keys = new KeyRing();
   try {
-    await findAuthorities(system, (await planReboot(system, NO_WISH)).volumes, opened, recoverBy(input), null);
+    const { volumes } = await planReboot(system, NO_WISH);
+    await findAuthorities(system, volumes, keys, { recover: recoverBy(input), ask: null }, "proved");
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
     throw new NightlatchError(
@@ -72,7 +68,5 @@ async function requireAuthority(input: CommandInput): Promise<void> {
       `no key is remembered, and a reboot that somebody else starts could ask nobody: ${error.message}`,
       { meaning: "Nothing was changed.", remedy: "Run once: nightlatch reboot --remember" },
     );
-  } finally {
-    for (const secret of opened) secret.wipe();
   }
 }

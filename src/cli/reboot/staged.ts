@@ -1,7 +1,7 @@
 import type { EntryWish } from "../../boot/entries.ts";
-import { NightlatchError } from "../../core/errors.ts";
+import { isError, NightlatchError } from "../../core/errors.ts";
 import type { Secret } from "../../core/secret.ts";
-import { findAuthorities } from "../../reboot/authority.ts";
+import { type Certainty, findAuthorities } from "../../reboot/authority.ts";
 import type { Carrier, PreparedCarry } from "../../reboot/carrier.ts";
 import { bootId, cleanUp } from "../../reboot/clean-up.ts";
 import { requireCleanUp } from "../../reboot/go.ts";
@@ -47,9 +47,10 @@ export async function stageWith(input: CommandInput, carrier: Carrier, request: 
   const plan = await settleSockets(system, planned, { stateFolder, signal: terminal.signal });
   const carry = await carrier.prepare(system, plan);
   for (const warning of carry.warnings) terminal.hint(warning);
-  const keys = await knownKeys(input);
-  try {
-    const authorities = await findAuthorities(system, plan.volumes, keys, recoverBy(input), request.ask);
+  using keys = await knownKeys(input);
+  const sources = { recover: recoverBy(input), ask: request.ask };
+  const stage = async (certainty: Certainty): Promise<StagedBoot> => {
+    const authorities = await findAuthorities(system, plan.volumes, keys, sources, certainty);
     const startedMs = system.monotonicMs();
     const expires = Math.floor(system.nowMs() / 1000) + request.lifeSeconds;
     await request.beforeStaging();
@@ -57,8 +58,13 @@ export async function stageWith(input: CommandInput, carrier: Carrier, request: 
     const tell = (step: string) => terminal.hint(`… ${step}`);
     const staged = await stageBoot(system, carry, plan, authorities, context, tell);
     return { carrier, carry, plan, staged, stagingMs: Math.round(system.monotonicMs() - startedMs), expires };
-  } finally {
-    for (const key of keys) key.wipe();
+  };
+  try {
+    return await stage("likely");
+  } catch (error) {
+    if (!isError(error, "luks/wrong-passphrase")) throw error;
+    terminal.hint(`… ${error.message}: what was begun is taken back`);
+    return await stage("proved");
   }
 }
 
