@@ -4,7 +4,7 @@ import { padTo4, parseCpioHeader } from "./cpio.ts";
 /** How a part is compressed; the names are also the programs that undo it. */
 export type Compression = "gzip" | "bzip2" | "lzma" | "xz" | "lzop" | "lz4" | "zstd";
 
-/** One part of an initramfs: an archive as it is, or a compressed one, which reaches to the end of the file as far as can be told. */
+/** One part of an initramfs: an archive as it is, or a compressed one, which but for LZ4 reaches to the end of the file as far as can be told. */
 export interface InitramfsPart {
   readonly kind: "cpio" | "compressed";
   readonly compression: Compression | null;
@@ -49,8 +49,9 @@ export function walkInitramfs(bytes: Uint8Array): InitramfsPart[] {
     }
     const compression = MAGICS.find(([, magic]) => magic.every((byte, index) => bytes[at + index] === byte))?.[0];
     if (compression === undefined) throw malformed(`what starts at byte ${at} is neither an archive nor compressed`);
-    parts.push({ kind: "compressed", compression, offsetBytes: at, lengthBytes: bytes.length - at });
-    break;
+    const end = compression === "lz4" ? endOfLz4(bytes, at) : bytes.length;
+    parts.push({ kind: "compressed", compression, offsetBytes: at, lengthBytes: end - at });
+    at = end;
   }
   if (parts.length === 0) throw malformed("it is empty");
   return parts;
@@ -64,6 +65,24 @@ function endOfArchive(bytes: Uint8Array, start: number): number {
     at += header.lengthBytes;
     if (header.isTrailer) return Math.min(at, bytes.length);
   }
+}
+
+const LZ4_MAGIC = 0x184c2102;
+
+/**
+ * Where the kernel's decoder of the legacy format stops (lib/decompress_unlz4.c since 5.13): before a block of no length, or where fewer
+ * than four bytes are left. lz4(1) since 1.10 must not be given more: it ends there without writing what it has decoded.
+ */
+function endOfLz4(bytes: Uint8Array, start: number): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let at = start;
+  while (bytes.length - at >= 4) {
+    const lengthBytes = view.getUint32(at, true);
+    if (lengthBytes === 0) break;
+    at += lengthBytes === LZ4_MAGIC ? 4 : 4 + lengthBytes;
+    if (at > bytes.length) throw malformed("a block of its LZ4 archive is cut off");
+  }
+  return at;
 }
 
 function malformed(what: string): NightlatchError {

@@ -93,6 +93,10 @@ for (const [compression, compressor] of COMPRESSORS) {
     assert.deepEqual(facts.releases, ["6.1.0-50-amd64"]);
     assert.equal(facts.has("/scripts/functions"), true);
     assert.equal(facts.content("scripts/init-bottom/ORDER"), '/scripts/init-bottom/udev "$@"\n');
+    for (let paddingBytes = 1; paddingBytes < 8; paddingBytes++) {
+      const padded = Buffer.concat([early, main, Buffer.alloc(paddingBytes)]);
+      assert.equal((await inspectInitramfs(nodeSystem, padded)).stack, "initramfs-tools", `${paddingBytes} NULs`);
+    }
     const overlaid = Buffer.concat([initramfs, paddingBeforeOverlay(initramfs.length), writeCpio([])]);
     assert.equal((await inspectInitramfs(nodeSystem, overlaid)).stack, "initramfs-tools");
     await assert.rejects(

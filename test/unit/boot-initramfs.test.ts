@@ -80,6 +80,37 @@ test("a concatenated initramfs is told apart without unpacking", () => {
   for (const [name, magic] of magics) assert.equal(walkInitramfs(Buffer.from(magic))[0]?.compression, name);
 });
 
+test("an LZ4 archive ends where the kernel's decoder stops, and what follows is told apart", () => {
+  const block = (lengthBytes: number) => {
+    const bytes = Buffer.alloc(4 + lengthBytes, 0x55);
+    bytes.writeUInt32LE(lengthBytes);
+    return bytes;
+  };
+  const magic = Buffer.from([0x02, 0x21, 0x4c, 0x18]);
+  const lz4 = Buffer.concat([magic, block(9), block(4), magic, block(2)]);
+  const overlay = writeCpio([file("nightlatch", "")]);
+  for (const paddingBytes of [0, 1, 2, 3, 4, 5, 512]) {
+    assert.deepEqual(
+      walkInitramfs(Buffer.concat([lz4, Buffer.alloc(paddingBytes)])).map(({ lengthBytes }) => lengthBytes),
+      [lz4.length],
+    );
+  }
+  const whole = Buffer.concat([lz4, paddingBeforeOverlay(lz4.length), overlay]);
+  assert.deepEqual(
+    walkInitramfs(whole).map(({ compression, lengthBytes }) => [compression, lengthBytes]),
+    [
+      ["lz4", lz4.length],
+      [null, overlay.length],
+    ],
+  );
+  for (const bad of [lz4.subarray(0, -1), Buffer.concat([lz4, overlay]), Buffer.concat([lz4, Buffer.from("xyz")])]) {
+    assert.throws(
+      () => walkInitramfs(bad),
+      (error) => isError(error, "initramfs/malformed"),
+    );
+  }
+});
+
 test("what the kernel could not unpack is refused", () => {
   const archive = writeCpio([file("a", "b")]);
   const refused: [Buffer, RegExp][] = [
