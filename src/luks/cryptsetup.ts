@@ -21,10 +21,12 @@ export async function runCryptsetup(
   volume: Volume,
   args: readonly string[],
   stdin?: Uint8Array,
+  options: Pick<Command, "opensStdin"> = {},
 ): Promise<Buffer> {
   const command: Command = {
     argv: ["cryptsetup", ...args],
     deadlineMs: DEADLINE_MS,
+    ...options,
     ...(stdin === undefined ? {} : { stdin }),
     ...(volume.lock === undefined ? {} : { lock: volume.lock }),
   };

@@ -69,8 +69,8 @@ export async function findSlotOpenedBy(
 }
 
 /**
- * Adds a keyslot. The authority's own is the only one that costs a KDF, others may be slow; a cryptsetup before 2.6 does not know the
- * option for that, and tries them in its order.
+ * Adds a keyslot. With cryptsetup 2.6 and 2.7 the authority's own is the only one that costs a KDF, and costs one; before, which does not
+ * know --new-key-slot, keyslots are tried in their order, and since 2.8 the authority's own costs two (docs/decisions/056).
  * @throws NightlatchError as runCryptsetup; luks/refused where the slot is taken or there is no room for it
  */
 export async function addKeyslot(
@@ -81,9 +81,12 @@ export async function addKeyslot(
 ): Promise<void> {
   const both = Buffer.concat([current.passphrase.reveal(), slot.passphrase.reveal()]);
   const kdf = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", String(slot.iterations)];
-  const sizes = [...keyArgs(current.passphrase), "--new-keyfile-size", String(slot.passphrase.lengthBytes)];
+  // Of a key file by the name of "-" 2.6 would try all keyslots first. Of two that have the same name it would read one.
+  const [from, to] = ["/dev/stdin", "/dev/fd/0"];
+  const sizes = ["--new-keyfile-size", String(slot.passphrase.lengthBytes)];
+  const files = [...keyArgs(current.passphrase, from), ...sizes, volume.device, to];
   const add = (slots: readonly string[]) =>
-    runCryptsetup(power, volume, ["luksAddKey", "-q", ...slots, ...kdf, ...sizes, volume.device, "-"], both);
+    runCryptsetup(power, volume, ["luksAddKey", "-q", ...slots, ...kdf, ...files], both, { opensStdin: true });
   try {
     await add(["--key-slot", String(current.slot), "--new-key-slot", String(slot.number)]).catch((error: unknown) => {
       if (!isUsageError(error)) throw error;
@@ -135,6 +138,6 @@ export async function openVolume(
 }
 
 /** A size of its own, so that no byte of a passphrase ends it. */
-function keyArgs(passphrase: Secret): string[] {
-  return ["--key-file", "-", "--keyfile-size", String(passphrase.lengthBytes)];
+function keyArgs(passphrase: Secret, file = "-"): string[] {
+  return ["--key-file", file, "--keyfile-size", String(passphrase.lengthBytes)];
 }

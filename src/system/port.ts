@@ -46,6 +46,8 @@ export interface Command {
   readonly argv: readonly [string, ...string[]];
   /** Written to stdin, which is then closed. The only way for key material into a program. */
   readonly stdin?: Uint8Array;
+  /** Its stdin is a pipe, which a program can open by the names /dev/stdin and /dev/fd/0, and not the socket that Node makes. */
+  readonly opensStdin?: boolean;
   readonly deadlineMs: number;
   /** Takes stdout piece by piece as it comes, for what is too large to hold. `Exit.stdout` is then empty, and no limit holds. */
   readonly take?: (chunk: Buffer) => void;

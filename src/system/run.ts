@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { constants } from "node:os";
 import { NightlatchError } from "../core/errors.ts";
 import type { Command, Exit } from "./port.ts";
 
@@ -10,10 +11,11 @@ const SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** @see System.run */
 export function runProgram(command: Command): Promise<Exit> {
-  const [program, ...args] = command.argv;
+  const [program] = command.argv;
+  const [spawned, ...args] = command.opensStdin ? [...BEHIND_PIPE, ...command.argv] : command.argv;
   const limitBytes = command.outputLimitBytes ?? DEFAULT_OUTPUT_LIMIT_BYTES;
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, {
+    const child = spawn(spawned, args, {
       env: { LC_ALL: "C", PATH: SEARCH_PATH },
       stdio: [
         command.stdin === undefined ? "ignore" : "pipe",
@@ -58,20 +60,34 @@ export function runProgram(command: Command): Promise<Exit> {
     };
     child.on("error", (error: NodeJS.ErrnoException) => {
       settle();
-      const code = error.code === "ENOENT" ? "system/missing-program" : "file/denied";
-      reject(
-        new NightlatchError(code, `${program} could not be started (${error.code ?? "unknown"})`, {
-          remedy: `Install the package that holds ${program}.`,
-        }),
-      );
+      reject(notStarted(program, error.code ?? "unknown"));
     });
     // A child that it leaves behind (a daemon, say) may hold its pipes: what it has printed itself has been read once they are silent.
     child.on("exit", () => whenSilent(child, () => closeOutput(child)));
     child.on("close", (status, signal) => {
       settle();
-      if (failure === null) resolve({ status, signal, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) });
-      else reject(failure);
+      const end = command.opensStdin ? endOfShell(status, signal) : { status, signal };
+      if (failure !== null) reject(failure);
+      else if (end.status === NOT_FOUND && command.opensStdin) reject(notStarted(program, "ENOENT"));
+      else resolve({ ...end, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) });
     });
+  });
+}
+
+const BEHIND_PIPE = ["sh", "-c", 'cat | "$@"', "sh"] as const;
+const NOT_FOUND = 127;
+
+/** A shell says of a program that a signal ended: 128 and its number. */
+function endOfShell(status: number | null, signal: string | null): Pick<Exit, "status" | "signal"> {
+  if (status === null || status <= 128) return { status, signal };
+  const name = Object.entries(constants.signals).find(([, number]) => number === status - 128)?.[0];
+  return { status: null, signal: name ?? `signal ${status - 128}` };
+}
+
+function notStarted(program: string, why: string): NightlatchError {
+  const code = why === "ENOENT" ? "system/missing-program" : "file/denied";
+  return new NightlatchError(code, `${program} could not be started (${why})`, {
+    remedy: `Install the package that holds ${program}.`,
   });
 }
 

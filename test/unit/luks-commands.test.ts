@@ -38,7 +38,7 @@ test("key material goes over stdin alone, its size beside it", async () => {
       stdin: "old\n\0key",
     },
     {
-      argv: "cryptsetup luksAddKey -q --key-slot 3 --new-key-slot 5 --pbkdf pbkdf2 --pbkdf-force-iterations 1234 --key-file - --keyfile-size 8 --new-keyfile-size 7 /dev/vdb -".split(
+      argv: "cryptsetup luksAddKey -q --key-slot 3 --new-key-slot 5 --pbkdf pbkdf2 --pbkdf-force-iterations 1234 --key-file /dev/stdin --keyfile-size 8 --new-keyfile-size 7 /dev/vdb /dev/fd/0".split(
         " ",
       ),
       stdin: "old\n\0keynew key",

@@ -48,6 +48,21 @@ test("a program that ends without reading its input is an answer, not a crash", 
   assert.equal(exit.status, 3);
 });
 
+test("a program that opens its input by name is told apart from the shell before it", async () => {
+  const stdin = Buffer.from("first,second");
+  const named = (script: string, more: object = {}) => sh(script, { stdin, opensStdin: true, ...more });
+  const exit = await named("head -c 6 </dev/stdin; echo :; cat </dev/fd/0; exit 5");
+  assert.deepEqual([exit.stdout.toString(), exit.status, exit.signal], ["first,:\nsecond", 5, null]);
+  const killed = await named("kill -KILL $$");
+  assert.deepEqual([killed.status, killed.signal], [null, "SIGKILL"]);
+  assert.equal((await named("exit 3", { stdin: Buffer.alloc(1 << 20) })).status, 3);
+  await assert.rejects(named("sleep 1000", { deadlineMs: 200 }), { code: "system/timeout" });
+  await assert.rejects(runProgram({ argv: ["/nonexistent/tool"], stdin, opensStdin: true, deadlineMs: 20_000 }), {
+    code: "system/missing-program",
+    message: "/nonexistent/tool could not be started (ENOENT)",
+  });
+});
+
 test("an aborted signal gives the program up, before and during", async () => {
   await assert.rejects(sh("sleep 1000", { signal: AbortSignal.abort() }), { code: "system/timeout" });
   const stop = new AbortController();
