@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { constants } from "node:os";
 import { NightlatchError } from "../core/errors.ts";
 import type { Command, Exit } from "./port.ts";
 
@@ -66,23 +65,19 @@ export function runProgram(command: Command): Promise<Exit> {
     child.on("exit", () => whenSilent(child, () => closeOutput(child)));
     child.on("close", (status, signal) => {
       settle();
-      const end = command.opensStdin ? endOfShell(status, signal) : { status, signal };
       if (failure !== null) reject(failure);
-      else if (end.status === NOT_FOUND && command.opensStdin) reject(notStarted(program, "ENOENT"));
-      else resolve({ ...end, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) });
+      else if (status === NOT_FOUND && command.opensStdin) reject(notStarted(program, "ENOENT"));
+      else resolve({ status, signal, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) });
     });
   });
 }
 
-const BEHIND_PIPE = ["sh", "-c", 'cat | "$@"', "sh"] as const;
+/**
+ * The program takes the shell's place: were it the shell's child, it could go on to change a header when somebody killed the shell. `--norc`,
+ * because a bash whose input is a socket runs ~/.bashrc first (bash(1), "INVOCATION"), which could read what is meant for the program.
+ */
+const BEHIND_PIPE = ["bash", "--norc", "-c", 'exec "$@" < <(cat)', "bash"] as const;
 const NOT_FOUND = 127;
-
-/** A shell says of a program that a signal ended: 128 and its number. */
-function endOfShell(status: number | null, signal: string | null): Pick<Exit, "status" | "signal"> {
-  if (status === null || status <= 128) return { status, signal };
-  const name = Object.entries(constants.signals).find(([, number]) => number === status - 128)?.[0];
-  return { status: null, signal: name ?? `signal ${status - 128}` };
-}
 
 function notStarted(program: string, why: string): NightlatchError {
   const code = why === "ENOENT" ? "system/missing-program" : "file/denied";

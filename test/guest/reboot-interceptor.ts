@@ -20,22 +20,17 @@ const PROGRAMS = [
  */
 export type Stop = "before" | "during" | "hold" | "hold-before";
 
-/**
- * What Nightlatch alone calls counts, itself or through the shell before a program that opens its input by name; everybody else's calls pass.
- * `exec -a`: systemctl has many names.
- */
+/** What Nightlatch alone calls counts; everybody else's calls pass. `exec -a`: systemctl has many names. */
 const WRAPPER = `#!/bin/bash
 real=/root/intercept/real/NAME
-caller=$PPID
-[ "$(readlink /proc/$caller/exe)" = /usr/lib/nightlatch/node ] || read -r _ _ _ caller _ <"/proc/$PPID/stat"
-[ -e /root/intercept/at ] && [ "$(readlink /proc/$caller/exe)" = /usr/lib/nightlatch/node ] || exec -a "$0" $real "$@"
+[ -e /root/intercept/at ] && [ "$(readlink /proc/$PPID/exe)" = /usr/lib/nightlatch/node ] || exec -a "$0" $real "$@"
 case "NAME $*" in LOOKS) exec $real "$@" ;; esac
 echo "NAME $*" >>/root/intercept/calls
 at=$(</root/intercept/at)
 [[ $(wc -l </root/intercept/calls) = "$at" || "NAME $*" == $at ]] || exec $real "$@"
 case $(</root/intercept/how) in
-  before) kill -9 $caller ;;
-  during) kill -9 $caller; exec $real "$@" ;;
+  before) kill -9 $PPID ;;
+  during) kill -9 $PPID; exec $real "$@" ;;
   hold) $real "$@"; : >/root/intercept/held; exec sleep infinity ;;
   hold-before) : >/root/intercept/held; exec sleep infinity ;;
 esac

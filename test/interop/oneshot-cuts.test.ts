@@ -12,17 +12,7 @@ import { cleanUp, listDisposables } from "../../src/reboot/clean-up.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import { faultySystem, PowerCut } from "../faults.ts";
 import { runCommand } from "../terminal.ts";
-import {
-  keysOf,
-  LOADERS,
-  type Loader,
-  loadedInitramfs,
-  OVERLAY,
-  PAD,
-  person,
-  STATE,
-  slots,
-} from "./oneshot-loaders.ts";
+import { keysOf, LOADERS, type Loader, loadedInitramfs, OVERLAY, PAD, person, STATE } from "./oneshot-loaders.ts";
 import {
   type Booted,
   bootGrub,
@@ -34,7 +24,7 @@ import {
   snapshot,
   vector,
 } from "./oneshot-world.ts";
-import { device, initramfs, makeDevices, PASSPHRASE } from "./reboot-world.ts";
+import { device, initramfs, makeDevices, PASSPHRASE, slots } from "./reboot-world.ts";
 
 before(async () => {
   if (skip === false) await makeDevices();

@@ -9,9 +9,9 @@ import { command as status } from "../../src/cli/oneshot-status.ts";
 import { isError } from "../../src/core/errors.ts";
 import { cleanUp } from "../../src/reboot/clean-up.ts";
 import { runCommand } from "../terminal.ts";
-import { LOADERS, OVERLAY, PAD, person, STATE, slots } from "./oneshot-loaders.ts";
+import { LOADERS, OVERLAY, PAD, person, STATE } from "./oneshot-loaders.ts";
 import { grubWorld, type OneshotWorld, put, skip, snapshot } from "./oneshot-world.ts";
-import { makeDevices } from "./reboot-world.ts";
+import { makeDevices, slots } from "./reboot-world.ts";
 
 before(async () => {
   if (skip === false) await makeDevices();

@@ -1,9 +1,6 @@
 import { readFileSync } from "node:fs";
 import { CpioReader } from "../../src/formats/cpio.ts";
 import { walkInitramfs } from "../../src/formats/initramfs.ts";
-import { readVolumeHeader } from "../../src/luks/header.ts";
-import { listSlots } from "../../src/luks/slots.ts";
-import { nodeSystem } from "../../src/system/node.ts";
 import {
   type Booted,
   bootGrub,
@@ -16,14 +13,12 @@ import {
   put,
   systemdBootWorld,
 } from "./oneshot-world.ts";
-import { device, NAMES, PASSPHRASE } from "./reboot-world.ts";
+import { PASSPHRASE } from "./reboot-world.ts";
 
 export const STATE = "/var/lib/nightlatch/machine";
 export const PAD = "/boot/nightlatch/oneshot.pad";
 export const OVERLAY = "/boot/nightlatch/oneshot.cpio";
 export const person = { passphrase: PASSPHRASE };
-export const slots = () =>
-  Promise.all(NAMES.map(async (name) => listSlots(await readVolumeHeader(nodeSystem, device(name)))));
 export const nextBoot = (one: OneshotWorld) =>
   put(one, "/proc/sys/kernel/random/boot_id", "77777777-2222-3333-4444-555555555555\n");
 

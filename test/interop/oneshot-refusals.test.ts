@@ -7,9 +7,9 @@ import { command as disarm } from "../../src/cli/oneshot-disarm.ts";
 import { command as reboot } from "../../src/cli/reboot.ts";
 import { isError } from "../../src/core/errors.ts";
 import { runCommand } from "../terminal.ts";
-import { person, slots } from "./oneshot-loaders.ts";
+import { person } from "./oneshot-loaders.ts";
 import { grubWorld, INITRD, KERNEL, type OneshotOptions, skip, snapshot, systemdBootWorld } from "./oneshot-world.ts";
-import { device, initramfs, makeDevices } from "./reboot-world.ts";
+import { device, initramfs, makeDevices, slots } from "./reboot-world.ts";
 
 before(async () => {
   if (skip === false) await makeDevices();

@@ -12,9 +12,9 @@ import { opensSlot } from "../../src/luks/keyslots.ts";
 import { cleanUp, listDisposables } from "../../src/reboot/clean-up.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import { runCommand } from "../terminal.ts";
-import { keysOf, LOADERS, loadedInitramfs, nextBoot, OVERLAY, PAD, person, STATE, slots } from "./oneshot-loaders.ts";
+import { keysOf, LOADERS, loadedInitramfs, nextBoot, OVERLAY, PAD, person, STATE } from "./oneshot-loaders.ts";
 import { skip, snapshot } from "./oneshot-world.ts";
-import { makeDevices } from "./reboot-world.ts";
+import { makeDevices, slots } from "./reboot-world.ts";
 
 before(async () => {
   if (skip === false) await makeDevices();

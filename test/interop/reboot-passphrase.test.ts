@@ -9,9 +9,9 @@ import { cleanUp, listDisposables } from "../../src/reboot/clean-up.ts";
 import type { Command, System } from "../../src/system/port.ts";
 import { faultySystem, PowerCut } from "../faults.ts";
 import { runCommand } from "../terminal.ts";
-import { nextBoot, STATE, slots } from "./oneshot-loaders.ts";
+import { nextBoot, STATE } from "./oneshot-loaders.ts";
 import { grubWorld, type OneshotWorld, skip } from "./oneshot-world.ts";
-import { device, makeDevices, NAMES, PASSPHRASE } from "./reboot-world.ts";
+import { device, makeDevices, NAMES, PASSPHRASE, slots } from "./reboot-world.ts";
 import { runTool } from "./volumes.ts";
 
 const OTHER = "another one";
@@ -82,23 +82,25 @@ test("a wrong key file is refused, and nothing is changed", { skip }, async () =
   assert.deepEqual(disks().map(skipped), before.map(skipped));
 });
 
-test("the power cut after any step of a mistyped one", { skip, timeout: 900_000 }, async () => {
-  const headers = await slots();
+/** Runs `arm` with each passphrase in turn, the power cut after its first step, then its second, and so on: the next boot removes all. */
+async function cutEverywhere(typed: readonly string[], headers: unknown): Promise<void> {
   let steps = 0;
-  for (let at = 1, cut = true; cut; at++) {
+  for (let cut = true; cut; steps++) {
     const one = grubWorld();
-    const system = faultySystem(one.system, { at, when: "after" });
-    await assert.rejects(
-      runCommand(arm, [], system, { passphrase: "wrong" }),
-      (error) => error instanceof PowerCut || isError(error, "reboot/wrong-key"),
+    const system = faultySystem(one.system, { at: steps + 1, when: "after" });
+    await runCommand(arm, [], system, { passphrase: [...typed] }).catch((error: unknown) =>
+      assert.ok(error instanceof PowerCut || isError(error, "reboot/wrong-key"), String(error)),
     );
     cut = system.wasCut;
     nextBoot(one);
     assert.deepEqual((await cleanUp(one.system, STATE, false)).failures, [], `after ${system.steps.at(-1)}`);
     await assertNothingStaged(one, headers, `after ${system.steps.at(-1)}`);
-    steps = at;
   }
   assert.ok(steps > 20, String(steps));
+}
+
+test("the power cut after any step of a mistyped one", { skip, timeout: 900_000 }, async () => {
+  await cutEverywhere(["wrong", "wrong", "wrong", "wrong"], await slots());
 });
 
 test("of two slow slots the right one is searched for, and is the guard", { skip }, async () => {
@@ -119,7 +121,10 @@ test("of two slow slots the right one is searched for, and is the guard", { skip
   await assertNothingStaged(one, headers);
 });
 
-test("volumes of different passphrases: each is asked for once", { skip }, async () => {
+test("volumes of different passphrases: each is asked for once, and the power may go at any step", {
+  skip,
+  timeout: 900_000,
+}, async () => {
   const one = grubWorld();
   for (const [index, name] of NAMES.entries()) {
     const [gone, proof] = index === 0 ? [1, PASSPHRASE] : [0, OTHER];
@@ -133,4 +138,6 @@ test("volumes of different passphrases: each is asked for once", { skip }, async
   assert.match(hints.join("\n"), /… \S+swap: the passphrase opens no keyslot: what was begun is taken back/);
   await runCommand(disarm, [], one.system);
   await assertNothingStaged(one, headers);
+  // The first volume's passphrase is found not to be that of the second, of LUKS1, when its record is there and its slot is not.
+  await cutEverywhere([PASSPHRASE, OTHER], headers);
 });

@@ -3,15 +3,12 @@ import { before, test } from "node:test";
 import { NO_WISH } from "../../src/boot/entries.ts";
 import { isError } from "../../src/core/errors.ts";
 import { Secret } from "../../src/core/secret.ts";
-import { readVolumeHeader } from "../../src/luks/header.ts";
-import { listSlots } from "../../src/luks/slots.ts";
 import { findAuthorities, KeyRing } from "../../src/reboot/authority.ts";
 import { KEXEC } from "../../src/reboot/carrier-kexec.ts";
 import { listDisposables } from "../../src/reboot/clean-up.ts";
 import { planReboot } from "../../src/reboot/plan.ts";
 import { forget, remember, rememberedKey } from "../../src/reboot/remember.ts";
 import { stageBoot } from "../../src/reboot/stage.ts";
-import { nodeSystem } from "../../src/system/node.ts";
 import type { Command } from "../../src/system/port.ts";
 import { PowerCut } from "../faults.ts";
 import {
@@ -21,6 +18,7 @@ import {
   NAMES,
   PASSPHRASE,
   noCryptsetup as skip,
+  slots,
   type World,
   world,
 } from "./reboot-world.ts";
@@ -31,7 +29,6 @@ const EARLIER_BOOT = "88888888-2222-3333-4444-555555555555";
 const secret = (text: string) => Secret.copy(Buffer.from(text));
 const nobody = { recover: async () => null, ask: null };
 const DEVICES = NAMES.map(device);
-const slots = () => Promise.all(NAMES.map(async (name) => listSlots(await readVolumeHeader(nodeSystem, device(name)))));
 
 before(async () => {
   if (skip === false) await makeDevices();

@@ -7,9 +7,7 @@ import { isError } from "../../src/core/errors.ts";
 import { Secret } from "../../src/core/secret.ts";
 import { CpioReader, writeCpio } from "../../src/formats/cpio.ts";
 import { walkInitramfs } from "../../src/formats/initramfs.ts";
-import { readVolumeHeader } from "../../src/luks/header.ts";
 import { opensSlot } from "../../src/luks/keyslots.ts";
-import { listSlots } from "../../src/luks/slots.ts";
 import { findAuthorities, KeyRing, type KeySources } from "../../src/reboot/authority.ts";
 import { KEXEC } from "../../src/reboot/carrier-kexec.ts";
 import { cleanUp, listDisposables } from "../../src/reboot/clean-up.ts";
@@ -27,6 +25,7 @@ import {
   NAMES,
   PASSPHRASE,
   noCryptsetup as skip,
+  slots,
   type World,
   type WorldOptions,
   world,
@@ -51,7 +50,6 @@ const stage = async ({ system }: World) => {
     () => {},
   );
 };
-const slots = () => Promise.all(NAMES.map(async (name) => listSlots(await readVolumeHeader(nodeSystem, device(name)))));
 
 test("the plan: what the initramfs opens, then what the system opens", { skip }, async () => {
   const random = `tmp ${device("data")} /dev/urandom swap\n`;

@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import { NightlatchError } from "../../src/core/errors.ts";
 import { writeCpio } from "../../src/formats/cpio.ts";
 import { readVolumeHeader } from "../../src/luks/header.ts";
+import { listSlots } from "../../src/luks/slots.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import type { Command, Exit, System } from "../../src/system/port.ts";
 
@@ -19,6 +20,10 @@ export const BOOT = "99999999-2222-3333-4444-555555555555";
 export const NAMES = ["root", "swap", "data"];
 export const device = (name: string): string => join(folder, "devices", name);
 const UUIDS: Record<string, string> = {};
+
+/** The keyslots of every device. */
+export const slots = () =>
+  Promise.all(NAMES.map(async (name) => listSlots(await readVolumeHeader(nodeSystem, device(name)))));
 
 /** root and data of LUKS2, swap of LUKS1, all opened by PASSPHRASE. */
 export async function makeDevices(): Promise<void> {

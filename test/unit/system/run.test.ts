@@ -53,6 +53,10 @@ test("a program that opens its input by name is told apart from the shell before
   const named = (script: string, more: object = {}) => sh(script, { stdin, opensStdin: true, ...more });
   const exit = await named("head -c 6 </dev/stdin; echo :; cat </dev/fd/0; exit 5");
   assert.deepEqual([exit.stdout.toString(), exit.status, exit.signal], ["first,:\nsecond", 5, null]);
+  assert.equal(exit.stderr.toString(), "", "no start file of the shell is run");
+  assert.equal((await named("echo $PPID")).stdout.toString(), `${process.pid}\n`, "no shell is left between");
+  const held = await named("[ -e /proc/$$/fd/3 ] && echo held", { lock: { descriptor: 2 } });
+  assert.equal(held.stdout.toString(), "held\n");
   const killed = await named("kill -KILL $$");
   assert.deepEqual([killed.status, killed.signal], [null, "SIGKILL"]);
   assert.equal((await named("exit 3", { stdin: Buffer.alloc(1 << 20) })).status, 3);
