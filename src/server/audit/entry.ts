@@ -112,6 +112,8 @@ export interface FloodEndEntry extends Dated {
   readonly from?: string;
   readonly count: number;
   readonly since: number;
+  /** When the last of them was; absent in entries of older versions. */
+  readonly last?: number;
 }
 
 /** The first refusal of its kind in an hour. */
@@ -120,6 +122,8 @@ export interface RefusalEntry extends Dated {
   readonly reason: string;
   /** A latch's, machine's or invite's id; absent where there is none, or too many. */
   readonly subject?: string;
+  /** Whose identity came with the invite that is the subject, where the server knows it by another name. */
+  readonly machine?: string;
   readonly from: string;
 }
 

@@ -1,3 +1,4 @@
+import { FollowingMap, Memory } from "../memory.ts";
 import type { FloodEndEntry, FloodEntry } from "./entry.ts";
 
 /** What a receipt of a flood is about. */
@@ -9,12 +10,11 @@ export interface Flooded {
 }
 
 /** One receipt for many releases: of one latch to one address, until a time that it names. */
-export interface Cover {
+interface Cover {
   readonly entry: FloodEntry;
-  /** Whether a commit has held the entry. Until then every release that relies on it must bring it along. */
-  isDurable: boolean;
   /** Releases that relied on it. */
-  count: number;
+  readonly count: number;
+  readonly lastMs: number;
 }
 
 export const FLOOD_MS = 600_000;
@@ -26,25 +26,39 @@ export const MAX_SOURCES = 16;
  * its own machine out, and a receipt each would fill the disk. So one receipt, durable before the first answer that relies on it,
  * says that the latch is released to that address however often it asks until a time; another one counts them afterwards.
  * At most 2 × (MAX_SOURCES + 1) entries for each latch in FLOOD_MS, whatever comes.
+ *
+ * Used by operations alone, whose transaction it follows: a receipt that was not written is given again.
  */
 export class FloodTally {
-  readonly #covers = new Map<string, Map<string, Cover>>();
-  #ended: FloodEndEntry[] = [];
+  readonly #memory: Memory;
+  readonly #covers: Map<string, Map<string, Cover>>;
+  readonly #ended: Map<Cover, FloodEndEntry>;
 
-  /** The cover that holds at this time; the same object for as long as it does, so that one commit writes its entry once. */
-  cover({ machine, latch, epoch, from }: Flooded, nowMs: number): Cover {
-    const covers = this.#covers.get(latch) ?? new Map<string, Cover>();
+  constructor(memory = new Memory()) {
+    this.#memory = memory;
+    this.#covers = new FollowingMap(memory);
+    this.#ended = new FollowingMap(memory);
+  }
+
+  /**
+   * Counts a release.
+   * @returns the receipt that holds at this time, the same object for as long as it does; and whether it was given before, so that
+   *   this or an earlier transaction writes it already
+   */
+  note(flooded: Flooded, nowMs: number): { readonly entry: FloodEntry; readonly isKnown: boolean } {
+    const { machine, latch, epoch, from } = flooded;
+    const covers = this.#covers.get(latch) ?? new FollowingMap<string, Cover>(this.#memory);
     this.#covers.set(latch, covers);
     this.#end(covers, (cover) => !holds(cover, nowMs), nowMs);
     const isTold = covers.size < MAX_SOURCES || covers.has(keyOf(epoch, from));
     const key = isTold ? keyOf(epoch, from) : keyOf(epoch, "");
     const known = covers.get(key);
-    if (known !== undefined) return known;
     const source = isTold ? { from } : {};
-    const entry = { kind: "flood", at: nowMs, machine, latch, epoch, ...source, until: nowMs + FLOOD_MS } as const;
-    const cover: Cover = { entry, isDurable: false, count: 0 };
-    covers.set(key, cover);
-    return cover;
+    const entry =
+      known?.entry ??
+      ({ kind: "flood", at: nowMs, machine, latch, epoch, ...source, until: nowMs + FLOOD_MS } as const);
+    covers.set(key, { entry, count: (known?.count ?? 0) + 1, lastMs: nowMs });
+    return { entry, isKnown: known !== undefined };
   }
 
   /** Takes out the counts of covers that are over, or of all. */
@@ -53,12 +67,9 @@ export class FloodTally {
       this.#end(covers, (cover) => all || !holds(cover, nowMs), nowMs);
       if (covers.size === 0) this.#covers.delete(latch);
     }
-    return this.#ended.splice(0);
-  }
-
-  /** Puts back what could not be written. */
-  restore(entries: readonly FloodEndEntry[]): void {
-    this.#ended = [...entries, ...this.#ended];
+    const ended = [...this.#ended.values()];
+    for (const cover of this.#ended.keys()) this.#ended.delete(cover);
+    return ended;
   }
 
   #end(covers: Map<string, Cover>, isOver: (cover: Cover) => boolean, nowMs: number): void {
@@ -66,9 +77,8 @@ export class FloodTally {
       if (!isOver(cover)) continue;
       covers.delete(key);
       const { until: _until, at, kind: _kind, ...flooded } = cover.entry;
-      if (cover.count > 0) {
-        this.#ended.push({ kind: "flood-end", ...flooded, at: nowMs, since: at, count: cover.count });
-      }
+      const { count, lastMs: last } = cover;
+      this.#ended.set(cover, { kind: "flood-end", ...flooded, at: nowMs, since: at, last, count });
     }
   }
 }

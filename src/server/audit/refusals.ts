@@ -1,3 +1,4 @@
+import { FollowingMap, Memory } from "../memory.ts";
 import type { RefusalEntry, RepeatEntry } from "./entry.ts";
 
 /** What a refusal is counted under. */
@@ -10,7 +11,7 @@ export interface Refusal {
 interface Count {
   readonly refusal: Refusal;
   readonly sinceMs: number;
-  repeats: number;
+  readonly repeats: number;
 }
 
 export const WINDOW_MS = 3_600_000;
@@ -21,21 +22,30 @@ export const MAX_SUBJECTS = 1000;
  * Refusals cost whoever asks nothing, so they must not fill the disk: the first of a reason and subject is an entry at once,
  * the others of the hour are counted and become one entry at its end. Past MAX_SUBJECTS only the reason is told.
  * At most two entries an hour for each subject and reason, whatever comes.
+ *
+ * Used by operations alone, whose transaction it follows: an entry that was not written is given again.
  */
 export class RefusalTally {
-  readonly #counts = new Map<string, Count>();
+  readonly #counts: Map<string, Count>;
 
-  /** The entry to write, or null where it was only counted. */
-  note(refusal: Refusal, from: string, nowMs: number): RefusalEntry | null {
+  constructor(memory = new Memory()) {
+    this.#counts = new FollowingMap(memory);
+  }
+
+  /**
+   * The entry to write, or null where it was only counted.
+   * @param machine whose identity it was, where that is not the subject; told with the first alone
+   */
+  note(refusal: Refusal, from: string, nowMs: number, machine?: string): RefusalEntry | null {
     const counted = this.#counts.size < MAX_SUBJECTS || this.#counts.has(keyOf(refusal)) ? refusal : anonymous(refusal);
     const key = keyOf(counted);
     const count = this.#counts.get(key);
     if (count !== undefined) {
-      count.repeats++;
+      this.#counts.set(key, { ...count, repeats: count.repeats + 1 });
       return null;
     }
     this.#counts.set(key, { refusal: counted, sinceMs: nowMs, repeats: 0 });
-    return { kind: "refusal", at: nowMs, ...counted, from };
+    return { kind: "refusal", at: nowMs, ...counted, ...(machine === undefined ? {} : { machine }), from };
   }
 
   /** Ends the windows that are over, or all of them, and gives an entry for each that counted anything. */
@@ -48,15 +58,6 @@ export class RefusalTally {
       if (repeats > 0) entries.push({ kind: "refusals", at: nowMs, ...refusal, count: repeats, since: sinceMs });
     }
     return entries;
-  }
-
-  /** Puts back what could not be written. */
-  restore(entries: readonly RepeatEntry[]): void {
-    for (const { reason, subject, count, since } of entries) {
-      const refusal = subject === undefined ? { reason } : { reason, subject };
-      const known = this.#counts.get(keyOf(refusal));
-      this.#counts.set(keyOf(refusal), { refusal, sinceMs: since, repeats: count + (known?.repeats ?? 0) });
-    }
   }
 }
 

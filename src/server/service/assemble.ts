@@ -1,6 +1,7 @@
 import { FloodTally } from "../audit/floods.ts";
 import { RefusalTally } from "../audit/refusals.ts";
 import { chooseExchange } from "../exchange/choose.ts";
+import { followedBy, Memory } from "../memory.ts";
 import type { OpenedStore } from "../store/folder.ts";
 import { Paces } from "./paces.ts";
 import { CommitQueue } from "./queue.ts";
@@ -9,16 +10,17 @@ import type { Service } from "./service.ts";
 /** A service on a store that was just opened. */
 export function assembleService(system: Service["system"], opened: OpenedStore): Service {
   const { store, storeId, master, identity } = opened;
+  const memory = new Memory();
   return {
     system,
     store,
     storeId,
-    queue: new CommitQueue(store, { storeId, key: identity }),
+    queue: new CommitQueue(followedBy(memory, store), { storeId, key: identity }),
     master,
     identity,
     exchange: chooseExchange(),
-    refusals: new RefusalTally(),
-    paces: new Paces(),
-    floods: new FloodTally(),
+    refusals: new RefusalTally(memory),
+    paces: new Paces(memory),
+    floods: new FloodTally(memory),
   };
 }

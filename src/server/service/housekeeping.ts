@@ -35,15 +35,9 @@ async function probe(service: Service): Promise<void> {
 }
 
 async function writeCounts(service: Service, all: boolean): Promise<void> {
-  const nowMs = service.system.nowMs();
-  const refusals = service.refusals.close(nowMs, all);
-  const floods = service.floods.close(nowMs, all);
-  if (refusals.length + floods.length === 0) return;
-  try {
-    await service.queue.submit(async () => ({ outcome: null, entries: [...refusals, ...floods] }));
-  } catch (error) {
-    service.refusals.restore(refusals);
-    service.floods.restore(floods);
-    throw error;
-  }
+  await service.queue.submit(async () => {
+    const nowMs = service.system.nowMs();
+    const entries = [...service.refusals.close(nowMs, all), ...service.floods.close(nowMs, all)];
+    return { outcome: null, entries };
+  });
 }

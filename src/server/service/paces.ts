@@ -1,8 +1,13 @@
+import { FollowingMap, Memory } from "../memory.ts";
 import { isRested, type Pace, RESTED } from "../policy/pace.ts";
 
-/** The pace of every latch that was released of late, in memory: a restart forgives. */
+/** The pace of every latch that was released of late, in memory: a restart forgives. Follows the transactions. */
 export class Paces {
-  readonly #paces = new Map<string, Pace>();
+  readonly #paces: Map<string, Pace>;
+
+  constructor(memory = new Memory()) {
+    this.#paces = new FollowingMap(memory);
+  }
 
   of(latchId: string): Pace {
     return this.#paces.get(latchId) ?? RESTED;

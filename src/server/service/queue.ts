@@ -31,7 +31,7 @@ const GATHER_MS = 2;
  * outcome is told leaves before that of anything committed later.
  */
 export class CommitQueue {
-  readonly #store: Store;
+  readonly #store: Pick<Store, "transact">;
   readonly #signer: LogSigner;
   readonly #gatherMs: number;
   #waiting: Waiting[] = [];
@@ -41,13 +41,16 @@ export class CommitQueue {
   #arrivals = 0;
 
   /** @param gatherMs the longest that a commit waits for what arrives meanwhile */
-  constructor(store: Store, signer: LogSigner, gatherMs = GATHER_MS) {
+  constructor(store: Pick<Store, "transact">, signer: LogSigner, gatherMs = GATHER_MS) {
     this.#store = store;
     this.#signer = signer;
     this.#gatherMs = gatherMs;
   }
 
-  /** The operation may run twice: what it keeps outside of the transaction must bear that. @throws what it throws, store/* */
+  /**
+   * The operation may run twice. What it keeps outside of the transaction must follow that (memory.ts).
+   * @throws what it throws, store/*
+   */
   submit<T>(operation: Operation<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.#waiting.push({

@@ -1,7 +1,6 @@
 import { NightlatchError } from "../../core/errors.ts";
 import type { JsonObject } from "../../formats/json.ts";
 import { hasThumbprint, type PublicJwk } from "../../formats/jwk.ts";
-import type { Cover } from "../audit/floods.ts";
 import { POINT_BYTES, SCALAR_BYTES } from "../exchange/port.ts";
 import { decide, type RefusalReason } from "../policy/decide.ts";
 import type { KeyPurpose, ReleaseRow, Transaction } from "../store/port.ts";
@@ -34,7 +33,6 @@ type Judged =
       readonly point: Buffer;
       readonly wrapped: Buffer;
       readonly epoch: number;
-      readonly cover: Cover | null;
     };
 
 /**
@@ -44,10 +42,6 @@ type Judged =
 export async function release(service: Service, request: ReleaseRequest): Promise<ReleaseOutcome> {
   const judged = await service.queue.submit((transaction) => judge(service, transaction, request));
   if (judged.kind !== "granted") return judged;
-  if (judged.cover !== null) {
-    judged.cover.isDurable = true; // by this commit or by one before
-    judged.cover.count++;
-  }
   using scalar = service.master.unwrap(judged.wrapped, {
     purpose: "exchange",
     id: request.latchId,
@@ -79,13 +73,13 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   const granted = { kind: "granted", point, wrapped: exchange.wrapped, epoch: row.latchEpoch } as const;
   const released = { machine: row.machineId, latch: request.latchId, epoch: row.latchEpoch, from: request.from };
   if (decision.pace === null) {
-    const cover = service.floods.cover(released, nowMs);
+    const { entry, isKnown } = service.floods.note(released, nowMs);
     // On a full disk nobody could lock the machine: then nothing is released on an earlier receipt either.
-    const stands = cover.isDurable && service.queue.failure === null;
-    return { outcome: { ...granted, cover }, entries: stands ? [] : [cover.entry] };
+    const stands = isKnown && service.queue.failure === null;
+    return { outcome: granted, entries: stands ? [] : [entry] };
   }
   service.paces.set(request.latchId, decision.pace);
-  return { outcome: { ...granted, cover: null }, entries: [{ kind: "release", at: nowMs, ...released }] };
+  return { outcome: granted, entries: [{ kind: "release", at: nowMs, ...released }] };
 }
 
 function refuse(service: Service, request: ReleaseRequest, reason: RefusalReason): Recorded<Judged> {

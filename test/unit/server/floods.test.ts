@@ -132,29 +132,36 @@ test("one operation that fails does not take the cover of the others with it", a
 
 test("addresses are told apart up to a number, the others are one; a cover ends with its time", () => {
   const tally = new FloodTally();
-  const covers = new Set(
-    Array.from({ length: 100 }, (_, index) => tally.cover({ ...OF, from: `192.0.2.${index}` }, NOW_MS)),
+  const covers = Array.from({ length: 100 }, (_, index) => tally.note({ ...OF, from: `192.0.2.${index}` }, NOW_MS));
+  assert.equal(new Set(covers.map(({ entry }) => entry)).size, MAX_SOURCES + 1);
+  assert.equal(covers.filter(({ isKnown }) => !isKnown).length, MAX_SOURCES + 1);
+  assert.equal(covers.at(-1)?.entry.from, undefined);
+  const lastMs = NOW_MS + FLOOD_MS - 1;
+  assert.deepEqual(tally.note({ ...OF, from: "192.0.2.0" }, lastMs), { entry: covers[0]?.entry, isKnown: true });
+  assert.deepEqual(tally.close(lastMs), []);
+  const endMs = NOW_MS + FLOOD_MS;
+  assert.equal(tally.note({ ...OF, from: "192.0.2.0" }, endMs).isKnown, false);
+  const ended = tally.close(endMs);
+  assert.equal(ended.length, MAX_SOURCES + 1);
+  assert.deepEqual(ended[0], {
+    kind: "flood-end",
+    ...OF,
+    from: "192.0.2.0",
+    at: endMs,
+    since: NOW_MS,
+    last: lastMs,
+    count: 2,
+  });
+  assert.equal(ended.at(-1)?.count, 100 - MAX_SOURCES);
+  assert.deepEqual(tally.close(endMs), []);
+  assert.deepEqual(
+    tally.close(endMs, true).map(({ count }) => count),
+    [1],
   );
-  assert.equal(covers.size, MAX_SOURCES + 1);
-  const last = [...covers].at(-1);
-  assert.equal(last?.entry.from, undefined);
-  const first = tally.cover({ ...OF, from: "192.0.2.0" }, NOW_MS + FLOOD_MS - 1);
-  assert.ok(covers.has(first));
-  first.count = 3;
-  assert.deepEqual(tally.close(NOW_MS + FLOOD_MS - 1), []);
-  const next = tally.cover({ ...OF, from: "192.0.2.0" }, NOW_MS + FLOOD_MS);
-  assert.ok(!covers.has(next) && !next.isDurable);
-  const ended = tally.close(NOW_MS + FLOOD_MS);
-  assert.deepEqual(ended, [
-    { kind: "flood-end", ...OF, from: "192.0.2.0", at: NOW_MS + FLOOD_MS, since: NOW_MS, count: 3 },
-  ]);
-  tally.restore(ended);
-  assert.deepEqual(tally.close(NOW_MS + FLOOD_MS), ended);
-  assert.deepEqual(tally.close(NOW_MS + FLOOD_MS, true), [], "what covered nothing leaves nothing");
 });
 
 test("a clock that is set back ends a cover", () => {
   const tally = new FloodTally();
-  const cover = tally.cover(OF, NOW_MS);
-  assert.notEqual(tally.cover(OF, NOW_MS - 1), cover);
+  tally.note(OF, NOW_MS);
+  assert.equal(tally.note(OF, NOW_MS - 1).isKnown, false);
 });

@@ -45,19 +45,6 @@ test("subjects beyond what is told apart share one count: the log grows by no mo
   assert.equal(entries + counted, 9 * MAX_SUBJECTS);
 });
 
-test("what could not be written is counted on", () => {
-  const tally = new RefusalTally();
-  const refusal = { reason: "machine/locked" };
-  for (let count = 0; count < 3; count++) tally.note(refusal, "192.0.2.1", NOW_MS);
-  const entries = tally.close(NOW_MS, true);
-  tally.restore(entries);
-  tally.note(refusal, "192.0.2.1", NOW_MS + 5);
-  assert.deepEqual(
-    tally.close(NOW_MS + 9, true).map(({ count, since }) => [count, since]),
-    [[3, NOW_MS]],
-  );
-});
-
 test("a clock that is set back ends a window", () => {
   const tally = new RefusalTally();
   const refusal = { reason: "machine/locked" };

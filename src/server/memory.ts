@@ -1,0 +1,74 @@
+import type { Store } from "./store/port.ts";
+
+/**
+ * Makes what the server keeps in memory alone (counts, paces) follow the store. It changes while a
+ * transaction is under way, holds once that is on the disk, and is put back where it is not. So an
+ * operation may be run again, and nothing is remembered that was rolled back.
+ */
+export class Memory {
+  /** Null outside of a transaction. */
+  #undo: (() => void)[] | null = null;
+
+  /** Called with every change. Outside of a transaction a change holds at once. */
+  changed(undo: () => void): void {
+    this.#undo?.push(undo);
+  }
+
+  begin(): void {
+    this.#undo = [];
+  }
+
+  keep(): void {
+    this.#undo = null;
+  }
+
+  putBack(): void {
+    const undo = this.#undo ?? [];
+    this.#undo = null; // what is put back now is no change of any transaction
+    for (const step of undo.reverse()) step();
+  }
+}
+
+/** A map that follows the store. Its values must not be changed in place. */
+export class FollowingMap<K, V> extends Map<K, V> {
+  readonly #memory: Memory;
+
+  constructor(memory: Memory) {
+    super();
+    this.#memory = memory;
+  }
+
+  override set(key: K, value: V): this {
+    this.#note(key);
+    return super.set(key, value);
+  }
+
+  override delete(key: K): boolean {
+    this.#note(key);
+    return super.delete(key);
+  }
+
+  #note(key: K): void {
+    const before = super.get(key);
+    this.#memory.changed(before === undefined ? () => super.delete(key) : () => super.set(key, before));
+  }
+}
+
+/** The store, with a memory that follows each of its transactions. */
+export function followedBy(memory: Memory, store: Pick<Store, "transact">): Pick<Store, "transact"> {
+  return {
+    transact: async (work) => {
+      try {
+        const result = await store.transact((transaction) => {
+          memory.begin(); // here, since transactions wait for each other
+          return work(transaction);
+        });
+        memory.keep();
+        return result;
+      } catch (error) {
+        memory.putBack();
+        throw error;
+      }
+    },
+  };
+}
