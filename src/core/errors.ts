@@ -72,6 +72,7 @@ export const ERROR_CODES = [
   "invite/unknown",
   "invite/used",
   "invite/expired",
+  "invite/other-machine",
   "machine/locked",
   "machine/revoked",
   "machine/unknown",

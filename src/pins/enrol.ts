@@ -46,7 +46,7 @@ export interface NewLatch {
  * was made for the nonce is revoked by now, another is asked for, once.
  * @param volume the volume's UUID
  * @throws NightlatchError net/*, file/*, machine/bad-state, enrolment/malformed, enrolment/untrusted, enrolment/refused,
- *   invite/unknown, invite/used, invite/expired, machine/locked, machine/revoked, machine/full, latch/revoked, pin/busy
+ *   invite/unknown, invite/used, invite/expired, invite/other-machine, machine/locked, machine/revoked, machine/full, latch/revoked, pin/busy
  */
 export async function enrol(
   power: EnrolPower,
@@ -65,8 +65,10 @@ export async function enrol(
   try {
     return await unlessRevoked(power, stateFolder, volume, attempt);
   } catch (error) {
-    const servers = isError(error, "invite/used") ? await listServers(power, stateFolder) : [];
-    if (!servers.some((server) => server.thumbprint === thumbprint)) throw error;
+    if (!isError(error, "invite/used") && !isError(error, "invite/other-machine")) throw error;
+    const server = (await listServers(power, stateFolder)).find((known) => known.thumbprint === thumbprint);
+    if (error.code === "invite/other-machine") throw otherMachine(error, stateFolder, server?.name ?? null);
+    if (server === undefined) throw error;
     return anotherLatch(power, stateFolder, { volume, server: thumbprint }, limits);
   }
 }
@@ -163,6 +165,7 @@ type RefusalCode =
   | "invite/unknown"
   | "invite/used"
   | "invite/expired"
+  | "invite/other-machine"
   | "machine/locked"
   | "machine/revoked"
   | "machine/unknown"
@@ -176,6 +179,7 @@ const REFUSALS: Readonly<Record<RefusalCode, readonly [what: string, remedy: str
     "Make a new invite. If it was not this machine, see with nightlatch machine list at the server who has used it.",
   ],
   "invite/expired": ["says that the invite has expired", "Make a new invite at the server."],
+  "invite/other-machine": ["says that the invite was made for another machine", "Pass the invite on that machine."],
   "machine/locked": ["has locked this machine", "Unlock it with nightlatch machine unlock at the server."],
   "machine/revoked": [
     "has revoked this machine for good",
@@ -209,6 +213,23 @@ function refusal(host: string, response: HttpResponse): NightlatchError {
     {
       meaning,
       remedy: "Check that the address in the invite is the server's own; its log says more.",
+    },
+  );
+}
+
+/** @param name what the server called this machine when it enrolled; null where this state folder does not tell */
+function otherMachine(error: NightlatchError, stateFolder: string, name: string | null): NightlatchError {
+  const known = name ?? "another";
+  const identity = `${stateFolder}/identity.key`;
+  return new NightlatchError(
+    "invite/other-machine",
+    `${error.message}: the server knows this one's identity${name === null ? " by another name" : ` as ${name}`}`,
+    {
+      meaning: `${error.meaning} The invite is still good. Of two machines with one identity none can be locked or revoked alone.`,
+      remedy:
+        `If this machine is ${known === "another" ? "the one that the server knows" : known}, leave the invite off. If it is a copy of that machine, ` +
+        `give it an identity of its own and pass the same invite again: mv ${identity} ${identity}.${name ?? "old"}\n` +
+        `  With a volume that was copied too, add --replace.`,
     },
   );
 }

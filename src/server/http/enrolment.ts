@@ -8,6 +8,7 @@ const STATUS: Readonly<Record<EnrolRefusal, number>> = {
   "invite/unknown": 403,
   "invite/used": 409,
   "invite/expired": 410,
+  "invite/other-machine": 409,
   "machine/unknown": 404,
   "machine/locked": 403,
   "machine/revoked": 403,

@@ -18,6 +18,7 @@ export type EnrolRefusal =
   | "invite/unknown"
   | "invite/used"
   | "invite/expired"
+  | "invite/other-machine"
   | "machine/unknown"
   | "machine/locked"
   | "machine/revoked"
@@ -86,6 +87,9 @@ async function redeem(
     return refuse(service, received, "invite/expired", invite.id);
   const machineId = received.request.machine;
   const known = await transaction.machine(machineId);
+  // A copy of a machine has its identity too. As one machine they would be revoked together, and nobody would find the other's name.
+  if (known !== null && known.state !== "revoked" && known.name !== invite.name)
+    return refuse(service, received, "invite/other-machine", invite.id, known.id);
   const machine: MachineRow = known ?? {
     id: machineId,
     name: invite.name,
@@ -145,9 +149,10 @@ function refuse(
   received: Received<unknown>,
   reason: EnrolRefusal,
   subject?: string,
+  machine?: string,
 ): Recorded<Bound> {
   const refusal = subject === undefined ? { reason } : { reason, subject };
-  const entry = service.refusals.note(refusal, received.from, service.system.nowMs());
+  const entry = service.refusals.note(refusal, received.from, service.system.nowMs(), machine);
   return { outcome: { refused: reason }, entries: entry === null ? [] : [entry] };
 }
 

@@ -141,6 +141,8 @@ class World implements AsyncDisposable {
       this.#expectLatch(owner, earlier, outcome, mine ? null : "invite/used", nonce);
     } else if (invite.state === "void" || this.#nowMs >= invite.expiresMs) {
       assert.equal(outcome, "invite/expired");
+    } else if (owner.name !== null && owner.name !== invite.name && owner.state !== "revoked") {
+      assert.equal(outcome, "invite/other-machine");
     } else {
       const wasNew = owner.name === null;
       owner.name ??= invite.name;

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import Database from "better-sqlite3";
+import { parseInvite } from "../../../src/formats/invite.ts";
 import { MAX_LATCHES } from "../../../src/server/service/enrol.ts";
 import { keepHouse } from "../../../src/server/service/housekeeping.ts";
 import { invite } from "../../../src/server/service/invite.ts";
@@ -158,13 +159,41 @@ test("a latch that was revoked before it was bound is refused by its nonce; the 
   assert.equal(await enrolWith(service, newMachine(), line), "invite/used", "nobody else");
 });
 
-test("a machine that is known and comes with an invite keeps its name and uses the invite up", async () => {
+test("an invite for one name is not taken by a machine of another: a copy of it would be revoked with it", async () => {
   using home = makeHome();
   await using service = await openService(home.folder);
-  const { machine } = await enrolled(service, "nas");
-  const line = await makeInvite(service, "other");
-  assert.equal(((await enrolWith(service, machine, line)) as TestLatch).name, "nas");
-  assert.equal(await enrolWith(service, newMachine(), line), "invite/used");
+  const { machine, latch } = await enrolled(service, "nas");
+  const line = await makeInvite(service, "web");
+  const { id } = parseInvite(line);
+  const copied = { ...machine };
+  for (const change of ["unlock", "lock"] as const) {
+    await changeMachine(service, "nas", { ...BY, change });
+    for (let count = 0; count < 2; count++) {
+      assert.equal(await enrolWith(service, copied, line), "invite/other-machine", change);
+    }
+  }
+  const entries = (await service.store.audit.entries(0)).map(({ body }) => JSON.parse(String(body)) as object);
+  assert.deepEqual(
+    entries.filter((entry) => "reason" in entry),
+    [
+      {
+        kind: "refusal",
+        at: service.clock.nowMs,
+        reason: "invite/other-machine",
+        subject: id,
+        machine: machine.id,
+        from: "192.0.2.1",
+      },
+    ],
+  );
+  await changeMachine(service, "nas", { ...BY, change: "unlock" });
+  assert.equal(await kindOf(ask(service, latch)), "released");
+  const own = newMachine();
+  const enrolledNow = (await enrolWith(service, own, line)) as TestLatch;
+  assert.equal(enrolledNow.name, "web", "with an identity of its own the same invite is good");
+  await changeMachine(service, "web", { ...BY, change: "revoke" });
+  assert.equal(await kindOf(ask(service, latch)), "released", "and the two are revoked apart");
+  assert.equal(await enrolWith(service, own, await makeInvite(service, "again")), "machine/revoked");
 });
 
 test("latches of one machine are bounded; revoked ones do not count", async () => {
