@@ -29,7 +29,7 @@ test("an invite for web on a copy of nas is refused, and what is printed then ma
     /^127\.0\.0\.1:\d+ says that the invite was made for another machine: the server knows this one's identity as nas$/,
   );
   const move = /(?<=: )mv (\S+) (\S+)$/m.exec(refused.remedy ?? "");
-  assert.ok(move !== null && refused.remedy?.includes("add --replace"), refused.remedy);
+  assert.ok(move !== null && refused.remedy?.includes("add --replace") === true, String(refused.remedy));
   assert.equal(spawnSync("sh", ["-c", String(move[0])]).status, 0);
   assert.ok(existsSync(`${web.state}/identity.key.nas`), "kept, in case that it was nas after all");
 

@@ -7,6 +7,8 @@ export type Entry =
   | RollbackEntry
   | InviteEntry
   | InviteUseEntry
+  | InviteVoidEntry
+  | InviteExpiryEntry
   | BindingEntry
   | MachineEntry
   | LatchEntry
@@ -50,6 +52,21 @@ export interface InviteUseEntry extends Dated {
   readonly invite: string;
   readonly machine: string;
   readonly from: string;
+}
+
+/** An operator took an invite back. */
+export interface InviteVoidEntry extends Dated {
+  readonly kind: "invite-void";
+  readonly invite: string;
+  readonly name: string;
+  readonly by: number;
+}
+
+/** Nobody came with an invite in time. */
+export interface InviteExpiryEntry extends Dated {
+  readonly kind: "invite-expired";
+  readonly invite: string;
+  readonly name: string;
 }
 
 /** A machine came with an invite and got its first latch (`enrol`), or, known already, one more (`latch`). */

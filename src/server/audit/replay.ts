@@ -75,6 +75,7 @@ export class Replay {
     if (entry.kind === "enrol" || entry.kind === "latch") this.#bind(entry);
     else if (entry.kind === "invite") this.#invite(entry);
     else if (entry.kind === "invite-used") this.#use(entry);
+    else if (entry.kind === "invite-void" || entry.kind === "invite-expired") this.#void(String(entry["invite"]));
     else if (subject === "machine" && state !== undefined) this.#changeMachine(entry, state);
     else if (subject === "latch" && state !== undefined) this.#changeLatch(String(entry["latch"]), state);
   }
@@ -107,10 +108,16 @@ export class Replay {
   /** It takes the place of the one for the same name that was not used. */
   #invite(entry: JsonObject): void {
     const [id, name] = [String(entry["invite"]), String(entry["name"])];
-    const earlier = this.#invites.get(this.#open.get(name) ?? "");
-    if (earlier !== undefined) this.#invites.set(earlier.id, { ...earlier, state: "void" });
+    this.#void(this.#open.get(name) ?? "");
     this.#invites.set(id, { id, name, state: "open", expires: Number(entry["expires"]), machine: null });
     this.#open.set(name, id);
+  }
+
+  #void(id: string): void {
+    const invite = this.#invites.get(id);
+    if (invite === undefined) return;
+    this.#invites.set(id, { ...invite, state: "void" });
+    if (this.#open.get(invite.name) === id) this.#open.delete(invite.name);
   }
 
   #use(entry: JsonObject): void {

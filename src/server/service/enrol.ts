@@ -2,6 +2,8 @@ import { NightlatchError } from "../../core/errors.ts";
 import { buildEnrolAnswer, type EnrolRequest, type LatchRequest, provesInvite } from "../../formats/enrolment.ts";
 import type { JsonObject } from "../../formats/json.ts";
 import type { Entry } from "../audit/entry.ts";
+import { latestSince } from "../audit/times.ts";
+import { hasExpired } from "../policy/expiry.ts";
 import type { InviteRow, LatchRow, MachineRow, Transaction } from "../store/port.ts";
 import { makeLatch } from "./latch.ts";
 import type { Recorded } from "./queue.ts";
@@ -83,7 +85,8 @@ async function redeem(
   invite: InviteRow,
 ): Promise<Recorded<Bound>> {
   const nowMs = service.system.nowMs();
-  if (invite.state === "void" || nowMs >= invite.expiresMs)
+  const latestMs = latestSince((await transaction.tree()).times, invite.madeAt);
+  if (invite.state === "void" || hasExpired(invite.expiresMs, { nowMs, latestMs }))
     return refuse(service, received, "invite/expired", invite.id);
   const machineId = received.request.machine;
   const known = await transaction.machine(machineId);

@@ -1,10 +1,12 @@
+import { expireInvites } from "./invite.ts";
+import { indexLog } from "./latest.ts";
 import type { Service } from "./service.ts";
 
 const INTERVAL_MS = 30_000;
 
 /**
  * What is done now and then: what was counted becomes entries, rested paces are forgotten, how far the log has come is noted
- * beside the store, room is held back on the disk, destroyed keys that a reader kept from being overwritten are, and a store that failed is tried again, so that
+ * beside the store, the log's latest entries are found, invites that nobody used in time are void, room is held back on the disk, destroyed keys that a reader kept from being overwritten are, and a store that failed is tried again, so that
  * its health shows without waiting for somebody who needs it.
  * @returns ends it, and writes what was counted so far
  */
@@ -25,6 +27,8 @@ export async function keepHouse(service: Service): Promise<void> {
   await writeCounts(service, false);
   await service.store.witness();
   await service.store.holdRoom();
+  await expireInvites(service);
+  await indexLog(service);
 }
 
 async function probe(service: Service): Promise<void> {

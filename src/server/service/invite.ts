@@ -3,6 +3,9 @@ import { NightlatchError } from "../../core/errors.ts";
 import { Secret } from "../../core/secret.ts";
 import { isMachineName, machineIdOf } from "../../formats/enrolment.ts";
 import { formatInvite, INVITE_ID_BYTES, INVITE_KEY_BYTES, isBase64urlOf } from "../../formats/invite.ts";
+import type { Entry } from "../audit/entry.ts";
+import { latestSince } from "../audit/times.ts";
+import type { InviteRow, Reads } from "../store/port.ts";
 import type { Service } from "./service.ts";
 
 export interface InviteWish {
@@ -43,7 +46,16 @@ export async function invite(service: Service, wish: InviteWish): Promise<MadeIn
     if (machine !== null && machine.state !== "revoked") throw nameTaken(name);
     const earlier = (await transaction.openInvites()).filter((open) => open.name === name);
     for (const open of earlier) await transaction.setInvite(open.id, "void", null);
-    await transaction.insertInvite({ id, name, state: "open", wrappedKey, createdMs, expiresMs, machineId: null });
+    await transaction.insertInvite({
+      id,
+      name,
+      state: "open",
+      wrappedKey,
+      createdMs,
+      expiresMs,
+      madeAt: (await transaction.tree()).size,
+      machineId: null,
+    });
     return {
       outcome: earlier.length > 0,
       entries: [{ kind: "invite", at: createdMs, invite: id, name, expires: expiresMs, by }],
@@ -51,6 +63,49 @@ export async function invite(service: Service, wish: InviteWish): Promise<MadeIn
   });
   const line = formatInvite({ url: wish.url, id, key, thumbprint: machineIdOf(service.identity) });
   return { id, name, line, expiresMs, replaced };
+}
+
+/** @throws NightlatchError invite/unknown, invite/used, store/* */
+export async function uninvite(
+  service: Service,
+  { name, by }: { readonly name: string /** The operator's user id. */; readonly by: number },
+): Promise<InviteRow> {
+  return service.queue.submit(async (transaction) => {
+    const open = (await transaction.openInvites()).find((invite) => invite.name === name);
+    if (open === undefined) throw await noInvite(transaction, name);
+    await transaction.setInvite(open.id, "void", null);
+    const entry: Entry = { kind: "invite-void", at: service.system.nowMs(), invite: open.id, name, by };
+    return { outcome: open, entries: [entry] };
+  });
+}
+
+/** Those that nobody used in time are void from now on, whatever the clock says later. @throws NightlatchError store/* */
+export async function expireInvites(service: Service): Promise<void> {
+  await service.queue.submit(async (transaction) => {
+    const nowMs = service.system.nowMs();
+    const { times } = await transaction.tree();
+    const entries: Entry[] = [];
+    for (const { id, name, expiresMs, madeAt } of await transaction.openInvites()) {
+      if (Math.max(nowMs, latestSince(times, madeAt)) < expiresMs) continue;
+      await transaction.setInvite(id, "void", null);
+      entries.push({ kind: "invite-expired", at: nowMs, invite: id, name });
+    }
+    return { outcome: null, entries };
+  });
+}
+
+async function noInvite(transaction: Reads, name: string): Promise<NightlatchError> {
+  const machine = await transaction.machineByName(name);
+  if (machine === null || machine.state === "revoked") {
+    return new NightlatchError("invite/unknown", `there is no open invite for ${JSON.stringify(name.slice(0, 80))}`, {
+      meaning: "Nothing was changed.",
+      remedy: "See which there are: nightlatch machine list",
+    });
+  }
+  return new NightlatchError("invite/used", `the invite for ${name} was used: there is a machine ${name}`, {
+    meaning: "Nothing was changed. The invite itself is worth nothing any more, but that machine is released.",
+    remedy: `Should it be a stranger's: nightlatch machine revoke ${name}`,
+  });
 }
 
 function requireName(name: string): void {

@@ -1,5 +1,5 @@
-import type { Edge } from "../audit/merkle.ts";
 import type { SignedCheckpoint } from "../audit/note.ts";
+import type { Tree } from "../audit/times.ts";
 import type { NumberedEntry, Snapshot } from "../audit/verify.ts";
 import type { State } from "../policy/decide.ts";
 
@@ -66,10 +66,21 @@ export interface Reads {
   invite(inviteId: string): Promise<InviteRow | null>;
   /** Those that wait to be used, by name. */
   openInvites(): Promise<InviteRow[]>;
-  /** The audit log's right edge. */
-  tree(): Promise<Edge>;
+  /** Where the audit log stands. */
+  tree(): Promise<Tree>;
   checkpoint(): Promise<SignedCheckpoint | null>;
+  /** Entries from number `from` on, at most `limit`. */
+  entries(from: number, limit: number): Promise<NumberedEntry[]>;
+  /** How many entries the index of the latest ones covers. */
+  latestReach(): Promise<number>;
+  /** The latest entry of a kind about a subject, as far as the index reaches; null where it knows none. */
+  latest(kind: LatestKind, subject: string): Promise<NumberedEntry | null>;
+  /** The latest release of each machine that had one, as far as the index reaches. */
+  lastReleases(): Promise<LastRelease[]>;
 }
+
+/** What is asked of the log by subject: releases of a latch, refusals of a latch, a machine or an invite. */
+export type LatestKind = "release" | "refusal";
 
 export interface Writes {
   insertInvite(invite: InviteRow): Promise<void>;
@@ -82,8 +93,22 @@ export interface Writes {
   destroyKeys(latchId: string): Promise<void>;
   /** Leaves of the audit log, from number `first` on. */
   insertEntries(first: number, bodies: readonly Buffer[]): Promise<void>;
-  setTree(edge: Edge): Promise<void>;
+  setTree(tree: Tree): Promise<void>;
   insertCheckpoint(checkpoint: SignedCheckpoint): Promise<void>;
+  /** Enters later ones, and how far the index reaches with them. */
+  setLatest(found: readonly LatestRow[], reach: number): Promise<void>;
+}
+
+export interface LastRelease {
+  readonly machineId: string;
+  readonly body: Buffer;
+}
+
+export interface LatestRow {
+  readonly kind: LatestKind;
+  readonly subject: string;
+  /** Number of the entry. */
+  readonly entry: number;
 }
 
 export interface ReleaseRow {
@@ -127,7 +152,7 @@ export interface MachineRow {
   readonly enrolledMs: number;
 }
 
-/** `void`: another one for the same name took its place. */
+/** `void`: another one for the same name took its place, an operator made it so, or it has expired. */
 export type InviteState = "open" | "used" | "void";
 
 export interface InviteRow {
@@ -137,5 +162,7 @@ export interface InviteRow {
   readonly wrappedKey: Buffer;
   readonly createdMs: number;
   readonly expiresMs: number;
+  /** The log's size then: what came later is in the entries from this number on. */
+  readonly madeAt: number;
   readonly machineId: string | null;
 }

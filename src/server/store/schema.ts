@@ -1,6 +1,7 @@
 import {
   type Compilable,
   DummyDriver,
+  type Generated,
   Kysely,
   SqliteAdapter,
   SqliteIntrospector,
@@ -8,7 +9,7 @@ import {
   sql,
 } from "kysely";
 import type { State } from "../policy/decide.ts";
-import type { InviteState, KeyPurpose } from "./port.ts";
+import type { InviteState, KeyPurpose, LatestKind } from "./port.ts";
 
 /** The tables of docs/format/store.md, as the last migration leaves them. */
 export interface Schema {
@@ -39,12 +40,15 @@ export interface Schema {
     wrapped: Buffer;
     created_ms: number;
     expires_ms: number;
+    made_at: number;
     machine: string | null;
   };
   entry: { number: number; body: Buffer };
-  tree: { row: number; size: number; edge: Buffer };
+  tree: { row: number; size: number; edge: Buffer; times: Generated<Buffer> };
   checkpoint: { size: number; root: Buffer; signature: Buffer };
   scrub: { row: number; owed: number };
+  latest: { kind: LatestKind; subject: string; entry: number };
+  latest_reach: { row: number; size: number };
 }
 
 /** Writes SQL and runs none of it: the store runs it, inside its own transactions. */
@@ -64,7 +68,7 @@ export const APPLICATION_ID = 0x4e4c4348;
  * What brings a store from version n (its index) to n + 1. One that was released never changes.
  * STRICT tables: a column holds what it says. No AUTOINCREMENT: numbers are ours.
  */
-export const MIGRATIONS: readonly (() => Compilable[])[] = [initialTables, scrubTable];
+export const MIGRATIONS: readonly (() => Compilable[])[] = [initialTables, scrubTable, latestTables];
 
 function initialTables(): Compilable[] {
   const { schema } = query;
@@ -160,5 +164,27 @@ function scrubTable(): Compilable[] {
       .addColumn("owed", "integer", (c) => c.notNull().check(sql`owed in (0, 1)`))
       .modifyEnd(sql`strict`),
     query.insertInto("scrub").values({ row: 1, owed: 1 }),
+  ];
+}
+
+/** What the log says of time, and an index to its latest releases and refusals, which begins at its first entry. */
+function latestTables(): Compilable[] {
+  const { schema } = query;
+  return [
+    schema.alterTable("tree").addColumn("times", "blob", (c) => c.notNull().defaultTo(sql`x''`)),
+    schema.alterTable("invite").addColumn("made_at", "integer", (c) => c.notNull().defaultTo(0)),
+    schema
+      .createTable("latest")
+      .addColumn("kind", "text", (c) => c.notNull().check(sql`kind in ('release', 'refusal')`))
+      .addColumn("subject", "text", (c) => c.notNull())
+      .addColumn("entry", "integer", (c) => c.notNull())
+      .addPrimaryKeyConstraint("latest_primary", ["kind", "subject"])
+      .modifyEnd(sql`strict, without rowid`),
+    schema
+      .createTable("latest_reach")
+      .addColumn("row", "integer", (c) => c.primaryKey().check(sql`row = 1`))
+      .addColumn("size", "integer", (c) => c.notNull())
+      .modifyEnd(sql`strict`),
+    query.insertInto("latest_reach").values({ row: 1, size: 0 }),
   ];
 }

@@ -1,8 +1,21 @@
 import { NightlatchError } from "../../core/errors.ts";
-import { type Edge, packEdge, unpackEdge } from "../audit/merkle.ts";
+import { packEdge, unpackEdge } from "../audit/merkle.ts";
 import { originOf, type SignedCheckpoint } from "../audit/note.ts";
+import { packTimes, type Tree, unpackTimes } from "../audit/times.ts";
+import type { NumberedEntry } from "../audit/verify.ts";
 import type { State } from "../policy/decide.ts";
-import type { InviteRow, InviteState, KeyRow, LatchRow, MachineRow, ReleaseRow, Transaction } from "./port.ts";
+import type {
+  InviteRow,
+  InviteState,
+  KeyRow,
+  LastRelease,
+  LatchRow,
+  LatestKind,
+  LatestRow,
+  MachineRow,
+  ReleaseRow,
+  Transaction,
+} from "./port.ts";
 import { query } from "./schema.ts";
 import type { Sqlite } from "./sqlite.ts";
 
@@ -14,8 +27,17 @@ const RELEASE_LATCH = "select machine, state, epoch from latch where id = ?";
 const RELEASE_MACHINE = "select state from machine where id = ?";
 const RELEASE_KEY = "select kid, wrapped from latch_key where latch = ? and epoch = ? and purpose = 'exchange'";
 const INSERT_ENTRY = "insert into entry (number, body) values (?, ?)";
-const SELECT_TREE = "select size, edge from tree where row = 1";
-const UPDATE_TREE = "update tree set size = ?, edge = ? where row = 1";
+const SELECT_TREE = "select size, edge, times from tree where row = 1";
+const UPDATE_TREE = "update tree set size = ?, edge = ?, times = ? where row = 1";
+const SELECT_ENTRIES = "select number, body from entry where number >= ? order by number limit ?";
+const SELECT_LATEST =
+  "select number, body from latest join entry on number = latest.entry where kind = ? and subject = ?";
+const SELECT_LAST_RELEASES = `select machineId, body from (
+    select latch.machine as machineId, max(latest.entry) as number from latest join latch on latch.id = latest.subject
+    where latest.kind = 'release' group by latch.machine
+  ) join entry using (number)`;
+const SET_LATEST =
+  "insert into latest (kind, subject, entry) values (?, ?, ?) on conflict do update set entry = excluded.entry";
 const INSERT_CHECKPOINT = "insert into checkpoint (size, root, signature) values (?, ?, ?)";
 
 const LATCH = [
@@ -36,6 +58,7 @@ const INVITE = [
   "wrapped as wrappedKey",
   "created_ms as createdMs",
   "expires_ms as expiresMs",
+  "made_at as madeAt",
   "machine as machineId",
 ] as const;
 
@@ -118,18 +141,18 @@ export class SqliteTransaction implements Transaction {
     return this.#sqlite.all(query.selectFrom("invite").select(INVITE).where("state", "=", "open").orderBy("name"));
   }
 
-  async tree(): Promise<Edge> {
+  async tree(): Promise<Tree> {
     const raw = this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_TREE).get()) as
-      | { size: number; edge: Buffer }
+      | { size: number; edge: Buffer; times: Buffer }
       | undefined;
     const edge = raw === undefined ? null : unpackEdge(raw.size, raw.edge);
-    if (edge === null) {
+    if (raw === undefined || edge === null) {
       throw new NightlatchError("store/damaged", "the audit tree's edge does not fit its size", {
         meaning: "The store was damaged or tampered with.",
         remedy: "Run nightlatch audit verify, and restore the store and its master key from the same backup.",
       });
     }
-    return edge;
+    return { ...edge, times: unpackTimes(raw.times) };
   }
 
   async checkpoint(): Promise<SignedCheckpoint | null> {
@@ -139,7 +162,33 @@ export class SqliteTransaction implements Transaction {
     return row === null ? null : { origin: this.#origin, ...row };
   }
 
-  async insertInvite({ id, name, state, wrappedKey, createdMs, expiresMs, machineId }: InviteRow): Promise<void> {
+  async entries(from: number, limit: number): Promise<NumberedEntry[]> {
+    return this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_ENTRIES).all(from, limit) as NumberedEntry[]);
+  }
+
+  async latestReach(): Promise<number> {
+    return this.#sqlite.first(query.selectFrom("latest_reach").select("size"))?.size ?? 0;
+  }
+
+  async latest(kind: LatestKind, subject: string): Promise<NumberedEntry | null> {
+    const row = this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_LATEST).get(kind, subject));
+    return (row as NumberedEntry | undefined) ?? null;
+  }
+
+  async lastReleases(): Promise<LastRelease[]> {
+    return this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_LAST_RELEASES).all() as LastRelease[]);
+  }
+
+  async insertInvite({
+    id,
+    name,
+    state,
+    wrappedKey,
+    createdMs,
+    expiresMs,
+    madeAt,
+    machineId,
+  }: InviteRow): Promise<void> {
     const row = {
       id,
       name,
@@ -147,6 +196,7 @@ export class SqliteTransaction implements Transaction {
       wrapped: wrappedKey,
       created_ms: createdMs,
       expires_ms: expiresMs,
+      made_at: madeAt,
       machine: machineId,
     };
     this.#sqlite.run(query.insertInto("invite").values(row));
@@ -188,11 +238,19 @@ export class SqliteTransaction implements Transaction {
     });
   }
 
-  async setTree(edge: Edge): Promise<void> {
-    this.#sqlite.guard(() => this.#sqlite.prepare(UPDATE_TREE).run(edge.size, packEdge(edge)));
+  async setTree(tree: Tree): Promise<void> {
+    this.#sqlite.guard(() => this.#sqlite.prepare(UPDATE_TREE).run(tree.size, packEdge(tree), packTimes(tree.times)));
   }
 
   async insertCheckpoint({ size, root, signature }: SignedCheckpoint): Promise<void> {
     this.#sqlite.guard(() => this.#sqlite.prepare(INSERT_CHECKPOINT).run(size, root, signature));
+  }
+
+  async setLatest(found: readonly LatestRow[], reach: number): Promise<void> {
+    this.#sqlite.guard(() => {
+      const set = this.#sqlite.prepare(SET_LATEST);
+      for (const { kind, subject, entry } of found) set.run(kind, subject, entry);
+    });
+    this.#sqlite.run(query.updateTable("latest_reach").set({ size: reach }));
   }
 }

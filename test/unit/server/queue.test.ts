@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
 import { NightlatchError } from "../../../src/core/errors.ts";
-import { type Edge, EMPTY_EDGE } from "../../../src/server/audit/merkle.ts";
+import { EMPTY_TREE, type Tree } from "../../../src/server/audit/times.ts";
 import { CommitQueue } from "../../../src/server/service/queue.ts";
 import type { Store, Transaction } from "../../../src/server/store/port.ts";
 
@@ -13,7 +13,7 @@ class FakeStore {
   fail: NightlatchError | null = null;
 
   async transact<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
-    const staged: { edge: Edge; bodies: string[] } = { edge: this.#edge, bodies: [] };
+    const staged: { edge: Tree; bodies: string[] } = { edge: this.#edge, bodies: [] };
     const log: Partial<Transaction> = {
       tree: async () => staged.edge,
       insertEntries: async (_first, bodies) => void staged.bodies.push(...bodies.map(String)),
@@ -30,7 +30,7 @@ class FakeStore {
     return result;
   }
 
-  #edge: Edge = EMPTY_EDGE;
+  #edge: Tree = EMPTY_TREE;
 }
 
 function setUp(gatherMs?: number) {
