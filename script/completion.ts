@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Command } from "../src/cli/command.ts";
+import type { Command, Option } from "../src/cli/command.ts";
 import { COMMON_OPTIONS } from "../src/cli/parse.ts";
 import { COMMANDS } from "../src/cli/registry.ts";
 import { fillMarks } from "./marks.ts";
@@ -26,11 +26,14 @@ export function completionScript(skeleton: string, tables: readonly Table[]): st
 
 function commandCase(table: Table): string {
   const options = [...table.options, ...COMMON_OPTIONS];
-  const names = options.map(({ name }) => `--${name}`).join(" ");
-  const valued = options.filter((option) => "value" in option).map(({ name }) => `--${name}`);
+  const names = options.flatMap(spellings).join(" ");
+  const valued = options.filter((option) => "value" in option).flatMap(spellings);
   const files = /\b(DEV|FILE|DIR|PATH)\b/.test(table.operands ?? "") ? " files=yes" : "";
   return `'${table.name}') options='${names}' valued='${valued.join(" ")}'${files} ;;`;
 }
+
+const spellings = (option: Option): string[] =>
+  option.short === undefined ? [`--${option.name}`] : [`-${option.short}`, `--${option.name}`];
 
 /** Every command's table, in the order of the registry. */
 export async function commandTables(): Promise<Command[]> {

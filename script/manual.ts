@@ -33,7 +33,12 @@ function section(table: Table): string {
   for (const option of table.options) {
     const value = option.value === undefined ? "" : ` \\fI${literal(option.value)}\\fR`;
     const fallback = option.default === undefined ? "" : ` (default \\fI${literal(option.default)}\\fR)`;
-    lines.push(".TP", `\\fB\\-\\-${literal(option.name)}\\fR${value}`, sentence(`${text(option.help)}${fallback}`));
+    const short = option.short === undefined ? "" : `\\fB\\-${literal(option.short)}\\fR, `;
+    lines.push(
+      ".TP",
+      `${short}\\fB\\-\\-${literal(option.name)}\\fR${value}`,
+      sentence(`${text(option.help)}${fallback}`),
+    );
   }
   if (table.details !== undefined) lines.push(...details(table.details));
   return `${lines.join("\n")}\n`;

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "./cli/command.ts";
+import { familyOf, familyOverview, overview } from "./cli/overview.ts";
 import { helpText, parseArguments } from "./cli/parse.ts";
 import { COMMANDS } from "./cli/registry.ts";
 import { describeFailure } from "./cli/report.ts";
@@ -21,6 +22,11 @@ async function main(args: readonly string[]): Promise<number> {
     if (first === "--version") {
       writeToStdout(`nightlatch ${version()}\n`);
       return 0;
+    }
+    const second = args[1];
+    if (isFamily(first) && (second === undefined || second === "--help" || second === "help")) {
+      writeToStdout(await familyOverview(first));
+      return second === undefined ? 2 : 0;
     }
     const { command, rest } = await findCommand(args);
     const invocation = parseArguments(command, rest);
@@ -44,16 +50,15 @@ async function findCommand(args: readonly string[]): Promise<{ command: Command;
     const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (load !== undefined) return { command: (await load()).command, rest: args.slice(words) };
   }
-  const family = Object.keys(COMMANDS).filter((name) => name.startsWith(`${args[0]} `));
+  const family = familyOf(args[0] ?? "");
   throw new NightlatchError("usage/wrong", `there is no command ${JSON.stringify(args.slice(0, 2).join(" "))}`, {
     remedy: family.length > 0 ? `There are: ${family.join(", ")}.` : "See: nightlatch --help",
   });
 }
 
-async function overview(): Promise<string> {
-  const commands = await Promise.all(Object.values(COMMANDS).map(async (load) => (await load()).command));
-  const rows = commands.map((command) => `  ${command.name.padEnd(18)} ${command.summary}`);
-  return `usage: nightlatch COMMAND [OPTIONS]\n\n${rows.join("\n")}\n\nnightlatch COMMAND --help tells more; so does man nightlatch.\n`;
+/** `machine` alone is no command, but the beginning of several. */
+function isFamily(word: string): boolean {
+  return !Object.hasOwn(COMMANDS, word) && familyOf(word).length > 0;
 }
 
 function version(): string {

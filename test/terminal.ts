@@ -38,6 +38,8 @@ export async function runCommand(
       assert.equal(result, undefined, "a program was told two outcomes");
       result = value;
     },
+    item: () => {},
+    isHeard: true,
     confirm: async () => person.agrees ?? true,
     askSecret: async () => {
       const { passphrase } = person;

@@ -3,6 +3,8 @@ import type { System } from "../system/port.ts";
 /** One option of a command. `value` names its argument in help; without it the option is a switch. */
 export interface Option {
   readonly name: string;
+  /** One letter, for who types it without looking: `n` for -n. */
+  readonly short?: string;
   readonly value?: string;
   readonly help: string;
   readonly default?: string;
@@ -46,6 +48,10 @@ export interface Terminal {
   line(text: string): void;
   /** The command's outcome for a program; dropped without --json. */
   result(value: Readonly<Record<string, unknown>>): void;
+  /** One of many that a command which has no end tells as they come, in the place of `result`; dropped without --json. */
+  item(value: Readonly<Record<string, unknown>>): void;
+  /** False once whoever read standard output has gone. */
+  readonly isHeard: boolean;
   /** A hint or progress on stderr, apart from errors. */
   hint(text: string): void;
   /** Reads a line without echo from the controlling terminal, or stdin where that is no terminal.

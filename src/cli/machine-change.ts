@@ -28,7 +28,13 @@ export async function changeEach(
   for (const operand of operands) {
     try {
       const path = [single ? "latches" : "machines", operand, change];
-      const answer = await askServer(system, options["admin"] ?? "", "POST", path);
+      const ask = (...segments: string[]) => askServer(system, options["admin"] ?? "", "POST", segments);
+      const answer = await (change === "revoke" && !single ? revokeOrUninvite(operand, ask) : ask(...path));
+      if (answer["machine"] === null) {
+        terminal.line(`Nothing has enrolled as ${operand}. The invite for it is void: nothing will.`);
+        results.push({ ok: true, ...answer });
+        continue;
+      }
       const what = single ? `latch ${operand}` : String((answer["machine"] as JsonObject)["name"]);
       terminal.line(answer["changed"] === true ? DONE[change](what) : `${what} was ${pastOf(change)} already.`);
       if (answer["scrubbed"] === false) {
@@ -54,6 +60,24 @@ export async function changeEach(
   }
   terminal.result(operands.length === 1 ? (results[0] ?? {}) : { ok: failed === null, results });
   return failed === null ? 0 : 1;
+}
+
+/** A name that was invited, but has not enrolled, must not get a key either: whoever revokes it is in a hurry. */
+async function revokeOrUninvite(
+  name: string,
+  ask: (...segments: string[]) => Promise<JsonObject>,
+): Promise<JsonObject> {
+  try {
+    return await ask("machines", name, "revoke");
+  } catch (error) {
+    if (!isError(error, "machine/unknown")) throw error;
+    try {
+      return { changed: true, machine: null, latches: [], invite: await ask("invites", name, "void") };
+    } catch (second) {
+      if (isError(second, "invite/used")) return ask("machines", name, "revoke"); // it has enrolled meanwhile
+      throw isError(second, "invite/unknown") ? error : second;
+    }
+  }
 }
 
 function pastOf(change: Change): string {

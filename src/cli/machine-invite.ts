@@ -1,6 +1,7 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { Command } from "./command.ts";
 import { ADMIN_OPTION, askServer } from "./machine-client.ts";
+import { timeText } from "./time-text.ts";
 
 export const command: Command = {
   name: "machine invite",
@@ -14,14 +15,14 @@ export const command: Command = {
   ],
   details: `Prints one line. On the machine: nightlatch bind DEV latch LINE
 The invite is good for one machine, once. It opens no disk; but who gets hold of it first can enrol a machine of theirs as NAME.
-A second invite for the same name makes the first one void.`,
+A second invite for the same name makes the first one void; so does nightlatch machine uninvite NAME.`,
   async run({ operands, options, system, terminal }) {
     const [name = ""] = operands;
     const lifetimeMs = parseDuration(options["expires"] ?? "");
     const answer = await askServer(system, options["admin"] ?? "", "POST", ["invites"], { name, lifetimeMs });
     if (answer["replaced"] === true) terminal.hint(`The earlier invite for ${name} is void now.`);
     terminal.hint(
-      `Good for one machine until ${String(answer["expires"])}, at ${String(answer["url"])}. Paste on ${name}:`,
+      `Good for one machine until ${timeText(answer["expires"])}, at ${String(answer["url"])}. Paste on ${name}:`,
     );
     terminal.hint(`  nightlatch bind DEV latch INVITE`);
     terminal.line(String(answer["invite"]));

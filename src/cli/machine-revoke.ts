@@ -12,6 +12,7 @@ export const command: Command = {
   options: [{ name: "yes", help: "do not ask" }, LATCH_OPTION, ADMIN_OPTION],
   details: `For a machine that was stolen. The server deletes its half of every binding of the machine and overwrites it; what was
 bound can then be opened with the passphrase alone. This cannot be undone. For a machine that may come back, use lock.
+Where nothing has enrolled as NAME but it was invited, the invite is taken back.
 Asks first where standard input is a terminal.`,
   run,
 };

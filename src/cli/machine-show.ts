@@ -1,11 +1,13 @@
-import type { JsonObject } from "../formats/json.ts";
+import type { Json, JsonObject } from "../formats/json.ts";
 import type { Command } from "./command.ts";
 import { ADMIN_OPTION, askServer } from "./machine-client.ts";
+import { releaseCells, unreadHint } from "./machine-list.ts";
 import { formatTable } from "./table.ts";
+import { timeText } from "./time-text.ts";
 
 export const command: Command = {
   name: "machine show",
-  summary: "one machine and its latches",
+  summary: "one machine, its latches, and when each was last released or refused",
   operands: "NAME",
   minOperands: 1,
   maxOperands: 1,
@@ -15,11 +17,28 @@ export const command: Command = {
     const answer = await askServer(system, options["admin"] ?? "", "GET", ["machines", name]);
     const machine = answer["machine"] as JsonObject;
     const latches = answer["latches"] as JsonObject[];
-    terminal.line(`${String(machine["name"])}: ${String(machine["state"])}, enrolled ${String(machine["enrolled"])}`);
+    terminal.line(`${String(machine["name"])}: ${String(machine["state"])}, enrolled ${timeText(machine["enrolled"])}`);
     terminal.line(`id ${String(machine["id"])}`);
-    const rows = latches.map((l) => [l["id"], l["state"], l["volume"], l["created"]].map(String));
-    terminal.line(formatTable(["LATCH", "STATE", "VOLUME", "CREATED"], rows));
-    terminal.result({ ok: true, machine, latches });
+    const rows = latches.map((latch) => [
+      ...[latch["id"], latch["state"], latch["volume"]].map(String),
+      ...releaseCells(latch["lastRelease"]),
+    ]);
+    terminal.line(formatTable(["LATCH", "STATE", "VOLUME", "LAST RELEASE", "TO"], rows));
+    const refusals = [
+      refusalLine("Refused", machine["lastRefusal"]),
+      ...latches.map((latch) => refusalLine(`Volume ${String(latch["volume"])}: refused`, latch["lastRefusal"])),
+    ];
+    for (const line of refusals) if (line !== null) terminal.line(line);
+    terminal.line(`More: nightlatch audit tail --machine ${String(machine["name"])}`);
+    if (Number(answer["unread"]) > 0) terminal.hint(unreadHint(answer["unread"]));
+    terminal.result({ ok: true, machine, latches, unread: answer["unread"] ?? 0 });
     return 0;
   },
 };
+
+function refusalLine(what: string, refusal: Json | undefined): string | null {
+  const { at, from, reason, more } = (refusal ?? {}) as JsonObject;
+  if (at === undefined) return null;
+  const often = Number(more) > 0 ? `, ${Number(more)} times more until then` : "";
+  return `${what} last at ${timeText(at)}${typeof from === "string" ? `, ${from}` : ""}${often} [${String(reason)}]`;
+}

@@ -45,7 +45,13 @@ function parseStrictly(
       args: [...args],
       allowPositionals: true,
       options: Object.fromEntries(
-        known.map((o) => [o.name, { type: "value" in o ? ("string" as const) : ("boolean" as const) }]),
+        known.map((o) => [
+          o.name,
+          {
+            type: "value" in o ? ("string" as const) : ("boolean" as const),
+            ...("short" in o && o.short !== undefined ? { short: o.short } : {}),
+          },
+        ]),
       ),
     });
   } catch (error) {
@@ -65,7 +71,8 @@ export function usageLine(command: Command): string {
 
 export function helpText(command: Command): string {
   const rows = [...command.options, ...COMMON_OPTIONS].map((option) => {
-    const left = "value" in option ? `--${option.name} ${option.value}` : `--${option.name}`;
+    const short = "short" in option && option.short !== undefined ? `-${option.short}, ` : "";
+    const left = `${short}--${option.name}${"value" in option ? ` ${option.value}` : ""}`;
     const fallback = "default" in option && option.default !== undefined ? ` (default ${option.default})` : "";
     return `  ${left.padEnd(24)} ${option.help}${fallback}`;
   });

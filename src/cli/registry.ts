@@ -15,10 +15,12 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command 
   agent: () => import("./agent.ts"),
   serve: () => import("./serve.ts"),
   "machine invite": () => import("./machine-invite.ts"),
+  "machine uninvite": () => import("./machine-uninvite.ts"),
   "machine list": () => import("./machine-list.ts"),
   "machine show": () => import("./machine-show.ts"),
   "machine lock": () => import("./machine-lock.ts"),
   "machine unlock": () => import("./machine-unlock.ts"),
   "machine revoke": () => import("./machine-revoke.ts"),
+  "audit tail": () => import("./audit-tail.ts"),
   "audit verify": () => import("./audit-verify.ts"),
 };

@@ -19,6 +19,12 @@ export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
     result: (value) => {
       if (json) writeToStdout(`${JSON.stringify(value)}\n`);
     },
+    item: (value) => {
+      if (json) writeToStdout(`${JSON.stringify(value)}\n`);
+    },
+    get isHeard() {
+      return !isStdoutHeard || process.stdout.writable;
+    },
     hint: (text) => writeToStderr(`${text}\n`),
     askSecret: (prompt) => askOnTty(prompt, signal),
     confirm: (question) => confirmOnStdin(question, signal),

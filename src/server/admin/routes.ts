@@ -3,19 +3,14 @@ import { machineIdOf } from "../../formats/enrolment.ts";
 import { type JsonObject, parseJson } from "../../formats/json.ts";
 import type { Answers } from "../http/answers.ts";
 import { json, type Reply } from "../http/reply.ts";
-import { invite } from "../service/invite.ts";
+import { invite, uninvite } from "../service/invite.ts";
 import type { Service } from "../service/service.ts";
-import {
-  type Change,
-  type Changed,
-  type ChangeWish,
-  changeLatch,
-  changeMachine,
-  findMachine,
-} from "../service/states.ts";
+import { type Change, type Changed, type ChangeWish, changeLatch, changeMachine } from "../service/states.ts";
 import { showAudit } from "./audit.ts";
+import { listMachines, showMachine } from "./machines.ts";
 import type { Role } from "./roles.ts";
-import { inviteView, latchView, machineView, timeText } from "./views.ts";
+import { showTail } from "./tail.ts";
+import { latchView, machineView, timeText } from "./views.ts";
 
 /** A request that came over the admin socket. */
 export interface AdminRequest {
@@ -40,10 +35,20 @@ export async function administer(context: AdminContext, request: AdminRequest): 
   const [collection, id, verb] = request.segments;
   const { method } = request;
   if (method === "GET" && collection === "status" && id === undefined) return showStatus(context);
-  if (method === "GET" && collection === "machines" && id === undefined) return listMachines(context);
+  if (method === "GET" && collection === "machines" && id === undefined) return listMachines(context.service);
   if (method === "GET" && collection === "machines" && id !== undefined && verb === undefined)
-    return showMachine(context, id);
+    return showMachine(context.service, id);
   if (method === "POST" && collection === "invites" && id === undefined) return makeInvite(context, request);
+  if (
+    method === "POST" &&
+    collection === "invites" &&
+    id !== undefined &&
+    verb === "void" &&
+    request.segments.length === 3
+  )
+    return voidInvite(context, id, request);
+  if (method === "GET" && collection === "audit" && (id === "tail" || id === "after"))
+    return showTail(context.service.store, request.segments.slice(1));
   if (method === "GET" && collection === "audit")
     return showAudit(context.service.store.audit, request.segments.slice(1));
   if (method === "POST" && id !== undefined && isChange(verb) && request.segments.length === 3) {
@@ -82,28 +87,16 @@ async function showStatus({ service, url }: AdminContext): Promise<Reply> {
   });
 }
 
-async function listMachines({ service }: AdminContext): Promise<Reply> {
-  const [machines, invites] = await service.store.transact(async (transaction) => [
-    await transaction.machines(),
-    await transaction.openInvites(),
-  ]);
-  const nowMs = service.system.nowMs();
-  return json(200, { machines: machines.map(machineView), invites: invites.map((row) => inviteView(row, nowMs)) });
-}
-
-async function showMachine({ service }: AdminContext, nameOrId: string): Promise<Reply> {
-  const [machine, latches] = await service.store.transact(async (transaction) => {
-    const found = await findMachine(transaction, nameOrId);
-    return [found, await transaction.latchesOf(found.id)] as const;
-  });
-  return json(200, { machine: machineView(machine), latches: latches.map(latchView) });
-}
-
 async function makeInvite({ service, url }: AdminContext, request: AdminRequest): Promise<Reply> {
   const { name, lifetimeMs } = parseWish(request.body);
   const made = await invite(service, { name, lifetimeMs, url: url(), by: request.uid });
   const { line, id, replaced } = made;
   return json(200, { invite: line, id, name, expires: timeText(made.expiresMs), replaced, url: url() });
+}
+
+async function voidInvite({ service }: AdminContext, name: string, request: AdminRequest): Promise<Reply> {
+  const { id, createdMs, expiresMs } = await uninvite(service, { name, by: request.uid });
+  return json(200, { id, name, created: timeText(createdMs), expires: timeText(expiresMs) });
 }
 
 /** Not before every answer that was given earlier has left. */

@@ -72,6 +72,8 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   "admin/unknown-request": 404,
   "machine/unknown": 404,
   "latch/unknown": 404,
+  "invite/unknown": 404,
+  "invite/used": 409,
   "machine/exists": 409,
   "machine/revoked": 409,
 };

@@ -1,7 +1,7 @@
 import { isError, NightlatchError } from "../../core/errors.ts";
 import type { Entry } from "../audit/entry.ts";
 import type { State } from "../policy/decide.ts";
-import type { LatchRow, MachineRow, Transaction } from "../store/port.ts";
+import type { LatchRow, MachineRow, Reads, Transaction } from "../store/port.ts";
 import type { Operation, Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 
@@ -78,11 +78,15 @@ export async function changeLatch(service: Service, latchId: string, wish: Chang
 }
 
 /** Names come before ids. @throws NightlatchError machine/unknown */
-export async function findMachine(transaction: Transaction, nameOrId: string): Promise<MachineRow> {
+export async function findMachine(transaction: Reads, nameOrId: string): Promise<MachineRow> {
   const machine = (await transaction.machineByName(nameOrId)) ?? (await transaction.machine(nameOrId));
   if (machine !== null) return machine;
+  const isInvited = (await transaction.openInvites()).some(({ name }) => name === nameOrId);
   throw new NightlatchError("machine/unknown", `there is no machine ${JSON.stringify(nameOrId.slice(0, 80))}`, {
-    remedy: "See which there are: nightlatch machine list",
+    ...(isInvited ? { meaning: "It was invited, and has not enrolled." } : {}),
+    remedy: isInvited
+      ? `Take the invite back: nightlatch machine uninvite ${nameOrId}`
+      : "See which there are: nightlatch machine list",
   });
 }
 

@@ -1,0 +1,61 @@
+import { json, type Reply } from "../http/reply.ts";
+import { indexLog } from "../service/latest.ts";
+import { isPassing } from "../service/queue.ts";
+import type { Service } from "../service/service.ts";
+import { findMachine } from "../service/states.ts";
+import type { Reads } from "../store/port.ts";
+import { inviteView, latchView, machineView, refusalView, releaseView } from "./views.ts";
+
+/** `GET machines` of docs/format/admin.md. @throws NightlatchError store/* */
+export async function listMachines(service: Service): Promise<Reply> {
+  const unread = await readUp(service);
+  const nowMs = service.system.nowMs();
+  return service.store.transact(async (transaction) => {
+    const releases = new Map((await transaction.lastReleases()).map(({ machineId, body }) => [machineId, body]));
+    const { times } = await transaction.tree();
+    const machines = (await transaction.machines()).map((machine) => ({
+      ...machineView(machine),
+      lastRelease: releaseView(releases.get(machine.id) ?? null),
+    }));
+    const invites: unknown[] = [];
+    for (const invite of await transaction.openInvites())
+      invites.push({ ...inviteView(invite, { nowMs, times }), refused: await lastRefusal(transaction, invite.id) });
+    return json(200, { machines, invites, unread });
+  });
+}
+
+/** `GET machines/{machine}`. @throws NightlatchError machine/unknown, store/* */
+export async function showMachine(service: Service, nameOrId: string): Promise<Reply> {
+  const unread = await readUp(service);
+  return service.store.transact(async (transaction) => {
+    const machine = await findMachine(transaction, nameOrId);
+    const latches: unknown[] = [];
+    for (const latch of await transaction.latchesOf(machine.id)) {
+      const released = await transaction.latest("release", latch.id);
+      const lastRelease = releaseView(released?.body ?? null);
+      latches.push({ ...latchView(latch), lastRelease, lastRefusal: await lastRefusal(transaction, latch.id) });
+    }
+    const shown = { ...machineView(machine), lastRefusal: await lastRefusal(transaction, machine.id) };
+    return json(200, { machine: shown, latches, unread });
+  });
+}
+
+/** The machine that the log names beside it, by its name. */
+async function lastRefusal(transaction: Reads, subject: string): Promise<Record<string, unknown> | null> {
+  const view = refusalView((await transaction.latest("refusal", subject))?.body ?? null);
+  const machine = typeof view?.["machine"] === "string" ? await transaction.machine(view["machine"]) : null;
+  return view === null ? null : { ...view, machine: machine?.name ?? null };
+}
+
+/** How long an operator waits for the index; the log is read to its end every half minute anyway. */
+const PATIENCE_MS = 1_000;
+
+/** How many entries at the log's end are not looked at. On a disk that is full what was known before is shown. */
+async function readUp({ store }: Service): Promise<number> {
+  try {
+    return await indexLog({ store }, PATIENCE_MS);
+  } catch (error) {
+    if (!isPassing(error)) throw error;
+    return store.transact(async (transaction) => (await transaction.tree()).size - (await transaction.latestReach()));
+  }
+}
