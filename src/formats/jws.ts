@@ -65,10 +65,12 @@ export function parseJws(json: Json, what = "the signed document"): Jws {
 export function formatJws(jws: Jws): JsonObject {
   const [first, ...others] = jws.signatures;
   if (others.length === 0) return { payload: jws.payload, protected: first.protected, signature: first.signature };
-  return {
-    payload: jws.payload,
-    signatures: jws.signatures.map((entry) => ({ protected: entry.protected, signature: entry.signature })),
-  };
+  return formatGeneralJws(jws);
+}
+
+/** General, however many signatures there are. */
+export function formatGeneralJws({ payload, signatures }: Pick<Jws, "payload" | "signatures">): JsonObject {
+  return { payload, signatures: signatures.map((one) => ({ protected: one.protected, signature: one.signature })) };
 }
 
 export interface JwsSigner {

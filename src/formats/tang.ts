@@ -12,7 +12,16 @@ import {
   pointOf,
   thumbprintOf,
 } from "./jwk.ts";
-import { formatJws, hasSignatureBy, type Jws, parseJws, payloadOf, signJws } from "./jws.ts";
+import {
+  formatGeneralJws,
+  formatJws,
+  hasSignatureBy,
+  isSignedBy,
+  type Jws,
+  parseJws,
+  payloadOf,
+  signJws,
+} from "./jws.ts";
 
 export const ADVERTISEMENT_TYPE = "application/jose+json";
 export const JWK_TYPE = "application/jwk+json";
@@ -54,6 +63,17 @@ export function buildAdvertisement(
   return formatJws(
     signJws(Buffer.from(JSON.stringify(payload)), [{ key: first, header }, ...others.map((key) => ({ key, header }))]),
   );
+}
+
+/**
+ * What `GET /adv/{kid}` answers for a signing key that is advertised: as tangd does, the general serialisation, in which the named key
+ * signs once more after all the others. The signature that it has made before will do.
+ */
+export function buildNamedAdvertisement(advertisement: Json, kid: string): JsonObject {
+  const { jws, signingKeys } = parseAdvertisement(advertisement);
+  const named = signingKeys.find((key) => hasThumbprint(key, kid));
+  const again = jws.signatures.filter((signature) => named !== undefined && isSignedBy(jws, signature, named));
+  return formatGeneralJws({ ...jws, signatures: [...jws.signatures, ...again.slice(0, 1)] });
 }
 
 /**

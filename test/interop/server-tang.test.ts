@@ -37,6 +37,27 @@ const offCurve = () => {
   return { ...rest, x: y, y: x };
 };
 
+/** A point one of whose coordinates begins with a zero byte, written without it. */
+const trimmed = (member: "x" | "y") => {
+  for (;;) {
+    const point = good();
+    const bytes = Buffer.from(point[member], "base64url");
+    if (bytes[0] === 0) return { ...point, [member]: bytes.toString("base64url", 1) };
+  }
+};
+const widened = (count: number, byte = 0) => {
+  const point = good();
+  const x = Buffer.concat([Buffer.alloc(count, byte), Buffer.from(point.x, "base64url")]);
+  return { ...point, x: x.toString("base64url") };
+};
+const respelt = (spell: (x: string) => string) => {
+  const point = good();
+  return { ...point, x: spell(point.x) };
+};
+/** The last character holds two or four bits that are of no byte, and zero. */
+const withStrayBit = (text: string) =>
+  text.slice(0, -1) + String.fromCharCode((text.charCodeAt(text.length - 1) || 0) + 1);
+
 const cases: readonly Case[] = [
   { what: "an advertisement", status: 200, request: get("/adv") },
   { what: "an advertisement with a slash behind", status: 200, request: get("/adv/") },
@@ -119,6 +140,22 @@ const cases: readonly Case[] = [
   { what: "no curve", status: 400, request: post({ ...good(), crv: undefined }) },
   { what: "a point off the curve", status: 400, request: post(offCurve()) },
   { what: "a point of zeros", status: 400, request: post({ ...good(), x: "A".repeat(43), y: "A".repeat(43) }) },
+  { what: "x without its leading zero", status: 200, request: post(trimmed("x")) },
+  { what: "y without its leading zero", status: 200, request: post(trimmed("y")) },
+  { what: "x with a zero before it", status: 200, request: post(widened(1)) },
+  { what: "x with many zeros before it", status: 200, request: post(widened(2000)) },
+  { what: "x with more than zeros before it", status: 400, request: post(widened(1, 1)) },
+  { what: "an empty coordinate", status: 400, request: post({ ...good(), x: "" }) },
+  { what: "a coordinate with padding", status: 400, request: post(respelt((x) => `${x}=`)) },
+  { what: "a coordinate with stray bits", status: 400, request: post(respelt(withStrayBit)) },
+  { what: "a coordinate with a character too many", status: 400, request: post(respelt((x) => `${x}A`)) },
+  { what: "a coordinate in the other alphabet", status: 400, request: post(respelt((x) => `+/${x.slice(2)}`)) },
+  { what: "a coordinate with a blank", status: 400, request: post(respelt((x) => `${x.slice(0, 9)} ${x.slice(9)}`)) },
+  {
+    what: "a short coordinate with stray bits",
+    status: 400,
+    request: post((({ x, ...point }) => ({ ...point, x: withStrayBit(x) }))(trimmed("x"))),
+  },
   { what: "a point without x", status: 400, request: post({ ...good(), x: undefined }) },
   { what: "a point without y", status: 400, request: post({ ...good(), y: undefined }) },
   { what: "a coordinate that is no base64url", status: 400, request: post({ ...good(), x: "!!!" }) },
@@ -188,6 +225,9 @@ describe("tang's statuses", { skip: noTangd }, () => {
         assert.equal(answer.status, 200);
         assert.match(answer.head, /content-type: application\/jose\+json/i);
         parseAdvertisement(parseJson(answer.body, "the advertisement", { lengthBytes: 65_536 }));
+        const { payload: _payload, signatures, ...others } = JSON.parse(answer.body) as Record<string, unknown>;
+        assert.deepEqual(others, {}, "general");
+        assert.equal((signatures as unknown[]).length, 2, "the named key signs once more");
       }
       const kid = (side: Side) => allThumbprintsOf(side.exchange)[index];
       const [tang, nightlatch] = await both((side) => rawRequest("POST", rec(side, kid(side)), JSON.stringify(good())));

@@ -1,7 +1,7 @@
 import { isError } from "../../core/errors.ts";
 import type { JsonObject } from "../../formats/json.ts";
 import { hasThumbprint } from "../../formats/jwk.ts";
-import { ADVERTISEMENT_TYPE, JWK_TYPE, parseRecoveryRequest } from "../../formats/tang.ts";
+import { ADVERTISEMENT_TYPE, buildNamedAdvertisement, JWK_TYPE, parseRecoveryRequest } from "../../formats/tang.ts";
 import { parseStored, type ReleaseOutcome, release } from "../service/release.ts";
 import type { Service } from "../service/service.ts";
 import type { Reply } from "./reply.ts";
@@ -19,7 +19,9 @@ export async function advertise(service: Service, latchId: string, kid: string |
     (key) => key.purpose === "signing" && hasThumbprint(parseStored(key.publicJwk), kid ?? ""),
   );
   if (kid !== null && !signs) return empty(404);
-  return { status: 200, headers: ["content-type", ADVERTISEMENT_TYPE], body: found.latch.advertisement };
+  const { advertisement } = found.latch;
+  const body = kid === null ? advertisement : JSON.stringify(buildNamedAdvertisement(JSON.parse(advertisement), kid));
+  return { status: 200, headers: ["content-type", ADVERTISEMENT_TYPE], body };
 }
 
 /** `POST /latch/{id}/rec/{kid}` */

@@ -108,12 +108,23 @@ const COORDINATE = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
 /** The point's bytes, as far as the JWK's form goes. On the hot path: formats' recoveryPoint would compute in BigInt what OpenSSL does. */
 function pointIn({ crv, x, y }: JsonObject): Buffer | null {
   if (crv !== "P-256" || typeof x !== "string" || typeof y !== "string") return null;
-  if (!COORDINATE.test(x) || !COORDINATE.test(y)) return null;
-  const point = Buffer.allocUnsafe(POINT_BYTES);
+  const point = Buffer.alloc(POINT_BYTES);
   point[0] = 4;
-  point.write(x, 1, SCALAR_BYTES, "base64url");
-  point.write(y, 1 + SCALAR_BYTES, SCALAR_BYTES, "base64url");
-  return point;
+  return putCoordinate(point, 1, x) && putCoordinate(point, 1 + SCALAR_BYTES, y) ? point : null;
+}
+
+/**
+ * False where it is no coordinate. RFC 7518 section 6.2.1.2 wants all 32 bytes. A client that writes a number without its leading
+ * zeros, or with more of them, is answered by tangd, and so by us.
+ */
+function putCoordinate(point: Buffer, at: number, text: string): boolean {
+  if (COORDINATE.test(text)) return point.write(text, at, SCALAR_BYTES, "base64url") === SCALAR_BYTES;
+  const bytes = Buffer.from(text, "base64url");
+  if (bytes.length === 0 || bytes.toString("base64url") !== text) return false;
+  const first = Math.max(0, bytes.length - SCALAR_BYTES);
+  if (bytes.subarray(0, first).some((byte) => byte !== 0)) return false;
+  bytes.copy(point, at + Math.max(0, SCALAR_BYTES - bytes.length), first);
+  return true;
 }
 
 function missingKey(row: ReleaseRow): never {
