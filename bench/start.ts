@@ -32,12 +32,12 @@ for (const count of counts.length > 0 ? counts : [10_000, 100_000]) {
 async function measure(folder: string, count: number): Promise<string> {
   const first = await openFolder(nodeSystem, folder, owner);
   const many = await fill(first, count);
-  await close(first);
+  await first.store.close();
   const starts: number[] = [];
   for (let round = 0; round < 3; round++) {
     const [tookMs, opened] = await timed(() => openFolder(nodeSystem, folder, owner));
     starts.push(tookMs);
-    await close(opened);
+    await opened.store.close();
   }
   const opened = await openFolder(nodeSystem, folder, owner);
   const [revokeMs] = await timed(() =>
@@ -48,7 +48,7 @@ async function measure(folder: string, count: number): Promise<string> {
   );
   const walKiB = statSync(join(folder, "store.sqlite-wal")).size / 1024;
   const [scrubMs] = await timed(() => opened.store.scrub());
-  await close(opened);
+  await opened.store.close();
   const sizeMiB = statSync(join(folder, "store.sqlite")).size / (1 << 20);
   const [best = 0] = starts.sort((a, b) => a - b);
   return (
@@ -58,7 +58,7 @@ async function measure(folder: string, count: number): Promise<string> {
 }
 
 /** @returns the latches of the machine that has many */
-async function fill({ store, storeId, identity }: OpenedStore, count: number): Promise<string[]> {
+async function fill({ store, storeId, cells, identity }: OpenedStore, count: number): Promise<string[]> {
   const queue = new CommitQueue(store, { storeId, key: identity });
   const many: string[] = [];
   for (let done = 0; done < count; done += BATCH) {
@@ -76,7 +76,7 @@ async function fill({ store, storeId, identity }: OpenedStore, count: number): P
         await transaction.insertMachine(row);
         const latches = Array.from({ length: index === 0 ? MANY : 1 }, () => id(16));
         if (index === 0) many.push(...latches);
-        for (const latch of latches) await insertLatch(transaction, machine, latch);
+        for (const latch of latches) await insertLatch(transaction, cells.take(), machine, latch);
         const [latch = ""] = latches;
         for (let number = 0; number < ENTRIES; number++) {
           entries.push({ kind: "release", at: Date.now(), machine, latch, epoch: 1, from: "192.0.2.1" });
@@ -88,7 +88,7 @@ async function fill({ store, storeId, identity }: OpenedStore, count: number): P
   return many;
 }
 
-async function insertLatch(transaction: Transaction, machineId: string, latch: string): Promise<void> {
+async function insertLatch(transaction: Transaction, cell: number, machineId: string, latch: string): Promise<void> {
   const row = {
     id: latch,
     machineId,
@@ -101,12 +101,8 @@ async function insertLatch(transaction: Transaction, machineId: string, latch: s
   const key = (purpose: "exchange" | "signing", wrappedBytes: number) => {
     return { purpose, epoch: 1, kid: id(32), publicJwk: id(140), wrapped: randomBytes(wrappedBytes) };
   };
-  await transaction.insertLatch({ ...row, advertisement: id(560) }, [key("exchange", 60), key("signing", 166)]);
-}
-
-async function close({ store, master }: OpenedStore): Promise<void> {
-  await store.close();
-  master[Symbol.dispose]();
+  const rows = [key("exchange", 60), key("signing", 166)];
+  await transaction.insertLatch({ ...row, advertisement: id(560), cell }, rows);
 }
 
 async function timed<T>(work: () => Promise<T>): Promise<[number, T]> {

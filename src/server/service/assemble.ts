@@ -8,13 +8,13 @@ import type { Service } from "./service.ts";
 
 /** A service on a store that was just opened. */
 export function assembleService(system: Service["system"], opened: OpenedStore): Service {
-  const { store, storeId, master, identity } = opened;
+  const { store, storeId, cells, identity } = opened;
   return {
     system,
     store,
     storeId,
     queue: new CommitQueue(store, { storeId, key: identity }),
-    master,
+    cells,
     identity,
     exchange: chooseExchange(),
     refusals: new RefusalTally(),

@@ -4,7 +4,7 @@ const INTERVAL_MS = 30_000;
 
 /**
  * What is done now and then: what was counted becomes entries, rested paces are forgotten, how far the log has come is noted
- * beside the store, room is held back on the disk, destroyed keys that a reader kept from being overwritten are, and a store that failed is tried again, so that
+ * beside the store, room is held back on the disk, invites that have expired lose their keys, bytes of destroyed keys that a reader kept from being overwritten are, and a store that failed is tried again, so that
  * its health shows without waiting for somebody who needs it.
  * @returns ends it, and writes what was counted so far
  */
@@ -21,6 +21,7 @@ export function startHousekeeping(service: Service, report: (error: unknown) => 
 export async function keepHouse(service: Service): Promise<void> {
   service.paces.sweep(service.system.nowMs());
   if (service.queue.failure !== null) await probe(service);
+  await expireInvites(service);
   if (service.store.needsScrub) await service.store.scrub();
   await writeCounts(service, false);
   await service.store.witness();
@@ -30,6 +31,17 @@ export async function keepHouse(service: Service): Promise<void> {
 async function probe(service: Service): Promise<void> {
   await service.queue.submit(async (transaction) => {
     await transaction.setTree(await transaction.tree());
+    return { outcome: null, entries: [], wrote: true };
+  });
+}
+
+/** Nobody can use them any more: what they held is destroyed. */
+async function expireInvites(service: Service): Promise<void> {
+  const nowMs = service.system.nowMs();
+  const expired = await service.store.transact((transaction) => transaction.expiredInvites(nowMs));
+  if (expired.length === 0) return;
+  await service.queue.submit(async (transaction) => {
+    for (const id of expired) await transaction.destroyInviteKey(id);
     return { outcome: null, entries: [], wrote: true };
   });
 }

@@ -34,7 +34,8 @@ export async function invite(service: Service, wish: InviteWish): Promise<MadeIn
   requireLifetime(wish.lifetimeMs);
   const id = toBase64url(service.system.random(INVITE_ID_BYTES));
   using key = Secret.take(service.system.random(INVITE_KEY_BYTES));
-  const wrappedKey = service.master.wrap(key.reveal(), { purpose: "invite", id, epoch: 1 });
+  const cell = service.cells.take();
+  const wrappedKey = service.cells.wrap(cell, key.reveal(), { purpose: "invite", id, epoch: 1 });
   const createdMs = service.system.nowMs();
   const expiresMs = createdMs + wish.lifetimeMs;
   const { name, by } = wish;
@@ -43,7 +44,16 @@ export async function invite(service: Service, wish: InviteWish): Promise<MadeIn
     if (machine !== null && machine.state !== "revoked") throw nameTaken(name);
     const earlier = (await transaction.openInvites()).filter((open) => open.name === name);
     for (const open of earlier) await transaction.setInvite(open.id, "void", null);
-    await transaction.insertInvite({ id, name, state: "open", wrappedKey, createdMs, expiresMs, machineId: null });
+    await transaction.insertInvite({
+      id,
+      name,
+      state: "open",
+      wrappedKey,
+      cell,
+      createdMs,
+      expiresMs,
+      machineId: null,
+    });
     return {
       outcome: earlier.length > 0,
       entries: [{ kind: "invite", at: createdMs, invite: id, name, expires: expiresMs, by }],

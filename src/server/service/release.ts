@@ -33,6 +33,7 @@ type Judged =
       readonly kind: "granted";
       readonly point: Buffer;
       readonly wrapped: Buffer;
+      readonly cell: number;
       readonly epoch: number;
       readonly cover: Cover | null;
     };
@@ -48,7 +49,9 @@ export async function release(service: Service, request: ReleaseRequest): Promis
     judged.cover.isDurable = true; // by this commit or by one before
     judged.cover.count++;
   }
-  using scalar = service.master.unwrap(judged.wrapped, {
+  // Revoked in the same commit, by an operation behind this one.
+  if (service.cells.isEmpty(judged.cell)) return { kind: "refused", reason: "latch/revoked" };
+  using scalar = service.cells.unwrap(judged.cell, judged.wrapped, {
     purpose: "exchange",
     id: request.latchId,
     epoch: judged.epoch,
@@ -62,6 +65,8 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   const { exchange } = row;
   if (exchange === null)
     return refuse(service, request, row.latchState === "revoked" ? "latch/revoked" : missingKey(row));
+  // An older copy of the store was put back: its key is destroyed all the same.
+  if (service.cells.isEmpty(exchange.cell)) return refuse(service, request, "latch/revoked");
   if (exchange.kid !== request.kid) {
     const purpose = await purposeOf(transaction, request);
     if (purpose !== "exchange") return silent({ kind: purpose === "signing" ? "wrong-key" : "unknown" });
@@ -76,7 +81,8 @@ async function judge(service: Service, transaction: Transaction, request: Releas
     nowMs,
   );
   if (!decision.release) return refuse(service, request, decision.reason);
-  const granted = { kind: "granted", point, wrapped: exchange.wrapped, epoch: row.latchEpoch } as const;
+  const { wrapped, cell } = exchange;
+  const granted = { kind: "granted", point, wrapped, cell, epoch: row.latchEpoch } as const;
   const released = { machine: row.machineId, latch: request.latchId, epoch: row.latchEpoch, from: request.from };
   if (decision.pace === null) {
     const cover = service.floods.cover(released, nowMs);

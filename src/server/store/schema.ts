@@ -30,6 +30,7 @@ export interface Schema {
     nonce: string;
     created_ms: number;
     advertisement: string;
+    cell: number | null;
   };
   latch_key: { latch: string; epoch: number; purpose: KeyPurpose; kid: string; jwk: string; wrapped: Buffer };
   invite: {
@@ -40,7 +41,9 @@ export interface Schema {
     created_ms: number;
     expires_ms: number;
     machine: string | null;
+    cell: number | null;
   };
+  dead: { cell: number };
   entry: { number: number; body: Buffer };
   tree: { row: number; size: number; edge: Buffer };
   checkpoint: { size: number; root: Buffer; signature: Buffer };
@@ -64,7 +67,10 @@ export const APPLICATION_ID = 0x4e4c4348;
  * What brings a store from version n (its index) to n + 1. One that was released never changes.
  * STRICT tables: a column holds what it says. No AUTOINCREMENT: numbers are ours.
  */
-export const MIGRATIONS: readonly (() => Compilable[])[] = [initialTables, scrubTable];
+export const MIGRATIONS: readonly (() => Compilable[])[] = [initialTables, scrubTable, cellColumns];
+
+/** From here on keys are wrapped with cells: what an older store holds must be wrapped anew. */
+export const CELLS_VERSION = 3;
 
 function initialTables(): Compilable[] {
   const { schema } = query;
@@ -160,5 +166,19 @@ function scrubTable(): Compilable[] {
       .addColumn("owed", "integer", (c) => c.notNull().check(sql`owed in (0, 1)`))
       .modifyEnd(sql`strict`),
     query.insertInto("scrub").values({ row: 1, owed: 1 }),
+  ];
+}
+
+function cellColumns(): Compilable[] {
+  const { schema } = query;
+  return [
+    schema.alterTable("latch").addColumn("cell", "integer"),
+    schema.alterTable("invite").addColumn("cell", "integer"),
+    schema.createIndex("latch_cell").on("latch").column("cell").unique(),
+    schema.createIndex("invite_cell").on("invite").column("cell").unique(),
+    schema
+      .createTable("dead")
+      .addColumn("cell", "integer", (c) => c.primaryKey())
+      .modifyEnd(sql`strict`),
   ];
 }
