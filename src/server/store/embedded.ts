@@ -146,16 +146,17 @@ export class EmbeddedStore implements Store {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.witness().catch(() => {}); // the record stays behind, which the next start bears
+    await using _ = this.#lock;
     await this.#alone(() => {
-      this.#cells.settle();
+      using _cells = this.#cells;
       try {
+        this.#cells.settle();
         this.#sqlite.truncateWal(); // SQLite would remove it as it is
       } catch (error) {
         if (!isError(error)) throw error; // the next start does it
+      } finally {
+        this.#sqlite.close();
       }
-      this.#sqlite.close();
-      this.#cells[Symbol.dispose]();
     });
-    await this.#lock[Symbol.asyncDispose]();
   }
 }

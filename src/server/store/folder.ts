@@ -9,6 +9,7 @@ import type { Cells } from "./cells.ts";
 import { EmbeddedStore } from "./embedded.ts";
 import { lockFolder } from "./lock.ts";
 import { MASTER_NAME, makeMasterKey, NEXT_MASTER_NAME, readMasterKey } from "./master-file.ts";
+import { readMedium, warnOfMedium } from "./medium.ts";
 import { createStore, findStore, openStore } from "./open.ts";
 import { type FolderFacts, planOpening } from "./plan.ts";
 import {
@@ -140,8 +141,9 @@ export async function openFolder(system: FolderSystem, folder: string, owner: Fo
       warnings.push(`${recordPath} could not be brought up to date: ${error.message}`);
     });
     await ballast.find(); // last: what a start needs comes first
-    const weaker = warnOfRecord(folder, recordPath);
-    if (weaker !== null) warnings.push(weaker);
+    const cellsPath = `${folder}/${CELLS_NAME}`;
+    const weaker = [warnOfRecord(folder, recordPath), warnOfMedium(cellsPath, await readMedium(system, cellsPath))];
+    warnings.push(...weaker.filter((text) => text !== null));
     return { store, storeId, cells, identity, created: isNew, warnings };
   } catch (error) {
     sqlite?.close();
