@@ -1,5 +1,5 @@
 /**
- * What a large store costs at a start, and in a revocation: script/node bench/start.ts [MACHINES...]. A machine has one latch, with keys and an
+ * What a large store costs at a start, in a revocation and at the first start of this version: script/node bench/start.ts [MACHINES...]. A machine has one latch, with keys and an
  * advertisement of the usual lengths, and some entries of the log; one has 64. The store lies under TMPDIR. No peer: tangd keeps nothing.
  */
 import { createHash, randomBytes } from "node:crypto";
@@ -8,9 +8,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Entry } from "../src/server/audit/entry.ts";
 import { CommitQueue } from "../src/server/service/queue.ts";
+import type { Cells } from "../src/server/store/cells.ts";
 import { type OpenedStore, openFolder } from "../src/server/store/folder.ts";
 import type { Transaction } from "../src/server/store/port.ts";
 import { nodeSystem } from "../src/system/node.ts";
+import { makeOld } from "../test/unit/server/old-store.ts";
 
 const ENTRIES = 20;
 const BATCH = 250;
@@ -49,11 +51,15 @@ async function measure(folder: string, count: number): Promise<string> {
   const walKiB = statSync(join(folder, "store.sqlite-wal")).size / 1024;
   const [scrubMs] = await timed(() => opened.store.scrub());
   await opened.store.close();
+  makeOld(folder);
+  const [upgradeMs, upgraded] = await timed(() => openFolder(nodeSystem, folder, owner));
+  await upgraded.store.close();
   const sizeMiB = statSync(join(folder, "store.sqlite")).size / (1 << 20);
   const [best = 0] = starts.sort((a, b) => a - b);
   return (
     `${count} machines, ${sizeMiB.toFixed(0)} MiB: start ${best.toFixed(0)} ms; ${MANY} latches revoked in ${revokeMs.toFixed(0)} ms, ` +
-    `${walKiB.toFixed(0)} KiB of WAL, scrubbed in ${scrubMs.toFixed(0)} ms`
+    `${walKiB.toFixed(0)} KiB of WAL, scrubbed in ${scrubMs.toFixed(0)} ms; ` +
+    `first start of an older version's store ${upgradeMs.toFixed(0)} ms`
   );
 }
 
@@ -76,7 +82,7 @@ async function fill({ store, storeId, cells, identity }: OpenedStore, count: num
         await transaction.insertMachine(row);
         const latches = Array.from({ length: index === 0 ? MANY : 1 }, () => id(16));
         if (index === 0) many.push(...latches);
-        for (const latch of latches) await insertLatch(transaction, cells.take(), machine, latch);
+        for (const latch of latches) await insertLatch(cells, transaction, machine, latch);
         const [latch = ""] = latches;
         for (let number = 0; number < ENTRIES; number++) {
           entries.push({ kind: "release", at: Date.now(), machine, latch, epoch: 1, from: "192.0.2.1" });
@@ -88,7 +94,8 @@ async function fill({ store, storeId, cells, identity }: OpenedStore, count: num
   return many;
 }
 
-async function insertLatch(transaction: Transaction, cell: number, machineId: string, latch: string): Promise<void> {
+async function insertLatch(cells: Cells, transaction: Transaction, machineId: string, latch: string): Promise<void> {
+  const cell = cells.take();
   const row = {
     id: latch,
     machineId,
@@ -98,10 +105,16 @@ async function insertLatch(transaction: Transaction, cell: number, machineId: st
     nonce: id(16),
     createdMs: Date.now(),
   } as const;
-  const key = (purpose: "exchange" | "signing", wrappedBytes: number) => {
-    return { purpose, epoch: 1, kid: id(32), publicJwk: id(140), wrapped: randomBytes(wrappedBytes) };
+  const key = (purpose: "exchange" | "signing", plainBytes: number) => {
+    return {
+      purpose,
+      epoch: 1,
+      kid: id(32),
+      publicJwk: id(140),
+      wrapped: cells.wrap(cell, randomBytes(plainBytes), { purpose, id: latch, epoch: 1 }),
+    };
   };
-  const rows = [key("exchange", 60), key("signing", 166)];
+  const rows = [key("exchange", 32), key("signing", 138)];
   await transaction.insertLatch({ ...row, advertisement: id(560), cell }, rows);
 }
 
