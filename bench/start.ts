@@ -1,5 +1,5 @@
 /**
- * What a large store costs at a start, and in a revocation: script/node bench/start.ts [MACHINES...]. A machine has one latch, with keys and an
+ * What a large store costs at a start, in a revocation and at the first start of this version: script/node bench/start.ts [MACHINES...]. A machine has one latch, with keys and an
  * advertisement of the usual lengths, and some entries of the log; one has 64. The store lies under TMPDIR. No peer: tangd keeps nothing.
  */
 import { createHash, randomBytes } from "node:crypto";
@@ -8,9 +8,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Entry } from "../src/server/audit/entry.ts";
 import { CommitQueue } from "../src/server/service/queue.ts";
+import type { Cells } from "../src/server/store/cells.ts";
 import { type OpenedStore, openFolder } from "../src/server/store/folder.ts";
 import type { Transaction } from "../src/server/store/port.ts";
 import { nodeSystem } from "../src/system/node.ts";
+import { makeOld } from "../test/unit/server/old-store.ts";
 
 const ENTRIES = 20;
 const BATCH = 250;
@@ -32,12 +34,12 @@ for (const count of counts.length > 0 ? counts : [10_000, 100_000]) {
 async function measure(folder: string, count: number): Promise<string> {
   const first = await openFolder(nodeSystem, folder, owner);
   const many = await fill(first, count);
-  await close(first);
+  await first.store.close();
   const starts: number[] = [];
   for (let round = 0; round < 3; round++) {
     const [tookMs, opened] = await timed(() => openFolder(nodeSystem, folder, owner));
     starts.push(tookMs);
-    await close(opened);
+    await opened.store.close();
   }
   const opened = await openFolder(nodeSystem, folder, owner);
   const [revokeMs] = await timed(() =>
@@ -48,17 +50,21 @@ async function measure(folder: string, count: number): Promise<string> {
   );
   const walKiB = statSync(join(folder, "store.sqlite-wal")).size / 1024;
   const [scrubMs] = await timed(() => opened.store.scrub());
-  await close(opened);
+  await opened.store.close();
+  makeOld(folder);
+  const [upgradeMs, upgraded] = await timed(() => openFolder(nodeSystem, folder, owner));
+  await upgraded.store.close();
   const sizeMiB = statSync(join(folder, "store.sqlite")).size / (1 << 20);
   const [best = 0] = starts.sort((a, b) => a - b);
   return (
     `${count} machines, ${sizeMiB.toFixed(0)} MiB: start ${best.toFixed(0)} ms; ${MANY} latches revoked in ${revokeMs.toFixed(0)} ms, ` +
-    `${walKiB.toFixed(0)} KiB of WAL, scrubbed in ${scrubMs.toFixed(0)} ms`
+    `${walKiB.toFixed(0)} KiB of WAL, scrubbed in ${scrubMs.toFixed(0)} ms; ` +
+    `first start of an older version's store ${upgradeMs.toFixed(0)} ms`
   );
 }
 
 /** @returns the latches of the machine that has many */
-async function fill({ store, storeId, identity }: OpenedStore, count: number): Promise<string[]> {
+async function fill({ store, storeId, cells, identity }: OpenedStore, count: number): Promise<string[]> {
   const queue = new CommitQueue(store, { storeId, key: identity });
   const many: string[] = [];
   for (let done = 0; done < count; done += BATCH) {
@@ -76,7 +82,7 @@ async function fill({ store, storeId, identity }: OpenedStore, count: number): P
         await transaction.insertMachine(row);
         const latches = Array.from({ length: index === 0 ? MANY : 1 }, () => id(16));
         if (index === 0) many.push(...latches);
-        for (const latch of latches) await insertLatch(transaction, machine, latch);
+        for (const latch of latches) await insertLatch(cells, transaction, machine, latch);
         const [latch = ""] = latches;
         for (let number = 0; number < ENTRIES; number++) {
           entries.push({ kind: "release", at: Date.now(), machine, latch, epoch: 1, from: "192.0.2.1" });
@@ -88,7 +94,8 @@ async function fill({ store, storeId, identity }: OpenedStore, count: number): P
   return many;
 }
 
-async function insertLatch(transaction: Transaction, machineId: string, latch: string): Promise<void> {
+async function insertLatch(cells: Cells, transaction: Transaction, machineId: string, latch: string): Promise<void> {
+  const cell = cells.take();
   const row = {
     id: latch,
     machineId,
@@ -98,15 +105,17 @@ async function insertLatch(transaction: Transaction, machineId: string, latch: s
     nonce: id(16),
     createdMs: Date.now(),
   } as const;
-  const key = (purpose: "exchange" | "signing", wrappedBytes: number) => {
-    return { purpose, epoch: 1, kid: id(32), publicJwk: id(140), wrapped: randomBytes(wrappedBytes) };
+  const key = (purpose: "exchange" | "signing", plainBytes: number) => {
+    return {
+      purpose,
+      epoch: 1,
+      kid: id(32),
+      publicJwk: id(140),
+      wrapped: cells.wrap(cell, randomBytes(plainBytes), { purpose, id: latch, epoch: 1 }),
+    };
   };
-  await transaction.insertLatch({ ...row, advertisement: id(560) }, [key("exchange", 60), key("signing", 166)]);
-}
-
-async function close({ store, master }: OpenedStore): Promise<void> {
-  await store.close();
-  master[Symbol.dispose]();
+  const rows = [key("exchange", 32), key("signing", 138)];
+  await transaction.insertLatch({ ...row, advertisement: id(560), cell }, rows);
 }
 
 async function timed<T>(work: () => Promise<T>): Promise<[number, T]> {

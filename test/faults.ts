@@ -1,4 +1,4 @@
-import type { Command, Exit, System } from "../src/system/port.ts";
+import type { Command, Exit, InPlaceFile, System } from "../src/system/port.ts";
 
 /** What every call throws once the power is gone. Not one of the project's errors: nothing may take it for an answer. */
 export class PowerCut extends Error {
@@ -9,9 +9,10 @@ export class PowerCut extends Error {
 }
 
 export interface Fault {
-  /** Which of the calls that change something: programs run, files written or removed, folders made; the first is 1. */
+  /** Which of the calls that change something: programs run, files written, changed in place, synced or removed, folders made; the first
+   *  is 1. */
   readonly at: number;
-  /** `during` kills a program with SIGKILL after `delayMs`; for what is no program it is `after`. */
+  /** `during` kills a program with SIGKILL after `delayMs`, and writes half of what is written in place; for the rest it is `after`. */
   readonly when: "before" | "during" | "after";
   readonly delayMs?: number;
 }
@@ -42,6 +43,33 @@ export function faultySystem(system: System, fault: Fault): FaultySystem {
     });
     throw new PowerCut();
   };
+  const stepNow = (name: string, act: () => void, during: () => void = act): void => {
+    requirePower();
+    steps.push(name);
+    if (steps.length !== fault.at) {
+      act();
+      return;
+    }
+    if (fault.when !== "before") (fault.when === "during" ? during : act)();
+    cut = true;
+    throw new PowerCut();
+  };
+  const inPlace = (path: string, file: InPlaceFile): InPlaceFile => ({
+    get sizeBytes() {
+      requirePower();
+      return file.sizeBytes;
+    },
+    read: (offsetBytes, lengthBytes) => {
+      requirePower();
+      return file.read(offsetBytes, lengthBytes);
+    },
+    write: (offsetBytes, bytes) => {
+      const half = () => file.write(offsetBytes, bytes.subarray(0, bytes.byteLength >> 1));
+      stepNow(`write ${path} at ${offsetBytes}`, () => file.write(offsetBytes, bytes), half);
+    },
+    sync: () => stepNow(`sync ${path}`, () => file.sync()),
+    [Symbol.dispose]: () => file[Symbol.dispose](),
+  });
   const read = <A extends unknown[], T>(call: (...args: A) => Promise<T>) => {
     return async (...args: A): Promise<T> => {
       requirePower();
@@ -63,6 +91,13 @@ export function faultySystem(system: System, fault: Fault): FaultySystem {
         () => runAndKill(system, command, fault.delayMs ?? 0),
       ),
     writeFile: (path, bytes, mode) => step(`write ${path}`, () => system.writeFile(path, bytes, mode)),
+    openInPlace: async (path, made) =>
+      inPlace(
+        path,
+        made === undefined || (await system.stat(path)) !== null
+          ? await read(system.openInPlace)(path)
+          : await step(`make ${path}`, () => system.openInPlace(path, made)),
+      ),
     removeFile: (path) => step(`remove ${path}`, () => system.removeFile(path)),
     makeDirectory: (path, mode) => step(`mkdir ${path}`, () => system.makeDirectory(path, mode)),
     readFile: read(system.readFile),

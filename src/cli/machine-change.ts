@@ -37,10 +37,15 @@ export async function changeEach(
       }
       const what = single ? `latch ${operand}` : String((answer["machine"] as JsonObject)["name"]);
       terminal.line(answer["changed"] === true ? DONE[change](what) : `${what} was ${pastOf(change)} already.`);
-      if (answer["scrubbed"] === false) {
+      if (answer["destroyed"] === false) {
         terminal.hint(
-          "The keys are deleted, but their bytes may still lie in the store's files: something is reading them (a backup?), or the disk has " +
-            "no room for a second copy of the store. The server overwrites them when that is over.",
+          "The keys are deleted and nothing is released, but what wraps them could not be overwritten: the server's disk fails (dmesg). " +
+            "Until the server has done so, which it tries again every half minute, whoever takes that disk may still open them.",
+        );
+      } else if (answer["scrubbed"] === false) {
+        terminal.hint(
+          "The keys are destroyed. Bytes that were wrapped, and open nothing now, may still lie in the store's files: something is " +
+            "reading them (a backup?), or the disk has no room for a second copy of the store. The server overwrites them when that is over.",
         );
       }
       if (answer["recorded"] === false) {

@@ -10,7 +10,7 @@ export const command: Command = {
   minOperands: 1,
   maxOperands: MAX_OPERANDS,
   options: [{ name: "yes", help: "do not ask" }, LATCH_OPTION, ADMIN_OPTION],
-  details: `For a machine that was stolen. The server deletes its half of every binding of the machine and overwrites it; what was
+  details: `For a machine that was stolen. The server destroys its half of every binding of the machine, in place; what was
 bound can then be opened with the passphrase alone. This cannot be undone. For a machine that may come back, use lock.
 Where nothing has enrolled as NAME but it was invited, the invite is taken back.
 Asks first where standard input is a terminal.`,

@@ -13,7 +13,7 @@ export const command: Command = {
   name: "serve",
   summary: "run the key server",
   options: [
-    { name: "data", value: "DIR", help: "folder of the store and its master key", default: DATA_FOLDER },
+    { name: "data", value: "DIR", help: "folder of the store, its master key and its cells", default: DATA_FOLDER },
     { name: "listen", value: "HOST:PORT", help: "address that machines connect to", default: "[::]:7654" },
     { name: "admin", value: "SOCKET", help: "Unix socket that operators connect to", default: ADMIN_SOCKET },
     { name: "url", value: "URL", help: "address that invites carry (default: from --listen)" },
@@ -43,7 +43,8 @@ async function run({ options, switches, system, terminal }: CommandInput): Promi
   for (const warning of server.warnings) terminal.hint(`nightlatch: warning: ${warning}`);
   const { host, port } = server.listen;
   const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
-  if (server.created) terminal.line(`Made a new store in ${data}. Back it up together with its master key.`);
+  if (server.created)
+    terminal.line(`Made a new store in ${data}. Back up the whole folder: no part of it is of use without the others.`);
   terminal.line(`Listening on ${address}; invites say ${server.url}. Administration: ${admin}`);
   const { storeId: store, identity, created, exchange, warnings } = server;
   terminal.result({

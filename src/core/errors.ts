@@ -125,6 +125,7 @@ export const ERROR_CODES = [
   "store/newer",
   "store/damaged",
   "store/master-key",
+  "store/cells",
   "store/permissions",
   "store/busy",
   "store/full",

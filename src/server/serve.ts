@@ -56,7 +56,6 @@ export async function startServer(system: FolderSystem, options: ServeOptions): 
     await Promise.all([closeServer(machines), closeServer(admin)]);
     await stopHousekeeping();
     await opened.store.close();
-    opened.master[Symbol.dispose]();
   };
   try {
     await listenOnNetwork(machines, options);

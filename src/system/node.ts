@@ -12,6 +12,7 @@ export const nodeSystem: System = {
   readFile: readWhole,
   readAt: readRange,
   writeFile: async (path, bytes, mode) => (await import("./files.ts")).writeDurably(path, bytes, mode),
+  openInPlace: async (path, made) => (await import("./in-place.ts")).openFileInPlace(path, made),
   removeFile: async (path) => (await import("./files.ts")).removeDurably(path),
   makeDirectory: async (path, mode) => (await import("./files.ts")).makeFolder(path, mode),
   listDirectory: async (path) => (await import("./files.ts")).listFolder(path),

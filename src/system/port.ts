@@ -15,6 +15,10 @@ export interface System {
   readAt(path: string, offsetBytes: number, lengthBytes: number): Promise<Buffer>;
   /** Atomic and durable: a temporary file beside it, fsync, rename, fsync of the folder. @throws file/denied, file/full, file/io */
   writeFile(path: string, bytes: Uint8Array, mode: number): Promise<void>;
+  /** A file that is changed where it lies, so that what is overwritten is gone as far as the file system can do that.
+   *  `made` is the mode of one that is made where there is none, empty and durably; without it a missing one is refused.
+   *  @throws NightlatchError file/missing, file/denied, file/full, file/io, as all its members do */
+  openInPlace(path: string, made?: number): Promise<InPlaceFile>;
   /** Removes a file; one that is not there is fine. The folder is synced. */
   removeFile(path: string): Promise<void>;
   /** Makes a folder and its parents, durably; one that exists keeps its mode. */
@@ -77,6 +81,16 @@ export interface FileFacts {
   readonly uid: number;
   readonly gid: number;
   readonly sizeBytes: number;
+}
+
+/** Its members are synchronous: nothing can come between the steps of a change. */
+export interface InPlaceFile extends Disposable {
+  readonly sizeBytes: number;
+  /** Shorter at the end of the file. */
+  read(offsetBytes: number, lengthBytes: number): Buffer;
+  /** Durable once `sync` has returned. */
+  write(offsetBytes: number, bytes: Uint8Array): void;
+  sync(): void;
 }
 
 export interface HttpRequest {

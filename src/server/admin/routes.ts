@@ -106,6 +106,7 @@ async function acknowledge({ answers }: AdminContext, changed: Changed): Promise
     changed: changed.changed,
     machine: machineView(changed.machine),
     latches: changed.latches.map(latchView),
+    destroyed: changed.destroyed,
     scrubbed: changed.scrubbed,
     recorded: changed.recorded,
   });

@@ -9,14 +9,14 @@ import type { Service } from "./service.ts";
 
 /** A service on a store that was just opened. */
 export function assembleService(system: Service["system"], opened: OpenedStore): Service {
-  const { store, storeId, master, identity } = opened;
+  const { store, storeId, cells, identity } = opened;
   const memory = new Memory();
   return {
     system,
     store,
     storeId,
     queue: new CommitQueue(followedBy(memory, store), { storeId, key: identity }),
-    master,
+    cells,
     identity,
     exchange: chooseExchange(),
     refusals: new RefusalTally(memory),

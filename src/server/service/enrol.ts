@@ -38,12 +38,13 @@ export const MAX_LATCHES = 64;
 export async function enrol(service: Service, received: Received<EnrolRequest>): Promise<EnrolOutcome> {
   const bound = await service.queue.submit(async (transaction) => {
     const invite = await transaction.invite(received.request.invite);
-    if (invite === null || !isProven(service, received.request, invite)) {
-      return refuse(service, received, "invite/unknown");
-    }
-    return invite.state === "used"
-      ? repeat(service, transaction, received, invite)
-      : redeem(service, transaction, received, invite);
+    if (invite === null) return refuse(service, received, "invite/unknown");
+    // Its key is destroyed. Whoever used it proves by its identity that it is the one.
+    if (invite.state === "used") return repeat(service, transaction, received, invite);
+    if (invite.state === "void" || isKeyDestroyed(service, invite))
+      return refuse(service, received, "invite/expired", invite.id);
+    if (!isProven(service, received.request, invite)) return refuse(service, received, "invite/unknown");
+    return redeem(service, transaction, received, invite);
   });
   return seal(service, received.body, bound);
 }
@@ -58,8 +59,13 @@ export async function addLatch(service: Service, received: Received<LatchRequest
   return seal(service, received.body, bound);
 }
 
-function isProven(service: Service, request: EnrolRequest, invite: InviteRow): boolean {
-  using key = service.master.unwrap(invite.wrappedKey, { purpose: "invite", id: invite.id, epoch: 1 });
+/** It has expired; or an older copy of the store was put back, which does not know of its end. */
+function isKeyDestroyed({ cells }: Service, { wrappedKey, cell }: InviteRow): boolean {
+  return wrappedKey.length === 0 || cells.isEmpty(cell ?? 0);
+}
+
+function isProven({ cells }: Service, request: EnrolRequest, invite: InviteRow): boolean {
+  using key = cells.unwrap(invite.cell ?? 0, invite.wrappedKey, { purpose: "invite", id: invite.id, epoch: 1 });
   return provesInvite(request, key.reveal());
 }
 
@@ -86,8 +92,7 @@ async function redeem(
 ): Promise<Recorded<Bound>> {
   const nowMs = service.system.nowMs();
   const latestMs = latestSince((await transaction.tree()).times, invite.madeAt);
-  if (invite.state === "void" || hasExpired(invite.expiresMs, { nowMs, latestMs }))
-    return refuse(service, received, "invite/expired", invite.id);
+  if (hasExpired(invite.expiresMs, { nowMs, latestMs })) return refuse(service, received, "invite/expired", invite.id);
   const machineId = received.request.machine;
   const known = await transaction.machine(machineId);
   // A copy of a machine has its identity too. As one machine they would be revoked together, and nobody would find the other's name.

@@ -37,7 +37,8 @@ export async function invite(service: Service, wish: InviteWish): Promise<MadeIn
   requireLifetime(wish.lifetimeMs);
   const id = toBase64url(service.system.random(INVITE_ID_BYTES));
   using key = Secret.take(service.system.random(INVITE_KEY_BYTES));
-  const wrappedKey = service.master.wrap(key.reveal(), { purpose: "invite", id, epoch: 1 });
+  const cell = service.cells.take();
+  const wrappedKey = service.cells.wrap(cell, key.reveal(), { purpose: "invite", id, epoch: 1 });
   const createdMs = service.system.nowMs();
   const expiresMs = createdMs + wish.lifetimeMs;
   const { name, by } = wish;
@@ -51,6 +52,7 @@ export async function invite(service: Service, wish: InviteWish): Promise<MadeIn
       name,
       state: "open",
       wrappedKey,
+      cell,
       createdMs,
       expiresMs,
       madeAt: (await transaction.tree()).size,

@@ -11,16 +11,17 @@ import type { Service } from "./service.ts";
 /** The epoch of a latch's first keys. */
 const FIRST_EPOCH = 1;
 
-/** A new latch for a machine's volume: its exchange key, its signing key, and what it will advertise. Nothing is recorded yet. */
+/** A new latch for a machine's volume: its exchange key, its signing key, and what it will advertise. Nothing is recorded yet. @throws NightlatchError store/full, store/io */
 export function makeLatch(
-  service: Pick<Service, "system" | "master">,
+  service: Pick<Service, "system" | "cells">,
   of: { readonly machineId: string; readonly nonce: string; readonly volume: string },
 ): { readonly latch: LatchRow; readonly keys: readonly [exchange: KeyRow, signing: KeyRow] } {
   const id = toBase64url(service.system.random(LATCH_ID_BYTES));
+  const cell = service.cells.take();
   const wrapped = (purpose: KeyPurpose, publicJwk: EcPublicJwk, bytes: Secret): KeyRow => {
     using plain = bytes;
     const kid = thumbprintOf(publicJwk);
-    const wrappedKey = service.master.wrap(plain.reveal(), { purpose, id, epoch: FIRST_EPOCH });
+    const wrappedKey = service.cells.wrap(cell, plain.reveal(), { purpose, id, epoch: FIRST_EPOCH });
     return { purpose, epoch: FIRST_EPOCH, kid, publicJwk: JSON.stringify(publicJwk), wrapped: wrappedKey };
   };
   const exchange = newExchangeKey();
@@ -37,6 +38,7 @@ export function makeLatch(
       nonce: of.nonce,
       createdMs: service.system.nowMs(),
       advertisement: JSON.stringify(advertisement),
+      cell,
     },
     keys: [
       wrapped("exchange", exchange.publicJwk, exchange.scalar),

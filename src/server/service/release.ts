@@ -32,6 +32,7 @@ type Judged =
       readonly kind: "granted";
       readonly point: Buffer;
       readonly wrapped: Buffer;
+      readonly cell: number;
       readonly epoch: number;
     };
 
@@ -42,7 +43,9 @@ type Judged =
 export async function release(service: Service, request: ReleaseRequest): Promise<ReleaseOutcome> {
   const judged = await service.queue.submit((transaction) => judge(service, transaction, request));
   if (judged.kind !== "granted") return judged;
-  using scalar = service.master.unwrap(judged.wrapped, {
+  // Revoked in the same commit, by an operation behind this one.
+  if (service.cells.isEmpty(judged.cell)) return { kind: "refused", reason: "latch/revoked" };
+  using scalar = service.cells.unwrap(judged.cell, judged.wrapped, {
     purpose: "exchange",
     id: request.latchId,
     epoch: judged.epoch,
@@ -56,6 +59,8 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   const { exchange } = row;
   if (exchange === null)
     return refuse(service, request, row.latchState === "revoked" ? "latch/revoked" : missingKey(row));
+  // An older copy of the store was put back: its key is destroyed all the same.
+  if (service.cells.isEmpty(exchange.cell)) return refuse(service, request, "latch/revoked");
   if (exchange.kid !== request.kid) {
     const purpose = await purposeOf(transaction, request);
     if (purpose !== "exchange") return silent({ kind: purpose === "signing" ? "wrong-key" : "unknown" });
@@ -70,7 +75,8 @@ async function judge(service: Service, transaction: Transaction, request: Releas
     nowMs,
   );
   if (!decision.release) return refuse(service, request, decision.reason);
-  const granted = { kind: "granted", point, wrapped: exchange.wrapped, epoch: row.latchEpoch } as const;
+  const { wrapped, cell } = exchange;
+  const granted = { kind: "granted", point, wrapped, cell, epoch: row.latchEpoch } as const;
   const released = { machine: row.machineId, latch: request.latchId, epoch: row.latchEpoch, from: request.from };
   if (decision.pace === null) {
     const { entry, isKnown } = service.floods.note(released, nowMs);

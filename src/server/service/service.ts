@@ -3,8 +3,8 @@ import type { System } from "../../system/port.ts";
 import type { FloodTally } from "../audit/floods.ts";
 import type { RefusalTally } from "../audit/refusals.ts";
 import type { Exchange } from "../exchange/port.ts";
+import type { Cells } from "../store/cells.ts";
 import type { Store } from "../store/port.ts";
-import type { MasterKey } from "../store/wrap.ts";
 import type { Paces } from "./paces.ts";
 import type { CommitQueue } from "./queue.ts";
 
@@ -14,7 +14,8 @@ export interface Service {
   readonly store: Store;
   readonly storeId: string;
   readonly queue: CommitQueue;
-  readonly master: MasterKey;
+  /** What the keys of latches and invites are wrapped with. */
+  readonly cells: Cells;
   readonly identity: KeyObject;
   readonly exchange: Exchange;
   readonly refusals: RefusalTally;

@@ -19,13 +19,15 @@ export interface Changed {
   readonly machine: MachineRow;
   /** Those that the change was about. */
   readonly latches: readonly LatchRow[];
-  /** After a revocation: whether the keys' bytes are gone from the store's files. False where a reader or a full disk holds that up. */
+  /** After a revocation: whether no copy of the keys opens any more. False where the disk failed: it is tried again. */
+  readonly destroyed: boolean;
+  /** Whether their bytes are gone from the store's files too. False where a reader or a full disk holds that up. */
   readonly scrubbed: boolean;
   /** Whether an older copy of the store would be found out as one that has not heard of this. */
   readonly recorded: boolean;
 }
 
-type Done = Omit<Changed, "scrubbed" | "recorded">;
+type Done = Omit<Changed, "destroyed" | "scrubbed" | "recorded">;
 
 const RESULT: Readonly<Record<Change, State>> = { lock: "locked", unlock: "active", revoke: "revoked" };
 
@@ -115,7 +117,7 @@ async function finish(service: Service, wish: ChangeWish, done: Done): Promise<C
   const scrubbed = wish.change === "revoke" ? await service.store.scrub() : true;
   const recorded = await isRecorded(service);
   await service.store.holdRoom(); // before a release can use it up
-  return { ...done, scrubbed, recorded };
+  return { ...done, destroyed: !service.store.owes, scrubbed, recorded };
 }
 
 /** The change itself is made and holds: that it could not be noted elsewhere is told beside it. */

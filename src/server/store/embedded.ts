@@ -2,11 +2,15 @@ import { isError } from "../../core/errors.ts";
 import { rootOf } from "../audit/merkle.ts";
 import { readCheckpoints, readEntries, takeSnapshot } from "./audit-source.ts";
 import type { Ballast } from "./ballast.ts";
+import type { Cells } from "./cells.ts";
 import type { AuditReads, Store, Transaction } from "./port.ts";
 import type { Reached } from "./record.ts";
 import { query } from "./schema.ts";
 import type { Sqlite } from "./sqlite.ts";
 import { SqliteTransaction } from "./transaction.ts";
+
+/** What the WAL is cut back to after a reader has made it grow. */
+const WAL_BYTES = 16 << 20;
 
 /** The store of one server, in a SQLite file of its own. */
 export class EmbeddedStore implements Store {
@@ -15,10 +19,12 @@ export class EmbeddedStore implements Store {
   readonly #lock: AsyncDisposable;
   readonly #note: (reached: Reached) => Promise<void>;
   readonly #ballast: Ballast;
+  readonly #cells: Cells;
   #last: Promise<unknown> = Promise.resolve();
   #witnessing: Promise<void> = Promise.resolve();
   #noted: Reached | null;
-  #needsScrub = false;
+  #isScrubHeldUp = false;
+  #isClosed = false;
   readonly audit: AuditReads;
 
   /**
@@ -26,6 +32,7 @@ export class EmbeddedStore implements Store {
    * @param around.noted what the record says
    * @param around.note writes the record
    * @param around.ballast lies beside the file
+   * @param around.cells what the keys in it are wrapped with; emptied and given up here
    */
   constructor(
     sqlite: Sqlite,
@@ -35,10 +42,12 @@ export class EmbeddedStore implements Store {
       readonly noted: Reached | null;
       readonly note: (reached: Reached) => Promise<void>;
       readonly ballast: Ballast;
+      readonly cells: Cells;
     },
   ) {
-    const { lock, noted, note, ballast } = around;
+    const { lock, noted, note, ballast, cells } = around;
     this.#ballast = ballast;
+    this.#cells = cells;
     this.#sqlite = sqlite;
     this.#noted = noted;
     this.#note = note;
@@ -65,8 +74,11 @@ export class EmbeddedStore implements Store {
   async #run<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
     this.#sqlite.begin();
     try {
+      this.#transaction.takeDead(); // of one that failed
       const result = await work(this.#transaction);
       this.#sqlite.commit();
+      const dead = this.#transaction.takeDead();
+      if (dead.length > 0) this.#cells.empty(dead);
       return result;
     } catch (error) {
       this.#sqlite.rollback();
@@ -76,23 +88,22 @@ export class EmbeddedStore implements Store {
 
   scrub(): Promise<boolean> {
     return this.#alone(() => {
+      const isDestroyed = this.#cells.settle();
       // Where there is no room for the one, the other still takes the keys out of the pages that held them.
-      const isRewritten = this.#sqlite.rewrite();
-      const done = this.#sqlite.truncateWal() && isRewritten && this.#settleScrub();
-      this.#needsScrub = !done;
+      const isRewritten = !this.#isScrubOwed() || this.#sqlite.rewrite();
+      const done = this.#sqlite.truncateWal() && isRewritten && isDestroyed && this.#settleScrub();
+      this.#isScrubHeldUp = !done;
       return done;
     });
   }
 
-  /** After a start: what is owed since keys were destroyed, however that start came about; writing every page anew takes its time. */
-  async scrubIfOwed(): Promise<void> {
-    const row = await this.#alone(() => this.#sqlite.first(query.selectFrom("scrub").select("owed")));
-    if (row?.owed === 0) await this.#alone(() => this.#sqlite.truncateWal());
-    else await this.scrub();
+  #isScrubOwed(): boolean {
+    return this.#sqlite.first(query.selectFrom("scrub").select("owed"))?.owed !== 0;
   }
 
   /** Only once every page and the WAL are clean: cut off before, the next start does it all again. False on a full disk. */
   #settleScrub(): boolean {
+    if (!this.#isScrubOwed()) return true;
     try {
       this.#sqlite.run(query.updateTable("scrub").set({ owed: 0 }).where("owed", "=", 1));
       return true;
@@ -103,7 +114,11 @@ export class EmbeddedStore implements Store {
   }
 
   get needsScrub(): boolean {
-    return this.#needsScrub;
+    return this.#isScrubHeldUp || this.#cells.owes || this.#sqlite.walBytes > WAL_BYTES;
+  }
+
+  get owes(): boolean {
+    return this.#cells.owes;
   }
 
   /** One after the other, each of what is committed by then: the record never goes back, nor ahead of the store. */
@@ -128,8 +143,20 @@ export class EmbeddedStore implements Store {
   }
 
   async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     await this.witness().catch(() => {}); // the record stays behind, which the next start bears
-    await this.#alone(() => this.#sqlite.close());
-    await this.#lock[Symbol.asyncDispose]();
+    await using _ = this.#lock;
+    await this.#alone(() => {
+      using _cells = this.#cells;
+      try {
+        this.#cells.settle();
+        this.#sqlite.truncateWal(); // SQLite would remove it as it is
+      } catch (error) {
+        if (!isError(error)) throw error; // the next start does it
+      } finally {
+        this.#sqlite.close();
+      }
+    });
   }
 }

@@ -1,13 +1,16 @@
-import { generateKeyPairSync } from "node:crypto";
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { lstatSync } from "node:fs";
 import { toBase64url } from "../../core/bytes.ts";
 import { isError, NightlatchError } from "../../core/errors.ts";
 import { Secret } from "../../core/secret.ts";
 import type { System } from "../../system/port.ts";
 import { BALLAST_NAME, Ballast } from "./ballast.ts";
+import type { Cells } from "./cells.ts";
 import { EmbeddedStore } from "./embedded.ts";
 import { lockFolder } from "./lock.ts";
-import { createStore, openStore, type StoreKeys } from "./open.ts";
+import { MASTER_NAME, makeMasterKey, NEXT_MASTER_NAME, readMasterKey } from "./master-file.ts";
+import { readMedium, warnOfMedium } from "./medium.ts";
+import { createStore, findStore, openStore } from "./open.ts";
 import { type FolderFacts, planOpening } from "./plan.ts";
 import {
   type Reached,
@@ -20,16 +23,29 @@ import {
 } from "./record.ts";
 import { hasGrownFrom, recordRollback, rolledBack } from "./rollback.ts";
 import { Sqlite } from "./sqlite.ts";
-import { MASTER_KEY_BYTES, MasterKey } from "./wrap.ts";
+import { CELLS_NAME, unwrapStore } from "./upgrade.ts";
 
 export type FolderSystem = Pick<
   System,
-  "readFile" | "writeFile" | "removeFile" | "stat" | "listDirectory" | "makeDirectory" | "lock" | "random" | "nowMs"
+  | "readFile"
+  | "writeFile"
+  | "openInPlace"
+  | "removeFile"
+  | "stat"
+  | "listDirectory"
+  | "makeDirectory"
+  | "lock"
+  | "random"
+  | "nowMs"
 >;
 
-export interface OpenedStore extends StoreKeys {
+export interface OpenedStore {
   readonly store: EmbeddedStore;
   readonly storeId: string;
+  /** The store's: it gives them up when it is closed. */
+  readonly cells: Cells;
+  /** The server's Ed25519 identity. */
+  readonly identity: KeyObject;
   /** True where this start made the store. */
   readonly created: boolean;
   readonly warnings: readonly string[];
@@ -41,10 +57,12 @@ export interface FolderOwner {
 }
 
 const STORE = "store.sqlite";
-const MASTER = "master.key";
 const LOCK = "lock";
 /** Ours, or a file system's own. */
-const KNOWN = [STORE, `${STORE}-wal`, `${STORE}-shm`, MASTER, LOCK, "store.id", BALLAST_NAME, "lost+found"];
+const KNOWN = [
+  ...[STORE, `${STORE}-wal`, `${STORE}-shm`, MASTER_NAME, NEXT_MASTER_NAME, CELLS_NAME],
+  ...[LOCK, "store.id", BALLAST_NAME, "lost+found"],
+];
 
 export function storePath(folder: string): string {
   return `${folder}/${STORE}`;
@@ -78,20 +96,31 @@ export async function openFolder(system: FolderSystem, folder: string, owner: Fo
       recordPath = await writeRecord(system, folder, next);
     };
     if (plan === "create") await write(record);
-    const fresh = plan === "create" || plan === "resume";
-    if (fresh && !facts.hasMasterKey) await makeMasterKey(system, folder);
-    const master = await readMasterKey(system, folder, uid);
+    const isNew = plan === "create" || plan === "resume";
+    const masterPath = `${folder}/${MASTER_NAME}`;
+    if (isNew && !facts.hasMasterKey) await makeMasterKey(system, masterPath);
+    for (const name of [MASTER_NAME, CELLS_NAME]) await requirePrivate(system, `${folder}/${name}`, uid);
+    const current = await readMasterKey(system, masterPath);
     // SQLite gives the files that it makes beside it the same mode.
-    if (fresh && !facts.hasStore) await system.writeFile(storePath(folder), new Uint8Array(), 0o600);
+    if (isNew && !facts.hasStore) await system.writeFile(storePath(folder), new Uint8Array(), 0o600);
     requireOwnFile(storePath(folder));
     await requirePrivate(system, storePath(folder), uid);
     sqlite = new Sqlite(storePath(folder));
-    if (fresh)
-      await createStore(sqlite, { storeId: record.store, master, identity: newIdentity(), atMs: system.nowMs() });
-    const opened = await openStore(sqlite, master);
-    if (facts.record !== null && opened.storeId !== record.store)
-      throw otherStore(folder, opened.storeId, record.store);
-    const { storeId, identity } = opened;
+    if (isNew) {
+      await createStore(sqlite, {
+        storeId: record.store,
+        master: current,
+        identity: newIdentity(),
+        atMs: system.nowMs(),
+      });
+    }
+    const found = findStore(sqlite);
+    const { storeId } = found;
+    if (facts.record !== null && storeId !== record.store) throw otherStore(folder, storeId, record.store);
+    const unwrapped = await unwrapStore(system, folder, { sqlite, found, current, isNew });
+    const { cells } = unwrapped;
+    warnings.push(...unwrapped.warnings);
+    const identity = await openStore(sqlite, unwrapped.master);
     const signer = { storeId, key: identity };
     const { reached } = record;
     const isOlder = reached !== null && !hasGrownFrom(sqlite, signer, reached);
@@ -104,16 +133,18 @@ export async function openFolder(system: FolderSystem, folder: string, owner: Fo
     if (plan === "adopt") warnings.push(adopted(folder));
     const note = (next: Reached) => write({ store: storeId, state: "ready", reached: next });
     const ballast = new Ballast(system, folder);
-    const store = new EmbeddedStore(sqlite, storeId, { lock, noted: isOlder ? null : reached, note, ballast });
-    await store.scrubIfOwed(); // a crash may have left keys that were destroyed
+    const noted = isOlder ? null : reached;
+    const store = new EmbeddedStore(sqlite, storeId, { lock, noted, note, ballast, cells });
+    await store.scrub(); // a crash may have left what was destroyed
     await store.witness().catch((error: unknown) => {
       if (plan !== "open" || isOlder || !isError(error)) throw error;
       warnings.push(`${recordPath} could not be brought up to date: ${error.message}`);
     });
     await ballast.find(); // last: what a start needs comes first
-    const weaker = warnOfRecord(folder, recordPath);
-    if (weaker !== null) warnings.push(weaker);
-    return { store, storeId, master, identity, created: fresh, warnings };
+    const cellsPath = `${folder}/${CELLS_NAME}`;
+    const weaker = [warnOfRecord(folder, recordPath), warnOfMedium(cellsPath, await readMedium(system, cellsPath))];
+    warnings.push(...weaker.filter((text) => text !== null));
+    return { store, storeId, cells, identity, created: isNew, warnings };
   } catch (error) {
     sqlite?.close();
     await lock[Symbol.asyncDispose]();
@@ -129,35 +160,9 @@ async function survey(system: FolderSystem, folder: string): Promise<FolderFacts
     recordPath: found?.path ?? recordPaths(folder).beside,
     record: found?.record ?? null,
     hasStore: names.includes(STORE),
-    hasMasterKey: names.includes(MASTER),
+    hasMasterKey: names.includes(MASTER_NAME),
     strangers: names.filter((name) => !KNOWN.includes(name)),
   };
-}
-
-async function makeMasterKey(system: FolderSystem, folder: string): Promise<void> {
-  using key = Secret.take(system.random(MASTER_KEY_BYTES));
-  await system.writeFile(`${folder}/${MASTER}`, key.reveal(), 0o600);
-}
-
-async function readMasterKey(system: FolderSystem, folder: string, uid: number): Promise<MasterKey> {
-  const path = `${folder}/${MASTER}`;
-  await requirePrivate(system, path, uid);
-  try {
-    const bytes = await system.readFile(path, MASTER_KEY_BYTES);
-    const key = Secret.copy(bytes);
-    bytes.fill(0);
-    if (key.lengthBytes === MASTER_KEY_BYTES) return new MasterKey(key);
-  } catch (error) {
-    if (!isError(error, "file/too-large")) throw error;
-  }
-  throw new NightlatchError(
-    "store/master-key",
-    `${path} is not a master key: it should be ${MASTER_KEY_BYTES} bytes long`,
-    {
-      meaning: "Without it no key in the store can be used. Nothing was started, nothing was changed.",
-      remedy: `Restore ${path} from a backup.`,
-    },
-  );
 }
 
 /** Keys lie here: nobody else may read or replace them. An absent path is fine. */

@@ -1,20 +1,14 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
-import { NightlatchError } from "../../core/errors.ts";
+import { isError, NightlatchError } from "../../core/errors.ts";
 import type { Secret } from "../../core/secret.ts";
 import { exportPublicJwk } from "../../formats/jwk.ts";
 import { appendEntries } from "../audit/log.ts";
 import { EMPTY_EDGE, packEdge, rootOf } from "../audit/merkle.ts";
 import { isSignedCheckpoint } from "../audit/note.ts";
-import { APPLICATION_ID, MIGRATIONS, query } from "./schema.ts";
+import { APPLICATION_ID, CELLS_VERSION, MIGRATIONS, query } from "./schema.ts";
 import type { Sqlite } from "./sqlite.ts";
 import { SqliteTransaction } from "./transaction.ts";
 import type { MasterKey, WrapContext } from "./wrap.ts";
-
-export interface StoreKeys {
-  readonly master: MasterKey;
-  /** The server's Ed25519 identity. */
-  readonly identity: KeyObject;
-}
 
 const CHECK = Buffer.from("nightlatch master key");
 
@@ -51,24 +45,14 @@ export async function createStore(
   }
 }
 
-/**
- * Brings the store to this version's tables and checks that it is whole where that costs nothing: the master key opens it, and
- * the log is as long as its last signed checkpoint says.
- * @throws NightlatchError store/newer, store/damaged, store/master-key
- */
-export async function openStore(sqlite: Sqlite, master: MasterKey): Promise<StoreKeys & { readonly storeId: string }> {
-  upgrade(sqlite);
-  const row = sqlite.first(query.selectFrom("store").selectAll());
-  if (row === null) throw damaged("it does not say which store it is");
-  requireMasterKey(master, row.master_check, row.id);
-  using bytes = master.unwrap(row.wrapped_identity, contextOf("identity", row.id));
-  const identity = importIdentity(bytes);
-  if (exportPublicJwk(identity).x !== row.identity) throw damaged("its identity is another one");
-  await requireWholeLog(sqlite, row.id, identity);
-  return { storeId: row.id, master, identity };
+export interface FoundStore {
+  /** Of its tables, before anything was changed. */
+  readonly version: number;
+  readonly storeId: string;
 }
 
-function upgrade(sqlite: Sqlite): void {
+/** Which store a file holds. Nothing is changed. @throws NightlatchError store/newer, store/damaged */
+export function findStore(sqlite: Sqlite): FoundStore {
   const version = sqlite.pragma("user_version");
   if (typeof version !== "number" || version === 0 || sqlite.pragma("application_id") !== APPLICATION_ID) {
     throw damaged("it is empty, or not a store of Nightlatch");
@@ -83,10 +67,41 @@ function upgrade(sqlite: Sqlite): void {
       },
     );
   }
+  const row = sqlite.first(query.selectFrom("store").select("id"));
+  if (row === null) throw damaged("it does not say which store it is");
+  return { version, storeId: row.id };
+}
+
+/** Whether the store's own keys open under it. */
+export function isMasterOf(sqlite: Sqlite, { version, storeId }: FoundStore, master: MasterKey): boolean {
+  const row = sqlite.first(query.selectFrom("store").select("master_check"));
+  if (row === null) throw damaged("it does not say which store it is");
+  const context = contextOf("check", storeId);
+  try {
+    const check =
+      version < CELLS_VERSION ? master.unwrapOld(row.master_check, context) : master.unwrap(row.master_check, context);
+    check.wipe();
+    return true;
+  } catch (error) {
+    if (!isError(error, "store/damaged")) throw error;
+    return false;
+  }
+}
+
+export function otherMaster(): NightlatchError {
+  return new NightlatchError("store/master-key", "the master key (master.key) is not the one of this store", {
+    meaning: "No key in the store can be used with it. Nothing was started, nothing was changed.",
+    remedy: "Restore the store, its master key and its cells from the same backup.",
+  });
+}
+
+/** Brings the tables to this version, and with them, in the same commit, what they hold. */
+export function upgradeStore(sqlite: Sqlite, version: number, alongside: () => void): void {
   if (version === MIGRATIONS.length) return;
   sqlite.begin();
   try {
     migrate(sqlite, version);
+    alongside();
     sqlite.commit();
   } catch (error) {
     sqlite.rollback();
@@ -94,23 +109,26 @@ function upgrade(sqlite: Sqlite): void {
   }
 }
 
+/**
+ * Opens the store's identity, and checks that the store is whole where that costs nothing: the log is as long as its last signed
+ * checkpoint says.
+ * @throws NightlatchError store/damaged
+ */
+export async function openStore(sqlite: Sqlite, master: MasterKey): Promise<KeyObject> {
+  const row = sqlite.first(query.selectFrom("store").select(["id", "identity", "wrapped_identity"]));
+  if (row === null) throw damaged("it does not say which store it is");
+  using bytes = master.unwrap(row.wrapped_identity, contextOf("identity", row.id));
+  const identity = importIdentity(bytes);
+  if (exportPublicJwk(identity).x !== row.identity) throw damaged("its identity is another one");
+  await requireWholeLog(sqlite, row.id, identity);
+  return identity;
+}
+
 function migrate(sqlite: Sqlite, from: number): void {
   for (const statements of MIGRATIONS.slice(from)) {
     for (const statement of statements()) sqlite.run(statement);
   }
   sqlite.pragma(`user_version = ${MIGRATIONS.length}`);
-}
-
-function requireMasterKey(master: MasterKey, check: Uint8Array, storeId: string): void {
-  try {
-    master.unwrap(check, contextOf("check", storeId)).wipe();
-  } catch (error) {
-    throw new NightlatchError("store/master-key", "the master key (master.key) is not the one of this store", {
-      meaning: "No key in the store can be used with it. Nothing was started, nothing was changed.",
-      remedy: "Restore the store and its master key from the same backup.",
-      cause: error,
-    });
-  }
 }
 
 async function requireWholeLog(sqlite: Sqlite, storeId: string, identity: KeyObject): Promise<void> {
@@ -138,6 +156,7 @@ function importIdentity(bytes: Secret): KeyObject {
 function damaged(what: string): NightlatchError {
   return new NightlatchError("store/damaged", `the store is damaged: ${what}`, {
     meaning: "Nothing was started, nothing was changed.",
-    remedy: "Run nightlatch audit verify to see more, and restore the store and its master key from the same backup.",
+    remedy:
+      "Run nightlatch audit verify to see more, and restore the store, its master key and its cells from the same backup.",
   });
 }

@@ -9,18 +9,20 @@ import type { State } from "../policy/decide.ts";
  */
 export interface Store {
   /**
-   * Runs `work` alone, in one transaction; when the promise resolves, what it wrote is on the disk. When it rejects, nothing of
-   * it is.
+   * Runs `work` alone, in one transaction; when the promise resolves, what it wrote is on the disk, and the cells of the keys that it
+   * destroyed are empty, or `owes` says that they are not. When it rejects, nothing of it is.
    * @throws NightlatchError store/full, store/io; and what `work` throws
    */
   transact<T>(work: (transaction: Transaction) => Promise<T>): Promise<T>;
   /**
-   * After keys were destroyed: makes their bytes unreadable in the store's own files. False where a reader of the files holds
-   * that up; call again later.
+   * After keys were destroyed: takes the bytes that were wrapped out of the store's own files. They open nothing by then. False where
+   * a reader of the files holds that up; call again later.
    */
   scrub(): Promise<boolean>;
-  /** Whether the last scrub was held up. */
+  /** Whether the last scrub was held up, or there is something else for it to do. */
   readonly needsScrub: boolean;
+  /** Whether cells of destroyed keys could not be emptied yet, since the disk fails. `scrub` tries again. */
+  readonly owes: boolean;
   /**
    * Notes durably, outside of the store, how far the log has come, so that an older copy in the store's place is found out at the
    * next start. Costs nothing where that was noted already.
@@ -84,12 +86,13 @@ export type LatestKind = "release" | "refusal";
 
 export interface Writes {
   insertInvite(invite: InviteRow): Promise<void>;
+  /** Its key is destroyed where the state is another than `open`. */
   setInvite(inviteId: string, state: InviteState, machineId: string | null): Promise<void>;
   insertMachine(machine: MachineRow): Promise<void>;
   setMachine(machineId: string, state: State, epoch: number): Promise<void>;
   insertLatch(latch: LatchRow, keys: readonly KeyRow[]): Promise<void>;
   setLatch(latchId: string, state: State): Promise<void>;
-  /** Deletes every key of the latch, of every epoch. `scrub` then removes the bytes. */
+  /** Deletes every key of the latch, of every epoch, and empties its cell at the commit. `scrub` then removes the bytes. */
   destroyKeys(latchId: string): Promise<void>;
   /** Leaves of the audit log, from number `first` on. */
   insertEntries(first: number, bodies: readonly Buffer[]): Promise<void>;
@@ -117,7 +120,7 @@ export interface ReleaseRow {
   readonly latchState: State;
   readonly latchEpoch: number;
   /** Null once destroyed. */
-  readonly exchange: { readonly kid: string; readonly wrapped: Buffer } | null;
+  readonly exchange: { readonly kid: string; readonly wrapped: Buffer; readonly cell: number } | null;
 }
 
 export interface LatchRow {
@@ -130,6 +133,8 @@ export interface LatchRow {
   readonly createdMs: number;
   /** What `GET /latch/{id}/adv` answers. */
   readonly advertisement: string;
+  /** What its keys are wrapped with. Null where they were destroyed before there were cells. */
+  readonly cell: number | null;
 }
 
 export type KeyPurpose = "exchange" | "signing";
@@ -159,7 +164,10 @@ export interface InviteRow {
   readonly id: string;
   readonly name: string;
   readonly state: InviteState;
+  /** Empty once destroyed: it was used, is void or has expired. */
   readonly wrappedKey: Buffer;
+  /** What its key is wrapped with. Null where it was destroyed before there were cells. */
+  readonly cell: number | null;
   readonly createdMs: number;
   readonly expiresMs: number;
   /** The log's size then: what came later is in the entries from this number on. */

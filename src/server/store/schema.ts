@@ -31,6 +31,7 @@ export interface Schema {
     nonce: string;
     created_ms: number;
     advertisement: string;
+    cell: number | null;
   };
   latch_key: { latch: string; epoch: number; purpose: KeyPurpose; kid: string; jwk: string; wrapped: Buffer };
   invite: {
@@ -42,7 +43,9 @@ export interface Schema {
     expires_ms: number;
     made_at: number;
     machine: string | null;
+    cell: number | null;
   };
+  dead: { cell: number };
   entry: { number: number; body: Buffer };
   tree: { row: number; size: number; edge: Buffer; times: Generated<Buffer> };
   checkpoint: { size: number; root: Buffer; signature: Buffer };
@@ -68,7 +71,10 @@ export const APPLICATION_ID = 0x4e4c4348;
  * What brings a store from version n (its index) to n + 1. One that was released never changes.
  * STRICT tables: a column holds what it says. No AUTOINCREMENT: numbers are ours.
  */
-export const MIGRATIONS: readonly (() => Compilable[])[] = [initialTables, scrubTable, latestTables];
+export const MIGRATIONS: readonly (() => Compilable[])[] = [initialTables, scrubTable, cellColumns, latestTables];
+
+/** From here on keys are wrapped with cells: what an older store holds must be wrapped anew. */
+export const CELLS_VERSION = 3;
 
 function initialTables(): Compilable[] {
   const { schema } = query;
@@ -186,5 +192,19 @@ function latestTables(): Compilable[] {
       .addColumn("size", "integer", (c) => c.notNull())
       .modifyEnd(sql`strict`),
     query.insertInto("latest_reach").values({ row: 1, size: 0 }),
+  ];
+}
+
+function cellColumns(): Compilable[] {
+  const { schema } = query;
+  return [
+    schema.alterTable("latch").addColumn("cell", "integer"),
+    schema.alterTable("invite").addColumn("cell", "integer"),
+    schema.createIndex("latch_cell").on("latch").column("cell").unique(),
+    schema.createIndex("invite_cell").on("invite").column("cell").unique(),
+    schema
+      .createTable("dead")
+      .addColumn("cell", "integer", (c) => c.primaryKey())
+      .modifyEnd(sql`strict`),
   ];
 }

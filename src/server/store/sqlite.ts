@@ -1,3 +1,4 @@
+import { closeSync, existsSync, fdatasyncSync, fstatSync, openSync, readSync, statSync, writeSync } from "node:fs";
 import Database from "better-sqlite3";
 import type { Compilable, CompiledQuery } from "kysely";
 import { isError, NightlatchError } from "../../core/errors.ts";
@@ -15,6 +16,8 @@ export class Sqlite {
   readonly #statements = new Map<string, Database.Statement>();
   /** Set once an fsync failed: what the kernel then holds of earlier writes is unknown (and it says so only once). */
   #broken: NightlatchError | null = null;
+  /** Set while the WAL holds zeros that SQLite takes for frames: nothing may be read or written before it is empty. */
+  #isHollow = false;
 
   /** @throws NightlatchError store/damaged, store/io */
   constructor(path: string, options: { readonly readonly?: boolean } = {}) {
@@ -23,13 +26,15 @@ export class Sqlite {
     this.#database = this.#guard(() => new Database(path, { readonly, fileMustExist: readonly, timeout: BUSY_MS }));
     this.#guard(() => {
       if (!readonly) this.#database.pragma("journal_mode = WAL");
-      this.#database.pragma(`journal_size_limit = ${WAL_BYTES}`);
+      this.#database.pragma("journal_size_limit = -1"); // SQLite would give blocks back that were not overwritten
+      this.#database.pragma("temp_store = MEMORY");
       this.#database.pragma("synchronous = FULL");
       this.#database.pragma("foreign_keys = ON");
       this.#database.pragma("secure_delete = ON");
       this.#database.pragma("trusted_schema = OFF");
       this.#database.pragma("cell_size_check = ON");
     });
+    this.#isHollow = !readonly && isZeroed(`${path}-wal`);
   }
 
   /** A statement that is run often; its SQL is known to be right. */
@@ -64,6 +69,7 @@ export class Sqlite {
   begin(): void {
     this.#guard(() => {
       if (this.#broken !== null) throw this.#broken;
+      this.#requireWal();
       this.prepare("begin").run();
     });
   }
@@ -77,17 +83,42 @@ export class Sqlite {
     if (this.#database.inTransaction) this.#database.exec("rollback");
   }
 
-  /** Moves what the WAL holds into the file and empties the WAL. False where a reader holds that up. */
+  /**
+   * Moves what the WAL holds into the file, overwrites the WAL with zeros and empties it: a truncated file's blocks would keep what was
+   * in them. False where a reader holds that up. docs/decisions/064-what-the-wal-leaves.md
+   */
   truncateWal(): boolean {
-    const [outcome] = this.#guard(() => this.#database.pragma("wal_checkpoint(TRUNCATE)")) as { busy: number }[];
+    // Afterwards nobody needs the WAL: whoever reads from now on reads the file, and nobody but this connection writes.
+    if (!this.#isHollow && !this.#checkpoint("RESTART")) return false;
+    this.#isHollow = true;
+    overwrite(`${this.#path}-wal`);
+    return this.#emptyWal();
+  }
+
+  get walBytes(): number {
+    return statSync(`${this.#path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+  }
+
+  #requireWal(): void {
+    if (this.#isHollow && !this.#emptyWal()) throw heldByAnother(this.#path);
+  }
+
+  #emptyWal(): boolean {
+    const isEmpty = this.#checkpoint("TRUNCATE");
+    if (isEmpty) this.#isHollow = false;
+    return isEmpty;
+  }
+
+  #checkpoint(mode: "RESTART" | "TRUNCATE"): boolean {
+    const [outcome] = this.#guard(() => this.#database.pragma(`wal_checkpoint(${mode})`)) as { busy: number }[];
     return outcome?.busy === 0;
   }
 
   /**
-   * Writes every page anew. secure_delete overwrites a row where it lies, not the copies that remain in a page's unused space when
-   * SQLite moves rows between pages; pages that are built anew hold nothing but rows that are there.
-   * False where the disk has no room for it or another program holds it up. A file so large that releases would be kept waiting is
-   * left as it is.
+   * Writes every page anew, in memory first. secure_delete overwrites a row where it lies, not the copies that remain in a page's
+   * unused space when SQLite moves rows between pages; pages that are built anew hold nothing but rows that are there.
+   * False where the disk has no room for it or another program holds it up. A larger file is left as it is: it would keep releases
+   * waiting, and what remains in it opens nothing.
    */
   rewrite(): boolean {
     const pages = Number(this.pragma("page_count"));
@@ -107,6 +138,7 @@ export class Sqlite {
   }
 
   #compiled<T>(query: Compilable, use: (statement: Database.Statement, values: Parameters) => T): T {
+    this.#requireWal();
     const { sql, parameters }: CompiledQuery = query.compile();
     return use(this.prepare(sql), parameters);
   }
@@ -127,12 +159,44 @@ export class Sqlite {
   }
 }
 
-/** About fifty thousand latches with some receipts each; it takes some seconds (docs/benchmarks.md, bench/start). */
-const REWRITE_BYTES = 256 << 20;
-/** What the WAL is cut back to after a reader has made it grow. */
-const WAL_BYTES = 16 << 20;
+/** About three thousand latches with some receipts each; it takes a quarter of a second (docs/benchmarks.md, bench/start). */
+const REWRITE_BYTES = 16 << 20;
+const ZEROS = Buffer.alloc(1 << 20);
 /** A backup tool may hold the file's lock for a moment. The event loop waits with it, so it is short. */
 const BUSY_MS = 500;
+
+/** With zeros, in place. What cannot be overwritten, on a full disk that copies on write, stays: it opens nothing. */
+function overwrite(path: string): void {
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(path, "r+");
+    const { size } = fstatSync(descriptor);
+    for (let at = 0; at < size; ) at += writeSync(descriptor, ZEROS, 0, Math.min(ZEROS.length, size - at), at);
+    fdatasyncSync(descriptor);
+  } catch (error) {
+    if (!(error instanceof Error && "syscall" in error)) throw error;
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+/** Of a run that ended between the two steps, while another program had the file open. */
+function isZeroed(path: string): boolean {
+  if (!existsSync(path)) return false;
+  const descriptor = openSync(path, "r");
+  try {
+    const first = Buffer.alloc(4);
+    return readSync(descriptor, first, 0, first.length, 0) === first.length && first.readUInt32BE() === 0;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function heldByAnother(path: string): NightlatchError {
+  return new NightlatchError("store/busy", `${path} is held by another program`, {
+    remedy: "End whatever has the file open for writing (a sqlite3 shell, a backup), and try again.",
+  });
+}
 
 function translate(error: unknown, path: string): NightlatchError {
   if (error instanceof NightlatchError) return error;
@@ -156,9 +220,7 @@ function translate(error: unknown, path: string): NightlatchError {
     });
   }
   if (sqlite.startsWith("SQLITE_BUSY") || sqlite.startsWith("SQLITE_LOCKED")) {
-    return new NightlatchError("store/busy", `${path} is held by another program`, {
-      remedy: "End whatever has the file open for writing (a sqlite3 shell, a backup), and try again.",
-    });
+    return heldByAnother(path);
   }
   return new NightlatchError("store/io", `${path} could not be read or written (${sqlite})`, {
     meaning: "Nothing was released or changed.",

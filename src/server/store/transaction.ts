@@ -23,7 +23,7 @@ import type { Sqlite } from "./sqlite.ts";
  * The hot path's own statements: Kysely would write the same text anew each time. Three reads by key, because one that joins the
  * three tables takes four times as long (docs/decisions: the store's reads).
  */
-const RELEASE_LATCH = "select machine, state, epoch from latch where id = ?";
+const RELEASE_LATCH = "select machine, state, epoch, cell from latch where id = ?";
 const RELEASE_MACHINE = "select state from machine where id = ?";
 const RELEASE_KEY = "select kid, wrapped from latch_key where latch = ? and epoch = ? and purpose = 'exchange'";
 const INSERT_ENTRY = "insert into entry (number, body) values (?, ?)";
@@ -40,6 +40,9 @@ const SET_LATEST =
   "insert into latest (kind, subject, entry) values (?, ?, ?) on conflict do update set entry = excluded.entry";
 const INSERT_CHECKPOINT = "insert into checkpoint (size, root, signature) values (?, ?, ?)";
 
+/** What an invite has in the place of a key that was destroyed. */
+export const NO_KEY = Buffer.alloc(0);
+
 const LATCH = [
   "id",
   "machine as machineId",
@@ -49,6 +52,7 @@ const LATCH = [
   "nonce",
   "created_ms as createdMs",
   "advertisement",
+  "cell",
 ] as const;
 const MACHINE = ["id", "name", "state", "epoch", "enrolled_ms as enrolledMs"] as const;
 const INVITE = [
@@ -60,12 +64,14 @@ const INVITE = [
   "expires_ms as expiresMs",
   "made_at as madeAt",
   "machine as machineId",
+  "cell",
 ] as const;
 
 /** The port's reads and writes over SQLite; whoever holds one is inside a transaction. */
 export class SqliteTransaction implements Transaction {
   readonly #sqlite: Sqlite;
   readonly #origin: string;
+  #dead: number[] = [];
 
   constructor(sqlite: Sqlite, storeId: string) {
     this.#sqlite = sqlite;
@@ -74,7 +80,7 @@ export class SqliteTransaction implements Transaction {
 
   async release(latchId: string): Promise<ReleaseRow | null> {
     return this.#sqlite.guard(() => {
-      const latch = this.#sqlite.prepare(RELEASE_LATCH).get(latchId) as Pick<LatchRow, "state" | "epoch"> & {
+      const latch = this.#sqlite.prepare(RELEASE_LATCH).get(latchId) as Pick<LatchRow, "state" | "epoch" | "cell"> & {
         machine: string;
       };
       if (latch === undefined) return null;
@@ -87,7 +93,7 @@ export class SqliteTransaction implements Transaction {
         machineState: machine.state,
         latchState: latch.state,
         latchEpoch: latch.epoch,
-        exchange: key ?? null,
+        exchange: key === undefined ? null : { ...key, cell: latch.cell ?? 0 },
       };
     });
   }
@@ -179,16 +185,8 @@ export class SqliteTransaction implements Transaction {
     return this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_LAST_RELEASES).all() as LastRelease[]);
   }
 
-  async insertInvite({
-    id,
-    name,
-    state,
-    wrappedKey,
-    createdMs,
-    expiresMs,
-    madeAt,
-    machineId,
-  }: InviteRow): Promise<void> {
+  async insertInvite(invite: InviteRow): Promise<void> {
+    const { id, name, state, wrappedKey, createdMs, expiresMs, madeAt, machineId, cell } = invite;
     const row = {
       id,
       name,
@@ -198,12 +196,19 @@ export class SqliteTransaction implements Transaction {
       expires_ms: expiresMs,
       made_at: madeAt,
       machine: machineId,
+      cell,
     };
     this.#sqlite.run(query.insertInto("invite").values(row));
   }
 
   async setInvite(inviteId: string, state: InviteState, machineId: string | null): Promise<void> {
     this.#sqlite.run(query.updateTable("invite").set({ state, machine: machineId }).where("id", "=", inviteId));
+    if (state !== "open") await this.#destroyInviteKey(inviteId);
+  }
+
+  async #destroyInviteKey(inviteId: string): Promise<void> {
+    this.#sqlite.run(query.updateTable("invite").set({ wrapped: NO_KEY }).where("id", "=", inviteId));
+    this.#bury(this.#sqlite.first(query.selectFrom("invite").select("cell").where("id", "=", inviteId)));
   }
 
   async insertMachine({ id, name, state, epoch, enrolledMs }: MachineRow): Promise<void> {
@@ -228,7 +233,28 @@ export class SqliteTransaction implements Transaction {
 
   async destroyKeys(latchId: string): Promise<void> {
     this.#sqlite.run(query.deleteFrom("latch_key").where("latch", "=", latchId));
+    this.#bury(this.#sqlite.first(query.selectFrom("latch").select("cell").where("id", "=", latchId)));
     this.#sqlite.run(query.updateTable("scrub").set({ owed: 1 }));
+  }
+
+  /** Named in the same commit: a start finds it there, should the power go before the cell is empty. */
+  #bury(row: { readonly cell: number | null } | null): void {
+    const cell = row?.cell ?? null;
+    if (cell === null) return;
+    this.#sqlite.run(
+      query
+        .insertInto("dead")
+        .values({ cell })
+        .onConflict((c) => c.doNothing()),
+    );
+    this.#dead.push(cell);
+  }
+
+  /** Cells whose keys were destroyed since the last call. */
+  takeDead(): number[] {
+    const dead = this.#dead;
+    this.#dead = [];
+    return dead;
   }
 
   async insertEntries(first: number, bodies: readonly Buffer[]): Promise<void> {

@@ -51,17 +51,14 @@ export async function openService(
   options: { readonly acceptRollback?: boolean } = {},
 ): Promise<OpenService> {
   const opened = await openFolder(nodeSystem, folder, { uid: UID, ...options });
-  const { store, master, created, warnings } = opened;
+  const { store, created, warnings } = opened;
   const clock: Clock = { nowMs: Date.now() };
   return {
     ...assembleService({ nowMs: () => clock.nowMs, random: nodeSystem.random }, opened),
     clock,
     created,
     warnings,
-    [Symbol.asyncDispose]: async () => {
-      await store.close();
-      master[Symbol.dispose]();
-    },
+    [Symbol.asyncDispose]: () => store.close(),
   };
 }
 

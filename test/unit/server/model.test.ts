@@ -239,7 +239,7 @@ class World implements AsyncDisposable {
   async #crash(): Promise<void> {
     const next = join(this.#home.path, `crash-${this.#crashes++}`);
     mkdirSync(next, { mode: 0o700 });
-    for (const name of ["store.sqlite", "store.sqlite-wal", "master.key"]) {
+    for (const name of ["store.sqlite", "store.sqlite-wal", "master.key", "cells"]) {
       const from = join(this.#folder, name);
       if (existsSync(from)) copyFileSync(from, join(next, name));
     }

@@ -176,7 +176,6 @@ class Side implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#opened.store.close();
-    this.#opened.master[Symbol.dispose]();
     this.home[Symbol.dispose]();
   }
 }

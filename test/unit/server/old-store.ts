@@ -1,0 +1,91 @@
+/** A store as an older version left it, made of one of this version: there the master key alone wrapped everything. */
+import { randomBytes } from "node:crypto";
+import { chmodSync, copyFileSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import Database from "better-sqlite3";
+import { Secret } from "../../../src/core/secret.ts";
+import { APPLICATION_ID, MIGRATIONS } from "../../../src/server/store/schema.ts";
+import { MasterKey, seal, unseal, type WrapContext } from "../../../src/server/store/wrap.ts";
+import { readCells } from "./carve.ts";
+
+interface StoredKey {
+  readonly id: string;
+  readonly epoch: number;
+  readonly purpose: WrapContext["purpose"];
+  readonly wrapped: Buffer;
+  readonly cell: number;
+}
+
+export interface OldStore {
+  readonly master: Buffer;
+  /** What the master key wrapped, by what it belongs to. */
+  readonly wrapped: readonly { readonly context: WrapContext; readonly bytes: Buffer }[];
+}
+
+/** No server may have it open. Versions before 3 are known. */
+export function makeOld(folder: string, version: 1 | 2 = 2): OldStore {
+  const master = readFileSync(join(folder, "master.key"));
+  using key = new MasterKey(Secret.copy(master));
+  const cells = readCells(folder);
+  const path = join(folder, "store.sqlite");
+  const now = new Database(path);
+  const wrapped: { context: WrapContext; bytes: Buffer }[] = [];
+  const old = (context: WrapContext, plain: Uint8Array) => {
+    const bytes = seal(master, plain, context);
+    wrapped.push({ context, bytes });
+    return bytes;
+  };
+  const oldKey = ({ id, epoch, purpose, wrapped: bytes, cell }: StoredKey) => {
+    const context = { id, epoch, purpose };
+    // A key that is destroyed now was kept then.
+    if (bytes.length === 0) return old(context, randomBytes(32));
+    using plain = unseal(key.with(cells(cell)), bytes, context);
+    return old(context, plain.reveal());
+  };
+  const keys = now
+    .prepare("select latch as id, k.epoch, purpose, wrapped, cell from latch_key k join latch on latch.id = latch")
+    .all() as StoredKey[];
+  const invites = now
+    .prepare("select id, 1 as epoch, 'invite' as purpose, wrapped, cell from invite")
+    .all() as StoredKey[];
+  const own = now.prepare("select id, wrapped_identity, master_check from store").get() as Record<string, Buffer>;
+  const id = String(own["id"]);
+
+  const before = `${path}.old`;
+  const then = new Database(before);
+  for (const statements of MIGRATIONS.slice(0, version)) {
+    for (const statement of statements()) {
+      const { sql, parameters } = statement.compile();
+      then.prepare(sql).run(...parameters);
+    }
+  }
+  then.pragma(`application_id = ${APPLICATION_ID}`);
+  then.pragma(`user_version = ${version}`);
+  now.exec(`attach '${before}' as before`);
+  for (const table of ["store", "machine", "latch", "latch_key", "invite", "entry", "tree", "checkpoint"]) {
+    const columns = (then.pragma(`table_info(${table})`) as { name: string }[]).map(({ name }) => name).join(", ");
+    now.exec(`insert into before.${table} (${columns}) select ${columns} from main.${table}`);
+  }
+  for (const row of keys) {
+    now
+      .prepare("update before.latch_key set wrapped = ? where latch = ? and epoch = ? and purpose = ?")
+      .run(oldKey(row), row.id, row.epoch, row.purpose);
+  }
+  for (const row of invites) now.prepare("update before.invite set wrapped = ? where id = ?").run(oldKey(row), row.id);
+  for (const [column, purpose] of [
+    ["wrapped_identity", "identity"],
+    ["master_check", "check"],
+  ] as const) {
+    const context = { purpose, id, epoch: 1 };
+    using plain = key.unwrap(own[column] ?? Buffer.alloc(0), context);
+    now.prepare(`update before.store set ${column} = ?`).run(old(context, plain.reveal()));
+  }
+  then.close();
+  now.close();
+  for (const name of ["store.sqlite", "store.sqlite-wal", "store.sqlite-shm", "cells"])
+    rmSync(join(folder, name), { force: true });
+  copyFileSync(before, path);
+  chmodSync(path, 0o600);
+  rmSync(before);
+  return { master, wrapped };
+}
