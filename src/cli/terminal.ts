@@ -23,7 +23,7 @@ export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
       if (json) writeToStdout(`${JSON.stringify(value)}\n`);
     },
     get isHeard() {
-      return !isStdoutHeard || process.stdout.writable;
+      return !hasReaderGone;
     },
     hint: (text) => writeToStderr(`${text}\n`),
     askSecret: (prompt) => askOnTty(prompt, signal),
@@ -37,6 +37,7 @@ export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
 // the exit status tells of the work.
 
 let isStdoutHeard = false;
+let hasReaderGone = false;
 
 /** A result that cannot be written, but for a reader that has gone, is a failure: a full disk, say. */
 export function writeToStdout(text: string): void {
@@ -46,7 +47,10 @@ export function writeToStdout(text: string): void {
 }
 
 function onStdoutError({ code }: NodeJS.ErrnoException): void {
-  if (code === "EPIPE") return;
+  if (code === "EPIPE") {
+    hasReaderGone = true;
+    return;
+  }
   writeToStderr(`nightlatch: standard output could not be written (${code ?? "unknown"})\n`);
   process.once("exit", () => {
     if (process.exitCode === 0 || process.exitCode === undefined) process.exitCode = 1;

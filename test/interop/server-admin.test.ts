@@ -14,9 +14,10 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { COMMAND, nightlatch, type Served, serve } from "./serve.ts";
-import { enrolAt } from "./server-client.ts";
+import { enrolAt, exchangeRaw, randomPoint, rawRequest } from "./server-client.ts";
 
 const NOBODY = 65534;
 const GROUP = 64999;
@@ -153,12 +154,12 @@ test("the machine commands, as they are typed", () =>
     const list = await run("machine", "list");
     assert.match(
       list.stdout,
-      /^NAME {2}STATE {3}ENROLLED {18}ID\nnas {3}active {2}20[\dTZ:.-]{22} {2}[\w-]{43}\npi {4}active/,
+      /^NAME {2}STATE {3}LAST RELEASE {2}TO {2}ID\nnas {3}active {2}never {9}- {3}[\w-]{43}\npi {4}active/,
     );
     const show = await run("machine", "show", "nas");
     assert.match(
       show.stdout,
-      /^nas: active, enrolled .*\nid [\w-]{43}\nLATCH {19}STATE {3}VOLUME {4}CREATED\n[\w-]{22} {2}active {2}7d5b2c1e/,
+      /^nas: active, enrolled .*\nid [\w-]{43}\nLATCH {19}STATE {3}VOLUME {4}LAST RELEASE {2}TO\n[\w-]{22} {2}active {2}7d5b2c1e {2}never/,
     );
 
     assert.equal(
@@ -213,6 +214,91 @@ test("the machine commands, as they are typed", () =>
       gone.stderr,
       /no server answers at .*admin\.sock \[admin\/unreachable\]\n {2}Nothing was changed\.\n {2}Start it/,
     );
+  }));
+
+test("which machine got a key when: in the list, and line by line as it comes", () =>
+  withHome(async (home) => {
+    await using server = await serve({ home });
+    const run = (...words: string[]) => nightlatch(...words, "--admin", server.admin);
+    const nas = await enrolAt(server, "nas");
+    const ask = async () => {
+      const request = rawRequest("POST", nas.recovery, JSON.stringify(randomPoint()));
+      return (await exchangeRaw(server.url, request)).status;
+    };
+    const follower = spawn(COMMAND, ["audit", "tail", "-f", "-n", "1", "--admin", server.admin], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const followed = createInterface(follower.stdout)[Symbol.asyncIterator]();
+    const following = async () => String((await followed.next()).value);
+    assert.match(await following(), / nas {11}enrolled from /, "it is there from now on");
+    assert.equal(await ask(), 200);
+    await run("machine", "lock", "nas");
+    assert.equal(await ask(), 403);
+    await run("machine", "invite", "web");
+    assert.match((await run("machine", "uninvite", "web")).stdout, /^The invite for web is void: nobody can enrol/);
+    const TIME = String.raw`20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ`;
+    const told = [
+      `^${TIME}  nas           enrolled from 127\\.0\\.0\\.1, volume 7d5b2c1e$`,
+      `^${TIME}  nas           released to 127\\.0\\.0\\.1, volume 7d5b2c1e$`,
+      `^${TIME}  nas           locked by user \\d+$`,
+      `^${TIME}  nas           refused to 127\\.0\\.0\\.1, volume 7d5b2c1e: it is locked \\[machine/locked\\]$`,
+      `^${TIME}  web           invited by user \\d+, until ${TIME}$`,
+      `^${TIME}  web           invite taken back by user \\d+$`,
+    ].map((line) => new RegExp(line));
+    const tailed = (await run("audit", "tail", "--lines", "6")).stdout.trimEnd().split("\n");
+    for (const [index, line] of told.entries()) assert.match(tailed[index] ?? "", line);
+    for (const line of told.slice(1)) assert.match(await following(), line);
+    follower.kill("SIGINT");
+    assert.deepEqual(await once(follower, "exit"), [0, null], "an interruption ends it well");
+
+    assert.match((await run("machine", "list")).stdout, new RegExp(`\nnas   locked  ${TIME}  127.0.0.1  `));
+    assert.match(
+      (await run("machine", "show", "nas")).stdout,
+      /\nVolume 7d5b2c1e: refused last at .*, 127.0.0.1 \[machine\/locked\]\n/,
+    );
+    assert.equal((await run("audit", "tail", "--machine", "web")).stdout.trimEnd().split("\n").length, 2);
+    const lines = (await nightlatch("audit", "tail", "-n", "2", "--json", "--admin", server.admin)).stdout;
+    const kinds = lines
+      .trimEnd()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { kind: string }).kind);
+    assert.deepEqual(kinds, ["invite", "invite-void"]);
+
+    for (const [words, status, said] of [
+      [["machine", "uninvite", "web"], 1, /there is no open invite for "web" \[invite\/unknown\]/],
+      [["machine", "uninvite", "nas"], 1, /the invite for nas was used: there is a machine nas \[invite\/used\]/],
+      [["audit", "tail", "--machine", "nosuch"], 1, /there is no machine "nosuch" \[machine\/unknown\]/],
+      [["audit", "tail", "-n", "x"], 2, /--lines x is not a number of entries \[usage\/wrong\]/],
+    ] as const) {
+      const outcome = await run(...words);
+      assert.equal(outcome.status, status, words.join(" "));
+      assert.match(outcome.stderr, said);
+    }
+    await run("machine", "invite", "late");
+    assert.match(
+      (await run("machine", "lock", "late")).stderr,
+      /Take the invite back: nightlatch machine uninvite late/,
+    );
+    const revoked = await run("machine", "revoke", "late", "--yes");
+    assert.deepEqual(
+      [revoked.status, revoked.stdout],
+      [0, "Nothing has enrolled as late. The invite for it is void: nothing will.\n"],
+    );
+    assert.match((await run("machine", "revoke", "late", "--yes")).stderr, /there is no machine "late"/);
+    assert.equal((await server.json("audit", "verify"))["ok"], true);
+  }));
+
+test("who reads a tail and goes, ends it", () =>
+  withHome(async (home) => {
+    await using server = await serve({ home });
+    const follow = `${COMMAND} audit tail -f --admin ${server.admin} | head -n 1`;
+    const shell = spawn("sh", ["-c", follow], { stdio: ["ignore", "pipe", "inherit"] });
+    const ended = once(shell, "close");
+    assert.match(String((await once(shell.stdout, "data"))[0]), /the store was made\n$/);
+    // It finds out when it has something to tell.
+    const more = setInterval(() => void nightlatch("machine", "invite", "nas", "--admin", server.admin), 1_000);
+    await ended;
+    clearInterval(more);
   }));
 
 const noActivation =

@@ -37,6 +37,14 @@ test("stock clevis seals to a latch and opens, until the machine is locked or re
   const url = await enrol(server, "nas");
   const sealed = clevis(["encrypt", "tang", JSON.stringify({ url }), "-y"], "a secret");
   assert.equal(sealed.status, 0, sealed.stderr);
+  // It asks for the advertisement by the key's name where it is given one, and checks each signature in it.
+  const listed = spawnSync("sh", [
+    "-c",
+    `curl -s ${url}/adv | jose fmt -j- -g payload -y -o- | jose jwk use -i- -r -u verify -o- | jose jwk thp -i- -a S256`,
+  ]);
+  const named = clevis(["encrypt", "tang", JSON.stringify({ url, thp: String(listed.stdout).trim() })], "by name");
+  assert.equal(named.status, 0, named.stderr);
+  assert.equal(clevis(["decrypt"], named.stdout).stdout, "by name");
   const open = () => clevis(["decrypt"], sealed.stdout);
   assert.equal(open().stdout, "a secret");
 

@@ -57,8 +57,7 @@ async function findSubject(transaction: Reads, nameOrId: string): Promise<Subjec
   try {
     return await findMachine(transaction, nameOrId);
   } catch (error) {
-    const invites = await transaction.openInvites();
-    if (!invites.some(({ name }) => name === nameOrId)) throw error;
+    if (!(await transaction.hasInvited(nameOrId))) throw error;
     return { id: null, name: nameOrId };
   }
 }

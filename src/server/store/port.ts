@@ -68,6 +68,8 @@ export interface Reads {
   invite(inviteId: string): Promise<InviteRow | null>;
   /** Those that wait to be used, by name. */
   openInvites(): Promise<InviteRow[]>;
+  /** Whether there ever was an invite for this name. */
+  hasInvited(name: string): Promise<boolean>;
   /** Where the audit log stands. */
   tree(): Promise<Tree>;
   checkpoint(): Promise<SignedCheckpoint | null>;

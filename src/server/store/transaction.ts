@@ -147,6 +147,10 @@ export class SqliteTransaction implements Transaction {
     return this.#sqlite.all(query.selectFrom("invite").select(INVITE).where("state", "=", "open").orderBy("name"));
   }
 
+  async hasInvited(name: string): Promise<boolean> {
+    return this.#sqlite.first(query.selectFrom("invite").select("id").where("name", "=", name).limit(1)) !== null;
+  }
+
   async tree(): Promise<Tree> {
     const raw = this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_TREE).get()) as
       | { size: number; edge: Buffer; times: Buffer }
