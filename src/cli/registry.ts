@@ -20,5 +20,6 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command 
   "machine lock": () => import("./machine-lock.ts"),
   "machine unlock": () => import("./machine-unlock.ts"),
   "machine revoke": () => import("./machine-revoke.ts"),
+  "store seal": () => import("./store-seal.ts"),
   "audit verify": () => import("./audit-verify.ts"),
 };

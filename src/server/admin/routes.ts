@@ -13,6 +13,7 @@ import {
   changeMachine,
   findMachine,
 } from "../service/states.ts";
+import type { MasterSource } from "../store/upgrade.ts";
 import { showAudit } from "./audit.ts";
 import type { Role } from "./roles.ts";
 import { inviteView, latchView, machineView, timeText } from "./views.ts";
@@ -31,6 +32,7 @@ export interface AdminRequest {
 export interface AdminContext {
   readonly service: Service;
   readonly answers: Answers;
+  readonly masterSource: MasterSource;
   /** The address that invites carry, or why there is none. */
   readonly url: () => string;
 }
@@ -66,7 +68,7 @@ function requireRole(role: Role, change: Change): void {
   });
 }
 
-async function showStatus({ service, url }: AdminContext): Promise<Reply> {
+async function showStatus({ service, masterSource, url }: AdminContext): Promise<Reply> {
   const [size, machines] = await service.store.transact(async (transaction) => [
     (await transaction.tree()).size,
     (await transaction.machines()).length,
@@ -75,6 +77,7 @@ async function showStatus({ service, url }: AdminContext): Promise<Reply> {
     store: service.storeId,
     identity: machineIdOf(service.identity),
     url: url(),
+    master: masterSource,
     exchange: service.exchange.name,
     machines,
     entries: size,
