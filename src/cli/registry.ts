@@ -22,5 +22,6 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command 
   "machine unlock": () => import("./machine-unlock.ts"),
   "machine revoke": () => import("./machine-revoke.ts"),
   "audit tail": () => import("./audit-tail.ts"),
+  "store seal": () => import("./store-seal.ts"),
   "audit verify": () => import("./audit-verify.ts"),
 };

@@ -27,6 +27,11 @@ the machines that the old ones hold; on an older copy of its store too: what was
   run,
 };
 
+const MASTER = {
+  file: "The master key is master.key in the data folder.",
+  credential: "The master key is the sealed one, which systemd has unsealed.",
+} as const;
+
 async function run({ options, switches, system, terminal }: CommandInput): Promise<ExitStatus> {
   const { data = "", listen = "", admin = "", url } = options;
   forbidDumps(); // the master key is in this process
@@ -36,6 +41,7 @@ async function run({ options, switches, system, terminal }: CommandInput): Promi
     listen: parseListenAddress(listen),
     admin,
     ...(url === undefined ? {} : { url: requireUrl(url) }),
+    credentials: process.env["CREDENTIALS_DIRECTORY"],
     acceptRollback: switches.has("accept-rollback"),
     ...(inheritedFd === null ? {} : { inheritedFd }),
     log: (line) => terminal.hint(`nightlatch: ${line}`),
@@ -45,14 +51,16 @@ async function run({ options, switches, system, terminal }: CommandInput): Promi
   const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   if (server.created)
     terminal.line(`Made a new store in ${data}. Back up the whole folder: no part of it is of use without the others.`);
+  terminal.line(MASTER[server.masterSource]);
   terminal.line(`Listening on ${address}; invites say ${server.url}. Administration: ${admin}`);
-  const { storeId: store, identity, created, exchange, warnings } = server;
+  const { storeId: store, masterSource: master, identity, created, exchange, warnings } = server;
   terminal.result({
     ok: true,
     listen: { host, port },
     url: server.url,
     admin,
     store,
+    master,
     identity,
     created,
     exchange,

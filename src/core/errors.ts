@@ -126,6 +126,7 @@ export const ERROR_CODES = [
   "store/damaged",
   "store/master-key",
   "store/cells",
+  "store/not-sealed",
   "store/permissions",
   "store/busy",
   "store/full",

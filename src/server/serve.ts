@@ -10,6 +10,7 @@ import { createMachineServer } from "./http/server.ts";
 import { assembleService } from "./service/assemble.ts";
 import { startHousekeeping } from "./service/housekeeping.ts";
 import { type FolderSystem, openFolder } from "./store/folder.ts";
+import type { MasterSource } from "./store/upgrade.ts";
 
 export interface ServeOptions {
   /** The data folder. */
@@ -21,6 +22,8 @@ export interface ServeOptions {
   readonly url?: string;
   /** Takes an older copy of the store into use. */
   readonly acceptRollback?: boolean;
+  /** Folder of what systemd has unsealed for this process. */
+  readonly credentials?: string | undefined;
   /** A socket that systemd has opened already, in the place of `listen`. */
   readonly inheritedFd?: number;
   /** A line for the operator's log. */
@@ -31,6 +34,7 @@ export interface RunningServer {
   readonly url: string;
   readonly listen: ListenAddress;
   readonly storeId: string;
+  readonly masterSource: MasterSource;
   /** Thumbprint of the server's identity. */
   readonly identity: string;
   readonly created: boolean;
@@ -43,14 +47,22 @@ export interface RunningServer {
 /** @throws NightlatchError store/*, file/*, serve/listen, admin/socket */
 export async function startServer(system: FolderSystem, options: ServeOptions): Promise<RunningServer> {
   const uid = process.geteuid?.() ?? 0;
-  const opened = await openFolder(system, options.folder, { uid, acceptRollback: options.acceptRollback ?? false });
+  const opened = await openFolder(system, options.folder, {
+    uid,
+    acceptRollback: options.acceptRollback ?? false,
+    credentials: options.credentials,
+  });
   const service = assembleService(system, opened);
   const report = reporter(options.log);
   const answers = new Answers();
   const machines = createMachineServer(service, answers, report);
   let url = options.url ?? "";
   const owner = { uid, operatorGroup: findOperatorGroup() };
-  const admin = createAdminServer({ service, answers, url: () => url }, owner, report);
+  const admin = createAdminServer(
+    { service, answers, masterSource: opened.masterSource, url: () => url },
+    owner,
+    report,
+  );
   const stopHousekeeping = startHousekeeping(service, report);
   const close = async () => {
     await Promise.all([closeServer(machines), closeServer(admin)]);
@@ -62,9 +74,10 @@ export async function startServer(system: FolderSystem, options: ServeOptions): 
     const listen = addressOf(machines, options.listen);
     url ||= defaultUrl(listen);
     await listenOnSocket(system, admin, options.admin, owner);
-    const { storeId, created, warnings } = opened;
+    const { storeId, masterSource, created, warnings } = opened;
     const identity = machineIdOf(opened.identity);
-    return { url, listen, storeId, identity, created, exchange: service.exchange.name, warnings, stop: close };
+    const exchange = service.exchange.name;
+    return { url, listen, storeId, masterSource, identity, created, exchange, warnings, stop: close };
   } catch (error) {
     await close();
     throw error;

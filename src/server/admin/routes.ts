@@ -6,6 +6,7 @@ import { json, type Reply } from "../http/reply.ts";
 import { invite, uninvite } from "../service/invite.ts";
 import type { Service } from "../service/service.ts";
 import { type Change, type Changed, type ChangeWish, changeLatch, changeMachine } from "../service/states.ts";
+import type { MasterSource } from "../store/upgrade.ts";
 import { showAudit } from "./audit.ts";
 import { listMachines, showMachine } from "./machines.ts";
 import type { Role } from "./roles.ts";
@@ -26,6 +27,7 @@ export interface AdminRequest {
 export interface AdminContext {
   readonly service: Service;
   readonly answers: Answers;
+  readonly masterSource: MasterSource;
   /** The address that invites carry, or why there is none. */
   readonly url: () => string;
 }
@@ -71,7 +73,7 @@ function requireRole(role: Role, change: Change): void {
   });
 }
 
-async function showStatus({ service, url }: AdminContext): Promise<Reply> {
+async function showStatus({ service, masterSource, url }: AdminContext): Promise<Reply> {
   const [size, machines] = await service.store.transact(async (transaction) => [
     (await transaction.tree()).size,
     (await transaction.machines()).length,
@@ -80,6 +82,7 @@ async function showStatus({ service, url }: AdminContext): Promise<Reply> {
     store: service.storeId,
     identity: machineIdOf(service.identity),
     url: url(),
+    master: masterSource,
     exchange: service.exchange.name,
     machines,
     entries: size,

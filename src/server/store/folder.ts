@@ -8,7 +8,14 @@ import { BALLAST_NAME, Ballast } from "./ballast.ts";
 import type { Cells } from "./cells.ts";
 import { EmbeddedStore } from "./embedded.ts";
 import { lockFolder } from "./lock.ts";
-import { MASTER_NAME, makeMasterKey, NEXT_MASTER_NAME, readMasterKey } from "./master-file.ts";
+import {
+  MASTER_NAME,
+  makeMasterKey,
+  NEXT_MASTER_NAME,
+  readMasterKey,
+  readPlainMasterKey,
+  readSealedMasterKey,
+} from "./master-file.ts";
 import { readMedium, warnOfMedium } from "./medium.ts";
 import { createStore, findStore, openStore } from "./open.ts";
 import { type FolderFacts, planOpening } from "./plan.ts";
@@ -23,7 +30,7 @@ import {
 } from "./record.ts";
 import { hasGrownFrom, recordRollback, rolledBack } from "./rollback.ts";
 import { Sqlite } from "./sqlite.ts";
-import { CELLS_NAME, unwrapStore } from "./upgrade.ts";
+import { CELLS_NAME, type MasterSource, unwrapStore } from "./upgrade.ts";
 
 export type FolderSystem = Pick<
   System,
@@ -44,6 +51,7 @@ export interface OpenedStore {
   readonly storeId: string;
   /** The store's: it gives them up when it is closed. */
   readonly cells: Cells;
+  readonly masterSource: MasterSource;
   /** The server's Ed25519 identity. */
   readonly identity: KeyObject;
   /** True where this start made the store. */
@@ -54,6 +62,8 @@ export interface OpenedStore {
 export interface FolderOwner {
   readonly uid: number;
   readonly acceptRollback?: boolean;
+  /** Folder of what systemd has unsealed for this process: systemd.exec(5), $CREDENTIALS_DIRECTORY. */
+  readonly credentials?: string | undefined;
 }
 
 const STORE = "store.sqlite";
@@ -72,18 +82,20 @@ export function storePath(folder: string): string {
  * Opens the server's data folder for this process alone, making the store where there never was one.
  * Every step of the making can be the last before the power goes: the record says `creating` until all of it is there.
  * @param owner.uid whose files these must be
+ * @param owner.credentials may hold the master key
  * @param owner.acceptRollback takes an older copy of the store into use, and says so in its log
  * @throws NightlatchError store/*, file/*
  */
 export async function openFolder(system: FolderSystem, folder: string, owner: FolderOwner): Promise<OpenedStore> {
   const { uid } = owner;
-  planOpening(await survey(system, folder)); // refuses before anything is written, the lock included
+  const sealed = await readSealedMasterKey(system, owner.credentials);
+  planOpening(await survey(system, folder, sealed !== null)); // refuses before anything is written, the lock included
   await system.makeDirectory(folder, 0o700);
   await requirePrivate(system, folder, uid);
   const lock = await lockFolder(system, `${folder}/${LOCK}`);
   let sqlite: Sqlite | undefined;
   try {
-    const facts = await survey(system, folder);
+    const facts = await survey(system, folder, sealed !== null);
     const plan = planOpening(facts);
     const warnings: string[] = [];
     const record: StoreRecord = facts.record ?? {
@@ -100,25 +112,22 @@ export async function openFolder(system: FolderSystem, folder: string, owner: Fo
     const masterPath = `${folder}/${MASTER_NAME}`;
     if (isNew && !facts.hasMasterKey) await makeMasterKey(system, masterPath);
     for (const name of [MASTER_NAME, CELLS_NAME]) await requirePrivate(system, `${folder}/${name}`, uid);
-    const current = await readMasterKey(system, masterPath);
+    const plain =
+      sealed === null || isNew ? await readMasterKey(system, masterPath) : await readPlainMasterKey(system, folder);
     // SQLite gives the files that it makes beside it the same mode.
     if (isNew && !facts.hasStore) await system.writeFile(storePath(folder), new Uint8Array(), 0o600);
     requireOwnFile(storePath(folder));
     await requirePrivate(system, storePath(folder), uid);
     sqlite = new Sqlite(storePath(folder));
-    if (isNew) {
-      await createStore(sqlite, {
-        storeId: record.store,
-        master: current,
-        identity: newIdentity(),
-        atMs: system.nowMs(),
-      });
+    if (isNew && plain !== null) {
+      const first = { storeId: record.store, master: plain, identity: newIdentity(), atMs: system.nowMs() };
+      await createStore(sqlite, first);
     }
     const found = findStore(sqlite);
     const { storeId } = found;
     if (facts.record !== null && storeId !== record.store) throw otherStore(folder, storeId, record.store);
-    const unwrapped = await unwrapStore(system, folder, { sqlite, found, current, isNew });
-    const { cells } = unwrapped;
+    const unwrapped = await unwrapStore(system, folder, { sqlite, found, keys: { plain, sealed }, isNew });
+    const { cells, source: masterSource } = unwrapped;
     warnings.push(...unwrapped.warnings);
     const identity = await openStore(sqlite, unwrapped.master);
     const signer = { storeId, key: identity };
@@ -144,7 +153,7 @@ export async function openFolder(system: FolderSystem, folder: string, owner: Fo
     const cellsPath = `${folder}/${CELLS_NAME}`;
     const weaker = [warnOfRecord(folder, recordPath), warnOfMedium(cellsPath, await readMedium(system, cellsPath))];
     warnings.push(...weaker.filter((text) => text !== null));
-    return { store, storeId, cells, identity, created: isNew, warnings };
+    return { store, storeId, cells, masterSource, identity, created: isNew, warnings };
   } catch (error) {
     sqlite?.close();
     await lock[Symbol.asyncDispose]();
@@ -152,7 +161,7 @@ export async function openFolder(system: FolderSystem, folder: string, owner: Fo
   }
 }
 
-async function survey(system: FolderSystem, folder: string): Promise<FolderFacts> {
+async function survey(system: FolderSystem, folder: string, hasSealedMasterKey: boolean): Promise<FolderFacts> {
   const found = await readRecord(system, folder);
   const names = await system.listDirectory(folder);
   return {
@@ -161,6 +170,7 @@ async function survey(system: FolderSystem, folder: string): Promise<FolderFacts
     record: found?.record ?? null,
     hasStore: names.includes(STORE),
     hasMasterKey: names.includes(MASTER_NAME),
+    hasSealedMasterKey,
     strangers: names.filter((name) => !KNOWN.includes(name)),
   };
 }

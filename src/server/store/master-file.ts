@@ -7,6 +7,10 @@ export const MASTER_NAME = "master.key";
 /** Of a store that is being brought to a newer version. */
 export const NEXT_MASTER_NAME = "master.key.next";
 
+/** systemd's name for it, sealed: systemd.exec(5), LoadCredentialEncrypted=. */
+export const CREDENTIAL_NAME = "nightlatch-server.master.key";
+export const SEALED_MASTER_PATH = `/etc/credstore.encrypted/${CREDENTIAL_NAME}`;
+
 type Power = Pick<System, "readFile" | "writeFile" | "openInPlace" | "removeFile" | "random">;
 
 /** Makes a new one, durably. */
@@ -29,10 +33,19 @@ export async function readMasterKey(system: Pick<Power, "readFile">, path: strin
   );
 }
 
-/** Null where there is none, or what was being removed. @throws NightlatchError file/* */
+/** Null where there is none. @throws NightlatchError file/* */
 export async function readNextMasterKey(system: Pick<Power, "readFile">, folder: string): Promise<MasterKey | null> {
+  return await readIfThere(system, `${folder}/${NEXT_MASTER_NAME}`);
+}
+
+/** Null where there is none, or one whose removal was interrupted. @throws NightlatchError file/* */
+export async function readPlainMasterKey(system: Pick<Power, "readFile">, folder: string): Promise<MasterKey | null> {
+  return await readIfThere(system, `${folder}/${MASTER_NAME}`);
+}
+
+async function readIfThere(system: Pick<Power, "readFile">, path: string): Promise<MasterKey | null> {
   try {
-    return await readKey(system, `${folder}/${NEXT_MASTER_NAME}`);
+    return await readKey(system, path);
   } catch (error) {
     if (isError(error, "file/missing")) return null;
     throw error;
@@ -62,7 +75,10 @@ export async function replaceMasterKey(system: Power, folder: string, next: Mast
 
 /** Overwritten before it goes. One that is not there is fine. */
 export async function removeNextMasterKey(system: Power, folder: string): Promise<void> {
-  const path = `${folder}/${NEXT_MASTER_NAME}`;
+  await removeOverwritten(system, `${folder}/${NEXT_MASTER_NAME}`);
+}
+
+async function removeOverwritten(system: Power, path: string): Promise<void> {
   try {
     using file = await system.openInPlace(path);
     file.write(0, Buffer.alloc(file.sizeBytes));
@@ -86,4 +102,23 @@ async function readKey(system: Pick<Power, "readFile">, path: string): Promise<M
     if (isError(error, "file/too-large")) return null;
     throw error;
   }
+}
+
+/** What systemd has unsealed for this process; null where it has not. @throws NightlatchError store/master-key, file/* */
+export async function readSealedMasterKey(
+  system: Pick<Power, "readFile">,
+  credentials: string | undefined,
+): Promise<MasterKey | null> {
+  if (credentials === undefined) return null;
+  try {
+    return await readMasterKey(system, `${credentials}/${CREDENTIAL_NAME}`);
+  } catch (error) {
+    if (isError(error, "file/missing")) return null;
+    throw error;
+  }
+}
+
+/** Once the sealed one is known to do: overwritten, then gone. @throws NightlatchError file/* */
+export async function removePlainMasterKey(system: Power, folder: string): Promise<void> {
+  await removeOverwritten(system, `${folder}/${MASTER_NAME}`);
 }

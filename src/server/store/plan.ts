@@ -1,4 +1,5 @@
 import { NightlatchError } from "../../core/errors.ts";
+import { SEALED_MASTER_PATH } from "./master-file.ts";
 import type { StoreRecord } from "./record.ts";
 
 /** What lies in and beside the data folder, before anything is opened. */
@@ -9,6 +10,8 @@ export interface FolderFacts {
   readonly record: StoreRecord | null;
   readonly hasStore: boolean;
   readonly hasMasterKey: boolean;
+  /** systemd has passed one to this process. */
+  readonly hasSealedMasterKey: boolean;
   /** Names that are none of ours. */
   readonly strangers: readonly string[];
 }
@@ -22,15 +25,15 @@ export type OpenPlan = "create" | "resume" | "open" | "adopt";
  * @throws NightlatchError store/missing, store/master-key, store/not-empty
  */
 export function planOpening(facts: FolderFacts): OpenPlan {
-  const { folder, record, hasStore, hasMasterKey, strangers } = facts;
+  const { folder, record, hasStore, hasMasterKey, hasSealedMasterKey, strangers } = facts;
   if (record?.state === "creating") return "resume";
-  if (hasStore && !hasMasterKey) {
+  if (hasStore && !hasMasterKey && !hasSealedMasterKey) {
     throw new NightlatchError(
       "store/master-key",
       `${folder} holds a store, but its master key (master.key) is missing`,
       {
         meaning: "Without it no key in the store can be used. Nothing was started, nothing was changed.",
-        remedy: `Restore ${folder}/master.key from a backup.`,
+        remedy: `Restore ${folder}/master.key from a backup; or, if it was sealed, ${SEALED_MASTER_PATH}, on the machine that sealed it.`,
       },
     );
   }
@@ -47,6 +50,12 @@ export function planOpening(facts: FolderFacts): OpenPlan {
     throw new NightlatchError("store/missing", `${folder} holds a master key but no store`, {
       meaning: "No new store was made: the old one may be missing.",
       remedy: `Restore ${folder}/store.sqlite from a backup, or give an empty folder with --data.`,
+    });
+  }
+  if (hasSealedMasterKey) {
+    throw new NightlatchError("store/missing", `there is a sealed master key, but ${folder} holds no store`, {
+      meaning: "No new store was made: the old one may be missing.",
+      remedy: `Check that the file system of ${folder} is mounted. To begin anew, remove ${SEALED_MASTER_PATH}.`,
     });
   }
   if (strangers.length > 0) {

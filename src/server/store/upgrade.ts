@@ -10,6 +10,7 @@ import {
   readNextMasterKey,
   removeNextMasterKey,
   replaceMasterKey,
+  SEALED_MASTER_PATH,
 } from "./master-file.ts";
 import { type FoundStore, isMasterOf, otherMaster, upgradeStore } from "./open.ts";
 import { reconcileCells } from "./reconcile.ts";
@@ -22,8 +23,20 @@ export const CELLS_NAME = "cells";
 
 type Power = Pick<System, "readFile" | "writeFile" | "openInPlace" | "removeFile" | "random" | "nowMs">;
 
+/** What there is to choose from. */
+export interface MasterKeys {
+  /** In master.key. */
+  readonly plain: MasterKey | null;
+  /** Unsealed by systemd. */
+  readonly sealed: MasterKey | null;
+}
+
+/** Where the master key comes from: `master.key` in the data folder, or systemd, which has unsealed it. */
+export type MasterSource = "file" | "credential";
+
 export interface UnwrappedStore {
   readonly master: MasterKey;
+  readonly source: MasterSource;
   /** They have taken the master key over. */
   readonly cells: Cells;
   readonly warnings: readonly string[];
@@ -32,22 +45,25 @@ export interface UnwrappedStore {
 /**
  * Has the master key and the cells that open the store, bringing an older store to this version on the way: docs/format/store.md,
  * "From an older version". Each step can be the last before the power goes.
- * @param current what master.key holds; taken over
+ * @param keys taken over
  * @param isNew the store was made by this start, or by one that was interrupted
  * @throws NightlatchError store/master-key, store/cells, store/full, store/io, file/*
  */
 export async function unwrapStore(
   system: Power,
   folder: string,
-  { sqlite, found, current, isNew }: { sqlite: Sqlite; found: FoundStore; current: MasterKey; isNew: boolean },
+  { sqlite, found, keys, isNew }: { sqlite: Sqlite; found: FoundStore; keys: MasterKeys; isNew: boolean },
 ): Promise<UnwrappedStore> {
   if (found.version >= CELLS_VERSION) {
-    const master = await settleMaster(system, folder, sqlite, found, current);
+    const settled = await settleMaster(system, folder, sqlite, found, keys);
     upgradeStore(sqlite, found.version, () => {});
     const file = await openCells(system, folder, found.storeId, isNew);
-    return { master, ...reconcileCells(sqlite, file, master) };
+    const { cells, warnings } = reconcileCells(sqlite, file, settled.master);
+    return { ...settled, cells, warnings: [...settled.warnings, ...warnings] };
   }
-  if (!isMasterOf(sqlite, found, current)) throw otherMaster();
+  const current = keys.plain;
+  keys.sealed?.[Symbol.dispose]();
+  if (current === null || !isMasterOf(sqlite, found, current)) throw otherMaster();
   const mayReplace = await isReplaceable(system, folder);
   const master = mayReplace ? await nextMaster(system, folder) : copyOf(current);
   const cells = new Cells(await openCells(system, folder, found.storeId, true), master);
@@ -60,11 +76,31 @@ export async function unwrapStore(
   const warnings = [mayReplace ? REPLACED : kept(folder)];
   if (damaged > 0)
     warnings.push(`${damaged} keys did not open before, and do not now: nightlatch audit verify tells more.`);
-  return { master, cells, warnings };
+  return { master, source: "file", cells, warnings };
 }
 
-/** Goes on with a replacement that was interrupted after its commit. */
+/** The sealed one comes first. Else goes on with a replacement that was interrupted after its commit. */
 async function settleMaster(
+  system: Power,
+  folder: string,
+  sqlite: Sqlite,
+  found: FoundStore,
+  { plain: current, sealed }: MasterKeys,
+): Promise<Omit<UnwrappedStore, "cells">> {
+  const warnings: string[] = [];
+  if (sealed !== null && isMasterOf(sqlite, found, sealed)) {
+    if (current !== null) warnings.push(plainStays(folder));
+    current?.[Symbol.dispose]();
+    return { master: sealed, source: "credential", warnings };
+  }
+  if (sealed !== null) warnings.push(OTHER_SEALED);
+  sealed?.[Symbol.dispose]();
+  if (current === null) throw otherMaster();
+  const master = await settlePlain(system, folder, sqlite, found, current);
+  return { master, source: "file", warnings };
+}
+
+async function settlePlain(
   system: Power,
   folder: string,
   sqlite: Sqlite,
@@ -119,6 +155,17 @@ function copyOf(key: MasterKey): MasterKey {
 const REPLACED =
   "the store was brought to a new format, its master key was made anew and a file of cells beside it. Make a new backup of the whole " +
   "folder, and destroy the older ones: they open with the older master key what is revoked from now on.";
+
+const OTHER_SEALED =
+  `the sealed master key (${SEALED_MASTER_PATH}) is not the one of this store, and was not used: remove it, and seal this one: ` +
+  "nightlatch store seal";
+
+function plainStays(folder: string): string {
+  return (
+    `the sealed master key is in use, but ${folder}/master.key still lies beside the store: whoever takes the disk has it. Copy it to a ` +
+    "safe place away from this machine, then run nightlatch store seal --remove-plain"
+  );
+}
 
 function kept(folder: string): string {
   return (

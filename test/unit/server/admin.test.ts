@@ -9,6 +9,7 @@ import { enrolled, makeHome, type OpenService, openService } from "./harness.ts"
 const contextOf = (service: OpenService): AdminContext => ({
   service,
   answers: new Answers(),
+  masterSource: "file",
   url: () => "http://127.0.0.1:7654",
 });
 
@@ -64,6 +65,7 @@ test("what operators see: names, states and times, and never a key", async () =>
       store: "",
       identity: "",
       url: "http://127.0.0.1:7654",
+      master: "file",
       exchange: "openssl",
       machines: 1,
       entries: 4,

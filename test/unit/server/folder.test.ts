@@ -18,8 +18,10 @@ import { test } from "node:test";
 import Database from "better-sqlite3";
 import { NightlatchError } from "../../../src/core/errors.ts";
 import { type FolderSystem, openFolder } from "../../../src/server/store/folder.ts";
+import { removePlainMasterKey } from "../../../src/server/store/master-file.ts";
 import { MIGRATIONS } from "../../../src/server/store/schema.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
+import { faultySystem, PowerCut } from "../../faults.ts";
 import { ask, enrolled, type Home, makeHome, type OpenService, openService, UID } from "./harness.ts";
 
 async function made(): Promise<Home> {
@@ -84,6 +86,46 @@ test("a master key that is missing, short, or another's is refused", async () =>
   writeFileSync(path, key);
   await using service = await openService(home.folder);
   assert.ok(!service.created);
+});
+
+test("a sealed master key comes first; the power may go at each step of the plain one's removal", async () => {
+  using home = await made();
+  const credentials = join(home.path, "credentials");
+  mkdirSync(credentials);
+  copyFileSync(join(home.folder, "master.key"), join(credentials, "nightlatch-server.master.key"));
+  for (let at = 1; ; at++) {
+    const system = faultySystem(nodeSystem, { at, when: at % 2 === 0 ? "during" : "after" });
+    await removePlainMasterKey(system, home.folder).catch((error: unknown) => assert.ok(error instanceof PowerCut));
+    const opened = await openFolder(nodeSystem, home.folder, { uid: UID, credentials });
+    await opened.store.close();
+    assert.equal(opened.masterSource, "credential");
+    if (!system.wasCut) break;
+    assert.ok(at < 10);
+  }
+  await refuses(home, "store/master-key", /is missing/);
+  writeFileSync(join(credentials, "nightlatch-server.master.key"), Buffer.alloc(32, 3));
+  await assert.rejects(openFolder(nodeSystem, home.folder, { uid: UID, credentials }), { code: "store/master-key" });
+});
+
+test("the power goes at any step of the first start: the next one finishes it", async () => {
+  for (let at = 1; ; at++) {
+    let wasCut = false;
+    for (const when of ["before", "during", "after"] as const) {
+      using home = makeHome();
+      const system = faultySystem(nodeSystem, { at, when });
+      const opened = await openFolder(system, home.folder, { uid: UID }).catch((error: unknown) => {
+        assert.ok(error instanceof PowerCut, String(error));
+        return null;
+      });
+      await opened?.store.close().catch(() => {});
+      wasCut = system.wasCut;
+      await using service = await openService(home.folder);
+      const { latch } = await enrolled(service, "nas");
+      assert.equal((await ask(service, latch)).kind, "released");
+    }
+    if (!wasCut) break;
+    assert.ok(at < 40);
+  }
 });
 
 test("another store in its place is refused", async () => {

@@ -8,6 +8,7 @@ const nothing: FolderFacts = {
   record: null,
   hasStore: false,
   hasMasterKey: false,
+  hasSealedMasterKey: false,
   strangers: [],
 };
 const ready = { store: "ABEiM0RVZneImaq7zN3u_w", state: "ready", reached: null } as const;
@@ -27,6 +28,7 @@ test("keys are made where nothing ever was, or where a first start was interrupt
 test("a whole store is opened, also where its record was lost", () => {
   assert.equal(planOpening({ ...nothing, record: ready, hasStore: true, hasMasterKey: true }), "open");
   assert.equal(planOpening({ ...nothing, hasStore: true, hasMasterKey: true }), "adopt");
+  assert.equal(planOpening({ ...nothing, record: ready, hasStore: true, hasSealedMasterKey: true }), "open");
 });
 
 test("everything else is refused, with what to do", () => {
@@ -45,6 +47,12 @@ test("everything else is refused, with what to do", () => {
   refused({ record: ready }, "store/missing", /is gone: \/data does not hold it/, /mounted.*remove \/data\.id/);
   refused({ record: ready, hasMasterKey: true }, "store/missing", /is gone/, /mounted/);
   refused({ hasMasterKey: true }, "store/missing", /a master key but no store/, /Restore \/data\/store\.sqlite/);
+  refused(
+    { hasSealedMasterKey: true },
+    "store/missing",
+    /sealed master key, but \/data holds no store/,
+    /mounted.*remove/,
+  );
   refused(
     { record: ready, hasStore: true },
     "store/master-key",
