@@ -1,4 +1,5 @@
 import type { Server } from "node:http";
+import type { Server as NetServer } from "node:net";
 import { type ErrorCode, NightlatchError } from "../core/errors.ts";
 import { machineIdOf } from "../formats/enrolment.ts";
 import { defaultUrl, type ListenAddress } from "./address.ts";
@@ -6,7 +7,7 @@ import { findOperatorGroup } from "./admin/peer.ts";
 import { createAdminServer } from "./admin/server.ts";
 import { listenOnSocket } from "./admin/socket.ts";
 import { Answers } from "./http/answers.ts";
-import { createMachineServer } from "./http/server.ts";
+import { MachineServer } from "./http/server.ts";
 import { assembleService } from "./service/assemble.ts";
 import { startHousekeeping } from "./service/housekeeping.ts";
 import { type FolderSystem, openFolder } from "./store/folder.ts";
@@ -47,20 +48,20 @@ export async function startServer(system: FolderSystem, options: ServeOptions): 
   const service = assembleService(system, opened);
   const report = reporter(options.log);
   const answers = new Answers();
-  const machines = createMachineServer(service, answers, report);
+  const machines = new MachineServer(service, answers, report);
   let url = options.url ?? "";
   const owner = { uid, operatorGroup: findOperatorGroup() };
   const admin = createAdminServer({ service, answers, url: () => url }, owner, report);
   const stopHousekeeping = startHousekeeping(service, report);
   const close = async () => {
-    await Promise.all([closeServer(machines), closeServer(admin)]);
+    await Promise.all([machines.close(GRACE_MS), closeServer(admin)]);
     await stopHousekeeping();
     await opened.store.close();
     opened.master[Symbol.dispose]();
   };
   try {
-    await listenOnNetwork(machines, options);
-    const listen = addressOf(machines, options.listen);
+    await listenOnNetwork(machines.net, options);
+    const listen = addressOf(machines.net, options.listen);
     url ||= defaultUrl(listen);
     await listenOnSocket(system, admin, options.admin, owner);
     const { storeId, created, warnings } = opened;
@@ -72,7 +73,7 @@ export async function startServer(system: FolderSystem, options: ServeOptions): 
   }
 }
 
-function listenOnNetwork(server: Server, { listen, inheritedFd }: ServeOptions): Promise<void> {
+function listenOnNetwork(server: NetServer, { listen, inheritedFd }: ServeOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       reject(
@@ -85,7 +86,7 @@ function listenOnNetwork(server: Server, { listen, inheritedFd }: ServeOptions):
         }),
       );
     });
-    const backlog = 1024;
+    const backlog = 4096;
     // Without a host Node listens on [::], and on 0.0.0.0 where the kernel has no IPv6.
     const host = listen.host === "::" ? {} : { host: listen.host };
     if (inheritedFd === undefined) server.listen({ port: listen.port, ...host, backlog }, () => resolve());
@@ -93,7 +94,7 @@ function listenOnNetwork(server: Server, { listen, inheritedFd }: ServeOptions):
   });
 }
 
-function addressOf(server: Server, fallback: ListenAddress): ListenAddress {
+function addressOf(server: NetServer, fallback: ListenAddress): ListenAddress {
   const address = server.address(); // text: a Unix socket that systemd has passed
   return address === null || typeof address === "string" ? fallback : { host: address.address, port: address.port };
 }

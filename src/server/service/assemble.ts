@@ -2,6 +2,7 @@ import { FloodTally } from "../audit/floods.ts";
 import { RefusalTally } from "../audit/refusals.ts";
 import { chooseExchange } from "../exchange/choose.ts";
 import type { OpenedStore } from "../store/folder.ts";
+import { Halts } from "./halts.ts";
 import { Paces } from "./paces.ts";
 import { CommitQueue } from "./queue.ts";
 import type { Service } from "./service.ts";
@@ -20,5 +21,6 @@ export function assembleService(system: Service["system"], opened: OpenedStore):
     refusals: new RefusalTally(),
     paces: new Paces(),
     floods: new FloodTally(),
+    halts: new Halts(),
   };
 }

@@ -5,6 +5,7 @@ import type { RefusalTally } from "../audit/refusals.ts";
 import type { Exchange } from "../exchange/port.ts";
 import type { Store } from "../store/port.ts";
 import type { MasterKey } from "../store/wrap.ts";
+import type { Halts } from "./halts.ts";
 import type { Paces } from "./paces.ts";
 import type { CommitQueue } from "./queue.ts";
 
@@ -20,4 +21,5 @@ export interface Service {
   readonly refusals: RefusalTally;
   readonly paces: Paces;
   readonly floods: FloodTally;
+  readonly halts: Halts;
 }

@@ -5,12 +5,12 @@ import { type AddressInfo, connect, type Socket } from "node:net";
 import { test } from "node:test";
 import fc from "fast-check";
 import { Answers } from "../../../src/server/http/answers.ts";
-import { createMachineServer, type Limits } from "../../../src/server/http/server.ts";
+import { type Limits, MachineServer } from "../../../src/server/http/server.ts";
 import { enrolled, makeHome, openService, recoveryBody, type TestLatch } from "./harness.ts";
 
-const PATIENT: Limits = {
+const PATIENT: Partial<Limits> = {
   connections: 64,
-  connectionsOfOneAddress: 64,
+  connectionsOfOneLine: 64,
   headersTimeoutMs: 60_000,
   requestTimeoutMs: 60_000,
   keepAliveMs: 60_000,
@@ -28,19 +28,15 @@ async function listen(limits: Partial<Limits> = {}): Promise<Listening> {
   const service = await openService(home.folder);
   const { latch } = await enrolled(service, "nas");
   const failures: unknown[] = [];
-  const server = createMachineServer(service, new Answers(), (error) => failures.push(error), {
-    ...PATIENT,
-    ...limits,
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
+  const server = new MachineServer(service, new Answers(), (error) => failures.push(error), { ...PATIENT, ...limits });
+  server.net.listen(0, "127.0.0.1");
+  await once(server.net, "listening");
   return {
-    port: (server.address() as AddressInfo).port,
+    port: (server.net.address() as AddressInfo).port,
     latch,
     failures,
     [Symbol.asyncDispose]: async () => {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
+      await server.close(0);
       await service[Symbol.asyncDispose]();
       home[Symbol.dispose]();
     },
