@@ -86,7 +86,7 @@ function listenOnNetwork(server: NetServer, { listen, inheritedFd }: ServeOption
         }),
       );
     });
-    const backlog = 4096;
+    const backlog = 1024;
     // Without a host Node listens on [::], and on 0.0.0.0 where the kernel has no IPv6.
     const host = listen.host === "::" ? {} : { host: listen.host };
     if (inheritedFd === undefined) server.listen({ port: listen.port, ...host, backlog }, () => resolve());

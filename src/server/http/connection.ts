@@ -49,6 +49,8 @@ const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
 /** A client that is still sending would lose the answer to a reset: it is read on, so long and so much. */
 const LINGER_MS = 2_000;
 const LINGER_BYTES = 4 << 20;
+/** A client that goes on in the last moment that it was told must not find the connection closed. */
+const KEPT_LONGER_MS = 2_000;
 /** An answer that is not read keeps its connection for as long. */
 const UNREAD_MS = 10_000;
 
@@ -309,7 +311,7 @@ export class Connection {
     }
     this.#phase = "head";
     this.#begunMs = null;
-    this.#deadlineMs = performance.now() + this.#hall.patience.keepAliveMs;
+    this.#deadlineMs = performance.now() + this.#hall.patience.keepAliveMs + KEPT_LONGER_MS;
     if (this.#place !== null) this.#hall.places.rest(this.#place);
     if (this.#waiting.length > 0) this.#hall.defer(this);
     else if (this.#hasEnded) this.#socket.end();

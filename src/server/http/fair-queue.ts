@@ -53,11 +53,11 @@ export class FairQueue<T> {
     return undefined;
   }
 
-  /** Takes out the newest of those who ask most; undefined where nothing waits. */
+  /** Takes out one of those who ask most: the oldest, who has waited in vain already. Undefined where nothing waits. */
   dropFromLongest(): T | undefined {
     for (const group of this.#ranking.descending()) {
       for (const line of group.ranking.descending()) {
-        const item = line.items.pop();
+        const item = line.items.shift();
         this.#weigh(line, -1);
         if (line.items.length === 0) group.lines.delete(line.key);
         if (group.count === 0) this.#groups.delete(group.key);

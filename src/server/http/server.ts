@@ -1,9 +1,10 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Http1RequestHead } from "../../formats/http1-request.ts";
-import { acceptNext, prepareConnections } from "../../system/tcp-listen.ts";
+import { prepareConnections } from "../../system/tcp-listen.ts";
 import type { Service } from "../service/service.ts";
 import { Admission, type AdmissionLimits } from "./admission.ts";
 import type { Answers } from "./answers.ts";
+import { Arrivals } from "./arrivals.ts";
 import { Budget } from "./budget.ts";
 import { Connection, type Hall, type Patience } from "./connection.ts";
 import { FairQueue } from "./fair-queue.ts";
@@ -38,8 +39,6 @@ const LIMITS: Limits = {
 
 /** What the kernel keeps for each connection, in each direction: more than any request or answer of a client that means it. */
 const KERNEL_BYTES = 16_384;
-/** Node accepts one connection in a turn of the event loop; a full turn may take some 30 ms. */
-const ACCEPTED_IN_A_TURN = 64;
 
 /** The server that machines speak to. */
 export class MachineServer implements Hall {
@@ -48,6 +47,7 @@ export class MachineServer implements Hall {
   readonly #limits: Limits;
   readonly #connections = new Set<Connection>();
   readonly #admission: Admission;
+  readonly #arrivals = new Arrivals(({ fd }) => this.#admit({ fd }));
   /** Whose input waits for a turn with time left. */
   readonly #deferred = new FairQueue<Connection>();
   #isWorking = false;
@@ -134,11 +134,7 @@ export class MachineServer implements Hall {
     socket.destroy();
     this.#admit({ handle });
     const fd = descriptorOf(this.net);
-    for (let count = 1; fd !== null && count < ACCEPTED_IN_A_TURN; count++) {
-      const next = acceptNext(fd);
-      if (next === null) return;
-      this.#admit({ fd: next });
-    }
+    if (fd !== null) this.#arrivals.gather(fd);
   }
 
   #admit(source: { readonly fd: number } | { readonly handle: unknown }): void {
@@ -164,6 +160,7 @@ export class MachineServer implements Hall {
     if (!this.net.listening) return;
     const stopped = new Promise((resolve) => this.net.close(resolve));
     this.#closed = Promise.withResolvers();
+    this.#arrivals.close();
     for (const connection of this.#connections) if (connection.isIdle) connection.cut();
     if (this.#connections.size === 0) this.#closed.resolve();
     const force = setTimeout(() => {

@@ -82,26 +82,34 @@ test("who sends a header byte by byte, or a body, or nothing, is cut off", async
   assert.ok(await isHealthy(server.port));
 });
 
-test("one address cannot take all connections", async () => {
-  await using server = await listen({ connectionsOfOneAddress: 4 });
-  const held = await Promise.all(Array.from({ length: 4 }, () => open(server.port)));
-  const fifth = await open(server.port);
-  assert.equal(await fifth.closed, "");
-  for (const { socket, closed } of held) {
-    socket.destroy();
-    await closed;
+/** So many that each gives way to the next. */
+async function openMany(port: number, count: number): Promise<Awaited<ReturnType<typeof open>>[]> {
+  const held = [];
+  for (let index = 0; index < count; index++) held.push(await open(port));
+  return held;
+}
+
+test("who comes when an address has all its places is let in, and the oldest that never asked gives way", async () => {
+  await using server = await listen({ connectionsOfOneLine: 4 });
+  const held = await openMany(server.port, 4);
+  assert.ok(await isHealthy(server.port));
+  assert.equal(await held[0]?.closed, "");
+  for (const { socket, closed } of held.slice(1)) {
+    socket.write(HEALTH);
+    assert.match(await closed, /^HTTP\/1\.1 200 /, "the others are still there");
   }
-  while (!(await isHealthy(server.port))) await new Promise((resolve) => setImmediate(resolve));
 });
 
 test("where all connections are taken, idle ones make room", async () => {
   await using server = await listen({ connections: 4 });
-  const held = await Promise.all(Array.from({ length: 4 }, () => open(server.port)));
-  for (const { socket } of held) socket.write(HEALTH.replace("Connection: close\r\n", ""));
-  for (const { socket } of held) await once(socket, "data");
-  await isHealthy(server.port); // is dropped, and makes the server close what is idle
-  await Promise.all(held.map(({ closed }) => closed));
+  const held = await openMany(server.port, 4);
+  for (const { socket } of held) {
+    socket.write(HEALTH.replace("Connection: close\r\n", ""));
+    await once(socket, "data");
+  }
   assert.ok(await isHealthy(server.port));
+  assert.match((await held[0]?.closed) ?? "", /^HTTP\/1\.1 200 /);
+  assert.equal(held[1]?.socket.closed, false);
 });
 
 test("a kept connection serves request after request, also pipelined", async () => {
