@@ -23,9 +23,12 @@ export interface Peer extends AsyncDisposable {
 const LATCHES_OF_A_MACHINE = 64;
 const POINTS = 512;
 
-/** Our server with a fleet of latches. */
-export async function startOurs(latches: number): Promise<Peer & { readonly served: Served }> {
-  const served = await serve();
+/** Our server with a fleet of latches; `args` are further ones of `nightlatch serve`. */
+export async function startOurs(
+  latches: number,
+  args: readonly string[] = [],
+): Promise<Peer & { readonly served: Served }> {
+  const served = await serve({ args });
   const paths: string[] = [];
   for (let machine = 0; paths.length < latches; machine++) {
     const { invite } = await served.json("machine", "invite", `bench-${machine}`);

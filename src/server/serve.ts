@@ -1,4 +1,5 @@
 import type { Server } from "node:http";
+import type { Server as NetServer } from "node:net";
 import { type ErrorCode, NightlatchError } from "../core/errors.ts";
 import { machineIdOf } from "../formats/enrolment.ts";
 import { defaultUrl, type ListenAddress } from "./address.ts";
@@ -6,7 +7,7 @@ import { findOperatorGroup } from "./admin/peer.ts";
 import { createAdminServer } from "./admin/server.ts";
 import { listenOnSocket } from "./admin/socket.ts";
 import { Answers } from "./http/answers.ts";
-import { createMachineServer } from "./http/server.ts";
+import { MachineServer } from "./http/server.ts";
 import { assembleService } from "./service/assemble.ts";
 import { startHousekeeping } from "./service/housekeeping.ts";
 import { type FolderSystem, openFolder } from "./store/folder.ts";
@@ -55,7 +56,7 @@ export async function startServer(system: FolderSystem, options: ServeOptions): 
   const service = assembleService(system, opened);
   const report = reporter(options.log);
   const answers = new Answers();
-  const machines = createMachineServer(service, answers, report);
+  const machines = new MachineServer(service, answers, report);
   let url = options.url ?? "";
   const owner = { uid, operatorGroup: findOperatorGroup() };
   const admin = createAdminServer(
@@ -65,13 +66,13 @@ export async function startServer(system: FolderSystem, options: ServeOptions): 
   );
   const stopHousekeeping = startHousekeeping(service, report);
   const close = async () => {
-    await Promise.all([closeServer(machines), closeServer(admin)]);
+    await Promise.all([machines.close(GRACE_MS), closeServer(admin)]);
     await stopHousekeeping();
     await opened.store.close();
   };
   try {
-    await listenOnNetwork(machines, options);
-    const listen = addressOf(machines, options.listen);
+    await listenOnNetwork(machines.net, options);
+    const listen = addressOf(machines.net, options.listen);
     url ||= defaultUrl(listen);
     await listenOnSocket(system, admin, options.admin, owner);
     const { storeId, masterSource, created, warnings } = opened;
@@ -84,7 +85,7 @@ export async function startServer(system: FolderSystem, options: ServeOptions): 
   }
 }
 
-function listenOnNetwork(server: Server, { listen, inheritedFd }: ServeOptions): Promise<void> {
+function listenOnNetwork(server: NetServer, { listen, inheritedFd }: ServeOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       reject(
@@ -105,7 +106,7 @@ function listenOnNetwork(server: Server, { listen, inheritedFd }: ServeOptions):
   });
 }
 
-function addressOf(server: Server, fallback: ListenAddress): ListenAddress {
+function addressOf(server: NetServer, fallback: ListenAddress): ListenAddress {
   const address = server.address(); // text: a Unix socket that systemd has passed
   return address === null || typeof address === "string" ? fallback : { host: address.address, port: address.port };
 }

@@ -1,11 +1,18 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
+import { Gathering } from "../../core/gathering.ts";
+
+/** Whoever's answer is on its way out. */
+export interface Leaving {
+  /** Ends its connection: what has not left never will. */
+  cut(): void;
+}
 
 /**
- * Answers on their way out. Once written they belong to the kernel; one that a client does not read may wait in this process, and
- * must not leave after a later revocation was acknowledged.
+ * Answers on their way out. Once written they belong to the kernel; one that a client does not read
+ * may wait in this process, and must not leave after a later revocation was acknowledged.
  */
 export class Answers {
-  readonly #leaving = new Set<ServerResponse>();
+  readonly #leaving = new Map<Leaving, PromiseWithResolvers<void>>();
   readonly #patienceMs: number;
 
   /** @param patienceMs how long an answer may stay unread by its client before its connection is cut */
@@ -13,15 +20,15 @@ export class Answers {
     this.#patienceMs = patienceMs;
   }
 
-  /** Ends the response with the body; the headers are `name, value` pairs. */
-  send(response: ServerResponse, status: number, headers: readonly string[], body: string | Buffer): void {
-    const lengthBytes = Buffer.byteLength(body);
-    response.writeHead(status, [...headers, "content-length", String(lengthBytes)]);
-    response.end(body);
-    // A response that has no socket yet waits behind an earlier one of the same connection (pipelining).
-    if (response.req.socket.destroyed || response.socket?.writableLength === 0) return;
-    this.#leaving.add(response);
-    response.once("close", () => this.#leaving.delete(response)); // also comes after `finish`
+  /** The kernel has not taken all of its answer. */
+  add(leaving: Leaving): void {
+    this.#leaving.set(leaving, Promise.withResolvers());
+  }
+
+  /** It has left, or its connection has ended. */
+  delete(leaving: Leaving): void {
+    this.#leaving.get(leaving)?.resolve();
+    this.#leaving.delete(leaving);
   }
 
   /** Resolves when every answer to what was committed so far has left, or its connection was cut. */
@@ -30,11 +37,10 @@ export class Answers {
     await new Promise((resolve) => setImmediate(resolve));
     const waiting = [...this.#leaving];
     if (waiting.length === 0) return;
-    const left = Promise.all(waiting.map((response) => new Promise((resolve) => response.once("close", resolve))));
     const deadline = setTimeout(() => {
-      for (const response of waiting) if (this.#leaving.has(response)) response.req.socket.destroy();
+      for (const [leaving, left] of waiting) if (this.#leaving.get(leaving) === left) leaving.cut();
     }, this.#patienceMs);
-    await left;
+    await Promise.all(waiting.map(([, { promise }]) => promise));
     clearTimeout(deadline);
   }
 }
@@ -47,16 +53,11 @@ export function readBody(request: IncomingMessage, limitBytes: number): Promise<
       resolve(null);
       return;
     }
-    const chunks: Buffer[] = [];
-    let lengthBytes = 0;
+    const body = new Gathering();
     request.on("data", (chunk: Buffer) => {
-      lengthBytes += chunk.length;
-      if (lengthBytes >= limitBytes) resolve(null);
-      else chunks.push(chunk);
+      if (body.lengthBytes + chunk.length >= limitBytes) resolve(null);
+      else body.append(chunk);
     });
-    request.on("end", () => {
-      const [first, second] = chunks;
-      resolve(first !== undefined && second === undefined ? first : Buffer.concat(chunks));
-    });
+    request.on("end", () => resolve(body.bytes));
   });
 }

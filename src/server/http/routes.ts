@@ -13,12 +13,15 @@ const ADVERTISEMENT_BY_KEY = /^\/+adv\/+([0-9A-Za-z_-]+)$/;
 const RECOVERY = /^\/+rec\/+([0-9A-Za-z_-]+)$/;
 const MACHINE_LATCH = /^\/machine\/([A-Za-z0-9_-]{43})\/latch$/;
 
+/** What watches a server may ask in ways that tang does not know. */
+const HEALTH_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
+
 /** As tangd: a path that is known asks for the right method (405), one that is not is 404 whatever the method. */
 export function findRoute(method: string, path: string): Route | 404 | 405 {
   const route = match(path);
   if (route === null) return 404;
-  const wanted = route.kind === "advertisement" || route.kind === "health" ? "GET" : "POST";
-  return method === wanted ? route : 405;
+  if (route.kind === "health") return HEALTH_METHODS.has(method) ? route : 405;
+  return method === (route.kind === "advertisement" ? "GET" : "POST") ? route : 405;
 }
 
 function match(path: string): Route | null {

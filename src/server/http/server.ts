@@ -1,157 +1,178 @@
-import { createServer, type IncomingMessage, type Server } from "node:http";
-import type { Socket } from "node:net";
-import { ENROLMENT_BYTES } from "../../formats/enrolment.ts";
-import { RECOVERY_BYTES } from "../../formats/tang.ts";
-import { isPassing } from "../service/queue.ts";
+import { createServer, type Server, type Socket } from "node:net";
+import type { Http1RequestHead } from "../../formats/http1-request.ts";
+import { prepareConnections } from "../../system/tcp-listen.ts";
 import type { Service } from "../service/service.ts";
-import { type Answers, readBody } from "./answers.ts";
-import { acceptEnrolment, acceptLatch } from "./enrolment.ts";
-import { empty, json, type Reply, refusal } from "./reply.ts";
-import { findRoute, type Route } from "./routes.ts";
-import { advertise, recover } from "./tang.ts";
+import { Admission, type AdmissionLimits } from "./admission.ts";
+import type { Answers } from "./answers.ts";
+import { Arrivals } from "./arrivals.ts";
+import { Budget } from "./budget.ts";
+import { Connection, type Hall, type Patience } from "./connection.ts";
+import { FairQueue } from "./fair-queue.ts";
+import { type Plan, perform, planFor } from "./perform.ts";
+import { type PlaceLimits, Places } from "./places.ts";
+import type { Reply } from "./reply.ts";
+import { Turn } from "./turn.ts";
 
 /** What strangers may take of this process. */
-export interface Limits {
-  readonly connections: number;
-  readonly connectionsOfOneAddress: number;
-  readonly headersTimeoutMs: number;
-  readonly requestTimeoutMs: number;
-  readonly keepAliveMs: number;
-  /** How often Node looks for late requests. */
+export interface Limits extends Patience, PlaceLimits, AdmissionLimits {
+  /** How often connections are looked through for late ones. */
   readonly checkMs: number;
+  /** Of requests that come in pieces, of all connections together. */
+  readonly memoryBytes: number;
+  /** Of one turn of the event loop, for reading; as much again for what was put off. */
+  readonly turnMs: number;
 }
-
-/** tang's: 414 from here on. */
-const URL_BYTES = 4096;
-const HEADER_BYTES = 16_384;
 
 const LIMITS: Limits = {
   connections: 4096,
-  connectionsOfOneAddress: 1024,
+  connectionsOfOneGroup: 2048,
+  connectionsOfOneLine: 1024,
+  operations: 128,
+  waiting: 2048,
+  memoryBytes: 32 << 20,
+  turnMs: 10,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 15_000,
   keepAliveMs: 10_000,
   checkMs: 1_000,
 };
 
+/** What the kernel keeps for each connection, in each direction: more than any request or answer of a client that means it. */
+const KERNEL_BYTES = 16_384;
+
 /** The server that machines speak to. */
-export function createMachineServer(
-  service: Service,
-  answers: Answers,
-  report: (error: unknown) => void,
-  limits: Limits = LIMITS,
-): Server {
-  const server = createServer(
-    {
-      noDelay: true,
-      keepAlive: true,
-      maxHeaderSize: HEADER_BYTES,
-      headersTimeout: limits.headersTimeoutMs,
-      requestTimeout: limits.requestTimeoutMs,
-      keepAliveTimeout: limits.keepAliveMs,
-      connectionsCheckingInterval: limits.checkMs,
-    },
-    (request, response) => {
-      response.sendDate = false;
-      handle(service, request, report).then(
-        ({ status, headers, body }) => {
-          // What was not read of a body would be taken for the next request.
-          if (!request.complete) response.shouldKeepAlive = false;
-          answers.send(response, status, headers, body);
-        },
-        (error: unknown) => {
-          report(error);
-          response.destroy();
-        },
-      );
-    },
-  );
-  server.maxConnections = limits.connections;
-  server.on("drop", () => server.closeIdleConnections());
-  server.on("connection", () => service.queue.expect());
-  server.on("connection", countByAddress(limits.connectionsOfOneAddress));
-  server.on("clientError", answerClientError);
-  return server;
-}
+export class MachineServer implements Hall {
+  readonly #service: Service;
+  readonly #report: (error: unknown) => void;
+  readonly #limits: Limits;
+  readonly #connections = new Set<Connection>();
+  readonly #admission: Admission;
+  readonly #arrivals = new Arrivals(({ fd }) => this.#admit({ fd }));
+  /** Whose input waits for a turn with time left. */
+  readonly #deferred = new FairQueue<Connection>();
+  #isWorking = false;
+  #closed: PromiseWithResolvers<void> | null = null;
+  /** What listens; `listen` and its failures are the caller's. */
+  readonly net: Server;
+  readonly places: Places<Connection>;
+  readonly budget: Budget<Connection>;
+  readonly turn: Turn;
+  readonly answers: Answers;
 
-async function handle(service: Service, request: IncomingMessage, report: (error: unknown) => void): Promise<Reply> {
-  const url = request.url ?? "";
-  if (url.length >= URL_BYTES) return empty(414);
-  const route = findRoute(request.method ?? "", url);
-  const isMessage = typeof route === "object" && (route.kind === "enrolment" || route.kind === "latch");
-  const body = await readBody(request, isMessage ? ENROLMENT_BYTES + 1 : RECOVERY_BYTES);
-  if (body === null) return isMessage ? refusal(413, "request/malformed") : empty(413);
-  if (typeof route === "number") return empty(route);
-  try {
-    return await answer(service, route, body, request.socket.remoteAddress ?? "");
-  } catch (error) {
-    report(error);
-    return isPassing(error) ? empty(503, ["retry-after", "5"]) : empty(500);
+  constructor(service: Service, answers: Answers, report: (error: unknown) => void, limits: Partial<Limits> = {}) {
+    this.#service = service;
+    this.#report = report;
+    this.#limits = { ...LIMITS, ...limits };
+    this.answers = answers;
+    this.#admission = new Admission(this.#limits);
+    this.places = new Places(this.#limits);
+    this.budget = new Budget(this.#limits.memoryBytes);
+    this.turn = new Turn(this.#limits.turnMs);
+    this.net = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
+    this.net.on("listening", () => this.#begin());
   }
-}
 
-function answer(service: Service, route: Route, body: Buffer, from: string): Promise<Reply> | Reply {
-  switch (route.kind) {
-    case "recovery":
-      return recover(service, route, body, plainAddress(from));
-    case "advertisement":
-      return advertise(service, route.latchId, route.kid);
-    case "enrolment":
-      return acceptEnrolment(service, body, plainAddress(from));
-    case "latch":
-      return acceptLatch(service, route.machineId, body, plainAddress(from));
-    case "health":
-      return health(service);
+  get patience(): Patience {
+    return this.#limits;
   }
-}
 
-function health(service: Service): Reply {
-  const failure = service.queue.failure;
-  return failure === null ? json(200, { ok: true }) : json(503, { ok: false, error: failure });
-}
+  get isClosing(): boolean {
+    return this.#closed !== null;
+  }
 
-/** An IPv4 peer of a socket that serves both. */
-function plainAddress(address: string): string {
-  return address.startsWith("::ffff:") ? address.slice(7) : address;
-}
+  judge(head: Http1RequestHead): Reply | Plan {
+    return planFor(this.#service, head);
+  }
 
-function countByAddress(most: number): (socket: Socket) => void {
-  const counts = new Map<string, number>();
-  return (socket) => {
-    const address = socket.remoteAddress ?? "";
-    const count = (counts.get(address) ?? 0) + 1;
-    if (count > most) {
-      socket.destroy();
+  serve(connection: Connection, plan: Plan, body: Buffer): void {
+    this.#admission.enter({
+      network: connection.network,
+      start: () => void this.#work(connection, plan, body),
+      refuse: () => connection.refuseForNow(),
+    });
+  }
+
+  async #work(connection: Connection, plan: Plan, body: Buffer): Promise<void> {
+    connection.answer(await perform(this.#service, plan, body, connection.address, this.#report));
+    this.#admission.leave();
+  }
+
+  defer(connection: Connection): void {
+    this.#deferred.push(connection.network, connection);
+    if (this.#isWorking) return;
+    this.#isWorking = true;
+    setImmediate(() => this.#goOn());
+  }
+
+  /** Those whose input was put off, as far as this turn goes. */
+  #goOn(): void {
+    const endMs = performance.now() + this.#limits.turnMs;
+    for (let count = this.#deferred.length; count > 0; count--) {
+      this.#deferred.shift()?.goOn();
+      if (performance.now() >= endMs) break;
+    }
+    this.#isWorking = this.#deferred.length > 0;
+    if (this.#isWorking) setImmediate(() => this.#goOn());
+  }
+
+  left(connection: Connection): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.#closed?.resolve();
+  }
+
+  #begin(): void {
+    const fd = descriptorOf(this.net);
+    if (fd !== null) prepareConnections(fd, KERNEL_BYTES);
+    const timer = setInterval(() => this.#checkTimes(), this.#limits.checkMs);
+    this.net.once("close", () => clearInterval(timer));
+  }
+
+  /** Node's own socket has no way to say how much is read at once; ours takes its handle over. */
+  #accept(socket: Socket & { _handle?: unknown }): void {
+    const handle = socket._handle;
+    socket._handle = null;
+    socket.destroy();
+    this.#admit({ handle });
+    const fd = descriptorOf(this.net);
+    if (fd !== null) this.#arrivals.gather(fd);
+  }
+
+  #admit(source: { readonly fd: number } | { readonly handle: unknown }): void {
+    this.#service.queue.expect();
+    const connection = new Connection(this, source, performance.now());
+    this.#connections.add(connection);
+    const room = this.places.makeRoom(connection.network);
+    if (room === "full") {
+      connection.cut();
       return;
     }
-    counts.set(address, count);
-    socket.once("close", () => {
-      const left = (counts.get(address) ?? 1) - 1;
-      if (left > 0) counts.set(address, left);
-      else counts.delete(address);
-    });
-  };
-}
-
-/** What is no request: Node's parser refused it, or it came too slowly. */
-function answerClientError(error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket: Socket): void {
-  if (!socket.writable || socket.bytesWritten > 0) {
-    socket.destroy();
-    return;
+    room?.cut();
+    connection.enter();
   }
-  const status =
-    error.code === "ERR_HTTP_REQUEST_TIMEOUT"
-      ? "408 Request Timeout"
-      : error.code !== "HPE_HEADER_OVERFLOW"
-        ? "400 Bad Request"
-        : isLongUrl(error.rawPacket)
-          ? "414 URI Too Long"
-          : "431 Request Header Fields Too Large";
-  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`, () => socket.destroy());
+
+  #checkTimes(): void {
+    const nowMs = performance.now();
+    for (const connection of this.#connections) connection.checkTime(nowMs);
+  }
+
+  /** Ends what is idle, answers what was asked, and cuts what is left after `graceMs`. */
+  async close(graceMs: number): Promise<void> {
+    if (!this.net.listening) return;
+    const stopped = new Promise((resolve) => this.net.close(resolve));
+    this.#closed = Promise.withResolvers();
+    this.#arrivals.close();
+    for (const connection of this.#connections) if (connection.isIdle) connection.cut();
+    if (this.#connections.size === 0) this.#closed.resolve();
+    const force = setTimeout(() => {
+      for (const connection of this.#connections) connection.cut();
+    }, graceMs);
+    await Promise.all([stopped, this.#closed.promise]);
+    clearTimeout(force);
+  }
 }
 
-/** Whether it is the first line that filled the header. */
-function isLongUrl(packet: Buffer | undefined): boolean {
-  const end = packet?.indexOf("\n") ?? 0;
-  return end < 0 || end >= URL_BYTES;
+/** Node keeps the descriptor on the handle and shows it nowhere else. */
+function descriptorOf(server: Server & { readonly _handle?: { readonly fd?: number } | null }): number | null {
+  const fd = server._handle?.fd;
+  return typeof fd === "number" && fd >= 0 ? fd : null;
 }

@@ -3,6 +3,7 @@ import { RefusalTally } from "../audit/refusals.ts";
 import { chooseExchange } from "../exchange/choose.ts";
 import { followedBy, Memory } from "../memory.ts";
 import type { OpenedStore } from "../store/folder.ts";
+import { Halts } from "./halts.ts";
 import { Paces } from "./paces.ts";
 import { CommitQueue } from "./queue.ts";
 import type { Service } from "./service.ts";
@@ -22,5 +23,6 @@ export function assembleService(system: Service["system"], opened: OpenedStore):
     refusals: new RefusalTally(memory),
     paces: new Paces(memory),
     floods: new FloodTally(memory),
+    halts: new Halts(),
   };
 }

@@ -35,6 +35,7 @@ export class CommitQueue {
   readonly #signer: LogSigner;
   readonly #gatherMs: number;
   #waiting: Waiting[] = [];
+  #first: Waiting[] = [];
   #running: Promise<void> | null = null;
   #failure: ErrorCode | null = null;
   /** Counts what arrives; whether anything did in a turn is all that matters. */
@@ -52,8 +53,17 @@ export class CommitQueue {
    * @throws what it throws, store/*
    */
   submit<T>(operation: Operation<T>): Promise<T> {
+    return this.#enqueue(operation, this.#waiting);
+  }
+
+  /** An operator's: before all that wait, in the order in which operators ask, and in a commit of its own. */
+  submitFirst<T>(operation: Operation<T>): Promise<T> {
+    return this.#enqueue(operation, this.#first);
+  }
+
+  #enqueue<T>(operation: Operation<T>, line: Waiting[]): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#waiting.push({
+      line.push({
         run: operation,
         outcome: undefined,
         resolve: resolve as (outcome: unknown) => void,
@@ -80,9 +90,10 @@ export class CommitQueue {
   }
 
   async #drain(): Promise<void> {
-    while (this.#waiting.length > 0) {
+    while (this.#first.length + this.#waiting.length > 0) {
       await this.#gather();
-      await this.#commit(this.#waiting.splice(0, BATCH));
+      const first = this.#first.shift();
+      await this.#commit(first === undefined ? this.#waiting.splice(0, BATCH) : [first]);
       await nextTurn();
     }
     this.#running = null;
@@ -94,7 +105,7 @@ export class CommitQueue {
    */
   async #gather(): Promise<void> {
     const deadlineMs = performance.now() + this.#gatherMs;
-    for (;;) {
+    while (this.#first.length === 0) {
       const before = this.#arrivals;
       await nextTurn();
       if (this.#arrivals === before || this.#waiting.length >= BATCH || performance.now() >= deadlineMs) return;

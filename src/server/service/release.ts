@@ -30,6 +30,7 @@ type Judged =
   | Exclude<ReleaseOutcome, { kind: "released" }>
   | {
       readonly kind: "granted";
+      readonly machine: string;
       readonly point: Buffer;
       readonly wrapped: Buffer;
       readonly cell: number;
@@ -43,6 +44,8 @@ type Judged =
 export async function release(service: Service, request: ReleaseRequest): Promise<ReleaseOutcome> {
   const judged = await service.queue.submit((transaction) => judge(service, transaction, request));
   if (judged.kind !== "granted") return judged;
+  // Its receipt is durable, but the operator's request came before the answer.
+  if (service.halts.includes(judged.machine, request.latchId)) return { kind: "refused", reason: "machine/locked" };
   // Revoked in the same commit, by an operation behind this one.
   if (service.cells.isEmpty(judged.cell)) return { kind: "refused", reason: "latch/revoked" };
   using scalar = service.cells.unwrap(judged.cell, judged.wrapped, {
@@ -69,14 +72,15 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   if (point === null || !service.exchange.isPoint(point)) return silent({ kind: "bad-point" });
 
   const nowMs = service.system.nowMs();
+  const isHalted = row.machineState === "active" && service.halts.includes(row.machineId, request.latchId);
   const decision = decide(
-    { state: row.machineState },
+    { state: isHalted ? "locked" : row.machineState },
     { state: row.latchState, pace: service.paces.of(request.latchId) },
     nowMs,
   );
   if (!decision.release) return refuse(service, request, decision.reason);
   const { wrapped, cell } = exchange;
-  const granted = { kind: "granted", point, wrapped, cell, epoch: row.latchEpoch } as const;
+  const granted = { kind: "granted", machine: row.machineId, point, wrapped, cell, epoch: row.latchEpoch } as const;
   const released = { machine: row.machineId, latch: request.latchId, epoch: row.latchEpoch, from: request.from };
   if (decision.pace === null) {
     const { entry, isKnown } = service.floods.note(released, nowMs);

@@ -5,6 +5,7 @@ import type { RefusalTally } from "../audit/refusals.ts";
 import type { Exchange } from "../exchange/port.ts";
 import type { Cells } from "../store/cells.ts";
 import type { Store } from "../store/port.ts";
+import type { Halts } from "./halts.ts";
 import type { Paces } from "./paces.ts";
 import type { CommitQueue } from "./queue.ts";
 
@@ -21,4 +22,5 @@ export interface Service {
   readonly refusals: RefusalTally;
   readonly paces: Paces;
   readonly floods: FloodTally;
+  readonly halts: Halts;
 }

@@ -2,6 +2,7 @@ import { isError, NightlatchError } from "../../core/errors.ts";
 import type { Entry } from "../audit/entry.ts";
 import type { State } from "../policy/decide.ts";
 import type { LatchRow, MachineRow, Reads, Transaction } from "../store/port.ts";
+import type { Halted } from "./halts.ts";
 import type { Operation, Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 
@@ -33,10 +34,14 @@ const RESULT: Readonly<Record<Change, State>> = { lock: "locked", unlock: "activ
 
 /** By name, or by id. @throws NightlatchError machine/unknown, machine/revoked, store/* */
 export async function changeMachine(service: Service, nameOrId: string, wish: ChangeWish): Promise<Changed> {
+  const subject = async (transaction: Transaction): Promise<Halted> => {
+    const { id } = await findMachine(transaction, nameOrId);
+    return { machine: id, latch: null };
+  };
   return finish(
     service,
     wish,
-    await insist(service, async (transaction): Promise<Recorded<Done>> => {
+    await insist(service, wish, subject, async (transaction): Promise<Recorded<Done>> => {
       const machine = await findMachine(transaction, nameOrId);
       const latches = await transaction.latchesOf(machine.id);
       const state = RESULT[wish.change];
@@ -56,10 +61,14 @@ export async function changeMachine(service: Service, nameOrId: string, wish: Ch
 
 /** @throws NightlatchError latch/unknown, latch/revoked, store/* */
 export async function changeLatch(service: Service, latchId: string, wish: ChangeWish): Promise<Changed> {
+  const subject = async (transaction: Transaction): Promise<Halted | null> => {
+    const latch = await transaction.latch(latchId);
+    return latch === null ? null : { machine: latch.machineId, latch: latchId };
+  };
   return finish(
     service,
     wish,
-    await insist(service, async (transaction): Promise<Recorded<Done>> => {
+    await insist(service, wish, subject, async (transaction): Promise<Recorded<Done>> => {
       const latch = await transaction.latch(latchId);
       if (latch === null) {
         throw new NightlatchError("latch/unknown", "there is no such latch", {
@@ -97,15 +106,25 @@ async function revokeLatch(transaction: Transaction, latchId: string): Promise<v
   await transaction.setLatch(latchId, "revoked");
 }
 
-/** What stops a thief must be recorded on a full disk too: it is tried once more, in the room that was held back for it. */
-async function insist<T>(service: Service, operation: Operation<T>): Promise<T> {
+/**
+ * What is to be locked or revoked is released no more from now on, before anything of it is on the disk. It must be recorded on
+ * a full disk too: it is tried once more, in the room that was held back for it.
+ */
+async function insist<T>(
+  service: Service,
+  { change }: ChangeWish,
+  subject: (transaction: Transaction) => Promise<Halted | null>,
+  operation: Operation<T>,
+): Promise<T> {
+  const halted = change === "unlock" ? null : await service.store.transact(subject);
+  using _halt = halted === null ? null : service.halts.place(halted);
   try {
-    return await service.queue.submit(operation);
+    return await service.queue.submitFirst(operation);
   } catch (error) {
     if (!isError(error, "store/full") || !(await service.store.makeRoom())) throw error;
   }
   try {
-    return await service.queue.submit(operation);
+    return await service.queue.submitFirst(operation);
   } catch (error) {
     await service.store.holdRoom();
     throw error;

@@ -5,12 +5,12 @@ import { type AddressInfo, connect, type Socket } from "node:net";
 import { test } from "node:test";
 import fc from "fast-check";
 import { Answers } from "../../../src/server/http/answers.ts";
-import { createMachineServer, type Limits } from "../../../src/server/http/server.ts";
+import { type Limits, MachineServer } from "../../../src/server/http/server.ts";
 import { enrolled, makeHome, openService, recoveryBody, type TestLatch } from "./harness.ts";
 
-const PATIENT: Limits = {
+const PATIENT: Partial<Limits> = {
   connections: 64,
-  connectionsOfOneAddress: 64,
+  connectionsOfOneLine: 64,
   headersTimeoutMs: 60_000,
   requestTimeoutMs: 60_000,
   keepAliveMs: 60_000,
@@ -28,19 +28,15 @@ async function listen(limits: Partial<Limits> = {}): Promise<Listening> {
   const service = await openService(home.folder);
   const { latch } = await enrolled(service, "nas");
   const failures: unknown[] = [];
-  const server = createMachineServer(service, new Answers(), (error) => failures.push(error), {
-    ...PATIENT,
-    ...limits,
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
+  const server = new MachineServer(service, new Answers(), (error) => failures.push(error), { ...PATIENT, ...limits });
+  server.net.listen(0, "127.0.0.1");
+  await once(server.net, "listening");
   return {
-    port: (server.address() as AddressInfo).port,
+    port: (server.net.address() as AddressInfo).port,
     latch,
     failures,
     [Symbol.asyncDispose]: async () => {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
+      await server.close(0);
       await service[Symbol.asyncDispose]();
       home[Symbol.dispose]();
     },
@@ -86,26 +82,34 @@ test("who sends a header byte by byte, or a body, or nothing, is cut off", async
   assert.ok(await isHealthy(server.port));
 });
 
-test("one address cannot take all connections", async () => {
-  await using server = await listen({ connectionsOfOneAddress: 4 });
-  const held = await Promise.all(Array.from({ length: 4 }, () => open(server.port)));
-  const fifth = await open(server.port);
-  assert.equal(await fifth.closed, "");
-  for (const { socket, closed } of held) {
-    socket.destroy();
-    await closed;
+/** So many that each gives way to the next. */
+async function openMany(port: number, count: number): Promise<Awaited<ReturnType<typeof open>>[]> {
+  const held = [];
+  for (let index = 0; index < count; index++) held.push(await open(port));
+  return held;
+}
+
+test("who comes when an address has all its places is let in, and the oldest that never asked gives way", async () => {
+  await using server = await listen({ connectionsOfOneLine: 4 });
+  const held = await openMany(server.port, 4);
+  assert.ok(await isHealthy(server.port));
+  assert.equal(await held[0]?.closed, "");
+  for (const { socket, closed } of held.slice(1)) {
+    socket.write(HEALTH);
+    assert.match(await closed, /^HTTP\/1\.1 200 /, "the others are still there");
   }
-  while (!(await isHealthy(server.port))) await new Promise((resolve) => setImmediate(resolve));
 });
 
 test("where all connections are taken, idle ones make room", async () => {
   await using server = await listen({ connections: 4 });
-  const held = await Promise.all(Array.from({ length: 4 }, () => open(server.port)));
-  for (const { socket } of held) socket.write(HEALTH.replace("Connection: close\r\n", ""));
-  for (const { socket } of held) await once(socket, "data");
-  await isHealthy(server.port); // is dropped, and makes the server close what is idle
-  await Promise.all(held.map(({ closed }) => closed));
+  const held = await openMany(server.port, 4);
+  for (const { socket } of held) {
+    socket.write(HEALTH.replace("Connection: close\r\n", ""));
+    await once(socket, "data");
+  }
   assert.ok(await isHealthy(server.port));
+  assert.match((await held[0]?.closed) ?? "", /^HTTP\/1\.1 200 /);
+  assert.equal(held[1]?.socket.closed, false);
 });
 
 test("a kept connection serves request after request, also pipelined", async () => {

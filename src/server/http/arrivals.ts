@@ -1,0 +1,57 @@
+import { type Arrival, acceptNext, closeArrival } from "../../system/tcp-listen.ts";
+import { FairQueue } from "./fair-queue.ts";
+import { networkOf, plainAddress } from "./network.ts";
+
+/** Accepted in one turn of the event loop; each takes some microseconds. */
+const ACCEPTED = 512;
+/** Descriptors that wait for a turn; beyond, networks that bring most lose them. */
+const WAITING = 1024;
+/** Of one turn, for making connections of descriptors. */
+const TURN_MS = 5;
+
+/**
+ * Takes connections off the kernel's queue as fast as they come, and lets networks take turns in
+ * what costs more: a flood of them would else stand in that queue before everybody else, for
+ * seconds. Node itself accepts one connection in a turn of the event loop.
+ */
+export class Arrivals {
+  readonly #waiting = new FairQueue<Arrival>();
+  readonly #admit: (arrival: Arrival) => void;
+  #isWorking = false;
+
+  constructor(admit: (arrival: Arrival) => void) {
+    this.#admit = admit;
+  }
+
+  /** @param listening a descriptor at which connections may wait */
+  gather(listening: number): void {
+    for (let count = 0; count < ACCEPTED; count++) {
+      const arrival = acceptNext(listening);
+      if (arrival === null) break;
+      this.#waiting.push(networkOf(plainAddress(arrival.address)), arrival);
+      if (this.#waiting.length > WAITING) this.#drop();
+    }
+    if (!this.#isWorking) this.#work();
+  }
+
+  /** Ends those that wait. */
+  close(): void {
+    while (this.#waiting.length > 0) this.#drop();
+  }
+
+  #drop(): void {
+    const arrival = this.#waiting.dropFromLongest();
+    if (arrival !== undefined) closeArrival(arrival);
+  }
+
+  #work(): void {
+    const endMs = performance.now() + TURN_MS;
+    do {
+      const arrival = this.#waiting.shift();
+      if (arrival === undefined) break;
+      this.#admit(arrival);
+    } while (performance.now() < endMs);
+    this.#isWorking = this.#waiting.length > 0;
+    if (this.#isWorking) setImmediate(() => this.#work());
+  }
+}

@@ -1,0 +1,22 @@
+/** How much of one turn of the event loop strangers' bytes may take before the operators' door has its own. */
+export class Turn {
+  readonly #budgetMs: number;
+  #endMs: number | null = null;
+
+  constructor(budgetMs: number) {
+    this.#budgetMs = budgetMs;
+  }
+
+  /** Asked before each piece of work; the first question of a turn starts its clock. */
+  isSpent(): boolean {
+    const nowMs = performance.now();
+    if (this.#endMs === null) {
+      this.#endMs = nowMs + this.#budgetMs;
+      setImmediate(() => {
+        this.#endMs = null;
+      });
+      return false;
+    }
+    return nowMs >= this.#endMs;
+  }
+}
