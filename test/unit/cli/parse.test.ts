@@ -14,7 +14,7 @@ const command: Command = {
   options: [
     { name: "key-file", value: "FILE", help: "where the key is" },
     { name: "state", value: "DIR", help: "state folder", default: "/var/lib/x" },
-    { name: "test", help: "only try" },
+    { name: "test", short: "t", help: "only try" },
   ],
   run: async () => 0,
 };
@@ -32,6 +32,11 @@ test("options, switches, defaults and operands are told apart", () => {
     options: { "key-file": "-", state: "/var/lib/x" },
     switches: new Set(["test"]),
   });
+});
+
+test("an option may have a letter", () => {
+  assert.ok(parseArguments(command, ["a", "-t"]).switches.has("test"));
+  assert.throws(() => parseArguments(command, ["a", "-x"]), wrong("Unknown option '-x'"));
 });
 
 test("a lone dash is an operand, and so is everything after two", () => {
@@ -59,7 +64,7 @@ Opens a thing.
 
   --key-file FILE          where the key is
   --state DIR              state folder (default /var/lib/x)
-  --test                   only try
+  -t, --test               only try
   --json                   one JSON object on stdout instead of text
   --help                   show this help
 `,

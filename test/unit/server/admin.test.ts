@@ -43,6 +43,7 @@ test("what operators see: names, states and times, and never a key", async () =>
     "state",
     "epoch",
     "enrolled",
+    "lastRelease",
   ]);
   assert.deepEqual(Object.keys((listed["invites"] as object[])[0] ?? {}), [
     "id",
@@ -50,11 +51,20 @@ test("what operators see: names, states and times, and never a key", async () =>
     "created",
     "expires",
     "expired",
+    "refused",
   ]);
   const shown = await read(context, "machines/nas");
   assert.equal((shown["machine"] as { id: string }).id, machine.id);
   const [first] = shown["latches"] as { id: string }[];
-  assert.deepEqual(Object.keys(first ?? {}), ["id", "volume", "state", "epoch", "created"]);
+  assert.deepEqual(Object.keys(first ?? {}), [
+    "id",
+    "volume",
+    "state",
+    "epoch",
+    "created",
+    "lastRelease",
+    "lastRefusal",
+  ]);
   assert.equal(first?.id, latch.latchId);
   assert.deepEqual(await read(context, `machines/${machine.id}`), shown);
 
@@ -106,6 +116,10 @@ test("whatever is asked, the answer is one or an error with a code, and nothing 
       "unlock",
       "entries",
       "checkpoints",
+      "tail",
+      "after",
+      "end",
+      "void",
       "0",
       "",
     ),
@@ -119,7 +133,7 @@ test("whatever is asked, the answer is one or an error with a code, and nothing 
   await fc.assert(
     fc.asyncProperty(
       fc.constantFrom("GET", "POST", "PUT"),
-      fc.array(word, { maxLength: 4 }),
+      fc.array(word, { maxLength: 5 }),
       body,
       async (method, path, text) => {
         try {

@@ -208,7 +208,7 @@ describe("audit verify", () => {
     ],
     [
       "an invite slipped in",
-      "insert into invite select 'x', 'x', 'open', wrapped, created_ms, expires_ms, null, null from invite limit 1",
+      "insert into invite (id, name, state, wrapped, created_ms, expires_ms) select 'x', 'x', 'open', wrapped, created_ms, expires_ms from invite limit 1",
       /the invite x is in the store, but the log does not know it/,
     ],
     ["an invite removed", "delete from invite where state = 'open'", /the invite .{22} is in the log, but the store/],

@@ -17,12 +17,25 @@ import { join } from "node:path";
 import { test } from "node:test";
 import Database from "better-sqlite3";
 import { NightlatchError } from "../../../src/core/errors.ts";
+import { indexLog } from "../../../src/server/service/latest.ts";
 import { type FolderSystem, openFolder } from "../../../src/server/store/folder.ts";
 import { removePlainMasterKey } from "../../../src/server/store/master-file.ts";
 import { MIGRATIONS } from "../../../src/server/store/schema.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import { faultySystem, PowerCut } from "../../faults.ts";
-import { ask, enrolled, type Home, makeHome, type OpenService, openService, UID } from "./harness.ts";
+import {
+  ask,
+  enrolled,
+  enrolWith,
+  type Home,
+  makeHome,
+  makeInvite,
+  newMachine,
+  type OpenService,
+  openService,
+  recoveryBody,
+  UID,
+} from "./harness.ts";
 
 async function made(): Promise<Home> {
   const home = makeHome();
@@ -155,6 +168,33 @@ test("an emptied, foreign, damaged or newer store is refused", async () => {
   writeFileSync(path, whole);
   await using service = await openService(home.folder);
   assert.ok(!service.created);
+});
+
+/** What a store was before it knew times and latest entries. */
+const WITHOUT_LATEST =
+  "drop table latest; drop table latest_reach; alter table tree drop column times; alter table invite drop column made_at";
+
+test("a store of the version before has its invites and its last releases after the upgrade", async () => {
+  using home = makeHome();
+  const before = { line: "", from: "192.0.2.9" };
+  {
+    await using service = await openService(home.folder);
+    const { latch } = await enrolled(service, "nas");
+    await ask(service, latch, recoveryBody(), before.from);
+    before.line = await makeInvite(service, "web");
+    await indexLog(service);
+  }
+  const database = new Database(join(home.folder, "store.sqlite"));
+  database.exec(`${WITHOUT_LATEST}; pragma user_version = 2`);
+  database.close();
+  await using service = await openService(home.folder);
+  assert.equal(await indexLog(service), 0);
+  const releases = await service.store.transact((transaction) => transaction.lastReleases());
+  assert.deepEqual(
+    releases.map(({ body }) => (JSON.parse(String(body)) as { from: string }).from),
+    [before.from],
+  );
+  assert.equal(typeof (await enrolWith(service, newMachine(), before.line)), "object");
 });
 
 test("a start writes every page anew where keys were destroyed and not yet overwritten, and else leaves them as they are", async () => {
