@@ -130,17 +130,6 @@ export function parseEnrolAnswer(
   };
 }
 
-/** The body of a refusal, `{"error":CODE}`; null where it holds none (a proxy's page). */
-export function parseRefusal(body: Uint8Array): string | null {
-  try {
-    const json = parseJson(body, "the refusal", { lengthBytes: ENROLMENT_BYTES, depth: 2 });
-    const code = isJsonObject(json) ? json["error"] : null;
-    return typeof code === "string" && /^[a-z-]{1,32}\/[a-z-]{1,32}$/.test(code) ? code : null;
-  } catch {
-    return null;
-  }
-}
-
 /** A machine's id: the thumbprint of its identity. */
 export function machineIdOf(identity: KeyObject): string {
   return thumbprintOf(exportPublicJwk(identity));
