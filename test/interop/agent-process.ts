@@ -29,6 +29,8 @@ export interface AgentOptions {
   readonly args?: readonly string[];
   /** Started at the first connection, by systemd's own activator. */
   readonly activated?: boolean;
+  /** What to run it through, such as `unshare -m`. */
+  readonly through?: readonly string[];
 }
 
 /** Writes the folder's crypttab, each volume with its device, and its agent.toml. */
@@ -39,9 +41,15 @@ export function configureAgent(folder: string, volumes: Readonly<Record<string, 
 }
 
 /** `crypttab` and `agent.toml` are those in the folder. */
-export async function startAgent({ folder, args = [], activated = false }: AgentOptions): Promise<AgentProcess> {
+export async function startAgent({
+  folder,
+  args = [],
+  activated = false,
+  through = [],
+}: AgentOptions): Promise<AgentProcess> {
   const socket = join(folder, "run", `agent-${sequence++}.sock`);
   const agent = [
+    ...through,
     COMMAND,
     "agent",
     ...["--crypttab", join(folder, "crypttab")],
