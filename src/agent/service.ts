@@ -8,10 +8,11 @@ import {
 import type { System } from "../system/port.ts";
 import { type AnswerPower, answerVolume } from "./answer.ts";
 import { orEnd } from "./deadline.ts";
+import { refuseExposed } from "./exposed.ts";
 import { type KeyAnswer, type KeySocketOptions, openKeySocket } from "./key-socket.ts";
 import { makeVolumeReader } from "./volume-reader.ts";
 
-export type ServicePower = AnswerPower & Pick<System, "listDirectory">;
+export type ServicePower = AnswerPower & Pick<System, "listDirectory" | "findExposure">;
 
 export interface ServiceOptions {
   readonly listen: KeySocketOptions["listen"];
@@ -98,6 +99,9 @@ async function answerAndLog(
     const config = await inTime(reading, startMs + DEFAULT_DEADLINE_MS, `${path} could not be read in time`);
     const endMs = startMs + (config.volumes.get(volume)?.deadlineMs ?? config.deadlineMs);
     const tell = (text: string) => log("info", `${named}: ${text}`);
+    const program = config.volumes.get(volume)?.command?.argv[0];
+    const files = { crypttab, config: path, state, programs: program === undefined ? [] : [program] };
+    await inTime(refuseExposed(power, files), endMs, `${state} could not be read in time`);
     const work = answerVolume(power, volume, { crypttab, config, endMs, log: tell }, signal);
     const answer = inTime(work, endMs + LAST_WORD_MS, `${crypttab} could not be read in time`);
     answer.catch(() => work.then(({ secret }) => secret.wipe()).catch(() => {})); // it came when nobody waited any more

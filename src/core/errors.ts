@@ -108,6 +108,7 @@ export const ERROR_CODES = [
   "luks/tool-died",
   // the agent and its configuration
   "agent/bad-config",
+  "agent/exposed",
   "agent/socket",
   "agent/unknown-volume",
   "agent/no-binding",
