@@ -101,7 +101,12 @@ async function readVolume(
     mounts: mounts.filter(({ source }) => source === `/dev/mapper/${entry.volume}`),
   };
   try {
-    const status = await volumeStatus(system, device, { ...wish, tries: true });
+    const status = await volumeStatus(system, device, {
+      ...wish,
+      tries: true,
+      name: entry.volume,
+      trust: configured?.trust ?? config.trust,
+    });
     const header = await readVolumeHeader(system, device);
     const named = new Set(listTokens(header).flatMap(({ keyslots }) => keyslots));
     return {

@@ -76,7 +76,10 @@ async function examine(
   agentSocket: string,
 ): Promise<Shown> {
   try {
-    const status = await volumeStatus(system, subject.device, wish);
+    const name = subject.entry?.volume;
+    const trust = (name === undefined ? undefined : config.volumes.get(name)?.trust) ?? config.trust;
+    const named = { ...wish, trust, ...(name === undefined ? {} : { name }) };
+    const status = await volumeStatus(system, subject.device, named);
     const outlook = outlookOf(await bootFacts(system, subject.entry, status, { config, agentSocket }));
     return { ...subject, status, outlook, error: null };
   } catch (error) {

@@ -98,6 +98,8 @@ export const ERROR_CODES = [
   "luks/no-keyslot",
   "luks/no-token-slot",
   "luks/last-way",
+  "luks/other-volume",
+  "luks/not-recorded",
   "luks/not-bound",
   "luks/not-proved",
   "luks/harmed",

@@ -7,6 +7,7 @@ import type { Service } from "../service/service.ts";
 import { type Answers, readBody } from "./answers.ts";
 import { acceptEnrolment, acceptLatch } from "./enrolment.ts";
 import { empty, json, type Reply, refusal } from "./reply.ts";
+import { acceptReport } from "./report.ts";
 import { findRoute, type Route } from "./routes.ts";
 import { advertise, recover } from "./tang.ts";
 
@@ -78,7 +79,7 @@ async function handle(service: Service, request: IncomingMessage, report: (error
   const url = request.url ?? "";
   if (url.length >= URL_BYTES) return empty(414);
   const route = findRoute(request.method ?? "", url);
-  const isMessage = typeof route === "object" && (route.kind === "enrolment" || route.kind === "latch");
+  const isMessage = typeof route === "object" && ["enrolment", "latch", "report"].includes(route.kind);
   const body = await readBody(request, isMessage ? ENROLMENT_BYTES + 1 : RECOVERY_BYTES);
   if (body === null) return isMessage ? refusal(413, "request/malformed") : empty(413);
   if (typeof route === "number") return empty(route);
@@ -100,6 +101,8 @@ function answer(service: Service, route: Route, body: Buffer, from: string): Pro
       return acceptEnrolment(service, body, plainAddress(from));
     case "latch":
       return acceptLatch(service, route.machineId, body, plainAddress(from));
+    case "report":
+      return acceptReport(service, route.machineId, body, plainAddress(from));
     case "health":
       return health(service);
   }
