@@ -10,12 +10,13 @@ import type { CommandInput } from "./command.ts";
  * Puts the volume on record as the one that this machine opens: docs/format/bound.md. For a change whose passphrase was proved, which
  * is what makes it the person's own.
  * @returns whether another key was on record
- * @throws NightlatchError luks/unsupported, file/*
+ * @throws NightlatchError luks/unsupported, luks/not-proved, file/*
  */
 export async function recordVolume({ system, terminal }: CommandInput, change: Change): Promise<boolean> {
   const { device } = change.volume;
   const header = await readHeader(system, change);
-  const former = await recordByPerson(system, change.stateFolder, { device, header });
+  const { openedBy } = change;
+  const former = await recordByPerson(system, change.stateFolder, { device, header, openedBy });
   if (former === null) return false;
   terminal.hint(`nightlatch: ${device} has another volume key, or another cipher, than this machine had on record.`);
   terminal.hint("  Your passphrase opens it, so it is on record as yours from now on.");
@@ -32,7 +33,8 @@ export async function recordLatches({ system, terminal }: CommandInput, change: 
     const latches = urls.map((url): BoundLatch => {
       return { url, server: servers.find((server) => server.url === serverOf(url))?.thumbprint ?? null };
     });
-    await recordByPerson(system, stateFolder, { device: change.volume.device, header }, () => latches);
+    const proved = { device: change.volume.device, header, openedBy: change.openedBy };
+    await recordByPerson(system, stateFolder, proved, () => latches);
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
     terminal.hint(`nightlatch: the record of the volume could not be completed: ${error.message}`);

@@ -3,7 +3,7 @@ import type { BoundLatch, VolumeIdentity, VolumeRecord } from "../formats/volume
 import type { System } from "../system/port.ts";
 import { judgeIdentity, type Verdict } from "./bound.ts";
 import type { VolumeHeader } from "./header.ts";
-import { identityOf } from "./identity.ts";
+import { identityOf, isSlotOfData } from "./identity.ts";
 import {
   isUsableUuid,
   listVolumeRecords,
@@ -17,17 +17,24 @@ const LOCK_MS = 10_000;
 
 export type BoundPower = RecordPower & Pick<System, "writeFile" | "removeFile" | "nowMs">;
 
+/** A volume, and the keyslot that a person's passphrase has opened. */
+export interface Proved {
+  readonly device: string;
+  readonly header: VolumeHeader;
+  readonly openedBy: number;
+}
+
 /**
  * Puts on record what a person has just proved a passphrase of. What was on record of the same volume stays, unless its key is
  * another one now. The caller holds the state folder's lock.
  * @param latches how they change
  * @returns what was on record before of another key; null where nothing was, or the same
- * @throws NightlatchError luks/unsupported, file/*
+ * @throws NightlatchError luks/unsupported, luks/not-proved, file/*
  */
 export async function recordByPerson(
   power: BoundPower,
   stateFolder: string,
-  { device, header }: { readonly device: string; readonly header: VolumeHeader },
+  { device, header, openedBy }: Proved,
   latches: (former: readonly BoundLatch[]) => readonly BoundLatch[] = (former) => former,
 ): Promise<VolumeRecord | null> {
   const identity = identityOf(header);
@@ -36,6 +43,16 @@ export async function recordByPerson(
       meaning: "It cannot be told from another volume. Nothing was changed.",
       remedy: `Complete a reencryption that is under way: cryptsetup reencrypt --resume-only ${device}`,
     });
+  }
+  if (!isSlotOfData(header, openedBy)) {
+    throw new NightlatchError(
+      "luks/not-proved",
+      `${device}: the passphrase opens keyslot ${openedBy}, whose key is not that of the data`,
+      {
+        meaning: "Somebody may have put data of his own behind your keyslot. Nothing was changed.",
+        remedy: "Do not use the volume until you know how this came about; compare its header with a backup of it.",
+      },
+    );
   }
   // A record that cannot be read is replaced by one that can.
   const former = await readVolumeRecord(power, stateFolder, header.uuid).catch((error: unknown) => {

@@ -36,6 +36,18 @@ function identityOfLuks2(header: Luks2Volume): VolumeIdentity | null {
   return found.every((one) => one?.key === first.key && one.cipher === first.cipher) ? first : null;
 }
 
+/**
+ * Whether what opens this keyslot is the key of the volume's data. A header can hold keyslots of other keys too, and one that
+ * somebody has edited an old keyslot beside data of his own: cryptsetup proves a keyslot by the digest that names it alone.
+ */
+export function isSlotOfData(header: VolumeHeader, slot: number): boolean {
+  if (header.version === 1) return true;
+  const identity = identityOfLuks2(header);
+  const naming = [...header.digests.values()].filter(({ keyslots }) => keyslots.includes(slot));
+  const digest = naming.length === 1 && naming[0] !== undefined ? readDigest(naming[0]) : null;
+  return identity !== null && digest !== null && keyIdentity(digest) === identity.key;
+}
+
 function readDigest({ type, hash, iterations, saltBase64, digestBase64 }: Luks2Digest): Digest | null {
   if (type !== "pbkdf2" || hash === null || iterations === null || saltBase64 === null || digestBase64 === null) {
     return null;

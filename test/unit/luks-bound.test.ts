@@ -65,7 +65,8 @@ function world() {
 }
 type World = ReturnType<typeof world>;
 
-const bind = (power: World, header: Luks2Volume) => recordByPerson(power, STATE, { device: "/dev/x", header });
+const bind = (power: World, header: Luks2Volume) =>
+  recordByPerson(power, STATE, { device: "/dev/x", header, openedBy: 0 });
 async function use(power: World, header: Luks2Volume, name: string): Promise<string> {
   const verdict = await judgeVolume(power, STATE, header, name);
   if (verdict.kind === "other") return verdict.kind;
@@ -155,10 +156,25 @@ test("a person accepts: the same UUID with another key, and another disk under t
   await assert.rejects(bind(power, luks2(A, [])), { code: "luks/unsupported" });
 });
 
+test("a passphrase proves the data's own key alone: not a keyslot of another key, nor one that two keys claim", async () => {
+  const power = world();
+  const behind = [segment(), segment({ isBackup: true })];
+  const genuine = digest(1, [1]);
+  for (const forged of [
+    luks2(A, [genuine, { ...digest(9), keyslots: [1] }], behind),
+    luks2(A, [genuine, { ...digest(9), keyslots: [0, 1] }], behind),
+    luks2(A, [{ ...digest(9), keyslots: [0, 1] }, genuine], behind),
+    luks2(A, [{ ...digest(9), keyslots: [] }]),
+  ]) {
+    await assert.rejects(bind(power, forged), { code: "luks/not-proved" });
+  }
+  assert.equal(power.files.size, 0);
+});
+
 test("with the last binding the record goes; before, the latches that are left stay", async () => {
   const power = world();
   const latches = ["http://a/latch/1", "http://b/latch/2"].map((url) => ({ url, server: null }));
-  await recordByPerson(power, STATE, { device: "/dev/x", header: volume(A, 1) }, () => latches);
+  await recordByPerson(power, STATE, { device: "/dev/x", header: volume(A, 1), openedBy: 0 }, () => latches);
   const read = () => parseVolumeRecord(power.files.get(`${STATE}/volume-${A}.json`) ?? Buffer.alloc(0));
   await recordUnbound(power, STATE, A, { urls: ["http://b/latch/2"], isBound: true });
   assert.deepEqual(read().latches, [latches[1]]);
