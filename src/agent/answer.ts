@@ -7,6 +7,9 @@ import {
   findOption,
   parseCrypttab,
 } from "../formats/crypttab.ts";
+import type { VolumeRecord } from "../formats/volume-record.ts";
+import { judgeVolume, refusalOf } from "../luks/bound.ts";
+import { isNewUse, type Use, useOf } from "../luks/bound-changes.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header.ts";
 import type { System } from "../system/port.ts";
 import { bindingSources } from "./binding-source.ts";
@@ -15,16 +18,25 @@ import { orEnd, type Wait } from "./deadline.ts";
 import { type RacePower, raceSources, type Won } from "./race.ts";
 import type { KeySource } from "./source.ts";
 
-export type AnswerPower = RacePower & Pick<System, "readAt" | "run" | "request">;
+export type AnswerPower = RacePower & Pick<System, "readAt" | "run" | "request" | "listDirectory">;
 
 export interface AnswerSettings {
   /** Path of the crypttab. */
   readonly crypttab: string;
   readonly config: AgentConfig;
+  /** Folder of what the machine keeps about itself, which may be absent. */
+  readonly state: string;
   /** When the last source is given up, on the clock of `monotonicMs`. */
   readonly endMs: number;
   /** Told what happens on the way, in words for the journal. */
   readonly log: (text: string) => void;
+  /** Told of the record of a volume in whose place another was found, before that is refused. */
+  readonly onOther: (record: VolumeRecord) => void;
+}
+
+/** A key, and what sending it leaves to be put on record; null: nothing. */
+export interface Answer extends Won {
+  readonly newUse: { readonly use: Use; readonly device: string } | null;
 }
 
 /** Kinds of failure that the log tells of one source: for a minute of attempts it tells enough. */
@@ -39,16 +51,16 @@ export async function answerVolume(
   volume: string,
   settings: AnswerSettings,
   signal: AbortSignal,
-): Promise<Won> {
+): Promise<Answer> {
   const entry = await findEntry(power, volume, settings.crypttab);
   const configured = settings.config.volumes.get(volume);
   const { endMs } = settings;
-  const sources =
+  const { sources, newUse } =
     configured?.command == null
-      ? await sourcesOfHeader(power, entry, { endMs, signal, log: settings.log })
-      : [commandSource(power, configured.command)];
+      ? await sourcesOfHeader(power, entry, settings, signal)
+      : { sources: [commandSource(power, configured.command)], newUse: null };
   const said = new Map<KeySource, Set<string>>(sources.map((source) => [source, new Set()]));
-  return raceSources(power, sources, {
+  const won = await raceSources(power, sources, {
     endMs,
     signal,
     onFailure: (failed, error, again) => {
@@ -59,6 +71,7 @@ export async function answerVolume(
       settings.log(`${failed.name}: ${text}${again ? "; trying again" : ""}`);
     },
   });
+  return { ...won, newUse };
 }
 
 async function findEntry(power: Pick<System, "readFile">, volume: string, crypttab: string): Promise<CrypttabEntry> {
@@ -70,15 +83,43 @@ async function findEntry(power: Pick<System, "readFile">, volume: string, cryptt
   });
 }
 
-async function sourcesOfHeader(power: AnswerPower, entry: CrypttabEntry, wait: HeaderWait): Promise<KeySource[]> {
+interface HeaderSources extends Pick<Answer, "newUse"> {
+  readonly sources: readonly KeySource[];
+}
+
+async function sourcesOfHeader(
+  power: AnswerPower,
+  entry: CrypttabEntry,
+  settings: AnswerSettings,
+  signal: AbortSignal,
+): Promise<HeaderSources> {
+  const wait: HeaderWait = { endMs: settings.endMs, signal, log: settings.log };
   const device = headerPathOf(entry);
   const reading = waitForHeader(power, device, wait);
   const header = await orEnd(power, reading, wait, `${device} could not be read in time`);
+  const judging = judge(power, entry.volume, header, device, settings);
+  const newUse = await orEnd(power, judging, wait, `${settings.state} could not be read in time`);
   const sources = bindingSources(power, header, wait.log);
-  if (sources.length > 0) return sources;
+  if (sources.length > 0) return { sources, newUse };
   throw new NightlatchError("agent/no-binding", `${device} has no binding`, {
     remedy: `Bind it: nightlatch bind ${device}; or name a command for it in agent.toml.`,
   });
+}
+
+/** Whether it is the volume that was bound: docs/format/bound.md. @throws NightlatchError luks/other-volume, luks/not-recorded, … */
+async function judge(
+  power: AnswerPower,
+  volume: string,
+  header: VolumeHeader,
+  device: string,
+  { config, state, onOther }: AnswerSettings,
+): Promise<Answer["newUse"]> {
+  const verdict = await judgeVolume(power, state, header, volume);
+  const refusal = refusalOf(verdict, device, config.volumes.get(volume)?.trust ?? config.trust);
+  if (verdict.kind === "other") onOther(verdict.record);
+  if (refusal !== null) throw refusal;
+  const use = isNewUse(verdict, volume) ? useOf(header, volume) : null;
+  return use === null ? null : { use, device };
 }
 
 /** Where the header is: on the device, or apart from it (`header=`). */

@@ -5,13 +5,16 @@ import {
   DEFAULT_AGENT_CONFIG,
   DEFAULT_DEADLINE_MS,
 } from "../formats/agent-config.ts";
+import type { VolumeRecord } from "../formats/volume-record.ts";
 import type { System } from "../system/port.ts";
+import type { Aftermath, AftermathPower } from "./aftermath.ts";
 import { type AnswerPower, answerVolume } from "./answer.ts";
 import { orEnd } from "./deadline.ts";
+import { refuseExposed } from "./exposed.ts";
 import { type KeyAnswer, type KeySocketOptions, openKeySocket } from "./key-socket.ts";
 import { makeVolumeReader } from "./volume-reader.ts";
 
-export type ServicePower = AnswerPower & Pick<System, "listDirectory">;
+export type ServicePower = AnswerPower & AftermathPower & Pick<System, "findExposure">;
 
 export interface ServiceOptions {
   readonly listen: KeySocketOptions["listen"];
@@ -44,7 +47,21 @@ export async function serveKeys(
   const idle = new IdleClock(options.idleMs, () => stop.abort());
   let connections = 0;
   // With a read that never returns this process could not end, and systemd would start no other while it has not.
-  const lookIdle = () => idle.set(connections === 0 && reader.pending() === 0);
+  const lookIdle = () => idle.set(connections === 0 && reader.pending() === 0 && aftermath.size === 0);
+  const aftermath = new Set<Promise<void>>();
+  const over = new AbortController();
+  const later: Later = (volume, work) => {
+    const told: ServiceLog = (level, text) => log(level, `${volume}: ${text}`);
+    const task = import("./aftermath.ts")
+      .then((loaded) => work(loaded, { stateFolder: options.state, signal: over.signal, log: told }))
+      .catch((error: unknown) => told("warning", describe(error)))
+      .finally(() => {
+        aftermath.delete(task);
+        lookIdle();
+      });
+    aftermath.add(task);
+    lookIdle();
+  };
   const reader = makeVolumeReader(power, lookIdle);
   const guarded: ServicePower = { ...power, readAt: reader.readAt };
   const ended = new Promise<void>((resolve) => {
@@ -59,7 +76,7 @@ export async function serveKeys(
       lookIdle();
     },
     answer: async (volume, gone) => {
-      const answer = await answerAndLog(guarded, volume, options, gone);
+      const answer = await answerAndLog(guarded, volume, options, later, gone);
       count[answer === null ? "refused" : "sent"]++;
       return answer;
     },
@@ -70,8 +87,16 @@ export async function serveKeys(
   // In the same turn of the event loop as the idle clock, which runs only while nobody is being served: nobody can have been accepted
   // in between, and who comes from here on waits in the kernel's queue, for which systemd starts the agent anew.
   await socket.close();
+  over.abort();
+  await Promise.all(aftermath);
   return count;
 }
+
+/** Does what is left to do about a volume, beside what comes next; while it is done the process stays. */
+type Later = (
+  volume: string,
+  work: (loaded: typeof import("./aftermath.ts"), after: Aftermath) => Promise<void>,
+) => void;
 
 /** Beyond the deadline, for the sources to say why there is no key. */
 const LAST_WORD_MS = 500;
@@ -82,6 +107,7 @@ async function answerAndLog(
   power: ServicePower,
   volume: string,
   { crypttab, config: path, state, log }: ServiceOptions,
+  later: Later,
   gone: AbortSignal,
 ): Promise<KeyAnswer | null> {
   const startMs = power.monotonicMs();
@@ -98,14 +124,22 @@ async function answerAndLog(
     const config = await inTime(reading, startMs + DEFAULT_DEADLINE_MS, `${path} could not be read in time`);
     const endMs = startMs + (config.volumes.get(volume)?.deadlineMs ?? config.deadlineMs);
     const tell = (text: string) => log("info", `${named}: ${text}`);
-    const work = answerVolume(power, volume, { crypttab, config, endMs, log: tell }, signal);
+    const program = config.volumes.get(volume)?.command?.argv[0];
+    const files = { crypttab, config: path, state, programs: program === undefined ? [] : [program] };
+    await inTime(refuseExposed(power, files), endMs, `${state} could not be read in time`);
+    const onOther = (record: VolumeRecord) =>
+      later(named, ({ tellServers }, after) => tellServers(power, record, after));
+    const work = answerVolume(power, volume, { crypttab, config, state, endMs, log: tell, onOther }, signal);
     const answer = inTime(work, endMs + LAST_WORD_MS, `${crypttab} could not be read in time`);
     answer.catch(() => work.then(({ secret }) => secret.wipe()).catch(() => {})); // it came when nobody waited any more
-    const { secret, source } = await answer;
+    const { secret, source, newUse } = await answer;
     const tookText = took();
     const onEnd = (taken: boolean) => {
-      if (taken) tell(`key sent after ${tookText}, from ${source.name}`);
-      else log("warning", `${named}: key found after ${tookText}, from ${source.name}, but nobody took it`);
+      if (taken) {
+        tell(`key sent after ${tookText}, from ${source.name}`);
+        if (newUse === null) return;
+        later(named, ({ rememberUse }, after) => rememberUse(power, newUse.use, newUse.device, after));
+      } else log("warning", `${named}: key found after ${tookText}, from ${source.name}, but nobody took it`);
     };
     return { secret, onEnd };
   } catch (error) {

@@ -12,10 +12,10 @@ export interface CheckFacts {
   readonly configError: NightlatchError | null;
   /** Volumes that agent.toml names and crypttab does not. */
   readonly strangers: readonly string[];
-  /** Files of root's that others could change, with their permission bits. */
-  readonly exposed: readonly { readonly path: string; readonly mode: number; readonly uid: number }[];
-  /** The machine's identity where others than root may read it, with its permission bits; null where not, or there is none. */
-  readonly readableIdentity: { readonly path: string; readonly mode: number } | null;
+  /** Files of root's that others could change, in the agent's words; `isAgents`: it acts upon this one, and refuses to. */
+  readonly exposed: readonly { readonly path: string; readonly refusal: NightlatchError; readonly isAgents: boolean }[];
+  /** The machine's identity where others than root may read it, with the agent's refusal; null where not, or there is none. */
+  readonly readableIdentity: { readonly path: string; readonly refusal: NightlatchError } | null;
   /** Of the agent's socket; null where there is nothing. */
   readonly socket: { readonly isSocket: boolean; readonly mode: number; readonly uid: number } | null;
   /** null: systemd does not run here. */

@@ -1,3 +1,4 @@
+import type { NightlatchError } from "../core/errors.ts";
 import { isNetworkVolume } from "../formats/crypttab.ts";
 import type { CheckFacts, Responder, SystemdFacts } from "./facts.ts";
 import type { Finding } from "./finding.ts";
@@ -30,21 +31,21 @@ export function judgeMachine(facts: CheckFacts): Finding[] {
 }
 
 function judgeConfig({ configError, exposed, files, strangers, readableIdentity }: CheckFacts): Finding[] {
-  const findings: Finding[] = exposed.map(({ path, mode, uid }) => ({
+  const findings: Finding[] = exposed.map(({ path, refusal, isAgents }) => ({
     code: "check/exposed",
-    severity: "warning",
+    severity: isAgents ? "error" : "warning",
     subject: path,
-    text: `others than root could change it (user ${uid}, mode ${mode.toString(8).padStart(4, "0")})`,
-    remedy: `chown root:root ${path} && chmod go-w ${path}`,
+    text: isAgents ? refusalText(path, refusal) : refusal.message.slice(path.length + 1),
+    remedy: refusal.remedy ?? "",
   }));
   if (readableIdentity !== null) {
-    const { path, mode } = readableIdentity;
+    const { path, refusal } = readableIdentity;
     findings.push({
       code: "check/identity",
-      severity: "warning",
+      severity: "error",
       subject: path,
-      text: `others than root may read it (mode ${mode.toString(8).padStart(4, "0")}), and could speak for this machine at its servers`,
-      remedy: `chmod 600 ${path}`,
+      text: refusalText(path, refusal),
+      remedy: refusal.remedy ?? "",
     });
   }
   for (const name of strangers) {
@@ -66,6 +67,11 @@ function judgeConfig({ configError, exposed, files, strangers, readableIdentity 
     });
   }
   return findings;
+}
+
+/** The message without the path at its beginning, which is the finding's subject. */
+function refusalText(path: string, { message, meaning, code }: NightlatchError): string {
+  return `${message.slice(path.length + 1)} [${code}]. ${meaning}`;
 }
 
 function judgeSocket({ socket, systemd, agentSocket }: CheckFacts): Finding[] {

@@ -14,6 +14,16 @@ export interface Opens {
   readonly keyslot: number;
 }
 
+/** Keyslots are opened one at a time: Argon2 may take a gigabyte for each, and volumes are looked at side by side. */
+let turn: Promise<unknown> = Promise.resolve();
+
+function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  const mine = turn.then(work, work);
+  turn = mine;
+  mine.catch(() => {}); // whoever asked for it gets it
+  return mine;
+}
+
 /** Asks a binding's servers and opens one of its keyslots with the answer, without a mapping. Never throws one of our errors. */
 export async function tryBinding(
   system: Pick<System, "run" | "request" | "random">,
@@ -24,7 +34,7 @@ export async function tryBinding(
   try {
     const secret = await proveOverNetwork(system, signal)(binding.token);
     for (const keyslot of binding.token.keyslots) {
-      if (await opensSlot(system, { device }, keyslot, secret)) return { binding, secret, keyslot };
+      if (await inTurn(() => opensSlot(system, { device }, keyslot, secret))) return { binding, secret, keyslot };
     }
     secret.wipe();
     throw new NightlatchError("luks/not-proved", "what the server released opens no keyslot of this volume", {

@@ -14,6 +14,7 @@ import { settledJson } from "./change-report.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { beginVolumeChange } from "./volume-change.ts";
 import { KEY_FILE_OPTION, namedSlots, STATE_OPTION } from "./volume-input.ts";
+import { recordLatches, recordVolume } from "./volume-record.ts";
 
 export const command: Command = {
   name: "bind",
@@ -64,8 +65,10 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   using passphrase = makePassphrase(system);
   const jwe = sealToAdvertisement(system, url, advertisement, passphrase.reveal());
   const token = { type: "clevis", jwe: formatFlattenedJwe(jwe) };
+  await recordVolume(input, change); // before the header: a binding without a record would be trusted at its first use
   const { keyslot, token: bound } = await bindVolume(system, change, { passphrase, token, replaces });
   await plan.finish(change);
+  await recordLatches(input, change);
   terminal.line(`Bound ${device}: ${url}, keyslot ${keyslot}. The server was asked, and the keyslot opened.`);
   for (const old of present) terminal.line(`Removed: ${formatBinding(old)}`);
   terminal.line(`What happens at the next boot: nightlatch status ${device}`);
@@ -91,11 +94,12 @@ function planOf(input: CommandInput, pin: string | undefined, argument: string |
 
 /** Binding twice to one server gains nothing. That it works is proved all the same. */
 async function alreadyBound(
-  { operands, system, terminal }: CommandInput,
+  input: CommandInput,
   change: Change,
   plan: BindPlan,
   present: readonly Binding[],
 ): Promise<ExitStatus> {
+  const { operands, system, terminal } = input;
   const [device = ""] = operands;
   const [binding] = present;
   if (binding === undefined) throw new TypeError("there is a binding");
@@ -105,6 +109,8 @@ async function alreadyBound(
     throw doesNotOpen(device, binding, error);
   });
   await plan.finish(change);
+  await recordVolume(input, change);
+  await recordLatches(input, change);
   terminal.line(`${device} is bound already: ${formatBinding(binding)}. The server was asked, and the keyslot opened.`);
   terminal.result({
     ok: true,

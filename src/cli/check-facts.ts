@@ -1,3 +1,4 @@
+import { describeExposure, listExposed } from "../agent/exposed.ts";
 import { luksBeneath } from "../boot/luks-beneath.ts";
 import type { BindingFacts, CheckFacts, VolumeFacts } from "../check/facts.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
@@ -36,11 +37,11 @@ export async function collectFacts(system: System, wish: CheckWish): Promise<Che
   const mounts = parseFstab(await readIfThere(system, wish.fstab, FSTAB_LIMIT_BYTES));
   const { config, error: configError } = await readConfig(system, wish.config);
   const beneath = await findBeneathRoot(system);
-  const volumes: VolumeFacts[] = [];
-  for (const entry of crypttab.entries.filter(isLuks)) {
-    if (wish.only?.has(entry.volume) === false) continue;
-    volumes.push(await readVolume(system, wish, entry, { config, mounts, beneath }));
-  }
+  const looked = crypttab.entries.filter((entry) => isLuks(entry) && wish.only?.has(entry.volume) !== false);
+  // Side by side: of many volumes whose server is silent each would take its whole deadline.
+  const volumes = await Promise.all(
+    looked.map((entry) => readVolume(system, wish, entry, { config, mounts, beneath })),
+  );
   const socket = await system.stat(wish.socket);
   const { crypttab: crypttabFile, fstab, config: configFile } = wish;
   return {
@@ -50,8 +51,7 @@ export async function collectFacts(system: System, wish: CheckWish): Promise<Che
     volumes,
     configError,
     strangers: [...config.volumes.keys()].filter((name) => !crypttab.entries.some(({ volume }) => volume === name)),
-    readableIdentity: await findReadableIdentity(system, wish.stateFolder),
-    exposed: await findExposed(system, [wish.config, wish.stateFolder, crypttabFile, fstab]),
+    ...(await findExposed(system, wish, config)),
     socket: socket === null ? null : { isSocket: socket.kind === "socket", mode: socket.mode, uid: socket.uid },
     systemd: await readSystemd(system, new Set(crypttab.entries.flatMap(({ key }) => key ?? []))),
   };
@@ -101,7 +101,12 @@ async function readVolume(
     mounts: mounts.filter(({ source }) => source === `/dev/mapper/${entry.volume}`),
   };
   try {
-    const status = await volumeStatus(system, device, { ...wish, tries: true });
+    const status = await volumeStatus(system, device, {
+      ...wish,
+      tries: true,
+      name: entry.volume,
+      trust: configured?.trust ?? config.trust,
+    });
     const header = await readVolumeHeader(system, device);
     const named = new Set(listTokens(header).flatMap(({ keyslots }) => keyslots));
     return {
@@ -134,18 +139,21 @@ async function isProgram(system: Pick<System, "stat">, program: string): Promise
   return facts.some((found) => found?.kind === "file" && (found.mode & 0o111) !== 0);
 }
 
-async function findExposed(system: Pick<System, "stat">, paths: readonly string[]): Promise<CheckFacts["exposed"]> {
-  const looked = await Promise.all(paths.map(async (path) => ({ path, facts: await system.stat(path) })));
-  return looked.flatMap(({ path, facts }) => {
-    if (facts === null || (facts.uid === 0 && (facts.mode & 0o022) === 0)) return [];
-    return [{ path, mode: facts.mode, uid: facts.uid }];
-  });
-}
-
-async function findReadableIdentity(system: Pick<System, "stat">, stateFolder: string) {
-  const path = `${stateFolder}/identity.key`;
-  const facts = await system.stat(path);
-  return facts === null || (facts.mode & 0o077) === 0 ? null : { path, mode: facts.mode };
+/** As the agent judges its own files and the programs that it runs, and fstab by the same measure. */
+async function findExposed(system: System, wish: CheckWish, config: AgentConfig) {
+  const { crypttab, stateFolder: state, fstab } = wish;
+  const programs = [...config.volumes.values()].flatMap(({ command }) => command?.argv[0] ?? []);
+  const agents = await listExposed(system, { crypttab, config: wish.config, state, programs });
+  const inFstab = await system.findExposure(fstab, false);
+  const isTold = inFstab === null || agents.some(({ path }) => path === inFstab.path);
+  const all = [
+    ...agents.map((exposure) => ({ ...exposure, isAgents: true })),
+    ...(isTold ? [] : [{ ...inFstab, isAgents: false }]),
+  ].map((exposure) => ({ ...exposure, refusal: describeExposure(exposure) }));
+  return {
+    exposed: all.filter(({ flaw }) => flaw !== "read"),
+    readableIdentity: all.find(({ flaw }) => flaw === "read") ?? null,
+  };
 }
 
 async function readConfig(system: Pick<System, "readFile">, path: string) {

@@ -8,6 +8,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command 
   "oneshot status": () => import("./oneshot-status.ts"),
   bind: () => import("./bind.ts"),
   unbind: () => import("./unbind.ts"),
+  accept: () => import("./accept.ts"),
   status: () => import("./status.ts"),
   unlock: () => import("./unlock.ts"),
   crypttab: () => import("./crypttab.ts"),

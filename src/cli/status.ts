@@ -54,12 +54,12 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   const config = await readConfig(system, options["config"] ?? "");
   const subjects = await chooseSubjects(input, entries);
   const wish = { stateFolder: stateFolderOf(options), tries: !switches.has("offline"), signal: terminal.signal };
-  const shown: Shown[] = [];
-  for (const subject of subjects) {
-    const one = await examine(system, subject, wish, config, options["socket"] ?? AGENT_SOCKET);
-    shown.push(one);
-    printVolume(terminal, one);
-  }
+  // Side by side: of many volumes whose server is silent each would take its whole deadline.
+  const looking = subjects.map((subject) => examine(system, subject, wish, config, options["socket"] ?? AGENT_SOCKET));
+  const all = Promise.all(looking);
+  all.catch(() => {}); // thrown below, by the first in the order that fails
+  for (const one of looking) printVolume(terminal, await one);
+  const shown = await all;
   if (shown.length === 0) terminal.line(`${options["crypttab"] ?? ""} names no volume. See: nightlatch status DEV`);
   const oneshot = await lookForOneshot(system);
   for (const line of oneshotLines(oneshot)) terminal.line(line);
@@ -76,7 +76,10 @@ async function examine(
   agentSocket: string,
 ): Promise<Shown> {
   try {
-    const status = await volumeStatus(system, subject.device, wish);
+    const name = subject.entry?.volume;
+    const trust = (name === undefined ? undefined : config.volumes.get(name)?.trust) ?? config.trust;
+    const named = { ...wish, trust, ...(name === undefined ? {} : { name }) };
+    const status = await volumeStatus(system, subject.device, named);
     const outlook = outlookOf(await bootFacts(system, subject.entry, status, { config, agentSocket }));
     return { ...subject, status, outlook, error: null };
   } catch (error) {

@@ -7,6 +7,7 @@ import { settledJson } from "./change-report.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { beginVolumeChange } from "./volume-change.ts";
 import { KEY_FILE_OPTION, namedSlots, parseNumber, STATE_OPTION } from "./volume-input.ts";
+import { recordRemoval } from "./volume-record.ts";
 
 export const command: Command = {
   name: "unbind",
@@ -44,6 +45,7 @@ async function run(input: CommandInput): Promise<ExitStatus> {
     const tokens = chosen.map((binding) => binding.token);
     await unbindVolume(system, change, await planRemovals(system, change, tokens, namedSlots(input)));
   }
+  await recordRemoval(input, change);
   for (const binding of chosen) terminal.line(`Removed from ${device}: ${formatBinding(binding)}`);
   const removed = chosen.map(bindingJson);
   terminal.result({ ok: true, device, uuid: change.uuid, removed, ...settledJson(change) });

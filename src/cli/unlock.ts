@@ -1,10 +1,12 @@
 import { NightlatchError } from "../core/errors.ts";
+import { whyNotBound } from "../luks/bound.ts";
 import { readVolumeHeader } from "../luks/header.ts";
 import { openVolume } from "../luks/keyslots.ts";
 import { refuseUnknownRequirements } from "../luks/requirements.ts";
 import { type Attempt, type Opens, tryBinding } from "./attempt.ts";
 import { bindingJson, formatBinding, listBindings } from "./binding.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
+import { STATE_OPTION, stateFolderOf } from "./volume-input.ts";
 
 export const command: Command = {
   name: "unlock",
@@ -12,8 +14,9 @@ export const command: Command = {
   operands: "DEV [NAME]",
   minOperands: 1,
   maxOperands: 2,
-  options: [{ name: "test", help: "open nothing; say of every binding whether it would" }],
-  details: `All bindings are asked side by side, and the first that opens its keyslot is used. NAME is that of the mapping under /dev/mapper,
+  options: [{ name: "test", help: "open nothing; say of every binding whether it would" }, STATE_OPTION],
+  details: `A volume that stands in the place of the one that was bound is refused, and none of its bindings is asked: see nightlatch accept.
+All bindings are asked side by side, and the first that opens its keyslot is used. NAME is that of the mapping under /dev/mapper,
 luks-UUID by default. With --test the status is 0 where at least one binding opens the volume.`,
   run,
 };
@@ -26,6 +29,9 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   }
   const header = await readVolumeHeader(system, device);
   refuseUnknownRequirements(header, device);
+  const stateFolder = stateFolderOf(input.options);
+  const refusal = await whyNotBound(system, device, header, { stateFolder, name: name ?? null, trust: "first-use" });
+  if (refusal !== null) throw refusal;
   const bindings = listBindings(header);
   if (bindings.length === 0) throw notBound(device);
   const stop = new AbortController();

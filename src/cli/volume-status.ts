@@ -1,10 +1,12 @@
 import { isError, NightlatchError } from "../core/errors.ts";
 import { printable } from "../core/text.ts";
+import { DEFAULT_AGENT_CONFIG, type Trust } from "../formats/agent-config.ts";
 import { DISPOSABLE_TYPE, type DisposableRecord } from "../formats/disposable.ts";
 import type { Intent } from "../formats/intent.ts";
 import { listBackups } from "../luks/backup.ts";
 import { openLedger } from "../luks/begin.ts";
 import { type HeldToken, listTokens } from "../luks/bindings.ts";
+import { whyNotBound } from "../luks/bound.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header.ts";
 import { noteOf, readRecord } from "../luks/records.ts";
 import { countSlots } from "../luks/slots.ts";
@@ -40,12 +42,20 @@ export interface StatusWish {
   /** Whether servers are asked and keyslots tried. */
   readonly tries: boolean;
   readonly signal: AbortSignal;
+  /** The volume's name in crypttab, where it has one. */
+  readonly name?: string;
+  /** What agent.toml says of it; the default where it is absent. */
+  readonly trust?: Trust;
 }
 
 /** @throws NightlatchError as readVolumeHeader */
 export async function volumeStatus(system: System, device: string, wish: StatusWish): Promise<VolumeStatus> {
   const header = await readVolumeHeader(system, device);
-  const bindings = listBindings(header).map((binding) => statusOf(system, device, binding, wish));
+  const { stateFolder, name = null, trust = DEFAULT_AGENT_CONFIG.trust } = wish;
+  const refusal = await whyNotBound(system, device, header, { stateFolder, name, trust });
+  const bindings = listBindings(header).map((binding) => {
+    return refusal === null ? statusOf(system, device, binding, wish) : { binding, opens: false, error: refusal };
+  });
   return {
     device,
     version: header.version,

@@ -99,6 +99,8 @@ export const ERROR_CODES = [
   "luks/no-keyslot",
   "luks/no-token-slot",
   "luks/last-way",
+  "luks/other-volume",
+  "luks/not-recorded",
   "luks/not-bound",
   "luks/not-proved",
   "luks/harmed",
@@ -109,6 +111,7 @@ export const ERROR_CODES = [
   "luks/tool-died",
   // the agent and its configuration
   "agent/bad-config",
+  "agent/exposed",
   "agent/socket",
   "agent/unknown-volume",
   "agent/no-binding",

@@ -1,10 +1,18 @@
 import { parse } from "smol-toml";
 import { NightlatchError } from "../core/errors.ts";
-import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, DEFAULT_DEADLINE_MS, type VolumeConfig } from "./agent-config.ts";
+import {
+  AGENT_CONFIG_LIMIT_BYTES,
+  type AgentConfig,
+  DEFAULT_AGENT_CONFIG,
+  DEFAULT_DEADLINE_MS,
+  type Trust,
+  type VolumeConfig,
+} from "./agent-config.ts";
 
 const DEFAULT_TIMEOUT_MS = 20_000;
 const HOUR_MS = 3_600_000;
 const ARGUMENT_COUNT = 256;
+const TRUSTS: readonly Trust[] = ["first-use", "recorded"];
 
 /** @throws NightlatchError agent/bad-config */
 export function parseAgentConfig(text: Uint8Array, file: string): AgentConfig {
@@ -40,27 +48,30 @@ function parseToml(text: Uint8Array): Table {
 }
 
 function readConfig(root: Table): AgentConfig {
-  root.allow(["deadline", "volume"]);
+  root.allow(["deadline", "trust", "volume"]);
   const deadlineMs = root.duration("deadline", 1000) ?? DEFAULT_DEADLINE_MS;
+  const trust = root.choice("trust", TRUSTS) ?? DEFAULT_AGENT_CONFIG.trust;
   const volumes = new Map<string, VolumeConfig>();
   const tables = root.table("volume");
   for (const name of tables?.names() ?? []) {
     const table = tables?.table(name);
-    if (table !== undefined) volumes.set(name, readVolume(table, deadlineMs));
+    if (table !== undefined) volumes.set(name, readVolume(table, { deadlineMs, trust }));
   }
-  return { deadlineMs, volumes };
+  return { deadlineMs, trust, volumes };
 }
 
-function readVolume(table: Table, fallbackMs: number): VolumeConfig {
-  table.allow(["deadline", "exec", "timeout", "newline", "refusal-status"]);
-  const deadlineMs = table.duration("deadline", 1000) ?? fallbackMs;
+function readVolume(table: Table, general: Pick<AgentConfig, "deadlineMs" | "trust">): VolumeConfig {
+  table.allow(["deadline", "trust", "exec", "timeout", "newline", "refusal-status"]);
+  const deadlineMs = table.duration("deadline", 1000) ?? general.deadlineMs;
+  const trust = table.choice("trust", TRUSTS) ?? general.trust;
   const argv = table.list("exec", ARGUMENT_COUNT, (item) => typeof item === "string" && !item.includes("\0"), "texts");
   if (argv === undefined) {
     for (const name of ["timeout", "newline", "refusal-status"]) {
       if (table.has(name)) throw new Fault(`${table.pathOf(name)} means nothing without exec`);
     }
-    return { deadlineMs, command: null };
+    return { deadlineMs, trust, command: null };
   }
+  if (table.has("trust")) throw new Fault(`${table.pathOf("trust")} means nothing with exec`);
   const [program, ...args] = argv as string[];
   if (program === undefined || !/^(?:\/.*|[^/]+)$/s.test(program) || program.trim() === "") {
     throw new Fault(`${table.pathOf("exec")} does not begin with an absolute path or a program's name`);
@@ -70,6 +81,7 @@ function readVolume(table: Table, fallbackMs: number): VolumeConfig {
   const refusalStatuses = table.list("refusal-status", 255, isStatus, "exit statuses, 1 to 255") ?? [];
   return {
     deadlineMs,
+    trust,
     command: {
       argv: [program, ...args],
       timeoutMs: table.duration("timeout", 100) ?? DEFAULT_TIMEOUT_MS,

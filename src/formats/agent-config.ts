@@ -1,11 +1,16 @@
 /** /etc/nightlatch/agent.toml: docs/format/agent-config.md. */
 export interface AgentConfig {
   readonly deadlineMs: number;
+  readonly trust: Trust;
   readonly volumes: ReadonlyMap<string, VolumeConfig>;
 }
 
+/** `first-use`: a volume without a record is taken for the one that it should be. `recorded`: it is refused. docs/format/bound.md */
+export type Trust = "first-use" | "recorded";
+
 export interface VolumeConfig {
   readonly deadlineMs: number;
+  readonly trust: Trust;
   /** null: by the bindings in the volume's header. */
   readonly command: KeyCommand | null;
 }
@@ -25,4 +30,8 @@ export const AGENT_CONFIG_LIMIT_BYTES = 64 << 10;
 /** Below the 90 s that a mount waits for its device (DefaultDeviceTimeoutSec=, systemd-system.conf(5)). */
 export const DEFAULT_DEADLINE_MS = 60_000;
 
-export const DEFAULT_AGENT_CONFIG: AgentConfig = { deadlineMs: DEFAULT_DEADLINE_MS, volumes: new Map() };
+export const DEFAULT_AGENT_CONFIG: AgentConfig = {
+  deadlineMs: DEFAULT_DEADLINE_MS,
+  trust: "first-use",
+  volumes: new Map(),
+};

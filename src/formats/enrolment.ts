@@ -13,7 +13,12 @@ export const ENROLMENT_BYTES = 16_384;
 export const NONCE_BYTES = 16;
 export const LATCH_ID_BYTES = 16;
 
-type MessageType = "nightlatch-enroll" | "nightlatch-enrolled" | "nightlatch-latch";
+type MessageType =
+  | "nightlatch-enroll"
+  | "nightlatch-enrolled"
+  | "nightlatch-latch"
+  | "nightlatch-report"
+  | "nightlatch-reported";
 
 /** What a machine asks for: a latch for one volume. */
 export interface LatchWish {
@@ -130,17 +135,6 @@ export function parseEnrolAnswer(
   };
 }
 
-/** The body of a refusal, `{"error":CODE}`; null where it holds none (a proxy's page). */
-export function parseRefusal(body: Uint8Array): string | null {
-  try {
-    const json = parseJson(body, "the refusal", { lengthBytes: ENROLMENT_BYTES, depth: 2 });
-    const code = isJsonObject(json) ? json["error"] : null;
-    return typeof code === "string" && /^[a-z-]{1,32}\/[a-z-]{1,32}$/.test(code) ? code : null;
-  } catch {
-    return null;
-  }
-}
-
 /** A machine's id: the thumbprint of its identity. */
 export function machineIdOf(identity: KeyObject): string {
   return thumbprintOf(exportPublicJwk(identity));
@@ -162,11 +156,12 @@ function proofOf(inviteKey: Uint8Array, machine: string): Buffer {
     .digest();
 }
 
-function digestOf(body: Uint8Array): string {
+export function digestOf(body: Uint8Array): string {
   return createHash("sha256").update(body).digest("base64url");
 }
 
-function sealMessage(type: MessageType, identity: KeyObject, payload: JsonObject): Buffer {
+/** A message of one of our types, signed by its sender's identity. */
+export function sealMessage(type: MessageType, identity: KeyObject, payload: JsonObject): Buffer {
   const { kty, crv, x } = ed25519(exportPublicJwk(identity));
   const header = { typ: type, jwk: { kty, crv, x } };
   return Buffer.from(
@@ -174,14 +169,17 @@ function sealMessage(type: MessageType, identity: KeyObject, payload: JsonObject
   );
 }
 
-interface OpenedMessage {
+export interface OpenedMessage {
   readonly identity: OkpPublicJwk;
   readonly machine: string;
   readonly payload: JsonObject;
 }
 
-/** Parses, checks the header to the letter, and verifies the signature by the key that the header holds. */
-function openMessage(type: MessageType, body: Uint8Array, what: string): OpenedMessage {
+/**
+ * Parses, checks the header to the letter, and verifies the signature by the key that the header holds.
+ * @throws NightlatchError enrolment/malformed
+ */
+export function openMessage(type: MessageType, body: Uint8Array, what: string): OpenedMessage {
   return within(what, () => {
     const json = parseJson(body, what, { lengthBytes: ENROLMENT_BYTES });
     if (!isJsonObject(json)) malformed(`${what} is not a JSON object`);
@@ -207,7 +205,7 @@ function parseWish(payload: JsonObject): { nonce: string; volume: string } {
   return { nonce: base64urlOf(payload, "nonce", NONCE_BYTES), volume };
 }
 
-function base64urlOf(payload: JsonObject, member: string, lengthBytes: number): string {
+export function base64urlOf(payload: JsonObject, member: string, lengthBytes: number): string {
   const value = payload[member];
   if (typeof value !== "string" || !isBase64urlOf(value, lengthBytes)) {
     malformed(`${member} is not base64url of ${lengthBytes} bytes`);
@@ -215,7 +213,7 @@ function base64urlOf(payload: JsonObject, member: string, lengthBytes: number): 
   return value;
 }
 
-function requireMembers(json: Json, members: readonly string[], what: string): void {
+export function requireMembers(json: Json, members: readonly string[], what: string): void {
   if (!isJsonObject(json) || Object.keys(json).sort().join() !== members.join()) {
     malformed(`${what} must have exactly the members ${members.join(", ")}`);
   }
@@ -236,7 +234,7 @@ function within<T>(what: string, read: () => T): T {
   }
 }
 
-function malformed(message: string): never {
+export function malformed(message: string): never {
   throw new NightlatchError("enrolment/malformed", message);
 }
 

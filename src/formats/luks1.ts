@@ -11,6 +11,8 @@ export interface Luks1Header {
   readonly cipherMode: string;
   readonly hash: string;
   readonly keyBytes: number;
+  /** Of the volume key, by which a keyslot's is known to be right. */
+  readonly keyDigest: { readonly iterations: number; readonly salt: Buffer; readonly digest: Buffer };
   /** Where the encrypted data begins; 0 for a header that lies apart from its data. */
   readonly payloadOffsetBytes: number;
   /** All eight, by number. */
@@ -53,6 +55,11 @@ export function parseLuks1(start: Buffer): Luks1Header | null {
     cipherMode: readText(start, 40, 32),
     hash: readText(start, 72, 32),
     keyBytes,
+    keyDigest: {
+      digest: Buffer.from(start.subarray(112, 132)),
+      salt: Buffer.from(start.subarray(132, 164)),
+      iterations: start.readUInt32BE(164),
+    },
     payloadOffsetBytes: start.readUInt32BE(104) * SECTOR_BYTES,
     keyslots: Array.from({ length: LUKS1_KEYSLOTS }, (_, number) => readKeyslot(start, number, keyBytes)),
   };

@@ -48,6 +48,12 @@ export interface Luks2Segment {
 }
 
 export interface Luks2Digest {
+  /** `pbkdf2`; null, as the members below, where it is missing. */
+  readonly type: string | null;
+  readonly hash: string | null;
+  readonly iterations: number | null;
+  readonly saltBase64: string | null;
+  readonly digestBase64: string | null;
   readonly keyslots: readonly number[];
   readonly segments: readonly number[];
 }
@@ -116,7 +122,13 @@ function readSegment(segment: JsonObject, path: string): Luks2Segment {
 }
 
 function readDigest(digest: JsonObject, path: string): Luks2Digest {
+  const iterations = digest["iterations"];
   return {
+    type: asTextOrNull(digest["type"], `${path}.type`),
+    hash: asTextOrNull(digest["hash"], `${path}.hash`),
+    iterations: iterations === undefined ? null : asCount(iterations, `${path}.iterations`),
+    saltBase64: asTextOrNull(digest["salt"], `${path}.salt`),
+    digestBase64: asTextOrNull(digest["digest"], `${path}.digest`),
     keyslots: asNumbers(digest["keyslots"], `${path}.keyslots`),
     segments: asNumbers(digest["segments"], `${path}.segments`),
   };

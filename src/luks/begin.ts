@@ -71,7 +71,7 @@ export async function beginChange(power: ChangePower, order: ChangeOrder): Promi
 }
 
 /** Of a run that was killed in the middle of System.writeFile; whoever writes these files holds the lock. */
-const STRAY = /^(?:identity\.key|(?:pending|server|intent)-[\w-]+\.json)\.[0-9a-f]{12}\.tmp$/;
+const STRAY = /^(?:identity\.key|(?:pending|server|intent|volume)-[\w-]+\.json)\.[0-9a-f]{12}\.tmp$/;
 
 async function removeStrays(power: ChangePower, stateFolder: string): Promise<void> {
   const names = await power.listDirectory(stateFolder);

@@ -7,9 +7,9 @@ import {
   ENROLMENT_TYPE,
   machineIdOf,
   parseEnrolAnswer,
-  parseRefusal,
 } from "../formats/enrolment.ts";
 import type { Invite } from "../formats/invite.ts";
+import { parseRefusal } from "../formats/refusal.ts";
 import type { Advertisement } from "../formats/tang.ts";
 import type { HttpResponse, System } from "../system/port.ts";
 import {

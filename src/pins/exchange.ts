@@ -4,6 +4,7 @@ import type { TangPin } from "../formats/clevis.ts";
 import { beginRecovery, type Recovery } from "../formats/ecmr.ts";
 import { concatKdf } from "../formats/jwe.ts";
 import { pointOf } from "../formats/jwk.ts";
+import { parseRefusal } from "../formats/refusal.ts";
 import { formatRecovery, JWK_TYPE, parseRecoveryReply, RECOVERY_BYTES } from "../formats/tang.ts";
 import type { HttpResponse, System } from "../system/port.ts";
 
@@ -37,7 +38,7 @@ export async function recoverTangKey(
     onSent: () => begin().prepare(),
   });
   const server = new URL(pin.url).host;
-  if (response.status !== 200) throw refusal(server, response.status);
+  if (response.status !== 200) throw refusal(server, response);
   const [one, other] = finish(server, begin(), response, pin);
   return [contentKeyOf(one, pin), contentKeyOf(other, pin)];
 }
@@ -64,29 +65,35 @@ function finish(server: string, recovery: Recovery, response: HttpResponse, pin:
   }
 }
 
-function refusal(server: string, status: number): NightlatchError {
-  switch (status) {
-    case 403:
-      return new NightlatchError("pin/locked", `${server} refuses to release the key`, {
-        meaning: "The machine is locked at the server. The volume itself is unchanged.",
-        remedy: "Unlock the machine at the server, or type the volume's passphrase.",
-      });
-    case 410:
-      return new NightlatchError("pin/revoked", `${server} has revoked the key for good`, {
-        meaning: "Its half of the key was destroyed: this binding will never open the volume again.",
-        remedy: "Type the volume's passphrase; bind the volume anew if the machine is trusted again.",
-      });
-    case 404:
-      return new NightlatchError("pin/unknown-key", `${server} does not know the key that the volume is bound to`, {
-        remedy: "Check that the server's store was not replaced by another; else bind the volume anew.",
-      });
-    case 429:
-    case 500:
-    case 502:
-    case 503:
-    case 504:
-      return new NightlatchError("pin/busy", `${server} cannot release the key at the moment (status ${status})`);
-    default:
-      return new NightlatchError("pin/bad-reply", `${server} did not answer as a key server (status ${status})`);
+/**
+ * Only what our own server says in its own words is final: docs/decisions/074-what-may-pass-is-asked-again.md. A proxy that is starting, a portal
+ * that wants a login or a firewall answer in a key server's place, and that passes.
+ */
+function refusal(server: string, { status, body }: HttpResponse): NightlatchError {
+  const code = status === 403 || status === 410 ? parseRefusal(body) : null;
+  if (code === "machine/locked") {
+    return new NightlatchError("pin/locked", `${server} refuses to release the key`, {
+      meaning: "The machine is locked at the server. The volume itself is unchanged.",
+      remedy: "Unlock the machine at the server, or type the volume's passphrase.",
+    });
   }
+  if (code === "latch/revoked") {
+    return new NightlatchError("pin/revoked", `${server} has revoked the key for good`, {
+      meaning: "Its half of the key was destroyed: this binding will never open the volume again.",
+      remedy: "Type the volume's passphrase; bind the volume anew if the machine is trusted again.",
+    });
+  }
+  if (status === 404) {
+    return new NightlatchError("pin/unknown-key", `${server} does not know the key that the volume is bound to`, {
+      remedy:
+        "Check that no proxy answers in the server's place, and that the server's store was not replaced by another; " +
+        "else bind the volume anew.",
+    });
+  }
+  if (status === 429 || status >= 500) {
+    return new NightlatchError("pin/busy", `${server} cannot release the key at the moment (status ${status})`);
+  }
+  return new NightlatchError("pin/bad-reply", `${server} did not answer as a key server (status ${status})`, {
+    remedy: "Check that the address in the binding is the key server's, and no login page or proxy is in between.",
+  });
 }

@@ -21,8 +21,8 @@ const AT_ONCE = 4;
  * One attempt at one token: asks the servers that its pin names, and gives the volume's passphrase. No retries here.
  * The pins `tang` (a latch is one) and `sss` over them; sss asks all of its servers side by side and stops at its threshold.
  * @throws NightlatchError
- *   net/unreachable, net/timeout, net/too-large, pin/busy: see `isWorthRetrying`;
- *   pin/locked, pin/revoked, pin/unknown-key: the server's answer; pin/bad-reply: not the answer of a tang;
+ *   net/unreachable, net/timeout, net/too-large, pin/busy, pin/unknown-key, pin/bad-reply (not the answer of a tang): see
+ *   `isWorthRetrying`; pin/locked, pin/revoked: our server's answer;
  *   pin/wrong-key: the answer does not open the token; pin/unsupported: another pin;
  *   clevis/malformed, jwe/*, jwk/*, tang/malformed: the token itself
  */
@@ -34,14 +34,19 @@ export function recoverSecret(
   return recover(power, jwe, limits, { servers: SERVER_COUNT, turn: Promise.resolve() }, 0);
 }
 
-/** Whether the same attempt, made later, may end otherwise without anybody doing anything at the server. */
+/** Failures that may pass without anybody doing anything at the server: a network, a proxy or the server itself is still starting. */
+const PASSING: ReadonlySet<string> = new Set([
+  "net/unreachable",
+  "net/timeout",
+  "net/too-large",
+  "pin/busy",
+  "pin/unknown-key",
+  "pin/bad-reply",
+]);
+
+/** Whether the same attempt, made later, may end otherwise by itself. */
 export function isWorthRetrying(error: unknown): boolean {
-  return (
-    isError(error, "net/unreachable") ||
-    isError(error, "net/timeout") ||
-    isError(error, "net/too-large") ||
-    isError(error, "pin/busy")
-  );
+  return error instanceof NightlatchError && PASSING.has(error.code);
 }
 
 /** What nested pins share. */

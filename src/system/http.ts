@@ -1,6 +1,7 @@
-import { connect as connectPlain, isIP, type Socket } from "node:net";
+import { connect as connectPlain, isIP, type LookupFunction, type Socket } from "node:net";
 import { NightlatchError } from "../core/errors.ts";
 import { formatHttp1Request, type Http1Response, Http1ResponseReader } from "../formats/http1.ts";
+import { requestName } from "./names.ts";
 import type { HttpRequest, HttpResponse } from "./port.ts";
 
 /** Of the status line and all header lines together. */
@@ -15,9 +16,11 @@ export async function exchange(request: HttpRequest): Promise<HttpResponse> {
   const connect = url.protocol === "https:" ? await secureConnector() : connectPlain;
   return new Promise((resolve, reject) => {
     let socket: Socket | undefined;
+    const name = requestName();
     const settle = () => {
       clearTimeout(deadline);
       request.signal?.removeEventListener("abort", giveUp);
+      name.drop();
       socket?.destroy();
     };
     const fail = (error: NightlatchError) => {
@@ -25,10 +28,10 @@ export async function exchange(request: HttpRequest): Promise<HttpResponse> {
       reject(new NightlatchError(error.code, `${url.host} ${error.message}`));
     };
     const giveUp = () => fail(new NightlatchError("net/timeout", "was given up"));
-    const deadline = setTimeout(
-      () => fail(new NightlatchError("net/timeout", `did not answer within ${request.deadlineMs} ms`)),
-      request.deadlineMs,
-    );
+    const deadline = setTimeout(() => {
+      const what = name.isPending() ? "has a name that nobody resolved" : "did not answer";
+      fail(new NightlatchError("net/timeout", `${what} within ${request.deadlineMs} ms`));
+    }, request.deadlineMs);
     if (request.signal?.aborted) return giveUp();
     request.signal?.addEventListener("abort", giveUp, { once: true });
 
@@ -43,7 +46,7 @@ export async function exchange(request: HttpRequest): Promise<HttpResponse> {
         fail(error instanceof NightlatchError ? error : judge(error as NodeJS.ErrnoException));
       }
     };
-    socket = connect(addressOf(url, request.socketPath));
+    socket = connect({ ...addressOf(url, request.socketPath), lookup: name.lookup });
     socket.on("data", (chunk: Buffer) => attempt(() => reader.push(chunk)));
     socket.on("end", () => attempt(() => reader.end()));
     socket.on("error", (error: NodeJS.ErrnoException) => fail(judge(error)));
@@ -84,6 +87,10 @@ function parseUrl(text: string): URL {
   return url;
 }
 
+interface Target extends Address {
+  readonly lookup: LookupFunction;
+}
+
 interface Address {
   readonly host: string;
   readonly port: number;
@@ -104,9 +111,9 @@ function addressOf({ protocol, hostname, port }: URL, socketPath: string | undef
  * TLS costs milliseconds to load, which the key socket's cold start has to pay: only those who use it do. Certificates are judged by
  * the system's store, as curl and so clevis judges them, which holds an administrator's own; by Node's where there is none.
  */
-async function secureConnector(): Promise<(address: Address) => Socket> {
+async function secureConnector(): Promise<(target: Target) => Socket> {
   const { connect, getCACertificates } = await import("node:tls");
   const own = getCACertificates("system");
   const ca = own.length > 0 ? own : getCACertificates("default");
-  return (address) => connect({ ...address, ca, ...(isIP(address.host) === 0 ? { servername: address.host } : {}) });
+  return (target) => connect({ ...target, ca, ...(isIP(target.host) === 0 ? { servername: target.host } : {}) });
 }

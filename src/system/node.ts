@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { findExposure } from "./exposure.ts";
 import { exchange } from "./http.ts";
 import type { System } from "./port.ts";
 import { factsOf, readRange, readWhole } from "./read.ts";
@@ -17,6 +18,7 @@ export const nodeSystem: System = {
   makeDirectory: async (path, mode) => (await import("./files.ts")).makeFolder(path, mode),
   listDirectory: async (path) => (await import("./files.ts")).listFolder(path),
   stat: factsOf,
+  findExposure,
   lock: async (path, waitMs) => (await import("./lock.ts")).lockFile(path, waitMs),
   request: exchange,
   nowMs: () => Date.now(),

@@ -1,3 +1,5 @@
+import type { Flaw } from "../core/ownership.ts";
+
 /**
  * The port to the world. Everything that touches a process, a file, the network, the clock or chance goes through it, so that
  * a function's parameter type (`Pick<System, "run">`) says what power it needs, and a test can stop the world at any step.
@@ -27,6 +29,9 @@ export interface System {
   listDirectory(path: string): Promise<string[]>;
   /** Follows links; null where nothing is. */
   stat(path: string): Promise<FileFacts | null>;
+  /** Where, on the way to a file with its links followed, others than root and this process's user could change it, or could
+   *  read it where it is a secret. null: nowhere, or nothing is there. @throws NightlatchError file/* but file/missing */
+  findExposure(path: string, isSecret: boolean): Promise<Exposure | null>;
   /** Waits for an exclusive lock on a file, which is made where it is missing and stays. It is held until it is disposed, or until this
    *  process and every program that was run with it have ended, however they ended.
    *  @throws NightlatchError system/busy when it is not had within waitMs, file/missing (the folder), file/denied, file/io */
@@ -91,6 +96,16 @@ export interface InPlaceFile extends Disposable {
   /** Durable once `sync` has returned. */
   write(offsetBytes: number, bytes: Uint8Array): void;
   sync(): void;
+}
+
+/** The first place on the way to a file that is not its owner's alone. */
+export interface Exposure {
+  readonly path: string;
+  readonly kind: "file" | "folder" | "link";
+  readonly flaw: Flaw;
+  /** Permission bits, 0o7777. */
+  readonly mode: number;
+  readonly uid: number;
 }
 
 export interface HttpRequest {

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, writeFileSync } from "node:fs";
+import { createServer as createHttpServer, request } from "node:http";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { join, resolve } from "node:path";
 import { fetchKey } from "../../script/key-client.ts";
@@ -28,6 +29,8 @@ export interface AgentOptions {
   readonly args?: readonly string[];
   /** Started at the first connection, by systemd's own activator. */
   readonly activated?: boolean;
+  /** What to run it through, such as `unshare -m`. */
+  readonly through?: readonly string[];
 }
 
 /** Writes the folder's crypttab, each volume with its device, and its agent.toml. */
@@ -38,9 +41,15 @@ export function configureAgent(folder: string, volumes: Readonly<Record<string, 
 }
 
 /** `crypttab` and `agent.toml` are those in the folder. */
-export async function startAgent({ folder, args = [], activated = false }: AgentOptions): Promise<AgentProcess> {
+export async function startAgent({
+  folder,
+  args = [],
+  activated = false,
+  through = [],
+}: AgentOptions): Promise<AgentProcess> {
   const socket = join(folder, "run", `agent-${sequence++}.sock`);
   const agent = [
+    ...through,
     COMMAND,
     "agent",
     ...["--crypttab", join(folder, "crypttab")],
@@ -128,4 +137,44 @@ export async function makeDoor(target: string | null): Promise<Door> {
   };
   await door.open();
   return door;
+}
+
+/** A stranger in a key server's place, which gives way to it after some answers. */
+export interface Answering extends AsyncDisposable {
+  readonly url: string;
+  /** How often it was asked. */
+  asked(): number;
+}
+
+/** @param then after so many answers requests are passed on to `target` */
+export async function answering(
+  [status, body]: readonly [number, string],
+  then: { readonly after: number; readonly target: string } | null = null,
+): Promise<Answering> {
+  let asked = 0;
+  const server = createHttpServer((incoming, response) => {
+    asked++;
+    if (then === null || asked <= then.after) {
+      incoming.resume();
+      response.writeHead(status, { "content-length": Buffer.byteLength(body), connection: "close" }).end(body);
+      return;
+    }
+    const { method = "", url = "", headers } = incoming;
+    const onward = request(`${then.target}${url}`, { method, headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 500, answer.headers);
+      answer.pipe(response);
+    });
+    onward.on("error", () => response.destroy());
+    incoming.pipe(onward);
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const address = server.address();
+  return {
+    url: `http://127.0.0.1:${typeof address === "object" ? address?.port : 0}`,
+    asked: () => asked,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      await new Promise((done) => server.close(done));
+    },
+  };
 }

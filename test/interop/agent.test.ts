@@ -8,7 +8,7 @@ import { formatClevisToken } from "../../src/formats/clevis.ts";
 import type { Advertisement } from "../../src/formats/tang.ts";
 import { fetchAdvertisement, sealToAdvertisement } from "../../src/pins/tang.ts";
 import { nodeSystem } from "../../src/system/node.ts";
-import { type AgentProcess, configureAgent, type Door, makeDoor, startAgent } from "./agent-process.ts";
+import { type AgentProcess, answering, configureAgent, type Door, makeDoor, startAgent } from "./agent-process.ts";
 import { holdReads, noHolding } from "./stuck.ts";
 import { noTangd, startTangd, type Tangd } from "./tangd.ts";
 import { addSlot, addToken, makeFolder, makeVolume, opens, PASSPHRASE, patch } from "./volumes.ts";
@@ -131,14 +131,46 @@ describe("the agent", { skip: noTangd }, () => {
     });
   });
 
-  test("a refusal closes at once, with nothing", async () => {
-    const other = await startTangd();
-    configure({ v: bound("refused.img", other.url) });
+  test("what our own server refuses closes at once, with nothing", async () => {
+    await using locked = await answering([403, '{"error":"machine/locked"}']);
+    await using revoked = await answering([410, '{"error":"latch/revoked"}']);
+    configure({ l: bound("locked.img", locked.url), r: bound("revoked.img", revoked.url) });
     await withAgent(async (agent) => {
-      assert.equal((await agent.ask("v")).length, 0);
-      assert.match(agent.log(), /does not know the key that the volume is bound to \[pin\/unknown-key\]/);
+      assert.equal((await agent.ask("l")).length, 0);
+      assert.equal((await agent.ask("r")).length, 0);
+      assert.match(agent.log(), /l: no key after .* refuses to release the key \[pin\/locked\]/);
+      assert.match(agent.log(), /r: no key after .* has revoked the key for good \[pin\/revoked\]/);
+      assert.equal(locked.asked() + revoked.asked(), 2);
     });
-    await other[Symbol.asyncDispose]();
+  });
+
+  test("whatever else answers in the server's place passes: it is asked again", async () => {
+    const strangers: readonly (readonly [number, string])[] = [
+      [404, ""],
+      [404, "404 page not found\n"],
+      [403, "<html>forbidden</html>"],
+      [410, ""],
+      [401, ""],
+      [407, ""],
+      [302, ""],
+      [400, ""],
+      [200, "<html>log in</html>"],
+      [204, ""],
+      [521, ""],
+    ];
+    await using servers = new AsyncDisposableStack();
+    const volumes: Record<string, string> = {};
+    for (const [index, stranger] of strangers.entries()) {
+      const server = servers.use(await answering(stranger, { after: 2, target: tangd.url }));
+      volumes[`v${index}`] = bound(`stranger${index}.img`, server.url);
+    }
+    configure(volumes);
+    await withAgent(async (agent) => {
+      const names = Object.keys(volumes);
+      const keys = await Promise.all(names.map((name) => agent.ask(name)));
+      for (const [index, name] of names.entries()) assert.equal(String(keys[index]), KEY, `${name}: ${agent.log()}`);
+      assert.match(agent.log(), /v0: token 0 .* does not know the key .* \[pin\/unknown-key\]; trying again/);
+    });
   });
 
   test("what is no volume of ours closes with nothing and says why", async () => {

@@ -76,7 +76,7 @@ test("check follows a volume from unbound to bound, locked, and a server that is
 
   writeFileSync(at("agent.toml"), "deadline = nonsense\n");
   chmodSync(at("agent.toml"), 0o666);
-  assert.deepEqual((await check()).codes, ["error check/config", "warning check/exposed"]);
+  assert.deepEqual((await check()).codes, ["error check/exposed", "error check/config"]);
   writeFileSync(at("agent.toml"), `[volume.data]\nexec = ["/nowhere/to/be/found"]\n`);
   chmodSync(at("agent.toml"), 0o600);
   assert.deepEqual((await check()).codes, ["error check/no-command"]);

@@ -8,7 +8,7 @@ import { parseAgentConfig, parseDuration } from "../../src/formats/agent-config-
 const parse = (text: string) => parseAgentConfig(Buffer.from(text), "agent.toml");
 
 test("an empty file is the defaults", () => {
-  assert.deepEqual(parse(""), { deadlineMs: 60_000, volumes: new Map() });
+  assert.deepEqual(parse(""), { deadlineMs: 60_000, trust: "first-use", volumes: new Map() });
 });
 
 test("a command with its defaults, and with everything said", () => {
@@ -24,11 +24,13 @@ test("a command with its defaults, and with everything said", () => {
     refusal-status = [22, 255]
     [volume.three]
     deadline = "1h"
+    trust = "recorded"
   `);
   assert.equal(config.deadlineMs, 120_000);
   assert.deepEqual(Object.fromEntries(config.volumes), {
     one: {
       deadlineMs: 120_000,
+      trust: "first-use",
       command: {
         argv: ["curl", "--fail", "https://keys.example.org/one"],
         timeoutMs: 20_000,
@@ -38,10 +40,17 @@ test("a command with its defaults, and with everything said", () => {
     },
     "luks-9f.c": {
       deadlineMs: 5000,
+      trust: "first-use",
       command: { argv: ["/usr/local/bin/key"], timeoutMs: 1500, stripNewline: true, refusalStatuses: [22, 255] },
     },
-    three: { deadlineMs: 3_600_000, command: null },
+    three: { deadlineMs: 3_600_000, trust: "recorded", command: null },
   });
+});
+
+test("what is trusted is said at the top for all, and for one in its table", () => {
+  const config = parse("trust = 'recorded'\n[volume.a]\n[volume.b]\ntrust = 'first-use'");
+  assert.equal(config.trust, "recorded");
+  assert.deepEqual([config.volumes.get("a")?.trust, config.volumes.get("b")?.trust], ["recorded", "first-use"]);
 });
 
 test("each slip is named by its place", () => {
@@ -52,6 +61,9 @@ test("each slip is named by its place", () => {
     ["deadline = '-1s'", 'deadline is not a duration such as "20s"'],
     ["deadline = '999ms'", "deadline is not between 1000 ms and 1 h"],
     ["deadline = '61m'", "deadline is not between 1000 ms and 1 h"],
+    ["trust = 'never'", "trust is none of first-use, recorded"],
+    ["trust = true", "trust is none of first-use, recorded"],
+    ["[volume.v]\ntrust = 'recorded'\nexec = ['a']", "volume.v.trust means nothing with exec"],
     ["volume = 1", "volume is not a table"],
     ["volume = [{exec = ['a']}]", "volume is not a table"],
     ["volume = 2001-01-01", "volume is not a table"],

@@ -111,7 +111,7 @@ describe("raceSources", () => {
 
   test("of several refusals the one to act upon is told", async () => {
     const { time, power } = world();
-    const sources = (["pin/unsupported", "pin/unknown-key", "pin/revoked", "pin/locked"] as const).map((code) =>
+    const sources = (["pin/unsupported", "pin/wrong-key", "pin/revoked", "pin/locked"] as const).map((code) =>
       source(code, [code], time),
     );
     await assert.rejects(time.run(raceSources(power, sources, within(HOUR_MS))), { code: "pin/revoked" });

@@ -184,7 +184,12 @@ test("sizes that no header has are not believed", () => {
 test("luksmeta's hole and checksum are computed as luksmeta does", () => {
   assert.equal(crc32c(Buffer.from("123456789")), 0xe3069283); // RFC 3720's check value, and luksmeta's own test
   const slot = { active: false, iterations: 0, salt: Buffer.alloc(32), areaOffsetBytes: 4096, areaLengthBytes: 5000 };
-  const header = { ...emptyLuks1(), payloadOffsetBytes: 20_480, keyslots: [slot] };
+  const header = {
+    ...emptyLuks1(),
+    payloadOffsetBytes: 20_480,
+    keyslots: [slot],
+    keyDigest: { iterations: 1, salt: slot.salt, digest: slot.salt },
+  };
   assert.deepEqual(findHole(header), { offsetBytes: 12_288, lengthBytes: 8192 });
   assert.equal(findHole({ ...header, payloadOffsetBytes: 0 }), null);
   assert.equal(findHole({ ...header, payloadOffsetBytes: 12_288 }), null);
@@ -223,6 +228,7 @@ function emptyLuks1() {
     cipherMode: "xts-plain64",
     hash: "sha256",
     keyBytes: 64,
+    keyDigest: { iterations: 1000, salt: Buffer.alloc(32), digest: Buffer.alloc(20) },
     payloadOffsetBytes: 0,
     keyslots: [],
   };

@@ -87,16 +87,13 @@ async function proveAll(
   { system, terminal, options }: CommandInput,
   plan: RebootPlan,
 ): Promise<Map<PlannedVolume, Proof>> {
-  const { signal } = terminal;
+  const wish = { stateFolder: String(options["state"]), signal: terminal.signal };
   const isAsked = ({ opening, line }: PlannedVolume) =>
     line === null && (opening.kind === "socket" || opening.kind === "disposable");
-  const proofs = await proveLater(system, plan.volumes.filter(isAsked), {
-    stateFolder: String(options["state"]),
-    signal,
-  });
+  const proofs = await proveLater(system, plan.volumes.filter(isAsked), wish);
   for (const volume of plan.volumes) {
     if (volume.line === null || volume.opening.kind === "itself") continue;
-    proofs.set(volume, await proveInInitramfs(system, plan, volume, signal));
+    proofs.set(volume, await proveInInitramfs(system, plan, volume, wish));
   }
   return proofs;
 }

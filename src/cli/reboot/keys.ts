@@ -1,10 +1,12 @@
 import { Secret } from "../../core/secret.ts";
+import { whyNotBound } from "../../luks/bound.ts";
 import { KeyRing, type KeySources } from "../../reboot/authority.ts";
 import type { PlannedVolume } from "../../reboot/planned.ts";
 import { rememberedKey } from "../../reboot/remember.ts";
 import { tryBinding } from "../attempt.ts";
 import { listBindings } from "../binding.ts";
 import type { CommandInput } from "../command.ts";
+import { stateFolderOf } from "../volume-input.ts";
 
 const KEY_LIMIT_BYTES = 8 * 1024 * 1024; // cryptsetup's own limit for a key file
 
@@ -25,9 +27,12 @@ export async function knownKeys(input: CommandInput): Promise<KeyRing> {
 
 /** The first binding of a volume that gives a key which opens it: a server or a chip that would open it at boot may do so now. */
 export const recoverBy =
-  ({ system, terminal }: CommandInput): KeySources["recover"] =>
-  async ({ found }) => {
-    for (const binding of found.header === null ? [] : listBindings(found.header)) {
+  ({ system, terminal, options }: CommandInput): KeySources["recover"] =>
+  async ({ found, name }) => {
+    if (found.header === null) return null;
+    const wish = { stateFolder: stateFolderOf(options), name, trust: "first-use" } as const;
+    if ((await whyNotBound(system, found.device, found.header, wish)) !== null) return null;
+    for (const binding of listBindings(found.header)) {
       const attempt = await tryBinding(system, found.device, binding, terminal.signal);
       if (attempt.secret !== null) return { passphrase: attempt.secret, slot: attempt.keyslot };
     }

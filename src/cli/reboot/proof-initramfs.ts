@@ -1,11 +1,13 @@
 import { whyNoClevis } from "../../boot/clevis.ts";
 import { whyNoDriver } from "../../boot/network-driver.ts";
 import { volumeOption } from "../../formats/initramfs-crypttab.ts";
+import { whyNotBound } from "../../luks/bound.ts";
 import type { PlannedVolume, RebootPlan } from "../../reboot/planned.ts";
 import type { System } from "../../system/port.ts";
 import { tryBinding } from "../attempt.ts";
 import { type Binding, formatBinding, listBindings, listOthers } from "../binding.ts";
 import { fails, type Proof, proved, untried } from "./proof.ts";
+import type { LaterWish } from "./proof-later.ts";
 
 /**
  * Whether the stock clevis of an initramfs opens one of its volumes: every binding is tried in the running system, and the initramfs
@@ -14,8 +16,8 @@ import { fails, type Proof, proved, untried } from "./proof.ts";
 export async function proveInInitramfs(
   system: System,
   plan: RebootPlan,
-  { found, line }: PlannedVolume,
-  signal: AbortSignal,
+  { found, line, name }: PlannedVolume,
+  { stateFolder, signal }: LaterWish,
 ): Promise<Proof> {
   const { stack, facts, entry } = plan;
   const { device, header } = found;
@@ -35,6 +37,8 @@ export async function proveInInitramfs(
       return untried(`systemd's own token ${token.type} cannot be tried from here`, "Use kexec.");
     return fails("it has no binding, and asks for its passphrase", `Run: nightlatch bind ${device} latch INVITE`);
   }
+  const refusal = await whyNotBound(system, device, header, { stateFolder, name, trust: "first-use" });
+  if (refusal !== null) return fails(`${refusal.message} [${refusal.code}]`, refusal.remedy ?? "");
   const cmdline = `${plan.cmdline} ${facts.ownCmdline}`;
   const tried = await Promise.all(bindings.map((binding) => tryBinding(system, device, binding, signal)));
   for (const { secret } of tried) secret?.wipe();

@@ -53,7 +53,9 @@ function proveOne(facts: CheckFacts, answers: boolean, { name, opening }: Planne
 
 function byAgent(facts: CheckFacts, volume: VolumeFacts): Proof {
   if (facts.systemd === null) return untried("systemd does not run here", "See: nightlatch check");
-  const error = firstError(judge(facts), [volume.entry.volume, AGENT_UNIT, facts.agentSocket, "systemd"]);
+  const files = [...facts.exposed, ...(facts.readableIdentity === null ? [] : [facts.readableIdentity])];
+  const subjects = [volume.entry.volume, AGENT_UNIT, facts.agentSocket, "systemd", ...files.map(({ path }) => path)];
+  const error = firstError(judge(facts), subjects);
   if (error !== null) return error;
   if (volume.command !== null) {
     return untried(

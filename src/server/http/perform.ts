@@ -5,6 +5,7 @@ import { isPassing } from "../service/queue.ts";
 import type { Service } from "../service/service.ts";
 import { acceptEnrolment, acceptLatch } from "./enrolment.ts";
 import { empty, json, type Reply, refusal } from "./reply.ts";
+import { acceptReport } from "./report.ts";
 import { findRoute, type Route } from "./routes.ts";
 import { advertise, recover } from "./tang.ts";
 
@@ -25,7 +26,7 @@ export function planFor(service: Service, { method, target }: Http1RequestHead):
   const route = findRoute(method, target);
   if (typeof route === "number") return empty(route, target === "/healthz" ? ALLOWED : []);
   if (route.kind === "health") return method === "OPTIONS" ? empty(204, ALLOWED) : health(service);
-  const isMessage = route.kind === "enrolment" || route.kind === "latch";
+  const isMessage = route.kind === "enrolment" || route.kind === "latch" || route.kind === "report";
   return isMessage
     ? { route, limitBytes: ENROLMENT_BYTES + 1, tooLong: refusal(413, "request/malformed") }
     : { route, limitBytes: RECOVERY_BYTES, tooLong: empty(413) };
@@ -64,6 +65,8 @@ function answer(service: Service, route: Route, body: Buffer, from: string): Pro
       return acceptEnrolment(service, body, from);
     case "latch":
       return acceptLatch(service, route.machineId, body, from);
+    case "report":
+      return acceptReport(service, route.machineId, body, from);
     case "health":
       return health(service);
   }

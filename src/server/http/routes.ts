@@ -1,9 +1,10 @@
-/** What a request is about. Paths are tang's, under a latch's base address; docs/format/latch.md and enrolment.md. */
+/** What a request is about. Paths are tang's, under a latch's base address; docs/format/latch.md, enrolment.md and bound.md. */
 export type Route =
   | { readonly kind: "advertisement"; readonly latchId: string; readonly kid: string | null }
   | { readonly kind: "recovery"; readonly latchId: string; readonly kid: string }
   | { readonly kind: "enrolment" }
   | { readonly kind: "latch"; readonly machineId: string }
+  | { readonly kind: "report"; readonly machineId: string }
   | { readonly kind: "health" };
 
 const LATCH = /^\/+latch\/+([A-Za-z0-9_-]{22})(\/.*)$/;
@@ -11,7 +12,7 @@ const LATCH = /^\/+latch\/+([A-Za-z0-9_-]{22})(\/.*)$/;
 const ADVERTISEMENT = /^\/+adv\/*$/;
 const ADVERTISEMENT_BY_KEY = /^\/+adv\/+([0-9A-Za-z_-]+)$/;
 const RECOVERY = /^\/+rec\/+([0-9A-Za-z_-]+)$/;
-const MACHINE_LATCH = /^\/machine\/([A-Za-z0-9_-]{43})\/latch$/;
+const MACHINE = /^\/machine\/([A-Za-z0-9_-]{43})\/(latch|report)$/;
 
 /** What watches a server may ask in ways that tang does not know. */
 const HEALTH_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
@@ -29,8 +30,9 @@ function match(path: string): Route | null {
   if (latchId !== undefined && rest !== undefined) return matchTang(latchId, rest);
   if (path === "/enroll") return { kind: "enrolment" };
   if (path === "/healthz") return { kind: "health" };
-  const machineId = MACHINE_LATCH.exec(path)?.[1];
-  return machineId === undefined ? null : { kind: "latch", machineId };
+  const [, machineId, kind] = MACHINE.exec(path) ?? [];
+  if (machineId === undefined) return null;
+  return { kind: kind === "report" ? "report" : "latch", machineId };
 }
 
 function matchTang(latchId: string, path: string): Route | null {

@@ -2,6 +2,7 @@ import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { lstatSync } from "node:fs";
 import { toBase64url } from "../../core/bytes.ts";
 import { isError, NightlatchError } from "../../core/errors.ts";
+import { findFlaw } from "../../core/ownership.ts";
 import { Secret } from "../../core/secret.ts";
 import type { System } from "../../system/port.ts";
 import { BALLAST_NAME, Ballast } from "./ballast.ts";
@@ -179,18 +180,18 @@ async function survey(system: FolderSystem, folder: string, hasSealedMasterKey: 
 async function requirePrivate(system: FolderSystem, path: string, uid: number): Promise<void> {
   const facts = await system.stat(path);
   if (facts === null) return;
-  if (facts.uid !== uid) {
+  const flaw = findFlaw(facts, [uid], true);
+  if (flaw === null) return;
+  if (flaw === "owner") {
     throw new NightlatchError("store/permissions", `${path} belongs to user ${facts.uid}, this server runs as ${uid}`, {
       meaning: "Nothing was started, nothing was changed.",
       remedy: `Run the server as user ${facts.uid}, or give the files to it: chown -R ${uid} ${path}`,
     });
   }
-  if ((facts.mode & 0o077) !== 0) {
-    throw new NightlatchError("store/permissions", `${path} is open to other users (mode ${facts.mode.toString(8)})`, {
-      meaning: "Others may have read the keys in it. Nothing was started, nothing was changed.",
-      remedy: `If nobody else could reach it: chmod go= ${path}`,
-    });
-  }
+  throw new NightlatchError("store/permissions", `${path} is open to other users (mode ${facts.mode.toString(8)})`, {
+    meaning: "Others may have read the keys in it. Nothing was started, nothing was changed.",
+    remedy: `If nobody else could reach it: chmod go= ${path}`,
+  });
 }
 
 /** SQLite would follow a link, and lay its WAL, with keys in it, beside whatever that leads to. */

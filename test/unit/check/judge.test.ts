@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { describeExposure } from "../../../src/agent/exposed.ts";
 import type { BindingFacts, CheckFacts, Responder, SystemdFacts, VolumeFacts } from "../../../src/check/facts.ts";
 import { judge } from "../../../src/check/judge.ts";
 import { NightlatchError } from "../../../src/core/errors.ts";
@@ -56,6 +57,11 @@ function machine(more: Partial<CheckFacts> = {}): CheckFacts {
     systemd: SYSTEMD,
     ...more,
   };
+}
+
+function refused(path: string, flaw: "changed" | "read") {
+  const refusal = describeExposure({ path, kind: "file", flaw, mode: 0o666, uid: 0 });
+  return { path, refusal, isAgents: true };
 }
 
 const found = (facts: CheckFacts): string[] => judge(facts).map(({ severity, code }) => `${severity} ${code}`);
@@ -188,8 +194,10 @@ describe("the machine around them", () => {
   test("configuration that is broken, or that others could change", () => {
     const configError = new NightlatchError("agent/bad-config", "agent.toml: line 3 is not TOML");
     assert.deepEqual(found(machine({ configError })), ["error check/config"]);
-    const exposed = [{ path: "/etc/nightlatch/agent.toml", mode: 0o666, uid: 0 }];
-    assert.deepEqual(found(machine({ exposed })), ["warning check/exposed"]);
+    const exposed = [refused("/etc/nightlatch/agent.toml", "changed")];
+    assert.deepEqual(found(machine({ exposed })), ["error check/exposed"]);
+    const [ofFstab] = [{ ...refused("/etc/fstab", "changed"), isAgents: false }];
+    assert.deepEqual(found(machine({ exposed: [ofFstab] })), ["warning check/exposed"]);
   });
 
   const BLOG: Responder = {
@@ -227,7 +235,7 @@ describe("the machine around them", () => {
   });
 
   test("errors come first", () => {
-    const facts = machine({ exposed: [{ path: "/x", mode: 0o777, uid: 0 }], socket: null });
+    const facts = machine({ exposed: [{ ...refused("/x", "changed"), isAgents: false }], socket: null });
     assert.deepEqual(found(facts), ["error check/no-socket", "warning check/exposed"]);
   });
 });
@@ -260,7 +268,7 @@ describe("what the agent cannot do", () => {
 
   test("a name in agent.toml that crypttab does not have, and an identity that others may read", () => {
     assert.deepEqual(found(machine({ strangers: ["dat"] })), ["warning check/unknown-volume"]);
-    const readableIdentity = { path: "/var/lib/nightlatch/machine/identity.key", mode: 0o640 };
-    assert.deepEqual(found(machine({ readableIdentity })), ["warning check/identity"]);
+    const readableIdentity = refused("/var/lib/nightlatch/machine/identity.key", "read");
+    assert.deepEqual(found(machine({ readableIdentity })), ["error check/identity"]);
   });
 });

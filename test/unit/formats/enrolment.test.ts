@@ -12,7 +12,6 @@ import {
   parseEnrolAnswer,
   parseEnrolRequest,
   parseLatchRequest,
-  parseRefusal,
   provesInvite,
 } from "../../../src/formats/enrolment.ts";
 import type { Invite } from "../../../src/formats/invite.ts";
@@ -171,21 +170,6 @@ test("an answer is refused whose advertisement was not signed by its own keys, o
     code: "enrolment/untrusted",
     message: /another machine$/,
   });
-});
-
-test("a refusal's code is taken only in the form that codes have", () => {
-  assert.equal(parseRefusal(Buffer.from('{"error":"machine/locked"}')), "machine/locked");
-  for (const body of [
-    "",
-    "<html>",
-    "[]",
-    '{"error":1}',
-    '{"error":"no"}',
-    '{"error":"a/b\\nc"}',
-    `{"error":"${"a".repeat(99)}/b"}`,
-  ]) {
-    assert.equal(parseRefusal(Buffer.from(body)), null, body);
-  }
 });
 
 test("whatever comes in, it is a message or an error with a code", () => {

@@ -55,23 +55,34 @@ const generator256 = reply(
 );
 const REFUSALS = [
   [403, '{"error":"machine/locked"}', "pin/locked", false],
-  [404, "", "pin/unknown-key", false],
+  [404, "", "pin/unknown-key", true],
+  [404, "404 page not found\n", "pin/unknown-key", true],
   [410, '{"error":"latch/revoked"}', "pin/revoked", false],
+  [403, "", "pin/bad-reply", true],
+  [403, "<html>", "pin/bad-reply", true],
+  [403, '{"error":"latch/revoked"}', "pin/revoked", false],
+  [403, '{"error":"invite/unknown"}', "pin/bad-reply", true],
+  [410, "", "pin/bad-reply", true],
+  [404, '{"error":"latch/revoked"}', "pin/unknown-key", true],
+  [401, "", "pin/bad-reply", true],
+  [407, "", "pin/bad-reply", true],
+  [421, "", "pin/bad-reply", true],
   [429, "", "pin/busy", true],
   [500, "", "pin/busy", true],
   [502, "<html>", "pin/busy", true],
   [503, "", "pin/busy", true],
   [504, "", "pin/busy", true],
-  [400, "", "pin/bad-reply", false],
-  [204, "", "pin/bad-reply", false],
-  [301, "", "pin/bad-reply", false],
-  [200, "", "pin/bad-reply", false],
-  [200, "<html>log in</html>", "pin/bad-reply", false],
-  [200, "[]", "pin/bad-reply", false],
-  [200, '{"kty":"RSA","n":"AA","e":"AQAB"}', "pin/bad-reply", false],
-  [200, reply("P-521", zero, zero), "pin/bad-reply", false],
-  [200, reply("P-521", zero.slice(4), zero), "pin/bad-reply", false],
-  [200, generator256, "pin/bad-reply", false],
+  [521, "", "pin/busy", true],
+  [400, "", "pin/bad-reply", true],
+  [204, "", "pin/bad-reply", true],
+  [301, "", "pin/bad-reply", true],
+  [200, "", "pin/bad-reply", true],
+  [200, "<html>log in</html>", "pin/bad-reply", true],
+  [200, "[]", "pin/bad-reply", true],
+  [200, '{"kty":"RSA","n":"AA","e":"AQAB"}', "pin/bad-reply", true],
+  [200, reply("P-521", zero, zero), "pin/bad-reply", true],
+  [200, reply("P-521", zero.slice(4), zero), "pin/bad-reply", true],
+  [200, generator256, "pin/bad-reply", true],
 ] as const;
 
 for (const [code, body, error, retry] of REFUSALS) {
@@ -146,7 +157,11 @@ test("sss: two of three suffice, whichever is gone; and the last one is not wait
 test("sss: the error is worth a retry exactly if a retry may reach the threshold", async () => {
   const outcome = async (answers: readonly ("ok" | "gone" | "locked")[]) => {
     const { power } = playTangs((server) =>
-      answers[server] === "ok" ? null : answers[server] === "gone" ? unreachable() : status(403),
+      answers[server] === "ok"
+        ? null
+        : answers[server] === "gone"
+          ? unreachable()
+          : status(403, '{"error":"machine/locked"}'),
     );
     try {
       await recoverSecret(power, caseNamed("sss, 2 of 3"), limits);

@@ -185,7 +185,7 @@ test("a store of the version before has its invites and its last releases after 
     await indexLog(service);
   }
   const database = new Database(join(home.folder, "store.sqlite"));
-  database.exec(`${WITHOUT_LATEST}; pragma user_version = 2`);
+  database.exec(`${WITHOUT_LATEST}; pragma user_version = 3`);
   database.close();
   await using service = await openService(home.folder);
   assert.equal(await indexLog(service), 0);

@@ -38,7 +38,12 @@ interface Entry {
 }
 
 async function get(service: OpenService, path: string, method = "GET"): Promise<Record<string, unknown>> {
-  const context: AdminContext = { service, answers: new Answers(), url: () => "http://127.0.0.1:7654" };
+  const context: AdminContext = {
+    service,
+    answers: new Answers(),
+    masterSource: "file",
+    url: () => "http://127.0.0.1:7654",
+  };
   const request = { method, segments: path.split("/"), body: Buffer.alloc(0), role: "operator", uid: 1000 } as const;
   return JSON.parse(String((await administer(context, request)).body)) as Record<string, unknown>;
 }

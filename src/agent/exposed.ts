@@ -1,0 +1,63 @@
+import { NightlatchError } from "../core/errors.ts";
+import type { Exposure, System } from "../system/port.ts";
+
+/** What the agent acts upon, and what it speaks with. */
+export interface AgentFiles {
+  readonly crypttab: string;
+  readonly config: string;
+  readonly state: string;
+  /** Of commands in agent.toml; one without a path is looked for in the system's folders. */
+  readonly programs: readonly string[];
+}
+
+/**
+ * What of the agent's files others than root could change, or read where it is the machine's identity. One measure for the agent and
+ * for `nightlatch check`: docs/decisions/075-files-that-others-can-change.md
+ * @throws NightlatchError file/*
+ */
+export async function listExposed(
+  power: Pick<System, "findExposure">,
+  { crypttab, config, state, programs }: AgentFiles,
+): Promise<readonly Exposure[]> {
+  const absolute = programs.filter((program) => program.startsWith("/"));
+  const found = await Promise.all([
+    ...[crypttab, config, state, ...absolute].map((path) => power.findExposure(path, false)),
+    power.findExposure(`${state}/identity.key`, true),
+  ]);
+  // A folder that is on the way to several is told once.
+  return [...new Map(found.flatMap((exposure) => (exposure === null ? [] : [[exposure.path, exposure]]))).values()];
+}
+
+/** @throws NightlatchError agent/exposed, file/* */
+export async function refuseExposed(power: Pick<System, "findExposure">, files: AgentFiles): Promise<void> {
+  const [exposure] = await listExposed(power, files);
+  if (exposure !== undefined) throw describeExposure(exposure);
+}
+
+const WHAT: Readonly<Record<Exposure["flaw"], string>> = {
+  owner: "belongs to another user than root",
+  changed: "can be changed by others than root",
+  read: "can be read by others than root",
+};
+
+export function describeExposure(exposure: Exposure): NightlatchError {
+  const { path, flaw, uid, mode } = exposure;
+  const facts = `user ${uid}, mode ${mode.toString(8).padStart(4, "0")}`;
+  return new NightlatchError("agent/exposed", `${path} ${WHAT[flaw]} (${facts})`, {
+    meaning:
+      flaw === "read"
+        ? "Others could speak for this machine at its servers. The agent gives no key; the passphrase is asked for."
+        : "Others could have the agent do what they want. It gives no key; the passphrase is asked for.",
+    remedy: commandFor(exposure),
+  });
+}
+
+/** A command as it is typed. */
+function commandFor({ path, kind, flaw, mode }: Exposure): string {
+  const quoted = /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+  if (flaw === "read") return `chmod go= ${quoted}`;
+  const chown = `chown ${kind === "link" ? "-h " : ""}root:root ${quoted}`;
+  const chmod = `chmod go-w ${quoted}`;
+  if (flaw === "changed") return chmod;
+  return kind !== "link" && (mode & 0o022) !== 0 ? `${chown} && ${chmod}` : chown;
+}

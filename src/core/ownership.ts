@@ -1,0 +1,24 @@
+/** What decides who can change or read a file, as stat(2) has it. */
+export interface Ownership {
+  readonly uid: number;
+  /** Permission bits, 0o7777. */
+  readonly mode: number;
+}
+
+/** `owner`: it belongs to somebody else. `changed`, `read`: others than the owner may do that. */
+export type Flaw = "owner" | "changed" | "read";
+
+const OTHERS_WRITE = 0o022;
+const OTHERS_ANYTHING = 0o077;
+
+/**
+ * What is wrong with a file that must be its owner's alone, the group's bits counted as anybody's; null where nothing is. The one
+ * judgement of the key server on its store, of the agent on what it acts upon, and of `nightlatch check` on both their behalf.
+ * @param owners whose it may be
+ * @param isSecret whether others must not read it either
+ */
+export function findFlaw(facts: Ownership, owners: readonly number[], isSecret: boolean): Flaw | null {
+  if (!owners.includes(facts.uid)) return "owner";
+  if ((facts.mode & OTHERS_WRITE) !== 0) return "changed";
+  return isSecret && (facts.mode & OTHERS_ANYTHING) !== 0 ? "read" : null;
+}
