@@ -48,6 +48,8 @@ export interface Luks2Segment {
 }
 
 export interface Luks2Digest {
+  /** `sha256` and such, as cryptsetup names it; null where it is not said. */
+  readonly hash: string | null;
   readonly keyslots: readonly number[];
   readonly segments: readonly number[];
 }
@@ -117,6 +119,7 @@ function readSegment(segment: JsonObject, path: string): Luks2Segment {
 
 function readDigest(digest: JsonObject, path: string): Luks2Digest {
   return {
+    hash: asTextOrNull(digest["hash"], `${path}.hash`),
     keyslots: asNumbers(digest["keyslots"], `${path}.keyslots`),
     segments: asNumbers(digest["segments"], `${path}.segments`),
   };

@@ -64,7 +64,7 @@ for (const type of ["luks1", "luks2"] as const) {
     assert.equal(await findSlotOpenedBy(power, volume, header, second, new Set([0, 2])), 1);
     assert.deepEqual(tried(), [1]);
 
-    const added = { number: 5, iterations: 1500, passphrase: secret("new") };
+    const added = { number: 5, iterations: 1500, hash: null, passphrase: secret("new") };
     await assert.rejects(addKeyslot(power, volume, added, { passphrase: key, slot: 0 }), (error) =>
       isError(error, "luks/wrong-passphrase"),
     );
@@ -83,7 +83,7 @@ test("a cryptsetup that cannot be told which keyslot to unlock with adds one all
     (argv) => argv.map((word) => (word === "--new-key-slot" ? "--unheard-of" : word)) as unknown as Command["argv"],
   );
   using current = secret(PASSPHRASE);
-  const added = { number: 5, iterations: 1500, passphrase: secret("new") };
+  const added = { number: 5, iterations: 1500, hash: null, passphrase: secret("new") };
   await addKeyslot(power, { device: image }, added, { passphrase: current, slot: 0 });
   assert.equal(commands.length, 2);
   assert.equal(opens(image, "new", 5), true);

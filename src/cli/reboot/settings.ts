@@ -6,7 +6,8 @@ import { requireCleanUp } from "../../reboot/go.ts";
 import { planReboot } from "../../reboot/plan.ts";
 import { forget, remember, rememberedKey } from "../../reboot/remember.ts";
 import type { CommandInput, ExitStatus } from "../command.ts";
-import { askOn, givenKey, knownKeys, recoverBy } from "./keys.ts";
+import { readKeyFile } from "../volume-input.ts";
+import { askOn, knownKeys, recoverBy } from "./keys.ts";
 import { tellTakenBack } from "./take-back.ts";
 
 /** Every volume that the next boot opens gets one more slot, for a key that stays. */
@@ -29,7 +30,7 @@ export async function forgetKey(input: CommandInput): Promise<ExitStatus> {
   const plan = await planReboot(system, NO_WISH);
   const devices = plan.volumes.flatMap(({ found }) => (found.header === null ? [] : [found.device]));
   using proof =
-    (await givenKey(input)) ?? (await terminal.askSecret("Passphrase, to make sure that another slot opens: "));
+    (await readKeyFile(input)) ?? (await terminal.askSecret("Passphrase, to make sure that another slot opens: "));
   const forgotten = await forget(system, devices, proof, String(options["state"]));
   const removed = forgotten?.slots ?? 0;
   terminal.line(
