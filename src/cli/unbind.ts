@@ -8,19 +8,21 @@ import { unbindVolume } from "../luks/unbind.ts";
 import { asksServer, type Binding, bindingJson, formatBinding, listBindings } from "./binding.ts";
 import { settledJson } from "./change-report.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
+import { listRemains } from "./unbind-list.ts";
 import { beginVolumeChange, holdForChange } from "./volume-change.ts";
 import { KEY_FILE_OPTION, namedSlots, parseNumber, proveOverNetwork, STATE_OPTION } from "./volume-input.ts";
 
 export const command: Command = {
   name: "unbind",
   summary: "remove a binding: its keyslot, then its token",
-  operands: "DEV [latch|tang|PIN] [URL]",
-  minOperands: 1,
+  operands: "DEV [latch|tang|PIN] [URL] | --list",
+  minOperands: 0,
   maxOperands: 3,
   options: [
     { name: "slot", value: "N", help: "the binding of this keyslot; it may go though its server does not prove it" },
     { name: "token", value: "N", help: "the binding of this token" },
     { name: "all", help: "every binding that fits, where there are several" },
+    { name: "list", help: "what there is on all volumes, remembered keys too, and what takes it off; removes nothing" },
     KEY_FILE_OPTION,
     STATE_OPTION,
   ],
@@ -38,8 +40,14 @@ interface Choice {
 }
 
 async function run(input: CommandInput): Promise<ExitStatus> {
-  const { operands, options, system, terminal } = input;
-  const [device = ""] = operands;
+  const { operands, options, switches, system, terminal } = input;
+  const [device] = operands;
+  if (switches.has("list") && device === undefined) return listRemains(input);
+  if (switches.has("list") || device === undefined) {
+    throw new NightlatchError("usage/wrong", "unbind: name a volume, or pass --list and none", {
+      remedy: "See: nightlatch unbind --help",
+    });
+  }
   const wanted = parseSelection(input);
   await using held = await holdForChange(input, device);
   const early = held.left.length > 0 ? null : await choose(input, held, wanted, []);
