@@ -121,8 +121,8 @@ const ACTIONS: Readonly<Record<string, string>> = {
 };
 
 function describeCryptsetup(args: readonly string[]): string {
-  const [action = ""] = args;
-  const device = printable(args.filter((arg) => /^\.{0,2}\//.test(arg) && !isKeyFile(arg)).at(-1) ?? "the volume");
+  const [action = "", ...rest] = positionals(args);
+  const device = printable(rest[action === "token" ? 1 : 0] ?? "a volume");
   if (action === "open" && args.includes("--test-passphrase")) {
     const slot = args[args.indexOf("--key-slot") + 1];
     return `trying a key on ${args.includes("--key-slot") ? `keyslot ${printable(slot ?? "", 4)} of ` : ""}${device}`;
@@ -130,7 +130,15 @@ function describeCryptsetup(args: readonly string[]): string {
   return `${ACTIONS[action] ?? (action === "open" ? "opening" : "running cryptsetup on")} ${device}`;
 }
 
-const isKeyFile = (path: string): boolean => path === "/dev/stdin" || path.startsWith("/dev/fd/");
+/** Of those that we pass; every other option that begins with two dashes has a value. */
+const SWITCHES: ReadonlySet<string> = new Set(["--test-passphrase", "--disable-external-tokens"]);
+
+function positionals(args: readonly string[]): string[] {
+  return args.filter((arg, index) => {
+    const before = args[index - 1] ?? "";
+    return !arg.startsWith("-") && !(before.startsWith("--") && !SWITCHES.has(before));
+  });
+}
 
 /** An address may hold credentials, which no message repeats. */
 const hostOf = (url: string): string => (URL.canParse(url) ? new URL(url).host : "the server");

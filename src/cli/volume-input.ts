@@ -26,7 +26,7 @@ const KEY_FILE_BYTES = 8 << 20;
 /** For one server to answer; a person is waiting. */
 export const SERVER_DEADLINE_MS = 10_000;
 /** As often as cryptsetup asks. */
-const TRIES = 3;
+export const TRIES = 3;
 
 /**
  * An existing passphrase of the volume, from where the user said. A person may mistype it and is asked again;

@@ -22,6 +22,10 @@ const ITERATIONS = 1000;
 
 const fileOf = (stateFolder: string): string => `${stateFolder}/remembered.key`;
 
+export async function isRemembered(power: Pick<System, "stat">, stateFolder: string): Promise<boolean> {
+  return (await power.stat(fileOf(stateFolder))) !== null;
+}
+
 /** The remembered key, or null where none is. @throws NightlatchError reboot/blocked where others than root can read it */
 export async function rememberedKey(
   power: Pick<System, "stat" | "readFile">,
