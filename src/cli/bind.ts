@@ -1,4 +1,4 @@
-import { NightlatchError } from "../core/errors.ts";
+import { isError, NightlatchError } from "../core/errors.ts";
 import type { Removal } from "../formats/intent.ts";
 import { formatFlattenedJwe } from "../formats/jwe.ts";
 import type { Advertisement } from "../formats/tang.ts";
@@ -143,7 +143,7 @@ async function alreadyBound(
   if (keyslot === undefined) throw opensNothing(device, binding);
   const prove = proveOverNetwork(system, terminal.signal);
   await proveToken(system, { volume, prove }, binding.token, keyslot).catch((error: unknown) => {
-    throw doesNotOpen(device, binding, error);
+    throw doesNotOpen(device, binding, keyslot, error);
   });
   await plan.finish(held);
   terminal.line(`${device} is bound already: ${formatBinding(binding)}. The server was asked, and the keyslot opened.`);
@@ -166,11 +166,16 @@ function opensNothing(device: string, binding: Binding): NightlatchError {
   });
 }
 
-function doesNotOpen(device: string, binding: Binding, error: unknown): unknown {
-  if (!(error instanceof NightlatchError)) return error;
-  return new NightlatchError(error.code, `${device} is bound already (${formatBinding(binding)}): ${error.message}`, {
-    meaning: "The binding does not open the volume now. Nothing was changed.",
-    remedy: `${error.remedy ?? "Find out why the server does not release the key."} Or pass --replace to bind anew.`,
+/** A server that does not answer, or not now, is no reason to bind anew; and that could not be done without it either. */
+function doesNotOpen(device: string, binding: Binding, keyslot: number, error: unknown): unknown {
+  if (!isError(error) || error.code === "usage/cancelled") return error;
+  const passes = /^(?:net|system)\/|^pin\/(?:busy|locked)$/.test(error.code);
+  const said = `${device} is bound already (${formatBinding(binding)})`;
+  return new NightlatchError(error.code, `${said}, and does not open by it now: ${error.message}`, {
+    meaning: passes ? "The binding may well be in order. Nothing was changed." : "Nothing was changed.",
+    remedy: passes
+      ? (error.remedy ?? "Try again when the server answers.")
+      : `To bind it anew, if no passphrase of yours opens keyslot ${keyslot}: the same with --replace --slot ${keyslot}.`,
   });
 }
 

@@ -26,10 +26,11 @@ export const command: Command = {
     KEY_FILE_OPTION,
     STATE_OPTION,
   ],
-  details: `URL is the server's address, or a latch's own, however it is spelt. Asks for a passphrase that stays: a keyslot is removed only after another one was opened with it. The server is asked too, and what
-it releases has to open the keyslot that goes: a token can be edited by whoever had the disk, to name a keyslot that is not its own. Where
-the server does not answer or was revoked, name the keyslot with --slot. The latch at the server is not touched; revoke the machine there if
-it is not to be trusted any more. A run that is cut short is completed by the next bind or unbind.`,
+  details: `URL is the server's address or a latch's own, however it is spelt. Asks for a passphrase that stays: a keyslot is removed only after
+another one was opened with it. The server is asked too, and what it releases has to open the keyslot that goes: a token can be edited by
+whoever had the disk, to name a keyslot that is not its own. Where the server does not answer or was revoked, name the keyslot with --slot.
+The latch at the server is not touched; revoke the machine there if it is not to be trusted any more. A run that is cut short is completed
+by the next bind or unbind.`,
   run,
 };
 

@@ -12,9 +12,9 @@ import { nodeSystem } from "../../src/system/node.ts";
 import { faultySystem, PowerCut } from "../faults.ts";
 import { runCommand } from "../terminal.ts";
 import { COMMAND, folder, inviteAt, keyArgs, makeImage, served } from "./bind-bench.ts";
-import { headerDigest, look, TestServer } from "./luks-change.ts";
+import { headerDigest, look, makeState, TestServer } from "./luks-change.ts";
 import { noTangd, startTangd, type Tangd } from "./tangd.ts";
-import { addSlot, addToken, opens, PASSPHRASE } from "./volumes.ts";
+import { addSlot, addToken, opens, PASSPHRASE, runTool } from "./volumes.ts";
 
 const server = served();
 const invite = () => inviteAt(server());
@@ -180,6 +180,55 @@ test("what a run left behind is settled with a passphrase, whatever the header s
   await assert.rejects(runCommand(unbind, [image, "--state", state], nodeSystem), /a passphrase was asked for/);
   const done = await runCommand(bind, again, nodeSystem, { passphrase: [PASSPHRASE] });
   assert.deepEqual(done.result["settled"], [{ operation: "bind", outcome: "completed", orphans: [] }]);
+});
+
+test("what is bound and does not open says what to do, and that is what mends it", async () => {
+  // A keyslot that was removed by hand: the token stays.
+  const { image, state } = makeImage("luks2");
+  const at = ["--state", state];
+  await runCommand(bind, [image, "latch", await invite(), ...keyArgs(state)], nodeSystem);
+  runTool(["cryptsetup", "luksKillSlot", "-q", image, "1"]);
+  const bare = await failsUnasked(bind, [image, "latch", ...at], "luks/not-proved");
+  const [, token = ""] = /nightlatch unbind \S+ --token (\d+), or pass --replace\./.exec(bare) ?? [];
+  const copy = join(folder, "bare.img");
+  copyFileSync(image, copy);
+  const removed = await runCommand(unbind, [copy, "--token", token, ...keyArgs(state)], nodeSystem);
+  assert.equal((removed.result["removed"] as unknown[]).length, 1);
+  const bound = await runCommand(bind, [image, "latch", "--replace", ...keyArgs(state)], nodeSystem);
+  assert.equal((bound.result["replaced"] as unknown[]).length, 1);
+
+  // A server that holds back: no word of binding anew. One that has revoked: with the keyslot named it is done.
+  const second = makeImage("luks2");
+  const machine = "held-back";
+  const args = [second.image, "latch", "--state", second.state];
+  await runCommand(
+    bind,
+    [second.image, "latch", await inviteAt(server(), machine), ...keyArgs(second.state)],
+    nodeSystem,
+  );
+  await server().json("machine", "lock", machine);
+  const locked = await failsUnasked(bind, args, "pin/locked");
+  assert.doesNotMatch(locked, /anew|--replace/);
+  await server().json("machine", "unlock", machine);
+  await server().json("machine", "revoke", machine);
+  const revoked = await failsUnasked(bind, args, "pin/revoked");
+  const [remedy, slot = ""] = /the same with --replace --slot (\d+)/.exec(revoked) ?? [];
+  assert.ok(remedy !== undefined, revoked);
+  const anew = makeState(folder);
+  const again = [second.image, "latch", await invite(), "--replace", "--slot", slot, ...keyArgs(anew)];
+  assert.equal(((await runCommand(bind, again, nodeSystem)).result["replaced"] as unknown[]).length, 1);
+});
+
+test("a server that is away is no reason to bind anew", { skip: noTangd }, async () => {
+  const { image, state } = makeImage("luks2");
+  const away = await startTangd();
+  const { url } = away;
+  await runCommand(bind, [image, "tang", url, ...keyArgs(state)], nodeSystem, { agrees: true });
+  await away[Symbol.asyncDispose]();
+  const said = await failsUnasked(bind, [image, "tang", url, "--state", state], "net/unreachable");
+  assert.match(said, /is bound already \(tang \S+, keyslot 1\), and does not open by it now/);
+  assert.match(said, /The binding may well be in order\. Nothing was changed\./);
+  assert.doesNotMatch(said, /anew|--replace/);
 });
 
 /** Each gives the passphrase by another kind of file; cryptsetup takes all but a socket, which cannot be opened by its name. */
