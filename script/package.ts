@@ -97,6 +97,7 @@ function control(tree: string, files: readonly PackagedFile[], target: Target, l
   };
   const packaging = (name: string) => readFileSync(join(ROOT, "packaging/debian", name), "utf8");
   write("control", fill(packaging("control")));
+  write("templates", packaging("templates"));
   for (const script of ["postinst", "prerm", "postrm"]) write(script, packaging(script), 0o755);
   const conffiles = files.filter(({ path }) => path.startsWith("etc/")).map(({ path }) => `/${path}\n`);
   if (conffiles.length > 0) write("conffiles", conffiles.join(""));

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { Command } from "./cli/command.ts";
+import type { Command, Terminal } from "./cli/command.ts";
 import { familyOf, familyOverview, overview } from "./cli/overview.ts";
 import { helpText, parseArguments } from "./cli/parse.ts";
 import { COMMANDS } from "./cli/registry.ts";
@@ -7,6 +7,7 @@ import { describeFailure } from "./cli/report.ts";
 import { openTerminal, writeToStdout } from "./cli/terminal.ts";
 import { NightlatchError } from "./core/errors.ts";
 import { nodeSystem } from "./system/node.ts";
+import type { System } from "./system/port.ts";
 
 /** Composition root: picks the command and hands it the real system. */
 async function main(args: readonly string[]): Promise<number> {
@@ -34,13 +35,21 @@ async function main(args: readonly string[]): Promise<number> {
       writeToStdout(helpText(command));
       return 0;
     }
-    return await command.run({ ...invocation, system: nodeSystem, terminal });
+    return await command.run({ ...invocation, ...(await surroundings(command, terminal)) });
   } catch (error) {
     const failure = describeFailure(error);
     terminal.result(failure.json);
     terminal.hint(failure.text);
     return failure.status;
   }
+}
+
+/** A service has a log of its own, and a boot waits for it. */
+const SERVICES: ReadonlySet<string> = new Set(["agent", "serve"]);
+
+async function surroundings({ name }: Command, terminal: Terminal): Promise<{ system: System; terminal: Terminal }> {
+  if (SERVICES.has(name)) return { system: nodeSystem, terminal };
+  return (await import("./cli/narration.ts")).narrate(nodeSystem, terminal);
 }
 
 /** The longest name wins: "machine invite" before "machine". */

@@ -12,11 +12,19 @@ export interface Spoken {
   readonly result: Readonly<Record<string, unknown>>;
 }
 
+/** What was said before a command threw. */
+export interface Overheard {
+  readonly lines: string[];
+  readonly hints: string[];
+}
+
 export interface Person {
   /** What is typed at the passphrase prompt: the same each time, or one after the other, each taken out. */
   readonly passphrase?: string | string[];
   /** Answers every question; without it nobody is there to be asked. */
   readonly agrees?: boolean;
+  /** Takes what is said as it is said. */
+  readonly hears?: Overheard;
 }
 
 /** Runs a command in this process, on a system of the test's choice. Throws what the command throws. */
@@ -26,8 +34,7 @@ export async function runCommand(
   system: System,
   person: Person = {},
 ): Promise<Spoken> {
-  const lines: string[] = [];
-  const hints: string[] = [];
+  const { lines, hints } = person.hears ?? { lines: [], hints: [] };
   let result: Readonly<Record<string, unknown>> | undefined;
   const terminal: Terminal = {
     json: false,

@@ -1,6 +1,6 @@
 import { readVolumeHeader } from "../luks/header.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
-import { beginVolumeChange } from "./volume-change.ts";
+import { beginVolumeChange, holdForChange } from "./volume-change.ts";
 import { KEY_FILE_OPTION, STATE_OPTION } from "./volume-input.ts";
 import { recordLatches, recordVolume } from "./volume-record.ts";
 
@@ -21,7 +21,8 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   const { operands, system, terminal } = input;
   const [device = ""] = operands;
   await readVolumeHeader(system, device); // a slip in DEV shows before anybody is asked
-  await using change = await beginVolumeChange(input, device);
+  await using held = await holdForChange(input, device);
+  await using change = await beginVolumeChange(input, held);
   const replaced = await recordVolume(input, change);
   await recordLatches(input, change);
   terminal.line(`${device} is on record as a volume of this machine's.`);

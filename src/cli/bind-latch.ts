@@ -1,11 +1,12 @@
 import { NightlatchError } from "../core/errors.ts";
 import { type Invite, parseInvite } from "../formats/invite.ts";
+import { isSameAddress } from "../formats/server-address.ts";
 import { anotherLatch, enrol } from "../pins/enrol.ts";
 import { type EnrolledServer, forgetNonce, listServers } from "../pins/machine.ts";
 import type { BindPlan } from "./bind-plan.ts";
-import { serverOf } from "./binding.ts";
+import { asksServer } from "./binding.ts";
 import type { CommandInput } from "./command.ts";
-import { SERVER_DEADLINE_MS, stateFolderOf } from "./volume-input.ts";
+import { isStandardInput, SERVER_DEADLINE_MS, stateFolderOf } from "./volume-input.ts";
 
 const INVITE_BYTES = 4096;
 
@@ -21,7 +22,8 @@ export async function latchPlan(input: CommandInput, argument: string | undefine
   const stateFolder = stateFolderOf(options);
   const limits = { deadlineMs: SERVER_DEADLINE_MS, signal: terminal.signal };
   return {
-    isSameServer: ({ kind, urls }) => kind === "latch" && urls.some((url) => bases.includes(serverOf(url))),
+    server: bases.join(", "),
+    isSameServer: (binding) => binding.kind === "latch" && bases.some((base) => asksServer(binding, base)),
     async prepare({ uuid }) {
       const [only, ...others] = servers;
       const server = only === undefined || others.length > 0 ? {} : { server: only.thumbprint };
@@ -39,7 +41,7 @@ export async function latchPlan(input: CommandInput, argument: string | undefine
 
 async function readInvite({ options, terminal }: CommandInput, argument: string): Promise<Invite> {
   if (argument !== "-") return parseInvite(argument);
-  if (options["key-file"] === "-") {
+  if (isStandardInput(options["key-file"])) {
     throw new NightlatchError("usage/wrong", "bind: standard input cannot be both the invite and the passphrase");
   }
   using line = await terminal.readInput(INVITE_BYTES);
@@ -48,9 +50,9 @@ async function readInvite({ options, terminal }: CommandInput, argument: string)
 
 async function chooseServers({ options, system }: CommandInput): Promise<readonly EnrolledServer[]> {
   const servers = await listServers(system, stateFolderOf(options));
-  const wanted = options["server"]?.replace(/\/+$/, "");
+  const wanted = options["server"];
   if (wanted === undefined) return servers;
-  const chosen = servers.filter((server) => server.url === wanted);
+  const chosen = servers.filter((server) => isSameAddress(server.url, wanted));
   if (chosen.length > 0) return chosen;
   throw new NightlatchError("usage/wrong", `bind: this machine is not enrolled at ${wanted}`, {
     remedy: servers.length === 0 ? "It is enrolled nowhere." : `It is at ${servers.map(({ url }) => url).join(", ")}.`,

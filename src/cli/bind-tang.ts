@@ -1,36 +1,45 @@
 import { NightlatchError } from "../core/errors.ts";
 import { isBaseAddress } from "../formats/invite.ts";
 import { thumbprintOf } from "../formats/jwk.ts";
+import { canonicalAddress, isSameAddress } from "../formats/server-address.ts";
 import { type Advertisement, requireTrust } from "../formats/tang.ts";
 import { fetchAdvertisement } from "../pins/tang.ts";
 import type { BindPlan } from "./bind-plan.ts";
 import type { CommandInput } from "./command.ts";
 import { SERVER_DEADLINE_MS } from "./volume-input.ts";
 
-/** Asked before anything else: a server that is not trusted needs no passphrase. */
+/** With a thumbprint the server is asked at once: one that it does not sign with is told of in any case. */
 export async function tangPlan(input: CommandInput, argument: string | undefined): Promise<BindPlan> {
-  const { system, terminal } = input;
   const url = addressOf(argument);
-  const limits = { deadlineMs: SERVER_DEADLINE_MS, signal: terminal.signal };
-  const advertisement = await fetchAdvertisement(system, url, limits);
-  await trust(input, url, advertisement);
+  const thumbprint = input.options["thumbprint"];
+  const known = thumbprint === undefined ? null : await fetchTrusted(input, url);
   return {
-    isSameServer: ({ kind, urls }) => kind !== "sss" && urls.includes(url),
-    prepare: async () => ({ url, advertisement }),
+    server: url,
+    isSameServer: ({ kind, urls }) => kind !== "sss" && urls.some((one) => isSameAddress(one, url)),
+    prepare: async () => ({ url, advertisement: known ?? (await fetchTrusted(input, url)) }),
     finish: async () => {},
   };
 }
 
+async function fetchTrusted(input: CommandInput, url: string): Promise<Advertisement> {
+  const { system, terminal } = input;
+  const limits = { deadlineMs: SERVER_DEADLINE_MS, signal: terminal.signal };
+  const advertisement = await fetchAdvertisement(system, url, limits);
+  await trust(input, url, advertisement);
+  return advertisement;
+}
+
+/** In its one spelling, which goes into the header. */
 function addressOf(argument: string | undefined): string {
   if (argument === undefined) throw new NightlatchError("usage/wrong", "bind: tang needs the server's address");
-  const url = argument.replace(/\/+$/, "");
-  if (isBaseAddress(url)) return url;
-  if (URL.canParse(url) && /@/.test(url)) {
+  if (holdsCredentials(argument)) {
     throw new NightlatchError("usage/wrong", "bind: an address with a user or password is not written into a header", {
       meaning: "Whoever has the disk could read it there. Nothing was changed.",
       remedy: "Give the address without it: a tang needs none, since it learns nothing from whoever asks.",
     });
   }
+  const url = /^https?:\/\/[^?#\\]+$/i.test(argument) ? canonicalAddress(argument) : null;
+  if (url !== null && isBaseAddress(url)) return url;
   throw new NightlatchError(
     "usage/wrong",
     `bind: ${JSON.stringify(argument.slice(0, 80))} is not an address of a server`,
@@ -38,6 +47,14 @@ function addressOf(argument: string | undefined): string {
       remedy: "Give it whole, such as http://tang.example.org:7500",
     },
   );
+}
+
+/** Of what cannot be read as an address, nothing that may be a password is repeated either. */
+function holdsCredentials(argument: string): boolean {
+  if (!argument.includes("@")) return false;
+  if (!URL.canParse(argument)) return true;
+  const { username, password } = new URL(argument);
+  return username !== "" || password !== "";
 }
 
 /** Never silently: a thumbprint that was given, or a person who compares. */

@@ -1,8 +1,11 @@
-import { NightlatchError } from "../core/errors.ts";
+import { isError, NightlatchError } from "../core/errors.ts";
+import type { Removal } from "../formats/intent.ts";
 import { formatFlattenedJwe } from "../formats/jwe.ts";
+import type { Advertisement } from "../formats/tang.ts";
 import { planRemovals } from "../luks/authority.ts";
+import type { HeldVolume } from "../luks/begin.ts";
 import { bindVolume, requireRoom } from "../luks/bind.ts";
-import { type Change, proveToken, readHeader } from "../luks/change.ts";
+import { type Change, proveToken, readHeader, type Settled } from "../luks/change.ts";
 import { readVolumeHeader } from "../luks/header.ts";
 import { makePassphrase } from "../luks/passphrase.ts";
 import { sealToAdvertisement } from "../pins/tang.ts";
@@ -11,9 +14,9 @@ import type { BindPlan } from "./bind-plan.ts";
 import { tangPlan } from "./bind-tang.ts";
 import { type Binding, bindingJson, describeToken, formatBinding, listBindings } from "./binding.ts";
 import { settledJson } from "./change-report.ts";
-import type { Command, CommandInput, ExitStatus } from "./command.ts";
-import { beginVolumeChange } from "./volume-change.ts";
-import { KEY_FILE_OPTION, namedSlots, STATE_OPTION } from "./volume-input.ts";
+import type { Command, CommandInput, ExitStatus, Terminal } from "./command.ts";
+import { beginVolumeChange, holdForChange } from "./volume-change.ts";
+import { KEY_FILE_OPTION, namedSlots, proveOverNetwork, STATE_OPTION } from "./volume-input.ts";
 import { recordLatches, recordVolume } from "./volume-record.ts";
 
 export const command: Command = {
@@ -42,26 +45,30 @@ DEV is an encrypted partition or an image file of one. It is changed by cryptset
   run,
 };
 
+/** What is to be added, and removed for it: known before a passphrase is asked for, where nothing is left of an earlier run. */
+interface Outlook {
+  readonly present: readonly Binding[];
+  readonly replaces: readonly Removal[];
+  readonly url: string;
+  readonly advertisement: Advertisement;
+}
+
 async function run(input: CommandInput): Promise<ExitStatus> {
   const { operands, switches, system, terminal } = input;
   const [device = "", pin, argument] = operands;
-  const named = namedSlots(input);
-  if (named.size > 0 && !switches.has("replace")) {
+  if (namedSlots(input).size > 0 && !switches.has("replace")) {
     throw new NightlatchError("usage/wrong", "bind: --slot goes with --replace, for the keyslot that is to go");
   }
   await readVolumeHeader(system, device); // a slip in DEV shows before anything is asked of a server or a person
   const plan = await planOf(input, pin, argument);
-  await using change = await beginVolumeChange(input, device);
-  const present = listBindings(await readHeader(system, change)).filter((binding) => plan.isSameServer(binding));
-  const settled = change.settled.find(({ added }) => present.some(({ token }) => token.digest === added?.digest));
-  if (present.length > 0 && (settled !== undefined || !switches.has("replace"))) {
-    return alreadyBound(input, change, plan, present);
-  }
-  await requireRoom(system, change);
-  const tokens = present.map((binding) => binding.token);
-  const replaces = await planRemovals(system, change, tokens, named);
+  await using held = await holdForChange(input, device);
+  const early = held.left.length > 0 ? null : await lookAhead(input, held, plan, []);
+  if (early !== null && "bound" in early) return await alreadyBound(input, held, plan, early.bound, null);
+  await using change = await beginVolumeChange(input, held);
+  const outlook = early ?? (await lookAhead(input, held, plan, change.settled));
+  if ("bound" in outlook) return await alreadyBound(input, held, plan, outlook.bound, change);
   refuseWhenCancelled(terminal.signal);
-  const { url, advertisement } = await plan.prepare(change);
+  const { present, replaces, url, advertisement } = outlook;
   using passphrase = makePassphrase(system);
   const jwe = sealToAdvertisement(system, url, advertisement, passphrase.reveal());
   const token = { type: "clevis", jwe: formatFlattenedJwe(jwe) };
@@ -84,6 +91,38 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   return 0;
 }
 
+/**
+ * All that can be found out before a person types a passphrase: whether the volume is bound to that server, whether there is room,
+ * whether what is to be replaced may go, and what the server says.
+ * @param settled what an earlier run had left, which was settled just now
+ */
+async function lookAhead(
+  input: CommandInput,
+  held: HeldVolume,
+  plan: BindPlan,
+  settled: readonly Settled[],
+): Promise<Outlook | { readonly bound: Binding }> {
+  const { switches, system, terminal } = input;
+  const { device } = held.volume;
+  const bindings = listBindings(await readHeader(system, held));
+  const present = bindings.filter((binding) => plan.isSameServer(binding));
+  const [first] = present;
+  const isNew = settled.some(({ added }) => present.some(({ token }) => token.digest === added?.digest));
+  if (first !== undefined && (isNew || !switches.has("replace"))) return { bound: first };
+  await requireRoom(system, held);
+  const tokens = present.map((binding) => binding.token);
+  const prove = proveOverNetwork(system, terminal.signal);
+  const replaces = await planRemovals(system, { volume: held.volume, prove }, tokens, namedSlots(input));
+  if (switches.has("replace") && first === undefined) tellNothingReplaced(terminal, device, plan, bindings);
+  refuseWhenCancelled(terminal.signal);
+  return { present, replaces, ...(await plan.prepare(held)) };
+}
+
+function tellNothingReplaced(terminal: Terminal, device: string, { server }: BindPlan, all: readonly Binding[]): void {
+  const has = all.length === 0 ? "It has none at all." : `These stay: ${all.map(formatBinding).join("; ")}.`;
+  terminal.hint(`Nothing is replaced: ${device} has no binding to ${server}. ${has}`);
+}
+
 function planOf(input: CommandInput, pin: string | undefined, argument: string | undefined): Promise<BindPlan> {
   if (pin === "latch") return latchPlan(input, argument);
   if (pin === "tang") return tangPlan(input, argument);
@@ -92,34 +131,40 @@ function planOf(input: CommandInput, pin: string | undefined, argument: string |
   });
 }
 
-/** Binding twice to one server gains nothing. That it works is proved all the same. */
+/**
+ * Binding twice to one server gains nothing. That it works is proved all the same.
+ * @param change what the passphrase was proved for; null where it was not asked for, and nothing goes on record
+ */
 async function alreadyBound(
   input: CommandInput,
-  change: Change,
+  held: HeldVolume,
   plan: BindPlan,
-  present: readonly Binding[],
+  binding: Binding,
+  change: Change | null,
 ): Promise<ExitStatus> {
-  const { operands, system, terminal } = input;
-  const [device = ""] = operands;
-  const [binding] = present;
-  if (binding === undefined) throw new TypeError("there is a binding");
+  const { system, terminal } = input;
+  const { volume, uuid } = held;
+  const { device } = volume;
   const [keyslot] = binding.token.keyslots;
   if (keyslot === undefined) throw opensNothing(device, binding);
-  await proveToken(system, change, binding.token, keyslot).catch((error: unknown) => {
-    throw doesNotOpen(device, binding, error);
+  const prove = proveOverNetwork(system, terminal.signal);
+  await proveToken(system, { volume, prove }, binding.token, keyslot).catch((error: unknown) => {
+    throw doesNotOpen(device, binding, keyslot, error);
   });
-  await plan.finish(change);
-  await recordVolume(input, change);
-  await recordLatches(input, change);
+  await plan.finish(held);
+  if (change !== null) {
+    await recordVolume(input, change);
+    await recordLatches(input, change);
+  }
   terminal.line(`${device} is bound already: ${formatBinding(binding)}. The server was asked, and the keyslot opened.`);
   terminal.result({
     ok: true,
     device,
-    uuid: change.uuid,
+    uuid,
     outcome: "bound-already",
     binding: bindingJson(binding),
     replaced: [],
-    ...settledJson(change),
+    ...settledJson(change ?? { ...held, settled: [] }),
   });
   return 0;
 }
@@ -131,11 +176,16 @@ function opensNothing(device: string, binding: Binding): NightlatchError {
   });
 }
 
-function doesNotOpen(device: string, binding: Binding, error: unknown): unknown {
-  if (!(error instanceof NightlatchError)) return error;
-  return new NightlatchError(error.code, `${device} is bound already (${formatBinding(binding)}): ${error.message}`, {
-    meaning: "The binding does not open the volume now. Nothing was changed.",
-    remedy: `${error.remedy ?? "Find out why the server does not release the key."} Or pass --replace to bind anew.`,
+/** A server that does not answer, or not now, is no reason to bind anew; and that could not be done without it either. */
+function doesNotOpen(device: string, binding: Binding, keyslot: number, error: unknown): unknown {
+  if (!isError(error) || error.code === "usage/cancelled") return error;
+  const passes = /^(?:net|system)\/|^pin\/(?:busy|locked)$/.test(error.code);
+  const said = `${device} is bound already (${formatBinding(binding)})`;
+  return new NightlatchError(error.code, `${said}, and does not open by it now: ${error.message}`, {
+    meaning: passes ? "The binding may well be in order. Nothing was changed." : "Nothing was changed.",
+    remedy: passes
+      ? (error.remedy ?? "Try again when the server answers.")
+      : `To bind it anew, if no passphrase of yours opens keyslot ${keyslot}: the same with --replace --slot ${keyslot}.`,
   });
 }
 

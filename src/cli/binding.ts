@@ -1,6 +1,7 @@
 import { NightlatchError } from "../core/errors.ts";
 import { type ClevisPin, parseClevisPin } from "../formats/clevis.ts";
 import { INTENT_TYPE } from "../formats/intent.ts";
+import { isLatch, isSameAddress, serverOf } from "../formats/server-address.ts";
 import { type HeldToken, listTokens } from "../luks/bindings.ts";
 import type { VolumeHeader } from "../luks/header.ts";
 import { readClevis } from "./volume-input.ts";
@@ -43,14 +44,9 @@ function kindOf(pin: ClevisPin): string {
   return pin.pin === "sss" ? "sss" : pin.name;
 }
 
-/** docs/format/latch.md: a latch is a tang at an address of this form. */
-export function isLatch(url: string): boolean {
-  return /\/latch\/[\w-]{22}$/.test(url);
-}
-
-/** The server's own address, for a latch without its path. */
-export function serverOf(url: string): string {
-  return isLatch(url) ? url.slice(0, url.lastIndexOf("/latch/")) : url;
+/** Whether a binding asks this server, or this very latch of it, however the address is spelt. */
+export function asksServer({ urls }: Pick<Binding, "urls">, address: string): boolean {
+  return urls.some((url) => isSameAddress(url, address) || isSameAddress(serverOf(url) ?? url, address));
 }
 
 function urlsOf(pin: ClevisPin): string[] {

@@ -31,7 +31,7 @@ function tellDisowned(terminal: Terminal, device: string, { intent, orphans }: S
 }
 
 /** Backups that nothing explains. */
-export function reportBackups(terminal: Terminal, change: Change): void {
+export function reportBackups(terminal: Terminal, change: Pick<Change, "keptBackups">): void {
   for (const path of change.keptBackups) {
     terminal.hint(`nightlatch: ${path} holds keyslots that the volume has no longer.`);
     terminal.hint(
@@ -40,7 +40,7 @@ export function reportBackups(terminal: Terminal, change: Change): void {
   }
 }
 
-export function settledJson(change: Change): Record<string, unknown> {
+export function settledJson(change: Pick<Change, "settled" | "keptBackups">): Record<string, unknown> {
   return {
     settled: change.settled.map(({ intent, outcome, orphans }) => ({ operation: intent.operation, outcome, orphans })),
     keptBackups: change.keptBackups,

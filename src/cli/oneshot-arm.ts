@@ -1,6 +1,7 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { parseDuration } from "./machine-invite.ts";
+import { YES_OPTION } from "./reboot/consent.ts";
 import { stageByOneshot } from "./reboot/oneshot.ts";
 import { requireNotCancelled, takeBackAll, tellPerson, tellProgram } from "./reboot/staged.ts";
 import { STATE_OPTION, stateFolderOf } from "./volume-input.ts";
@@ -12,6 +13,7 @@ export const command: Command = {
   options: [
     { name: "expires", value: "TIME", help: "take it back by itself after this, such as 15m, 2h", default: "15m" },
     { name: "key-file", value: "FILE", help: "what opens the volumes, instead of asking; - is standard input" },
+    YES_OPTION,
     { name: "entry", value: "ID", help: "another boot entry, by the boot loader's name for it" },
     { name: "cmdline", value: "TEXT", help: "kernel command line, instead of the entry's" },
     STATE_OPTION,
@@ -19,7 +21,7 @@ export const command: Command = {
   details: [
     "For machines without kexec, and for people who reboot by other means. Does not reboot. GRUB or systemd-boot takes an entry of ours",
     "once; its keys lie on /boot, readable by whoever takes or copies the disk, until the next boot has come up, nightlatch oneshot disarm,",
-    "or TIME. The default entry stays as it is.",
+    "or TIME. So it asks first, or takes --yes. The default entry stays as it is.",
   ].join("\n"),
   run,
 };

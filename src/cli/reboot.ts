@@ -7,6 +7,7 @@ import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { stageAtShutdown } from "./reboot/at-shutdown.ts";
 import { autoReboot } from "./reboot/auto.ts";
 import { bindingsReboot } from "./reboot/bindings.ts";
+import { YES_OPTION } from "./reboot/consent.ts";
 import { kexecReboot } from "./reboot/kexec.ts";
 import { oneshotReboot } from "./reboot/oneshot.ts";
 import { forgetKey, makeDefaultHandler, rememberKey } from "./reboot/settings.ts";
@@ -28,6 +29,7 @@ export const command: Command = {
     { name: "cancel", help: "take back what is staged" },
     { name: "clean-up", help: "remove what an earlier boot staged, or what has expired; for the boot and the timer" },
     { name: "key-file", value: "FILE", help: "what opens the volumes, instead of asking; - is standard input" },
+    YES_OPTION,
     { name: "entry", value: "ID", help: "another boot entry, by the boot loader's name for it" },
     { name: "kernel", value: "FILE", help: "this kernel, whatever the boot loader has" },
     { name: "initrd", value: "FILE,…", help: "initramfs of --kernel" },
@@ -112,7 +114,8 @@ async function softReboot({ system, terminal, switches }: CommandInput): Promise
   await requireSoftReboot(system);
   terminal.line("  via         soft reboot: user space anew, the running kernel and the open volumes stay");
   const dryRun = switches.has("dry-run");
-  if (!dryRun) await startSoftReboot(system);
+  if (dryRun) terminal.line("That was a dry run: nothing was changed.");
+  else await startSoftReboot(system);
   terminal.result({ ok: true, via: "soft", dryRun });
   return 0;
 }

@@ -1,19 +1,29 @@
-import { beginChange } from "../luks/begin.ts";
+import { beginChange, type HeldVolume, holdVolume } from "../luks/begin.ts";
 import type { Change } from "../luks/change.ts";
 import { reportBackups, tellSettled } from "./change-report.ts";
 import type { CommandInput } from "./command.ts";
 import { proveOverNetwork, readPassphrase, stateFolderOf } from "./volume-input.ts";
 
-/** Begins a change of a volume's header, and tells what an earlier run had left. The caller disposes it. @throws as beginChange */
-export async function beginVolumeChange(input: CommandInput, device: string): Promise<Change> {
+/** Keeps other runs from changing a volume; the caller disposes it. Nobody is asked for anything. @throws as holdVolume */
+export async function holdForChange(input: CommandInput, device: string): Promise<HeldVolume> {
   const { options, system, terminal } = input;
-  const change = await beginChange(system, {
-    device,
-    stateFolder: stateFolderOf(options),
-    passphrase: () => readPassphrase(input, device),
+  const held = await holdVolume(system, device, stateFolderOf(options));
+  reportBackups(terminal, held);
+  return held;
+}
+
+/**
+ * Asks for the passphrase, begins a change of a volume's header, and tells what an earlier run had left. The caller disposes it.
+ * @throws as beginChange
+ */
+export async function beginVolumeChange(input: CommandInput, held: HeldVolume): Promise<Change> {
+  const { system, terminal } = input;
+  const { device } = held.volume;
+  const change = await beginChange(system, held, {
+    passphrase: (tries) => readPassphrase(input, device, tries),
     prove: proveOverNetwork(system, terminal.signal),
     tell: tellSettled(terminal, device),
   });
-  reportBackups(terminal, change);
+  if (held.left.length > 0) reportBackups(terminal, change);
   return change;
 }

@@ -25,25 +25,38 @@ export const KEY_FILE_OPTION: Option = {
 const KEY_FILE_BYTES = 8 << 20;
 /** For one server to answer; a person is waiting. */
 export const SERVER_DEADLINE_MS = 10_000;
+/** As often as cryptsetup asks. */
+export const TRIES = 3;
 
 /**
- * An existing passphrase of the volume, from where the user said.
+ * An existing passphrase of the volume, from where the user said. A person may mistype it and is asked again;
+ * a file or a pipe would give the same once more.
+ * @param tries how often it was given and opened nothing
  * @throws NightlatchError usage/wrong (an empty one), usage/no-terminal, usage/cancelled, file/*
  */
-export async function readPassphrase(input: CommandInput, device: string): Promise<Secret> {
-  const secret = await readSecret(input, device);
+export async function readPassphrase(input: CommandInput, device: string, tries: number): Promise<Secret | null> {
+  const given = tries === 0 ? await readKeyFile(input) : null;
+  if (tries > 0 && (input.options["key-file"] !== undefined || tries >= TRIES)) return null;
+  if (tries > 0) input.terminal.hint("No keyslot opens with this passphrase. Try again.");
+  const secret = given ?? (await input.terminal.askSecret(`Passphrase of ${device}: `));
   if (secret.lengthBytes > 0) return secret;
   throw new NightlatchError("usage/wrong", "the passphrase is empty", { meaning: "Nothing was changed." });
 }
 
-async function readSecret({ options, system, terminal }: CommandInput, device: string): Promise<Secret> {
-  const file = options["key-file"];
-  if (file === undefined) return terminal.askSecret(`Passphrase of ${device}: `);
-  if (file === "-") return terminal.readInput(KEY_FILE_BYTES);
-  const bytes = await system.readFile(file, KEY_FILE_BYTES);
+/** What `--key-file` names: a file, a pipe, or standard input; null where it is not given. @throws NightlatchError file/* */
+export async function readKeyFile({ options, system, terminal }: CommandInput): Promise<Secret | null> {
+  const path = options["key-file"];
+  if (path === undefined) return null;
+  if (isStandardInput(path)) return terminal.readInput(KEY_FILE_BYTES);
+  const bytes = await system.readFile(path, KEY_FILE_BYTES);
   const secret = Secret.copy(bytes);
   bytes.fill(0);
   return secret;
+}
+
+/** By these names it could not be opened where it is a socket. */
+export function isStandardInput(path: string | undefined): boolean {
+  return path !== undefined && ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].includes(path);
 }
 
 /** Asks the servers that a token names, once. */

@@ -1,9 +1,10 @@
 import { NightlatchError } from "../core/errors.ts";
+import { isLatch, serverOf } from "../formats/server-address.ts";
 import type { BoundLatch } from "../formats/volume-record.ts";
 import { recordByPerson, recordUnbound } from "../luks/bound-changes.ts";
 import { type Change, readHeader } from "../luks/change.ts";
 import { listServers } from "../pins/machine.ts";
-import { isLatch, listBindings, serverOf } from "./binding.ts";
+import { listBindings } from "./binding.ts";
 import type { CommandInput } from "./command.ts";
 
 /**

@@ -163,7 +163,9 @@ function withCredentials(): NightlatchError {
     "the address of the binding's server holds credentials, and is not asked",
     {
       meaning: "Whoever reads the volume's header reads them. Stock clevis may open the volume; its passphrase does.",
-      remedy: "Bind the volume to the address without them (--replace), and change the password that was in it.",
+      remedy:
+        "Bind the volume to the address without them, remove this binding with nightlatch unbind DEV --slot N, " +
+        "and change the password that was in it.",
     },
   );
 }

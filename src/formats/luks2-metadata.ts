@@ -50,6 +50,7 @@ export interface Luks2Segment {
 export interface Luks2Digest {
   /** `pbkdf2`; null, as the members below, where it is missing. */
   readonly type: string | null;
+  /** `sha256` and such, as cryptsetup names it. */
   readonly hash: string | null;
   readonly iterations: number | null;
   readonly saltBase64: string | null;

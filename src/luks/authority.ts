@@ -4,26 +4,24 @@ import type { HeldToken } from "./bindings.ts";
 import { type Change, proveToken, readHeader } from "./change.ts";
 import type { VolumeHeader } from "./header.ts";
 import type { ChangePower } from "./ledger.ts";
-import { lastWay, planRemoval } from "./removal.ts";
+import { planRemoval } from "./removal.ts";
 import { findSlot, looksLikeBinding } from "./slots.ts";
 
 /**
  * What removes tokens and their keyslots, once it is certain that the keyslots are theirs. A token is anybody's to edit who had the
  * disk, so that it names a keyslot proves nothing: what the token's servers release has to open the slot. A slot in `named` was named by
  * the owner, and is taken without its server if it looks like a binding's.
- * @throws NightlatchError luks/last-way, luks/unsupported, luks/not-proved
+ * Needs no passphrase: whether another way in stays is for requireAnotherWay to say.
+ * @throws NightlatchError luks/unsupported, luks/not-proved
  */
 export async function planRemovals(
   power: Pick<ChangePower, "readAt" | "run">,
-  change: Change,
+  change: Pick<Change, "volume" | "prove">,
   tokens: readonly HeldToken[],
   named: ReadonlySet<number>,
 ): Promise<readonly Removal[]> {
   const header = await readHeader(power, change);
   const removes = tokens.map((token) => planRemoval(header, token));
-  if (removes.some((removal) => removal.keyslot === change.openedBy)) {
-    throw lastWay(change.volume.device, change.openedBy);
-  }
   for (const token of tokens) {
     const [keyslot] = token.keyslots;
     if (keyslot === undefined) continue;

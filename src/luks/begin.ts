@@ -1,5 +1,6 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
+import type { Intent } from "../formats/intent.ts";
 import { listBackups } from "./backup.ts";
 import { listTokens } from "./bindings.ts";
 import type { Change, Prove, Tell } from "./change.ts";
@@ -13,12 +14,25 @@ import { readRecord } from "./records.ts";
 import { refuseRequirements } from "./requirements.ts";
 import { removeBackups, settleIntents } from "./settle.ts";
 
-export interface ChangeOrder {
-  readonly device: string;
-  /** The machine's state folder; made where it is missing. */
+/** A volume that no other run of ours changes meanwhile, and what is known of it without a passphrase. */
+export interface HeldVolume extends AsyncDisposable {
+  readonly volume: Volume;
+  readonly uuid: string;
   readonly stateFolder: string;
-  /** Asked once the volume is known to be one that can be changed. The change owns it and wipes it. */
-  readonly passphrase: () => Promise<Secret>;
+  readonly ledger: Ledger;
+  /** Intents that earlier runs left. While there are any, a change settles them first, and what the header shows may go. */
+  readonly left: readonly Intent[];
+  /** Header backups that nothing of what was left explains; a change tells anew. */
+  readonly keptBackups: readonly string[];
+}
+
+export interface ChangeOrder {
+  /**
+   * Asked once the volume is known to be one that can be changed, and again, with the number of tries
+   * so far, where what it gave opens nothing; null where nobody is to be asked again. The change
+   * owns what it gives and wipes it.
+   */
+  readonly passphrase: (tries: number) => Promise<Secret | null>;
   readonly prove: Prove;
   readonly tell: Tell;
 }
@@ -27,12 +41,11 @@ export interface ChangeOrder {
 const LOCK_WAIT_MS = 10_000;
 
 /**
- * All that comes before a header change, and is safe to do without one: lock, refusals, proof of the passphrase, settling of what
- * an earlier run left.
- * @throws NightlatchError system/busy, luks/requirements, luks/wrong-passphrase, and as readVolumeHeader
+ * All that comes before a header change and needs no passphrase: refusals, and the lock.
+ * @param stateFolder the machine's; made where it is missing
+ * @throws NightlatchError system/busy, luks/requirements, luks/unknown-intent, and as readVolumeHeader
  */
-export async function beginChange(power: ChangePower, order: ChangeOrder): Promise<Change> {
-  const { device, stateFolder, prove, tell } = order;
+export async function holdVolume(power: ChangePower, device: string, stateFolder: string): Promise<HeldVolume> {
   refuseUnchangeable(await readVolumeHeader(power, device), device);
   await power.makeDirectory(stateFolder, 0o700);
   const lock = await power.lock(`${stateFolder}/lock`, LOCK_WAIT_MS);
@@ -43,30 +56,65 @@ export async function beginChange(power: ChangePower, order: ChangeOrder): Promi
     const volume: Volume = { device, lock };
     const ledger = openLedger(power, volume, header);
     const record = await readRecord(power, stateFolder, header.uuid);
-    const intents = [...ledger.listNotes(header), ...(record === null ? [] : [record])];
-    const passphrase = await order.passphrase();
+    const notes = ledger.listNotes(header).map(({ intent }) => intent);
+    const left = record === null ? notes : [...notes, record.intent];
+    const { uuid } = header;
+    const keptBackups = left.length > 0 ? [] : await removeOldBackups(power, volume, stateFolder, uuid);
+    const dispose = () => lock[Symbol.asyncDispose]();
+    return { volume, uuid, stateFolder, ledger, left, keptBackups, [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    await lock[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/**
+ * Proves the passphrase, and settles what an earlier run left. The volume has to be held for as long as the change lasts.
+ * @throws NightlatchError luks/wrong-passphrase, and as readVolumeHeader
+ */
+export async function beginChange(power: ChangePower, held: HeldVolume, order: ChangeOrder): Promise<Change> {
+  const { volume, uuid, stateFolder, ledger } = held;
+  const { prove, tell } = order;
+  const header = await readVolumeHeader(power, volume.device);
+  const bound = listTokens(header).flatMap((token) => token.keyslots);
+  const ours = held.left.flatMap(({ adds }) => (adds === null ? [] : [adds.keyslot]));
+  const { passphrase, openedBy } = await findWayIn(power, held, header, order, new Set([...bound, ...ours]));
+  try {
+    const dispose = async () => passphrase.wipe();
+    const change = { volume, uuid, stateFolder, ledger, passphrase, openedBy, prove, tell };
+    const begun: Change = { ...change, settled: [], keptBackups: [], [Symbol.asyncDispose]: dispose };
+    const settled = await settleIntents(power, begun);
+    return { ...begun, settled, keptBackups: await removeOldBackups(power, volume, stateFolder, uuid) };
+  } catch (error) {
+    passphrase.wipe();
+    throw error;
+  }
+}
+
+/** Of changes that are over. @returns those that hold what the volume has no longer */
+async function removeOldBackups(power: ChangePower, { device }: Volume, stateFolder: string, uuid: string) {
+  return removeBackups(power, device, await listBackups(power, stateFolder, uuid), new Set());
+}
+
+/** A passphrase, and the keyslot that it was seen to open. @param last slots that are tried at the end */
+async function findWayIn(
+  power: ChangePower,
+  { volume }: HeldVolume,
+  header: VolumeHeader,
+  order: ChangeOrder,
+  last: ReadonlySet<number>,
+): Promise<{ readonly passphrase: Secret; readonly openedBy: number }> {
+  for (let tries = 0; ; tries++) {
+    const passphrase = await order.passphrase(tries);
+    if (passphrase === null) throw wrongPassphrase(volume.device);
     try {
-      const bound = listTokens(header).flatMap((token) => token.keyslots);
-      const ours = intents.flatMap(({ intent }) => (intent.adds === null ? [] : [intent.adds.keyslot]));
-      const openedBy = await findSlotOpenedBy(power, volume, header, passphrase, new Set([...bound, ...ours]));
-      if (openedBy === null) throw wrongPassphrase(device);
-      const change = { volume, uuid: header.uuid, stateFolder, ledger, passphrase, openedBy, prove, tell };
-      const dispose = async () => {
-        passphrase.wipe();
-        await lock[Symbol.asyncDispose]();
-      };
-      const begun: Change = { ...change, settled: [], keptBackups: [], [Symbol.asyncDispose]: dispose };
-      const settled = await settleIntents(power, begun);
-      const backups = await listBackups(power, stateFolder, header.uuid);
-      const keptBackups = await removeBackups(power, device, backups, new Set());
-      return { ...begun, settled, keptBackups };
+      const openedBy = await findSlotOpenedBy(power, volume, header, passphrase, last);
+      if (openedBy !== null) return { passphrase, openedBy };
     } catch (error) {
       passphrase.wipe();
       throw error;
     }
-  } catch (error) {
-    await lock[Symbol.asyncDispose]();
-    throw error;
+    passphrase.wipe();
   }
 }
 

@@ -8,9 +8,9 @@ import { closeOrWarn, declare } from "./declaration.ts";
 import type { VolumeHeader } from "./header.ts";
 import { addKeyslot } from "./keyslots.ts";
 import type { ChangePower, HeldIntent } from "./ledger.ts";
-import { carryOut } from "./removal.ts";
+import { carryOut, requireAnotherWay } from "./removal.ts";
 import { findAdded, undo } from "./settle.ts";
-import { countSlots, findFreeSlot } from "./slots.ts";
+import { countSlots, findFreeSlot, keyslotHashOf } from "./slots.ts";
 
 export interface BindOrder {
   /** For the new keyslot. */
@@ -30,10 +30,13 @@ export interface Bound {
 export const USUAL_TOKEN_BYTES = 4096;
 
 /**
- * Whether a binding can be added at all; asked before an invite is spent on it.
+ * Whether a binding can be added at all; found out before an invite is spent on it.
  * @throws NightlatchError luks/no-keyslot, luks/no-token-slot, luks/unsupported
  */
-export async function requireRoom(power: Pick<ChangePower, "readAt">, change: Change): Promise<void> {
+export async function requireRoom(
+  power: Pick<ChangePower, "readAt">,
+  change: Pick<Change, "volume" | "ledger">,
+): Promise<void> {
   const header = await readHeader(power, change);
   chooseSlot(header, change.volume.device);
   change.ledger.requireRoom(header, USUAL_TOKEN_BYTES);
@@ -46,6 +49,7 @@ export async function requireRoom(power: Pick<ChangePower, "readAt">, change: Ch
  */
 export async function bindVolume(power: ChangePower, change: Change, order: BindOrder): Promise<Bound> {
   const { volume, ledger } = change;
+  requireAnotherWay(change, order.replaces);
   const header = await readHeader(power, change);
   const keyslot = chooseSlot(header, volume.device);
   ledger.requireRoom(header, JSON.stringify(order.token).length);
@@ -58,7 +62,8 @@ export async function bindVolume(power: ChangePower, change: Change, order: Bind
   const { held, backup } = await declare(power, change, header, { operation, adds, removes });
   const token = await undoingFailures(power, change, held, async () => {
     const current = { passphrase: change.passphrase, slot: change.openedBy };
-    await addKeyslot(power, volume, { number: keyslot, iterations, passphrase: order.passphrase }, current);
+    const slot = { number: keyslot, iterations, hash: keyslotHashOf(header), passphrase: order.passphrase };
+    await addKeyslot(power, volume, slot, current);
     await ledger.addToken(await readHeader(power, change), order.token, keyslot);
     const added = findAdded(await readHeader(power, change), held.record);
     const token = added?.token ?? null;

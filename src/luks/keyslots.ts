@@ -11,6 +11,15 @@ export interface Authority {
   readonly slot: number;
 }
 
+/** A keyslot for a random key, whose KDF need not be slow. */
+export interface NewSlot {
+  readonly number: number;
+  readonly iterations: number;
+  /** As keyslotHashOf gives it. */
+  readonly hash: string | null;
+  readonly passphrase: Secret;
+}
+
 /**
  * `cryptsetup open` tries the volume's tokens before it looks at the key that it is given, and says 0 when a token in a keyring
  * or a TPM opened it: a wrong passphrase would pass for the right one. Both options together leave no token to try.
@@ -76,11 +85,12 @@ export async function findSlotOpenedBy(
 export async function addKeyslot(
   power: Pick<System, "run">,
   volume: Volume,
-  slot: { readonly number: number; readonly iterations: number; readonly passphrase: Secret },
+  slot: NewSlot,
   current: Authority,
 ): Promise<void> {
   const both = Buffer.concat([current.passphrase.reveal(), slot.passphrase.reveal()]);
-  const kdf = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", String(slot.iterations)];
+  const hash = slot.hash === null ? [] : ["--hash", slot.hash];
+  const kdf = [...hash, "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", String(slot.iterations)];
   // Of a key file by the name of "-" 2.6 would try all keyslots first. Of two that have the same name it would read one.
   const [from, to] = ["/dev/stdin", "/dev/fd/0"];
   const sizes = ["--new-keyfile-size", String(slot.passphrase.lengthBytes)];

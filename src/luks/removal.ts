@@ -68,7 +68,12 @@ export async function killProvedSlot(power: ChangePower, change: Change, keyslot
   await killKeyslot(power, change.volume, keyslot, change.passphrase);
 }
 
-export function lastWay(device: string, keyslot: number): NightlatchError {
+/** The passphrase that was given has to open another slot than those that go. @throws NightlatchError luks/last-way */
+export function requireAnotherWay({ volume, openedBy }: Change, removes: readonly Removal[]): void {
+  if (removes.some(({ keyslot }) => keyslot === openedBy)) throw lastWay(volume.device, openedBy);
+}
+
+function lastWay(device: string, keyslot: number): NightlatchError {
   return new NightlatchError(
     "luks/last-way",
     `${device}: the passphrase that was given opens only keyslot ${keyslot}, which is to be removed`,

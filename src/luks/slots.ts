@@ -43,6 +43,17 @@ export function countSlots(header: VolumeHeader): { readonly used: number; reado
   return { used: header.keyslots.size, total: LUKS2_KEYSLOTS };
 }
 
+/**
+ * The hash that a new keyslot of this volume is to use: that of the volume's own digest, which its
+ * owner chose, where cryptsetup would take SHA-256. Null where nothing is to be said: LUKS1 has one
+ * hash for all keyslots, and uses it by itself.
+ */
+export function keyslotHashOf(header: VolumeHeader): string | null {
+  if (header.version === 1) return null;
+  const hash = [...header.digests.values()].find(({ segments }) => segments.length > 0)?.hash ?? null;
+  return hash !== null && /^[A-Za-z0-9][\w-]{0,30}$/.test(hash) ? hash : null;
+}
+
 /** The lowest keyslot that nothing occupies, a reencryption's included; null where all are taken. */
 export function findFreeSlot(header: VolumeHeader): number | null {
   if (header.version === 1) {

@@ -2,7 +2,7 @@ import type { Removal } from "../formats/intent.ts";
 import { type Change, readHeader } from "./change.ts";
 import { closeOrWarn, declare } from "./declaration.ts";
 import type { ChangePower } from "./ledger.ts";
-import { carryOut } from "./removal.ts";
+import { carryOut, requireAnotherWay } from "./removal.ts";
 
 /**
  * Removes tokens and the keyslots that they open. Cut short, the next change carries it out.
@@ -10,6 +10,7 @@ import { carryOut } from "./removal.ts";
  * @throws NightlatchError luks/last-way, luks/harmed, system/*, file/*
  */
 export async function unbindVolume(power: ChangePower, change: Change, removes: readonly Removal[]): Promise<void> {
+  requireAnotherWay(change, removes);
   const header = await readHeader(power, change);
   const declared = await declare(power, change, header, { operation: "unbind", adds: null, removes });
   for (const removal of removes) await carryOut(power, change, removal);

@@ -10,6 +10,7 @@ export const KEXEC: Carrier = {
   via: "kexec",
   prepare: async (_, { entry, kernel, initrds, cmdline }) => ({
     warnings: entry.once ? [NOT_USED_UP] : [],
+    question: null,
     words: "no key on any disk",
     facts: {},
     load: (power, overlay, _, lock) => loadKexec(power, { kernel, initrds, overlay, cmdline }, lock),

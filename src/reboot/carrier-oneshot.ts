@@ -18,6 +18,7 @@ export const ONESHOT: Carrier = {
     const whether = encrypted ? "encrypted" : "NOT encrypted";
     return {
       warnings: [warning(prepared, plan)],
+      question: encrypted ? null : `Write these keys to ${overlay}, which is not encrypted?`,
       words: `keys in ${overlay} (${fileSystem.type} on ${fileSystem.source}, ${whether}) until the next boot is up`,
       facts: {
         oneshot: { loader, overlay, fileSystem: { type: fileSystem.type, device: fileSystem.source, encrypted } },
@@ -40,6 +41,6 @@ function warning({ loader, overlay, fileSystem }: PreparedOneshot, { volumes }: 
   return (
     `The keys of ${names} will lie in ${overlay}, which is NOT encrypted, until the next boot has come up, this is taken back, or, while the machine runs, it expires. ` +
     `Whoever takes or copies the disk in that time can open these volumes, and the copy for ever: a thief; with a rented machine its host, ` +
-    `and its snapshots and backups. Afterwards the keyslots are gone, and what is left of the keys opens this disk no more.`
+    `and its snapshots and backups. No TPM guards the keys: the file is all that it takes. Afterwards the keyslots are gone, and what is left of the keys opens this disk no more.`
   );
 }

@@ -30,6 +30,8 @@ export interface Carrier {
 export interface PreparedCarry {
   /** What a person must know before keys are made, a paragraph each. */
   readonly warnings: readonly string[];
+  /** What a person has to agree to before that; null where the keys leave the memory nowhere in the clear. */
+  readonly question: string | null;
   /** What carries it, and where the keys will be, in a few words. */
   readonly words: string;
   /** The same for a program; docs/json.md. */

@@ -35,7 +35,7 @@ export async function bootId(power: Pick<System, "readFile">): Promise<string> {
 }
 
 /** Every LUKS volume that the system sees, by lsblk(8). */
-async function luksDevices(power: Pick<System, "run">): Promise<string[]> {
+export async function luksDevices(power: Pick<System, "run">): Promise<string[]> {
   const argv = ["lsblk", "--json", "--list", "--output", "PATH,FSTYPE"] as const;
   const { stdout } = await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS, outputLimitBytes: OUTPUT_LIMIT_BYTES });
   const json = parseJson(stdout, "lsblk's output", { lengthBytes: OUTPUT_LIMIT_BYTES });

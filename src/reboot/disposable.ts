@@ -5,7 +5,7 @@ import type { DisposableRecord } from "../formats/disposable.ts";
 import { runCryptsetup, type Volume } from "../luks/cryptsetup.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header.ts";
 import { type Authority, addKeyslot, opensSlot, preferKeyslot } from "../luks/keyslots.ts";
-import { countSlots, findFreeSlot, findSlot, type Slot } from "../luks/slots.ts";
+import { countSlots, findFreeSlot, findSlot, keyslotHashOf, type Slot } from "../luks/slots.ts";
 import type { Lock, System } from "../system/port.ts";
 import { addRecord, type HeldRecord, listRecords, type RecordPower, removeRecord } from "./record.ts";
 
@@ -47,7 +47,8 @@ export async function stageDisposableKey(
   const key = Secret.take(power.random(KEY_BYTES));
   const held = await addRecord(power, context.stateFolder, volume, header, record);
   try {
-    await addKeyslot(power, volume, { number: slot, iterations, passphrase: key }, authority);
+    const added = { number: slot, iterations, hash: keyslotHashOf(header), passphrase: key };
+    await addKeyslot(power, volume, added, authority);
     // An initramfs names no slot, and would try the passphrase's slow KDF first.
     if (header.version === 2) await preferKeyslot(power, volume, slot);
     if (!(await opensSlot(power, volume, slot, key))) {

@@ -4,7 +4,7 @@ import { isError, NightlatchError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
 import { readVolumeHeader } from "../luks/header.ts";
 import { type Authority, addKeyslot, findSlotOpenedBy, killKeyslot } from "../luks/keyslots.ts";
-import { findFreeSlot } from "../luks/slots.ts";
+import { findFreeSlot, keyslotHashOf } from "../luks/slots.ts";
 import type { System } from "../system/port.ts";
 import type { StagePower } from "./carrier.ts";
 import { type Cleaned, cleanUpWith } from "./clean-up.ts";
@@ -21,6 +21,10 @@ const KEY_BYTES = 64;
 const ITERATIONS = 1000;
 
 const fileOf = (stateFolder: string): string => `${stateFolder}/remembered.key`;
+
+export async function isRemembered(power: Pick<System, "stat">, stateFolder: string): Promise<boolean> {
+  return (await power.stat(fileOf(stateFolder))) !== null;
+}
 
 /** The remembered key, or null where none is. @throws NightlatchError reboot/blocked where others than root can read it */
 export async function rememberedKey(
@@ -72,7 +76,8 @@ export async function remember(
     if (authority === undefined || (await findSlotOpenedBy(power, volume, header, key)) !== null) continue;
     const number = findFreeSlot(header);
     if (number === null) throw new NightlatchError("reboot/slots-full", `${volume.device} has no free keyslot`);
-    await addKeyslot(power, volume, { number, iterations: ITERATIONS, passphrase: key }, authority);
+    const slot = { number, iterations: ITERATIONS, hash: keyslotHashOf(header), passphrase: key };
+    await addKeyslot(power, volume, slot, authority);
   }
 }
 

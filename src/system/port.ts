@@ -10,7 +10,7 @@ export interface System {
    *  @throws NightlatchError system/missing-program, system/timeout, system/output-too-large */
   run(command: Command): Promise<Exit>;
 
-  /** Whole file. @throws NightlatchError file/missing, file/denied, file/too-large, file/io */
+  /** Whole file, or all that comes through a pipe. @throws NightlatchError file/missing, file/denied, file/too-large, file/io */
   readFile(path: string, limitBytes: number): Promise<Buffer>;
   /** Up to `lengthBytes` from `offsetBytes`; shorter at the end of the file or device. Nothing but a regular file or a
    *  block device is read. @throws as readFile, and file/wrong-kind */

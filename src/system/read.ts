@@ -15,7 +15,7 @@ const statOpenFile = promisify(fstat);
 export async function readWhole(path: string, limitBytes: number): Promise<Buffer> {
   return withFile(path, constants.O_RDONLY, async (descriptor) => {
     const buffer = Buffer.alloc(limitBytes + 1);
-    const lengthBytes = await readFully(descriptor, buffer, 0);
+    const lengthBytes = await readFully(descriptor, buffer, null);
     if (lengthBytes > limitBytes) {
       throw new NightlatchError("file/too-large", `${path} is larger than ${limitBytes} bytes`);
     }
@@ -36,10 +36,12 @@ export async function readRange(path: string, offsetBytes: number, lengthBytes: 
   });
 }
 
-async function readFully(descriptor: number, into: Buffer, offsetBytes: number): Promise<number> {
+/** @param offsetBytes null: from where the descriptor stands, for a pipe has no other place */
+async function readFully(descriptor: number, into: Buffer, offsetBytes: number | null): Promise<number> {
   let done = 0;
   while (done < into.length) {
-    const { bytesRead } = await readFile(descriptor, into, done, into.length - done, offsetBytes + done);
+    const position = offsetBytes === null ? null : offsetBytes + done;
+    const { bytesRead } = await readFile(descriptor, into, done, into.length - done, position);
     if (bytesRead === 0) break;
     done += bytesRead;
   }

@@ -47,11 +47,11 @@ async function live(machine: Machine): Promise<void> {
     assert.equal(await stateOf(machine), before);
     assert.equal((await machine.must("cat /sys/kernel/kexec_loaded")).trim(), "0");
   };
-  const arm = () => machine.must("nightlatch oneshot arm --key-file -", DEADLINE_MS, PASSPHRASE);
+  const arm = () => machine.must("nightlatch oneshot arm --yes --key-file -", DEADLINE_MS, PASSPHRASE);
   const entry = await namedEntry(machine);
   await assertAsBefore();
 
-  const reboot = "nightlatch reboot --via oneshot --key-file -";
+  const reboot = "nightlatch reboot --via oneshot --yes --key-file -";
   const shown = await comeBack(machine, () => machine.run(reboot, DEADLINE_MS, PASSPHRASE));
   assert.match(shown, LOADER_SHOWN);
   await assertBooted(machine, entry);

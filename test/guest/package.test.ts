@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -86,7 +95,7 @@ test("purging keeps a key server's store, and says so", { skip: whyNoGuest() }, 
     symlinkSync("/lib/systemd/system/nightlatch-stage.service", wanted);
     const said = await purge();
     assert.match(said, /nightlatch: \/var\/lib\/nightlatch-server was kept\. It holds the keys of a key server/);
-    assert.match(said, /a key of nightlatch reboot --remember is still there/);
+    assert.match(said, /the key of nightlatch reboot --remember is destroyed now/);
     for (const path of [dropIn, wanted]) assert.equal(lstatSync(path, { throwIfNoEntry: false }), undefined, path);
     assert.ok(existsSync(join(server, "store/store.sqlite")));
     assert.ok(existsSync(join(server, "store.id")));
@@ -102,6 +111,128 @@ test("purging keeps a key server's store, and says so", { skip: whyNoGuest() }, 
     assert.equal(existsSync(server), false);
   });
 });
+
+test("a removal tells what stays and how it is taken off; a person may stop it, and a purge tells of the key it destroys", {
+  skip: whyNoGuest(),
+}, async () => {
+  const deb = await builtPackage();
+  await withTree(await treeArchive(dataGuest("bookworm")), async (tree) => {
+    const inTree = (script: string) => runInTree(tree, `set -e\n${script}`);
+    const key = join(tree, "var/lib/nightlatch/machine/remembered.key");
+    const slots = async () => {
+      const dump = "cryptsetup luksDump --dump-json-metadata";
+      const said = await inTree(`for name in a b; do ${dump} /root/$name.img | tr -d ' \\n\\t'; echo; done`);
+      const volumes = said
+        .trim()
+        .split("\n")
+        .map((text) => JSON.parse(text) as Record<string, object>);
+      return volumes.map(({ keyslots, tokens }) => [Object.keys(keyslots ?? {}), Object.keys(tokens ?? {}).length]);
+    };
+    copyFileSync(deb, join(tree, "root/nightlatch.deb"));
+    const first = await inTree("dpkg -i /root/nightlatch.deb 2>&1");
+    assert.match(
+      first,
+      /^nightlatch: nothing is set up yet\. On a key server: .*nightlatch bind DEV latch INVITE\..*$/m,
+    );
+    assert.equal((await inTree("nightlatch unbind --list 2> /dev/null")).trim(), "");
+    assert.doesNotMatch(await inTree("dpkg -i /root/nightlatch.deb 2>&1"), /set up yet/, "an upgrade");
+    assert.doesNotMatch(await inTree(`dpkg --remove nightlatch 2>&1`), /stays/, "nothing does");
+    await inTree("dpkg -i /root/nightlatch.deb");
+
+    await inTree(`${KEYS_UP}\n${MAKE_VOLUMES}\n${KEYS_DOWN}`);
+    const made = [
+      [["0", "1"], 1],
+      [["0", "1"], 0],
+    ];
+    assert.deepEqual(await slots(), made);
+    const [token, list] = await Promise.all([
+      inTree("cryptsetup luksDump /root/a.img | sed -n 's/^ *\\([0-9]*\\): clevis/\\1/p'"),
+      inTree("nightlatch unbind --list"),
+    ]);
+    const id = token.trim();
+    assert.deepEqual(
+      list
+        .replace(/http:\S+\/latch\/[\w-]{22}/, "URL")
+        .trim()
+        .split("\n"),
+      [
+        "/root/a.img stays bound: latch URL, keyslot 1",
+        `  To remove it: nightlatch unbind /root/a.img --token ${id}`,
+        `  Without Nightlatch: cryptsetup luksKillSlot /root/a.img 1 && cryptsetup token remove --token-id ${id} /root/a.img`,
+        "/root/b.img keeps the remembered key's keyslot 1",
+        "  To remove it: nightlatch reboot --forget",
+        "  Without Nightlatch: cryptsetup luksKillSlot /root/b.img 1",
+      ],
+    );
+
+    // A person at a terminal stops it: all is as it was, and the package stays as it was installed.
+    const asked = await inTree(`${TERMINAL}\n(sleep 1; echo yes) | ${atTerminal("dpkg --purge nightlatch")} || true`);
+    for (const line of list.trim().split("\n")) assert.ok(unwrapped(asked).includes(line.trim()), asked);
+    assert.match(unwrapped(asked), /socket: those volumes ask for their passphrase from the next boot on/);
+    assert.match(asked, /Keep Nightlatch for now.*\[yes\/no\]/);
+    assert.match(asked, /the removal was stopped, as you asked; nothing was changed/);
+    assert.match(await inTree("dpkg -s nightlatch | grep ^Status:"), / installed$/m);
+    assert.deepEqual([existsSync(key), await slots()], [true, made]);
+    await inTree("nightlatch unbind --list");
+
+    // Nobody is there: it is told first, and goes on; nothing of it is destroyed.
+    const removed = await inTree("dpkg --remove nightlatch 2>&1");
+    assert.ok(removed.includes(`nightlatch: this stays when Nightlatch goes:\n${list}`), removed);
+    assert.deepEqual([existsSync(key), await slots()], [true, made]);
+
+    // A person who says no, then a purge of what is left: the key's keyslots are named before it goes.
+    await inTree("dpkg -i /root/nightlatch.deb");
+    const gone = await inTree(`${TERMINAL}\n(sleep 1; echo no) | ${atTerminal("dpkg --remove nightlatch")}`);
+    assert.match(gone, /Keep Nightlatch for now/);
+    assert.equal(existsSync(key), true);
+    const purged = await inTree("dpkg --purge nightlatch 2>&1");
+    assert.match(
+      purged,
+      /is destroyed now\..*:\n\/root\/b\.img keeps the remembered key's keyslot 1\n {2}Without Nightlatch: /s,
+    );
+    assert.doesNotMatch(purged, /reboot --forget|stays bound/);
+    assert.equal(existsSync(key), false);
+    assert.deepEqual(await slots(), made);
+
+    // What was printed is done, to the letter, with the passphrase that stays.
+    for (const [, line] of list.matchAll(/Without Nightlatch: (.*)/g)) await inTree(`printf pass | (${line})`);
+    assert.deepEqual(await slots(), [
+      [["0"], 0],
+      [["0"], 0],
+    ]);
+    await inTree(`rm /root/*.img\ndpkg -i /root/nightlatch.deb\n${KEYS_UP}\n${MAKE_VOLUMES}
+      line=$(nightlatch unbind --list | sed -n 's/.*To remove it: \\(nightlatch unbind .*\\)/\\1/p')
+      printf pass | $line --key-file -\n${KEYS_DOWN}`);
+    assert.deepEqual(await slots(), [
+      [["0"], 0],
+      [["0", "1"], 0],
+    ]);
+  });
+});
+
+const KEYS_UP = `rm -rf /tmp/keys; mkdir -m 700 /tmp/keys
+nightlatch serve --data /tmp/keys/store --listen 127.0.0.1:0 --admin /tmp/keys/admin.sock &
+server=$!
+until [ -S /tmp/keys/admin.sock ]; do kill -0 $server; sleep 0.1; done`;
+const KEYS_DOWN = "kill $server; wait $server || true";
+
+/** One bound to a latch, one with a remembered key's keyslot, both in crypttab. */
+const MAKE_VOLUMES = `
+format="cryptsetup luksFormat -q --type luks2 --luks2-keyslots-size 2m --pbkdf pbkdf2 --pbkdf-force-iterations 1000"
+for name in a b; do truncate -s 4M /root/$name.img; printf pass | $format /root/$name.img -; done
+printf 'va /root/a.img /run/nightlatch/agent.sock luks,_netdev\nvb /root/b.img none luks\n' > /etc/crypttab
+printf pass | nightlatch bind /root/a.img latch "$(nightlatch machine invite nas --admin /tmp/keys/admin.sock)" --key-file -
+key=/var/lib/nightlatch/machine/remembered.key
+head -c 64 /dev/urandom > $key
+chmod 400 $key
+printf pass > /root/pass
+cryptsetup luksAddKey -q --key-file /root/pass --pbkdf pbkdf2 --pbkdf-force-iterations 1000 /root/b.img $key`;
+
+/** Pseudo-terminals of the tree's own. */
+const TERMINAL = "mount -t devpts -o newinstance,ptmxmode=0666 devpts /dev/pts; ln -sf pts/ptmx /dev/ptmx";
+const atTerminal = (command: string) => `script -qec "stty cols 200; DEBIAN_FRONTEND=teletype ${command}" /dev/null`;
+/** As debconf breaks lines. */
+const unwrapped = (text: string) => text.replaceAll("\r", "").replaceAll(/\n +/g, "\n");
 
 /** Guests leave out documentation. */
 const VERIFY = "dpkg --verify nightlatch | grep -v /usr/share/doc/ || true; echo verified";

@@ -6,7 +6,7 @@ import { Secret } from "../../src/core/secret.ts";
 import type { JsonObject } from "../../src/formats/json.ts";
 import { decryptJwe, encryptJwe, formatFlattenedJwe, parseFlattenedJwe } from "../../src/formats/jwe.ts";
 import { planRemovals } from "../../src/luks/authority.ts";
-import { beginChange } from "../../src/luks/begin.ts";
+import { beginChange, holdVolume } from "../../src/luks/begin.ts";
 import { type Bound, bindVolume } from "../../src/luks/bind.ts";
 import { type HeldToken, listTokens } from "../../src/luks/bindings.ts";
 import type { Change, Tell } from "../../src/luks/change.ts";
@@ -47,19 +47,25 @@ export function makeState(folder: string): string {
 }
 
 /** @param tell takes what an earlier run had left */
-export function begin(
+export async function begin(
   power: ChangePower,
   bench: Bench,
   passphrase = PASSPHRASE,
   tell: Tell = () => {},
 ): Promise<Change> {
-  return beginChange(power, {
-    device: bench.image,
-    stateFolder: bench.stateFolder,
-    passphrase: async () => Secret.copy(Buffer.from(passphrase)),
-    prove: bench.server.prove,
-    tell,
-  });
+  const held = await holdVolume(power, bench.image, bench.stateFolder);
+  const once = async (tries: number) => (tries > 0 ? null : Secret.copy(Buffer.from(passphrase)));
+  try {
+    const change = await beginChange(power, held, { passphrase: once, prove: bench.server.prove, tell });
+    const dispose = async () => {
+      await change[Symbol.asyncDispose]();
+      await held[Symbol.asyncDispose]();
+    };
+    return { ...change, [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    await held[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 /** `nightlatch bind`, without the command: a bind that an earlier run left complete is not made again. */

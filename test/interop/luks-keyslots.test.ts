@@ -5,9 +5,10 @@ import { isError } from "../../src/core/errors.ts";
 import { Secret } from "../../src/core/secret.ts";
 import { readVolumeHeader } from "../../src/luks/header.ts";
 import { addKeyslot, findSlotOpenedBy } from "../../src/luks/keyslots.ts";
+import { keyslotHashOf } from "../../src/luks/slots.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import type { Command, Exit } from "../../src/system/port.ts";
-import { addSlot, makeFolder, makeVolume, opens, PASSPHRASE, runTool } from "./volumes.ts";
+import { addSlot, forge, makeFolder, makeVolume, opens, PASSPHRASE, runTool } from "./volumes.ts";
 
 const folder = makeFolder();
 const SLOW = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "100000"];
@@ -64,7 +65,7 @@ for (const type of ["luks1", "luks2"] as const) {
     assert.equal(await findSlotOpenedBy(power, volume, header, second, new Set([0, 2])), 1);
     assert.deepEqual(tried(), [1]);
 
-    const added = { number: 5, iterations: 1500, passphrase: secret("new") };
+    const added = { number: 5, iterations: 1500, hash: null, passphrase: secret("new") };
     await assert.rejects(addKeyslot(power, volume, added, { passphrase: key, slot: 0 }), (error) =>
       isError(error, "luks/wrong-passphrase"),
     );
@@ -83,7 +84,7 @@ test("a cryptsetup that cannot be told which keyslot to unlock with adds one all
     (argv) => argv.map((word) => (word === "--new-key-slot" ? "--unheard-of" : word)) as unknown as Command["argv"],
   );
   using current = secret(PASSPHRASE);
-  const added = { number: 5, iterations: 1500, passphrase: secret("new") };
+  const added = { number: 5, iterations: 1500, hash: null, passphrase: secret("new") };
   await addKeyslot(power, { device: image }, added, { passphrase: current, slot: 0 });
   assert.equal(commands.length, 2);
   assert.equal(opens(image, "new", 5), true);
@@ -92,4 +93,32 @@ test("a cryptsetup that cannot be told which keyslot to unlock with adds one all
   await assert.rejects(addKeyslot(power, { device: image }, again, { passphrase: wrong, slot: 0 }), (error) =>
     isError(error, "luks/wrong-passphrase"),
   );
+});
+
+for (const hash of ["sha1", "sha256", "sha512", "sha3-256"]) {
+  test(`a volume of ${hash} gets a keyslot of ${hash}, which cryptsetup opens`, async () => {
+    const image = makeVolume(folder, `${hash}.img`, "luks2", ["--hash", hash]);
+    using current = secret(PASSPHRASE);
+    const header = await readVolumeHeader(nodeSystem, image);
+    const added = { number: 5, iterations: 1500, hash: keyslotHashOf(header), passphrase: secret("new") };
+    await addKeyslot(nodeSystem, { device: image }, added, { passphrase: current, slot: 0 });
+    const dump = JSON.parse(String(runTool(["cryptsetup", "luksDump", "--dump-json-metadata", image]))) as {
+      keyslots: Record<string, { kdf: { hash: string }; af: { hash: string } }>;
+    };
+    assert.deepEqual([dump.keyslots["5"]?.kdf.hash, dump.keyslots["5"]?.af.hash], [hash, hash]);
+    assert.equal(opens(image, "new", 5), true);
+
+    const old = makeVolume(folder, `${hash}.luks1.img`, "luks1", ["--hash", hash]);
+    assert.equal(keyslotHashOf(await readVolumeHeader(nodeSystem, old)), null);
+    await addKeyslot(nodeSystem, { device: old }, { ...added, hash: null }, { passphrase: current, slot: 0 });
+    assert.equal(opens(old, "new", 5), true);
+  });
+}
+
+test("a header cannot make an option of its hash", async () => {
+  const image = makeVolume(folder, "forged-hash.img", "luks2");
+  for (const hash of ["--key-size", "a b", "", "x".repeat(40)]) {
+    forge(image, (text) => text.replace(/("digests":.*"hash":)"[^"]*"/, (_, before: string) => `${before}"${hash}"`));
+    assert.equal(keyslotHashOf(await readVolumeHeader(nodeSystem, image)), null, hash);
+  }
 });

@@ -10,6 +10,7 @@ import { listTokens } from "../../src/luks/bindings.ts";
 import type { Settled } from "../../src/luks/change.ts";
 import { readVolumeHeader } from "../../src/luks/header.ts";
 import { makePassphrase } from "../../src/luks/passphrase.ts";
+import { unbindVolume } from "../../src/luks/unbind.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import type { System } from "../../src/system/port.ts";
 import { PowerCut } from "../faults.ts";
@@ -29,13 +30,12 @@ test("the last proved way in is never removed", async () => {
     await using change = await begin(nodeSystem, bench, typed);
     assert.equal(change.openedBy, 1);
     const tokens = listTokens(await readVolumeHeader(nodeSystem, bench.image));
-    await assert.rejects(
-      planRemovals(nodeSystem, change, tokens, new Set([1])),
-      fails(
-        "luks/last-way",
-        `${bench.image}: the passphrase that was given opens only keyslot 1, which is to be removed`,
-      ),
-    );
+    const removes = await planRemovals(nodeSystem, change, tokens, new Set([1]));
+    const said = `${bench.image}: the passphrase that was given opens only keyslot 1, which is to be removed`;
+    await assert.rejects(unbindVolume(nodeSystem, change, removes), fails("luks/last-way", said));
+    using other = makePassphrase(nodeSystem);
+    const order = { passphrase: other, token: bench.server.seal(other), replaces: removes };
+    await assert.rejects(bindVolume(nodeSystem, change, order), fails("luks/last-way", said));
   });
   assert.ok(opens(bench.image, PASSPHRASE));
 });

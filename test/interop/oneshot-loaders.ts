@@ -18,7 +18,7 @@ import { PASSPHRASE } from "./reboot-world.ts";
 export const STATE = "/var/lib/nightlatch/machine";
 export const PAD = "/boot/nightlatch/oneshot.pad";
 export const OVERLAY = "/boot/nightlatch/oneshot.cpio";
-export const person = { passphrase: PASSPHRASE };
+export const person = { passphrase: PASSPHRASE, agrees: true };
 export const nextBoot = (one: OneshotWorld) =>
   put(one, "/proc/sys/kernel/random/boot_id", "77777777-2222-3333-4444-555555555555\n");
 

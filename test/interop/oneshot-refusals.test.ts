@@ -99,7 +99,47 @@ test("a /boot that is encrypted itself: the keys are not in the clear, and someb
   skip,
 }, async () => {
   const one = grubWorld({ encrypted: true });
-  const { hints } = await runCommand(arm, [], one.system, person);
+  const { hints } = await runCommand(arm, [], one.system, { passphrase: person.passphrase });
   assert.match(String(hints[0]), /not in the clear on any disk.*GRUB opens that volume.*somebody has to type it/);
   await runCommand(disarm, [], one.system);
+});
+
+test("keys go to an unencrypted /boot only where a person, or whoever wrote the script, agreed to it", {
+  skip,
+}, async () => {
+  for (const make of [grubWorld, systemdBootWorld]) {
+    const one = make();
+    const [disk, headers] = [snapshot(one, "/boot"), await slots()];
+    const ways = [
+      () => [arm, []] as const,
+      () => [reboot, ["--via", "oneshot"]] as const,
+      () => [reboot, ["--via", "oneshot", "--dry-run"]] as const,
+    ];
+    for (const way of ways) {
+      const [command, args] = way();
+      const hears = { lines: [], hints: [] as string[] };
+      // Nobody is there: neither asked for consent nor for a passphrase.
+      await assert.rejects(runCommand(command, args, one.system, { hears }), (error) => {
+        assert.ok(isError(error, "usage/no-terminal"), String(error));
+        assert.equal(error.meaning, "No key was made; no volume was changed.");
+        assert.match(String(error.remedy), /--yes/);
+        return true;
+      });
+      assert.match(String(hears.hints[0]), /NOT encrypted.*No TPM guards the keys/);
+      await assert.rejects(
+        runCommand(command, args, one.system, { agrees: false }),
+        (error) => isError(error, "usage/cancelled") && error.meaning === "No key was made; no volume was changed.",
+      );
+      assert.deepEqual([snapshot(one, "/boot"), await slots()], [disk, headers]);
+    }
+    const { passphrase } = person;
+    await runCommand(arm, ["--yes"], one.system, { passphrase });
+    // What is armed goes before it is armed anew, and whoever says no is told that it went.
+    const hears = { lines: [], hints: [] as string[] };
+    await assert.rejects(runCommand(arm, [], one.system, { agrees: false, hears }), (error) =>
+      isError(error, "usage/cancelled"),
+    );
+    assert.ok(hears.hints.includes("What was staged before is taken back."));
+    assert.deepEqual([snapshot(one, "/boot"), await slots()], [disk, headers]);
+  }
 });

@@ -104,6 +104,7 @@ for (const loader of LOADERS) {
     const [disk, headers] = [snapshot(one, "/boot"), await slots()];
     const dry = await runCommand(reboot, ["--via", "oneshot", "--dry-run"], one.system, person);
     assert.deepEqual([dry.status, dry.result["dryRun"], dry.result["via"]], [0, true, "oneshot"]);
+    assert.equal(dry.lines.at(-1), "That was a dry run: nothing is staged.");
     assert.deepEqual([snapshot(one, "/boot"), await slots()], [disk, headers]);
     const stuck = {
       ...one.system,

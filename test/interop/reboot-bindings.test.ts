@@ -148,6 +148,7 @@ test("every volume is tried, and then it is an ordinary reboot with nothing stag
     `  opens       ${device("swap")} → cryptswap   by itself: key file ${swapKey}`,
     dry.lines[3],
     "  via         bindings, an ordinary reboot, initramfs of initramfs-tools, 0.0 MiB, nothing staged",
+    "That was a dry run: nothing is staged.",
   ]);
   assert.match(
     String(dry.lines[3]),

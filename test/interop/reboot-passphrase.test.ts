@@ -41,7 +41,7 @@ test("a passphrase that opens the only slot that it can costs one KDF a volume",
   const one = grubWorld();
   const headers = await slots();
   const { system, kdfs } = countingKdfs(one.system);
-  const { result, hints } = await runCommand(arm, [], system, { passphrase: PASSPHRASE });
+  const { result, hints } = await runCommand(arm, ["--yes"], system, { passphrase: PASSPHRASE });
   assert.equal(result["ok"], true);
   assert.deepEqual(kdfs, ["luksAddKey", "luksAddKey", "luksAddKey"]);
   assert.doesNotMatch(hints.join("\n"), /what was begun/);
@@ -54,7 +54,7 @@ test("mistyped: what was begun is taken back, and it is asked for again", { skip
   const headers = await slots();
   const typed = ["mistyped", "mistyped again", PASSPHRASE];
   const { system, kdfs } = countingKdfs(one.system);
-  const { result, hints } = await runCommand(arm, [], system, { passphrase: typed });
+  const { result, hints } = await runCommand(arm, ["--yes"], system, { passphrase: typed });
   assert.equal(result["ok"], true);
   assert.deepEqual(typed, [], "all were asked for");
   assert.match(hints.join("\n"), /… \S+root: the passphrase opens no keyslot: what was begun is taken back/);
@@ -62,7 +62,7 @@ test("mistyped: what was begun is taken back, and it is asked for again", { skip
   assert.equal(kdfs.length, 1 + 1 + 1 + 3 + 3, kdfs.join(" "));
   await runCommand(disarm, [], one.system);
   await assertNothingStaged(one, headers);
-  await assert.rejects(runCommand(arm, [], one.system, { passphrase: "wrong" }), (error) =>
+  await assert.rejects(runCommand(arm, ["--yes"], one.system, { passphrase: "wrong" }), (error) =>
     isError(error, "reboot/wrong-key"),
   );
   await assertNothingStaged(one, headers);
@@ -73,7 +73,7 @@ test("a wrong key file is refused, and nothing is changed", { skip }, async () =
   const headers = await slots();
   const disks = () => NAMES.map((name) => readFileSync(device(name)));
   const before = disks();
-  await assert.rejects(runCommand(arm, ["--key-file", "/root/key"], one.system), (error) =>
+  await assert.rejects(runCommand(arm, ["--yes", "--key-file", "/root/key"], one.system), (error) =>
     isError(error, "reboot/wrong-key"),
   );
   await assertNothingStaged(one, headers);
@@ -88,7 +88,7 @@ async function cutEverywhere(typed: readonly string[], headers: unknown): Promis
   for (let cut = true; cut; steps++) {
     const one = grubWorld();
     const system = faultySystem(one.system, { at: steps + 1, when: "after" });
-    await runCommand(arm, [], system, { passphrase: [...typed] }).catch((error: unknown) =>
+    await runCommand(arm, ["--yes"], system, { passphrase: [...typed] }).catch((error: unknown) =>
       assert.ok(error instanceof PowerCut || isError(error, "reboot/wrong-key"), String(error)),
     );
     cut = system.wasCut;
@@ -111,7 +111,7 @@ test("of two slow slots the right one is searched for, and is the guard", { skip
     runTool(["cryptsetup", "luksAddKey", "-q", ...kdf, ...sizes, device(name), "-"], PASSPHRASE + OTHER);
   }
   const headers = await slots();
-  const { hints } = await runCommand(arm, [], one.system, { passphrase: OTHER });
+  const { hints } = await runCommand(arm, ["--yes"], one.system, { passphrase: OTHER });
   assert.doesNotMatch(hints.join("\n"), /what was begun/);
   assert.deepEqual(
     (await listDisposables(one.system, STATE)).map(({ record }) => [record.slot, record.guard.slot]),
@@ -132,7 +132,7 @@ test("volumes of different passphrases: each is asked for once, and the power ma
   }
   const headers = await slots();
   const typed = [PASSPHRASE, OTHER];
-  const { result, hints } = await runCommand(arm, [], one.system, { passphrase: typed });
+  const { result, hints } = await runCommand(arm, ["--yes"], one.system, { passphrase: typed });
   assert.equal(result["ok"], true);
   assert.deepEqual(typed, []);
   assert.match(hints.join("\n"), /… \S+swap: the passphrase opens no keyslot: what was begun is taken back/);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { NO_WISH } from "../../src/boot/entries.ts";
+import { command as reboot } from "../../src/cli/reboot.ts";
 import { isError } from "../../src/core/errors.ts";
 import { Secret } from "../../src/core/secret.ts";
 import { findAuthorities, KeyRing } from "../../src/reboot/authority.ts";
@@ -11,6 +12,7 @@ import { forget, remember, rememberedKey } from "../../src/reboot/remember.ts";
 import { stageBoot } from "../../src/reboot/stage.ts";
 import type { Command } from "../../src/system/port.ts";
 import { PowerCut } from "../faults.ts";
+import { runCommand } from "../terminal.ts";
 import {
   BOOT,
   device,
@@ -119,6 +121,26 @@ test("the power goes at each step of forgetting: the passphrase opens every volu
     at++;
   }
   assert.equal(cut.filter((name) => name.startsWith("luksKillSlot")).length, 6, cut.join());
+});
+
+test("--forget asks for a passphrase only where a key is remembered, and again where it is mistyped", {
+  skip,
+}, async () => {
+  const untouched = await slots();
+  const args = ["--forget", "--state", STATE];
+  assert.deepEqual((await runCommand(reboot, args, world().system)).lines, ["No key was remembered."]);
+
+  const one = await stagedByKey(BOOT);
+  const wrong = ["a", "b", "c", PASSPHRASE];
+  await assert.rejects(runCommand(reboot, args, one.system, { passphrase: wrong }), (error) =>
+    isError(error, "reboot/wrong-key"),
+  );
+  assert.deepEqual([wrong, await staged(one)], [[PASSPHRASE], [3, "1"]]);
+  const typed = ["wrong", PASSPHRASE];
+  const { hints, lines } = await runCommand(reboot, args, one.system, { passphrase: typed });
+  assert.match(String(hints[0]), /is opened by no other slot with the passphrase that was given\. Try again\.$/);
+  assert.equal(lines[0], "The key is gone, with its slot on 3 volume(s).");
+  assert.deepEqual(await slots(), untouched);
 });
 
 test("a staged slot that cannot be removed safely any more keeps no remembered key", { skip }, async () => {

@@ -27,7 +27,8 @@ const added = () => Secret.copy(Buffer.from("new key"));
 test("key material goes over stdin alone, its size beside it", async () => {
   const { commands, power } = recorder();
   await opensSlot(power, volume, 3, old());
-  await addKeyslot(power, volume, { number: 5, iterations: 1234, passphrase: added() }, { passphrase: old(), slot: 3 });
+  const slot = { number: 5, iterations: 1234, hash: "sha512", passphrase: added() };
+  await addKeyslot(power, volume, slot, { passphrase: old(), slot: 3 });
   await killKeyslot(power, volume, 5, old());
   await openVolume(power, volume, "backup", 3, old());
   assert.deepEqual(commands, [
@@ -38,7 +39,7 @@ test("key material goes over stdin alone, its size beside it", async () => {
       stdin: "old\n\0key",
     },
     {
-      argv: "cryptsetup luksAddKey -q --key-slot 3 --new-key-slot 5 --pbkdf pbkdf2 --pbkdf-force-iterations 1234 --key-file /dev/stdin --keyfile-size 8 --new-keyfile-size 7 /dev/vdb /dev/fd/0".split(
+      argv: "cryptsetup luksAddKey -q --key-slot 3 --new-key-slot 5 --hash sha512 --pbkdf pbkdf2 --pbkdf-force-iterations 1234 --key-file /dev/stdin --keyfile-size 8 --new-keyfile-size 7 /dev/vdb /dev/fd/0".split(
         " ",
       ),
       stdin: "old\n\0keynew key",

@@ -1,7 +1,7 @@
 import { NO_WISH } from "../../boot/entries.ts";
 import { luksBeneath } from "../../boot/luks-beneath.ts";
 import { NightlatchError } from "../../core/errors.ts";
-import { cleanUp } from "../../reboot/clean-up.ts";
+import { cleanUp, listDisposables } from "../../reboot/clean-up.ts";
 import { startOrdinaryReboot } from "../../reboot/go.ts";
 import { planReboot } from "../../reboot/plan.ts";
 import type { Opening, PlannedVolume, RebootPlan } from "../../reboot/planned.ts";
@@ -9,7 +9,7 @@ import type { CommandInput, ExitStatus } from "../command.ts";
 import { notProved, openingOf, type Proof, proved, untried } from "./proof.ts";
 import { proveInInitramfs } from "./proof-initramfs.ts";
 import { proveLater } from "./proof-later.ts";
-import { describePlan, initramfsText, planLines } from "./report.ts";
+import { DRY_RUN_OVER, describePlan, initramfsText, planLines } from "./report.ts";
 
 /** An ordinary reboot, through the firmware, once every volume was seen to open by itself. Nothing is staged. */
 export async function bindingsReboot(input: CommandInput): Promise<ExitStatus> {
@@ -30,7 +30,8 @@ export async function goByBindings(
   const via = `bindings, an ordinary reboot${initramfsText(plan)}, nothing staged`;
   for (const line of planLines(plan, via)) terminal.line(line);
   for (const { message } of passedOver) terminal.line(`              not otherwise: ${message}`);
-  if (!dryRun) await startOrdinaryReboot(system);
+  if (dryRun) terminal.line(await dryRunLine(system, String(options["state"])));
+  else await startOrdinaryReboot(system);
   terminal.result({
     ok: true,
     via: "bindings",
@@ -39,6 +40,12 @@ export async function goByBindings(
     passedOver: passedOver.map(({ code, message }) => ({ code, message })),
   });
   return 0;
+}
+
+/** What an earlier run has staged is not touched by a dry run that stages nothing. */
+async function dryRunLine(system: CommandInput["system"], stateFolder: string): Promise<string> {
+  if ((await listDisposables(system, stateFolder)).length === 0) return DRY_RUN_OVER;
+  return "That was a dry run. What was staged before still is; to take it back: nightlatch reboot --cancel";
 }
 
 function refuseOptions({ options }: CommandInput, names: readonly string[]): void {

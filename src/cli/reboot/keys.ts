@@ -1,4 +1,4 @@
-import { Secret } from "../../core/secret.ts";
+import type { Secret } from "../../core/secret.ts";
 import { whyNotBound } from "../../luks/bound.ts";
 import { KeyRing, type KeySources } from "../../reboot/authority.ts";
 import type { PlannedVolume } from "../../reboot/planned.ts";
@@ -6,22 +6,12 @@ import { rememberedKey } from "../../reboot/remember.ts";
 import { tryBinding } from "../attempt.ts";
 import { listBindings } from "../binding.ts";
 import type { CommandInput } from "../command.ts";
-import { stateFolderOf } from "../volume-input.ts";
-
-const KEY_LIMIT_BYTES = 8 * 1024 * 1024; // cryptsetup's own limit for a key file
-
-/** What `--key-file` names, or null where it is not given. */
-export async function givenKey({ system, terminal, options }: CommandInput): Promise<Secret | null> {
-  const path = options["key-file"];
-  if (path === undefined) return null;
-  if (path === "-") return terminal.readInput(KEY_LIMIT_BYTES);
-  return Secret.take(await system.readFile(path, KEY_LIMIT_BYTES));
-}
+import { readKeyFile, stateFolderOf } from "../volume-input.ts";
 
 /** What is given, and what was remembered. */
 export async function knownKeys(input: CommandInput): Promise<KeyRing> {
   const remembered = await rememberedKey(input.system, String(input.options["state"]));
-  const given = await givenKey(input);
+  const given = await readKeyFile(input);
   return new KeyRing(given === null ? [] : [given], remembered);
 }
 
@@ -39,7 +29,12 @@ export const recoverBy =
     return null;
   };
 
-export const askOn =
-  ({ terminal }: CommandInput) =>
-  (volume: PlannedVolume): Promise<Secret> =>
-    terminal.askSecret(`Passphrase of ${volume.name} (${volume.found.device}): `);
+/** Asks for a volume's passphrase; asked once more for the same volume, it says that what was typed opened nothing. */
+export function askOn({ terminal }: CommandInput): (volume: PlannedVolume) => Promise<Secret> {
+  const asked = new Set<string>();
+  return ({ name, found }) => {
+    if (asked.has(found.device)) terminal.hint("No keyslot opens with this passphrase. Try again.");
+    asked.add(found.device);
+    return terminal.askSecret(`Passphrase of ${name} (${found.device}): `);
+  };
+}

@@ -11,6 +11,9 @@ export function planLines({ entry, volumes }: RebootPlan, via: string): string[]
   ];
 }
 
+/** The last line of a dry run that has left nothing. */
+export const DRY_RUN_OVER = "That was a dry run: nothing is staged.";
+
 const row = (name: string, text: string): string => `  ${name.padEnd(11)} ${text}`;
 
 /** `, initramfs of dracut, 62.0 MiB`; begins with what parts it from the way. */

@@ -1,12 +1,13 @@
 import { NO_WISH } from "../../boot/entries.ts";
-import { NightlatchError } from "../../core/errors.ts";
+import { isError, NightlatchError } from "../../core/errors.ts";
 import { findAuthorities, KeyRing } from "../../reboot/authority.ts";
 import { makeDefault } from "../../reboot/default-handler.ts";
 import { requireCleanUp } from "../../reboot/go.ts";
 import { planReboot } from "../../reboot/plan.ts";
-import { forget, remember, rememberedKey } from "../../reboot/remember.ts";
+import { type Forgotten, forget, isRemembered, remember, rememberedKey } from "../../reboot/remember.ts";
 import type { CommandInput, ExitStatus } from "../command.ts";
-import { askOn, givenKey, knownKeys, recoverBy } from "./keys.ts";
+import { readKeyFile, TRIES } from "../volume-input.ts";
+import { askOn, knownKeys, recoverBy } from "./keys.ts";
 import { tellTakenBack } from "./take-back.ts";
 
 /** Every volume that the next boot opens gets one more slot, for a key that stays. */
@@ -26,11 +27,7 @@ export async function rememberKey(input: CommandInput): Promise<ExitStatus> {
 
 export async function forgetKey(input: CommandInput): Promise<ExitStatus> {
   const { system, terminal, options } = input;
-  const plan = await planReboot(system, NO_WISH);
-  const devices = plan.volumes.flatMap(({ found }) => (found.header === null ? [] : [found.device]));
-  using proof =
-    (await givenKey(input)) ?? (await terminal.askSecret("Passphrase, to make sure that another slot opens: "));
-  const forgotten = await forget(system, devices, proof, String(options["state"]));
+  const forgotten = (await isRemembered(system, String(options["state"]))) ? await proveAndForget(input) : null;
   const removed = forgotten?.slots ?? 0;
   terminal.line(
     forgotten === null ? "No key was remembered." : `The key is gone, with its slot on ${removed} volume(s).`,
@@ -38,6 +35,23 @@ export async function forgetKey(input: CommandInput): Promise<ExitStatus> {
   const failures = forgotten === null ? [] : tellTakenBack(input, forgotten.staged);
   terminal.result({ ok: failures.length === 0, remembered: false, removed, failures });
   return failures.length === 0 ? 0 : 1;
+}
+
+/** A person who mistypes is asked again. */
+async function proveAndForget(input: CommandInput): Promise<Forgotten | null> {
+  const { system, terminal, options } = input;
+  const plan = await planReboot(system, NO_WISH);
+  const devices = plan.volumes.flatMap(({ found }) => (found.header === null ? [] : [found.device]));
+  const given = await readKeyFile(input);
+  for (let tries = 1; ; tries++) {
+    using proof = given ?? (await terminal.askSecret("Passphrase, to make sure that another slot opens: "));
+    try {
+      return await forget(system, devices, proof, String(options["state"]));
+    } catch (error) {
+      if (given !== null || tries === TRIES || !isError(error, "reboot/wrong-key")) throw error;
+      terminal.hint(`${error.message}. Try again.`);
+    }
+  }
 }
 
 export async function makeDefaultHandler(input: CommandInput): Promise<ExitStatus> {

@@ -10,9 +10,10 @@ import { planReboot } from "../../reboot/plan.ts";
 import type { PlannedVolume, RebootPlan } from "../../reboot/planned.ts";
 import { type Staged, stageBoot } from "../../reboot/stage.ts";
 import type { CommandInput, ExitStatus } from "../command.ts";
+import { requireConsent } from "./consent.ts";
 import { knownKeys, recoverBy } from "./keys.ts";
 import { settleSockets } from "./proof-later.ts";
-import { describePlan, initramfsText, planLines } from "./report.ts";
+import { DRY_RUN_OVER, describePlan, initramfsText, planLines } from "./report.ts";
 
 /** For how long what was staged may wait for its reboot. */
 export const LIFE_SECONDS = 15 * 60;
@@ -42,11 +43,13 @@ export async function stageWith(input: CommandInput, carrier: Carrier, request: 
   const { system, terminal, options } = input;
   const stateFolder = String(options["state"]);
   await requireCleanUp(system);
-  await cleanUp(system, stateFolder, true);
+  const before = await cleanUp(system, stateFolder, true);
+  if (before.removed.length + before.disarmed.length > 0) terminal.hint("What was staged before is taken back.");
   const planned = await planReboot(system, request.wish);
   const plan = await settleSockets(system, planned, { stateFolder, signal: terminal.signal });
   const carry = await carrier.prepare(system, plan);
   for (const warning of carry.warnings) terminal.hint(warning);
+  if (carry.question !== null) await requireConsent(input, carry.question);
   using keys = await knownKeys(input);
   const sources = { recover: recoverBy(input), ask: request.ask };
   const stage = async (certainty: Certainty): Promise<StagedBoot> => {
@@ -76,6 +79,7 @@ export async function goWith(input: CommandInput, boot: StagedBoot): Promise<Exi
   const stateFolder = String(options["state"]);
   if (dryRun) {
     const ok = await takeBackAll(input, stateFolder);
+    if (ok) input.terminal.line(DRY_RUN_OVER);
     tellProgram(input, boot, { ok, dryRun });
     return ok ? 0 : 1;
   }
