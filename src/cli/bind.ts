@@ -54,7 +54,7 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   const present = listBindings(await readHeader(system, change)).filter((binding) => plan.isSameServer(binding));
   const settled = change.settled.find(({ added }) => present.some(({ token }) => token.digest === added?.digest));
   if (present.length > 0 && (settled !== undefined || !switches.has("replace"))) {
-    return alreadyBound(input, change, plan, present);
+    return await alreadyBound(input, change, plan, present);
   }
   await requireRoom(system, change);
   const tokens = present.map((binding) => binding.token);
