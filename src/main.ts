@@ -3,18 +3,21 @@ import type { Command, Terminal } from "./cli/command.ts";
 import { familyOf, familyOverview, overview } from "./cli/overview.ts";
 import { helpText, parseArguments } from "./cli/parse.ts";
 import { COMMANDS } from "./cli/registry.ts";
-import { describeFailure } from "./cli/report.ts";
+import { catchDefects, tellFailure } from "./cli/report.ts";
 import { openTerminal, writeToStdout } from "./cli/terminal.ts";
 import { NightlatchError } from "./core/errors.ts";
 import { nodeSystem } from "./system/node.ts";
 import type { System } from "./system/port.ts";
+import { secludeProcess } from "./system/seclusion.ts";
 
 /** Composition root: picks the command and hands it the real system. */
 async function main(args: readonly string[]): Promise<number> {
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
   const terminal = openTerminal(args.includes("--json"), stop.signal);
+  catchDefects(terminal);
   try {
+    secludeProcess();
     const first = args[0];
     if (first === undefined || first === "--help" || first === "help") {
       writeToStdout(await overview());
@@ -37,10 +40,7 @@ async function main(args: readonly string[]): Promise<number> {
     }
     return await command.run({ ...invocation, ...(await surroundings(command, terminal)) });
   } catch (error) {
-    const failure = describeFailure(error);
-    terminal.result(failure.json);
-    terminal.hint(failure.text);
-    return failure.status;
+    return tellFailure(terminal, error);
   }
 }
 

@@ -59,7 +59,7 @@ export function raceSources(power: RacePower, sources: readonly KeySource[], lim
         },
       );
     }
-    power.sleep(Math.max(0, limits.endMs - power.monotonicMs()), signal).then(() => {
+    void power.sleep(Math.max(0, limits.endMs - power.monotonicMs()), signal).then(() => {
       settle(() => reject(limits.signal.aborted ? abandoned() : tooLate(latest)));
     });
   });

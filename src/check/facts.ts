@@ -56,7 +56,7 @@ export interface VolumeFacts {
   /** Whether a keyslot opens the volume that no token refers to; null where the header cannot be read. */
   readonly hasPassphrase: boolean | null;
   readonly leftovers: readonly string[];
-  readonly warnings: readonly string[];
+  readonly warnings: readonly { readonly text: string; readonly remedy: string | null }[];
   /** agent.toml names a command for it. */
   readonly command: { readonly program: string; readonly isThere: boolean } | null;
   /** How long the agent tries. */

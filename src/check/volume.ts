@@ -257,8 +257,8 @@ function judgeHeader(volume: VolumeFacts): Finding[] {
     ...volume.leftovers.map((text) =>
       warning("check/leftover", text, "the next nightlatch bind or unbind clears it up"),
     ),
-    ...volume.warnings.map((text) =>
-      warning("check/header", text, `see: cryptsetup luksDump ${volume.device}, cryptsetup repair ${volume.device}`),
+    ...volume.warnings.map(({ text, remedy }) =>
+      warning("check/header", text, remedy ?? `see: cryptsetup luksDump ${volume.device}`),
     ),
   ];
 }

@@ -1,6 +1,5 @@
 import { type ServiceLog, serveKeys } from "../agent/service.ts";
 import { NightlatchError } from "../core/errors.ts";
-import { forbidDumps } from "../system/unix-peer.ts";
 import type { Command, CommandInput } from "./command.ts";
 
 export const AGENT_SOCKET = "/run/nightlatch/agent.sock";
@@ -32,7 +31,6 @@ Whatever fails is answered with nothing, and systemd asks for the passphrase.`,
 async function runAgent({ options, system, terminal }: CommandInput): Promise<number> {
   const inherited = inheritedSocket(process.env);
   const idleMs = inherited === null ? null : parseSeconds(options["idle"] ?? IDLE_S);
-  forbidDumps();
   const count = await serveKeys(
     system,
     {

@@ -8,6 +8,7 @@ import { bindVolume, requireRoom } from "../luks/bind.ts";
 import { type Change, proveToken, readHeader, type Settled } from "../luks/change.ts";
 import { readVolumeHeader } from "../luks/header.ts";
 import { makePassphrase } from "../luks/passphrase.ts";
+import { refuseRequirements } from "../luks/requirements.ts";
 import { sealToAdvertisement } from "../pins/tang.ts";
 import { latchPlan } from "./bind-latch.ts";
 import type { BindPlan } from "./bind-plan.ts";
@@ -59,7 +60,8 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   if (namedSlots(input).size > 0 && !switches.has("replace")) {
     throw new NightlatchError("usage/wrong", "bind: --slot goes with --replace, for the keyslot that is to go");
   }
-  await readVolumeHeader(system, device); // a slip in DEV shows before anything is asked of a server or a person
+  // A slip in DEV, or a reencryption, shows before anything is asked of a server or a person.
+  refuseRequirements(await readVolumeHeader(system, device), device);
   const plan = await planOf(input, pin, argument);
   await using held = await holdForChange(input, device);
   const early = held.left.length > 0 ? null : await lookAhead(input, held, plan, []);

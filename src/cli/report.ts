@@ -1,25 +1,64 @@
+import { describeDefect, traceOf } from "../core/defect.ts";
 import { NightlatchError } from "../core/errors.ts";
-import type { ExitStatus } from "./command.ts";
+import type { ExitStatus, Terminal } from "./command.ts";
 
-/** What is printed for a failure, and the exit status. Never the cause chain or a stack: they could hold what a peer sent. */
-export function describeFailure(error: unknown): { text: string; json: Record<string, unknown>; status: ExitStatus } {
+export interface Failure {
+  readonly text: string;
+  readonly json: Record<string, unknown>;
+  readonly status: ExitStatus;
+}
+
+/** What is printed for a failure, and the exit status. Never the cause chain, nor what an unexpected error says: they could hold what a peer sent. */
+export function describeFailure(error: unknown): Failure {
   if (error instanceof NightlatchError) {
-    const lines = [`nightlatch: ${error.message} [${error.code}]`];
-    if (error.meaning !== undefined) lines.push(`  ${error.meaning}`);
-    if (error.remedy !== undefined) lines.push(`  ${error.remedy}`);
-    return {
-      text: lines.join("\n"),
-      json: {
-        ok: false,
-        error: { code: error.code, message: error.message, meaning: error.meaning, remedy: error.remedy },
-      },
-      status: error.code.startsWith("usage/") ? 2 : 1,
-    };
+    const { code, message, meaning, remedy } = error;
+    return failure(`${message} [${code}]`, { code, message, meaning, remedy }, code.startsWith("usage/") ? 2 : 1);
   }
-  const name = error instanceof Error ? `${error.name}: ${error.message}` : "unknown failure";
-  return {
-    text: `nightlatch: internal error: ${name}\n  This is a defect in Nightlatch; please report it.`,
-    json: { ok: false, error: { code: "internal", message: name } },
-    status: 1,
-  };
+  const message = `internal error: ${describeDefect(error)}`;
+  return failure(message, { code: "internal", message, meaning: DEFECT_MEANING, remedy: DEFECT_REMEDY }, 1);
+}
+
+const DEFECT_MEANING =
+  "This is a defect in Nightlatch. A volume that opened before still opens; what was begun is taken back or completed by the next run.";
+const DEFECT_REMEDY =
+  "Please report it with this line, nightlatch --version, and what the same command says with NIGHTLATCH_DEBUG=1 set; neither holds a key.";
+
+interface Told {
+  readonly code: string;
+  readonly message: string;
+  readonly meaning: string | undefined;
+  readonly remedy: string | undefined;
+}
+
+function failure(first: string, told: Told, status: ExitStatus): Failure {
+  const more = [told.meaning, told.remedy].filter((line) => line !== undefined).map((line) => `\n  ${line}`);
+  return { text: `nightlatch: ${first}${more.join("")}`, json: { ok: false, error: told }, status };
+}
+
+/** Tells of a failure as every command does; the exit status. With NIGHTLATCH_DEBUG set, where a defect came from too. */
+export function tellFailure(terminal: Pick<Terminal, "result" | "hint">, error: unknown): ExitStatus {
+  const { text, json, status } = describeFailure(error);
+  terminal.result(json);
+  terminal.hint(text);
+  if (process.env["NIGHTLATCH_DEBUG"] && !(error instanceof NightlatchError)) terminal.hint(traceOf(error));
+  return status;
+}
+
+/** Node's exit status where nothing is left to wait for and the program waits all the same. */
+const UNSETTLED = 13;
+
+/**
+ * From now on what nobody caught is told like every failure, and ends the process: nothing is known of its state any more. A change may be
+ * cut short anywhere by that, as by a power cut.
+ */
+export function catchDefects(terminal: Pick<Terminal, "result" | "hint">): void {
+  process.on("uncaughtException", (error: unknown) => {
+    process.exit(tellFailure(terminal, error));
+  });
+  process.on("exit", (status) => {
+    if (status !== UNSETTLED) return;
+    const error = new Error();
+    error.name = "NeverSettled";
+    process.exitCode = tellFailure(terminal, error);
+  });
 }

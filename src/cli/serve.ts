@@ -3,7 +3,6 @@ import { isBaseAddress } from "../formats/invite.ts";
 import { parseListenAddress } from "../server/address.ts";
 import { startServer } from "../server/serve.ts";
 import { notifyReady } from "../system/notify.ts";
-import { forbidDumps } from "../system/unix-peer.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { ADMIN_SOCKET } from "./machine-client.ts";
 
@@ -34,7 +33,6 @@ const MASTER = {
 
 async function run({ options, switches, system, terminal }: CommandInput): Promise<ExitStatus> {
   const { data = "", listen = "", admin = "", url } = options;
-  forbidDumps(); // the master key is in this process
   const inheritedFd = passedDescriptor(process.env, process.pid);
   const server = await startServer(system, {
     folder: withoutSlash(data),

@@ -51,7 +51,8 @@ interface Shown extends Subject {
 async function run(input: CommandInput): Promise<ExitStatus> {
   const { options, switches, system, terminal } = input;
   const entries = await readCrypttab(system, options["crypttab"] ?? "");
-  const config = await readConfig(system, options["config"] ?? "");
+  const { config, fault } = await readConfig(system, options["config"] ?? "");
+  if (fault !== null) for (const line of tellFault(fault)) terminal.line(line);
   const subjects = await chooseSubjects(input, entries);
   const wish = { stateFolder: stateFolderOf(options), tries: !switches.has("offline"), signal: terminal.signal };
   // Side by side: of many volumes whose server is silent each would take its whole deadline.
@@ -64,7 +65,7 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   const oneshot = await lookForOneshot(system);
   for (const line of oneshotLines(oneshot)) terminal.line(line);
   const ok = shown.every(({ error }) => error === null);
-  terminal.result({ ok, volumes: shown.map(volumeJson), oneshot: oneshotJson(oneshot) });
+  terminal.result({ ok, volumes: shown.map(volumeJson), oneshot: oneshotJson(oneshot), ...faultJson(fault) });
   return ok ? 0 : 1;
 }
 
@@ -144,13 +145,28 @@ async function readCrypttab(system: System, path: string): Promise<readonly Cryp
   }
 }
 
-async function readConfig(system: System, path: string): Promise<AgentConfig> {
+/** Passed over where it cannot be read, as the agent passes it over: a slip in it hides no volume. */
+async function readConfig(
+  system: System,
+  path: string,
+): Promise<{ readonly config: AgentConfig; readonly fault: NightlatchError | null }> {
   try {
-    return parseAgentConfig(await system.readFile(path, AGENT_CONFIG_LIMIT_BYTES), path);
+    return { config: parseAgentConfig(await system.readFile(path, AGENT_CONFIG_LIMIT_BYTES), path), fault: null };
   } catch (error) {
-    if (isError(error, "file/missing")) return DEFAULT_AGENT_CONFIG;
-    throw error;
+    if (!(error instanceof NightlatchError)) throw error;
+    return { config: DEFAULT_AGENT_CONFIG, fault: isError(error, "file/missing") ? null : error };
   }
+}
+
+const tellFault = ({ message, code, meaning, remedy }: NightlatchError): readonly string[] => [
+  `${message} [${code}]`,
+  ...[meaning, remedy].filter((text) => text !== undefined).map((text) => `  ${text}`),
+];
+
+function faultJson(fault: NightlatchError | null): Record<string, unknown> {
+  if (fault === null) return {};
+  const { code, message, meaning, remedy } = fault;
+  return { config: { code, message, meaning, remedy } };
 }
 
 function printVolume(terminal: Terminal, { device, entry, status, outlook, error }: Shown): void {
@@ -166,20 +182,18 @@ function printVolume(terminal: Terminal, { device, entry, status, outlook, error
   const row = (what: string, text: string) => terminal.line(`  ${what.padEnd(10)} ${text}`);
   for (const { binding, opens, error } of status.bindings) {
     const verdict = opens === null ? "" : opens ? ": opens" : ": does not open now";
-    row("binding", `${formatBinding(binding)}${verdict}`);
+    row("binding", `${formatBinding(binding)}, token ${binding.token.id}${verdict}`);
     if (error !== null) row("", `${error.message} [${error.code}]`);
   }
   for (const token of status.others) {
-    row(
-      "token",
-      `${printable(token.type)}, ${token.keyslots.length === 0 ? "no keyslot" : `keyslot ${token.keyslots.join(", ")}`}`,
-    );
+    const where = token.keyslots.length === 0 ? "no keyslot" : `keyslot ${token.keyslots.join(", ")}`;
+    row("token", `${printable(token.type)}, ${where}, token ${token.id}`);
   }
   for (const { slot, expires } of status.staged) {
     row("staged", `a reboot: keyslot ${slot} holds a disposable key until ${new Date(expires * 1000).toISOString()}`);
   }
   for (const text of status.leftovers) row("left over", text);
-  for (const text of status.warnings) row("warning", text);
+  for (const { text, remedy } of status.warnings) row("warning", remedy === null ? text : `${text}. ${remedy}`);
   if (outlook !== null) row("next boot", outlook.text);
 }
 
@@ -205,7 +219,7 @@ function volumeJson({ device, entry, status, outlook, error }: Shown): Record<st
     tokens: status.others.map(({ id, type, keyslots }) => ({ token: id, type, keyslots })),
     staged: staged.map(({ slot, boot, expires }) => ({ keyslot: slot, boot, expires })),
     leftovers,
-    warnings,
+    warnings: warnings.map(({ text }) => text),
     nextBoot: outlook,
   };
 }

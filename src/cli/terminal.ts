@@ -6,6 +6,7 @@ import type { Terminal } from "./command.ts";
 
 /** The real terminal: stdout for results, stderr for hints, /dev/tty for secrets. */
 export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
+  let isTold = false;
   return {
     json,
     // Node's standard streams take milliseconds to set up: only who uses them pays, for a boot may wait for this process.
@@ -17,7 +18,8 @@ export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
       if (!json) writeToStdout(`${text}\n`);
     },
     result: (value) => {
-      if (json) writeToStdout(`${JSON.stringify(value)}\n`);
+      if (json && !isTold) writeToStdout(`${JSON.stringify(value)}\n`);
+      isTold = true; // a failure after the result is told to people alone: a program reads one object
     },
     item: (value) => {
       if (json) writeToStdout(`${JSON.stringify(value)}\n`);

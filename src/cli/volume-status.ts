@@ -1,5 +1,4 @@
 import { isError, NightlatchError } from "../core/errors.ts";
-import { printable } from "../core/text.ts";
 import { DEFAULT_AGENT_CONFIG, type Trust } from "../formats/agent-config.ts";
 import { DISPOSABLE_TYPE, type DisposableRecord } from "../formats/disposable.ts";
 import type { Intent } from "../formats/intent.ts";
@@ -9,6 +8,7 @@ import { type HeldToken, listTokens } from "../luks/bindings.ts";
 import { whyNotBound } from "../luks/bound.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header.ts";
 import { noteOf, readRecord } from "../luks/records.ts";
+import { describeRequirements } from "../luks/requirements.ts";
 import { countSlots } from "../luks/slots.ts";
 import { listRecords } from "../reboot/record.ts";
 import type { System } from "../system/port.ts";
@@ -27,7 +27,13 @@ export interface VolumeStatus {
   /** Keys of a staged reboot. */
   readonly staged: readonly DisposableRecord[];
   readonly leftovers: readonly string[];
-  readonly warnings: readonly string[];
+  readonly warnings: readonly HeaderWarning[];
+}
+
+export interface HeaderWarning {
+  readonly text: string;
+  /** null: nothing more than to look at the header. */
+  readonly remedy: string | null;
 }
 
 export interface BindingStatus {
@@ -66,7 +72,7 @@ export async function volumeStatus(system: System, device: string, wish: StatusW
     others: listOthers(header).filter(({ type }) => type !== DISPOSABLE_TYPE),
     staged: (await listRecords(system, wish.stateFolder, header)).map(({ record }) => record),
     leftovers: await findLeftovers(system, device, header, wish.stateFolder),
-    warnings: warningsOf(header),
+    warnings: warningsOf(header, device),
   };
 }
 
@@ -144,11 +150,15 @@ function describeIntent(header: VolumeHeader, { operation, adds, removes }: Inte
   return `${OPERATIONS[operation]} that was cut short${parts.length === 0 ? "" : ` (${parts.join(", ")})`}`;
 }
 
-function warningsOf(header: VolumeHeader): string[] {
-  if (header.version === 1) return header.metaDamage === null ? [] : [header.metaDamage.message];
-  const { damagedCopy, requirements } = header;
+function warningsOf(header: VolumeHeader, device: string): HeaderWarning[] {
+  if (header.version === 1)
+    return header.metaDamage === null ? [] : [{ text: header.metaDamage.message, remedy: null }];
+  const required = describeRequirements(header, device);
+  const repair = `cryptsetup repair ${device}`;
   return [
-    ...(damagedCopy === null ? [] : [`the ${damagedCopy} copy of its header is damaged; see: cryptsetup repair`]),
-    ...requirements.map((name) => `its header requires ${JSON.stringify(printable(name, 40))}`),
+    ...(header.damagedCopy === null
+      ? []
+      : [{ text: `the ${header.damagedCopy} copy of its header is damaged`, remedy: repair }]),
+    ...(required === null ? [] : [required]),
   ];
 }

@@ -16,6 +16,8 @@ export interface Http1Response {
   readonly status: number;
   /** As it was sent; empty where there is none. */
   readonly contentType: string;
+  /** As it was sent (RFC 9110, 10.2.2); absent where there is none. */
+  readonly location?: string;
   readonly body: Buffer;
 }
 
@@ -50,6 +52,7 @@ export class Http1ResponseReader {
   #headBytes = 0;
   #status = 0;
   #contentType = "";
+  #location: string | undefined;
   readonly #body: Buffer[] = [];
   #bodyBytes = 0;
   /** Of the body or chunk that is being read. */
@@ -121,6 +124,7 @@ export class Http1ResponseReader {
   /** RFC 9112 section 6.3. */
   #frame(fields: ReadonlyMap<string, string>, chunkable: boolean): void {
     this.#contentType = fields.get("content-type") ?? "";
+    this.#location = fields.get("location");
     const length = fields.get("content-length");
     const coding = fields.get("transfer-encoding");
     if (coding !== undefined && (length !== undefined || !chunkable || coding.toLowerCase() !== "chunked")) {
@@ -204,7 +208,12 @@ export class Http1ResponseReader {
   }
 
   #response(): Http1Response {
-    return { status: this.#status, contentType: this.#contentType, body: Buffer.concat(this.#body) };
+    return {
+      status: this.#status,
+      contentType: this.#contentType,
+      ...(this.#location === undefined ? {} : { location: this.#location }),
+      body: Buffer.concat(this.#body),
+    };
   }
 }
 

@@ -151,6 +151,13 @@ function attempt<T>(parse: () => T): Attempt<T> {
 }
 
 function noHeader(start: Buffer): NightlatchError {
+  // What cryptsetup writes over the mark of a LUKS1 header for as long as it reencrypts the volume.
+  if (start.subarray(0, 6).toString("latin1") === "LUKS\xde\xad") {
+    return new NightlatchError("luks/requirements", "a reencryption of this LUKS1 volume is under way", {
+      meaning: "The volume cannot be opened before its end. Nothing was changed.",
+      remedy: "Go on with it in the folder that holds its LUKS-….log: cryptsetup reencrypt DEV",
+    });
+  }
   if (start.subarray(0, 6).toString("latin1") === "LUKS\xba\xbe") {
     const version = start.length < 8 ? 0 : start.readUInt16BE(6);
     if (version !== 2) return new NightlatchError("luks/unsupported", `LUKS version ${version} is not known`);

@@ -24,14 +24,31 @@ export function refuseUnknownRequirements(header: VolumeHeader, device: string):
   }
 }
 
+/** What a header demands beyond plain LUKS2, for a person, and what to do about it; null where it demands nothing. */
+export function describeRequirements(
+  header: VolumeHeader,
+  device: string,
+): { readonly text: string; readonly remedy: string | null } | null {
+  if (header.version === 1 || header.requirements.length === 0) return null;
+  const names = quote(header.requirements);
+  if (!reencrypts(header.requirements)) return { text: `its header requires ${names}`, remedy: null };
+  return {
+    text: `a reencryption is under way (${names}): until its end no binding is made or removed, and no reboot staged`,
+    remedy: `Finish it: ${resume(device)}`,
+  };
+}
+
 function refuse(requirements: readonly string[], device: string): void {
   if (requirements.length === 0) return;
-  const names = requirements.map((name) => JSON.stringify(printable(name, 40))).join(", ");
-  const reencrypts = requirements.some((name) => /^(?:online|offline)-reencrypt/.test(name));
-  throw new NightlatchError("luks/requirements", `${device}: the volume's header requires ${names}`, {
-    meaning: reencrypts ? "A reencryption is under way. Nothing was changed." : "Nothing was changed.",
-    remedy: reencrypts
-      ? `Finish it first: cryptsetup reencrypt --resume-only ${device}`
+  throw new NightlatchError("luks/requirements", `${device}: the volume's header requires ${quote(requirements)}`, {
+    meaning: reencrypts(requirements) ? "A reencryption is under way. Nothing was changed." : "Nothing was changed.",
+    remedy: reencrypts(requirements)
+      ? `Finish it first: ${resume(device)}`
       : "Use a Nightlatch and a cryptsetup that know what this means.",
   });
 }
+
+const quote = (names: readonly string[]): string => names.map((name) => JSON.stringify(printable(name, 40))).join(", ");
+const reencrypts = (names: readonly string[]): boolean =>
+  names.some((name) => /^(?:online|offline)-reencrypt/.test(name));
+const resume = (device: string): string => `cryptsetup reencrypt --resume-only ${device}`;

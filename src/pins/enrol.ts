@@ -22,6 +22,7 @@ import {
   readOrMakeNonce,
   type StatePower,
 } from "./machine.ts";
+import { redirectOf } from "./redirect.ts";
 
 export type EnrolPower = StatePower & Pick<System, "request">;
 
@@ -140,7 +141,7 @@ async function ask(
     limitBytes: ENROLMENT_BYTES,
     ...limits,
   });
-  if (response.status !== 200) throw refusal(new URL(url).host, response);
+  if (response.status !== 200) throw redirectOf(url, response) ?? refusal(new URL(url).host, response);
   const { machine, name, latch, advertisement } = parseEnrolAnswer(response.body, {
     request,
     machine: machineIdOf(identity),

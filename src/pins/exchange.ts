@@ -7,6 +7,7 @@ import { pointOf } from "../formats/jwk.ts";
 import { parseRefusal } from "../formats/refusal.ts";
 import { formatRecovery, JWK_TYPE, parseRecoveryReply, RECOVERY_BYTES } from "../formats/tang.ts";
 import type { HttpResponse, System } from "../system/port.ts";
+import { redirectOf } from "./redirect.ts";
 
 const CONTENT_KEY_BYTES = 32;
 const NOBODY = new Uint8Array(0);
@@ -38,7 +39,7 @@ export async function recoverTangKey(
     onSent: () => begin().prepare(),
   });
   const server = new URL(pin.url).host;
-  if (response.status !== 200) throw refusal(server, response);
+  if (response.status !== 200) throw redirectOf(pin.url, response) ?? refusal(server, response);
   const [one, other] = finish(server, begin(), response, pin);
   return [contentKeyOf(one, pin), contentKeyOf(other, pin)];
 }

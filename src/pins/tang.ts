@@ -13,6 +13,7 @@ import {
 } from "../formats/tang.ts";
 import type { System } from "../system/port.ts";
 import { contentKeyOf } from "./exchange.ts";
+import { redirectOf } from "./redirect.ts";
 
 const IV_BYTES = 12;
 
@@ -42,6 +43,8 @@ export async function fetchAdvertisement(
     ...(signal === undefined ? {} : { signal }),
   });
   if (response.status !== 200) {
+    const redirect = redirectOf(url, response);
+    if (redirect !== null) throw redirect;
     throw new NightlatchError("pin/bad-reply", `${hostOf(url)} gives no advertisement (status ${response.status})`, {
       remedy: "Check that this is the address of a tang server or of a latch.",
     });

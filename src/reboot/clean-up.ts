@@ -82,7 +82,7 @@ export async function cleanUp(
   all: boolean,
 ): Promise<Cleaned> {
   await using lock = await lockHeaders(power, stateFolder);
-  return cleanUpWith(power, stateFolder, lock, all);
+  return await cleanUpWith(power, stateFolder, lock, all);
 }
 
 /**
@@ -95,7 +95,7 @@ export async function cleanUpCalledOff(
 ): Promise<Cleaned | null> {
   if (await isGoingDown(power)) return null;
   await using lock = await lockHeaders(power, stateFolder);
-  return (await isGoingDown(power)) ? null : cleanUpWith(power, stateFolder, lock, true);
+  return (await isGoingDown(power)) ? null : await cleanUpWith(power, stateFolder, lock, true);
 }
 
 /** As `cleanUp`, for who holds the lock already. */

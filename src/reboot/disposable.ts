@@ -5,6 +5,7 @@ import type { DisposableRecord } from "../formats/disposable.ts";
 import { runCryptsetup, type Volume } from "../luks/cryptsetup.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header.ts";
 import { type Authority, addKeyslot, opensSlot, preferKeyslot } from "../luks/keyslots.ts";
+import { refuseRequirements } from "../luks/requirements.ts";
 import { countSlots, findFreeSlot, findSlot, keyslotHashOf, type Slot } from "../luks/slots.ts";
 import type { Lock, System } from "../system/port.ts";
 import { addRecord, type HeldRecord, listRecords, type RecordPower, removeRecord } from "./record.ts";
@@ -60,16 +61,6 @@ export async function stageDisposableKey(
     await removeDisposable(power, volume, context.stateFolder, held);
     throw error;
   }
-}
-
-/** A reencryption under way, or a feature of a later cryptsetup: such a header is not touched. */
-function refuseRequirements(header: VolumeHeader, device: string): void {
-  if (header.version === 1 || header.requirements.length === 0) return;
-  const names = header.requirements.map((name) => JSON.stringify(name.slice(0, 40))).join(", ");
-  throw new NightlatchError("luks/requirements", `${device}: the volume's header requires ${names}`, {
-    meaning: "The volume was not changed.",
-    remedy: "Finish a reencryption first: cryptsetup reencrypt --resume-only",
-  });
 }
 
 function slotsFull(device: string, total: number): NightlatchError {

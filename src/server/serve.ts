@@ -1,5 +1,6 @@
 import type { Server } from "node:http";
 import type { Server as NetServer } from "node:net";
+import { traceOf } from "../core/defect.ts";
 import { type ErrorCode, NightlatchError } from "../core/errors.ts";
 import { machineIdOf } from "../formats/enrolment.ts";
 import { defaultUrl, type ListenAddress } from "./address.ts";
@@ -136,7 +137,7 @@ function reporter(log: (line: string) => void): (error: unknown) => void {
     lastMs.set(code, nowMs);
     if (error instanceof NightlatchError) {
       log([`${error.message} [${code}]`, error.meaning, error.remedy].filter(Boolean).join(" "));
-    } else log(`internal error: ${error instanceof Error ? error.stack : String(error)}`);
+    } else log(`internal error: ${traceOf(error)}`);
   };
 }
 

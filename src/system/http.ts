@@ -25,7 +25,9 @@ export async function exchange(request: HttpRequest): Promise<HttpResponse> {
     };
     const fail = (error: NightlatchError) => {
       settle();
-      reject(new NightlatchError(error.code, `${url.host} ${error.message}`));
+      const { meaning, remedy } = error;
+      const guidance = { ...(meaning === undefined ? {} : { meaning }), ...(remedy === undefined ? {} : { remedy }) };
+      reject(new NightlatchError(error.code, `${url.host} ${error.message}`, guidance));
     };
     const giveUp = () => fail(new NightlatchError("net/timeout", "was given up"));
     const deadline = setTimeout(() => {
@@ -73,10 +75,43 @@ export function bodyOf({ body }: Pick<HttpRequest, "body">): Uint8Array | undefi
 
 function judge(error: NodeJS.ErrnoException): NightlatchError {
   const code = error.code ?? error.name;
-  const what = /CERT|SIGNATURE|ISSUER|ALTNAME/.test(code)
-    ? "shows a certificate that is not trusted"
-    : "cannot be reached";
-  return new NightlatchError("net/unreachable", `${what} (${code})`);
+  if (/CERT|SIGNATURE|ISSUER|ALTNAME|^ERR_TLS|^ERR_SSL|^EPROTO$/.test(code)) return judgeTls(code);
+  return new NightlatchError("net/unreachable", `cannot be reached (${code})`);
+}
+
+const NOT_TRUSTED = "shows a certificate that is not trusted";
+
+/** What a certificate lacks, by the codes of OpenSSL and Node. */
+function judgeTls(code: string): NightlatchError {
+  const because = (what: string, remedy: string) =>
+    new NightlatchError("net/unreachable", `${what} (${code})`, { remedy });
+  switch (code) {
+    case "CERT_HAS_EXPIRED":
+      return because(
+        NOT_TRUSTED,
+        "It has expired: renew it on the server, or set this machine's clock, if that is wrong.",
+      );
+    case "CERT_NOT_YET_VALID":
+      return because(NOT_TRUSTED, "It is not valid yet: set this machine's clock, if that is wrong.");
+    case "CERT_REVOKED":
+      return because(NOT_TRUSTED, "It was revoked: give the server another.");
+    case "ERR_TLS_CERT_ALTNAME_INVALID":
+      return because(
+        NOT_TRUSTED,
+        "It is for another name: use an address whose name is in it, or give the server one for this name.",
+      );
+    case "EPROTO":
+      return because(
+        "does not speak TLS as it should",
+        "Check that the address is https:// where the server speaks TLS, and http:// where not.",
+      );
+    default:
+      return because(
+        NOT_TRUSTED,
+        "If it is your own authority's, add that to the system: on Debian, put its certificate as NAME.crt into " +
+          "/usr/local/share/ca-certificates and run update-ca-certificates.",
+      );
+  }
 }
 
 function parseUrl(text: string): URL {
@@ -115,5 +150,12 @@ async function secureConnector(): Promise<(target: Target) => Socket> {
   const { connect, getCACertificates } = await import("node:tls");
   const own = getCACertificates("system");
   const ca = own.length > 0 ? own : getCACertificates("default");
-  return (target) => connect({ ...target, ca, ...(isIP(target.host) === 0 ? { servername: target.host } : {}) });
+  // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+  return (target) =>
+    connect({
+      ...target,
+      ca,
+      rejectUnauthorized: true,
+      ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
+    });
 }

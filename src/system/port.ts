@@ -127,5 +127,7 @@ export interface HttpRequest {
 export interface HttpResponse {
   readonly status: number;
   readonly contentType: string;
+  /** Where a redirect leads to, as it was sent; absent where the answer names nothing. */
+  readonly location?: string;
   readonly body: Buffer;
 }

@@ -55,16 +55,3 @@ export function unixPeerIsGone(fd: number): boolean {
   entry.writeInt32LE(fd, 0);
   return libc().poll(entry, 1, 0) > 0 && (entry.readInt16LE(6) & POLLHUP) !== 0;
 }
-
-const PR_SET_DUMPABLE = 4;
-
-/** No core dump of this process, and no debugger of the same user (prctl(2)). */
-export function forbidDumps(): void {
-  libcFunction("int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)")(
-    PR_SET_DUMPABLE,
-    0,
-    0,
-    0,
-    0,
-  );
-}

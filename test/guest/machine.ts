@@ -163,7 +163,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
       if (console === undefined || shell === undefined || control === undefined)
         throw new Error("QEMU did not connect");
       const serial = new Console(console, transcriptFile());
-      qemu.ended.then((how) => serial.end(how));
+      void qemu.ended.then((how) => serial.end(how));
       return new Machine({
         console: serial,
         shell: new Shell(shell),

@@ -93,7 +93,7 @@ for (const type of ["luks2", "luks1"] as const) {
     const tested = await runCommand(unlock, [image, "--test"], nodeSystem);
     assert.deepEqual(tested.lines, [`opens  tang ${url}, keyslot ${slot}`]);
     const shown = await runCommand(status, [image, "--crypttab", "/nonexistent"], nodeSystem);
-    assert.match(shown.lines.join("\n"), new RegExp(`binding +tang ${url}, keyslot ${slot}: opens`));
+    assert.match(shown.lines.join("\n"), new RegExp(`binding +tang ${url}, keyslot ${slot}, token \\d: opens`));
     const removed = await runCommand(unbind, [image, "tang", "--slot", String(slot), ...keyArgs(state)], nodeSystem);
     assert.equal(removed.status, 0);
     assert.deepEqual((await look({ image, stateFolder: state, server: new TestServer() })).slots, [0]);
@@ -156,13 +156,13 @@ test("tokens of others are shown and left alone; nonsense in a clevis token is t
   const before = await headerDigest(image);
   const shown = await runCommand(status, [image, "--crypttab", "/nonexistent", "--state", state], nodeSystem);
   const text = shown.lines.join("\n");
-  assert.match(text, /token {6}luks2-keyring, keyslot 0/);
-  assert.match(text, /token {6}systemd-recovery, keyslot 1/);
+  assert.match(text, /token {6}luks2-keyring, keyslot 0, token 0/);
+  assert.match(text, /token {6}systemd-recovery, keyslot 1, token 1/);
   assert.match(
     text,
-    /binding {4}damaged, keyslot 1: does not open now\n.*the token's JWE has no usable member protected \[jwe\/malformed\]/,
+    /binding {4}damaged, keyslot 1, token 2: does not open now\n.*the token's JWE has no usable member protected \[jwe\/malformed\]/,
   );
-  assert.match(text, /binding {4}damaged, no keyslot: does not open now/);
+  assert.match(text, /binding {4}damaged, no keyslot, token 3: does not open now/);
   const tested = await runCommand(unlock, [image, "--test"], nodeSystem);
   assert.equal(tested.status, 1);
   await assert.rejects(runCommand(unbind, [image, "tang", ...keyArgs(state)], nodeSystem), (error) => {

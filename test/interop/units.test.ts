@@ -42,3 +42,45 @@ describe("unit ordering, as systemd itself judges it", { skip: noAnalyze }, () =
     assert.doesNotMatch(said, /nightlatch|cycle/);
   });
 });
+
+/**
+ * Where systemd 252 puts each, from 0 to 10, with a tenth to spare. The three that change headers stay root, with the host's own file
+ * systems: docs/decisions/071-what-the-root-units-can-bear.md.
+ */
+const CEILINGS: Readonly<Record<string, number>> = {
+  "nightlatch-agent.service": 2.9,
+  "nightlatch-called-off.service": 4.4,
+  "nightlatch-clean-up.service": 4.7,
+  "nightlatch-server.service": 1.6,
+  "nightlatch-stage.service": 5.2,
+};
+
+describe("exposure, as systemd itself judges it", { skip: noAnalyze }, () => {
+  const exposureOf = (path: string): number => {
+    const argv = ["security", "--offline=yes", "--no-pager", path];
+    const { stdout, stderr } = spawnSync("systemd-analyze", argv, { encoding: "utf8" });
+    return Number(/exposure level for .*: ([\d.]+)/.exec(stdout)?.[1] ?? assert.fail(stderr));
+  };
+
+  for (const name of readdirSync(PACKAGED).filter((one) => one.endsWith(".service"))) {
+    test(name, () => {
+      const exposure = exposureOf(join(PACKAGED, name));
+      assert.ok(exposure <= (CEILINGS[name] ?? 0), `${exposure}`);
+    });
+  }
+
+  test("a unit that says nothing is far above them", () => {
+    const path = join(folder, "plain.service");
+    writeFileSync(path, "[Service]\nExecStart=/bin/true\n");
+    assert.ok(exposureOf(path) > 9);
+  });
+
+  test("the three that change headers get no file systems of their own", () => {
+    const needsNamespace =
+      /^(?:ProtectSystem|ProtectHome|ProtectKernel(?:Tunables|Modules|Logs)|ProtectControlGroups|ProtectProc|ProcSubset|ProtectClock|Private(?:Tmp|Devices|Mounts|Network|Users|IPC)|(?:ReadWrite|ReadOnly|Inaccessible|Exec|NoExec)Paths|Bind(?:ReadOnly)?Paths|TemporaryFileSystem|DeviceAllow|DevicePolicy)=/m;
+    for (const name of ["called-off", "clean-up", "stage"]) {
+      const text = readFileSync(join(PACKAGED, `nightlatch-${name}.service`), "utf8");
+      assert.doesNotMatch(text, needsNamespace, name);
+    }
+  });
+});

@@ -136,7 +136,7 @@ describe("raceSources", () => {
     const { time, power } = world();
     const gone = new AbortController();
     const race = raceSources(power, [source("deaf", ["silent"], time)], within(HOUR_MS, { signal: gone.signal }));
-    time.power.sleep(100).then(() => gone.abort());
+    void time.power.sleep(100).then(() => gone.abort());
     await assert.rejects(time.run(race), { code: "agent/abandoned" });
     assert.equal(time.nowMs, 100);
   });
@@ -186,7 +186,7 @@ test("counters beside a route are no change of the network, a new route is", asy
   assert.equal(time.nowMs, 3000);
   let gateway = "0102A8C0";
   const changing = { ...power, readFile: (path: string) => routes(gateway)(path) };
-  time.power.sleep(900).then(() => {
+  void time.power.sleep(900).then(() => {
     gateway = "FE02A8C0";
   });
   assert.equal(await time.run(pauseOrNetwork(changing, 3000, signal)), true);

@@ -56,7 +56,7 @@ test("beside a read that is stuck others go by dd, which may be stuck too; as it
   const pending: number[] = [];
   const reader = makeVolumeReader(power, () => pending.push(reader.pending()));
   const dead = reader.readAt("/dead1", 0, 512);
-  reader.readAt("/dead2", 0, 512);
+  void reader.readAt("/dead2", 0, 512);
   assert.equal(String(await time.run(reader.readAt("/good", 4096, 512))), "beside");
   assert.equal(time.nowMs, 250);
   assert.equal(String(await time.run(reader.readAt("/good", 0, 512))), "beside");
@@ -104,7 +104,7 @@ test("who asks again for what is stuck waits for the same read", async () => {
 test("slow disks delay one that answers by no more than the patience", async () => {
   const { time, power } = world((path) => (path.startsWith("/slow") ? 200 : 1));
   const reader = makeVolumeReader(power);
-  for (let index = 0; index < 10; index++) reader.readAt(`/slow${index}`, 0, 512);
+  for (let index = 0; index < 10; index++) void reader.readAt(`/slow${index}`, 0, 512);
   await time.run(reader.readAt("/good", 0, 512));
   assert.equal(time.nowMs, 250);
 });

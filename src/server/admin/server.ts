@@ -21,10 +21,15 @@ export function createAdminServer(context: AdminContext, owner: AdminOwner, repo
   const peers = new WeakMap<Socket, Peer>();
   const server = createServer({ maxHeaderSize: 8192, requestTimeout: 15_000 }, (request, response) => {
     const peer = peers.get(request.socket) ?? null;
-    handle(context, request, peer, roleOf(peer, owner), report).then(({ status, headers, body }) => {
+    const answer = async () => {
+      const { status, headers, body } = await handle(context, request, peer, roleOf(peer, owner), report);
       if (!request.complete) response.shouldKeepAlive = false;
       response.writeHead(status, [...headers]);
       response.end(body);
+    };
+    answer().catch((error: unknown) => {
+      report(error);
+      response.destroy();
     });
   });
   server.on("connection", (socket: Socket) => {

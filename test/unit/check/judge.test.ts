@@ -167,7 +167,9 @@ describe("volumes", () => {
   test("no passphrase beside the bindings, leftovers, a damaged copy", () => {
     assert.deepEqual(foundIn(GOOD_LINE, { hasPassphrase: false }), ["warning check/no-passphrase"]);
     assert.deepEqual(foundIn(GOOD_LINE, { leftovers: ["a binding that was cut short"] }), ["warning check/leftover"]);
-    assert.deepEqual(foundIn(GOOD_LINE, { warnings: ["the primary copy is damaged"] }), ["warning check/header"]);
+    assert.deepEqual(foundIn(GOOD_LINE, { warnings: [{ text: "the primary copy is damaged", remedy: null }] }), [
+      "warning check/header",
+    ]);
   });
 });
 

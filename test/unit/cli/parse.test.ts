@@ -87,10 +87,14 @@ test("a failure tells what happened, what it means and what to do; usage is stat
   assert.equal(describeFailure(new NightlatchError("usage/wrong", "no")).status, 2);
 });
 
-test("a defect shows neither a stack nor a cause", () => {
-  const { text } = describeFailure(new TypeError("oops", { cause: "the key bytes" }));
-  assert.equal(
+test("a defect shows its kind and its place, and nothing that it says", () => {
+  const { text, json, status } = describeFailure(new TypeError("the key bytes", { cause: "more of them" }));
+  assert.match(
     text,
-    "nightlatch: internal error: TypeError: oops\n  This is a defect in Nightlatch; please report it.",
+    /^nightlatch: internal error: TypeError at test\/unit\/cli\/parse\.test\.ts:\d+:\d+\n {2}This is a defect/,
   );
+  assert.match(text, /\n {2}Please report it .*NIGHTLATCH_DEBUG=1/);
+  assert.doesNotMatch(text + JSON.stringify(json), /bytes|more of/);
+  assert.equal((json["error"] as { code: string }).code, "internal");
+  assert.equal(status, 1);
 });

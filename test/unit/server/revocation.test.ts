@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { Agent, request } from "node:http";
 import { type AddressInfo, connect, createServer, Socket } from "node:net";
 import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
 import { buildEnrolRequest, machineIdOf, parseEnrolAnswer } from "../../../src/formats/enrolment.ts";
 import { parseInvite } from "../../../src/formats/invite.ts";
@@ -39,10 +40,9 @@ async function start(home: Home): Promise<Running> {
 
 function send(options: object, body: Uint8Array | string = ""): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const outgoing = request({ method: "POST", ...options }, async (incoming) => {
-      const chunks: Buffer[] = [];
-      for await (const chunk of incoming) chunks.push(chunk as Buffer);
-      resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks) });
+    const outgoing = request({ method: "POST", ...options }, (incoming) => {
+      const answer = buffer(incoming).then((body) => ({ status: incoming.statusCode ?? 0, body }));
+      answer.then(resolve, reject);
     });
     outgoing.on("error", reject);
     outgoing.end(body);
