@@ -1,10 +1,9 @@
-import { type EntryWish, findBootEntry, readStart } from "../boot/entries.ts";
+import { type EntryWish, readStart } from "../boot/entries.ts";
 import type { BootEntry } from "../boot/entry.ts";
-import { type InitramfsFacts, inspectInitramfs, type Stack } from "../boot/initramfs.ts";
+import type { InitramfsFacts, Stack } from "../boot/initramfs.ts";
 import { luksBeneath } from "../boot/luks-beneath.ts";
-import { neededVolumes } from "../boot/needed.ts";
+import { readNextBoot } from "../boot/next-boot.ts";
 import { NightlatchError } from "../core/errors.ts";
-import { joinInitrds } from "../formats/initramfs.ts";
 import { type InitramfsVolume, volumeOption } from "../formats/initramfs-crypttab.ts";
 import { cmdlineForKexec } from "../formats/kernel-cmdline.ts";
 import { tryKeyFile } from "./key-file.ts";
@@ -19,22 +18,17 @@ const FILE_LIMIT_BYTES = 1 << 30;
  * @throws NightlatchError boot/*, reboot/blocked where a volume would wait for a person and cannot be helped
  */
 export async function planReboot(power: PlanPower, wish: EntryWish): Promise<RebootPlan> {
-  const entry = await findBootEntry(power, wish);
+  const next = await readNextBoot(power, wish);
+  const { entry, initrds, facts } = next;
   const kernel = await readStart(power, entry.kernel, FILE_LIMIT_BYTES);
-  const initrds = await Promise.all(entry.initrds.map((initrd) => readStart(power, initrd, FILE_LIMIT_BYTES)));
-  const facts = initrds.length === 0 ? null : await inspectInitramfs(power, joinInitrds(initrds));
   const beneathRoot = await luksBeneath(power, "/");
   const stack = requireStack(entry, facts, beneathRoot);
-  const needed =
-    stack === null || facts === null
-      ? { volumes: [], cmdline: entry.cmdline }
-      : neededVolumes(stack, facts, entry.cmdline);
-  const inside = await Promise.all(needed.volumes.map((line) => planInside(power, line, facts)));
+  const inside = await Promise.all(next.volumes.map((line) => planInside(power, line, facts)));
   requireRoot(inside, beneathRoot, entry);
   const later = await laterVolumes(power, new Set(inside.map(({ name }) => name)));
   return {
     entry,
-    cmdline: cmdlineForKexec(needed.cmdline),
+    cmdline: cmdlineForKexec(next.cmdline),
     kernel,
     initrds,
     stack,

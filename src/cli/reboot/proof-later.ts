@@ -35,6 +35,7 @@ export async function proveLater(
     stateFolder,
     signal,
     only: new Set(volumes.map(({ name }) => name)),
+    later: true,
   });
   const answers = await clevisAnswers(system);
   for (const volume of volumes) proofs.set(volume, proveOne(facts, answers, volume));
