@@ -30,7 +30,7 @@ export function mendingOf(generator: Generator, osRelease: ReadonlyMap<string, s
   return {
     generator,
     rebuild: REBUILD[generator],
-    install: (name) => (installer === undefined ? `install the package ${name}` : `${installer} ${name}`),
+    install: (name) => (installer === undefined ? `Install ${name}` : `${installer} ${name}`),
   };
 }
 

@@ -20,7 +20,8 @@ const LOOK_UP_MS = 8_000;
 
 /** By getent(1), one source of names after the other. @param host a name or an address, without brackets */
 export async function lookUpName(power: Pick<System, "run" | "readFile">, host: string): Promise<ServerName> {
-  if (isIP(host) > 0) return { kind: isLoopback(host) ? "here" : "dns", address: host };
+  // Not even its own address is wrong for certain: a tunnel in the initramfs may listen there.
+  if (isIP(host) > 0) return { kind: "dns", address: host };
   if (host === "localhost" || host.endsWith(".localhost")) return { kind: "here", address: null };
   const inHosts = await ask(power, host, "files");
   if (inHosts.some(isLoopback)) return { kind: "here", address: null };

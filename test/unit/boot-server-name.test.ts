@@ -29,7 +29,7 @@ test("how a name is known, and an address in its place", async () => {
   const cases: readonly (readonly [string, string, Names, string, string | null])[] = [
     ["an address", "192.0.2.1", {}, "dns", "192.0.2.1"],
     ["an IPv6 address", "2001:db8::1", {}, "dns", "2001:db8::1"],
-    ["this machine by address", "127.0.0.1", {}, "here", "127.0.0.1"],
+    ["this machine by address, where a tunnel may listen", "127.0.0.1", {}, "dns", "127.0.0.1"],
     ["this machine by name", "localhost", {}, "here", null],
     ["Debian's line for the machine's own name", "nas", { files: "127.0.1.1" }, "here", null],
     ["DNS alone", "keys.example.org", { dns: "192.0.2.1" }, "dns", "192.0.2.1"],
