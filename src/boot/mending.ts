@@ -10,7 +10,7 @@ export interface Mending {
   readonly install: (name: string) => string;
 }
 
-const REBUILD: Readonly<Record<Generator, string>> = {
+export const REBUILD: Readonly<Record<Generator, string>> = {
   "initramfs-tools": "update-initramfs -u -k all",
   dracut: "dracut --force --regenerate-all",
   mkinitcpio: "mkinitcpio -P",

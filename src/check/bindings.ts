@@ -1,8 +1,8 @@
-import type { BindingFacts, VolumeFacts } from "./facts.ts";
+import type { BindingFacts, CheckFacts, VolumeFacts } from "./facts.ts";
 import { type Finding, findingsOf } from "./finding.ts";
 
 /** One that does not open is an error where no other does. */
-export function judgeBindings(volume: VolumeFacts): Finding[] {
+export function judgeBindings({ files }: CheckFacts, volume: VolumeFacts): Finding[] {
   const { bindings, command, device, entry } = volume;
   const { error, warning } = findingsOf(entry.volume);
   const another = bindings.some(({ opens }) => opens === true);
@@ -15,12 +15,18 @@ export function judgeBindings(volume: VolumeFacts): Finding[] {
     }
     const reason =
       binding.error === null ? "it refers to no keyslot" : `${binding.error.message} [${binding.error.code}]`;
-    return [tell("check/binding", `${binding.text} does not open it now: ${reason}`, remedyOf(device, binding))];
+    return [
+      tell(
+        "check/binding",
+        `${binding.text} does not open it now: ${reason}`,
+        remedyOf(files.state, device, binding, another),
+      ),
+    ];
   });
 }
 
 /** By the reason: a server that is away, or says no for now, is none to make another binding. */
-function remedyOf(device: string, binding: BindingFacts): string {
+function remedyOf(state: string, device: string, binding: BindingFacts, another: boolean): string {
   const { error, token } = binding;
   switch (error?.code) {
     case "net/unreachable":
@@ -31,7 +37,7 @@ function remedyOf(device: string, binding: BindingFacts): string {
     case "pin/busy":
       return "on the server, see why: journalctl -u nightlatch-server";
     case "pin/revoked":
-      return bindAnew(device, binding);
+      return [...anotherIdentity(state, binding), bindAnew(device, binding)].join("\n");
     case "pin/unknown-key":
       return `see whether the server's store was replaced by another; where the old one is gone\n${bindAnew(device, binding)}`;
     case "pin/wrong-key":
@@ -41,8 +47,11 @@ function remedyOf(device: string, binding: BindingFacts): string {
     case "pin/bad-reply":
       return error.remedy ?? lookAt(binding).join("\n");
     default:
-      if (error === null || isDamaged(error.code)) return unbind(device, token, binding);
-      return error.remedy ?? unbind(device, token, binding);
+      if (error !== null && !isDamaged(error.code) && error.remedy !== undefined) return error.remedy;
+      // Gone, it is no way in any more; it was none before.
+      return [unbind(device, token, binding), ...(another ? [] : [`nightlatch bind ${device} latch INVITE`])].join(
+        "\n",
+      );
   }
 }
 
@@ -59,6 +68,12 @@ function lookAt({ kind, urls, error }: BindingFacts): string[] {
     `see whether it answers: curl -sS -m 10 -o /dev/null ${url}/adv`,
     `on the server: systemctl status ${service}`,
   ];
+}
+
+/** A server that has revoked a machine takes it back as another one alone. */
+function anotherIdentity(state: string, { kind }: BindingFacts): string[] {
+  const path = `${state}/identity.key`;
+  return kind === "latch" ? [`if the machine is trusted again, make it another one: mv ${path} ${path}.revoked`] : [];
 }
 
 /** The server of a binding that is done with does not prove its keyslot any more: a person names it. */

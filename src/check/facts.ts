@@ -5,7 +5,12 @@ import type { FstabEntry } from "../formats/fstab.ts";
 /** All that `nightlatch check` judges. What is null could not be found out here. */
 export interface CheckFacts {
   readonly agentSocket: string;
-  readonly files: { readonly crypttab: string; readonly fstab: string; readonly config: string };
+  readonly files: {
+    readonly crypttab: string;
+    readonly fstab: string;
+    readonly config: string;
+    readonly state: string;
+  };
   readonly crypttabFaults: readonly CrypttabFault[];
   readonly volumes: readonly VolumeFacts[];
   /** Why agent.toml cannot be used. */

@@ -76,7 +76,10 @@ function judgeSocket({ socket, systemd, agentSocket }: CheckFacts): Finding[] {
   if (systemd !== null) {
     const { load, file, active } = systemd.agentUnit;
     if (load !== "loaded") {
-      const remedy = load === "masked" ? `systemctl unmask ${AGENT_UNIT}` : "install the nightlatch package";
+      const remedy =
+        load === "masked"
+          ? `systemctl unmask ${AGENT_UNIT}\nsystemctl enable --now ${AGENT_UNIT}`
+          : "install the nightlatch package";
       return finding("check/agent-unit", AGENT_UNIT, `is ${load}: nobody answers, the passphrase is asked for`, remedy);
     }
     if (file !== "enabled") {

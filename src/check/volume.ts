@@ -22,7 +22,7 @@ import {
 /** What is wrong with one line of crypttab and the volume behind it. */
 export function judgeVolume(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   if (volume.error !== null) return unreadable(facts, volume);
-  return [...judgeWay(facts, volume), ...judgeBindings(volume), ...judgeHeader(volume)];
+  return [...judgeWay(facts, volume), ...judgeBindings(facts, volume), ...judgeHeader(volume)];
 }
 
 /** How its key comes: in the initramfs, from the agent, from clevis, or by a key of its own. */
@@ -43,7 +43,7 @@ export function isAnswered({ clevisAnswers }: CheckFacts, { entry, early, bindin
  */
 export function judgeAnswered(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   if (volume.error !== null) return unreadable(facts, volume);
-  return [...judgeAnswerer(facts, volume), ...judgeBindings(volume)];
+  return [...judgeAnswerer(facts, volume), ...judgeBindings(facts, volume)];
 }
 
 function judgeAnswerer(facts: CheckFacts, volume: VolumeFacts): Finding[] {
@@ -189,7 +189,7 @@ function judgeKey(facts: CheckFacts, volume: VolumeFacts): Finding[] {
 const isOfKey = (option: string): boolean => option.startsWith("keyfile-");
 
 /** All that it takes to have the agent asked: half of it would be worse than nothing. */
-function agentSteps(facts: CheckFacts, volume: VolumeFacts): string {
+export function agentSteps(facts: CheckFacts, volume: VolumeFacts): string {
   const mounts = volume.mounts.filter((mount) => mountOptions(volume, mount, true).length > 0);
   return [
     crypttabStep(facts, volume, agentEdit(facts, volume)),
@@ -213,7 +213,11 @@ function judgeHeader({ entry, bindings, hasPassphrase, device, leftovers, warnin
       : []),
     ...leftovers.map((text) => warning("check/leftover", text, "the next nightlatch bind or unbind clears it up")),
     ...warnings.map((text) =>
-      warning("check/header", text, `see: cryptsetup luksDump ${device}, cryptsetup repair ${device}`),
+      warning(
+        "check/header",
+        text,
+        /damaged/.test(text) ? `cryptsetup repair ${device}` : `cryptsetup luksDump ${device}`,
+      ),
     ),
   ];
 }

@@ -20,7 +20,7 @@ import { formatBinding } from "./binding.ts";
 import { readSystemd } from "./check-systemd.ts";
 import { clevisAnswers } from "./clevis-askpass.ts";
 import { type EarlyBoot, earlyFacts, lacksOf, readEarlyBoot } from "./early-boot.ts";
-import { type BindingStatus, type VolumeStatus, volumeStatus } from "./volume-status.ts";
+import { type BindingStatus, isChangeUnderWay, type VolumeStatus, volumeStatus } from "./volume-status.ts";
 
 export interface CheckWish {
   readonly crypttab: string;
@@ -50,6 +50,7 @@ export interface Surroundings {
   readonly configError: NightlatchError | null;
   readonly mounts: readonly FstabEntry[];
   readonly early: EarlyBoot;
+  readonly isChanging: boolean;
 }
 
 /** Looks at everything, changes nothing; servers are asked and keyslots tried. @throws NightlatchError file/* but file/missing */
@@ -70,7 +71,14 @@ export async function collectFacts(system: System, wish: CheckWish): Promise<Che
 export async function readAround(system: System, wish: CheckWish): Promise<Surroundings> {
   const mounts = parseFstab(await readIfThere(system, wish.fstab, FSTAB_LIMIT_BYTES));
   const { config, error: configError } = await readConfig(system, wish.config);
-  return { config, configError, mounts, early: wish.later === true ? NO_EARLY_BOOT : await readEarlyBoot(system) };
+  const isChanging = await isChangeUnderWay(system, wish.stateFolder);
+  return {
+    config,
+    configError,
+    mounts,
+    isChanging,
+    early: wish.later === true ? NO_EARLY_BOOT : await readEarlyBoot(system),
+  };
 }
 
 /** Of volumes that are known to be opened by the system, nothing else is asked. */
@@ -93,7 +101,7 @@ export async function factsAround(
   const { crypttab: crypttabFile, fstab, config: configFile } = wish;
   return {
     agentSocket: wish.socket,
-    files: { crypttab: crypttabFile, fstab, config: configFile },
+    files: { crypttab: crypttabFile, fstab, config: configFile, state: wish.stateFolder },
     crypttabFaults: crypttab.faults,
     volumes,
     configError,
@@ -125,7 +133,7 @@ export async function lookAt(
   system: System,
   wish: CheckWish,
   entry: CrypttabEntry,
-  { config, mounts: allMounts, early }: Surroundings,
+  { config, mounts: allMounts, early, isChanging }: Surroundings,
 ): Promise<LookedAt> {
   const device = headerPathOf(entry);
   const configured = config.volumes.get(entry.volume);
@@ -141,7 +149,7 @@ export async function lookAt(
   };
   const stage = { entry, mounts, beneath: early.beneath, inside: early.next?.volumes ?? [] };
   try {
-    const status = await volumeStatus(system, device, { ...wish, tries: wish.tries !== false });
+    const status = await volumeStatus(system, device, { ...wish, tries: wish.tries !== false, isChanging });
     const header = await readVolumeHeader(system, device);
     const uuid = status.uuid.toLowerCase();
     const facts = earlyFacts(whyEarly({ ...stage, uuid }), { entry, uuid }, early);

@@ -2,6 +2,7 @@ import { type EntryWish, readStart } from "../boot/entries.ts";
 import type { BootEntry } from "../boot/entry.ts";
 import type { InitramfsFacts, Stack } from "../boot/initramfs.ts";
 import { luksBeneath } from "../boot/luks-beneath.ts";
+import { generatorOf, REBUILD } from "../boot/mending.ts";
 import { readNextBoot } from "../boot/next-boot.ts";
 import { NightlatchError } from "../core/errors.ts";
 import { type InitramfsVolume, volumeOption } from "../formats/initramfs-crypttab.ts";
@@ -24,7 +25,7 @@ export async function planReboot(power: PlanPower, wish: EntryWish): Promise<Reb
   const beneathRoot = await luksBeneath(power, "/");
   const stack = requireStack(entry, facts, beneathRoot);
   const inside = await Promise.all(next.volumes.map((line) => planInside(power, line, facts)));
-  requireRoot(inside, beneathRoot, entry);
+  requireRoot(inside, beneathRoot, entry, facts);
   const later = await laterVolumes(power, new Set(inside.map(({ name }) => name)));
   return {
     entry,
@@ -39,6 +40,7 @@ export async function planReboot(power: PlanPower, wish: EntryWish): Promise<Reb
 
 /** Null only where nothing has to be opened before the root. @throws NightlatchError boot/unsupported, boot/no-cryptsetup */
 function requireStack(entry: BootEntry, facts: InitramfsFacts | null, beneathRoot: readonly string[]): Stack | null {
+  const rebuild = rebuildOf(facts);
   if (beneathRoot.length === 0) return facts?.opensLuks === true ? facts.stack : null;
   const meaning =
     "The root is encrypted, and this boot could not open it, with a passphrase or without. Nothing was changed.";
@@ -69,7 +71,7 @@ function requireStack(entry: BootEntry, facts: InitramfsFacts | null, beneathRoo
       `the initramfs of ${entry.title} has modules of ${facts.releases.join(", ")}, not of ${entry.release}`,
       {
         meaning: "It belongs to another kernel and could not find its disks. Nothing was changed.",
-        remedy: "Make it anew: update-initramfs -u -k all",
+        remedy: `Make it anew: ${rebuild}`,
       },
     );
   }
@@ -118,12 +120,17 @@ async function howItOpens(
     `${line.name} (${found.device}) is opened by the initramfs and is no LUKS volume`,
     {
       meaning: "It would wait for a person. Nothing was changed.",
-      remedy: `Take it out of the initramfs (/etc/crypttab, then update-initramfs -u), or make it LUKS.`,
+      remedy: `Take it out of the initramfs (/etc/crypttab, then ${rebuildOf(facts)}), or make it LUKS.`,
     },
   );
 }
 
-function requireRoot(inside: readonly PlannedVolume[], beneathRoot: readonly string[], entry: BootEntry): void {
+function requireRoot(
+  inside: readonly PlannedVolume[],
+  beneathRoot: readonly string[],
+  entry: BootEntry,
+  facts: InitramfsFacts | null,
+): void {
   const opened = new Set(inside.map(({ found }) => found.header?.uuid.toLowerCase()));
   const missing = beneathRoot.filter((uuid) => !opened.has(uuid.toLowerCase()));
   if (missing.length === 0) return;
@@ -132,7 +139,12 @@ function requireRoot(inside: readonly PlannedVolume[], beneathRoot: readonly str
     `the initramfs of ${entry.title} does not open ${missing.join(", ")}, on which the root lies`,
     {
       meaning: "That boot would not find its root. Nothing was changed.",
-      remedy: "Check /etc/crypttab, then: update-initramfs -u -k all",
+      remedy: `Check /etc/crypttab, then: ${rebuildOf(facts)}`,
     },
   );
+}
+
+/** By the generator that made it; Debian's where that is not known. */
+function rebuildOf(facts: InitramfsFacts | null): string {
+  return REBUILD[facts === null || facts.stack === null ? "initramfs-tools" : generatorOf(facts.stack)];
 }

@@ -67,7 +67,12 @@ export class CheckMachine {
   }
 
   get system(): System {
-    return this.#world.system;
+    const { system } = this.#world;
+    const run: System["run"] = async (command) => {
+      const exit = await system.run(command);
+      return command.argv[0] === "systemd-analyze" ? { ...exit, stderr: Buffer.from(this.cycle) } : exit;
+    };
+    return { ...system, run };
   }
 
   at(path: string): string {
@@ -147,16 +152,12 @@ export class CheckMachine {
   apply(step: string, stdin = ""): boolean {
     const [, line, path, text] = /^line (\d+) of (\S+): (.*)$/.exec(step) ?? [];
     if (line !== undefined && path !== undefined && text !== undefined) {
-      this.edit(path, (old) =>
-        old
-          .split("\n")
-          .with(Number(line) - 1, text)
-          .join("\n"),
-      );
+      const lines = this.read(path).split("\n");
+      this.write(path, lines.with(Number(line) - 1, text).join("\n"));
       return true;
     }
     const command =
-      /^(?:[a-z][^:]*: )?((?:chmod|chown|systemctl|nightlatch|cryptsetup|clevis|curl|mkdir|echo|printf|update-initramfs|apt-get) .*)$/.exec(
+      /^(?:[a-z][^:]*: )?((?:chmod|chown|systemctl|nightlatch|cryptsetup|clevis|curl|mkdir|mv|echo|printf|update-initramfs|apt-get) .*)$/.exec(
         step,
       )?.[1];
     if (command === undefined) return false;

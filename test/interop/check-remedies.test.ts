@@ -60,7 +60,7 @@ const BREAKS: Readonly<Record<FindingCode, readonly Break[] | { readonly file: s
   "check/identity": [{ how: (machine) => chmodSync(machine.at(`${STATE}/identity.key`), 0o640) }],
   "check/unknown-volume": [
     {
-      how: (machine) => machine.write(CONFIG, "[volume.dat]\ndeadline = 30\n"),
+      how: (machine) => machine.write(CONFIG, '[volume.dat]\ndeadline = "30s"\n'),
       person: (machine) => machine.write(CONFIG, ""),
     },
   ],
@@ -164,7 +164,7 @@ const BREAKS: Readonly<Record<FindingCode, readonly Break[] | { readonly file: s
     { how: (machine) => machine.write("/boot/initrd", initramfs("")) },
     {
       what: "by a mark of another generator",
-      how: inCrypttab(`${OWN},_netdev`, `${OWN},x-initrd.attach,_netdev`),
+      how: inCrypttab(`${AGENT} luks,${OWN},_netdev`, `none luks,${OWN},x-initrd.attach,_netdev`),
     },
   ],
   "check/initramfs-unknown": [
@@ -194,7 +194,7 @@ const BREAKS: Readonly<Record<FindingCode, readonly Break[] | { readonly file: s
   ],
   "check/initramfs-network": [
     {
-      how: (machine) => machine.edit("/boot/grub/grub.cfg", (text) => text.replace(" ro", " ro ip=off")),
+      how: (machine) => machine.edit("/boot/grub/grub.cfg", (text) => text.replace(" ro\n", " ro ip=off\n")),
       person: (machine) => machine.edit("/boot/grub/grub.cfg", (text) => text.replace(" ip=off", "")),
     },
   ],
@@ -255,7 +255,7 @@ const BREAKS: Readonly<Record<FindingCode, readonly Break[] | { readonly file: s
     },
     {
       what: "a token of no keyslot",
-      how: () => addToken(device("data"), { ...bindingToken(), keyslots: [] }),
+      how: () => addToken(device("data"), { ...boundToken().token, keyslots: [] }),
     },
   ],
   "check/binding-untried": [
@@ -302,24 +302,24 @@ interface Token {
   readonly jwe: Readonly<Record<string, unknown>>;
 }
 
-function bindingToken(): Token {
+function boundToken(): { readonly id: string; readonly token: Token } {
   const dump = JSON.parse(String(runTool(["cryptsetup", "luksDump", "--dump-json-metadata", device("data")]))) as {
     tokens: Readonly<Record<string, Token>>;
   };
-  const [token] = Object.values(dump.tokens).filter(({ type }) => type === "clevis");
-  assert.ok(token !== undefined);
-  return token;
+  const [found] = Object.entries(dump.tokens).filter(([, { type }]) => type === "clevis");
+  assert.ok(found !== undefined);
+  return { id: found[0], token: found[1] };
 }
 
 function damageToken(): void {
-  const token = bindingToken();
-  runTool(["cryptsetup", "token", "remove", "--token-id", "0", device("data")]);
-  addToken(device("data"), { ...token, jwe: { ...token.jwe, protected: "bm9uc2Vuc2U" } }, ["--token-id", "0"]);
+  const { id, token } = boundToken();
+  runTool(["cryptsetup", "token", "remove", "--token-id", id, device("data")]);
+  addToken(device("data"), { ...token, jwe: { ...token.jwe, protected: "bm9uc2Vuc2U" } });
 }
 
 function tpm2Jwe(): Readonly<Record<string, unknown>> {
   const header = Buffer.from(JSON.stringify({ alg: "dir", enc: "A256GCM", clevis: { pin: "tpm2", tpm2: {} } }));
-  return { ...bindingToken().jwe, protected: header.toString("base64url") };
+  return { ...boundToken().token.jwe, protected: header.toString("base64url") };
 }
 
 const NAMES = ["root", "data"] as const;
@@ -419,6 +419,9 @@ async function tryRemedy(
       if (applied === code && !stays)
         assert.ok(!codesOf(now).includes(code), `${code} is still there after: ${remedy}\n${JSON.stringify(now)}`);
     }
+    // What only shows once the worse is mended.
+    for (const { remedy } of stays ? [] : await machine.check())
+      for (const step of remedy.split("\n")) await applyStep(machine, step, typed, person);
     const last = await machine.check();
     assert.deepEqual(codesOf(last), stays ? [code] : []);
     if (!stays) assert.equal((await machine.outlook("cryptroot")).will, "open", code);

@@ -55,7 +55,12 @@ export function volume(line = GOOD_LINE, more: Partial<VolumeFacts> = {}): Volum
 export function machine(more: Partial<CheckFacts> = {}): CheckFacts {
   return {
     agentSocket: SOCKET,
-    files: { crypttab: "/etc/crypttab", fstab: "/etc/fstab", config: "/etc/nightlatch/agent.toml" },
+    files: {
+      crypttab: "/etc/crypttab",
+      fstab: "/etc/fstab",
+      config: "/etc/nightlatch/agent.toml",
+      state: "/var/lib/nightlatch/machine",
+    },
     crypttabFaults: [],
     volumes: [volume()],
     configError: null,
