@@ -66,12 +66,10 @@ function judgeInitramfs(
   if (entry.key === facts.agentSocket) return [];
   const text = `the initramfs of ${boot.title} does not open it`;
   if (isNeeded) {
-    return [
-      error("check/initramfs-missing", `${text}, and ${why}: the next boot does not find it`, withRebuild(facts, null)),
-    ];
+    return [error("check/initramfs-missing", `${text}, and ${why}: the next boot does not find it`, boot.remedy)];
   }
   const mark = uselessMark(facts, volume);
-  const remedy = mark === null ? withRebuild(facts, null) : crypttabStep(facts, volume, mark);
+  const remedy = mark === null ? boot.remedy : crypttabStep(facts, volume, mark);
   return [warning("check/initramfs-missing", `${text}, although ${why}: systemd opens it, later`, remedy)];
 }
 
@@ -98,7 +96,6 @@ function judgeLacks({ entry, bindings }: VolumeFacts, { boot }: EarlyFacts): Fin
   );
 }
 
-function withRebuild({ mending }: CheckFacts, step: string | null): string {
-  const rebuild = mending?.rebuild ?? "make the initramfs anew, by the program that makes it here";
-  return step === null ? rebuild : `${step}\n${rebuild}`;
+function withRebuild({ mending }: CheckFacts, step: string): string {
+  return `${step}\n${mending?.rebuild ?? "make the initramfs anew, by the program that makes it here"}`;
 }

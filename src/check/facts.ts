@@ -94,6 +94,8 @@ export interface EarlyFacts {
     readonly isCertain: boolean;
     /** Whether the initramfs can open LUKS volumes at all, and this is one of those that it opens. */
     readonly opensIt: boolean;
+    /** What makes it open it, where it does not: steps, a line each. */
+    readonly remedy: string;
     /** The keyscript that the initramfs runs for it. */
     readonly keyscript: string | null;
     /** The key file that the initramfs's own crypttab names. */

@@ -152,7 +152,7 @@ export async function lookAt(
     const status = await volumeStatus(system, device, { ...wish, tries: wish.tries !== false, isChanging });
     const header = await readVolumeHeader(system, device);
     const uuid = status.uuid.toLowerCase();
-    const facts = earlyFacts(whyEarly({ ...stage, uuid }), { entry, uuid }, early);
+    const facts = earlyFacts(whyEarly({ ...stage, uuid }), { entry, uuid }, early, wish.crypttab);
     const named = new Set(listTokens(header).flatMap(({ keyslots }) => keyslots));
     const bindings = status.bindings.map((binding) =>
       bindingFacts(system, early, facts?.boot == null ? null : { device, luksVersion: status.version }, binding),
@@ -172,7 +172,7 @@ export async function lookAt(
     };
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
-    const facts = earlyFacts(whyEarly({ ...stage, uuid: null }), { entry, uuid: null }, early);
+    const facts = earlyFacts(whyEarly({ ...stage, uuid: null }), { entry, uuid: null }, early, wish.crypttab);
     const unknown = { uuid: null, early: facts, bindings: [], hasPassphrase: null, leftovers: [], warnings: [] };
     return { status: null, facts: { ...own, error, ...unknown } };
   }

@@ -1,7 +1,7 @@
 import { type ClevisTask, clevisLacks, type EarlyLack, hostOf } from "../boot/clevis.ts";
 import { NO_WISH } from "../boot/entries.ts";
 import { luksBeneath, luksBeneathDevice } from "../boot/luks-beneath.ts";
-import { generatorOf, type Mending, mendingOf } from "../boot/mending.ts";
+import { addDracutWord, generatorOf, type Mending, mendingOf } from "../boot/mending.ts";
 import { whyNoDriver } from "../boot/network-driver.ts";
 import { type NextBoot, readNextBoot } from "../boot/next-boot.ts";
 import { lookUpName, type ServerName } from "../boot/server-name.ts";
@@ -9,7 +9,7 @@ import type { EarlyFacts } from "../check/facts.ts";
 import { type EarlyReason, findInside, type StageFacts } from "../check/stage.ts";
 import { type ErrorCode, isError, NightlatchError } from "../core/errors.ts";
 import { parseClevisPin } from "../formats/clevis.ts";
-import { devicePathOf } from "../formats/crypttab.ts";
+import { devicePathOf, editCrypttabLine, findOption } from "../formats/crypttab.ts";
 import { volumeOption } from "../formats/initramfs-crypttab.ts";
 import { thumbprintOf } from "../formats/jwk.ts";
 import { cmdlineValues } from "../formats/kernel-cmdline.ts";
@@ -113,7 +113,8 @@ async function beneathResume(power: Power): Promise<string[]> {
 export function earlyFacts(
   reason: EarlyReason | null,
   volume: Pick<StageFacts, "entry" | "uuid">,
-  { next, unknown }: EarlyBoot,
+  { next, unknown, mending }: EarlyBoot,
+  crypttab: string,
 ): EarlyFacts | null {
   if (reason === null) return null;
   if (next === null) return { ...reason, boot: null, unknown };
@@ -125,11 +126,36 @@ export function earlyFacts(
       title: next.entry.title,
       isCertain: next.entry.source !== "newest kernel",
       opensIt: next.facts?.opensLuks === true && line !== null,
+      remedy: openingSteps(next, mending, volume, crypttab),
       keyscript: line === null ? null : volumeOption(line, "keyscript"),
       keyFile,
     },
     unknown: null,
   };
+}
+
+/**
+ * What makes an initramfs open a volume. dracut takes one of crypttab that is marked, or beneath the running root, where it is made for this
+ * machine alone (hostonly); where it is made for all, what the command line names.
+ */
+function openingSteps(
+  { facts, volumes }: NextBoot,
+  mending: Mending | null,
+  { entry, uuid }: Pick<StageFacts, "entry" | "uuid">,
+  crypttab: string,
+): string {
+  if (mending === null) return "make the initramfs anew, by the program that makes it here";
+  if (facts?.opensLuks !== true) {
+    const name = mending.generator === "initramfs-tools" ? "cryptsetup-initramfs" : "cryptsetup";
+    return `${mending.install(name)}\n${mending.rebuild}`;
+  }
+  if (entry === null || mending.generator === "mkinitcpio") return mending.rebuild;
+  const mark = mending.generator === "dracut" ? "x-initrd.attach" : "initramfs";
+  if (findOption(entry, mark) === undefined) {
+    return `line ${entry.line} of ${crypttab}: ${editCrypttabLine(entry, { having: [mark] })}\n${mending.rebuild}`;
+  }
+  if (mending.generator !== "dracut" || volumes.length > 0 || uuid === null) return mending.rebuild;
+  return addDracutWord(mending, `rd.luks.name=${uuid}=${entry.volume}`, `open-${entry.volume}`);
 }
 
 export interface LackWish {

@@ -81,7 +81,7 @@ function fstabOf(kind: LoaderKind | null): string {
 
 const kindOf = ({ loader }: EncryptedRoot): LoaderKind | null => (loader === undefined ? null : LOADERS[loader]);
 
-function recipeOf(root: EncryptedRoot): Recipe {
+export function recipeOf(root: EncryptedRoot): Recipe {
   const { suite, generator, compression } = root;
   const kind = kindOf(root);
   const split = suite === "trixie" ? ["systemd-cryptsetup"] : [];

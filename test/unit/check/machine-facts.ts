@@ -27,7 +27,7 @@ export const SYSTEMD: SystemdFacts = {
 export const EARLY: EarlyFacts = {
   why: "the root lies on it",
   isNeeded: true,
-  boot: { title: "Debian", isCertain: true, opensIt: true, keyscript: null, keyFile: null },
+  boot: { title: "Debian", isCertain: true, opensIt: true, remedy: "make it", keyscript: null, keyFile: null },
   unknown: null,
 };
 
