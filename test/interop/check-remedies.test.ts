@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { FINDING_CODES, type FindingCode } from "../../src/check/finding.ts";
 import { command as bind } from "../../src/cli/bind.ts";
+import { command as crypttab } from "../../src/cli/crypttab.ts";
 import { writeCpio } from "../../src/formats/cpio.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import { runCommand } from "../terminal.ts";
@@ -457,3 +458,39 @@ function keepsOwn(before: readonly string[], after: string): void {
       if (line.includes(word)) assert.match(found, new RegExp(word.replace(/[.]/g, "\\.")), line);
   }
 }
+
+test("crypttab prints what is there, and no name or mount point of its own invention", { skip }, async () => {
+  const machine = await makeMachine();
+  try {
+    const print = async (...args: string[]) => runCommand(crypttab, args, machine.system);
+    const root = await print(device("root"));
+    assert.deepEqual(root.lines, [
+      `# ${device("root")} is opened in the initramfs: the root lies on it. No agent runs there.`,
+      `# line 2 of ${CRYPTTAB}, as it is\ncryptroot ${device("root")} none luks,${OWN},initramfs`,
+      `# line 1 of ${FSTAB}, as it is\n/dev/mapper/cryptroot / ext4 errors=remount-ro 0 1`,
+      "# There is nothing to change in them.",
+      "# What else it takes: nightlatch check",
+    ]);
+    assert.deepEqual([root.result["stage"], root.result["changes"]], ["initramfs", []]);
+
+    inCrypttab(` none luks,${OWN},initramfs\n`, ` ${AGENT} luks,${OWN},_netdev\n`)(machine);
+    inCrypttab(`${AGENT} luks,${OWN},_netdev,nofail`, `- luks,${OWN}`)(machine);
+    inFstab("noatime,_netdev,nofail", "noatime")(machine);
+    const changes = async (name: string) => (await print(device(name))).result["changes"];
+    assert.deepEqual(await changes("root"), [`line 2 of ${CRYPTTAB}: cryptroot ${device("root")} none luks,${OWN}`]);
+    assert.deepEqual(await changes("data"), [
+      `line 3 of ${CRYPTTAB}: data ${device("data")} ${AGENT} luks,${OWN},_netdev,nofail`,
+      `line 2 of ${FSTAB}: /dev/mapper/data /srv ext4 noatime,_netdev,nofail 0 2`,
+    ]);
+
+    // Beneath the running root, and in no file.
+    machine.write(CRYPTTAB, "");
+    const bare = await print(device("root"), "invented");
+    assert.doesNotMatch(bare.lines.join("\n"), /invented|agent\.sock|\/mnt/);
+    assert.match(String(bare.lines[1]), /^# It needs no line in/);
+    const fresh = await print(device("data"), "backup");
+    assert.match(String(fresh.lines[0]), /^# \/etc\/crypttab\nbackup UUID=\S+ \S+agent\.sock luks,_netdev,nofail\n/);
+  } finally {
+    await machine.close();
+  }
+});
