@@ -1,8 +1,9 @@
 import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError } from "../core/errors.ts";
 import type { System } from "../system/port.ts";
-import type { Lack } from "./clevis.ts";
+import type { EarlyLack } from "./clevis.ts";
 import type { InitramfsFacts } from "./initramfs.ts";
+import { addDriver, type Mending } from "./mending.ts";
 
 const INTERFACES = "/sys/class/net";
 
@@ -14,7 +15,8 @@ export async function whyNoDriver(
   power: Pick<System, "run" | "readFile" | "listDirectory">,
   facts: Pick<InitramfsFacts, "has">,
   release: string | null,
-): Promise<Lack | null> {
+  mending: Mending,
+): Promise<EarlyLack | null> {
   const drivers: string[] = [];
   for (const name of await power.listDirectory(INTERFACES)) {
     if (!(await isUp(power, name))) continue;
@@ -24,11 +26,13 @@ export async function whyNoDriver(
     if (driver === null) return null; // built in
     drivers.push(driver.slice(driver.lastIndexOf("/") + 1));
   }
-  if (drivers.length === 0) return null;
+  const [first] = drivers;
+  if (first === undefined) return null;
   for (const driver of drivers) if (await holds(power, facts, release, driver)) return null;
   return {
+    code: "driver",
     what: `the initramfs holds no driver of a network card that is in use (${drivers.join(", ")})`,
-    remedy: `Add it: echo ${drivers[0]} >> /etc/initramfs-tools/modules && update-initramfs -u -k all; with dracut: add_drivers+=`,
+    remedy: addDriver(mending, first),
   };
 }
 

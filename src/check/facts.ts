@@ -5,7 +5,12 @@ import type { FstabEntry } from "../formats/fstab.ts";
 /** All that `nightlatch check` judges. What is null could not be found out here. */
 export interface CheckFacts {
   readonly agentSocket: string;
-  readonly files: { readonly crypttab: string; readonly fstab: string; readonly config: string };
+  readonly files: {
+    readonly crypttab: string;
+    readonly fstab: string;
+    readonly config: string;
+    readonly state: string;
+  };
   readonly crypttabFaults: readonly CrypttabFault[];
   readonly volumes: readonly VolumeFacts[];
   /** Why agent.toml cannot be used. */
@@ -20,11 +25,17 @@ export interface CheckFacts {
   readonly socket: { readonly isSocket: boolean; readonly mode: number; readonly uid: number } | null;
   /** null: systemd does not run here. */
   readonly systemd: SystemdFacts | null;
+  /** Stock clevis answers systemd's passphrase prompts. */
+  readonly clevisAnswers: boolean;
+  /** What makes the initramfs, and the command that makes it anew; null where that is not known. */
+  readonly mending: { readonly generator: string; readonly rebuild: string } | null;
 }
 
 export interface SystemdFacts {
   /** Of nightlatch-agent.socket. */
   readonly agentUnit: { readonly load: string; readonly file: string; readonly active: string };
+  /** Whether remote-cryptsetup.target is part of the boot, which starts the _netdev volumes that no mount pulls in. */
+  readonly startsRemote: boolean;
   /** Units that listen on a path which crypttab names as a key. */
   readonly responders: readonly Responder[];
   /** What systemd-analyze says of ordering cycles, a line each; null where it could not be run. */
@@ -65,9 +76,35 @@ export interface VolumeFacts {
   readonly hasKey: boolean | null;
   /** fstab's entries on its mapping. */
   readonly mounts: readonly FstabEntry[];
-  /** The running root or /usr lies on it, through LVM or whatever else lies between. */
-  readonly beneathRoot: boolean;
+  /** null where the system opens it, after the initramfs. */
+  readonly early: EarlyFacts | null;
 }
+
+/** Of a volume that the initramfs opens. */
+export interface EarlyFacts {
+  /** e.g. `the root lies on it`. */
+  readonly why: string;
+  /** Whether the machine does not start without it. */
+  readonly isNeeded: boolean;
+  /** null where what will boot cannot be told; why is then in `unknown`. */
+  readonly boot: {
+    /** The boot entry's. */
+    readonly title: string;
+    /** Whether it is the boot loader that says so; else it is the newest kernel that is installed. */
+    readonly isCertain: boolean;
+    /** Whether the initramfs can open LUKS volumes at all, and this is one of those that it opens. */
+    readonly opensIt: boolean;
+    /** What makes it open it, where it does not: steps, a line each. */
+    readonly remedy: string;
+    /** The keyscript that the initramfs runs for it. */
+    readonly keyscript: string | null;
+    /** The key file that the initramfs's own crypttab names. */
+    readonly keyFile: string | null;
+  } | null;
+  readonly unknown: { readonly what: string; readonly remedy: string } | null;
+}
+
+export type LackCode = "stack" | "clevis" | "network" | "driver" | "certificates" | "name";
 
 export interface BindingFacts {
   readonly text: string;
@@ -76,4 +113,10 @@ export interface BindingFacts {
   /** null: a pin that cannot be tried. */
   readonly opens: boolean | null;
   readonly error: NightlatchError | null;
+  readonly urls: readonly string[];
+  readonly token: number;
+  /** `latch`, `tang`, `sss`, `tpm2`, …; `damaged`. */
+  readonly kind: string;
+  /** What the initramfs that opens the volume lacks for it; empty elsewhere. */
+  readonly lacks: readonly { readonly code: LackCode; readonly what: string; readonly remedy: string }[];
 }

@@ -1,7 +1,8 @@
 import type { NightlatchError } from "../core/errors.ts";
 import { isNetworkVolume } from "../formats/crypttab.ts";
 import type { CheckFacts, Responder, SystemdFacts } from "./facts.ts";
-import type { Finding } from "./finding.ts";
+import type { Finding, FindingCode } from "./finding.ts";
+import { crypttabStep, fstabStep } from "./lines.ts";
 
 export const AGENT_UNIT = "nightlatch-agent.socket";
 /** Ordered before these, a unit with default dependencies waits for itself: they come before sysinit.target, it comes after. */
@@ -18,7 +19,7 @@ export function judgeMachine(facts: CheckFacts): Finding[] {
   const asked = facts.volumes.filter(({ entry }) => entry.key === facts.agentSocket);
   return [
     ...facts.crypttabFaults.map(({ line, what }) => ({
-      code: "check/crypttab",
+      code: "check/crypttab" as const,
       severity: "error" as const,
       subject: facts.files.crypttab,
       text: `line ${line} ${what}: systemd passes over it`,
@@ -75,13 +76,16 @@ function refusalText(path: string, { message, meaning, code }: NightlatchError):
 }
 
 function judgeSocket({ socket, systemd, agentSocket }: CheckFacts): Finding[] {
-  const finding = (code: string, subject: string, text: string, remedy: string): Finding[] => [
+  const finding = (code: FindingCode, subject: string, text: string, remedy: string): Finding[] => [
     { code, severity: "error", subject, text, remedy },
   ];
   if (systemd !== null) {
     const { load, file, active } = systemd.agentUnit;
     if (load !== "loaded") {
-      const remedy = load === "masked" ? `systemctl unmask ${AGENT_UNIT}` : "install the nightlatch package";
+      const remedy =
+        load === "masked"
+          ? `systemctl unmask ${AGENT_UNIT}\nsystemctl enable --now ${AGENT_UNIT}`
+          : "install the nightlatch package";
       return finding("check/agent-unit", AGENT_UNIT, `is ${load}: nobody answers, the passphrase is asked for`, remedy);
     }
     if (file !== "enabled") {
@@ -102,7 +106,7 @@ function judgeSocket({ socket, systemd, agentSocket }: CheckFacts): Finding[] {
       "check/socket-mode",
       agentSocket,
       text,
-      `systemctl restart ${AGENT_UNIT}, and look for its drop-ins`,
+      `see its drop-ins: systemctl cat ${AGENT_UNIT}\nsystemctl restart ${AGENT_UNIT}`,
     );
   }
   return [];
@@ -112,7 +116,7 @@ function judgeOrder(facts: CheckFacts, { responders, cycles }: SystemdFacts): Fi
   return [
     ...responders.flatMap((responder) => judgeResponder(facts, responder)),
     ...(cycles ?? []).map((line) => ({
-      code: "check/cycle",
+      code: "check/cycle" as const,
       severity: "error" as const,
       subject: "systemd",
       text: `${line}: systemd will drop a job, and which one can change with any upgrade`,
@@ -128,7 +132,7 @@ function judgeResponder(
   const volumes = facts.volumes.filter(({ entry }) => entry.key === path);
   const local = volumes.filter(({ entry }) => !isNetworkVolume(entry)).map(({ entry }) => entry.volume);
   const findings: Finding[] = [];
-  const found = (code: string, subject: string, text: string, remedy: string) =>
+  const found = (code: FindingCode, subject: string, text: string, remedy: string) =>
     findings.push({ code, severity: "error", subject, text, remedy });
   const early = before.filter((target) => EARLY.has(target) && hasDefaultDependencies);
   if (early.length > 0) {
@@ -136,14 +140,14 @@ function judgeResponder(
       "check/unit-cycle",
       unit,
       `is ordered before ${early.join(", ")} and, by its default dependencies, after it: a cycle`,
-      `systemctl edit ${unit}: [Unit] DefaultDependencies=no, or replace it by an exec entry of ${facts.files.config}`,
+      dropIn(unit, ["DefaultDependencies=no"]),
     );
   } else if (hasDefaultDependencies && local.length > 0) {
     found(
       "check/unit-late",
       unit,
       `comes after sysinit.target, which waits for ${local.join(", ")}: its socket is not there yet, the passphrase is asked for`,
-      `systemctl edit ${unit}: [Unit] DefaultDependencies=no, Before=cryptsetup-pre.target; or use the agent`,
+      dropIn(unit, ["DefaultDependencies=no", "Before=cryptsetup-pre.target", "Wants=cryptsetup-pre.target"]),
     );
   }
   const waits = (service?.after ?? []).filter((target) =>
@@ -155,8 +159,23 @@ function judgeResponder(
       "check/responder-waits",
       service.unit,
       `waits for ${what}, which comes after ${local.join(", ")}: the boot hangs`,
-      `mark ${local.join(", ")} _netdev in ${facts.files.crypttab} and fstab, or replace ${service.unit} by an exec entry`,
+      volumes
+        .filter(({ entry }) => !isNetworkVolume(entry))
+        .flatMap((volume) => [
+          crypttabStep(facts, volume, { having: ["_netdev"] }),
+          ...volume.mounts
+            .filter(({ options }) => !options.includes("_netdev"))
+            .map((mount) => fstabStep(facts, mount, { having: ["_netdev"] })),
+        ])
+        .join("\n"),
     );
   }
   return findings;
+}
+
+/** What `systemctl edit` would make of it. */
+function dropIn(unit: string, lines: readonly string[]): string {
+  const folder = `/etc/systemd/system/${unit}.d`;
+  const text = ["[Unit]", ...lines].map((line) => `'${line}'`).join(" ");
+  return `mkdir -p ${folder} && printf '%s\\n' ${text} > ${folder}/nightlatch.conf && systemctl daemon-reload`;
 }

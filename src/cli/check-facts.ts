@@ -1,11 +1,12 @@
 import { describeExposure, listExposed } from "../agent/exposed.ts";
-import { luksBeneath } from "../boot/luks-beneath.ts";
 import type { BindingFacts, CheckFacts, VolumeFacts } from "../check/facts.ts";
+import { whyEarly } from "../check/stage.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, DEFAULT_AGENT_CONFIG } from "../formats/agent-config.ts";
 import { parseAgentConfig } from "../formats/agent-config-file.ts";
 import {
   CRYPTTAB_LIMIT_BYTES,
+  type Crypttab,
   type CrypttabEntry,
   findOption,
   headerPathOf,
@@ -18,7 +19,9 @@ import { listSlots } from "../luks/slots.ts";
 import type { System } from "../system/port.ts";
 import { formatBinding } from "./binding.ts";
 import { readSystemd } from "./check-systemd.ts";
-import { type BindingStatus, volumeStatus } from "./volume-status.ts";
+import { clevisAnswers } from "./clevis-askpass.ts";
+import { type EarlyBoot, earlyFacts, lacksOf, readEarlyBoot } from "./early-boot.ts";
+import { type BindingStatus, isChangeUnderWay, type VolumeStatus, volumeStatus } from "./volume-status.ts";
 
 export interface CheckWish {
   readonly crypttab: string;
@@ -29,24 +32,77 @@ export interface CheckWish {
   readonly signal: AbortSignal;
   /** Of crypttab, which to look at; all where it is absent. */
   readonly only?: ReadonlySet<string>;
+  /** They are known to be opened after the initramfs, which is not looked at. */
+  readonly later?: boolean;
+  /** Whether servers are asked and keyslots tried; they are where it is absent. */
+  readonly tries?: boolean;
+}
+
+/** A volume as `check` judges it, and as `status` shows it. */
+export interface LookedAt {
+  readonly facts: VolumeFacts;
+  /** null where its header cannot be read. */
+  readonly status: VolumeStatus | null;
+}
+
+/** The machine around its volumes, read once. */
+export interface Surroundings {
+  readonly config: AgentConfig;
+  readonly configError: NightlatchError | null;
+  readonly mounts: readonly FstabEntry[];
+  readonly early: EarlyBoot;
+  readonly isChanging: boolean;
 }
 
 /** Looks at everything, changes nothing; servers are asked and keyslots tried. @throws NightlatchError file/* but file/missing */
 export async function collectFacts(system: System, wish: CheckWish): Promise<CheckFacts> {
+  const around = await readAround(system, wish);
   const crypttab = parseCrypttab(await readIfThere(system, wish.crypttab, CRYPTTAB_LIMIT_BYTES));
+  const entries = crypttab.entries.filter((entry) => isLuks(entry) && wish.only?.has(entry.volume) !== false);
+  const looked = await Promise.all(entries.map((entry) => lookAt(system, wish, entry, around)));
+  return factsAround(
+    system,
+    wish,
+    crypttab,
+    around,
+    looked.map(({ facts }) => facts),
+  );
+}
+
+export async function readAround(system: System, wish: CheckWish): Promise<Surroundings> {
   const mounts = parseFstab(await readIfThere(system, wish.fstab, FSTAB_LIMIT_BYTES));
   const { config, error: configError } = await readConfig(system, wish.config);
-  const beneath = await findBeneathRoot(system);
-  const looked = crypttab.entries.filter((entry) => isLuks(entry) && wish.only?.has(entry.volume) !== false);
-  // Side by side: of many volumes whose server is silent each would take its whole deadline.
-  const volumes = await Promise.all(
-    looked.map((entry) => readVolume(system, wish, entry, { config, mounts, beneath })),
-  );
+  const isChanging = await isChangeUnderWay(system, wish.stateFolder);
+  return {
+    config,
+    configError,
+    mounts,
+    isChanging,
+    early: wish.later === true ? NO_EARLY_BOOT : await readEarlyBoot(system),
+  };
+}
+
+/** Of volumes that are known to be opened by the system, nothing else is asked. */
+const NO_EARLY_BOOT: EarlyBoot = {
+  next: null,
+  unknown: null,
+  mending: null,
+  driver: null,
+  beneath: { root: new Set(), usr: new Set(), resume: new Set() },
+};
+
+export async function factsAround(
+  system: System,
+  wish: CheckWish,
+  crypttab: Crypttab,
+  { config, configError, early }: Surroundings,
+  volumes: readonly VolumeFacts[],
+): Promise<CheckFacts> {
   const socket = await system.stat(wish.socket);
   const { crypttab: crypttabFile, fstab, config: configFile } = wish;
   return {
     agentSocket: wish.socket,
-    files: { crypttab: crypttabFile, fstab, config: configFile },
+    files: { crypttab: crypttabFile, fstab, config: configFile, state: wish.stateFolder },
     crypttabFaults: crypttab.faults,
     volumes,
     configError,
@@ -54,81 +110,95 @@ export async function collectFacts(system: System, wish: CheckWish): Promise<Che
     ...(await findExposed(system, wish, config)),
     socket: socket === null ? null : { isSocket: socket.kind === "socket", mode: socket.mode, uid: socket.uid },
     systemd: await readSystemd(system, new Set(crypttab.entries.flatMap(({ key }) => key ?? []))),
+    clevisAnswers: await clevisAnswers(system),
+    mending: early.mending,
   };
+}
+
+/** For a volume that crypttab does not have. */
+export function strangerEntry(device: string): CrypttabEntry {
+  return { line: 0, volume: device, device, key: null, options: [], fields: [device, device] };
 }
 
 /** Swap with a new key at each boot, and what is no LUKS at all, have nothing to check. */
 function isLuks(entry: CrypttabEntry): boolean {
   return (
-    findOption(entry, "plain", "swap", "tmp", "tcrypt", "bitlk") === undefined &&
+    (findOption(entry, "luks") !== undefined ||
+      findOption(entry, "plain", "swap", "tmp", "tcrypt", "bitlk") === undefined) &&
     !/^\/dev\/u?random$/.test(entry.key ?? "")
   );
 }
 
-interface MachineAround {
-  readonly config: AgentConfig;
-  readonly mounts: readonly FstabEntry[];
-  /** UUIDs of LUKS volumes, in lower case. */
-  readonly beneath: ReadonlySet<string>;
-}
-
-/** What the running root and /usr lie on; nothing where that cannot be told (a container, say). */
-async function findBeneathRoot(system: Pick<System, "run">): Promise<ReadonlySet<string>> {
-  try {
-    const uuids = [...(await luksBeneath(system, "/")), ...(await luksBeneath(system, "/usr"))];
-    return new Set(uuids.map((uuid) => uuid.toLowerCase()));
-  } catch (error) {
-    if (!(error instanceof NightlatchError)) throw error;
-    return new Set();
-  }
-}
-
-async function readVolume(
+export async function lookAt(
   system: System,
   wish: CheckWish,
   entry: CrypttabEntry,
-  { config, mounts, beneath }: MachineAround,
-): Promise<VolumeFacts> {
+  { config, mounts: allMounts, early, isChanging }: Surroundings,
+): Promise<LookedAt> {
   const device = headerPathOf(entry);
   const configured = config.volumes.get(entry.volume);
   const program = configured?.command?.argv[0];
-  const around = {
+  const mounts = allMounts.filter(({ source }) => source === `/dev/mapper/${entry.volume}`);
+  const own = {
     entry,
     device,
     command: program === undefined ? null : { program, isThere: await isProgram(system, program) },
     deadlineMs: configured?.deadlineMs ?? config.deadlineMs,
     hasKey: entry.key === null ? null : (await system.stat(entry.key)) !== null,
-    mounts: mounts.filter(({ source }) => source === `/dev/mapper/${entry.volume}`),
+    mounts,
   };
+  const stage = { entry, mounts, beneath: early.beneath, inside: early.next?.volumes ?? [] };
   try {
     const status = await volumeStatus(system, device, {
       ...wish,
-      tries: true,
-      name: entry.volume,
+      tries: wish.tries !== false,
+      isChanging,
+      ...(entry.line === 0 ? {} : { name: entry.volume }),
       trust: configured?.trust ?? config.trust,
     });
     const header = await readVolumeHeader(system, device);
+    const uuid = status.uuid.toLowerCase();
+    const facts = earlyFacts(whyEarly({ ...stage, uuid }), { entry, uuid }, early, wish.crypttab);
     const named = new Set(listTokens(header).flatMap(({ keyslots }) => keyslots));
+    const bindings = status.bindings.map((binding) =>
+      bindingFacts(system, early, facts?.boot == null ? null : { device, luksVersion: status.version }, binding),
+    );
     return {
-      ...around,
-      error: null,
-      uuid: status.uuid,
-      beneathRoot: beneath.has(status.uuid.toLowerCase()),
-      bindings: status.bindings.map(bindingFacts),
-      hasPassphrase: listSlots(header).some(({ number, opensVolume }) => opensVolume && !named.has(number)),
-      leftovers: status.leftovers,
-      warnings: status.warnings,
+      status,
+      facts: {
+        ...own,
+        error: null,
+        uuid: status.uuid,
+        early: facts,
+        bindings: await Promise.all(bindings),
+        hasPassphrase: listSlots(header).some(({ number, opensVolume }) => opensVolume && !named.has(number)),
+        leftovers: status.leftovers,
+        warnings: status.warnings,
+      },
     };
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
-    const unknown = { uuid: null, beneathRoot: false, bindings: [], hasPassphrase: null, leftovers: [], warnings: [] };
-    return { ...around, error, ...unknown };
+    const facts = earlyFacts(whyEarly({ ...stage, uuid: null }), { entry, uuid: null }, early, wish.crypttab);
+    const unknown = { uuid: null, early: facts, bindings: [], hasPassphrase: null, leftovers: [], warnings: [] };
+    return { status: null, facts: { ...own, error, ...unknown } };
   }
 }
 
-function bindingFacts({ binding, opens, error }: BindingStatus): BindingFacts {
-  const { keyslots } = binding.token;
-  return { text: formatBinding(binding), asksNetwork: binding.urls.length > 0, keyslots, opens, error };
+async function bindingFacts(
+  system: System,
+  early: EarlyBoot,
+  volume: { readonly device: string; readonly luksVersion: 1 | 2 } | null,
+  { binding, opens, error }: BindingStatus,
+): Promise<BindingFacts> {
+  const { next } = early;
+  const { kind, urls, token } = binding;
+  const lacks =
+    volume === null || next === null
+      ? []
+      : await lacksOf(system, next, early, binding, { ...volume, cmdline: next.entry.cmdline });
+  const asksNetwork = urls.length > 0;
+  const { keyslots, id } = token;
+  return { text: formatBinding(binding), asksNetwork, keyslots, opens, error, urls, token: id, kind, lacks };
 }
 
 const SEARCH_FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -166,7 +236,7 @@ async function readConfig(system: Pick<System, "readFile">, path: string) {
   }
 }
 
-async function readIfThere(system: Pick<System, "readFile">, path: string, limitBytes: number): Promise<Buffer> {
+export async function readIfThere(system: Pick<System, "readFile">, path: string, limitBytes: number): Promise<Buffer> {
   try {
     return await system.readFile(path, limitBytes);
   } catch (error) {

@@ -11,6 +11,7 @@ export async function readSystemd(
 ): Promise<SystemdFacts | null> {
   if ((await system.stat("/run/systemd/system")) === null) return null;
   const [agent] = await show(system, ["LoadState", "UnitFileState", "ActiveState"], "nightlatch-agent.socket");
+  const [remote] = await show(system, ["UnitFileState"], "remote-cryptsetup.target");
   const property = (name: string) => agent?.get(name) || "unknown";
   const sockets = await show(system, ["Id", "Listen", "DefaultDependencies", "Before", "Triggers"], "*.socket");
   const responders: Responder[] = [];
@@ -20,6 +21,7 @@ export async function readSystemd(
   }
   return {
     agentUnit: { load: property("LoadState"), file: property("UnitFileState"), active: property("ActiveState") },
+    startsRemote: remote?.get("UnitFileState") !== "disabled",
     responders,
     cycles: await findCycles(system),
   };

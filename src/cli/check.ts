@@ -1,5 +1,6 @@
 import type { Finding } from "../check/finding.ts";
 import { judge } from "../check/judge.ts";
+import { LONGEST } from "../check/lines.ts";
 import { printable } from "../core/text.ts";
 import { AGENT_CONFIG, AGENT_SOCKET } from "./agent.ts";
 import { collectFacts } from "./check-facts.ts";
@@ -49,7 +50,7 @@ function formatFinding({ severity, subject, text, remedy, code }: Finding): stri
   const indent = " ".repeat(9);
   return [
     `${severity.padEnd(8)} ${printable(subject)}: ${printable(text, 1000)} [${code}]`,
-    `${indent}→ ${printable(remedy, 1000)}`,
+    ...remedy.split("\n").map((step) => `${indent}→ ${printable(step, LONGEST + 200)}`),
   ];
 }
 

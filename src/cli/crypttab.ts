@@ -1,9 +1,20 @@
+import type { VolumeFacts } from "../check/facts.ts";
+import { judgeVolume } from "../check/volume.ts";
 import { NightlatchError } from "../core/errors.ts";
-import { formatCrypttabLine, isVolumeName } from "../formats/crypttab.ts";
-import { readVolumeHeader } from "../luks/header.ts";
-import { AGENT_SOCKET } from "./agent.ts";
-import { listBindings } from "./binding.ts";
+import { printable } from "../core/text.ts";
+import {
+  CRYPTTAB_LIMIT_BYTES,
+  type CrypttabEntry,
+  formatCrypttabLine,
+  isVolumeName,
+  parseCrypttab,
+} from "../formats/crypttab.ts";
+import type { FstabEntry } from "../formats/fstab.ts";
+import { AGENT_CONFIG, AGENT_SOCKET } from "./agent.ts";
+import { type CheckWish, factsAround, lookAt, readAround, readIfThere, strangerEntry } from "./check-facts.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
+import { findEntry } from "./crypttab-entry.ts";
+import { STATE_FOLDER } from "./volume-input.ts";
 
 export const command: Command = {
   name: "crypttab",
@@ -11,31 +22,100 @@ export const command: Command = {
   operands: "DEV [NAME]",
   minOperands: 1,
   maxOperands: 2,
-  options: [{ name: "socket", value: "PATH", help: "the agent's socket", default: AGENT_SOCKET }],
-  details: `Prints, and changes nothing. NAME is the volume's name under /dev/mapper, and of the mount point in the line for fstab; both are
-yours to choose.
+  options: [
+    { name: "crypttab", value: "FILE", help: "which volumes there are", default: "/etc/crypttab" },
+    { name: "fstab", value: "FILE", help: "where they are mounted", default: "/etc/fstab" },
+    { name: "socket", value: "PATH", help: "the agent's socket", default: AGENT_SOCKET },
+  ],
+  details: `Prints, and changes nothing. Of a volume that is in crypttab already it prints the lines that are there, and what to change in them.
+For another, NAME is the volume's name under /dev/mapper, and of the mount point in the line for fstab; both are yours to choose.
 
   nightlatch crypttab /dev/sdb1 backup`,
   run,
 };
 
-async function run({ operands, options, system, terminal }: CommandInput): Promise<ExitStatus> {
+async function run(input: CommandInput): Promise<ExitStatus> {
+  const { operands, options, system, terminal } = input;
   const [device = "", name] = operands;
-  const header = await readVolumeHeader(system, device);
-  const volume = name ?? `luks-${header.uuid}`;
+  const wish: CheckWish = {
+    crypttab: options["crypttab"] ?? "",
+    fstab: options["fstab"] ?? "",
+    config: AGENT_CONFIG,
+    socket: options["socket"] ?? AGENT_SOCKET,
+    stateFolder: STATE_FOLDER,
+    tries: false,
+    signal: terminal.signal,
+  };
+  const crypttab = parseCrypttab(await readIfThere(system, wish.crypttab, CRYPTTAB_LIMIT_BYTES));
+  const around = await readAround(system, wish);
+  const entry = await findEntry(system, device, crypttab.entries);
+  const looked = await lookAt(system, wish, entry ?? strangerEntry(device), around);
+  const { facts, status } = looked;
+  if (facts.error !== null) throw facts.error;
+  if (facts.bindings.length === 0) {
+    terminal.hint(`nightlatch: ${device} has no binding yet: nightlatch bind ${device} latch INVITE`);
+  }
+  const uuid = status?.uuid ?? null;
+  if (entry === null && facts.early === null) return newLines(input, facts, uuid, name);
+  const machine = await factsAround(system, wish, crypttab, around, [facts]);
+  return presentLines(input, wish, facts, uuid, entry, judgeVolume(machine, facts));
+}
+
+/** Of a volume that nothing opens yet. */
+function newLines(
+  { operands, options, terminal }: CommandInput,
+  facts: VolumeFacts,
+  uuid: string | null,
+  name: string | undefined,
+): ExitStatus {
+  const [device = ""] = operands;
+  const volume = name ?? `luks-${uuid}`;
   if (!isVolumeName(volume) || /[\s\\#]/.test(volume)) {
     throw new NightlatchError("usage/wrong", `${JSON.stringify(volume)} is no name for a volume`, {
       remedy: "Use letters, digits, dashes and underscores.",
     });
   }
-  const bindings = listBindings(header);
-  const overNetwork = bindings.some(({ urls }) => urls.length > 0);
-  const crypttab = formatCrypttabLine({ volume, uuid: header.uuid, socket: options["socket"] ?? "", overNetwork });
+  const overNetwork = facts.bindings.some(({ asksNetwork }) => asksNetwork);
+  const crypttab = formatCrypttabLine({ volume, uuid: uuid ?? "", socket: options["socket"] ?? "", overNetwork });
   const fstab = `/dev/mapper/${volume} /mnt/${volume} auto ${overNetwork ? "defaults,_netdev,nofail" : "defaults"} 0 2`;
   terminal.line(`# /etc/crypttab\n${crypttab}\n# /etc/fstab\n${fstab}`);
-  if (bindings.length === 0) {
-    terminal.hint(`nightlatch: ${device} has no binding yet: nightlatch bind ${device} latch INVITE`);
+  terminal.result({ ok: true, device, uuid, name: volume, stage: "system", overNetwork, crypttab, fstab, changes: [] });
+  return 0;
+}
+
+/** Of one that the boot opens already: what is there, and what to change. */
+function presentLines(
+  { operands, terminal }: CommandInput,
+  wish: CheckWish,
+  { early, mounts, bindings }: VolumeFacts,
+  uuid: string | null,
+  entry: CrypttabEntry | null,
+  findings: ReturnType<typeof judgeVolume>,
+): ExitStatus {
+  const [device = ""] = operands;
+  const textOf = ({ fields }: CrypttabEntry | FstabEntry) => fields.join(" ");
+  if (early !== null) terminal.line(`# ${device} is opened in the initramfs: ${early.why}. No agent runs there.`);
+  if (entry === null) terminal.line(`# It needs no line in ${wish.crypttab}.`);
+  else terminal.line(`# line ${entry.line} of ${wish.crypttab}, as it is\n${printable(textOf(entry), 4000)}`);
+  for (const mount of mounts) {
+    terminal.line(`# line ${mount.line} of ${wish.fstab}, as it is\n${printable(textOf(mount), 4000)}`);
   }
-  terminal.result({ ok: true, device, uuid: header.uuid, name: volume, overNetwork, crypttab, fstab });
+  const changes = [...new Set(findings.flatMap(({ remedy }) => remedy.split("\n")))].filter((step) =>
+    /^line \d+ of /.test(step),
+  );
+  for (const step of changes) terminal.line(`# to change\n${step}`);
+  if (changes.length === 0) terminal.line("# There is nothing to change in them.");
+  terminal.line("# What else it takes: nightlatch check");
+  terminal.result({
+    ok: true,
+    device,
+    uuid,
+    name: entry?.volume ?? null,
+    stage: early === null ? "system" : "initramfs",
+    overNetwork: bindings.some(({ asksNetwork }) => asksNetwork),
+    crypttab: entry === null ? null : textOf(entry),
+    fstab: mounts[0] === undefined ? null : textOf(mounts[0]),
+    changes,
+  });
   return 0;
 }

@@ -1,24 +1,26 @@
-import { isError, NightlatchError } from "../core/errors.ts";
+import type { CheckFacts } from "../check/facts.ts";
+import { foretell, type Outlook, type OutlookFacts } from "../check/outlook.ts";
+import type { NightlatchError } from "../core/errors.ts";
 import { printable } from "../core/text.ts";
-import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, DEFAULT_AGENT_CONFIG } from "../formats/agent-config.ts";
-import { parseAgentConfig } from "../formats/agent-config-file.ts";
-import {
-  CRYPTTAB_LIMIT_BYTES,
-  type CrypttabEntry,
-  devicePathOf,
-  headerPathOf,
-  parseCrypttab,
-} from "../formats/crypttab.ts";
-import { readVolumeHeader } from "../luks/header.ts";
+import { CRYPTTAB_LIMIT_BYTES, type CrypttabEntry, parseCrypttab } from "../formats/crypttab.ts";
 import type { System } from "../system/port.ts";
 import { AGENT_CONFIG, AGENT_SOCKET } from "./agent.ts";
 import { bindingJson, formatBinding } from "./binding.ts";
-import { type BootFacts, type Outlook, outlookOf } from "./boot-outlook.ts";
-import { clevisAnswers } from "./clevis-askpass.ts";
+import {
+  type CheckWish,
+  factsAround,
+  type LookedAt,
+  lookAt,
+  readAround,
+  readIfThere,
+  type Surroundings,
+  strangerEntry,
+} from "./check-facts.ts";
 import type { Command, CommandInput, ExitStatus, Terminal } from "./command.ts";
+import { findEntry } from "./crypttab-entry.ts";
 import { lookForOneshot, oneshotJson, oneshotLines } from "./oneshot-report.ts";
 import { STATE_OPTION, stateFolderOf } from "./volume-input.ts";
-import { type StatusWish, type VolumeStatus, volumeStatus } from "./volume-status.ts";
+import type { VolumeStatus } from "./volume-status.ts";
 
 export const command: Command = {
   name: "status",
@@ -28,6 +30,7 @@ export const command: Command = {
   options: [
     { name: "offline", help: "ask no server and try no keyslot" },
     { name: "crypttab", value: "FILE", help: "which volumes there are", default: "/etc/crypttab" },
+    { name: "fstab", value: "FILE", help: "where they are mounted", default: "/etc/fstab" },
     { name: "config", value: "FILE", help: "the agent's configuration", default: AGENT_CONFIG },
     { name: "socket", value: "PATH", help: "the agent's socket", default: AGENT_SOCKET },
     STATE_OPTION,
@@ -37,12 +40,9 @@ Nothing is changed. The status is 1 where a volume cannot be read.`,
   run,
 };
 
-interface Subject {
+interface Shown {
   readonly device: string;
   readonly entry: CrypttabEntry | null;
-}
-
-interface Shown extends Subject {
   readonly status: VolumeStatus | null;
   readonly outlook: Outlook | null;
   readonly error: NightlatchError | null;
@@ -50,17 +50,23 @@ interface Shown extends Subject {
 
 async function run(input: CommandInput): Promise<ExitStatus> {
   const { options, switches, system, terminal } = input;
-  const entries = await readCrypttab(system, options["crypttab"] ?? "");
-  const { config, fault } = await readConfig(system, options["config"] ?? "");
+  const wish: CheckWish = {
+    crypttab: options["crypttab"] ?? "",
+    fstab: options["fstab"] ?? "",
+    config: options["config"] ?? "",
+    socket: options["socket"] ?? AGENT_SOCKET,
+    stateFolder: stateFolderOf(options),
+    tries: !switches.has("offline"),
+    signal: terminal.signal,
+  };
+  const around = await readAround(system, wish);
+  const { configError: fault } = around;
   if (fault !== null) for (const line of tellFault(fault)) terminal.line(line);
-  const subjects = await chooseSubjects(input, entries);
-  const wish = { stateFolder: stateFolderOf(options), tries: !switches.has("offline"), signal: terminal.signal };
-  // Side by side: of many volumes whose server is silent each would take its whole deadline.
-  const looking = subjects.map((subject) => examine(system, subject, wish, config, options["socket"] ?? AGENT_SOCKET));
-  const all = Promise.all(looking);
-  all.catch(() => {}); // thrown below, by the first in the order that fails
-  for (const one of looking) printVolume(terminal, await one);
-  const shown = await all;
+  const shown: Shown[] = [];
+  for await (const one of lookAtAll(input, wish, around)) {
+    shown.push(one);
+    printVolume(terminal, one);
+  }
   if (shown.length === 0) terminal.line(`${options["crypttab"] ?? ""} names no volume. See: nightlatch status DEV`);
   const oneshot = await lookForOneshot(system);
   for (const line of oneshotLines(oneshot)) terminal.line(line);
@@ -69,93 +75,61 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   return ok ? 0 : 1;
 }
 
-async function examine(
-  system: System,
-  subject: Subject,
-  wish: StatusWish,
-  config: AgentConfig,
-  agentSocket: string,
-): Promise<Shown> {
-  try {
-    const name = subject.entry?.volume;
-    const trust = (name === undefined ? undefined : config.volumes.get(name)?.trust) ?? config.trust;
-    const named = { ...wish, trust, ...(name === undefined ? {} : { name }) };
-    const status = await volumeStatus(system, subject.device, named);
-    const outlook = outlookOf(await bootFacts(system, subject.entry, status, { config, agentSocket }));
-    return { ...subject, status, outlook, error: null };
-  } catch (error) {
-    if (!(error instanceof NightlatchError)) throw error;
-    return { ...subject, status: null, outlook: null, error };
+/** Side by side, in crypttab's order. */
+async function* lookAtAll(
+  { operands, system }: CommandInput,
+  wish: CheckWish,
+  around: Surroundings,
+): AsyncGenerator<Shown> {
+  const crypttab = parseCrypttab(await readIfThere(system, wish.crypttab, CRYPTTAB_LIMIT_BYTES));
+  const [device] = operands;
+  const found = device === undefined ? null : await findEntry(system, device, crypttab.entries);
+  if (device !== undefined && found === null) {
+    yield await lookAtStranger(system, wish, device, around);
+    return;
   }
+  const entries = found === null ? crypttab.entries : [found];
+  const looked = entries.map((entry) => ({ entry, volume: lookAt(system, wish, entry, around) }));
+  const facts = await factsAround(system, wish, crypttab, around, []);
+  for (const { entry, volume } of looked) yield await show(system, facts, entry, await volume, device);
 }
 
-async function bootFacts(
+async function show(
   system: System,
-  entry: CrypttabEntry | null,
-  { bindings }: VolumeStatus,
-  { config, agentSocket }: { readonly config: AgentConfig; readonly agentSocket: string },
-): Promise<BootFacts> {
-  const opening = bindings.filter(({ opens }) => opens === true).flatMap(({ binding }) => binding.urls);
-  const isUntold = opening.length === 0 && bindings.some(({ opens }) => opens === null);
-  return {
-    entry,
-    agentSocket,
-    command: entry === null ? null : (config.volumes.get(entry.volume)?.command ?? null),
-    opening: isUntold ? null : opening,
-    hasBindings: bindings.length > 0,
-    key: entry === null ? null : await findKey(system, entry),
-    clevisAnswers: await clevisAnswers(system),
-  };
+  around: CheckFacts,
+  entry: CrypttabEntry,
+  { facts, status }: LookedAt,
+  device = facts.device,
+): Promise<Shown> {
+  const { error } = facts;
+  if (error !== null) return { device, entry, status: null, outlook: null, error };
+  const key = await findKey(system, entry);
+  const outlook = foretell({ ...around, volumes: [facts] }, facts, { program: facts.command?.program ?? null, key });
+  return { device, entry, status, outlook, error };
+}
+
+/** A volume that crypttab does not have: the initramfs may open it all the same. */
+async function lookAtStranger(system: System, wish: CheckWish, device: string, around: Surroundings): Promise<Shown> {
+  const entry = strangerEntry(device);
+  const { facts, status } = await lookAt(system, wish, entry, around);
+  const { error, early } = facts;
+  if (error !== null) return { device, entry: null, status: null, outlook: null, error };
+  if (early === null) {
+    const text = "is not in crypttab, and the initramfs does not open it: nothing opens it";
+    return { device, entry: null, status, outlook: { will: "closed", stage: "system", text }, error };
+  }
+  const machine = await factsAround(system, wish, { entries: [], faults: [] }, around, [facts]);
+  return { device, entry: null, status, outlook: foretell(machine, facts, { program: null, key: null }), error };
 }
 
 /** crypttab(5): the third field, else a file of the volume's name in two folders. */
-async function findKey(system: Pick<System, "stat">, { key, volume }: CrypttabEntry): Promise<BootFacts["key"]> {
+async function findKey(system: Pick<System, "stat">, { key, volume }: CrypttabEntry): Promise<OutlookFacts["key"]> {
   const usual = ["/etc/cryptsetup-keys.d", "/run/cryptsetup-keys.d"].map((folder) => `${folder}/${volume}.key`);
   for (const path of key === null ? usual : [key]) {
     const facts = await system.stat(path);
     if (facts !== null) return { path, isSocket: facts.kind === "socket" };
   }
   return null;
-}
-
-async function chooseSubjects({ operands, system }: CommandInput, entries: readonly CrypttabEntry[]) {
-  const [device] = operands;
-  if (device === undefined) return entries.map((entry) => ({ device: headerPathOf(entry), entry }));
-  const byPath = entries.find((entry) => headerPathOf(entry) === device || entry.device === device);
-  return [{ device, entry: byPath ?? (await findByUuid(system, device, entries)) }];
-}
-
-/** crypttab names most volumes by UUID, people by device. */
-async function findByUuid(system: System, device: string, entries: readonly CrypttabEntry[]) {
-  try {
-    const { uuid } = await readVolumeHeader(system, device);
-    return entries.find((entry) => devicePathOf(entry.device) === `/dev/disk/by-uuid/${uuid}`) ?? null;
-  } catch (error) {
-    if (error instanceof NightlatchError) return null; // told when the volume is examined
-    throw error;
-  }
-}
-
-async function readCrypttab(system: System, path: string): Promise<readonly CrypttabEntry[]> {
-  try {
-    return parseCrypttab(await system.readFile(path, CRYPTTAB_LIMIT_BYTES)).entries;
-  } catch (error) {
-    if (isError(error, "file/missing")) return [];
-    throw error;
-  }
-}
-
-/** Passed over where it cannot be read, as the agent passes it over: a slip in it hides no volume. */
-async function readConfig(
-  system: System,
-  path: string,
-): Promise<{ readonly config: AgentConfig; readonly fault: NightlatchError | null }> {
-  try {
-    return { config: parseAgentConfig(await system.readFile(path, AGENT_CONFIG_LIMIT_BYTES), path), fault: null };
-  } catch (error) {
-    if (!(error instanceof NightlatchError)) throw error;
-    return { config: DEFAULT_AGENT_CONFIG, fault: isError(error, "file/missing") ? null : error };
-  }
 }
 
 const tellFault = ({ message, code, meaning, remedy }: NightlatchError): readonly string[] => [

@@ -47,6 +47,8 @@ export interface StatusWish {
   readonly stateFolder: string;
   /** Whether servers are asked and keyslots tried. */
   readonly tries: boolean;
+  /** As isChangeUnderWay says, where it was asked already: two who ask at once take each other for a change. */
+  readonly isChanging?: boolean;
   readonly signal: AbortSignal;
   /** The volume's name in crypttab, where it has one. */
   readonly name?: string;
@@ -71,7 +73,7 @@ export async function volumeStatus(system: System, device: string, wish: StatusW
     bindings: await Promise.all(bindings),
     others: listOthers(header).filter(({ type }) => type !== DISPOSABLE_TYPE),
     staged: (await listRecords(system, wish.stateFolder, header)).map(({ record }) => record),
-    leftovers: await findLeftovers(system, device, header, wish.stateFolder),
+    leftovers: await findLeftovers(system, device, header, wish),
     warnings: warningsOf(header, device),
   };
 }
@@ -96,16 +98,17 @@ async function findLeftovers(
   system: System,
   device: string,
   header: VolumeHeader,
-  stateFolder: string,
+  { stateFolder, isChanging }: StatusWish,
 ): Promise<readonly string[]> {
-  if (await isChangeUnderWay(system, stateFolder)) return ["a change is under way; look again when it is done"];
+  if (isChanging ?? (await isChangeUnderWay(system, stateFolder)))
+    return ["a change is under way; look again when it is done"];
   const left = await readIntents(system, device, header, stateFolder);
   const backups = await listBackups(system, stateFolder, header.uuid);
   return [...left, ...backups.map((path) => `a header backup of a change that was cut short: ${path}`)];
 }
 
 /** Asks for the lock without waiting; where there is no state folder, no change can be under way. */
-async function isChangeUnderWay(system: System, stateFolder: string): Promise<boolean> {
+export async function isChangeUnderWay(system: Pick<System, "stat" | "lock">, stateFolder: string): Promise<boolean> {
   if ((await system.stat(`${stateFolder}/lock`)) === null) return false;
   try {
     await using _ = await system.lock(`${stateFolder}/lock`, 0);

@@ -12,6 +12,8 @@ export interface CrypttabEntry {
   /** null where the field is absent, `-` or `none`: systemd then looks for a `.key` file of the volume's name. */
   readonly key: string | null;
   readonly options: readonly CrypttabOption[];
+  /** All fields of the line as they are written, white space left out. */
+  readonly fields: readonly string[];
 }
 
 export interface CrypttabOption {
@@ -52,7 +54,7 @@ export function parseCrypttab(bytes: Uint8Array): Crypttab {
     else if (seen.has(volume)) faults.push({ line, what: `names ${volume} again; the first entry counts` });
     else {
       seen.add(volume);
-      entries.push({ line, volume, device, key: isNone(key) ? null : key, options: parseOptions(options) });
+      entries.push({ line, volume, device, key: isNone(key) ? null : key, options: parseOptions(options), fields });
     }
   }
   return { entries, faults };
@@ -88,13 +90,35 @@ export function isVolumeName(name: string): boolean {
 
 /** Commas part options; `\,` and `\\` stand for themselves. */
 function parseOptions(text: string | undefined): CrypttabOption[] {
-  if (text === undefined || text === "-" || text === "none") return [];
-  const words = text.match(/(?:\\.|[^\\,]|\\$)+/gsu) ?? [];
-  return words.map((word) => {
+  return optionWords(text).map((word) => {
     const plain = word.replaceAll(/\\([\\,])/g, "$1");
     const equals = plain.indexOf("=");
     return equals < 0 ? { name: plain, value: null } : { name: plain.slice(0, equals), value: plain.slice(equals + 1) };
   });
+}
+
+/** As they are written, escapes and all. */
+function optionWords(text: string | undefined): string[] {
+  if (isNone(text)) return [];
+  return text.match(/(?:\\.|[^\\,]|\\$)+/gsu) ?? [];
+}
+
+/** What to change in a line. */
+export interface CrypttabEdit {
+  /** Another key; `none` takes it out. */
+  readonly key?: string;
+  /** Names of options to take out. */
+  readonly without?: readonly string[];
+  /** Options to have, each put at the end where it is not there. */
+  readonly having?: readonly string[];
+}
+
+/** A line as it is, but for the edit: the user's own device, options and what follows stay as they are written. */
+export function editCrypttabLine(entry: CrypttabEntry, { key, without = [], having = [] }: CrypttabEdit): string {
+  const [volume = "", device = "", oldKey = "none", options, ...rest] = entry.fields;
+  const kept = optionWords(options).filter((word) => !without.includes(word.split("=")[0] ?? ""));
+  const words = [...kept, ...having.filter((word) => !kept.includes(word))];
+  return [volume, device, key ?? oldKey, words.length === 0 ? "luks" : words.join(","), ...rest].join(" ");
 }
 
 /** The last of that name, which is the one that counts; undefined where there is none. */

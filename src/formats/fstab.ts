@@ -5,6 +5,8 @@ export interface FstabEntry {
   readonly source: string;
   readonly target: string;
   readonly options: readonly string[];
+  /** All fields of the line as they are written, white space left out. */
+  readonly fields: readonly string[];
 }
 
 export const FSTAB_LIMIT_BYTES = 1 << 20;
@@ -13,13 +15,23 @@ export const FSTAB_LIMIT_BYTES = 1 << 20;
 export function parseFstab(bytes: Uint8Array): FstabEntry[] {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
   return text.split("\n").flatMap((line, index) => {
-    const [source, target, type, options = "defaults"] = line
-      .split(/[ \t\r]+/)
-      .filter((field) => field !== "")
-      .map(unescapeField);
+    const fields = line.split(/[ \t\r]+/).filter((field) => field !== "");
+    const [source, target, type, options = "defaults"] = fields.map(unescapeField);
     if (source === undefined || target === undefined || type === undefined || source.startsWith("#")) return [];
-    return [{ line: index + 1, source, target, options: options.split(",") }];
+    return [{ line: index + 1, source, target, options: options.split(","), fields }];
   });
+}
+
+/** A line as it is, but for options to take out and to add. */
+export function editFstabLine(
+  entry: FstabEntry,
+  edit: { without?: readonly string[]; having?: readonly string[] },
+): string {
+  const { without = [], having = [] } = edit;
+  const [source = "", target = "", type = "", options = "defaults", ...rest] = entry.fields;
+  const kept = options.split(",").filter((word) => !without.includes(word) && word !== "defaults" && word !== "");
+  const words = [...kept, ...having.filter((word) => !kept.includes(word))];
+  return [source, target, type, words.length === 0 ? "defaults" : words.join(","), ...rest].join(" ");
 }
 
 function unescapeField(field: string): string {

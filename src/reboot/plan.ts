@@ -1,10 +1,10 @@
-import { type EntryWish, findBootEntry, readStart } from "../boot/entries.ts";
+import { type EntryWish, readStart } from "../boot/entries.ts";
 import type { BootEntry } from "../boot/entry.ts";
-import { type InitramfsFacts, inspectInitramfs, type Stack } from "../boot/initramfs.ts";
+import type { InitramfsFacts, Stack } from "../boot/initramfs.ts";
 import { luksBeneath } from "../boot/luks-beneath.ts";
-import { neededVolumes } from "../boot/needed.ts";
+import { generatorOf, REBUILD } from "../boot/mending.ts";
+import { readNextBoot } from "../boot/next-boot.ts";
 import { NightlatchError } from "../core/errors.ts";
-import { joinInitrds } from "../formats/initramfs.ts";
 import { type InitramfsVolume, volumeOption } from "../formats/initramfs-crypttab.ts";
 import { cmdlineForKexec } from "../formats/kernel-cmdline.ts";
 import { tryKeyFile } from "./key-file.ts";
@@ -19,22 +19,17 @@ const FILE_LIMIT_BYTES = 1 << 30;
  * @throws NightlatchError boot/*, reboot/blocked where a volume would wait for a person and cannot be helped
  */
 export async function planReboot(power: PlanPower, wish: EntryWish): Promise<RebootPlan> {
-  const entry = await findBootEntry(power, wish);
+  const next = await readNextBoot(power, wish);
+  const { entry, initrds, facts } = next;
   const kernel = await readStart(power, entry.kernel, FILE_LIMIT_BYTES);
-  const initrds = await Promise.all(entry.initrds.map((initrd) => readStart(power, initrd, FILE_LIMIT_BYTES)));
-  const facts = initrds.length === 0 ? null : await inspectInitramfs(power, joinInitrds(initrds));
   const beneathRoot = await luksBeneath(power, "/");
   const stack = requireStack(entry, facts, beneathRoot);
-  const needed =
-    stack === null || facts === null
-      ? { volumes: [], cmdline: entry.cmdline }
-      : neededVolumes(stack, facts, entry.cmdline);
-  const inside = await Promise.all(needed.volumes.map((line) => planInside(power, line, facts)));
-  requireRoot(inside, beneathRoot, entry);
+  const inside = await Promise.all(next.volumes.map((line) => planInside(power, line, facts)));
+  requireRoot(inside, beneathRoot, entry, facts);
   const later = await laterVolumes(power, new Set(inside.map(({ name }) => name)));
   return {
     entry,
-    cmdline: cmdlineForKexec(needed.cmdline),
+    cmdline: cmdlineForKexec(next.cmdline),
     kernel,
     initrds,
     stack,
@@ -45,6 +40,7 @@ export async function planReboot(power: PlanPower, wish: EntryWish): Promise<Reb
 
 /** Null only where nothing has to be opened before the root. @throws NightlatchError boot/unsupported, boot/no-cryptsetup */
 function requireStack(entry: BootEntry, facts: InitramfsFacts | null, beneathRoot: readonly string[]): Stack | null {
+  const rebuild = rebuildOf(facts);
   if (beneathRoot.length === 0) return facts?.opensLuks === true ? facts.stack : null;
   const meaning =
     "The root is encrypted, and this boot could not open it, with a passphrase or without. Nothing was changed.";
@@ -75,7 +71,7 @@ function requireStack(entry: BootEntry, facts: InitramfsFacts | null, beneathRoo
       `the initramfs of ${entry.title} has modules of ${facts.releases.join(", ")}, not of ${entry.release}`,
       {
         meaning: "It belongs to another kernel and could not find its disks. Nothing was changed.",
-        remedy: "Make it anew: update-initramfs -u -k all",
+        remedy: `Make it anew: ${rebuild}`,
       },
     );
   }
@@ -124,12 +120,17 @@ async function howItOpens(
     `${line.name} (${found.device}) is opened by the initramfs and is no LUKS volume`,
     {
       meaning: "It would wait for a person. Nothing was changed.",
-      remedy: `Take it out of the initramfs (/etc/crypttab, then update-initramfs -u), or make it LUKS.`,
+      remedy: `Take it out of the initramfs (/etc/crypttab, then ${rebuildOf(facts)}), or make it LUKS.`,
     },
   );
 }
 
-function requireRoot(inside: readonly PlannedVolume[], beneathRoot: readonly string[], entry: BootEntry): void {
+function requireRoot(
+  inside: readonly PlannedVolume[],
+  beneathRoot: readonly string[],
+  entry: BootEntry,
+  facts: InitramfsFacts | null,
+): void {
   const opened = new Set(inside.map(({ found }) => found.header?.uuid.toLowerCase()));
   const missing = beneathRoot.filter((uuid) => !opened.has(uuid.toLowerCase()));
   if (missing.length === 0) return;
@@ -138,7 +139,12 @@ function requireRoot(inside: readonly PlannedVolume[], beneathRoot: readonly str
     `the initramfs of ${entry.title} does not open ${missing.join(", ")}, on which the root lies`,
     {
       meaning: "That boot would not find its root. Nothing was changed.",
-      remedy: "Check /etc/crypttab, then: update-initramfs -u -k all",
+      remedy: `Check /etc/crypttab, then: ${rebuildOf(facts)}`,
     },
   );
+}
+
+/** By the generator that made it; Debian's where that is not known. */
+function rebuildOf(facts: InitramfsFacts | null): string {
+  return REBUILD[facts === null || facts.stack === null ? "initramfs-tools" : generatorOf(facts.stack)];
 }

@@ -21,6 +21,7 @@ import {
 import { encryptImage, makeLuksVolume } from "./luks-volume.ts";
 import type { MachineOptions } from "./machine.ts";
 import { type GuestFile, KERNEL, type Recipe, type Suite } from "./recipe.ts";
+import { onShelf, SHELF_INDEX } from "./shelf.ts";
 import { treeArchive, withTree } from "./tree.ts";
 
 export const PASSPHRASE = "correct horse battery staple";
@@ -40,6 +41,8 @@ export interface EncryptedRoot {
   readonly compression: InitramfsCompression;
   readonly deb: string;
   readonly loader?: Loader;
+  /** Packages, with all that they need, that the machine's own apt installs without a network. */
+  readonly shelf?: readonly string[];
 }
 
 /** Disks of the machine, all raw: root is /dev/vda, then swap, data, boot. */
@@ -51,7 +54,7 @@ export interface EncryptedMachine {
   readonly digest: string;
 }
 
-const BUILDER = ["encrypted-root.ts", "luks-volume.ts", "boot-disk.ts", "loader.ts"].map((name) =>
+const BUILDER = ["encrypted-root.ts", "luks-volume.ts", "boot-disk.ts", "loader.ts", "shelf.ts"].map((name) =>
   readFileSync(join(import.meta.dirname, name)),
 );
 const ROOT_MIB = 1600;
@@ -78,7 +81,7 @@ function fstabOf(kind: LoaderKind | null): string {
 
 const kindOf = ({ loader }: EncryptedRoot): LoaderKind | null => (loader === undefined ? null : LOADERS[loader]);
 
-function recipeOf(root: EncryptedRoot): Recipe {
+export function recipeOf(root: EncryptedRoot): Recipe {
   const { suite, generator, compression } = root;
   const kind = kindOf(root);
   const split = suite === "trixie" ? ["systemd-cryptsetup"] : [];
@@ -112,6 +115,8 @@ function recipeOf(root: EncryptedRoot): Recipe {
           },
         };
   const name = `encrypted-${suite}-${generator}`;
+  if (root.shelf !== undefined)
+    return onShelf({ name, suite, packages: [base, own, [KERNEL]], files, finish: [] }, root.shelf);
   if (kind === null) return { name, suite, packages: [base, own, [KERNEL]], files, finish: [] };
   return {
     name: `${name}-${root.loader}`,
@@ -128,7 +133,8 @@ function namesFor({ generator }: EncryptedRoot): string {
   return `rd.luks.name=${UUIDS.root}=cryptroot rd.luks.name=${UUIDS.swap}=cryptswap`;
 }
 
-const nameOf = (root: EncryptedRoot) => [root.suite, root.generator, root.loader].filter(Boolean).join("-");
+const nameOf = (root: EncryptedRoot) =>
+  [root.suite, root.generator, root.loader, root.shelf === undefined ? "" : "shelf"].filter(Boolean).join("-");
 
 /** The disks, made once for each set of inputs, copied into `folder` for one machine. */
 export async function encryptedMachine(root: EncryptedRoot, folder: string): Promise<EncryptedMachine> {
@@ -166,11 +172,12 @@ async function build(root: EncryptedRoot, archive: string, out: string): Promise
       "/etc/default/grub": {
         text: `GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX="console=ttyS0 ${namesFor(root)}"\nGRUB_DISABLE_LINUX_UUID=true\n`,
       },
-      ...kind?.files,
+      ...kind?.files(namesFor(root)),
       ...(kind === null ? {} : { "/etc/machine-id": { text: `${MACHINE_ID}\n` } }),
     };
     await customise(tree, root.deb, files, [
       root.generator === "dracut" ? "dracut --force --regenerate-all" : "update-initramfs -u -k all",
+      ...(root.shelf === undefined ? [] : [SHELF_INDEX]),
     ]);
     copyFileSync(newest(tree, "vmlinuz-"), join(out, "vmlinuz"));
     copyFileSync(newest(tree, "initrd.img-"), join(out, "initrd"));

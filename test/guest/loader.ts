@@ -12,7 +12,8 @@ export interface LoaderKind {
   /** Whether /boot is a partition of the boot disk; else it is in the encrypted root. */
   readonly ownBoot: boolean;
   readonly espMiB: number | null;
-  readonly files: Readonly<Record<string, GuestFile>>;
+  /** `words`: what its entries say to the kernel beside the usual. */
+  readonly files: (words: string) => Readonly<Record<string, GuestFile>>;
   /** Run as root in the guest that QEMU's direct boot started; the boot disk is /dev/vdd. */
   readonly install: string;
 }
@@ -26,14 +27,19 @@ export const FIRMWARE_CMDLINE = "console=ttyS0 quiet loglevel=4 systemd.show_sta
 const GRUB_DEFAULTS = [
   "GRUB_DEFAULT=0",
   "GRUB_TIMEOUT=1",
-  `GRUB_CMDLINE_LINUX="${FIRMWARE_CMDLINE}"`,
   "GRUB_DISABLE_LINUX_UUID=true",
   "GRUB_DISABLE_OS_PROBER=true",
 ];
 
-const grubDefaults = (...more: readonly string[]): Readonly<Record<string, GuestFile>> => ({
-  "/etc/default/grub": { text: `${[...GRUB_DEFAULTS, ...more].join("\n")}\n` },
-});
+const withWords = (words: string): string => [FIRMWARE_CMDLINE, words].filter(Boolean).join(" ");
+
+const grubDefaults =
+  (...more: readonly string[]): LoaderKind["files"] =>
+  (words) => ({
+    "/etc/default/grub": {
+      text: `${[...GRUB_DEFAULTS, `GRUB_CMDLINE_LINUX="${withWords(words)}"`, ...more].join("\n")}\n`,
+    },
+  });
 
 export const LOADERS: Readonly<Record<Loader, LoaderKind>> = {
   "grub-bios": {
@@ -61,7 +67,9 @@ export const LOADERS: Readonly<Record<Loader, LoaderKind>> = {
     uefi: true,
     ownBoot: false,
     espMiB: 300,
-    files: { "/etc/kernel/cmdline": { text: `root=/dev/mapper/cryptroot ro ${FIRMWARE_CMDLINE}\n` } },
+    files: (words) => ({
+      "/etc/kernel/cmdline": { text: `root=/dev/mapper/cryptroot ro ${withWords(words)}\n` },
+    }),
     install: [
       "set -e",
       "bootctl --no-variables install",

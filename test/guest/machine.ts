@@ -10,7 +10,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,6 +34,8 @@ export interface MachineOptions {
   /** Boots through the firmware, from the disk that says so, instead of QEMU's direct kernel boot. */
   readonly firmwareBoot?: boolean;
   readonly extra?: readonly string[];
+  /** A file for what is written to the image, which outlives the machine: the next one with it is this one, switched on again. */
+  readonly overlay?: string;
 }
 
 /** Emulated, on a machine that others use too. */
@@ -138,8 +140,9 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
     await turn[Symbol.asyncDispose]();
   };
   try {
-    const overlay = join(folder, "root.qcow2");
-    await must(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", options.image.disk, overlay]);
+    const overlay = options.overlay ?? join(folder, "root.qcow2");
+    if (!existsSync(overlay))
+      await must(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", options.image.disk, overlay]);
     const sockets = {
       console: join(folder, "console"),
       shell: join(folder, "shell"),

@@ -64,9 +64,7 @@ test("check follows a volume from unbound to bound, locked, and a server that is
   assert.equal(local.status, 1);
   assert.deepEqual(local.codes, ["error check/no-netdev"]);
   assert.ok(
-    local.report.findings.some(({ remedy }) =>
-      remedy.endsWith(`data UUID=${uuid} ${agent.socket} luks,_netdev,nofail`),
-    ),
+    local.report.findings.some(({ remedy }) => remedy.endsWith(`data ${image} ${agent.socket} luks,_netdev,nofail`)),
   );
   crypttab("luks,_netdev,nofail");
 

@@ -40,6 +40,8 @@ export interface ServeWish {
   /** An empty folder for everything, made where it is absent; removed at disposal if it was made here. */
   readonly home?: string;
   readonly args?: readonly string[];
+  /** `host:port`; a free port of 127.0.0.1 where it is absent. */
+  readonly listen?: string;
   /** What to run the server through, such as `unshare -m`. */
   readonly through?: readonly [string, ...string[]];
 }
@@ -48,7 +50,17 @@ export interface ServeWish {
 export async function serve(wish: ServeWish = {}): Promise<Served> {
   const home = wish.home ?? mkdtempSync(join(tmpdir(), "nightlatch-serve-"));
   const [folder, admin] = [join(home, "data"), join(home, "admin.sock")];
-  const args = ["serve", "--data", folder, "--listen", "127.0.0.1:0", "--admin", admin, "--json", ...(wish.args ?? [])];
+  const args = [
+    "serve",
+    "--data",
+    folder,
+    "--listen",
+    wish.listen ?? "127.0.0.1:0",
+    "--admin",
+    admin,
+    "--json",
+    ...(wish.args ?? []),
+  ];
   const [program, ...before] = wish.through ?? [COMMAND];
   const child = spawn(program, wish.through === undefined ? args : [...before, COMMAND, ...args], {
     stdio: ["ignore", "pipe", "pipe"],

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import {
+  type CrypttabEdit,
   devicePathOf,
+  editCrypttabLine,
   findOption,
   formatCrypttabLine,
   isNetworkVolume,
@@ -29,8 +31,31 @@ test("fields are parted by white space; comments and blank lines are none", () =
         { name: "_netdev", value: null },
         { name: "nofail", value: null },
       ],
+      fields: ["data", "UUID=1234", "/run/nightlatch/agent.sock", "luks,_netdev,nofail", "ignored"],
     },
   ]);
+});
+
+test("an edited line keeps the device, the options and what follows them as they are written", () => {
+  const edit = (line: string, change: CrypttabEdit): string => {
+    const [entry] = parse(line).entries;
+    assert.ok(entry !== undefined);
+    return editCrypttabLine(entry, change);
+  };
+  const cases: readonly (readonly [string, CrypttabEdit, string])[] = [
+    ["a  UUID=1\tnone", {}, "a UUID=1 none luks"],
+    ["a UUID=1", { key: "/s" }, "a UUID=1 /s luks"],
+    ["a UUID=1 none none", { having: ["nofail"] }, "a UUID=1 none nofail"],
+    [
+      'a LABEL="x\\040y" - luks,discard,x=a\\,b rest',
+      { key: "/s", having: ["_netdev"] },
+      'a LABEL="x\\040y" /s luks,discard,x=a\\,b,_netdev rest',
+    ],
+    ["a UUID=1 /s luks,tpm2-device=auto,nofail", { without: ["tpm2-device", "nofail"] }, "a UUID=1 /s luks"],
+    ["a UUID=1 /s key-slot=1", { without: ["key-slot"] }, "a UUID=1 /s luks"],
+    ["a UUID=1 /s luks,_netdev", { having: ["_netdev", "nofail"] }, "a UUID=1 /s luks,_netdev,nofail"],
+  ];
+  for (const [line, change, expected] of cases) assert.equal(edit(line, change), expected);
 });
 
 test("a key of none, - or nothing is no key", () => {

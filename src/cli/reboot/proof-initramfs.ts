@@ -1,11 +1,10 @@
-import { whyNoClevis } from "../../boot/clevis.ts";
-import { whyNoDriver } from "../../boot/network-driver.ts";
 import { volumeOption } from "../../formats/initramfs-crypttab.ts";
 import { whyNotBound } from "../../luks/bound.ts";
 import type { PlannedVolume, RebootPlan } from "../../reboot/planned.ts";
 import type { System } from "../../system/port.ts";
 import { tryBinding } from "../attempt.ts";
-import { type Binding, formatBinding, listBindings, listOthers } from "../binding.ts";
+import { formatBinding, listBindings, listOthers } from "../binding.ts";
+import { findDriver, findMending, lacksOf } from "../early-boot.ts";
 import { fails, type Proof, proved, untried } from "./proof.ts";
 import type { LaterWish } from "./proof-later.ts";
 
@@ -39,30 +38,26 @@ export async function proveInInitramfs(
   }
   const refusal = await whyNotBound(system, device, header, { stateFolder, name, trust: "first-use" });
   if (refusal !== null) return fails(`${refusal.message} [${refusal.code}]`, refusal.remedy ?? "");
-  const cmdline = `${plan.cmdline} ${facts.ownCmdline}`;
   const tried = await Promise.all(bindings.map((binding) => tryBinding(system, device, binding, signal)));
   for (const { secret } of tried) secret?.wipe();
-  const driver = await whyNoDriver(system, facts, entry.release);
-  const judged = tried.map((attempt): Proof => {
-    const { binding } = attempt;
-    if (attempt.secret === null) {
-      const { message, code, remedy } = attempt.error;
-      const state = code === "pin/unsupported" ? untried : fails;
-      return state(
-        `${formatBinding(binding)}: ${message} [${code}]`,
-        remedy ?? `Run: nightlatch unlock ${device} --test`,
-      );
-    }
-    const task = { pins: pinsOf(binding), urls: binding.urls, luksVersion: header.version, cmdline };
-    const lack = whyNoClevis(stack, facts, task) ?? driver;
-    if (lack !== null) return { state: "fails", lack };
-    return proved(`clevis in the initramfs asks ${formatBinding(binding)}, tried from the running system`);
-  });
+  const mending = await findMending(system, stack);
+  const around = { mending, driver: await findDriver(system, plan, mending) };
+  const wish = { device, luksVersion: header.version, cmdline: plan.cmdline };
+  const judged = await Promise.all(
+    tried.map(async (attempt): Promise<Proof> => {
+      const { binding } = attempt;
+      if (attempt.secret === null) {
+        const { message, code, remedy } = attempt.error;
+        const state = code === "pin/unsupported" ? untried : fails;
+        return state(
+          `${formatBinding(binding)}: ${message} [${code}]`,
+          remedy ?? `Run: nightlatch unlock ${device} --test`,
+        );
+      }
+      const [lack] = await lacksOf(system, plan, around, binding, wish);
+      if (lack !== undefined) return { state: "fails", lack };
+      return proved(`clevis in the initramfs asks ${formatBinding(binding)}, tried from the running system`);
+    }),
+  );
   return judged.find(({ state }) => state === "proved") ?? judged[0] ?? untried("it has no binding", "Use kexec.");
-}
-
-/** What of clevis has to be there for what was tried. */
-function pinsOf({ kind }: Binding): string[] {
-  if (kind === "latch" || kind === "tang") return ["tang"];
-  return kind === "sss" ? ["sss", "tang"] : [kind];
 }

@@ -2,8 +2,8 @@ import type { CheckFacts, VolumeFacts } from "../../check/facts.ts";
 import type { Finding } from "../../check/finding.ts";
 import { judge } from "../../check/judge.ts";
 import { AGENT_UNIT } from "../../check/machine.ts";
-import { judgeAnswered } from "../../check/volume.ts";
-import { findOption, formatCrypttabLine } from "../../formats/crypttab.ts";
+import { agentSteps, judgeAnswered } from "../../check/volume.ts";
+import { findOption } from "../../formats/crypttab.ts";
 import type { PlannedVolume, RebootPlan } from "../../reboot/planned.ts";
 import type { System } from "../../system/port.ts";
 import { AGENT_CONFIG, AGENT_SOCKET } from "../agent.ts";
@@ -35,6 +35,7 @@ export async function proveLater(
     stateFolder,
     signal,
     only: new Set(volumes.map(({ name }) => name)),
+    later: true,
   });
   const answers = await clevisAnswers(system);
   for (const volume of volumes) proofs.set(volume, proveOne(facts, answers, volume));
@@ -67,19 +68,14 @@ function byAgent(facts: CheckFacts, volume: VolumeFacts): Proof {
 }
 
 function byClevis(facts: CheckFacts, volume: VolumeFacts, answers: boolean): Proof {
-  const { entry, bindings, device, uuid } = volume;
+  const { entry, bindings, device } = volume;
   const token = findOption(entry, "tpm2-device", "pkcs11-uri", "fido2-device");
   if (token !== undefined) return untried(`systemd's own ${token.name}= cannot be tried from here`, "Use kexec.");
   if (bindings.length === 0) {
     return fails("it has no binding, and asks for its passphrase", `Run: nightlatch bind ${device} latch INVITE`);
   }
   if (!answers) {
-    const overNetwork = bindings.some(({ asksNetwork }) => asksNetwork);
-    const line = formatCrypttabLine({ volume: entry.volume, uuid: uuid ?? "UUID", socket: AGENT_SOCKET, overNetwork });
-    return fails(
-      "nobody asks its bindings: crypttab names no key for it",
-      `Line ${entry.line} of /etc/crypttab: ${line}`,
-    );
+    return fails("nobody asks its bindings: crypttab names no key for it", agentSteps(facts, volume));
   }
   const cycles = judge(facts).filter(({ subject }) => subject === "systemd");
   return (

@@ -27,6 +27,6 @@ export function notProved(
   const told = volumes.map(({ volume, lack }) => `${volume.name} (${volume.found.device}): ${lack.what}`);
   return new NightlatchError("reboot/not-proved", `not proved to open by itself at the next boot: ${told.join("; ")}`, {
     meaning: "Somebody would have to type a passphrase. Nothing was changed.",
-    ...(volumes[0] === undefined ? {} : { remedy: volumes[0].lack.remedy }),
+    ...(volumes[0] === undefined ? {} : { remedy: volumes[0].lack.remedy.replaceAll("\n", "; then: ") }),
   });
 }

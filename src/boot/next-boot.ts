@@ -1,0 +1,37 @@
+import { joinInitrds } from "../formats/initramfs.ts";
+import type { InitramfsVolume } from "../formats/initramfs-crypttab.ts";
+import type { System } from "../system/port.ts";
+import { type EntryWish, findBootEntry, readStart } from "./entries.ts";
+import type { BootEntry } from "./entry.ts";
+import { type InitramfsFacts, inspectInitramfs } from "./initramfs.ts";
+import { neededVolumes } from "./needed.ts";
+
+/** What the machine will boot next, as its files say it. */
+export interface NextBoot {
+  readonly entry: BootEntry;
+  readonly initrds: readonly Buffer[];
+  /** Null without an initramfs. */
+  readonly facts: InitramfsFacts | null;
+  /** What the initramfs opens; empty where its generator is not known. */
+  readonly volumes: readonly InitramfsVolume[];
+  /** The command line that a kexec boots with: without what would overrule an overlay's crypttab. */
+  readonly cmdline: string;
+}
+
+const FILE_LIMIT_BYTES = 1 << 30;
+
+/** @throws NightlatchError boot/*, initramfs/malformed, crypttab/malformed and as the formats */
+export async function readNextBoot(
+  power: Pick<System, "run" | "stat" | "readFile" | "readAt" | "listDirectory">,
+  wish: EntryWish,
+): Promise<NextBoot> {
+  const entry = await findBootEntry(power, wish);
+  const initrds = await Promise.all(entry.initrds.map((initrd) => readStart(power, initrd, FILE_LIMIT_BYTES)));
+  const facts = initrds.length === 0 ? null : await inspectInitramfs(power, joinInitrds(initrds));
+  const stack = facts?.opensLuks === true ? facts.stack : null;
+  const needed =
+    stack === null || facts === null
+      ? { volumes: [], cmdline: entry.cmdline }
+      : neededVolumes(stack, facts, entry.cmdline);
+  return { entry, initrds, facts, ...needed };
+}
