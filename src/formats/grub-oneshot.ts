@@ -1,6 +1,7 @@
 import { NightlatchError } from "../core/errors.ts";
 import { grubCmdline } from "./grub-cmdline.ts";
-import type { Branch, Statement, Word } from "./grub-script.ts";
+import type { Word } from "./grub-lexer.ts";
+import type { Branch, Statement } from "./grub-script.ts";
 import type { GrubSource } from "./grub-world.ts";
 import { formatGrub, quoteGrub } from "./grub-write.ts";
 import { splitCmdline } from "./kernel-cmdline.ts";
