@@ -12,7 +12,7 @@ export interface EntryWords {
   readonly args: readonly string[];
   readonly id: string | null;
   /** What is run when it is chosen, and what with. */
-  readonly run: { readonly source: string; readonly args: readonly string[] };
+  readonly run: { readonly source: string; readonly args: readonly string[]; readonly setsParams: boolean };
 }
 
 /**
@@ -25,7 +25,7 @@ export function entryWords(args: readonly string[], hasBlock: boolean): EntryWor
   const source = parsed.options.get("source")?.at(-1);
   if (parsed.rest.length === 0 || (source !== undefined) === hasBlock) return BAD_ARGUMENT;
   const id = parsed.options.get("id")?.at(-1) ?? null;
-  if (source !== undefined) return { args: parsed.rest, id, run: { source, args: parsed.rest } };
+  if (source !== undefined) return { args: parsed.rest, id, run: { source, args: parsed.rest, setsParams: false } };
   const own = parsed.rest.slice(0, -1);
-  return { args: own, id, run: { source: (parsed.rest.at(-1) ?? "").slice(1, -1), args: own } };
+  return { args: own, id, run: { source: (parsed.rest.at(-1) ?? "").slice(1, -1), args: own, setsParams: true } };
 }

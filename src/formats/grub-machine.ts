@@ -31,12 +31,16 @@ export interface EntryDraft {
   /** All words behind the command. */
   readonly words: readonly string[];
   readonly source: string;
+  /** Whether GRUB begins it with a `setparams` of its own. */
+  readonly setsParams: boolean;
   readonly isBls: boolean;
 }
 
 /** What is in the machine's hands: a Linux, or something else. */
 interface Loaded {
-  readonly kernel: { readonly path: string; readonly device: string; readonly args: readonly string[] } | null;
+  readonly kernel: { readonly path: string; readonly device: string } | null;
+  /** Behind `linux` and `initrd`, as they are. */
+  readonly linuxArgs: readonly string[];
   readonly initrds: readonly { readonly path: string; readonly device: string }[];
   readonly initrdArgs: readonly string[];
   readonly isOther: boolean;
@@ -50,7 +54,7 @@ export interface Shared {
   readonly doubts: Set<string>;
 }
 
-const NOTHING: Loaded = { kernel: null, initrds: [], initrdArgs: [], isOther: false };
+const NOTHING: Loaded = { kernel: null, linuxArgs: [], initrds: [], initrdArgs: [], isOther: false };
 
 /** The machine on which GRUB's script runs: its variables, what it has loaded, the menu that comes about. */
 export class GrubMachine {
@@ -113,11 +117,11 @@ export class GrubMachine {
   }
 
   linux(): GrubLinux | null {
-    const { kernel, initrds } = this.loaded;
+    const { kernel, linuxArgs, initrds } = this.loaded;
     if (kernel === null) return null;
     if (initrds.some(({ device }) => device !== kernel.device))
       throw unknown("loads a kernel and its initramfs from two devices");
-    const options = grubCmdline(kernel.args);
+    const options = grubCmdline(linuxArgs.slice(1));
     requireNoDevice(options, "has in the kernel's command line");
     const isRelative = this.variables.get("btrfs_relative_path") === "yes";
     const fsUuid = uuidOfDevice(kernel.device);
@@ -138,9 +142,9 @@ export class GrubMachine {
   }
 
   loadLinux(args: readonly string[]): number {
-    const [path, ...rest] = args;
+    const [path] = args;
     if (path === undefined) return BAD_ARGUMENT;
-    this.loaded = { ...NOTHING, kernel: { ...this.#onDevice(path), args: rest } };
+    this.loaded = { ...NOTHING, kernel: this.#onDevice(path), linuxArgs: args };
     return OK;
   }
 
@@ -230,7 +234,7 @@ export class GrubMachine {
       this.budget.countEntry();
       const title = entry.title || entry.kernel;
       const source = blsSource(entry, this.variables);
-      this.entries.push({ kind: "entry", title, id: entry.id, args: [title], words: [], source, isBls: true });
+      this.entries.push({ kind: "entry", title, id: entry.id, args: [title], words: [], source, setsParams: false, isBls: true });
     }
     return OK;
   }
@@ -247,6 +251,8 @@ export class GrubMachine {
       }
       return OK;
     }
+    if ([...values.keys()].some((name) => name.includes("\n")))
+      throw unknown("saves to an environment block in which a name goes over lines");
     // Where the file system does not let GRUB write, it fails, and changes nothing of this boot.
     const status = this.statusOf("save_env");
     const saved = this.saved.get(file) ?? new Map<string, string | null>();
@@ -256,10 +262,11 @@ export class GrubMachine {
   }
 
   #environmentOf(file: string): Map<string, string> | number {
-    const { environment, isEnvironmentGood, prefix } = this.shared.world;
+    const { environment, grubenv, prefix } = this.shared.world;
     let values: Map<string, string>;
     if (file === "" || splitDevice(file).path === `${prefix}/grubenv`) {
-      if (isEnvironmentGood === false) return BAD_FILE_TYPE;
+      if (grubenv === "bad") return BAD_FILE_TYPE;
+      if (grubenv === "absent") return FILE_NOT_FOUND;
       values = new Map(environment);
     } else {
       const text = this.#textOf(file);
@@ -281,15 +288,14 @@ export class GrubMachine {
   // Files.
 
   fileFacts(path: string): { readonly kind: "file" | "directory" | "absent"; readonly isEmpty: boolean } {
-    const { environment, prefix } = this.shared.world;
+    const { environment, grubenv, prefix } = this.shared.world;
     const found = this.#find(path);
     if (typeof found === "object" && found !== null) return { kind: "file", isEmpty: found.text.length === 0 };
     if (found === "file" || found === "empty file") return { kind: "file", isEmpty: found === "empty file" };
     if (found === "directory") return { kind: "directory", isEmpty: false };
-    if (found === null && splitDevice(path).path === `${prefix}/grubenv` && environment.size > 0)
-      return { kind: "file", isEmpty: false };
-    const isThere = found === "unseen" && this.works(path);
-    return { kind: isThere ? "file" : "absent", isEmpty: false };
+    const isThere = grubenv === undefined ? environment.size > 0 : grubenv !== "absent";
+    if (splitDevice(path).path === `${prefix}/grubenv`) return { kind: isThere ? "file" : "absent", isEmpty: false };
+    return { kind: found === "unseen" && this.works(path) ? "file" : "absent", isEmpty: false };
   }
 
   /** A file's text; null where there is none. @throws NightlatchError grub/unknown */

@@ -107,7 +107,7 @@ class Entry implements GrubEntry {
 
   /** As grub_menu_execute_entry does it (grub-core/normal/menu.c). */
   #run(rest: string): Outcome {
-    const { kind, args, source, id } = this.#draft;
+    const { kind, args, source, setsParams, id } = this.#draft;
     const isSubmenu = kind === "submenu";
     const machine = this.#machine.fork(isSubmenu);
     const { variables, interpreter } = machine;
@@ -118,9 +118,9 @@ class Entry implements GrubEntry {
     else if (!machine.hasBls) variables.unset("default");
     if (isSubmenu) variables.set("timeout", "0");
     interpreter.scope = { args };
+    if (setsParams) variables.set("?", "0");
     const isDone = machine.untilEnd(() => machine.budget.deeper(() => interpreter.runText(source)));
-    const { kernel, isOther, initrdArgs } = machine.loaded;
-    const linuxArgs = kernel === null ? [] : [kernel.path, ...kernel.args];
+    const { kernel, isOther, linuxArgs, initrdArgs } = machine.loaded;
     const menu = machine.next ?? (isSubmenu && isDone && kernel === null && !isOther ? machine : null);
     if (menu !== null && !menu.isBooting) return { menu: menuOf(menu), linux: null, linuxArgs, initrdArgs };
     return { menu: null, linux: machine.linux(), linuxArgs, initrdArgs };

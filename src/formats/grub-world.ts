@@ -86,8 +86,8 @@ export interface GrubWorld {
   readonly prefix: string;
   readonly platform: "pc" | "efi";
   readonly environment: ReadonlyMap<string, string>;
-  /** False where grubenv is there and is no environment block, so that GRUB cannot read it. Left out: it can. */
-  readonly isEnvironmentGood?: boolean;
+  /** What grubenv is: "bad" where it is no environment block, so that GRUB cannot read it. Left out: good. */
+  readonly grubenv?: "good" | "bad" | "absent";
   /** Files that the configuration asks for (custom.cfg), by the key of {@link GrubRun.asked}. What is in none of the maps is not there. */
   readonly files: ReadonlyMap<string, string>;
   readonly other?: ReadonlyMap<string, GrubFileKind>;
