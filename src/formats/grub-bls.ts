@@ -3,7 +3,8 @@ import type { GrubBlsEntry } from "./grub-world.ts";
 
 /** What Fedora's `blscfg` makes of an entry: text of the script, which is run when the entry is chosen (commands/blscfg.c there). */
 export function blsSource(entry: GrubBlsEntry, variables: Variables): string {
-  const options = expandBls(entry.options, variables) || expandBls(variables.get("default_kernelopts") ?? "", variables);
+  const options =
+    expandBls(entry.options, variables) || expandBls(variables.get("default_kernelopts") ?? "", variables);
   const folder = (path: string) => path.slice(0, path.lastIndexOf("/") + 1);
   const early = (variables.get("early_initrd") ?? "").split(" ").filter((name) => name !== "");
   const initrds = [...early.map((name) => `${folder(entry.initrds[0] ?? entry.kernel)}${name}`), ...entry.initrds];

@@ -12,14 +12,19 @@ const MAX_DEPTH = 32;
  * that a bound on work is a bound on memory, too. GRUB has no such bounds, so what passes them is refused.
  */
 export class Budget {
-  work = 0;
+  readonly #spent: { work: number };
   #entries = 0;
   #depth = 0;
 
+  /** @param spent where the work is counted */
+  constructor(spent: { work: number } = { work: 0 }) {
+    this.#spent = spent;
+  }
+
   /** @throws NightlatchError grub/malformed */
   spend(work: number): void {
-    this.work += work;
-    if (this.work > MAX_WORK) throw malformed(`takes more than ${MAX_WORK} units of work`);
+    this.#spent.work += work;
+    if (this.#spent.work > MAX_WORK) throw malformed(`takes more than ${MAX_WORK} units of work`);
   }
 
   /** @throws NightlatchError grub/malformed */

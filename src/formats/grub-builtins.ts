@@ -1,8 +1,8 @@
 import { unknown } from "./grub-budget.ts";
 import { commandKind } from "./grub-commands.ts";
 import { requireNoDevice } from "./grub-device.ts";
-import * as status from "./grub-interpreter.ts";
 import type { Builtin, Interpreter } from "./grub-interpreter.ts";
+import * as status from "./grub-interpreter.ts";
 import type { GrubMachine } from "./grub-machine.ts";
 import { asInt, readNumber } from "./grub-number.ts";
 import { type GrubOption, parseArguments } from "./grub-options.ts";

@@ -88,7 +88,8 @@ export class Interpreter {
 
   #define(name: string, body: readonly Statement[]): void {
     this.#budget.spend(TOKEN_WORK);
-    if ((this.functions.get(name)?.executing ?? 0) > 0) throw unknown(`defines the function ${name} anew while it runs`);
+    if ((this.functions.get(name)?.executing ?? 0) > 0)
+      throw unknown(`defines the function ${name} anew while it runs`);
     this.functions.set(name, { body, executing: 0 });
   }
 
@@ -194,7 +195,8 @@ export class Interpreter {
     const equals = name.indexOf("=");
     if (equals >= 0) {
       const variable = name.slice(0, equals);
-      if (!/^[0-9]/.test(variable) && !"#*@".includes(variable || " ")) this.variables.set(variable, name.slice(equals + 1));
+      if (!/^[0-9]/.test(variable) && !"#*@".includes(variable || " "))
+        this.variables.set(variable, name.slice(equals + 1));
     } else if (commandKind(name) !== "no command") throw notFollowed(name);
     return null;
   }

@@ -18,7 +18,7 @@ import {
 import type { GrubArguments } from "./grub-options.ts";
 import type { Block } from "./grub-script.ts";
 import type { Variables } from "./grub-variables.ts";
-import { type GrubFileKind, type GrubLinux, type GrubWorld, START_DEVICE } from "./grub-world.ts";
+import { type GrubFileKind, type GrubLinux, type GrubTrace, type GrubWorld, START_DEVICE } from "./grub-world.ts";
 import { parseGrubenv } from "./grubenv.ts";
 
 /** An entry as it stands in a menu: what GRUB keeps of it. */
@@ -50,8 +50,7 @@ interface Loaded {
 export interface Shared {
   readonly world: GrubWorld;
   readonly budget: Budget;
-  readonly asked: Set<string>;
-  readonly doubts: Set<string>;
+  readonly trace: GrubTrace;
 }
 
 const NOTHING: Loaded = { kernel: null, linuxArgs: [], initrds: [], initrdArgs: [], isOther: false };
@@ -61,7 +60,7 @@ export class GrubMachine {
   readonly shared: Shared;
   readonly interpreter: Interpreter;
   readonly entries: EntryDraft[] = [];
-  /** Values by name of what was saved; null for what was taken out. By the file's name, "" for grubenv. */
+  /** What was saved, by name; null for what was taken out. By the key of their file. */
   readonly saved = new Map<string, Map<string, string | null>>();
   loaded: Loaded = NOTHING;
   hasBls = false;
@@ -133,7 +132,7 @@ export class GrubMachine {
 
   /** Whether a doubtful thing is taken to work. */
   works(what: string): boolean {
-    this.shared.doubts.add(what);
+    this.shared.trace.doubts.add(what);
     return this.shared.world.doubtsFail !== true;
   }
 
@@ -228,21 +227,31 @@ export class GrubMachine {
   }
 
   addBlsEntries(args: readonly string[]): number {
-    if (args.length > 0 || this.variables.get("blsdir") !== null) throw unknown("asks for some of its BLS entries only");
+    if (args.length > 0 || this.variables.get("blsdir") !== null)
+      throw unknown("asks for some of its BLS entries only");
     this.hasBls = true;
     for (const entry of this.shared.world.blsEntries) {
       this.budget.countEntry();
       const title = entry.title || entry.kernel;
       const source = blsSource(entry, this.variables);
-      this.entries.push({ kind: "entry", title, id: entry.id, args: [title], words: [], source, setsParams: false, isBls: true });
+      this.entries.push({
+        kind: "entry",
+        title,
+        id: entry.id,
+        args: [title],
+        words: [],
+        source,
+        setsParams: false,
+        isBls: true,
+      });
     }
     return OK;
   }
 
   environment(action: "load" | "save", parsed: GrubArguments | "refused" | "help"): number {
     if (typeof parsed === "string") return parsed === "help" ? OK : BAD_ARGUMENT;
-    const file = parsed.options.get("file")?.at(-1) ?? "";
     if (action === "save" && parsed.rest.length === 0) return BAD_ARGUMENT;
+    const file = parsed.options.get("file")?.at(-1) ?? `${this.variables.get("prefix") ?? ""}/grubenv`;
     const values = this.#environmentOf(file);
     if (typeof values === "number") return values;
     if (action === "load") {
@@ -255,16 +264,16 @@ export class GrubMachine {
       throw unknown("saves to an environment block in which a name goes over lines");
     // Where the file system does not let GRUB write, it fails, and changes nothing of this boot.
     const status = this.statusOf("save_env");
-    const saved = this.saved.get(file) ?? new Map<string, string | null>();
+    const saved = this.saved.get(this.#key(file)) ?? new Map<string, string | null>();
     for (const name of parsed.rest) saved.set(name, this.variables.get(name));
-    this.saved.set(file, saved);
+    this.saved.set(this.#key(file), saved);
     return status;
   }
 
   #environmentOf(file: string): Map<string, string> | number {
-    const { environment, grubenv, prefix } = this.shared.world;
+    const { environment, grubenv } = this.shared.world;
     let values: Map<string, string>;
-    if (file === "" || splitDevice(file).path === `${prefix}/grubenv`) {
+    if (this.#isOwnEnvironment(file)) {
       if (grubenv === "bad") return BAD_FILE_TYPE;
       if (grubenv === "absent") return FILE_NOT_FOUND;
       values = new Map(environment);
@@ -278,23 +287,30 @@ export class GrubMachine {
         throw error;
       }
     }
-    for (const [name, value] of this.saved.get(file) ?? []) {
+    for (const [name, value] of this.saved.get(this.#key(file)) ?? []) {
       if (value === null) values.delete(name);
       else values.set(name, value);
     }
     return values;
   }
 
+  /** grubenv beside grub.cfg, which the world tells of by itself. */
+  #isOwnEnvironment(path: string): boolean {
+    return splitDevice(path).path === `${this.shared.world.prefix}/grubenv`;
+  }
+
   // Files.
 
   fileFacts(path: string): { readonly kind: "file" | "directory" | "absent"; readonly isEmpty: boolean } {
-    const { environment, grubenv, prefix } = this.shared.world;
+    const { environment, grubenv } = this.shared.world;
+    if (this.#isOwnEnvironment(path)) {
+      const isThere = grubenv === undefined ? environment.size > 0 : grubenv !== "absent";
+      return { kind: isThere ? "file" : "absent", isEmpty: false };
+    }
     const found = this.#find(path);
     if (typeof found === "object" && found !== null) return { kind: "file", isEmpty: found.text.length === 0 };
     if (found === "file" || found === "empty file") return { kind: "file", isEmpty: found === "empty file" };
     if (found === "directory") return { kind: "directory", isEmpty: false };
-    const isThere = grubenv === undefined ? environment.size > 0 : grubenv !== "absent";
-    if (splitDevice(path).path === `${prefix}/grubenv`) return { kind: isThere ? "file" : "absent", isEmpty: false };
     return { kind: found === "unseen" && this.works(path) ? "file" : "absent", isEmpty: false };
   }
 
@@ -305,15 +321,14 @@ export class GrubMachine {
       throw unknown(`reads ${path.slice(0, 60)}, which is no file but blocks of a device`);
     }
     const found = this.#find(path);
-    if (found === "unseen" || found === "file")
-      throw unknown(`reads ${path.slice(0, 60)}, which cannot be read here`);
+    if (found === "unseen" || found === "file") throw unknown(`reads ${path.slice(0, 60)}, which cannot be read here`);
     if (found === "empty file") return "";
     return typeof found === "object" && found !== null ? found.text : null;
   }
 
   #find(path: string): { readonly text: string } | GrubFileKind | null {
     const key = this.#key(path);
-    this.shared.asked.add(key);
+    this.shared.trace.asked.add(key);
     this.budget.spend(key.length);
     const { files, other } = this.shared.world;
     const text = files.get(key) ?? files.get(splitDevice(path).path);

@@ -8,6 +8,7 @@ import {
   type GrubMenu,
   type GrubRun,
   type GrubSource,
+  GrubTrace,
   type GrubWorld,
   startingVariables,
 } from "./grub-world.ts";
@@ -22,9 +23,9 @@ export function evaluateGrub(text: string, world: GrubWorld): GrubMenu {
 }
 
 /** @see evaluateGrub; with the variables, and what is written to the environment block. */
-export function runGrub(text: string, world: GrubWorld): GrubRun {
-  const budget = new Budget();
-  const shared: Shared = { world, budget, asked: new Set(), doubts: new Set() };
+export function runGrub(text: string, world: GrubWorld, trace = new GrubTrace()): GrubRun {
+  const budget = new Budget(trace);
+  const shared: Shared = { world, budget, trace };
   const variables = new Variables(budget);
   for (const [name, value] of startingVariables(world)) {
     variables.set(name, value);
@@ -36,9 +37,9 @@ export function runGrub(text: string, world: GrubWorld): GrubRun {
   return {
     menu: isDone || first.next !== null ? menuOf(machine) : withoutMenu(first),
     variables: machine.variables.known(),
-    saved: new Map([...(machine.saved.get("") ?? [])].map(([name, value]) => [name, value ?? ""])),
-    asked: shared.asked,
-    doubts: shared.doubts,
+    saved: new Map(
+      [...(machine.saved.get(`${world.prefix}/grubenv`) ?? [])].map(([name, value]) => [name, value ?? ""]),
+    ),
   };
 }
 

@@ -174,7 +174,8 @@ class PatternParser {
       return;
     }
     const end = this.#source.charAt(this.#at + 1);
-    if (end === "[" && /[:.=]/.test(this.#source[this.#at + 2] ?? "")) throw unknown("has a range to a class of characters");
+    if (end === "[" && /[:.=]/.test(this.#source[this.#at + 2] ?? ""))
+      throw unknown("has a range to a class of characters");
     const to = end.charCodeAt(0);
     if (to < from) throw new Refused();
     for (let byte = from; byte <= to; byte++) members.add(byte);

@@ -59,7 +59,7 @@ function untilNul(line: string): string {
 }
 
 /** Where the grammar allows no token. */
-class SyntaxError extends Error {
+class Misplaced extends Error {
   readonly token: Token;
   constructor(token: Token) {
     super();
@@ -89,7 +89,7 @@ export class UnitReader {
     try {
       return { kind: "statements", statements: this.#unit() };
     } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
+      if (!(error instanceof Misplaced)) throw error;
       const line = lineOf(this.#lexer.text, error.token.start);
       this.#lexer.skipLine(error.token);
       return { kind: "error", functions: this.#functions, line };
@@ -106,7 +106,7 @@ export class UnitReader {
       statements.push(this.#statement());
       const delimiter = this.#take();
       if (delimiter.kind === "newline") return statements;
-      if (delimiter.kind !== ";") throw new SyntaxError(delimiter);
+      if (delimiter.kind !== ";") throw new Misplaced(delimiter);
     }
   }
 
@@ -117,7 +117,7 @@ export class UnitReader {
     while (this.#peek().kind === "newline") this.#take();
     this.#expect("{");
     const { list, isDelimited } = this.#deeper();
-    if (!isDelimited) throw new SyntaxError(this.#peek());
+    if (!isDelimited) throw new Misplaced(this.#peek());
     this.#expect("}");
     const statement: Statement = { kind: "function", name, body: list };
     this.#functions.push(statement);
@@ -127,7 +127,7 @@ export class UnitReader {
   #command(): Statement {
     const token = this.#peek();
     if (token.kind === "keyword") return this.#compound(this.#take());
-    if (token.kind !== "name" && token.kind !== "word") throw new SyntaxError(token);
+    if (token.kind !== "name" && token.kind !== "word") throw new Misplaced(token);
     const words = this.#words();
     return { kind: "command", words, block: this.#peek().kind === "{" ? this.#block() : null };
   }
@@ -151,7 +151,7 @@ export class UnitReader {
         return { kind: "for", name, words, body: this.#listUntil("done") };
       }
       default:
-        throw new SyntaxError(keyword);
+        throw new Misplaced(keyword);
     }
   }
 
@@ -162,17 +162,17 @@ export class UnitReader {
       const { list: body, isDelimited } = this.#deeper();
       branches.push({ condition, body });
       const end = this.#take();
-      if (!isDelimited) throw new SyntaxError(end);
+      if (!isDelimited) throw new Misplaced(end);
       if (end.text === "fi") return { kind: "if", branches, otherwise: [] };
       if (end.text === "else") return { kind: "if", branches, otherwise: this.#listUntil("fi") };
-      if (end.text !== "elif") throw new SyntaxError(end);
+      if (end.text !== "elif") throw new Misplaced(end);
     }
   }
 
   /** Commands, a delimiter and then the keyword. */
   #listUntil(keyword: string): Statement[] {
     const { list, isDelimited } = this.#deeper();
-    if (!isDelimited) throw new SyntaxError(this.#peek());
+    if (!isDelimited) throw new Misplaced(this.#peek());
     this.#expectKeyword(keyword);
     return list;
   }
@@ -204,7 +204,7 @@ export class UnitReader {
 
   #delimiters(): void {
     const first = this.#take();
-    if (first.kind !== "newline" && first.kind !== ";") throw new SyntaxError(first);
+    if (first.kind !== "newline" && first.kind !== ";") throw new Misplaced(first);
     while (this.#peek().kind === "newline") this.#take();
   }
 
@@ -226,19 +226,19 @@ export class UnitReader {
 
   #name(): string {
     const token = this.#take();
-    if (token.kind !== "name") throw new SyntaxError(token);
+    if (token.kind !== "name") throw new Misplaced(token);
     return String(token.text);
   }
 
   #expect(kind: Token["kind"]): Token {
     const token = this.#take();
-    if (token.kind !== kind) throw new SyntaxError(token);
+    if (token.kind !== kind) throw new Misplaced(token);
     return token;
   }
 
   #expectKeyword(keyword: string): void {
     const token = this.#take();
-    if (token.kind !== "keyword" || token.text !== keyword) throw new SyntaxError(token);
+    if (token.kind !== "keyword" || token.text !== keyword) throw new Misplaced(token);
   }
 
   /** The next token, which is read no sooner than the grammar asks for it: behind a unit lies another. */
@@ -258,6 +258,7 @@ const COMPOUND = new Set(["if", "for", "while", "until"]);
 
 function lineOf(text: string, at: number): number {
   let line = 1;
-  for (let newline = text.indexOf("\n"); newline >= 0 && newline < at; newline = text.indexOf("\n", newline + 1)) line++;
+  for (let newline = text.indexOf("\n"); newline >= 0 && newline < at; newline = text.indexOf("\n", newline + 1))
+    line++;
   return line;
 }

@@ -52,10 +52,16 @@ export interface GrubRun {
   readonly variables: ReadonlyMap<string, string>;
   /** What `save_env` wrote to the environment block on the way to it; "" for what it took out of it. */
   readonly saved: ReadonlyMap<string, string>;
-  /** Files that were asked for so far, also by entries, as keys of `files` and `other`. */
-  readonly asked: ReadonlySet<string>;
-  /** Commands that ran so far, and files, of which it is not known whether they are there or work. */
-  readonly doubts: ReadonlySet<string>;
+}
+
+/** What a run leaves behind, also where it ends in an error, and whenever an entry is asked what it boots. */
+export class GrubTrace {
+  /** Files that were asked for, as keys of `files` and `other` of the world. */
+  readonly asked = new Set<string>();
+  /** Commands that ran, and files, of which it is not known whether they work or are there. */
+  readonly doubts = new Set<string>();
+  /** What it has cost so far: see Budget. */
+  work = 0;
 }
 
 export interface GrubLinux {
@@ -88,7 +94,7 @@ export interface GrubWorld {
   readonly environment: ReadonlyMap<string, string>;
   /** What grubenv is: "bad" where it is no environment block, so that GRUB cannot read it. Left out: good. */
   readonly grubenv?: "good" | "bad" | "absent";
-  /** Files that the configuration asks for (custom.cfg), by the key of {@link GrubRun.asked}. What is in none of the maps is not there. */
+  /** Files that the configuration asks for (custom.cfg), by the key of {@link GrubTrace.asked}. What is in none of the maps is not there. */
   readonly files: ReadonlyMap<string, string>;
   readonly other?: ReadonlyMap<string, GrubFileKind>;
   readonly blsEntries: readonly GrubBlsEntry[];

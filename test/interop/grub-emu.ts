@@ -74,7 +74,8 @@ function unwrap(output: string): string[] {
   const pieces = output.replaceAll(/\x1b\[[0-9;]*[A-Za-z]/g, "").split("\n\r");
   const lines: string[] = [];
   for (const piece of pieces) {
-    const isBroken = lines.at(-1)?.startsWith("@") === true && piece !== "" && !/^(?:@| {2}Booting| {6}\[|error:)/.test(piece);
+    const isBroken =
+      lines.at(-1)?.startsWith("@") === true && piece !== "" && !/^(?:@| {2}Booting| {6}\[|error:)/.test(piece);
     if (isBroken) lines[lines.length - 1] += piece;
     else lines.push(piece);
   }

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: GRUB writes its variables so
 import type { GrubInput } from "./grub-emu.ts";
 
 /** Makes GRUB scripts, environments and files beside them by chance: the same for the same seed. */
@@ -6,7 +7,23 @@ export function randomGrub(seed: number): GrubInput {
 }
 
 const NAMES = ["a", "b", "c", "d_1"] as const;
-const PLAIN = ["1", "2", "3", "x", "xy", "vmlinuz-6.12", "0x10", "010", "08", "-1", "99999999999999999999", "x>y", "a=b", "-f", "]"];
+const PLAIN = [
+  "1",
+  "2",
+  "3",
+  "x",
+  "xy",
+  "vmlinuz-6.12",
+  "0x10",
+  "010",
+  "08",
+  "-1",
+  "99999999999999999999",
+  "x>y",
+  "a=b",
+  "-f",
+  "]",
+];
 const SPACED = ["a b", " a", "b ", "  ", "", "x  y z", "*", "a?", "back\\slash", "do", "$a", "it's"];
 
 class Writer {
@@ -45,9 +62,11 @@ class Writer {
   #topLevel(): string {
     const kind = this.#below(12);
     if (kind === 0) return this.#function();
-    if (kind === 1) return `load_env ${this.#pick(["", "a", "a b", "-s", "--skip-sig c", "--file $prefix/other.env", "-f ${prefix}/other.env a", "-f $prefix/none", "--bad", "next_entry"])}`;
+    if (kind === 1)
+      return `load_env ${this.#pick(["", "a", "a b", "-s", "--skip-sig c", "--file $prefix/other.env", "-f ${prefix}/other.env a", "-f $prefix/none", "--bad", "next_entry"])}`;
     if (kind === 2) return `save_env ${this.#pick(["a", "a b", "c", "", "next_entry"])}`;
-    if (kind === 3) return `${this.#pick(["source", "."])} ${this.#pick(["$prefix/custom.cfg", "${config_directory}/custom.cfg", "$prefix/none.cfg", "$prefix/custom.cfg x"])}`;
+    if (kind === 3)
+      return `${this.#pick(["source", "."])} ${this.#pick(["$prefix/custom.cfg", "${config_directory}/custom.cfg", "$prefix/none.cfg", "$prefix/custom.cfg x"])}`;
     if (kind === 4 && this.#chance(0.3)) return this.#error();
     if (kind === 5) return this.#nextEntry();
     return this.#statement(3, true);
@@ -63,7 +82,25 @@ class Writer {
 
   /** What GRUB does not understand: it leaves it out, and goes on. */
   #error(): string {
-    const pieces = ["a=1", "}", "{", "fi", "then", ";;", "|", "set b=2", ";", "if true; then", "\n", "x=$", "echo", "[[", 'c="$-"', "done", "&&"];
+    const pieces = [
+      "a=1",
+      "}",
+      "{",
+      "fi",
+      "then",
+      ";;",
+      "|",
+      "set b=2",
+      ";",
+      "if true; then",
+      "\n",
+      "x=$",
+      "echo",
+      "[[",
+      'c="$-"',
+      "done",
+      "&&",
+    ];
     return Array.from({ length: 1 + this.#below(6) }, () => this.#pick(pieces)).join(" ");
   }
 
@@ -80,7 +117,8 @@ class Writer {
 
   #statement(depth: number, callsAll: boolean, inFunction = false): string {
     const kind = this.#below(depth > 0 ? 20 : 12);
-    const inner = () => this.#lines(depth - 1, (less) => this.#statement(less, callsAll, inFunction)).join(this.#separator());
+    const inner = () =>
+      this.#lines(depth - 1, (less) => this.#statement(less, callsAll, inFunction)).join(this.#separator());
     switch (kind) {
       case 0:
         return `unset ${this.#name()}`;
@@ -131,7 +169,12 @@ class Writer {
 
   #flow(inFunction: boolean): string {
     const number = this.#pick(["", "", " 1", " 2", " 0", " x", " 3", " 1 1", " $a"]);
-    return this.#pick([`break${number}`, `continue${number}`, `shift${number}`, inFunction ? `return${number}` : `shift${number}`]);
+    return this.#pick([
+      `break${number}`,
+      `continue${number}`,
+      `shift${number}`,
+      inFunction ? `return${number}` : `shift${number}`,
+    ]);
   }
 
   #condition(): string {
@@ -169,14 +212,18 @@ class Writer {
   }
 
   #regexp(): string {
-    const set = this.#chance(0.6) ? this.#pick(["--set=1:a", "--set b", "-s 2:c", "--set=0:a", "--set=3:a -s 1:b", "--set=x:a"]) : "";
+    const set = this.#chance(0.6)
+      ? this.#pick(["--set=1:a", "--set b", "-s 2:c", "--set=0:a", "--set=3:a -s 1:b", "--set=x:a"])
+      : "";
     const piece = (depth: number): string =>
       this.#pick([
         ...["a", "b", "1", ".", "[0-9]", "[^a]", "[[:alpha:]]", "x", "-", "\\.", "^", "$"],
         ...(depth > 0 ? [`(${pieces(depth - 1)})`, `(${pieces(depth - 1)}|${pieces(depth - 1)})`] : []),
       ]) + this.#pick(["", "", "", "*", "+", "?", "{1,2}", "{2}", "{,1}"]);
     const pieces = (depth: number): string => Array.from({ length: 1 + this.#below(4) }, () => piece(depth)).join("");
-    const text = this.#chance(0.5) ? `"$${this.#name()}"` : `'${Array.from({ length: this.#below(8) }, () => this.#pick(["a", "b", "1", "x", "-", "."])).join("")}'`;
+    const text = this.#chance(0.5)
+      ? `"$${this.#name()}"`
+      : `'${Array.from({ length: this.#below(8) }, () => this.#pick(["a", "b", "1", "x", "-", "."])).join("")}'`;
     return `regexp ${set} '${pieces(2)}' ${text}`;
   }
 
@@ -186,19 +233,31 @@ class Writer {
     const before = this.#chance(0.4) ? `${this.#simple()}\n` : "";
     const after = this.#chance(0.2) ? `\nset default=${this.#choice()}` : "";
     this.#isQuiet = false;
-    const inside = Array.from({ length: 1 + this.#below(3) }, () => (depth > 0 && this.#chance(0.2) ? this.#submenu(depth - 1) : this.#entry()));
+    const inside = Array.from({ length: 1 + this.#below(3) }, () =>
+      depth > 0 && this.#chance(0.2) ? this.#submenu(depth - 1) : this.#entry(),
+    );
     return `submenu ${this.#title(id)} ${this.#options(id)} {\n${before}${inside.join("\n")}${after}\n}`;
   }
 
   #simple(): string {
-    return this.#pick([`set a=${this.#word()}`, "export a", "export b c", 'if [ -n "$a" ]; then set b=in; fi', "unset a", "set c=$1", 'set d_1="$default$chosen"']);
+    return this.#pick([
+      `set a=${this.#word()}`,
+      "export a",
+      "export b c",
+      'if [ -n "$a" ]; then set b=in; fi',
+      "unset a",
+      "set c=$1",
+      'set d_1="$default$chosen"',
+    ]);
   }
 
   #entry(): string {
     const id = `e${this.#entries++}`;
     if (this.#chance(0.05)) return `menuentry ${this.#title(id)} --source '${this.#ending(id)}'`;
     if (this.#chance(0.05)) return `menuentry ${this.#title(id)} { configfile $prefix/other.cfg\n}`;
-    const body = this.#chance(0.5) ? `${this.#lines(2, (depth) => this.#statement(depth, true, this.#chance(0.1))).join("\n")}\n` : "";
+    const body = this.#chance(0.5)
+      ? `${this.#lines(2, (depth) => this.#statement(depth, true, this.#chance(0.1))).join("\n")}\n`
+      : "";
     return `menuentry ${this.#title(id)} ${this.#options(id)} {\n${body}${this.#ending(id)}}`;
   }
 
@@ -208,7 +267,10 @@ class Writer {
 
   #options(id: string): string {
     const own = this.#pick(["", `--id ${id}`, `--id='i ${id}'`, `--id "${id}>y"`, `$nothing '${id}'`]);
-    return `${this.#pick(["", "--class os --class x", "--unrestricted", "--hotkey=k", "--users u --unrestricted", "--unknown", "-z"].slice(0, 7))} ${own}`.replace("--users u ", "");
+    return `${this.#pick(["", "--class os --class x", "--unrestricted", "--hotkey=k", "--users u --unrestricted", "--unknown", "-z"].slice(0, 7))} ${own}`.replace(
+      "--users u ",
+      "",
+    );
   }
 
   /** Tells which entry it is, and all that is known in it. */
@@ -218,7 +280,26 @@ class Writer {
   }
 
   #choice(): string {
-    const which = () => this.#pick(["0", "1", "2", "3", "0x1", "01", "08", "7", `e${this.#below(6)}`, `s${this.#below(6)}`, `'Title e${this.#below(6)}'`, `"i e${this.#below(6)}"`, `'e${this.#below(5)}>>x'`, "4294967297", "-1", "1x", '" 1"']);
+    const which = () =>
+      this.#pick([
+        "0",
+        "1",
+        "2",
+        "3",
+        "0x1",
+        "01",
+        "08",
+        "7",
+        `e${this.#below(6)}`,
+        `s${this.#below(6)}`,
+        `'Title e${this.#below(6)}'`,
+        `"i e${this.#below(6)}"`,
+        `'e${this.#below(5)}>>x'`,
+        "4294967297",
+        "-1",
+        "1x",
+        '" 1"',
+      ]);
     return this.#chance(0.5) ? which() : `${which()}">"${which()}`;
   }
 
@@ -229,7 +310,8 @@ class Writer {
       const value = isEntry ? this.#choice().replaceAll(/["']/g, "") : this.#pick([...PLAIN, ...SPACED]);
       return [`${name}=${value.replaceAll("\\", "\\\\")}\n`];
     });
-    if (this.#chance(0.1)) lines.push(this.#pick(["# a remark\n", "noequals\n", "\n", "=empty\n", "two=two\\\nlines\n"]));
+    if (this.#chance(0.1))
+      lines.push(this.#pick(["# a remark\n", "noequals\n", "\n", "=empty\n", "two=two\\\nlines\n"]));
     const text = `${this.#chance(0.95) ? "# GRUB Environment Block\n" : "# something\n"}${lines.join("")}`;
     return Buffer.from(text.padEnd(1024, "#"));
   }
@@ -254,9 +336,34 @@ class Writer {
       case 3:
         return `"${this.#pick(SPACED).replaceAll("$a", "\\$a")}$${name}"`;
       case 4:
-        return this.#pick(["$1", "$2", '"$1"', "$@", '"$@"', "$*", '"$*"', "$#", "$?", '"$#"', "${10}", '"x$@y"', "$0"]);
+        return this.#pick([
+          "$1",
+          "$2",
+          '"$1"',
+          "$@",
+          '"$@"',
+          "$*",
+          '"$*"',
+          "$#",
+          "$?",
+          '"$#"',
+          "${10}",
+          '"x$@y"',
+          "$0",
+        ]);
       case 5:
-        return this.#pick(["\\$x", "a\\ b", "x\\\ny", '""', "''", '"\\\\"', '"a\\b"', "\\'", "#x".replace("#", "y#"), '"é"']);
+        return this.#pick([
+          "\\$x",
+          "a\\ b",
+          "x\\\ny",
+          '""',
+          "''",
+          '"\\\\"',
+          '"a\\b"',
+          "\\'",
+          "#x".replace("#", "y#"),
+          '"é"',
+        ]);
       default:
         return this.#pick(PLAIN).replace(">", "\\>");
     }
