@@ -1,4 +1,4 @@
-import { isError } from "../core/errors.ts";
+import { type ErrorCode, isError } from "../core/errors.ts";
 import { type BlsEntry, parseBlsEntry, sortAsBlscfg } from "../formats/bls.ts";
 import { unknown } from "../formats/grub-budget.ts";
 import { choose, type GrubChoice } from "../formats/grub-default.ts";
@@ -125,10 +125,10 @@ function askedIn(text: string, world: GrubWorld): ReadonlySet<string> {
   const asked = new Set<string>();
   for (const doubtsFail of [false, true]) {
     const trace = new GrubTrace();
-    ignoring(() => {
+    ignoring(["grub/unknown"], () => {
       const { menu } = runGrub(text, { ...world, doubtsFail }, trace);
-      for (const entry of menu.entries) ignoring(() => void entry.linux);
-      ignoring(() => void choose(menu, menu.default)?.entry.linux);
+      for (const entry of menu.entries) ignoring(["grub/unknown", "grub/malformed"], () => void entry.linux);
+      ignoring(["grub/unknown", "grub/malformed"], () => void choose(menu, menu.default)?.entry.linux);
     });
     for (const key of trace.asked) asked.add(key);
   }
@@ -136,11 +136,11 @@ function askedIn(text: string, world: GrubWorld): ReadonlySet<string> {
 }
 
 /** Who asks what it boots is told of errors then, with all files there. */
-function ignoring(run: () => void): void {
+function ignoring(codes: readonly ErrorCode[], run: () => void): void {
   try {
     run();
   } catch (error) {
-    if (!isError(error, "grub/unknown") && !isError(error, "grub/malformed")) throw error;
+    if (!codes.some((code) => isError(error, code))) throw error;
   }
 }
 

@@ -75,10 +75,14 @@ export async function locateBootFile(
     if ((await factsOrNull(power, candidate))?.kind === "file") return candidate;
   }
   if (seen.blindness === null) throw missing(path);
-  throw new NightlatchError("boot/not-mounted", `the boot entry's ${path} is not seen: ${seen.blindness}`, {
-    meaning: "Whether the next boot finds it cannot be told from here. Nothing was changed.",
-    remedy: "Mount what is missing (often /boot or /boot/efi), or pass --kernel and --initrd.",
-  });
+  throw new NightlatchError(
+    place.fsUuid === null ? "boot/no-entry" : "boot/not-mounted",
+    `the boot entry's ${path} is not seen: ${seen.blindness}`,
+    {
+      meaning: "Whether the next boot finds it cannot be told from here. Nothing was changed.",
+      remedy: "Mount what is missing (often /boot or /boot/efi), or pass --kernel and --initrd.",
+    },
+  );
 }
 
 /** @throws NightlatchError boot/unsupported where the file system's name says nothing here, boot/no-entry */

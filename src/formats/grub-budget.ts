@@ -1,7 +1,7 @@
 import { NightlatchError } from "../core/errors.ts";
 
 /** What a configuration may cost: characters looked at or made, and a charge for each token and command. */
-export const MAX_WORK = 16 << 20;
+export const MAX_WORK = 8 << 20;
 /** The charge for a token or a command, in characters: about what it holds in memory. */
 export const TOKEN_WORK = 32;
 const MAX_ENTRIES = 1000;

@@ -1,7 +1,7 @@
 import { unknown } from "./grub-budget.ts";
 import { commandKind } from "./grub-commands.ts";
 import { requireNoDevice } from "./grub-device.ts";
-import type { Builtin, Interpreter } from "./grub-interpreter.ts";
+import type { Builtin } from "./grub-interpreter.ts";
 import * as status from "./grub-interpreter.ts";
 import type { GrubMachine } from "./grub-machine.ts";
 import { asInt, readNumber } from "./grub-number.ts";
@@ -202,5 +202,3 @@ const BUILTINS: { readonly [name: string]: Own } = {
     return OK;
   },
 };
-
-export type { Interpreter };

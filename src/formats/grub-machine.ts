@@ -1,13 +1,13 @@
 import { isError } from "../core/errors.ts";
 import { blsSource } from "./grub-bls.ts";
 import { type Budget, unknown } from "./grub-budget.ts";
-import { builtinOf } from "./grub-builtins.ts";
 import { grubCmdline } from "./grub-cmdline.ts";
 import { requireNoDevice, splitDevice, uuidOfDevice } from "./grub-device.ts";
 import { entryWords } from "./grub-entry.ts";
 import {
   BAD_ARGUMENT,
   BAD_FILE_TYPE,
+  type Builtin,
   Ended,
   FILE_NOT_FOUND,
   type GrubFunction,
@@ -51,6 +51,8 @@ export interface Shared {
   readonly world: GrubWorld;
   readonly budget: Budget;
   readonly trace: GrubTrace;
+  /** The commands that there are; null for a name that is none. */
+  readonly builtinOf: (machine: GrubMachine, name: string) => Builtin | null;
 }
 
 const NOTHING: Loaded = { kernel: null, linuxArgs: [], initrds: [], initrdArgs: [], isOther: false };
@@ -70,7 +72,7 @@ export class GrubMachine {
 
   constructor(shared: Shared, variables: Variables, functions: ReadonlyMap<string, GrubFunction>) {
     this.shared = shared;
-    this.interpreter = new Interpreter(variables, functions, (name) => builtinOf(this, name), shared.budget);
+    this.interpreter = new Interpreter(variables, functions, (name) => shared.builtinOf(this, name), shared.budget);
   }
 
   get budget(): Budget {
@@ -318,10 +320,11 @@ export class GrubMachine {
   #textOf(path: string): string | null {
     if (!splitDevice(path).path.startsWith("/")) {
       if (path === "" || /^[^(]/.test(path)) return null;
-      throw unknown(`reads ${path.slice(0, 60)}, which is no file but blocks of a device`);
+      throw unknown(`reads ${splitDevice(path).path.slice(0, 60)}, which is no file but blocks of a device`);
     }
     const found = this.#find(path);
-    if (found === "unseen" || found === "file") throw unknown(`reads ${path.slice(0, 60)}, which cannot be read here`);
+    if (found === "unseen" || found === "file")
+      throw unknown(`reads ${splitDevice(path).path.slice(0, 60)}, which cannot be read here`);
     if (found === "empty file") return "";
     return typeof found === "object" && found !== null ? found.text : null;
   }

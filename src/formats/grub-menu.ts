@@ -1,4 +1,5 @@
 import { Budget } from "./grub-budget.ts";
+import { builtinOf } from "./grub-builtins.ts";
 import { type EntryDraft, GrubMachine, type Shared } from "./grub-machine.ts";
 import { parseGrubScript } from "./grub-script.ts";
 import { Variables } from "./grub-variables.ts";
@@ -25,7 +26,7 @@ export function evaluateGrub(text: string, world: GrubWorld): GrubMenu {
 /** @see evaluateGrub; with the variables, and what is written to the environment block. */
 export function runGrub(text: string, world: GrubWorld, trace = new GrubTrace()): GrubRun {
   const budget = new Budget(trace);
-  const shared: Shared = { world, budget, trace };
+  const shared: Shared = { world, budget, trace, builtinOf };
   const variables = new Variables(budget);
   for (const [name, value] of startingVariables(world)) {
     variables.set(name, value);
