@@ -4,7 +4,7 @@ import { unknown } from "../formats/grub-budget.ts";
 import { choose, type GrubChoice } from "../formats/grub-default.ts";
 import { runGrub } from "../formats/grub-menu.ts";
 import { type GrubBlsEntry, type GrubFileKind, GrubTrace, type GrubWorld } from "../formats/grub-world.ts";
-import { parseGrubenv } from "../formats/grubenv.ts";
+import { type EnvironmentFile, readGrubenv } from "../formats/grubenv.ts";
 import type { System } from "../system/port.ts";
 import { GRUB_FILE_LIMIT_BYTES, GrubFiles } from "./grub-files.ts";
 
@@ -144,17 +144,11 @@ function ignoring(codes: readonly ErrorCode[], run: () => void): void {
   }
 }
 
-async function readEnvironment(
-  power: Pick<System, "readFile">,
-  folder: string,
-): Promise<Required<Pick<GrubWorld, "environment" | "grubenv">>> {
+async function readEnvironment(power: Pick<System, "readFile">, folder: string): Promise<EnvironmentFile> {
   try {
-    const block = await power.readFile(`${folder}/grubenv`, GRUB_FILE_LIMIT_BYTES);
-    return { environment: parseGrubenv(block), grubenv: "good" };
+    return readGrubenv(await power.readFile(`${folder}/grubenv`, GRUB_FILE_LIMIT_BYTES));
   } catch (error) {
-    if (isError(error, "file/missing")) return { environment: new Map(), grubenv: "absent" };
-    // GRUB says so, and goes on without.
-    if (isError(error, "grub/malformed")) return { environment: new Map(), grubenv: "bad" };
+    if (isError(error, "file/missing")) return readGrubenv(null);
     throw error;
   }
 }

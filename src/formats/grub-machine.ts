@@ -1,4 +1,3 @@
-import { isError } from "../core/errors.ts";
 import { blsSource } from "./grub-bls.ts";
 import { type Budget, unknown } from "./grub-budget.ts";
 import { grubCmdline } from "./grub-cmdline.ts";
@@ -19,7 +18,7 @@ import type { GrubArguments } from "./grub-options.ts";
 import type { Block } from "./grub-script.ts";
 import type { Variables } from "./grub-variables.ts";
 import { type GrubFileKind, type GrubLinux, type GrubTrace, type GrubWorld, START_DEVICE } from "./grub-world.ts";
-import { parseGrubenv } from "./grubenv.ts";
+import { type EnvironmentFile, readGrubenv } from "./grubenv.ts";
 
 /** An entry as it stands in a menu: what GRUB keeps of it. */
 export interface EntryDraft {
@@ -255,45 +254,29 @@ export class GrubMachine {
     if (action === "save" && parsed.rest.length === 0) return BAD_ARGUMENT;
     const file = parsed.options.get("file")?.at(-1) ?? `${this.variables.get("prefix") ?? ""}/grubenv`;
     const values = this.#environmentOf(file);
-    if (typeof values === "number") return values;
+    if (values.grubenv === "absent") return FILE_NOT_FOUND;
+    if (values.grubenv === "bad") return BAD_FILE_TYPE;
+    const saved = this.saved.get(this.#key(file)) ?? new Map<string, string | null>();
     if (action === "load") {
-      for (const [name, value] of values) {
-        if (parsed.rest.length === 0 || parsed.rest.includes(name)) this.variables.set(name, value);
+      for (const [name, value] of new Map([...values.environment, ...saved])) {
+        if (value === null || (parsed.rest.length > 0 && !parsed.rest.includes(name))) continue;
+        this.variables.set(name, value);
       }
       return OK;
     }
-    if ([...values.keys()].some((name) => name.includes("\n")))
-      throw unknown("saves to an environment block in which a name goes over lines");
+    if (values.grubenv === "odd") throw unknown("saves to an environment block that has lines without a name");
     // Where the file system does not let GRUB write, it fails, and changes nothing of this boot.
     const status = this.statusOf("save_env");
-    const saved = this.saved.get(this.#key(file)) ?? new Map<string, string | null>();
     for (const name of parsed.rest) saved.set(name, this.variables.get(name));
     this.saved.set(this.#key(file), saved);
     return status;
   }
 
-  #environmentOf(file: string): Map<string, string> | number {
-    const { environment, grubenv } = this.shared.world;
-    let values: Map<string, string>;
-    if (this.#isOwnEnvironment(file)) {
-      if (grubenv === "bad") return BAD_FILE_TYPE;
-      if (grubenv === "absent") return FILE_NOT_FOUND;
-      values = new Map(environment);
-    } else {
-      const text = this.#textOf(file);
-      if (text === null) return FILE_NOT_FOUND;
-      try {
-        values = parseGrubenv(Buffer.from(text));
-      } catch (error) {
-        if (isError(error, "grub/malformed")) return BAD_FILE_TYPE;
-        throw error;
-      }
-    }
-    for (const [name, value] of this.saved.get(this.#key(file)) ?? []) {
-      if (value === null) values.delete(name);
-      else values.set(name, value);
-    }
-    return values;
+  #environmentOf(file: string): EnvironmentFile {
+    const { environment, grubenv = "good" } = this.shared.world;
+    if (this.#isOwnEnvironment(file)) return { environment, grubenv };
+    const text = this.#textOf(file);
+    return readGrubenv(text === null ? null : Buffer.from(text));
   }
 
   /** grubenv beside grub.cfg, which the world tells of by itself. */

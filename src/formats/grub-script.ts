@@ -28,7 +28,7 @@ export interface Branch {
 export type Unit =
   | { readonly kind: "statements"; readonly statements: readonly Statement[] }
   /** GRUB prints an error, defines the functions that stand before it, and goes on at the next line. */
-  | { readonly kind: "error"; readonly functions: readonly Statement[]; readonly line: number };
+  | { readonly kind: "error"; readonly functions: readonly Statement[]; readonly at: number };
 
 const MAX_LENGTH = 1 << 20;
 const MAX_DEPTH = 32;
@@ -41,7 +41,8 @@ export function parseGrubScript(text: string): Statement[] {
   const reader = new UnitReader(text, new Budget());
   const statements: Statement[] = [];
   for (let unit = reader.next(); unit !== null; unit = reader.next()) {
-    if (unit.kind === "error") throw malformed(`is not understood in line ${unit.line}`);
+    if (unit.kind === "error")
+      throw malformed(`is not understood in line ${text.slice(0, unit.at).split("\n").length}`);
     for (const statement of unit.statements) statements.push(statement);
   }
   return statements;
@@ -90,9 +91,8 @@ export class UnitReader {
       return { kind: "statements", statements: this.#unit() };
     } catch (error) {
       if (!(error instanceof Misplaced)) throw error;
-      const line = lineOf(this.#lexer.text, error.token.start);
       this.#lexer.skipLine(error.token);
-      return { kind: "error", functions: this.#functions, line };
+      return { kind: "error", functions: this.#functions, at: error.token.start };
     }
   }
 
@@ -255,10 +255,3 @@ export class UnitReader {
 }
 
 const COMPOUND = new Set(["if", "for", "while", "until"]);
-
-function lineOf(text: string, at: number): number {
-  let line = 1;
-  for (let newline = text.indexOf("\n"); newline >= 0 && newline < at; newline = text.indexOf("\n", newline + 1))
-    line++;
-  return line;
-}

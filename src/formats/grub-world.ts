@@ -1,4 +1,5 @@
 import type { Statement } from "./grub-script.ts";
+import type { EnvironmentFile } from "./grubenv.ts";
 
 export interface GrubEntry {
   readonly title: string;
@@ -92,8 +93,8 @@ export interface GrubWorld {
   readonly prefix: string;
   readonly platform: "pc" | "efi";
   readonly environment: ReadonlyMap<string, string>;
-  /** What grubenv is: "bad" where it is no environment block, so that GRUB cannot read it. Left out: good. */
-  readonly grubenv?: "good" | "bad" | "absent";
+  /** What grubenv is. Left out: good. */
+  readonly grubenv?: EnvironmentFile["grubenv"];
   /** Files that the configuration asks for (custom.cfg), by the key of {@link GrubTrace.asked}. What is in none of the maps is not there. */
   readonly files: ReadonlyMap<string, string>;
   readonly other?: ReadonlyMap<string, GrubFileKind>;

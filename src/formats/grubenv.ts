@@ -1,4 +1,4 @@
-import { NightlatchError } from "../core/errors.ts";
+import { isError, NightlatchError } from "../core/errors.ts";
 
 const HEADER = "# GRUB Environment Block\n";
 const MAX_BYTES = 64 * 1024;
@@ -27,6 +27,33 @@ export function parseGrubenv(block: Uint8Array): Map<string, string> {
     at = lineEnd(bytes, at) + 1;
   }
   return values;
+}
+
+/** grubenv as GRUB finds it: what can be read from it, and what it is. */
+export interface EnvironmentFile {
+  readonly environment: ReadonlyMap<string, string>;
+  /**
+   * "bad": no environment block, so that GRUB reads nothing from it. "odd": it has lines without a name, with which GRUB's reading
+   * and writing differ.
+   */
+  readonly grubenv: "good" | "odd" | "bad" | "absent";
+}
+
+/** @param block null where there is no file */
+export function readGrubenv(block: Uint8Array | null): EnvironmentFile {
+  if (block === null) return { environment: new Map(), grubenv: "absent" };
+  try {
+    const lines = Buffer.from(block)
+      .toString("latin1")
+      .replaceAll(/\\[\s\S]/g, "")
+      .split("\n");
+    const isPlain = (line: string, at: number) =>
+      line.startsWith("#") || line.indexOf("=") > 0 || (line === "" && at === lines.length - 1);
+    return { environment: parseGrubenv(block), grubenv: lines.every(isPlain) ? "good" : "odd" };
+  } catch (error) {
+    if (isError(error, "grub/malformed")) return { environment: new Map(), grubenv: "bad" };
+    throw error;
+  }
 }
 
 /** The newline at or behind a place that no backslash stands before. */
