@@ -1,13 +1,13 @@
 import { unknown } from "./grub-budget.ts";
 import { commandKind } from "./grub-commands.ts";
 import { requireNoDevice } from "./grub-device.ts";
-import type { Builtin } from "./grub-interpreter.ts";
-import * as status from "./grub-interpreter.ts";
+import { type Builtin, notFollowed } from "./grub-interpreter.ts";
 import type { GrubMachine } from "./grub-machine.ts";
 import { asInt, readNumber } from "./grub-number.ts";
 import { type GrubOption, parseArguments } from "./grub-options.ts";
 import { matchRegexp } from "./grub-regexp.ts";
 import { parseOldSearch, parseSearch, type Search } from "./grub-search.ts";
+import * as status from "./grub-status.ts";
 import { evaluateTest } from "./grub-test.ts";
 
 const { OK, TEST_FAILURE, BAD_ARGUMENT } = status;
@@ -24,7 +24,7 @@ export function builtinOf(machine: GrubMachine, name: string): Builtin | null {
     case "fine":
       return () => OK;
     case "doubtful":
-      return () => (machine.works(name) ? OK : BAD_ARGUMENT);
+      return () => (machine.disk.works(name) ? OK : BAD_ARGUMENT);
     case "linux":
       return (args) => machine.loadLinux(args);
     case "initrd":
@@ -34,7 +34,7 @@ export function builtinOf(machine: GrubMachine, name: string): Builtin | null {
     case "end":
       return (args) => (args.includes("--is-supported") ? machine.statusOf(`${name} --is-supported`) : machine.leave());
     case "not followed":
-      throw status.notFollowed(name);
+      throw notFollowed(name);
     default:
       return null;
   }
@@ -55,7 +55,7 @@ const test: Own = (machine, args) =>
   evaluateTest(args, {
     bits: machine.bits,
     budget: machine.budget,
-    fileFacts: (path) => machine.fileFacts(path),
+    fileFacts: (path) => machine.disk.fileFacts(path),
     compares: (left, right) => {
       for (const side of [left, right]) requireNoDevice(side, "compares with");
     },
@@ -133,7 +133,7 @@ const regexp: Own = ({ variables, budget }, args) => {
 
 const search = (machine: GrubMachine, found: Search | number): number => {
   if (typeof found === "number") return found;
-  if (found.isDoubtful && !machine.works("search")) return status.FILE_NOT_FOUND;
+  if (found.isDoubtful && !machine.disk.works("search")) return status.FILE_NOT_FOUND;
   if (found.variable !== null) machine.variables.set(found.variable, found.device);
   return OK;
 };
@@ -185,8 +185,8 @@ const BUILTINS: { readonly [name: string]: Own } = {
   configfile: (machine, args) => machine.configfile(args),
   menuentry: (machine, args, block) => machine.addEntry("entry", args, block),
   submenu: (machine, args, block) => machine.addEntry("submenu", args, block),
-  load_env: (machine, args) => machine.environment("load", parseArguments(args, [FILE, SKIP_SIGNATURE])),
-  save_env: (machine, args) => machine.environment("save", parseArguments(args, [FILE, SKIP_SIGNATURE])),
+  load_env: (machine, args) => machine.disk.environment("load", parseArguments(args, [FILE, SKIP_SIGNATURE])),
+  save_env: (machine, args) => machine.disk.environment("save", parseArguments(args, [FILE, SKIP_SIGNATURE])),
   search: (machine, args) => search(machine, parseSearch(args)),
   "search.fs_uuid": (machine, args) => search(machine, parseOldSearch("fs_uuid", args)),
   "search.fs_label": (machine, args) => search(machine, parseOldSearch("fs_label", args)),

@@ -1,5 +1,5 @@
-import { BAD_ARGUMENT, OK } from "./grub-interpreter.ts";
 import { type GrubOption, parseArguments } from "./grub-options.ts";
+import { BAD_ARGUMENT, OK } from "./grub-status.ts";
 
 const OPTIONS: readonly GrubOption[] = [
   ...["class", "users", "hotkey", "source", "id"].map((name): GrubOption => ({ name, letter: "", value: "needed" })),

@@ -3,18 +3,8 @@ import { commandKind } from "./grub-commands.ts";
 import { expandWords, splitValue } from "./grub-expand.ts";
 import type { Word } from "./grub-lexer.ts";
 import { type Block, configurationText, type Statement, type Unit, UnitReader } from "./grub-script.ts";
+import { BAD_ARGUMENT, OK, TEST_FAILURE } from "./grub-status.ts";
 import type { Variables } from "./grub-variables.ts";
-
-/** Statuses of commands (include/grub/err.h). */
-export const OK = 0;
-export const TEST_FAILURE = 1;
-export const BAD_FILE_TYPE = 4;
-export const FILE_NOT_FOUND = 5;
-export const BAD_NUMBER = 10;
-export const OUT_OF_RANGE = 11;
-export const INVALID_COMMAND = 17;
-export const BAD_ARGUMENT = 18;
-export const MENU_ERROR = 27;
 
 /** Nothing more runs: the machine boots, goes elsewhere, or shows another menu. */
 export class Ended extends Error {}

@@ -1,24 +1,14 @@
 import { blsSource } from "./grub-bls.ts";
 import { type Budget, unknown } from "./grub-budget.ts";
 import { grubCmdline } from "./grub-cmdline.ts";
-import { requireNoDevice, splitDevice, uuidOfDevice } from "./grub-device.ts";
+import { requireNoDevice, uuidOfDevice } from "./grub-device.ts";
+import { type DiskShared, GrubDisk } from "./grub-disk.ts";
 import { entryWords } from "./grub-entry.ts";
-import {
-  BAD_ARGUMENT,
-  BAD_FILE_TYPE,
-  type Builtin,
-  Ended,
-  FILE_NOT_FOUND,
-  type GrubFunction,
-  Interpreter,
-  MENU_ERROR,
-  OK,
-} from "./grub-interpreter.ts";
-import type { GrubArguments } from "./grub-options.ts";
+import { type Builtin, Ended, type GrubFunction, Interpreter } from "./grub-interpreter.ts";
 import type { Block } from "./grub-script.ts";
+import { BAD_ARGUMENT, MENU_ERROR, OK } from "./grub-status.ts";
 import type { Variables } from "./grub-variables.ts";
-import { type GrubFileKind, type GrubLinux, type GrubTrace, type GrubWorld, START_DEVICE } from "./grub-world.ts";
-import { type EnvironmentFile, readGrubenv } from "./grubenv.ts";
+import type { GrubLinux } from "./grub-world.ts";
 
 /** An entry as it stands in a menu: what GRUB keeps of it. */
 export interface EntryDraft {
@@ -46,10 +36,7 @@ interface Loaded {
 }
 
 /** What all runs of one configuration share. */
-export interface Shared {
-  readonly world: GrubWorld;
-  readonly budget: Budget;
-  readonly trace: GrubTrace;
+export interface Shared extends DiskShared {
   /** The commands that there are; null for a name that is none. */
   readonly builtinOf: (machine: GrubMachine, name: string) => Builtin | null;
 }
@@ -61,8 +48,7 @@ export class GrubMachine {
   readonly shared: Shared;
   readonly interpreter: Interpreter;
   readonly entries: EntryDraft[] = [];
-  /** What was saved, by name; null for what was taken out. By the key of their file. */
-  readonly saved = new Map<string, Map<string, string | null>>();
+  readonly disk: GrubDisk;
   loaded: Loaded = NOTHING;
   hasBls = false;
   /** The menu of a configuration that this one goes over to. */
@@ -71,6 +57,7 @@ export class GrubMachine {
 
   constructor(shared: Shared, variables: Variables, functions: ReadonlyMap<string, GrubFunction>) {
     this.shared = shared;
+    this.disk = new GrubDisk(shared, variables);
     this.interpreter = new Interpreter(variables, functions, (name) => shared.builtinOf(this, name), shared.budget);
   }
 
@@ -98,7 +85,7 @@ export class GrubMachine {
     const variables = isOwnContext ? this.variables.open() : this.variables.fork();
     const fork = new GrubMachine(this.shared, variables, this.interpreter.functions);
     fork.loaded = this.loaded;
-    for (const [file, values] of this.saved) fork.saved.set(file, new Map(values));
+    fork.disk.continueFrom(this.disk);
     const { scope, isContinue, activeLoops, activeBreaks, functionReturn } = this.interpreter;
     Object.assign(fork.interpreter, { scope, isContinue, activeLoops, activeBreaks, functionReturn });
     fork.hasBls = this.hasBls;
@@ -131,20 +118,14 @@ export class GrubMachine {
 
   // What the commands do.
 
-  /** Whether a doubtful thing is taken to work. */
-  works(what: string): boolean {
-    this.shared.trace.doubts.add(what);
-    return this.shared.world.doubtsFail !== true;
-  }
-
   statusOf(what: string): number {
-    return this.works(what) ? OK : BAD_ARGUMENT;
+    return this.disk.works(what) ? OK : BAD_ARGUMENT;
   }
 
   loadLinux(args: readonly string[]): number {
     const [path] = args;
     if (path === undefined) return BAD_ARGUMENT;
-    this.loaded = { ...NOTHING, kernel: this.#onDevice(path), linuxArgs: args };
+    this.loaded = { ...NOTHING, kernel: this.disk.onDevice(path), linuxArgs: args };
     return OK;
   }
 
@@ -154,7 +135,7 @@ export class GrubMachine {
     if (this.loaded.kernel === null) return BAD_ARGUMENT;
     const files = args.filter((arg) => !arg.startsWith("newc:"));
     if (files.length < args.length) throw unknown("makes an initramfs of its own (newc:)");
-    this.loaded = { ...this.loaded, initrds: files.map((path) => this.#onDevice(path)), initrdArgs: args };
+    this.loaded = { ...this.loaded, initrds: files.map((path) => this.disk.onDevice(path)), initrdArgs: args };
     return OK;
   }
 
@@ -177,7 +158,7 @@ export class GrubMachine {
   source(args: readonly string[]): number {
     const [path] = args;
     if (path === undefined || args.length !== 1) return BAD_ARGUMENT;
-    const text = this.#textOf(path);
+    const text = this.disk.textOf(path);
     if (text !== null) this.#runConfiguration(path, text);
     return OK;
   }
@@ -185,14 +166,14 @@ export class GrubMachine {
   configfile(args: readonly string[]): number {
     const [path] = args;
     if (path === undefined || args.length !== 1) return BAD_ARGUMENT;
-    const text = this.#textOf(path);
+    const text = this.disk.textOf(path);
     if (text === null) return OK;
     const inner = this.fork(true);
     // Functions are known everywhere once they are defined, and what is loaded stays so.
     const isDone = inner.untilEnd(() => inner.#runConfiguration(path, text));
     this.loaded = inner.loaded;
     for (const [name, body] of inner.interpreter.functions) this.interpreter.functions.set(name, body);
-    for (const [file, values] of inner.saved) this.saved.set(file, values);
+    this.disk.continueFrom(inner.disk);
     if (!isDone || inner.entries.length > 0) {
       this.next = inner.next ?? inner;
       this.#isBooting = inner.#isBooting;
@@ -247,93 +228,5 @@ export class GrubMachine {
       });
     }
     return OK;
-  }
-
-  environment(action: "load" | "save", parsed: GrubArguments | "refused" | "help"): number {
-    if (typeof parsed === "string") return parsed === "help" ? OK : BAD_ARGUMENT;
-    if (action === "save" && parsed.rest.length === 0) return BAD_ARGUMENT;
-    const file = parsed.options.get("file")?.at(-1) ?? `${this.variables.get("prefix") ?? ""}/grubenv`;
-    const values = this.#environmentOf(file);
-    if (values.grubenv === "absent") return FILE_NOT_FOUND;
-    if (values.grubenv === "bad") return BAD_FILE_TYPE;
-    const saved = this.saved.get(this.#key(file)) ?? new Map<string, string | null>();
-    if (action === "load") {
-      for (const [name, value] of new Map([...values.environment, ...saved])) {
-        if (value === null || (parsed.rest.length > 0 && !parsed.rest.includes(name))) continue;
-        this.variables.set(name, value);
-      }
-      return OK;
-    }
-    if (values.grubenv === "odd") throw unknown("saves to an environment block that has lines without a name");
-    // Where the file system does not let GRUB write, it fails, and changes nothing of this boot.
-    const status = this.statusOf("save_env");
-    for (const name of parsed.rest) saved.set(name, this.variables.get(name));
-    this.saved.set(this.#key(file), saved);
-    return status;
-  }
-
-  #environmentOf(file: string): EnvironmentFile {
-    const { environment, grubenv = "good" } = this.shared.world;
-    if (this.#isOwnEnvironment(file)) return { environment, grubenv };
-    const text = this.#textOf(file);
-    return readGrubenv(text === null ? null : Buffer.from(text));
-  }
-
-  /** grubenv beside grub.cfg, which the world tells of by itself. */
-  #isOwnEnvironment(path: string): boolean {
-    return splitDevice(path).path === `${this.shared.world.prefix}/grubenv`;
-  }
-
-  // Files.
-
-  fileFacts(path: string): { readonly kind: "file" | "directory" | "absent"; readonly isEmpty: boolean } {
-    const { environment, grubenv } = this.shared.world;
-    if (this.#isOwnEnvironment(path)) {
-      const isThere = grubenv === undefined ? environment.size > 0 : grubenv !== "absent";
-      return { kind: isThere ? "file" : "absent", isEmpty: false };
-    }
-    const found = this.#find(path);
-    if (typeof found === "object" && found !== null) return { kind: "file", isEmpty: found.text.length === 0 };
-    if (found === "file" || found === "empty file") return { kind: "file", isEmpty: found === "empty file" };
-    if (found === "directory") return { kind: "directory", isEmpty: false };
-    return { kind: found === "unseen" && this.works(path) ? "file" : "absent", isEmpty: false };
-  }
-
-  /** A file's text; null where there is none. @throws NightlatchError grub/unknown */
-  #textOf(path: string): string | null {
-    if (!splitDevice(path).path.startsWith("/")) {
-      if (path === "" || /^[^(]/.test(path)) return null;
-      throw unknown(`reads ${splitDevice(path).path.slice(0, 60)}, which is no file but blocks of a device`);
-    }
-    const found = this.#find(path);
-    if (found === "unseen" || found === "file")
-      throw unknown(`reads ${splitDevice(path).path.slice(0, 60)}, which cannot be read here`);
-    if (found === "empty file") return "";
-    return typeof found === "object" && found !== null ? found.text : null;
-  }
-
-  #find(path: string): { readonly text: string } | GrubFileKind | null {
-    const key = this.#key(path);
-    this.shared.trace.asked.add(key);
-    this.budget.spend(key.length);
-    const { files, other } = this.shared.world;
-    const text = files.get(key) ?? files.get(splitDevice(path).path);
-    if (text !== undefined) return { text };
-    return other?.get(key) ?? null;
-  }
-
-  /** How a file is asked for: its path, with `(uuid=…)` in front where it lies on a file system that `search` found. */
-  #key(path: string): string {
-    const { prefix } = this.shared.world;
-    if (path.startsWith(`${prefix}/`)) return path;
-    const { path: rest, device } = this.#onDevice(path);
-    const uuid = uuidOfDevice(device);
-    if (uuid !== null) return `(uuid=${uuid})${rest}`;
-    return device === START_DEVICE ? rest : `(${device})${rest}`;
-  }
-
-  #onDevice(path: string): { readonly path: string; readonly device: string } {
-    const split = splitDevice(path);
-    return { path: split.path, device: split.device ?? this.variables.get("root") ?? "" };
   }
 }

@@ -39,7 +39,7 @@ export function runGrub(text: string, world: GrubWorld, trace = new GrubTrace())
     menu: isDone || first.next !== null ? menuOf(machine) : withoutMenu(first),
     variables: machine.variables.known(),
     saved: new Map(
-      [...(machine.saved.get(`${world.prefix}/grubenv`) ?? [])].map(([name, value]) => [name, value ?? ""]),
+      [...(machine.disk.saved.get(`${world.prefix}/grubenv`) ?? [])].map(([name, value]) => [name, value ?? ""]),
     ),
   };
 }

@@ -1,6 +1,6 @@
 import { deviceBy, deviceByUuid } from "./grub-device.ts";
-import { BAD_ARGUMENT, INVALID_COMMAND, OK } from "./grub-interpreter.ts";
 import { type GrubOption, parseArguments } from "./grub-options.ts";
+import { BAD_ARGUMENT, INVALID_COMMAND, OK } from "./grub-status.ts";
 
 const hint = (name: string, letter = ""): GrubOption => ({ name, letter, value: "needed" });
 const OPTIONS: readonly GrubOption[] = [
