@@ -113,7 +113,8 @@ async function fromGrub(
       },
     );
   }
-  const locate = (name: string) => locateBootFile(power, mounts, name, linux.fsUuid).then(wholeFile);
+  const place = { fsUuid: linux.fsUuid, isRelative: linux.isRelative === true };
+  const locate = (name: string) => locateBootFile(power, mounts, name, place).then(wholeFile);
   return {
     title: entry.title,
     source: "grub",
@@ -131,9 +132,10 @@ async function fromExtlinux(power: Power, mounts: readonly Mount[], wanted: stri
   const menu = parseExtlinux((await power.readFile(EXTLINUX, 256 * 1024)).toString("utf8"));
   const entry = wanted === null ? defaultExtlinuxEntry(menu) : menu.entries.find(({ label }) => label === wanted);
   if (entry === undefined || entry === null) throw noSuchEntry("extlinux", wanted, EXTLINUX);
+  const anywhere = { fsUuid: null, isRelative: false };
   // Relative paths start from the configuration's own folder.
   const locate = (path: string) =>
-    locateBootFile(power, mounts, path.startsWith("/") ? path : `/boot/extlinux/${path}`, null).then(wholeFile);
+    locateBootFile(power, mounts, path.startsWith("/") ? path : `/boot/extlinux/${path}`, anywhere).then(wholeFile);
   return {
     title: entry.title,
     source: "extlinux",

@@ -29,6 +29,7 @@ export const ERROR_CODES = [
   "initramfs/malformed",
   "crypttab/malformed",
   "grub/malformed",
+  "grub/unknown",
   "bls/malformed",
   "extlinux/malformed",
   "uki/malformed",

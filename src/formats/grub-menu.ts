@@ -1,286 +1,130 @@
-import { Budget, malformed } from "./grub-budget.ts";
-import { grubCmdline } from "./grub-cmdline.ts";
-import { expandWord, MAX_VALUE_LENGTH } from "./grub-expand.ts";
-import { type Branch, parseGrubScript, type Statement, type Word } from "./grub-script.ts";
-import { evaluateTest } from "./grub-test.ts";
+import { Budget } from "./grub-budget.ts";
+import { builtinOf } from "./grub-builtins.ts";
+import { type EntryDraft, GrubMachine, type Shared } from "./grub-machine.ts";
+import { parseGrubScript } from "./grub-script.ts";
+import { Variables } from "./grub-variables.ts";
 import {
-  type GrubBlsEntry,
   type GrubEntry,
   type GrubLinux,
   type GrubMenu,
   type GrubRun,
+  type GrubSource,
+  GrubTrace,
   type GrubWorld,
   startingVariables,
 } from "./grub-world.ts";
 
-const MAX_ENTRIES = 1000;
-const MAX_SOURCE_DEPTH = 8;
 /**
  * Runs a grub.cfg as GRUB would up to the menu, in a world that is given, and tells the menu: nested, with ids, with what each
- * entry loads. Commands that do not bear on it count as done. Bounded in steps, depth, entries and the length of a value.
- * @throws NightlatchError grub/malformed
+ * entry loads. A command that is not known makes the answer unknown. Bounded in work, depth and entries.
+ * @throws NightlatchError grub/malformed, grub/unknown
  */
 export function evaluateGrub(text: string, world: GrubWorld): GrubMenu {
   return runGrub(text, world).menu;
 }
 
 /** @see evaluateGrub; with the variables, and what is written to the environment block. */
-export function runGrub(text: string, world: GrubWorld): GrubRun {
-  const run = new Run(world);
-  run.execute(parseGrubScript(text));
-  return { menu: run.menu(), variables: run.variables, saved: run.budget.saved };
+export function runGrub(text: string, world: GrubWorld, trace = new GrubTrace()): GrubRun {
+  const budget = new Budget(trace);
+  const shared: Shared = { world, budget, trace, builtinOf };
+  const variables = new Variables(budget);
+  for (const [name, value] of startingVariables(world)) {
+    variables.set(name, value);
+    variables.export(name);
+  }
+  const first = new GrubMachine(shared, variables, new Map());
+  const isDone = first.untilEnd(() => first.interpreter.runFile(text));
+  const machine = first.next ?? first;
+  return {
+    menu: isDone || first.next !== null ? menuOf(machine) : withoutMenu(first),
+    variables: machine.variables.known(),
+    saved: new Map(
+      [...(machine.disk.saved.get(`${world.prefix}/grubenv`) ?? [])].map(([name, value]) => [name, value ?? ""]),
+    ),
+  };
 }
 
-class Run {
-  readonly #world: GrubWorld;
-  readonly #budget: Budget;
-  readonly #variables: Map<string, string>;
-  readonly #functions: Map<string, readonly Statement[]>;
-  readonly #entries: GrubEntry[] = [];
-  #positional: readonly string[] = [];
-  #status = true;
-  #kernel: { path: string; options: string } | null = null;
-  #initrds: string[] = [];
-  #isEntry = false;
-  #loaded: { linux: readonly string[]; initrd: readonly string[] } = { linux: [], initrd: [] };
+function menuOf(machine: GrubMachine): GrubMenu {
+  if (machine.isBooting) return withoutMenu(machine);
+  const entries = machine.entries.map((draft) => new Entry(draft, machine));
+  const rules = machine.hasBls ? "fedora" : "gnu";
+  return { entries, default: machine.variables.get("default") ?? "", rules, bits: machine.bits };
+}
 
-  constructor(world: GrubWorld, parent?: Run) {
-    this.#world = world;
-    this.#budget = parent?.budget ?? new Budget();
-    this.#functions = new Map(parent?.functions);
-    this.#variables = new Map(parent?.variables ?? startingVariables(world));
-  }
+/** A configuration that boots, or leaves GRUB, before it shows a menu. */
+function withoutMenu(machine: GrubMachine): GrubMenu {
+  const linux = machine.isBooting ? machine.linux() : null;
+  if (linux === null) return { entries: [], default: "" };
+  const entry: GrubEntry = { title: "", id: "", submenu: null, linux, source: null, enter: () => null };
+  return { entries: [entry], default: "" };
+}
 
-  get budget(): Budget {
-    return this.#budget;
-  }
-  get functions(): ReadonlyMap<string, readonly Statement[]> {
-    return this.#functions;
-  }
-  get variables(): ReadonlyMap<string, string> {
-    return this.#variables;
-  }
+/** What comes of an entry that is chosen. */
+interface Outcome {
+  readonly menu: GrubMenu | null;
+  readonly linux: GrubLinux | null;
+  readonly linuxArgs: readonly string[];
+  readonly initrdArgs: readonly string[];
+}
 
-  menu(): GrubMenu {
-    return { entries: this.#entries, default: this.#variables.get("default") ?? "" };
-  }
+/** An entry, which is run when it is asked for, on the machine as it is when the menu is shown. */
+class Entry implements GrubEntry {
+  readonly title: string;
+  readonly id: string;
+  readonly #draft: EntryDraft;
+  readonly #machine: GrubMachine;
+  #outcome: Outcome | null = null;
 
-  get loaded(): { readonly linux: readonly string[]; readonly initrd: readonly string[] } {
-    return this.#loaded;
-  }
-
-  linux(): GrubLinux | null {
-    if (this.#kernel === null) return null;
-    const { path, options } = this.#kernel;
-    return {
-      kernel: path,
-      initrds: this.#initrds,
-      options,
-      fsUuid: this.#variables.get("nightlatch_root_uuid") ?? null,
-    };
+  constructor(draft: EntryDraft, machine: GrubMachine) {
+    this.title = draft.title;
+    this.id = draft.id;
+    this.#draft = draft;
+    this.#machine = machine;
   }
 
-  execute(statements: readonly Statement[]): void {
-    for (const statement of statements) {
-      this.#budget.spend();
-      this.#executeOne(statement);
-    }
+  get submenu(): GrubMenu | null {
+    return this.#ran().menu;
   }
 
-  #executeOne(statement: Statement): void {
-    switch (statement.kind) {
-      case "function":
-        this.#functions.set(statement.name, statement.body);
-        return;
-      case "if": {
-        const branch = statement.branches.find((candidate) => this.#holds(candidate));
-        this.execute(branch?.body ?? statement.otherwise);
-        return;
-      }
-      case "loop":
-        while (this.#holds(statement.branch) !== statement.until) this.execute(statement.branch.body);
-        return;
-      case "for":
-        for (const value of this.#expand(statement.words)) {
-          this.#set(statement.name, value);
-          this.execute(statement.body);
-        }
-        return;
-      case "command":
-        this.#command(statement.words, statement.block);
-        return;
-    }
+  get linux(): GrubLinux | null {
+    return this.#ran().linux;
   }
 
-  #holds(branch: Branch): boolean {
-    this.#budget.spend();
-    this.#status = true;
-    this.execute(branch.condition);
-    return this.#status;
+  get source(): GrubSource | null {
+    if (this.#draft.isBls) return null;
+    const { linuxArgs, initrdArgs } = this.#ran();
+    const { words, source } = this.#draft;
+    return { args: words, body: parseGrubScript(source), linux: linuxArgs, initrd: initrdArgs };
   }
 
-  #command(words: readonly Word[], block: readonly Statement[] | null): void {
-    const [name, ...args] = this.#expand(words);
-    if (name === undefined) return;
-    const body = this.#functions.get(name);
-    const assignment = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(name === "set" ? (args[0] ?? "") : name);
-    if (body !== undefined) this.#call(body, args);
-    else if (assignment !== null) this.#set(String(assignment[1]), String(assignment[2]));
-    else if (name === "menuentry" || name === "submenu") this.#addEntry(name, args, block ?? []);
-    else if (name === "!") {
-      this.#command(words.slice(1), block);
-      this.#status = !this.#status;
-    } else this.#builtin(name, args);
+  enter(rest: string): GrubMenu | null {
+    this.#outcome = this.#run(rest);
+    return this.#outcome.menu;
   }
 
-  #builtin(name: string, args: readonly string[]): void {
-    this.#status = true;
-    switch (name) {
-      case "unset":
-        for (const variable of args) this.#variables.delete(variable);
-        return;
-      case "load_env":
-        for (const [variable, value] of this.#world.environment) this.#set(variable, value);
-        return;
-      case "save_env":
-        // What an entry saves it saves once it was chosen. A variable that is not set is not written (commands/loadenv.c).
-        for (const variable of this.#isEntry ? [] : args) {
-          const value = this.#variables.get(variable);
-          if (value !== undefined) this.#budget.saved.set(variable, value);
-        }
-        return;
-      case "[":
-        this.#status = evaluateTest(args.slice(0, -1), (path) => this.#fileSizeBytes(path));
-        return;
-      case "test":
-        this.#status = evaluateTest(args, (path) => this.#fileSizeBytes(path));
-        return;
-      case "false":
-      case "keystatus":
-        this.#status = false;
-        return;
-      case "source":
-      case ".":
-      case "configfile":
-        this.#source(args[0] ?? "");
-        return;
-      case "search":
-        this.#search(args);
-        return;
-      case "blscfg":
-        for (const entry of this.#world.blsEntries) this.#addBls(entry);
-        return;
-      case "linux":
-      case "linux16":
-      case "linuxefi":
-        this.#kernel = { path: withoutDevice(args[0] ?? ""), options: grubCmdline(args.slice(1)) };
-        this.#loaded = { linux: args, initrd: [] };
-        return;
-      case "initrd":
-      case "initrd16":
-      case "initrdefi":
-        this.#initrds = args.filter((arg) => !arg.startsWith("--")).map(withoutDevice);
-        this.#loaded = { ...this.#loaded, initrd: args };
-        return;
-    }
+  #ran(): Outcome {
+    this.#outcome ??= this.#run("");
+    return this.#outcome;
   }
 
-  #call(body: readonly Statement[], args: readonly string[]): void {
-    if (++this.#budget.sourceDepth > MAX_SOURCE_DEPTH) throw malformed("calls too deep");
-    const before = this.#positional;
-    this.#positional = args;
-    this.execute(body);
-    this.#positional = before;
-    this.#budget.sourceDepth--;
-  }
-
-  #source(path: string): void {
-    const text = this.#world.files.get(path);
-    this.#status = text !== undefined;
-    if (text === undefined) return;
-    if (++this.#budget.sourceDepth > MAX_SOURCE_DEPTH) throw malformed("includes too deep");
-    this.execute(parseGrubScript(text));
-    this.#budget.sourceDepth--;
-  }
-
-  #search(args: readonly string[]): void {
-    const setsRoot = args.includes("--set=root") || args[args.indexOf("--set") + 1] === "root";
-    const byUuid = args.includes("--fs-uuid") || args.includes("-u") || args.includes("--no-floppy,--fs-uuid");
-    const uuid = args.findLast((arg) => !arg.startsWith("-") && arg !== "root");
-    if (setsRoot && byUuid && uuid !== undefined) this.#set("nightlatch_root_uuid", uuid);
-    else if (setsRoot) this.#variables.delete("nightlatch_root_uuid");
-  }
-
-  #addEntry(kind: string, args: readonly string[], body: readonly Statement[]): void {
-    this.#countEntry();
-    const { title, id, rest } = entryArguments(args);
-    const inner = new Run(this.#world, this);
-    inner.#positional = [title, ...rest];
-    inner.#isEntry = kind !== "submenu";
-    if (kind === "submenu") inner.#variables.delete("default");
-    inner.execute(body);
+  /** As grub_menu_execute_entry does it (grub-core/normal/menu.c). */
+  #run(rest: string): Outcome {
+    const { kind, args, source, setsParams, id } = this.#draft;
     const isSubmenu = kind === "submenu";
-    this.#entries.push({
-      title,
-      id,
-      submenu: isSubmenu ? inner.menu() : null,
-      linux: isSubmenu ? null : inner.linux(),
-      source: { args, body, ...inner.loaded },
-    });
-  }
-
-  #addBls(entry: GrubBlsEntry): void {
-    this.#countEntry();
-    const expand = (text: string) =>
-      text.replace(/\$\{?([A-Za-z0-9_]+)\}?/g, (_, name) => this.#variables.get(name) ?? "");
-    const initrds = entry.initrds.flatMap((initrd) => expand(initrd).split(/\s+/)).filter((initrd) => initrd !== "");
-    const fsUuid = this.#variables.get("nightlatch_root_uuid") ?? null;
-    const linux = { kernel: entry.kernel, initrds, options: expand(entry.options).trim(), fsUuid };
-    this.#entries.push({ title: entry.title, id: entry.id, submenu: null, linux, source: null });
-  }
-
-  #countEntry(): void {
-    if (++this.#budget.entries > MAX_ENTRIES) throw malformed(`has more than ${MAX_ENTRIES} entries`);
-  }
-
-  #fileSizeBytes(path: string): number | null {
-    if (path === `${this.#world.prefix}/grubenv`) return this.#world.environment.size > 0 ? 1024 : null;
-    return this.#world.files.get(path)?.length ?? null;
-  }
-
-  #set(name: string, value: string): void {
-    if (value.length > MAX_VALUE_LENGTH) throw malformed("makes a value too long");
-    this.#variables.set(name, value);
-    // A root that is set by hand names a device of the firmware's, which says nothing about the file system.
-    if (name === "root") this.#variables.delete("nightlatch_root_uuid");
-  }
-
-  #expand(words: readonly Word[]): string[] {
-    return words.flatMap((word) => expandWord(word, (name) => this.#value(name)));
-  }
-
-  #value(name: string): string {
-    if (name === "@" || name === "*") return this.#positional.join(" ");
-    if (name === "#") return String(this.#positional.length);
-    if (name === "?") return this.#status ? "0" : "1";
-    if (/^\d+$/.test(name)) return this.#positional[Number(name) - 1] ?? "";
-    return this.#variables.get(name) ?? "";
+    const machine = this.#machine.fork(isSubmenu);
+    const { variables, interpreter } = machine;
+    const chosen = this.#machine.variables.get("chosen");
+    variables.set("chosen", `${chosen === null ? "" : `${chosen}>`}${id.replaceAll(">", ">>")}`);
+    variables.export("chosen");
+    if (rest !== "") variables.set("default", rest);
+    else if (!machine.hasBls) variables.unset("default");
+    if (isSubmenu) variables.set("timeout", "0");
+    interpreter.scope = { args };
+    if (setsParams) variables.set("?", "0");
+    const isDone = machine.untilEnd(() => machine.budget.deeper(() => interpreter.runText(source)));
+    const { kernel, isOther, linuxArgs, initrdArgs } = machine.loaded;
+    const menu = machine.next ?? (isSubmenu && isDone && kernel === null && !isOther ? machine : null);
+    if (menu !== null && !menu.isBooting) return { menu: menuOf(menu), linux: null, linuxArgs, initrdArgs };
+    return { menu: null, linux: machine.linux(), linuxArgs, initrdArgs };
   }
 }
-
-/** The first plain argument is the title; `--id` names it (else the title does); the rest are $2, $3, … inside. */
-function entryArguments(args: readonly string[]): { title: string; id: string; rest: string[] } {
-  const plain: string[] = [];
-  let id: string | null = null;
-  for (let at = 0; at < args.length; at++) {
-    const arg = args[at] ?? "";
-    if (arg === "--id") id = args[++at] ?? "";
-    else if (arg.startsWith("--id=")) id = arg.slice("--id=".length);
-    else if (["--class", "--users", "--hotkey", "--source"].includes(arg)) at++;
-    else if (!arg.startsWith("--")) plain.push(arg);
-  }
-  const [title = "", ...rest] = plain;
-  return { title, id: id ?? title, rest };
-}
-
-const withoutDevice = (path: string): string => path.replace(/^\([^)]*\)/, "");

@@ -1,6 +1,7 @@
+import { isError } from "../core/errors.ts";
 import { choose, type GrubChoice } from "./grub-default.ts";
 import { runGrub } from "./grub-menu.ts";
-import type { GrubLinux, GrubMenu, GrubWorld } from "./grub-world.ts";
+import type { GrubEntry, GrubLinux, GrubMenu, GrubWorld } from "./grub-world.ts";
 import { ONESHOT_ID } from "./oneshot-mark.ts";
 
 export interface ArmedGrub {
@@ -18,9 +19,15 @@ export interface ArmedGrub {
 /**
  * Why a machine with this GRUB would not come back once and only once by our entry, in words; null where it will. The
  * configuration is run as GRUB runs it: at the boot that is armed, at the one after it, and with our files gone.
- * @throws NightlatchError grub/malformed
+ * @throws NightlatchError grub/malformed, grub/unknown
  */
-export function whyNotOnce({ text, world, custom, expected, extra }: ArmedGrub): string | null {
+export function whyNotOnce(armed: ArmedGrub): string | null {
+  // Once with all that may fail working, and once with it failing.
+  const { world } = armed;
+  return whyNot(armed) ?? whyNot({ ...armed, world: { ...world, doubtsFail: true } });
+}
+
+function whyNot({ text, world, custom, expected, extra }: ArmedGrub): string | null {
   const files = new Map([...world.files, [`${world.prefix}/custom.cfg`, custom]]);
   const without = (name: string) => new Map([...world.environment].filter(([variable]) => variable !== name));
   const chosen = new Map([...world.environment, ["next_entry", ONESHOT_ID]]);
@@ -63,6 +70,16 @@ const isSameChoice = (left: GrubChoice | null, right: GrubChoice | null): boolea
 /** The top-level entry to fall back to: the one that boots anyway if it is there, else the first that boots; null for none. */
 export function fallbackOf(menu: GrubMenu): number | null {
   const own = choose(menu, menu.default)?.entry;
-  const boots = menu.entries.flatMap((entry, index) => (entry.linux === null ? [] : [{ entry, index }]));
+  const boots = menu.entries.flatMap((entry, index) => (bootsLinux(entry) ? [{ entry, index }] : []));
   return (boots.find(({ entry }) => entry === own) ?? boots[0])?.index ?? null;
+}
+
+/** False also where it is not known what the entry does. */
+function bootsLinux(entry: GrubEntry): boolean {
+  try {
+    return entry.linux !== null;
+  } catch (error) {
+    if (isError(error, "grub/unknown")) return false;
+    throw error;
+  }
 }

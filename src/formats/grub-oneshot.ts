@@ -1,6 +1,7 @@
 import { NightlatchError } from "../core/errors.ts";
 import { grubCmdline } from "./grub-cmdline.ts";
-import type { Branch, Statement, Word } from "./grub-script.ts";
+import type { Word } from "./grub-lexer.ts";
+import { type Branch, configurationText, type Statement } from "./grub-script.ts";
 import type { GrubSource } from "./grub-world.ts";
 import { formatGrub, quoteGrub } from "./grub-write.ts";
 import { splitCmdline } from "./kernel-cmdline.ts";
@@ -32,7 +33,10 @@ export function formatOneshotEntry(source: GrubSource, wish: OneshotWish): strin
     return command;
   });
   const words = ["menuentry", ...entryWords(source.args, wish.title).map(quoteGrub)].join(" ");
-  return `${fallbackText(wish.fallback)}${words} {\n${formatGrub(body, "  ")}}\n`;
+  const text = `${fallbackText(wish.fallback)}${words} {\n${formatGrub(body, "  ")}}\n`;
+  // Lines that begin with "#" inside quotes, and carriage returns, GRUB leaves out when it reads a file.
+  if (configurationText(text) !== text) throw unavailable("has words that cannot stand in a file of GRUB's");
+  return text;
 }
 
 /** GRUB's own way out of an entry that returns (grub-core/normal/menu.c), unless the administrator has one. */

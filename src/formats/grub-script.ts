@@ -1,13 +1,8 @@
-import { NightlatchError } from "../core/errors.ts";
-
-/** A piece of a word: text as it is, or a variable, which splits into words where it is not quoted. */
-export type WordPart =
-  | { readonly kind: "text"; readonly text: string; readonly quoted: boolean }
-  | { readonly kind: "variable"; readonly name: string; readonly quoted: boolean };
-export type Word = readonly WordPart[];
+import { Budget, malformed } from "./grub-budget.ts";
+import { Lexer, type Token, type Word } from "./grub-lexer.ts";
 
 export type Statement =
-  | { readonly kind: "command"; readonly words: readonly Word[]; readonly block: readonly Statement[] | null }
+  | { readonly kind: "command"; readonly words: readonly Word[]; readonly block: Block | null }
   | { readonly kind: "if"; readonly branches: readonly Branch[]; readonly otherwise: readonly Statement[] }
   | { readonly kind: "loop"; readonly until: boolean; readonly branch: Branch }
   | {
@@ -18,248 +13,245 @@ export type Statement =
     }
   | { readonly kind: "function"; readonly name: string; readonly body: readonly Statement[] };
 
+/** What stands in braces behind a command, which gets it as text. */
+export interface Block {
+  readonly text: string;
+  readonly body: readonly Statement[];
+}
+
 export interface Branch {
   readonly condition: readonly Statement[];
   readonly body: readonly Statement[];
 }
 
+/** What GRUB reads before it runs it: a line, or as many as a statement takes. */
+export type Unit =
+  | { readonly kind: "statements"; readonly statements: readonly Statement[] }
+  /** GRUB prints an error, defines the functions that stand before it, and goes on at the next line. */
+  | { readonly kind: "error"; readonly functions: readonly Statement[]; readonly at: number };
+
 const MAX_LENGTH = 1 << 20;
 const MAX_DEPTH = 32;
 
 /**
- * GRUB's script language as grub-core/script/parser.y and yylex.l have it, without pipes, which GRUB has not either.
+ * All statements of a text without errors.
  * @throws NightlatchError grub/malformed
  */
 export function parseGrubScript(text: string): Statement[] {
-  if (text.length > MAX_LENGTH) throw malformed(`is larger than ${MAX_LENGTH} characters`);
-  return new Parser(tokenize(text)).script();
-}
-
-function malformed(how: string): NightlatchError {
-  return new NightlatchError("grub/malformed", `the GRUB configuration ${how}`);
-}
-
-type Token = { readonly kind: "word"; readonly word: Word } | { readonly kind: "end" };
-
-function tokenize(text: string): Token[] {
-  const tokens: Token[] = [];
-  let at = 0;
-  while (at < text.length) {
-    const character = text.charAt(at);
-    if (character === " " || character === "\t" || character === "\r") at++;
-    else if (text.startsWith("\\\n", at)) at += 2;
-    else if (character === "\n" || character === ";") {
-      tokens.push({ kind: "end" });
-      at++;
-    } else if (character === "#") {
-      while (at < text.length && text[at] !== "\n") at++;
-    } else if (character === "{" || character === "}") {
-      tokens.push({ kind: "word", word: [{ kind: "text", text: character, quoted: false }] });
-      at++;
-    } else if (character === "|" || character === "&" || character === "<" || character === ">") {
-      throw malformed(`holds ${JSON.stringify(character)}, which its language does not have`);
-    } else {
-      const read = readWord(text, at);
-      tokens.push({ kind: "word", word: read.word });
-      at = read.end;
-    }
+  const reader = new UnitReader(text, new Budget());
+  const statements: Statement[] = [];
+  for (let unit = reader.next(); unit !== null; unit = reader.next()) {
+    if (unit.kind === "error")
+      throw malformed(`is not understood in line ${text.slice(0, unit.at).split("\n").length}`);
+    for (const statement of unit.statements) statements.push(statement);
   }
-  return tokens;
+  return statements;
 }
 
-const WORD_ENDS = new Set([" ", "\t", "\r", "\n", ";", "{", "}", "|", "&", "<", ">"]);
-const VARIABLE = /\$(?:\{([A-Za-z0-9_]+|[?#@*])\}|([A-Za-z_][A-Za-z0-9_]*|[0-9]+|[?#@*]))/y;
+/** A file's text as GRUB reads it: without carriage returns, and without the lines that begin with "#" (normal/main.c, lib/getline.c). */
+export function configurationText(text: string): string {
+  const lines = text.replaceAll("\r", "").split("\n");
+  return lines.flatMap((line) => (line.startsWith("#") ? [] : [untilNul(line)])).join("\n");
+}
 
-function readWord(text: string, start: number): { word: Word; end: number } {
-  const parts: WordPart[] = [];
-  const push = (value: string, quoted: boolean) => parts.push({ kind: "text", text: value, quoted });
-  let at = start;
-  while (at < text.length && !WORD_ENDS.has(text.charAt(at))) {
-    const character = text.charAt(at);
-    if (character === "\\") {
-      if (text[at + 1] !== "\n") push(text.charAt(at + 1), true);
-      at += 2;
-    } else if (character === "'") {
-      const end = text.indexOf("'", at + 1);
-      if (end < 0) throw malformed("has a quote that does not end");
-      push(text.slice(at + 1, end), true);
-      at = end + 1;
-    } else if (character === '"') {
-      push("", true);
-      at = readDoubleQuoted(text, at + 1, parts);
-    } else if (character === "$") {
-      const name = variableAt(text, at);
-      // $"…" is a translatable string: the quotes follow.
-      if (name !== null) parts.push({ kind: "variable", name: name.name, quoted: false });
-      else if (text[at + 1] !== '"') push("$", false);
-      at = name?.end ?? at + 1;
-    } else {
-      push(character, false);
-      at++;
-    }
+function untilNul(line: string): string {
+  const nul = line.indexOf("\0");
+  return nul < 0 ? line : line.slice(0, nul);
+}
+
+/** Where the grammar allows no token. */
+class Misplaced extends Error {
+  readonly token: Token;
+  constructor(token: Token) {
+    super();
+    this.token = token;
   }
-  return { word: parts, end: at };
 }
 
-function readDoubleQuoted(text: string, start: number, parts: WordPart[]): number {
-  let at = start;
-  let literal = "";
-  const flush = () => {
-    if (literal !== "") parts.push({ kind: "text", text: literal, quoted: true });
-    literal = "";
-  };
-  while (text[at] !== '"') {
-    if (at >= text.length) throw malformed("has a quote that does not end");
-    const variable = text[at] === "$" ? variableAt(text, at) : null;
-    if (variable !== null) {
-      flush();
-      parts.push({ kind: "variable", name: variable.name, quoted: true });
-      at = variable.end;
-    } else if (text[at] === "\\" && /[$"\\\n]/.test(text.charAt(at + 1))) {
-      if (text[at + 1] !== "\n") literal += text.charAt(at + 1);
-      at += 2;
-    } else literal += text.charAt(at++);
-  }
-  flush();
-  return at + 1;
-}
-
-function variableAt(text: string, at: number): { name: string; end: number } | null {
-  VARIABLE.lastIndex = at;
-  const found = VARIABLE.exec(text);
-  if (found === null) return null;
-  return { name: String(found[1] ?? found[2]), end: VARIABLE.lastIndex };
-}
-
-class Parser {
-  readonly #tokens: readonly Token[];
-  #at = 0;
+/** GRUB's script, unit by unit, as grub-core/script/parser.y has it. */
+export class UnitReader {
+  readonly #lexer: Lexer;
+  #ahead: Token | null = null;
   #depth = 0;
+  #functions: Statement[] = [];
 
-  constructor(tokens: readonly Token[]) {
-    this.#tokens = tokens;
+  /** @throws NightlatchError grub/malformed where the text is too long */
+  constructor(text: string, budget: Budget) {
+    if (text.length > MAX_LENGTH) throw malformed(`is larger than ${MAX_LENGTH} characters`);
+    this.#lexer = new Lexer(text.endsWith("\n") ? text : `${text}\n`, budget);
   }
 
-  script(): Statement[] {
-    const statements = this.#statements(new Set());
-    if (this.#at < this.#tokens.length) throw malformed("closes what it did not open");
-    return statements;
+  /** Null at the end. @throws NightlatchError grub/malformed where it passes a bound of ours */
+  next(): Unit | null {
+    if (this.#lexer.at >= this.#lexer.text.length) return null;
+    this.#ahead = null;
+    this.#depth = 0;
+    this.#functions = [];
+    try {
+      return { kind: "statements", statements: this.#unit() };
+    } catch (error) {
+      if (!(error instanceof Misplaced)) throw error;
+      this.#lexer.skipLine(error.token);
+      return { kind: "error", functions: this.#functions, at: error.token.start };
+    }
   }
 
-  #statements(ends: ReadonlySet<string>): Statement[] {
-    if (++this.#depth > MAX_DEPTH) throw malformed(`is nested deeper than ${MAX_DEPTH}`);
+  #unit(): Statement[] {
     const statements: Statement[] = [];
     for (;;) {
-      while (this.#tokens[this.#at]?.kind === "end") this.#at++;
-      const word = this.#keyword();
-      if (this.#at >= this.#tokens.length || (word !== null && (ends.has(word) || word === "}"))) break;
-      statements.push(this.#statement(word));
+      if (this.#peek().kind === "newline") {
+        this.#take();
+        return statements;
+      }
+      statements.push(this.#statement());
+      const delimiter = this.#take();
+      if (delimiter.kind === "newline") return statements;
+      if (delimiter.kind !== ";") throw new Misplaced(delimiter);
     }
-    this.#depth--;
-    return statements;
   }
 
-  #statement(keyword: string | null): Statement {
-    switch (keyword) {
+  #statement(): Statement {
+    if (this.#peek().text !== "function") return this.#command();
+    this.#take();
+    const name = this.#name();
+    while (this.#peek().kind === "newline") this.#take();
+    this.#expect("{");
+    const { list, isDelimited } = this.#deeper();
+    if (!isDelimited) throw new Misplaced(this.#peek());
+    this.#expect("}");
+    const statement: Statement = { kind: "function", name, body: list };
+    this.#functions.push(statement);
+    return statement;
+  }
+
+  #command(): Statement {
+    const token = this.#peek();
+    if (token.kind === "keyword") return this.#compound(this.#take());
+    if (token.kind !== "name" && token.kind !== "word") throw new Misplaced(token);
+    const words = this.#words();
+    return { kind: "command", words, block: this.#peek().kind === "{" ? this.#block() : null };
+  }
+
+  #compound(keyword: Token): Statement {
+    switch (keyword.text) {
       case "if":
         return this.#if();
       case "while":
-      case "until":
-        this.#at++;
-        return { kind: "loop", until: keyword === "until", branch: this.#branch("do", new Set(["done"]), "done") };
-      case "for":
-        return this.#for();
-      case "function":
-        this.#at++;
-        return { kind: "function", name: this.#plainWord(), body: this.#block() };
+      case "until": {
+        const condition = this.#listUntil("do");
+        const body = this.#listUntil("done");
+        return { kind: "loop", until: keyword.text === "until", branch: { condition, body } };
+      }
+      case "for": {
+        const name = this.#name();
+        this.#expectKeyword("in");
+        const words = this.#words();
+        this.#delimiters();
+        this.#expectKeyword("do");
+        return { kind: "for", name, words, body: this.#listUntil("done") };
+      }
       default:
-        return this.#command();
+        throw new Misplaced(keyword);
     }
   }
 
   #if(): Statement {
-    this.#at++;
     const branches: Branch[] = [];
-    const ends = new Set(["elif", "else", "fi"]);
-    branches.push(this.#branch("then", ends, null));
     for (;;) {
-      const keyword = this.#plainWord();
-      if (keyword === "fi") return { kind: "if", branches, otherwise: [] };
-      if (keyword === "else") {
-        const otherwise = this.#statements(new Set(["fi"]));
-        this.#expect("fi");
-        return { kind: "if", branches, otherwise };
-      }
-      if (keyword !== "elif") throw malformed('has an "if" without its "fi"');
-      branches.push(this.#branch("then", ends, null));
+      const condition = this.#listUntil("then");
+      const { list: body, isDelimited } = this.#deeper();
+      branches.push({ condition, body });
+      const end = this.#take();
+      if (!isDelimited) throw new Misplaced(end);
+      if (end.text === "fi") return { kind: "if", branches, otherwise: [] };
+      if (end.text === "else") return { kind: "if", branches, otherwise: this.#listUntil("fi") };
+      if (end.text !== "elif") throw new Misplaced(end);
     }
   }
 
-  #branch(opener: string, ends: ReadonlySet<string>, closer: string | null): Branch {
-    const condition = this.#statements(new Set([opener]));
-    this.#expect(opener);
-    const body = this.#statements(ends);
-    if (closer !== null) this.#expect(closer);
-    return { condition, body };
+  /** Commands, a delimiter and then the keyword. */
+  #listUntil(keyword: string): Statement[] {
+    const { list, isDelimited } = this.#deeper();
+    if (!isDelimited) throw new Misplaced(this.#peek());
+    this.#expectKeyword(keyword);
+    return list;
   }
 
-  #for(): Statement {
-    this.#at++;
-    const name = this.#plainWord();
-    this.#expect("in");
-    const words = this.#words();
-    while (this.#tokens[this.#at]?.kind === "end") this.#at++;
-    this.#expect("do");
-    const body = this.#statements(new Set(["done"]));
-    this.#expect("done");
-    return { kind: "for", name, words, body };
+  #deeper(): { list: Statement[]; isDelimited: boolean } {
+    if (++this.#depth > MAX_DEPTH) throw malformed(`is nested deeper than ${MAX_DEPTH}`);
+    const found = this.#list();
+    this.#depth--;
+    return found;
   }
 
-  #command(): Statement {
-    const words = this.#words();
-    return { kind: "command", words, block: this.#keyword() === "{" ? this.#block() : null };
+  /** One command or more. `isDelimited`: whether a delimiter stands behind the last. */
+  #list(): { list: Statement[]; isDelimited: boolean } {
+    while (this.#peek().kind === "newline") this.#take();
+    const list = [this.#command()];
+    for (;;) {
+      const { kind } = this.#peek();
+      if (kind !== "newline" && kind !== ";") return { list, isDelimited: false };
+      this.#delimiters();
+      if (!this.#startsCommand()) return { list, isDelimited: true };
+      list.push(this.#command());
+    }
+  }
+
+  #startsCommand(): boolean {
+    const { kind, text } = this.#peek();
+    return kind === "word" || kind === "name" || (kind === "keyword" && COMPOUND.has(text ?? ""));
+  }
+
+  #delimiters(): void {
+    const first = this.#take();
+    if (first.kind !== "newline" && first.kind !== ";") throw new Misplaced(first);
+    while (this.#peek().kind === "newline") this.#take();
   }
 
   #words(): Word[] {
     const words: Word[] = [];
     for (;;) {
-      const token = this.#tokens[this.#at];
-      const keyword = this.#keyword();
-      if (token?.kind !== "word" || keyword === "{" || keyword === "}") return words;
-      words.push(token.word);
-      this.#at++;
+      const { kind } = this.#peek();
+      if (kind !== "word" && kind !== "name" && kind !== "keyword") return words;
+      words.push(this.#take().word);
     }
   }
 
-  #block(): Statement[] {
-    while (this.#tokens[this.#at]?.kind === "end") this.#at++;
-    this.#expect("{");
-    const body = this.#statements(new Set());
-    this.#expect("}");
-    return body;
+  #block(): Block {
+    const opened = this.#take();
+    const { list } = this.#deeper();
+    const closed = this.#expect("}");
+    return { text: this.#lexer.text.slice(opened.end, closed.start), body: list };
   }
 
-  /** The next token's text when all of it is unquoted, else null. Nothing is taken. */
-  #keyword(): string | null {
-    const token = this.#tokens[this.#at];
-    if (token?.kind !== "word") return null;
-    let text = "";
-    for (const part of token.word) {
-      if (part.kind !== "text" || part.quoted) return null;
-      text += part.text;
-    }
-    return text;
+  #name(): string {
+    const token = this.#take();
+    if (token.kind !== "name") throw new Misplaced(token);
+    return String(token.text);
   }
 
-  #plainWord(): string {
-    const word = this.#keyword();
-    if (word === null) throw malformed("ends where a word should stand");
-    this.#at++;
-    return word;
+  #expect(kind: Token["kind"]): Token {
+    const token = this.#take();
+    if (token.kind !== kind) throw new Misplaced(token);
+    return token;
   }
 
-  #expect(word: string): void {
-    if (this.#keyword() !== word) throw malformed(`lacks a ${JSON.stringify(word)}`);
-    this.#at++;
+  #expectKeyword(keyword: string): void {
+    const token = this.#take();
+    if (token.kind !== "keyword" || token.text !== keyword) throw new Misplaced(token);
+  }
+
+  /** The next token, which is read no sooner than the grammar asks for it: behind a unit lies another. */
+  #peek(): Token {
+    this.#ahead ??= this.#lexer.next();
+    return this.#ahead;
+  }
+
+  #take(): Token {
+    const token = this.#peek();
+    this.#ahead = null;
+    return token;
   }
 }
+
+const COMPOUND = new Set(["if", "for", "while", "until"]);

@@ -1,4 +1,5 @@
-import type { Branch, Statement, Word, WordPart } from "./grub-script.ts";
+import type { Word, WordPart } from "./grub-lexer.ts";
+import type { Branch, Statement } from "./grub-script.ts";
 
 /** Text as one word of GRUB's script that nothing in it changes: in single quotes nothing is special (grub-core/script/yylex.l). */
 export function quoteGrub(text: string): string {
@@ -15,7 +16,7 @@ function formatStatement(statement: Statement, indent: string): string {
   switch (statement.kind) {
     case "command": {
       const line = statement.words.map(formatWord).join(" ");
-      return statement.block === null ? line : `${line} {\n${block(statement.block)}${indent}}`;
+      return statement.block === null ? line : `${line} {\n${block(statement.block.body)}${indent}}`;
     }
     case "if": {
       const branches = statement.branches.map(
@@ -57,6 +58,7 @@ export function formatWord(word: Word): string {
 }
 
 function formatPart(part: WordPart): string {
+  if (part.kind === "translated") return `$${part.text}`;
   if (part.kind === "variable") return part.quoted ? `"\${${part.name}}"` : `\${${part.name}}`;
   return !part.quoted && PLAIN.test(part.text) ? part.text : quoteGrub(part.text);
 }

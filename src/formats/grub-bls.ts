@@ -1,0 +1,26 @@
+import type { Variables } from "./grub-variables.ts";
+import type { GrubBlsEntry } from "./grub-world.ts";
+
+/** What Fedora's `blscfg` makes of an entry: text of the script, which is run when the entry is chosen (commands/blscfg.c there). */
+export function blsSource(entry: GrubBlsEntry, variables: Variables): string {
+  const options =
+    expandBls(entry.options, variables) || expandBls(variables.get("default_kernelopts") ?? "", variables);
+  const folder = (path: string) => path.slice(0, path.lastIndexOf("/") + 1);
+  const early = (variables.get("early_initrd") ?? "").split(" ").filter((name) => name !== "");
+  const initrds = [...early.map((name) => `${folder(entry.initrds[0] ?? entry.kernel)}${name}`), ...entry.initrds];
+  return [
+    ...(variables.get("save_default") === "true" ? ["savedefault"] : []),
+    "load_video",
+    `linux ($root)${entry.kernel}${options === "" ? "" : ` ${options}`}`,
+    ...(initrds.length === 0 ? [] : [`initrd ${initrds.map((path) => `($root)${path}`).join(" ")}`]),
+  ].join("\n");
+}
+
+/** Variables by `$name`; of `\$` the dollar stays for the script. A space behind a value is its own. */
+function expandBls(text: string, variables: Variables): string {
+  return text.replace(/\\\$|\$([A-Za-z0-9_]*)( ?)/g, (found, name) => {
+    if (found === "\\$") return found;
+    const value = variables.get(name);
+    return value === null ? "" : `${value} `;
+  });
+}
