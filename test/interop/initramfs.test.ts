@@ -9,7 +9,8 @@ import { inspectInitramfs } from "../../src/boot/initramfs.ts";
 import { buildOverlay } from "../../src/boot/overlay.ts";
 import { isError } from "../../src/core/errors.ts";
 import { writeCpio } from "../../src/formats/cpio.ts";
-import { type Compression, joinInitrds, paddingBeforeOverlay, walkInitramfs } from "../../src/formats/initramfs.ts";
+import type { Compression } from "../../src/formats/initramfs/compressed-end.ts";
+import { joinInitrds, paddingBeforeOverlay, walkInitramfs } from "../../src/formats/initramfs.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "nightlatch-initramfs-"));
