@@ -1,3 +1,4 @@
+import { NightlatchError } from "../core/errors.ts";
 import { type InitramfsVolume, parseInitramfsCrypttab } from "../formats/initramfs-crypttab.ts";
 import { cmdlineValues, splitCmdline } from "../formats/kernel-cmdline.ts";
 import type { InitramfsFacts, Stack } from "./initramfs.ts";
@@ -17,7 +18,7 @@ export interface OverlayVolume {
 
 /**
  * The volumes that an initramfs opens under a command line, as its own scripts decide it. `stack` is one that is known.
- * @throws NightlatchError crypttab/malformed
+ * @throws NightlatchError crypttab/malformed, boot/unsupported
  */
 export function neededVolumes(
   stack: Stack,
@@ -30,9 +31,12 @@ export function neededVolumes(
     case "initramfs-tools":
       return forInitramfsTools(inside, cmdline);
     case "dracut-systemd":
+      requireNoAuto(all);
+      return forSystemd(inside, all, cmdline);
     case "mkinitcpio-systemd":
-      return { volumes: listedByUuid(inside, all, ["rd.luks", "luks"]), cmdline };
+      return forSystemd(inside, all, cmdline);
     case "dracut":
+      requireNoAuto(all);
       return { volumes: listedByUuid(inside, all, ["rd.luks"]), cmdline };
     case "mkinitcpio":
       return { volumes: fromCryptdevice(cmdline), cmdline };
@@ -57,6 +61,60 @@ function fromCryptopts(value: string): InitramfsVolume[] {
     else if (part !== "") volume.options.push(part);
   }
   return volume.source === "" ? [] : [volume];
+}
+
+/** dracut.cmdline(7): without a list it opens every LUKS volume that it finds. @throws NightlatchError boot/unsupported */
+function requireNoAuto(cmdline: string): void {
+  const isListed = cmdlineValues(cmdline, "rd.luks.uuid").length > 0;
+  if (isListed || !isOn(cmdlineValues(cmdline, "rd.auto").at(-1) ?? "0")) return;
+  throw new NightlatchError("boot/unsupported", "rd.auto=1 has dracut open every LUKS volume that it finds", {
+    meaning: "Which ones the next boot will ask for is not known here. Nothing was changed.",
+    remedy: "Name the volumes on the kernel's command line in its place: rd.luks.uuid=UUID, once for each.",
+  });
+}
+
+const isOn = (value: string): boolean => !["0", "no", "n", "false", "f", "off"].includes(value.toLowerCase());
+
+/**
+ * systemd-cryptsetup-generator(8). Options that the command line gives a volume overrule those of its
+ * line in crypttab, and `crypttab=no` turns the file off, the overlay's as well. So what they mean is
+ * taken into the overlay, and the command line says so: the last word counts, and `rd.` is heard in
+ * the initramfs alone.
+ */
+function forSystemd(inside: readonly InitramfsVolume[], all: string, cmdline: string): NeededVolumes {
+  const isRead = isOn(lastOf(all, ["rd.luks.crypttab", "luks.crypttab"]) ?? "1");
+  const options = optionsByUuid(all);
+  const volumes = listedByUuid(isRead ? inside : [], all, ["rd.luks", "luks"]).map((volume) => {
+    const own = options.get(bareUuid(volume.source));
+    return own === undefined ? volume : { ...volume, options: own };
+  });
+  const taken = new Set(volumes.map(({ source }) => bareUuid(source)));
+  const words = splitCmdline(cmdline).filter((word) => {
+    const [uuid] = optionsOf(word) ?? [];
+    return uuid === undefined || !taken.has(uuid);
+  });
+  return { volumes, cmdline: [...words, ...(isRead ? [] : ["rd.luks.crypttab=1"])].join(" ") };
+}
+
+/** The last value of any of the names. */
+function lastOf(cmdline: string, names: readonly string[]): string | undefined {
+  const words = splitCmdline(cmdline).map((word) => word.replaceAll('"', ""));
+  const found = words.findLast((word) => names.some((name) => word === name || word.startsWith(`${name}=`)));
+  return found === undefined ? undefined : found.includes("=") ? found.slice(found.indexOf("=") + 1) : "1";
+}
+
+/** Of `rd.luks.options=UUID=…`: the UUID and the options; null for another word. */
+function optionsOf(word: string): readonly [string, string[]] | null {
+  const bare = word.replaceAll('"', "");
+  const [, uuid, text] = /^(?:rd\.)?luks\.options=(?:luks-)?([0-9A-Fa-f]{8}-[0-9A-Fa-f-]{27})=(.*)$/.exec(bare) ?? [];
+  return uuid === undefined || text === undefined
+    ? null
+    : [uuid.toLowerCase(), text.split(",").filter((option) => option !== "")];
+}
+
+function optionsByUuid(cmdline: string): Map<string, string[]> {
+  const own = splitCmdline(cmdline).map(optionsOf);
+  return new Map(own.filter((found) => found !== null));
 }
 
 /**

@@ -1,13 +1,20 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { CpioFile } from "../formats/cpio.ts";
-import { formatInitramfsVolume, type InitramfsVolume } from "../formats/initramfs-crypttab.ts";
+import { formatInitramfsVolume, type InitramfsVolume, volumeOption } from "../formats/initramfs-crypttab.ts";
 import { ERASE, OVERLAY_FOLDER } from "./hand-over.ts";
 import type { InitramfsFacts } from "./initramfs.ts";
 import type { OverlayVolume } from "./needed.ts";
 
-/** A key-slot= or key file option of before would speak of another key. */
+/**
+ * A key-slot= or key file option of before would speak of another key. With a token's option the key
+ * file is taken for the token's sealed blob, never for a key (attach_luks_or_plain_or_bitlk of
+ * systemd's cryptsetup.c).
+ */
 const REPLACED =
-  /^(?:key-?slot|keyfile-size|keyfile-offset|keyfile-timeout|keyfile-erase|token-timeout|headless)(?:=|$)/;
+  /^(?:key-?slot|keyfile-size|keyfile-offset|keyfile-timeout|keyfile-erase|token-timeout|headless|tries|(?:tpm2|fido2|pkcs11)-[^=]*)(?:=|$)/;
+
+/** systemd's own number of tries. */
+const USUAL_TRIES = 3;
 
 /**
  * systemd-cryptsetup in the initramfs: etc/crypttab with a path, which comes before tokens and TPM, is erased after its use
@@ -26,7 +33,7 @@ export function systemdFiles(volumes: readonly OverlayVolume[], handsOver: boole
   ].join("\n");
   const wants = "[Unit]\nWants=nightlatch-hand-over.service\n";
   return [
-    ...crypttabFiles(volumes, ["keyfile-erase"]),
+    ...crypttabFiles(volumes, SYSTEMD_OPTIONS),
     ...(handsOver
       ? [
           file("etc/systemd/system/nightlatch-hand-over.service", 0o644, unit),
@@ -70,18 +77,36 @@ export function mkinitcpioFiles(volumes: readonly OverlayVolume[]): CpioFile[] {
   });
 }
 
+/** The etc/crypttab that systemd will read in the initramfs, and the lines of it, in the order of `volumes`. */
+export function systemdCrypttab(volumes: readonly OverlayVolume[]): {
+  readonly text: string;
+  readonly lines: readonly InitramfsVolume[];
+} {
+  const lines = crypttabLines(volumes, SYSTEMD_OPTIONS);
+  return { lines, text: textOf(lines) };
+}
+
+/** Of systemd: the key file is erased after its use. */
+const SYSTEMD_OPTIONS = ["keyfile-erase"];
+
+const crypttabLines = (volumes: readonly OverlayVolume[], added: readonly string[]): InitramfsVolume[] =>
+  volumes.map(({ volume, key }, index) => (key === null ? volume : withKeyFile(volume, index, added)));
+
+const textOf = (lines: readonly InitramfsVolume[]): string => `${lines.map(formatInitramfsVolume).join("\n")}\n`;
+
 function crypttabFiles(volumes: readonly OverlayVolume[], added: readonly string[]): CpioFile[] {
-  const lines = volumes.map(({ volume, key }, index) =>
-    formatInitramfsVolume(key === null ? volume : withKeyFile(volume, index, added)),
-  );
   const keys = volumes.flatMap(({ key }, index) =>
     key === null ? [] : [{ name: `${OVERLAY_FOLDER}/${index}.key`, mode: 0o400, content: key }],
   );
-  return [file("etc/crypttab", 0o600, `${lines.join("\n")}\n`), ...keys];
+  return [file("etc/crypttab", 0o600, textOf(crypttabLines(volumes, added))), ...keys];
 }
 
 function withKeyFile(volume: InitramfsVolume, index: number, added: readonly string[]): InitramfsVolume {
-  const options = [...volume.options.filter((option) => !REPLACED.test(option)), ...added];
+  const given = volumeOption(volume, "tries") ?? "";
+  const tries = /^\d{1,9}$/.test(given) ? Number(given) : USUAL_TRIES;
+  // One try is ours: after it the prompt is to be there as often as before. 0 is without end.
+  const ours = [`tries=${tries === 0 ? 0 : tries + 1}`, ...added];
+  const options = [...volume.options.filter((option) => !REPLACED.test(option)), ...ours];
   return { ...volume, key: `/${OVERLAY_FOLDER}/${index}.key`, options };
 }
 

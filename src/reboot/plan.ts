@@ -1,7 +1,7 @@
 import { type EntryWish, findBootEntry, readStart } from "../boot/entries.ts";
 import type { BootEntry } from "../boot/entry.ts";
 import { type InitramfsFacts, inspectInitramfs, type Stack } from "../boot/initramfs.ts";
-import { luksBeneath } from "../boot/luks-beneath.ts";
+import { luksBeneath, requireKnownRoot } from "../boot/luks-beneath.ts";
 import { neededVolumes } from "../boot/needed.ts";
 import { NightlatchError } from "../core/errors.ts";
 import { joinInitrds } from "../formats/initramfs.ts";
@@ -23,6 +23,7 @@ export async function planReboot(power: PlanPower, wish: EntryWish): Promise<Reb
   const kernel = await readStart(power, entry.kernel, FILE_LIMIT_BYTES);
   const initrds = await Promise.all(entry.initrds.map((initrd) => readStart(power, initrd, FILE_LIMIT_BYTES)));
   const facts = initrds.length === 0 ? null : await inspectInitramfs(power, joinInitrds(initrds));
+  await requireKnownRoot(power);
   const beneathRoot = await luksBeneath(power, "/");
   const stack = requireStack(entry, facts, beneathRoot);
   const needed =
@@ -116,6 +117,10 @@ async function howItOpens(
     } else if (facts?.has(line.key) === true) {
       return { kind: "itself", why: `its key file ${line.key} in the initramfs, not tried`, proved: false };
     }
+  }
+  const derived = volumeOption(line, "keyscript")?.split("/").at(-1) === "decrypt_derived";
+  if (derived && facts?.has("lib/cryptsetup/scripts/decrypt_derived") === true) {
+    return { kind: "itself", why: `a key derived from that of ${line.key}, not tried`, proved: false };
   }
   if (found.header !== null) return { kind: "disposable" };
   if (/^\/dev\/u?random$/.test(line.key)) return { kind: "itself", why: "random key", proved: true };

@@ -6,6 +6,7 @@ import type { Carrier, PreparedCarry } from "../../reboot/carrier.ts";
 import { bootId, cleanUp } from "../../reboot/clean-up.ts";
 import { requireCleanUp } from "../../reboot/go.ts";
 import { requireNoHindrance } from "../../reboot/hindrance.ts";
+import { proveOverlay } from "../../reboot/overlay-proof.ts";
 import { planReboot } from "../../reboot/plan.ts";
 import type { PlannedVolume, RebootPlan } from "../../reboot/planned.ts";
 import { type Staged, stageBoot } from "../../reboot/stage.ts";
@@ -44,7 +45,8 @@ export async function stageWith(input: CommandInput, carrier: Carrier, request: 
   await requireCleanUp(system);
   await cleanUp(system, stateFolder, true);
   const planned = await planReboot(system, request.wish);
-  const plan = await settleSockets(system, planned, { stateFolder, signal: terminal.signal });
+  const settled = await settleSockets(system, planned, { stateFolder, signal: terminal.signal });
+  const plan = await proveOverlay(system, settled);
   const carry = await carrier.prepare(system, plan);
   for (const warning of carry.warnings) terminal.hint(warning);
   using keys = await knownKeys(input);
