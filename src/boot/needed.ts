@@ -2,13 +2,7 @@ import { NightlatchError } from "../core/errors.ts";
 import { type InitramfsVolume, parseInitramfsCrypttab } from "../formats/initramfs-crypttab.ts";
 import { cmdlineValues, splitCmdline } from "../formats/kernel-cmdline.ts";
 import type { InitramfsFacts, Stack } from "./initramfs.ts";
-
-export interface NeededVolumes {
-  /** What the initramfs will open, in its order, by the names that it will give. */
-  readonly volumes: readonly InitramfsVolume[];
-  /** The command line to boot with: without what would overrule the overlay's crypttab. */
-  readonly cmdline: string;
-}
+import { type NeededVolumes, neededBySystemd } from "./needed-systemd.ts";
 
 /** A volume that the initramfs opens, and the key that it gets for it, if it gets one. */
 export interface OverlayVolume {
@@ -32,12 +26,12 @@ export function neededVolumes(
       return forInitramfsTools(inside, cmdline);
     case "dracut-systemd":
       requireNoAuto(all);
-      return forSystemd(inside, all, cmdline);
+      return neededBySystemd(inside, cmdline, facts.ownCmdline);
     case "mkinitcpio-systemd":
-      return forSystemd(inside, all, cmdline);
+      return neededBySystemd(inside, cmdline, facts.ownCmdline);
     case "dracut":
       requireNoAuto(all);
-      return { volumes: listedByUuid(inside, all, ["rd.luks"]), cmdline };
+      return { volumes: listedByUuid(inside, all), cmdline };
     case "mkinitcpio":
       return { volumes: fromCryptdevice(cmdline), cmdline };
   }
@@ -76,57 +70,11 @@ function requireNoAuto(cmdline: string): void {
 const isOn = (value: string): boolean => !["0", "no", "n", "false", "f", "off"].includes(value.toLowerCase());
 
 /**
- * systemd-cryptsetup-generator(8). Options that the command line gives a volume overrule those of its
- * line in crypttab, and `crypttab=no` turns the file off, the overlay's as well. So what they mean is
- * taken into the overlay, and the command line says so: the last word counts, and `rd.` is heard in
- * the initramfs alone.
- */
-function forSystemd(inside: readonly InitramfsVolume[], all: string, cmdline: string): NeededVolumes {
-  const isRead = isOn(lastOf(all, ["rd.luks.crypttab", "luks.crypttab"]) ?? "1");
-  const options = optionsByUuid(all);
-  const volumes = listedByUuid(isRead ? inside : [], all, ["rd.luks", "luks"]).map((volume) => {
-    const own = options.get(bareUuid(volume.source));
-    return own === undefined ? volume : { ...volume, options: own };
-  });
-  const taken = new Set(volumes.map(({ source }) => bareUuid(source)));
-  const words = splitCmdline(cmdline).filter((word) => {
-    const [uuid] = optionsOf(word) ?? [];
-    return uuid === undefined || !taken.has(uuid);
-  });
-  return { volumes, cmdline: [...words, ...(isRead ? [] : ["rd.luks.crypttab=1"])].join(" ") };
-}
-
-/** The last value of any of the names. */
-function lastOf(cmdline: string, names: readonly string[]): string | undefined {
-  const words = splitCmdline(cmdline).map((word) => word.replaceAll('"', ""));
-  const found = words.findLast((word) => names.some((name) => word === name || word.startsWith(`${name}=`)));
-  return found === undefined ? undefined : found.includes("=") ? found.slice(found.indexOf("=") + 1) : "1";
-}
-
-/** Of `rd.luks.options=UUID=…`: the UUID and the options; null for another word. */
-function optionsOf(word: string): readonly [string, string[]] | null {
-  const bare = word.replaceAll('"', "");
-  const [, uuid, text] = /^(?:rd\.)?luks\.options=(?:luks-)?([0-9A-Fa-f]{8}-[0-9A-Fa-f-]{27})=(.*)$/.exec(bare) ?? [];
-  return uuid === undefined || text === undefined
-    ? null
-    : [uuid.toLowerCase(), text.split(",").filter((option) => option !== "")];
-}
-
-function optionsByUuid(cmdline: string): Map<string, string[]> {
-  const own = splitCmdline(cmdline).map(optionsOf);
-  return new Map(own.filter((found) => found !== null));
-}
-
-/**
- * systemd-cryptsetup-generator(8) and dracut.cmdline(7): `luks.uuid=` and `luks.name=` make a list, and then only what is on it
+ * dracut.cmdline(7), without systemd: `rd.luks.uuid=` and `rd.luks.name=` make a list, and then only what is on it
  * is opened, under the name and with the options that crypttab has for it; without a list, what crypttab has.
  */
-function listedByUuid(
-  inside: readonly InitramfsVolume[],
-  cmdline: string,
-  prefixes: readonly string[],
-): InitramfsVolume[] {
-  const values = (suffix: string) => prefixes.flatMap((prefix) => cmdlineValues(cmdline, `${prefix}${suffix}`));
+function listedByUuid(inside: readonly InitramfsVolume[], cmdline: string): InitramfsVolume[] {
+  const values = (suffix: string) => cmdlineValues(cmdline, `rd.luks${suffix}`);
   if (values("").some((value) => ["0", "no", "false", "off"].includes(value))) return [];
   const names = new Map<string, string>();
   for (const value of values(".uuid")) {
@@ -138,13 +86,16 @@ function listedByUuid(
     if (uuid !== "" && name !== "") names.set(bareUuid(uuid), name);
   }
   if (names.size === 0) return inside.filter((volume) => !volume.options.includes("noauto"));
-  return [...names].map(([uuid, name]) => {
-    const known = inside.find((volume) => bareUuid(volume.source) === uuid);
-    if (known !== undefined) return known;
-    const options = values(".options").map((value) => /^([0-9A-Fa-f-]{36})=(.*)$/.exec(value) ?? ["", uuid, value]);
-    const own = options.findLast(([, of]) => of?.toLowerCase() === uuid)?.[2] ?? "";
-    return { name, source: `UUID=${uuid}`, key: "none", options: own.split(",").filter((option) => option !== "") };
-  });
+  const known = inside.filter((volume) => names.has(uuidOf(volume)));
+  const inFile = new Set(known.map(uuidOf));
+  const rest = [...names].filter(([uuid]) => !inFile.has(uuid));
+  return [...known, ...rest.map(([uuid, name]) => ({ name, source: `UUID=${uuid}`, key: "none", options: [] }))];
+}
+
+/** By which the command line finds a line of crypttab: its device's, or that of a name like dracut's. */
+function uuidOf({ name, source }: InitramfsVolume): string {
+  const isByUuid = /^(?:"?UUID=|\/dev\/disk\/by-uuid\/)/.test(source);
+  return bareUuid(isByUuid || !name.startsWith("luks-") ? source : name);
 }
 
 const bareUuid = (text: string): string =>

@@ -1,4 +1,4 @@
-import { luksBeneath, requireKnownRoot } from "../boot/luks-beneath.ts";
+import { luksBeneath } from "../boot/luks-beneath.ts";
 import { NightlatchError } from "../core/errors.ts";
 import { crypttabVolumes, laterVolumes } from "./later.ts";
 import type { PlanPower } from "./planned.ts";
@@ -31,7 +31,6 @@ export async function requireSoftReboot(power: PlanPower): Promise<void> {
     });
   }
   const staying = (await crypttabVolumes(power)).filter(({ options }) => options.includes(STAYS));
-  await requireKnownRoot(power);
   const beneathRoot = (await replacesRoot(power)) ? [] : await luksBeneath(power, "/");
   const kept = new Set(beneathRoot.map((uuid) => uuid.toLowerCase()));
   for (const { name, found, opening } of await laterVolumes(power, new Set(staying.map((line) => line.name)))) {

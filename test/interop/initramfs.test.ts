@@ -99,7 +99,8 @@ for (const [compression, compressor] of COMPRESSORS) {
       assert.equal((await inspectInitramfs(nodeSystem, padded)).stack, "initramfs-tools", `${paddingBytes} NULs`);
     }
     const overlaid = Buffer.concat([initramfs, paddingBeforeOverlay(initramfs.length), writeCpio([])]);
-    assert.equal((await inspectInitramfs(nodeSystem, overlaid)).stack, "initramfs-tools");
+    // What follows an LZMA archive cannot be told.
+    if (compression !== "lzma") assert.equal((await inspectInitramfs(nodeSystem, overlaid)).stack, "initramfs-tools");
     await assert.rejects(
       inspectInitramfs(nodeSystem, initramfs.subarray(0, initramfs.length - (main.length >> 1))),
       (error) => isError(error, "initramfs/malformed"),
