@@ -16,11 +16,38 @@ export async function luksBeneathDevice(power: Pick<System, "run">, device: stri
   return [...uuids];
 }
 
-/** The same of the file system that a path lies on, by findmnt(8) too. */
+/**
+ * The same of the file system that a path lies on, by findmnt(8) too; empty as well where it lies on
+ * no device (requireKnownRoot).
+ */
 export async function luksBeneath(power: Pick<System, "run">, path: string): Promise<string[]> {
+  const source = await sourceOf(power, path);
+  if (source.startsWith("/dev/")) return luksBeneathDevice(power, source);
+  // ostree mounts an image made of files as the root; the device that holds them is at /sysroot.
+  const beneath = path === "/" ? await sourceOf(power, OSTREE_ROOT) : "";
+  return beneath.startsWith("/dev/") ? luksBeneathDevice(power, beneath) : [];
+}
+
+const OSTREE_ROOT = "/sysroot";
+
+/**
+ * Refuses a root that lies on no block device (ZFS, an overlay, the network): whether a boot has to
+ * open something for it cannot be told from here.
+ * @throws NightlatchError boot/unsupported
+ */
+export async function requireKnownRoot(power: Pick<System, "run">): Promise<void> {
+  const source = await sourceOf(power, "/");
+  if (source.startsWith("/dev/") || (await sourceOf(power, OSTREE_ROOT)).startsWith("/dev/")) return;
+  throw new NightlatchError("boot/unsupported", `the root (${source || "of no name"}) lies on no block device`, {
+    meaning:
+      "Whether it is encrypted, and what would open it at the next boot, is not known here. Nothing was changed.",
+    remedy: "Reboot by systemctl reboot, and have somebody there who can type a passphrase.",
+  });
+}
+
+async function sourceOf(power: Pick<System, "run">, path: string): Promise<string> {
   const argv = ["findmnt", "-n", "-v", "-o", "SOURCE", "--target", path] as const;
-  const source = (await programOutput(power, argv)).toString("utf8").trim();
-  return source.startsWith("/dev/") ? luksBeneathDevice(power, source) : [];
+  return (await programOutput(power, argv)).toString("utf8").trim();
 }
 
 function collect(json: Json, into: Set<string>): void {

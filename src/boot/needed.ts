@@ -1,13 +1,8 @@
+import { NightlatchError } from "../core/errors.ts";
 import { type InitramfsVolume, parseInitramfsCrypttab } from "../formats/initramfs-crypttab.ts";
 import { cmdlineValues, splitCmdline } from "../formats/kernel-cmdline.ts";
 import type { InitramfsFacts, Stack } from "./initramfs.ts";
-
-export interface NeededVolumes {
-  /** What the initramfs will open, in its order, by the names that it will give. */
-  readonly volumes: readonly InitramfsVolume[];
-  /** The command line to boot with: without what would overrule the overlay's crypttab. */
-  readonly cmdline: string;
-}
+import { type NeededVolumes, neededBySystemd } from "./needed-systemd.ts";
 
 /** A volume that the initramfs opens, and the key that it gets for it, if it gets one. */
 export interface OverlayVolume {
@@ -17,7 +12,7 @@ export interface OverlayVolume {
 
 /**
  * The volumes that an initramfs opens under a command line, as its own scripts decide it. `stack` is one that is known.
- * @throws NightlatchError crypttab/malformed
+ * @throws NightlatchError crypttab/malformed, boot/unsupported
  */
 export function neededVolumes(
   stack: Stack,
@@ -30,10 +25,13 @@ export function neededVolumes(
     case "initramfs-tools":
       return forInitramfsTools(inside, cmdline);
     case "dracut-systemd":
+      requireNoAuto(all);
+      return neededBySystemd(inside, cmdline, facts.ownCmdline);
     case "mkinitcpio-systemd":
-      return { volumes: listedByUuid(inside, all, ["rd.luks", "luks"]), cmdline };
+      return neededBySystemd(inside, cmdline, facts.ownCmdline);
     case "dracut":
-      return { volumes: listedByUuid(inside, all, ["rd.luks"]), cmdline };
+      requireNoAuto(all);
+      return { volumes: listedByUuid(inside, all), cmdline };
     case "mkinitcpio":
       return { volumes: fromCryptdevice(cmdline), cmdline };
   }
@@ -59,16 +57,24 @@ function fromCryptopts(value: string): InitramfsVolume[] {
   return volume.source === "" ? [] : [volume];
 }
 
+/** dracut.cmdline(7): without a list it opens every LUKS volume that it finds. @throws NightlatchError boot/unsupported */
+function requireNoAuto(cmdline: string): void {
+  const isListed = cmdlineValues(cmdline, "rd.luks.uuid").length > 0;
+  if (isListed || !isOn(cmdlineValues(cmdline, "rd.auto").at(-1) ?? "0")) return;
+  throw new NightlatchError("boot/unsupported", "rd.auto=1 has dracut open every LUKS volume that it finds", {
+    meaning: "Which ones the next boot will ask for is not known here. Nothing was changed.",
+    remedy: "Name the volumes on the kernel's command line in its place: rd.luks.uuid=UUID, once for each.",
+  });
+}
+
+const isOn = (value: string): boolean => !["0", "no", "n", "false", "f", "off"].includes(value.toLowerCase());
+
 /**
- * systemd-cryptsetup-generator(8) and dracut.cmdline(7): `luks.uuid=` and `luks.name=` make a list, and then only what is on it
+ * dracut.cmdline(7), without systemd: `rd.luks.uuid=` and `rd.luks.name=` make a list, and then only what is on it
  * is opened, under the name and with the options that crypttab has for it; without a list, what crypttab has.
  */
-function listedByUuid(
-  inside: readonly InitramfsVolume[],
-  cmdline: string,
-  prefixes: readonly string[],
-): InitramfsVolume[] {
-  const values = (suffix: string) => prefixes.flatMap((prefix) => cmdlineValues(cmdline, `${prefix}${suffix}`));
+function listedByUuid(inside: readonly InitramfsVolume[], cmdline: string): InitramfsVolume[] {
+  const values = (suffix: string) => cmdlineValues(cmdline, `rd.luks${suffix}`);
   if (values("").some((value) => ["0", "no", "false", "off"].includes(value))) return [];
   const names = new Map<string, string>();
   for (const value of values(".uuid")) {
@@ -80,13 +86,16 @@ function listedByUuid(
     if (uuid !== "" && name !== "") names.set(bareUuid(uuid), name);
   }
   if (names.size === 0) return inside.filter((volume) => !volume.options.includes("noauto"));
-  return [...names].map(([uuid, name]) => {
-    const known = inside.find((volume) => bareUuid(volume.source) === uuid);
-    if (known !== undefined) return known;
-    const options = values(".options").map((value) => /^([0-9A-Fa-f-]{36})=(.*)$/.exec(value) ?? ["", uuid, value]);
-    const own = options.findLast(([, of]) => of?.toLowerCase() === uuid)?.[2] ?? "";
-    return { name, source: `UUID=${uuid}`, key: "none", options: own.split(",").filter((option) => option !== "") };
-  });
+  const known = inside.filter((volume) => names.has(uuidOf(volume)));
+  const inFile = new Set(known.map(uuidOf));
+  const rest = [...names].filter(([uuid]) => !inFile.has(uuid));
+  return [...known, ...rest.map(([uuid, name]) => ({ name, source: `UUID=${uuid}`, key: "none", options: [] }))];
+}
+
+/** By which the command line finds a line of crypttab: its device's, or that of a name like dracut's. */
+function uuidOf({ name, source }: InitramfsVolume): string {
+  const isByUuid = /^(?:"?UUID=|\/dev\/disk\/by-uuid\/)/.test(source);
+  return bareUuid(isByUuid || !name.startsWith("luks-") ? source : name);
 }
 
 const bareUuid = (text: string): string =>

@@ -5,9 +5,16 @@ import { ERASE, OVERLAY_FOLDER } from "./hand-over.ts";
 import type { InitramfsFacts } from "./initramfs.ts";
 import type { OverlayVolume } from "./needed.ts";
 
-/** A key-slot= or key file option of before would speak of another key. */
+/**
+ * A key-slot= or key file option of before would speak of another key. With a token's option the key
+ * file is taken for the token's sealed blob, never for a key (attach_luks_or_plain_or_bitlk of
+ * systemd's cryptsetup.c).
+ */
 const REPLACED =
-  /^(?:key-?slot|keyfile-size|keyfile-offset|keyfile-timeout|keyfile-erase|token-timeout|headless)(?:=|$)/;
+  /^(?:key-?slot|keyfile-size|keyfile-offset|keyfile-timeout|keyfile-erase|token-timeout|headless|(?:tpm2|fido2|pkcs11)-[^=]*)(?:=|$)/;
+
+/** systemd's own number of tries. */
+const USUAL_TRIES = 3;
 
 /**
  * systemd-cryptsetup in the initramfs: etc/crypttab with a path, which comes before tokens and TPM, is erased after its use
@@ -26,7 +33,7 @@ export function systemdFiles(volumes: readonly OverlayVolume[], handsOver: boole
   ].join("\n");
   const wants = "[Unit]\nWants=nightlatch-hand-over.service\n";
   return [
-    ...crypttabFiles(volumes, ["keyfile-erase"]),
+    ...crypttabFiles(volumes, systemdOptions),
     ...(handsOver
       ? [
           file("etc/systemd/system/nightlatch-hand-over.service", 0o644, unit),
@@ -50,7 +57,10 @@ export function dracutFiles(
     ...(handsOver ? [`/${OVERLAY_FOLDER}/hand-over`] : []),
     "",
   ];
-  return [...crypttabFiles(volumes, []), file(`${hooks}/pre-pivot/50-nightlatch.sh`, 0o755, hook.join("\n"))];
+  return [
+    ...crypttabFiles(volumes, (options) => options),
+    file(`${hooks}/pre-pivot/50-nightlatch.sh`, 0o755, hook.join("\n")),
+  ];
 }
 
 /** The encrypt hook takes /crypto_keyfile.bin where `cryptkey=` names no other, falls back to the prompt, and removes it. */
@@ -70,18 +80,39 @@ export function mkinitcpioFiles(volumes: readonly OverlayVolume[]): CpioFile[] {
   });
 }
 
-function crypttabFiles(volumes: readonly OverlayVolume[], added: readonly string[]): CpioFile[] {
-  const lines = volumes.map(({ volume, key }, index) =>
-    formatInitramfsVolume(key === null ? volume : withKeyFile(volume, index, added)),
-  );
+/** The etc/crypttab that systemd will read in the initramfs, and the lines of it, in the order of `volumes`. */
+export function systemdCrypttab(volumes: readonly OverlayVolume[]): {
+  readonly text: string;
+  readonly lines: readonly InitramfsVolume[];
+} {
+  const lines = crypttabLines(volumes, systemdOptions);
+  return { lines, text: textOf(lines) };
+}
+
+type Options = readonly string[];
+
+/** The key file is erased after its use. One try is ours: after it the prompt is there as often as before; 0 is without end. */
+function systemdOptions(options: Options): Options {
+  const given = /^tries=(\d{1,9})$/.exec(options.findLast((option) => option.startsWith("tries=")) ?? "")?.[1];
+  const tries = Number(given ?? USUAL_TRIES);
+  const rest = options.filter((option) => !option.startsWith("tries="));
+  return [...rest, `tries=${tries === 0 ? 0 : tries + 1}`, "keyfile-erase"];
+}
+
+const crypttabLines = (volumes: readonly OverlayVolume[], change: (options: Options) => Options): InitramfsVolume[] =>
+  volumes.map(({ volume, key }, index) => (key === null ? volume : withKeyFile(volume, index, change)));
+
+const textOf = (lines: readonly InitramfsVolume[]): string => `${lines.map(formatInitramfsVolume).join("\n")}\n`;
+
+function crypttabFiles(volumes: readonly OverlayVolume[], change: (options: Options) => Options): CpioFile[] {
   const keys = volumes.flatMap(({ key }, index) =>
     key === null ? [] : [{ name: `${OVERLAY_FOLDER}/${index}.key`, mode: 0o400, content: key }],
   );
-  return [file("etc/crypttab", 0o600, `${lines.join("\n")}\n`), ...keys];
+  return [file("etc/crypttab", 0o600, textOf(crypttabLines(volumes, change))), ...keys];
 }
 
-function withKeyFile(volume: InitramfsVolume, index: number, added: readonly string[]): InitramfsVolume {
-  const options = [...volume.options.filter((option) => !REPLACED.test(option)), ...added];
+function withKeyFile(volume: InitramfsVolume, index: number, change: (options: Options) => Options): InitramfsVolume {
+  const options = change(volume.options.filter((option) => !REPLACED.test(option)));
   return { ...volume, key: `/${OVERLAY_FOLDER}/${index}.key`, options };
 }
 

@@ -10,6 +10,10 @@ export interface CpioEntry {
   /** File type and permission bits, as in st_mode. */
   readonly mode: number;
   readonly sizeBytes: number;
+  /** How many names the file has. Those of one `fileId` are the same file; in one archive only. */
+  readonly linkCount: number;
+  /** Device and inode. */
+  readonly fileId: string;
 }
 
 export interface CpioFile {
@@ -61,6 +65,8 @@ export function parseCpioHeader(bytes: Uint8Array, offsetBytes: number): CpioHea
     name: name.replace(/^(?:\.?\/+)+/, ""),
     mode: field(1),
     sizeBytes,
+    linkCount: field(4),
+    fileId: `${field(7)}:${field(8)}:${field(0)}`,
     isTrailer: name === TRAILER,
     contentOffsetBytes,
     lengthBytes: contentOffsetBytes + sizeBytes + padTo4(sizeBytes),
@@ -118,18 +124,25 @@ function member(inode: number, name: string, mode: number, content: Uint8Array):
 export class CpioReader {
   readonly #tell: (entry: CpioEntry, content: Buffer | null) => void;
   readonly #wants: (entry: CpioEntry) => boolean;
+  readonly #endArchive: () => void;
   #pending: Buffer = Buffer.alloc(0);
   #skipBytes = 0;
   #finished = false;
 
-  constructor(wants: (entry: CpioEntry) => boolean, tell: (entry: CpioEntry, content: Buffer | null) => void) {
+  /** @param endArchive called at each archive's trailer */
+  constructor(
+    wants: (entry: CpioEntry) => boolean,
+    tell: (entry: CpioEntry, content: Buffer | null) => void,
+    endArchive: () => void = () => {},
+  ) {
     this.#wants = wants;
     this.#tell = tell;
+    this.#endArchive = endArchive;
   }
 
-  /** Whether the last archive that began was read to its trailer. */
+  /** Whether the last archive that began was read to its trailer, and only padding came after it. */
   get finished(): boolean {
-    return this.#finished;
+    return this.#finished && this.#pending.length === 0;
   }
 
   push(chunk: Buffer): void {
@@ -148,6 +161,7 @@ export class CpioReader {
     this.#finished = false;
     if (header.isTrailer) {
       this.#finished = true;
+      this.#endArchive();
       return this.#advance(header.lengthBytes);
     }
     if (!this.#wants(header) || header.sizeBytes > MAX_WANTED_BYTES) {

@@ -18,12 +18,11 @@ const MAX_BYTES = 256 * 1024;
 /** @throws NightlatchError crypttab/malformed; `what` names the file */
 export function parseInitramfsCrypttab(text: string, what: string): InitramfsVolume[] {
   if (text.length > MAX_BYTES) throw malformed(what, `is larger than ${MAX_BYTES} bytes`);
-  return text.split("\n").flatMap((line, index) => {
+  return text.split("\n").flatMap((line) => {
     const fields = line.trim().split(/[ \t]+/);
     const [name, source, key, options] = fields;
     if (name === undefined || name === "" || name.startsWith("#")) return [];
-    if (source === undefined) throw malformed(what, `has no device in line ${index + 1}`);
-    if (fields.length > 4) throw malformed(what, `has more than four fields in line ${index + 1}`);
+    if (source === undefined) return []; // passed over by systemd and by Debian's scripts, and so is what follows the options
     return [
       {
         name,

@@ -1,21 +1,19 @@
-import { NightlatchError } from "../core/errors.ts";
 import { padTo4, parseCpioHeader } from "./cpio.ts";
+import { type Compression, endOfCompressed } from "./initramfs/compressed-end.ts";
+import { unreadable } from "./initramfs/unreadable.ts";
 
-/** How a part is compressed; the names are also the programs that undo it. */
-export type Compression = "gzip" | "bzip2" | "lzma" | "xz" | "lzop" | "lz4" | "zstd";
-
-/** One part of an initramfs: an archive as it is, or a compressed one, which but for LZ4 reaches to the end of the file as far as can be told. */
+/** One part of an initramfs: an archive as it is, or a compressed one. */
 export interface InitramfsPart {
-  readonly kind: "cpio" | "compressed";
+  /** Null: not compressed. */
   readonly compression: Compression | null;
-  readonly offsetBytes: number;
-  readonly lengthBytes: number;
+  readonly startBytes: number;
+  /** The byte behind it; null where only its decoder finds that out. */
+  readonly endBytes: number | null;
 }
 
 /** First bytes of each, from the kernel's lib/decompress.c. */
 const MAGICS: readonly (readonly [Compression, readonly number[]])[] = [
   ["gzip", [0x1f, 0x8b]],
-  ["gzip", [0x1f, 0x9e]],
   ["bzip2", [0x42, 0x5a]],
   ["lzma", [0x5d, 0x00]],
   ["xz", [0xfd, 0x37]],
@@ -24,36 +22,42 @@ const MAGICS: readonly (readonly [Compression, readonly number[]])[] = [
   ["zstd", [0x28, 0xb5]],
 ];
 
-const isCpioMagic = (bytes: Uint8Array, at: number): boolean =>
-  bytes[at] === 0x30 && Buffer.from(bytes.buffer, bytes.byteOffset + at, 5).toString("latin1") === "07070";
-
 /**
- * The parts of a concatenated initramfs: (NUL | cpio | compressed cpio)*. Nothing is decompressed. The kernel wants an
- * uncompressed header at a multiple of 4; it is refused elsewhere, as it would panic on it.
+ * The next part of a concatenated initramfs, (NUL | cpio | compressed cpio)*, at `fromBytes` or
+ * behind it, as unpack_to_rootfs of the kernel's init/initramfs.c goes on. Null where only NULs are
+ * left. Nothing is decompressed. The kernel wants an uncompressed header at a multiple of 4; one
+ * elsewhere is refused, as the kernel unpacks nothing from there on.
  * @throws NightlatchError initramfs/malformed, cpio/malformed
  */
-export function walkInitramfs(bytes: Uint8Array): InitramfsPart[] {
-  const parts: InitramfsPart[] = [];
-  let at = 0;
-  while (at < bytes.length) {
-    if (bytes[at] === 0) {
-      at++;
-      continue;
-    }
-    if (bytes.length - at >= 6 && isCpioMagic(bytes, at)) {
-      if (at % 4 !== 0) throw malformed(`an archive starts at byte ${at}, which is no multiple of 4`);
-      const end = endOfArchive(bytes, at);
-      parts.push({ kind: "cpio", compression: null, offsetBytes: at, lengthBytes: end - at });
-      at = end;
-      continue;
-    }
-    const compression = MAGICS.find(([, magic]) => magic.every((byte, index) => bytes[at + index] === byte))?.[0];
-    if (compression === undefined) throw malformed(`what starts at byte ${at} is neither an archive nor compressed`);
-    const end = compression === "lz4" ? endOfLz4(bytes, at) : bytes.length;
-    parts.push({ kind: "compressed", compression, offsetBytes: at, lengthBytes: end - at });
-    at = end;
+export function nextPart(bytes: Uint8Array, fromBytes: number): InitramfsPart | null {
+  let start = fromBytes;
+  while (bytes[start] === 0) start++;
+  if (start >= bytes.length) return null;
+  if (bytes[start] === ASCII_ZERO && start % 4 === 0) {
+    return { compression: null, startBytes: start, endBytes: endOfArchive(bytes, start) };
   }
-  if (parts.length === 0) throw malformed("it is empty");
+  const compression = MAGICS.find(([, magic]) => magic.every((byte, index) => bytes[start + index] === byte))?.[0];
+  if (compression === undefined) {
+    throw unreadable(
+      bytes[start] === ASCII_ZERO
+        ? `an archive starts at byte ${start}, which is no multiple of 4`
+        : `what starts at byte ${start} is neither an archive nor compressed`,
+    );
+  }
+  return { compression, startBytes: start, endBytes: endOfCompressed(compression, bytes, start) };
+}
+
+const ASCII_ZERO = 0x30;
+
+/**
+ * Every part of an initramfs; one whose end only its decoder finds is taken to reach to the end.
+ * @throws NightlatchError initramfs/malformed, cpio/malformed
+ */
+export function walkInitramfs(bytes: Uint8Array): (InitramfsPart & { readonly endBytes: number })[] {
+  const parts: (InitramfsPart & { readonly endBytes: number })[] = [];
+  for (let part = nextPart(bytes, 0); part !== null; part = nextPart(bytes, parts.at(-1)?.endBytes ?? 0)) {
+    parts.push({ ...part, endBytes: part.endBytes ?? bytes.length });
+  }
   return parts;
 }
 
@@ -61,37 +65,16 @@ function endOfArchive(bytes: Uint8Array, start: number): number {
   let at = start;
   for (;;) {
     const header = parseCpioHeader(bytes, at);
-    if (header === null || at + header.lengthBytes > bytes.length + 3) throw malformed("its last archive is cut off");
+    if (header === null || at + header.lengthBytes > bytes.length + 3) throw unreadable("its last archive is cut off");
     at += header.lengthBytes;
     if (header.isTrailer) return Math.min(at, bytes.length);
   }
 }
 
-const LZ4_MAGIC = 0x184c2102;
-
 /**
- * Where the kernel's decoder of the legacy format stops (lib/decompress_unlz4.c since 5.13): before a block of no length, or where fewer
- * than four bytes are left. lz4(1) since 1.10 must not be given more: it ends there without writing what it has decoded.
- */
-function endOfLz4(bytes: Uint8Array, start: number): number {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let at = start;
-  while (bytes.length - at >= 4) {
-    const lengthBytes = view.getUint32(at, true);
-    if (lengthBytes === 0) break;
-    at += lengthBytes === LZ4_MAGIC ? 4 : 4 + lengthBytes;
-    if (at > bytes.length) throw malformed("a block of its LZ4 archive is cut off");
-  }
-  return at;
-}
-
-function malformed(what: string): NightlatchError {
-  return new NightlatchError("initramfs/malformed", `the initramfs cannot be read: ${what}`);
-}
-
-/**
- * What to put between an initramfs and an uncompressed archive appended to it: the alignment, and at least four NULs, which
- * every decompressor of the kernel (LZ4's above all, which reads a next block's size) takes for an end.
+ * What to put between an initramfs and an uncompressed archive appended to it: the alignment, and at
+ * least four NULs, which every decompressor of the kernel (LZ4's above all, which reads a next
+ * block's size) takes for an end.
  */
 export function paddingBeforeOverlay(initramfsLengthBytes: number): Buffer {
   return Buffer.alloc(4 + padTo4(initramfsLengthBytes));

@@ -37,8 +37,15 @@ async function findUnlessMayFail(
   }
 }
 
+/** With one of these systemd takes any key file for the token's sealed blob (attach_luks_or_plain_or_bitlk of its cryptsetup.c). */
+const TOKENS = ["tpm2-device", "fido2-device", "pkcs11-uri"];
+
 async function howItOpens(power: PlanPower, entry: InitramfsVolume, found: FoundVolume): Promise<Opening> {
   const { name, options } = entry;
+  const token = TOKENS.find((option) => volumeOption(entry, option) !== null);
+  if (token !== undefined) {
+    return { kind: "itself", why: `its token or chip (${token}=), if that is willing: not tried`, proved: false };
+  }
   const key = await keyPath(power, entry);
   if (key !== null && /^\/dev\/u?random$/.test(key)) return { kind: "itself", why: "random key", proved: true };
   const kind = key === null ? undefined : (await power.stat(key))?.kind;

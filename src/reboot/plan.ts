@@ -1,7 +1,7 @@
 import { type EntryWish, readStart } from "../boot/entries.ts";
 import type { BootEntry } from "../boot/entry.ts";
 import type { InitramfsFacts, Stack } from "../boot/initramfs.ts";
-import { luksBeneath } from "../boot/luks-beneath.ts";
+import { luksBeneath, requireKnownRoot } from "../boot/luks-beneath.ts";
 import { generatorOf, REBUILD } from "../boot/mending.ts";
 import { readNextBoot } from "../boot/next-boot.ts";
 import { NightlatchError } from "../core/errors.ts";
@@ -22,6 +22,7 @@ export async function planReboot(power: PlanPower, wish: EntryWish): Promise<Reb
   const next = await readNextBoot(power, wish);
   const { entry, initrds, facts } = next;
   const kernel = await readStart(power, entry.kernel, FILE_LIMIT_BYTES);
+  await requireKnownRoot(power);
   const beneathRoot = await luksBeneath(power, "/");
   const stack = requireStack(entry, facts, beneathRoot);
   const inside = await Promise.all(next.volumes.map((line) => planInside(power, line, facts)));
@@ -112,6 +113,10 @@ async function howItOpens(
     } else if (facts?.has(line.key) === true) {
       return { kind: "itself", why: `its key file ${line.key} in the initramfs, not tried`, proved: false };
     }
+  }
+  const derived = volumeOption(line, "keyscript")?.split("/").at(-1) === "decrypt_derived";
+  if (derived && facts?.has("lib/cryptsetup/scripts/decrypt_derived") === true) {
+    return { kind: "itself", why: `a key derived from that of ${line.key}, not tried`, proved: false };
   }
   if (found.header !== null) return { kind: "disposable" };
   if (/^\/dev\/u?random$/.test(line.key)) return { kind: "itself", why: "random key", proved: true };

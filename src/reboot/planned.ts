@@ -28,11 +28,12 @@ export interface PlannedVolume {
 }
 
 /**
- * How a volume opens at the next boot. `disposable`: by a key that it is given for it. `itself`: without one and without a person, and
+ * How a volume opens at the next boot. `disposable`: by a key that it is given for it; `heardBy` names
+ * who was asked whether that key will be used, and said so. `itself`: without one and without a person, and
  * why; `proved` where that was tried, or there is nothing to try. `socket`: by whoever answers on the key socket that crypttab names,
  * if it knows the key, which is for the caller to prove.
  */
 export type Opening =
-  | { readonly kind: "disposable" }
+  | { readonly kind: "disposable"; readonly heardBy?: string }
   | { readonly kind: "itself"; readonly why: string; readonly proved: boolean }
   | { readonly kind: "socket"; readonly path: string };

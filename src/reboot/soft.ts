@@ -7,6 +7,16 @@ import { askSystemd } from "./systemd.ts";
 const STAYS = "x-initrd.attach";
 
 /**
+ * Whether a soft reboot leaves the root that runs: then nothing holds the root's volume open. ostree
+ * prepares another root at /run/nextroot, which systemd goes to where it is there
+ * (systemd-soft-reboot.service(8)).
+ */
+async function replacesRoot(power: Pick<PlanPower, "stat">): Promise<boolean> {
+  for (const path of ["/run/ostree-booted", "/run/nextroot"]) if ((await power.stat(path)) !== null) return true;
+  return false;
+}
+
+/**
  * A soft reboot (systemd-soft-reboot.service(8)) comes back by itself: this systemd knows it, and every volume that it closes opens without
  * a person. It closes what an ordinary shutdown closes: all of crypttab but the root's, and what is marked x-initrd.attach (crypttab(5)).
  * @throws NightlatchError reboot/blocked
@@ -21,10 +31,11 @@ export async function requireSoftReboot(power: PlanPower): Promise<void> {
     });
   }
   const staying = (await crypttabVolumes(power)).filter(({ options }) => options.includes(STAYS));
-  const beneathRoot = new Set((await luksBeneath(power, "/")).map((uuid) => uuid.toLowerCase()));
+  const beneathRoot = (await replacesRoot(power)) ? [] : await luksBeneath(power, "/");
+  const kept = new Set(beneathRoot.map((uuid) => uuid.toLowerCase()));
   for (const { name, found, opening } of await laterVolumes(power, new Set(staying.map((line) => line.name)))) {
     // One that names a key socket is answered there, as at a boot.
-    if (opening.kind !== "disposable" || beneathRoot.has(found.header?.uuid.toLowerCase() ?? "")) continue;
+    if (opening.kind !== "disposable" || kept.has(found.header?.uuid.toLowerCase() ?? "")) continue;
     throw new NightlatchError(
       "reboot/blocked",
       `${name} (${found.device}) would be closed by a soft reboot, and ask for its key`,

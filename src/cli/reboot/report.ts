@@ -31,9 +31,13 @@ function howItOpens({ opening, line }: PlannedVolume): string {
     case "socket":
       return `by itself: key socket ${opening.path}`;
     case "disposable":
-      return `disposable key, proved${line === null ? ", after the initramfs" : ""}`;
+      return `disposable key, proved (${triedOf(opening.heardBy)})${line === null ? ", after the initramfs" : ""}`;
   }
 }
+
+/** What "proved" stands for. */
+const triedOf = (heardBy: string | undefined): string =>
+  ["it opened its keyslot", ...(heardBy === undefined ? [] : [`${heardBy} will use it`])].join("; ");
 
 /** The same for a program; docs/json.md. */
 export function describePlan(plan: RebootPlan, overlayBytes: number): Record<string, unknown> {
@@ -58,6 +62,7 @@ export function describePlan(plan: RebootPlan, overlayBytes: number): Record<str
       stage: line === null ? "system" : "initramfs",
       opens: describeOpening(opening),
       proved: opening.kind === "disposable" || (opening.kind === "itself" && opening.proved),
+      tried: opening.kind === "disposable" ? triedOf(opening.heardBy) : null,
       mayFail,
     })),
   };

@@ -6,6 +6,7 @@ import type { Carrier, PreparedCarry } from "../../reboot/carrier.ts";
 import { bootId, cleanUp } from "../../reboot/clean-up.ts";
 import { requireCleanUp } from "../../reboot/go.ts";
 import { requireNoHindrance } from "../../reboot/hindrance.ts";
+import { proveOverlay } from "../../reboot/overlay-proof.ts";
 import { planReboot } from "../../reboot/plan.ts";
 import type { PlannedVolume, RebootPlan } from "../../reboot/planned.ts";
 import { type Staged, stageBoot } from "../../reboot/stage.ts";
@@ -46,7 +47,8 @@ export async function stageWith(input: CommandInput, carrier: Carrier, request: 
   const before = await cleanUp(system, stateFolder, true);
   if (before.removed.length + before.disarmed.length > 0) terminal.hint("What was staged before is taken back.");
   const planned = await planReboot(system, request.wish);
-  const plan = await settleSockets(system, planned, { stateFolder, signal: terminal.signal });
+  const settled = await settleSockets(system, planned, { stateFolder, signal: terminal.signal });
+  const plan = await proveOverlay(system, settled);
   const carry = await carrier.prepare(system, plan);
   for (const warning of carry.warnings) terminal.hint(warning);
   if (carry.question !== null) await requireConsent(input, carry.question);
