@@ -51,7 +51,7 @@ export async function startServer(system: FolderSystem, options: ServeOptions): 
   const machines = new MachineServer(service, answers, report);
   let url = options.url ?? "";
   const owner = { uid, operatorGroup: findOperatorGroup() };
-  const admin = createAdminServer({ service, answers, url: () => url }, owner, report);
+  const admin = createAdminServer({ service, answers, url: () => url }, owner, report, () => machines.giveWay());
   const stopHousekeeping = startHousekeeping(service, report);
   const close = async () => {
     await Promise.all([machines.close(GRACE_MS), closeServer(admin)]);
@@ -86,7 +86,7 @@ function listenOnNetwork(server: NetServer, { listen, inheritedFd }: ServeOption
         }),
       );
     });
-    const backlog = 1024;
+    const backlog = 4096;
     // Without a host Node listens on [::], and on 0.0.0.0 where the kernel has no IPv6.
     const host = listen.host === "::" ? {} : { host: listen.host };
     if (inheritedFd === undefined) server.listen({ port: listen.port, ...host, backlog }, () => resolve());

@@ -2,8 +2,8 @@ import { type Arrival, acceptNext, closeArrival } from "../../system/tcp-listen.
 import { FairQueue } from "./fair-queue.ts";
 import { networkOf, plainAddress } from "./network.ts";
 
-/** Accepted in one turn of the event loop; each takes some microseconds. */
-const ACCEPTED = 512;
+/** Accepted in one turn of the event loop, as many as the kernel keeps; each takes some microseconds. */
+const ACCEPTED = 4096;
 /** Descriptors that wait for a turn; beyond, networks that bring most lose them. */
 const WAITING = 1024;
 /** Of one turn, for making connections of descriptors. */

@@ -92,6 +92,11 @@ export class MachineServer implements Hall {
     });
   }
 
+  /** Until it is disposed of, an operator waits. */
+  giveWay(): Disposable {
+    return this.#admission.giveWay();
+  }
+
   async #work(connection: Connection, plan: Plan, body: Buffer): Promise<void> {
     connection.answer(await perform(this.#service, plan, body, connection.address, this.#report));
     this.#admission.leave();

@@ -80,6 +80,23 @@ test("operations under way and waiting are bounded, and the flood is what is ref
   assert.deepEqual(events.splice(0), ["start flood-3", "start good", "start flood-4"]);
 });
 
+test("as long as an operator waits, few begin; afterwards as many as before", () => {
+  const admission = new Admission({ operations: 100, waiting: 1000 });
+  let started = 0;
+  const enter = () =>
+    admission.enter({ network: networkOf("10.0.0.1"), start: () => started++, refuse: () => assert.fail("refused") });
+  for (let count = 0; count < 150; count++) enter();
+  assert.equal(started, 100);
+  {
+    using _way = admission.giveWay();
+    for (let count = 0; count < 92; count++) admission.leave();
+    assert.equal(started, 100, "none begins while more than a few are under way");
+    admission.leave();
+    assert.equal(started, 101);
+  }
+  assert.equal(started, 150);
+});
+
 const LIMITS = { connections: 12, connectionsOfOneGroup: 8, connectionsOfOneLine: 5 };
 
 interface Seated {
