@@ -71,6 +71,18 @@ test("bodies in chunks of one byte: the operator's door and others are served, a
   assert.ok(peakMiB(server) < 300, `${peakMiB(server)} MiB`);
 });
 
+test("where few files may be open, connections leave enough for the operator and the store", async () => {
+  await using server = await serve({ through: ["sh", "-c", 'ulimit -n 256; exec "$@"', "sh"] });
+  const latch = await enrolAt(server, "nas");
+  const { hostname, port } = new URL(server.url);
+  const sockets = Array.from({ length: 600 }, () => connect({ host: hostname, port: Number(port) }));
+  for (const socket of sockets) socket.on("error", () => {});
+  assert.equal(await ask(server, latch), 200);
+  for (const verb of ["lock", "unlock", "revoke"]) await server.json("machine", verb, "nas");
+  assert.equal(await ask(server, latch), 410);
+  for (const socket of sockets) socket.destroy();
+});
+
 const noNamespace = spawnSync("unshare", ["-n", "true"]).status === 0 ? false : "no network namespace can be made here";
 
 test("one host with a /64 has the connections of one host", { skip: noNamespace }, async () => {

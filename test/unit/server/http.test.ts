@@ -5,7 +5,8 @@ import { type AddressInfo, connect, type Socket } from "node:net";
 import { test } from "node:test";
 import fc from "fast-check";
 import { Answers } from "../../../src/server/http/answers.ts";
-import { type Limits, MachineServer } from "../../../src/server/http/server.ts";
+import { type Limits, limitsWithin } from "../../../src/server/http/limits.ts";
+import { MachineServer } from "../../../src/server/http/server.ts";
 import { enrolled, makeHome, type OpenService, openService, recoveryBody, type TestLatch } from "./harness.ts";
 
 const PATIENT: Partial<Limits> = {
@@ -105,6 +106,16 @@ test("who comes when an address has all its places is let in, and the oldest tha
   for (const { socket, closed } of held.slice(1)) {
     socket.write(HEALTH);
     assert.match(await closed, /^HTTP\/1\.1 200 /, "the others are still there");
+  }
+});
+
+test("however few descriptors there are, strangers leave some", () => {
+  for (const descriptors of [256, 1024, 4096, 20_000, Number.POSITIVE_INFINITY]) {
+    const { connections, arrivals, connectionsOfOneGroup, connectionsOfOneLine } = limitsWithin(descriptors);
+    assert.ok(connections + arrivals <= descriptors - 127, `${descriptors}`);
+    assert.ok(
+      connections <= 4096 && connectionsOfOneLine < connectionsOfOneGroup && connectionsOfOneGroup < connections,
+    );
   }
 });
 
