@@ -42,7 +42,7 @@ const floods: readonly Flood[] = [
   { name: "pipelined, never read", kind: "pipelined", connections: 100, isKnown: true },
   { name: "4 MB/s, known latch", kind: "sustained", connections: 100, rate: 4e6, isKnown: true },
   { name: "4 MB/s, made-up latch", kind: "sustained", connections: 100, rate: 4e6 },
-  { name: "as fast as it goes, made-up latch", kind: "sustained", connections: 1000 },
+  { name: "as fast as it goes, made-up latch", kind: "sustained", connections: 50 },
   { name: "one-byte chunks", kind: "chunks", connections: 300 },
   { name: "slowloris", kind: "slowloris", connections: 3000 },
   { name: "connections of an IPv6 /64", kind: "holding", connections: 5000, sources: SLASH_64, host: V6 },

@@ -64,6 +64,7 @@ export async function startServer(system: FolderSystem, options: ServeOptions): 
     { service, answers, masterSource: opened.masterSource, url: () => url },
     owner,
     report,
+    () => machines.giveWay(),
   );
   const stopHousekeeping = startHousekeeping(service, report);
   const close = async () => {
@@ -99,7 +100,7 @@ function listenOnNetwork(server: NetServer, { listen, inheritedFd }: ServeOption
         }),
       );
     });
-    const backlog = 1024;
+    const backlog = 4096;
     // Without a host Node listens on [::], and on 0.0.0.0 where the kernel has no IPv6.
     const host = listen.host === "::" ? {} : { host: listen.host };
     if (inheritedFd === undefined) server.listen({ port: listen.port, ...host, backlog }, () => resolve());

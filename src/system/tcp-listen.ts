@@ -6,11 +6,13 @@ const [SOCK_NONBLOCK, SOCK_CLOEXEC] = [0o4000, 0o2000000];
 const [AF_INET, AF_INET6] = [2, 10];
 /** Of any address's kind. */
 const SOCKADDR_BYTES = 128;
+const [RLIMIT_NOFILE, RLIMIT_BYTES] = [7, 16];
 
 interface Functions {
   readonly setsockopt: NativeFunction;
   readonly accept4: NativeFunction;
   readonly close: NativeFunction;
+  readonly getrlimit: NativeFunction;
 }
 
 let functions: Functions | null = null;
@@ -20,6 +22,7 @@ function libc(): Functions {
     setsockopt: libcFunction("int setsockopt(int, int, int, void *, unsigned int)"),
     accept4: libcFunction("int accept4(int, void *, void *, int)"),
     close: libcFunction("int close(int)"),
+    getrlimit: libcFunction("int getrlimit(int, void *)"),
   };
   return functions;
 }
@@ -39,6 +42,12 @@ function set(fd: number, level: number, option: number, value: number): void {
   const bytes = Buffer.alloc(4);
   bytes.writeInt32LE(value);
   libc().setsockopt(fd, level, option, bytes, bytes.length);
+}
+
+/** How many files and connections this process may have open (getrlimit(2)); Node has raised it to the hard limit. */
+export function descriptorLimit(): number {
+  const limit = Buffer.alloc(RLIMIT_BYTES);
+  return libc().getrlimit(RLIMIT_NOFILE, limit) === 0 ? Number(limit.readBigUInt64LE(0)) : Number.POSITIVE_INFINITY;
 }
 
 /** A connection that was accepted, and is nothing but a descriptor yet. */

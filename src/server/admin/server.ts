@@ -15,12 +15,22 @@ export interface AdminOwner {
   readonly operatorGroup: number | null;
 }
 
-/** The server that operators speak to: HTTP and JSON over a Unix socket, authorised by the peer's user. docs/format/admin.md */
-export function createAdminServer(context: AdminContext, owner: AdminOwner, report: (error: unknown) => void): Server {
+/**
+ * The server that operators speak to: HTTP and JSON over a Unix socket, authorised by the peer's user. docs/format/admin.md
+ * @param giveWay is asked to have strangers stand back until what it returns is disposed of
+ */
+export function createAdminServer(
+  context: AdminContext,
+  owner: AdminOwner,
+  report: (error: unknown) => void,
+  giveWay: () => Disposable,
+): Server {
   // The kernel notes a peer when it connects: asked once, before anything is read.
   const peers = new WeakMap<Socket, Peer>();
   const server = createServer({ maxHeaderSize: 8192, requestTimeout: 15_000 }, (request, response) => {
     const peer = peers.get(request.socket) ?? null;
+    const way = giveWay();
+    response.once("close", () => way[Symbol.dispose]());
     const answer = async () => {
       const { status, headers, body } = await handle(context, request, peer, roleOf(peer, owner), report);
       if (!request.complete) response.shouldKeepAlive = false;

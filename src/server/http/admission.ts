@@ -15,6 +15,9 @@ export interface AdmissionLimits {
   readonly waiting: number;
 }
 
+/** Some are served all the while: an operator's request may take its time, and must not stop the fleet. */
+const BESIDE_OPERATORS = 8;
+
 /**
  * Lets strangers' operations begin. A bounded number is under way, a bounded number waits, and
  * networks take turns; beyond that, whoever asks most is refused.
@@ -23,6 +26,7 @@ export class Admission {
   readonly #limits: AdmissionLimits;
   readonly #waiting = new FairQueue<Applicant>();
   #underWay = 0;
+  #operators = 0;
 
   constructor(limits: AdmissionLimits) {
     this.#limits = limits;
@@ -30,7 +34,7 @@ export class Admission {
 
   /** Each that was started must `leave` when it is done. */
   enter(applicant: Applicant): void {
-    if (this.#underWay < this.#limits.operations) {
+    if (this.#underWay < this.#most) {
       this.#underWay++;
       applicant.start();
       return;
@@ -40,8 +44,31 @@ export class Admission {
   }
 
   leave(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#underWay--;
-    else next.start();
+    this.#underWay--;
+    this.#fill();
+  }
+
+  /** As long as an operator waits for an answer, strangers have little of each turn of the event loop. */
+  giveWay(): Disposable {
+    this.#operators++;
+    return {
+      [Symbol.dispose]: () => {
+        this.#operators--;
+        this.#fill();
+      },
+    };
+  }
+
+  get #most(): number {
+    return this.#operators > 0 ? Math.min(BESIDE_OPERATORS, this.#limits.operations) : this.#limits.operations;
+  }
+
+  #fill(): void {
+    while (this.#underWay < this.#most) {
+      const next = this.#waiting.shift();
+      if (next === undefined) return;
+      this.#underWay++;
+      next.start();
+    }
   }
 }

@@ -2,10 +2,8 @@ import { type Arrival, acceptNext, closeArrival } from "../../system/tcp-listen.
 import { FairQueue } from "./fair-queue.ts";
 import { networkOf, plainAddress } from "./network.ts";
 
-/** Accepted in one turn of the event loop; each takes some microseconds. */
-const ACCEPTED = 512;
-/** Descriptors that wait for a turn; beyond, networks that bring most lose them. */
-const WAITING = 1024;
+/** Accepted in one turn of the event loop, as many as the kernel keeps; each takes some microseconds. */
+const ACCEPTED = 4096;
 /** Of one turn, for making connections of descriptors. */
 const TURN_MS = 5;
 
@@ -16,10 +14,13 @@ const TURN_MS = 5;
  */
 export class Arrivals {
   readonly #waiting = new FairQueue<Arrival>();
+  readonly #most: number;
   readonly #admit: (arrival: Arrival) => void;
   #isWorking = false;
 
-  constructor(admit: (arrival: Arrival) => void) {
+  /** @param most that wait for a turn: beyond, networks that bring most lose them */
+  constructor(most: number, admit: (arrival: Arrival) => void) {
+    this.#most = most;
     this.#admit = admit;
   }
 
@@ -29,7 +30,7 @@ export class Arrivals {
       const arrival = acceptNext(listening);
       if (arrival === null) break;
       this.#waiting.push(networkOf(plainAddress(arrival.address)), arrival);
-      if (this.#waiting.length > WAITING) this.#drop();
+      if (this.#waiting.length > this.#most) this.#drop();
     }
     if (!this.#isWorking) this.#work();
   }

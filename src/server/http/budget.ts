@@ -32,12 +32,7 @@ export class Budget<K extends Keeper> {
   keep(keeper: K, bytes: number): void {
     this.#keptBytes += bytes - (this.#kept.get(keeper) ?? 0);
     this.#kept.set(keeper, bytes);
-    while (this.totalBytes > this.#limitBytes) {
-      const [oldest] = this.#kept.keys();
-      if (oldest === undefined) return;
-      this.release(oldest);
-      oldest.cut();
-    }
+    this.#cutDown();
   }
 
   /** The request is complete. False where too much waits already. */
@@ -47,7 +42,17 @@ export class Budget<K extends Keeper> {
     if (this.#pinnedBytes + bytes > this.#limitBytes / 2) return false;
     this.#pinned.set(keeper, bytes);
     this.#pinnedBytes += bytes;
+    this.#cutDown();
     return true;
+  }
+
+  #cutDown(): void {
+    while (this.totalBytes > this.#limitBytes) {
+      const [oldest] = this.#kept.keys();
+      if (oldest === undefined) return;
+      this.release(oldest);
+      oldest.cut();
+    }
   }
 
   /** It keeps nothing any more. */

@@ -1,12 +1,12 @@
 import { Socket, type SocketConstructorOpts } from "node:net";
-import { Gathering } from "../../core/gathering.ts";
-import { Http1BodyReader, type Http1RequestHead, parseHttp1RequestHead } from "../../formats/http1-request.ts";
+import { Http1BodyReader, type Http1RequestHead } from "../../formats/http1-request.ts";
 import type { Answers } from "./answers.ts";
 import type { Budget } from "./budget.ts";
+import { HeadReader } from "./head-reader.ts";
 import { type Network, networkOf, plainAddress } from "./network.ts";
-import { type Plan, URL_BYTES } from "./perform.ts";
+import type { Plan } from "./perform.ts";
 import type { Place, Places } from "./places.ts";
-import { empty, type Reply } from "./reply.ts";
+import { empty, formatReply, type Reply } from "./reply.ts";
 import type { Turn } from "./turn.ts";
 
 /** How long strangers may take. */
@@ -42,8 +42,6 @@ const READ_BYTES = 4096;
 const INPUT = Buffer.allocUnsafeSlow(READ_BYTES);
 const NONE = Buffer.alloc(0);
 
-const HEADER_BYTES = 16_384;
-const END_OF_HEAD = Buffer.from("\r\n\r\n");
 const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
 
 /** A client that is still sending would lose the answer to a reset: it is read on, so long and so much. */
@@ -68,7 +66,7 @@ export class Connection {
   #deadlineMs: number;
   /** Since when the request is read; null between two. */
   #begunMs: number | null;
-  #headBytes: Gathering | null = null;
+  #heads = new HeadReader();
   #head: Http1RequestHead | null = null;
   #plan: Plan | null = null;
   #body: Http1BodyReader | null = null;
@@ -101,7 +99,7 @@ export class Connection {
 
   /** Nothing of a request is there. */
   get isIdle(): boolean {
-    return this.#phase === "head" && this.#headBytes === null && this.#waiting.length === 0;
+    return this.#phase === "head" && !this.#heads.hasBegun && this.#waiting.length === 0;
   }
 
   cut(): void {
@@ -114,7 +112,7 @@ export class Connection {
     if (nowMs < this.#deadlineMs || this.#phase === "busy") return;
     const isReading = this.#phase === "head" || this.#phase === "body";
     if (isReading && this.#waiting.length > 0) return; // it is the server that is late
-    if (this.#phase === "body" || this.#headBytes !== null) this.#refuse(empty(408));
+    if (this.#phase === "body" || this.#heads.hasBegun) this.#refuse(empty(408));
     else this.cut();
   }
 
@@ -160,47 +158,17 @@ export class Connection {
 
   /** What follows the head; null where it is not complete, or was answered. */
   #readHead(input: Buffer): Buffer | null {
-    let bytes = input;
-    let from = 0;
-    if (this.#headBytes !== null) {
-      from = Math.max(0, this.#headBytes.lengthBytes - END_OF_HEAD.length + 1);
-      this.#headBytes.append(input);
-      bytes = this.#headBytes.bytes;
-    } else if (this.#begunMs === null) this.#begin();
-    // An empty line or two before a request is borne (RFC 9112 section 2.2).
-    let start = 0;
-    while (bytes[start] === 0x0d && bytes[start + 1] === 0x0a) start += 2;
-    const end = bytes.indexOf(END_OF_HEAD, Math.max(start, from));
-    if ((end < 0 ? bytes.length : end) - start > HEADER_BYTES) {
-      this.#refuse(empty(isLongUrl(bytes, start) ? 414 : 431));
-      return null;
-    }
-    if (end < 0) {
-      if (!canBeginRequest(bytes[start])) this.#refuse(empty(400));
-      else this.#keepHead(input);
-      return null;
-    }
-    const head = parseHttp1RequestHead(bytes.toString("latin1", start, end));
-    this.#headBytes = null;
-    if (typeof head === "number") {
-      this.#refuse(empty(head));
-      return null;
-    }
-    return this.#judge(head, bytes.subarray(end + END_OF_HEAD.length));
+    if (this.#begunMs === null) this.#begin();
+    const read = this.#heads.push(input);
+    if (read !== null && typeof read === "object") return this.#judge(read.head, read.rest);
+    if (read === null) this.#hall.budget.keep(this, this.#heads.capacityBytes);
+    else this.#refuse(empty(read));
+    return null;
   }
 
   #begin(): void {
-    const { headersTimeoutMs } = this.#hall.patience;
     this.#begunMs = performance.now();
-    this.#deadlineMs = this.#begunMs + headersTimeoutMs;
-  }
-
-  #keepHead(input: Buffer): void {
-    if (this.#headBytes === null) {
-      this.#headBytes = new Gathering();
-      this.#headBytes.append(input);
-    }
-    this.#hall.budget.keep(this, this.#headBytes.capacityBytes);
+    this.#deadlineMs = this.#begunMs + this.#hall.patience.headersTimeoutMs;
   }
 
   #judge(head: Http1RequestHead, rest: Buffer): Buffer | null {
@@ -267,7 +235,6 @@ export class Connection {
     if (this.#phase === "closed") return;
     this.#isLast ||= this.#hall.isClosing || this.#head?.isKept === false;
     this.#hall.budget.release(this);
-    this.#headBytes = null;
     this.#phase = "leaving";
     this.#deadlineMs = performance.now() + UNREAD_MS;
     const isHead = this.#head?.method === "HEAD";
@@ -275,7 +242,10 @@ export class Connection {
     this.#body = null;
     this.#head = null;
     this.#plan = null;
-    this.#write(reply, isHead);
+    const keptSeconds = this.#isLast ? null : Math.floor(this.#hall.patience.keepAliveMs / 1000);
+    const message = formatReply(reply, { isHead, keptSeconds });
+    if (typeof message === "string") this.#socket.write(message, "latin1");
+    else this.#socket.write(message);
     if (this.#socket.writableLength === 0) this.#left(hasUnread);
     else {
       // It gives way to others, since it may never be read.
@@ -283,21 +253,6 @@ export class Connection {
       this.#hall.answers.add(this);
       this.#socket.write("", () => this.#left(hasUnread));
     }
-  }
-
-  #write({ status, headers, body }: Reply, isHead: boolean): void {
-    const lengthBytes = typeof body === "string" ? Buffer.byteLength(body) : body.length;
-    let head = `HTTP/1.1 ${status} ${REASONS[status] ?? ""}\r\n`;
-    for (let at = 0; at + 1 < headers.length; at += 2) head += `${headers[at]}: ${headers[at + 1]}\r\n`;
-    if (status !== 204) head += `content-length: ${lengthBytes}\r\n`;
-    const { keepAliveMs } = this.#hall.patience;
-    const timeout = Math.floor(keepAliveMs / 1000);
-    head += this.#isLast
-      ? "connection: close\r\n\r\n"
-      : `connection: keep-alive\r\nkeep-alive: timeout=${timeout}\r\n\r\n`;
-    if (isHead || lengthBytes === 0) this.#socket.write(head, "latin1");
-    else if (typeof body === "string") this.#socket.write(head + body, body.length === lengthBytes ? "latin1" : "utf8");
-    else this.#socket.write(Buffer.concat([Buffer.from(head, "latin1"), body]));
   }
 
   /** The answer is the kernel's. */
@@ -336,7 +291,7 @@ export class Connection {
   #end(): void {
     this.#hasEnded = true;
     if (this.#phase === "lingering") this.cut();
-    else if (this.#phase === "body" || this.#headBytes !== null) this.#refuse(empty(400));
+    else if (this.#phase === "body" || this.#heads.hasBegun) this.#refuse(empty(400));
     else if (this.#phase === "head" && this.#waiting.length === 0) this.#socket.destroySoon();
   }
 
@@ -349,33 +304,4 @@ export class Connection {
     if (this.#place !== null) this.#hall.places.leave(this.#place);
     this.#hall.left(this);
   }
-}
-
-const REASONS: Readonly<Record<number, string>> = {
-  200: "OK",
-  204: "No Content",
-  400: "Bad Request",
-  403: "Forbidden",
-  404: "Not Found",
-  405: "Method Not Allowed",
-  408: "Request Timeout",
-  409: "Conflict",
-  410: "Gone",
-  413: "Payload Too Large",
-  414: "URI Too Long",
-  417: "Expectation Failed",
-  431: "Request Header Fields Too Large",
-  500: "Internal Server Error",
-  503: "Service Unavailable",
-};
-
-/** What begins with anything else (TLS, say) would be waited for in vain. */
-function canBeginRequest(byte: number | undefined): boolean {
-  return byte === undefined || byte === 0x0d || (byte > 0x20 && byte < 0x7f);
-}
-
-/** Whether it is the first line that filled the head. */
-function isLongUrl(bytes: Buffer, start: number): boolean {
-  const end = bytes.indexOf(0x0a, start);
-  return end < 0 || end - start >= URL_BYTES;
 }

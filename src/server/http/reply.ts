@@ -24,3 +24,43 @@ export function json(status: number, value: unknown, headers: readonly string[] 
     body: Buffer.from(JSON.stringify(value)),
   };
 }
+
+/**
+ * The reply as HTTP/1.1 writes it, in one piece; text is Latin-1.
+ * @param of.isHead the request was HEAD: the length is told, and nothing sent
+ * @param of.keptSeconds how long the connection stays for another request; null where it ends
+ */
+export function formatReply(
+  { status, headers, body }: Reply,
+  of: { readonly isHead: boolean; readonly keptSeconds: number | null },
+): string | Buffer {
+  const lengthBytes = typeof body === "string" ? Buffer.byteLength(body) : body.length;
+  let head = `HTTP/1.1 ${status} ${REASONS[status] ?? ""}\r\n`;
+  for (let at = 0; at + 1 < headers.length; at += 2) head += `${headers[at]}: ${headers[at + 1]}\r\n`;
+  if (status !== 204) head += `content-length: ${lengthBytes}\r\n`;
+  head +=
+    of.keptSeconds === null
+      ? "connection: close\r\n\r\n"
+      : `connection: keep-alive\r\nkeep-alive: timeout=${of.keptSeconds}\r\n\r\n`;
+  if (of.isHead || lengthBytes === 0) return head;
+  if (typeof body === "string" && body.length === lengthBytes) return head + body; // ASCII, as nearly all are
+  return Buffer.concat([Buffer.from(head, "latin1"), typeof body === "string" ? Buffer.from(body) : body]);
+}
+
+const REASONS: Readonly<Record<number, string>> = {
+  200: "OK",
+  204: "No Content",
+  400: "Bad Request",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  408: "Request Timeout",
+  409: "Conflict",
+  410: "Gone",
+  413: "Payload Too Large",
+  414: "URI Too Long",
+  417: "Expectation Failed",
+  431: "Request Header Fields Too Large",
+  500: "Internal Server Error",
+  503: "Service Unavailable",
+};

@@ -1,41 +1,18 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Http1RequestHead } from "../../formats/http1-request.ts";
-import { prepareConnections } from "../../system/tcp-listen.ts";
+import { descriptorLimit, prepareConnections } from "../../system/tcp-listen.ts";
 import type { Service } from "../service/service.ts";
-import { Admission, type AdmissionLimits } from "./admission.ts";
+import { Admission } from "./admission.ts";
 import type { Answers } from "./answers.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Budget } from "./budget.ts";
 import { Connection, type Hall, type Patience } from "./connection.ts";
 import { FairQueue } from "./fair-queue.ts";
+import { type Limits, limitsWithin } from "./limits.ts";
 import { type Plan, perform, planFor } from "./perform.ts";
-import { type PlaceLimits, Places } from "./places.ts";
+import { Places } from "./places.ts";
 import type { Reply } from "./reply.ts";
 import { Turn } from "./turn.ts";
-
-/** What strangers may take of this process. */
-export interface Limits extends Patience, PlaceLimits, AdmissionLimits {
-  /** How often connections are looked through for late ones. */
-  readonly checkMs: number;
-  /** Of requests that come in pieces, of all connections together. */
-  readonly memoryBytes: number;
-  /** Of one turn of the event loop, for reading; as much again for what was put off. */
-  readonly turnMs: number;
-}
-
-const LIMITS: Limits = {
-  connections: 4096,
-  connectionsOfOneGroup: 2048,
-  connectionsOfOneLine: 1024,
-  operations: 128,
-  waiting: 2048,
-  memoryBytes: 32 << 20,
-  turnMs: 10,
-  headersTimeoutMs: 10_000,
-  requestTimeoutMs: 15_000,
-  keepAliveMs: 10_000,
-  checkMs: 1_000,
-};
 
 /** What the kernel keeps for each connection, in each direction: more than any request or answer of a client that means it. */
 const KERNEL_BYTES = 16_384;
@@ -47,7 +24,7 @@ export class MachineServer implements Hall {
   readonly #limits: Limits;
   readonly #connections = new Set<Connection>();
   readonly #admission: Admission;
-  readonly #arrivals = new Arrivals(({ fd }) => this.#admit({ fd }));
+  readonly #arrivals: Arrivals;
   /** Whose input waits for a turn with time left. */
   readonly #deferred = new FairQueue<Connection>();
   #isWorking = false;
@@ -62,9 +39,10 @@ export class MachineServer implements Hall {
   constructor(service: Service, answers: Answers, report: (error: unknown) => void, limits: Partial<Limits> = {}) {
     this.#service = service;
     this.#report = report;
-    this.#limits = { ...LIMITS, ...limits };
+    this.#limits = { ...limitsWithin(descriptorLimit()), ...limits };
     this.answers = answers;
     this.#admission = new Admission(this.#limits);
+    this.#arrivals = new Arrivals(this.#limits.arrivals, ({ fd }) => this.#admit({ fd }));
     this.places = new Places(this.#limits);
     this.budget = new Budget(this.#limits.memoryBytes);
     this.turn = new Turn(this.#limits.turnMs);
@@ -90,6 +68,11 @@ export class MachineServer implements Hall {
       start: () => void this.#work(connection, plan, body),
       refuse: () => connection.refuseForNow(),
     });
+  }
+
+  /** Until it is disposed of, an operator waits. */
+  giveWay(): Disposable {
+    return this.#admission.giveWay();
   }
 
   async #work(connection: Connection, plan: Plan, body: Buffer): Promise<void> {

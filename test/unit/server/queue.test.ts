@@ -128,3 +128,35 @@ test("connections without end do not put a commit off for ever", async () => {
   await first;
   assert.equal(store.commits, 1);
 });
+
+test("an operator's operation goes before all that wait, in a commit of its own", async () => {
+  const { store, queue, submit } = setUp(60_000);
+  const told: string[] = [];
+  const note = (name: string) => told.push(`${name} in commit ${store.commits}`);
+  const waiting = Array.from({ length: 300 }, (_, index) => submit(`${index}`).then(note));
+  const first = (name: string) =>
+    queue.submitFirst(async () => ({ outcome: name, entries: [{ kind: "store", at: 1, store: name }] })).then(note);
+  await Promise.all([...waiting, first("lock"), first("revoke")]);
+  assert.deepEqual(told.slice(0, 3), ["lock in commit 1", "revoke in commit 2", "0 in commit 3"]);
+  assert.equal(told.length, 302);
+});
+
+test("an operator's operation waits for nothing that may still arrive", async () => {
+  const { store, queue, submit } = setUp(60_000);
+  const other = submit("other");
+  await new Promise((resolve) => setImmediate(resolve));
+  let turns = 0;
+  const operator = queue.submitFirst(async () => ({ outcome: "lock", entries: [], wrote: true }));
+  let isTold = false;
+  void operator.then(() => {
+    isTold = true;
+  });
+  while (!isTold) {
+    queue.expect(); // something new in each turn: others would be waited for
+    turns++;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.ok(turns <= 3, `${turns} turns`);
+  await other;
+  assert.equal(store.commits, 2);
+});

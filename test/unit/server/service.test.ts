@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import Database from "better-sqlite3";
+import { NightlatchError } from "../../../src/core/errors.ts";
 import { parseInvite } from "../../../src/formats/invite.ts";
 import { MAX_LATCHES } from "../../../src/server/service/enrol.ts";
 import { keepHouse } from "../../../src/server/service/housekeeping.ts";
@@ -17,6 +18,7 @@ import {
   makeHome,
   makeInvite,
   newMachine,
+  type OpenService,
   openService,
   type TestLatch,
 } from "./harness.ts";
@@ -240,4 +242,78 @@ test("who reads the files while keys are destroyed is told of, and the bytes go 
   await keepHouse(service);
   assert.ok(!service.store.needsScrub);
   assert.ok(!holds());
+});
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+/** The next transaction is durable when `committed` resolves, and its outcome is told when `tell` is called. */
+function holdNextOutcome({ store }: OpenService): { committed: Promise<void>; tell: () => void } {
+  const { transact } = store;
+  const [committed, told] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  store.transact = async (work) => {
+    store.transact = transact;
+    const result = await transact.call(store, work);
+    committed.resolve();
+    await told.promise;
+    return result as never;
+  };
+  return { committed: committed.promise, tell: told.resolve };
+}
+
+test("once an operator's request is taken nothing of the machine is released, also with a receipt that is durable", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  for (const change of ["lock", "revoke"] as const) {
+    for (const subject of ["machine", "latch"] as const) {
+      const { latch, machine } = await enrolled(service, `${change}-${subject}`);
+      const other = (await addLatchTo(service, machine)) as TestLatch;
+      const held = holdNextOutcome(service);
+      const asked = [kindOf(ask(service, latch)), kindOf(ask(service, other))];
+      await held.committed;
+      const wish = { ...BY, change };
+      const changing =
+        subject === "machine" ? changeMachine(service, machine.id, wish) : changeLatch(service, latch.latchId, wish);
+      await turn();
+      held.tell();
+      const expected = ["machine/locked", subject === "machine" ? "machine/locked" : "released"];
+      assert.deepEqual(await Promise.all(asked), expected, `${change} ${subject}`);
+      assert.equal((await changing).changed, true);
+    }
+  }
+});
+
+test("requests that wait already when an operator's is taken are refused, and the change does not wait for them", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const [{ latch }, { latch: bystander }] = [await enrolled(service, "nas"), await enrolled(service, "pi")];
+  const order: string[] = [];
+  const note = async (kind: Promise<string>) => order.push(await kind);
+  const asked = Array.from({ length: 300 }, () => note(kindOf(ask(service, latch))));
+  const passing = kindOf(ask(service, bystander));
+  const { queue } = service;
+  const { submitFirst } = queue;
+  queue.submitFirst = async (operation) => {
+    const outcome = await submitFirst.call(queue, operation);
+    order.push("locked");
+    return outcome as never;
+  };
+  await changeMachine(service, "nas", { ...BY, change: "lock" });
+  await Promise.all(asked);
+  assert.equal(order[0], "locked");
+  assert.deepEqual([...new Set(order)].sort(), ["locked", "machine/locked"]);
+  assert.equal(await passing, "released");
+});
+
+test("a lock that could not be recorded is told so, and releases go on", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const { latch } = await enrolled(service, "nas");
+  const { submitFirst } = service.queue;
+  service.queue.submitFirst = async () => {
+    assert.equal(await kindOf(ask(service, latch)), "machine/locked", "as long as it is tried");
+    throw new NightlatchError("store/full", "no space is left");
+  };
+  await assert.rejects(changeMachine(service, "nas", { ...BY, change: "lock" }), { code: "store/full" });
+  service.queue.submitFirst = submitFirst;
+  assert.equal(await kindOf(ask(service, latch)), "released");
 });

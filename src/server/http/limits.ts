@@ -1,0 +1,39 @@
+import type { AdmissionLimits } from "./admission.ts";
+import type { Patience } from "./connection.ts";
+import type { PlaceLimits } from "./places.ts";
+
+/** What strangers may take of this process. */
+export interface Limits extends Patience, PlaceLimits, AdmissionLimits {
+  /** Descriptors that wait for a turn to become connections. */
+  readonly arrivals: number;
+  /** How often connections are looked through for late ones. */
+  readonly checkMs: number;
+  /** Of requests that come in pieces, of all connections together. */
+  readonly memoryBytes: number;
+  /** Of one turn of the event loop, for reading; as much again for what was put off. */
+  readonly turnMs: number;
+}
+
+const CONNECTIONS = 4096;
+/** For the store, its folder, the log and the operators' door. */
+const RESERVED_DESCRIPTORS = 128;
+
+/** @param descriptors that this process may have open: strangers never have the last ones */
+export function limitsWithin(descriptors: number): Limits {
+  const free = Math.max(16, descriptors - RESERVED_DESCRIPTORS);
+  const connections = Math.min(CONNECTIONS, Math.floor((free * 4) / 5));
+  return {
+    connections,
+    connectionsOfOneGroup: Math.ceil(connections / 2),
+    connectionsOfOneLine: Math.ceil(connections / 4),
+    arrivals: Math.ceil(connections / 4),
+    operations: 128,
+    waiting: 2048,
+    memoryBytes: 32 << 20,
+    turnMs: 10,
+    headersTimeoutMs: 10_000,
+    requestTimeoutMs: 15_000,
+    keepAliveMs: 10_000,
+    checkMs: 1_000,
+  };
+}
