@@ -52,14 +52,16 @@ async function measure(folder: string, count: number): Promise<string> {
   const [scrubMs] = await timed(() => opened.store.scrub());
   await opened.store.close();
   makeOld(folder);
+  const before = process.cpuUsage();
   const [upgradeMs, upgraded] = await timed(() => openFolder(nodeSystem, folder, owner));
+  const cpu = process.cpuUsage(before);
   await upgraded.store.close();
   const sizeMiB = statSync(join(folder, "store.sqlite")).size / (1 << 20);
   const [best = 0] = starts.sort((a, b) => a - b);
   return (
     `${count} machines, ${sizeMiB.toFixed(0)} MiB: start ${best.toFixed(0)} ms; ${MANY} latches revoked in ${revokeMs.toFixed(0)} ms, ` +
     `${walKiB.toFixed(0)} KiB of WAL, scrubbed in ${scrubMs.toFixed(0)} ms; ` +
-    `first start of an older version's store ${upgradeMs.toFixed(0)} ms`
+    `first start of an older version's store ${upgradeMs.toFixed(0)} ms, ${((cpu.user + cpu.system) / 1000).toFixed(0)} of CPU`
   );
 }
 

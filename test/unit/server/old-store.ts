@@ -61,16 +61,18 @@ export function makeOld(folder: string, version: 1 | 2 = 2): OldStore {
   }
   then.pragma(`application_id = ${APPLICATION_ID}`);
   then.pragma(`user_version = ${version}`);
+  const tables = ["store", "machine", "latch", "latch_key", "invite", "entry", "tree", "checkpoint"].map((name) => {
+    const columns = then.pragma(`table_info(${name})`) as { name: string }[];
+    return { name, columns: columns.map((column) => column.name).join(", ") };
+  });
+  then.close();
   now.exec(`attach '${before}' as before`);
-  for (const table of ["store", "machine", "latch", "latch_key", "invite", "entry", "tree", "checkpoint"]) {
-    const columns = (then.pragma(`table_info(${table})`) as { name: string }[]).map(({ name }) => name).join(", ");
-    now.exec(`insert into before.${table} (${columns}) select ${columns} from main.${table}`);
+  now.exec("begin");
+  for (const { name, columns } of tables) {
+    now.exec(`insert into before.${name} (${columns}) select ${columns} from main.${name}`);
   }
-  for (const row of keys) {
-    now
-      .prepare("update before.latch_key set wrapped = ? where latch = ? and epoch = ? and purpose = ?")
-      .run(oldKey(row), row.id, row.epoch, row.purpose);
-  }
+  const update = now.prepare("update before.latch_key set wrapped = ? where latch = ? and epoch = ? and purpose = ?");
+  for (const row of keys) update.run(oldKey(row), row.id, row.epoch, row.purpose);
   for (const row of invites) now.prepare("update before.invite set wrapped = ? where id = ?").run(oldKey(row), row.id);
   for (const [column, purpose] of [
     ["wrapped_identity", "identity"],
@@ -80,7 +82,7 @@ export function makeOld(folder: string, version: 1 | 2 = 2): OldStore {
     using plain = key.unwrap(own[column] ?? Buffer.alloc(0), context);
     now.prepare(`update before.store set ${column} = ?`).run(old(context, plain.reveal()));
   }
-  then.close();
+  now.exec("commit");
   now.close();
   for (const name of ["store.sqlite", "store.sqlite-wal", "store.sqlite-shm", "cells"])
     rmSync(join(folder, name), { force: true });
