@@ -29,6 +29,8 @@ export async function rememberUse(power: AftermathPower, use: Use, device: strin
   const { stateFolder, signal, log } = after;
   const endMs = power.monotonicMs() + RECORD_WITHIN_MS;
   for (;;) {
+    await power.sleep(RECORD_AGAIN_MS, signal); // also the first time: the boot that waited for the key has better things to do
+    if (signal.aborted) return;
     try {
       await makeStateFolder(power, stateFolder);
       const verdict = await recordUse(power, stateFolder, use);
@@ -41,10 +43,8 @@ export async function rememberUse(power: AftermathPower, use: Use, device: strin
       if (!(error instanceof NightlatchError)) throw error;
       const isLast = power.monotonicMs() + RECORD_AGAIN_MS > endMs || isError(error, "machine/bad-state");
       if (isLast) log("warning", `could not be put on record: ${error.message}; its next use is the first again`);
-      if (isLast || signal.aborted) return;
+      if (isLast) return;
     }
-    await power.sleep(RECORD_AGAIN_MS, signal);
-    if (signal.aborted) return;
   }
 }
 

@@ -16,20 +16,16 @@ export interface AgentFiles {
  * @throws NightlatchError file/*
  */
 export async function listExposed(
-  power: Pick<System, "findExposure">,
+  power: Pick<System, "findExposures">,
   { crypttab, config, state, programs }: AgentFiles,
 ): Promise<readonly Exposure[]> {
   const absolute = programs.filter((program) => program.startsWith("/"));
-  const found = await Promise.all([
-    ...[crypttab, config, state, ...absolute].map((path) => power.findExposure(path, false)),
-    power.findExposure(`${state}/identity.key`, true),
-  ]);
-  // A folder that is on the way to several is told once.
-  return [...new Map(found.flatMap((exposure) => (exposure === null ? [] : [[exposure.path, exposure]]))).values()];
+  const changeable = [crypttab, config, state, ...absolute].map((path) => ({ path, isSecret: false }));
+  return power.findExposures([...changeable, { path: `${state}/identity.key`, isSecret: true }]);
 }
 
 /** @throws NightlatchError agent/exposed, file/* */
-export async function refuseExposed(power: Pick<System, "findExposure">, files: AgentFiles): Promise<void> {
+export async function refuseExposed(power: Pick<System, "findExposures">, files: AgentFiles): Promise<void> {
   const [exposure] = await listExposed(power, files);
   if (exposure !== undefined) throw describeExposure(exposure);
 }

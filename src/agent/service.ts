@@ -14,7 +14,7 @@ import { refuseExposed } from "./exposed.ts";
 import { type KeyAnswer, type KeySocketOptions, openKeySocket } from "./key-socket.ts";
 import { makeVolumeReader } from "./volume-reader.ts";
 
-export type ServicePower = AnswerPower & AftermathPower & Pick<System, "findExposure">;
+export type ServicePower = AnswerPower & AftermathPower & Pick<System, "findExposures">;
 
 export interface ServiceOptions {
   readonly listen: KeySocketOptions["listen"];

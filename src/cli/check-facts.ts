@@ -214,11 +214,11 @@ async function findExposed(system: System, wish: CheckWish, config: AgentConfig)
   const { crypttab, stateFolder: state, fstab } = wish;
   const programs = [...config.volumes.values()].flatMap(({ command }) => command?.argv[0] ?? []);
   const agents = await listExposed(system, { crypttab, config: wish.config, state, programs });
-  const inFstab = await system.findExposure(fstab, false);
-  const isTold = inFstab === null || agents.some(({ path }) => path === inFstab.path);
+  const inFstab = await system.findExposures([{ path: fstab, isSecret: false }]);
+  const others = inFstab.filter(({ path }) => !agents.some((told) => told.path === path));
   const all = [
     ...agents.map((exposure) => ({ ...exposure, isAgents: true })),
-    ...(isTold ? [] : [{ ...inFstab, isAgents: false }]),
+    ...others.map((exposure) => ({ ...exposure, isAgents: false })),
   ].map((exposure) => ({ ...exposure, refusal: describeExposure(exposure) }));
   return {
     exposed: all.filter(({ flaw }) => flaw !== "read"),

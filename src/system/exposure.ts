@@ -5,7 +5,6 @@ import { findFlaw } from "../core/ownership.ts";
 import { translate } from "./errno.ts";
 import type { Exposure } from "./port.ts";
 
-const factsOf = promisify(lstat);
 const targetOf = promisify(readlink);
 
 /** The kernel's own limit (path_resolution(7)). */
@@ -15,16 +14,40 @@ const WORLD_WRITE = 0o002;
 
 /**
  * Goes the way that the kernel goes, folder by folder and link by link: whoever can put another thing in one's place has the file.
- * @see System.findExposure
+ * @see System.findExposures
  */
-export async function findExposure(path: string, isSecret: boolean): Promise<Exposure | null> {
+export async function findExposures(
+  files: readonly { readonly path: string; readonly isSecret: boolean }[],
+): Promise<readonly Exposure[]> {
+  const look = onceEach(lookAt);
+  const found = await Promise.all(files.map(({ path, isSecret }) => findExposure(path, isSecret, look)));
+  // A folder that is on the way to several is told once.
+  const byPath = new Map(found.flatMap((exposure) => (exposure === null ? [] : [[exposure.path, exposure]])));
+  return [...byPath.values()];
+}
+
+type Look = (path: string) => Promise<Stats | null>;
+
+/** A boot waits for it: what is on the way to several is looked at once. */
+function onceEach(look: Look): Look {
+  const looks = new Map<string, Promise<Stats | null>>();
+  return (path) => {
+    const known = looks.get(path);
+    if (known !== undefined) return known;
+    const looking = look(path);
+    looks.set(path, looking);
+    return looking;
+  };
+}
+
+async function findExposure(path: string, isSecret: boolean, look: Look): Promise<Exposure | null> {
   const owners = [0, process.geteuid?.() ?? 0];
   const ahead = partsOf(resolve(path));
   let folder = "";
   let links = 0;
   for (let part = ahead.shift(); part !== undefined; part = ahead.shift()) {
     const here = part === "" ? "/" : part === ".." ? parentOf(folder) : `${folder}/${part}`;
-    const facts = await lookAt(here);
+    const facts = await look(here);
     if (facts === null) return null;
     const { uid } = facts;
     const mode = facts.mode & 0o7777;
@@ -65,12 +88,13 @@ function parentOf(folder: string): string {
   return folder.slice(0, folder.lastIndexOf("/")) || "/";
 }
 
-async function lookAt(path: string): Promise<Stats | null> {
-  try {
-    return await factsOf(path);
-  } catch (error) {
-    const known = translate(error, path);
-    if (known.code === "file/missing") return null;
-    throw known;
-  }
+function lookAt(path: string): Promise<Stats | null> {
+  return new Promise((give, fail) => {
+    lstat(path, (error, facts) => {
+      if (error === null) return give(facts);
+      const known = translate(error, path);
+      if (known.code === "file/missing") give(null);
+      else fail(known);
+    });
+  });
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { translate } from "./errno.ts";
 
@@ -41,17 +41,6 @@ export async function makeFolder(path: string, mode: number): Promise<void> {
     for (let made = resolve(path); made.length > top.length; made = dirname(made)) await syncFolder(dirname(made));
   } catch (error) {
     throw translate(error, path);
-  }
-}
-
-/** @see System.listDirectory */
-export async function listFolder(path: string): Promise<string[]> {
-  try {
-    return (await readdir(path)).sort();
-  } catch (error) {
-    const known = translate(error, path);
-    if (known.code === "file/missing") return [];
-    throw known;
   }
 }
 

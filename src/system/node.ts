@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { findExposure } from "./exposure.ts";
+import { findExposures } from "./exposure.ts";
 import { exchange } from "./http.ts";
 import type { System } from "./port.ts";
-import { factsOf, readRange, readWhole } from "./read.ts";
+import { factsOf, listFolder, readRange, readWhole } from "./read.ts";
 
 /**
  * The real system. Only `main.ts` and the entry points beside it name this module. What the agent does not need to give a key
@@ -16,9 +16,9 @@ export const nodeSystem: System = {
   openInPlace: async (path, made) => (await import("./in-place.ts")).openFileInPlace(path, made),
   removeFile: async (path) => (await import("./files.ts")).removeDurably(path),
   makeDirectory: async (path, mode) => (await import("./files.ts")).makeFolder(path, mode),
-  listDirectory: async (path) => (await import("./files.ts")).listFolder(path),
+  listDirectory: listFolder,
   stat: factsOf,
-  findExposure,
+  findExposures,
   lock: async (path, waitMs) => (await import("./lock.ts")).lockFile(path, waitMs),
   request: exchange,
   nowMs: () => Date.now(),

@@ -29,9 +29,10 @@ export interface System {
   listDirectory(path: string): Promise<string[]>;
   /** Follows links; null where nothing is. */
   stat(path: string): Promise<FileFacts | null>;
-  /** Where, on the way to a file with its links followed, others than root and this process's user could change it, or could
-   *  read it where it is a secret. null: nowhere, or nothing is there. @throws NightlatchError file/* but file/missing */
-  findExposure(path: string, isSecret: boolean): Promise<Exposure | null>;
+  /** Where, on the way to each file with its links followed, others than root and this process's user could change it, or could
+   *  read one that is a secret; a place that is on the way to several once. Empty where that is nowhere, or nothing is there.
+   *  @throws NightlatchError file/* but file/missing */
+  findExposures(files: readonly { readonly path: string; readonly isSecret: boolean }[]): Promise<readonly Exposure[]>;
   /** Waits for an exclusive lock on a file, which is made where it is missing and stays. It is held until it is disposed, or until this
    *  process and every program that was run with it have ended, however they ended.
    *  @throws NightlatchError system/busy when it is not had within waitMs, file/missing (the folder), file/denied, file/io */

@@ -1,4 +1,4 @@
-import { close, constants, fstat, open, read, stat } from "node:fs";
+import { close, constants, fstat, open, read, readdir, stat } from "node:fs";
 import { promisify } from "node:util";
 import { NightlatchError } from "../core/errors.ts";
 import { translate } from "./errno.ts";
@@ -9,6 +9,7 @@ const openFile = promisify(open);
 const readFile = promisify(read);
 const closeFile = promisify(close);
 const statFile = promisify(stat);
+const listNames = promisify(readdir) as (path: string) => Promise<string[]>;
 const statOpenFile = promisify(fstat);
 
 /** @see System.readFile */
@@ -65,6 +66,17 @@ export async function factsOf(path: string): Promise<FileFacts | null> {
   } catch (error) {
     const known = translate(error, path);
     if (known.code === "file/missing") return null;
+    throw known;
+  }
+}
+
+/** @see System.listDirectory */
+export async function listFolder(path: string): Promise<string[]> {
+  try {
+    return (await listNames(path)).sort();
+  } catch (error) {
+    const known = translate(error, path);
+    if (known.code === "file/missing") return [];
     throw known;
   }
 }

@@ -4,8 +4,8 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { listFolder, makeFolder, removeDurably, writeDurably } from "../../../src/system/files.ts";
-import { factsOf, readRange, readWhole } from "../../../src/system/read.ts";
+import { makeFolder, removeDurably, writeDurably } from "../../../src/system/files.ts";
+import { factsOf, listFolder, readRange, readWhole } from "../../../src/system/read.ts";
 
 let folder = "";
 beforeEach(async () => {
