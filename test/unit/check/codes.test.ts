@@ -5,6 +5,8 @@ import { FINDING_CODES } from "../../../src/check/finding.ts";
 
 test("docs/check.md lists every finding, and no other", () => {
   const page = readFileSync(new URL("../../../docs/check.md", import.meta.url), "utf8");
-  const listed = [...page.matchAll(/^\| (.*?) \|/gm)].flatMap(([, cell]) => String(cell).match(/check\/[a-z-]+/g) ?? []);
+  const listed = [...page.matchAll(/^\| (.*?) \|/gm)].flatMap(
+    ([, cell]) => String(cell).match(/check\/[a-z-]+/g) ?? [],
+  );
   assert.deepEqual(listed.sort(), [...FINDING_CODES].sort());
 });
