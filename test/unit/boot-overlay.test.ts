@@ -147,7 +147,7 @@ test("rd.luks.*: a list of volumes, under the names that crypttab or the command
     neededVolumes(stack, from, cmdline).volumes.map(({ name }) => name);
   assert.deepEqual(names("dracut-systemd", "ro"), ["root", "other"]);
   assert.deepEqual(names("dracut-systemd", `rd.luks.uuid=luks-${UUID}`), ["root"]);
-  assert.deepEqual(names("dracut-systemd", "rd.luks.uuid=ABCD rd.luks.name=abce=named"), ["luks-abcd", "named"]);
+  assert.deepEqual(names("dracut-systemd", "rd.luks.uuid=ABCD rd.luks.name=abce=named"), ["luks-ABCD", "named"]);
   assert.deepEqual(names("dracut-systemd", "rd.luks=0"), []);
   assert.deepEqual(names("dracut", `luks.uuid=${UUID}`), ["root", "other"]);
   assert.deepEqual(names("dracut", "", facts(null, `rd.luks.uuid=luks-${UUID}`)), [`luks-${UUID}`]);

@@ -32,8 +32,14 @@ test("units are told apart, and a property that stands twice keeps both values",
 test("fstab: comments, short lines and escapes", () => {
   const text = "# a\n\n/dev/mapper/data\t/srv/a\\040b  ext4 noatime,nofail 0 2\nUUID=1 none swap\nshort line\n";
   assert.deepEqual(parseFstab(Buffer.from(text)), [
-    { line: 3, source: "/dev/mapper/data", target: "/srv/a b", options: ["noatime", "nofail"] },
-    { line: 4, source: "UUID=1", target: "none", options: ["defaults"] },
+    {
+      line: 3,
+      source: "/dev/mapper/data",
+      target: "/srv/a b",
+      options: ["noatime", "nofail"],
+      fields: ["/dev/mapper/data", "/srv/a\\040b", "ext4", "noatime,nofail", "0", "2"],
+    },
+    { line: 4, source: "UUID=1", target: "none", options: ["defaults"], fields: ["UUID=1", "none", "swap"] },
   ]);
 });
 

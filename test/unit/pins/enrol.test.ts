@@ -321,8 +321,8 @@ const REFUSALS = [
   [refusal(503, "store/full"), "pin/busy", "keys.example:7000 cannot make a latch at the moment (status 503)"],
   [
     { status: 301, contentType: "", body: Buffer.alloc(0) },
-    "enrolment/refused",
-    "keys.example:7000 refused (status 301)",
+    "pin/bad-reply",
+    "keys.example:7000 leads elsewhere (status 301), which is not followed",
   ],
 ] as const;
 
