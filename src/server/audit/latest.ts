@@ -1,31 +1,30 @@
 import { isJsonObject, type Json } from "../../formats/json.ts";
-import type { LatestKind, LatestRow } from "../store/port.ts";
-import type { NumberedEntry } from "./verify.ts";
+import type { EntryText, LatestRow } from "../store/port.ts";
 
-const KINDS: ReadonlyMap<Json | undefined, LatestKind> = new Map([
-  ["release", "release"],
-  ["flood", "release"],
-  ["flood-end", "release"],
-  ["refusal", "refusal"],
-  ["refusals", "refusal"],
-]);
+/** As `encodeEntry` writes them. Text of a peer's has its quotes escaped, and so never looks like this. */
+const RELEASE = /"kind":"(?:release|flood|flood-end)","latch":"([\w-]+)"/;
+const REFUSAL = /"kind":"refusals?",/;
 
-/** What these entries add to the index of the latest ones: the last of each kind about each subject. */
-export function latestOf(entries: readonly NumberedEntry[]): LatestRow[] {
+/**
+ * What these entries add to the index of the latest ones: the last of each kind about each subject. A server has a release a
+ * hundred microseconds; parsing each entry's JSON would take some of them.
+ */
+export function latestOf(entries: readonly EntryText[]): LatestRow[] {
   const found = new Map<string, LatestRow>();
-  for (const { number, body } of entries) {
-    const entry = readEntry(body);
-    const kind = KINDS.get(entry["kind"]);
-    if (kind === undefined) continue;
-    for (const subject of kind === "release" ? [entry["latch"]] : [entry["subject"], entry["machine"]]) {
-      if (typeof subject === "string") found.set(`${kind} ${subject}`, { kind, subject, entry: number });
+  for (const [entry, body] of entries) {
+    const latch = RELEASE.exec(body)?.[1];
+    if (latch !== undefined) found.set(`release ${latch}`, { kind: "release", subject: latch, entry });
+    if (latch !== undefined || !REFUSAL.test(body)) continue;
+    const { subject: refused, machine } = readEntry(body);
+    for (const subject of [refused, machine]) {
+      if (typeof subject === "string") found.set(`refusal ${subject}`, { kind: "refusal", subject, entry });
     }
   }
   return [...found.values()];
 }
 
 /** What the server itself wrote; empty where it was damaged since, which verifying tells of. */
-export function readEntry(body: Buffer): Readonly<Record<string, Json>> {
+export function readEntry(body: Buffer | string): Readonly<Record<string, Json>> {
   try {
     const entry = JSON.parse(body.toString()) as Json;
     return isJsonObject(entry) ? entry : {};

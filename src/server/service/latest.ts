@@ -1,13 +1,19 @@
 import { latestOf } from "../audit/latest.ts";
+import type { LatestRow } from "../store/port.ts";
 import type { Service } from "./service.ts";
 
-/** Entries that are read at once: some milliseconds, for which releases wait. */
+/** Entries that are read at once: a millisecond or two, for which releases wait. */
 const PAGE = 1024;
+/** Rows that are written at once. */
+const ROWS = 512;
+/** Entries of one stretch: of a latch that is released often in it one row is written. Bounds what is held in memory. */
+const STRETCH = 16_384;
 
 /**
- * Brings the index of the log's latest entries up to the log's end, in short pages. A release pays nothing for the index: it is made of
- * the log afterwards. The first time on a store of an older version it reads the whole log.
- * @param patienceMs gives up after that; another call goes on
+ * Brings the index of the log's latest entries up to the log's end, in short transactions. A release pays nothing for the index: it is
+ * made of the log afterwards. The first time on a store of an older version it reads the whole log.
+ * Two at once do the same work twice, and no harm.
+ * @param patienceMs gives up after that, and after the first stretch; another call goes on
  * @returns how many entries are left
  * @throws NightlatchError store/*
  */
@@ -16,16 +22,34 @@ export async function indexLog(
   patienceMs = Number.POSITIVE_INFINITY,
 ): Promise<number> {
   const deadlineMs = performance.now() + patienceMs;
-  for (;;) {
-    const left = await store.transact(async (transaction) => {
-      const [reach, { size }] = [await transaction.latestReach(), await transaction.tree()];
-      if (reach >= size) return 0;
-      const page = await transaction.entries(reach, PAGE);
-      const next = page.length === 0 ? size : reach + page.length; // an entry that was removed: verifying tells of that
-      await transaction.setLatest(latestOf(page), next);
-      return size - next;
-    });
-    if (left <= 0 || performance.now() >= deadlineMs) return Math.max(0, left);
-    await new Promise((resolve) => setImmediate(resolve)); // what waits is released in between
+  const [reach, size] = await store.transact(async (transaction) => [
+    await transaction.latestReach(),
+    (await transaction.tree()).size,
+  ]);
+  for (let next = reach; ; ) {
+    if (next >= size) return 0;
+    const end = Math.min(size, next + STRETCH);
+    const found = new Map<string, LatestRow>();
+    for (let from = next; from < end; from += PAGE) {
+      const page = await store.transact((transaction) => transaction.entryTexts(from, Math.min(PAGE, end - from)));
+      for (const row of latestOf(page)) found.set(`${row.kind} ${row.subject}`, row);
+      await nextTurn();
+    }
+    const rows = [...found.values()];
+    // Rows ahead of the reach are right already; cut off here, the next call finds the same.
+    for (let at = 0; at < rows.length; at += ROWS) {
+      await store.transact((transaction) => transaction.setLatest(rows.slice(at, at + ROWS), reach));
+      await nextTurn();
+    }
+    await store.transact((transaction) => transaction.setLatest([], end));
+    next = end;
+    if (performance.now() >= deadlineMs) return size - next;
   }
+}
+
+/** What waits is released in between. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }

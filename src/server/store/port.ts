@@ -75,6 +75,8 @@ export interface Reads {
   checkpoint(): Promise<SignedCheckpoint | null>;
   /** Entries from number `from` on, at most `limit`. */
   entries(from: number, limit: number): Promise<NumberedEntry[]>;
+  /** The same as number and text: for who looks at many, which is a third of the time. */
+  entryTexts(from: number, limit: number): Promise<EntryText[]>;
   /** How many entries the index of the latest ones covers. */
   latestReach(): Promise<number>;
   /** The latest entry of a kind about a subject, as far as the index reaches; null where it knows none. */
@@ -100,9 +102,11 @@ export interface Writes {
   insertEntries(first: number, bodies: readonly Buffer[]): Promise<void>;
   setTree(tree: Tree): Promise<void>;
   insertCheckpoint(checkpoint: SignedCheckpoint): Promise<void>;
-  /** Enters later ones, and how far the index reaches with them. */
+  /** Enters those that are later than what is there, and how far the index reaches, where that is further. */
   setLatest(found: readonly LatestRow[], reach: number): Promise<void>;
 }
+
+export type EntryText = readonly [number: number, body: string];
 
 export interface LastRelease {
   readonly machineId: string;

@@ -5,6 +5,7 @@ import { packTimes, type Tree, unpackTimes } from "../audit/times.ts";
 import type { NumberedEntry } from "../audit/verify.ts";
 import type { State } from "../policy/decide.ts";
 import type {
+  EntryText,
   InviteRow,
   InviteState,
   KeyRow,
@@ -30,6 +31,7 @@ const INSERT_ENTRY = "insert into entry (number, body) values (?, ?)";
 const SELECT_TREE = "select size, edge, times from tree where row = 1";
 const UPDATE_TREE = "update tree set size = ?, edge = ?, times = ? where row = 1";
 const SELECT_ENTRIES = "select number, body from entry where number >= ? order by number limit ?";
+const SELECT_ENTRY_TEXTS = "select number, cast(body as text) from entry where number >= ? order by number limit ?";
 const SELECT_LATEST =
   "select number, body from latest join entry on number = latest.entry where kind = ? and subject = ?";
 const SELECT_LAST_RELEASES = `select machineId, body from (
@@ -37,7 +39,7 @@ const SELECT_LAST_RELEASES = `select machineId, body from (
     where latest.kind = 'release' group by latch.machine
   ) join entry using (number)`;
 const SET_LATEST =
-  "insert into latest (kind, subject, entry) values (?, ?, ?) on conflict do update set entry = excluded.entry";
+  "insert into latest (kind, subject, entry) values (?, ?, ?) on conflict do update set entry = excluded.entry where excluded.entry > entry";
 const INSERT_CHECKPOINT = "insert into checkpoint (size, root, signature) values (?, ?, ?)";
 
 /** What an invite has in the place of a key that was destroyed. */
@@ -176,6 +178,11 @@ export class SqliteTransaction implements Transaction {
     return this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_ENTRIES).all(from, limit) as NumberedEntry[]);
   }
 
+  async entryTexts(from: number, limit: number): Promise<EntryText[]> {
+    const select = this.#sqlite.prepare(SELECT_ENTRY_TEXTS).raw();
+    return this.#sqlite.guard(() => select.all(from, limit) as EntryText[]);
+  }
+
   async latestReach(): Promise<number> {
     return this.#sqlite.first(query.selectFrom("latest_reach").select("size"))?.size ?? 0;
   }
@@ -281,6 +288,6 @@ export class SqliteTransaction implements Transaction {
       const set = this.#sqlite.prepare(SET_LATEST);
       for (const { kind, subject, entry } of found) set.run(kind, subject, entry);
     });
-    this.#sqlite.run(query.updateTable("latest_reach").set({ size: reach }));
+    this.#sqlite.run(query.updateTable("latest_reach").set({ size: reach }).where("size", "<", reach));
   }
 }
