@@ -1,6 +1,6 @@
 /**
  * What `nightlatch check` advises for a volume that the initramfs opens, applied to the letter with Debian's own initramfs-tools and dracut,
- * in a tree that has apt and all that a machine has but a kernel that runs. Nothing is booted: new-user.test.ts does that.
+ * in a tree that has apt and all that a machine has but a kernel that runs. Nothing is booted: the files new-user-*.test.ts do that.
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
