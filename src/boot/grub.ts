@@ -23,8 +23,9 @@ const ROUNDS = 8;
 const ASKED_LIMIT = 500;
 
 /**
- * The folders with a grub.cfg: one on a machine in order. On UEFI also those on the EFI system partition, where RHEL 8 has its
- * own; other systems have a few lines there that lead to the one in /boot, and count only where there is none.
+ * The folders with a grub.cfg: one on a machine in order. On UEFI also those on the EFI system
+ * partition, where RHEL 8 has its own; other systems have a few lines there that lead to the one in
+ * /boot, and count only where there is none.
  */
 export async function grubFolders(power: Pick<System, "stat" | "readFile" | "listDirectory">): Promise<string[]> {
   const found: string[] = [];
@@ -50,8 +51,10 @@ async function textOrNull(power: Pick<System, "stat" | "readFile">, path: string
 }
 
 /**
- * The entry that GRUB will boot, its configuration run as GRUB runs it, with grubenv as it is on the disk now.
- * @param selector another entry than the default: number, id or title, with ">" into submenus; null for the default
+ * The entry that GRUB will boot, its configuration run as GRUB runs it, with grubenv as it is on
+ * the disk now.
+ * @param selector another entry than the default: number, id or title, with ">" into submenus; null
+ * for the default
  * @returns null where the menu is empty
  * @throws NightlatchError grub/malformed, grub/unknown, bls/malformed, file/*
  */
@@ -84,7 +87,8 @@ const isSame = (left: GrubChoice | null, right: GrubChoice | null): boolean =>
   left?.path === right?.path && JSON.stringify(left?.entry.linux) === JSON.stringify(right?.entry.linux);
 
 /**
- * grub.cfg, and all that it asks for on its way to the menu and in its entries, as it is on the disk now.
+ * grub.cfg, and all that it asks for on its way to the menu and in its entries, as it is on the
+ * disk now.
  * @throws NightlatchError grub/malformed, grub/unknown, bls/malformed, file/*
  */
 export async function readGrub(
@@ -153,7 +157,10 @@ async function readEnvironment(power: Pick<System, "readFile">, folder: string):
   }
 }
 
-/** GRUB's blscfg shows the entries of /boot/loader/entries, the greatest name first, and uses what stands in them unchecked. */
+/**
+ * GRUB's blscfg shows the entries of /boot/loader/entries, the greatest name first, and uses what
+ * stands in them unchecked.
+ */
 async function readBlsEntries(power: Pick<System, "readFile" | "listDirectory">): Promise<GrubBlsEntry[]> {
   const folder = "/boot/loader/entries";
   const names = (await power.listDirectory(folder)).filter((name) => name.endsWith(".conf")).slice(0, ENTRIES_LIMIT);

@@ -7,7 +7,10 @@ export interface Mount {
   readonly target: string;
   /** UUID of the file system, "" where it has none. */
   readonly uuid: string;
-  /** The folder of the file system that is mounted, "/" for all of it (a btrfs subvolume's is another). */
+  /**
+   * The folder of the file system that is mounted, "/" for all of it (a btrfs subvolume's is
+   * another).
+   */
   readonly root: string;
 }
 
@@ -23,13 +26,19 @@ export interface BootPlace {
 export interface Seen {
   /** Paths at which it lies if it is there. */
   readonly paths: readonly string[];
-  /** Why it may be there without being seen, as the end of a sentence; null where it is seen if it is there. */
+  /**
+   * Why it may be there without being seen, as the end of a sentence; null where it is seen if it
+   * is there.
+   */
   readonly blindness: string | null;
 }
 
 const OUTPUT_LIMIT_BYTES = 4 << 20;
 
-/** What is mounted, by findmnt(8). @throws NightlatchError system/missing-program, boot/unsupported */
+/**
+ * What is mounted, by findmnt(8).
+ * @throws NightlatchError system/missing-program, boot/unsupported
+ */
 export async function listMounts(power: Pick<System, "run">): Promise<Mount[]> {
   const argv = ["findmnt", "--json", "--list", "--real", "--output", "TARGET,UUID,FSROOT"] as const;
   const { status, stdout } = await power.run({
@@ -60,8 +69,9 @@ const textOf = (row: { readonly [key: string]: Json }, name: string): string => 
 };
 
 /**
- * Where the running system sees a file that a boot loader names. With a file system's UUID: on that one, wherever it is mounted.
- * Without: under the root, /boot, or the EFI system partition, whichever has it first.
+ * Where the running system sees a file that a boot loader names. With a file system's UUID: on that
+ * one, wherever it is mounted. Without: under the root, /boot, or the EFI system partition,
+ * whichever has it first.
  * @throws NightlatchError boot/not-mounted, boot/unsupported, boot/no-entry
  */
 export async function locateBootFile(
@@ -85,7 +95,10 @@ export async function locateBootFile(
   );
 }
 
-/** @throws NightlatchError boot/unsupported where the file system's name says nothing here, boot/no-entry */
+/**
+ * @throws NightlatchError boot/unsupported where the file system's name says nothing here,
+ * boot/no-entry
+ */
 export async function placesOf(
   power: Pick<System, "run">,
   mounts: readonly Mount[],
@@ -113,7 +126,10 @@ export async function placesOf(
   };
 }
 
-/** Where a path of a mount's file system is seen through it; nowhere where it lies beside what is mounted, or beneath another mount. */
+/**
+ * Where a path of a mount's file system is seen through it; nowhere where it lies beside what is
+ * mounted, or beneath another mount.
+ */
 function under(mounts: readonly Mount[], mount: Mount, path: string): string[] {
   const prefix = mount.root === "/" ? "" : mount.root;
   if (!path.startsWith(`${prefix}/`)) return [];
@@ -129,8 +145,8 @@ export function mountOf(mounts: readonly Mount[], path: string): Mount | undefin
 }
 
 /**
- * The subvolume of btrfs at which GRUB's paths begin: the default one. It is what btrfs(8) says, or without that program what is
- * mounted as the root, which was the default when it was mounted.
+ * The subvolume of btrfs at which GRUB's paths begin: the default one. It is what btrfs(8) says, or
+ * without that program what is mounted as the root, which was the default when it was mounted.
  */
 async function defaultSubvolume(power: Pick<System, "run">, on: readonly Mount[]): Promise<string> {
   const mount = on.find(({ target }) => target === "/") ?? on[0];

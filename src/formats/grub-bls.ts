@@ -1,10 +1,14 @@
+import { type Budget, TOKEN_WORK } from "./grub-budget.ts";
 import type { Variables } from "./grub-variables.ts";
 import type { GrubBlsEntry } from "./grub-world.ts";
 
-/** What Fedora's `blscfg` makes of an entry: text of the script, which is run when the entry is chosen (commands/blscfg.c there). */
-export function blsSource(entry: GrubBlsEntry, variables: Variables): string {
-  const options =
-    expandBls(entry.options, variables) || expandBls(variables.get("default_kernelopts") ?? "", variables);
+/**
+ * What Fedora's `blscfg` makes of an entry: text of the script, which is run when the entry is
+ * chosen (commands/blscfg.c there).
+ */
+export function blsSource(entry: GrubBlsEntry, variables: Variables, budget: Budget): string {
+  const expand = (text: string) => expandBls(text, variables, budget);
+  const options = expand(entry.options) || expand(variables.get("default_kernelopts") ?? "");
   const folder = (path: string) => path.slice(0, path.lastIndexOf("/") + 1);
   const early = (variables.get("early_initrd") ?? "").split(" ").filter((name) => name !== "");
   const initrds = [...early.map((name) => `${folder(entry.initrds[0] ?? entry.kernel)}${name}`), ...entry.initrds];
@@ -16,11 +20,15 @@ export function blsSource(entry: GrubBlsEntry, variables: Variables): string {
   ].join("\n");
 }
 
-/** Variables by `$name`; of `\$` the dollar stays for the script. A space behind a value is its own. */
-function expandBls(text: string, variables: Variables): string {
+/**
+ * Variables by `$name`; of `\$` the dollar stays for the script. A space behind a value is its own.
+ */
+function expandBls(text: string, variables: Variables, budget: Budget): string {
+  budget.spend(text.length);
   return text.replace(/\\\$|\$([A-Za-z0-9_]*)( ?)/g, (found, name) => {
     if (found === "\\$") return found;
     const value = variables.get(name);
+    budget.spend(TOKEN_WORK + (value?.length ?? 0));
     return value === null ? "" : `${value} `;
   });
 }

@@ -1,6 +1,9 @@
 import { NightlatchError } from "../core/errors.ts";
 
-/** What a configuration may cost: characters looked at or made, and a charge for each token and command. */
+/**
+ * What a configuration may cost: characters looked at or made, and a charge for each token and
+ * command.
+ */
 export const MAX_WORK = 8 << 20;
 /** The charge for a token or a command, in characters: about what it holds in memory. */
 export const TOKEN_WORK = 32;
@@ -8,8 +11,9 @@ const MAX_ENTRIES = 1000;
 const MAX_DEPTH = 32;
 
 /**
- * What one run of a configuration has cost, shared by its submenus and entries. All that is held in memory was made by work, so
- * that a bound on work is a bound on memory, too. GRUB has no such bounds, so what passes them is refused.
+ * What one run of a configuration has cost, shared by its submenus and entries. All that is held in
+ * memory was made by work, so that a bound on work is a bound on memory, too. GRUB has no such
+ * bounds, so what passes them is refused.
  */
 export class Budget {
   readonly #spent: { work: number };

@@ -16,7 +16,10 @@ const SKIP_SIGNATURE: GrubOption = { name: "skip-sig", letter: "s", value: "none
 const SET: GrubOption = { name: "set", letter: "s", value: "needed" };
 const DATE = ["YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "WEEKDAY"];
 
-/** Commands that change what the script does, by name. Null for one that is not a command of GRUB's, as far as is known. */
+/**
+ * Commands that change what the script does, by name. Null for one that is not a command of GRUB's,
+ * as far as is known.
+ */
 export function builtinOf(machine: GrubMachine, name: string): Builtin | null {
   const own = Object.hasOwn(BUILTINS, name) ? BUILTINS[name] : undefined;
   if (own !== undefined) return (args, block) => own(machine, args, block, name);

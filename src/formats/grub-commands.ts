@@ -1,6 +1,7 @@
 /**
- * Commands of GRUB that change neither what is in the menu nor what an entry boots, by what is known of their success.
- * "fine": GRUB says that it worked. "doubtful": whether it works depends on the machine, so that both are tried.
+ * Commands of GRUB that change neither what is in the menu nor what an entry boots, by what is
+ * known of their success. "fine": GRUB says that it worked. "doubtful": whether it works depends on
+ * the machine, so that both are tried.
  */
 const BESIDE: { readonly [command: string]: "fine" | "doubtful" } = {
   ...each("fine", "echo", "clear", "cat", "date", "ls", "help", "lsmod", "rmmod", "sleep", "gettext", "list_env"),
@@ -48,7 +49,10 @@ const INITRD = new Set(["initrd", "initrd16", "initrdefi"]);
 /** Names that grub.cfg calls and that no GRUB has: it says so, and goes on as if nothing were. */
 const NO_COMMANDS = new Set(["load_video", "gfxmode", "savedefault", "recordfail"]);
 
-/** Commands of GRUB's that are not followed here: they ask a person or the hardware, or read other languages. */
+/**
+ * Commands of GRUB's that are not followed here: they ask a person or the hardware, or read other
+ * languages.
+ */
 const NOT_FOLLOWED = new Set([
   ...[
     "915resolution",

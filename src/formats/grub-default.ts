@@ -5,7 +5,9 @@ export interface GrubChoice {
   readonly entry: GrubEntry;
   /** Ids from the outermost submenu to the entry, as `grub-reboot` takes them, joined by ">". */
   readonly path: string;
-  /** False where `default` names an entry that is not there, so that GRUB falls back to the first. */
+  /**
+   * False where `default` names an entry that is not there, so that GRUB falls back to the first.
+   */
   readonly asNamed: boolean;
 }
 
@@ -13,9 +15,9 @@ export interface GrubChoice {
 export type ChoiceRules = "gnu" | "fedora" | "person";
 
 /**
- * The entry that GRUB boots when nobody touches the menu (grub-core/normal/menu.c): `default` is a number, an id or a title, a
- * ">" leads into a submenu (a ">" in a title is doubled), and whatever is not found is the first entry. Null for an empty menu,
- * also within a submenu.
+ * The entry that GRUB boots when nobody touches the menu (grub-core/normal/menu.c): `default` is a
+ * number, an id or a title, a ">" leads into a submenu (a ">" in a title is doubled), and whatever
+ * is not found is the first entry. Null for an empty menu, also within a submenu.
  * @throws NightlatchError grub/unknown, grub/malformed from the submenus on the way
  */
 export function defaultGrubEntry(menu: GrubMenu): GrubChoice | null {
@@ -62,7 +64,8 @@ function find(menu: GrubMenu, selector: string, head: string, rules: ChoiceRules
 /** Ids first, then titles, then a number with nothing behind it (Fedora's normal/menu.c). */
 function findAsFedora({ entries, bits = 64 }: GrubMenu, selector: string, head: string): GrubEntry | undefined {
   const word = /^[^ \t\r\n]*/.exec(selector)?.[0] ?? "";
-  const byId = entries.find((entry) => entry.id !== "" && entry.id === splitSelector(word).head);
+  const id = splitSelector(word).head;
+  const byId = entries.find((entry) => entry.id !== "" && entry.id === id);
   if (byId !== undefined) return word === selector ? byId : undefined;
   const byTitle = entries.find((entry) => entry.title !== "" && entry.title === head);
   if (byTitle !== undefined) return byTitle;

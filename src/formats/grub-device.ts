@@ -1,6 +1,9 @@
 import { unknown } from "./grub-budget.ts";
 
-/** Devices have names of GRUB's own. One that `search` found gets a name from which it can be told again. */
+/**
+ * Devices have names of GRUB's own. One that `search` found gets a name from which it can be told
+ * again.
+ */
 const BY_UUID = "nightlatch:uuid=";
 const ELSE = "nightlatch:";
 
@@ -19,7 +22,10 @@ export function uuidOfDevice(device: string): string | null {
   return device.startsWith(BY_UUID) ? device.slice(BY_UUID.length) : null;
 }
 
-/** @throws NightlatchError grub/unknown for text in which a device's name stands that GRUB alone knows */
+/**
+ * @throws NightlatchError grub/unknown for text in which a device's name stands that GRUB alone
+ * knows
+ */
 export function requireNoDevice(text: string, what: string): void {
   if (text.includes(ELSE)) throw unknown(`${what} the name of a device, which is not known here`);
 }

@@ -110,7 +110,10 @@ export class GrubDisk {
     return other?.get(key) ?? null;
   }
 
-  /** How a file is asked for: its path, with `(uuid=…)` in front where it lies on a file system that `search` found. */
+  /**
+   * How a file is asked for: its path, with `(uuid=…)` in front where it lies on a file system that
+   * `search` found.
+   */
   #key(path: string): string {
     const { prefix } = this.#shared.world;
     if (path.startsWith(`${prefix}/`)) return path;

@@ -16,7 +16,8 @@ export interface EntryWords {
 }
 
 /**
- * The words behind `menuentry` (grub-core/commands/menuentry.c), the block in braces as the last of them.
+ * The words behind `menuentry` (grub-core/commands/menuentry.c), the block in braces as the last of
+ * them.
  * @returns a status where no entry comes of them
  */
 export function entryWords(args: readonly string[], hasBlock: boolean): EntryWords | number {

@@ -2,8 +2,8 @@ import { type Budget, TOKEN_WORK, unknown } from "./grub-budget.ts";
 import type { Word } from "./grub-lexer.ts";
 
 /**
- * What the words of a command become (grub_script_arglist_to_argv in grub-core/script/execute.c): unquoted variables split at
- * white space, and a word of nothing but empty ones vanishes.
+ * What the words of a command become (grub_script_arglist_to_argv in grub-core/script/execute.c):
+ * unquoted variables split at white space, and a word of nothing but empty ones vanishes.
  * @param values of a variable: more than one where it splits
  * @throws NightlatchError grub/unknown for names of files by a pattern, and for translations
  */
@@ -35,7 +35,10 @@ export function splitValue(value: string): string[] {
   return value.split(/[ \t\r\n]/).filter((piece) => piece !== "");
 }
 
-/** Which of a text's `*` and `?` stand for other characters: those of a variable do unless a backslash stands before. */
+/**
+ * Which of a text's `*` and `?` stand for other characters: those of a variable do unless a
+ * backslash stands before.
+ */
 type Wildcards = "none" | "all" | "unescaped";
 
 class Line {
@@ -53,7 +56,8 @@ class Line {
   next(): void {
     this.#budget.spend(1);
     if (this.#current === null) return;
-    // GRUB looks for files where a word is a path (commands/wildcard.c), if its module regexp is there.
+    // GRUB looks for files where a word is a path (commands/wildcard.c), if its module regexp is
+    // there.
     if (this.#isPattern && (/^[/(]/.test(this.#current) || this.#startsWithStar))
       throw unknown(`names files by a pattern (${this.#current.slice(0, 40)})`);
     this.#done.push(this.#current);

@@ -23,8 +23,8 @@ export interface GrubFunction {
 }
 
 /**
- * GRUB's script as it is run, after grub-core/script/execute.c. `break`, `continue` and `return` are flags there that outlive what
- * they were meant for in places, and so they do here.
+ * GRUB's script as it is run, after grub-core/script/execute.c. `break`, `continue` and `return`
+ * are flags there that outlive what they were meant for in places, and so they do here.
  */
 export class Interpreter {
   variables: Variables;
@@ -176,7 +176,9 @@ export class Interpreter {
     return status === OK ? TEST_FAILURE : OK;
   }
 
-  /** Null where it is neither a command nor a function, which GRUB does not turn around for a "!". */
+  /**
+   * Null where it is neither a command nor a function, which GRUB does not turn around for a "!".
+   */
   #named(name: string, args: readonly string[], block: Block | null): number | null {
     const builtin = this.#builtin(name);
     if (builtin !== null) return builtin(args, block);

@@ -1,6 +1,8 @@
 import { type Budget, TOKEN_WORK } from "./grub-budget.ts";
 
-/** A piece of a word: text as it is, or a variable, which splits into words where it is not quoted. */
+/**
+ * A piece of a word: text as it is, or a variable, which splits into words where it is not quoted.
+ */
 export type WordPart =
   | { readonly kind: "text"; readonly text: string; readonly quoted: boolean }
   | { readonly kind: "variable"; readonly name: string; readonly quoted: boolean }
@@ -23,13 +25,13 @@ const KEYWORDS = new Set([
 ]);
 const VARIABLE = /\$(?:\{([A-Za-z_][A-Za-z0-9_]*|[0-9]+|[?#@*])\}|([A-Za-z_][A-Za-z0-9_]*|[0-9]+|[?#@*]))/y;
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
-/** What stands for itself in a word. */
-const PLAIN = /[^{}|&$;<> \t\n'"\\]+/y;
+/** What does not stand for itself in a word. */
+const SPECIAL = new Set([..."{}|&$;<> \t\n'\"\\"].map((character) => character.charCodeAt(0)));
 const IN_QUOTES = /[^"$\\]+/y;
 
 /**
- * The tokens of GRUB's script, one at a time (grub-core/script/yylex.l). What GRUB's lexer refuses is a token "bad", which ends
- * where the line ends that GRUB has read by then.
+ * The tokens of GRUB's script, one at a time (grub-core/script/yylex.l). What GRUB's lexer refuses
+ * is a token "bad", which ends where the line ends that GRUB has read by then.
  */
 export class Lexer {
   readonly text: string;
@@ -97,8 +99,8 @@ export class Lexer {
     let isBad = false;
     let isPlain = true;
     for (;;) {
-      const plain = this.#match(PLAIN);
-      if (plain !== null) {
+      const plain = this.#plain();
+      if (plain !== "") {
         parts.push({ kind: "text", text: plain, quoted: false });
         this.#spendPart();
         continue;
@@ -127,6 +129,17 @@ export class Lexer {
     this.#budget.spend(TOKEN_WORK / 2);
   }
 
+  /**
+   * What stands for itself from here on; it is looked at one by one, for this is where all of a
+   * file passes.
+   */
+  #plain(): string {
+    const { text } = this;
+    const start = this.#at;
+    while (this.#at < text.length && !SPECIAL.has(text.charCodeAt(this.#at))) this.#at++;
+    return text.slice(start, this.#at);
+  }
+
   #match(pattern: RegExp): string | null {
     pattern.lastIndex = this.#at;
     const found = pattern.exec(this.text);
@@ -135,7 +148,10 @@ export class Lexer {
     return found[0];
   }
 
-  /** A backslash makes the next character plain, and takes a newline away. False at the end of the text. */
+  /**
+   * A backslash makes the next character plain, and takes a newline away. False at the end of the
+   * text.
+   */
   #escape(parts: WordPart[]): boolean {
     const next = this.text.codePointAt(this.#at + 1);
     const character = next === undefined ? "" : String.fromCodePoint(next);
@@ -161,7 +177,8 @@ export class Lexer {
     if (this.text[this.#at + 1] !== '"') return false;
     const start = ++this.#at;
     const isGood = this.#doubleQuoted([], true);
-    // What stands before it in the word is translated together with it (yylex.l): all of the word is what nobody here knows.
+    // What stands before it in the word is translated together with it (yylex.l): all of the word
+    // is what nobody here knows.
     parts.push({ kind: "translated", text: this.text.slice(start, this.#at) });
     return isGood;
   }
@@ -174,7 +191,10 @@ export class Lexer {
     return String(found[1] ?? found[2]);
   }
 
-  /** False where a "$" in it begins no variable, which GRUB refuses, and where the quote does not end. */
+  /**
+   * False where a "$" in it begins no variable, which GRUB refuses, and where the quote does not
+   * end.
+   */
   #doubleQuoted(parts: WordPart[], isTranslated = false): boolean {
     let isGood = true;
     let literal = "";

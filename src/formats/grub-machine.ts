@@ -43,7 +43,10 @@ export interface Shared extends DiskShared {
 
 const NOTHING: Loaded = { kernel: null, linuxArgs: [], initrds: [], initrdArgs: [], isOther: false };
 
-/** The machine on which GRUB's script runs: its variables, what it has loaded, the menu that comes about. */
+/**
+ * The machine on which GRUB's script runs: its variables, what it has loaded, the menu that comes
+ * about.
+ */
 export class GrubMachine {
   readonly shared: Shared;
   readonly interpreter: Interpreter;
@@ -92,7 +95,10 @@ export class GrubMachine {
     return fork;
   }
 
-  /** Runs until there is nothing more, or until it boots or shows another menu. True where it came to its end. */
+  /**
+   * Runs until there is nothing more, or until it boots or shows another menu. True where it came
+   * to its end.
+   */
   untilEnd(run: () => void): boolean {
     try {
       run();
@@ -215,7 +221,7 @@ export class GrubMachine {
     for (const entry of this.shared.world.blsEntries) {
       this.budget.countEntry();
       const title = entry.title || entry.kernel;
-      const source = blsSource(entry, this.variables);
+      const source = blsSource(entry, this.variables, this.budget);
       this.entries.push({
         kind: "entry",
         title,

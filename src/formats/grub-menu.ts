@@ -15,8 +15,9 @@ import {
 } from "./grub-world.ts";
 
 /**
- * Runs a grub.cfg as GRUB would up to the menu, in a world that is given, and tells the menu: nested, with ids, with what each
- * entry loads. A command that is not known makes the answer unknown. Bounded in work, depth and entries.
+ * Runs a grub.cfg as GRUB would up to the menu, in a world that is given, and tells the menu:
+ * nested, with ids, with what each entry loads. A command that is not known makes the answer
+ * unknown. Bounded in work, depth and entries.
  * @throws NightlatchError grub/malformed, grub/unknown
  */
 export function evaluateGrub(text: string, world: GrubWorld): GrubMenu {

@@ -13,7 +13,8 @@ export interface GrubArguments {
 }
 
 /**
- * What a command is called with; or "refused" where GRUB prints an error, "help" where it prints its help, and does nothing.
+ * What a command is called with; or "refused" where GRUB prints an error, "help" where it prints
+ * its help, and does nothing.
  * @param acceptsDash whether what looks like an option that is not known is an argument
  */
 export function parseArguments(

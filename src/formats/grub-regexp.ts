@@ -5,10 +5,12 @@ import { type ParsedPattern, type Pattern, parsePattern } from "./grub-regexp-pa
 export type Matched = readonly (string | null)[];
 
 /**
- * GRUB's `regexp` (grub-core/commands/regexp.c): a POSIX extended expression, of whose matches the leftmost and then the longest
- * counts. Where each part can end is worked out once for each place, so that nothing backtracks; the work is counted.
+ * GRUB's `regexp` (grub-core/commands/regexp.c): a POSIX extended expression, of whose matches the
+ * leftmost and then the longest counts. Where each part can end is worked out once for each place,
+ * so that nothing backtracks; the work is counted.
  * @returns null where it does not match, or is no expression
- * @throws NightlatchError grub/unknown where what a group matched cannot be told, grub/malformed where it takes too much work
+ * @throws NightlatchError grub/unknown where what a group matched cannot be told, grub/malformed
+ * where it takes too much work
  */
 export function matchRegexp(expression: string, text: string, wantsGroups: boolean, budget: Budget): Matched | null {
   const bytes = (value: string) => Buffer.from(value, "utf8").toString("latin1");
@@ -125,7 +127,9 @@ class Matching {
     return all;
   }
 
-  /** The groups of a match whose ends are known: what stands further left takes as much as it can. */
+  /**
+   * The groups of a match whose ends are known: what stands further left takes as much as it can.
+   */
   #assign(pattern: Pattern, start: number, end: number, parts: (string | null)[]): void {
     switch (pattern.kind) {
       case "group":

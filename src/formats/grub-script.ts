@@ -27,7 +27,9 @@ export interface Branch {
 /** What GRUB reads before it runs it: a line, or as many as a statement takes. */
 export type Unit =
   | { readonly kind: "statements"; readonly statements: readonly Statement[] }
-  /** GRUB prints an error, defines the functions that stand before it, and goes on at the next line. */
+  /**
+   * GRUB prints an error, defines the functions that stand before it, and goes on at the next line.
+   */
   | { readonly kind: "error"; readonly functions: readonly Statement[]; readonly at: number };
 
 const MAX_LENGTH = 1 << 20;
@@ -48,10 +50,16 @@ export function parseGrubScript(text: string): Statement[] {
   return statements;
 }
 
-/** A file's text as GRUB reads it: without carriage returns, and without the lines that begin with "#" (normal/main.c, lib/getline.c). */
+/**
+ * A file's text as GRUB reads it: without carriage returns, and without the lines that begin with
+ * "#" (normal/main.c, lib/getline.c).
+ */
 export function configurationText(text: string): string {
   const lines = text.replaceAll("\r", "").split("\n");
-  return lines.flatMap((line) => (line.startsWith("#") ? [] : [untilNul(line)])).join("\n");
+  return lines
+    .filter((line) => !line.startsWith("#"))
+    .map(untilNul)
+    .join("\n");
 }
 
 function untilNul(line: string): string {
@@ -241,7 +249,10 @@ export class UnitReader {
     if (token.kind !== "keyword" || token.text !== keyword) throw new Misplaced(token);
   }
 
-  /** The next token, which is read no sooner than the grammar asks for it: behind a unit lies another. */
+  /**
+   * The next token, which is read no sooner than the grammar asks for it: behind a unit lies
+   * another.
+   */
   #peek(): Token {
     this.#ahead ??= this.#lexer.next();
     return this.#ahead;

@@ -7,7 +7,10 @@ export interface TestWorld {
   readonly budget: Budget;
   /** Null where it cannot be told. */
   fileFacts(path: string): { readonly kind: "file" | "directory" | "absent"; readonly isEmpty: boolean };
-  /** Called with what is compared. @throws NightlatchError grub/unknown where one of them is not known */
+  /**
+   * Called with what is compared.
+   * @throws NightlatchError grub/unknown where one of them is not known
+   */
   compares(left: string, right: string): void;
   /** @throws NightlatchError grub/unknown */
   modificationTimes(): never;

@@ -45,7 +45,10 @@ export class Variables {
     this.#own.set(name, { value: this.#find(name)?.value ?? "", exported: true });
   }
 
-  /** Another context, which begins with what is exported: that of a submenu, or of another configuration. */
+  /**
+   * Another context, which begins with what is exported: that of a submenu, or of another
+   * configuration.
+   */
   open(): Variables {
     const inner = new Variables(this.#budget);
     for (const [name, { value, exported }] of this.#all()) {

@@ -5,12 +5,14 @@ export interface GrubEntry {
   readonly title: string;
   readonly id: string;
   /**
-   * Entries of a submenu, or of a configuration that the entry goes over to; null for an entry that boots.
+   * Entries of a submenu, or of a configuration that the entry goes over to; null for an entry that
+   * boots.
    * @throws NightlatchError grub/unknown, grub/malformed: it is run when it is asked for
    */
   readonly submenu: GrubMenu | null;
   /**
-   * What an entry that boots would load. Null where it loads no Linux (a firmware menu, a chain loader).
+   * What an entry that boots would load. Null where it loads no Linux (a firmware menu, a chain
+   * loader).
    * @throws NightlatchError grub/unknown, grub/malformed
    */
   readonly linux: GrubLinux | null;
@@ -20,8 +22,8 @@ export interface GrubEntry {
    */
   readonly source: GrubSource | null;
   /**
-   * The menu that GRUB shows where this entry is chosen with more of a choice behind it, null for an entry that boots. From then on
-   * `linux` and `submenu` tell what comes of that.
+   * The menu that GRUB shows where this entry is chosen with more of a choice behind it, null for
+   * an entry that boots. From then on `linux` and `submenu` tell what comes of that.
    * @throws NightlatchError grub/unknown, grub/malformed
    */
   enter(rest: string): GrubMenu | null;
@@ -41,7 +43,10 @@ export interface GrubMenu {
   readonly entries: readonly GrubEntry[];
   /** The variable `default` as it stood when the menu was shown; "" where it was not set. */
   readonly default: string;
-  /** How a choice is read: as GNU's GRUB does, or as that of Fedora and RHEL, which is known by its `blscfg`. */
+  /**
+   * How a choice is read: as GNU's GRUB does, or as that of Fedora and RHEL, which is known by its
+   * `blscfg`.
+   */
   readonly rules?: "gnu" | "fedora";
   /** Of GRUB's unsigned long, for numbers that are too large for one. Left out: 64. */
   readonly bits?: 32 | 64;
@@ -51,11 +56,16 @@ export interface GrubMenu {
 export interface GrubRun {
   readonly menu: GrubMenu;
   readonly variables: ReadonlyMap<string, string>;
-  /** What `save_env` wrote to the environment block on the way to it; "" for what it took out of it. */
+  /**
+   * What `save_env` wrote to the environment block on the way to it; "" for what it took out of it.
+   */
   readonly saved: ReadonlyMap<string, string>;
 }
 
-/** What a run leaves behind, also where it ends in an error, and whenever an entry is asked what it boots. */
+/**
+ * What a run leaves behind, also where it ends in an error, and whenever an entry is asked what it
+ * boots.
+ */
 export class GrubTrace {
   /** Files that were asked for, as keys of `files` and `other` of the world. */
   readonly asked = new Set<string>();
@@ -70,9 +80,15 @@ export interface GrubLinux {
   readonly kernel: string;
   readonly initrds: readonly string[];
   readonly options: string;
-  /** UUID of the file system that the paths are on, from the `search --set` that set their device; null where none did. */
+  /**
+   * UUID of the file system that the paths are on, from the `search --set` that set their device;
+   * null where none did.
+   */
   readonly fsUuid: string | null;
-  /** True where paths begin at a btrfs file system's default subvolume (openSUSE's `btrfs_relative_path`). */
+  /**
+   * True where paths begin at a btrfs file system's default subvolume (openSUSE's
+   * `btrfs_relative_path`).
+   */
   readonly isRelative?: boolean;
 }
 
@@ -85,7 +101,10 @@ export interface GrubBlsEntry {
   readonly options: string;
 }
 
-/** What is known of a file without its text. "unseen": it lies where the running system does not see. */
+/**
+ * What is known of a file without its text. "unseen": it lies where the running system does not
+ * see.
+ */
 export type GrubFileKind = "file" | "empty file" | "directory" | "unseen";
 
 export interface GrubWorld {
@@ -95,7 +114,10 @@ export interface GrubWorld {
   readonly environment: ReadonlyMap<string, string>;
   /** What grubenv is. Left out: good. */
   readonly grubenv?: EnvironmentFile["grubenv"];
-  /** Files that the configuration asks for (custom.cfg), by the key of {@link GrubTrace.asked}. What is in none of the maps is not there. */
+  /**
+   * Files that the configuration asks for (custom.cfg), by the key of {@link GrubTrace.asked}. What
+   * is in none of the maps is not there.
+   */
   readonly files: ReadonlyMap<string, string>;
   readonly other?: ReadonlyMap<string, GrubFileKind>;
   readonly blsEntries: readonly GrubBlsEntry[];

@@ -1,12 +1,18 @@
 import type { Word, WordPart } from "./grub-lexer.ts";
 import type { Branch, Statement } from "./grub-script.ts";
 
-/** Text as one word of GRUB's script that nothing in it changes: in single quotes nothing is special (grub-core/script/yylex.l). */
+/**
+ * Text as one word of GRUB's script that nothing in it changes: in single quotes nothing is special
+ * (grub-core/script/yylex.l).
+ */
 export function quoteGrub(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** Statements as text that parses to the same statements again. Ends in a newline; one statement a line. */
+/**
+ * Statements as text that parses to the same statements again. Ends in a newline; one statement a
+ * line.
+ */
 export function formatGrub(statements: readonly Statement[], indent = ""): string {
   return statements.map((statement) => `${indent}${formatStatement(statement, indent)}\n`).join("");
 }

@@ -5,9 +5,10 @@ const MAX_BYTES = 64 * 1024;
 const [NEWLINE, BACKSLASH, HASH, EQUALS] = [0x0a, 0x5c, 0x23, 0x3d];
 
 /**
- * GRUB's environment block as GRUB reads it (grub_envblk_iterate in grub-core/lib/envblk.c): a header line, `name=value` lines
- * with `\` before a newline or backslash of the value, and `#` up to the end of the block. A line that begins with `#` is none; a
- * name goes up to the next `=`, over lines if need be; what is not ended by a newline counts for nothing.
+ * GRUB's environment block as GRUB reads it (grub_envblk_iterate in grub-core/lib/envblk.c): a
+ * header line, `name=value` lines with `\` before a newline or backslash of the value, and `#` up
+ * to the end of the block. A line that begins with `#` is none; a name goes up to the next `=`,
+ * over lines if need be; what is not ended by a newline counts for nothing.
  * @throws NightlatchError grub/malformed
  */
 export function parseGrubenv(block: Uint8Array): Map<string, string> {
@@ -33,8 +34,8 @@ export function parseGrubenv(block: Uint8Array): Map<string, string> {
 export interface EnvironmentFile {
   readonly environment: ReadonlyMap<string, string>;
   /**
-   * "bad": no environment block, so that GRUB reads nothing from it. "odd": it has lines without a name, with which GRUB's reading
-   * and writing differ.
+   * "bad": no environment block, so that GRUB reads nothing from it. "odd": it has lines without a
+   * name, with which GRUB's reading and writing differ.
    */
   readonly grubenv: "good" | "odd" | "bad" | "absent";
 }

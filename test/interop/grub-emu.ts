@@ -10,7 +10,10 @@ const PREFIX = "/boot/grub";
 const LIMIT_MS = 60_000;
 
 export interface GrubInput {
-  /** grub.cfg, in which `@L` and `@I` stand for `linux` and `initrd`, and `@END` for the end of an entry. */
+  /**
+   * grub.cfg, in which `@L` and `@I` stand for `linux` and `initrd`, and `@END` for the end of an
+   * entry.
+   */
   readonly config: string;
   readonly grubenv: Buffer | null;
   /** Files beside grub.cfg, by name. */
@@ -18,7 +21,10 @@ export interface GrubInput {
 }
 
 export interface GrubAnswer {
-  /** Words of the last `linux` and `initrd` of the entry that boots, joined by spaces; null where none boots by itself. */
+  /**
+   * Words of the last `linux` and `initrd` of the entry that boots, joined by spaces; null where
+   * none boots by itself.
+   */
   readonly boots: { readonly linux: string; readonly initrd: string } | null;
   /** The file, as GRUB left it; null where there is none. */
   readonly grubenv: Buffer | null;
@@ -32,8 +38,8 @@ const asEmulator = (text: string): string =>
   text.replaceAll("@L", "echo @L").replaceAll("@I", "echo @I").replaceAll("@END", "echo @E\nexit");
 
 /**
- * What GRUB itself makes of a configuration, on a disk of its own to which it can write. It has no Linux to load, so that its
- * `echo` tells what it would.
+ * What GRUB itself makes of a configuration, on a disk of its own to which it can write. It has no
+ * Linux to load, so that its `echo` tells what it would.
  * @param folder is made, and is gone afterwards
  */
 export async function askGrub({ config, grubenv, files }: GrubInput, folder: string): Promise<GrubAnswer> {
@@ -68,7 +74,10 @@ async function emulate(args: readonly string[]): Promise<string> {
 
 const PATH = process.env["PATH"];
 
-/** Lines as GRUB prints them. A long one is broken between words: what follows begins with nothing that begins a line. */
+/**
+ * Lines as GRUB prints them. A long one is broken between words: what follows begins with nothing
+ * that begins a line.
+ */
 function unwrap(output: string): string[] {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: what moves the cursor
   const pieces = output.replaceAll(/\x1b\[[0-9;]*[A-Za-z]/g, "").split("\n\r");

@@ -31,7 +31,10 @@ class Writer {
   #functions: string[] = [];
   #loops = 0;
   #entries = 0;
-  /** Whether a number that is none may be compared: GRUB waits ten seconds after an error in a submenu. */
+  /**
+   * Whether a number that is none may be compared: GRUB waits ten seconds after an error in a
+   * submenu.
+   */
   #isQuiet = false;
 
   constructor(seed: number) {

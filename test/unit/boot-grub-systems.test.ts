@@ -91,7 +91,8 @@ fi
   };
   const rows = [{ target: "/", uuid: "r", fsroot: "/" }];
   assert.equal((await entryOf(files, rows)).cmdline, "root=UUID=r ro quiet");
-  // Where the setup stands first it is another matter: the default is the first entry, or the second.
+  // Where the setup stands first it is another matter: the default is the first entry, or the
+  // second.
   const first = { ...files, "/boot/grub/grub.cfg": `${MKCONFIG_HEADER}${firmware}set default=0\n${linux}` };
   await assert.rejects(
     entryOf(first, rows),
