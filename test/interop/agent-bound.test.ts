@@ -170,12 +170,10 @@ describe("a volume in the place of the one that was bound", () => {
     writeFileSync(at("wrong"), "not it");
     const wrong = await nightlatch("accept", at("disk"), "--key-file", at("wrong"), "--state", state);
     assert.match(wrong.stderr, /\[luks\/wrong-passphrase\]/);
-    const { invite } = (await own.json("machine", "invite", "again")) as { invite: string };
     const bound = await nightlatch(
       "bind",
       at("disk"),
       "latch",
-      invite,
       "--replace",
       "--key-file",
       at("passphrase"),

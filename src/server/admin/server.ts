@@ -29,8 +29,10 @@ export function createAdminServer(
   const peers = new WeakMap<Socket, Peer>();
   const server = createServer({ maxHeaderSize: 8192, requestTimeout: 15_000 }, (request, response) => {
     const peer = peers.get(request.socket) ?? null;
-    const way = giveWay();
-    response.once("close", () => way[Symbol.dispose]());
+    if (request.method === "POST") {
+      const way = giveWay(); // reading the log may take long, and is in no hurry
+      response.once("close", () => way[Symbol.dispose]());
+    }
     const answer = async () => {
       const { status, headers, body } = await handle(context, request, peer, roleOf(peer, owner), report);
       if (!request.complete) response.shouldKeepAlive = false;
