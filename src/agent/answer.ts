@@ -1,5 +1,5 @@
 import { isError, NightlatchError } from "../core/errors.ts";
-import type { AgentConfig } from "../formats/agent-config.ts";
+import type { AgentConfig, KeyCommand } from "../formats/agent-config.ts";
 import {
   CRYPTTAB_LIMIT_BYTES,
   type CrypttabEntry,
@@ -15,10 +15,11 @@ import type { System } from "../system/port.ts";
 import { bindingSources } from "./binding-source.ts";
 import { commandSource } from "./command-source.ts";
 import { orEnd, type Wait } from "./deadline.ts";
+import { refuseExposedProgram } from "./exposed.ts";
 import { type RacePower, raceSources, type Won } from "./race.ts";
 import type { KeySource } from "./source.ts";
 
-export type AnswerPower = RacePower & Pick<System, "readAt" | "run" | "request" | "listDirectory">;
+export type AnswerPower = RacePower & Pick<System, "readAt" | "run" | "request" | "listDirectory" | "findExposures">;
 
 export interface AnswerSettings {
   /** Path of the crypttab. */
@@ -26,6 +27,8 @@ export interface AnswerSettings {
   readonly config: AgentConfig;
   /** Folder of what the machine keeps about itself, which may be absent. */
   readonly state: string;
+  /** Rejects where one of these could be changed by others: nothing is asked or run before. */
+  readonly safe: Promise<void>;
   /** When the last source is given up, on the clock of `monotonicMs`. */
   readonly endMs: number;
   /** Told what happens on the way, in words for the journal. */
@@ -58,7 +61,7 @@ export async function answerVolume(
   const { sources, newUse } =
     configured?.command == null
       ? await sourcesOfHeader(power, entry, settings, signal)
-      : { sources: [commandSource(power, configured.command)], newUse: null };
+      : { sources: [await safeCommand(power, configured.command, settings, signal)], newUse: null };
   const said = new Map<KeySource, Set<string>>(sources.map((source) => [source, new Set()]));
   const won = await raceSources(power, sources, {
     endMs,
@@ -72,6 +75,22 @@ export async function answerVolume(
     },
   });
   return { ...won, newUse };
+}
+
+function whenSafe(power: AnswerPower, { safe, state, endMs }: AnswerSettings, signal: AbortSignal): Promise<void> {
+  return orEnd(power, safe, { endMs, signal }, `${state} could not be looked at in time`);
+}
+
+/** @throws NightlatchError agent/exposed where others than root could change its program, too */
+async function safeCommand(
+  power: AnswerPower,
+  command: KeyCommand,
+  settings: AnswerSettings,
+  signal: AbortSignal,
+): Promise<KeySource> {
+  await whenSafe(power, settings, signal);
+  await refuseExposedProgram(power, command.argv[0]);
+  return commandSource(power, command);
 }
 
 async function findEntry(power: Pick<System, "readFile">, volume: string, crypttab: string): Promise<CrypttabEntry> {
@@ -95,8 +114,8 @@ async function sourcesOfHeader(
 ): Promise<HeaderSources> {
   const wait: HeaderWait = { endMs: settings.endMs, signal, log: settings.log };
   const device = headerPathOf(entry);
-  const reading = waitForHeader(power, device, wait);
-  const header = await orEnd(power, reading, wait, `${device} could not be read in time`);
+  const reading = orEnd(power, waitForHeader(power, device, wait), wait, `${device} could not be read in time`);
+  const [header] = await Promise.all([reading, whenSafe(power, settings, signal)]);
   const judging = judge(power, entry.volume, header, device, settings);
   const newUse = await orEnd(power, judging, wait, `${settings.state} could not be read in time`);
   const sources = bindingSources(power, header, wait.log);

@@ -30,6 +30,13 @@ export async function refuseExposed(power: Pick<System, "findExposures">, files:
   if (exposure !== undefined) throw describeExposure(exposure);
 }
 
+/** @throws NightlatchError agent/exposed, file/* */
+export async function refuseExposedProgram(power: Pick<System, "findExposures">, program: string): Promise<void> {
+  if (!program.startsWith("/")) return;
+  const [exposure] = await power.findExposures([{ path: program, isSecret: false }]);
+  if (exposure !== undefined) throw describeExposure(exposure);
+}
+
 const WHAT: Readonly<Record<Exposure["flaw"], string>> = {
   owner: "belongs to another user than root",
   changed: "can be changed by others than root",

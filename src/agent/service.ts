@@ -120,16 +120,16 @@ async function answerAndLog(
   if (gone.aborted) onGone();
   const inTime = <T>(work: Promise<T>, endMs: number, what: string) => orEnd(power, work, { endMs, signal }, what);
   try {
+    // Beside all that is read until the first server is asked: a boot waits.
+    const safe = refuseExposed(power, { crypttab, config: path, state, programs: [] });
+    safe.catch(() => {}); // thrown where it is waited for
     const reading = readConfig(power, path, log);
     const config = await inTime(reading, startMs + DEFAULT_DEADLINE_MS, `${path} could not be read in time`);
     const endMs = startMs + (config.volumes.get(volume)?.deadlineMs ?? config.deadlineMs);
     const tell = (text: string) => log("info", `${named}: ${text}`);
-    const program = config.volumes.get(volume)?.command?.argv[0];
-    const files = { crypttab, config: path, state, programs: program === undefined ? [] : [program] };
-    await inTime(refuseExposed(power, files), endMs, `${state} could not be read in time`);
     const onOther = (record: VolumeRecord) =>
       later(named, ({ tellServers }, after) => tellServers(power, record, after));
-    const work = answerVolume(power, volume, { crypttab, config, state, endMs, log: tell, onOther }, signal);
+    const work = answerVolume(power, volume, { crypttab, config, state, safe, endMs, log: tell, onOther }, signal);
     const answer = inTime(work, endMs + LAST_WORD_MS, `${crypttab} could not be read in time`);
     answer.catch(() => work.then(({ secret }) => secret.wipe()).catch(() => {})); // it came when nobody waited any more
     const { secret, source, newUse } = await answer;
