@@ -1,3 +1,4 @@
+import { shellWord } from "../core/text.ts";
 import { isNetworkVolume } from "../formats/crypttab.ts";
 import type { CheckFacts, Responder, SystemdFacts } from "./facts.ts";
 import type { Finding, FindingCode } from "./finding.ts";
@@ -36,7 +37,7 @@ function judgeConfig({ configError, exposed, files, strangers, readableIdentity 
     severity: "warning",
     subject: path,
     text: `others than root could change it (user ${uid}, mode ${mode.toString(8).padStart(4, "0")})`,
-    remedy: `chown root:root ${path} && chmod go-w ${path}`,
+    remedy: `chown root:root ${shellWord(path)} && chmod go-w ${shellWord(path)}`,
   }));
   if (readableIdentity !== null) {
     const { path, mode } = readableIdentity;
@@ -45,7 +46,7 @@ function judgeConfig({ configError, exposed, files, strangers, readableIdentity 
       severity: "warning",
       subject: path,
       text: `others than root may read it (mode ${mode.toString(8).padStart(4, "0")}), and could speak for this machine at its servers`,
-      remedy: `chmod 600 ${path}`,
+      remedy: `chmod 600 ${shellWord(path)}`,
     });
   }
   for (const name of strangers) {
@@ -171,5 +172,6 @@ function judgeResponder(
 function dropIn(unit: string, lines: readonly string[]): string {
   const folder = `/etc/systemd/system/${unit}.d`;
   const text = ["[Unit]", ...lines].map((line) => `'${line}'`).join(" ");
-  return `mkdir -p ${folder} && printf '%s\\n' ${text} > ${folder}/nightlatch.conf && systemctl daemon-reload`;
+  const file = shellWord(`${folder}/nightlatch.conf`);
+  return `mkdir -p ${shellWord(folder)} && printf '%s\\n' ${text} > ${file} && systemctl daemon-reload`;
 }
