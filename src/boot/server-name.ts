@@ -40,7 +40,7 @@ async function ask(power: Pick<System, "run">, host: string, source: string | nu
   const service = source === null ? [] : ["-s", `hosts:${source}`];
   try {
     const { status, stdout } = await power.run({
-      argv: ["getent", ...service, "ahosts", host],
+      argv: ["getent", ...service, "--", "ahosts", host],
       deadlineMs: LOOK_UP_MS,
     });
     if (status !== 0) return [];

@@ -1,3 +1,4 @@
+import { shellWord } from "../core/text.ts";
 import type { BindingFacts, CheckFacts, VolumeFacts } from "./facts.ts";
 import { type Finding, findingsOf } from "./finding.ts";
 
@@ -11,7 +12,7 @@ export function judgeBindings({ files }: CheckFacts, volume: VolumeFacts): Findi
     if (binding.opens === true) return [];
     if (binding.opens === null) {
       const text = `${binding.text}: cannot be tried here`;
-      return [warning("check/binding-untried", text, `see: clevis luks list -d ${device}`)];
+      return [warning("check/binding-untried", text, `see: clevis luks list -d ${shellWord(device)}`)];
     }
     const reason =
       binding.error === null ? "it refers to no keyslot" : `${binding.error.message} [${binding.error.code}]`;
@@ -49,9 +50,10 @@ function remedyOf(state: string, device: string, binding: BindingFacts, another:
     default:
       if (error !== null && !isDamaged(error.code) && error.remedy !== undefined) return error.remedy;
       // Gone, it is no way in any more; it was none before.
-      return [unbind(device, token, binding), ...(another ? [] : [`nightlatch bind ${device} latch INVITE`])].join(
-        "\n",
-      );
+      return [
+        unbind(device, token, binding),
+        ...(another ? [] : [`nightlatch bind ${shellWord(device)} latch INVITE`]),
+      ].join("\n");
   }
 }
 
@@ -62,28 +64,29 @@ function lookAt({ kind, urls, error }: BindingFacts): string[] {
   const [url] = urls;
   if (url === undefined) return [];
   const host = URL.canParse(url) ? new URL(url).hostname : url;
-  if (/ENOTFOUND|EAI_AGAIN/.test(error?.message ?? "")) return [`see whether the name is known: getent ahosts ${host}`];
+  if (/ENOTFOUND|EAI_AGAIN/.test(error?.message ?? ""))
+    return [`see whether the name is known: getent ahosts ${shellWord(host)}`];
   const service = kind === "latch" ? "nightlatch-server.service" : "tangd.socket";
   return [
-    `see whether it answers: curl -sS -m 10 -o /dev/null ${url}/adv`,
+    `see whether it answers: curl -sS -m 10 -o /dev/null ${shellWord(`${url}/adv`)}`,
     `on the server: systemctl status ${service}`,
   ];
 }
 
 /** A server that has revoked a machine takes it back as another one alone. */
 function anotherIdentity(state: string, { kind }: BindingFacts): string[] {
-  const path = `${state}/identity.key`;
+  const path = shellWord(`${state}/identity.key`);
   return kind === "latch" ? [`if the machine is trusted again, make it another one: mv ${path} ${path}.revoked`] : [];
 }
 
 /** The server of a binding that is done with does not prove its keyslot any more: a person names it. */
 function bindAnew(device: string, { kind, urls, keyslots }: BindingFacts): string {
-  const where = kind === "latch" ? "latch INVITE" : `tang ${urls[0] ?? "URL"}`;
+  const where = kind === "latch" ? "latch INVITE" : `tang ${shellWord(urls[0] ?? "URL")}`;
   const slot = keyslots[0] === undefined ? "" : ` --slot ${keyslots[0]}`;
-  return `bind it anew, if the machine is trusted: nightlatch bind ${device} ${where} --replace${slot}`;
+  return `bind it anew, if the machine is trusted: nightlatch bind ${shellWord(device)} ${where} --replace${slot}`;
 }
 
 function unbind(device: string, token: number, { keyslots }: BindingFacts): string {
   const slot = keyslots[0] === undefined ? "" : ` --slot ${keyslots[0]}`;
-  return `nightlatch unbind ${device} --token ${token}${slot}`;
+  return `nightlatch unbind ${shellWord(device)} --token ${token}${slot}`;
 }

@@ -1,4 +1,5 @@
 import type { NightlatchError } from "../core/errors.ts";
+import { shellWord } from "../core/text.ts";
 import { isNetworkVolume } from "../formats/crypttab.ts";
 import type { CheckFacts, Responder, SystemdFacts } from "./facts.ts";
 import type { Finding, FindingCode } from "./finding.ts";
@@ -177,5 +178,6 @@ function judgeResponder(
 function dropIn(unit: string, lines: readonly string[]): string {
   const folder = `/etc/systemd/system/${unit}.d`;
   const text = ["[Unit]", ...lines].map((line) => `'${line}'`).join(" ");
-  return `mkdir -p ${folder} && printf '%s\\n' ${text} > ${folder}/nightlatch.conf && systemctl daemon-reload`;
+  const file = shellWord(`${folder}/nightlatch.conf`);
+  return `mkdir -p ${shellWord(folder)} && printf '%s\\n' ${text} > ${file} && systemctl daemon-reload`;
 }

@@ -29,8 +29,15 @@ export function foretell(facts: CheckFacts, volume: VolumeFacts, own: OutlookFac
   const { subject, code, text } = spoiler;
   const what = subject === volume.entry.volume ? text : `${subject} ${text}`;
   if (code === "check/nobody-starts") return { will: "closed", stage: "system", text: what };
+  if (EARLY_ENOUGH.has(code)) {
+    const text = "opens by itself only if the network is up early enough, for want of _netdev; see: nightlatch check";
+    return { will: "unknown", stage: "system", text };
+  }
   return { will: "ask", stage: "system", text: `asks for the passphrase: ${what}; see: nightlatch check` };
 }
+
+/** Findings of a boot that may go well, by luck. */
+const EARLY_ENOUGH: ReadonlySet<string> = new Set(["check/no-netdev", "check/mount-no-netdev"]);
 
 function foretellEarly(facts: CheckFacts, volume: VolumeFacts, early: EarlyFacts): Outlook {
   const { entry, bindings } = volume;
@@ -106,5 +113,6 @@ function spoilerOf(facts: CheckFacts, volume: VolumeFacts): Finding | undefined 
   const byAgent = volume.entry.key === facts.agentSocket;
   const subjects = new Set(byAgent ? [AGENT_UNIT, facts.agentSocket, "systemd"] : ["systemd"]);
   const around = facts.systemd === null ? [] : judgeMachine(facts).filter(({ subject }) => subjects.has(subject));
-  return [...judgeVolume(facts, volume), ...around].find(({ severity }) => severity === "error");
+  const errors = [...judgeVolume(facts, volume), ...around].filter(({ severity }) => severity === "error");
+  return errors.find(({ code }) => !EARLY_ENOUGH.has(code)) ?? errors[0];
 }

@@ -1,3 +1,4 @@
+import { shellWord } from "../core/text.ts";
 import { type CrypttabEdit, findOption, isNetworkVolume, isStartedByHand, mayFail } from "../formats/crypttab.ts";
 import type { FstabEntry } from "../formats/fstab.ts";
 import { judgeBindings } from "./bindings.ts";
@@ -63,7 +64,7 @@ function judgeAsked(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   const findings: Finding[] = [];
   if (command === null && bindings.length === 0) {
     const text = "has no binding: the agent has nobody to ask, and the passphrase is asked for";
-    findings.push(error("check/no-binding", text, `nightlatch bind ${device} latch INVITE`));
+    findings.push(error("check/no-binding", text, `nightlatch bind ${shellWord(device)} latch INVITE`));
   }
   if (command !== null && !command.isThere) {
     const text = `its command ${command.program} is not there or cannot be run: the passphrase is asked for`;
@@ -207,12 +208,14 @@ function judgeHeader({ entry, bindings, hasPassphrase, device, leftovers, warnin
           warning(
             "check/no-passphrase",
             "every keyslot belongs to a token: without its servers nothing opens it any more",
-            `cryptsetup luksAddKey --key-file <(clevis luks pass -d ${device} -s ${slot ?? "N"}) ${device}`,
+            `cryptsetup luksAddKey --key-file <(clevis luks pass -d ${shellWord(device)} -s ${slot ?? "N"}) ${shellWord(device)}`,
           ),
         ]
       : []),
     ...leftovers.map((text) => warning("check/leftover", text, "the next nightlatch bind or unbind clears it up")),
-    ...warnings.map(({ text, remedy }) => warning("check/header", text, remedy ?? `cryptsetup luksDump ${device}`)),
+    ...warnings.map(({ text, remedy }) =>
+      warning("check/header", text, remedy ?? `cryptsetup luksDump ${shellWord(device)}`),
+    ),
   ];
 }
 
@@ -228,7 +231,7 @@ function unreadable(facts: CheckFacts, { entry, error: reason, device }: VolumeF
   }
   const { message = "", code = "", remedy } = reason ?? {};
   const tell = byHand ? warning : error;
-  return [tell("check/unreadable", `${message} [${code}]`, remedy ?? `see: cryptsetup luksDump ${device}`)];
+  return [tell("check/unreadable", `${message} [${code}]`, remedy ?? `see: cryptsetup luksDump ${shellWord(device)}`)];
 }
 
 function isHeadless({ entry }: VolumeFacts): boolean {

@@ -20,7 +20,8 @@ import type { System } from "../system/port.ts";
 import { formatBinding } from "./binding.ts";
 import { readSystemd } from "./check-systemd.ts";
 import { clevisAnswers } from "./clevis-askpass.ts";
-import { type EarlyBoot, earlyFacts, lacksOf, readEarlyBoot } from "./early-boot.ts";
+import { type EarlyBoot, earlyFacts, readEarlyBoot } from "./early-boot.ts";
+import { lacksOf } from "./early-lacks.ts";
 import { type BindingStatus, isChangeUnderWay, type VolumeStatus, volumeStatus } from "./volume-status.ts";
 
 export interface CheckWish {

@@ -1,22 +1,17 @@
-import { type ClevisTask, clevisLacks, type EarlyLack, hostOf } from "../boot/clevis.ts";
+import type { EarlyLack } from "../boot/clevis.ts";
 import { NO_WISH } from "../boot/entries.ts";
 import { luksBeneath, luksBeneathDevice } from "../boot/luks-beneath.ts";
 import { addDracutWord, generatorOf, type Mending, mendingOf } from "../boot/mending.ts";
 import { whyNoDriver } from "../boot/network-driver.ts";
 import { type NextBoot, readNextBoot } from "../boot/next-boot.ts";
-import { lookUpName, type ServerName } from "../boot/server-name.ts";
 import type { EarlyFacts } from "../check/facts.ts";
 import { type EarlyReason, findInside, type StageFacts } from "../check/stage.ts";
 import { type ErrorCode, isError, NightlatchError } from "../core/errors.ts";
-import { parseClevisPin } from "../formats/clevis.ts";
 import { devicePathOf, editCrypttabLine, findOption } from "../formats/crypttab.ts";
 import { volumeOption } from "../formats/initramfs-crypttab.ts";
-import { thumbprintOf } from "../formats/jwk.ts";
 import { cmdlineValues } from "../formats/kernel-cmdline.ts";
 import { parseOsRelease } from "../formats/os-release.ts";
 import type { System } from "../system/port.ts";
-import type { Binding } from "./binding.ts";
-import { readClevis } from "./volume-input.ts";
 
 /** What is known of the initramfs that boots next, and of the way to it. */
 export interface EarlyBoot {
@@ -154,72 +149,9 @@ function openingSteps(
   if (findOption(entry, mark) === undefined) {
     return `line ${entry.line} of ${crypttab}: ${editCrypttabLine(entry, { having: [mark] })}\n${mending.rebuild}`;
   }
-  if (mending.generator !== "dracut" || volumes.length > 0 || uuid === null) return mending.rebuild;
+  const isPlain = /^[0-9a-f-]{36}$/.test(uuid ?? "") && /^[\w.-]+$/.test(entry.volume);
+  if (mending.generator !== "dracut" || volumes.length > 0 || !isPlain) return mending.rebuild;
   return addDracutWord(mending, `rd.luks.name=${uuid}=${entry.volume}`, `open-${entry.volume}`);
-}
-
-export interface LackWish {
-  readonly device: string;
-  readonly luksVersion: 1 | 2;
-  readonly cmdline: string;
-}
-
-/** What the initramfs lacks for one binding of a volume that it opens: the one judgement of `check`, `status` and `reboot --via bindings`. */
-export async function lacksOf(
-  power: Pick<System, "run" | "readFile">,
-  { facts }: Pick<NextBoot, "facts">,
-  { mending, driver }: Pick<EarlyBoot, "mending" | "driver">,
-  binding: Binding,
-  { device, luksVersion, cmdline }: LackWish,
-): Promise<EarlyLack[]> {
-  if (facts === null || facts.stack === null || mending === null) return [];
-  const pins = pinsOf(binding);
-  const task: ClevisTask = {
-    pins,
-    urls: binding.urls,
-    luksVersion,
-    cmdline: `${cmdline} ${facts.ownCmdline}`,
-    mending,
-    names: await lookUpNames(power, binding.urls),
-    rebind: (url, address) => rebindSteps(device, binding, url, address),
-  };
-  const lacks = clevisLacks(facts.stack, facts, task);
-  return [...lacks, ...(driver === null || !pins.includes("tang") ? [] : [driver])];
-}
-
-async function lookUpNames(
-  power: Pick<System, "run" | "readFile">,
-  urls: readonly string[],
-): Promise<ReadonlyMap<string, ServerName>> {
-  const hosts = [...new Set(urls.map(hostOf))].filter((host) => host !== "");
-  return new Map(await Promise.all(hosts.map(async (host) => [host, await lookUpName(power, host)] as const)));
-}
-
-/** What of clevis has to be there for a binding. */
-function pinsOf({ kind }: Binding): string[] {
-  if (kind === "latch" || kind === "tang") return ["tang"];
-  return kind === "sss" ? ["sss", "tang"] : [kind];
-}
-
-/** A binding's address is sealed into it, so that another one is another binding: to the same server, told by its signing key. */
-function rebindSteps(device: string, binding: Binding, url: string, address: string | null): string {
-  if (address === null) return `bind it to a server on another machine: nightlatch bind ${device} latch INVITE`;
-  if (!/^http:/i.test(url)) return `make ${hostOf(url)} known to DNS, or bind the volume to the server's http address`;
-  const other = new URL(url);
-  other.hostname = address.includes(":") ? `[${address}]` : address;
-  const text = other.href.replace(/\/+$/, "");
-  const thumbprint = trustedKey(binding);
-  if (thumbprint === null)
-    return `bind it anew, with ${address} in place of ${hostOf(url)}: clevis luks edit, or clevis luks bind`;
-  return `nightlatch bind ${device} tang ${text} --thumbprint ${thumbprint}\nnightlatch unbind ${device} ${url}`;
-}
-
-/** A key that the server signs its advertisement with, as the binding holds it; null for several servers at once. */
-function trustedKey({ token, kind }: Binding): string | null {
-  if (kind !== "latch" && kind !== "tang") return null;
-  const pin = parseClevisPin(readClevis(token));
-  const [key] = pin.pin === "tang" ? pin.signingKeys : [];
-  return key === undefined ? null : thumbprintOf(key);
 }
 
 async function orError<T>(read: () => Promise<T>): Promise<T | NightlatchError> {

@@ -4,7 +4,8 @@ import type { PlannedVolume, RebootPlan } from "../../reboot/planned.ts";
 import type { System } from "../../system/port.ts";
 import { tryBinding } from "../attempt.ts";
 import { formatBinding, listBindings, listOthers } from "../binding.ts";
-import { findDriver, findMending, lacksOf } from "../early-boot.ts";
+import { findDriver, findMending } from "../early-boot.ts";
+import { lacksOf } from "../early-lacks.ts";
 import { fails, type Proof, proved, untried } from "./proof.ts";
 import type { LaterWish } from "./proof-later.ts";
 

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { describe, test } from "node:test";
 import { describeExposure } from "../../../src/agent/exposed.ts";
 import type { BindingFacts, CheckFacts, Responder, VolumeFacts } from "../../../src/check/facts.ts";
@@ -223,4 +224,26 @@ describe("what the agent cannot do", () => {
     const readableIdentity = refused("/var/lib/nightlatch/machine/identity.key", "read");
     assert.deepEqual(found(machine({ readableIdentity })), ["error check/identity"]);
   });
+});
+
+test("what a header says is one word of a printed command, whatever it says", () => {
+  const url = "http://keys/$(touch x);'`id`";
+  const error = (code: "net/timeout" | "pin/revoked") => new NightlatchError(code, "no");
+  for (const code of ["net/timeout", "pin/revoked"] as const) {
+    const bindings = [{ ...BINDING, kind: "tang", urls: [url], opens: false, error: error(code) }];
+    const remedies = judge(machine({ volumes: [volume(GOOD_LINE, { bindings })] })).map(({ remedy }) => remedy);
+    const commands = remedies
+      .join("\n")
+      .split("\n")
+      .filter((step) => step.includes("touch"));
+    assert.ok(commands.length > 0);
+    for (const step of commands) {
+      const command = step.replace(/^[a-z][^:]*: /, "").replace(/^\S+/, "printf '%s\\n'");
+      const { stdout } = spawnSync("bash", ["-c", command], { encoding: "utf8" });
+      assert.ok(
+        stdout.split("\n").some((word) => word.startsWith(url)),
+        stdout,
+      );
+    }
+  }
 });
