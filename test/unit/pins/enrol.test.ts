@@ -322,7 +322,7 @@ const REFUSALS = [
   [
     { status: 301, contentType: "", body: Buffer.alloc(0) },
     "enrolment/refused",
-    "keys.example:7000 refused (status 301)",
+    "keys.example:7000 leads elsewhere (status 301), which is not followed",
   ],
 ] as const;
 
