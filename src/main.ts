@@ -1,14 +1,22 @@
 import { readFileSync } from "node:fs";
 import type { Command, Terminal } from "./cli/command.ts";
-import { familyOf, familyOverview, overview } from "./cli/overview.ts";
-import { helpText, parseArguments } from "./cli/parse.ts";
-import { COMMANDS } from "./cli/registry.ts";
-import { catchDefects, tellFailure } from "./cli/report.ts";
-import { openTerminal, writeToStdout } from "./cli/terminal.ts";
-import { NightlatchError } from "./core/errors.ts";
-import { nodeSystem } from "./system/node.ts";
 import type { System } from "./system/port.ts";
 import { secludeProcess } from "./system/seclusion.ts";
+
+// Before the rest is loaded, which takes most of the start.
+try {
+  secludeProcess();
+} catch {
+  // main() tries again, and tells
+}
+
+const { catchDefects, tellFailure } = await import("./cli/report.ts");
+const { familyOf, familyOverview, overview } = await import("./cli/overview.ts");
+const { helpText, parseArguments } = await import("./cli/parse.ts");
+const { COMMANDS } = await import("./cli/registry.ts");
+const { openTerminal, writeToStdout } = await import("./cli/terminal.ts");
+const { NightlatchError } = await import("./core/errors.ts");
+const { nodeSystem } = await import("./system/node.ts");
 
 /** Composition root: picks the command and hands it the real system. */
 async function main(args: readonly string[]): Promise<number> {

@@ -141,7 +141,7 @@ async function ask(
     limitBytes: ENROLMENT_BYTES,
     ...limits,
   });
-  if (response.status !== 200) throw redirectOf(url, response) ?? refusal(new URL(url).host, response);
+  if (response.status !== 200) throw refusal(url, response);
   const { machine, name, latch, advertisement } = parseEnrolAnswer(response.body, {
     request,
     machine: machineIdOf(identity),
@@ -195,8 +195,14 @@ const REFUSALS: Readonly<Record<RefusalCode, readonly [what: string, remedy: str
 };
 
 /** A refusal is not signed: whoever sits in between can refuse, which gains nothing that cutting the line would not. */
-function refusal(host: string, response: HttpResponse): NightlatchError {
+function refusal(url: string, response: HttpResponse): NightlatchError {
+  const { host } = new URL(url);
   const meaning = "No latch was made for the volume, which is unchanged.";
+  const redirect = redirectOf(url, response);
+  if (redirect !== null) {
+    const remedy = "Give the server the address that it leads to (nightlatch serve --url), and make a new invite.";
+    return new NightlatchError("enrolment/refused", redirect.message, { meaning, remedy });
+  }
   const code = parseRefusal(response.body);
   if (code !== null && Object.hasOwn(REFUSALS, code)) {
     const [what, remedy] = REFUSALS[code as RefusalCode];

@@ -65,6 +65,31 @@ test("every command is secluded, however it ends", async () => {
   assert.match(JSON.stringify(await look(AGENT_MAIN, ["--no-such-option"])), /^\{"dumpable":0,.*"debugger":null\}$/);
 });
 
+test("a command is secluded before what it consists of is loaded", async () => {
+  const early = join(folder, "early.mjs");
+  const seen = join(folder, "early.txt");
+  writeFileSync(
+    early,
+    `import { appendFileSync } from "node:fs";
+     import { registerHooks } from "node:module";
+     import { libcFunction } from ${JSON.stringify(join(ROOT, "src/system/native.ts"))};
+     const prctl = libcFunction("int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)");
+     registerHooks({
+       load: (url, context, next) => {
+         if (/\\/src\\/(?!main|system\\/(?:seclusion|native)\\.ts)/.test(url)) appendFileSync(${JSON.stringify(seen)}, prctl(3, 0, 0, 0, 0) + " " + url + "\\n");
+         return next(url, context);
+       },
+     });`,
+  );
+  assert.equal((await runEntry(MAIN, ["--version"], { hook: early })).status, 0);
+  const lines = readFileSync(seen, "utf8").trim().split("\n");
+  assert.ok(lines.length > 5);
+  assert.deepEqual(
+    lines.filter((line) => !line.startsWith("0 ")),
+    [],
+  );
+});
+
 test("what is looked for is there in a program that is not secluded", async () => {
   const plain = join(folder, "plain.mjs");
   writeFileSync(plain, "");

@@ -321,7 +321,7 @@ const REFUSALS = [
   [refusal(503, "store/full"), "pin/busy", "keys.example:7000 cannot make a latch at the moment (status 503)"],
   [
     { status: 301, contentType: "", body: Buffer.alloc(0) },
-    "pin/bad-reply",
+    "enrolment/refused",
     "keys.example:7000 leads elsewhere (status 301), which is not followed",
   ],
 ] as const;
