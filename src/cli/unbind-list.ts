@@ -28,11 +28,11 @@ export async function listRemains({ system, terminal, options }: CommandInput): 
   using key = await keyIfUsable(system, stateFolderOf(options));
   const found: Remains[] = [];
   const seen = await luksDevices(system).catch(nothingFor<readonly string[]>([]));
-  for (const device of [...seen, ...(await namedDevices(system))]) {
-    const remains = await examine(system, device, key);
-    // crypttab mostly names what was seen already, by another path.
-    const isKnown = !seen.includes(device) && found.some(({ header }) => header.uuid === remains?.header.uuid);
-    if (remains !== null && !isKnown) found.push(remains);
+  for (const device of seen) found.push(...(await examine(system, device, key)));
+  for (const device of await namedDevices(system)) {
+    // crypttab mostly names what was seen already, if by another path.
+    const [named] = await examine(system, device, key);
+    if (named !== undefined && !found.some(({ header }) => header.uuid === named.header.uuid)) found.push(named);
   }
   const volumes = found.filter(({ bindings, remembered }) => bindings.length > 0 || remembered !== null);
   for (const line of volumes.flatMap(linesOf)) terminal.line(line);
@@ -55,14 +55,15 @@ async function namedDevices(system: System): Promise<readonly string[]> {
   return parseCrypttab(text).entries.map(headerPathOf);
 }
 
-async function examine(system: System, device: string, key: Secret | null): Promise<Remains | null> {
+/** Nothing for what is plain, away, or damaged: no binding of it could be removed. */
+async function examine(system: System, device: string, key: Secret | null): Promise<readonly Remains[]> {
   const header = await readVolumeHeader(system, device).catch(nothingFor(null));
-  if (header === null) return null; // plain, away, or damaged: no binding of it could be removed
+  if (header === null) return [];
   const bindings = listBindings(header);
   const bound = new Set(bindings.flatMap(({ token }) => token.keyslots));
   const fast = slotsToTry(header).fast.filter(({ number }) => !bound.has(number));
   const remembered = key === null ? null : await findOpenedAmong(system, { device }, fast, key).catch(nothingFor(null));
-  return { device, header, bindings, remembered };
+  return [{ device, header, bindings, remembered }];
 }
 
 async function keyIfUsable(system: System, stateFolder: string): Promise<Secret | null> {
@@ -81,7 +82,7 @@ function linesOf({ device, header, bindings, remembered }: Remains): string[] {
   const path = printable(device);
   const kill = (slot: number) => `cryptsetup luksKillSlot ${path} ${slot}`;
   const wipe = (id: number) =>
-    header.version === 1 ? `luksmeta wipe -d ${path} -s ${id}` : `cryptsetup token remove --token-id ${id} ${path}`;
+    header.version === 1 ? `luksmeta wipe -f -d ${path} -s ${id}` : `cryptsetup token remove --token-id ${id} ${path}`;
   return [
     ...bindings.flatMap((binding) => [
       `${path} stays bound: ${formatBinding(binding)}`,
