@@ -5,9 +5,11 @@ import type { Service } from "./service.ts";
 const INTERVAL_MS = 30_000;
 
 /**
- * What is done now and then: what was counted becomes entries, rested paces are forgotten, how far the log has come is noted
- * beside the store, the log's latest entries are found, invites that nobody used in time are void, room is held back on the disk, destroyed keys that a reader kept from being overwritten are, and a store that failed is tried again, so that
- * its health shows without waiting for somebody who needs it.
+ * What is done now and then: what was counted becomes entries, rested paces are forgotten, how far
+ * the log has come is noted beside the store, the log's latest entries are found, invites that
+ * nobody used in time are void, room is held back on the disk, destroyed keys that a reader kept
+ * from being overwritten are, and a store that failed is tried again, so that its health shows
+ * without waiting for somebody who needs it.
  * @returns ends it, and writes what was counted so far
  */
 export function startHousekeeping(service: Service, report: (error: unknown) => void): () => Promise<void> {
