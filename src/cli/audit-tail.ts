@@ -63,7 +63,10 @@ async function run({ options, switches, system, terminal }: CommandInput): Promi
 
 interface Page {
   readonly entries: readonly JsonObject[];
-  /** Where the next page begins: forwards the first number of it, backwards the number after its last. */
+  /**
+   * Where the next page begins: forwards the first number of it, backwards the number after its
+   * last.
+   */
   readonly next: number;
   /** Entries of the whole log. */
   readonly size: number;

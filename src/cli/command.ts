@@ -48,7 +48,10 @@ export interface Terminal {
   line(text: string): void;
   /** The command's outcome for a program; dropped without --json. */
   result(value: Readonly<Record<string, unknown>>): void;
-  /** One of many that a command which has no end tells as they come, in the place of `result`; dropped without --json. */
+  /**
+   * One of many that a command which has no end tells as they come, in the place of `result`;
+   * dropped without --json.
+   */
   item(value: Readonly<Record<string, unknown>>): void;
   /** False once whoever read standard output has gone. */
   readonly isHeard: boolean;

@@ -67,7 +67,10 @@ export async function changeEach(
   return failed === null ? 0 : 1;
 }
 
-/** A name that was invited, but has not enrolled, must not get a key either: whoever revokes it is in a hurry. */
+/**
+ * A name that was invited, but has not enrolled, must not get a key either: whoever revokes it is
+ * in a hurry.
+ */
 async function revokeOrUninvite(
   name: string,
   ask: (...segments: string[]) => Promise<JsonObject>,

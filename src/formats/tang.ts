@@ -66,8 +66,9 @@ export function buildAdvertisement(
 }
 
 /**
- * What `GET /adv/{kid}` answers for a signing key that is advertised: as tangd does, the general serialisation, in which the named key
- * signs once more after all the others. The signature that it has made before will do.
+ * What `GET /adv/{kid}` answers for a signing key that is advertised: as tangd does, the general
+ * serialisation, in which the named key signs once more after all the others. The signature that it
+ * has made before will do.
  */
 export function buildNamedAdvertisement(advertisement: Json, kid: string): JsonObject {
   const { jws, signingKeys } = parseAdvertisement(advertisement);

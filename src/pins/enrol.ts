@@ -47,7 +47,8 @@ export interface NewLatch {
  * was made for the nonce is revoked by now, another is asked for, once.
  * @param volume the volume's UUID
  * @throws NightlatchError net/*, file/*, machine/bad-state, enrolment/malformed, enrolment/untrusted, enrolment/refused,
- *   invite/unknown, invite/used, invite/expired, invite/other-machine, machine/locked, machine/revoked, machine/full, latch/revoked, pin/busy
+ *   invite/unknown, invite/used, invite/expired, invite/other-machine, machine/locked,
+ *   machine/revoked, machine/full, latch/revoked, pin/busy
  */
 export async function enrol(
   power: EnrolPower,
@@ -224,7 +225,10 @@ function refusal(url: string, response: HttpResponse): NightlatchError {
   );
 }
 
-/** @param name what the server called this machine when it enrolled; null where this state folder does not tell */
+/**
+ * @param name what the server called this machine when it enrolled; null where this state folder
+ * does not tell
+ */
 function otherMachine(error: NightlatchError, stateFolder: string, name: string | null): NightlatchError {
   const known = name ?? "another";
   const identity = `${stateFolder}/identity.key`;

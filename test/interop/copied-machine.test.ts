@@ -1,4 +1,7 @@
-/** A machine that was cloned, disk and identity and all: what is printed gives it an identity and a binding of its own. */
+/**
+ * A machine that was cloned, disk and identity and all: what is printed gives it an identity and a
+ * binding of its own.
+ */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { copyFileSync, cpSync, existsSync } from "node:fs";

@@ -37,7 +37,8 @@ test("stock clevis seals to a latch and opens, until the machine is locked or re
   const url = await enrol(server, "nas");
   const sealed = clevis(["encrypt", "tang", JSON.stringify({ url }), "-y"], "a secret");
   assert.equal(sealed.status, 0, sealed.stderr);
-  // It asks for the advertisement by the key's name where it is given one, and checks each signature in it.
+  // It asks for the advertisement by the key's name where it is given one, and checks each
+  // signature in it.
   const listed = spawnSync("sh", [
     "-c",
     `curl -s ${url}/adv | jose fmt -j- -g payload -y -o- | jose jwk use -i- -r -u verify -o- | jose jwk thp -i- -a S256`,

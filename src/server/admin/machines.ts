@@ -47,10 +47,15 @@ async function lastRefusal(transaction: Reads, subject: string): Promise<Record<
   return view === null ? null : { ...view, machine: machine?.name ?? null };
 }
 
-/** How long an operator waits for the index; the log is read to its end every half minute anyway. */
+/**
+ * How long an operator waits for the index; the log is read to its end every half minute anyway.
+ */
 const PATIENCE_MS = 1_000;
 
-/** How many entries at the log's end are not looked at. On a disk that is full what was known before is shown. */
+/**
+ * How many entries at the log's end are not looked at. On a disk that is full what was known before
+ * is shown.
+ */
 async function readUp({ store }: Service): Promise<number> {
   try {
     return await indexLog({ store }, PATIENCE_MS);

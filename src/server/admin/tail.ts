@@ -11,8 +11,9 @@ const SCAN = 2048;
 const MAX_COUNT = 256;
 
 /**
- * `GET audit/tail/{before}/{count}[/{machine}]` and `GET audit/after/{from}/{count}[/{machine}]` of docs/format/admin.md: a piece of the
- * log with its names, backwards from an entry or forwards. Bounded in entries and in work, so it may find fewer than there are.
+ * `GET audit/tail/{before}/{count}[/{machine}]` and `GET audit/after/{from}/{count}[/{machine}]` of
+ * docs/format/admin.md: a piece of the log with its names, backwards from an entry or forwards.
+ * Bounded in entries and in work, so it may find fewer than there are.
  * @throws NightlatchError request/malformed, machine/unknown, store/*
  */
 export async function showTail(store: Pick<Store, "transact">, path: readonly string[]): Promise<Reply> {
@@ -111,8 +112,9 @@ class Names {
   }
 
   /**
-   * The entry as it was logged, its times as text; and `name`, of the machine or invite that it is about, `volume` of the latch, `known`
-   * of the machine whose identity came with an invite for another.
+   * The entry as it was logged, its times as text; and `name`, of the machine or invite that it is
+   * about, `volume` of the latch, `known` of the machine whose identity came with an invite for
+   * another.
    */
   async view(number: number, entry: Entry): Promise<object> {
     const { latch, subject, machine } = entry;

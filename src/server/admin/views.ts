@@ -24,7 +24,10 @@ export function inviteView(
   return { id, name, created: timeText(createdMs), expires: timeText(expiresMs), expired };
 }
 
-/** Of an entry that tells of releases: when the last was, and where it went. Null where there is none. */
+/**
+ * Of an entry that tells of releases: when the last was, and where it went. Null where there is
+ * none.
+ */
 export function releaseView(body: Buffer | null): Record<string, unknown> | null {
   if (body === null) return null;
   const { kind, at, last, from, latch } = readEntry(body);

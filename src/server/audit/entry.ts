@@ -139,7 +139,10 @@ export interface RefusalEntry extends Dated {
   readonly reason: string;
   /** A latch's, machine's or invite's id; absent where there is none, or too many. */
   readonly subject?: string;
-  /** Whose identity came with the invite that is the subject, where the server knows it by another name. */
+  /**
+   * Whose identity came with the invite that is the subject, where the server knows it by another
+   * name.
+   */
   readonly machine?: string;
   readonly from: string;
 }

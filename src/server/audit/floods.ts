@@ -27,7 +27,8 @@ export const MAX_SOURCES = 16;
  * says that the latch is released to that address however often it asks until a time; another one counts them afterwards.
  * At most 2 × (MAX_SOURCES + 1) entries for each latch in FLOOD_MS, whatever comes.
  *
- * Used by operations alone, whose transaction it follows: a receipt that was not written is given again.
+ * Used by operations alone, whose transaction it follows: a receipt that was not written is given
+ * again.
  */
 export class FloodTally {
   readonly #memory: Memory;

@@ -1,13 +1,16 @@
 import { isJsonObject, type Json } from "../../formats/json.ts";
 import type { EntryText, LatestRow } from "../store/port.ts";
 
-/** As `encodeEntry` writes them. Text of a peer's has its quotes escaped, and so never looks like this. */
+/**
+ * As `encodeEntry` writes them. Text of a peer's has its quotes escaped, and so never looks like
+ * this.
+ */
 const RELEASE = /"kind":"(?:release|flood|flood-end)","latch":"([\w-]+)"/;
 const REFUSAL = /"kind":"refusals?",/;
 
 /**
- * What these entries add to the index of the latest ones: the last of each kind about each subject. A server has a release a
- * hundred microseconds; parsing each entry's JSON would take some of them.
+ * What these entries add to the index of the latest ones: the last of each kind about each subject.
+ * A server has a release a hundred microseconds; parsing each entry's JSON would take some of them.
  */
 export function latestOf(entries: readonly EntryText[]): LatestRow[] {
   const found = new Map<string, LatestRow>();

@@ -23,7 +23,8 @@ export const MAX_SUBJECTS = 1000;
  * the others of the hour are counted and become one entry at its end. Past MAX_SUBJECTS only the reason is told.
  * At most two entries an hour for each subject and reason, whatever comes.
  *
- * Used by operations alone, whose transaction it follows: an entry that was not written is given again.
+ * Used by operations alone, whose transaction it follows: an entry that was not written is given
+ * again.
  */
 export class RefusalTally {
   readonly #counts: Map<string, Count>;

@@ -8,8 +8,9 @@ export interface LogTime {
 }
 
 /**
- * The latest times of the log: its last entry, and before it those that are later than all that follow them. One where the clock
- * never went back. By number, so by falling time. Answers what the latest time since any entry was.
+ * The latest times of the log: its last entry, and before it those that are later than all that
+ * follow them. One where the clock never went back. By number, so by falling time. Answers what the
+ * latest time since any entry was.
  */
 export type LogTimes = readonly LogTime[];
 
@@ -31,7 +32,8 @@ export function appendTimes(times: LogTimes, appended: LogTimes): LogTimes {
     while ((grown.at(-1)?.atMs ?? Number.POSITIVE_INFINITY) <= time.atMs) grown.pop();
     grown.push(time);
     const [first, second] = grown;
-    // As if the later of the two had been at the time of the earlier, which is later: what expires does so too early, never too late.
+    // As if the later of the two had been at the time of the earlier, which is later: what expires
+    // does so too early, never too late.
     if (grown.length > MAX_TIMES && first !== undefined && second !== undefined)
       grown.splice(0, 2, { number: second.number, atMs: first.atMs });
   }

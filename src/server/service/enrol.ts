@@ -95,7 +95,8 @@ async function redeem(
   if (hasExpired(invite.expiresMs, { nowMs, latestMs })) return refuse(service, received, "invite/expired", invite.id);
   const machineId = received.request.machine;
   const known = await transaction.machine(machineId);
-  // A copy of a machine has its identity too. As one machine they would be revoked together, and nobody would find the other's name.
+  // A copy of a machine has its identity too. As one machine they would be revoked together, and
+  // nobody would find the other's name.
   if (known !== null && known.state !== "revoked" && known.name !== invite.name)
     return refuse(service, received, "invite/other-machine", invite.id, known.id);
   const machine: MachineRow = known ?? {

@@ -81,7 +81,10 @@ export async function uninvite(
   });
 }
 
-/** Those that nobody used in time are void from now on, whatever the clock says later. @throws NightlatchError store/* */
+/**
+ * Those that nobody used in time are void from now on, whatever the clock says later. @throws
+ * NightlatchError store/*
+ */
 export async function expireInvites(service: Service): Promise<void> {
   await service.queue.submit(async (transaction) => {
     const nowMs = service.system.nowMs();

@@ -6,13 +6,16 @@ import type { Service } from "./service.ts";
 const PAGE = 1024;
 /** Rows that are written at once. */
 const ROWS = 512;
-/** Entries of one stretch: of a latch that is released often in it one row is written. Bounds what is held in memory. */
+/**
+ * Entries of one stretch: of a latch that is released often in it one row is written. Bounds what
+ * is held in memory.
+ */
 const STRETCH = 16_384;
 
 /**
- * Brings the index of the log's latest entries up to the log's end, in short transactions. A release pays nothing for the index: it is
- * made of the log afterwards. The first time on a store of an older version it reads the whole log.
- * Two at once do the same work twice, and no harm.
+ * Brings the index of the log's latest entries up to the log's end, in short transactions. A
+ * release pays nothing for the index: it is made of the log afterwards. The first time on a store
+ * of an older version it reads the whole log. Two at once do the same work twice, and no harm.
  * @param patienceMs gives up after that, and after the first stretch; another call goes on
  * @returns how many entries are left
  * @throws NightlatchError store/*

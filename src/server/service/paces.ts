@@ -1,7 +1,10 @@
 import { FollowingMap, Memory } from "../memory.ts";
 import { isRested, type Pace, RESTED } from "../policy/pace.ts";
 
-/** The pace of every latch that was released of late, in memory: a restart forgives. Follows the transactions. */
+/**
+ * The pace of every latch that was released of late, in memory: a restart forgives. Follows the
+ * transactions.
+ */
 export class Paces {
   readonly #paces: Map<string, Pace>;
 

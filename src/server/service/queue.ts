@@ -49,7 +49,8 @@ export class CommitQueue {
   }
 
   /**
-   * The operation may run twice. What it keeps outside of the transaction must follow that (memory.ts).
+   * The operation may run twice. What it keeps outside of the transaction must follow that
+   * (memory.ts).
    * @throws what it throws, store/*
    */
   submit<T>(operation: Operation<T>): Promise<T> {

@@ -124,8 +124,9 @@ function pointIn({ crv, x, y }: JsonObject): Buffer | null {
 }
 
 /**
- * False where it is no coordinate. RFC 7518 section 6.2.1.2 wants all 32 bytes. A client that writes a number without its leading
- * zeros, or with more of them, is answered by tangd, and so by us.
+ * False where it is no coordinate. RFC 7518 section 6.2.1.2 wants all 32 bytes. A client that
+ * writes a number without its leading zeros, or with more of them, is answered by tangd, and so by
+ * us.
  */
 function putCoordinate(point: Buffer, at: number, text: string): boolean {
   if (COORDINATE.test(text)) return point.write(text, at, SCALAR_BYTES, "base64url") === SCALAR_BYTES;

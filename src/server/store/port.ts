@@ -79,13 +79,19 @@ export interface Reads {
   entryTexts(from: number, limit: number): Promise<EntryText[]>;
   /** How many entries the index of the latest ones covers. */
   latestReach(): Promise<number>;
-  /** The latest entry of a kind about a subject, as far as the index reaches; null where it knows none. */
+  /**
+   * The latest entry of a kind about a subject, as far as the index reaches; null where it knows
+   * none.
+   */
   latest(kind: LatestKind, subject: string): Promise<NumberedEntry | null>;
   /** The latest release of each machine that had one, as far as the index reaches. */
   lastReleases(): Promise<LastRelease[]>;
 }
 
-/** What is asked of the log by subject: releases of a latch, refusals of a latch, a machine or an invite. */
+/**
+ * What is asked of the log by subject: releases of a latch, refusals of a latch, a machine or an
+ * invite.
+ */
 export type LatestKind = "release" | "refusal";
 
 export interface Writes {
@@ -102,7 +108,10 @@ export interface Writes {
   insertEntries(first: number, bodies: readonly Buffer[]): Promise<void>;
   setTree(tree: Tree): Promise<void>;
   insertCheckpoint(checkpoint: SignedCheckpoint): Promise<void>;
-  /** Enters those that are later than what is there, and how far the index reaches, where that is further. */
+  /**
+   * Enters those that are later than what is there, and how far the index reaches, where that is
+   * further.
+   */
   setLatest(found: readonly LatestRow[], reach: number): Promise<void>;
 }
 
@@ -163,7 +172,9 @@ export interface MachineRow {
   readonly enrolledMs: number;
 }
 
-/** `void`: another one for the same name took its place, an operator made it so, or it has expired. */
+/**
+ * `void`: another one for the same name took its place, an operator made it so, or it has expired.
+ */
 export type InviteState = "open" | "used" | "void";
 
 export interface InviteRow {

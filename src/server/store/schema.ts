@@ -173,7 +173,10 @@ function scrubTable(): Compilable[] {
   ];
 }
 
-/** What the log says of time, and an index to its latest releases and refusals, which begins at its first entry. */
+/**
+ * What the log says of time, and an index to its latest releases and refusals, which begins at its
+ * first entry.
+ */
 function latestTables(): Compilable[] {
   const { schema } = query;
   return [

@@ -1,4 +1,6 @@
-/** What operators are told of the log: the last release of each machine, and its end with its names. */
+/**
+ * What operators are told of the log: the last release of each machine, and its end with its names.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

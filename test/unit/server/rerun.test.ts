@@ -1,7 +1,8 @@
 /**
- * Every operation of the server may be run again: a batch in which one fails is rolled back and run one by one, and a full disk refuses it
- * altogether. Random histories on a store whose transactions fail at random points, against a twin whose store never fails and that is
- * asked one thing at a time: what is told, and what the log says at the end, must be the same.
+ * Every operation of the server may be run again: a batch in which one fails is rolled back and run
+ * one by one, and a full disk refuses it altogether. Random histories on a store whose transactions
+ * fail at random points, against a twin whose store never fails and that is asked one thing at a
+ * time: what is told, and what the log says at the end, must be the same.
  */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -90,7 +91,8 @@ class Side implements AsyncDisposable {
     const opened = await openFolder({ ...nodeSystem, nowMs: () => this.nowMs }, this.home.folder, { uid: UID });
     const system = { nowMs: () => this.nowMs, random: nodeSystem.random };
     this.#faults = [...faults];
-    // Only what is submitted meets the faults; a change that failed is not tried again by itself, which would alter the order.
+    // Only what is submitted meets the faults; a change that failed is not tried again by itself,
+    // which would alter the order.
     Object.assign(opened.store, { makeRoom: async () => false });
     const assembled = assembleService(system, {
       ...opened,
@@ -150,7 +152,10 @@ class Side implements AsyncDisposable {
     return outcome.name;
   }
 
-  /** Writes what was counted, and reads the log with ids that are its own replaced by the order in which they come. */
+  /**
+   * Writes what was counted, and reads the log with ids that are its own replaced by the order in
+   * which they come.
+   */
   async log(): Promise<string[]> {
     this.#faults.length = 0;
     await this.#stop();
@@ -205,7 +210,9 @@ const act = fc.oneof(
   { weight: 3, arbitrary: actOf("machine", "one-latch") },
   { weight: 8, arbitrary: actOf("release") },
 );
-/** What arrives together. One that fails by itself is among it often: it makes the others run twice. */
+/**
+ * What arrives together. One that fails by itself is among it often: it makes the others run twice.
+ */
 const step = fc.oneof(
   { weight: 6, arbitrary: fc.record({ acts: fc.array(act, { maxLength: 12 }), house: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ burst: fc.nat(1000), count: fc.constantFrom(PACE_BURST - 2, PACE_BURST + 20) }) },
