@@ -7,6 +7,7 @@
  *   lib/nightlatch.mjs      the command; its parts are loaded when a command needs them
  *   lib/agent.cjs           nightlatch agent alone: it loads agent-program.cjs with its bytecode, agent-program.cache; see
  *                           docs/decisions/020-cold-start.md
+ *   lib/toml.cjs            what the agent reads an agent.toml with
  *   lib/koffi.node          what both load for calls to libc
  *   node_modules/           native packages, of this machine's architecture
  */
@@ -40,6 +41,12 @@ const quickCrypto: Plugin = {
     onResolve({ filter: /^node:crypto$/ }, () => ({ path: join(root, "src/system/quick-crypto.ts") })),
 };
 
+/** Needed by who has an agent.toml that says something: in a file of its own it costs nobody else its bytecode. */
+const tomlApart: Plugin = {
+  name: "toml-apart",
+  setup: ({ onResolve }) => onResolve({ filter: /^smol-toml$/ }, () => ({ path: "./toml.cjs", external: true })),
+};
+
 await build({
   ...common,
   entryPoints: { nightlatch: "src/main.ts" },
@@ -52,12 +59,19 @@ await build({
 await build({
   ...common,
   entryPoints: ["src/agent-main.ts"],
-  plugins: [quickCrypto],
+  plugins: [quickCrypto, tomlApart],
   outfile: join(out, "lib/agent-program.cjs"),
   format: "cjs",
   define: { "import.meta.dirname": "__dirname", "import.meta.url": "__filename" },
   banner: { js: "(function (exports, require, module, __filename, __dirname) {" },
   footer: { js: "})" },
+});
+await build({
+  ...common,
+  entryPoints: { toml: "smol-toml" },
+  outdir: join(out, "lib"),
+  outExtension: { ".js": ".cjs" },
+  format: "cjs",
 });
 copyFileSync(join(root, "script/agent-loader.cjs"), join(out, "lib/agent.cjs"));
 // Names without a folder: the bytes would differ with it. The flags as the unit sets them: V8 takes no bytecode of other flags.

@@ -175,13 +175,19 @@ async function adviseUnlock(power: ServicePower, state: string, refusal: Nightla
 async function readConfig(power: Pick<System, "readFile">, path: string, log: ServiceLog): Promise<AgentConfig> {
   try {
     const text = await power.readFile(path, AGENT_CONFIG_LIMIT_BYTES);
-    // The TOML parser costs milliseconds to load, which only those who have the file need to pay.
+    if (saysNothing(text)) return DEFAULT_AGENT_CONFIG; // as the package installs it
+    // The TOML parser costs milliseconds to load, which only those who have something in the file need to pay.
     const { parseAgentConfig } = await import("../formats/agent-config-file.ts");
     return parseAgentConfig(text, path);
   } catch (error) {
     if (!isError(error, "file/missing")) log("warning", describe(error));
     return DEFAULT_AGENT_CONFIG;
   }
+}
+
+/** Nothing but comments and empty lines, in plain ASCII: what TOML makes of anything else is the parser's business. */
+function saysNothing(text: Buffer): boolean {
+  return /^(?:[ \t]*(?:#[\t\x20-\x7e]*)?\r?\n)*$/.test(text.toString("latin1"));
 }
 
 function describe(error: unknown): string {

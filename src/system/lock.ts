@@ -1,6 +1,7 @@
 import { open } from "node:fs/promises";
 import { NightlatchError } from "../core/errors.ts";
 import { translate } from "./errno.ts";
+import { libcFunction } from "./native.ts";
 import type { Lock } from "./port.ts";
 
 const LOCK_EX = 2;
@@ -12,9 +13,7 @@ const RETRY_MS = 50;
  * @see System.lock
  */
 export async function lockFile(path: string, waitMs: number): Promise<Lock> {
-  // Loaded here: whoever takes no lock does not pay for it.
-  const { default: koffi } = await import("koffi");
-  const flock = koffi.load(null).func("int flock(int fd, int operation)") as (fd: number, operation: number) => number;
+  const flock = libcFunction("int flock(int fd, int operation)");
   const file = await open(path, "a", 0o600).catch((error: unknown) => {
     throw translate(error, path);
   });

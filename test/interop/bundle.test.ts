@@ -7,6 +7,8 @@ import { createInterface } from "node:readline";
 import { before, describe, test } from "node:test";
 import { agentNodeFlags } from "../../script/agent-unit.ts";
 import { fetchKey } from "../../script/key-client.ts";
+import { readVolumeHeader } from "../../src/luks/header.ts";
+import { nodeSystem } from "../../src/system/node.ts";
 import { makeState } from "./luks-change.ts";
 import { nightlatch, serve } from "./serve.ts";
 import { noTangd, startTangd } from "./tangd.ts";
@@ -15,6 +17,7 @@ import { makeFolder, makeVolume, opens, PASSPHRASE, runTool } from "./volumes.ts
 const SCRIPT = resolve(import.meta.dirname, "../../script/bundle");
 const folder = makeFolder();
 const bundle = join(folder, "bundle");
+const state = makeState(folder);
 const inBundle = (path: string) => join(bundle, path);
 
 describe("the bundle", () => {
@@ -67,16 +70,20 @@ describe("the bundle", () => {
       `process.on("exit", () => require("fs").writeFileSync("${loaded}", process.moduleLoadList.join("\\n")));`,
     );
     const assertOpens = async (name: string, image: string) => {
-      const key = await askAgent(name, "v", { crypttab: `v ${image} - luks\n`, node: ["--require", hook] });
+      const key = await askAgent(name, name, { crypttab: `${name} ${image} - luks\n`, node: ["--require", hook] });
       assert.ok(opens(image, key, 1), name);
       const modules = readFileSync(loaded, "utf8").split("\n");
       assert.deepEqual([modules.includes("NativeModule net"), modules.includes("NativeModule crypto")], [true, false]);
+      // The second time nothing is left to be put on record; the first time it was.
+      const { uuid } = await readVolumeHeader(nodeSystem, image);
+      const record = JSON.parse(readFileSync(join(state, `volume-${uuid}.json`), "utf8"));
+      assert.deepEqual(record.names, [name]);
     };
 
     const latch = makeVolume(folder, "latch.img", "luks2");
     const invite = String((await server.json("machine", "invite", "machine"))["invite"]);
-    const state = ["--state", makeState(folder)];
-    assert.equal((await nightlatch("bind", latch, "latch", invite, "--key-file", passphrase, ...state)).status, 0);
+    const bind = ["bind", latch, "latch", invite, "--key-file", passphrase, "--state", state];
+    assert.equal((await nightlatch(...bind)).status, 0);
     await assertOpens("latch", latch);
 
     if (noTangd !== false) return t.diagnostic(noTangd);
@@ -109,7 +116,16 @@ async function askAgent(
   const socket = join(folder, `${name}.sock`);
   writeFileSync(join(folder, "crypttab"), crypttab);
   writeFileSync(join(folder, "agent.toml"), config);
-  const options = ["--crypttab", join(folder, "crypttab"), "--config", join(folder, "agent.toml"), "--idle", "1"];
+  const options = [
+    "--crypttab",
+    join(folder, "crypttab"),
+    "--config",
+    join(folder, "agent.toml"),
+    "--state",
+    state,
+    "--idle",
+    "1",
+  ];
   const agent = [process.execPath, ...agentNodeFlags(), ...node, inBundle("lib/agent.cjs"), ...options];
   const child = spawn("systemd-socket-activate", ["-l", socket, ...agent], { stdio: ["ignore", "ignore", "pipe"] });
   const lines = createInterface(child.stderr);
