@@ -51,11 +51,14 @@ export function requestName(): NameRequest {
       const lookUp = join(name);
       if (lookUp === null) return process.nextTick(give, []);
       using = lookUp;
-      lookUp.result.then((addresses) => {
-        if (using !== lookUp) return; // dropped meanwhile
-        drop();
-        give(addresses);
-      });
+      lookUp.result.then(
+        (addresses) => {
+          if (using !== lookUp) return; // dropped meanwhile
+          drop();
+          give(addresses);
+        },
+        () => give([]),
+      );
     },
   };
 }

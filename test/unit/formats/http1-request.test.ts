@@ -155,15 +155,12 @@ async function byNode(bytes: Buffer): Promise<Understood | null> {
   const server = createServer({ maxHeaderSize: 16_384 });
   Object.assign(server, { httpAllowHalfOpen: true }); // the bytes end, and the answer is not looked at
   const found = new Promise<Understood | null>((resolve) => {
-    server.on("request", async (request) => {
+    server.on("request", (request) => {
       const { method, url } = request;
-      try {
-        const chunks: Buffer[] = [];
-        for await (const chunk of request) chunks.push(chunk as Buffer);
-        resolve({ method, target: url, body: Buffer.concat(chunks).toString("latin1") });
-      } catch {
-        resolve(null);
-      }
+      const chunks: Buffer[] = [];
+      request.on("data", (chunk: Buffer) => chunks.push(chunk));
+      request.on("end", () => resolve({ method, target: url, body: Buffer.concat(chunks).toString("latin1") }));
+      request.on("error", () => resolve(null));
     });
     server.on("checkContinue", (request, response) => server.emit("request", request, response));
     server.on("checkExpectation", () => resolve(null));
