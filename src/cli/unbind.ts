@@ -44,7 +44,7 @@ interface Choice {
 async function run(input: CommandInput): Promise<ExitStatus> {
   const { operands, options, switches, system, terminal } = input;
   const [device] = operands;
-  if (switches.has("list") && device === undefined) return listRemains(input);
+  if (switches.has("list") && device === undefined) return await listRemains(input);
   if (switches.has("list") || device === undefined) {
     throw new NightlatchError("usage/wrong", "unbind: name a volume, or pass --list and none", {
       remedy: "See: nightlatch unbind --help",
