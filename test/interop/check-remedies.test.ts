@@ -41,7 +41,7 @@ const unit = (load: string, file: string, active: string) => (machine: CheckMach
   machine.agentActive = active;
   machine.units.set("nightlatch-agent.socket", file);
 };
-const GENERATORS = "test/guest/check-initramfs.test.ts";
+const GENERATORS = "test/guest/check-initramfs.ts";
 
 /** Each finding: how a machine comes to have it; or the test that applies its remedy elsewhere. */
 const BREAKS: Readonly<Record<FindingCode, readonly Break[] | { readonly file: string; readonly name: string }>> = {
