@@ -175,6 +175,14 @@ export function world({
     ...nodeSystem,
     run,
     stat: (path) => nodeSystem.stat(at(path)),
+    findExposures: async (wanted) => {
+      const found = await nodeSystem.findExposures(wanted.map((one) => ({ ...one, path: at(one.path) })));
+      // Named as in this world, whose own root lies in a folder of the test's.
+      return found.map((one) => ({
+        ...one,
+        path: one.path.startsWith(`${root}/`) ? one.path.slice(root.length) : one.path,
+      }));
+    },
     readFile: (path, limitBytes) => nodeSystem.readFile(at(path), limitBytes),
     readAt: (path, offset, length) => nodeSystem.readAt(at(path), offset, length),
     listDirectory: (path) => nodeSystem.listDirectory(at(path)),
