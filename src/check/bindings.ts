@@ -3,7 +3,8 @@ import type { BindingFacts, CheckFacts, VolumeFacts } from "./facts.ts";
 import { type Finding, findingsOf } from "./finding.ts";
 
 /** One that does not open is an error where no other does. */
-export function judgeBindings({ files }: CheckFacts, volume: VolumeFacts): Finding[] {
+export function judgeBindings(facts: CheckFacts, volume: VolumeFacts): Finding[] {
+  const words = { state: facts.files.state, latch: latchWords(facts) };
   const { bindings, command, device, entry } = volume;
   const { error, warning } = findingsOf(entry.volume);
   const another = bindings.some(({ opens }) => opens === true);
@@ -20,14 +21,23 @@ export function judgeBindings({ files }: CheckFacts, volume: VolumeFacts): Findi
       tell(
         "check/binding",
         `${binding.text} does not open it now: ${reason}`,
-        remedyOf(files.state, device, binding, another),
+        remedyOf(words, device, binding, another),
       ),
     ];
   });
 }
 
+/** How bind is told to have a latch made: a machine that a server knows needs no invite, and one for another name is refused. */
+export const latchWords = ({ isEnrolled }: Pick<CheckFacts, "isEnrolled">): string =>
+  isEnrolled ? "latch" : "latch INVITE";
+
 /** By the reason: a server that is away, or says no for now, is none to make another binding. */
-function remedyOf(state: string, device: string, binding: BindingFacts, another: boolean): string {
+function remedyOf(
+  { state, latch }: { readonly state: string; readonly latch: string },
+  device: string,
+  binding: BindingFacts,
+  another: boolean,
+): string {
   const { error, token } = binding;
   switch (error?.code) {
     case "net/unreachable":
@@ -38,12 +48,12 @@ function remedyOf(state: string, device: string, binding: BindingFacts, another:
     case "pin/busy":
       return "on the server, see why: journalctl -u nightlatch-server";
     case "pin/revoked":
-      return [...anotherIdentity(state, binding), bindAnew(device, binding)].join("\n");
+      return [...anotherIdentity(state, binding), bindAnew(device, binding, "latch INVITE")].join("\n");
     case "pin/unknown-key":
-      return `see whether the server's store was replaced by another; where the old one is gone\n${bindAnew(device, binding)}`;
+      return `see whether the server's store was replaced by another; where the old one is gone\n${bindAnew(device, binding, "latch INVITE")}`;
     case "pin/wrong-key":
     case "luks/not-proved":
-      return bindAnew(device, binding);
+      return bindAnew(device, binding, latch);
     case "net/too-large":
     case "pin/bad-reply":
       return error.remedy ?? lookAt(binding).join("\n");
@@ -52,7 +62,7 @@ function remedyOf(state: string, device: string, binding: BindingFacts, another:
       // Gone, it is no way in any more; it was none before.
       return [
         unbind(device, token, binding),
-        ...(another ? [] : [`nightlatch bind ${shellWord(device)} latch INVITE`]),
+        ...(another ? [] : [`nightlatch bind ${shellWord(device)} ${latch}`]),
       ].join("\n");
   }
 }
@@ -80,8 +90,8 @@ function anotherIdentity(state: string, { kind }: BindingFacts): string[] {
 }
 
 /** The server of a binding that is done with does not prove its keyslot any more: a person names it. */
-function bindAnew(device: string, { kind, urls, keyslots }: BindingFacts): string {
-  const where = kind === "latch" ? "latch INVITE" : `tang ${shellWord(urls[0] ?? "URL")}`;
+function bindAnew(device: string, { kind, urls, keyslots }: BindingFacts, latch: string): string {
+  const where = kind === "latch" ? latch : `tang ${shellWord(urls[0] ?? "URL")}`;
   const slot = keyslots[0] === undefined ? "" : ` --slot ${keyslots[0]}`;
   return `bind it anew, if the machine is trusted: nightlatch bind ${shellWord(device)} ${where} --replace${slot}`;
 }

@@ -5,6 +5,8 @@ import type { FstabEntry } from "../formats/fstab.ts";
 /** All that `nightlatch check` judges. What is null could not be found out here. */
 export interface CheckFacts {
   readonly agentSocket: string;
+  /** A key server knows this machine: it gives another latch without an invite, and refuses one that was made for another name. */
+  readonly isEnrolled: boolean;
   readonly files: {
     readonly crypttab: string;
     readonly fstab: string;

@@ -1,7 +1,7 @@
 import { shellWord } from "../core/text.ts";
 import { type CrypttabEdit, findOption, isNetworkVolume, isStartedByHand, mayFail } from "../formats/crypttab.ts";
 import type { FstabEntry } from "../formats/fstab.ts";
-import { judgeBindings } from "./bindings.ts";
+import { judgeBindings, latchWords } from "./bindings.ts";
 import { judgeEarly } from "./early.ts";
 import type { CheckFacts, VolumeFacts } from "./facts.ts";
 import { type Finding, findingsOf } from "./finding.ts";
@@ -64,7 +64,7 @@ function judgeAsked(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   const findings: Finding[] = [];
   if (command === null && bindings.length === 0) {
     const text = "has no binding: the agent has nobody to ask, and the passphrase is asked for";
-    findings.push(error("check/no-binding", text, `nightlatch bind ${shellWord(device)} latch INVITE`));
+    findings.push(error("check/no-binding", text, `nightlatch bind ${shellWord(device)} ${latchWords(facts)}`));
   }
   if (command !== null && !command.isThere) {
     const text = `its command ${command.program} is not there or cannot be run: the passphrase is asked for`;

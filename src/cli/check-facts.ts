@@ -16,6 +16,7 @@ import { FSTAB_LIMIT_BYTES, type FstabEntry, parseFstab } from "../formats/fstab
 import { listTokens } from "../luks/bindings.ts";
 import { readVolumeHeader } from "../luks/header.ts";
 import { listSlots } from "../luks/slots.ts";
+import { listServers } from "../pins/machine.ts";
 import type { System } from "../system/port.ts";
 import { formatBinding } from "./binding.ts";
 import { readSystemd } from "./check-systemd.ts";
@@ -103,6 +104,7 @@ export async function factsAround(
   const { crypttab: crypttabFile, fstab, config: configFile } = wish;
   return {
     agentSocket: wish.socket,
+    isEnrolled: await isEnrolled(system, wish.stateFolder),
     files: { crypttab: crypttabFile, fstab, config: configFile, state: wish.stateFolder },
     crypttabFaults: crypttab.faults,
     volumes,
@@ -114,6 +116,16 @@ export async function factsAround(
     clevisAnswers: await clevisAnswers(system),
     mending: early.mending,
   };
+}
+
+/** What cannot be read is told by bind. */
+async function isEnrolled(system: Pick<System, "readFile" | "listDirectory">, stateFolder: string): Promise<boolean> {
+  try {
+    return (await listServers(system, stateFolder)).length > 0;
+  } catch (error) {
+    if (error instanceof NightlatchError) return false;
+    throw error;
+  }
 }
 
 /** For a volume that crypttab does not have. */

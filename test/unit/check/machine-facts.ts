@@ -55,6 +55,7 @@ export function volume(line = GOOD_LINE, more: Partial<VolumeFacts> = {}): Volum
 export function machine(more: Partial<CheckFacts> = {}): CheckFacts {
   return {
     agentSocket: SOCKET,
+    isEnrolled: false,
     files: {
       crypttab: "/etc/crypttab",
       fstab: "/etc/fstab",
