@@ -12,6 +12,10 @@ export interface PlannedAttach {
 
 const GENERATOR = "/usr/lib/systemd/system-generators/systemd-cryptsetup-generator";
 
+/** env(1) about the program that it was to run. */
+const NOT_RUNNABLE = 126;
+const NOT_FOUND = 127;
+
 /**
  * What systemd would open in an initramfs with this crypttab and this command line, by systemd's own
  * generator, that of the running system, which an initramfs is made of
@@ -22,10 +26,8 @@ export async function askGenerator(
   crypttab: string,
   cmdline: string,
 ): Promise<PlannedAttach[] | null> {
-  const made = await power.run({
-    argv: ["mktemp", "-d", "/tmp/nightlatch-generator.XXXXXX"],
-    deadlineMs: SMALL_PROGRAM_MS,
-  });
+  // Not /tmp, which a shutdown may have unmounted.
+  const made = await power.run({ argv: ["mktemp", "-d", "-p", "/run"], deadlineMs: SMALL_PROGRAM_MS });
   const folder = made.stdout.toString("utf8").trim();
   if (made.status !== 0 || folder === "") return null;
   try {
@@ -44,7 +46,8 @@ export async function askGenerator(
       opensStdin: true,
       deadlineMs: SMALL_PROGRAM_MS,
     });
-    if (told.status !== 0) return null;
+    // It fails as well where it could not make one unit of several: what it did make is what a boot has.
+    if (told.status === NOT_RUNNABLE || told.status === NOT_FOUND) return null;
     const argv = ["grep", "-rhs", "^ExecStart=.*cryptsetup attach ", folder] as const;
     const { stdout } = await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
     return stdout

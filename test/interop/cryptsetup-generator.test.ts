@@ -129,3 +129,19 @@ test("every key of the overlay reaches systemd-cryptsetup, or the overlay is ref
   );
   t.diagnostic(`${numRuns} files and command lines, ${keys} keys used, ${refused} refused`);
 });
+
+test("a name that stands twice, which the generator fails at, is refused", { skip }, async () => {
+  const lines = UUIDS.slice(0, 2).map((id) => `twice UUID=${id} none luks`);
+  const needed = neededVolumes("dracut-systemd", facts(lines.join("\n")), "ro");
+  const volumes = needed.volumes.map(
+    (entry): PlannedVolume => ({
+      name: entry.name,
+      found,
+      line: entry,
+      mayFail: false,
+      opening: { kind: "disposable" },
+    }),
+  );
+  const plan = { stack: "dracut-systemd", cmdline: needed.cmdline, volumes } as unknown as RebootPlan;
+  await assert.rejects(proveOverlay(nodeSystem, plan), (error) => isError(error, "reboot/not-proved"));
+});
