@@ -3,15 +3,15 @@ import { indexLog } from "../service/latest.ts";
 import { isPassing } from "../service/queue.ts";
 import type { Service } from "../service/service.ts";
 import { findMachine } from "../service/states.ts";
-import type { Reads } from "../store/port.ts";
-import { inviteView, latchView, machineView, refusalView, releaseView } from "./views.ts";
+import type { LastRelease, Reads } from "../store/port.ts";
+import { inviteView, latchView, machineView, refusalView, releaseMs, releaseView } from "./views.ts";
 
 /** `GET machines` of docs/format/admin.md. @throws NightlatchError store/* */
 export async function listMachines(service: Service): Promise<Reply> {
   const unread = await readUp(service);
   const nowMs = service.system.nowMs();
   return service.store.transact(async (transaction) => {
-    const releases = new Map((await transaction.lastReleases()).map(({ machineId, body }) => [machineId, body]));
+    const releases = lastByMachine(await transaction.lastReleases());
     const { times } = await transaction.tree();
     const machines = (await transaction.machines()).map((machine) => ({
       ...machineView(machine),
@@ -22,6 +22,17 @@ export async function listMachines(service: Service): Promise<Reply> {
       invites.push({ ...inviteView(invite, { nowMs, times }), refused: await lastRefusal(transaction, invite.id) });
     return json(200, { machines, invites, unread });
   });
+}
+
+/** A flood's end is written after releases that came later than its last: of a machine's latches, the latest time counts. */
+function lastByMachine(releases: readonly LastRelease[]): ReadonlyMap<string, Buffer> {
+  const found = new Map<string, LastRelease>();
+  for (const release of releases) {
+    const earlier = found.get(release.machineId);
+    if (earlier === undefined || releaseMs(earlier.body) <= releaseMs(release.body))
+      found.set(release.machineId, release);
+  }
+  return new Map([...found].map(([machineId, { body }]) => [machineId, body]));
 }
 
 /** `GET machines/{machine}`. @throws NightlatchError machine/unknown, store/* */

@@ -34,6 +34,13 @@ export function releaseView(body: Buffer | null): Record<string, unknown> | null
   return { at: entryTime(last ?? at), from: from ?? null, latch: latch ?? null, often: kind !== "release" };
 }
 
+/** When the last release was that such an entry tells of; 0 where it was damaged. */
+export function releaseMs(body: Buffer): number {
+  const { at, last } = readEntry(body);
+  const ms = last ?? at;
+  return typeof ms === "number" ? ms : 0;
+}
+
 /** Of an entry that tells of refusals. `machine` is whose identity it was, where that is told. */
 export function refusalView(body: Buffer | null): Record<string, unknown> | null {
   if (body === null) return null;

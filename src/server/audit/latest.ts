@@ -5,7 +5,7 @@ import type { EntryText, LatestRow } from "../store/port.ts";
  * As `encodeEntry` writes them. Text of a peer's has its quotes escaped, and so never looks like
  * this.
  */
-const RELEASE = /"kind":"(?:release|flood|flood-end)","latch":"([\w-]+)"/;
+const RELEASE = /"kind":"(?:release|flood|flood-end)",(?:"last":\d+,)?"latch":"([\w-]+)"/;
 const REFUSAL = /"kind":"refusals?",/;
 
 /**

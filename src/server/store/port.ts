@@ -84,7 +84,7 @@ export interface Reads {
    * none.
    */
   latest(kind: LatestKind, subject: string): Promise<NumberedEntry | null>;
-  /** The latest release of each machine that had one, as far as the index reaches. */
+  /** The last release of each latch that had one, as far as the index reaches. */
   lastReleases(): Promise<LastRelease[]>;
 }
 
@@ -117,6 +117,7 @@ export interface Writes {
 
 export type EntryText = readonly [number: number, body: string];
 
+/** Of one latch. */
 export interface LastRelease {
   readonly machineId: string;
   readonly body: Buffer;

@@ -34,10 +34,9 @@ const SELECT_ENTRIES = "select number, body from entry where number >= ? order b
 const SELECT_ENTRY_TEXTS = "select number, cast(body as text) from entry where number >= ? order by number limit ?";
 const SELECT_LATEST =
   "select number, body from latest join entry on number = latest.entry where kind = ? and subject = ?";
-const SELECT_LAST_RELEASES = `select machineId, body from (
-    select latch.machine as machineId, max(latest.entry) as number from latest join latch on latch.id = latest.subject
-    where latest.kind = 'release' group by latch.machine
-  ) join entry using (number)`;
+const SELECT_LAST_RELEASES = `select latch.machine as machineId, body
+    from latest join latch on latch.id = latest.subject join entry on number = latest.entry
+    where latest.kind = 'release'`;
 const SET_LATEST =
   "insert into latest (kind, subject, entry) values (?, ?, ?) on conflict do update set entry = excluded.entry where excluded.entry > entry";
 const INSERT_CHECKPOINT = "insert into checkpoint (size, root, signature) values (?, ?, ?)";
