@@ -62,6 +62,8 @@ await build({
   plugins: [quickCrypto, tomlApart],
   outfile: join(out, "lib/agent-program.cjs"),
   format: "cjs",
+  // What runs from bytecode has nobody who answers import(): it is require() then, with the same promise around it.
+  supported: { "dynamic-import": false },
   define: { "import.meta.dirname": "__dirname", "import.meta.url": "__filename" },
   banner: { js: "(function (exports, require, module, __filename, __dirname) {" },
   footer: { js: "})" },

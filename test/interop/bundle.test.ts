@@ -2,6 +2,9 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { request as forward } from "node:http";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { before, describe, test } from "node:test";
@@ -93,6 +96,40 @@ describe("the bundle", () => {
     runTool(["clevis", "luks", "bind", "-y", "-k", passphrase, "-d", tang, ...pin]);
     await assertOpens("tang", tang);
   });
+
+  test("the agent opens by a server behind https, with the system's certificates", { skip: noTangd }, async () => {
+    await using tangd = await startTangd();
+    const [key, cert] = [join(folder, "tls-key.pem"), join(folder, "tls-cert.pem")];
+    const names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+    const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+    runTool(["openssl", "req", "-x509", ...curve, ...names, "-keyout", key, "-out", cert]);
+    const front = createServer({ key: readFileSync(key), cert: readFileSync(cert) }, (request, response) => {
+      const { method = "", url = "", headers } = request;
+      const behind = forward(`${tangd.url}${url}`, { method, headers: { ...headers, host: "localhost" } }, (answer) => {
+        response.writeHead(answer.statusCode ?? 502, { "content-type": answer.headers["content-type"] ?? "" });
+        answer.pipe(response);
+      });
+      request.pipe(behind);
+    });
+    front.listen(0, "127.0.0.1");
+    await once(front, "listening");
+    try {
+      const image = makeVolume(folder, "https.img", "luks2");
+      const passphrase = join(folder, "passphrase");
+      writeFileSync(passphrase, PASSPHRASE);
+      const advertisement = join(folder, "adv.jws");
+      writeFileSync(advertisement, await (await fetch(`${tangd.url}/adv`)).text());
+      const { port } = front.address() as AddressInfo;
+      const pin = ["tang", JSON.stringify({ url: `https://localhost:${port}`, adv: advertisement })];
+      runTool(["clevis", "luks", "bind", "-y", "-k", passphrase, "-d", image, ...pin]);
+      const around = ["-E", `SSL_CERT_FILE=${cert}`];
+      const crypttab = `https ${image} - luks\n`;
+      const given = await askAgent("https", "https", { crypttab, around });
+      assert.ok(opens(image, given, 1));
+    } finally {
+      front.close();
+    }
+  });
 });
 
 function make(out: string): void {
@@ -111,7 +148,12 @@ async function assertServes(name: string): Promise<void> {
 async function askAgent(
   name: string,
   volume: string,
-  { crypttab, config = "", node = [] }: { crypttab: string; config?: string; node?: readonly string[] },
+  {
+    crypttab,
+    config = "",
+    node = [],
+    around = [],
+  }: { crypttab: string; config?: string; node?: readonly string[]; around?: readonly string[] },
 ): Promise<Buffer> {
   const socket = join(folder, `${name}.sock`);
   writeFileSync(join(folder, "crypttab"), crypttab);
@@ -127,7 +169,9 @@ async function askAgent(
     "1",
   ];
   const agent = [process.execPath, ...agentNodeFlags(), ...node, inBundle("lib/agent.cjs"), ...options];
-  const child = spawn("systemd-socket-activate", ["-l", socket, ...agent], { stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn("systemd-socket-activate", ["-l", socket, ...around, ...agent], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
   const lines = createInterface(child.stderr);
   while (!/Listening on/.test(String((await once(lines, "line"))[0]))); // the socket's file is there before it takes connections
   const ended = once(child, "exit");
