@@ -27,7 +27,8 @@ function rawEntry({ name, mode, content = "", inode = 0, linkCount = 1 }: RawEnt
   return Buffer.concat([header, pad(header.length), bytes, pad(bytes.length)]);
 }
 
-const S_IFIFO = 0o010000;
+/** A device, and no pipe: the kernel would open one that a later entry links to, and wait for a reader for ever. */
+const S_IFCHR = 0o020000;
 
 /** Few names, so that entries meet: over each other, through links, where no folder is. */
 const NAMES = ["a", "b", "c", "a/a", "a/b", "b/a", "c/a", "c/b", "a/b/c", "b/c/a", "c/c/c", "./b", "a//b", "c/../a"];
@@ -49,7 +50,7 @@ export function rawEntries(folder: string): fc.Arbitrary<RawEntry[]> {
       arbitrary: fc.record({ name, mode: fc.constant(S_IFLNK | 0o777), content: fc.constantFrom(...targets) }),
       weight: 2,
     },
-    { arbitrary: fc.record({ name, mode: fc.constant(S_IFIFO | 0o600) }), weight: 1 },
+    { arbitrary: fc.record({ name, mode: fc.constant(S_IFCHR | 0o600) }), weight: 1 },
   );
   const first: RawEntry = { name: folder, mode: S_IFDIR | 0o755 };
   return fc.array(entry, { maxLength: 14 }).map((rest) => [first, ...rest]);
