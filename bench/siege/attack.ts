@@ -69,6 +69,7 @@ const ACTS: Readonly<Record<AttackPlan["kind"], (socket: Socket) => Promise<void
   none: async () => {},
 };
 
+setTimeout(() => {}, plan.seconds * 1000); // sockets that nobody reads keep no process alive
 if (plan.kind !== "none") await Promise.all(Array.from({ length: plan.connections }, (_, index) => keepAt(index)));
 process.stdout.write(JSON.stringify({ opened, sentBytes, answers } satisfies AttackFigures));
 process.exit(0);

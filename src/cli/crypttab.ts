@@ -1,10 +1,11 @@
 import type { VolumeFacts } from "../check/facts.ts";
 import { judgeVolume } from "../check/volume.ts";
 import { NightlatchError } from "../core/errors.ts";
-import { printable } from "../core/text.ts";
+import { printable, shellWord } from "../core/text.ts";
 import {
   CRYPTTAB_LIMIT_BYTES,
   type CrypttabEntry,
+  findOption,
   formatCrypttabLine,
   isVolumeName,
   parseCrypttab,
@@ -14,6 +15,7 @@ import { AGENT_CONFIG, AGENT_SOCKET } from "./agent.ts";
 import { type CheckWish, factsAround, lookAt, readAround, readIfThere, strangerEntry } from "./check-facts.ts";
 import type { Command, CommandInput, ExitStatus } from "./command.ts";
 import { findEntry } from "./crypttab-entry.ts";
+import { type CrypttabSource, nameSource, UNKNOWN_DATA } from "./crypttab-source.ts";
 import { STATE_FOLDER } from "./volume-input.ts";
 
 export const command: Command = {
@@ -26,17 +28,20 @@ export const command: Command = {
     { name: "crypttab", value: "FILE", help: "which volumes there are", default: "/etc/crypttab" },
     { name: "fstab", value: "FILE", help: "where they are mounted", default: "/etc/fstab" },
     { name: "socket", value: "PATH", help: "the agent's socket", default: AGENT_SOCKET },
+    { name: "header", value: "FILE", help: "the header lies there, and DEV holds the data alone" },
   ],
   details: `Prints, and changes nothing. Of a volume that is in crypttab already it prints the lines that are there, and what to change in them.
 For another, NAME is the volume's name under /dev/mapper, and of the mount point in the line for fstab; both are yours to choose.
 
-  nightlatch crypttab /dev/sdb1 backup`,
+  nightlatch crypttab /dev/sdb1 backup
+  nightlatch crypttab /dev/sdb backup --header /etc/backup.luks`,
   run,
 };
 
 async function run(input: CommandInput): Promise<ExitStatus> {
   const { operands, options, system, terminal } = input;
   const [device = "", name] = operands;
+  const header = options["header"] ?? null;
   const wish: CheckWish = {
     crypttab: options["crypttab"] ?? "",
     fstab: options["fstab"] ?? "",
@@ -48,15 +53,19 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   };
   const crypttab = parseCrypttab(await readIfThere(system, wish.crypttab, CRYPTTAB_LIMIT_BYTES));
   const around = await readAround(system, wish);
-  const entry = await findEntry(system, device, crypttab.entries);
-  const looked = await lookAt(system, wish, entry ?? strangerEntry(device), around);
+  const find = (path: string) => findEntry(system, path, crypttab.entries);
+  const entry = header === null ? await find(device) : ((await find(header)) ?? (await find(device)));
+  const looked = await lookAt(system, wish, entry ?? strangerEntry(header ?? device), around);
   const { facts, status } = looked;
   if (facts.error !== null) throw facts.error;
   if (facts.bindings.length === 0) {
-    terminal.hint(`nightlatch: ${device} has no binding yet: nightlatch bind ${device} latch INVITE`);
+    const holder = header ?? device;
+    terminal.hint(`nightlatch: ${holder} has no binding yet: nightlatch bind ${holder} latch INVITE`);
   }
   const uuid = status?.uuid ?? null;
-  if (entry === null && facts.early === null) return newLines(input, facts, uuid, name);
+  if (entry === null && facts.early === null) {
+    return newLines(input, facts, uuid, name, await nameSource(system, device, header));
+  }
   const machine = await factsAround(system, wish, crypttab, around, [facts]);
   return presentLines(input, wish, facts, uuid, entry, judgeVolume(machine, facts));
 }
@@ -67,6 +76,7 @@ function newLines(
   facts: VolumeFacts,
   uuid: string | null,
   name: string | undefined,
+  { source, header }: CrypttabSource,
 ): ExitStatus {
   const [device = ""] = operands;
   const volume = name ?? `luks-${uuid}`;
@@ -76,10 +86,17 @@ function newLines(
     });
   }
   const overNetwork = facts.bindings.some(({ asksNetwork }) => asksNetwork);
-  const crypttab = formatCrypttabLine({ volume, uuid: uuid ?? "", socket: options["socket"] ?? "", overNetwork });
+  const crypttab = formatCrypttabLine({ volume, source, header, socket: options["socket"] ?? "", overNetwork });
   const fstab = `/dev/mapper/${volume} /mnt/${volume} auto ${overNetwork ? "defaults,_netdev,nofail" : "defaults"} 0 2`;
   terminal.line(`# /etc/crypttab\n${crypttab}\n# /etc/fstab\n${fstab}`);
-  terminal.result({ ok: true, device, uuid, name: volume, stage: "system", overNetwork, crypttab, fstab, changes: [] });
+  if (source === UNKNOWN_DATA) {
+    terminal.hint(
+      `nightlatch: ${device} is a header alone. Put the device of its data in the place of ${UNKNOWN_DATA}, ` +
+        `or name both: nightlatch crypttab DEV ${volume} --header ${shellWord(device)}`,
+    );
+  }
+  const lines = { crypttab, fstab, changes: [] };
+  terminal.result({ ok: true, device, header, uuid, name: volume, stage: "system", overNetwork, ...lines });
   return 0;
 }
 
@@ -109,6 +126,7 @@ function presentLines(
   terminal.result({
     ok: true,
     device,
+    header: entry === null ? null : (findOption(entry, "header")?.value ?? null),
     uuid,
     name: entry?.volume ?? null,
     stage: early === null ? "system" : "initramfs",

@@ -1,5 +1,7 @@
 import { NightlatchError } from "../core/errors.ts";
+import { shellWord } from "../core/text.ts";
 import { whyNotBound } from "../luks/bound.ts";
+import { isDetached } from "../luks/detached.ts";
 import { readVolumeHeader } from "../luks/header.ts";
 import { openVolume } from "../luks/keyslots.ts";
 import { refuseUnknownRequirements } from "../luks/requirements.ts";
@@ -14,7 +16,11 @@ export const command: Command = {
   operands: "DEV [NAME]",
   minOperands: 1,
   maxOperands: 2,
-  options: [{ name: "test", help: "open nothing; say of every binding whether it would" }, STATE_OPTION],
+  options: [
+    { name: "test", help: "open nothing; say of every binding whether it would" },
+    { name: "header", value: "FILE", help: "the header lies there, and DEV holds the data alone" },
+    STATE_OPTION,
+  ],
   details: `A volume that stands in the place of the one that was bound is refused, and none of its bindings is asked: see nightlatch accept.
 All bindings are asked side by side, and the first that opens its keyslot is used. NAME is that of the mapping under /dev/mapper,
 luks-UUID by default. With --test the status is 0 where at least one binding opens the volume.`,
@@ -23,12 +29,14 @@ luks-UUID by default. With --test the status is 0 where at least one binding ope
 
 async function run(input: CommandInput): Promise<ExitStatus> {
   const { operands, switches, system, terminal } = input;
-  const [device = "", name] = operands;
+  const [data = "", name] = operands;
+  const device = input.options["header"] ?? data; // what holds the header
   if (switches.has("test") && name !== undefined) {
     throw new NightlatchError("usage/wrong", "unlock: --test opens nothing, so it takes no name");
   }
   const header = await readVolumeHeader(system, device);
   refuseUnknownRequirements(header, device);
+  if (!switches.has("test") && device === data && (await isDetached(system, device, header))) throw headerAlone(device);
   const stateFolder = stateFolderOf(input.options);
   const refusal = await whyNotBound(system, device, header, { stateFolder, name: name ?? null, trust: "first-use" });
   if (refusal !== null) throw refusal;
@@ -43,9 +51,15 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   if (won === null) throw noneOpens(device, await Promise.all(attempts));
   using secret = won.secret;
   const mapping = name ?? `luks-${header.uuid}`;
-  await openVolume(system, { device }, mapping, won.keyslot, secret);
-  terminal.line(`Opened ${device} as /dev/mapper/${mapping}: ${formatBinding(won.binding)}`);
-  terminal.result({ ok: true, device, uuid: header.uuid, name: mapping, binding: bindingJson(won.binding) });
+  await openVolume(
+    system,
+    device === data ? { device } : { device: data, header: device },
+    mapping,
+    won.keyslot,
+    secret,
+  );
+  terminal.line(`Opened ${data} as /dev/mapper/${mapping}: ${formatBinding(won.binding)}`);
+  terminal.result({ ok: true, device: data, uuid: header.uuid, name: mapping, binding: bindingJson(won.binding) });
   return 0;
 }
 
@@ -80,6 +94,13 @@ function report({ terminal }: CommandInput, device: string, attempts: readonly A
   const ok = bindings.some((binding) => binding.opens);
   terminal.result({ ok, device, bindings });
   return ok ? 0 : 1;
+}
+
+function headerAlone(device: string): NightlatchError {
+  return new NightlatchError("usage/wrong", `${device} is a LUKS header alone: its data lies on another device`, {
+    meaning: "Nothing was asked, and nothing was opened.",
+    remedy: `Name the device of the data, and where the header lies: nightlatch unlock DEV --header ${shellWord(device)}`,
+  });
 }
 
 function notBound(device: string): NightlatchError {

@@ -177,14 +177,17 @@ function encodeDeviceName(name: string): string {
 /** What to put into crypttab so that the agent is asked for a volume's key. */
 export interface CrypttabAdvice {
   readonly volume: string;
-  /** As LUKS prints it. */
-  readonly uuid: string;
+  /** The second field. */
+  readonly source: string;
+  /** For header=; null where there is none. */
+  readonly header: string | null;
   readonly socket: string;
   /** The key comes over the network: the volume then waits for it and never holds up the boot. */
   readonly overNetwork: boolean;
 }
 
 /** One line, without its end. */
-export function formatCrypttabLine({ volume, uuid, socket, overNetwork }: CrypttabAdvice): string {
-  return `${volume} UUID=${uuid} ${socket} luks${overNetwork ? ",_netdev,nofail" : ""}`;
+export function formatCrypttabLine({ volume, source, header, socket, overNetwork }: CrypttabAdvice): string {
+  const detached = header === null ? "" : `,header=${header}`;
+  return `${volume} ${source} ${socket} luks${detached}${overNetwork ? ",_netdev,nofail" : ""}`;
 }

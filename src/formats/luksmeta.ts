@@ -6,24 +6,24 @@ import { LUKS1_KEYSLOTS, type Luks1Header } from "./luks1.ts";
  * a keyslot, and what each entry points to. Clevis keeps its bindings of LUKS1 volumes there. All numbers are big-endian;
  * the format has no specification beyond luksmeta's own libluksmeta.c, version 9.
  */
-export interface LuksmetaEntry {
+export interface LuksmetaEntry extends Extent {
   /** The LUKS1 keyslot that it belongs to. */
   readonly keyslot: number;
   /** Lower case, with dashes; whose data it is. */
   readonly uuid: string;
+  readonly crc32c: number;
+}
+
+export interface Extent {
   /** From the start of the device. */
   readonly offsetBytes: number;
   readonly lengthBytes: number;
-  readonly crc32c: number;
 }
 
 /** A compact JWE, made by `clevis luks bind` (CLEVIS_UUID in clevis-luks-common-functions). */
 export const CLEVIS_UUID = "cb6e8904-81ff-40da-a84a-07ab9ab5715e";
 
-export interface Hole {
-  readonly offsetBytes: number;
-  readonly lengthBytes: number;
-}
+export type Hole = Extent;
 
 export const LUKSMETA_TABLE_BYTES = 272;
 
@@ -75,6 +75,40 @@ function readEntry(table: Buffer, keyslot: number, hole: Hole): LuksmetaEntry | 
     crc32c: table.readUInt32BE(at + 24),
   };
 }
+
+/**
+ * Where luksmeta will put so much data (find_gap and overlap in libluksmeta.c, versions 1 to 10): the first page that begins in no
+ * entry's beginning or end, as it counts. A gap that lies wholly inside of a larger entry counts as free to it, and before version 10
+ * so does what lies behind the hole (CVE-2025-11568).
+ * @returns bytes from the start of the device; `full` where nothing is free, `taken` where luksmeta would write over somebody's data
+ */
+export function findGap(
+  hole: Hole,
+  entries: readonly Extent[],
+  lengthBytes: number,
+): { readonly offsetBytes: number } | "full" | "taken" {
+  const endOfHole = hole.offsetBytes + hole.lengthBytes;
+  const sizeBytes = Math.ceil(lengthBytes / PAGE_BYTES) * PAGE_BYTES;
+  for (let start = hole.offsetBytes + PAGE_BYTES; start < endOfHole; start += PAGE_BYTES) {
+    const wanted = { offsetBytes: start, lengthBytes: sizeBytes };
+    if (entries.some((entry) => luksmetaSees(wanted, entry))) continue;
+    if (start + sizeBytes > endOfHole) return "full";
+    return entries.some((entry) => shareBytes(wanted, entry)) ? "taken" : { offsetBytes: start };
+  }
+  return "full";
+}
+
+/** overlap() in libluksmeta.c, to the letter. */
+function luksmetaSees(wanted: Extent, entry: Extent): boolean {
+  const [start, end] = [wanted.offsetBytes, endOf(wanted)];
+  return (start <= entry.offsetBytes && entry.offsetBytes < end) || (start < endOf(entry) && endOf(entry) <= end);
+}
+
+export function shareBytes(one: Extent, other: Extent): boolean {
+  return one.offsetBytes < endOf(other) && other.offsetBytes < endOf(one);
+}
+
+const endOf = ({ offsetBytes, lengthBytes }: Extent) => offsetBytes + lengthBytes;
 
 /** Whether `data` is what was written for the entry. */
 export function isLuksmetaData(entry: LuksmetaEntry, data: Buffer): boolean {

@@ -48,7 +48,7 @@ function notProved(
   const test = `cryptsetup open --test-passphrase --key-slot ${keyslot} ${device}`;
   const byHand =
     header.version === 1
-      ? `luksmeta wipe -d ${device} -s ${token.id}`
+      ? `luksmeta wipe -f -d ${device} -s ${token.id}`
       : `cryptsetup token remove --token-id ${token.id} ${device}`;
   const remedy = looksRight
     ? `If no passphrase of yours opens keyslot ${keyslot} (${test}), pass --slot ${keyslot} to remove it without its server.`

@@ -127,7 +127,7 @@ async function removeStrays(power: ChangePower, stateFolder: string): Promise<vo
 }
 
 /** Where nothing is locked it is for reading only: what `listNotes` tells may be a change under way. */
-export function openLedger(power: Pick<ChangePower, "run">, volume: Volume, header: VolumeHeader): Ledger {
+export function openLedger(power: Pick<ChangePower, "run" | "readAt">, volume: Volume, header: VolumeHeader): Ledger {
   return header.version === 2 ? luks2Ledger(power, volume) : luks1Ledger(power, volume);
 }
 

@@ -4,7 +4,7 @@ import { FIRST_ITERATIONS, ITERATION_COUNTS, type Removal, tokenDigest } from ".
 import type { JsonObject } from "../formats/json.ts";
 import type { HeldToken } from "./bindings.ts";
 import { type Change, proveToken, readHeader } from "./change.ts";
-import { closeOrWarn, declare } from "./declaration.ts";
+import { closeOrWarn, declare, requireOthers } from "./declaration.ts";
 import type { VolumeHeader } from "./header.ts";
 import { addKeyslot } from "./keyslots.ts";
 import type { ChangePower, HeldIntent } from "./ledger.ts";
@@ -59,7 +59,8 @@ export async function bindVolume(power: ChangePower, change: Change, order: Bind
 
   const operation = removes.length > 0 ? "rebind" : "bind";
   const adds = { keyslot, iterations, digest };
-  const { held, backup } = await declare(power, change, header, { operation, adds, removes });
+  const declared = await declare(power, change, header, { operation, adds, removes });
+  const { held } = declared;
   const token = await undoingFailures(power, change, held, async () => {
     const current = { passphrase: change.passphrase, slot: change.openedBy };
     const slot = { number: keyslot, iterations, hash: keyslotHashOf(header), passphrase: order.passphrase };
@@ -68,11 +69,12 @@ export async function bindVolume(power: ChangePower, change: Change, order: Bind
     const added = findAdded(await readHeader(power, change), held.record);
     const token = added?.token ?? null;
     if (token === null || added?.hasSlot !== true) throw notThere(volume.device);
+    await requireOthers(power, change, declared);
     await proveToken(power, change, token, keyslot);
     return token;
   });
   for (const removal of removes) await carryOut(power, change, removal);
-  await closeOrWarn(power, change, { held, backup });
+  await closeOrWarn(power, change, declared);
   return { keyslot, token };
 }
 
@@ -85,7 +87,8 @@ async function undoingFailures<T>(
   try {
     return await add();
   } catch (error) {
-    const undone = await undo(power, change, held).then(
+    const keepsBackup = isError(error, "luks/harmed"); // which holds what is gone from the volume
+    const undone = await undo(power, change, held, keepsBackup).then(
       () => true,
       () => false,
     );
@@ -95,9 +98,12 @@ async function undoingFailures<T>(
 
 function withMeaning(error: unknown, undone: boolean): unknown {
   if (!isError(error)) return error;
+  const isHarmed = isError(error, "luks/harmed");
   return new NightlatchError(error.code, error.message, {
     meaning: undone
-      ? "The binding was not made; the volume is as it was."
+      ? isHarmed
+        ? `The binding was not made. ${error.meaning}`
+        : "The binding was not made; the volume is as it was."
       : "The binding was not made. What is left of it opens nothing, and the next bind or unbind removes it.",
     ...(error.remedy === undefined ? {} : { remedy: error.remedy }),
     cause: error.cause,

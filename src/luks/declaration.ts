@@ -1,15 +1,18 @@
-import { NightlatchError } from "../core/errors.ts";
+import { isError, NightlatchError } from "../core/errors.ts";
 import type { Intent, IntentRecord } from "../formats/intent.ts";
 import { backUpHeader, nextBackupPath } from "./backup.ts";
-import type { Change } from "./change.ts";
+import { type Change, readHeader } from "./change.ts";
 import type { VolumeHeader } from "./header.ts";
 import type { ChangePower, HeldIntent } from "./ledger.ts";
+import { changedTokens, harmed } from "./others.ts";
 import { removeRecord, writeRecord } from "./records.ts";
 import { close } from "./settle.ts";
 import { listSlots } from "./slots.ts";
 
 /** An intent on record, and the header's backup beside it. */
 export interface Declaration {
+  /** As it was before the change. */
+  readonly before: VolumeHeader;
   readonly held: HeldIntent;
   readonly backup: string;
 }
@@ -28,7 +31,7 @@ export async function declare(
   await backUpHeader(power, change.volume, backup);
   try {
     await writeRecord(power, change.stateFolder, change.uuid, record);
-    return { held: { record, note: await change.ledger.addNote(header, intent) }, backup };
+    return { before: header, held: { record, note: await change.ledger.addNote(header, intent) }, backup };
   } catch (error) {
     await removeRecord(power, change.stateFolder, change.uuid);
     await power.removeFile(backup);
@@ -43,13 +46,26 @@ export async function declare(
   }
 }
 
-/** @throws NightlatchError luks/harmed */
-export async function closeOrWarn(power: ChangePower, change: Change, { held, backup }: Declaration): Promise<void> {
-  const kept = await close(power, change, held, [backup]);
-  if (kept.length === 0) return;
-  const { device } = change.volume;
-  throw new NightlatchError("luks/harmed", `${device}: a keyslot that had no part in the change is not what it was`, {
-    meaning: `Another program changed it meanwhile, or something is broken. The header as it was is kept in ${backup}.`,
-    remedy: `If a passphrase does not open the volume any more: cryptsetup luksHeaderRestore ${device} --header-backup-file ${backup}`,
+/** The end of a change, once what had no part in it was seen to be what it was. @throws NightlatchError luks/harmed */
+export async function closeOrWarn(power: ChangePower, change: Change, declared: Declaration): Promise<void> {
+  const { held, backup } = declared;
+  const harm = await requireOthers(power, change, declared).catch((error: unknown) => {
+    if (isError(error, "luks/harmed")) return error;
+    throw error;
   });
+  const kept = await close(power, change, held, harm === undefined ? [backup] : []);
+  if (harm !== undefined) throw harm;
+  if (kept.length > 0) throw harmed(change.volume.device, "a keyslot", backup);
+}
+
+/** Reads back what the change is not about. @throws NightlatchError luks/harmed */
+export async function requireOthers(
+  power: Pick<ChangePower, "readAt">,
+  change: Pick<Change, "volume">,
+  { before, held, backup }: Declaration,
+): Promise<void> {
+  const about = held.record.intent.removes.map(({ digest }) => digest);
+  const [token] = changedTokens(before, await readHeader(power, change), about);
+  if (token === undefined) return;
+  throw harmed(change.volume.device, `token ${token}`, before.version === 1 ? null : backup);
 }

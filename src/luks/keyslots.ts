@@ -135,16 +135,21 @@ export async function killKeyslot(
   await runCryptsetup(power, volume, args, remaining.reveal());
 }
 
-/** Opens the volume under a name of the device mapper, with this keyslot. @throws NightlatchError as runCryptsetup */
+/**
+ * Opens the volume under a name of the device mapper, with this keyslot.
+ * @param volume with `header`: the file or device that holds its header
+ * @throws NightlatchError as runCryptsetup
+ */
 export async function openVolume(
   power: Pick<System, "run">,
-  volume: Volume,
+  volume: Volume & { readonly header?: string },
   name: string,
   slot: number,
   passphrase: Secret,
 ): Promise<void> {
-  const args = ["open", ...NO_TOKENS, "--key-slot", String(slot), ...keyArgs(passphrase), volume.device, name];
-  await runCryptsetup(power, volume, args, passphrase.reveal());
+  const header = volume.header === undefined ? [] : ["--header", volume.header];
+  const args = ["open", ...NO_TOKENS, ...header, "--key-slot", String(slot), ...keyArgs(passphrase)];
+  await runCryptsetup(power, volume, [...args, volume.device, name], passphrase.reveal());
 }
 
 /** A size of its own, so that no byte of a passphrase ends it. */

@@ -1,30 +1,34 @@
 import { NightlatchError } from "../core/errors.ts";
+import { shellWord } from "../core/text.ts";
 import type { JsonObject } from "../formats/json.ts";
 import { formatCompactJwe, parseFlattenedJwe } from "../formats/jwe.ts";
-import { findHole } from "../formats/luksmeta.ts";
+import { findGap, findHole } from "../formats/luksmeta.ts";
 import type { Volume } from "./cryptsetup.ts";
-import type { Luks1Volume, VolumeHeader } from "./header.ts";
+import { type Luks1Volume, readVolumeHeader, type VolumeHeader } from "./header.ts";
 import type { ChangePower, Ledger } from "./ledger.ts";
-import { hasRoom, initLuksmeta, saveLuksmeta, wipeLuksmeta } from "./luksmeta.ts";
+import { initLuksmeta, saveLuksmeta, wipeLuksmeta } from "./luksmeta.ts";
+import { keepingOthers } from "./luksmeta-others.ts";
+import { entrySharing, sharedEntry } from "./removal.ts";
 
 /**
  * Bindings in luksmeta, where stock clevis looks for them; LUKS1 has no place for a note of an intent. luksmeta writes an entry's
  * data first and then the one sector of the table, so an entry is there whole or not at all; it also wipes the data first, so that a wipe
  * that is cut short leaves an entry that cannot be read (removal.ts).
  */
-export function luks1Ledger(power: Pick<ChangePower, "run">, volume: Volume): Ledger {
+export function luks1Ledger(power: Pick<ChangePower, "run" | "readAt">, volume: Volume): Ledger {
   return {
-    requireRoom(header, tokenBytes) {
-      const { meta, metaDamage } = asLuks1(header);
-      const hole = findHole(asLuks1(header));
-      if (metaDamage !== null) throw metaDamage;
-      if (hole === null || !hasRoom(hole, meta ?? [], tokenBytes)) throw noRoom(volume.device);
-    },
+    requireRoom: (header, tokenBytes) => requireGap(volume.device, asLuks1(header), tokenBytes),
     async addToken(header, token, keyslot) {
+      const data = Buffer.from(compactOf(token), "latin1");
+      requireGap(volume.device, asLuks1(header), data.length);
       if (asLuks1(header).meta === null) await initLuksmeta(power, volume);
-      await saveLuksmeta(power, volume, keyslot, Buffer.from(compactOf(token), "latin1"));
+      await keepingOthers(power, volume, keyslot, () => saveLuksmeta(power, volume, keyslot, data));
     },
-    removeToken: (token) => wipeLuksmeta(power, volume, token.id),
+    async removeToken(token) {
+      const other = entrySharing(await readVolumeHeader(power, volume.device), token);
+      if (other !== null) throw sharedEntry(token, other);
+      await keepingOthers(power, volume, token.id, () => wipeLuksmeta(power, volume, token.id));
+    },
     listNotes: () => [],
     addNote: async () => null,
     async removeNote() {
@@ -33,12 +37,22 @@ export function luks1Ledger(power: Pick<ChangePower, "run">, volume: Volume): Le
   };
 }
 
+/** Asked beforehand, for luksmeta itself writes over other entries, and past its own end. */
+function requireGap(device: string, header: Luks1Volume, lengthBytes: number): void {
+  const { meta, metaDamage } = header;
+  if (metaDamage !== null) throw metaDamage;
+  const hole = findHole(header);
+  const gap = hole === null ? "full" : findGap(hole, meta ?? [], lengthBytes);
+  if (gap === "taken") throw overAnother(device);
+  if (gap === "full") throw noRoom(device, header);
+}
+
 /** @throws NightlatchError luks/unsupported for a token that is not clevis's */
 function compactOf(token: JsonObject): string {
   if (token["type"] !== "clevis") {
     throw new NightlatchError("luks/unsupported", "a LUKS1 volume can hold tokens of clevis's kind only", {
       meaning: "Nothing was changed.",
-      remedy: "Convert the volume with cryptsetup convert --type luks2, after a header backup.",
+      remedy: "Make the volume a LUKS2 one.",
     });
   }
   return formatCompactJwe(parseFlattenedJwe(token["jwe"] ?? null));
@@ -49,9 +63,34 @@ function asLuks1(header: VolumeHeader): Luks1Volume {
   return header;
 }
 
-function noRoom(device: string): NightlatchError {
+function noRoom(device: string, header: Luks1Volume): NightlatchError {
   return new NightlatchError("luks/unsupported", `${device}: the LUKS1 header has no room for a binding`, {
     meaning: "Nothing was changed.",
-    remedy: "Convert the volume with cryptsetup convert --type luks2, after a header backup.",
+    remedy: waysToRoom(device, header),
   });
+}
+
+/** cryptsetup converts no volume that luksmeta has set up, and none whose data begins right behind its keyslots. */
+function waysToRoom(device: string, { meta, payloadOffsetBytes }: Luks1Volume): string {
+  if (payloadOffsetBytes === 0) {
+    return `Make the detached header a LUKS2 one, after a copy of it: cryptsetup convert ${shellWord(device)} --type luks2.`;
+  }
+  if (meta === null)
+    return "A LUKS1 header of that shape cannot be converted: the volume has to be made anew, as LUKS2.";
+  return "Take off what is not needed (clevis luks list -d DEV; clevis luks unbind -d DEV -s SLOT), and try again.";
+}
+
+function overAnother(device: string): NightlatchError {
+  return new NightlatchError(
+    "luks/unsupported",
+    `${device}: luksmeta would write the binding over another one's data`,
+    {
+      meaning:
+        "It takes the inside of an entry of more than two pages for free. Nothing was changed, and the other binding is whole. " +
+        "clevis luks bind would destroy it: do not use it on this volume.",
+      remedy:
+        "See which one is so large: clevis luks list -d DEV. Take it off (clevis luks unbind -d DEV -s SLOT), bind this one, " +
+        "and bind the other anew after it.",
+    },
+  );
 }

@@ -1,10 +1,9 @@
 import { NightlatchError } from "../core/errors.ts";
-import { CLEVIS_UUID, type Hole, type LuksmetaEntry } from "../formats/luksmeta.ts";
+import { CLEVIS_UUID } from "../formats/luksmeta.ts";
 import type { Exit, System } from "../system/port.ts";
 import { firstLine, type Volume } from "./cryptsetup.ts";
 
 const DEADLINE_MS = 60_000;
-const PAGE_BYTES = 4096;
 
 /** Writes an empty table to the hole. The caller has seen that there is none, for -f asks nobody. @throws NightlatchError luks/refused */
 export async function initLuksmeta(power: Pick<System, "run">, volume: Volume): Promise<void> {
@@ -24,23 +23,6 @@ export async function saveLuksmeta(
 /** Only an entry of clevis's; one that is gone already is fine. @throws NightlatchError luks/refused */
 export async function wipeLuksmeta(power: Pick<System, "run">, volume: Volume, keyslot: number): Promise<void> {
   await runLuksmeta(power, volume, ["wipe", "-f", "-d", volume.device, "-s", String(keyslot), "-u", CLEVIS_UUID]);
-}
-
-/**
- * Whether so much data finds a gap of whole pages, first fit as luksmeta does it. Asked beforehand, because luksmeta before
- * version 10 writes past the hole and into the encrypted data when it does not (CVE-2025-11568).
- */
-export function hasRoom(hole: Hole, entries: readonly LuksmetaEntry[], lengthBytes: number): boolean {
-  const pages = (bytes: number) => Math.ceil(bytes / PAGE_BYTES);
-  const taken = entries.map((entry) => {
-    const first = Math.floor((entry.offsetBytes - hole.offsetBytes) / PAGE_BYTES);
-    return { first, end: first + pages(entry.lengthBytes) };
-  });
-  const needed = pages(lengthBytes);
-  for (let first = 1; first + needed <= pages(hole.lengthBytes); first++) {
-    if (taken.every((entry) => first + needed <= entry.first || first >= entry.end)) return true;
-  }
-  return false;
 }
 
 async function runLuksmeta(

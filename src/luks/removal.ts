@@ -1,5 +1,6 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { Removal } from "../formats/intent.ts";
+import { shareBytes } from "../formats/luksmeta.ts";
 import { type HeldToken, listTokens } from "./bindings.ts";
 import { type Change, readHeader } from "./change.ts";
 import type { VolumeHeader } from "./header.ts";
@@ -26,8 +27,21 @@ function isTorn(header: VolumeHeader, token: HeldToken): boolean {
   return header.version === 1 && token.type === "clevis" && token.json["jwe"] === null;
 }
 
+/**
+ * Another keyslot whose luksmeta entry lies partly where this token's does, so that wiping one destroys both; null where none does, as
+ * with LUKS2. luksmeta itself makes such entries: findGap in formats/luksmeta.ts.
+ */
+export function entrySharing(header: VolumeHeader, token: HeldToken): number | null {
+  if (header.version !== 1) return null;
+  const mine = header.meta?.find(({ keyslot }) => keyslot === token.id);
+  const other = header.meta?.find((entry) => entry !== mine && mine !== undefined && shareBytes(mine, entry));
+  return other?.keyslot ?? null;
+}
+
 /** What would remove a token and the keyslot that it opens. @throws NightlatchError luks/unsupported */
 export function planRemoval(header: VolumeHeader, token: HeldToken): Removal {
+  const sharing = entrySharing(header, token);
+  if (sharing !== null) throw sharedEntry(token, sharing);
   const [keyslot, ...more] = token.keyslots;
   if (keyslot === undefined) return { keyslot: null, salt: null, digest: token.digest };
   const others = otherTokensOf(header, keyslot, token.digest);
@@ -41,6 +55,14 @@ export function planRemoval(header: VolumeHeader, token: HeldToken): Removal {
     });
   }
   return { keyslot, salt: slot.salt, digest: token.digest };
+}
+
+export function sharedEntry(token: HeldToken, other: number): NightlatchError {
+  const what = `the luksmeta entry of keyslot ${token.id} shares bytes with that of keyslot ${other}`;
+  return new NightlatchError("luks/unsupported", what, {
+    meaning: "Wiping it would destroy the other as well, if that is not so already. Nothing was changed.",
+    remedy: `Take the keyslot alone, after which the entry opens nothing: cryptsetup luksKillSlot DEV ${token.id}`,
+  });
 }
 
 /** Whether nothing of it was removed yet. */

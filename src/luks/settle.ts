@@ -117,7 +117,12 @@ async function isDone(power: ChangePower, change: Change, header: VolumeHeader, 
 }
 
 /** Removes what an intent added, and the intent. The token goes first: stock clevis never sees one that opens nothing. */
-export async function undo(power: ChangePower, change: Change, held: HeldIntent): Promise<void> {
+export async function undo(
+  power: ChangePower,
+  change: Change,
+  held: HeldIntent,
+  keepsBackup: boolean = false,
+): Promise<void> {
   const { adds } = held.record.intent;
   if (adds !== null) {
     const tokens = remainsOf(await readHeader(power, change), adds.digest, adds.keyslot);
@@ -125,7 +130,7 @@ export async function undo(power: ChangePower, change: Change, held: HeldIntent)
     const isThere = findAdded(await readHeader(power, change), held.record)?.hasSlot === true;
     if (isThere) await killProvedSlot(power, change, adds.keyslot);
   }
-  await close(power, change, held, await listBackups(power, change.stateFolder, change.uuid));
+  await close(power, change, held, keepsBackup ? [] : await listBackups(power, change.stateFolder, change.uuid));
 }
 
 /**

@@ -181,6 +181,39 @@ test("a slot that is harmed by something else is noticed, and the backup kept th
   assert.ok(opens(bench.image, "second") && opens(bench.image, PASSPHRASE));
 });
 
+test("another program's token that goes while we bind is noticed: the binding is undone, the backup brings it back", async () => {
+  for (const step of ["token import", "luksAddKey"] as const) {
+    const bench = makeBench();
+    addToken(bench.image, { type: "other", keyslots: [], note: "somebody else's" });
+    const { uuid } = await readVolumeHeader(nodeSystem, bench.image);
+    let done = false;
+    const harmful: System = {
+      ...nodeSystem,
+      run: async (command) => {
+        const exit = await nodeSystem.run(command);
+        if (!done && command.argv.join(" ").includes(step)) {
+          done = true;
+          runTool(["cryptsetup", "token", "remove", "--token-id", "0", bench.image]);
+        }
+        return exit;
+      },
+    };
+    const backup = join(bench.stateFolder, `header-${uuid}.1.backup`);
+    await assert.rejects(bind(harmful, bench), (error) => {
+      assert.ok(isError(error, "luks/harmed"), String(error));
+      assert.equal(error.message, `${bench.image}: token 0 that had no part in the change is not what it was`);
+      assert.match(error.meaning ?? "", /^The binding was not made\. Another program changed it meanwhile/);
+      assert.match(error.remedy ?? "", new RegExp(`cryptsetup luksHeaderRestore .* --header-backup-file ${backup}$`));
+      return true;
+    });
+    const left = await look(bench);
+    assert.deepEqual([left.slots, left.tokens, left.files], [[0], [], [`header-${uuid}.1.backup`]]);
+    runTool(["cryptsetup", "luksHeaderRestore", "-q", bench.image, "--header-backup-file", backup]);
+    assert.deepEqual((await look(bench)).tokens, ["other "]);
+    assert.ok(opens(bench.image, PASSPHRASE));
+  }
+});
+
 test("a backup that is not explained is kept and told about; one that was cut short is removed", async () => {
   const bench = makeBench();
   addSlot(bench.image, "second");

@@ -7,6 +7,7 @@ import {
   editCrypttabLine,
   findOption,
   formatCrypttabLine,
+  headerPathOf,
   isNetworkVolume,
   isStartedByHand,
   mayFail,
@@ -115,12 +116,14 @@ test("device specifications become udev's links", () => {
 });
 
 test("the line that is advised reads back as what was meant", () => {
-  const advice = { volume: "data", uuid: "9f1c", socket: "/run/nightlatch/agent.sock" };
+  const advice = { volume: "data", source: "UUID=9f1c", header: null, socket: "/run/nightlatch/agent.sock" };
   const line = formatCrypttabLine({ ...advice, overNetwork: true });
   assert.equal(line, "data UUID=9f1c /run/nightlatch/agent.sock luks,_netdev,nofail");
   const [entry] = parse(line).entries;
   assert.ok(entry && isNetworkVolume(entry) && mayFail(entry));
   assert.equal(formatCrypttabLine({ ...advice, overNetwork: false }), "data UUID=9f1c /run/nightlatch/agent.sock luks");
+  const detached = parse(formatCrypttabLine({ ...advice, source: "/dev/sdb", header: "/etc/h", overNetwork: true }));
+  assert.deepEqual(detached.entries.map(headerPathOf), ["/etc/h"]);
 });
 
 test("any bytes: never a throw, lines ascend, volumes are file names and appear once", () => {

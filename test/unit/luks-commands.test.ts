@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ErrorCode, isError } from "../../src/core/errors.ts";
 import { Secret } from "../../src/core/secret.ts";
+import { findGap } from "../../src/formats/luksmeta.ts";
 import { backUpHeader } from "../../src/luks/backup.ts";
 import { addKeyslot, killKeyslot, opensSlot, openVolume } from "../../src/luks/keyslots.ts";
-import { hasRoom, initLuksmeta, saveLuksmeta, wipeLuksmeta } from "../../src/luks/luksmeta.ts";
+import { initLuksmeta, saveLuksmeta, wipeLuksmeta } from "../../src/luks/luksmeta.ts";
 import { makePassphrase } from "../../src/luks/passphrase.ts";
 import { importToken, removeToken } from "../../src/luks/tokens.ts";
 import type { Command, Exit } from "../../src/system/port.ts";
@@ -52,6 +53,17 @@ test("key material goes over stdin alone, its size beside it", async () => {
       stdin: "old\n\0key",
     },
   ]);
+});
+
+test("a detached header is named beside its data", async () => {
+  const { commands, power } = recorder();
+  await openVolume(power, { device: "/dev/vdb", header: "/etc/h" }, "data", 3, old());
+  assert.deepEqual(
+    commands.map(({ argv }) => argv.join(" ")),
+    [
+      "cryptsetup open --disable-external-tokens --token-type nightlatch-none --header /etc/h --key-slot 3 --key-file - --keyfile-size 8 /dev/vdb data",
+    ],
+  );
 });
 
 test("tokens, backups and luksmeta", async () => {
@@ -129,21 +141,21 @@ test("a backup that cannot be synced is no backup", async () => {
   assert.deepEqual(removed, ["/state/header"]);
 });
 
-test("luksmeta is not asked for more than its hole holds", () => {
-  const hole = { offsetBytes: 1 << 20, lengthBytes: 5 * 4096 };
-  const entry = (page: number, lengthBytes: number) => ({
-    keyslot: page,
-    uuid: "x",
-    offsetBytes: (1 << 20) + page * 4096,
-    lengthBytes,
-    crc32c: 0,
-  });
-  assert.equal(hasRoom(hole, [], 4 * 4096), true);
-  assert.equal(hasRoom(hole, [], 4 * 4096 + 1), false);
-  assert.equal(hasRoom(hole, [entry(1, 4097)], 4096), true);
-  assert.equal(hasRoom(hole, [entry(1, 4097)], 2 * 4096 + 1), false);
-  assert.equal(hasRoom(hole, [entry(2, 10), entry(4, 10)], 4097), false);
-  assert.equal(hasRoom(hole, [entry(2, 10), entry(4, 10)], 4096), true);
+test("luksmeta is not asked for more than its hole holds, nor for what it would write over", () => {
+  const hole = { offsetBytes: 1 << 20, lengthBytes: 6 * 4096 };
+  const entry = (page: number, lengthBytes: number) => ({ offsetBytes: (1 << 20) + page * 4096, lengthBytes });
+  const gap = (entries: readonly ReturnType<typeof entry>[], lengthBytes: number) => {
+    const found = findGap(hole, entries, lengthBytes);
+    return typeof found === "string" ? found : (found.offsetBytes - hole.offsetBytes) / 4096;
+  };
+  assert.equal(gap([], 5 * 4096), 1);
+  assert.equal(gap([], 5 * 4096 + 1), "full");
+  assert.equal(gap([entry(1, 4097)], 3 * 4096), 3);
+  assert.equal(gap([entry(1, 4097)], 3 * 4096 + 1), "full");
+  assert.equal(gap([entry(2, 10), entry(4, 10)], 4097), "full");
+  assert.equal(gap([entry(2, 10), entry(4, 10)], 4096), 1);
+  assert.equal(gap([entry(1, 3 * 4096)], 4096), "taken"); // its second page begins and ends nothing
+  assert.equal(gap([entry(1, 3 * 4096)], 2 * 4096), 4);
 });
 
 test("a keyslot's passphrase is base64url of the random bytes", () => {
