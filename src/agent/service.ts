@@ -2,6 +2,7 @@ import { isError, NightlatchError } from "../core/errors.ts";
 import {
   AGENT_CONFIG_LIMIT_BYTES,
   type AgentConfig,
+  configInPlaceOf,
   DEFAULT_AGENT_CONFIG,
   DEFAULT_DEADLINE_MS,
 } from "../formats/agent-config.ts";
@@ -173,15 +174,17 @@ async function adviseUnlock(power: ServicePower, state: string, refusal: Nightla
 
 /** A slip in the file must not keep volumes shut whose headers say how they open. */
 async function readConfig(power: Pick<System, "readFile">, path: string, log: ServiceLog): Promise<AgentConfig> {
+  let text: Buffer | null = null;
   try {
-    const text = await power.readFile(path, AGENT_CONFIG_LIMIT_BYTES);
+    text = await power.readFile(path, AGENT_CONFIG_LIMIT_BYTES);
     if (saysNothing(text)) return DEFAULT_AGENT_CONFIG; // as the package installs it
     // The TOML parser costs milliseconds to load, which only those who have something in the file need to pay.
     const { parseAgentConfig } = await import("../formats/agent-config-file.ts");
     return parseAgentConfig(text, path);
   } catch (error) {
-    if (!isError(error, "file/missing")) log("warning", describe(error));
-    return DEFAULT_AGENT_CONFIG;
+    if (isError(error, "file/missing")) return DEFAULT_AGENT_CONFIG;
+    log("warning", describe(error));
+    return configInPlaceOf(text);
   }
 }
 

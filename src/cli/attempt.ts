@@ -38,7 +38,7 @@ export async function tryBinding(
     }
     secret.wipe();
     throw new NightlatchError("luks/not-proved", "what the server released opens no keyslot of this volume", {
-      remedy: "Bind the volume anew with its passphrase.",
+      remedy: `See what is wrong with it, and how to bind it anew: nightlatch check, nightlatch status ${device}`,
     });
   } catch (error) {
     if (error instanceof NightlatchError) return { binding, secret: null, error };

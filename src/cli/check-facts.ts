@@ -2,7 +2,7 @@ import { describeExposure, listExposed } from "../agent/exposed.ts";
 import type { BindingFacts, CheckFacts, VolumeFacts } from "../check/facts.ts";
 import { whyEarly } from "../check/stage.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
-import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, DEFAULT_AGENT_CONFIG } from "../formats/agent-config.ts";
+import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, configInPlaceOf } from "../formats/agent-config.ts";
 import { parseAgentConfig } from "../formats/agent-config-file.ts";
 import {
   CRYPTTAB_LIMIT_BYTES,
@@ -245,7 +245,7 @@ async function readConfig(system: Pick<System, "readFile">, path: string) {
     return { config: parseAgentConfig(text, path), error: null };
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
-    return { config: DEFAULT_AGENT_CONFIG, error };
+    return { config: configInPlaceOf(text), error };
   }
 }
 

@@ -21,7 +21,9 @@ export function parseAgentConfig(text: Uint8Array, file: string): AgentConfig {
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     throw new NightlatchError("agent/bad-config", `${file}: ${error.message}`, {
-      meaning: "The agent passes over the whole file and opens volumes by the bindings in their headers.",
+      meaning:
+        "The agent passes over the whole file and opens volumes by the bindings in their headers; where the file says " +
+        "recorded anywhere, those alone that are on record.",
       remedy: "Correct the file; docs/format/agent-config.md describes it.",
     });
   }

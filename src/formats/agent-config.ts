@@ -35,3 +35,12 @@ export const DEFAULT_AGENT_CONFIG: AgentConfig = {
   trust: "first-use",
   volumes: new Map(),
 };
+
+/**
+ * In the place of a file with a mistake in it. One that says `recorded` anywhere may have meant it for every volume, and so may one of
+ * which nothing can be read (null); a slip must not take that back.
+ */
+export function configInPlaceOf(text: Buffer | null): AgentConfig {
+  const trust = text === null || text.includes("recorded") ? "recorded" : DEFAULT_AGENT_CONFIG.trust;
+  return { ...DEFAULT_AGENT_CONFIG, trust };
+}

@@ -32,7 +32,11 @@ function lookUps(name: string): number {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((wake) => setTimeout(wake, 20));
+  const end = Date.now() + 120_000;
+  while (!condition()) {
+    assert.ok(Date.now() < end, `not within two minutes: ${condition}`);
+    await new Promise((wake) => setTimeout(wake, 20));
+  }
 }
 
 describe("names of servers", { skip: noTangd || noNameServer }, () => {

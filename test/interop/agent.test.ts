@@ -327,6 +327,17 @@ describe("the agent", { skip: noTangd }, () => {
     });
   });
 
+  test("a mistake in agent.toml does not take back that only what is on record is to be trusted", async () => {
+    configure({ v: bound("strict.img", tangd.url) }, 'trust = "recorded"\ndeadline = 60');
+    await withAgent(
+      async (agent) => {
+        assert.equal((await agent.ask("v")).length, 0);
+        assert.match(agent.log(), /v: no key after .* is not on record .*\[luks\/not-recorded\]/);
+      },
+      ["--state", at("fresh-state")],
+    );
+  });
+
   test("started by systemd at the first connection, it serves and ends by itself", async () => {
     configure({ v: bound("activated.img", tangd.url) });
     const agent = await startAgent({ folder, args: ["--idle", "1"], activated: true });
