@@ -1,7 +1,7 @@
 import { type ClevisTask, clevisLacks, type EarlyLack, hostOf } from "../boot/clevis.ts";
 import type { NextBoot } from "../boot/next-boot.ts";
 import { lookUpName, type ServerName } from "../boot/server-name.ts";
-import { shellWord } from "../core/text.ts";
+import { shellWord, trimEndOf } from "../core/text.ts";
 import { parseClevisPin } from "../formats/clevis.ts";
 import { thumbprintOf } from "../formats/jwk.ts";
 import type { System } from "../system/port.ts";
@@ -59,7 +59,7 @@ function rebindSteps(device: string, binding: Binding, url: string, address: str
   if (!/^http:/i.test(url)) return `make ${hostOf(url)} known to DNS, or bind the volume to the server's http address`;
   const other = new URL(url);
   other.hostname = address.includes(":") ? `[${address}]` : address;
-  const text = other.href.replace(/\/+$/, "");
+  const text = trimEndOf(other.href, "/");
   const thumbprint = trustedKey(binding);
   if (thumbprint === null)
     return `bind it anew, with ${address} in place of ${hostOf(url)}: clevis luks edit, or clevis luks bind`;

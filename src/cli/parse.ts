@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { NightlatchError } from "../core/errors.ts";
+import { printable } from "../core/text.ts";
 import type { Command } from "./command.ts";
 
 export interface Invocation {
@@ -55,13 +56,16 @@ function parseStrictly(
       ),
     });
   } catch (error) {
-    throw wrongUsage(command, (error as Error).message.split(". ")[0] ?? "wrong arguments");
+    // The id of a latch may begin with a dash.
+    const dashed = args.find((word) => /^-[^-].+/.test(word));
+    const behind = dashed === undefined ? "" : ` A word that begins with a dash goes last, behind --: -- ${dashed}`;
+    throw wrongUsage(command, (error as Error).message.split(". ")[0] ?? "wrong arguments", behind);
   }
 }
 
-function wrongUsage(command: Command, what: string): NightlatchError {
+function wrongUsage(command: Command, what: string, more = ""): NightlatchError {
   return new NightlatchError("usage/wrong", `${command.name}: ${what}`, {
-    remedy: `See: nightlatch ${command.name} --help`,
+    remedy: `See: nightlatch ${command.name} --help${printable(more, 200)}`,
   });
 }
 

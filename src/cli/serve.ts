@@ -1,4 +1,5 @@
 import { NightlatchError } from "../core/errors.ts";
+import { trimEndOf } from "../core/text.ts";
 import { isBaseAddress } from "../formats/invite.ts";
 import { parseListenAddress } from "../server/address.ts";
 import { startServer } from "../server/serve.ts";
@@ -79,7 +80,7 @@ export function passedDescriptor(env: Readonly<Record<string, string | undefined
 }
 
 function withoutSlash(folder: string): string {
-  const plain = folder.replace(/\/+$/, "");
+  const plain = trimEndOf(folder, "/");
   if (plain.startsWith("/") || (plain !== "" && plain !== "." && !plain.endsWith(".."))) return plain;
   throw new NightlatchError("usage/wrong", `--data ${folder} cannot be a data folder`, {
     remedy: "Give a folder of its own: the server keeps a file beside it.",
@@ -87,7 +88,7 @@ function withoutSlash(folder: string): string {
 }
 
 function requireUrl(url: string): string {
-  const plain = url.replace(/\/+$/, "");
+  const plain = trimEndOf(url, "/");
   if (isBaseAddress(plain)) return plain;
   throw new NightlatchError("usage/wrong", `--url ${url} is not the address of a server`, {
     remedy: "Give http:// or https://, a host and, if need be, a port and a path, without a query.",

@@ -1,4 +1,5 @@
 import { isError, NightlatchError } from "../core/errors.ts";
+import { trimEndOf } from "../core/text.ts";
 import {
   CREDENTIAL_NAME,
   MASTER_NAME,
@@ -36,7 +37,7 @@ Keep a copy of master.key in a safe place first: without it, a broken board take
 };
 
 async function run(input: CommandInput): Promise<ExitStatus> {
-  const folder = (input.options["data"] ?? "").replace(/\/+$/, "");
+  const folder = trimEndOf(input.options["data"] ?? "", "/");
   await (input.switches.has("remove-plain") ? removePlain(input, folder) : seal(input, folder));
   return 0;
 }

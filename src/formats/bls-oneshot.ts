@@ -17,7 +17,7 @@ const MARK = "# nightlatch-oneshot ";
  */
 export function formatBlsOneshot(other: string, mark: OneshotMark, { title, options, extra }: BlsOneshotWish): string {
   const kept = other.split(/\r?\n/).flatMap((line) => {
-    const [, key, value] = /^\s*([^#\s]\S*)\s+(.*?)\s*$/.exec(line) ?? [];
+    const [, key, value] = /^([^#\s]\S*)\s+(.*)$/.exec(line.trim()) ?? [];
     return key !== undefined && value !== undefined && KEPT.has(key) ? [`${key} ${value}`] : [];
   });
   const lines = [

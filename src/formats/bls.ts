@@ -27,7 +27,7 @@ export function parseBlsEntry(fileName: string, text: string): BlsEntry {
   if (text.length > MAX_BYTES) throw malformed(fileName, `is larger than ${MAX_BYTES} bytes`);
   const values = new Map<string, string[]>();
   for (const line of text.split(/\r?\n/)) {
-    const [, key, value] = /^\s*([^#\s]\S*)\s+(.*?)\s*$/.exec(line) ?? [];
+    const [, key, value] = /^([^#\s]\S*)\s+(.*)$/.exec(line.trim()) ?? [];
     if (key !== undefined && value !== undefined) values.set(key, [...(values.get(key) ?? []), value]);
   }
   const last = (key: string) => values.get(key)?.at(-1) ?? "";

@@ -22,7 +22,7 @@ export function parseExtlinux(text: string): ExtlinuxMenu {
   if (text.length > MAX_BYTES) throw malformed(`is larger than ${MAX_BYTES} bytes`);
   const sections: Map<string, string>[] = [new Map()];
   for (const line of text.split(/\r?\n/)) {
-    const [, keyword, value] = /^\s*([A-Za-z]\w*)(?:\s+(.*?))?\s*$/.exec(line) ?? [];
+    const [, keyword, value] = /^([A-Za-z]\w*)(?:\s+(.*))?$/.exec(line.trim()) ?? [];
     if (keyword === undefined) continue;
     const key = keyword.toLowerCase();
     if (key === "include") throw malformed("includes another file, which is not followed");

@@ -217,13 +217,22 @@ export class Http1ResponseReader {
   }
 }
 
+/** OWS of RFC 9110 section 5.6.3. No pattern, which would begin anew at each of many blanks. */
+function trimOws(text: string): string {
+  const isBlank = (at: number) => text[at] === " " || text[at] === "\t";
+  let [start, end] = [0, text.length];
+  while (start < end && isBlank(start)) start++;
+  while (start < end && isBlank(end - 1)) end--;
+  return text.slice(start, end);
+}
+
 /** By their names in lower case. A field whose meaning a second one could change (RFC 9112 section 6.3) must be the only one. */
 function parseFields(lines: readonly string[]): Map<string, string> {
   const fields = new Map<string, string>();
   for (const line of lines) {
     const colon = line.indexOf(":");
     const name = line.slice(0, Math.max(0, colon)).toLowerCase();
-    const value = line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, "");
+    const value = trimOws(line.slice(colon + 1));
     if (!TOKEN.test(name) || !VALUE.test(value)) malformed("header");
     if (fields.has(name) && (name === "content-length" || name === "transfer-encoding")) malformed("header");
     fields.set(name, value);

@@ -2,7 +2,7 @@
 export function parseOsRelease(text: string): Map<string, string> {
   const values = new Map<string, string>();
   for (const line of text.slice(0, 64 * 1024).split("\n")) {
-    const [, name, value] = /^\s*([A-Z_][A-Z0-9_]*)=(.*?)\s*$/.exec(line) ?? [];
+    const [, name, value] = /^([A-Z_][A-Z0-9_]*)=(.*)$/.exec(line.trim()) ?? [];
     if (name !== undefined && value !== undefined) values.set(name, unquote(value));
   }
   return values;

@@ -1,3 +1,5 @@
+import { trimEndOf } from "../core/text.ts";
+
 /**
  * One server has many spellings of its address. These tell whether two of them are of one server:
  * docs/decisions/079-one-server-one-address.md.
@@ -17,7 +19,7 @@ export function canonicalAddress(text: string): string | null {
   const whole = text.includes("://") ? text : `http://${text}`;
   if (!/^https?:\/\/[^/]/i.test(whole) || !URL.canParse(whole)) return null;
   const { protocol, host, pathname, search } = new URL(whole);
-  return `${protocol}//${host}${plainPath(pathname).replace(/\/+$/, "")}${search}`;
+  return `${protocol}//${host}${trimEndOf(plainPath(pathname), "/")}${search}`;
 }
 
 /** A name with a dot at its end is the same name; only the look-up skips the search domains. */

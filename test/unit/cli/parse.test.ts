@@ -37,6 +37,12 @@ test("options, switches, defaults and operands are told apart", () => {
 test("an option may have a letter", () => {
   assert.ok(parseArguments(command, ["a", "-t"]).switches.has("test"));
   assert.throws(() => parseArguments(command, ["a", "-x"]), wrong("Unknown option '-x'"));
+  assert.throws(
+    () => parseArguments(command, ["-x7Id"]),
+    (error: NightlatchError) =>
+      error.remedy?.endsWith("--help A word that begins with a dash goes last, behind --: -- -x7Id"),
+  );
+  assert.deepEqual(parseArguments(command, ["--", "-x7Id"]).operands, ["-x7Id"]);
 });
 
 test("a lone dash is an operand, and so is everything after two", () => {
