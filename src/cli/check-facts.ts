@@ -13,9 +13,8 @@ import {
   parseCrypttab,
 } from "../formats/crypttab.ts";
 import { FSTAB_LIMIT_BYTES, type FstabEntry, parseFstab } from "../formats/fstab.ts";
-import { listTokens } from "../luks/bindings.ts";
 import { readVolumeHeader } from "../luks/header.ts";
-import { listSlots } from "../luks/slots.ts";
+import { hasTypedSlot } from "../luks/typed.ts";
 import { listServers } from "../pins/machine.ts";
 import type { System } from "../system/port.ts";
 import { formatBinding } from "./binding.ts";
@@ -172,7 +171,6 @@ export async function lookAt(
     const header = await readVolumeHeader(system, device);
     const uuid = status.uuid.toLowerCase();
     const facts = earlyFacts(whyEarly({ ...stage, uuid }), { entry, uuid }, early, wish.crypttab);
-    const named = new Set(listTokens(header).flatMap(({ keyslots }) => keyslots));
     const bindings = status.bindings.map((binding) =>
       bindingFacts(system, early, facts?.boot == null ? null : { device, luksVersion: status.version }, binding),
     );
@@ -184,7 +182,7 @@ export async function lookAt(
         uuid: status.uuid,
         early: facts,
         bindings: await Promise.all(bindings),
-        hasPassphrase: listSlots(header).some(({ number, opensVolume }) => opensVolume && !named.has(number)),
+        hasPassphrase: hasTypedSlot(header),
         leftovers: status.leftovers,
         warnings: status.warnings,
       },

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { isError } from "../../src/core/errors.ts";
 import { type Luks1Volume, type Luks2Volume, readVolumeHeader } from "../../src/luks/header.ts";
+import { hasTypedSlot } from "../../src/luks/typed.ts";
 import { readRange } from "../../src/system/read.ts";
-import { addSlot, addToken, forge, makeFolder, makeVolume, patch, runTool } from "./volumes.ts";
+import { addSlot, addToken, forge, makeFolder, makeVolume, PASSPHRASE, patch, runTool } from "./volumes.ts";
 
 const folder = makeFolder();
 const power = { readAt: readRange };
@@ -196,6 +198,21 @@ test("a header of the usual shape costs one read", async () => {
   };
   await readVolumeHeader(counting, image);
   assert.deepEqual(reads, [[0, 32768]]);
+});
+
+test("a recovery key of systemd's has a token and is typed all the same", async (t) => {
+  const image = makeVolume(folder, "recovery.img", "luks2");
+  addSlot(image, "a program's");
+  addToken(image, { type: "clevis", keyslots: ["1"], jwe: {} });
+  const hasTyped = async () => hasTypedSlot(await readVolumeHeader(power, image));
+  const env = { ...process.env, PASSWORD: PASSPHRASE };
+  const enrolled = spawnSync("systemd-cryptenroll", ["--recovery-key", image], { env, encoding: "utf8" });
+  if (enrolled.error !== undefined) return t.skip("systemd-cryptenroll is not installed");
+  assert.equal(enrolled.status, 0, enrolled.stderr);
+  runTool(["cryptsetup", "luksKillSlot", "-q", image, "0", "--key-file", "-"], "a program's");
+  assert.equal(await hasTyped(), true);
+  runTool(["cryptsetup", "luksKillSlot", "-q", image, "2", "--key-file", "-"], "a program's");
+  assert.equal(await hasTyped(), false);
 });
 
 test("a LUKS1 header reads as cryptsetup dumps it, luksmeta with it", async () => {
