@@ -3,6 +3,7 @@
  * operator beside it. All of it on this machine. usage: bench/hostile [--seconds N] [--only FLOOD] [--json]
  */
 import { spawn } from "node:child_process";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { request } from "node:http";
 import { networkInterfaces } from "node:os";
@@ -10,6 +11,8 @@ import { join } from "node:path";
 import { json } from "node:stream/consumers";
 import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { Secret } from "../src/core/secret.ts";
+import { buildEnrolRequest } from "../src/formats/enrolment.ts";
 import { nightlatch } from "../test/interop/serve.ts";
 import { enrolAt } from "../test/interop/server-client.ts";
 import { startOurs } from "./fleet/peers.ts";
@@ -35,7 +38,16 @@ interface Flood extends Pick<AttackPlan, "kind" | "connections" | "rate" | "sour
   readonly name: string;
   readonly isKnown?: boolean;
   readonly host?: string;
+  /** What is asked for, in the place of a recovery. */
+  readonly asks?: { readonly path: string; readonly body: string };
 }
+
+/** A new machine with an invite that nobody made: its signature is sound, and checking it is all that the server can do. */
+const enrolment = buildEnrolRequest(
+  generateKeyPairSync("ed25519").privateKey,
+  { id: randomBytes(16).toString("base64url"), key: Secret.copy(randomBytes(32)) },
+  { nonce: randomBytes(16), volume: "7d5b2c1e" },
+).toString("latin1");
 
 const floods: readonly Flood[] = [
   { name: "none", kind: "none", connections: 0 },
@@ -43,6 +55,14 @@ const floods: readonly Flood[] = [
   { name: "4 MB/s, known latch", kind: "sustained", connections: 100, rate: 4e6, isKnown: true },
   { name: "4 MB/s, made-up latch", kind: "sustained", connections: 100, rate: 4e6 },
   { name: "as fast as it goes, made-up latch", kind: "sustained", connections: 50 },
+  {
+    name: "as fast as it goes, enrolments with made-up invites",
+    kind: "sustained",
+    connections: 50,
+    asks: { path: "/enroll", body: enrolment },
+  },
+  { name: "a connection each, made-up latch", kind: "churning", connections: 200 },
+  { name: "a connection each, GET /healthz", kind: "churning", connections: 200, asks: { path: "/healthz", body: "" } },
   { name: "one-byte chunks", kind: "chunks", connections: 300 },
   { name: "slowloris", kind: "slowloris", connections: 3000 },
   { name: "connections of an IPv6 /64", kind: "holding", connections: 5000, sources: SLASH_64, host: V6 },
@@ -85,9 +105,9 @@ async function measure(flood: Flood): Promise<Row> {
     await enrolAt(served, `spare-${index}`);
   }
   const host = flood.host ?? "127.0.0.1";
-  const path = flood.isKnown === true ? target.recovery : UNKNOWN;
-  const { name, isKnown: _, ...kind } = flood;
-  const plan: AttackPlan = { ...kind, host, port, seconds, path, body: bodies[0] ?? "" };
+  const recovery = { path: flood.isKnown === true ? target.recovery : UNKNOWN, body: bodies[0] ?? "" };
+  const { name, isKnown: _, asks = recovery, ...kind } = flood;
+  const plan: AttackPlan = { ...kind, ...asks, host, port, seconds };
   const ask = (from: string, sources: readonly string[]): Promise<ClientsFigures> =>
     run<ClientsPlan, ClientsFigures>("clients", { host: from, port, seconds: seconds - 2, paths, bodies, sources });
   const attacking = run<AttackPlan, AttackFigures>("attack", plan);

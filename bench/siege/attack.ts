@@ -7,12 +7,12 @@ import { text } from "node:stream/consumers";
 import { setTimeout as wait } from "node:timers/promises";
 
 export interface AttackPlan {
-  readonly kind: "pipelined" | "sustained" | "chunks" | "holding" | "slowloris" | "none";
+  readonly kind: "pipelined" | "sustained" | "churning" | "chunks" | "holding" | "slowloris" | "none";
   readonly host: string;
   readonly port: number;
   readonly seconds: number;
   readonly connections: number;
-  /** Path of the `POST /rec/{kid}` that is asked for. */
+  /** What is asked for: a POST of the body, or where that is empty a GET. */
   readonly path: string;
   readonly body: string;
   /** Bytes a second in all; absent: as fast as it goes. */
@@ -38,7 +38,9 @@ let sentBytes = 0;
 const answers: Record<string, number> = {};
 
 const request = Buffer.from(
-  `POST ${plan.path} HTTP/1.1\r\nHost: x\r\nContent-Length: ${plan.body.length}\r\n\r\n${plan.body}`,
+  plan.body === ""
+    ? `GET ${plan.path} HTTP/1.1\r\nHost: x\r\n\r\n`
+    : `POST ${plan.path} HTTP/1.1\r\nHost: x\r\nContent-Length: ${plan.body.length}\r\n\r\n${plan.body}`,
 );
 const requests = Buffer.concat(Array.from({ length: 200 }, () => request));
 const chunksHead = Buffer.from(`POST ${plan.path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n`);
@@ -52,6 +54,11 @@ const ACTS: Readonly<Record<AttackPlan["kind"], (socket: Socket) => Promise<void
   },
   sustained: async (socket) => {
     while (await send(socket, requests)) await paced();
+  },
+  churning: async (socket) => {
+    const answered = new Promise((resolve) => socket.once("data", resolve));
+    if (await send(socket, request)) await Promise.race([answered, closed(socket)]);
+    await paced();
   },
   chunks: async (socket) => {
     await send(socket, chunksHead);
