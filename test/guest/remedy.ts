@@ -8,7 +8,9 @@ export function stepsOf(remedy: string): Step[] {
   return remedy.split("\n").map((step) => {
     const [, line, file, text] = /^line (\d+) of (\S+): (.*)$/.exec(step) ?? [];
     if (line !== undefined && file !== undefined && text !== undefined) return { file, line: Number(line), text };
-    if (/^(?:apt-get|update-initramfs|dracut|echo|printf|nightlatch|systemctl) /.test(step)) return { command: step };
+    if (/^(?:apt-get|update-initramfs|dracut|echo|printf|nightlatch|systemctl|chmod|chown|mkdir|mv) /.test(step)) {
+      return { command: step };
+    }
     throw new Error(`this takes a person: ${step}`);
   });
 }
