@@ -1,9 +1,14 @@
+import { devicePathOf } from "./crypttab.ts";
+import { simplifyPath } from "./unit-path.ts";
+
 /** /etc/fstab as getmntent(3) reads it: fields parted by blanks, `\040` and its like for what a field may not hold. */
 export interface FstabEntry {
   /** Counted from 1. */
   readonly line: number;
   readonly source: string;
   readonly target: string;
+  /** "" where the line has none. */
+  readonly type: string;
   readonly options: readonly string[];
   /** All fields of the line as they are written, white space left out. */
   readonly fields: readonly string[];
@@ -15,10 +20,10 @@ export const FSTAB_LIMIT_BYTES = 1 << 20;
 export function parseFstab(bytes: Uint8Array): FstabEntry[] {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
   return text.split("\n").flatMap((line, index) => {
-    const fields = line.split(/[ \t\r]+/).filter((field) => field !== "");
-    const [source, target, type, options = "defaults"] = fields.map(unescapeField);
-    if (source === undefined || target === undefined || type === undefined || source.startsWith("#")) return [];
-    return [{ line: index + 1, source, target, options: options.split(","), fields }];
+    const fields = line.split(/[ \t]+/).filter((field) => field !== "");
+    const [source, target, type = "", options = "defaults"] = fields.map(unescapeField);
+    if (source === undefined || target === undefined || source.startsWith("#")) return [];
+    return [{ line: index + 1, source, target, type, options: options.split(","), fields }];
   });
 }
 
@@ -28,11 +33,58 @@ export function editFstabLine(
   edit: { without?: readonly string[]; having?: readonly string[] },
 ): string {
   const { without = [], having = [] } = edit;
-  const [source = "", target = "", type = "", options = "defaults", ...rest] = entry.fields;
-  const kept = options.split(",").filter((word) => !without.includes(word) && word !== "defaults" && word !== "");
+  const [source = "", target = "", type = "auto", options = "defaults", ...rest] = entry.fields;
+  const kept = options.split(",").filter((word) => !without.includes(nameOf(word)) && word !== "defaults" && word !== "");
   const words = [...kept, ...having.filter((word) => !kept.includes(word))];
   return [source, target, type, words.length === 0 ? "defaults" : words.join(","), ...rest].join(" ");
 }
+
+/** The device or file that is mounted, by a path of systemd's. */
+export function sourcePathOf({ source }: FstabEntry): string {
+  return devicePathOf(source);
+}
+
+/** Where systemd mounts it, of swap the device itself; null where systemd passes over the line. */
+export function mountPointOf(entry: FstabEntry): string | null {
+  const { target, type } = entry;
+  if (type === "swap") return simplifyPath(sourcePathOf(entry));
+  return target.startsWith("/") && type !== "autofs" ? simplifyPath(target) : null;
+}
+
+/** Whether an option is there; of several that say the opposite of each other the last counts. */
+function says({ options }: FstabEntry, name: string, ...others: readonly string[]): boolean {
+  const found = options.map(nameOf).findLast((option) => option === name || others.includes(option));
+  return found === name;
+}
+
+export function isAutomount(entry: FstabEntry): boolean {
+  const marked = says(entry, "x-systemd.automount") || entry.options.includes("comment=systemd.automount");
+  return marked && entry.type !== "swap" && mountPointOf(entry) !== "/";
+}
+
+/** Whether a boot mounts it; the root is mounted whatever the line says. */
+export function isStarted(entry: FstabEntry): boolean {
+  if (mountPointOf(entry) === "/") return true;
+  return !says(entry, "noauto", "auto") && !isAutomount(entry);
+}
+
+export function mayFailToMount(entry: FstabEntry): boolean {
+  return says(entry, "nofail", "fail");
+}
+
+/** Values of `NAME=VALUE`, in order. */
+export function optionValues({ options }: FstabEntry, name: string): string[] {
+  return options.filter((option) => option.startsWith(`${name}=`)).map((option) => option.slice(name.length + 1));
+}
+
+/** The path that is mounted elsewhere (`bind`), or as a loop; null for another mount. */
+export function bindSourceOf(entry: FstabEntry): string | null {
+  const isBind = says(entry, "bind") || says(entry, "rbind") || ["bind", "rbind"].includes(entry.type);
+  const isFile = entry.source.startsWith("/") && !entry.source.startsWith("/dev/");
+  return isBind || isFile ? entry.source : null;
+}
+
+const nameOf = (option: string): string => option.split("=")[0] ?? "";
 
 function unescapeField(field: string): string {
   return field.replaceAll(/\\([0-3][0-7]{2})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
