@@ -118,7 +118,7 @@ async function lookAtStranger(system: System, wish: CheckWish, device: string, a
     const text = "is not in crypttab, and the initramfs does not open it: nothing opens it";
     return { device, entry: null, status, outlook: { will: "closed", stage: "system", text }, error };
   }
-  const machine = await factsAround(system, wish, { entries: [], faults: [], stopsAt: null }, around, [facts]);
+  const machine = await factsAround(system, wish, { entries: [], faults: [], stopsAt: null, unreadable: [] }, around, [facts]);
   return { device, entry: null, status, outlook: foretell(machine, facts, { program: null, key: null }), error };
 }
 

@@ -1,4 +1,5 @@
 import { type CrypttabEntry, devicePathOf, findOption } from "./crypttab.ts";
+import type { UnitNeeds } from "./unit-path.ts";
 
 /** A file on a device that is mounted for it: `PATH:DEVICE` of crypttab(5). */
 export interface Place {
@@ -27,14 +28,14 @@ export function isRandomKey(key: string | null): boolean {
   return key !== null && RANDOM.has(key);
 }
 
-/** Devices that the volume's unit waits for. */
-export function devicesOf(entry: CrypttabEntry): string[] {
-  const named = [devicePathOf(entry.device), ...placesOf(entry).map(({ path, device }) => device ?? devicePathOf(path))];
-  return named.filter((path) => path.startsWith("/dev/") && path !== "/dev/null" && !RANDOM.has(path));
-}
-
-/** Files for which the volume's unit needs what is mounted. */
-export function pathsOf(entry: CrypttabEntry): string[] {
-  const named = [devicePathOf(entry.device), ...placesOf(entry).flatMap(({ path, device }) => (device === null ? [devicePathOf(path)] : []))];
-  return named.filter((path) => path.startsWith("/") && !path.startsWith("/dev/"));
+/** What the volume's unit waits for: its device or image, key and header. */
+export function needsOfVolume(entry: CrypttabEntry): UnitNeeds {
+  const places = [{ path: entry.device, device: null }, ...placesOf(entry)];
+  const named = places.map(({ path, device }) => device ?? devicePathOf(path));
+  const isDevice = (path: string) => path.startsWith("/dev/");
+  return {
+    devices: named.filter((path) => isDevice(path) && path !== "/dev/null" && !isRandomKey(path)),
+    paths: named.filter((path) => path.startsWith("/") && !isDevice(path)),
+    units: [],
+  };
 }

@@ -36,6 +36,15 @@ export interface Crypttab {
   readonly faults: readonly CrypttabFault[];
   /** The first line that makes systemd's generator give up: before version 256 it reads none after it. */
   readonly stopsAt: number | null;
+  /** Lines of units that systemd makes and then cannot load. */
+  readonly unreadable: readonly UnreadableLine[];
+}
+
+export interface UnreadableLine {
+  readonly line: number;
+  readonly isNetwork: boolean;
+  readonly mayFail: boolean;
+  readonly isByHand: boolean;
 }
 
 /** No crypttab comes near it. */
@@ -46,11 +55,13 @@ export function parseCrypttab(bytes: Uint8Array): Crypttab {
   const entries: CrypttabEntry[] = [];
   const faults: CrypttabFault[] = [];
   const seen = new Set<string>();
+  const unreadable: UnreadableLine[] = [];
   let stopsAt: number | null = null;
   for (const { words, line } of linesOf(bytes)) {
     const read = readLine(words, line);
     if ("what" in read) {
       faults.push({ line, what: read.what });
+      if (read.unreadable !== undefined) unreadable.push(read.unreadable);
       continue;
     }
     const why = whyStops(read, seen);
@@ -62,7 +73,7 @@ export function parseCrypttab(bytes: Uint8Array): Crypttab {
       faults.push({ line, what: `${why}: systemd makes nothing of it, and before version 256 of no line after it` });
     }
   }
-  return { entries, faults, stopsAt };
+  return { entries, faults, stopsAt, unreadable };
 }
 
 /** White space and remarks left out; `words` are latin1, so that one bad word does not spoil the others. */
@@ -74,15 +85,30 @@ function* linesOf(bytes: Uint8Array): Generator<{ words: string[]; line: number 
   }
 }
 
-function readLine(words: readonly string[], line: number): CrypttabEntry | { readonly what: string } {
+interface BadLine {
+  readonly what: string;
+  readonly unreadable?: UnreadableLine;
+}
+
+function readLine(words: readonly string[], line: number): CrypttabEntry | BadLine {
   const fields = words.map((word) => Buffer.from(word, "latin1").toString("utf8"));
   const [volume = "", device, key, options] = fields;
   if (device === undefined) return { what: "names a volume and no device: systemd passes over it" };
+  const entry = { line, volume, device, key: isNone(key) ? null : key, options: parseOptions(options), fields };
   if (!words.slice(0, 4).every((word) => isUtf8(Buffer.from(word, "latin1")))) {
-    return { what: "is not UTF-8: systemd does not take the unit that it makes of it" };
+    return unreadableLine(entry);
   }
-  if (!isVolumeName(volume)) return { what: "has a volume name that is no file name: systemd refuses it" };
-  return { line, volume, device, key: isNone(key) ? null : key, options: parseOptions(options), fields };
+  return isVolumeName(volume) ? entry : { what: "has a volume name that is no file name: systemd refuses it" };
+}
+
+/** A target that requires a unit which cannot be loaded has no place in the boot. */
+function unreadableLine(entry: CrypttabEntry): BadLine {
+  const flags = { isNetwork: isNetworkVolume(entry), mayFail: mayFail(entry), isByHand: isStartedByHand(entry) };
+  const others =
+    flags.mayFail || flags.isByHand
+      ? "does not open the volume"
+      : `opens neither the volume nor the others that ${flags.isNetwork ? "are" : "are not"} _netdev`;
+  return { what: `is not UTF-8: systemd ${others}`, unreadable: { line: entry.line, ...flags } };
 }
 
 /** What systemd's generator fails at. */

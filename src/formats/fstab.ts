@@ -1,5 +1,5 @@
 import { devicePathOf } from "./crypttab.ts";
-import { simplifyPath } from "./unit-path.ts";
+import { parentOf, simplifyPath, type UnitNeeds } from "./unit-path.ts";
 
 /** /etc/fstab as getmntent(3) reads it: fields parted by blanks, `\040` and its like for what a field may not hold. */
 export interface FstabEntry {
@@ -77,12 +77,46 @@ export function optionValues({ options }: FstabEntry, name: string): string[] {
   return options.filter((option) => option.startsWith(`${name}=`)).map((option) => option.slice(name.length + 1));
 }
 
-/** The path that is mounted elsewhere (`bind`), or as a loop; null for another mount. */
-export function bindSourceOf(entry: FstabEntry): string | null {
-  const isBind = says(entry, "bind") || says(entry, "rbind") || ["bind", "rbind"].includes(entry.type);
-  const isFile = entry.source.startsWith("/") && !entry.source.startsWith("/dev/");
-  return isBind || isFile ? entry.source : null;
+/** The targets that start it: of the local file systems, of those of the network, of swap, or what it names. */
+export function targetsOf(entry: FstabEntry): string[] {
+  const named = [...optionValues(entry, "x-systemd.wanted-by"), ...optionValues(entry, "x-systemd.required-by")];
+  if (named.length > 0 && entry.type !== "swap") return named;
+  if (entry.type === "swap") return ["swap.target"];
+  const isNetwork = says(entry, "_netdev") || NETWORK_TYPES.has(entry.type.replace(/^fuse\./, ""));
+  return [isNetwork ? "remote-fs.target" : "local-fs.target"];
 }
+
+/** systemd's fstype_is_network. */
+const NETWORK_TYPES: ReadonlySet<string> = new Set(
+  "afs ceph cifs smb3 smbfs sshfs ncpfs ncp nfs nfs4 gfs gfs2 glusterfs pvfs2 ocfs2 lustre davfs".split(" "),
+);
+
+export function needsOfMount(entry: FstabEntry): UnitNeeds {
+  const source = sourcePathOf(entry);
+  const place = mountPointOf(entry);
+  if (place === null) return NOTHING;
+  if (entry.type === "swap") return { ...NOTHING, devices: [source] };
+  const isBind = says(entry, "bind") || says(entry, "rbind") || ["bind", "rbind"].includes(entry.type);
+  const isDevice = source.startsWith("/dev/");
+  const { paths, units } = needsOfAutomount(entry);
+  return {
+    devices: isDevice && !isBind && place !== "/" ? [source] : [],
+    paths: isDevice ? paths : [...paths, source],
+    units,
+  };
+}
+
+/** Of the unit that mounts it at its first use. */
+export function needsOfAutomount(entry: FstabEntry): UnitNeeds {
+  const parent = parentOf(mountPointOf(entry) ?? "/");
+  return {
+    devices: [],
+    paths: [...(parent === null ? [] : [parent]), ...optionValues(entry, "x-systemd.requires-mounts-for")],
+    units: optionValues(entry, "x-systemd.requires"),
+  };
+}
+
+const NOTHING: UnitNeeds = { devices: [], paths: [], units: [] };
 
 const nameOf = (option: string): string => option.split("=")[0] ?? "";
 

@@ -121,7 +121,6 @@ const SWITCHES = [
   "password-echo=masked",
   "verify",
   "x-own=a\\,b",
-  "x-own=a\\\\",
   "noauto=no",
   "nofail=0",
   "_netdev=1",

@@ -30,6 +30,8 @@ export interface BootPlan {
   readonly jobs: ReadonlySet<string>;
   /** What each service would run first, by unit: latin1, a character a byte. */
   readonly commands: ReadonlyMap<string, readonly string[]>;
+  /** What it says of jobs that it drops to break an ordering cycle: which ones is its own choice. */
+  readonly cycles: readonly string[];
 }
 
 /** @throws Error where systemd makes no plan */
@@ -63,14 +65,15 @@ export function planBoot({ crypttab, fstab, enabled = [], cmdline = "quiet" }: B
       maxBuffer: 256 << 20,
     });
     if (status !== 0) throw new Error(`systemd made no plan (${status}): ${stderr.slice(0, 2000)}`);
-    return readDump(stdout);
+    const cycles = stderr.split("\n").filter((line) => /ordering cycle/.test(line));
+    return { ...readDump(stdout), cycles };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
 /** `-> Unit NAME:` and, further in, `-> Job ID:` where it has one. */
-function readDump(dump: string): BootPlan {
+function readDump(dump: string): Omit<BootPlan, "cycles"> {
   const jobs = new Set<string>();
   const commands = new Map<string, readonly string[]>();
   let unit: string | undefined;
