@@ -4,7 +4,6 @@ import {
   type FstabEntry,
   isAutomount,
   isStarted,
-  mayFailToMount,
   mountPointOf,
   needsOfAutomount,
   needsOfMount,
@@ -54,6 +53,8 @@ export class BootGraph {
   readonly started: Reached = new Map();
   /** In the boot if what is in doubt goes well; by a target that is not known. */
   readonly doubtful: Reached = new Map();
+  /** In the boot for sure, without what targets of volumes start. */
+  readonly byMounts: Reached = new Map();
   readonly whyDoubtful = new Map<BootNode, string>();
   /** Once somebody looks at a mount point. */
   readonly onUse: Reached = new Map();
@@ -74,6 +75,8 @@ export class BootGraph {
       if (doubt !== null && member.isRequired) for (const target of member.targets) failed.set(target, doubt);
     }
     for (const member of members) this.#start(member, targets, failed);
+    for (const [node, sake] of this.started) if (sake !== null) this.byMounts.set(node, sake);
+    for (const [node, sake] of this.byMounts) this.#follow(this.byMounts, needsOf(node), sake);
     for (const [node, sake] of this.started) this.#follow(this.started, needsOf(node), sake);
     for (const [node, sake] of this.doubtful) this.#follow(this.doubtful, needsOf(node), sake, node);
     for (const [node, sake] of this.onUse) this.#follow(this.onUse, needsOf(node), sake);
@@ -87,7 +90,7 @@ export class BootGraph {
     const why =
       this.#doubtOf(member) ??
       member.targets.flatMap((target) => failed.get(target) ?? [])[0] ??
-      (isKnown ? null : `it is told whether ${unknown.join(", ")} is part of the boot`);
+      (isKnown ? null : `it is not told here whether ${unknown.join(", ")} is part of the boot`);
     if (isTrap && sake !== null) this.onUse.set(sake, sake);
     if (unknown.length === member.targets.length && isKnown) return;
     const into = why === null ? this.started : this.doubtful;
@@ -168,6 +171,5 @@ export function volumeTargetOf(entry: CrypttabEntry): string {
 }
 
 function mountMember(mount: FstabEntry): Member {
-  const isTrap = isAutomount(mount);
-  return { node: mount, targets: targetsOf(mount), isRequired: !mayFailToMount(mount), isAutomount: isTrap };
+  return { node: mount, ...targetsOf(mount), isAutomount: isAutomount(mount) };
 }

@@ -1,6 +1,7 @@
 import type { NightlatchError } from "../core/errors.ts";
 import type { CrypttabEntry, CrypttabFault } from "../formats/crypttab.ts";
 import type { FstabEntry } from "../formats/fstab.ts";
+import type { Start } from "./start.ts";
 
 /** All that `nightlatch check` judges. What is null could not be found out here. */
 export interface CheckFacts {
@@ -15,6 +16,8 @@ export interface CheckFacts {
   };
   readonly crypttabFaults: readonly CrypttabFault[];
   readonly volumes: readonly VolumeFacts[];
+  /** What starts each volume of crypttab after the initramfs, by name. */
+  readonly starts: ReadonlyMap<string, Start>;
   /** Why agent.toml cannot be used. */
   readonly configError: NightlatchError | null;
   /** Volumes that agent.toml names and crypttab does not. */
@@ -74,7 +77,7 @@ export interface VolumeFacts {
   readonly command: { readonly program: string; readonly isThere: boolean } | null;
   /** How long the agent tries. */
   readonly deadlineMs: number;
-  /** Whether there is something at the path that crypttab names as key; null where it names none. */
+  /** Whether there is something at the path that crypttab names as key; null where it names none, or one on another device. */
   readonly hasKey: boolean | null;
   /** fstab's entries on its mapping. */
   readonly mounts: readonly FstabEntry[];

@@ -1,26 +1,33 @@
-import { type Crypttab, isStartedByHand, type CrypttabEntry } from "../formats/crypttab.ts";
+import { type Crypttab, type CrypttabEntry, isStartedByHand } from "../formats/crypttab.ts";
+import { hearCrypttab } from "../formats/crypttab-heard.ts";
 import type { FstabEntry } from "../formats/fstab.ts";
 import { BootGraph, type BrokenUnit } from "./boot-graph.ts";
 
 /** What makes systemd start the unit of a volume in a boot. */
-export type Start =
-  /** cryptsetup.target, or remote-cryptsetup.target. */
-  | { readonly by: "target" }
-  /** A line of fstab that needs it, on its own mapping or through others. */
-  | { readonly by: "mount"; readonly mount: FstabEntry }
-  /** The same with x-systemd.automount, once somebody looks there. */
-  | { readonly by: "use"; readonly mount: FstabEntry }
-  /** It is noauto, and nothing in these files needs it. */
-  | { readonly by: "hand" }
-  /** It is _netdev, remote-cryptsetup.target is not part of the boot, and nothing in these files needs it. */
-  | { readonly by: "nobody" }
-  | { readonly by: "unsure"; readonly why: string };
+export interface Start {
+  /**
+   * - `target`: cryptsetup.target, or remote-cryptsetup.target.
+   * - `mount`: a line of fstab that needs it, on its own mapping or through others.
+   * - `use`: such a line with x-systemd.automount, once somebody looks there.
+   * - `hand`: it is noauto, and nothing in these files needs it.
+   * - `nobody`: it is _netdev, remote-cryptsetup.target is not part of the boot, and nothing in these files needs it.
+   * - `unheard`: the kernel command line keeps systemd from its line.
+   * - `unsure`: it cannot be told.
+   */
+  readonly by: "target" | "mount" | "use" | "hand" | "nobody" | "unheard" | "unsure";
+  /** The line of fstab that starts it, were it not for a target; null where there is none. */
+  readonly mount: FstabEntry | null;
+  /** Of `unheard` and `unsure`; else "". */
+  readonly why: string;
+}
 
 export interface StartFiles {
   readonly crypttab: Crypttab;
   readonly mounts: readonly FstabEntry[];
   /** Whether remote-cryptsetup.target is part of the boot. */
   readonly startsRemote: boolean;
+  /** The kernel's. */
+  readonly cmdline: string;
 }
 
 /** Targets of every boot to multi-user.target. */
@@ -39,36 +46,41 @@ const TARGETS = [
  * What starts each volume, by name: what systemd-cryptsetup-generator and systemd-fstab-generator
  * make of the two files, and the units that theirs need. Units of other files are not looked at.
  */
-export function findStarts({ crypttab, mounts, startsRemote }: StartFiles): Map<string, Start> {
-  const { entries, stopsAt } = crypttab;
+export function findStarts({ crypttab: all, mounts, startsRemote, cmdline }: StartFiles): Map<string, Start> {
+  const { crypttab, unheard } = hearCrypttab(all, cmdline);
+  const { stopsAt, unreadable } = crypttab;
+  const entries = crypttab.entries.filter(({ volume }) => !unheard.has(volume));
   const targets = new Set([...TARGETS, ...(startsRemote ? ["remote-cryptsetup.target"] : [])]);
   const isHeard = ({ line }: { readonly line: number }) => stopsAt === null || line < stopsAt;
-  const graphOf = (volumes: readonly CrypttabEntry[], unreadable: Crypttab["unreadable"]) =>
-    new BootGraph({ volumes, mounts, broken: unreadable.flatMap(brokenUnit), targets });
-  const all = graphOf(entries, crypttab.unreadable);
-  const some = stopsAt === null ? all : graphOf(entries.filter(isHeard), crypttab.unreadable.filter(isHeard));
-  const why = `before version 256, systemd reads no line of crypttab after line ${stopsAt}`;
-  return new Map(
-    entries.map((entry) => {
-      const start = startOf(all, entry);
-      const isSure = some === all || (isHeard(entry) && startOf(some, entry).by === start.by);
-      return [entry.volume, isSure ? start : { by: "unsure", why }];
-    }),
-  );
+  const graphOf = (volumes: readonly CrypttabEntry[], bad: Crypttab["unreadable"]) =>
+    new BootGraph({ volumes, mounts, broken: bad.flatMap(brokenUnit), targets });
+  const whole = graphOf(entries, unreadable);
+  const part = stopsAt === null ? whole : graphOf(entries.filter(isHeard), unreadable.filter(isHeard));
+  const starts = new Map<string, Start>();
+  for (const entry of entries) {
+    const start = startOf(whole, entry);
+    const isSure = part === whole || (isHeard(entry) && startOf(part, entry).by === start.by);
+    const why = `systemd before version 256 reads no line of crypttab after line ${stopsAt}`;
+    starts.set(entry.volume, isSure ? start : { ...start, by: "unsure", why });
+  }
+  for (const [volume, why] of unheard) starts.set(volume, { by: "unheard", mount: null, why });
+  return starts;
 }
 
-export function isBoot(start: Start): boolean {
-  return start.by === "target" || start.by === "mount";
+/** Whether the boot itself starts it. */
+export function isInBoot({ by }: Start): boolean {
+  return by === "target" || by === "mount";
 }
 
 function startOf(graph: BootGraph, entry: CrypttabEntry): Start {
-  const mount = graph.started.get(entry);
-  if (mount !== undefined) return mount === null ? { by: "target" } : { by: "mount", mount };
+  const sake = graph.started.get(entry);
+  const mount = graph.byMounts.get(entry) ?? sake ?? null;
+  if (sake !== undefined) return { by: sake === null ? "target" : "mount", mount, why: "" };
   const why = graph.whyDoubtful.get(entry);
-  if (why !== undefined) return { by: "unsure", why };
+  if (why !== undefined) return { by: "unsure", mount, why };
   const used = graph.onUse.get(entry);
-  if (used) return { by: "use", mount: used };
-  return { by: isStartedByHand(entry) ? "hand" : "nobody" };
+  if (used) return { by: "use", mount: used, why: "" };
+  return { by: isStartedByHand(entry) ? "hand" : "nobody", mount: null, why: "" };
 }
 
 /** What a line that systemd cannot use takes with it. */

@@ -1,6 +1,6 @@
 import { shellWord } from "../core/text.ts";
-import { type CrypttabEdit, findOption, isNetworkVolume, isStartedByHand, mayFail } from "../formats/crypttab.ts";
-import type { FstabEntry } from "../formats/fstab.ts";
+import { type CrypttabEdit, findOption, isNetworkVolume, mayFail } from "../formats/crypttab.ts";
+import { type FstabEntry, isStarted, targetsOf } from "../formats/fstab.ts";
 import { judgeBindings, latchWords } from "./bindings.ts";
 import { judgeEarly } from "./early.ts";
 import type { CheckFacts, VolumeFacts } from "./facts.ts";
@@ -13,17 +13,22 @@ import {
   EARLY_EDIT,
   fstabStep,
   givesUpEarly,
-  isMountedAtBoot,
   isWrongSlot,
   MOUNT_WAITS_MS,
   mountOptions,
   TOKEN_DEVICES,
 } from "./lines.ts";
+import { isInBoot, type Start } from "./start.ts";
 
 /** What is wrong with one line of crypttab and the volume behind it. */
 export function judgeVolume(facts: CheckFacts, volume: VolumeFacts): Finding[] {
-  if (volume.error !== null) return unreadable(facts, volume);
-  return [...judgeWay(facts, volume), ...judgeBindings(facts, volume), ...judgeHeader(volume)];
+  if (volume.error !== null) return [...unreadable(facts, volume), ...judgeStart(facts, volume)];
+  return [
+    ...judgeStart(facts, volume),
+    ...judgeWay(facts, volume),
+    ...judgeBindings(facts, volume),
+    ...judgeHeader(volume),
+  ];
 }
 
 /** How its key comes: in the initramfs, from the agent, from clevis, or by a key of its own. */
@@ -46,6 +51,34 @@ export function judgeAnswered(facts: CheckFacts, volume: VolumeFacts): Finding[]
   if (volume.error !== null) return unreadable(facts, volume);
   return [...judgeAnswerer(facts, volume), ...judgeBindings(facts, volume)];
 }
+
+/** What the running system starts; a line that is not in crypttab, or is not told, counts as started. */
+export function startOf({ starts }: CheckFacts, { entry }: VolumeFacts): Start {
+  return starts.get(entry.volume) ?? { by: "target", mount: null, why: "" };
+}
+
+/** Whether anything starts it, however its key comes. */
+function judgeStart(facts: CheckFacts, volume: VolumeFacts): Finding[] {
+  const { entry, early } = volume;
+  if (early !== null) return [];
+  const { error, warning } = findingsOf(entry.volume);
+  const { by, why } = startOf(facts, volume);
+  const code = "check/nobody-starts";
+  if (by === "unheard") {
+    const remedy =
+      "take that off the kernel command line; rd.luks. in the place of luks. speaks to the initramfs alone";
+    return [error(code, `${why}: systemd does not open it`, remedy)];
+  }
+  if (by === "unsure")
+    return [warning(code, `it cannot be told whether anything starts it: ${why}`, "correct that line")];
+  if (by !== "nobody") return [];
+  const text =
+    "is _netdev, no line of fstab mounts /dev/mapper/" +
+    `${entry.volume}, and remote-cryptsetup.target is not enabled: nothing starts it, and it stays closed`;
+  return [error(code, text, ENABLE_REMOTE)];
+}
+
+const ENABLE_REMOTE = "systemctl enable remote-cryptsetup.target";
 
 function judgeAnswerer(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   const { error } = findingsOf(volume.entry.volume);
@@ -99,27 +132,21 @@ function judgeAsked(facts: CheckFacts, volume: VolumeFacts): Finding[] {
 /** The options of a volume whose key comes over the network, and of what is mounted from it. */
 function judgeNetwork(facts: CheckFacts, volume: VolumeFacts, edit: CrypttabEdit): Finding[] {
   const { entry, mounts } = volume;
-  if (!asksNetwork(volume) || isStartedByHand(entry)) return [];
+  if (!asksNetwork(volume) || isLeftClosed(startOf(facts, volume))) return [];
   const { error, warning } = findingsOf(entry.volume);
   const findings: Finding[] = [];
   const line = crypttabStep(facts, volume, edit);
   if (!isNetworkVolume(entry)) {
-    const text =
-      "its key comes over the network, and without _netdev the boot wants it open before most networks are up: it stops at the " +
-      "passphrase prompt";
+    const then = mayFail(entry)
+      ? "it is started before most networks are up: the passphrase is asked for where they take longer than the agent waits"
+      : "the boot wants it open before most networks are up: it stops at the passphrase prompt";
+    const text = `its key comes over the network, and without _netdev ${then}`;
     findings.push(error("check/no-netdev", text, [line, ...startStep(facts, volume)].join("\n")));
   } else {
     if (!mayFail(entry)) {
       findings.push(
         warning("check/no-nofail", "without nofail the boot is not complete while its server does not answer", line),
       );
-    }
-    const [start] = startStep(facts, volume);
-    if (start !== undefined) {
-      const text =
-        "is _netdev, no line of fstab mounts /dev/mapper/" +
-        `${entry.volume}, and remote-cryptsetup.target is not enabled: nothing starts it, and it stays closed`;
-      findings.push(error("check/nobody-starts", text, start));
     }
   }
   for (const mount of mounts) {
@@ -142,9 +169,15 @@ function mountStep(facts: CheckFacts, volume: VolumeFacts, mount: FstabEntry): s
 }
 
 /** A _netdev volume is started by the mount that needs it, or by a target that Debian leaves disabled. */
-function startStep({ systemd }: CheckFacts, { mounts }: VolumeFacts): string[] {
-  if (systemd === null || systemd.startsRemote || mounts.some(isMountedAtBoot)) return [];
-  return ["systemctl enable remote-cryptsetup.target"];
+function startStep(facts: CheckFacts, volume: VolumeFacts): string[] {
+  const { systemd } = facts;
+  if (systemd === null || systemd.startsRemote || startOf(facts, volume).mount !== null) return [];
+  return [ENABLE_REMOTE];
+}
+
+/** The boot does not open it, by the owner's own will. */
+function isLeftClosed({ by }: Start): boolean {
+  return by === "hand" || by === "use";
 }
 
 /** A key that comes after the mount has given up opens the volume, and nothing is mounted. */
@@ -163,8 +196,9 @@ function judgeMountTimeouts(facts: CheckFacts, volume: VolumeFacts): Finding[] {
 /** Of a volume whose key is not the agent's to give. */
 function judgeKey(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   const { entry, bindings, hasKey, command, early } = volume;
+  const isClosed = early === null && isLeftClosed(startOf(facts, volume));
   // The third field is then a word for the script, whatever it says.
-  if (findOption(entry, "keyscript") !== undefined || entry.key === facts.agentSocket) return [];
+  if (findOption(entry, "keyscript") !== undefined || entry.key === facts.agentSocket || isClosed) return [];
   const { error, warning } = findingsOf(entry.volume);
   const canBeAsked = bindings.length > 0 || command !== null;
   if (hasKey === false) {
@@ -176,7 +210,7 @@ function judgeKey(facts: CheckFacts, volume: VolumeFacts): Finding[] {
     return [error("check/no-key", text, remedy)];
   }
   const hasOwnDevice = findOption(entry, ...TOKEN_DEVICES) !== undefined;
-  if (early !== null || hasKey !== null || !canBeAsked || hasOwnDevice || isStartedByHand(entry)) return [];
+  if (early !== null || entry.key !== null || !canBeAsked || hasOwnDevice) return [];
   const what = bindings.length > 0 ? "its bindings are" : "its command is";
   return [
     warning(
@@ -195,7 +229,7 @@ export function agentSteps(facts: CheckFacts, volume: VolumeFacts): string {
   return [
     crypttabStep(facts, volume, agentEdit(facts, volume)),
     ...mounts.map((mount) => mountStep(facts, volume, mount)),
-    ...(asksNetwork(volume) && !isStartedByHand(volume.entry) ? startStep(facts, volume) : []),
+    ...(asksNetwork(volume) && !isLeftClosed(startOf(facts, volume)) ? startStep(facts, volume) : []),
   ].join("\n");
 }
 
@@ -219,19 +253,34 @@ function judgeHeader({ entry, bindings, hasPassphrase, device, leftovers, warnin
   ];
 }
 
-/** A disk that is opened by hand need not be there. */
-function unreadable(facts: CheckFacts, { entry, error: reason, device }: VolumeFacts): Finding[] {
+/** A disk that the boot does not open need not be there. */
+function unreadable(facts: CheckFacts, volume: VolumeFacts): Finding[] {
+  const { entry, error: reason, device, early } = volume;
   const { error, warning } = findingsOf(entry.volume);
-  const byHand = isStartedByHand(entry);
+  const start = startOf(facts, volume);
+  const byHand = early === null && isLeftClosed(start);
   if (reason?.code === "file/missing") {
     if (byHand) return [];
-    const waits = mayFail(entry) ? "it stays closed" : "the boot waits 90 s for it and then stops";
+    if (early === null && !isInBoot(start) && start.by !== "unsure") return [];
+    const waits = early !== null || stopsBoot(volume) ? "the boot waits for it and then stops" : "it stays closed";
     const remedy = `attach it, or take line ${entry.line} out of ${facts.files.crypttab}`;
     return [error("check/no-device", `${device} is not there: ${waits}`, remedy)];
   }
   const { message = "", code = "", remedy } = reason ?? {};
   const tell = byHand ? warning : error;
   return [tell("check/unreadable", `${message} [${code}]`, remedy ?? `see: cryptsetup luksDump ${shellWord(device)}`)];
+}
+
+/** Whether what every boot needs requires it: the local volumes, the local file systems. */
+function stopsBoot({ entry, mounts }: VolumeFacts): boolean {
+  const isLocal = !isNetworkVolume(entry) && !mayFail(entry);
+  return (
+    isLocal ||
+    mounts.some((mount) => {
+      const { targets, isRequired } = targetsOf(mount);
+      return isStarted(mount) && isRequired && targets.includes("local-fs.target");
+    })
+  );
 }
 
 function isHeadless({ entry }: VolumeFacts): boolean {

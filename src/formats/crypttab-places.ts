@@ -28,6 +28,30 @@ export function isRandomKey(key: string | null): boolean {
   return key !== null && RANDOM.has(key);
 }
 
+/** Which of systemd's kinds of volume it is: of several options the last counts; without one it is LUKS. */
+export type VolumeKind = "luks" | "plain" | "tcrypt" | "bitlk";
+
+export function kindOf({ options }: CrypttabEntry): VolumeKind {
+  return options.map(({ name }) => KINDS.get(name)).findLast((kind) => kind !== undefined) ?? "luks";
+}
+
+const KINDS: ReadonlyMap<string, VolumeKind> = new Map([
+  ["luks", "luks"],
+  ["plain", "plain"],
+  ["swap", "plain"],
+  ["tmp", "plain"],
+  ["bitlk", "bitlk"],
+  ["tcrypt", "tcrypt"],
+  ["tcrypt-hidden", "tcrypt"],
+  ["tcrypt-system", "tcrypt"],
+  ["tcrypt-keyfile", "tcrypt"],
+]);
+
+/** Swap with a new key at each boot, and what is no LUKS at all, have no header to look at. */
+export function isLuksVolume(entry: CrypttabEntry): boolean {
+  return kindOf(entry) === "luks" && !isRandomKey(entry.key);
+}
+
 /** What the volume's unit waits for: its device or image, key and header. */
 export function needsOfVolume(entry: CrypttabEntry): UnitNeeds {
   const places = [{ path: entry.device, device: null }, ...placesOf(entry)];

@@ -135,7 +135,7 @@ export function isVolumeName(name: string): boolean {
 }
 
 /** Commas part options; `\,` and `\\` stand for themselves. */
-function parseOptions(text: string | undefined): CrypttabOption[] {
+export function parseOptions(text: string | undefined): CrypttabOption[] {
   return optionWords(text).map((word) => {
     const plain = word.replaceAll(/\\([\\,])/g, "$1");
     const equals = plain.indexOf("=");

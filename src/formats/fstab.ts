@@ -34,7 +34,9 @@ export function editFstabLine(
 ): string {
   const { without = [], having = [] } = edit;
   const [source = "", target = "", type = "auto", options = "defaults", ...rest] = entry.fields;
-  const kept = options.split(",").filter((word) => !without.includes(nameOf(word)) && word !== "defaults" && word !== "");
+  const kept = options
+    .split(",")
+    .filter((word) => !without.includes(nameOf(word)) && word !== "defaults" && word !== "");
   const words = [...kept, ...having.filter((word) => !kept.includes(word))];
   return [source, target, type, words.length === 0 ? "defaults" : words.join(","), ...rest].join(" ");
 }
@@ -68,22 +70,35 @@ export function isStarted(entry: FstabEntry): boolean {
   return !says(entry, "noauto", "auto") && !isAutomount(entry);
 }
 
-export function mayFailToMount(entry: FstabEntry): boolean {
-  return says(entry, "nofail", "fail");
-}
-
 /** Values of `NAME=VALUE`, in order. */
 export function optionValues({ options }: FstabEntry, name: string): string[] {
   return options.filter((option) => option.startsWith(`${name}=`)).map((option) => option.slice(name.length + 1));
 }
 
-/** The targets that start it: of the local file systems, of those of the network, of swap, or what it names. */
-export function targetsOf(entry: FstabEntry): string[] {
-  const named = [...optionValues(entry, "x-systemd.wanted-by"), ...optionValues(entry, "x-systemd.required-by")];
-  if (named.length > 0 && entry.type !== "swap") return named;
-  if (entry.type === "swap") return ["swap.target"];
+/** Whether it mounts, or swaps to, a volume of this name, by any of the names of its mapping; a file system's UUID tells nothing. */
+export function mountsMapping(entry: FstabEntry, volume: string): boolean {
+  const path = simplifyPath(sourcePathOf(entry));
+  if (path === `/dev/mapper/${volume}` || path === `/dev/disk/by-id/dm-name-${volume}`) return true;
+  const [, named] = /^\/dev\/disk\/by-id\/dm-uuid-CRYPT-[A-Z0-9]+-[0-9a-f]{32}-(.*)$/s.exec(path) ?? [];
+  return named === volume;
+}
+
+/** What starts it in a boot, and fails without it where it is required. */
+export interface MountTargets {
+  readonly targets: readonly string[];
+  readonly isRequired: boolean;
+}
+
+/** The target of the local file systems, of those of the network, of swap, or what the line names. */
+export function targetsOf(entry: FstabEntry): MountTargets {
+  const wanted = optionValues(entry, "x-systemd.wanted-by");
+  const required = optionValues(entry, "x-systemd.required-by");
+  if (wanted.length + required.length > 0 && entry.type !== "swap" && !isAutomount(entry)) {
+    return { targets: [...required, ...wanted], isRequired: required.length > 0 };
+  }
   const isNetwork = says(entry, "_netdev") || NETWORK_TYPES.has(entry.type.replace(/^fuse\./, ""));
-  return [isNetwork ? "remote-fs.target" : "local-fs.target"];
+  const target = entry.type === "swap" ? "swap.target" : isNetwork ? "remote-fs.target" : "local-fs.target";
+  return { targets: [target], isRequired: !says(entry, "nofail", "fail") };
 }
 
 /** systemd's fstype_is_network. */
@@ -98,22 +113,18 @@ export function needsOfMount(entry: FstabEntry): UnitNeeds {
   if (entry.type === "swap") return { ...NOTHING, devices: [source] };
   const isBind = says(entry, "bind") || says(entry, "rbind") || ["bind", "rbind"].includes(entry.type);
   const isDevice = source.startsWith("/dev/");
-  const { paths, units } = needsOfAutomount(entry);
+  const named = optionValues(entry, "x-systemd.requires-mounts-for");
   return {
     devices: isDevice && !isBind && place !== "/" ? [source] : [],
-    paths: isDevice ? paths : [...paths, source],
-    units,
+    paths: [...needsOfAutomount(entry).paths, ...named, ...(isDevice ? [] : [source])],
+    units: optionValues(entry, "x-systemd.requires"),
   };
 }
 
-/** Of the unit that mounts it at its first use. */
+/** Of the unit that mounts it at its first use: what the mount itself needs is needed then. */
 export function needsOfAutomount(entry: FstabEntry): UnitNeeds {
   const parent = parentOf(mountPointOf(entry) ?? "/");
-  return {
-    devices: [],
-    paths: [...(parent === null ? [] : [parent]), ...optionValues(entry, "x-systemd.requires-mounts-for")],
-    units: optionValues(entry, "x-systemd.requires"),
-  };
+  return { ...NOTHING, paths: parent === null ? [] : [parent] };
 }
 
 const NOTHING: UnitNeeds = { devices: [], paths: [], units: [] };

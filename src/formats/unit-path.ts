@@ -28,6 +28,8 @@ export function parentOf(path: string): string | null {
 /** What systemd-escape(1) --unescape makes of it. */
 export function unescapeUnit(name: string): string {
   const bytes = Buffer.from(name).toString("latin1").replaceAll("-", "/");
-  const plain = bytes.replaceAll(/\\x([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  const plain = bytes.replaceAll(/\\x([0-9a-f]{2})/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
   return Buffer.from(plain, "latin1").toString("utf8");
 }

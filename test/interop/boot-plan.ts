@@ -95,6 +95,9 @@ function wordsOf(command: string): string[] {
 
 /** The unit of a volume, as systemd-escape(1) names it. @param name latin1, a character a byte */
 export function unitOf(name: string): string {
-  const escaped = name.replaceAll(/[^0-9A-Za-z:_./]|^\./g, (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, "0")}`);
+  const escaped = name.replaceAll(
+    /[^0-9A-Za-z:_./]|^\./g,
+    (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
   return `systemd-cryptsetup@${escaped.replaceAll("/", "-")}.service`;
 }

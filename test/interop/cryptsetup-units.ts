@@ -62,5 +62,7 @@ function readUnit(out: string, unit: string, folder: string): GeneratedUnit[] {
   const [link] = links;
   const isAwaited = /^Before=(?:remote-)?cryptsetup\.target$/m.test(text);
   const own = key.startsWith(folder) ? key.slice(folder.length) : key;
-  return [{ name, device, key: own, options, target: link?.target ?? null, isRequired: link?.isRequired === true, isAwaited }];
+  return [
+    { name, device, key: own, options, target: link?.target ?? null, isRequired: link?.isRequired === true, isAwaited },
+  ];
 }

@@ -38,7 +38,10 @@ function oursOf(entry: CrypttabEntry): Said {
     key: latin1(device === null ? path : `KEYDEV${path}`),
     target: isAuto ? (isNetworkVolume(entry) ? "remote-cryptsetup.target" : "cryptsetup.target") : null,
     isRequired: isAuto && !mayFail(entry),
-    options: entry.options.map(({ name, value }) => (value === null ? name : `${name}=${value}`)).filter(isKept).sort(),
+    options: entry.options
+      .map(({ name, value }) => (value === null ? name : `${name}=${value}`))
+      .filter(isKept)
+      .sort(),
   };
 }
 
@@ -50,7 +53,8 @@ function theirsOf({ name, device, key, options, target, isRequired }: GeneratedU
 }
 
 /** The generator takes these out, and headers to the end. */
-const isKept = (option: string): boolean => option !== "" && !/^(?:x-systemd\.device-timeout|header)(?:=|$)/.test(option);
+const isKept = (option: string): boolean =>
+  option !== "" && !/^(?:x-systemd\.device-timeout|header)(?:=|$)/.test(option);
 
 /** Byte by byte, so that it shares nothing with the reader that it judges. */
 function splitOptions(text: string): string[] {
@@ -97,5 +101,7 @@ test("we read in a crypttab what systemd's generator reads in it", { skip }, (t)
     }),
     { numRuns, seed },
   );
-  t.diagnostic(`seed ${seed}: ${numRuns} files, ${volumes} volumes, ${stops} files with a line that stops it: no disagreement`);
+  t.diagnostic(
+    `seed ${seed}: ${numRuns} files, ${volumes} volumes, ${stops} files with a line that stops it: no disagreement`,
+  );
 });
