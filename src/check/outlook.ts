@@ -24,6 +24,8 @@ export interface OutlookFacts {
 /** In agreement with `judge`: what that calls an error of the volume does not open by itself. */
 export function foretell(facts: CheckFacts, volume: VolumeFacts, own: OutlookFacts): Outlook {
   if (volume.early !== null) return foretellEarly(facts, volume, volume.early);
+  const left = leftClosed(facts, volume);
+  if (left !== null) return { ...left, stage: "system" };
   const outlook = foretellLater(facts, volume, own);
   const spoiler = outlook.will === "open" || outlook.will === "unknown" ? spoilerOf(facts, volume) : undefined;
   if (spoiler === undefined) return { ...outlook, stage: "system" };
@@ -77,8 +79,6 @@ function foretellLater(
   { program, key }: OutlookFacts,
 ): Pick<Outlook, "will" | "text"> {
   const { entry, bindings } = volume;
-  const left = leftClosed(facts, volume);
-  if (left !== null) return left;
   const garbled = [entry.volume, devicePathOf(entry.device), ...entry.fields.slice(2, 4)].some((text) =>
     text.includes("\\"),
   );
