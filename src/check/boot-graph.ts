@@ -7,6 +7,7 @@ import {
   mountPointOf,
   needsOfAutomount,
   needsOfMount,
+  takenMounts,
   targetsOf,
 } from "../formats/fstab.ts";
 import { prefixesOf, simplifyPath, type UnitNeeds, unescapeUnit } from "../formats/unit-path.ts";
@@ -62,11 +63,8 @@ export class BootGraph {
   constructor({ volumes, mounts, broken, targets }: BootLines) {
     for (const entry of volumes) this.#volumes.set(`/dev/mapper/${entry.volume}`, entry);
     const members: Member[] = volumes.filter((entry) => !isStartedByHand(entry)).map(volumeMember);
-    for (const mount of mounts) {
-      const place = mountPointOf(mount);
-      // Of two lines for one place the first counts; swap has its device in the place of one.
-      if (place === null || this.#mounts.has(place)) continue;
-      this.#mounts.set(place, mount);
+    for (const mount of takenMounts(mounts)) {
+      this.#mounts.set(mountPointOf(mount) ?? "", mount);
       if (isStarted(mount) || isAutomount(mount)) members.push(mountMember(mount));
     }
     const failed = new Map<string, string>(broken.map(({ target, why }) => [target, why]));

@@ -2,29 +2,30 @@ import { printable } from "../core/text.ts";
 import { type CrypttabEdit, editCrypttabLine, findOption, isNetworkVolume, mayFail } from "../formats/crypttab.ts";
 import { editFstabLine, type FstabEntry, isStarted } from "../formats/fstab.ts";
 import type { CheckFacts, VolumeFacts } from "./facts.ts";
+import { isLeftClosed, startOf } from "./start.ts";
 
 /** What to change in a volume's line, so that the agent is asked for its key and gets the answer in time. */
-export function agentEdit({ agentSocket }: CheckFacts, volume: VolumeFacts): CrypttabEdit {
+export function agentEdit(facts: CheckFacts, volume: VolumeFacts): CrypttabEdit {
   const { entry, command } = volume;
   const cut = command === null ? ["keyfile-size", "keyfile-offset"] : [];
-  const network = networkEdit(volume);
+  const network = networkEdit(facts, volume);
   return {
-    ...(entry.key === agentSocket ? {} : { key: agentSocket }),
+    ...(entry.key === facts.agentSocket ? {} : { key: facts.agentSocket }),
     without: [...TOKEN_DEVICES, ...cut, ...(isWrongSlot(volume) ? ["key-slot"] : []), ...(network.without ?? [])],
     having: network.having ?? [],
   };
 }
 
 /** The same where clevis answers: the options of a network volume, and that systemd asks at all. */
-export function clevisEdit(volume: VolumeFacts): CrypttabEdit {
-  const network = networkEdit(volume);
+export function clevisEdit(facts: CheckFacts, volume: VolumeFacts): CrypttabEdit {
+  const network = networkEdit(facts, volume);
   return { without: ["headless", ...(network.without ?? [])], having: network.having ?? [] };
 }
 
 /** A key that comes over the network: the volume waits for that, and the boot not for the volume. */
-function networkEdit(volume: VolumeFacts): CrypttabEdit {
+function networkEdit(facts: CheckFacts, volume: VolumeFacts): CrypttabEdit {
   const { entry } = volume;
-  if (!asksNetwork(volume)) return {};
+  if (!asksNetwork(volume) || isLeftClosed(startOf(facts, volume))) return {};
   const fails = mayFail(entry);
   return {
     without: fails ? [] : ["fail"],

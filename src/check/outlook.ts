@@ -3,7 +3,8 @@ import { isLuksVolume, isRandomKey, kindOf, placeOf } from "../formats/crypttab-
 import type { BindingFacts, CheckFacts, EarlyFacts, VolumeFacts } from "./facts.ts";
 import type { Finding } from "./finding.ts";
 import { AGENT_UNIT, judgeMachine } from "./machine.ts";
-import { isAnswered, judgeVolume, startOf } from "./volume.ts";
+import { startOf } from "./start.ts";
+import { isAnswered, judgeVolume } from "./volume.ts";
 
 /** What happens to a volume at the next boot, as far as it can be told from here. */
 export interface Outlook {

@@ -2,6 +2,7 @@ import { type Crypttab, type CrypttabEntry, isStartedByHand } from "../formats/c
 import { hearCrypttab } from "../formats/crypttab-heard.ts";
 import type { FstabEntry } from "../formats/fstab.ts";
 import { BootGraph, type BrokenUnit } from "./boot-graph.ts";
+import type { CheckFacts, VolumeFacts } from "./facts.ts";
 
 /** What makes systemd start the unit of a volume in a boot. */
 export interface Start {
@@ -58,8 +59,8 @@ export function findStarts({ crypttab: all, mounts, startsRemote, cmdline }: Sta
   const part = stopsAt === null ? whole : graphOf(entries.filter(isHeard), unreadable.filter(isHeard));
   const starts = new Map<string, Start>();
   for (const entry of entries) {
-    const start = startOf(whole, entry);
-    const isSure = part === whole || (isHeard(entry) && startOf(part, entry).by === start.by);
+    const start = startIn(whole, entry);
+    const isSure = part === whole || (isHeard(entry) && startIn(part, entry).by === start.by);
     const why = `systemd before version 256 reads no line of crypttab after line ${stopsAt}`;
     starts.set(entry.volume, isSure ? start : { ...start, by: "unsure", why });
   }
@@ -72,7 +73,17 @@ export function isInBoot({ by }: Start): boolean {
   return by === "target" || by === "mount";
 }
 
-function startOf(graph: BootGraph, entry: CrypttabEntry): Start {
+/** What starts a volume that is judged; one that crypttab does not have, or is not told of, counts as started. */
+export function startOf({ starts }: Pick<CheckFacts, "starts">, { entry }: Pick<VolumeFacts, "entry">): Start {
+  return starts.get(entry.volume) ?? { by: "target", mount: null, why: "" };
+}
+
+/** The boot does not open it, by the owner's own will, and nothing about it stops the boot. */
+export function isLeftClosed({ by }: Start): boolean {
+  return by === "hand" || by === "use" || by === "unheard";
+}
+
+function startIn(graph: BootGraph, entry: CrypttabEntry): Start {
   const sake = graph.started.get(entry);
   const mount = graph.byMounts.get(entry) ?? sake ?? null;
   if (sake !== undefined) return { by: sake === null ? "target" : "mount", mount, why: "" };

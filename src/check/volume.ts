@@ -18,7 +18,7 @@ import {
   mountOptions,
   TOKEN_DEVICES,
 } from "./lines.ts";
-import { isInBoot, type Start } from "./start.ts";
+import { isInBoot, isLeftClosed, startOf } from "./start.ts";
 
 /** What is wrong with one line of crypttab and the volume behind it. */
 export function judgeVolume(facts: CheckFacts, volume: VolumeFacts): Finding[] {
@@ -52,11 +52,6 @@ export function judgeAnswered(facts: CheckFacts, volume: VolumeFacts): Finding[]
   return [...judgeAnswerer(facts, volume), ...judgeBindings(facts, volume)];
 }
 
-/** What the running system starts; a line that is not in crypttab, or is not told, counts as started. */
-export function startOf({ starts }: CheckFacts, { entry }: VolumeFacts): Start {
-  return starts.get(entry.volume) ?? { by: "target", mount: null, why: "" };
-}
-
 /** Whether anything starts it, however its key comes. */
 function judgeStart(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   const { entry, early } = volume;
@@ -82,11 +77,11 @@ const ENABLE_REMOTE = "systemctl enable remote-cryptsetup.target";
 
 function judgeAnswerer(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   const { error } = findingsOf(volume.entry.volume);
-  const edit = clevisEdit(volume);
+  const edit = clevisEdit(facts, volume);
   const findings = judgeNetwork(facts, volume, edit);
   if (isHeadless(volume)) {
     const text = "headless= is set: systemd asks for no passphrase, and clevis has nothing to answer";
-    findings.push(error("check/headless", text, crypttabStep(facts, volume, edit)));
+    findings.push(error("check/headless", text, lineSteps(facts, volume, edit)));
   }
   return findings;
 }
@@ -105,7 +100,7 @@ function judgeAsked(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   }
   const edit = agentEdit(facts, volume);
   findings.push(...judgeNetwork(facts, volume, edit), ...judgeMountTimeouts(facts, volume));
-  const line = () => crypttabStep(facts, volume, edit);
+  const line = () => lineSteps(facts, volume, edit);
   const ownDevice = findOption(entry, ...TOKEN_DEVICES);
   if (ownDevice !== undefined) {
     const text = `with ${ownDevice.name}= systemd asks the agent for something encrypted, which it refuses: the passphrase is asked for`;
@@ -123,7 +118,7 @@ function judgeAsked(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   if (isHeadless(volume)) {
     const text = "headless= is set: when the agent is refused nobody can type the passphrase, the volume stays closed";
     const without = { ...edit, without: [...(edit.without ?? []), "headless"] };
-    const remedy = `keep it only if the machine has no console at all; else\n${crypttabStep(facts, volume, without)}`;
+    const remedy = `keep it only if the machine has no console at all; else\n${lineSteps(facts, volume, without)}`;
     findings.push(warning("check/headless", text, remedy));
   }
   return findings;
@@ -135,13 +130,13 @@ function judgeNetwork(facts: CheckFacts, volume: VolumeFacts, edit: CrypttabEdit
   if (!asksNetwork(volume) || isLeftClosed(startOf(facts, volume))) return [];
   const { error, warning } = findingsOf(entry.volume);
   const findings: Finding[] = [];
-  const line = crypttabStep(facts, volume, edit);
+  const line = lineSteps(facts, volume, edit);
   if (!isNetworkVolume(entry)) {
     const then = mayFail(entry)
       ? "it is started before most networks are up: the passphrase is asked for where they take longer than the agent waits"
       : "the boot wants it open before most networks are up: it stops at the passphrase prompt";
     const text = `its key comes over the network, and without _netdev ${then}`;
-    findings.push(error("check/no-netdev", text, [line, ...startStep(facts, volume)].join("\n")));
+    findings.push(error("check/no-netdev", text, line));
   } else {
     if (!mayFail(entry)) {
       findings.push(
@@ -168,16 +163,17 @@ function mountStep(facts: CheckFacts, volume: VolumeFacts, mount: FstabEntry): s
   return fstabStep(facts, mount, { having: mountOptions(volume, mount, !isAnswered(facts, volume)) });
 }
 
+/** The line as it is to stand, and what starts a volume that it makes _netdev. */
+function lineSteps(facts: CheckFacts, volume: VolumeFacts, edit: CrypttabEdit): string {
+  const starts = edit.having?.includes("_netdev") === true ? startStep(facts, volume) : [];
+  return [crypttabStep(facts, volume, edit), ...starts].join("\n");
+}
+
 /** A _netdev volume is started by the mount that needs it, or by a target that Debian leaves disabled. */
 function startStep(facts: CheckFacts, volume: VolumeFacts): string[] {
   const { systemd } = facts;
   if (systemd === null || systemd.startsRemote || startOf(facts, volume).mount !== null) return [];
   return [ENABLE_REMOTE];
-}
-
-/** The boot does not open it, by the owner's own will. */
-function isLeftClosed({ by }: Start): boolean {
-  return by === "hand" || by === "use";
 }
 
 /** A key that comes after the mount has given up opens the volume, and nothing is mounted. */

@@ -15,7 +15,7 @@ import {
 } from "../formats/crypttab.ts";
 import { hearCrypttab } from "../formats/crypttab-heard.ts";
 import { isLuksVolume, placeOf } from "../formats/crypttab-places.ts";
-import { FSTAB_LIMIT_BYTES, type FstabEntry, mountsMapping, parseFstab } from "../formats/fstab.ts";
+import { FSTAB_LIMIT_BYTES, type FstabEntry, mountsMapping, parseFstab, takenMounts } from "../formats/fstab.ts";
 import { readVolumeHeader } from "../luks/header.ts";
 import { hasTypedSlot } from "../luks/typed.ts";
 import { listServers } from "../pins/machine.ts";
@@ -147,7 +147,7 @@ export async function lookAt(
   const device = headerPathOf(entry);
   const configured = config.volumes.get(entry.volume);
   const program = configured?.command?.argv[0];
-  const mounts = allMounts.filter((mount) => mountsMapping(mount, entry.volume));
+  const mounts = takenMounts(allMounts).filter((mount) => mountsMapping(mount, entry.volume));
   const key = entry.key === null ? null : placeOf(entry.key);
   const own = {
     entry,

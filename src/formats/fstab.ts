@@ -53,6 +53,17 @@ export function mountPointOf(entry: FstabEntry): string | null {
   return target.startsWith("/") && type !== "autofs" ? simplifyPath(target) : null;
 }
 
+/** The lines that systemd makes units of: of two for one place the first counts; swap has its device in the place of one. */
+export function takenMounts(entries: readonly FstabEntry[]): FstabEntry[] {
+  const seen = new Set<string>();
+  return entries.filter((entry) => {
+    const place = mountPointOf(entry);
+    if (place === null || seen.has(place)) return false;
+    seen.add(place);
+    return true;
+  });
+}
+
 /** Whether an option is there; of several that say the opposite of each other the last counts. */
 function says({ options }: FstabEntry, name: string, ...others: readonly string[]): boolean {
   const found = options.map(nameOf).findLast((option) => option === name || others.includes(option));

@@ -8,7 +8,7 @@ import { findStarts, isInBoot, type Start } from "../../src/check/start.ts";
 import { type Crypttab, type CrypttabEntry, devicePathOf, parseCrypttab } from "../../src/formats/crypttab.ts";
 import { hearCrypttab } from "../../src/formats/crypttab-heard.ts";
 import { isLuksVolume, placeOf } from "../../src/formats/crypttab-places.ts";
-import { mountsMapping, parseFstab } from "../../src/formats/fstab.ts";
+import { mountsMapping, parseFstab, takenMounts } from "../../src/formats/fstab.ts";
 import { BINDING, machine, SYSTEMD, volume } from "../unit/check/machine-facts.ts";
 import { KEY_FILE, SOCKET } from "./boot-grammar.ts";
 import { type BootPlan, unitOf } from "./boot-plan.ts";
@@ -51,7 +51,7 @@ export function claimsOf(files: MachineFiles, { parse, starts: find }: Readers =
   const volumes = crypttab.entries.map((entry): VolumeFacts => {
     const place = entry.key === null ? null : placeOf(entry.key);
     const hasKey = place === null || place.device !== null ? null : kindOf(entry.key) !== null;
-    const own = mounts.filter((mount) => mountsMapping(mount, entry.volume));
+    const own = takenMounts(mounts).filter((mount) => mountsMapping(mount, entry.volume));
     const bindings = isLuksVolume(entry) ? [BINDING] : [];
     return { ...volume(), entry, device: devicePathOf(entry.device), hasKey, mounts: own, bindings };
   });

@@ -191,7 +191,10 @@ export const stopperLine = fc.constantFrom(
 
 /** What systemd makes a unit of that it then cannot load. */
 export const unreadableLine = fc
-  .tuple(fc.constantFrom("bad\xe9 /dev/sdz none", "bad /dev/sd\xe9 none", "bad /dev/sdz /\xe9"), fc.subarray(["nofail", "_netdev", "noauto"]))
+  .tuple(
+    fc.constantFrom("bad\xe9 /dev/sdz none", "bad /dev/sd\xe9 none", "bad /dev/sdz /\xe9"),
+    fc.subarray(["nofail", "_netdev", "noauto"]),
+  )
   .map(([line, words]) => `${line} ${["luks", ...words].join(",")}`);
 
 export interface GeneratedVolume {
