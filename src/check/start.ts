@@ -2,7 +2,6 @@ import { type Crypttab, type CrypttabEntry, isStartedByHand } from "../formats/c
 import { hearCrypttab } from "../formats/crypttab-heard.ts";
 import type { FstabEntry } from "../formats/fstab.ts";
 import { BootGraph, type BrokenUnit } from "./boot-graph.ts";
-import type { CheckFacts, VolumeFacts } from "./facts.ts";
 
 /** What makes systemd start the unit of a volume in a boot. */
 export interface Start {
@@ -74,7 +73,10 @@ export function isInBoot({ by }: Start): boolean {
 }
 
 /** What starts a volume that is judged; one that crypttab does not have, or is not told of, counts as started. */
-export function startOf({ starts }: Pick<CheckFacts, "starts">, { entry }: Pick<VolumeFacts, "entry">): Start {
+export function startOf(
+  { starts }: { readonly starts: ReadonlyMap<string, Start> },
+  { entry }: { readonly entry: CrypttabEntry },
+): Start {
   return starts.get(entry.volume) ?? { by: "target", mount: null, why: "" };
 }
 
