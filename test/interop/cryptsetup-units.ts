@@ -53,6 +53,8 @@ function readUnit(out: string, unit: string, folder: string): GeneratedUnit[] {
   const pattern = /^ExecStart=\S+ attach '([^\n]*)' '([^\n]*)' '([^\n]*)' '([^\n]*)'$/m;
   const [, name, device, key, options] = (pattern.exec(text) ?? []).map((part) => part.replaceAll("%%", "%"));
   // It opens the file first, and may fail before it has written all of it.
+  // What the command line alone lists has no line of crypttab.
+  if (text.includes("SourcePath=/proc/cmdline\n")) return [];
   if (name === undefined || device === undefined || key === undefined || options === undefined) return [];
   const links = readdirSync(out).flatMap((place) => {
     const [, target, kind] = /^((?:remote-)?cryptsetup\.target)\.(wants|requires)$/.exec(place) ?? [];
