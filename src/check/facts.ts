@@ -69,7 +69,7 @@ export interface VolumeFacts {
   readonly error: NightlatchError | null;
   readonly uuid: string | null;
   readonly bindings: readonly BindingFacts[];
-  /** Whether a keyslot opens the volume that no token refers to; null where the header cannot be read. */
+  /** Whether a keyslot opens the volume by what a person types: no token refers to it, or one of a recovery key; null where the header cannot be read. */
   readonly hasPassphrase: boolean | null;
   readonly leftovers: readonly string[];
   readonly warnings: readonly { readonly text: string; readonly remedy: string | null }[];

@@ -149,14 +149,18 @@ function judgeNetwork(facts: CheckFacts, volume: VolumeFacts, edit: CrypttabEdit
     if (lacks.length === 0) continue;
     const remedy = mountStep(facts, volume, mount);
     if (lacks.includes("_netdev")) {
-      const text = `${mount.target} is mounted as a local file system, before the network that its key needs: the boot ends in emergency mode`;
+      const text = `${placeOf(mount)} is mounted as a local file system, before the network that its key needs: the boot ends in emergency mode`;
       findings.push(error("check/mount-no-netdev", text, remedy));
     } else {
-      const text = `${mount.target} without nofail: what needs the file systems waits for it while its server does not answer`;
+      const text = `${placeOf(mount)} without nofail: what needs the file systems waits for it while its server does not answer`;
       findings.push(warning("check/mount-no-nofail", text, remedy));
     }
   }
   return findings;
+}
+
+function placeOf({ target, type, source }: FstabEntry): string {
+  return type === "swap" ? `the swap on ${source}` : target;
 }
 
 function mountStep(facts: CheckFacts, volume: VolumeFacts, mount: FstabEntry): string {
@@ -184,7 +188,7 @@ function judgeMountTimeouts(facts: CheckFacts, volume: VolumeFacts): Finding[] {
     .filter((mount) => givesUpEarly(volume, mount))
     .map((mount) => {
       const waits = `waits ${MOUNT_WAITS_MS / 1000} s for the volume`;
-      const text = `the agent tries for ${deadlineMs / 1000} s, and the mount of ${mount.target} ${waits}`;
+      const text = `the agent tries for ${deadlineMs / 1000} s, and the mount of ${placeOf(mount)} ${waits}`;
       return warning("check/mount-timeout", text, mountStep(facts, volume, mount));
     });
 }
@@ -237,7 +241,7 @@ function judgeHeader({ entry, bindings, hasPassphrase, device, leftovers, warnin
       ? [
           warning(
             "check/no-passphrase",
-            "every keyslot belongs to a token: without its servers nothing opens it any more",
+            "every keyslot belongs to a token: without its servers, or the chip that holds its key, nothing opens it any more",
             `cryptsetup luksAddKey --key-file <(clevis luks pass -d ${shellWord(device)} -s ${slot ?? "N"}) ${shellWord(device)}`,
           ),
         ]

@@ -75,10 +75,16 @@ export function isAutomount(entry: FstabEntry): boolean {
   return marked && entry.type !== "swap" && mountPointOf(entry) !== "/";
 }
 
-/** Whether a boot mounts it; the root is mounted whatever the line says. */
+/** Whether a boot mounts it; the root is mounted whatever the line says, and what names its targets whatever noauto says. */
 export function isStarted(entry: FstabEntry): boolean {
   if (mountPointOf(entry) === "/") return true;
-  return !says(entry, "noauto", "auto") && !isAutomount(entry);
+  if (isAutomount(entry)) return false;
+  return !says(entry, "noauto", "auto") || namedTargets(entry).length > 0;
+}
+
+function namedTargets(entry: FstabEntry): string[] {
+  if (entry.type === "swap" || isAutomount(entry)) return [];
+  return [...optionValues(entry, "x-systemd.required-by"), ...optionValues(entry, "x-systemd.wanted-by")];
 }
 
 /** Values of `NAME=VALUE`, in order. */
@@ -102,10 +108,9 @@ export interface MountTargets {
 
 /** The target of the local file systems, of those of the network, of swap, or what the line names. */
 export function targetsOf(entry: FstabEntry): MountTargets {
-  const wanted = optionValues(entry, "x-systemd.wanted-by");
-  const required = optionValues(entry, "x-systemd.required-by");
-  if (wanted.length + required.length > 0 && entry.type !== "swap" && !isAutomount(entry)) {
-    return { targets: [...required, ...wanted], isRequired: required.length > 0 };
+  const named = namedTargets(entry);
+  if (named.length > 0) {
+    return { targets: named, isRequired: optionValues(entry, "x-systemd.required-by").length > 0 };
   }
   const isNetwork = says(entry, "_netdev") || NETWORK_TYPES.has(entry.type.replace(/^fuse\./, ""));
   const target = entry.type === "swap" ? "swap.target" : isNetwork ? "remote-fs.target" : "local-fs.target";

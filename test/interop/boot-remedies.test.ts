@@ -184,3 +184,29 @@ test("when all remedies are pasted, systemd starts what we say, and what the boo
   );
   t.diagnostic(`seed ${seed}: ${numPlans} machines mended and planned, ${started} volumes started, no disagreement`);
 });
+
+/** One network volume without _netdev, which nothing but remote-cryptsetup.target would start then. */
+const BROKEN: MachineFiles = {
+  crypttab: Buffer.from(`v0 UUID=1 ${SOCKET} luks,discard # by hand\n`),
+  fstab: Buffer.from("UUID=2 /srv ext4 _netdev,nofail 0 2\n"),
+  startsRemote: false,
+  cmdline: "quiet",
+};
+
+/** Remedies with a fault. */
+const FAULTS: readonly (readonly [what: string, spoil: (remedy: string) => string])[] = [
+  ["loses an option", (remedy) => remedy.replace(",discard", "")],
+  ["loses a remark", (remedy) => remedy.replace(" # by hand", "")],
+  ["loses the device as it is written", (remedy) => remedy.replace("UUID=1", "/dev/disk/by-uuid/1")],
+  ["mends half of it", (remedy) => remedy.replace("_netdev,", "")],
+  ["leaves the volume to nobody", (remedy) => remedy.split("\n")[0] ?? ""],
+];
+
+for (const [what, spoil] of FAULTS) {
+  test(`a remedy that ${what} is seen`, () => {
+    assert.equal(tryRemedies(BROKEN), 1);
+    const spoiled = (facts: Parameters<typeof judge>[0]) =>
+      judge(facts).map((finding) => ({ ...finding, remedy: spoil(finding.remedy) }));
+    assert.throws(() => tryRemedies(BROKEN, spoiled), assert.AssertionError);
+  });
+}
