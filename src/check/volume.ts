@@ -18,7 +18,7 @@ import {
   mountOptions,
   TOKEN_DEVICES,
 } from "./lines.ts";
-import { isInBoot, isLeftClosed, startOf } from "./start.ts";
+import { isInBoot, isLeftClosed, startOf } from "../formats/boot-start.ts";
 
 /** What is wrong with one line of crypttab and the volume behind it. */
 export function judgeVolume(facts: CheckFacts, volume: VolumeFacts): Finding[] {

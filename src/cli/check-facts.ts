@@ -1,7 +1,7 @@
 import { describeExposure, listExposed } from "../agent/exposed.ts";
 import type { BindingFacts, CheckFacts, VolumeFacts } from "../check/facts.ts";
 import { whyEarly } from "../check/stage.ts";
-import { findStarts } from "../check/start.ts";
+import { findStarts } from "../formats/boot-start.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, configInPlaceOf } from "../formats/agent-config.ts";
 import { parseAgentConfig } from "../formats/agent-config-file.ts";

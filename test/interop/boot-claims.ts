@@ -4,7 +4,7 @@ import type { CheckFacts, VolumeFacts } from "../../src/check/facts.ts";
 import type { Finding } from "../../src/check/finding.ts";
 import { judge } from "../../src/check/judge.ts";
 import { foretell, type Outlook } from "../../src/check/outlook.ts";
-import { findStarts, isInBoot, type Start } from "../../src/check/start.ts";
+import { findStarts, isInBoot, type Start } from "../../src/formats/boot-start.ts";
 import { type Crypttab, type CrypttabEntry, devicePathOf, parseCrypttab } from "../../src/formats/crypttab.ts";
 import { hearCrypttab } from "../../src/formats/crypttab-heard.ts";
 import { isLuksVolume, placeOf } from "../../src/formats/crypttab-places.ts";

@@ -8,15 +8,15 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { Finding, FindingCode } from "../../src/check/finding.ts";
 import { judge } from "../../src/check/judge.ts";
-import { isInBoot } from "../../src/check/start.ts";
+import { isInBoot } from "../../src/formats/boot-start.ts";
 import { claimsOf, disagreements, type MachineFiles } from "./boot-claims.ts";
 import { fstabLine, SOCKET, uuidOf, volumes } from "./boot-grammar.ts";
 import { noPlan, planBoot } from "./boot-plan.ts";
 
 const VOLUMES = 8;
-const numRuns = process.env["NIGHTLATCH_TEST_FULL"] ? 4000 : 150;
+const numRuns = process.env["NIGHTLATCH_TEST_FULL"] ? 3000 : 150;
 /** Of these the mended machine is planned as well, which takes a second. */
-const numPlans = process.env["NIGHTLATCH_TEST_FULL"] ? 150 : 5;
+const numPlans = process.env["NIGHTLATCH_TEST_FULL"] ? 60 : 5;
 const seed = Number(process.env["NIGHTLATCH_TEST_SEED"] ?? 20261128);
 const REMOTE = "remote-cryptsetup.target";
 

@@ -11,7 +11,7 @@ import { cmdline, stopperLine, unreadableLine, volumes } from "./boot-grammar.ts
 import { type BootPlan, noPlan, planBoot } from "./boot-plan.ts";
 
 const VOLUMES = 16;
-const numRuns = process.env["NIGHTLATCH_TEST_FULL"] ? 250 : 6;
+const numRuns = process.env["NIGHTLATCH_TEST_FULL"] ? 100 : 6;
 const seed = Number(process.env["NIGHTLATCH_TEST_SEED"] ?? 20261128);
 const REMOTE = "remote-cryptsetup.target";
 

@@ -20,7 +20,7 @@ import { type Generated, type GeneratedUnit, generateUnits } from "./cryptsetup-
 const skip = existsSync("/usr/lib/systemd/system-generators/systemd-cryptsetup-generator")
   ? false
   : "this system has no systemd-cryptsetup-generator";
-const numRuns = process.env["NIGHTLATCH_TEST_FULL"] ? 1500 : 40;
+const numRuns = process.env["NIGHTLATCH_TEST_FULL"] ? 600 : 40;
 const seed = Number(process.env["NIGHTLATCH_TEST_SEED"] ?? 20261128);
 const VOLUMES = 8;
 

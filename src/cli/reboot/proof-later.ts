@@ -2,7 +2,7 @@ import type { CheckFacts, VolumeFacts } from "../../check/facts.ts";
 import type { Finding } from "../../check/finding.ts";
 import { judge } from "../../check/judge.ts";
 import { AGENT_UNIT } from "../../check/machine.ts";
-import { startOf } from "../../check/start.ts";
+import { startOf } from "../../formats/boot-start.ts";
 import { agentSteps, judgeAnswered } from "../../check/volume.ts";
 import { findOption } from "../../formats/crypttab.ts";
 import type { PlannedVolume, RebootPlan } from "../../reboot/planned.ts";

@@ -1,7 +1,7 @@
 /** A machine as the manual sets it up: one volume that the agent opens over the network. Tests break it. */
 import assert from "node:assert/strict";
 import type { BindingFacts, CheckFacts, EarlyFacts, SystemdFacts, VolumeFacts } from "../../../src/check/facts.ts";
-import { findStarts } from "../../../src/check/start.ts";
+import { findStarts } from "../../../src/formats/boot-start.ts";
 import { parseCrypttab } from "../../../src/formats/crypttab.ts";
 import { parseFstab } from "../../../src/formats/fstab.ts";
 

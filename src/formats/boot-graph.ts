@@ -1,5 +1,5 @@
-import { type CrypttabEntry, isNetworkVolume, isStartedByHand, mayFail } from "../formats/crypttab.ts";
-import { needsOfVolume } from "../formats/crypttab-places.ts";
+import { type CrypttabEntry, isNetworkVolume, isStartedByHand, mayFail } from "./crypttab.ts";
+import { needsOfVolume } from "./crypttab-places.ts";
 import {
   type FstabEntry,
   isAutomount,
@@ -9,8 +9,8 @@ import {
   needsOfMount,
   takenMounts,
   targetsOf,
-} from "../formats/fstab.ts";
-import { prefixesOf, simplifyPath, type UnitNeeds, unescapeUnit } from "../formats/unit-path.ts";
+} from "./fstab.ts";
+import { prefixesOf, simplifyPath, type UnitNeeds, unescapeUnit } from "./unit-path.ts";
 
 /** A line of one of the files, and with it the unit that systemd makes of it. */
 export type BootNode = CrypttabEntry | FstabEntry;

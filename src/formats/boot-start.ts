@@ -1,6 +1,6 @@
-import { type Crypttab, type CrypttabEntry, isStartedByHand } from "../formats/crypttab.ts";
-import { hearCrypttab } from "../formats/crypttab-heard.ts";
-import type { FstabEntry } from "../formats/fstab.ts";
+import { type Crypttab, type CrypttabEntry, isStartedByHand } from "./crypttab.ts";
+import { hearCrypttab } from "./crypttab-heard.ts";
+import type { FstabEntry } from "./fstab.ts";
 import { BootGraph, type BrokenUnit } from "./boot-graph.ts";
 
 /** What makes systemd start the unit of a volume in a boot. */
