@@ -1,7 +1,7 @@
 import type { NightlatchError } from "../core/errors.ts";
+import type { Start } from "../formats/boot-start.ts";
 import type { CrypttabEntry, CrypttabFault } from "../formats/crypttab.ts";
 import type { FstabEntry } from "../formats/fstab.ts";
-import type { Start } from "../formats/boot-start.ts";
 
 /** All that `nightlatch check` judges. What is null could not be found out here. */
 export interface CheckFacts {

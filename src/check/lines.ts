@@ -1,8 +1,8 @@
 import { printable } from "../core/text.ts";
+import { isLeftClosed, startOf } from "../formats/boot-start.ts";
 import { type CrypttabEdit, editCrypttabLine, findOption, isNetworkVolume, mayFail } from "../formats/crypttab.ts";
 import { editFstabLine, type FstabEntry, isStarted } from "../formats/fstab.ts";
 import type { CheckFacts, VolumeFacts } from "./facts.ts";
-import { isLeftClosed, startOf } from "../formats/boot-start.ts";
 
 /** What to change in a volume's line, so that the agent is asked for its key and gets the answer in time. */
 export function agentEdit(facts: CheckFacts, volume: VolumeFacts): CrypttabEdit {

@@ -1,9 +1,9 @@
+import { startOf } from "../formats/boot-start.ts";
 import { devicePathOf, findOption } from "../formats/crypttab.ts";
 import { isLuksVolume, isRandomKey, kindOf, placeOf } from "../formats/crypttab-places.ts";
 import type { BindingFacts, CheckFacts, EarlyFacts, VolumeFacts } from "./facts.ts";
 import type { Finding } from "./finding.ts";
 import { AGENT_UNIT, judgeMachine } from "./machine.ts";
-import { startOf } from "../formats/boot-start.ts";
 import { isAnswered, judgeVolume } from "./volume.ts";
 
 /** What happens to a volume at the next boot, as far as it can be told from here. */

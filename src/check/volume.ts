@@ -1,4 +1,5 @@
 import { shellWord } from "../core/text.ts";
+import { isInBoot, isLeftClosed, startOf } from "../formats/boot-start.ts";
 import { type CrypttabEdit, findOption, isNetworkVolume, mayFail } from "../formats/crypttab.ts";
 import { type FstabEntry, isStarted, targetsOf } from "../formats/fstab.ts";
 import { judgeBindings, latchWords } from "./bindings.ts";
@@ -18,7 +19,6 @@ import {
   mountOptions,
   TOKEN_DEVICES,
 } from "./lines.ts";
-import { isInBoot, isLeftClosed, startOf } from "../formats/boot-start.ts";
 
 /** What is wrong with one line of crypttab and the volume behind it. */
 export function judgeVolume(facts: CheckFacts, volume: VolumeFacts): Finding[] {

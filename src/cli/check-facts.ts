@@ -1,10 +1,10 @@
 import { describeExposure, listExposed } from "../agent/exposed.ts";
 import type { BindingFacts, CheckFacts, VolumeFacts } from "../check/facts.ts";
 import { whyEarly } from "../check/stage.ts";
-import { findStarts } from "../formats/boot-start.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, configInPlaceOf } from "../formats/agent-config.ts";
 import { parseAgentConfig } from "../formats/agent-config-file.ts";
+import { findStarts } from "../formats/boot-start.ts";
 import {
   CRYPTTAB_LIMIT_BYTES,
   type Crypttab,
@@ -53,6 +53,7 @@ export interface LookedAt {
 export interface Surroundings {
   readonly config: AgentConfig;
   readonly configError: NightlatchError | null;
+  /** Those of fstab that systemd takes. */
   readonly mounts: readonly FstabEntry[];
   readonly early: EarlyBoot;
   /** The kernel command line of the next boot; the running one's where that cannot be told. */
@@ -77,7 +78,7 @@ export async function collectFacts(system: System, wish: CheckWish): Promise<Che
 }
 
 export async function readAround(system: System, wish: CheckWish): Promise<Surroundings> {
-  const mounts = parseFstab(await readIfThere(system, wish.fstab, FSTAB_LIMIT_BYTES));
+  const mounts = takenMounts(parseFstab(await readIfThere(system, wish.fstab, FSTAB_LIMIT_BYTES)));
   const { config, error: configError } = await readConfig(system, wish.config);
   const isChanging = await isChangeUnderWay(system, wish.stateFolder);
   const early = wish.later === true ? NO_EARLY_BOOT : await readEarlyBoot(system);
@@ -147,7 +148,7 @@ export async function lookAt(
   const device = headerPathOf(entry);
   const configured = config.volumes.get(entry.volume);
   const program = configured?.command?.argv[0];
-  const mounts = takenMounts(allMounts).filter((mount) => mountsMapping(mount, entry.volume));
+  const mounts = allMounts.filter((mount) => mountsMapping(mount, entry.volume));
   const key = entry.key === null ? null : placeOf(entry.key);
   const own = {
     entry,

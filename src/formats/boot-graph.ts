@@ -43,13 +43,13 @@ export interface BootLines {
 type Reached = Map<BootNode, FstabEntry | null>;
 
 /**
- * Who needs whom in a boot: the jobs of systemd's transaction. A unit that needs one that cannot be
- * had gets no job, nor does a target that requires it, nor what that target alone would start.
+ * Who needs whom in a boot: the jobs of systemd's transaction. Where a unit needs one that cannot be
+ * had, it is left to chance which of its other needs are started, and so for whatever requires it.
  */
 export class BootGraph {
   readonly #volumes = new Map<string, CrypttabEntry>();
   readonly #mounts = new Map<string, FstabEntry>();
-  readonly #doubts = new Map<BootNode, string | null>();
+  readonly #doubts = new Map<BootNode, string>();
   /** In the boot for sure. */
   readonly started: Reached = new Map();
   /** In the boot if what is in doubt goes well; by a target that is not known. */
@@ -67,6 +67,7 @@ export class BootGraph {
       this.#mounts.set(mountPointOf(mount) ?? "", mount);
       if (isStarted(mount) || isAutomount(mount)) members.push(mountMember(mount));
     }
+    this.#findDoubts();
     const failed = new Map<string, string>(broken.map(({ target, why }) => [target, why]));
     for (const member of members) {
       const doubt = this.#doubtOf(member);
@@ -109,26 +110,30 @@ export class BootGraph {
   }
 
   #doubtOf({ node, isAutomount: isTrap }: Member): string | null {
-    return isTrap && !("volume" in node) ? this.#firstDoubt(needsOfAutomount(node), node) : this.#doubt(node);
+    if (!isTrap || "volume" in node) return this.#doubts.get(node) ?? null;
+    const { nodes } = this.#needed(needsOfAutomount(node));
+    return nodes.map((needed) => this.#doubts.get(needed)).find((doubt) => doubt !== undefined) ?? null;
   }
 
-  /** Why it may get no job; null where everything that it needs is there. */
-  #doubt(node: BootNode): string | null {
-    const known = this.#doubts.get(node);
-    if (known !== undefined) return known;
-    this.#doubts.set(node, null);
-    const found = this.#firstDoubt(needsOf(node), node);
-    this.#doubts.set(node, found);
-    return found;
-  }
-
-  #firstDoubt(needs: UnitNeeds, of: BootNode): string | null {
-    const { nodes, missing } = this.#needed(needs);
-    const [first] = missing;
-    if (first !== undefined) {
-      return `line ${of.line} of ${"volume" in of ? "crypttab" : "fstab"} needs ${first}, which neither of these files makes`;
+  /** Why a unit may get no job: it, or what it needs, needs what is not there. */
+  #findDoubts(): void {
+    const needing = new Map<BootNode, BootNode[]>();
+    for (const node of [...this.#volumes.values(), ...this.#mounts.values()]) {
+      const { nodes, missing } = this.#needed(needsOf(node));
+      for (const needed of nodes) {
+        const others = needing.get(needed) ?? [];
+        others.push(node);
+        needing.set(needed, others);
+      }
+      const file = "volume" in node ? "crypttab" : "fstab";
+      const [first] = missing;
+      if (first === undefined) continue;
+      this.#doubts.set(node, `line ${node.line} of ${file} needs ${first}, which neither of these files makes`);
     }
-    return nodes.map((node) => this.#doubt(node)).find((doubt) => doubt !== null) ?? null;
+    // A map hands out what is put in while it is read.
+    for (const [node, doubt] of this.#doubts) {
+      for (const other of needing.get(node) ?? []) if (!this.#doubts.has(other)) this.#doubts.set(other, doubt);
+    }
   }
 
   #needed({ devices, paths, units }: UnitNeeds): { nodes: BootNode[]; missing: string[] } {

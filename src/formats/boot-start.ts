@@ -1,7 +1,7 @@
+import { BootGraph, type BrokenUnit } from "./boot-graph.ts";
 import { type Crypttab, type CrypttabEntry, isStartedByHand } from "./crypttab.ts";
 import { hearCrypttab } from "./crypttab-heard.ts";
 import type { FstabEntry } from "./fstab.ts";
-import { BootGraph, type BrokenUnit } from "./boot-graph.ts";
 
 /** What makes systemd start the unit of a volume in a boot. */
 export interface Start {
@@ -100,5 +100,7 @@ function startIn(graph: BootGraph, entry: CrypttabEntry): Start {
 function brokenUnit({ line, isNetwork, mayFail, isByHand }: Crypttab["unreadable"][number]): BrokenUnit[] {
   if (mayFail || isByHand) return [];
   const target = isNetwork ? "remote-cryptsetup.target" : "cryptsetup.target";
-  return [{ target, why: `line ${line} of crypttab is not UTF-8, for which systemd leaves ${target} out` }];
+  return [
+    { target, why: `line ${line} of crypttab is not UTF-8, for which systemd may leave out what ${target} starts` },
+  ];
 }

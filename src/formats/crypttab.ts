@@ -101,13 +101,13 @@ function readLine(words: readonly string[], line: number): CrypttabEntry | BadLi
   return isVolumeName(volume) ? entry : { what: "has a volume name that is no file name: systemd refuses it" };
 }
 
-/** A target that requires a unit which cannot be loaded has no place in the boot. */
+/** Where a target requires a unit that cannot be loaded, systemd stops adding jobs for the target: which it had by then is chance. */
 function unreadableLine(entry: CrypttabEntry): BadLine {
   const flags = { isNetwork: isNetworkVolume(entry), mayFail: mayFail(entry), isByHand: isStartedByHand(entry) };
   const others =
     flags.mayFail || flags.isByHand
       ? "does not open the volume"
-      : `opens neither the volume nor the others that ${flags.isNetwork ? "are" : "are not"} _netdev`;
+      : `does not open the volume, and perhaps none of those that ${flags.isNetwork ? "are" : "are not"} _netdev`;
   return { what: `is not UTF-8: systemd ${others}`, unreadable: { line: entry.line, ...flags } };
 }
 

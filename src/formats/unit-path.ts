@@ -13,9 +13,12 @@ export function simplifyPath(path: string): string {
   return `${path.startsWith("/") ? "/" : ""}${parts.join("/")}`;
 }
 
-/** The path and all that it lies beneath, the root first; empty where it is not absolute. */
+/** PATH_MAX of linux/limits.h: systemd takes no longer ones. */
+const PATH_LIMIT = 4096;
+
+/** The path and all that it lies beneath, the root first; empty where it is not absolute, or too long. */
 export function prefixesOf(path: string): string[] {
-  if (!path.startsWith("/")) return [];
+  if (!path.startsWith("/") || path.length > PATH_LIMIT) return [];
   const parts = simplifyPath(path).split("/").filter(Boolean);
   return ["/", ...parts.map((_, index) => `/${parts.slice(0, index + 1).join("/")}`)];
 }

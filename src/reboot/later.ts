@@ -25,7 +25,13 @@ export async function laterVolumes(power: PlanPower, inside: ReadonlySet<string>
     const mayFail = entry.options.includes("nofail") || isFreeToFail(start);
     const found = await findUnlessMayFail(power, entry, mayFail);
     if (found === null) continue;
-    planned.push({ name: entry.name, found, line: null, mayFail, opening: await howItOpens(power, entry, found, mayFail) });
+    planned.push({
+      name: entry.name,
+      found,
+      line: null,
+      mayFail,
+      opening: await howItOpens(power, entry, found, mayFail),
+    });
   }
   return planned;
 }
@@ -71,8 +77,7 @@ async function howItOpens(
     };
   }
   if (key === null && found.header !== null && volumeOption(entry, "keyscript") === null) return { kind: "disposable" };
-  if (mayFail)
-    return { kind: "itself", why: "not at all, or by a person: it may fail", proved: false };
+  if (mayFail) return { kind: "itself", why: "not at all, or by a person: it may fail", proved: false };
   throw new NightlatchError("reboot/blocked", `${name} (${found.device}) would ask for its key at the next boot`, {
     meaning: `What ${CRYPTTAB} names for it (${key ?? entry.key}) does not open it. Nothing was changed.`,
     remedy: `Mend its line in ${CRYPTTAB}, or mark it noauto or nofail, and with it what fstab mounts from it.`,

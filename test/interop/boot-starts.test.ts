@@ -154,8 +154,13 @@ const FAULTS: readonly (readonly [what: string, machine: MachineFiles, readers: 
 
 for (const [what, machine, faulty] of FAULTS) {
   test(`the comparison sees it where ${what}`, { skip: noPlan }, () => {
-    const planned = plan(machine);
-    assert.deepEqual(disagreements(claimsOf(machine), planned), []);
-    assert.notDeepEqual(disagreements(claimsOf(machine, { ...READERS, ...faulty }), planned), []);
+    const wrong = claimsOf(machine, { ...READERS, ...faulty });
+    // Behind a unit that cannot be had, what systemd starts differs from plan to plan.
+    for (let tries = 0; tries < 20; tries++) {
+      const planned = plan(machine);
+      assert.deepEqual(disagreements(claimsOf(machine), planned), []);
+      if (disagreements(wrong, planned).length > 0) return;
+    }
+    assert.fail("it was not seen");
   });
 }
