@@ -60,7 +60,7 @@ export function findStarts({ crypttab: all, mounts, startsRemote, cmdline }: Sta
   for (const entry of entries) {
     const start = startIn(whole, entry);
     const isSure = part === whole || (isHeard(entry) && startIn(part, entry).by === start.by);
-    const why = `systemd before version 256 reads no line of crypttab after line ${stopsAt}`;
+    const why = `some versions of systemd, 252 for one, read no line of crypttab after line ${stopsAt}`;
     starts.set(entry.volume, isSure ? start : { ...start, by: "unsure", why });
   }
   for (const [volume, why] of unheard) starts.set(volume, { by: "unheard", mount: null, why });

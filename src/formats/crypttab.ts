@@ -34,7 +34,7 @@ export interface Crypttab {
   readonly entries: readonly CrypttabEntry[];
   /** Lines that systemd opens nothing by although they hold something. */
   readonly faults: readonly CrypttabFault[];
-  /** The first line that makes systemd's generator give up: before version 256 it reads none after it. */
+  /** The first line that makes systemd's generator give up: version 252 reads none after it. */
   readonly stopsAt: number | null;
   /** Lines of units that systemd makes and then cannot load. */
   readonly unreadable: readonly UnreadableLine[];
@@ -70,7 +70,7 @@ export function parseCrypttab(bytes: Uint8Array): Crypttab {
       entries.push(read);
     } else {
       stopsAt ??= line;
-      faults.push({ line, what: `${why}: systemd makes nothing of it, and before version 256 of no line after it` });
+      faults.push({ line, what: `${why}: systemd makes nothing of it, and older versions (252 for one) of no line after it` });
     }
   }
   return { entries, faults, stopsAt, unreadable };

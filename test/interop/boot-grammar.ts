@@ -181,7 +181,7 @@ export const idleLine = fc.constantFrom(
   "\r",
 );
 
-/** What stops systemd's generator before version 256: no line after it is read. */
+/** What stops the generator of systemd 252: no line after it is read. */
 export const stopperLine = fc.constantFrom(
   "stop /dev/sds none tmp,swap",
   "stop /dev/sds none swap,tmp=ext4",

@@ -78,7 +78,7 @@ function differs(text: string, words: string, generated: Generated, read: Read =
   const entries = crypttab.entries.filter(({ volume }) => !unheard.has(volume));
   const { stopsAt } = crypttab;
   const before = entries.filter(({ line }) => stopsAt === null || line < stopsAt);
-  // From version 256 on the generator goes on behind a line that it fails at.
+  // The generator of newer versions goes on behind a line that it fails at.
   const heard = generated.units.length > before.length ? entries : before;
   const byName = (a: Said, b: Said) => (a.name < b.name ? -1 : 1);
   const ours = heard.map(oursOf).sort(byName);
