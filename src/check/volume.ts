@@ -196,7 +196,9 @@ function judgeMountTimeouts(facts: CheckFacts, volume: VolumeFacts): Finding[] {
 /** Of a volume whose key is not the agent's to give. */
 function judgeKey(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   const { entry, bindings, hasKey, command, early } = volume;
-  const isClosed = early === null && isLeftClosed(startOf(facts, volume));
+  const { by } = startOf(facts, volume);
+  // An automount opens it with nobody there, as a boot does.
+  const isClosed = early === null && (by === "hand" || by === "unheard");
   // The third field is then a word for the script, whatever it says.
   if (findOption(entry, "keyscript") !== undefined || entry.key === facts.agentSocket || isClosed) return [];
   const { error, warning } = findingsOf(entry.volume);

@@ -70,7 +70,10 @@ export function parseCrypttab(bytes: Uint8Array): Crypttab {
       entries.push(read);
     } else {
       stopsAt ??= line;
-      faults.push({ line, what: `${why}: systemd makes nothing of it, and older versions (252 for one) of no line after it` });
+      faults.push({
+        line,
+        what: `${why}: systemd makes nothing of it, and older versions (252 for one) of no line after it`,
+      });
     }
   }
   return { entries, faults, stopsAt, unreadable };
