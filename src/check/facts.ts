@@ -69,7 +69,10 @@ export interface VolumeFacts {
   readonly error: NightlatchError | null;
   readonly uuid: string | null;
   readonly bindings: readonly BindingFacts[];
-  /** Whether a keyslot opens the volume by what a person types: no token refers to it, or one of a recovery key; null where the header cannot be read. */
+  /**
+   * Whether a keyslot opens the volume by what a person types: no token refers to it, or one of a
+   * recovery key; null where the header cannot be read.
+   */
   readonly hasPassphrase: boolean | null;
   readonly leftovers: readonly string[];
   readonly warnings: readonly { readonly text: string; readonly remedy: string | null }[];
@@ -77,7 +80,10 @@ export interface VolumeFacts {
   readonly command: { readonly program: string; readonly isThere: boolean } | null;
   /** How long the agent tries. */
   readonly deadlineMs: number;
-  /** Whether there is something at the path that crypttab names as key; null where it names none, or one on another device. */
+  /**
+   * Whether there is something at the path that crypttab names as key; null where it names none, or
+   * one on another device.
+   */
   readonly hasKey: boolean | null;
   /** fstab's entries on its mapping. */
   readonly mounts: readonly FstabEntry[];

@@ -27,7 +27,10 @@ export async function readSystemd(
   };
 }
 
-/** Another unit may want a target that nobody enabled. What is not told counts as Debian's neighbours have it: enabled. */
+/**
+ * Another unit may want a target that nobody enabled. What is not told counts as Debian's
+ * neighbours have it: enabled.
+ */
 function isPartOfBoot(target: UnitProperties | undefined): boolean {
   if (target === undefined) return true;
   const state = target.get("UnitFileState") ?? "";

@@ -72,7 +72,10 @@ export function isInBoot({ by }: Start): boolean {
   return by === "target" || by === "mount";
 }
 
-/** What starts a volume that is judged; one that crypttab does not have, or is not told of, counts as started. */
+/**
+ * What starts a volume that is judged; one that crypttab does not have, or is not told of, counts
+ * as started.
+ */
 export function startOf(
   { starts }: { readonly starts: ReadonlyMap<string, Start> },
   { entry }: { readonly entry: CrypttabEntry },

@@ -34,7 +34,10 @@ export function hearCrypttab(crypttab: Crypttab, cmdline: string): HeardCrypttab
   return { crypttab: { ...crypttab, entries }, unheard };
 }
 
-/** By which systemd looks for a line on the command line: the device's UUID, else that of a name like dracut's. */
+/**
+ * By which systemd looks for a line on the command line: the device's UUID, else that of a name
+ * like dracut's.
+ */
 function uuidOf({ volume, device }: CrypttabEntry): string | null {
   const [, uuid] = /^(?:UUID=|\/dev\/disk\/by-uuid\/)(.*)$/s.exec(device) ?? [];
   return uuid ?? (volume.startsWith("luks-") ? volume.slice("luks-".length) : null);

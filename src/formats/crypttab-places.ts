@@ -8,7 +8,10 @@ export interface Place {
   readonly device: string | null;
 }
 
-/** As systemd's split_keyspec reads the key and the header: what follows the last colon counts where it is a device. */
+/**
+ * As systemd's split_keyspec reads the key and the header: what follows the last colon counts where
+ * it is a device.
+ */
 export function placeOf(text: string): Place {
   const colon = text.lastIndexOf(":");
   const device = colon < 0 ? "" : devicePathOf(text.slice(colon + 1));
@@ -28,7 +31,10 @@ export function isRandomKey(key: string | null): boolean {
   return key !== null && RANDOM.has(key);
 }
 
-/** Which of systemd's kinds of volume it is: of several options the last counts; without one it is LUKS. */
+/**
+ * Which of systemd's kinds of volume it is: of several options the last counts; without one it is
+ * LUKS.
+ */
 export type VolumeKind = "luks" | "plain" | "tcrypt" | "bitlk";
 
 export function kindOf({ options }: CrypttabEntry): VolumeKind {

@@ -14,7 +14,10 @@ export interface CrypttabEntry {
   /** null where the field is absent, `-` or `none`: systemd then looks for a `.key` file of the volume's name. */
   readonly key: string | null;
   readonly options: readonly CrypttabOption[];
-  /** All fields of the line as they are written, white space left out; U+FFFD for what is not UTF-8 in a remark. */
+  /**
+   * All fields of the line as they are written, white space left out; U+FFFD for what is not UTF-8
+   * in a remark.
+   */
   readonly fields: readonly string[];
 }
 
@@ -79,7 +82,10 @@ export function parseCrypttab(bytes: Uint8Array): Crypttab {
   return { entries, faults, stopsAt, unreadable };
 }
 
-/** White space and remarks left out; `words` are latin1, so that one bad word does not spoil the others. */
+/**
+ * White space and remarks left out; `words` are latin1, so that one bad word does not spoil the
+ * others.
+ */
 function* linesOf(bytes: Uint8Array): Generator<{ words: string[]; line: number }> {
   const lines = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1").split(LINE_END);
   for (const [index, line] of lines.entries()) {
@@ -104,7 +110,10 @@ function readLine(words: readonly string[], line: number): CrypttabEntry | BadLi
   return isVolumeName(volume) ? entry : { what: "has a volume name that is no file name: systemd refuses it" };
 }
 
-/** Where a target requires a unit that cannot be loaded, systemd stops adding jobs for the target: which it had by then is chance. */
+/**
+ * Where a target requires a unit that cannot be loaded, systemd stops adding jobs for the target:
+ * which it had by then is chance.
+ */
 function unreadableLine(entry: CrypttabEntry): BadLine {
   const flags = { isNetwork: isNetworkVolume(entry), mayFail: mayFail(entry), isByHand: isStartedByHand(entry) };
   const others =

@@ -53,7 +53,10 @@ export function mountPointOf(entry: FstabEntry): string | null {
   return target.startsWith("/") && type !== "autofs" ? simplifyPath(target) : null;
 }
 
-/** The lines that systemd makes units of: of two for one place the first counts; swap has its device in the place of one. */
+/**
+ * The lines that systemd makes units of: of two for one place the first counts; swap has its device
+ * in the place of one.
+ */
 export function takenMounts(entries: readonly FstabEntry[]): FstabEntry[] {
   const seen = new Set<string>();
   return entries.filter((entry) => {
@@ -75,7 +78,10 @@ export function isAutomount(entry: FstabEntry): boolean {
   return marked && entry.type !== "swap" && mountPointOf(entry) !== "/";
 }
 
-/** Whether a boot mounts it; the root is mounted whatever the line says, and what names its targets whatever noauto says. */
+/**
+ * Whether a boot mounts it; the root is mounted whatever the line says, and what names its targets
+ * whatever noauto says.
+ */
 export function isStarted(entry: FstabEntry): boolean {
   if (mountPointOf(entry) === "/") return true;
   if (isAutomount(entry)) return false;
@@ -92,7 +98,10 @@ export function optionValues({ options }: FstabEntry, name: string): string[] {
   return options.filter((option) => option.startsWith(`${name}=`)).map((option) => option.slice(name.length + 1));
 }
 
-/** Whether it mounts, or swaps to, a volume of this name, by any of the names of its mapping; a file system's UUID tells nothing. */
+/**
+ * Whether it mounts, or swaps to, a volume of this name, by any of the names of its mapping; a file
+ * system's UUID tells nothing.
+ */
 export function mountsMapping(entry: FstabEntry, volume: string): boolean {
   const path = simplifyPath(sourcePathOf(entry));
   if (path === `/dev/mapper/${volume}` || path === `/dev/disk/by-id/dm-name-${volume}`) return true;
@@ -106,7 +115,9 @@ export interface MountTargets {
   readonly isRequired: boolean;
 }
 
-/** The target of the local file systems, of those of the network, of swap, or what the line names. */
+/**
+ * The target of the local file systems, of those of the network, of swap, or what the line names.
+ */
 export function targetsOf(entry: FstabEntry): MountTargets {
   const named = namedTargets(entry);
   if (named.length > 0) {

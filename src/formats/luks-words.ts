@@ -18,7 +18,10 @@ export interface LuksWords {
 /** `UUID=VALUE`, as its sscanf() takes it. */
 export const UUID_VALUE = /^([0-9a-fA-F-]+)=(\S+)$/;
 
-/** What a kernel command line says to systemd-cryptsetup-generator(8): `rd.` is heard in an initramfs alone. */
+/**
+ * What a kernel command line says to systemd-cryptsetup-generator(8): `rd.` is heard in an
+ * initramfs alone.
+ */
 export function readLuksWords(cmdline: string, inInitramfs: boolean): LuksWords {
   const words: LuksWords = { isEnabled: true, readsCrypttab: true, defaultOptions: [], disks: new Map() };
   const disk = (uuid: string): NamedDisk => {
@@ -46,7 +49,9 @@ export function readLuksWords(cmdline: string, inInitramfs: boolean): LuksWords 
   return words;
 }
 
-/** Of `NAME=VALUE`, and in an initramfs of `rd.NAME=VALUE`; "" of a bare name, null of another word. */
+/**
+ * Of `NAME=VALUE`, and in an initramfs of `rd.NAME=VALUE`; "" of a bare name, null of another word.
+ */
 export function wordValue(word: string, name: string, inInitramfs: boolean): string | null {
   const plain = word.replaceAll('"', "");
   const bare = inInitramfs ? plain.replace(/^rd\./, "") : plain;

@@ -7,7 +7,9 @@ export interface UnitNeeds {
   readonly units: readonly string[];
 }
 
-/** A path as systemd compares it: no slash twice or at the end, no `.` in between (path_simplify). */
+/**
+ * A path as systemd compares it: no slash twice or at the end, no `.` in between (path_simplify).
+ */
 export function simplifyPath(path: string): string {
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
   return `${path.startsWith("/") ? "/" : ""}${parts.join("/")}`;
@@ -16,7 +18,10 @@ export function simplifyPath(path: string): string {
 /** PATH_MAX of linux/limits.h: systemd takes no longer ones. */
 const PATH_LIMIT = 4096;
 
-/** The path and all that it lies beneath, the root first; empty where it is not absolute, or too long. */
+/**
+ * The path and all that it lies beneath, the root first; empty where it is not absolute, or too
+ * long.
+ */
 export function prefixesOf(path: string): string[] {
   if (!path.startsWith("/") || path.length > PATH_LIMIT) return [];
   const parts = simplifyPath(path).split("/").filter(Boolean);

@@ -102,7 +102,10 @@ function isFreeToFail(start: Start | undefined): boolean {
   return start?.by === "mount" && start.mount !== null && !targetsOf(start.mount).isRequired;
 }
 
-/** What starts each volume; remote-cryptsetup.target and the command line may add to it, and count as if they did. */
+/**
+ * What starts each volume; remote-cryptsetup.target and the command line may add to it, and count
+ * as if they did.
+ */
 async function readStarts(power: Pick<System, "readFile">): Promise<Map<string, Start>> {
   const [crypttab, fstab] = [await readIfThere(power, CRYPTTAB), await readIfThere(power, "/etc/fstab")];
   const mounts = parseFstab(fstab);

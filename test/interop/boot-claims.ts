@@ -1,4 +1,7 @@
-/** What we say of a machine's volumes, from its files, and where systemd's plan of the boot says otherwise. */
+/**
+ * What we say of a machine's volumes, from its files, and where systemd's plan of the boot says
+ * otherwise.
+ */
 import assert from "node:assert/strict";
 import type { CheckFacts, VolumeFacts } from "../../src/check/facts.ts";
 import type { Finding } from "../../src/check/finding.ts";
@@ -41,7 +44,10 @@ export interface Claims {
   readonly claims: readonly Claim[];
 }
 
-/** The agent runs, its server answers, every LUKS volume has a binding; /etc/keys/there.key is a file. */
+/**
+ * The agent runs, its server answers, every LUKS volume has a binding; /etc/keys/there.key is a
+ * file.
+ */
 export function claimsOf(files: MachineFiles, { parse, starts: find }: Readers = READERS): Claims {
   const { startsRemote, cmdline } = files;
   const read = parse(files.crypttab);

@@ -30,7 +30,9 @@ export interface BootPlan {
   readonly jobs: ReadonlySet<string>;
   /** What each service would run first, by unit: latin1, a character a byte. */
   readonly commands: ReadonlyMap<string, readonly string[]>;
-  /** What it says of jobs that it drops to break an ordering cycle: which ones is its own choice. */
+  /**
+   * What it says of jobs that it drops to break an ordering cycle: which ones is its own choice.
+   */
   readonly cycles: readonly string[];
 }
 

@@ -196,7 +196,9 @@ test("when all remedies are pasted, systemd starts what we say, and what the boo
   t.diagnostic(`seed ${seed}: ${numPlans} machines mended and planned, ${started} volumes started, no disagreement`);
 });
 
-/** One network volume without _netdev, which nothing but remote-cryptsetup.target would start then. */
+/**
+ * One network volume without _netdev, which nothing but remote-cryptsetup.target would start then.
+ */
 const BROKEN: MachineFiles = {
   crypttab: Buffer.from(`v0 UUID=1 ${SOCKET} luks,discard # by hand\n`),
   fstab: Buffer.from("UUID=2 /srv ext4 _netdev,nofail 0 2\n"),

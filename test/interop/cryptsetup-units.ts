@@ -1,4 +1,6 @@
-/** What systemd's own generator makes of a crypttab in the running system, without a plan around it. */
+/**
+ * What systemd's own generator makes of a crypttab in the running system, without a plan around it.
+ */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

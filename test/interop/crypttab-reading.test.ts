@@ -72,7 +72,9 @@ function splitOptions(text: string): string[] {
 
 type Read = typeof parseCrypttab;
 
-/** Where we read another volume than systemd does, or another option of it; null where we do not. */
+/**
+ * Where we read another volume than systemd does, or another option of it; null where we do not.
+ */
 function differs(text: string, words: string, generated: Generated, read: Read = parseCrypttab): string | null {
   const { crypttab, unheard } = hearCrypttab(read(Buffer.from(text, "latin1")), words);
   const entries = crypttab.entries.filter(({ volume }) => !unheard.has(volume));

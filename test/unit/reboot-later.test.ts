@@ -7,7 +7,10 @@ import { fakeSystem } from "./fake-files.ts";
 const DATA = Buffer.alloc(1 << 20);
 const MOUNT = "/dev/mapper/data /srv ext4";
 
-/** What there is to open of a plain volume, which would ask; null where the reboot is refused for it. */
+/**
+ * What there is to open of a plain volume, which would ask; null where the reboot is refused for
+ * it.
+ */
 async function planned(crypttab: string, fstab: string): Promise<readonly boolean[] | null> {
   const files = { "/etc/crypttab": `${crypttab}\n`, "/etc/fstab": `${fstab}\n`, "/dev/vdc": DATA };
   const system = fakeSystem(files, ([program, ...args]) =>

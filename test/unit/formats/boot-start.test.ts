@@ -10,7 +10,10 @@ function startsOf(crypttab: string, fstab = "", more: { startsRemote?: boolean; 
   return findStarts({ ...files, startsRemote: false, cmdline: "quiet", ...more });
 }
 
-/** Line of crypttab after `v UUID=1 none `, fstab, what starts it. test/interop/boot-starts.test.ts asks systemd. */
+/**
+ * Line of crypttab after `v UUID=1 none `, fstab, what starts it. test/interop/boot-starts.test.ts
+ * asks systemd.
+ */
 const CASES: readonly (readonly [options: string, fstab: string, by: Start["by"]])[] = [
   ["luks", "", "target"],
   ["luks,_netdev", "", "nobody"],
