@@ -1,26 +1,12 @@
 import type { InitramfsVolume } from "../formats/initramfs-crypttab.ts";
 import { splitCmdline } from "../formats/kernel-cmdline.ts";
+import { type LuksWords, readLuksWords, UUID_VALUE, wordValue } from "../formats/luks-words.ts";
 
 export interface NeededVolumes {
   /** What the initramfs will open, in its order, by the names that it will give. */
   readonly volumes: readonly InitramfsVolume[];
   /** The command line to boot with: without what would overrule the overlay's crypttab. */
   readonly cmdline: string;
-}
-
-/** What the command line says of one UUID. */
-interface Disk {
-  name: string;
-  options: string[] | null;
-  /** To be opened whether crypttab has it or not. */
-  isListed: boolean;
-}
-
-interface Words {
-  isEnabled: boolean;
-  readsCrypttab: boolean;
-  defaultOptions: string[];
-  readonly disks: Map<string, Disk>;
 }
 
 /**
@@ -37,7 +23,7 @@ export function neededBySystemd(
   cmdline: string,
   ownCmdline: string,
 ): NeededVolumes {
-  const words = readWords(`${cmdline} ${ownCmdline}`);
+  const words = readLuksWords(`${cmdline} ${ownCmdline}`, true);
   const { disks } = words;
   if (!words.isEnabled) return { volumes: [], cmdline };
   const hasList = [...disks.values()].some(({ isListed }) => isListed);
@@ -57,60 +43,14 @@ export function neededBySystemd(
 }
 
 /** Options that stand in the overlay's lines are taken out; what they had put on the list stays on it. */
-function withoutOverrules(cmdline: string, words: Words, taken: ReadonlySet<string>, hasList: boolean): string {
+function withoutOverrules(cmdline: string, words: LuksWords, taken: ReadonlySet<string>, hasList: boolean): string {
   const left = splitCmdline(cmdline).flatMap((word) => {
-    const [, uuid = ""] = UUID_VALUE.exec(wordValue(word, "luks.options") ?? "") ?? [];
+    const [, uuid = ""] = UUID_VALUE.exec(wordValue(word, "luks.options", true) ?? "") ?? [];
     if (uuid === "" || !taken.has(uuid)) return [word];
     return hasList ? [`rd.luks.uuid=${uuid}`] : [];
   });
   return [...left, ...(words.readsCrypttab ? [] : ["rd.luks.crypttab=1"])].join(" ");
 }
-
-/** `UUID=VALUE`, as its sscanf() takes it. */
-const UUID_VALUE = /^([0-9a-fA-F-]+)=(\S+)$/;
-
-function readWords(cmdline: string): Words {
-  const words: Words = { isEnabled: true, readsCrypttab: true, defaultOptions: [], disks: new Map() };
-  const disk = (uuid: string): Disk => {
-    const there = words.disks.get(uuid) ?? { name: `luks-${uuid}`, options: null, isListed: false };
-    words.disks.set(uuid, there);
-    return there;
-  };
-  for (const word of splitCmdline(cmdline)) {
-    const value = (name: string) => wordValue(word, name);
-    const pair = (name: string) => UUID_VALUE.exec(value(name) ?? "");
-    words.isEnabled = booleanOf(value("luks")) ?? words.isEnabled;
-    words.readsCrypttab = booleanOf(value("luks.crypttab")) ?? words.readsCrypttab;
-    const listed = value("luks.uuid");
-    if (listed) disk(listed.replace(/^luks-/, "")).isListed = true;
-    const [, named, name] = pair("luks.name") ?? [];
-    if (named !== undefined && name !== undefined) Object.assign(disk(named), { name, isListed: true });
-    for (const other of ["luks.key", "luks.data"]) {
-      const [, uuid] = pair(other) ?? [];
-      if (uuid !== undefined) disk(uuid);
-    }
-    const [, owner, own] = pair("luks.options") ?? [];
-    if (owner !== undefined && own !== undefined) disk(owner).options = listOf(own);
-    else if (value("luks.options")) words.defaultOptions = listOf(value("luks.options") ?? "");
-  }
-  return words;
-}
-
-/** Of `NAME=VALUE` or `rd.NAME=VALUE`; "" of a bare name, null of another word. */
-function wordValue(word: string, name: string): string | null {
-  const bare = word.replaceAll('"', "").replace(/^rd\./, "");
-  if (bare === name) return "";
-  return bare.startsWith(`${name}=`) ? bare.slice(name.length + 1) : null;
-}
-
-/** parse_boolean() of systemd; null for what it does not take, which leaves all as it was. */
-function booleanOf(value: string | null): boolean | null {
-  if (value === null) return null;
-  if (/^(?:|1|yes|y|true|t|on)$/i.test(value)) return true;
-  return /^(?:0|no|n|false|f|off)$/i.test(value) ? false : null;
-}
-
-const listOf = (text: string): string[] => text.split(",").filter((option) => option !== "");
 
 /** By which a line of crypttab is looked for: its device's UUID, or that of a name like dracut's. */
 function uuidOf({ name, source }: InitramfsVolume): string {

@@ -1,4 +1,5 @@
 import type { NightlatchError } from "../core/errors.ts";
+import type { Start } from "../formats/boot-start.ts";
 import type { CrypttabEntry, CrypttabFault } from "../formats/crypttab.ts";
 import type { FstabEntry } from "../formats/fstab.ts";
 
@@ -15,6 +16,8 @@ export interface CheckFacts {
   };
   readonly crypttabFaults: readonly CrypttabFault[];
   readonly volumes: readonly VolumeFacts[];
+  /** What starts each volume of crypttab after the initramfs, by name. */
+  readonly starts: ReadonlyMap<string, Start>;
   /** Why agent.toml cannot be used. */
   readonly configError: NightlatchError | null;
   /** Volumes that agent.toml names and crypttab does not. */
@@ -66,7 +69,10 @@ export interface VolumeFacts {
   readonly error: NightlatchError | null;
   readonly uuid: string | null;
   readonly bindings: readonly BindingFacts[];
-  /** Whether a keyslot opens the volume that no token refers to; null where the header cannot be read. */
+  /**
+   * Whether a keyslot opens the volume by what a person types: no token refers to it, or one of a
+   * recovery key; null where the header cannot be read.
+   */
   readonly hasPassphrase: boolean | null;
   readonly leftovers: readonly string[];
   readonly warnings: readonly { readonly text: string; readonly remedy: string | null }[];
@@ -74,7 +80,10 @@ export interface VolumeFacts {
   readonly command: { readonly program: string; readonly isThere: boolean } | null;
   /** How long the agent tries. */
   readonly deadlineMs: number;
-  /** Whether there is something at the path that crypttab names as key; null where it names none. */
+  /**
+   * Whether there is something at the path that crypttab names as key; null where it names none, or
+   * one on another device.
+   */
   readonly hasKey: boolean | null;
   /** fstab's entries on its mapping. */
   readonly mounts: readonly FstabEntry[];

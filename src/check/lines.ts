@@ -1,37 +1,31 @@
 import { printable } from "../core/text.ts";
-import {
-  type CrypttabEdit,
-  editCrypttabLine,
-  findOption,
-  isNetworkVolume,
-  isStartedByHand,
-  mayFail,
-} from "../formats/crypttab.ts";
-import { editFstabLine, type FstabEntry } from "../formats/fstab.ts";
+import { isLeftClosed, startOf } from "../formats/boot-start.ts";
+import { type CrypttabEdit, editCrypttabLine, findOption, isNetworkVolume, mayFail } from "../formats/crypttab.ts";
+import { editFstabLine, type FstabEntry, isStarted } from "../formats/fstab.ts";
 import type { CheckFacts, VolumeFacts } from "./facts.ts";
 
 /** What to change in a volume's line, so that the agent is asked for its key and gets the answer in time. */
-export function agentEdit({ agentSocket }: CheckFacts, volume: VolumeFacts): CrypttabEdit {
+export function agentEdit(facts: CheckFacts, volume: VolumeFacts): CrypttabEdit {
   const { entry, command } = volume;
   const cut = command === null ? ["keyfile-size", "keyfile-offset"] : [];
-  const network = networkEdit(volume);
+  const network = networkEdit(facts, volume);
   return {
-    ...(entry.key === agentSocket ? {} : { key: agentSocket }),
+    ...(entry.key === facts.agentSocket ? {} : { key: facts.agentSocket }),
     without: [...TOKEN_DEVICES, ...cut, ...(isWrongSlot(volume) ? ["key-slot"] : []), ...(network.without ?? [])],
     having: network.having ?? [],
   };
 }
 
 /** The same where clevis answers: the options of a network volume, and that systemd asks at all. */
-export function clevisEdit(volume: VolumeFacts): CrypttabEdit {
-  const network = networkEdit(volume);
+export function clevisEdit(facts: CheckFacts, volume: VolumeFacts): CrypttabEdit {
+  const network = networkEdit(facts, volume);
   return { without: ["headless", ...(network.without ?? [])], having: network.having ?? [] };
 }
 
 /** A key that comes over the network: the volume waits for that, and the boot not for the volume. */
-function networkEdit(volume: VolumeFacts): CrypttabEdit {
+function networkEdit(facts: CheckFacts, volume: VolumeFacts): CrypttabEdit {
   const { entry } = volume;
-  if (!asksNetwork(volume)) return {};
+  if (!asksNetwork(volume) || isLeftClosed(startOf(facts, volume))) return {};
   const fails = mayFail(entry);
   return {
     without: fails ? [] : ["fail"],
@@ -55,8 +49,6 @@ export function isWrongSlot({ entry, bindings }: VolumeFacts): boolean {
 /** DefaultDeviceTimeoutSec= of systemd-system.conf(5). */
 export const MOUNT_WAITS_MS = 90_000;
 
-export const isMountedAtBoot = ({ options }: FstabEntry): boolean => !options.includes("noauto");
-
 /** Whether a mount may give up before the agent does. */
 export function givesUpEarly({ deadlineMs }: VolumeFacts, { options }: FstabEntry): boolean {
   const isBounded = (option: string) => option === "noauto" || option.startsWith("x-systemd.device-timeout=");
@@ -65,10 +57,12 @@ export function givesUpEarly({ deadlineMs }: VolumeFacts, { options }: FstabEntr
 
 /** Options that a mount of the volume has to have; `byAgent`: where it is the agent that opens it. */
 export function mountOptions(volume: VolumeFacts, mount: FstabEntry, byAgent: boolean): string[] {
-  const isNetwork = asksNetwork(volume) && isMountedAtBoot(mount) && !isStartedByHand(volume.entry);
+  const isNetwork = asksNetwork(volume) && isStarted(mount);
+  // Swap is no file system: nothing waits for it but its own target.
+  const wanted = mount.type === "swap" ? ["nofail"] : ["_netdev", "nofail"];
   const timeout = `x-systemd.device-timeout=${Math.ceil(volume.deadlineMs / 1000) + 30}s`;
   return [
-    ...(isNetwork ? ["_netdev", "nofail"].filter((option) => !mount.options.includes(option)) : []),
+    ...(isNetwork ? wanted.filter((option) => !mount.options.includes(option)) : []),
     ...(byAgent && givesUpEarly(volume, mount) ? [timeout] : []),
   ];
 }
@@ -82,7 +76,7 @@ export const EARLY_EDIT: CrypttabEdit = {
 /** A step of a remedy. What cannot be printed as it is would be pasted wrong. */
 export function crypttabStep({ files }: CheckFacts, { entry }: VolumeFacts, edit: CrypttabEdit): string {
   const line = editCrypttabLine(entry, edit);
-  if (printable(line, LONGEST) === line) return `line ${entry.line} of ${files.crypttab}: ${line}`;
+  if (isPlain(line)) return `line ${entry.line} of ${files.crypttab}: ${line}`;
   const words = [
     ...(edit.key === undefined ? [] : [`its third field ${edit.key}`]),
     ...(edit.having?.length ? [`with ${edit.having.join(", ")}`] : []),
@@ -93,13 +87,18 @@ export function crypttabStep({ files }: CheckFacts, { entry }: VolumeFacts, edit
 
 export function fstabStep({ files }: CheckFacts, mount: FstabEntry, edit: Parameters<typeof editFstabLine>[1]): string {
   const line = editFstabLine(mount, edit);
-  if (printable(line, LONGEST) === line) return `line ${mount.line} of ${files.fstab}: ${line}`;
+  if (isPlain(line)) return `line ${mount.line} of ${files.fstab}: ${line}`;
   const { having = [], without = [] } = edit;
   const words = [
     ...(having.length ? [`with ${having.join(",")}`] : []),
     ...(without.length ? [`without ${without.join(",")}`] : []),
   ];
   return `edit the options in line ${mount.line} of ${files.fstab}: ${words.join("; ")}`;
+}
+
+/** Whether it can be pasted: U+FFFD stands where a line is not UTF-8. */
+function isPlain(line: string): boolean {
+  return printable(line, LONGEST) === line && !line.includes("\ufffd");
 }
 
 /** Beyond it a remedy would not be shown whole. */

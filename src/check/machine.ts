@@ -23,7 +23,7 @@ export function judgeMachine(facts: CheckFacts): Finding[] {
       code: "check/crypttab" as const,
       severity: "error" as const,
       subject: facts.files.crypttab,
-      text: `line ${line} ${what}: systemd passes over it`,
+      text: `line ${line} ${what}`,
       remedy: `correct line ${line} of ${facts.files.crypttab}`,
     })),
     ...judgeConfig(facts),

@@ -1,4 +1,6 @@
-import { findOption, isStartedByHand } from "../formats/crypttab.ts";
+import { startOf } from "../formats/boot-start.ts";
+import { devicePathOf, findOption } from "../formats/crypttab.ts";
+import { isLuksVolume, isRandomKey, kindOf, placeOf } from "../formats/crypttab-places.ts";
 import type { BindingFacts, CheckFacts, EarlyFacts, VolumeFacts } from "./facts.ts";
 import type { Finding } from "./finding.ts";
 import { AGENT_UNIT, judgeMachine } from "./machine.ts";
@@ -17,18 +19,19 @@ export interface OutlookFacts {
   /** What agent.toml runs for its key. */
   readonly program: string | null;
   /** Of the key path that systemd will use; null where there is nothing. */
-  readonly key: { readonly path: string; readonly isSocket: boolean } | null;
+  readonly key: { readonly path: string; readonly kind: "file" | "socket" | "other" } | null;
 }
 
 /** In agreement with `judge`: what that calls an error of the volume does not open by itself. */
 export function foretell(facts: CheckFacts, volume: VolumeFacts, own: OutlookFacts): Outlook {
   if (volume.early !== null) return foretellEarly(facts, volume, volume.early);
+  const left = leftClosed(facts, volume);
+  if (left !== null) return { ...left, stage: "system" };
   const outlook = foretellLater(facts, volume, own);
   const spoiler = outlook.will === "open" || outlook.will === "unknown" ? spoilerOf(facts, volume) : undefined;
   if (spoiler === undefined) return { ...outlook, stage: "system" };
   const { subject, code, text } = spoiler;
   const what = subject === volume.entry.volume ? text : `${subject} ${text}`;
-  if (code === "check/nobody-starts") return { will: "closed", stage: "system", text: what };
   if (EARLY_ENOUGH.has(code)) {
     const text = "opens by itself only if the network is up early enough, for want of _netdev; see: nightlatch check";
     return { will: "unknown", stage: "system", text };
@@ -77,16 +80,23 @@ function foretellLater(
   { program, key }: OutlookFacts,
 ): Pick<Outlook, "will" | "text"> {
   const { entry, bindings } = volume;
-  if (isStartedByHand(entry)) return { will: "closed", text: "stays closed until it is asked for (noauto)" };
+  const garbled = [entry.volume, devicePathOf(entry.device), ...entry.fields.slice(2, 4)].some((text) =>
+    text.includes("\\"),
+  );
+  if (garbled)
+    return { will: "unknown", text: "opens only where systemd keeps the backslash in its line; version 252 does not" };
+  if (!isLuksVolume(entry)) return foretellOther(volume, key);
   const path = entry.key ?? key?.path ?? null;
   if (path === facts.agentSocket) {
     if (program === null) return byBindings(bindings, "the agent asks");
     return { will: "unknown", text: `opens if ${program} prints its key, which the agent runs` };
   }
-  if (path !== null) return byKey(path, key);
   const device = findOption(entry, "tpm2-device", "pkcs11-uri", "fido2-device");
   if (device !== undefined)
     return { will: "unknown", text: `opens if systemd can use ${device.name}=${device.value ?? ""}` };
+  if (findOption(entry, "keyscript") !== undefined)
+    return { will: "unknown", text: "opens if something runs its keyscript, which systemd does not" };
+  if (path !== null) return byKey(path, key);
   if (isAnswered(facts, volume)) return byBindings(bindings, "clevis asks");
   const unused =
     bindings.length > 0 ? `; its bindings are not used, for its key in crypttab is not ${facts.agentSocket}` : "";
@@ -102,9 +112,36 @@ function byBindings(bindings: readonly BindingFacts[], who: string): Pick<Outloo
   return { will: "ask", text: "asks for the passphrase: no binding opens it now" };
 }
 
-function byKey(path: string, key: OutlookFacts["key"]): Pick<Outlook, "will" | "text"> {
+/** What the boot does not start; null where it does. */
+function leftClosed(facts: CheckFacts, volume: VolumeFacts): Pick<Outlook, "will" | "text"> | null {
+  const { by, mount, why } = startOf(facts, volume);
+  if (by === "hand") return { will: "closed", text: "stays closed until it is asked for (noauto)" };
+  if (by === "use") {
+    return { will: "closed", text: `stays closed until ${mount?.target} is looked at (x-systemd.automount)` };
+  }
+  if (by === "unsure") return { will: "unknown", text: `it cannot be told whether anything starts it: ${why}` };
+  const found = judgeVolume(facts, volume).find(({ code }) => code === "check/nobody-starts");
+  return found === undefined ? null : { will: "closed", text: found.text };
+}
+
+/** Of a volume without a LUKS header. */
+function foretellOther({ entry }: VolumeFacts, key: OutlookFacts["key"]): Pick<Outlook, "will" | "text"> {
+  if (isRandomKey(entry.key))
+    return { will: "open", text: `opens with a new key from ${entry.key}: what is on it is lost` };
+  if (entry.key !== null) return { will: "unknown", text: `opens as ${kindOf(entry)} if ${entry.key} holds its key` };
+  if (key !== null) return { will: "unknown", text: `opens as ${kindOf(entry)} if ${key.path} holds its key` };
+  return { will: "ask", text: `asks for the passphrase: it is ${kindOf(entry)}, which the agent does not open` };
+}
+
+function byKey(text: string, key: OutlookFacts["key"]): Pick<Outlook, "will" | "text"> {
+  const { path, device } = placeOf(text);
+  if (device !== null) return { will: "unknown", text: `opens if ${path} on ${device} is there and holds its key` };
   if (key === null) return { will: "ask", text: `asks for the passphrase: ${path} is not there` };
-  if (key.isSocket) return { will: "unknown", text: `opens if whoever answers on ${path} knows its key` };
+  if (key.kind === "socket") return { will: "unknown", text: `opens if whoever answers on ${path} knows its key` };
+  // What is no file, and what lies in memory, is another one at the next boot.
+  if (key.kind !== "file" || /^\/(?:run|tmp|dev)\//.test(key.path)) {
+    return { will: "unknown", text: `opens if ${key.path} holds its key at the next boot` };
+  }
   return { will: "open", text: `opens with the key in ${path}, if that is right` };
 }
 

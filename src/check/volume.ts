@@ -1,6 +1,7 @@
 import { shellWord } from "../core/text.ts";
-import { type CrypttabEdit, findOption, isNetworkVolume, isStartedByHand, mayFail } from "../formats/crypttab.ts";
-import type { FstabEntry } from "../formats/fstab.ts";
+import { isInBoot, isLeftClosed, startOf } from "../formats/boot-start.ts";
+import { type CrypttabEdit, findOption, isNetworkVolume, mayFail } from "../formats/crypttab.ts";
+import { type FstabEntry, isStarted, targetsOf } from "../formats/fstab.ts";
 import { judgeBindings, latchWords } from "./bindings.ts";
 import { judgeEarly } from "./early.ts";
 import type { CheckFacts, VolumeFacts } from "./facts.ts";
@@ -13,7 +14,6 @@ import {
   EARLY_EDIT,
   fstabStep,
   givesUpEarly,
-  isMountedAtBoot,
   isWrongSlot,
   MOUNT_WAITS_MS,
   mountOptions,
@@ -22,8 +22,13 @@ import {
 
 /** What is wrong with one line of crypttab and the volume behind it. */
 export function judgeVolume(facts: CheckFacts, volume: VolumeFacts): Finding[] {
-  if (volume.error !== null) return unreadable(facts, volume);
-  return [...judgeWay(facts, volume), ...judgeBindings(facts, volume), ...judgeHeader(volume)];
+  if (volume.error !== null) return [...unreadable(facts, volume), ...judgeStart(facts, volume)];
+  return [
+    ...judgeStart(facts, volume),
+    ...judgeWay(facts, volume),
+    ...judgeBindings(facts, volume),
+    ...judgeHeader(volume),
+  ];
 }
 
 /** How its key comes: in the initramfs, from the agent, from clevis, or by a key of its own. */
@@ -47,13 +52,36 @@ export function judgeAnswered(facts: CheckFacts, volume: VolumeFacts): Finding[]
   return [...judgeAnswerer(facts, volume), ...judgeBindings(facts, volume)];
 }
 
+/** Whether anything starts it, however its key comes. */
+function judgeStart(facts: CheckFacts, volume: VolumeFacts): Finding[] {
+  const { entry, early } = volume;
+  if (early !== null) return [];
+  const { error, warning } = findingsOf(entry.volume);
+  const { by, why } = startOf(facts, volume);
+  const code = "check/nobody-starts";
+  if (by === "unheard") {
+    const remedy =
+      "take that off the kernel command line; rd.luks. in the place of luks. speaks to the initramfs alone";
+    return [error(code, `${why}: systemd does not open it`, remedy)];
+  }
+  if (by === "unsure")
+    return [warning(code, `it cannot be told whether anything starts it: ${why}`, "correct that line")];
+  if (by !== "nobody") return [];
+  const text =
+    "is _netdev, no line of fstab mounts /dev/mapper/" +
+    `${entry.volume}, and remote-cryptsetup.target is not enabled: nothing starts it, and it stays closed`;
+  return [error(code, text, ENABLE_REMOTE)];
+}
+
+const ENABLE_REMOTE = "systemctl enable remote-cryptsetup.target";
+
 function judgeAnswerer(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   const { error } = findingsOf(volume.entry.volume);
-  const edit = clevisEdit(volume);
+  const edit = clevisEdit(facts, volume);
   const findings = judgeNetwork(facts, volume, edit);
   if (isHeadless(volume)) {
     const text = "headless= is set: systemd asks for no passphrase, and clevis has nothing to answer";
-    findings.push(error("check/headless", text, crypttabStep(facts, volume, edit)));
+    findings.push(error("check/headless", text, lineSteps(facts, volume, edit)));
   }
   return findings;
 }
@@ -72,7 +100,7 @@ function judgeAsked(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   }
   const edit = agentEdit(facts, volume);
   findings.push(...judgeNetwork(facts, volume, edit), ...judgeMountTimeouts(facts, volume));
-  const line = () => crypttabStep(facts, volume, edit);
+  const line = () => lineSteps(facts, volume, edit);
   const ownDevice = findOption(entry, ...TOKEN_DEVICES);
   if (ownDevice !== undefined) {
     const text = `with ${ownDevice.name}= systemd asks the agent for something encrypted, which it refuses: the passphrase is asked for`;
@@ -90,7 +118,7 @@ function judgeAsked(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   if (isHeadless(volume)) {
     const text = "headless= is set: when the agent is refused nobody can type the passphrase, the volume stays closed";
     const without = { ...edit, without: [...(edit.without ?? []), "headless"] };
-    const remedy = `keep it only if the machine has no console at all; else\n${crypttabStep(facts, volume, without)}`;
+    const remedy = `keep it only if the machine has no console at all; else\n${lineSteps(facts, volume, without)}`;
     findings.push(warning("check/headless", text, remedy));
   }
   return findings;
@@ -99,27 +127,21 @@ function judgeAsked(facts: CheckFacts, volume: VolumeFacts): Finding[] {
 /** The options of a volume whose key comes over the network, and of what is mounted from it. */
 function judgeNetwork(facts: CheckFacts, volume: VolumeFacts, edit: CrypttabEdit): Finding[] {
   const { entry, mounts } = volume;
-  if (!asksNetwork(volume) || isStartedByHand(entry)) return [];
+  if (!asksNetwork(volume) || isLeftClosed(startOf(facts, volume))) return [];
   const { error, warning } = findingsOf(entry.volume);
   const findings: Finding[] = [];
-  const line = crypttabStep(facts, volume, edit);
+  const line = lineSteps(facts, volume, edit);
   if (!isNetworkVolume(entry)) {
-    const text =
-      "its key comes over the network, and without _netdev the boot wants it open before most networks are up: it stops at the " +
-      "passphrase prompt";
-    findings.push(error("check/no-netdev", text, [line, ...startStep(facts, volume)].join("\n")));
+    const then = mayFail(entry)
+      ? "it is started before most networks are up: the passphrase is asked for where they take longer than the agent waits"
+      : "the boot wants it open before most networks are up: it stops at the passphrase prompt";
+    const text = `its key comes over the network, and without _netdev ${then}`;
+    findings.push(error("check/no-netdev", text, line));
   } else {
     if (!mayFail(entry)) {
       findings.push(
         warning("check/no-nofail", "without nofail the boot is not complete while its server does not answer", line),
       );
-    }
-    const [start] = startStep(facts, volume);
-    if (start !== undefined) {
-      const text =
-        "is _netdev, no line of fstab mounts /dev/mapper/" +
-        `${entry.volume}, and remote-cryptsetup.target is not enabled: nothing starts it, and it stays closed`;
-      findings.push(error("check/nobody-starts", text, start));
     }
   }
   for (const mount of mounts) {
@@ -127,24 +149,35 @@ function judgeNetwork(facts: CheckFacts, volume: VolumeFacts, edit: CrypttabEdit
     if (lacks.length === 0) continue;
     const remedy = mountStep(facts, volume, mount);
     if (lacks.includes("_netdev")) {
-      const text = `${mount.target} is mounted as a local file system, before the network that its key needs: the boot ends in emergency mode`;
+      const text = `${placeOf(mount)} is mounted as a local file system, before the network that its key needs: the boot ends in emergency mode`;
       findings.push(error("check/mount-no-netdev", text, remedy));
     } else {
-      const text = `${mount.target} without nofail: what needs the file systems waits for it while its server does not answer`;
+      const text = `${placeOf(mount)} without nofail: what needs the file systems waits for it while its server does not answer`;
       findings.push(warning("check/mount-no-nofail", text, remedy));
     }
   }
   return findings;
 }
 
+function placeOf({ target, type, source }: FstabEntry): string {
+  return type === "swap" ? `the swap on ${source}` : target;
+}
+
 function mountStep(facts: CheckFacts, volume: VolumeFacts, mount: FstabEntry): string {
   return fstabStep(facts, mount, { having: mountOptions(volume, mount, !isAnswered(facts, volume)) });
 }
 
+/** The line as it is to stand, and what starts a volume that it makes _netdev. */
+function lineSteps(facts: CheckFacts, volume: VolumeFacts, edit: CrypttabEdit): string {
+  const starts = edit.having?.includes("_netdev") === true ? startStep(facts, volume) : [];
+  return [crypttabStep(facts, volume, edit), ...starts].join("\n");
+}
+
 /** A _netdev volume is started by the mount that needs it, or by a target that Debian leaves disabled. */
-function startStep({ systemd }: CheckFacts, { mounts }: VolumeFacts): string[] {
-  if (systemd === null || systemd.startsRemote || mounts.some(isMountedAtBoot)) return [];
-  return ["systemctl enable remote-cryptsetup.target"];
+function startStep(facts: CheckFacts, volume: VolumeFacts): string[] {
+  const { systemd } = facts;
+  if (systemd === null || systemd.startsRemote || startOf(facts, volume).mount !== null) return [];
+  return [ENABLE_REMOTE];
 }
 
 /** A key that comes after the mount has given up opens the volume, and nothing is mounted. */
@@ -155,7 +188,7 @@ function judgeMountTimeouts(facts: CheckFacts, volume: VolumeFacts): Finding[] {
     .filter((mount) => givesUpEarly(volume, mount))
     .map((mount) => {
       const waits = `waits ${MOUNT_WAITS_MS / 1000} s for the volume`;
-      const text = `the agent tries for ${deadlineMs / 1000} s, and the mount of ${mount.target} ${waits}`;
+      const text = `the agent tries for ${deadlineMs / 1000} s, and the mount of ${placeOf(mount)} ${waits}`;
       return warning("check/mount-timeout", text, mountStep(facts, volume, mount));
     });
 }
@@ -163,8 +196,11 @@ function judgeMountTimeouts(facts: CheckFacts, volume: VolumeFacts): Finding[] {
 /** Of a volume whose key is not the agent's to give. */
 function judgeKey(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   const { entry, bindings, hasKey, command, early } = volume;
+  const { by } = startOf(facts, volume);
+  // An automount opens it with nobody there, as a boot does.
+  const isClosed = early === null && (by === "hand" || by === "unheard");
   // The third field is then a word for the script, whatever it says.
-  if (findOption(entry, "keyscript") !== undefined || entry.key === facts.agentSocket) return [];
+  if (findOption(entry, "keyscript") !== undefined || entry.key === facts.agentSocket || isClosed) return [];
   const { error, warning } = findingsOf(entry.volume);
   const canBeAsked = bindings.length > 0 || command !== null;
   if (hasKey === false) {
@@ -176,7 +212,7 @@ function judgeKey(facts: CheckFacts, volume: VolumeFacts): Finding[] {
     return [error("check/no-key", text, remedy)];
   }
   const hasOwnDevice = findOption(entry, ...TOKEN_DEVICES) !== undefined;
-  if (early !== null || hasKey !== null || !canBeAsked || hasOwnDevice || isStartedByHand(entry)) return [];
+  if (early !== null || entry.key !== null || !canBeAsked || hasOwnDevice) return [];
   const what = bindings.length > 0 ? "its bindings are" : "its command is";
   return [
     warning(
@@ -195,7 +231,7 @@ export function agentSteps(facts: CheckFacts, volume: VolumeFacts): string {
   return [
     crypttabStep(facts, volume, agentEdit(facts, volume)),
     ...mounts.map((mount) => mountStep(facts, volume, mount)),
-    ...(asksNetwork(volume) && !isStartedByHand(volume.entry) ? startStep(facts, volume) : []),
+    ...(asksNetwork(volume) && !isLeftClosed(startOf(facts, volume)) ? startStep(facts, volume) : []),
   ].join("\n");
 }
 
@@ -207,7 +243,7 @@ function judgeHeader({ entry, bindings, hasPassphrase, device, leftovers, warnin
       ? [
           warning(
             "check/no-passphrase",
-            "every keyslot belongs to a token: without its servers nothing opens it any more",
+            "every keyslot belongs to a token: without its servers, or the chip that holds its key, nothing opens it any more",
             `cryptsetup luksAddKey --key-file <(clevis luks pass -d ${shellWord(device)} -s ${slot ?? "N"}) ${shellWord(device)}`,
           ),
         ]
@@ -219,19 +255,34 @@ function judgeHeader({ entry, bindings, hasPassphrase, device, leftovers, warnin
   ];
 }
 
-/** A disk that is opened by hand need not be there. */
-function unreadable(facts: CheckFacts, { entry, error: reason, device }: VolumeFacts): Finding[] {
+/** A disk that the boot does not open need not be there. */
+function unreadable(facts: CheckFacts, volume: VolumeFacts): Finding[] {
+  const { entry, error: reason, device, early } = volume;
   const { error, warning } = findingsOf(entry.volume);
-  const byHand = isStartedByHand(entry);
+  const start = startOf(facts, volume);
+  const byHand = early === null && isLeftClosed(start);
   if (reason?.code === "file/missing") {
     if (byHand) return [];
-    const waits = mayFail(entry) ? "it stays closed" : "the boot waits 90 s for it and then stops";
+    if (early === null && !isInBoot(start) && start.by !== "unsure") return [];
+    const waits = early !== null || stopsBoot(volume) ? "the boot waits for it and then stops" : "it stays closed";
     const remedy = `attach it, or take line ${entry.line} out of ${facts.files.crypttab}`;
     return [error("check/no-device", `${device} is not there: ${waits}`, remedy)];
   }
   const { message = "", code = "", remedy } = reason ?? {};
   const tell = byHand ? warning : error;
   return [tell("check/unreadable", `${message} [${code}]`, remedy ?? `see: cryptsetup luksDump ${shellWord(device)}`)];
+}
+
+/** Whether what every boot needs requires it: the local volumes, the local file systems. */
+function stopsBoot({ entry, mounts }: VolumeFacts): boolean {
+  const isLocal = !isNetworkVolume(entry) && !mayFail(entry);
+  return (
+    isLocal ||
+    mounts.some((mount) => {
+      const { targets, isRequired } = targetsOf(mount);
+      return isStarted(mount) && isRequired && targets.includes("local-fs.target");
+    })
+  );
 }
 
 function isHeadless({ entry }: VolumeFacts): boolean {

@@ -4,15 +4,18 @@ import { whyEarly } from "../check/stage.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, configInPlaceOf } from "../formats/agent-config.ts";
 import { parseAgentConfig } from "../formats/agent-config-file.ts";
+import { findStarts } from "../formats/boot-start.ts";
 import {
   CRYPTTAB_LIMIT_BYTES,
   type Crypttab,
   type CrypttabEntry,
-  findOption,
+  devicePathOf,
   headerPathOf,
   parseCrypttab,
 } from "../formats/crypttab.ts";
-import { FSTAB_LIMIT_BYTES, type FstabEntry, parseFstab } from "../formats/fstab.ts";
+import { hearCrypttab } from "../formats/crypttab-heard.ts";
+import { isLuksVolume, placeOf } from "../formats/crypttab-places.ts";
+import { FSTAB_LIMIT_BYTES, type FstabEntry, mountsMapping, parseFstab, takenMounts } from "../formats/fstab.ts";
 import { readVolumeHeader } from "../luks/header.ts";
 import { hasTypedSlot } from "../luks/typed.ts";
 import { listServers } from "../pins/machine.ts";
@@ -50,8 +53,11 @@ export interface LookedAt {
 export interface Surroundings {
   readonly config: AgentConfig;
   readonly configError: NightlatchError | null;
+  /** Those of fstab that systemd takes. */
   readonly mounts: readonly FstabEntry[];
   readonly early: EarlyBoot;
+  /** The kernel command line of the next boot; the running one's where that cannot be told. */
+  readonly cmdline: string;
   readonly isChanging: boolean;
 }
 
@@ -59,7 +65,8 @@ export interface Surroundings {
 export async function collectFacts(system: System, wish: CheckWish): Promise<CheckFacts> {
   const around = await readAround(system, wish);
   const crypttab = parseCrypttab(await readIfThere(system, wish.crypttab, CRYPTTAB_LIMIT_BYTES));
-  const entries = crypttab.entries.filter((entry) => isLuks(entry) && wish.only?.has(entry.volume) !== false);
+  const { entries: heard } = hearCrypttab(crypttab, around.cmdline).crypttab;
+  const entries = heard.filter((entry) => isLuksVolume(entry) && wish.only?.has(entry.volume) !== false);
   const looked = await Promise.all(entries.map((entry) => lookAt(system, wish, entry, around)));
   return factsAround(
     system,
@@ -71,17 +78,15 @@ export async function collectFacts(system: System, wish: CheckWish): Promise<Che
 }
 
 export async function readAround(system: System, wish: CheckWish): Promise<Surroundings> {
-  const mounts = parseFstab(await readIfThere(system, wish.fstab, FSTAB_LIMIT_BYTES));
+  const mounts = takenMounts(parseFstab(await readIfThere(system, wish.fstab, FSTAB_LIMIT_BYTES)));
   const { config, error: configError } = await readConfig(system, wish.config);
   const isChanging = await isChangeUnderWay(system, wish.stateFolder);
-  return {
-    config,
-    configError,
-    mounts,
-    isChanging,
-    early: wish.later === true ? NO_EARLY_BOOT : await readEarlyBoot(system),
-  };
+  const early = wish.later === true ? NO_EARLY_BOOT : await readEarlyBoot(system);
+  const running = async () => (await readIfThere(system, "/proc/cmdline", CMDLINE_LIMIT_BYTES)).toString("latin1");
+  return { config, configError, mounts, isChanging, early, cmdline: early.next?.entry.cmdline ?? (await running()) };
 }
+
+const CMDLINE_LIMIT_BYTES = 64 * 1024;
 
 /** Of volumes that are known to be opened by the system, nothing else is asked. */
 const NO_EARLY_BOOT: EarlyBoot = {
@@ -96,10 +101,11 @@ export async function factsAround(
   system: System,
   wish: CheckWish,
   crypttab: Crypttab,
-  { config, configError, early }: Surroundings,
+  { config, configError, early, mounts, cmdline }: Surroundings,
   volumes: readonly VolumeFacts[],
 ): Promise<CheckFacts> {
   const socket = await system.stat(wish.socket);
+  const systemd = await readSystemd(system, new Set(crypttab.entries.flatMap(({ key }) => key ?? [])));
   const { crypttab: crypttabFile, fstab, config: configFile } = wish;
   return {
     agentSocket: wish.socket,
@@ -107,11 +113,12 @@ export async function factsAround(
     files: { crypttab: crypttabFile, fstab, config: configFile, state: wish.stateFolder },
     crypttabFaults: crypttab.faults,
     volumes,
+    starts: findStarts({ crypttab, mounts, startsRemote: systemd?.startsRemote ?? true, cmdline }),
     configError,
     strangers: [...config.volumes.keys()].filter((name) => !crypttab.entries.some(({ volume }) => volume === name)),
     ...(await findExposed(system, wish, config)),
     socket: socket === null ? null : { isSocket: socket.kind === "socket", mode: socket.mode, uid: socket.uid },
-    systemd: await readSystemd(system, new Set(crypttab.entries.flatMap(({ key }) => key ?? []))),
+    systemd,
     clevisAnswers: await clevisAnswers(system),
     mending: early.mending,
   };
@@ -132,15 +139,6 @@ export function strangerEntry(device: string): CrypttabEntry {
   return { line: 0, volume: device, device, key: null, options: [], fields: [device, device] };
 }
 
-/** Swap with a new key at each boot, and what is no LUKS at all, have nothing to check. */
-function isLuks(entry: CrypttabEntry): boolean {
-  return (
-    (findOption(entry, "luks") !== undefined ||
-      findOption(entry, "plain", "swap", "tmp", "tcrypt", "bitlk") === undefined) &&
-    !/^\/dev\/u?random$/.test(entry.key ?? "")
-  );
-}
-
 export async function lookAt(
   system: System,
   wish: CheckWish,
@@ -150,13 +148,14 @@ export async function lookAt(
   const device = headerPathOf(entry);
   const configured = config.volumes.get(entry.volume);
   const program = configured?.command?.argv[0];
-  const mounts = allMounts.filter(({ source }) => source === `/dev/mapper/${entry.volume}`);
+  const mounts = allMounts.filter((mount) => mountsMapping(mount, entry.volume));
+  const key = entry.key === null ? null : placeOf(entry.key);
   const own = {
     entry,
     device,
     command: program === undefined ? null : { program, isThere: await isProgram(system, program) },
     deadlineMs: configured?.deadlineMs ?? config.deadlineMs,
-    hasKey: entry.key === null ? null : (await system.stat(entry.key)) !== null,
+    hasKey: key === null || key.device !== null ? null : (await system.stat(devicePathOf(key.path))) !== null,
     mounts,
   };
   const stage = { entry, mounts, beneath: early.beneath, inside: early.next?.volumes ?? [] };

@@ -11,7 +11,7 @@ export async function readSystemd(
 ): Promise<SystemdFacts | null> {
   if ((await system.stat("/run/systemd/system")) === null) return null;
   const [agent] = await show(system, ["LoadState", "UnitFileState", "ActiveState"], "nightlatch-agent.socket");
-  const [remote] = await show(system, ["UnitFileState"], "remote-cryptsetup.target");
+  const [remote] = await show(system, ["UnitFileState", "WantedBy", "RequiredBy"], "remote-cryptsetup.target");
   const property = (name: string) => agent?.get(name) || "unknown";
   const sockets = await show(system, ["Id", "Listen", "DefaultDependencies", "Before", "Triggers"], "*.socket");
   const responders: Responder[] = [];
@@ -21,10 +21,22 @@ export async function readSystemd(
   }
   return {
     agentUnit: { load: property("LoadState"), file: property("UnitFileState"), active: property("ActiveState") },
-    startsRemote: remote?.get("UnitFileState") !== "disabled",
+    startsRemote: isPartOfBoot(remote),
     responders,
     cycles: await findCycles(system),
   };
+}
+
+/**
+ * Another unit may want a target that nobody enabled. What is not told counts as Debian's
+ * neighbours have it: enabled.
+ */
+function isPartOfBoot(target: UnitProperties | undefined): boolean {
+  if (target === undefined) return true;
+  const state = target.get("UnitFileState") ?? "";
+  if (state.startsWith("masked")) return false;
+  const isPulled = listOf(target, "WantedBy").length > 0 || listOf(target, "RequiredBy").length > 0;
+  return isPulled || !["disabled", "static", "bad"].includes(state);
 }
 
 async function readResponder(system: Pick<System, "run">, socket: UnitProperties, path: string): Promise<Responder> {

@@ -2,7 +2,9 @@ import type { CheckFacts } from "../check/facts.ts";
 import { foretell, type Outlook, type OutlookFacts } from "../check/outlook.ts";
 import type { NightlatchError } from "../core/errors.ts";
 import { printable } from "../core/text.ts";
-import { CRYPTTAB_LIMIT_BYTES, type CrypttabEntry, parseCrypttab } from "../formats/crypttab.ts";
+import { CRYPTTAB_LIMIT_BYTES, type CrypttabEntry, devicePathOf, parseCrypttab } from "../formats/crypttab.ts";
+import { hearCrypttab } from "../formats/crypttab-heard.ts";
+import { isLuksVolume, kindOf } from "../formats/crypttab-places.ts";
 import type { System } from "../system/port.ts";
 import { AGENT_CONFIG, AGENT_SOCKET } from "./agent.ts";
 import { bindingJson, formatBinding } from "./binding.ts";
@@ -83,12 +85,13 @@ async function* lookAtAll(
 ): AsyncGenerator<Shown> {
   const crypttab = parseCrypttab(await readIfThere(system, wish.crypttab, CRYPTTAB_LIMIT_BYTES));
   const [device] = operands;
-  const found = device === undefined ? null : await findEntry(system, device, crypttab.entries);
+  const { entries: heard } = hearCrypttab(crypttab, around.cmdline).crypttab;
+  const found = device === undefined ? null : await findEntry(system, device, heard);
   if (device !== undefined && found === null) {
     yield await lookAtStranger(system, wish, device, around);
     return;
   }
-  const entries = found === null ? crypttab.entries : [found];
+  const entries = found === null ? heard : [found];
   const looked = entries.map((entry) => ({ entry, volume: lookAt(system, wish, entry, around) }));
   const facts = await factsAround(system, wish, crypttab, around, []);
   for (const { entry, volume } of looked) yield await show(system, facts, entry, await volume, device);
@@ -101,10 +104,12 @@ async function show(
   { facts, status }: LookedAt,
   device = facts.device,
 ): Promise<Shown> {
-  const { error } = facts;
+  // What is no LUKS volume has no header, and nothing wrong with that.
+  const error = !isLuksVolume(entry) && facts.error?.code !== "file/missing" ? null : facts.error;
   if (error !== null) return { device, entry, status: null, outlook: null, error };
   const key = await findKey(system, entry);
-  const outlook = foretell({ ...around, volumes: [facts] }, facts, { program: facts.command?.program ?? null, key });
+  const own = { ...facts, error };
+  const outlook = foretell({ ...around, volumes: [own] }, own, { program: facts.command?.program ?? null, key });
   return { device, entry, status, outlook, error };
 }
 
@@ -118,16 +123,20 @@ async function lookAtStranger(system: System, wish: CheckWish, device: string, a
     const text = "is not in crypttab, and the initramfs does not open it: nothing opens it";
     return { device, entry: null, status, outlook: { will: "closed", stage: "system", text }, error };
   }
-  const machine = await factsAround(system, wish, { entries: [], faults: [] }, around, [facts]);
+  const machine = await factsAround(system, wish, { entries: [], faults: [], stopsAt: null, unreadable: [] }, around, [
+    facts,
+  ]);
   return { device, entry: null, status, outlook: foretell(machine, facts, { program: null, key: null }), error };
 }
 
 /** crypttab(5): the third field, else a file of the volume's name in two folders. */
 async function findKey(system: Pick<System, "stat">, { key, volume }: CrypttabEntry): Promise<OutlookFacts["key"]> {
   const usual = ["/etc/cryptsetup-keys.d", "/run/cryptsetup-keys.d"].map((folder) => `${folder}/${volume}.key`);
-  for (const path of key === null ? usual : [key]) {
+  for (const path of key === null ? usual : [devicePathOf(key)]) {
     const facts = await system.stat(path);
-    if (facts !== null) return { path, isSocket: facts.kind === "socket" };
+    if (facts !== null) {
+      return { path, kind: facts.kind === "socket" || facts.kind === "file" ? facts.kind : "other" };
+    }
   }
   return null;
 }
@@ -145,15 +154,20 @@ function faultJson(fault: NightlatchError | null): Record<string, unknown> {
 
 function printVolume(terminal: Terminal, { device, entry, status, outlook, error }: Shown): void {
   const name = entry === null ? device : `${entry.volume}  ${device}`;
+  const row = (what: string, text: string) => terminal.line(`  ${what.padEnd(10)} ${text}`);
+  if (error !== null) {
+    terminal.line(`${name}\n  ${error.message} [${error.code}]`);
+    if (error.remedy !== undefined) terminal.line(`  ${error.remedy}`);
+    return;
+  }
   if (status === null) {
-    terminal.line(`${name}\n  ${error?.message ?? ""} [${error?.code ?? ""}]`);
-    if (error?.remedy !== undefined) terminal.line(`  ${error.remedy}`);
+    terminal.line(`${name}  ${entry === null ? "" : kindOf(entry)}`);
+    if (outlook !== null) row("next boot", outlook.text);
     return;
   }
   const { version, uuid, label, keyslots } = status;
   const title = [name, `LUKS${version}`, printable(uuid), ...(label === "" ? [] : [`"${printable(label)}"`])];
   terminal.line(`${title.join("  ")}  ${keyslots.used} of ${keyslots.total} keyslots used`);
-  const row = (what: string, text: string) => terminal.line(`  ${what.padEnd(10)} ${text}`);
   for (const { binding, opens, error } of status.bindings) {
     const verdict = opens === null ? "" : opens ? ": opens" : ": does not open now";
     row("binding", `${formatBinding(binding)}, token ${binding.token.id}${verdict}`);
@@ -173,10 +187,11 @@ function printVolume(terminal: Terminal, { device, entry, status, outlook, error
 
 function volumeJson({ device, entry, status, outlook, error }: Shown): Record<string, unknown> {
   const name = entry?.volume ?? null;
-  if (status === null) {
-    const { code, message, remedy } = error ?? {};
+  if (error !== null) {
+    const { code, message, remedy } = error;
     return { name, device, error: { code, message, remedy } };
   }
+  if (status === null) return { name, device, kind: entry === null ? null : kindOf(entry), nextBoot: outlook };
   const { version, uuid, label, keyslots, staged, leftovers, warnings } = status;
   return {
     name,

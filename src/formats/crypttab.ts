@@ -1,7 +1,9 @@
+import { isUtf8 } from "node:buffer";
+
 /**
- * /etc/crypttab as systemd reads it (crypttab(5), and systemd 252's cryptsetup-generator.c and fstab-util.c where the manual page
- * is silent): four fields parted by white space, no quoting, a line that is no entry is passed over, of two entries for one
- * volume the first counts.
+ * /etc/crypttab as systemd reads it (crypttab(5), and systemd 252's cryptsetup-generator.c and
+ * fstab-util.c where the manual page is silent): four fields parted by white space, no quoting, what
+ * follows them is a remark, a line that is no entry is passed over.
  */
 export interface CrypttabEntry {
   /** Counted from 1. */
@@ -12,7 +14,10 @@ export interface CrypttabEntry {
   /** null where the field is absent, `-` or `none`: systemd then looks for a `.key` file of the volume's name. */
   readonly key: string | null;
   readonly options: readonly CrypttabOption[];
-  /** All fields of the line as they are written, white space left out. */
+  /**
+   * All fields of the line as they are written, white space left out; U+FFFD for what is not UTF-8
+   * in a remark.
+   */
   readonly fields: readonly string[];
 }
 
@@ -24,13 +29,25 @@ export interface CrypttabOption {
 
 export interface CrypttabFault {
   readonly line: number;
+  /** What is wrong, and what systemd makes of it. */
   readonly what: string;
 }
 
 export interface Crypttab {
   readonly entries: readonly CrypttabEntry[];
-  /** Lines that systemd ignores although they hold something. */
+  /** Lines that systemd opens nothing by although they hold something. */
   readonly faults: readonly CrypttabFault[];
+  /** The first line that makes systemd's generator give up: version 252 reads none after it. */
+  readonly stopsAt: number | null;
+  /** Lines of units that systemd makes and then cannot load. */
+  readonly unreadable: readonly UnreadableLine[];
+}
+
+export interface UnreadableLine {
+  readonly line: number;
+  readonly isNetwork: boolean;
+  readonly mayFail: boolean;
+  readonly isByHand: boolean;
 }
 
 /** No crypttab comes near it. */
@@ -41,43 +58,84 @@ export function parseCrypttab(bytes: Uint8Array): Crypttab {
   const entries: CrypttabEntry[] = [];
   const faults: CrypttabFault[] = [];
   const seen = new Set<string>();
-  for (const { text, line } of linesOf(bytes)) {
-    if (text === null) {
-      faults.push({ line, what: "is not UTF-8" });
+  const unreadable: UnreadableLine[] = [];
+  let stopsAt: number | null = null;
+  for (const { words, line } of linesOf(bytes)) {
+    const read = readLine(words, line);
+    if ("what" in read) {
+      faults.push({ line, what: read.what });
+      if (read.unreadable !== undefined) unreadable.push(read.unreadable);
       continue;
     }
-    const fields = text.split(WHITE_SPACE).filter((field) => field !== "");
-    const [volume, device, key, options] = fields;
-    if (volume === undefined || volume.startsWith("#")) continue;
-    if (device === undefined) faults.push({ line, what: "names a volume and no device" });
-    else if (!isVolumeName(volume)) faults.push({ line, what: "has a volume name that is no file name" });
-    else if (seen.has(volume)) faults.push({ line, what: `names ${volume} again; the first entry counts` });
-    else {
-      seen.add(volume);
-      entries.push({ line, volume, device, key: isNone(key) ? null : key, options: parseOptions(options), fields });
+    const why = whyStops(read, seen);
+    if (why === null) {
+      seen.add(read.volume);
+      entries.push(read);
+    } else {
+      stopsAt ??= line;
+      faults.push({
+        line,
+        what: `${why}: systemd makes nothing of it, and older versions (252 for one) of no line after it`,
+      });
     }
   }
-  return { entries, faults };
+  return { entries, faults, stopsAt, unreadable };
+}
+
+/**
+ * White space and remarks left out; `words` are latin1, so that one bad word does not spoil the
+ * others.
+ */
+function* linesOf(bytes: Uint8Array): Generator<{ words: string[]; line: number }> {
+  const lines = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1").split(LINE_END);
+  for (const [index, line] of lines.entries()) {
+    const words = line.split(WHITE_SPACE).filter((word) => word !== "");
+    if (words.length > 0 && !/^[ \t]*#/.test(line)) yield { words, line: index + 1 };
+  }
+}
+
+interface BadLine {
+  readonly what: string;
+  readonly unreadable?: UnreadableLine;
+}
+
+function readLine(words: readonly string[], line: number): CrypttabEntry | BadLine {
+  const fields = words.map((word) => Buffer.from(word, "latin1").toString("utf8"));
+  const [volume = "", device, key, options] = fields;
+  if (device === undefined) return { what: "names a volume and no device: systemd passes over it" };
+  const entry = { line, volume, device, key: isNone(key) ? null : key, options: parseOptions(options), fields };
+  if (!words.slice(0, 4).every((word) => isUtf8(Buffer.from(word, "latin1")))) {
+    return unreadableLine(entry);
+  }
+  return isVolumeName(volume) ? entry : { what: "has a volume name that is no file name: systemd refuses it" };
+}
+
+/**
+ * Where a target requires a unit that cannot be loaded, systemd stops adding jobs for the target:
+ * which it had by then is chance.
+ */
+function unreadableLine(entry: CrypttabEntry): BadLine {
+  const flags = { isNetwork: isNetworkVolume(entry), mayFail: mayFail(entry), isByHand: isStartedByHand(entry) };
+  const others =
+    flags.mayFail || flags.isByHand
+      ? "does not open the volume"
+      : `does not open the volume, and perhaps none of those that ${flags.isNetwork ? "are" : "are not"} _netdev`;
+  return { what: `is not UTF-8: systemd ${others}`, unreadable: { line: entry.line, ...flags } };
+}
+
+/** What systemd's generator fails at. */
+function whyStops(entry: CrypttabEntry, seen: ReadonlySet<string>): string | null {
+  const { volume, device, key } = entry;
+  if (seen.has(volume)) return `names ${volume} again`;
+  const has = (name: string) => findOption(entry, name) !== undefined;
+  if (has("tmp") && has("swap")) return "has both tmp and swap";
+  const others = [key ?? "", findOption(entry, "header")?.value ?? ""].filter((path) => path.startsWith("/dev/"));
+  return [device, ...others].some((path) => path.split("/").includes("..")) ? "has .. in a path" : null;
 }
 
 // What isspace(3) matches in the C locale, as sscanf parts fields; \n, \r and NUL end the line before.
 const WHITE_SPACE = /[ \t\v\f]+/;
 const LINE_END = /\r\n|\n\r|[\n\r\0]/;
-
-function* linesOf(bytes: Uint8Array): Generator<{ text: string | null; line: number }> {
-  // latin1 keeps every byte, so that one bad line does not spoil the others.
-  const lines = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1").split(LINE_END);
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  for (const [index, line] of lines.entries()) {
-    let text: string | null;
-    try {
-      text = decoder.decode(Buffer.from(line, "latin1"));
-    } catch {
-      text = null;
-    }
-    yield { text, line: index + 1 };
-  }
-}
 
 function isNone(key: string | undefined): key is undefined {
   return key === undefined || key === "-" || key === "none";
@@ -89,7 +147,7 @@ export function isVolumeName(name: string): boolean {
 }
 
 /** Commas part options; `\,` and `\\` stand for themselves. */
-function parseOptions(text: string | undefined): CrypttabOption[] {
+export function parseOptions(text: string | undefined): CrypttabOption[] {
   return optionWords(text).map((word) => {
     const plain = word.replaceAll(/\\([\\,])/g, "$1");
     const equals = plain.indexOf("=");

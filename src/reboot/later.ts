@@ -1,4 +1,7 @@
 import { isError, NightlatchError } from "../core/errors.ts";
+import { findStarts, type Start } from "../formats/boot-start.ts";
+import { parseCrypttab } from "../formats/crypttab.ts";
+import { parseFstab, targetsOf } from "../formats/fstab.ts";
 import { type InitramfsVolume, parseInitramfsCrypttab, volumeOption } from "../formats/initramfs-crypttab.ts";
 import type { System } from "../system/port.ts";
 import { tryKeyFile } from "./key-file.ts";
@@ -15,12 +18,20 @@ const LIMIT_BYTES = 256 * 1024;
  */
 export async function laterVolumes(power: PlanPower, inside: ReadonlySet<string>): Promise<PlannedVolume[]> {
   const planned: PlannedVolume[] = [];
+  const starts = await readStarts(power);
   for (const entry of await crypttabVolumes(power)) {
-    if (inside.has(entry.name) || entry.options.includes("noauto")) continue;
-    const found = await findUnlessMayFail(power, entry);
+    const start = starts.get(entry.name);
+    if (inside.has(entry.name) || staysClosed(entry, start)) continue;
+    const mayFail = entry.options.includes("nofail") || isFreeToFail(start);
+    const found = await findUnlessMayFail(power, entry, mayFail);
     if (found === null) continue;
-    const mayFail = entry.options.includes("nofail");
-    planned.push({ name: entry.name, found, line: null, mayFail, opening: await howItOpens(power, entry, found) });
+    planned.push({
+      name: entry.name,
+      found,
+      line: null,
+      mayFail,
+      opening: await howItOpens(power, entry, found, mayFail),
+    });
   }
   return planned;
 }
@@ -28,11 +39,12 @@ export async function laterVolumes(power: PlanPower, inside: ReadonlySet<string>
 async function findUnlessMayFail(
   power: PlanPower,
   { name, source, options }: InitramfsVolume,
+  mayFail: boolean,
 ): Promise<FoundVolume | null> {
   try {
     return await resolveVolume(power, name, source, options);
   } catch (error) {
-    if (options.includes("nofail") && isError(error, "reboot/blocked")) return null;
+    if (mayFail && isError(error, "reboot/blocked")) return null;
     throw error;
   }
 }
@@ -40,8 +52,13 @@ async function findUnlessMayFail(
 /** With one of these systemd takes any key file for the token's sealed blob (attach_luks_or_plain_or_bitlk of its cryptsetup.c). */
 const TOKENS = ["tpm2-device", "fido2-device", "pkcs11-uri"];
 
-async function howItOpens(power: PlanPower, entry: InitramfsVolume, found: FoundVolume): Promise<Opening> {
-  const { name, options } = entry;
+async function howItOpens(
+  power: PlanPower,
+  entry: InitramfsVolume,
+  found: FoundVolume,
+  mayFail: boolean,
+): Promise<Opening> {
+  const { name } = entry;
   const token = TOKENS.find((option) => volumeOption(entry, option) !== null);
   if (token !== undefined) {
     return { kind: "itself", why: `its token or chip (${token}=), if that is willing: not tried`, proved: false };
@@ -60,11 +77,10 @@ async function howItOpens(power: PlanPower, entry: InitramfsVolume, found: Found
     };
   }
   if (key === null && found.header !== null && volumeOption(entry, "keyscript") === null) return { kind: "disposable" };
-  if (options.includes("nofail"))
-    return { kind: "itself", why: "not at all, or by a person: it may fail", proved: false };
+  if (mayFail) return { kind: "itself", why: "not at all, or by a person: it may fail", proved: false };
   throw new NightlatchError("reboot/blocked", `${name} (${found.device}) would ask for its key at the next boot`, {
     meaning: `What ${CRYPTTAB} names for it (${key ?? entry.key}) does not open it. Nothing was changed.`,
-    remedy: `Mend its line in ${CRYPTTAB}, or mark it noauto or nofail.`,
+    remedy: `Mend its line in ${CRYPTTAB}, or mark it noauto or nofail, and with it what fstab mounts from it.`,
   });
 }
 
@@ -75,16 +91,37 @@ async function keyPath(power: Pick<PlanPower, "stat">, { name, key }: InitramfsV
   return (await power.stat(usual)) === null ? null : usual;
 }
 
-/** Every volume of the system's crypttab. @throws NightlatchError as parseInitramfsCrypttab */
-export async function crypttabVolumes(power: Pick<System, "readFile">): Promise<InitramfsVolume[]> {
-  return parseInitramfsCrypttab(await readCrypttab(power), CRYPTTAB);
+/** A noauto volume is started all the same where a line of fstab needs it. */
+function staysClosed({ options }: InitramfsVolume, start: Start | undefined): boolean {
+  if (start === undefined) return options.includes("noauto");
+  return start.by === "hand" || start.by === "use";
 }
 
-async function readCrypttab(power: Pick<System, "readFile">): Promise<string> {
+/** Where only a mount starts it, the boot goes on without it if it does without the mount. */
+function isFreeToFail(start: Start | undefined): boolean {
+  return start?.by === "mount" && start.mount !== null && !targetsOf(start.mount).isRequired;
+}
+
+/**
+ * What starts each volume; remote-cryptsetup.target and the command line may add to it, and count
+ * as if they did.
+ */
+async function readStarts(power: Pick<System, "readFile">): Promise<Map<string, Start>> {
+  const [crypttab, fstab] = [await readIfThere(power, CRYPTTAB), await readIfThere(power, "/etc/fstab")];
+  const mounts = parseFstab(fstab);
+  return findStarts({ crypttab: parseCrypttab(crypttab), mounts, startsRemote: true, cmdline: "" });
+}
+
+/** Every volume of the system's crypttab. @throws NightlatchError as parseInitramfsCrypttab */
+export async function crypttabVolumes(power: Pick<System, "readFile">): Promise<InitramfsVolume[]> {
+  return parseInitramfsCrypttab((await readIfThere(power, CRYPTTAB)).toString("utf8"), CRYPTTAB);
+}
+
+async function readIfThere(power: Pick<System, "readFile">, path: string): Promise<Buffer> {
   try {
-    return (await power.readFile(CRYPTTAB, LIMIT_BYTES)).toString("utf8");
+    return await power.readFile(path, LIMIT_BYTES);
   } catch (error) {
-    if (isError(error, "file/missing")) return "";
+    if (isError(error, "file/missing")) return Buffer.alloc(0);
     throw error;
   }
 }

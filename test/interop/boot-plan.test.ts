@@ -4,9 +4,9 @@ import { test } from "node:test";
 import { judge } from "../../src/check/judge.ts";
 import { parseFstab } from "../../src/formats/fstab.ts";
 import { machine, SYSTEMD, volume } from "../unit/check/machine-facts.ts";
-import { noPlan, planBoot } from "./boot-plan.ts";
+import { noPlan, planBoot, unitOf } from "./boot-plan.ts";
 
-const UNIT = "systemd-cryptsetup@data.service";
+const UNIT = unitOf("data");
 const UUID = "11111111-2222-3333-4444-555555555555";
 const REMOTE = "remote-cryptsetup.target";
 
@@ -27,7 +27,7 @@ for (const [options, fstab, isEnabled, starts] of CASES) {
   const what = [options, fstab || "no mount", isEnabled ? `${REMOTE} enabled` : ""].filter(Boolean).join("; ");
   test(`systemd and check agree: ${what}`, { skip: noPlan }, () => {
     const line = `data UUID=${UUID} /run/nightlatch/agent.sock ${options}`;
-    const jobs = planBoot({ crypttab: `${line}\n`, fstab: `${fstab}\n`, enabled: isEnabled ? [REMOTE] : [] });
+    const { jobs } = planBoot({ crypttab: `${line}\n`, fstab: `${fstab}\n`, enabled: isEnabled ? [REMOTE] : [] });
     assert.equal(jobs.has(UNIT), starts, "systemd");
     const mounts = parseFstab(Buffer.from(fstab)).filter(({ source }) => source === "/dev/mapper/data");
     const facts = machine({ volumes: [volume(line, { mounts })], systemd: { ...SYSTEMD, startsRemote: isEnabled } });

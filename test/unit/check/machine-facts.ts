@@ -1,6 +1,7 @@
 /** A machine as the manual sets it up: one volume that the agent opens over the network. Tests break it. */
 import assert from "node:assert/strict";
 import type { BindingFacts, CheckFacts, EarlyFacts, SystemdFacts, VolumeFacts } from "../../../src/check/facts.ts";
+import { findStarts } from "../../../src/formats/boot-start.ts";
 import { parseCrypttab } from "../../../src/formats/crypttab.ts";
 import { parseFstab } from "../../../src/formats/fstab.ts";
 
@@ -52,8 +53,16 @@ export function volume(line = GOOD_LINE, more: Partial<VolumeFacts> = {}): Volum
   };
 }
 
+/** As their own lines would have it. */
+function startsOf(volumes: readonly VolumeFacts[], startsRemote: boolean) {
+  const crypttab = { entries: volumes.map(({ entry }) => entry), faults: [], stopsAt: null, unreadable: [] };
+  return findStarts({ crypttab, mounts: volumes.flatMap(({ mounts }) => mounts), startsRemote, cmdline: "quiet" });
+}
+
 export function machine(more: Partial<CheckFacts> = {}): CheckFacts {
+  const { volumes = [volume()], systemd = SYSTEMD } = more;
   return {
+    starts: startsOf(volumes, systemd?.startsRemote ?? true),
     agentSocket: SOCKET,
     isEnrolled: false,
     files: {
@@ -63,13 +72,13 @@ export function machine(more: Partial<CheckFacts> = {}): CheckFacts {
       state: "/var/lib/nightlatch/machine",
     },
     crypttabFaults: [],
-    volumes: [volume()],
+    volumes,
     configError: null,
     strangers: [],
     readableIdentity: null,
     exposed: [],
     socket: { isSocket: true, mode: 0o600, uid: 0 },
-    systemd: SYSTEMD,
+    systemd,
     clevisAnswers: false,
     mending: { generator: "initramfs-tools", rebuild: "update-initramfs -u -k all" },
     ...more,

@@ -36,7 +36,8 @@ const lacking = [{ ...BINDING, lacks: [{ code: "clevis" as const, what: "it hold
 test("the next boot is foretold from what crypttab says, the initramfs holds, and the bindings do now", () => {
   const cases: readonly (readonly [Given, Outlook["will"], RegExp])[] = [
     [{}, "open", /^opens by itself: the agent asks http:\/\/keys:7654\/latch\/x$/],
-    [{ line: `${GOOD_LINE},noauto` }, "closed", /noauto/],
+    [{ line: `${GOOD_LINE},noauto`, volume: { mounts: [] } }, "closed", /noauto/],
+    [{ line: `${GOOD_LINE},noauto` }, "open", /the agent asks/],
     [{ volume: refused }, "ask", /no binding opens it now/],
     [{ volume: untried }, "unknown", /which was not tried$/],
     [{ volume: none }, "ask", /it has no binding$/],
@@ -45,14 +46,14 @@ test("the next boot is foretold from what crypttab says, the initramfs holds, an
       "unknown",
       /^opens if curl prints/,
     ],
-    [{ line: "data UUID=1234 none luks", key: { path: SOCKET, isSocket: true } }, "open", /the agent asks/],
+    [{ line: "data UUID=1234 none luks", key: { path: SOCKET, kind: "socket" } }, "open", /the agent asks/],
     [{ line: "data UUID=1234 /root/key luks" }, "ask", /\/root\/key is not there/],
     [
-      { line: "data UUID=1234 /root/key luks", key: { path: "/root/key", isSocket: false } },
+      { line: "data UUID=1234 /root/key luks", key: { path: "/root/key", kind: "file" } },
       "open",
       /the key in \/root\/key/,
     ],
-    [{ line: "data UUID=1234 /run/x luks", key: { path: "/run/x", isSocket: true } }, "unknown", /whoever answers/],
+    [{ line: "data UUID=1234 /run/x luks", key: { path: "/run/x", kind: "socket" } }, "unknown", /whoever answers/],
     [{ line: "data UUID=1234 - luks,tpm2-device=auto" }, "unknown", /tpm2-device=auto/],
     [{ line: `data UUID=1234 none ${NETWORK}`, machine: { clevisAnswers: true } }, "open", /clevis asks/],
     [{ line: "data UUID=1234 none luks" }, "ask", /its bindings are not used/],
@@ -119,7 +120,7 @@ test("status never says that a volume opens by itself where check finds an error
             const facts = machine({ ...around, volumes: [one] });
             const { will, text } = foretell(facts, one, {
               program: null,
-              key: one.entry.key === null ? null : { path: one.entry.key, isSocket: false },
+              key: one.entry.key === null ? null : { path: one.entry.key, kind: "file" },
             });
             if (will !== "open") continue;
             opens++;

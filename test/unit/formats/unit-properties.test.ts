@@ -36,10 +36,20 @@ test("fstab: comments, short lines and escapes", () => {
       line: 3,
       source: "/dev/mapper/data",
       target: "/srv/a b",
+      type: "ext4",
       options: ["noatime", "nofail"],
       fields: ["/dev/mapper/data", "/srv/a\\040b", "ext4", "noatime,nofail", "0", "2"],
     },
-    { line: 4, source: "UUID=1", target: "none", options: ["defaults"], fields: ["UUID=1", "none", "swap"] },
+    {
+      line: 4,
+      source: "UUID=1",
+      target: "none",
+      type: "swap",
+      options: ["defaults"],
+      fields: ["UUID=1", "none", "swap"],
+    },
+    // systemd takes it, with a type and options of nothing.
+    { line: 5, source: "short", target: "line", type: "", options: ["defaults"], fields: ["short", "line"] },
   ]);
 });
 
