@@ -61,6 +61,9 @@ export interface Responder {
   } | null;
 }
 
+/** In the place of what is left over, while somebody else changes the volume. */
+export const CHANGE_UNDER_WAY = "a change is under way; look again when it is done";
+
 export interface VolumeFacts {
   readonly entry: CrypttabEntry;
   /** Where the device, or the detached header, is looked for. */

@@ -1,3 +1,4 @@
+import { CHANGE_UNDER_WAY } from "../check/facts.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { DEFAULT_AGENT_CONFIG, type Trust } from "../formats/agent-config.ts";
 import { DISPOSABLE_TYPE, type DisposableRecord } from "../formats/disposable.ts";
@@ -100,18 +101,20 @@ async function findLeftovers(
   header: VolumeHeader,
   { stateFolder, isChanging }: StatusWish,
 ): Promise<readonly string[]> {
-  if (isChanging ?? (await isChangeUnderWay(system, stateFolder)))
-    return ["a change is under way; look again when it is done"];
+  if (isChanging ?? (await isChangeUnderWay(system, stateFolder))) return [CHANGE_UNDER_WAY];
   const left = await readIntents(system, device, header, stateFolder);
   const backups = await listBackups(system, stateFolder, header.uuid);
   return [...left, ...backups.map((path) => `a header backup of a change that was cut short: ${path}`)];
 }
 
-/** Asks for the lock without waiting; where there is no state folder, no change can be under way. */
+/** What is over in a moment, such as the clean-up after a boot or a use that the agent writes down, is no change that a person has to know of. */
+const CHANGE_WAIT_MS = 2000;
+
+/** Asks for the lock; where there is no state folder, no change can be under way. */
 export async function isChangeUnderWay(system: Pick<System, "stat" | "lock">, stateFolder: string): Promise<boolean> {
   if ((await system.stat(`${stateFolder}/lock`)) === null) return false;
   try {
-    await using _ = await system.lock(`${stateFolder}/lock`, 0);
+    await using _ = await system.lock(`${stateFolder}/lock`, CHANGE_WAIT_MS);
     return false;
   } catch (error) {
     if (isError(error, "system/busy")) return true;

@@ -116,7 +116,15 @@ const BREAKS: readonly Break[] = [
   },
 ];
 
+/** What other programs of ours are at right after a boot is waited for. */
 async function check(machine: Machine): Promise<Finding[]> {
+  for (;;) {
+    const findings = await checkNow(machine);
+    if (!findings.some(({ remedy }) => remedy === "nightlatch check")) return findings;
+  }
+}
+
+async function checkNow(machine: Machine): Promise<Finding[]> {
   const { status, stdout, stderr } = await machine.run("nightlatch check --json", BOOT_DEADLINE_MS);
   assert.ok(status === 0 || status === 1, stderr);
   return (JSON.parse(stdout) as { findings: Finding[] }).findings;
