@@ -110,8 +110,9 @@ export const LOADERS: Readonly<Record<Loader, LoaderKind>> = {
     hasUpdate: false,
     ownBoot: false,
     espMiB: 300,
+    // The stub puts no word of its own in front. A line that began with root= would pass for one of a kexec (reboot-machine.ts).
     files: (words) => ({
-      "/etc/kernel/cmdline": { text: `root=/dev/mapper/cryptroot ro ${withWords(words)}\n` },
+      "/etc/kernel/cmdline": { text: `ro root=/dev/mapper/cryptroot ${withWords(words)}\n` },
       "/etc/kernel/install.conf": {
         text: "layout=uki\nuki_generator=ukify\ninitrd_generator=none\nBOOT_ROOT=/boot/efi\n",
       },
