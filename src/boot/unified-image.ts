@@ -62,7 +62,7 @@ export async function unpackUnified(
   return {
     ...entry,
     kernel,
-    initrds: [...part(".ucode"), ...part(".initrd"), ...entry.initrds],
+    initrds: [...part(".ucode"), ...entry.initrds, ...part(".initrd")],
     stubFiles: [...beside, ...extra],
     cmdline: wanted ?? (await cmdlineOf()),
     release: release || null,

@@ -79,8 +79,7 @@ export function stubText(bytes: Buffer): string {
   return text.replaceAll(/[\x01-\x1f\x7f]/g, " ").trim();
 }
 
-/** Whether it is a unified kernel image: a Linux and what it boots with in one file. */
+/** Whether it is a unified kernel image: a Linux in a section of another program, and mostly what it boots with. */
 export function isUki(sections: readonly PeSection[]): boolean {
-  const names = new Set(sections.map((section) => section.name));
-  return names.has(".linux") && (names.has(".initrd") || names.has(".cmdline"));
+  return sections.some(({ name }) => name === ".linux");
 }

@@ -132,6 +132,21 @@ test("an entry's options come before the image's command line, except under Secu
   await assert.rejects(entryOf(files, efi), refused(/boots no Linux/));
 });
 
+test("an image may hold no more than a kernel: the entry's initrds are taken, behind microcode and before the image's own", async () => {
+  const row = {
+    type: "type1",
+    path: "/efi/x.conf",
+    linux: "/EFI/Linux/a+3-1.efi",
+    options: "o",
+    initrd: ["/one", "/two"],
+  };
+  const bare = pe([[".linux", "no bzImage"]]);
+  const named = async (image: Buffer) =>
+    (await entryOf({ [IMAGE]: image }, row)).initrds.map(({ path, section }) => section?.name ?? path);
+  assert.deepEqual(await named(bare), ["/efi/one", "/efi/two"]);
+  assert.deepEqual(await named(pe([...BASE, [".ucode", "u"]])), [".ucode", "/efi/one", "/efi/two", ".initrd"]);
+});
+
 test("addons come behind the command line, the common ones first, each in the order of its name", async () => {
   const addon = (cmdline: string, more: Sections = []) => pe([[".cmdline", cmdline], ...more]);
   const files = {
