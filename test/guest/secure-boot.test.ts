@@ -10,6 +10,7 @@ import {
   assertBooted,
   comeBack,
   DEADLINE_MS,
+  type NamedEntry,
   namedEntry,
   rebootByHand,
   withFirmwareMachine,
@@ -37,18 +38,26 @@ writeFileSync("/root/unsigned", image.subarray(0, certificates));
 const TRIXIE = { suite: "trixie", generator: "initramfs-tools", compression: "zstd" } as const;
 
 describe("Secure Boot, Debian 13", { skip: onlyInFull(), concurrency: 1 }, () => {
-  test("a kernel that is not trusted is refused; the signed one is landed in, by kexec and by an entry for one boot", (t) =>
-    withFirmwareMachine("shim", (machine) => live(machine, (line) => t.diagnostic(line)), TRIXIE));
+  test("a kernel that is not trusted is refused; the signed one is landed in by kexec, and from there once more", (t) =>
+    withFirmwareMachine("shim", (machine) => kexec(machine, (line) => t.diagnostic(line)), TRIXIE));
+
+  test("an entry for one boot passes shim and GRUB, once", () => withFirmwareMachine("shim", oneshot, TRIXIE));
 });
 
-async function live(machine: Machine, tell: (line: string) => void): Promise<void> {
+/** @returns what is to be booted, and the headers before anything was staged */
+async function beginning(machine: Machine): Promise<{ entry: NamedEntry; before: string }> {
   await assertGuarded(machine);
-  tell(await machine.must("mokutil --sb-state"));
   await settle(machine);
   const before = await headers(machine);
   const entry = await namedEntry(machine);
   assert.equal(entry.source, "grub");
   await assertBooted(machine, entry);
+  return { entry, before };
+}
+
+async function kexec(machine: Machine, tell: (line: string) => void): Promise<void> {
+  tell(await machine.must("mokutil --sb-state"));
+  const { entry, before } = await beginning(machine);
 
   await machine.must(`cat >/run/spoil.cjs && /usr/lib/nightlatch/node /run/spoil.cjs /boot/vmlinuz-*`, 60_000, SPOIL);
   const refused = async (kernel: string) => {
@@ -66,10 +75,10 @@ async function live(machine: Machine, tell: (line: string) => void): Promise<voi
   await refused("/root/unsigned");
   await refused("/root/altered");
 
-  const kexec = "nightlatch reboot --via kexec --key-file -";
+  const reboot = "nightlatch reboot --via kexec --key-file -";
   // The second from a kernel that kexec started: shim's keys have come along.
   for (const _ of [1, 2]) {
-    const shown = await comeBack(machine, () => machine.run(kexec, DEADLINE_MS, PASSPHRASE));
+    const shown = await comeBack(machine, () => machine.run(reboot, DEADLINE_MS, PASSPHRASE));
     assert.doesNotMatch(shown, LOADER_SHOWN);
     assert.match(await machine.must("cat /proc/cmdline"), BY_KEXEC);
     await assertBooted(machine, entry);
@@ -78,10 +87,13 @@ async function live(machine: Machine, tell: (line: string) => void): Promise<voi
     await assertClean(machine, before);
   }
   await assertOpens(machine);
+}
 
+async function oneshot(machine: Machine): Promise<void> {
+  const { entry, before } = await beginning(machine);
   const whole = await stateOf(machine);
-  const oneshot = "nightlatch reboot --via oneshot --yes --key-file -";
-  const shown = await comeBack(machine, () => machine.run(oneshot, DEADLINE_MS, PASSPHRASE));
+  const reboot = "nightlatch reboot --via oneshot --yes --key-file -";
+  const shown = await comeBack(machine, () => machine.run(reboot, DEADLINE_MS, PASSPHRASE));
   assert.match(shown, LOADER_SHOWN);
   await assertBooted(machine, entry);
   await assertGuarded(machine);
