@@ -104,7 +104,7 @@ export const LOADERS: Readonly<Record<Loader, LoaderKind>> = {
   },
   // Unified kernel images, which systemd-boot starts.
   uki: {
-    packages: ["systemd-boot", "systemd-ukify", "dosfstools"],
+    packages: ["systemd-boot", "systemd-boot-efi", "systemd-ukify", "dosfstools"],
     label: "gpt",
     uefi: true,
     hasUpdate: false,

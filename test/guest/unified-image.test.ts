@@ -22,16 +22,16 @@ import { onlyInFull } from "./requirements.ts";
 
 const TRIXIE = { suite: "trixie", generator: "dracut", compression: "zstd" } as const;
 
-/** A second image: two profiles, an addon for all images and one for this one, a credential. Its second profile is the default then. */
+/** A second image: two profiles beside its own, an addon for all images and one for this one, a credential. The last profile is the default then. */
 const SECOND_IMAGE = `set -e
 esp=/boot/efi
 release=$(uname -r)
 line=$(cat /etc/kernel/cmdline)
 cd /root
-ukify build --profile='ID=main' --cmdline="$line nl.profile=main" --output=main.efi
+ukify build --profile='ID=first' --cmdline="$line nl.profile=first" --output=first.efi
 ukify build --profile='ID=other' --cmdline="$line nl.profile=other" --output=other.efi
 ukify build --linux=/boot/vmlinuz-$release --initrd=/boot/initrd.img-$release --uname=$release --os-release=@/etc/os-release \\
-  --cmdline="$line nl.profile=none" --join-profile=main.efi --join-profile=other.efi --output=$esp/EFI/Linux/second.efi
+  --cmdline="$line nl.profile=none" --join-profile=first.efi --join-profile=other.efi --output=$esp/EFI/Linux/second.efi
 mkdir -p $esp/loader/addons $esp/loader/credentials $esp/EFI/Linux/second.efi.extra.d
 ukify build --cmdline='nl.addon=all' --output=$esp/loader/addons/all.addon.efi
 ukify build --cmdline='nl.addon=own' --output=$esp/EFI/Linux/second.efi.extra.d/own.addon.efi
