@@ -1,13 +1,13 @@
 import { NightlatchError } from "../core/errors.ts";
 import { defaultExtlinuxEntry, parseExtlinux } from "../formats/extlinux.ts";
 import { KERNEL_HEADER_BYTES, kernelRelease } from "../formats/kernel-image.ts";
-import { isUki, PE_HEADER_BYTES, parsePeSections } from "../formats/uki.ts";
 import type { System } from "../system/port.ts";
-import { type BootEntry, type BootFile, wholeFile } from "./entry.ts";
+import { type BootEntry, readStart, wholeFile } from "./entry.ts";
 import { grubEntry, grubFolders } from "./grub.ts";
-import { listMounts, locateBootFile, type Mount } from "./mounts.ts";
+import { listMounts, locateBootFile, type Mount, mountOf } from "./mounts.ts";
 import { newestKernel } from "./newest-kernel.ts";
-import { hasOneShot, startedBySystemdBoot, systemdBootEntry } from "./systemd-boot.ts";
+import { hasOneShot, startedByStub, startedBySystemdBoot, systemdBootEntry } from "./systemd-boot.ts";
+import { unpackUnified } from "./unified-image.ts";
 
 type Power = Pick<System, "run" | "stat" | "readFile" | "readAt" | "listDirectory">;
 
@@ -36,8 +36,10 @@ export async function findBootEntry(power: Power, wish: EntryWish): Promise<Boot
   const draft = await (wish.kernel === null
     ? fromLoader(power, mounts, wish.entry)
     : fromOptions(power, wish.kernel, wish));
-  const unpacked = await unpackUki(power, draft);
-  const entry = wish.cmdline === null ? unpacked : { ...unpacked, cmdline: wish.cmdline };
+  const root = mountOf(mounts, draft.kernel.path)?.target ?? "/";
+  const unified = await unpackUnified(power, draft, root, wish.cmdline);
+  const cmdline = async () => wish.cmdline ?? (wish.kernel === null ? draft.cmdline : await runningCmdline(power));
+  const entry = unified ?? { ...draft, cmdline: await cmdline() };
   const start = await readStart(power, entry.kernel, KERNEL_HEADER_BYTES);
   return { ...entry, release: kernelRelease(start) ?? entry.release };
 }
@@ -53,7 +55,7 @@ async function fromOptions(power: Power, kernel: string, wish: EntryWish): Promi
     id: kernel,
     kernel: wholeFile(kernel),
     initrds: wish.initrds.map(wholeFile),
-    cmdline: wish.cmdline ?? (await runningCmdline(power)),
+    cmdline: "", // a unified image has its own
     release: null,
     notes: [],
   };
@@ -61,6 +63,7 @@ async function fromOptions(power: Power, kernel: string, wish: EntryWish): Promi
 
 async function fromLoader(power: Power, mounts: readonly Mount[], wanted: string | null): Promise<BootEntry> {
   if (await startedBySystemdBoot(power)) return fromSystemdBoot(power, wanted);
+  if (await startedByStub(power)) throw startedAnotherWay();
   const folders = await grubFolders(power);
   const extlinux = (await power.stat(EXTLINUX))?.kind === "file";
   const configurations = [...folders.map((folder) => `${folder}/grub.cfg`), ...(extlinux ? [EXTLINUX] : [])];
@@ -78,7 +81,7 @@ async function fromLoader(power: Power, mounts: readonly Mount[], wanted: string
 async function fromSystemdBoot(power: Power, wanted: string | null): Promise<BootEntry> {
   const found = await systemdBootEntry(power, wanted);
   if (found === null) throw noSuchEntry("systemd-boot", wanted, "bootctl list");
-  const at = (path: string) => wholeFile(`${found.root}/${path.replace(/^\/+/, "")}`);
+  const at = (path: string) => wholeFile(`${found.root.replace(/\/$/, "")}/${path.replace(/^\/+/, "")}`);
   return {
     title: found.title,
     source: "systemd-boot",
@@ -87,6 +90,7 @@ async function fromSystemdBoot(power: Power, wanted: string | null): Promise<Boo
     kernel: found.type === "type2" ? wholeFile(found.path) : at(found.linux),
     initrds: found.initrds.map(at),
     cmdline: found.options,
+    profile: found.profile,
     release: null,
     notes: [],
   };
@@ -149,42 +153,15 @@ async function fromExtlinux(power: Power, mounts: readonly Mount[], wanted: stri
   };
 }
 
-/** A unified image holds kernel, initramfs and command line; what the entry says beside it comes after. */
-async function unpackUki(power: Power, entry: BootEntry): Promise<BootEntry> {
-  const { path } = entry.kernel;
-  const facts = await power.stat(path);
-  if (facts === null) throw new NightlatchError("boot/no-entry", `${path}, the kernel of the next boot, is not there`);
-  const sections = parsePeSections(await power.readAt(path, 0, PE_HEADER_BYTES), facts.sizeBytes);
-  if (sections === null || !isUki(sections)) return entry;
-  const section = (name: string): BootFile[] =>
-    sections.filter((one) => one.name === name).map((one) => ({ path, section: one }));
-  const [kernel] = section(".linux");
-  if (kernel === undefined) return entry;
-  const text = async (name: string) => {
-    const [found] = section(name);
-    if (found === undefined) return "";
-    return (await readStart(power, found, CMDLINE_LIMIT_BYTES)).toString("utf8").replace(/\0.*$/s, "").trim();
-  };
-  return {
-    ...entry,
-    kernel,
-    initrds: [...section(".ucode"), ...section(".initrd"), ...entry.initrds],
-    cmdline: entry.cmdline === "" ? await text(".cmdline") : entry.cmdline,
-    release: (await text(".uname")) || null,
-  };
-}
-
-/** Up to `limitBytes` from the beginning of a file or part. @throws NightlatchError boot/no-entry, and as System.readAt */
-export async function readStart(
-  power: Pick<System, "readAt" | "stat">,
-  file: BootFile,
-  limitBytes: number,
-): Promise<Buffer> {
-  const { path, section } = file;
-  if (section !== null) return power.readAt(path, section.offsetBytes, Math.min(section.lengthBytes, limitBytes));
-  const facts = await power.stat(path);
-  if (facts === null) throw new NightlatchError("boot/no-entry", `${path}, a file of the next boot, is not there`);
-  return power.readAt(path, 0, Math.min(facts.sizeBytes, limitBytes));
+function startedAnotherWay(): NightlatchError {
+  return new NightlatchError(
+    "boot/unsupported",
+    "a unified kernel image was started here by no boot loader that is known, perhaps by the firmware itself",
+    {
+      meaning: "Which image the next boot takes cannot be told from here. Nothing was changed.",
+      remedy: "Name it: --kernel, with the path of the image on the EFI system partition (see: bootctl status).",
+    },
+  );
 }
 
 async function runningCmdline(power: Pick<System, "readFile">): Promise<string> {

@@ -1,10 +1,11 @@
 import { joinInitrds } from "../formats/initramfs.ts";
 import type { InitramfsVolume } from "../formats/initramfs-crypttab.ts";
 import type { System } from "../system/port.ts";
-import { type EntryWish, findBootEntry, readStart } from "./entries.ts";
-import type { BootEntry } from "./entry.ts";
+import { type EntryWish, findBootEntry } from "./entries.ts";
+import { type BootEntry, readStart } from "./entry.ts";
 import { type InitramfsFacts, inspectInitramfs } from "./initramfs.ts";
 import { neededVolumes } from "./needed.ts";
+import { packStubFiles } from "./stub-additions.ts";
 
 /** What the machine will boot next, as its files say it. */
 export interface NextBoot {
@@ -26,8 +27,9 @@ export async function readNextBoot(
   wish: EntryWish,
 ): Promise<NextBoot> {
   const entry = await findBootEntry(power, wish);
-  const initrds = await Promise.all(entry.initrds.map((initrd) => readStart(power, initrd, FILE_LIMIT_BYTES)));
-  const facts = initrds.length === 0 ? null : await inspectInitramfs(power, joinInitrds(initrds));
+  const files = await Promise.all(entry.initrds.map((initrd) => readStart(power, initrd, FILE_LIMIT_BYTES)));
+  const initrds = [...files, ...(await packStubFiles(power, entry.stubFiles ?? []))];
+  const facts = files.length === 0 ? null : await inspectInitramfs(power, joinInitrds(initrds));
   const stack = facts?.opensLuks === true ? facts.stack : null;
   const needed =
     stack === null || facts === null

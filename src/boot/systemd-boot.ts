@@ -13,14 +13,18 @@ export interface SystemdBootEntry {
   readonly path: string;
   /** Where the file system that its paths start from is mounted. */
   readonly root: string;
+  /** A kernel, or for type 1 a unified image or another EFI program. */
   readonly linux: string;
   readonly initrds: readonly string[];
   readonly options: string;
+  /** Of a unified image. */
+  readonly profile: number;
   /** Whether it is what boots next: the one-time choice where there is one, else the default. */
   readonly isDefault: boolean;
 }
 
 const LOADER_INFO = "/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
+const STUB_INFO = "/sys/firmware/efi/efivars/StubInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 const ONE_SHOT = "/sys/firmware/efi/efivars/LoaderEntryOneShot-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 const OUTPUT_LIMIT_BYTES = 1 << 20;
 
@@ -30,6 +34,11 @@ export async function startedBySystemdBoot(power: Pick<System, "stat" | "readFil
   const value = await power.readFile(LOADER_INFO, 4096);
   // Four bytes of attributes, then UTF-16.
   return value.subarray(4).toString("utf16le").startsWith("systemd-boot");
+}
+
+/** Whether this system is what a unified kernel image held: its stub says so in an EFI variable. */
+export async function startedByStub(power: Pick<System, "stat">): Promise<boolean> {
+  return (await power.stat(STUB_INFO)) !== null;
 }
 
 /** True where an entry is set for the next boot alone. */
@@ -81,7 +90,8 @@ function entryOf(row: JsonObject, isDefault: boolean): SystemdBootEntry {
   const text = (name: string) => (typeof row[name] === "string" ? row[name] : "");
   const list = (name: string) => (Array.isArray(row[name]) ? row[name].filter((item) => typeof item === "string") : []);
   const type = typeOfBootctlRow(row);
-  if (type !== "type1" && type !== "type2") {
+  const linux = text("linux") || text("uki") || text("efi");
+  if ((type !== "type1" && type !== "type2") || (type === "type1" && linux === "")) {
     throw new NightlatchError(
       "boot/unsupported",
       `systemd-boot's entry ${JSON.stringify(text("id"))} boots no Linux that can be read`,
@@ -97,9 +107,10 @@ function entryOf(row: JsonObject, isDefault: boolean): SystemdBootEntry {
     title: text("showTitle") || text("title") || text("id"),
     path: text("path"),
     root: text("root"),
-    linux: text("linux"),
+    linux,
     initrds: list("initrd"),
     options: text("options"),
+    profile: typeof row["profile"] === "number" ? row["profile"] : 0,
     isDefault,
   };
 }

@@ -45,8 +45,41 @@ export function parsePeSections(start: Uint8Array, fileLengthBytes: number): PeS
   });
 }
 
-/** Whether it is a unified kernel image: a Linux and what it boots with in one file. */
+/**
+ * The sections of one profile by their names, as systemd-stub finds them (pe.c): the base, and in its place what stands behind the
+ * profile's own `.profile`; the first of a name counts, and one of no bytes takes the base's away. Null where there is no such profile;
+ * profile 0 is the base where the image has none.
+ */
+export function sectionsOfProfile(
+  sections: readonly PeSection[],
+  profile: number,
+): ReadonlyMap<string, PeSection> | null {
+  const starts = sections.flatMap(({ name }, index) => (name === ".profile" ? [index] : []));
+  const start = starts[profile];
+  if (start === undefined && profile !== 0) return null;
+  const own = start === undefined ? [] : sections.slice(start, starts[profile + 1] ?? sections.length);
+  const found = new Map<string, PeSection>();
+  for (const part of [sections.slice(0, starts[0] ?? sections.length), own]) {
+    const seen = new Set<string>();
+    for (const section of part) {
+      if (seen.has(section.name)) continue;
+      seen.add(section.name);
+      if (section.lengthBytes === 0) found.delete(section.name);
+      else found.set(section.name, section);
+    }
+  }
+  return found;
+}
+
+/** A section's text as systemd-stub hands it on (mangle_stub_cmdline): up to a NUL, control characters as spaces, none at either end. */
+export function stubText(bytes: Buffer): string {
+  const end = bytes.indexOf(0);
+  const text = bytes.toString("utf8", 0, end === -1 ? bytes.length : end);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it replaces
+  return text.replaceAll(/[\x01-\x1f\x7f]/g, " ").trim();
+}
+
+/** Whether it is a unified kernel image: a Linux in a section of another program, and mostly what it boots with. */
 export function isUki(sections: readonly PeSection[]): boolean {
-  const names = new Set(sections.map((section) => section.name));
-  return names.has(".linux") && (names.has(".initrd") || names.has(".cmdline"));
+  return sections.some(({ name }) => name === ".linux");
 }

@@ -1,5 +1,5 @@
-import { type EntryWish, readStart } from "../boot/entries.ts";
-import type { BootEntry } from "../boot/entry.ts";
+import type { EntryWish } from "../boot/entries.ts";
+import { type BootEntry, readStart } from "../boot/entry.ts";
 import type { InitramfsFacts, Stack } from "../boot/initramfs.ts";
 import { luksBeneath, requireKnownRoot } from "../boot/luks-beneath.ts";
 import { generatorOf, REBUILD } from "../boot/mending.ts";

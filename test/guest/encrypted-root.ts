@@ -121,9 +121,9 @@ export function recipeOf(root: EncryptedRoot): Recipe {
   return {
     name: `${name}-${root.loader}`,
     suite,
-    packages: [base, own, ...kernelPackages],
+    packages: [base, own, ...kernelPackages(kind)],
     files: { ...files, ...FEWER_DRIVERS },
-    finish: [keepUpdate],
+    finish: kind.hasUpdate ? [keepUpdate] : [],
   };
 }
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PASSPHRASE } from "./encrypted-root.ts";
+import { type EncryptedRoot, PASSPHRASE } from "./encrypted-root.ts";
 import { firmwareMachine } from "./firmware-machine.ts";
 import type { Loader } from "./loader.ts";
 import { type Machine, startMachine } from "./machine.ts";
@@ -14,13 +14,20 @@ import type { Outcome } from "./shell.ts";
 
 export const DEADLINE_MS = 900_000;
 
-/** A Debian 12 that its firmware booted through that loader, its passphrase typed. */
-export async function withFirmwareMachine(loader: Loader, use: (machine: Machine) => Promise<void>): Promise<void> {
+type System = Pick<EncryptedRoot, "suite" | "generator" | "compression">;
+
+const DEBIAN_12: System = { suite: "bookworm", generator: "initramfs-tools", compression: "zstd" };
+
+/** A machine that its firmware booted through that loader, its passphrase typed. */
+export async function withFirmwareMachine(
+  loader: Loader,
+  use: (machine: Machine) => Promise<void>,
+  system: System = DEBIAN_12,
+): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "nightlatch-firmware-"));
   try {
-    const root = { suite: "bookworm", generator: "initramfs-tools", compression: "zstd" } as const;
     await using machine = await startMachine(
-      await firmwareMachine({ ...root, loader, deb: await builtPackage() }, folder),
+      await firmwareMachine({ ...system, loader, deb: await builtPackage() }, folder),
     );
     await typePassphrase(machine.console);
     await machine.login();

@@ -49,7 +49,9 @@ END
   chooseOwnOnce: "grub-reboot own",
 };
 
-const CHOOSING: Readonly<Record<Loader, Choosing>> = {
+type Updatable = Extract<Loader, "grub-bios" | "grub-efi" | "systemd-boot">;
+
+const CHOOSING: Readonly<Record<Updatable, Choosing>> = {
   "grub-bios": GRUB,
   "grub-efi": GRUB,
   "systemd-boot": {
@@ -70,7 +72,7 @@ END`,
 };
 
 /** One file a loader: each takes a quarter of an hour where nothing is accelerated. */
-export function testEntries(loader: Loader): void {
+export function testEntries(loader: Updatable): void {
   describe(`${loader}, Debian 12`, { skip: onlyInFull(), concurrency: 1 }, () => {
     test("the entry that is named is the one that is booted; a kernel update is landed in", () =>
       withFirmwareMachine(loader, (machine) => live(machine, CHOOSING[loader])));

@@ -15,13 +15,18 @@ import { typePassphrase } from "./prompt.ts";
 export type FirmwareRoot = EncryptedRoot & { readonly loader: Loader };
 
 const BUILDER = readFileSync(import.meta.filename);
-const CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd";
-const VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+const OVMF = { code: "/usr/share/OVMF/OVMF_CODE_4M.fd", variables: "/usr/share/OVMF/OVMF_VARS_4M.fd" };
+/** Microsoft's keys are enrolled in these variables, and only the firmware can write them. */
+const OVMF_SECURE_BOOT = {
+  code: "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
+  variables: "/usr/share/OVMF/OVMF_VARS_4M.ms.fd",
+};
+const GUARDED_FLASH = "driver=cfi.pflash01,property=secure,value=on";
 
 /** Options of a machine on disks of its own in `folder`, and with EFI variables of its own. */
 export async function firmwareMachine(root: FirmwareRoot, folder: string): Promise<MachineOptions> {
   const { options, digest } = await encryptedMachine(root, folder);
-  const { install, uefi } = LOADERS[root.loader];
+  const { install, uefi, secureBoot = false } = LOADERS[root.loader];
   const entry = { kind: "firmware", name: `${root.suite}-${root.loader}`, digest: digestOf(BUILDER, digest), keep: 6 };
   const built = await cached(entry, async (out) => {
     const scratch = mkdtempSync(join(tmpdir(), "nightlatch-loader-"));
@@ -38,13 +43,16 @@ export async function firmwareMachine(root: FirmwareRoot, folder: string): Promi
     }
   });
   await must(["cp", "--sparse=always", join(built, "boot.raw"), join(folder, "boot.raw")]);
+  const ovmf = secureBoot ? OVMF_SECURE_BOOT : OVMF;
   const variables = join(folder, "variables.fd");
-  if (uefi) copyFileSync(VARIABLES, variables);
-  const flash = [`unit=0,readonly=on,file=${CODE}`, `unit=1,file=${variables}`];
+  if (uefi) copyFileSync(ovmf.variables, variables);
+  const flash = [`unit=0,readonly=on,file=${ovmf.code}`, `unit=1,file=${variables}`];
+  const drives = uefi ? flash.flatMap((part) => ["-drive", `if=pflash,format=raw,${part}`]) : [];
   return {
     ...options,
     disks: (options.disks ?? []).map((disk) => ({ ...disk, boots: disk.serial === "boot" })),
     firmwareBoot: true,
-    extra: uefi ? flash.flatMap((part) => ["-drive", `if=pflash,format=raw,${part}`]) : [],
+    board: secureBoot ? "q35,smm=on" : "pc",
+    extra: secureBoot ? [...drives, "-global", GUARDED_FLASH] : drives,
   };
 }

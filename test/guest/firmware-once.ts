@@ -31,7 +31,7 @@ for file in /sys/firmware/efi/efivars/{Boot0,BootOrder-,LoaderEntryDefault-,Load
   [ ! -e "$file" ] || sha256sum "$file"
 done`;
 
-const stateOf = (machine: Machine): Promise<string> => machine.must(STATE);
+export const stateOf = (machine: Machine): Promise<string> => machine.must(STATE);
 
 /** One file a loader, as in firmware-entries.ts. */
 export function testOneshot(loader: Loader): void {
@@ -74,4 +74,4 @@ async function live(machine: Machine): Promise<void> {
 }
 
 /** What a boot loader shows, and a kexec does not. */
-const LOADER_SHOWN = /GNU GRUB|BdsDxe|Loading Linux|EFI stub/;
+export const LOADER_SHOWN = /GNU GRUB|BdsDxe|Loading Linux|EFI stub/;

@@ -1,7 +1,7 @@
 /** The boot loaders of guests that a firmware boots, as data: what each needs in the tree, on its disk, and done once in the running guest. */
 import { type GuestFile, KERNEL } from "./recipe.ts";
 
-export type Loader = "grub-bios" | "grub-efi" | "systemd-boot";
+export type Loader = "grub-bios" | "grub-efi" | "systemd-boot" | "shim" | "uki";
 
 export interface LoaderKind {
   readonly packages: readonly string[];
@@ -9,6 +9,10 @@ export interface LoaderKind {
   readonly label: "dos" | "gpt";
   /** OVMF; else SeaBIOS. */
   readonly uefi: boolean;
+  /** Whether OVMF has Microsoft's keys and checks what it starts. */
+  readonly secureBoot?: true;
+  /** Whether a newer kernel than the one that it starts with waits in UPDATE_FOLDER. */
+  readonly hasUpdate: boolean;
   /** Whether /boot is a partition of the boot disk; else it is in the encrypted root. */
   readonly ownBoot: boolean;
   readonly espMiB: number | null;
@@ -46,6 +50,7 @@ export const LOADERS: Readonly<Record<Loader, LoaderKind>> = {
     packages: ["grub-pc-bin"],
     label: "dos",
     uefi: false,
+    hasUpdate: true,
     ownBoot: true,
     espMiB: null,
     files: grubDefaults('GRUB_TERMINAL="serial console"', 'GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"'),
@@ -55,6 +60,7 @@ export const LOADERS: Readonly<Record<Loader, LoaderKind>> = {
     packages: ["grub-efi-amd64-bin", "dosfstools"],
     label: "gpt",
     uefi: true,
+    hasUpdate: true,
     ownBoot: true,
     espMiB: 64,
     // OVMF shows its console on the serial line by itself.
@@ -65,6 +71,7 @@ export const LOADERS: Readonly<Record<Loader, LoaderKind>> = {
     packages: ["systemd-boot", "dosfstools"],
     label: "gpt",
     uefi: true,
+    hasUpdate: true,
     ownBoot: false,
     espMiB: 300,
     files: (words) => ({
@@ -80,6 +87,44 @@ export const LOADERS: Readonly<Record<Loader, LoaderKind>> = {
       "done",
     ].join("\n"),
   },
+  // Debian's own chain: Microsoft's key vouches for shim, shim for GRUB and for the kernel.
+  shim: {
+    packages: ["shim-signed", "grub-efi-amd64-signed", "grub-efi-amd64-bin", "mokutil", "dosfstools"],
+    label: "gpt",
+    uefi: true,
+    secureBoot: true,
+    hasUpdate: false,
+    ownBoot: true,
+    espMiB: 64,
+    files: grubDefaults("GRUB_TERMINAL=console"),
+    install: [
+      "grub-install --target=x86_64-efi --efi-directory=/boot/efi --bootloader-id=debian --uefi-secure-boot \\",
+      "  --force-extra-removable --no-nvram && update-grub",
+    ].join("\n"),
+  },
+  // Unified kernel images, which systemd-boot starts.
+  uki: {
+    packages: ["systemd-boot", "systemd-boot-efi", "systemd-ukify", "dosfstools"],
+    label: "gpt",
+    uefi: true,
+    hasUpdate: false,
+    ownBoot: false,
+    espMiB: 300,
+    // The stub puts no word of its own in front. A line that began with root= would pass for one of a kexec (reboot-machine.ts).
+    files: (words) => ({
+      "/etc/kernel/cmdline": { text: `ro root=/dev/mapper/cryptroot ${withWords(words)}\n` },
+      "/etc/kernel/install.conf": {
+        text: "layout=uki\nuki_generator=ukify\ninitrd_generator=none\nBOOT_ROOT=/boot/efi\n",
+      },
+    }),
+    install: [
+      "set -e",
+      "bootctl --no-variables install",
+      "echo timeout 1 >/boot/efi/loader/loader.conf",
+      "release=$(cd /lib/modules && echo *)",
+      'kernel-install add "$release" "/boot/vmlinuz-$release" "/boot/initrd.img-$release"',
+    ].join("\n"),
+  },
 };
 
 /** The kernel that such a guest starts with, and the one that waits in UPDATE_FOLDER: by every loader's order the newer of the two. */
@@ -87,7 +132,8 @@ export const FIRST_KERNEL = "linux-image-amd64";
 export const UPDATE_FOLDER = "/var/lib/kernel-update";
 
 /** apt-get calls for the tree of such a guest. The update is fetched, not installed. */
-export const kernelPackages: readonly (readonly string[])[] = [[FIRST_KERNEL], ["--download-only", KERNEL]];
+export const kernelPackages = ({ hasUpdate }: LoaderKind): readonly (readonly string[])[] =>
+  hasUpdate ? [[FIRST_KERNEL], ["--download-only", KERNEL]] : [[KERNEL]];
 
 export const keepUpdate = `mkdir ${UPDATE_FOLDER} && mv /var/cache/apt/archives/linux-image-*-cloud-amd64_*.deb ${UPDATE_FOLDER}/`;
 

@@ -20,7 +20,7 @@ import { cacheRoot, lock, pruneFolder } from "./cache.ts";
 import { Console } from "./console.ts";
 import { Control } from "./control.ts";
 import type { Image } from "./image.ts";
-import { type Disk, type Forward, qemuArguments } from "./qemu.ts";
+import { type Board, type Disk, type Forward, qemuArguments } from "./qemu.ts";
 import { type Outcome, Shell } from "./shell.ts";
 
 export interface MachineOptions {
@@ -33,6 +33,7 @@ export interface MachineOptions {
   readonly commandLine?: string;
   /** Boots through the firmware, from the disk that says so, instead of QEMU's direct kernel boot. */
   readonly firmwareBoot?: boolean;
+  readonly board?: Board;
   readonly extra?: readonly string[];
   /** A file for what is written to the image, which outlives the machine: the next one with it is this one, switched on again. */
   readonly overlay?: string;
@@ -158,6 +159,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
       directBoot: options.firmwareBoot
         ? null
         : { ...options.image, commandLine: [COMMAND_LINE, options.commandLine].filter(Boolean).join(" ") },
+      board: options.board ?? "pc",
       extra: options.extra ?? [],
     });
     const qemu = startQemu(argv);

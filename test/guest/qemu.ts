@@ -28,9 +28,13 @@ export interface Hardware {
   readonly sockets: { readonly console: string; readonly shell: string; readonly control: string };
   /** A kernel started by QEMU itself; without it the firmware boots the disk that says so. */
   readonly directBoot: DirectBoot | null;
+  readonly board?: Board;
   /** Further arguments: firmware, a TPM. */
   readonly extra: readonly string[];
 }
+
+/** The second has the memory that only the firmware reaches (SMM), without which anybody could write Secure Boot's variables. */
+export type Board = "pc" | "q35,smm=on";
 
 export interface DirectBoot {
   readonly kernel: string;
@@ -52,7 +56,8 @@ export function qemuArguments(hardware: Hardware): string[] {
   // Code that QEMU has translated stays until its buffer is full, through reboots too. Where data lies now that was code once, each write
   // is slow until then: with the buffer as large as it comes modprobe hung for 48 s (the kernel's own "soft lockup"), and reboots for minutes.
   const accelerator = hardware.accelerator === "kvm" ? "kvm" : "tcg,tb-size=256";
-  const argv = ["-nodefaults", "-display", "none", "-machine", "pc", "-accel", accelerator, "-cpu", cpu];
+  const board = hardware.board ?? "pc";
+  const argv = ["-nodefaults", "-display", "none", "-machine", board, "-accel", accelerator, "-cpu", cpu];
   // A kernel patches its own code while it runs. QEMU's emulation of several processors can miss that on another one, which then jumps
   // to itself for ever (seen: a soft lockup at a patched jump of sk_filter_trim_cap); with one there is no other.
   argv.push(

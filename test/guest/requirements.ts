@@ -12,6 +12,8 @@ const PROGRAMS = [
   "/usr/sbin/sfdisk",
   "/usr/sbin/mkfs.vfat",
   "/usr/share/OVMF/OVMF_CODE_4M.fd",
+  "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
+  "/usr/share/OVMF/OVMF_VARS_4M.ms.fd",
 ];
 
 /** Why no guest can be made here, for a test's `skip`; false where one can. */

@@ -138,7 +138,8 @@ test("the sections of a PE image, bounded by the file", () => {
     { name: ".initrd", offsetBytes: 1536, lengthBytes: 512 },
   ]);
   assert.equal(isUki(sections), true);
-  assert.equal(isUki(sections.slice(0, 1)), false);
+  assert.equal(isUki(sections.slice(0, 1)), true);
+  assert.equal(isUki(sections.slice(1)), false);
   assert.equal(parsePeSections(Buffer.from("ELF"), 3), null);
   assert.throws(
     () => parsePeSections(image, 2000),
