@@ -54,6 +54,7 @@ async function openAtBoot(t: TestContext, suite: Suite): Promise<void> {
   await assertConfined(machine);
   assert.match(await machine.must("nightlatch status"), /opens by itself[\s\S]*opens by itself/);
   await assertChecked(machine);
+  await assertOpenedByClevis(machine);
   if (suite !== "bookworm") return;
 
   await server.machine("lock", "nas");
@@ -199,6 +200,12 @@ async function assertChecked(machine: Machine): Promise<void> {
     "local: check/no-netdev",
   ]);
   assert.equal(status, 1);
+}
+
+/** The release's own clevis gets the passphrase of what we bound, from the same server. */
+async function assertOpenedByClevis(machine: Machine): Promise<void> {
+  const tried = "cryptsetup open --test-passphrase --key-slot 1 --key-file - /dev/vdb";
+  await machine.must(`set -o pipefail; clevis luks pass -d /dev/vdb -s 1 | ${tried}`);
 }
 
 /** What the units promise about the process that handles keys, as systemd has it and as the kernel has it. */

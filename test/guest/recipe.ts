@@ -48,13 +48,16 @@ export function dataGuest(suite: Suite): Recipe {
   return {
     name: `data-${suite}`,
     suite,
-    packages: [[...SYSTEM, ...OUR_DEPENDENCIES, ...SPLIT_OFF[suite]], [KERNEL]],
+    packages: [[...SYSTEM, ...OUR_DEPENDENCIES, ...PEERS, ...SPLIT_OFF[suite]], [KERNEL]],
     files: SMALL_INITRAMFS,
     finish: [],
   };
 }
 
 const SYSTEM = ["systemd-sysv", "udev", "kmod", "zstd", "initramfs-tools", "cryptsetup", "iproute2", "e2fsprogs"];
+
+/** What others open our volumes with. */
+const PEERS = ["clevis-luks"];
 
 /** What our package needs beside a minimal system, and curl for the key sources that run it. */
 export const OUR_DEPENDENCIES = ["cryptsetup-bin", "libatomic1", "libstdc++6", "curl"];
