@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import { must } from "../../script/program.ts";
 import { cached, digestOf } from "./cache.ts";
 import { runInTree } from "./chroot.ts";
-import { debianMirror } from "./mirror.ts";
+import { debianMirror, validityOptions } from "./mirror.ts";
 import type { GuestFile, Recipe, Suite } from "./recipe.ts";
 import { blamed, stateOf } from "./suite.ts";
 
@@ -49,7 +49,7 @@ export async function treeArchive(recipe: Recipe): Promise<string> {
     withTree(base, async (tree) => {
       writeFiles(tree, { ...COMMON, ...recipe.files });
       await withResolver(tree, async () => {
-        await runInTree(tree, "apt-get update -qq");
+        await runInTree(tree, `apt-get update -qq ${validityOptions()}`);
         const options = "-y -qq --no-install-recommends -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0";
         for (const packages of recipe.packages) {
           const install = `apt-get install ${options} ${packages.join(" ")}`;
