@@ -49,7 +49,7 @@ export async function treeArchive(recipe: Recipe): Promise<string> {
     withTree(base, async (tree) => {
       writeFiles(tree, { ...COMMON, ...recipe.files });
       await withResolver(tree, async () => {
-        await runInTree(tree, `apt-get update -qq ${validityOptions()}`);
+        await blamed(recipe.suite, () => runInTree(tree, `apt-get update -qq ${validityOptions()}`));
         const options = "-y -qq --no-install-recommends -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0";
         for (const packages of recipe.packages) {
           const install = `apt-get install ${options} ${packages.join(" ")}`;
