@@ -45,10 +45,13 @@ export function planBoot({ crypttab, fstab, enabled = [] }: BootFiles): Readonly
     ];
     const { status, stdout, stderr } = spawnSync("unshare", ["--mount", "bash", "-c", script.join("\n")], {
       encoding: "utf8",
+      env: { ...process.env, LC_ALL: "C" }, // elsewhere newer ones write an arrow for `->`
       maxBuffer: 256 << 20,
     });
     if (status !== 0) throw new Error(`systemd made no plan (${status}): ${stderr.slice(0, 2000)}`);
-    return jobsOf(stdout);
+    const jobs = jobsOf(stdout);
+    if (jobs.size === 0) throw new Error("systemd's plan is written in a way that is not known here");
+    return jobs;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
