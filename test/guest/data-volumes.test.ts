@@ -54,7 +54,7 @@ async function openAtBoot(t: TestContext, suite: Suite): Promise<void> {
   await assertConfined(machine);
   assert.match(await machine.must("nightlatch status"), /opens by itself[\s\S]*opens by itself/);
   await assertChecked(machine);
-  await assertOpenedByClevis(machine);
+  if (moves(suite)) await assertOpenedByClevis(machine);
   if (suite !== "bookworm") return;
 
   await server.machine("lock", "nas");

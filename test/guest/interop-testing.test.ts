@@ -40,7 +40,6 @@ const FILES = [
   "cryptsetup-generator",
   "grub-emu",
   "jose",
-  "luks-change",
   "luks-header",
   "luks-keyslots",
   "luks-refusals",
