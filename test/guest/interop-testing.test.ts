@@ -60,7 +60,8 @@ test("the interop tests agree with the programs of Debian testing", { skip: only
       mkdirSync(checkout);
       for (const part of PARTS)
         cpSync(join(ROOT, part), join(checkout, part), { recursive: true, dereference: part === "node_modules" });
-      const command = `cd /checkout && ip link set lo up && script/node script/run-tests.ts --parallel 1 ${FILES.join(" ")}`;
+      // The long runs are for the machine's own programs.
+      const command = `unset NIGHTLATCH_TEST_FULL; cd /checkout && ip link set lo up && script/node script/run-tests.ts --parallel 1 ${FILES.join(" ")}`;
       const said = await runInTree(tree, `${AS_A_MACHINE}; exec chroot /mnt /bin/sh -c '${command}'`, DEADLINE_MS);
       t.diagnostic(String(said.trim().split("\n").at(-1)));
     }),
