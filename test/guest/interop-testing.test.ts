@@ -35,7 +35,6 @@ const RECIPE: Recipe = {
 /** Those whose peer a new release could change under us. */
 const FILES = [
   "boot-plan",
-  "check-remedies",
   "crypttab-lines",
   "cryptsetup-generator",
   "grub-emu",
