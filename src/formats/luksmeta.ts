@@ -78,8 +78,8 @@ function readEntry(table: Buffer, keyslot: number, hole: Hole): LuksmetaEntry | 
 
 /**
  * Where luksmeta will put so much data (find_gap and overlap in libluksmeta.c, versions 1 to 10): the first page that begins in no
- * entry's beginning or end, as it counts. A gap that lies wholly inside of a larger entry counts as free to it, and before version 10
- * so does what lies behind the hole (CVE-2025-11568).
+ * entry's beginning or end, as it counts. A gap that lies wholly inside of a larger entry counts as free to it (not to Debian's 10-2),
+ * and before version 10 so does what lies behind the hole (CVE-2025-11568).
  * @returns bytes from the start of the device; `full` where nothing is free, `taken` where luksmeta would write over somebody's data
  */
 export function findGap(

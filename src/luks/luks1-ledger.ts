@@ -83,11 +83,12 @@ function waysToRoom(device: string, { meta, payloadOffsetBytes }: Luks1Volume): 
 function overAnother(device: string): NightlatchError {
   return new NightlatchError(
     "luks/unsupported",
-    `${device}: luksmeta would write the binding over another one's data`,
+    `${device}: luksmeta as it is up to version 10 would write the binding over another one's data`,
     {
       meaning:
         "It takes the inside of an entry of more than two pages for free. Nothing was changed, and the other binding is whole. " +
-        "clevis luks bind would destroy it: do not use it on this volume.",
+        "clevis luks bind would destroy it: do not use it on this volume. Debian mended that in its 10-2; whether the " +
+        "luksmeta here is mended was not asked.",
       remedy:
         "See which one is so large: clevis luks list -d DEV. Take it off (clevis luks unbind -d DEV -s SLOT), bind this one, " +
         "and bind the other anew after it.",

@@ -2,12 +2,15 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { type ClevisTask, clevisLacks } from "../../src/boot/clevis.ts";
 import { type InitramfsFacts, inspectInitramfs, type Stack } from "../../src/boot/initramfs.ts";
 import { mendingOf } from "../../src/boot/mending.ts";
 import { nodeSystem } from "../../src/system/node.ts";
-import { type GuestFile, KERNEL, type Recipe, type Suite } from "./recipe.ts";
+import { runInTree } from "./chroot.ts";
+import type { Generator } from "./encrypted-root.ts";
+import { judged, tellVersions } from "./moving.ts";
+import { type GuestFile, KERNEL, type Recipe, SPLIT_OFF, type Suite } from "./recipe.ts";
 import { onlyInFull } from "./requirements.ts";
 import { treeArchive, withTree } from "./tree.ts";
 
@@ -24,8 +27,7 @@ const TASKS: readonly ClevisTask[] = [TANG, { ...TANG, pins: ["sss", "tang"] }, 
 
 const BASE = ["systemd-sysv", "udev", "kmod", "zstd", "cryptsetup", "iproute2", "e2fsprogs"];
 
-function recipe(suite: Suite, generator: "initramfs-tools" | "dracut", clevis: boolean): Recipe {
-  const split = suite === "trixie" ? ["systemd-cryptsetup"] : [];
+function recipe(suite: Suite, generator: Generator, clevis: boolean): Recipe {
   const own = generator === "dracut" ? ["dracut", "dracut-network"] : ["initramfs-tools", "cryptsetup-initramfs"];
   const hook = clevis ? [generator === "dracut" ? "clevis-dracut" : "clevis-initramfs"] : [];
   const files: Record<string, GuestFile> =
@@ -44,45 +46,49 @@ function recipe(suite: Suite, generator: "initramfs-tools" | "dracut", clevis: b
   return {
     name,
     suite,
-    packages: [[...BASE, ...split], own, hook, [KERNEL]].filter((list) => list.length > 0),
+    packages: [[...BASE, ...SPLIT_OFF[suite]], own, hook, [KERNEL]].filter((list) => list.length > 0),
     files,
     finish: [],
   };
 }
 
-async function factsOf(made: Recipe): Promise<InitramfsFacts> {
+async function factsOf(made: Recipe, t: TestContext): Promise<InitramfsFacts> {
   return withTree(await treeArchive(made), async (tree) => {
+    await tellVersions(t, made.suite, (script) => runInTree(tree, script));
     const [name] = readdirSync(join(tree, "boot")).filter((file) => /^initrd\.img-/.test(file));
     return inspectInitramfs(nodeSystem, readFileSync(join(tree, "boot", String(name))));
   });
 }
 
-const CASES: readonly (readonly [Suite, "initramfs-tools" | "dracut", Stack])[] = [
+const CASES: readonly (readonly [Suite, Generator, Stack])[] = [
   ["bookworm", "initramfs-tools", "initramfs-tools"],
   ["trixie", "initramfs-tools", "initramfs-tools"],
   ["trixie", "dracut", "dracut-systemd"],
+  ["forky", "initramfs-tools", "initramfs-tools"],
+  ["forky", "dracut", "dracut-systemd"],
 ];
 
 for (const [suite, generator, stack] of CASES) {
-  test(`${suite}, ${generator}: clevis is found where its package was installed`, { skip: onlyInFull() }, async () => {
-    const facts = await factsOf(recipe(suite, generator, true));
-    assert.deepEqual([facts.stack, facts.opensLuks], [stack, true]);
-    for (const task of TASKS) assert.deepEqual(clevisLacks(stack, facts, task), [], JSON.stringify(task.pins));
-    assert.match(
-      String(clevisLacks(stack, facts, { ...TANG, pins: ["nonsense"] })[0]?.what),
-      /clevis-decrypt-nonsense/,
-    );
-    const [release = ""] = facts.releases;
-    const driver = `usr/lib/modules/${release}/kernel/drivers/net/virtio_net.ko`;
-    assert.ok(
-      [driver, `${driver}.xz`, `${driver}.zst`].some((name) => facts.has(name)),
-      "the driver's place is known",
-    );
-  });
+  test(`${suite}, ${generator}: clevis is found where its package was installed`, { skip: onlyInFull() }, (t) =>
+    judged(t, suite, () => clevisFound(t, suite, generator, stack)),
+  );
 }
 
-test("bookworm, initramfs-tools: without the package it is missed", { skip: onlyInFull() }, async () => {
-  const facts = await factsOf(recipe("bookworm", "initramfs-tools", false));
+async function clevisFound(t: TestContext, suite: Suite, generator: Generator, stack: Stack): Promise<void> {
+  const facts = await factsOf(recipe(suite, generator, true), t);
+  assert.deepEqual([facts.stack, facts.opensLuks], [stack, true]);
+  for (const task of TASKS) assert.deepEqual(clevisLacks(stack, facts, task), [], JSON.stringify(task.pins));
+  assert.match(String(clevisLacks(stack, facts, { ...TANG, pins: ["nonsense"] })[0]?.what), /clevis-decrypt-nonsense/);
+  const [release = ""] = facts.releases;
+  const driver = `usr/lib/modules/${release}/kernel/drivers/net/virtio_net.ko`;
+  assert.ok(
+    [driver, `${driver}.xz`, `${driver}.zst`].some((name) => facts.has(name)),
+    "the driver's place is known",
+  );
+}
+
+test("bookworm, initramfs-tools: without the package it is missed", { skip: onlyInFull() }, async (t) => {
+  const facts = await factsOf(recipe("bookworm", "initramfs-tools", false), t);
   assert.equal(facts.opensLuks, true);
   assert.match(
     String(clevisLacks("initramfs-tools", facts, TANG)[0]?.what),

@@ -6,13 +6,15 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { bootImage } from "./image.ts";
 import { startKeyServer } from "./key-server.ts";
 import { makeLuksVolume } from "./luks-volume.ts";
 import { BOOT_DEADLINE_MS, type Machine, startMachine } from "./machine.ts";
+import { judged, tellVersions } from "./moving.ts";
 import { builtPackage } from "./package.ts";
-import { dataGuest, type Suite } from "./recipe.ts";
+import { openByKeyFile } from "./plain.ts";
+import { dataGuest, moves, type Suite } from "./recipe.ts";
 import { onlyInFull, whyNoGuest } from "./requirements.ts";
 
 const DATA = { uuid: "0d7c9b1e-53a1-4d0e-9b59-7a1d1b6d8e01", passphrase: "correct horse data" };
@@ -27,44 +29,56 @@ const FSTAB = `/dev/mapper/data /srv ext4 _netdev,nofail,${PATIENT} 0 2
 /dev/mapper/local /opt ext4 ${PATIENT} 0 2
 `;
 
-for (const suite of ["bookworm", "trixie"] as const satisfies readonly Suite[]) {
-  test(`${suite}: two volumes open at boot with nobody typing`, { skip: whyNoGuest() }, async () => {
-    await using scene = await prepare(suite);
-    const { machine, server } = scene;
+for (const suite of ["bookworm", "trixie", "forky"] as const satisfies readonly Suite[]) {
+  const skip = moves(suite) ? onlyInFull() : whyNoGuest();
+  test(`${suite}: two volumes open at boot with nobody typing`, { skip }, (t) =>
+    judged(
+      t,
+      suite,
+      () => openAtBoot(t, suite),
+      () => openByKeyFile(suite),
+    ),
+  );
+}
 
-    await machine.reboot();
-    await waitForMounts(machine);
-    assert.equal(await machine.must("cat /srv/name /opt/name"), "data\nlocal\n");
-    assert.doesNotMatch(machine.console.transcript(), /passphrase for disk/i, "nobody was asked");
-    await assertOrdering(machine);
-    await assertConfined(machine);
-    assert.match(await machine.must("nightlatch status"), /opens by itself[\s\S]*opens by itself/);
-    await assertChecked(machine);
-    if (suite !== "bookworm") return;
+async function openAtBoot(t: TestContext, suite: Suite): Promise<void> {
+  await using scene = await prepare(suite);
+  const { machine, server } = scene;
+  await tellVersions(t, suite, (script) => machine.must(script));
 
-    await server.machine("lock", "nas");
-    await machine.reboot();
-    await assertClosed(machine);
-    assert.match(await machine.must("nightlatch status /dev/vdb"), /asks for the passphrase: no binding opens it now/);
+  await machine.reboot();
+  await waitForMounts(machine);
+  assert.equal(await machine.must("cat /srv/name /opt/name"), "data\nlocal\n");
+  assert.doesNotMatch(machine.console.transcript(), /passphrase for disk/i, "nobody was asked");
+  await assertOrdering(machine);
+  await assertConfined(machine);
+  assert.match(await machine.must("nightlatch status"), /opens by itself[\s\S]*opens by itself/);
+  await assertChecked(machine);
+  if (moves(suite)) await assertOpenedByClevis(machine);
+  if (suite !== "bookworm") return;
 
-    await server.machine("unlock", "nas");
-    await rebootByBindings(machine);
-    await waitForMounts(machine);
+  await server.machine("lock", "nas");
+  await machine.reboot();
+  await assertClosed(machine);
+  assert.match(await machine.must("nightlatch status /dev/vdb"), /asks for the passphrase: no binding opens it now/);
 
-    // By hand, without a passphrase.
-    await machine.must("systemctl stop srv.mount systemd-cryptsetup@data.service");
-    const byHand = "nightlatch unlock /dev/vdb again && mount /dev/mapper/again /mnt && cat /mnt/name";
-    assert.match(await machine.must(byHand), /^Opened \/dev\/vdb as \/dev\/mapper\/again: [^\n]*\ndata\n$/);
-    await machine.must("umount /mnt && cryptsetup close again");
+  await server.machine("unlock", "nas");
+  await rebootByBindings(machine);
+  await waitForMounts(machine);
 
-    await server.machine("revoke", "nas");
-    await machine.reboot();
-    await assertClosed(machine);
-    assert.equal((await machine.run("nightlatch unlock /dev/vdb again")).status, 1);
-    const open =
-      "cryptsetup open --key-file - /dev/vdb by-passphrase && mount /dev/mapper/by-passphrase /mnt && cat /mnt/name";
-    assert.equal(await machine.must(open, undefined, DATA.passphrase), "data\n");
-  });
+  // By hand, without a passphrase.
+  await machine.must("systemctl stop srv.mount systemd-cryptsetup@data.service");
+  const byHand = "nightlatch unlock /dev/vdb again && mount /dev/mapper/again /mnt && cat /mnt/name";
+  assert.match(await machine.must(byHand), /^Opened \/dev\/vdb as \/dev\/mapper\/again: [^\n]*\ndata\n$/);
+  await machine.must("umount /mnt && cryptsetup close again");
+
+  await server.machine("revoke", "nas");
+  await machine.reboot();
+  await assertClosed(machine);
+  assert.equal((await machine.run("nightlatch unlock /dev/vdb again")).status, 1);
+  const open =
+    "cryptsetup open --key-file - /dev/vdb by-passphrase && mount /dev/mapper/by-passphrase /mnt && cat /mnt/name";
+  assert.equal(await machine.must(open, undefined, DATA.passphrase), "data\n");
 }
 
 test("a volume that the boot cannot do without asks for its passphrase when the server refuses", {
@@ -186,6 +200,12 @@ async function assertChecked(machine: Machine): Promise<void> {
     "local: check/no-netdev",
   ]);
   assert.equal(status, 1);
+}
+
+/** The release's own clevis gets the passphrase of what we bound, from the same server. */
+async function assertOpenedByClevis(machine: Machine): Promise<void> {
+  const tried = "cryptsetup open --test-passphrase --key-slot 1 --key-file - /dev/vdb";
+  await machine.must(`set -o pipefail; clevis luks pass -d /dev/vdb -s 1 | ${tried}`);
 }
 
 /** What the units promise about the process that handles keys, as systemd has it and as the kernel has it. */

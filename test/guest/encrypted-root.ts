@@ -20,7 +20,7 @@ import {
 } from "./loader.ts";
 import { encryptImage, makeLuksVolume } from "./luks-volume.ts";
 import type { MachineOptions } from "./machine.ts";
-import { type GuestFile, KERNEL, type Recipe, type Suite } from "./recipe.ts";
+import { type GuestFile, KERNEL, type Recipe, SPLIT_OFF, type Suite } from "./recipe.ts";
 import { onShelf, SHELF_INDEX } from "./shelf.ts";
 import { treeArchive, withTree } from "./tree.ts";
 
@@ -39,7 +39,8 @@ export interface EncryptedRoot {
   readonly suite: Suite;
   readonly generator: Generator;
   readonly compression: InitramfsCompression;
-  readonly deb: string;
+  /** Our package; null for a machine without it. */
+  readonly deb: string | null;
   readonly loader?: Loader;
   /** Packages, with all that they need, that the machine's own apt installs without a network. */
   readonly shelf?: readonly string[];
@@ -84,7 +85,6 @@ const kindOf = ({ loader }: EncryptedRoot): LoaderKind | null => (loader === und
 export function recipeOf(root: EncryptedRoot): Recipe {
   const { suite, generator, compression } = root;
   const kind = kindOf(root);
-  const split = suite === "trixie" ? ["systemd-cryptsetup"] : [];
   const tools = ["kexec-tools", "grub-common", "grub2-common", "cryptsetup", "dmsetup", "e2fsprogs", "udev", "kmod"];
   const compressors = ["zstd", "xz-utils", "lz4", "gzip"];
   const base = [
@@ -97,7 +97,7 @@ export function recipeOf(root: EncryptedRoot): Recipe {
     "libstdc++6",
     ...tools,
     ...compressors,
-    ...split,
+    ...SPLIT_OFF[suite],
     ...(kind?.packages ?? []),
   ];
   const own = generator === "dracut" ? ["dracut"] : ["initramfs-tools", "cryptsetup-initramfs"];
@@ -128,10 +128,14 @@ export function recipeOf(root: EncryptedRoot): Recipe {
 }
 
 /** A generic dracut initramfs opens what the command line names. */
-function namesFor({ generator }: EncryptedRoot): string {
+function namesFor({ generator }: Pick<EncryptedRoot, "generator">): string {
   if (generator !== "dracut") return "";
   return `rd.luks.name=${UUIDS.root}=cryptroot rd.luks.name=${UUIDS.swap}=cryptswap`;
 }
+
+/** What its boot loader's entry says to the kernel, where it has no loader of its own. */
+export const commandLineOf = (root: Pick<EncryptedRoot, "generator">): string =>
+  `root=/dev/mapper/cryptroot ro console=ttyS0 ${namesFor(root)}`.trim();
 
 const nameOf = (root: EncryptedRoot) =>
   [root.suite, root.generator, root.loader, root.shelf === undefined ? "" : "shelf"].filter(Boolean).join("-");
@@ -140,7 +144,7 @@ const nameOf = (root: EncryptedRoot) =>
 export async function encryptedMachine(root: EncryptedRoot, folder: string): Promise<EncryptedMachine> {
   const archive = await treeArchive(recipeOf(root));
   const { deb: _, ...named } = root;
-  const digest = digestOf(...BUILDER, archive, readFileSync(root.deb), named);
+  const digest = digestOf(...BUILDER, archive, root.deb === null ? "none" : readFileSync(root.deb), named);
   const built = await cached({ kind: "encrypted", name: nameOf(root), digest, keep: 8 }, (out) =>
     build(root, archive, out),
   );
@@ -175,7 +179,7 @@ async function build(root: EncryptedRoot, archive: string, out: string): Promise
       ...kind?.files(namesFor(root)),
       ...(kind === null ? {} : { "/etc/machine-id": { text: `${MACHINE_ID}\n` } }),
     };
-    await customise(tree, root.deb, files, [
+    await customise(tree, root.deb ?? undefined, files, [
       root.generator === "dracut" ? "dracut --force --regenerate-all" : "update-initramfs -u -k all",
       ...(root.shelf === undefined ? [] : [SHELF_INDEX]),
     ]);

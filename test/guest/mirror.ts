@@ -7,8 +7,23 @@ import { spawnSync } from "node:child_process";
 export function debianMirror(): string | null {
   const filters = ["Created-By: Packages", "Origin: Debian", "Label: Debian"];
   const argv = ["indextargets", "--format", "$(SITE) $(RELEASE)", ...filters];
-  const { stdout } = spawnSync("apt-get", argv, { encoding: "utf8", env: { LC_ALL: "C", PATH: "/usr/bin:/bin" } });
   // "bookworm", not "bookworm-updates": the archive proper has every release's suite.
-  const line = (stdout ?? "").split("\n").find((text) => /^\S+ [a-z]+$/.test(text));
+  const line = ask("apt-get", argv)
+    .split("\n")
+    .find((text) => /^\S+ [a-z]+$/.test(text));
   return line?.split(" ")[0] ?? null;
+}
+
+/**
+ * Words for a guest's own apt-get: that archive may be a mirror that has stood still for longer than a suite's list is good for, and
+ * the administrator has said that this will do.
+ */
+export function validityOptions(): string {
+  const said = ask("apt-config", ["shell", "CHECKS", "Acquire::Check-Valid-Until/b"]);
+  return said.includes("false") ? "-o Acquire::Check-Valid-Until=false" : "";
+}
+
+function ask(program: string, args: readonly string[]): string {
+  const env = { LC_ALL: "C", PATH: "/usr/bin:/bin" };
+  return spawnSync(program, args, { encoding: "utf8", env }).stdout ?? "";
 }

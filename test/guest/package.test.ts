@@ -11,10 +11,11 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { must, run } from "../../script/program.ts";
 import { runInTree } from "./chroot.ts";
 import { customise } from "./image.ts";
+import { judged, tellVersions } from "./moving.ts";
 import { builtPackage } from "./package.ts";
 import { dataGuest, type Suite } from "./recipe.ts";
 import { onlyInFull, whyNoGuest } from "./requirements.ts";
@@ -23,6 +24,7 @@ import { treeArchive, withTree } from "./tree.ts";
 const SUITES: readonly (readonly [Suite, string | false])[] = [
   ["bookworm", whyNoGuest()],
   ["trixie", onlyInFull()],
+  ["forky", onlyInFull()],
 ];
 
 /** Every file and folder, its type, mode and owner. What dpkg and systemd's helpers note for themselves is not ours. */
@@ -38,34 +40,36 @@ const survey = (tree: string): Promise<string> =>
 const SKIPPED = ["/var/lib/dpkg", "/var/log", "/var/cache", "/tmp", "/dev", "/proc", "/sys"];
 
 for (const [suite, skip] of SUITES) {
-  test(`${suite}: the package installs, runs, upgrades over itself and purges without a trace`, { skip }, async () => {
-    const deb = await builtPackage();
-    await withTree(await treeArchive(dataGuest(suite)), async (tree) => {
-      const before = await survey(tree);
-      await customise(tree, deb, {}, []);
-      const said = await runInTree(tree, "nightlatch --version && nightlatch --help && nightlatch agent --help");
-      assert.match(said, /^nightlatch \d+\.\d+\.\d+\n/);
-      assert.match(said, /^usage: nightlatch agent /m);
-      assert.equal((await runInTree(tree, "systemctl is-enabled nightlatch-agent.socket")).trim(), "enabled");
-      assert.match(await runInTree(tree, SERVE), /^The invite for nas is open until /m);
-      assert.match(await runInTree(tree, VERIFY), /^verified\n$/);
+  test(`${suite}: the package installs, runs, upgrades over itself and purges without a trace`, { skip }, (t) =>
+    judged(t, suite, () => installInTree(t, suite)),
+  );
+}
 
-      await runInTree(tree, "sed -i 's/^#deadline.*/deadline = \"30s\"/' /etc/nightlatch/agent.toml");
-      await runInTree(tree, "systemctl disable nightlatch-agent.socket");
-      await customise(tree, deb, {}, []);
-      assert.match(await runInTree(tree, "cat /etc/nightlatch/agent.toml"), /^deadline = "30s"$/m);
-      assert.equal((await runInTree(tree, "systemctl is-enabled nightlatch-agent.socket || true")).trim(), "disabled");
+async function installInTree(t: TestContext, suite: Suite): Promise<void> {
+  const deb = await builtPackage();
+  await withTree(await treeArchive(dataGuest(suite)), async (tree) => {
+    await tellVersions(t, suite, (script) => runInTree(tree, script));
+    const before = await survey(tree);
+    await customise(tree, deb, {}, []);
+    const said = await runInTree(tree, "nightlatch --version && nightlatch --help && nightlatch agent --help");
+    assert.match(said, /^nightlatch \d+\.\d+\.\d+\n/);
+    assert.match(said, /^usage: nightlatch agent /m);
+    assert.equal((await runInTree(tree, "systemctl is-enabled nightlatch-agent.socket")).trim(), "enabled");
+    assert.match(await runInTree(tree, SERVE), /^The invite for nas is open until /m);
+    assert.match(await runInTree(tree, VERIFY), /^verified\n$/);
 
-      await runInTree(tree, "dpkg --remove nightlatch");
-      assert.equal(existsSync(join(tree, "usr/lib/nightlatch")), false);
-      assert.ok(existsSync(join(tree, "etc/nightlatch/agent.toml")), "a conffile outlives the package");
-      await runInTree(
-        tree,
-        "mkdir -p /var/lib/nightlatch/machine && echo x > /var/lib/nightlatch/machine/identity.key",
-      );
-      await runInTree(tree, "dpkg --purge nightlatch");
-      assert.equal(await survey(tree), before);
-    });
+    await runInTree(tree, "sed -i 's/^#deadline.*/deadline = \"30s\"/' /etc/nightlatch/agent.toml");
+    await runInTree(tree, "systemctl disable nightlatch-agent.socket");
+    await customise(tree, deb, {}, []);
+    assert.match(await runInTree(tree, "cat /etc/nightlatch/agent.toml"), /^deadline = "30s"$/m);
+    assert.equal((await runInTree(tree, "systemctl is-enabled nightlatch-agent.socket || true")).trim(), "disabled");
+
+    await runInTree(tree, "dpkg --remove nightlatch");
+    assert.equal(existsSync(join(tree, "usr/lib/nightlatch")), false);
+    assert.ok(existsSync(join(tree, "etc/nightlatch/agent.toml")), "a conffile outlives the package");
+    await runInTree(tree, "mkdir -p /var/lib/nightlatch/machine && echo x > /var/lib/nightlatch/machine/identity.key");
+    await runInTree(tree, "dpkg --purge nightlatch");
+    assert.equal(await survey(tree), before);
   });
 }
 

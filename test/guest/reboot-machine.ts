@@ -20,14 +20,24 @@ export type Kind = Omit<EncryptedRoot, "deb">;
 
 /** One machine, its passphrase typed for the first boot, its boot loader's configuration made by itself; its disks are in `folder`. */
 export async function withMachine(kind: Kind, use: (machine: Machine, folder: string) => Promise<void>): Promise<void> {
+  await withMachineOf({ ...kind, deb: await builtPackage() }, async (machine, folder) => {
+    await settle(machine);
+    await use(machine, folder);
+  });
+}
+
+/** The same with another package of ours, or none. */
+export async function withMachineOf(
+  root: EncryptedRoot,
+  use: (machine: Machine, folder: string) => Promise<void>,
+): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "nightlatch-reboot-"));
   try {
-    const { options } = await encryptedMachine({ ...kind, deb: await builtPackage() }, folder);
+    const { options } = await encryptedMachine(root, folder);
     await using machine = await startMachine(options);
     await typePassphrase(machine.console);
     await machine.login();
     await machine.must("mkdir -p /boot/grub && grub-mkconfig -o /boot/grub/grub.cfg");
-    await settle(machine);
     await use(machine, folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -11,14 +11,31 @@ export interface Recipe {
   readonly finish: readonly string[];
 }
 
-export type Suite = "bookworm" | "trixie";
+export type Suite = "bookworm" | "trixie" | "forky";
 
 export interface GuestFile {
   readonly text: string;
   readonly mode?: number;
 }
 
-export const RELEASES: Readonly<Record<Suite, string>> = { bookworm: "Debian 12", trixie: "Debian 13" };
+export const RELEASES: Readonly<Record<Suite, string>> = {
+  bookworm: "Debian 12",
+  trixie: "Debian 13",
+  forky: "Debian testing (forky)",
+};
+
+/** Whether the suite's packages are others from one day to the next (moving.ts). */
+export const moves = (suite: Suite): boolean => suite === "forky";
+
+/**
+ * What Debian 12's systemd holds, or needs, and a later one splits off or only recommends; a machine of Debian's has it. Without
+ * libseccomp2 a unit's system call filter is left out, without libkmod2 udev loads no module.
+ */
+export const SPLIT_OFF: Readonly<Record<Suite, readonly string[]>> = {
+  bookworm: [],
+  trixie: ["systemd-cryptsetup"],
+  forky: ["systemd-cryptsetup", "libseccomp2", "libkmod2", "libacl1", "libpam0g", "libcrypt1"],
+};
 
 /** Few modules make a small initramfs, and under emulation its size is seconds. The root disk's driver is all that it needs. */
 const SMALL_INITRAMFS: Readonly<Record<string, GuestFile>> = {
@@ -28,12 +45,12 @@ const SMALL_INITRAMFS: Readonly<Record<string, GuestFile>> = {
 
 /** A machine that boots quickly from a plain root and opens its data volumes with systemd, as Debian sets it up. */
 export function dataGuest(suite: Suite): Recipe {
-  // Debian 13 split systemd-cryptsetup, which Debian 12's systemd holds.
-  const split = suite === "trixie" ? ["systemd-cryptsetup"] : [];
+  // What others open our volumes with; the interop tests have the clevis of a suite that stands still.
+  const peers = moves(suite) ? ["clevis-luks"] : [];
   return {
     name: `data-${suite}`,
     suite,
-    packages: [[...SYSTEM, ...OUR_DEPENDENCIES, ...split], [KERNEL]],
+    packages: [[...SYSTEM, ...OUR_DEPENDENCIES, ...peers, ...SPLIT_OFF[suite]], [KERNEL]],
     files: SMALL_INITRAMFS,
     finish: [],
   };

@@ -9,8 +9,9 @@ import { dirname, join } from "node:path";
 import { must } from "../../script/program.ts";
 import { cached, digestOf } from "./cache.ts";
 import { runInTree } from "./chroot.ts";
-import { debianMirror } from "./mirror.ts";
+import { debianMirror, validityOptions } from "./mirror.ts";
 import type { GuestFile, Recipe, Suite } from "./recipe.ts";
+import { blamed, stateOf } from "./suite.ts";
 
 const HERE = import.meta.dirname;
 /** How trees are made is an input of theirs as well. */
@@ -40,18 +41,20 @@ const FINISH = [
   "rm -rf /var/lib/apt/lists /var/log/*.log",
 ];
 
-/** An archive of the recipe's tree (`tar --zstd`). @throws Error when something cannot be downloaded or installed */
+/** An archive of the recipe's tree (`tar --zstd`). @throws Error when something cannot be downloaded or installed, or SuiteFault */
 export async function treeArchive(recipe: Recipe): Promise<string> {
   const base = await baseArchive(recipe.suite);
   const digest = digestOf(...BUILDER, recipe, COMMON, base);
-  const folder = await cached({ kind: "tree", name: recipe.name, digest, keep: 16 }, (out) =>
+  const folder = await cached({ kind: "tree", name: recipe.name, digest, keep: 24 }, (out) =>
     withTree(base, async (tree) => {
       writeFiles(tree, { ...COMMON, ...recipe.files });
       await withResolver(tree, async () => {
-        await runInTree(tree, "apt-get update -qq");
+        await blamed(recipe.suite, () => runInTree(tree, `apt-get update -qq ${validityOptions()}`));
         const options = "-y -qq --no-install-recommends -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0";
-        for (const packages of recipe.packages)
-          await runInTree(tree, `apt-get install ${options} ${packages.join(" ")}`);
+        for (const packages of recipe.packages) {
+          const install = `apt-get install ${options} ${packages.join(" ")}`;
+          await blamed(recipe.suite, () => runInTree(tree, install));
+        }
       });
       await runInTree(tree, [...recipe.finish, ...FINISH].join("\n"));
       await pack(tree, join(out, ARCHIVE));
@@ -61,13 +64,15 @@ export async function treeArchive(recipe: Recipe): Promise<string> {
 }
 
 async function baseArchive(suite: Suite): Promise<string> {
-  const folder = await cached({ kind: "base", name: suite, digest: digestOf(...BUILDER, suite), keep: 4 }, (out) =>
+  const digest = digestOf(...BUILDER, suite, await stateOf(suite));
+  const folder = await cached({ kind: "base", name: suite, digest, keep: 4 }, (out) =>
     withScratch(async (scratch) => {
       const tree = join(scratch, "tree");
       const options = ["--variant=minbase", "--include=ca-certificates"];
       const mirror = debianMirror();
       if (mirror === null) throw new Error("this machine's apt has no Debian archive configured");
-      await must(["nice", "-n", "10", "debootstrap", ...options, suite, tree, mirror], 1_200_000);
+      const argv = ["nice", "-n", "10", "debootstrap", ...options, suite, tree, mirror, SCRIPT] as const;
+      await blamed(suite, () => must(argv, 1_200_000));
       await pack(tree, join(out, ARCHIVE));
     }),
   );
@@ -75,6 +80,8 @@ async function baseArchive(suite: Suite): Promise<string> {
 }
 
 const ARCHIVE = "tree.tar.zst";
+/** One script does for every release of Debian's that is made here; a debootstrap older than a release lacks the link of its name. */
+const SCRIPT = "sid";
 
 const pack = (tree: string, archive: string) =>
   must(["tar", "-C", tree, "--numeric-owner", "--zstd", "-cf", archive, "."], 300_000);

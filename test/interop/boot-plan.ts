@@ -63,12 +63,22 @@ export function planBoot({ crypttab, fstab, enabled = [], cmdline = "quiet" }: B
     ];
     const { status, stdout, stderr } = spawnSync("unshare", ["--mount", "bash", "-c", script.join("\n")], {
       encoding: "latin1",
-      env: { ...process.env, HOME: "/", XDG_RUNTIME_DIR: "/run/user", SYSTEMD_PROC_CMDLINE: cmdline, container: "" },
+      // In another locale newer ones write an arrow for `->`.
+      env: {
+        ...process.env,
+        LC_ALL: "C",
+        HOME: "/",
+        XDG_RUNTIME_DIR: "/run/user",
+        SYSTEMD_PROC_CMDLINE: cmdline,
+        container: "",
+      },
       maxBuffer: 256 << 20,
     });
     if (status !== 0) throw new Error(`systemd made no plan (${status}): ${stderr.slice(0, 2000)}`);
     const cycles = stderr.split("\n").filter((line) => /ordering cycle/.test(line));
-    return { ...readDump(stdout), cycles };
+    const dump = readDump(stdout);
+    if (dump.jobs.size === 0) throw new Error("systemd's plan is written in a way that is not known here");
+    return { ...dump, cycles };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

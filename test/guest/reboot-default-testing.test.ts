@@ -1,0 +1,3 @@
+import { testDefault } from "./reboot-default.ts";
+
+testDefault("forky");
