@@ -1,4 +1,5 @@
 import { NightlatchError } from "../core/errors.ts";
+import { shellWord } from "../core/text.ts";
 import { findHole } from "../formats/luksmeta.ts";
 import type { System } from "../system/port.ts";
 import type { Volume } from "./cryptsetup.ts";
@@ -29,8 +30,16 @@ export async function keepingOthers(
   change: () => Promise<void>,
 ): Promise<void> {
   const before = await hold(power, volume.device, keyslot);
-  await change();
-  if (before === null || (await findHarmed(power, volume.device, before)).length === 0) return;
+  let failure: { readonly error: unknown } | null = null;
+  try {
+    await change();
+  } catch (error) {
+    failure = { error }; // it may have written before it failed
+  }
+  if (before === null || (await findHarmed(power, volume.device, before)).length === 0) {
+    if (failure !== null) throw failure.error;
+    return;
+  }
   const rows = await hold(power, volume.device, keyslot);
   const isOurs = rows !== null && JSON.stringify(rows.others.map(rowOf)) === JSON.stringify(before.others.map(rowOf));
   if (isOurs) {
@@ -103,6 +112,6 @@ function lost(device: string, keyslots: readonly number[]): NightlatchError {
   return new NightlatchError("luks/harmed", `${device}: the luksmeta entry of keyslot ${which} is not what it was`, {
     meaning:
       "Another program changed it meanwhile, or something is broken. A binding there may be lost; its keyslot and all passphrases are whole.",
-    remedy: `See whether it opens: clevis luks pass -d ${device} -s ${keyslots[0]}. If not, bind it anew with a passphrase.`,
+    remedy: `See whether it opens: clevis luks pass -d ${shellWord(device)} -s ${keyslots[0]}. If not, bind it anew with a passphrase.`,
   });
 }

@@ -1,4 +1,5 @@
 import { NightlatchError } from "../core/errors.ts";
+import { shellWord } from "../core/text.ts";
 import { listTokens } from "./bindings.ts";
 import type { VolumeHeader } from "./header.ts";
 
@@ -22,11 +23,11 @@ export function harmed(device: string, what: string, backup: string | null): Nig
   if (backup === null) {
     return new NightlatchError("luks/harmed", message, {
       meaning: `${why} What it sealed may be lost; its keyslot and the passphrases are whole.`,
-      remedy: `See whether it opens: clevis luks list -d ${device}. If not, bind it anew with a passphrase.`,
+      remedy: `See whether it opens: clevis luks list -d ${shellWord(device)}. If not, bind it anew with a passphrase.`,
     });
   }
   return new NightlatchError("luks/harmed", message, {
     meaning: `${why} The header as it was is kept in ${backup}.`,
-    remedy: `If the volume does not open as before: cryptsetup luksHeaderRestore ${device} --header-backup-file ${backup}`,
+    remedy: `If the volume does not open as before: cryptsetup luksHeaderRestore ${shellWord(device)} --header-backup-file ${shellWord(backup)}`,
   });
 }

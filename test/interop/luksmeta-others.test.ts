@@ -96,7 +96,7 @@ test("a binding that luksmeta would write over another's data is refused, and bo
 });
 
 /** As a luksmeta that takes another place than it should, or a program beside it that does: the entry's data goes where page 1 is. */
-function clumsy(bytes: Buffer): System {
+function clumsy(bytes: Buffer, dies = false): System {
   return {
     ...nodeSystem,
     async run(command: Command) {
@@ -113,7 +113,7 @@ function clumsy(bytes: Buffer): System {
         "conv=notrunc",
       ] as const;
       await nodeSystem.run({ argv, stdin: bytes, deadlineMs: 10_000 });
-      return exit;
+      return dies ? { ...exit, status: null, signal: "SIGKILL" as const } : exit;
     },
   };
 }
@@ -130,6 +130,15 @@ test("what luksmeta wrote over is put back, and the binding is not made", async 
   assert.ok(hole !== null);
   const inHole = (bytes: Buffer) => bytes.subarray(hole.offsetBytes, hole.offsetBytes + 4 * PAGE);
   assert.deepEqual(inHole(readFileSync(bench.image)).subarray(0, 3 * PAGE), inHole(before).subarray(0, 3 * PAGE));
+  assert.equal(load(bench.image, 3).length, 5000);
+});
+
+test("so is what a luksmeta wrote over that died", async () => {
+  const bench = benchWithEntry(5000);
+  await assert.rejects(
+    bind(clumsy(Buffer.from("x"), true), bench),
+    fails("luks/refused", `${bench.image}: luksmeta wrote over the entry of another keyslot`),
+  );
   assert.equal(load(bench.image, 3).length, 5000);
 });
 
