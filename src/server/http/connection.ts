@@ -3,21 +3,12 @@ import { Http1BodyReader, type Http1RequestHead } from "../../formats/http1-requ
 import type { Answers } from "./answers.ts";
 import type { Budget } from "./budget.ts";
 import { HeadReader } from "./head-reader.ts";
+import type { Patience } from "./limits.ts";
 import { type Network, networkOf, plainAddress } from "./network.ts";
 import type { Plan } from "./perform.ts";
 import type { Place, Places } from "./places.ts";
 import { empty, formatReply, type Reply } from "./reply.ts";
 import type { Turn } from "./turn.ts";
-
-/** How long strangers may take. */
-export interface Patience {
-  /** From the connection, or a request's first byte, to the end of its head. */
-  readonly headersTimeoutMs: number;
-  /** To the end of its body. */
-  readonly requestTimeoutMs: number;
-  /** Between an answer and the next request. */
-  readonly keepAliveMs: number;
-}
 
 /** What all connections of a server share. */
 export interface Hall {

@@ -1,6 +1,15 @@
 import type { AdmissionLimits } from "./admission.ts";
-import type { Patience } from "./connection.ts";
 import type { PlaceLimits } from "./places.ts";
+
+/** How long strangers may take. */
+export interface Patience {
+  /** From the connection, or a request's first byte, to the end of its head. */
+  readonly headersTimeoutMs: number;
+  /** To the end of its body. */
+  readonly requestTimeoutMs: number;
+  /** Between an answer and the next request. */
+  readonly keepAliveMs: number;
+}
 
 /** What strangers may take of this process. */
 export interface Limits extends Patience, PlaceLimits, AdmissionLimits {
