@@ -108,7 +108,8 @@ async function revokeLatch(transaction: Transaction, latchId: string): Promise<v
 
 /**
  * What is to be locked or revoked is released no more from now on, before anything of it is on the disk. It must be recorded on
- * a full disk too: it is tried once more, in the room that was held back for it.
+ * a full disk too: it is tried once more, in the room that was held back for it. The subject is looked up for every change, also
+ * for those that halt nothing: so changes are recorded in the order in which operators asked for them.
  */
 async function insist<T>(
   service: Service,
@@ -116,8 +117,8 @@ async function insist<T>(
   subject: (transaction: Transaction) => Promise<Halted | null>,
   operation: Operation<T>,
 ): Promise<T> {
-  const halted = change === "unlock" ? null : await service.store.transact(subject);
-  using _halt = halted === null ? null : service.halts.place(halted);
+  const halted = await service.store.transact(subject);
+  using _halt = halted === null || change === "unlock" ? null : service.halts.place(halted);
   try {
     return await service.queue.submitFirst(operation);
   } catch (error) {

@@ -317,3 +317,18 @@ test("a lock that could not be recorded is told so, and releases go on", async (
   service.queue.submitFirst = submitFirst;
   assert.equal(await kindOf(ask(service, latch)), "released");
 });
+
+test("what operators ask for without waiting is done in the order in which they asked", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const { latch } = await enrolled(service, "nas");
+  const asked = ["lock", "unlock", "lock", "unlock"] as const;
+  const ofMachine = asked.map((change) => changeMachine(service, "nas", { ...BY, change }));
+  const ofLatch = asked.map((change) => changeLatch(service, latch.latchId, { ...BY, change }));
+  const done = await Promise.all([...ofMachine, ...ofLatch]);
+  assert.deepEqual(
+    done.map(({ changed }) => changed),
+    done.map(() => true),
+  );
+  assert.equal(await kindOf(ask(service, latch)), "released");
+});
