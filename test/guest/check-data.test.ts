@@ -94,7 +94,7 @@ const BREAKS: readonly Break[] = [
   {
     code: "check/config",
     how: `${NO_OWN_UNITS}; printf '%s\\n' '${LINE}' >/etc/crypttab; ${inFstab("^/dev/mapper/data.*", MOUNT)}; echo 'deadline = nonsense' >>/etc/nightlatch/agent.toml`,
-    person: { says: /^Correct the file/, does: "sed -i /nonsense/d /etc/nightlatch/agent.toml" },
+    person: { says: /^correct it;/, does: "sed -i /nonsense/d /etc/nightlatch/agent.toml" },
   },
   {
     code: "check/no-binding",
