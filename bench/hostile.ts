@@ -12,7 +12,7 @@ import { json } from "node:stream/consumers";
 import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Secret } from "../src/core/secret.ts";
-import { buildEnrolRequest } from "../src/formats/enrolment.ts";
+import { buildEnrolRequest } from "../src/formats/own/enrolment.ts";
 import { nightlatch } from "../test/interop/serve.ts";
 import { enrolAt } from "../test/interop/server-client.ts";
 import { startOurs } from "./fleet/peers.ts";

@@ -38,7 +38,7 @@ const common = {
 const quickCrypto: Plugin = {
   name: "quick-crypto",
   setup: ({ onResolve }) =>
-    onResolve({ filter: /^node:crypto$/ }, () => ({ path: join(root, "src/system/quick-crypto.ts") })),
+    onResolve({ filter: /^node:crypto$/ }, () => ({ path: join(root, "src/system/native/quick-crypto.ts") })),
 };
 
 /** Needed by who has an agent.toml that says something: in a file of its own it costs nobody else its bytecode. */

@@ -5,7 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { Socket } from "node:net";
-import { libcFunction } from "../src/system/native.ts";
+import { libcFunction } from "../src/system/native/native.ts";
 
 export interface KeyQuestion {
   readonly socket: string;

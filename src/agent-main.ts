@@ -1,4 +1,4 @@
-import { command } from "./cli/agent.ts";
+import { command } from "./cli/commands/agent.ts";
 import { parseArguments } from "./cli/parse.ts";
 import { catchDefects, tellFailure } from "./cli/report.ts";
 import { openTerminal } from "./cli/terminal.ts";

@@ -1,6 +1,6 @@
 /** Archives of an initramfs as no generator writes them, for tests that ask who unpacks them. */
 import fc from "fast-check";
-import { CpioReader, S_IFDIR, S_IFLNK, S_IFREG } from "../src/formats/cpio.ts";
+import { CpioReader, S_IFDIR, S_IFLNK, S_IFREG } from "../src/formats/initramfs/cpio.ts";
 import { RootFileSystem } from "../src/formats/initramfs/rootfs.ts";
 
 /** An entry as an archive has it, whatever that is. */

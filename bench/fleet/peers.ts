@@ -3,11 +3,11 @@ import { spawnSync } from "node:child_process";
 import { createECDH, generateKeyPairSync, randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildEnrolRequest, buildLatchRequest, machineIdOf } from "../../src/formats/enrolment.ts";
-import { parseInvite } from "../../src/formats/invite.ts";
-import { type Json, parseJson } from "../../src/formats/json.ts";
-import { thumbprintOf } from "../../src/formats/jwk.ts";
-import { parseAdvertisement } from "../../src/formats/tang.ts";
+import { thumbprintOf } from "../../src/formats/jose/jwk.ts";
+import { type Json, parseJson } from "../../src/formats/json/json.ts";
+import { buildEnrolRequest, buildLatchRequest, machineIdOf } from "../../src/formats/own/enrolment.ts";
+import { parseInvite } from "../../src/formats/own/invite.ts";
+import { parseAdvertisement } from "../../src/formats/tang/tang.ts";
 import { type Served, serve } from "../../test/interop/serve.ts";
 import { startTangd } from "../../test/interop/tangd.ts";
 

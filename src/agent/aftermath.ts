@@ -1,9 +1,9 @@
 import { dirname } from "node:path";
 import { isError, NightlatchError } from "../core/errors.ts";
-import type { VolumeRecord } from "../formats/volume-record.ts";
-import { refusalOf } from "../luks/bound.ts";
-import { type BoundPower, recordUse, type Use } from "../luks/bound-changes.ts";
-import type { ReportPower } from "../pins/report.ts";
+import type { VolumeRecord } from "../formats/own/volume-record.ts";
+import { refusalOf } from "../luks/bound/bound.ts";
+import { type BoundPower, recordUse, type Use } from "../luks/bound/changes.ts";
+import type { ReportPower } from "../pins/latch/report.ts";
 import type { System } from "../system/port.ts";
 import { delayAfterMs } from "./backoff.ts";
 
@@ -58,7 +58,7 @@ async function makeStateFolder(power: AftermathPower, stateFolder: string): Prom
 export async function tellServers(power: AftermathPower, record: VolumeRecord, after: Aftermath): Promise<void> {
   const { stateFolder, log } = after;
   try {
-    const { serversToTell } = await import("../pins/report.ts");
+    const { serversToTell } = await import("../pins/latch/report.ts");
     const servers = await serversToTell(power, stateFolder, record.latches);
     if (servers.length === 0) log("info", "no server is told: this machine is enrolled at none");
     await Promise.all(servers.map((server) => tellServer(power, server, record, after)));
@@ -70,11 +70,11 @@ export async function tellServers(power: AftermathPower, record: VolumeRecord, a
 
 async function tellServer(
   power: AftermathPower,
-  server: Parameters<typeof import("../pins/report.ts").sendReport>[2],
+  server: Parameters<typeof import("../pins/latch/report.ts").sendReport>[2],
   { volume }: VolumeRecord,
   { stateFolder, signal, log }: Aftermath,
 ): Promise<void> {
-  const { sendReport } = await import("../pins/report.ts");
+  const { sendReport } = await import("../pins/latch/report.ts");
   const { host } = new URL(server.url);
   const endMs = power.monotonicMs() + TELL_WITHIN_MS;
   for (let attempt = 0; ; attempt++) {

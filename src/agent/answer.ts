@@ -1,16 +1,16 @@
 import { isError, NightlatchError } from "../core/errors.ts";
-import type { AgentConfig, KeyCommand } from "../formats/agent-config.ts";
+import type { AgentConfig, KeyCommand } from "../formats/own/agent-config.ts";
+import type { VolumeRecord } from "../formats/own/volume-record.ts";
 import {
   CRYPTTAB_LIMIT_BYTES,
   type CrypttabEntry,
   devicePathOf,
   findOption,
   parseCrypttab,
-} from "../formats/crypttab.ts";
-import type { VolumeRecord } from "../formats/volume-record.ts";
-import { judgeVolume, refusalOf } from "../luks/bound.ts";
-import { isNewUse, type Use, useOf } from "../luks/bound-changes.ts";
-import { readVolumeHeader, type VolumeHeader } from "../luks/header.ts";
+} from "../formats/systemd/crypttab.ts";
+import { judgeVolume, refusalOf } from "../luks/bound/bound.ts";
+import { isNewUse, type Use, useOf } from "../luks/bound/changes.ts";
+import { readVolumeHeader, type VolumeHeader } from "../luks/header/header.ts";
 import type { System } from "../system/port.ts";
 import { bindingSources } from "./binding-source.ts";
 import { commandSource } from "./command-source.ts";

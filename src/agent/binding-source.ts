@@ -1,8 +1,8 @@
 import { NightlatchError } from "../core/errors.ts";
-import { type ClevisPin, parseClevisPin, parseClevisToken } from "../formats/clevis.ts";
-import type { FlattenedJwe } from "../formats/jwe.ts";
-import { type HeldToken, listTokens } from "../luks/bindings.ts";
-import type { VolumeHeader } from "../luks/header.ts";
+import { type ClevisPin, parseClevisPin, parseClevisToken } from "../formats/clevis/clevis.ts";
+import type { FlattenedJwe } from "../formats/jose/jwe.ts";
+import { type HeldToken, listTokens } from "../luks/header/bindings.ts";
+import type { VolumeHeader } from "../luks/header/header.ts";
 import { isWorthRetrying, recoverSecret } from "../pins/recover.ts";
 import type { System } from "../system/port.ts";
 import type { KeySource } from "./source.ts";

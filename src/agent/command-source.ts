@@ -1,6 +1,6 @@
 import { NightlatchError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
-import type { KeyCommand } from "../formats/agent-config.ts";
+import type { KeyCommand } from "../formats/own/agent-config.ts";
 import type { System } from "../system/port.ts";
 import type { KeySource } from "./source.ts";
 

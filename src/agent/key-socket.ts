@@ -3,10 +3,10 @@ import { createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
-import { parseKeySocketPeer } from "../formats/key-socket.ts";
-import { acceptWaiting } from "../system/unix-accept.ts";
-import { listenPrivately } from "../system/unix-listen.ts";
-import { type UnixPeer, unixPeerIsGone, unixPeerOf } from "../system/unix-peer.ts";
+import { parseKeySocketPeer } from "../formats/systemd/key-socket.ts";
+import { acceptWaiting } from "../system/unix/accept.ts";
+import { listenPrivately } from "../system/unix/listen.ts";
+import { type UnixPeer, unixPeerIsGone, unixPeerOf } from "../system/unix/peer.ts";
 
 /**
  * The socket that crypttab names as the key file of every volume (crypttab(5), AF_UNIX KEY FILES). The client says by the name

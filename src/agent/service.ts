@@ -5,8 +5,8 @@ import {
   configInPlaceOf,
   DEFAULT_AGENT_CONFIG,
   DEFAULT_DEADLINE_MS,
-} from "../formats/agent-config.ts";
-import type { VolumeRecord } from "../formats/volume-record.ts";
+} from "../formats/own/agent-config.ts";
+import type { VolumeRecord } from "../formats/own/volume-record.ts";
 import type { System } from "../system/port.ts";
 import type { Aftermath, AftermathPower } from "./aftermath.ts";
 import { type AnswerPower, answerVolume } from "./answer.ts";
@@ -163,7 +163,7 @@ async function answerAndLog(
 /** What to do at the server that has locked this machine; null where it is not known by name there. */
 async function adviseUnlock(power: ServicePower, state: string, refusal: NightlatchError): Promise<string | null> {
   try {
-    const { listServers } = await import("../pins/machine.ts");
+    const { listServers } = await import("../pins/latch/machine.ts");
     const servers = await listServers(power, state);
     const server = servers.find(({ url }) => refusal.message.startsWith(`${new URL(url).host} `));
     return server === undefined ? null : `to release it, on the key server: nightlatch machine unlock ${server.name}`;
@@ -179,7 +179,7 @@ async function readConfig(power: Pick<System, "readFile">, path: string, log: Se
     text = await power.readFile(path, AGENT_CONFIG_LIMIT_BYTES);
     if (saysNothing(text)) return DEFAULT_AGENT_CONFIG; // as the package installs it
     // The TOML parser costs milliseconds to load, which only those who have something in the file need to pay.
-    const { parseAgentConfig } = await import("../formats/agent-config-file.ts");
+    const { parseAgentConfig } = await import("../formats/own/agent-config-file.ts");
     return parseAgentConfig(text, path);
   } catch (error) {
     if (isError(error, "file/missing")) return DEFAULT_AGENT_CONFIG;

@@ -1,6 +1,6 @@
 import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
-import { joinInitrds, paddingBeforeOverlay } from "../formats/initramfs.ts";
+import { joinInitrds, paddingBeforeOverlay } from "../formats/initramfs/initramfs.ts";
 import type { Lock, System } from "../system/port.ts";
 
 type Power = Pick<System, "run" | "stat" | "readFile" | "writeFile" | "removeFile" | "makeDirectory">;

@@ -1,11 +1,11 @@
-import { joinInitrds } from "../formats/initramfs.ts";
-import type { InitramfsVolume } from "../formats/initramfs-crypttab.ts";
+import type { InitramfsVolume } from "../formats/initramfs/crypttab.ts";
+import { joinInitrds } from "../formats/initramfs/initramfs.ts";
 import type { System } from "../system/port.ts";
-import { type EntryWish, findBootEntry } from "./entries.ts";
-import { type BootEntry, readStart } from "./entry.ts";
-import { type InitramfsFacts, inspectInitramfs } from "./initramfs.ts";
-import { neededVolumes } from "./needed.ts";
-import { packStubFiles } from "./stub-additions.ts";
+import { type EntryWish, findBootEntry } from "./entry/entries.ts";
+import { type BootEntry, readStart } from "./entry/entry.ts";
+import { packStubFiles } from "./entry/stub-additions.ts";
+import { type InitramfsFacts, inspectInitramfs } from "./initramfs/inspect.ts";
+import { neededVolumes } from "./initramfs/needed.ts";
 
 /** What the machine will boot next, as its files say it. */
 export interface NextBoot {

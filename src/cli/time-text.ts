@@ -1,5 +1,5 @@
 import { printable } from "../core/text.ts";
-import type { Json } from "../formats/json.ts";
+import type { Json } from "../formats/json/json.ts";
 
 /**
  * A time of the server's, RFC 3339, as people read it: to the second, in UTC. What is none is shown

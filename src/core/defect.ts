@@ -6,7 +6,7 @@ const CAUSE_COUNT = 5;
 
 /**
  * An error that nobody expected, in one line: its kind, its code, and where it came from, e.g. `TypeError ERR_INVALID_ARG_TYPE at
- * src/cli/bind.ts:122:10`. Never its message, which may hold what a peer sent or a person typed.
+ * src/cli/commands/bind/bind.ts:122:10`. Never its message, which may hold what a peer sent or a person typed.
  */
 export function describeDefect(error: unknown): string {
   if (!(error instanceof Error)) return `a thrown ${error === null ? "null" : typeof error}`;

@@ -1,10 +1,10 @@
 import { isError, NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
-import { parseClevisPin, type SssPin } from "../formats/clevis.ts";
-import { decryptJwe, type FlattenedJwe } from "../formats/jwe.ts";
-import { combineShares } from "../formats/sss.ts";
+import { parseClevisPin, type SssPin } from "../formats/clevis/clevis.ts";
+import { combineShares } from "../formats/clevis/sss.ts";
+import { decryptJwe, type FlattenedJwe } from "../formats/jose/jwe.ts";
 import type { System } from "../system/port.ts";
-import { recoverTangKey } from "./exchange.ts";
+import { recoverTangKey } from "./tang/exchange.ts";
 
 export interface RecoverLimits {
   readonly deadlineMs: number;

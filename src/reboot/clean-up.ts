@@ -1,16 +1,16 @@
 import { clearKexecMemory, unloadKexec } from "../boot/kexec.ts";
-import { disarmOneshot, type FoundOneshot, findOneshot } from "../boot/oneshot.ts";
+import { disarmOneshot, type FoundOneshot, findOneshot } from "../boot/oneshot/oneshot.ts";
 import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
-import type { DisposableRecord } from "../formats/disposable.ts";
-import { type Json, parseJson } from "../formats/json.ts";
-import { readVolumeHeader } from "../luks/header.ts";
+import { type Json, parseJson } from "../formats/json/json.ts";
+import type { DisposableRecord } from "../formats/own/disposable.ts";
+import { isGoingDown } from "../host/shutdown.ts";
+import { listRecords } from "../luks/disposable-record.ts";
+import { readVolumeHeader } from "../luks/header/header.ts";
 import type { Lock, System } from "../system/port.ts";
-import type { StagePower } from "./carrier.ts";
 import { unmarkStaged } from "./default-handler.ts";
-import { lockHeaders, removeDisposables } from "./disposable.ts";
-import { listRecords } from "./record.ts";
-import { isGoingDown } from "./shutdown-job.ts";
+import type { StagePower } from "./stage/carrier.ts";
+import { lockHeaders, removeDisposables } from "./stage/disposable.ts";
 
 export interface FoundDisposable {
   readonly device: string;

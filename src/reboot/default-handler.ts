@@ -1,5 +1,5 @@
+import { askSystemd, orderSystemd } from "../host/systemd.ts";
 import type { System } from "../system/port.ts";
-import { askSystemd, orderSystemd } from "./systemd.ts";
 
 const DROP_IN = "/etc/systemd/system/systemd-reboot.service.d/nightlatch.conf";
 const UNIT = "nightlatch-stage.service";

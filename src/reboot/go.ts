@@ -1,6 +1,6 @@
 import { NightlatchError } from "../core/errors.ts";
+import { askSystemd, orderSystemd } from "../host/systemd.ts";
 import type { System } from "../system/port.ts";
-import { askSystemd, orderSystemd } from "./systemd.ts";
 
 const CLEAN_UP = "nightlatch-clean-up";
 const UNITS = [`${CLEAN_UP}.service`, `${CLEAN_UP}.timer`, "nightlatch-called-off.timer"] as const;

@@ -1,8 +1,8 @@
 import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
-import { type Json, parseJson } from "../formats/json.ts";
+import { type Json, parseJson } from "../formats/json/json.ts";
+import { isGoingDown } from "../host/shutdown.ts";
 import type { Exit, System } from "../system/port.ts";
-import { isGoingDown } from "./shutdown-job.ts";
 
 type Power = Pick<System, "run">;
 

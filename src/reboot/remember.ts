@@ -1,15 +1,15 @@
-import { luksBeneath } from "../boot/luks-beneath.ts";
 import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
-import { readVolumeHeader } from "../luks/header.ts";
-import { type Authority, addKeyslot, findSlotOpenedBy, killKeyslot } from "../luks/keyslots.ts";
-import { findFreeSlot, keyslotHashOf } from "../luks/slots.ts";
+import { luksBeneath } from "../host/block-devices.ts";
+import { type Authority, addKeyslot, findSlotOpenedBy, killKeyslot } from "../luks/cryptsetup/keyslots.ts";
+import { readVolumeHeader } from "../luks/header/header.ts";
+import { findFreeSlot, keyslotHashOf } from "../luks/header/slots.ts";
 import type { System } from "../system/port.ts";
-import type { StagePower } from "./carrier.ts";
 import { type Cleaned, cleanUpWith } from "./clean-up.ts";
-import { lockHeaders } from "./disposable.ts";
-import type { PlannedVolume } from "./planned.ts";
+import type { PlannedVolume } from "./plan/planned.ts";
+import type { StagePower } from "./stage/carrier.ts";
+import { lockHeaders } from "./stage/disposable.ts";
 
 export type RememberPower = Pick<
   System,

@@ -2,17 +2,17 @@ import type { Server } from "node:http";
 import type { Server as NetServer } from "node:net";
 import { traceOf } from "../core/defect.ts";
 import { type ErrorCode, NightlatchError } from "../core/errors.ts";
-import { machineIdOf } from "../formats/enrolment.ts";
+import { machineIdOf } from "../formats/own/enrolment.ts";
 import { defaultUrl, type ListenAddress } from "./address.ts";
-import { findOperatorGroup } from "./admin/peer.ts";
-import { createAdminServer } from "./admin/server.ts";
-import { listenOnSocket } from "./admin/socket.ts";
 import { Answers } from "./http/answers.ts";
 import { MachineServer } from "./http/server.ts";
+import { findOperatorGroup } from "./operator-api/peer.ts";
+import { createAdminServer } from "./operator-api/server.ts";
+import { listenOnSocket } from "./operator-api/socket.ts";
 import { assembleService } from "./service/assemble.ts";
 import { startHousekeeping } from "./service/housekeeping.ts";
-import { type FolderSystem, openFolder } from "./store/folder.ts";
-import type { MasterSource } from "./store/upgrade.ts";
+import { type FolderSystem, openFolder } from "./store/folder/folder.ts";
+import type { MasterSource } from "./store/sqlite/upgrade.ts";
 
 export interface ServeOptions {
   /** The data folder. */

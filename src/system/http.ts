@@ -1,6 +1,6 @@
 import { connect as connectPlain, isIP, type LookupFunction, type Socket } from "node:net";
 import { NightlatchError } from "../core/errors.ts";
-import { formatHttp1Request, type Http1Response, Http1ResponseReader } from "../formats/http1.ts";
+import { formatHttp1Request, type Http1Response, Http1ResponseReader } from "../formats/network/http1.ts";
 import { requestName } from "./names.ts";
 import type { HttpRequest, HttpResponse } from "./port.ts";
 

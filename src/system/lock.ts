@@ -1,7 +1,7 @@
 import { open } from "node:fs/promises";
 import { NightlatchError } from "../core/errors.ts";
 import { translate } from "./errno.ts";
-import { libcFunction } from "./native.ts";
+import { libcFunction } from "./native/native.ts";
 import type { Lock } from "./port.ts";
 
 const LOCK_EX = 2;

@@ -1,7 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import { readFileSync, statSync } from "node:fs";
 import { isIP, type LookupFunction, type Socket } from "node:net";
-import { addressesInHosts, asksHostsFileFirst, parseAhosts } from "../formats/hosts.ts";
+import { addressesInHosts, asksHostsFileFirst, parseAhosts } from "../formats/network/hosts.ts";
 
 /**
  * Names of servers, asked for as glibc asks (nsswitch.conf(5): /etc/hosts, DNS, systemd-resolved, mDNS, …), but by a program that

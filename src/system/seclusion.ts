@@ -1,4 +1,4 @@
-import { libcFunction } from "./native.ts";
+import { libcFunction } from "./native/native.ts";
 
 const SIGUSR1 = 10;
 const SIG_IGN = 1;

@@ -1,4 +1,4 @@
-import { libcFunction, type NativeFunction } from "./native.ts";
+import { libcFunction, type NativeFunction } from "./native/native.ts";
 
 const [SOL_SOCKET, SO_SNDBUF, SO_RCVBUF, SO_KEEPALIVE] = [1, 7, 8, 9];
 const [IPPROTO_TCP, TCP_NODELAY] = [6, 1];

@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { Finding, FindingCode } from "../../src/check/finding.ts";
+import type { Finding, FindingCode } from "../../src/check/judge/finding.ts";
 import { bootImage } from "./image.ts";
 import { type KeyServer, startKeyServer } from "./key-server.ts";
 import { makeLuksVolume } from "./luks-volume.ts";

@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import type { Finding, FindingCode } from "../../src/check/finding.ts";
+import type { Finding, FindingCode } from "../../src/check/judge/finding.ts";
 import { type EncryptedRoot, PASSPHRASE } from "./encrypted-root.ts";
 import { firmwareMachine } from "./firmware-machine.ts";
 import { type KeyServer, startKeyServer } from "./key-server.ts";

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync } from "node:fs";
-import { libcFunction } from "../../src/system/native.ts";
+import { libcFunction } from "../../src/system/native/native.ts";
 
 const AF_UNIX = 1;
 const SOCK_STREAM_CLOEXEC = 0x80001;

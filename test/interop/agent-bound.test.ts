@@ -3,8 +3,8 @@ import { copyFileSync, existsSync, readFileSync, rmSync, statSync, writeFileSync
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import Database from "better-sqlite3";
-import { readVolumeHeader } from "../../src/luks/header.ts";
-import { identityOf } from "../../src/luks/identity.ts";
+import { readVolumeHeader } from "../../src/luks/header/header.ts";
+import { identityOf } from "../../src/luks/header/identity.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import { configureAgent, startAgent } from "./agent-process.ts";
 import { nightlatch, type Served, serve } from "./serve.ts";

@@ -5,10 +5,10 @@ import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { askForKey } from "../../script/key-client.ts";
-import { formatClevisToken } from "../../src/formats/clevis.ts";
-import { encryptJwe, formatCompactJwe } from "../../src/formats/jwe.ts";
-import type { Advertisement } from "../../src/formats/tang.ts";
-import { fetchAdvertisement, sealToAdvertisement } from "../../src/pins/tang.ts";
+import { formatClevisToken } from "../../src/formats/clevis/clevis.ts";
+import { encryptJwe, formatCompactJwe } from "../../src/formats/jose/jwe.ts";
+import type { Advertisement } from "../../src/formats/tang/tang.ts";
+import { fetchAdvertisement, sealToAdvertisement } from "../../src/pins/tang/tang.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import { configureAgent, startAgent } from "./agent-process.ts";
 import { type NameServer, noNameServer, startNameServer } from "./name-server.ts";

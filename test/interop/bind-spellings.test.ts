@@ -1,11 +1,11 @@
 /** However an address is spelt, by us or by stock clevis, it is one server: no second binding in silence, and unbind finds it. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { command as bind } from "../../src/cli/bind.ts";
-import { command as status } from "../../src/cli/status.ts";
-import { command as unbind } from "../../src/cli/unbind.ts";
+import { command as bind } from "../../src/cli/commands/bind/bind.ts";
+import { command as status } from "../../src/cli/commands/status.ts";
+import { command as unbind } from "../../src/cli/commands/unbind/unbind.ts";
 import { isError } from "../../src/core/errors.ts";
-import { canonicalAddress } from "../../src/formats/server-address.ts";
+import { canonicalAddress } from "../../src/formats/network/server-address.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import { runCommand } from "../terminal.ts";
 import { inviteAt, keyArgs, keyFile, makeImage, served } from "./bind-bench.ts";

@@ -3,15 +3,15 @@
  * otherwise.
  */
 import assert from "node:assert/strict";
-import type { CheckFacts, VolumeFacts } from "../../src/check/facts.ts";
-import type { Finding } from "../../src/check/finding.ts";
-import { judge } from "../../src/check/judge.ts";
-import { foretell, type Outlook } from "../../src/check/outlook.ts";
-import { findStarts, isInBoot, type Start } from "../../src/formats/boot-start.ts";
-import { type Crypttab, type CrypttabEntry, devicePathOf, parseCrypttab } from "../../src/formats/crypttab.ts";
-import { hearCrypttab } from "../../src/formats/crypttab-heard.ts";
-import { isLuksVolume, placeOf } from "../../src/formats/crypttab-places.ts";
-import { mountsMapping, parseFstab, takenMounts } from "../../src/formats/fstab.ts";
+import type { CheckFacts, VolumeFacts } from "../../src/check/judge/facts.ts";
+import type { Finding } from "../../src/check/judge/finding.ts";
+import { judge } from "../../src/check/judge/judge.ts";
+import { foretell, type Outlook } from "../../src/check/judge/outlook.ts";
+import { findStarts, isInBoot, type Start } from "../../src/formats/systemd/boot-start.ts";
+import { type Crypttab, type CrypttabEntry, devicePathOf, parseCrypttab } from "../../src/formats/systemd/crypttab.ts";
+import { hearCrypttab } from "../../src/formats/systemd/crypttab-heard.ts";
+import { isLuksVolume, placeOf } from "../../src/formats/systemd/crypttab-places.ts";
+import { mountsMapping, parseFstab, takenMounts } from "../../src/formats/systemd/fstab.ts";
 import { BINDING, machine, SYSTEMD, volume } from "../unit/check/machine-facts.ts";
 import { KEY_FILE, SOCKET } from "./boot-grammar.ts";
 import { type BootPlan, unitOf } from "./boot-plan.ts";

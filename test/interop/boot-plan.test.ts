@@ -1,8 +1,8 @@
 /** What `check` says of which volumes a boot starts, and what its remedies make of it, judged by systemd itself. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { judge } from "../../src/check/judge.ts";
-import { parseFstab } from "../../src/formats/fstab.ts";
+import { judge } from "../../src/check/judge/judge.ts";
+import { parseFstab } from "../../src/formats/systemd/fstab.ts";
 import { machine, SYSTEMD, volume } from "../unit/check/machine-facts.ts";
 import { noPlan, planBoot, unitOf } from "./boot-plan.ts";
 

@@ -6,9 +6,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { Finding, FindingCode } from "../../src/check/finding.ts";
-import { judge } from "../../src/check/judge.ts";
-import { isInBoot } from "../../src/formats/boot-start.ts";
+import type { Finding, FindingCode } from "../../src/check/judge/finding.ts";
+import { judge } from "../../src/check/judge/judge.ts";
+import { isInBoot } from "../../src/formats/systemd/boot-start.ts";
 import { claimsOf, disagreements, type MachineFiles } from "./boot-claims.ts";
 import { fstabLine, SOCKET, uuidOf, volumes } from "./boot-grammar.ts";
 import { noPlan, planBoot } from "./boot-plan.ts";

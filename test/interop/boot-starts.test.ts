@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { parseCrypttab } from "../../src/formats/crypttab.ts";
+import { parseCrypttab } from "../../src/formats/systemd/crypttab.ts";
 import { claimsOf, disagreements, type MachineFiles, READERS, type Readers } from "./boot-claims.ts";
 import { cmdline, stopperLine, unreadableLine, volumes } from "./boot-grammar.ts";
 import { type BootPlan, noPlan, planBoot } from "./boot-plan.ts";

@@ -10,7 +10,7 @@ import { createInterface } from "node:readline";
 import { before, describe, test } from "node:test";
 import { agentNodeFlags } from "../../script/agent-unit.ts";
 import { fetchKey } from "../../script/key-client.ts";
-import { readVolumeHeader } from "../../src/luks/header.ts";
+import { readVolumeHeader } from "../../src/luks/header/header.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import { makeState } from "./luks-change.ts";
 import { nightlatch, serve } from "./serve.ts";

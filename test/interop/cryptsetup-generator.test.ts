@@ -6,11 +6,11 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { test } from "node:test";
 import fc from "fast-check";
-import { askGenerator } from "../../src/boot/cryptsetup-generator.ts";
-import { neededVolumes } from "../../src/boot/needed.ts";
+import { askGenerator } from "../../src/boot/initramfs/cryptsetup-generator.ts";
+import { neededVolumes } from "../../src/boot/initramfs/needed.ts";
 import { isError } from "../../src/core/errors.ts";
-import { proveOverlay } from "../../src/reboot/overlay-proof.ts";
-import type { PlannedVolume, RebootPlan } from "../../src/reboot/planned.ts";
+import type { PlannedVolume, RebootPlan } from "../../src/reboot/plan/planned.ts";
+import { proveOverlay } from "../../src/reboot/proof/overlay.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 
 const skip = existsSync("/usr/lib/systemd/system-generators/systemd-cryptsetup-generator")

@@ -11,9 +11,9 @@ import {
   isStartedByHand,
   mayFail,
   parseCrypttab,
-} from "../../src/formats/crypttab.ts";
-import { hearCrypttab } from "../../src/formats/crypttab-heard.ts";
-import { placeOf } from "../../src/formats/crypttab-places.ts";
+} from "../../src/formats/systemd/crypttab.ts";
+import { hearCrypttab } from "../../src/formats/systemd/crypttab-heard.ts";
+import { placeOf } from "../../src/formats/systemd/crypttab-places.ts";
 import { cmdline, crypttabLine, idleLine, stopperLine } from "./boot-grammar.ts";
 import { type Generated, type GeneratedUnit, generateUnits } from "./cryptsetup-units.ts";
 

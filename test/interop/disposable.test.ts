@@ -6,11 +6,11 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { isError } from "../../src/core/errors.ts";
 import { Secret } from "../../src/core/secret.ts";
-import { readVolumeHeader } from "../../src/luks/header.ts";
-import { opensSlot } from "../../src/luks/keyslots.ts";
-import { listSlots } from "../../src/luks/slots.ts";
-import { removeDisposables, stageDisposableKey } from "../../src/reboot/disposable.ts";
-import { listRecords } from "../../src/reboot/record.ts";
+import { opensSlot } from "../../src/luks/cryptsetup/keyslots.ts";
+import { listRecords } from "../../src/luks/disposable-record.ts";
+import { readVolumeHeader } from "../../src/luks/header/header.ts";
+import { listSlots } from "../../src/luks/header/slots.ts";
+import { removeDisposables, stageDisposableKey } from "../../src/reboot/stage/disposable.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import type { System } from "../../src/system/port.ts";
 

@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { isError } from "../../src/core/errors.ts";
-import { choose } from "../../src/formats/grub-default.ts";
-import { runGrub } from "../../src/formats/grub-menu.ts";
-import type { GrubWorld } from "../../src/formats/grub-world.ts";
-import { readGrubenv } from "../../src/formats/grubenv.ts";
+import { choose } from "../../src/formats/grub/default-entry.ts";
+import { readGrubenv } from "../../src/formats/grub/grubenv.ts";
+import { runGrub } from "../../src/formats/grub/menu.ts";
+import type { GrubWorld } from "../../src/formats/grub/world.ts";
 import { askGrub, asProduct, type GrubAnswer, type GrubInput, sameText } from "./grub-emu.ts";
 import { randomGrub } from "./grub-scripts.ts";
 

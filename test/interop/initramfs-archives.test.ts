@@ -10,9 +10,9 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
-import { inspectInitramfs } from "../../src/boot/initramfs.ts";
+import { inspectInitramfs } from "../../src/boot/initramfs/inspect.ts";
 import { isError } from "../../src/core/errors.ts";
-import { nextPart, paddingBeforeOverlay } from "../../src/formats/initramfs.ts";
+import { nextPart, paddingBeforeOverlay } from "../../src/formats/initramfs/initramfs.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import { COMPRESSORS, type Compressor, rawCpio, unpackedByModel } from "../archives.ts";
 

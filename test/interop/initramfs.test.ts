@@ -5,12 +5,12 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
-import { inspectInitramfs } from "../../src/boot/initramfs.ts";
-import { buildOverlay } from "../../src/boot/overlay.ts";
+import { inspectInitramfs } from "../../src/boot/initramfs/inspect.ts";
+import { buildOverlay } from "../../src/boot/overlay/overlay.ts";
 import { isError } from "../../src/core/errors.ts";
-import { writeCpio } from "../../src/formats/cpio.ts";
 import type { Compression } from "../../src/formats/initramfs/compressed-end.ts";
-import { joinInitrds, paddingBeforeOverlay, walkInitramfs } from "../../src/formats/initramfs.ts";
+import { writeCpio } from "../../src/formats/initramfs/cpio.ts";
+import { joinInitrds, paddingBeforeOverlay, walkInitramfs } from "../../src/formats/initramfs/initramfs.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "nightlatch-initramfs-"));

@@ -3,9 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { CURVES } from "../../src/formats/curve.ts";
-import { beginRecovery, createExchange, provision } from "../../src/formats/ecmr.ts";
-import { type Json, type JsonObject, parseJson } from "../../src/formats/json.ts";
+import { CURVES } from "../../src/formats/jose/curve.ts";
 import {
   type EcPrivateJwk,
   exportPublicJwk,
@@ -15,9 +13,11 @@ import {
   pointOf,
   publicPart,
   thumbprintOf,
-} from "../../src/formats/jwk.ts";
-import { formatJws, hasSignatureBy, parseJws, signJws } from "../../src/formats/jws.ts";
-import { permits } from "../../src/formats/tang.ts";
+} from "../../src/formats/jose/jwk.ts";
+import { formatJws, hasSignatureBy, parseJws, signJws } from "../../src/formats/jose/jws.ts";
+import { type Json, type JsonObject, parseJson } from "../../src/formats/json/json.ts";
+import { beginRecovery, createExchange, provision } from "../../src/formats/tang/ecmr.ts";
+import { permits } from "../../src/formats/tang/tang.ts";
 
 const skip: string | false = spawnSync("jose", ["alg"]).status === 0 ? false : "jose is not installed";
 

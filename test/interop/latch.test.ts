@@ -4,11 +4,11 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { parseInvite } from "../../src/formats/invite.ts";
-import { anotherLatch, enrol } from "../../src/pins/enrol.ts";
-import { forgetNonce, listServers } from "../../src/pins/machine.ts";
+import { parseInvite } from "../../src/formats/own/invite.ts";
+import { anotherLatch, enrol } from "../../src/pins/latch/enrol.ts";
+import { forgetNonce, listServers } from "../../src/pins/latch/machine.ts";
 import { recoverSecret } from "../../src/pins/recover.ts";
-import { sealToAdvertisement } from "../../src/pins/tang.ts";
+import { sealToAdvertisement } from "../../src/pins/tang/tang.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import { serve } from "./serve.ts";
 

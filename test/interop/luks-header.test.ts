@@ -4,8 +4,8 @@ import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { isError } from "../../src/core/errors.ts";
-import { type Luks1Volume, type Luks2Volume, readVolumeHeader } from "../../src/luks/header.ts";
-import { hasTypedSlot } from "../../src/luks/typed.ts";
+import { type Luks1Volume, type Luks2Volume, readVolumeHeader } from "../../src/luks/header/header.ts";
+import { hasTypedSlot } from "../../src/luks/header/typed.ts";
 import { readRange } from "../../src/system/read.ts";
 import { addSlot, addToken, forge, makeFolder, makeVolume, PASSPHRASE, patch, runTool } from "./volumes.ts";
 

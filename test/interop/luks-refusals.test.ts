@@ -4,10 +4,10 @@ import { readFileSync, truncateSync } from "node:fs";
 import { test } from "node:test";
 import { isError, type NightlatchError } from "../../src/core/errors.ts";
 import { Secret } from "../../src/core/secret.ts";
-import { bindVolume, requireRoom } from "../../src/luks/bind.ts";
-import { readVolumeHeader } from "../../src/luks/header.ts";
-import { findSlotOpenedBy, opensSlot } from "../../src/luks/keyslots.ts";
-import { makePassphrase } from "../../src/luks/passphrase.ts";
+import { bindVolume, requireRoom } from "../../src/luks/change/bind.ts";
+import { findSlotOpenedBy, opensSlot } from "../../src/luks/cryptsetup/keyslots.ts";
+import { makePassphrase } from "../../src/luks/cryptsetup/passphrase.ts";
+import { readVolumeHeader } from "../../src/luks/header/header.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import type { System } from "../../src/system/port.ts";
 import { fails, leavesAlone, makeBench } from "./luks-bench.ts";
@@ -66,7 +66,7 @@ test("requirements are refused before the passphrase is asked for", async () => 
 test("a null cipher is refused before the passphrase is asked for", async () => {
   const bench = makeBench();
   forge(bench.image, (text) => text.replace(/("segments":.*?"encryption":)"[^"]+"/s, '$1"cipher_null-ecb"'));
-  const { holdVolume } = await import("../../src/luks/begin.ts");
+  const { holdVolume } = await import("../../src/luks/change/begin.ts");
   await leavesAlone(bench, () =>
     assert.rejects(holdVolume(nodeSystem, bench.image, bench.stateFolder), (error) =>
       isError(error, "luks/null-cipher"),

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { before, test } from "node:test";
-import { command as arm } from "../../src/cli/oneshot-arm.ts";
-import { command as disarm } from "../../src/cli/oneshot-disarm.ts";
+import { command as arm } from "../../src/cli/commands/oneshot/arm.ts";
+import { command as disarm } from "../../src/cli/commands/oneshot/disarm.ts";
 import { isError } from "../../src/core/errors.ts";
 import { cleanUp, listDisposables } from "../../src/reboot/clean-up.ts";
 import type { Command, System } from "../../src/system/port.ts";

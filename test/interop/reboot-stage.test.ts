@@ -2,17 +2,17 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
-import { NO_WISH } from "../../src/boot/entries.ts";
+import { NO_WISH } from "../../src/boot/entry/entries.ts";
 import { isError } from "../../src/core/errors.ts";
 import { Secret } from "../../src/core/secret.ts";
-import { CpioReader, writeCpio } from "../../src/formats/cpio.ts";
-import { walkInitramfs } from "../../src/formats/initramfs.ts";
-import { opensSlot } from "../../src/luks/keyslots.ts";
-import { findAuthorities, KeyRing, type KeySources } from "../../src/reboot/authority.ts";
-import { KEXEC } from "../../src/reboot/carrier-kexec.ts";
+import { CpioReader, writeCpio } from "../../src/formats/initramfs/cpio.ts";
+import { walkInitramfs } from "../../src/formats/initramfs/initramfs.ts";
+import { opensSlot } from "../../src/luks/cryptsetup/keyslots.ts";
 import { cleanUp, listDisposables } from "../../src/reboot/clean-up.ts";
-import { planReboot } from "../../src/reboot/plan.ts";
-import { stageBoot } from "../../src/reboot/stage.ts";
+import { planReboot } from "../../src/reboot/plan/plan.ts";
+import { findAuthorities, KeyRing, type KeySources } from "../../src/reboot/stage/authority.ts";
+import { KEXEC } from "../../src/reboot/stage/carrier-kexec.ts";
+import { stageBoot } from "../../src/reboot/stage/stage.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import {
   BOOT,

@@ -5,9 +5,9 @@ import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { NightlatchError } from "../../src/core/errors.ts";
-import { writeCpio } from "../../src/formats/cpio.ts";
-import { readVolumeHeader } from "../../src/luks/header.ts";
-import { listSlots } from "../../src/luks/slots.ts";
+import { writeCpio } from "../../src/formats/initramfs/cpio.ts";
+import { readVolumeHeader } from "../../src/luks/header/header.ts";
+import { listSlots } from "../../src/luks/header/slots.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import type { Command, Exit, System } from "../../src/system/port.ts";
 

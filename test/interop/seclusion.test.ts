@@ -34,7 +34,7 @@ writeFileSync(
   hook,
   `import { readFileSync, writeFileSync } from "node:fs";
    import inspector from "node:inspector";
-   import { libcFunction } from ${JSON.stringify(join(ROOT, "src/system/native.ts"))};
+   import { libcFunction } from ${JSON.stringify(join(ROOT, "src/system/native/native.ts"))};
    process.on("exit", () => {
      process.kill(process.pid, "SIGUSR1");
      for (const end = performance.now() + 30; performance.now() < end; ) JSON.parse("{}");
@@ -72,7 +72,7 @@ test("a command is secluded before what it consists of is loaded", async () => {
     early,
     `import { appendFileSync } from "node:fs";
      import { registerHooks } from "node:module";
-     import { libcFunction } from ${JSON.stringify(join(ROOT, "src/system/native.ts"))};
+     import { libcFunction } from ${JSON.stringify(join(ROOT, "src/system/native/native.ts"))};
      const prctl = libcFunction("int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)");
      registerHooks({
        load: (url, context, next) => {

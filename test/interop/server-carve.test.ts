@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import Database from "better-sqlite3";
-import { parseInvite } from "../../src/formats/invite.ts";
+import { parseInvite } from "../../src/formats/own/invite.ts";
 import { type Found, opensWithFolder, readCells } from "../unit/server/carve.ts";
 import { makeOld } from "../unit/server/old-store.ts";
 import { nightlatch, type Served, serve } from "./serve.ts";

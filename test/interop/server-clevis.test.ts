@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { buildEnrolRequest, machineIdOf, parseEnrolAnswer } from "../../src/formats/enrolment.ts";
-import { parseInvite } from "../../src/formats/invite.ts";
+import { buildEnrolRequest, machineIdOf, parseEnrolAnswer } from "../../src/formats/own/enrolment.ts";
+import { parseInvite } from "../../src/formats/own/invite.ts";
 import { type Served, serve } from "./serve.ts";
 
 const noClevis = spawnSync("clevis", ["--help"]).error === undefined ? false : "clevis is not installed";

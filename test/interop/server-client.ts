@@ -2,9 +2,9 @@
 import { createECDH, generateKeyPairSync, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect } from "node:net";
-import { buildEnrolRequest, machineIdOf, parseEnrolAnswer } from "../../src/formats/enrolment.ts";
-import { parseInvite } from "../../src/formats/invite.ts";
-import { type EcPublicJwk, type PublicJwk, thumbprintOf } from "../../src/formats/jwk.ts";
+import { type EcPublicJwk, type PublicJwk, thumbprintOf } from "../../src/formats/jose/jwk.ts";
+import { buildEnrolRequest, machineIdOf, parseEnrolAnswer } from "../../src/formats/own/enrolment.ts";
+import { parseInvite } from "../../src/formats/own/invite.ts";
 import type { Served } from "./serve.ts";
 
 export interface EnrolledLatch {

@@ -11,8 +11,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { parseEntry } from "../../src/server/audit/entry.ts";
 import { verifyLog } from "../../src/server/audit/verify.ts";
-import { openAuditSource } from "../../src/server/store/audit-source.ts";
-import { storePath } from "../../src/server/store/folder.ts";
+import { storePath } from "../../src/server/store/folder/folder.ts";
+import { openAuditSource } from "../../src/server/store/sqlite/audit-source.ts";
 import { type Served, serve } from "./serve.ts";
 import { type EnrolledLatch, enrolAt, exchangeRaw, randomPoint, rawRequest } from "./server-client.ts";
 

@@ -1,6 +1,6 @@
 /** Files whose reads never return, as those of a dying disk: fanotify(7) asks this process for each, and it never answers. */
 import { closeSync } from "node:fs";
-import { libcFunction } from "../../src/system/native.ts";
+import { libcFunction } from "../../src/system/native/native.ts";
 
 const FAN_CLASS_CONTENT = 0x4;
 const FAN_CLOEXEC = 0x1;

@@ -5,12 +5,12 @@ import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { formatClevisToken, parseClevisToken } from "../../src/formats/clevis.ts";
-import { parseJson } from "../../src/formats/json.ts";
-import { formatCompactJwe, parseCompactJwe } from "../../src/formats/jwe.ts";
-import { thumbprintOf } from "../../src/formats/jwk.ts";
+import { formatClevisToken, parseClevisToken } from "../../src/formats/clevis/clevis.ts";
+import { formatCompactJwe, parseCompactJwe } from "../../src/formats/jose/jwe.ts";
+import { thumbprintOf } from "../../src/formats/jose/jwk.ts";
+import { parseJson } from "../../src/formats/json/json.ts";
 import { recoverSecret } from "../../src/pins/recover.ts";
-import { fetchAdvertisement, sealToTang } from "../../src/pins/tang.ts";
+import { fetchAdvertisement, sealToTang } from "../../src/pins/tang/tang.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import { noTangd, startTangd } from "./tangd.ts";
 

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { bindingSources } from "../../src/agent/binding-source.ts";
-import type { JsonObject } from "../../src/formats/json.ts";
-import { encryptJwe, type FlattenedJwe, formatCompactJwe, formatFlattenedJwe } from "../../src/formats/jwe.ts";
-import { parseAdvertisement } from "../../src/formats/tang.ts";
-import type { VolumeHeader } from "../../src/luks/header.ts";
-import { sealToAdvertisement } from "../../src/pins/tang.ts";
+import { encryptJwe, type FlattenedJwe, formatCompactJwe, formatFlattenedJwe } from "../../src/formats/jose/jwe.ts";
+import type { JsonObject } from "../../src/formats/json/json.ts";
+import { parseAdvertisement } from "../../src/formats/tang/tang.ts";
+import type { VolumeHeader } from "../../src/luks/header/header.ts";
+import { sealToAdvertisement } from "../../src/pins/tang/tang.ts";
 import { clevisVectors } from "../vectors/tangs.ts";
 
 const power = { request: () => assert.fail(), random: randomBytes };

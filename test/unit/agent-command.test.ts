@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { commandSource } from "../../src/agent/command-source.ts";
 import { isError, NightlatchError } from "../../src/core/errors.ts";
-import type { KeyCommand } from "../../src/formats/agent-config.ts";
+import type { KeyCommand } from "../../src/formats/own/agent-config.ts";
 import type { Command, Exit } from "../../src/system/port.ts";
 
 const signal = new AbortController().signal;

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { isError, NightlatchError } from "../../src/core/errors.ts";
-import { AGENT_CONFIG_LIMIT_BYTES } from "../../src/formats/agent-config.ts";
-import { parseAgentConfig, parseDuration } from "../../src/formats/agent-config-file.ts";
+import { AGENT_CONFIG_LIMIT_BYTES } from "../../src/formats/own/agent-config.ts";
+import { parseAgentConfig, parseDuration } from "../../src/formats/own/agent-config-file.ts";
 
 const parse = (text: string) => parseAgentConfig(Buffer.from(text), "agent.toml");
 

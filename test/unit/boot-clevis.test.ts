@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type ClevisTask, clevisLacks } from "../../src/boot/clevis.ts";
-import { mendingOf } from "../../src/boot/mending.ts";
-import { whyNoDriver } from "../../src/boot/network-driver.ts";
-import type { ServerName } from "../../src/boot/server-name.ts";
+import { type ClevisTask, clevisLacks } from "../../src/boot/initramfs/clevis.ts";
+import { mendingOf } from "../../src/boot/initramfs/mending.ts";
+import { whyNoDriver } from "../../src/boot/initramfs/network-driver.ts";
+import type { ServerName } from "../../src/boot/initramfs/server-name.ts";
 import { fakeSystem } from "./fake-files.ts";
 
 const DEBIAN = mendingOf("initramfs-tools", new Map([["ID", "debian"]]));

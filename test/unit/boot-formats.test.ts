@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { isError } from "../../src/core/errors.ts";
-import { compareRpmVersions, parseBlsEntry, parseBlsFileName, sortAsBlscfg } from "../../src/formats/bls.ts";
-import { defaultExtlinuxEntry, parseExtlinux } from "../../src/formats/extlinux.ts";
-import { formatInitramfsVolume, parseInitramfsCrypttab, volumeOption } from "../../src/formats/initramfs-crypttab.ts";
-import { cmdlineForKexec, cmdlineValues, splitCmdline } from "../../src/formats/kernel-cmdline.ts";
-import { kernelRelease } from "../../src/formats/kernel-image.ts";
-import { parseOsRelease } from "../../src/formats/os-release.ts";
-import { isUki, parsePeSections } from "../../src/formats/uki.ts";
+import { formatInitramfsVolume, parseInitramfsCrypttab, volumeOption } from "../../src/formats/initramfs/crypttab.ts";
+import { compareRpmVersions, parseBlsEntry, parseBlsFileName, sortAsBlscfg } from "../../src/formats/loader/bls.ts";
+import { defaultExtlinuxEntry, parseExtlinux } from "../../src/formats/loader/extlinux.ts";
+import { cmdlineForKexec, cmdlineValues, splitCmdline } from "../../src/formats/loader/kernel-cmdline.ts";
+import { kernelRelease } from "../../src/formats/loader/kernel-image.ts";
+import { isUki, parsePeSections } from "../../src/formats/loader/uki.ts";
+import { parseOsRelease } from "../../src/formats/systemd/os-release.ts";
 
 test("BLS entries: repeated initrd and options add up, other keys take the last", () => {
   const text = [

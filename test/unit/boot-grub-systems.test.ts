@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { findBootEntry, NO_WISH } from "../../src/boot/entries.ts";
+import { findBootEntry, NO_WISH } from "../../src/boot/entry/entries.ts";
 import { isError } from "../../src/core/errors.ts";
 import { fakeSystem, type Programs } from "./fake-files.ts";
 

@@ -4,10 +4,10 @@ import { Session } from "node:inspector/promises";
 import { test } from "node:test";
 import fc from "fast-check";
 import { isError } from "../../src/core/errors.ts";
-import { MAX_WORK } from "../../src/formats/grub-budget.ts";
-import { choose } from "../../src/formats/grub-default.ts";
-import { runGrub } from "../../src/formats/grub-menu.ts";
-import { GrubTrace, type GrubWorld } from "../../src/formats/grub-world.ts";
+import { MAX_WORK } from "../../src/formats/grub/budget.ts";
+import { choose } from "../../src/formats/grub/default-entry.ts";
+import { runGrub } from "../../src/formats/grub/menu.ts";
+import { GrubTrace, type GrubWorld } from "../../src/formats/grub/world.ts";
 
 const world: GrubWorld = {
   prefix: "/boot/grub",

@@ -3,8 +3,8 @@ import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { isError } from "../../src/core/errors.ts";
-import { type CpioEntry, CpioReader, S_IFDIR, S_IFREG, writeCpio } from "../../src/formats/cpio.ts";
-import { joinInitrds, paddingBeforeOverlay, walkInitramfs } from "../../src/formats/initramfs.ts";
+import { type CpioEntry, CpioReader, S_IFDIR, S_IFREG, writeCpio } from "../../src/formats/initramfs/cpio.ts";
+import { joinInitrds, paddingBeforeOverlay, walkInitramfs } from "../../src/formats/initramfs/initramfs.ts";
 
 const file = (name: string, text: string, mode = 0o644) => ({ name, mode, content: Buffer.from(text) });
 

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import type { BootEntry } from "../../src/boot/entry.ts";
-import { prepareOneshot } from "../../src/boot/oneshot.ts";
-import type { OneshotPower } from "../../src/boot/oneshot-loader.ts";
+import type { BootEntry } from "../../src/boot/entry/entry.ts";
+import type { OneshotPower } from "../../src/boot/oneshot/loader.ts";
+import { prepareOneshot } from "../../src/boot/oneshot/oneshot.ts";
 import { isError } from "../../src/core/errors.ts";
 import { restartExpiry } from "../../src/reboot/go.ts";
 import { type FakeSystem, fakeSystem, type Programs } from "./fake-files.ts";

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
-import type { InitramfsFacts, Stack } from "../../src/boot/initramfs.ts";
-import { neededVolumes } from "../../src/boot/needed.ts";
-import { buildOverlay } from "../../src/boot/overlay.ts";
+import type { InitramfsFacts, Stack } from "../../src/boot/initramfs/inspect.ts";
+import { neededVolumes } from "../../src/boot/initramfs/needed.ts";
+import { buildOverlay } from "../../src/boot/overlay/overlay.ts";
 import { isError } from "../../src/core/errors.ts";
-import { type CpioEntry, CpioReader, S_IFDIR } from "../../src/formats/cpio.ts";
-import type { InitramfsVolume } from "../../src/formats/initramfs-crypttab.ts";
+import { type CpioEntry, CpioReader, S_IFDIR } from "../../src/formats/initramfs/cpio.ts";
+import type { InitramfsVolume } from "../../src/formats/initramfs/crypttab.ts";
 
 const UUID = "11111111-2222-3333-4444-555555555555";
 const KEY = Buffer.alloc(64, 0x41);

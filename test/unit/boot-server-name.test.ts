@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { lookUpName } from "../../src/boot/server-name.ts";
+import { lookUpName } from "../../src/boot/initramfs/server-name.ts";
 import { fakeSystem } from "./fake-files.ts";
 
 /** What each source of names answers; the resolver that DNS goes through. */

@@ -12,7 +12,7 @@ import {
   isStartedByHand,
   mayFail,
   parseCrypttab,
-} from "../../src/formats/crypttab.ts";
+} from "../../src/formats/systemd/crypttab.ts";
 
 const parse = (text: string) => parseCrypttab(Buffer.from(text));
 

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import { isError, NightlatchError } from "../../src/core/errors.ts";
+import type { Json, JsonObject } from "../../src/formats/json/json.ts";
 import {
   formatIntent,
   formatIntentRecord,
@@ -11,8 +12,7 @@ import {
   parseIntent,
   parseIntentRecord,
   tokenDigest,
-} from "../../src/formats/intent.ts";
-import type { Json, JsonObject } from "../../src/formats/json.ts";
+} from "../../src/formats/own/intent.ts";
 
 const DIGEST = "A".repeat(43);
 const ID = "i".repeat(22);

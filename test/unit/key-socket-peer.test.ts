@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { parseKeySocketPeer } from "../../src/formats/key-socket.ts";
+import { parseKeySocketPeer } from "../../src/formats/systemd/key-socket.ts";
 
 const parse = (name: string) => parseKeySocketPeer(Buffer.from(name));
 

@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { isError, NightlatchError } from "../../src/core/errors.ts";
-import type { Luks2Digest, Luks2Segment } from "../../src/formats/luks2-metadata.ts";
-import { formatVolumeRecord, parseVolumeRecord, type VolumeRecord } from "../../src/formats/volume-record.ts";
-import { judgeVolume, refusalOf } from "../../src/luks/bound.ts";
-import { recordByPerson, recordUnbound, recordUse, useOf } from "../../src/luks/bound-changes.ts";
-import type { Luks1Volume, Luks2Volume } from "../../src/luks/header.ts";
-import { identityOf } from "../../src/luks/identity.ts";
+import type { Luks2Digest, Luks2Segment } from "../../src/formats/luks/luks2-metadata.ts";
+import { formatVolumeRecord, parseVolumeRecord, type VolumeRecord } from "../../src/formats/own/volume-record.ts";
+import { judgeVolume, refusalOf } from "../../src/luks/bound/bound.ts";
+import { recordByPerson, recordUnbound, recordUse, useOf } from "../../src/luks/bound/changes.ts";
+import type { Luks1Volume, Luks2Volume } from "../../src/luks/header/header.ts";
+import { identityOf } from "../../src/luks/header/identity.ts";
 
 const STATE = "/state";
 const [A, B] = ["aaaaaaaa-0000-0000-0000-000000000000", "bbbbbbbb-0000-0000-0000-000000000000"];

@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ErrorCode, isError } from "../../src/core/errors.ts";
 import { Secret } from "../../src/core/secret.ts";
-import { findGap } from "../../src/formats/luksmeta.ts";
-import { backUpHeader } from "../../src/luks/backup.ts";
-import { addKeyslot, killKeyslot, opensSlot, openVolume } from "../../src/luks/keyslots.ts";
-import { initLuksmeta, saveLuksmeta, wipeLuksmeta } from "../../src/luks/luksmeta.ts";
-import { makePassphrase } from "../../src/luks/passphrase.ts";
-import { importToken, removeToken } from "../../src/luks/tokens.ts";
+import { findGap } from "../../src/formats/luks/luksmeta.ts";
+import { backUpHeader } from "../../src/luks/change/backup.ts";
+import { addKeyslot, killKeyslot, opensSlot, openVolume } from "../../src/luks/cryptsetup/keyslots.ts";
+import { initLuksmeta, saveLuksmeta, wipeLuksmeta } from "../../src/luks/cryptsetup/luksmeta.ts";
+import { makePassphrase } from "../../src/luks/cryptsetup/passphrase.ts";
+import { importToken, removeToken } from "../../src/luks/cryptsetup/tokens.ts";
 import type { Command, Exit } from "../../src/system/port.ts";
 
 /** Records what is run, stdin copied before its owner wipes it, and ends it as told. */

@@ -3,12 +3,12 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import { isError, NightlatchError } from "../../src/core/errors.ts";
-import { parseLuks1 } from "../../src/formats/luks1.ts";
-import { peekLuks2, readLuks2Copy, verifyLuks2Copy } from "../../src/formats/luks2.ts";
-import { readLuks2Metadata } from "../../src/formats/luks2-metadata.ts";
-import { crc32c, findHole, parseLuksmeta } from "../../src/formats/luksmeta.ts";
-import { isNullCipher } from "../../src/luks/ciphers.ts";
-import { readVolumeHeader } from "../../src/luks/header.ts";
+import { parseLuks1 } from "../../src/formats/luks/luks1.ts";
+import { peekLuks2, readLuks2Copy, verifyLuks2Copy } from "../../src/formats/luks/luks2.ts";
+import { readLuks2Metadata } from "../../src/formats/luks/luks2-metadata.ts";
+import { crc32c, findHole, parseLuksmeta } from "../../src/formats/luks/luksmeta.ts";
+import { isNullCipher } from "../../src/luks/header/ciphers.ts";
+import { readVolumeHeader } from "../../src/luks/header/header.ts";
 
 const METADATA = {
   keyslots: {

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { command } from "../../src/cli/reboot.ts";
+import { command } from "../../src/cli/commands/reboot/reboot.ts";
 import { isError } from "../../src/core/errors.ts";
+import { isGoingDown } from "../../src/host/shutdown.ts";
 import { endCalledOff, settleCalledOff } from "../../src/reboot/called-off.ts";
 import { requireNoHindrance } from "../../src/reboot/hindrance.ts";
-import { isGoingDown } from "../../src/reboot/shutdown-job.ts";
 import type { System } from "../../src/system/port.ts";
 import { runCommand } from "../terminal.ts";
 import { fakeSystem, type Programs } from "./fake-files.ts";

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { BootEntry } from "../../src/boot/entry.ts";
-import { wholeFile } from "../../src/boot/entry.ts";
-import type { StagePower } from "../../src/reboot/carrier.ts";
-import { KEXEC } from "../../src/reboot/carrier-kexec.ts";
+import type { BootEntry } from "../../src/boot/entry/entry.ts";
+import { wholeFile } from "../../src/boot/entry/entry.ts";
+import type { StagePower } from "../../src/reboot/stage/carrier.ts";
+import { KEXEC } from "../../src/reboot/stage/carrier-kexec.ts";
 
 test("a kexec into an entry that was chosen for one boot says that the choice stays", async () => {
   const entry: BootEntry = {

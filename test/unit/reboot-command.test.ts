@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isKexecLoaded, isLockedDown, loadKexec, unloadKexec, whyNoKexec } from "../../src/boot/kexec.ts";
-import { luksBeneath } from "../../src/boot/luks-beneath.ts";
-import { command } from "../../src/cli/reboot.ts";
+import { command } from "../../src/cli/commands/reboot/reboot.ts";
 import { isError } from "../../src/core/errors.ts";
+import { luksBeneath } from "../../src/host/block-devices.ts";
+import { isRebooting } from "../../src/host/shutdown.ts";
 import { makeDefault, undoDefault, wantsFirmwareSetup } from "../../src/reboot/default-handler.ts";
 import { requireCleanUp } from "../../src/reboot/go.ts";
 import { remember } from "../../src/reboot/remember.ts";
-import { isRebooting } from "../../src/reboot/shutdown-job.ts";
 import type { System } from "../../src/system/port.ts";
 import { runCommand } from "../terminal.ts";
 import { type FakeSystem, fakeSystem, type Programs } from "./fake-files.ts";

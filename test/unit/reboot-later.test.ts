@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isError } from "../../src/core/errors.ts";
-import { laterVolumes } from "../../src/reboot/later.ts";
+import { laterVolumes } from "../../src/reboot/plan/later.ts";
 import { fakeSystem } from "./fake-files.ts";
 
 const DATA = Buffer.alloc(1 << 20);

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { command } from "../../src/cli/reboot.ts";
+import { command } from "../../src/cli/commands/reboot/reboot.ts";
 import { isError } from "../../src/core/errors.ts";
-import { requireSoftReboot } from "../../src/reboot/soft.ts";
+import { requireSoftReboot } from "../../src/reboot/plan/soft.ts";
 import type { System } from "../../src/system/port.ts";
 import { runCommand } from "../terminal.ts";
 import { fakeSystem, type Programs } from "./fake-files.ts";

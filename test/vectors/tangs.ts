@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { createExchange } from "../../src/formats/ecmr.ts";
-import { type Json, type JsonObject, parseJson } from "../../src/formats/json.ts";
-import { type EcPrivateJwk, hasThumbprint, parsePrivateJwk } from "../../src/formats/jwk.ts";
-import { formatRecovery, parseRecoveryRequest, recoveryPoint } from "../../src/formats/tang.ts";
+import { type EcPrivateJwk, hasThumbprint, parsePrivateJwk } from "../../src/formats/jose/jwk.ts";
+import { type Json, type JsonObject, parseJson } from "../../src/formats/json/json.ts";
+import { createExchange } from "../../src/formats/tang/ecmr.ts";
+import { formatRecovery, parseRecoveryRequest, recoveryPoint } from "../../src/formats/tang/tang.ts";
 import { bodyOf } from "../../src/system/http.ts";
 import type { HttpRequest, HttpResponse, System } from "../../src/system/port.ts";
 

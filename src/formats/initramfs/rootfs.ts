@@ -1,4 +1,4 @@
-import { type CpioEntry, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../cpio.ts";
+import { type CpioEntry, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "./cpio.ts";
 import { unreadable } from "./unreadable.ts";
 
 /**

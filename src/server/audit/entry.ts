@@ -1,5 +1,5 @@
 import { NightlatchError } from "../../core/errors.ts";
-import { type JsonObject, parseJson } from "../../formats/json.ts";
+import { type JsonObject, parseJson } from "../../formats/json/json.ts";
 
 /** One leaf of the log. docs/format/audit.md describes each; a kind's members never change their meaning. */
 export type Entry =

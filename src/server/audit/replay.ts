@@ -1,4 +1,4 @@
-import type { JsonObject } from "../../formats/json.ts";
+import type { JsonObject } from "../../formats/json/json.ts";
 import type { State } from "../policy/decide.ts";
 
 /** A machine as the log or the store tells of it. */

@@ -1,5 +1,5 @@
 import { createECDH } from "node:crypto";
-import { CURVES, invert, isOnCurve, modulo, toBytes, toInteger } from "../../formats/curve.ts";
+import { CURVES, invert, isOnCurve, modulo, toBytes, toInteger } from "../../formats/jose/curve.ts";
 import { type Exchange, POINT_BYTES, SCALAR_BYTES } from "./port.ts";
 
 const P256 = CURVES["P-256"];

@@ -6,7 +6,7 @@ import {
   opensslFailure,
   type Pointer,
   UNCOMPRESSED,
-} from "../../system/openssl.ts";
+} from "../../system/native/openssl.ts";
 import { type Exchange, POINT_BYTES, SCALAR_BYTES } from "./port.ts";
 
 /** By OpenSSL's own point arithmetic, EC_POINT_mul(3). Null where this Node does not export what it takes. */

@@ -1,5 +1,5 @@
 import { Socket, type SocketConstructorOpts } from "node:net";
-import { Http1BodyReader, type Http1RequestHead } from "../../formats/http1-request.ts";
+import { Http1BodyReader, type Http1RequestHead } from "../../formats/network/http1-request.ts";
 import type { Answers } from "./answers.ts";
 import type { Budget } from "./budget.ts";
 import { HeadReader } from "./head-reader.ts";

@@ -1,5 +1,5 @@
 import { Gathering } from "../../core/gathering.ts";
-import { type HeadFault, type Http1RequestHead, parseHttp1RequestHead } from "../../formats/http1-request.ts";
+import { type HeadFault, type Http1RequestHead, parseHttp1RequestHead } from "../../formats/network/http1-request.ts";
 import { URL_BYTES } from "./perform.ts";
 
 export const HEADER_BYTES = 16_384;

@@ -1,5 +1,5 @@
 import { createServer, type Server, type Socket } from "node:net";
-import type { Http1RequestHead } from "../../formats/http1-request.ts";
+import type { Http1RequestHead } from "../../formats/network/http1-request.ts";
 import { descriptorLimit, prepareConnections } from "../../system/tcp-listen.ts";
 import type { Service } from "../service/service.ts";
 import { Admission } from "./admission.ts";

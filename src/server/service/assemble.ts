@@ -2,7 +2,7 @@ import { FloodTally } from "../audit/floods.ts";
 import { RefusalTally } from "../audit/refusals.ts";
 import { chooseExchange } from "../exchange/choose.ts";
 import { followedBy, Memory } from "../memory.ts";
-import type { OpenedStore } from "../store/folder.ts";
+import type { OpenedStore } from "../store/folder/folder.ts";
 import { Halts } from "./halts.ts";
 import { Paces } from "./paces.ts";
 import { CommitQueue } from "./queue.ts";

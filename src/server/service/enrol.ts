@@ -1,6 +1,6 @@
 import { NightlatchError } from "../../core/errors.ts";
-import { buildEnrolAnswer, type EnrolRequest, type LatchRequest, provesInvite } from "../../formats/enrolment.ts";
-import type { JsonObject } from "../../formats/json.ts";
+import type { JsonObject } from "../../formats/json/json.ts";
+import { buildEnrolAnswer, type EnrolRequest, type LatchRequest, provesInvite } from "../../formats/own/enrolment.ts";
 import type { Entry } from "../audit/entry.ts";
 import { latestSince } from "../audit/times.ts";
 import { hasExpired } from "../policy/expiry.ts";

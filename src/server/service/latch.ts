@@ -1,9 +1,9 @@
 import { createECDH, generateKeyPairSync } from "node:crypto";
 import { toBase64url } from "../../core/bytes.ts";
 import { Secret } from "../../core/secret.ts";
-import { LATCH_ID_BYTES } from "../../formats/enrolment.ts";
-import { type EcPublicJwk, exportPublicJwk, thumbprintOf } from "../../formats/jwk.ts";
-import { buildAdvertisement } from "../../formats/tang.ts";
+import { type EcPublicJwk, exportPublicJwk, thumbprintOf } from "../../formats/jose/jwk.ts";
+import { LATCH_ID_BYTES } from "../../formats/own/enrolment.ts";
+import { buildAdvertisement } from "../../formats/tang/tang.ts";
 import { isUsableScalar, SCALAR_BYTES } from "../exchange/port.ts";
 import type { KeyPurpose, KeyRow, LatchRow } from "../store/port.ts";
 import type { Service } from "./service.ts";

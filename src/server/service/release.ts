@@ -1,6 +1,6 @@
 import { NightlatchError } from "../../core/errors.ts";
-import type { JsonObject } from "../../formats/json.ts";
-import { hasThumbprint, type PublicJwk } from "../../formats/jwk.ts";
+import { hasThumbprint, type PublicJwk } from "../../formats/jose/jwk.ts";
+import type { JsonObject } from "../../formats/json/json.ts";
 import { POINT_BYTES, SCALAR_BYTES } from "../exchange/port.ts";
 import { decide, type RefusalReason } from "../policy/decide.ts";
 import type { KeyPurpose, ReleaseRow, Transaction } from "../store/port.ts";

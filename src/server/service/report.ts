@@ -1,4 +1,4 @@
-import { buildReportAnswer, type Report } from "../../formats/report.ts";
+import { buildReportAnswer, type Report } from "../../formats/own/report.ts";
 import type { Service } from "./service.ts";
 
 export type ReportOutcome = { readonly answer: Buffer } | { readonly refused: "machine/unknown" | "machine/revoked" };

@@ -3,7 +3,7 @@ import type { System } from "../../system/port.ts";
 import type { FloodTally } from "../audit/floods.ts";
 import type { RefusalTally } from "../audit/refusals.ts";
 import type { Exchange } from "../exchange/port.ts";
-import type { Cells } from "../store/cells.ts";
+import type { Cells } from "../store/keys/cells.ts";
 import type { Store } from "../store/port.ts";
 import type { Halts } from "./halts.ts";
 import type { Paces } from "./paces.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { FINDING_CODES } from "../../../src/check/finding.ts";
+import { FINDING_CODES } from "../../../src/check/judge/finding.ts";
 
 test("docs/check.md lists every finding, and no other", () => {
   const page = readFileSync(new URL("../../../docs/check.md", import.meta.url), "utf8");

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { BindingFacts, EarlyFacts, VolumeFacts } from "../../../src/check/facts.ts";
-import type { Finding } from "../../../src/check/finding.ts";
-import { judge } from "../../../src/check/judge.ts";
-import { parseFstab } from "../../../src/formats/fstab.ts";
+import type { BindingFacts, EarlyFacts, VolumeFacts } from "../../../src/check/judge/facts.ts";
+import type { Finding } from "../../../src/check/judge/finding.ts";
+import { judge } from "../../../src/check/judge/judge.ts";
+import { parseFstab } from "../../../src/formats/systemd/fstab.ts";
 import { BINDING, EARLY, machine, SOCKET, volume } from "./machine-facts.ts";
 
 const ROOT = "cryptroot UUID=1234 none luks,discard,initramfs,x-initrd.attach";

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { describe, test } from "node:test";
 import { describeExposure } from "../../../src/agent/exposed.ts";
-import type { BindingFacts, CheckFacts, Responder, VolumeFacts } from "../../../src/check/facts.ts";
-import { judge } from "../../../src/check/judge.ts";
+import type { BindingFacts, CheckFacts, Responder, VolumeFacts } from "../../../src/check/judge/facts.ts";
+import { judge } from "../../../src/check/judge/judge.ts";
 import { NightlatchError } from "../../../src/core/errors.ts";
-import { parseFstab } from "../../../src/formats/fstab.ts";
+import { parseFstab } from "../../../src/formats/systemd/fstab.ts";
 import { BINDING, GOOD_LINE, machine, SOCKET, SYSTEMD, volume } from "./machine-facts.ts";
 
 function refused(path: string, flaw: "changed" | "read") {

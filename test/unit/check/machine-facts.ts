@@ -1,9 +1,15 @@
 /** A machine as the manual sets it up: one volume that the agent opens over the network. Tests break it. */
 import assert from "node:assert/strict";
-import type { BindingFacts, CheckFacts, EarlyFacts, SystemdFacts, VolumeFacts } from "../../../src/check/facts.ts";
-import { findStarts } from "../../../src/formats/boot-start.ts";
-import { parseCrypttab } from "../../../src/formats/crypttab.ts";
-import { parseFstab } from "../../../src/formats/fstab.ts";
+import type {
+  BindingFacts,
+  CheckFacts,
+  EarlyFacts,
+  SystemdFacts,
+  VolumeFacts,
+} from "../../../src/check/judge/facts.ts";
+import { findStarts } from "../../../src/formats/systemd/boot-start.ts";
+import { parseCrypttab } from "../../../src/formats/systemd/crypttab.ts";
+import { parseFstab } from "../../../src/formats/systemd/fstab.ts";
 
 export const SOCKET = "/run/nightlatch/agent.sock";
 export const GOOD_LINE = `data UUID=1234 ${SOCKET} luks,_netdev,nofail`;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { BindingFacts, CheckFacts, EarlyFacts, VolumeFacts } from "../../../src/check/facts.ts";
-import { judge } from "../../../src/check/judge.ts";
-import { foretell, type Outlook, type OutlookFacts } from "../../../src/check/outlook.ts";
+import type { BindingFacts, CheckFacts, EarlyFacts, VolumeFacts } from "../../../src/check/judge/facts.ts";
+import { judge } from "../../../src/check/judge/judge.ts";
+import { foretell, type Outlook, type OutlookFacts } from "../../../src/check/judge/outlook.ts";
 import { BINDING, EARLY, GOOD_LINE, machine, SOCKET, SYSTEMD, volume } from "./machine-facts.ts";
 
 interface Given extends Partial<OutlookFacts> {

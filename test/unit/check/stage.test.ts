@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { findInside, type StageFacts, whyEarly } from "../../../src/check/stage.ts";
-import { parseCrypttab } from "../../../src/formats/crypttab.ts";
-import { parseFstab } from "../../../src/formats/fstab.ts";
-import { parseInitramfsCrypttab } from "../../../src/formats/initramfs-crypttab.ts";
+import { findInside, type StageFacts, whyEarly } from "../../../src/check/judge/stage.ts";
+import { parseInitramfsCrypttab } from "../../../src/formats/initramfs/crypttab.ts";
+import { parseCrypttab } from "../../../src/formats/systemd/crypttab.ts";
+import { parseFstab } from "../../../src/formats/systemd/fstab.ts";
 
 const UUID = "10000000-0000-4000-8000-000000000001";
 const OTHER = "10000000-0000-4000-8000-000000000002";

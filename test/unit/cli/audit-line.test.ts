@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { auditLine } from "../../../src/cli/audit-line.ts";
-import type { JsonObject } from "../../../src/formats/json.ts";
+import { auditLine } from "../../../src/cli/commands/audit/line.ts";
+import type { JsonObject } from "../../../src/formats/json/json.ts";
 
 const AT = { at: "2026-11-28T18:12:40.123Z", name: "nas", volume: "vol-1" };
 const UNTIL = "2026-11-28T18:22:40.000Z";

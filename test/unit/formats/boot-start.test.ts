@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { findStarts, type Start } from "../../../src/formats/boot-start.ts";
-import { parseCrypttab } from "../../../src/formats/crypttab.ts";
-import { parseFstab } from "../../../src/formats/fstab.ts";
+import { findStarts, type Start } from "../../../src/formats/systemd/boot-start.ts";
+import { parseCrypttab } from "../../../src/formats/systemd/crypttab.ts";
+import { parseFstab } from "../../../src/formats/systemd/fstab.ts";
 
 function startsOf(crypttab: string, fstab = "", more: { startsRemote?: boolean; cmdline?: string } = {}) {
   const files = { crypttab: parseCrypttab(Buffer.from(crypttab, "latin1")), mounts: parseFstab(Buffer.from(fstab)) };

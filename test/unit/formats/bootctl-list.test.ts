@@ -6,7 +6,7 @@ import {
   parseBootctlList,
   tellsNoDefault,
   typeOfBootctlRow,
-} from "../../../src/formats/bootctl-list.ts";
+} from "../../../src/formats/loader/bootctl-list.ts";
 
 /** As Debian 12's systemd 252.39 printed them, the paths shortened. */
 const LINES = `{"id":"m-6.1.0-50-amd64.conf","path":"/boot/efi/loader/entries/m-6.1.0-50-amd64.conf","root":"/boot/efi","title":"Debian GNU/Linux 12 (bookworm)","sortKey":"debian","options":"root=/dev/mapper/cryptroot ro","linux":"/m/6.1.0-50-amd64/linux","initrd":["/m/6.1.0-50-amd64/initrd.img-6.1.0-50-amd64"]}

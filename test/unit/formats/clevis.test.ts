@@ -3,12 +3,17 @@ import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import { NightlatchError } from "../../../src/core/errors.ts";
-import { formatClevisToken, parseClevisPin, parseClevisToken, type TangPin } from "../../../src/formats/clevis.ts";
-import type { Json, JsonObject } from "../../../src/formats/json.ts";
-import { encryptJwe, parseCompactJwe, parseJweHeader } from "../../../src/formats/jwe.ts";
-import { thumbprintOf } from "../../../src/formats/jwk.ts";
-import { parseAdvertisement } from "../../../src/formats/tang.ts";
-import { sealToAdvertisement } from "../../../src/pins/tang.ts";
+import {
+  formatClevisToken,
+  parseClevisPin,
+  parseClevisToken,
+  type TangPin,
+} from "../../../src/formats/clevis/clevis.ts";
+import { encryptJwe, parseCompactJwe, parseJweHeader } from "../../../src/formats/jose/jwe.ts";
+import { thumbprintOf } from "../../../src/formats/jose/jwk.ts";
+import type { Json, JsonObject } from "../../../src/formats/json/json.ts";
+import { parseAdvertisement } from "../../../src/formats/tang/tang.ts";
+import { sealToAdvertisement } from "../../../src/pins/tang/tang.ts";
 import { clevisVectors, playTangs } from "../../vectors/tangs.ts";
 
 const [CASE] = clevisVectors.cases;

@@ -1,5 +1,5 @@
 import { p256, p384, p521 } from "@noble/curves/nist.js";
-import { CURVES, type Curve, type Point } from "../../../src/formats/curve.ts";
+import { CURVES, type Curve, type Point } from "../../../src/formats/jose/curve.ts";
 
 /** Our curves, each beside an implementation that has nothing to do with ours. */
 export const REFERENCES = [

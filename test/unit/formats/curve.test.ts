@@ -11,7 +11,7 @@ import {
   negatePoint,
   toBytes,
   toInteger,
-} from "../../../src/formats/curve.ts";
+} from "../../../src/formats/jose/curve.ts";
 import { product, REFERENCES } from "./curve-references.ts";
 
 const scalarOf = (curve: Curve) => fc.bigInt({ min: 1n, max: curve.n - 1n });

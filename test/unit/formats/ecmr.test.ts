@@ -2,8 +2,14 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
-import { addPoints, CURVES, isOnCurve, toBytes, toInteger } from "../../../src/formats/curve.ts";
-import { beginRecovery, createMultiplier, drawScalar, isUsableScalar, provision } from "../../../src/formats/ecmr.ts";
+import { addPoints, CURVES, isOnCurve, toBytes, toInteger } from "../../../src/formats/jose/curve.ts";
+import {
+  beginRecovery,
+  createMultiplier,
+  drawScalar,
+  isUsableScalar,
+  provision,
+} from "../../../src/formats/tang/ecmr.ts";
 import { product, REFERENCES } from "./curve-references.ts";
 
 for (const [curve, reference] of REFERENCES) {

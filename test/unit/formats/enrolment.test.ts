@@ -4,6 +4,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { NightlatchError } from "../../../src/core/errors.ts";
 import { Secret } from "../../../src/core/secret.ts";
+import { type EcPublicJwk, exportPublicJwk } from "../../../src/formats/jose/jwk.ts";
+import type { JsonObject } from "../../../src/formats/json/json.ts";
 import {
   buildEnrolAnswer,
   buildEnrolRequest,
@@ -13,11 +15,9 @@ import {
   parseEnrolRequest,
   parseLatchRequest,
   provesInvite,
-} from "../../../src/formats/enrolment.ts";
-import type { Invite } from "../../../src/formats/invite.ts";
-import type { JsonObject } from "../../../src/formats/json.ts";
-import { type EcPublicJwk, exportPublicJwk } from "../../../src/formats/jwk.ts";
-import { buildAdvertisement } from "../../../src/formats/tang.ts";
+} from "../../../src/formats/own/enrolment.ts";
+import type { Invite } from "../../../src/formats/own/invite.ts";
+import { buildAdvertisement } from "../../../src/formats/tang/tang.ts";
 
 const machine = generateKeyPairSync("ed25519");
 const server = generateKeyPairSync("ed25519");

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { addressesInHosts, asksHostsFileFirst, parseAhosts } from "../../../src/formats/hosts.ts";
+import { addressesInHosts, asksHostsFileFirst, parseAhosts } from "../../../src/formats/network/hosts.ts";
 
 test("a name in /etc/hosts has the addresses of every line that has it, whatever its case", () => {
   const text = [

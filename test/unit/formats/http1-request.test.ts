@@ -4,7 +4,11 @@ import { createServer, METHODS } from "node:http";
 import { Duplex } from "node:stream";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Http1BodyReader, type Http1RequestHead, parseHttp1RequestHead } from "../../../src/formats/http1-request.ts";
+import {
+  Http1BodyReader,
+  type Http1RequestHead,
+  parseHttp1RequestHead,
+} from "../../../src/formats/network/http1-request.ts";
 
 const LIMIT = 4096;
 const full = Boolean(process.env["NIGHTLATCH_TEST_FULL"]);

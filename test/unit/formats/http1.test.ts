@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { NightlatchError } from "../../../src/core/errors.ts";
-import { formatHttp1Request, type Http1Response, Http1ResponseReader } from "../../../src/formats/http1.ts";
+import { formatHttp1Request, type Http1Response, Http1ResponseReader } from "../../../src/formats/network/http1.ts";
 
 const LIMITS = { headBytes: 1000, bodyBytes: 100 };
 

@@ -5,7 +5,7 @@ import { inspect } from "node:util";
 import fc from "fast-check";
 import { NightlatchError } from "../../../src/core/errors.ts";
 import { Secret } from "../../../src/core/secret.ts";
-import { formatInvite, type Invite, isBaseAddress, parseInvite } from "../../../src/formats/invite.ts";
+import { formatInvite, type Invite, isBaseAddress, parseInvite } from "../../../src/formats/own/invite.ts";
 
 const key = randomBytes(32);
 const invite: Invite = {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Json, parseJson } from "../../../src/formats/json.ts";
+import { type Json, parseJson } from "../../../src/formats/json/json.ts";
 
 const parse = (text: string, lengthBytes = 65536, depth = 16): Json =>
   parseJson(text, "the test", { lengthBytes, depth });

@@ -3,7 +3,6 @@ import { createECDH, randomBytes } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import { NightlatchError } from "../../../src/core/errors.ts";
-import type { Json, JsonObject } from "../../../src/formats/json.ts";
 import {
   concatKdf,
   decryptJwe,
@@ -14,7 +13,8 @@ import {
   parseCompactJwe,
   parseFlattenedJwe,
   parseJweHeader,
-} from "../../../src/formats/jwe.ts";
+} from "../../../src/formats/jose/jwe.ts";
+import type { Json, JsonObject } from "../../../src/formats/json/json.ts";
 
 const b64 = (text: string) => Buffer.from(text).toString("base64url");
 

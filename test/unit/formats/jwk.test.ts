@@ -3,7 +3,6 @@ import { generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import { NightlatchError } from "../../../src/core/errors.ts";
-import type { JsonObject } from "../../../src/formats/json.ts";
 import {
   allThumbprintsOf,
   exportPublicJwk,
@@ -17,7 +16,8 @@ import {
   pointOf,
   publicPart,
   thumbprintOf,
-} from "../../../src/formats/jwk.ts";
+} from "../../../src/formats/jose/jwk.ts";
+import type { JsonObject } from "../../../src/formats/json/json.ts";
 
 /** RFC 7517 appendix A.2 */
 const RFC7517 = {

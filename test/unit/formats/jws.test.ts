@@ -3,9 +3,9 @@ import { generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import { NightlatchError } from "../../../src/core/errors.ts";
-import type { JsonObject } from "../../../src/formats/json.ts";
-import { exportPublicJwk, parsePublicJwk } from "../../../src/formats/jwk.ts";
-import { formatJws, hasSignatureBy, isSignedBy, parseJws, payloadOf, signJws } from "../../../src/formats/jws.ts";
+import { exportPublicJwk, parsePublicJwk } from "../../../src/formats/jose/jwk.ts";
+import { formatJws, hasSignatureBy, isSignedBy, parseJws, payloadOf, signJws } from "../../../src/formats/jose/jws.ts";
+import type { JsonObject } from "../../../src/formats/json/json.ts";
 
 const b64 = (text: string) => Buffer.from(text).toString("base64url");
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseRefusal } from "../../../src/formats/refusal.ts";
+import { parseRefusal } from "../../../src/formats/own/refusal.ts";
 
 test("a refusal's code is taken only in the form that codes have", () => {
   assert.equal(parseRefusal(Buffer.from('{"error":"machine/locked"}')), "machine/locked");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { canonicalAddress, isLatch, isSameAddress, serverOf } from "../../../src/formats/server-address.ts";
+import { canonicalAddress, isLatch, isSameAddress, serverOf } from "../../../src/formats/network/server-address.ts";
 
 const PORTS = { http: 80, https: 443 } as const;
 

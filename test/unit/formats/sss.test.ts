@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { modulo, toBytes, toInteger } from "../../../src/formats/curve.ts";
-import { combineShares } from "../../../src/formats/sss.ts";
+import { combineShares } from "../../../src/formats/clevis/sss.ts";
+import { modulo, toBytes, toInteger } from "../../../src/formats/jose/curve.ts";
 
 /** A safe prime of 256 bits, as `openssl prime -generate -safe -bits 256` gave it. */
 const P = BigInt("0xD2D020E529F58919FDB9D0A3CFF72A2E0E858906B5D8884A4400CECCBE4DD55B");

@@ -3,8 +3,7 @@ import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import { NightlatchError } from "../../../src/core/errors.ts";
-import { CURVES } from "../../../src/formats/curve.ts";
-import type { Json, JsonObject } from "../../../src/formats/json.ts";
+import { CURVES } from "../../../src/formats/jose/curve.ts";
 import {
   allThumbprintsOf,
   type EcPublicJwk,
@@ -12,8 +11,9 @@ import {
   type PublicJwk,
   pointOf,
   thumbprintOf,
-} from "../../../src/formats/jwk.ts";
-import { formatJws, signJws } from "../../../src/formats/jws.ts";
+} from "../../../src/formats/jose/jwk.ts";
+import { formatJws, signJws } from "../../../src/formats/jose/jws.ts";
+import type { Json, JsonObject } from "../../../src/formats/json/json.ts";
 import {
   buildAdvertisement,
   formatRecovery,
@@ -23,7 +23,7 @@ import {
   parseRecoveryRequest,
   recoveryPoint,
   requireTrust,
-} from "../../../src/formats/tang.ts";
+} from "../../../src/formats/tang/tang.ts";
 import { clevisVectors } from "../../vectors/tangs.ts";
 
 const pair = (namedCurve: string) => {

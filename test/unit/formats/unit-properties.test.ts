@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { parseFstab } from "../../../src/formats/fstab.ts";
-import { parseUnitProperties } from "../../../src/formats/unit-properties.ts";
+import { parseFstab } from "../../../src/formats/systemd/fstab.ts";
+import { parseUnitProperties } from "../../../src/formats/systemd/unit-properties.ts";
 
 // systemctl show --property=Id,Listen,DefaultDependencies,Before,Triggers '*.socket', systemd 252
 const CAPTURED = `Listen=/run/systemd/journal/dev-log (Datagram)

@@ -3,6 +3,7 @@ import { createPrivateKey, generateKeyPairSync, randomBytes } from "node:crypto"
 import { test } from "node:test";
 import { NightlatchError } from "../../../src/core/errors.ts";
 import { Secret } from "../../../src/core/secret.ts";
+import { type EcPublicJwk, exportPublicJwk } from "../../../src/formats/jose/jwk.ts";
 import {
   buildEnrolAnswer,
   type LatchRequest,
@@ -10,12 +11,11 @@ import {
   parseEnrolRequest,
   parseLatchRequest,
   provesInvite,
-} from "../../../src/formats/enrolment.ts";
-import type { Invite } from "../../../src/formats/invite.ts";
-import { type EcPublicJwk, exportPublicJwk } from "../../../src/formats/jwk.ts";
-import { buildAdvertisement } from "../../../src/formats/tang.ts";
-import { anotherLatch, type EnrolPower, enrol } from "../../../src/pins/enrol.ts";
-import { forgetNonce, listServers, readIdentity } from "../../../src/pins/machine.ts";
+} from "../../../src/formats/own/enrolment.ts";
+import type { Invite } from "../../../src/formats/own/invite.ts";
+import { buildAdvertisement } from "../../../src/formats/tang/tang.ts";
+import { anotherLatch, type EnrolPower, enrol } from "../../../src/pins/latch/enrol.ts";
+import { forgetNonce, listServers, readIdentity } from "../../../src/pins/latch/machine.ts";
 import { bodyOf } from "../../../src/system/http.ts";
 import type { HttpRequest, HttpResponse } from "../../../src/system/port.ts";
 

@@ -3,12 +3,12 @@ import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import { NightlatchError } from "../../../src/core/errors.ts";
-import { parseClevisToken } from "../../../src/formats/clevis.ts";
-import { CURVES, toBytes } from "../../../src/formats/curve.ts";
-import { encryptJwe, type FlattenedJwe, formatCompactJwe, parseCompactJwe } from "../../../src/formats/jwe.ts";
-import { parseAdvertisement } from "../../../src/formats/tang.ts";
+import { parseClevisToken } from "../../../src/formats/clevis/clevis.ts";
+import { CURVES, toBytes } from "../../../src/formats/jose/curve.ts";
+import { encryptJwe, type FlattenedJwe, formatCompactJwe, parseCompactJwe } from "../../../src/formats/jose/jwe.ts";
+import { parseAdvertisement } from "../../../src/formats/tang/tang.ts";
 import { isWorthRetrying, recoverSecret } from "../../../src/pins/recover.ts";
-import { sealToAdvertisement } from "../../../src/pins/tang.ts";
+import { sealToAdvertisement } from "../../../src/pins/tang/tang.ts";
 import { clevisVectors, playTangs } from "../../vectors/tangs.ts";
 
 const limits = { deadlineMs: 1000 };

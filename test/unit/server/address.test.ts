@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { passedDescriptor } from "../../../src/cli/serve.ts";
+import { passedDescriptor } from "../../../src/cli/commands/serve.ts";
 import { defaultUrl, parseListenAddress } from "../../../src/server/address.ts";
-import { roleOf } from "../../../src/server/admin/roles.ts";
+import { roleOf } from "../../../src/server/operator-api/roles.ts";
 
 test("where to listen", () => {
   assert.deepEqual(parseListenAddress("[::]:7654"), { host: "::", port: 7654 });

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { NightlatchError } from "../../../src/core/errors.ts";
-import { type AdminContext, administer } from "../../../src/server/admin/routes.ts";
 import { Answers } from "../../../src/server/http/answers.ts";
+import { type AdminContext, administer } from "../../../src/server/operator-api/routes.ts";
 import { enrolled, makeHome, type OpenService, openService } from "./harness.ts";
 
 const contextOf = (service: OpenService): AdminContext => ({

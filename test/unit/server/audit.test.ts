@@ -7,7 +7,7 @@ import { hashLeaf } from "../../../src/server/audit/merkle.ts";
 import type { SignedCheckpoint } from "../../../src/server/audit/note.ts";
 import { type Verified, verifyLog } from "../../../src/server/audit/verify.ts";
 import { changeLatch, changeMachine } from "../../../src/server/service/states.ts";
-import { openAuditSource } from "../../../src/server/store/audit-source.ts";
+import { openAuditSource } from "../../../src/server/store/sqlite/audit-source.ts";
 import { addLatchTo, ask, enrolled, type Home, makeHome, makeInvite, openService, type TestLatch } from "./harness.ts";
 
 const BY = { by: 0 };

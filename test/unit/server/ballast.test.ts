@@ -3,7 +3,7 @@ import { existsSync, readdirSync, statSync, truncateSync, writeFileSync } from "
 import { join } from "node:path";
 import { test } from "node:test";
 import { NightlatchError } from "../../../src/core/errors.ts";
-import { BALLAST_BYTES, Ballast } from "../../../src/server/store/ballast.ts";
+import { BALLAST_BYTES, Ballast } from "../../../src/server/store/folder/ballast.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import { enrolled, makeHome, openService } from "./harness.ts";
 

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Secret } from "../../../src/core/secret.ts";
-import { MasterKey, unseal, type WrapContext } from "../../../src/server/store/wrap.ts";
+import { MasterKey, unseal, type WrapContext } from "../../../src/server/store/keys/wrap.ts";
 
 const CELL = 32;
 const COPY = 64 << 10;

@@ -5,9 +5,9 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { NightlatchError } from "../../../src/core/errors.ts";
 import { Secret } from "../../../src/core/secret.ts";
-import { CellFile, FIRST_CELL } from "../../../src/server/store/cell-file.ts";
-import { Cells } from "../../../src/server/store/cells.ts";
-import { MasterKey } from "../../../src/server/store/wrap.ts";
+import { CellFile, FIRST_CELL } from "../../../src/server/store/keys/cell-file.ts";
+import { Cells } from "../../../src/server/store/keys/cells.ts";
+import { MasterKey } from "../../../src/server/store/keys/wrap.ts";
 import type { InPlaceFile } from "../../../src/system/port.ts";
 
 const STORE = "ABEiM0RVZneImaq7zN3u_w";

@@ -4,10 +4,10 @@ import { copyFileSync, cpSync, existsSync, readFileSync, rmSync, writeFileSync }
 import { join } from "node:path";
 import { test } from "node:test";
 import Database from "better-sqlite3";
-import { parseInvite } from "../../../src/formats/invite.ts";
+import { parseInvite } from "../../../src/formats/own/invite.ts";
 import { keepHouse } from "../../../src/server/service/housekeeping.ts";
 import { changeLatch, changeMachine } from "../../../src/server/service/states.ts";
-import { openFolder, storePath } from "../../../src/server/store/folder.ts";
+import { openFolder, storePath } from "../../../src/server/store/folder/folder.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import { faultySystem } from "../../faults.ts";
 import { type Found, opensWithFolder, readCells } from "./carve.ts";

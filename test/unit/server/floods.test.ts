@@ -7,8 +7,8 @@ import { verifyLog } from "../../../src/server/audit/verify.ts";
 import { PACE_BURST } from "../../../src/server/policy/pace.ts";
 import { startHousekeeping } from "../../../src/server/service/housekeeping.ts";
 import { changeMachine } from "../../../src/server/service/states.ts";
-import { openAuditSource } from "../../../src/server/store/audit-source.ts";
-import { storePath } from "../../../src/server/store/folder.ts";
+import { storePath } from "../../../src/server/store/folder/folder.ts";
+import { openAuditSource } from "../../../src/server/store/sqlite/audit-source.ts";
 import { ask, enrolled, makeHome, type OpenService, openService, recoveryBody, type TestLatch } from "./harness.ts";
 
 const BODY = recoveryBody();

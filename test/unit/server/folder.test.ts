@@ -18,9 +18,9 @@ import { test } from "node:test";
 import Database from "better-sqlite3";
 import { NightlatchError } from "../../../src/core/errors.ts";
 import { indexLog } from "../../../src/server/service/latest.ts";
-import { type FolderSystem, openFolder } from "../../../src/server/store/folder.ts";
-import { removePlainMasterKey } from "../../../src/server/store/master-file.ts";
-import { MIGRATIONS } from "../../../src/server/store/schema.ts";
+import { type FolderSystem, openFolder } from "../../../src/server/store/folder/folder.ts";
+import { removePlainMasterKey } from "../../../src/server/store/keys/master-file.ts";
+import { MIGRATIONS } from "../../../src/server/store/sqlite/schema.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import { faultySystem, PowerCut } from "../../faults.ts";
 import {

@@ -3,6 +3,7 @@ import { createECDH, generateKeyPairSync, type KeyObject, randomBytes } from "no
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { thumbprintOf } from "../../../src/formats/jose/jwk.ts";
 import {
   buildEnrolRequest,
   buildLatchRequest,
@@ -10,16 +11,15 @@ import {
   parseEnrolAnswer,
   parseEnrolRequest,
   parseLatchRequest,
-} from "../../../src/formats/enrolment.ts";
-import { parseInvite } from "../../../src/formats/invite.ts";
-import { thumbprintOf } from "../../../src/formats/jwk.ts";
-import { parseRecoveryRequest } from "../../../src/formats/tang.ts";
+} from "../../../src/formats/own/enrolment.ts";
+import { parseInvite } from "../../../src/formats/own/invite.ts";
+import { parseRecoveryRequest } from "../../../src/formats/tang/tang.ts";
 import { assembleService } from "../../../src/server/service/assemble.ts";
 import { addLatch, type EnrolOutcome, enrol } from "../../../src/server/service/enrol.ts";
 import { invite } from "../../../src/server/service/invite.ts";
 import { type ReleaseOutcome, release } from "../../../src/server/service/release.ts";
 import type { Service } from "../../../src/server/service/service.ts";
-import { openFolder } from "../../../src/server/store/folder.ts";
+import { openFolder } from "../../../src/server/store/folder/folder.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 
 export const UID = process.geteuid?.() ?? 0;

@@ -4,10 +4,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type AdminContext, administer } from "../../../src/server/admin/routes.ts";
 import { encodeEntry } from "../../../src/server/audit/entry.ts";
 import { latestOf } from "../../../src/server/audit/latest.ts";
 import { Answers } from "../../../src/server/http/answers.ts";
+import { type AdminContext, administer } from "../../../src/server/operator-api/routes.ts";
 import { PACE_BURST } from "../../../src/server/policy/pace.ts";
 import { keepHouse } from "../../../src/server/service/housekeeping.ts";
 import { indexLog } from "../../../src/server/service/latest.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { optionsOf, readMedium, warnOfMedium } from "../../../src/server/store/medium.ts";
+import { optionsOf, readMedium, warnOfMedium } from "../../../src/server/store/folder/medium.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 
 const plain = { options: "rw", isCopyOnWriteForbidden: false };

@@ -4,8 +4,8 @@ import { chmodSync, copyFileSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import { Secret } from "../../../src/core/secret.ts";
-import { APPLICATION_ID, MIGRATIONS } from "../../../src/server/store/schema.ts";
-import { MasterKey, seal, unseal, type WrapContext } from "../../../src/server/store/wrap.ts";
+import { MasterKey, seal, unseal, type WrapContext } from "../../../src/server/store/keys/wrap.ts";
+import { APPLICATION_ID, MIGRATIONS } from "../../../src/server/store/sqlite/schema.ts";
 import { readCells } from "./carve.ts";
 
 interface StoredKey {

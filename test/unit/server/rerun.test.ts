@@ -15,7 +15,7 @@ import { assembleService } from "../../../src/server/service/assemble.ts";
 import { keepHouse, startHousekeeping } from "../../../src/server/service/housekeeping.ts";
 import type { Service } from "../../../src/server/service/service.ts";
 import { type Change, changeLatch, changeMachine } from "../../../src/server/service/states.ts";
-import { type OpenedStore, openFolder } from "../../../src/server/store/folder.ts";
+import { type OpenedStore, openFolder } from "../../../src/server/store/folder/folder.ts";
 import type { Store, Transaction } from "../../../src/server/store/port.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import {

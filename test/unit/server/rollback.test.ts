@@ -6,8 +6,8 @@ import { test } from "node:test";
 import { NightlatchError } from "../../../src/core/errors.ts";
 import { verifyLog } from "../../../src/server/audit/verify.ts";
 import { type Change, changeLatch, changeMachine } from "../../../src/server/service/states.ts";
-import { openAuditSource } from "../../../src/server/store/audit-source.ts";
-import { storePath } from "../../../src/server/store/folder.ts";
+import { storePath } from "../../../src/server/store/folder/folder.ts";
+import { openAuditSource } from "../../../src/server/store/sqlite/audit-source.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import { ask, enrolled, type Home, makeHome, openService, type TestLatch } from "./harness.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { findRoute } from "../../../src/server/http/routes.ts";
+import { findRoute } from "../../../src/server/machine-api/routes.ts";
 
 const ID = "ABEiM0RVZneImaq7zN3u_w";
 const MACHINE = "A".repeat(43);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import Database from "better-sqlite3";
 import { NightlatchError } from "../../../src/core/errors.ts";
-import { parseInvite } from "../../../src/formats/invite.ts";
+import { parseInvite } from "../../../src/formats/own/invite.ts";
 import { MAX_LATCHES } from "../../../src/server/service/enrol.ts";
 import { keepHouse } from "../../../src/server/service/housekeeping.ts";
 import { invite } from "../../../src/server/service/invite.ts";

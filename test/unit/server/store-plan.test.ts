@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type FolderFacts, planOpening } from "../../../src/server/store/plan.ts";
+import { type FolderFacts, planOpening } from "../../../src/server/store/folder/plan.ts";
 
 const nothing: FolderFacts = {
   folder: "/data",

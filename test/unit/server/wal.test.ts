@@ -15,7 +15,7 @@ import {
 import { join } from "node:path";
 import { test } from "node:test";
 import Database from "better-sqlite3";
-import { Sqlite } from "../../../src/server/store/sqlite.ts";
+import { Sqlite } from "../../../src/server/store/sqlite/sqlite.ts";
 import { makeHome } from "./harness.ts";
 
 const SECRET = "a secret that no block may keep";

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import { Secret } from "../../../src/core/secret.ts";
-import { MasterKey, type WrapContext } from "../../../src/server/store/wrap.ts";
+import { MasterKey, type WrapContext } from "../../../src/server/store/keys/wrap.ts";
 
 const master = new MasterKey(Secret.take(randomBytes(32)));
 const context: WrapContext = { purpose: "exchange", id: "latch", epoch: 1 };

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import * as whole from "node:crypto";
 import { test } from "node:test";
-import { openOpenssl } from "../../../src/system/openssl.ts";
-import * as quick from "../../../src/system/quick-crypto.ts";
+import { openOpenssl } from "../../../src/system/native/openssl.ts";
+import * as quick from "../../../src/system/native/quick-crypto.ts";
 
 const CURVES = ["prime256v1", "secp384r1", "secp521r1"] as const;
 

@@ -1,0 +1,47 @@
+import { proveOverNetwork } from "../cli/volume/input.ts";
+import { NightlatchError } from "../core/errors.ts";
+import type { Secret } from "../core/secret.ts";
+import { opensSlot } from "../luks/cryptsetup/keyslots.ts";
+import type { System } from "../system/port.ts";
+import type { Binding } from "./binding.ts";
+
+/** What came of asking one binding. */
+export type Attempt = Opens | { readonly binding: Binding; readonly secret: null; readonly error: NightlatchError };
+
+export interface Opens {
+  readonly binding: Binding;
+  readonly secret: Secret;
+  readonly keyslot: number;
+}
+
+/** Keyslots are opened one at a time: Argon2 may take a gigabyte for each, and volumes are looked at side by side. */
+let turn: Promise<unknown> = Promise.resolve();
+
+function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  const mine = turn.then(work, work);
+  turn = mine;
+  mine.catch(() => {}); // whoever asked for it gets it
+  return mine;
+}
+
+/** Asks a binding's servers and opens one of its keyslots with the answer, without a mapping. Never throws one of our errors. */
+export async function tryBinding(
+  system: Pick<System, "run" | "request" | "random">,
+  device: string,
+  binding: Binding,
+  signal: AbortSignal,
+): Promise<Attempt> {
+  try {
+    const secret = await proveOverNetwork(system, signal)(binding.token);
+    for (const keyslot of binding.token.keyslots) {
+      if (await inTurn(() => opensSlot(system, { device }, keyslot, secret))) return { binding, secret, keyslot };
+    }
+    secret.wipe();
+    throw new NightlatchError("luks/not-proved", "what the server released opens no keyslot of this volume", {
+      remedy: `See what is wrong with it, and how to bind it anew: nightlatch check, nightlatch status ${device}`,
+    });
+  } catch (error) {
+    if (error instanceof NightlatchError) return { binding, secret: null, error };
+    throw error;
+  }
+}

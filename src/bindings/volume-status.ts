@@ -1,0 +1,170 @@
+import { CHANGE_UNDER_WAY } from "../check/judge/facts.ts";
+import { isError, NightlatchError } from "../core/errors.ts";
+import { DEFAULT_AGENT_CONFIG, type Trust } from "../formats/own/agent-config.ts";
+import { DISPOSABLE_TYPE, type DisposableRecord } from "../formats/own/disposable.ts";
+import type { Intent } from "../formats/own/intent.ts";
+import { whyNotBound } from "../luks/bound/bound.ts";
+import { listBackups } from "../luks/change/backup.ts";
+import { openLedger } from "../luks/change/begin.ts";
+import { noteOf, readRecord } from "../luks/change/records.ts";
+import { listRecords } from "../luks/disposable-record.ts";
+import { type HeldToken, listTokens } from "../luks/header/bindings.ts";
+import { readVolumeHeader, type VolumeHeader } from "../luks/header/header.ts";
+import { describeRequirements } from "../luks/header/requirements.ts";
+import { countSlots } from "../luks/header/slots.ts";
+import type { System } from "../system/port.ts";
+import { tryBinding } from "./attempt.ts";
+import { type Binding, listBindings, listOthers } from "./binding.ts";
+
+/** What there is to say about one volume, without a passphrase and without a change. */
+export interface VolumeStatus {
+  readonly device: string;
+  readonly version: 1 | 2;
+  readonly uuid: string;
+  readonly label: string;
+  readonly keyslots: { readonly used: number; readonly total: number };
+  readonly bindings: readonly BindingStatus[];
+  readonly others: readonly HeldToken[];
+  /** Keys of a staged reboot. */
+  readonly staged: readonly DisposableRecord[];
+  readonly leftovers: readonly string[];
+  readonly warnings: readonly HeaderWarning[];
+}
+
+export interface HeaderWarning {
+  readonly text: string;
+  /** null: nothing more than to look at the header. */
+  readonly remedy: string | null;
+}
+
+export interface BindingStatus {
+  readonly binding: Binding;
+  /** null: not tried, or a pin that is not ours to try. */
+  readonly opens: boolean | null;
+  readonly error: NightlatchError | null;
+}
+
+export interface StatusWish {
+  readonly stateFolder: string;
+  /** Whether servers are asked and keyslots tried. */
+  readonly tries: boolean;
+  /** As isChangeUnderWay says, where it was asked already: two who ask at once take each other for a change. */
+  readonly isChanging?: boolean;
+  readonly signal: AbortSignal;
+  /** The volume's name in crypttab, where it has one. */
+  readonly name?: string;
+  /** What agent.toml says of it; the default where it is absent. */
+  readonly trust?: Trust;
+}
+
+/** @throws NightlatchError as readVolumeHeader */
+export async function volumeStatus(system: System, device: string, wish: StatusWish): Promise<VolumeStatus> {
+  const header = await readVolumeHeader(system, device);
+  const { stateFolder, name = null, trust = DEFAULT_AGENT_CONFIG.trust } = wish;
+  const refusal = await whyNotBound(system, device, header, { stateFolder, name, trust });
+  const bindings = listBindings(header).map((binding) => {
+    return refusal === null ? statusOf(system, device, binding, wish) : { binding, opens: false, error: refusal };
+  });
+  return {
+    device,
+    version: header.version,
+    uuid: header.uuid,
+    label: header.version === 2 ? header.label : "",
+    keyslots: countSlots(header),
+    bindings: await Promise.all(bindings),
+    others: listOthers(header).filter(({ type }) => type !== DISPOSABLE_TYPE),
+    staged: (await listRecords(system, wish.stateFolder, header)).map(({ record }) => record),
+    leftovers: await findLeftovers(system, device, header, wish),
+    warnings: warningsOf(header, device),
+  };
+}
+
+async function statusOf(
+  system: System,
+  device: string,
+  binding: Binding,
+  { tries, signal }: StatusWish,
+): Promise<BindingStatus> {
+  if (!tries) return { binding, opens: null, error: null };
+  const attempt = await tryBinding(system, device, binding, signal);
+  attempt.secret?.wipe();
+  if (attempt.secret !== null) return { binding, opens: true, error: null };
+  const { error } = attempt;
+  return { binding, opens: error.code === "pin/unsupported" ? null : false, error };
+}
+
+const OPERATIONS = { bind: "a binding", rebind: "a rebinding", unbind: "an unbinding" } as const;
+
+async function findLeftovers(
+  system: System,
+  device: string,
+  header: VolumeHeader,
+  { stateFolder, isChanging }: StatusWish,
+): Promise<readonly string[]> {
+  if (isChanging ?? (await isChangeUnderWay(system, stateFolder))) return [CHANGE_UNDER_WAY];
+  const left = await readIntents(system, device, header, stateFolder);
+  const backups = await listBackups(system, stateFolder, header.uuid);
+  return [...left, ...backups.map((path) => `a header backup of a change that was cut short: ${path}`)];
+}
+
+/** What is over in a moment, such as the clean-up after a boot or a use that the agent writes down, is no change that a person has to know of. */
+const CHANGE_WAIT_MS = 2000;
+
+/** Asks for the lock; where there is no state folder, no change can be under way. */
+export async function isChangeUnderWay(system: Pick<System, "stat" | "lock">, stateFolder: string): Promise<boolean> {
+  if ((await system.stat(`${stateFolder}/lock`)) === null) return false;
+  try {
+    await using _ = await system.lock(`${stateFolder}/lock`, CHANGE_WAIT_MS);
+    return false;
+  } catch (error) {
+    if (isError(error, "system/busy")) return true;
+    throw error;
+  }
+}
+
+async function readIntents(
+  system: System,
+  device: string,
+  header: VolumeHeader,
+  stateFolder: string,
+): Promise<string[]> {
+  try {
+    const record = await readRecord(system, stateFolder, header.uuid);
+    const notes = openLedger(system, { device }, header).listNotes(header);
+    const agreed = record === null ? null : noteOf(notes, record.intent);
+    const strange = notes.filter((note) => note !== agreed);
+    return [
+      ...(record === null ? [] : [`${describeIntent(header, record.intent)}; the next bind or unbind clears it up`]),
+      ...strange.map(
+        ({ intent }) =>
+          `${describeIntent(header, intent)}, which this machine has no record of: no keyslot will be removed for it`,
+      ),
+    ];
+  } catch (error) {
+    if (error instanceof NightlatchError) return [error.message];
+    throw error;
+  }
+}
+
+function describeIntent(header: VolumeHeader, { operation, adds, removes }: Intent): string {
+  const tokens = listTokens(header);
+  const added = adds === null ? [] : [`adding keyslot ${adds.keyslot}`];
+  const removed = removes
+    .filter(({ digest }) => tokens.some((token) => token.digest === digest))
+    .map(({ keyslot }) => (keyslot === null ? "removing a token" : `removing keyslot ${keyslot}`));
+  const parts = [...added, ...removed];
+  return `${OPERATIONS[operation]} that was cut short${parts.length === 0 ? "" : ` (${parts.join(", ")})`}`;
+}
+
+function warningsOf(header: VolumeHeader, device: string): HeaderWarning[] {
+  if (header.version === 1)
+    return header.metaDamage === null ? [] : [{ text: header.metaDamage.message, remedy: null }];
+  const required = describeRequirements(header, device);
+  const repair = `cryptsetup repair ${device}`;
+  return [
+    ...(header.damagedCopy === null
+      ? []
+      : [{ text: `the ${header.damagedCopy} copy of its header is damaged`, remedy: repair }]),
+    ...(required === null ? [] : [required]),
+  ];
+}

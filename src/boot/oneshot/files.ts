@@ -1,0 +1,95 @@
+import { SMALL_PROGRAM_MS } from "../../core/deadlines.ts";
+import { NightlatchError } from "../../core/errors.ts";
+import type { System } from "../../system/port.ts";
+
+type Power = Pick<System, "run" | "stat" | "readFile" | "writeFile" | "removeFile" | "makeDirectory" | "listDirectory">;
+
+/** Where a boot loader's file systems are mounted; nothing of ours lies anywhere else. */
+export const BOOT_ROOTS = ["/boot", "/boot/efi", "/efi"] as const;
+const folderOf = (root: string): string => `${root}/nightlatch`;
+const OURS = /^oneshot\.(?:pad|cpio)(?:\.[0-9a-f]{12}\.tmp)?$/;
+
+export interface OneshotFiles {
+  /** Zeros, and after them the archive: their names in the order in which they are loaded. */
+  readonly pad: string;
+  readonly overlay: string;
+}
+
+/** @param root one of BOOT_ROOTS */
+export const oneshotFiles = (root: string): OneshotFiles => ({
+  pad: `${folderOf(root)}/oneshot.pad`,
+  overlay: `${folderOf(root)}/oneshot.cpio`,
+});
+
+/**
+ * Writes both, durably, for root alone where the file system knows owners.
+ * @param padding see docs/format/oneshot.md: what brings the archive to a multiple of 4 whether the loader pads or not
+ * @throws NightlatchError file/*, oneshot/unavailable where the folder leads elsewhere
+ */
+export async function writeOneshotFiles(power: Power, root: string, padding: Buffer, overlay: Buffer): Promise<void> {
+  const { pad, overlay: path } = oneshotFiles(root);
+  await power.makeDirectory(folderOf(root), 0o700);
+  if (!(await isInPlace(power, root, folderOf(root)))) {
+    throw new NightlatchError("oneshot/unavailable", `${folderOf(root)} leads to another place`, {
+      meaning: "No key was written.",
+      remedy: `Remove it: rm ${folderOf(root)}`,
+    });
+  }
+  await power.writeFile(pad, padding, 0o400);
+  await power.writeFile(path, overlay, 0o400);
+}
+
+/** Files of ours, whole or cut short, on any of the file systems. */
+export async function listOneshotFiles(power: Pick<System, "listDirectory">): Promise<string[]> {
+  const found: string[] = [];
+  for (const root of BOOT_ROOTS) {
+    const names = await power.listDirectory(folderOf(root));
+    found.push(...names.filter((name) => OURS.test(name)).map((name) => `${folderOf(root)}/${name}`));
+  }
+  return found;
+}
+
+/** Folders of ours with nothing in them, which a run leaves that was cut off at once. */
+export async function listEmptyFolders(power: Pick<System, "stat" | "listDirectory">): Promise<string[]> {
+  const found: string[] = [];
+  for (const root of BOOT_ROOTS) {
+    const facts = await power.stat(folderOf(root));
+    if (facts?.kind === "directory" && (await power.listDirectory(folderOf(root))).length === 0)
+      found.push(folderOf(root));
+  }
+  return found;
+}
+
+/** Overwrites a file of ours, removes it, and sees that it is gone. @throws NightlatchError oneshot/left-over, file/* */
+export async function eraseOneshotFile(power: Power, path: string): Promise<void> {
+  const root = BOOT_ROOTS.find((one) => path.startsWith(`${folderOf(one)}/`));
+  // A link was put there by somebody else: what it leads to is not ours to overwrite.
+  const isOurs = root !== undefined && (await isInPlace(power, root, path));
+  const argv = ["shred", "--force", "--iterations=1", "--zero", path] as const;
+  const wiped = isOurs ? (await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS })).status === 0 : true;
+  await power.removeFile(path);
+  if ((await power.stat(path)) !== null) throw leftOver(`${path} could not be removed`, `Run: shred -u ${path}`);
+  if (!wiped)
+    throw leftOver(`${path} was removed, and could not be overwritten before`, "Run: fstrim, where the disk can");
+}
+
+function leftOver(what: string, remedy: string): NightlatchError {
+  const meaning = "It held disposable keys, which open nothing once their keyslots are gone.";
+  return new NightlatchError("oneshot/left-over", what, { meaning, remedy });
+}
+
+/** The folder goes with the last file; what somebody else keeps in it keeps it. */
+export async function removeOneshotFolders(power: Power): Promise<void> {
+  for (const folder of await listEmptyFolders(power))
+    await power.run({ argv: ["rmdir", folder], deadlineMs: SMALL_PROGRAM_MS });
+}
+
+/** Whether a path below a root is reached over no link. */
+async function isInPlace(power: Pick<System, "run">, root: string, path: string): Promise<boolean> {
+  const resolve = async (one: string) => {
+    const { status, stdout } = await power.run({ argv: ["readlink", "-e", "--", one], deadlineMs: SMALL_PROGRAM_MS });
+    return status === 0 ? stdout.toString("utf8").replace(/\n$/, "") : null;
+  };
+  const [base, real] = [await resolve(root), await resolve(path)];
+  return base !== null && real === `${base}${path.slice(root.length)}`;
+}

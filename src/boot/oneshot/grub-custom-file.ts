@@ -1,0 +1,79 @@
+import { SMALL_PROGRAM_MS } from "../../core/deadlines.ts";
+import { isError, NightlatchError } from "../../core/errors.ts";
+import { type CustomPart, findInCustom } from "../../formats/grub/custom-cfg.ts";
+import { type OneshotPower, unavailable } from "./loader.ts";
+
+const LIMIT_BYTES = 1 << 20;
+const TEMPORARY = /^custom\.cfg\.[0-9a-f]{12}\.tmp$/;
+
+/** The administrator's part of GRUB's configuration, in which ours is a guest. @param folder that of grub.cfg */
+export const customOf = (folder: string): string => `${folder}/custom.cfg`;
+
+export async function readOrNull(power: Pick<OneshotPower, "readFile">, path: string): Promise<Buffer | null> {
+  try {
+    return await power.readFile(path, LIMIT_BYTES);
+  } catch (error) {
+    if (isError(error, "file/missing")) return null;
+    throw error;
+  }
+}
+
+/** @throws NightlatchError oneshot/malformed */
+export async function findPart(power: Pick<OneshotPower, "readFile">, folder: string): Promise<CustomPart | null> {
+  const custom = await readOrNull(power, customOf(folder));
+  return custom === null ? null : findInCustom(custom);
+}
+
+/** What a write that was cut off left beside custom.cfg. */
+export async function temporaries(power: Pick<OneshotPower, "listDirectory">, folder: string): Promise<string[]> {
+  return (await power.listDirectory(folder)).filter((name) => TEMPORARY.test(name));
+}
+
+/** custom.cfg as it is, or null; one that could not be put back as it was is refused. */
+export async function readOwnCustom(power: OneshotPower, folder: string): Promise<Buffer | null> {
+  const path = customOf(folder);
+  const facts = await power.stat(path);
+  if (facts === null) return null;
+  const { status, stdout } = await power.run({
+    argv: ["find", path, "-maxdepth", "0", "-type", "f"],
+    deadlineMs: SMALL_PROGRAM_MS,
+  });
+  if (status !== 0 || stdout.length === 0) throw unavailable(`${path} is a link`, "Put the file itself there.");
+  if (facts.uid !== 0 || facts.gid !== 0)
+    throw unavailable(`${path} does not belong to root`, `Run: chown 0:0 ${path}`);
+  return power.readFile(path, LIMIT_BYTES);
+}
+
+/** The administrator may have written to it while the passphrase was asked for. */
+export async function requireUnchanged(power: OneshotPower, folder: string, custom: Buffer | null): Promise<void> {
+  const now = await readOrNull(power, customOf(folder));
+  if (custom === null ? now === null : now?.equals(custom) === true) return;
+  throw new NightlatchError("oneshot/failed", `${customOf(folder)} was changed in the meantime`, {
+    meaning: "It is left as it is. What was staged is taken back.",
+    remedy: "Try again.",
+  });
+}
+
+/** Takes our part out, and what is left of writing it. True where there was one. @throws NightlatchError oneshot/left-over, oneshot/malformed */
+export async function removePart(power: OneshotPower, folder: string): Promise<boolean> {
+  for (const name of await temporaries(power, folder)) await power.removeFile(`${folder}/${name}`);
+  const part = await findPart(power, folder);
+  if (part === null) return false;
+  const mode = await customMode(power, folder);
+  if (part.rest === null) await power.removeFile(customOf(folder));
+  else await power.writeFile(customOf(folder), part.rest, mode);
+  if ((await findPart(power, folder)) !== null) throw stays(customOf(folder));
+  return true;
+}
+
+/** Its mode, or that of one that is to be made. */
+export async function customMode(power: Pick<OneshotPower, "stat">, folder: string): Promise<number> {
+  return (await power.stat(customOf(folder)))?.mode ?? 0o600;
+}
+
+export function stays(path: string): NightlatchError {
+  return new NightlatchError("oneshot/left-over", `our part of ${path} could not be taken out`, {
+    meaning: "The next boot may take an entry whose keys open nothing, and asks for the passphrase then.",
+    remedy: "Run again: nightlatch oneshot disarm",
+  });
+}

@@ -1,0 +1,89 @@
+import { NightlatchError } from "../../core/errors.ts";
+import type { OneshotMark } from "../../formats/own/oneshot-mark.ts";
+import { eraseOneshotFile, listEmptyFolders, listOneshotFiles, removeOneshotFolders } from "./files.ts";
+import { grubOneshot } from "./grub.ts";
+import {
+  type HeldOneshot,
+  type OneshotLoader,
+  type OneshotPower,
+  type OneshotRequest,
+  type PreparedOneshot,
+  unavailable,
+} from "./loader.ts";
+import { systemdBootOneshot } from "./systemd-boot.ts";
+
+const LOADERS: readonly OneshotLoader[] = [grubOneshot, systemdBootOneshot];
+
+/** @throws NightlatchError oneshot/unavailable where this boot loader cannot boot another entry once, or not only once */
+export async function prepareOneshot(power: OneshotPower, request: OneshotRequest): Promise<PreparedOneshot> {
+  const { source } = request.entry;
+  if (source === "grub") return grubOneshot.prepare(power, request);
+  if (source === "systemd-boot") return systemdBootOneshot.prepare(power, request);
+  if (source === "extlinux") throw unavailable("extlinux has no one-time choice", "Use kexec, GRUB or systemd-boot.");
+  throw unavailable(
+    source === "options" ? "--kernel names no entry of a boot loader" : "no boot loader's configuration was found",
+    "Use kexec (nightlatch reboot --via kexec).",
+  );
+}
+
+/** All that is there of a one-time boot: whole, or left by a run that was cut off. */
+export interface FoundOneshot {
+  readonly loader: OneshotLoader["name"] | null;
+  readonly held: HeldOneshot | null;
+  /** Files with keys, or parts of them. */
+  readonly files: readonly string[];
+  readonly mark: OneshotMark | null;
+  /** Whether the next boot takes it with its keys. */
+  readonly isArmed: boolean;
+}
+
+/** By what lies on the disk and nothing else; null where there is nothing. */
+export async function findOneshot(power: OneshotPower): Promise<FoundOneshot | null> {
+  const files = await listOneshotFiles(power);
+  for (const loader of LOADERS) {
+    const held = await loader.find(power);
+    if (held === null) continue;
+    const { mark } = held;
+    const isArmed = held.isChosen && held.entry !== null && mark !== null && files.includes(mark.overlay);
+    return { loader: loader.name, held, files, mark, isArmed };
+  }
+  if ((await listEmptyFolders(power)).length === 0 && files.length === 0) return null;
+  return { loader: null, held: null, files, mark: null, isArmed: false };
+}
+
+export interface Disarmed {
+  /** What is gone, for a person: the choice, the entry, files by their paths. */
+  readonly removed: readonly string[];
+  readonly failures: readonly NightlatchError[];
+}
+
+/**
+ * Takes back a one-time boot, whatever there is of it: the choice first, so that nothing boots an entry that is half gone; then the
+ * entry; then the keys, overwritten. One step that fails keeps no other from being tried.
+ */
+export async function disarmOneshot(power: OneshotPower): Promise<Disarmed> {
+  const removed: string[] = [];
+  const failures: NightlatchError[] = [];
+  const attempt = async (act: () => Promise<readonly string[]>) => {
+    try {
+      removed.push(...(await act()));
+    } catch (error) {
+      if (!(error instanceof NightlatchError)) throw error;
+      failures.push(error);
+    }
+  };
+  for (const loader of LOADERS)
+    await attempt(async () => ((await loader.unchoose(power)) ? [`the one-time choice of ${loader.name}`] : []));
+  for (const loader of LOADERS) await attempt(() => loader.removeEntry(power));
+  for (const path of await listOneshotFiles(power)) {
+    await attempt(async () => {
+      await eraseOneshotFile(power, path);
+      return [path];
+    });
+  }
+  await attempt(async () => {
+    await removeOneshotFolders(power);
+    return [];
+  });
+  return { removed, failures };
+}

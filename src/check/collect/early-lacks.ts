@@ -1,0 +1,77 @@
+import type { Binding } from "../../bindings/binding.ts";
+import { type ClevisTask, clevisLacks, type EarlyLack, hostOf } from "../../boot/initramfs/clevis.ts";
+import { lookUpName, type ServerName } from "../../boot/initramfs/server-name.ts";
+import type { NextBoot } from "../../boot/next-boot.ts";
+import { readClevis } from "../../cli/volume/input.ts";
+import { shellWord, trimEndOf } from "../../core/text.ts";
+import { parseClevisPin } from "../../formats/clevis/clevis.ts";
+import { thumbprintOf } from "../../formats/jose/jwk.ts";
+import type { System } from "../../system/port.ts";
+import type { EarlyBoot } from "./early-boot.ts";
+
+export interface LackWish {
+  readonly device: string;
+  readonly luksVersion: 1 | 2;
+  readonly cmdline: string;
+}
+
+/** What the initramfs lacks for one binding of a volume that it opens: the one judgement of `check`, `status` and `reboot --via bindings`. */
+export async function lacksOf(
+  power: Pick<System, "run" | "readFile">,
+  { facts }: Pick<NextBoot, "facts">,
+  { mending, driver }: Pick<EarlyBoot, "mending" | "driver">,
+  binding: Binding,
+  { device, luksVersion, cmdline }: LackWish,
+): Promise<EarlyLack[]> {
+  if (facts === null || facts.stack === null || mending === null) return [];
+  const pins = pinsOf(binding);
+  const task: ClevisTask = {
+    pins,
+    urls: binding.urls,
+    luksVersion,
+    cmdline: `${cmdline} ${facts.ownCmdline}`,
+    mending,
+    names: await lookUpNames(power, binding.urls),
+    rebind: (url, address) => rebindSteps(device, binding, url, address),
+  };
+  const lacks = clevisLacks(facts.stack, facts, task);
+  return [...lacks, ...(driver === null || !pins.includes("tang") ? [] : [driver])];
+}
+
+async function lookUpNames(
+  power: Pick<System, "run" | "readFile">,
+  urls: readonly string[],
+): Promise<ReadonlyMap<string, ServerName>> {
+  const hosts = [...new Set(urls.map(hostOf))].filter((host) => host !== "");
+  return new Map(await Promise.all(hosts.map(async (host) => [host, await lookUpName(power, host)] as const)));
+}
+
+/** What of clevis has to be there for a binding. */
+function pinsOf({ kind }: Binding): string[] {
+  if (kind === "latch" || kind === "tang") return ["tang"];
+  return kind === "sss" ? ["sss", "tang"] : [kind];
+}
+
+/** A binding's address is sealed into it, so that another one is another binding: to the same server, told by its signing key. */
+function rebindSteps(device: string, binding: Binding, url: string, address: string | null): string {
+  if (address === null)
+    return `bind it to a server on another machine: nightlatch bind ${shellWord(device)} latch INVITE`;
+  if (!/^http:/i.test(url)) return `make ${hostOf(url)} known to DNS, or bind the volume to the server's http address`;
+  const other = new URL(url);
+  other.hostname = address.includes(":") ? `[${address}]` : address;
+  const text = trimEndOf(other.href, "/");
+  const thumbprint = trustedKey(binding);
+  if (thumbprint === null)
+    return `bind it anew, with ${address} in place of ${hostOf(url)}: clevis luks edit, or clevis luks bind`;
+  const dev = shellWord(device);
+  // A thumbprint may begin with a dash.
+  return `nightlatch bind ${dev} tang ${shellWord(text)} --thumbprint=${thumbprint}\nnightlatch unbind ${dev} ${shellWord(url)}`;
+}
+
+/** A key that the server signs its advertisement with, as the binding holds it; null for several servers at once. */
+function trustedKey({ token, kind }: Binding): string | null {
+  if (kind !== "latch" && kind !== "tang") return null;
+  const pin = parseClevisPin(readClevis(token));
+  const [key] = pin.pin === "tang" ? pin.signingKeys : [];
+  return key === undefined ? null : thumbprintOf(key);
+}

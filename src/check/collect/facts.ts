@@ -1,0 +1,262 @@
+import { describeExposure, listExposed } from "../../agent/exposed.ts";
+import { formatBinding } from "../../bindings/binding.ts";
+import { type BindingStatus, isChangeUnderWay, type VolumeStatus, volumeStatus } from "../../bindings/volume-status.ts";
+import { isError, NightlatchError } from "../../core/errors.ts";
+import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, configInPlaceOf } from "../../formats/own/agent-config.ts";
+import { parseAgentConfig } from "../../formats/own/agent-config-file.ts";
+import { findStarts } from "../../formats/systemd/boot-start.ts";
+import {
+  CRYPTTAB_LIMIT_BYTES,
+  type Crypttab,
+  type CrypttabEntry,
+  devicePathOf,
+  headerPathOf,
+  parseCrypttab,
+} from "../../formats/systemd/crypttab.ts";
+import { hearCrypttab } from "../../formats/systemd/crypttab-heard.ts";
+import { isLuksVolume, placeOf } from "../../formats/systemd/crypttab-places.ts";
+import {
+  FSTAB_LIMIT_BYTES,
+  type FstabEntry,
+  mountsMapping,
+  parseFstab,
+  takenMounts,
+} from "../../formats/systemd/fstab.ts";
+import { readVolumeHeader } from "../../luks/header/header.ts";
+import { hasTypedSlot } from "../../luks/header/typed.ts";
+import { listServers } from "../../pins/latch/machine.ts";
+import type { System } from "../../system/port.ts";
+import type { BindingFacts, CheckFacts, VolumeFacts } from "../judge/facts.ts";
+import { whyEarly } from "../judge/stage.ts";
+import { clevisAnswers } from "./clevis-askpass.ts";
+import { type EarlyBoot, earlyFacts, readEarlyBoot } from "./early-boot.ts";
+import { lacksOf } from "./early-lacks.ts";
+import { readSystemd } from "./systemd.ts";
+
+export interface CheckWish {
+  readonly crypttab: string;
+  readonly fstab: string;
+  readonly config: string;
+  readonly socket: string;
+  readonly stateFolder: string;
+  readonly signal: AbortSignal;
+  /** Of crypttab, which to look at; all where it is absent. */
+  readonly only?: ReadonlySet<string>;
+  /** They are known to be opened after the initramfs, which is not looked at. */
+  readonly later?: boolean;
+  /** Whether servers are asked and keyslots tried; they are where it is absent. */
+  readonly tries?: boolean;
+}
+
+/** A volume as `check` judges it, and as `status` shows it. */
+export interface LookedAt {
+  readonly facts: VolumeFacts;
+  /** null where its header cannot be read. */
+  readonly status: VolumeStatus | null;
+}
+
+/** The machine around its volumes, read once. */
+export interface Surroundings {
+  readonly config: AgentConfig;
+  readonly configError: NightlatchError | null;
+  /** Those of fstab that systemd takes. */
+  readonly mounts: readonly FstabEntry[];
+  readonly early: EarlyBoot;
+  /** The kernel command line of the next boot; the running one's where that cannot be told. */
+  readonly cmdline: string;
+  readonly isChanging: boolean;
+}
+
+/** Looks at everything, changes nothing; servers are asked and keyslots tried. @throws NightlatchError file/* but file/missing */
+export async function collectFacts(system: System, wish: CheckWish): Promise<CheckFacts> {
+  const around = await readAround(system, wish);
+  const crypttab = parseCrypttab(await readIfThere(system, wish.crypttab, CRYPTTAB_LIMIT_BYTES));
+  const { entries: heard } = hearCrypttab(crypttab, around.cmdline).crypttab;
+  const entries = heard.filter((entry) => isLuksVolume(entry) && wish.only?.has(entry.volume) !== false);
+  const looked = await Promise.all(entries.map((entry) => lookAt(system, wish, entry, around)));
+  return factsAround(
+    system,
+    wish,
+    crypttab,
+    around,
+    looked.map(({ facts }) => facts),
+  );
+}
+
+export async function readAround(system: System, wish: CheckWish): Promise<Surroundings> {
+  const mounts = takenMounts(parseFstab(await readIfThere(system, wish.fstab, FSTAB_LIMIT_BYTES)));
+  const { config, error: configError } = await readConfig(system, wish.config);
+  const isChanging = await isChangeUnderWay(system, wish.stateFolder);
+  const early = wish.later === true ? NO_EARLY_BOOT : await readEarlyBoot(system);
+  const running = async () => (await readIfThere(system, "/proc/cmdline", CMDLINE_LIMIT_BYTES)).toString("latin1");
+  return { config, configError, mounts, isChanging, early, cmdline: early.next?.entry.cmdline ?? (await running()) };
+}
+
+const CMDLINE_LIMIT_BYTES = 64 * 1024;
+
+/** Of volumes that are known to be opened by the system, nothing else is asked. */
+const NO_EARLY_BOOT: EarlyBoot = {
+  next: null,
+  unknown: null,
+  mending: null,
+  driver: null,
+  beneath: { root: new Set(), usr: new Set(), resume: new Set() },
+};
+
+export async function factsAround(
+  system: System,
+  wish: CheckWish,
+  crypttab: Crypttab,
+  { config, configError, early, mounts, cmdline }: Surroundings,
+  volumes: readonly VolumeFacts[],
+): Promise<CheckFacts> {
+  const socket = await system.stat(wish.socket);
+  const systemd = await readSystemd(system, new Set(crypttab.entries.flatMap(({ key }) => key ?? [])));
+  const { crypttab: crypttabFile, fstab, config: configFile } = wish;
+  return {
+    agentSocket: wish.socket,
+    isEnrolled: await isEnrolled(system, wish.stateFolder),
+    files: { crypttab: crypttabFile, fstab, config: configFile, state: wish.stateFolder },
+    crypttabFaults: crypttab.faults,
+    volumes,
+    starts: findStarts({ crypttab, mounts, startsRemote: systemd?.startsRemote ?? true, cmdline }),
+    configError,
+    strangers: [...config.volumes.keys()].filter((name) => !crypttab.entries.some(({ volume }) => volume === name)),
+    ...(await findExposed(system, wish, config)),
+    socket: socket === null ? null : { isSocket: socket.kind === "socket", mode: socket.mode, uid: socket.uid },
+    systemd,
+    clevisAnswers: await clevisAnswers(system),
+    mending: early.mending,
+  };
+}
+
+/** What cannot be read is told by bind. */
+async function isEnrolled(system: Pick<System, "readFile" | "listDirectory">, stateFolder: string): Promise<boolean> {
+  try {
+    return (await listServers(system, stateFolder)).length > 0;
+  } catch (error) {
+    if (error instanceof NightlatchError) return false;
+    throw error;
+  }
+}
+
+/** For a volume that crypttab does not have. */
+export function strangerEntry(device: string): CrypttabEntry {
+  return { line: 0, volume: device, device, key: null, options: [], fields: [device, device] };
+}
+
+export async function lookAt(
+  system: System,
+  wish: CheckWish,
+  entry: CrypttabEntry,
+  { config, mounts: allMounts, early, isChanging }: Surroundings,
+): Promise<LookedAt> {
+  const device = headerPathOf(entry);
+  const configured = config.volumes.get(entry.volume);
+  const program = configured?.command?.argv[0];
+  const mounts = allMounts.filter((mount) => mountsMapping(mount, entry.volume));
+  const key = entry.key === null ? null : placeOf(entry.key);
+  const own = {
+    entry,
+    device,
+    command: program === undefined ? null : { program, isThere: await isProgram(system, program) },
+    deadlineMs: configured?.deadlineMs ?? config.deadlineMs,
+    hasKey: key === null || key.device !== null ? null : (await system.stat(devicePathOf(key.path))) !== null,
+    mounts,
+  };
+  const stage = { entry, mounts, beneath: early.beneath, inside: early.next?.volumes ?? [] };
+  try {
+    const status = await volumeStatus(system, device, {
+      ...wish,
+      tries: wish.tries !== false,
+      isChanging,
+      ...(entry.line === 0 ? {} : { name: entry.volume }),
+      trust: configured?.trust ?? config.trust,
+    });
+    const header = await readVolumeHeader(system, device);
+    const uuid = status.uuid.toLowerCase();
+    const facts = earlyFacts(whyEarly({ ...stage, uuid }), { entry, uuid }, early, wish.crypttab);
+    const bindings = status.bindings.map((binding) =>
+      bindingFacts(system, early, facts?.boot == null ? null : { device, luksVersion: status.version }, binding),
+    );
+    return {
+      status,
+      facts: {
+        ...own,
+        error: null,
+        uuid: status.uuid,
+        early: facts,
+        bindings: await Promise.all(bindings),
+        hasPassphrase: hasTypedSlot(header),
+        leftovers: status.leftovers,
+        warnings: status.warnings,
+      },
+    };
+  } catch (error) {
+    if (!(error instanceof NightlatchError)) throw error;
+    const facts = earlyFacts(whyEarly({ ...stage, uuid: null }), { entry, uuid: null }, early, wish.crypttab);
+    const unknown = { uuid: null, early: facts, bindings: [], hasPassphrase: null, leftovers: [], warnings: [] };
+    return { status: null, facts: { ...own, error, ...unknown } };
+  }
+}
+
+async function bindingFacts(
+  system: System,
+  early: EarlyBoot,
+  volume: { readonly device: string; readonly luksVersion: 1 | 2 } | null,
+  { binding, opens, error }: BindingStatus,
+): Promise<BindingFacts> {
+  const { next } = early;
+  const { kind, urls, token } = binding;
+  const lacks =
+    volume === null || next === null
+      ? []
+      : await lacksOf(system, next, early, binding, { ...volume, cmdline: next.entry.cmdline });
+  const asksNetwork = urls.length > 0;
+  const { keyslots, id } = token;
+  return { text: formatBinding(binding), asksNetwork, keyslots, opens, error, urls, token: id, kind, lacks };
+}
+
+const SEARCH_FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+async function isProgram(system: Pick<System, "stat">, program: string): Promise<boolean> {
+  const paths = program.startsWith("/") ? [program] : SEARCH_FOLDERS.map((folder) => `${folder}/${program}`);
+  const facts = await Promise.all(paths.map((path) => system.stat(path)));
+  return facts.some((found) => found?.kind === "file" && (found.mode & 0o111) !== 0);
+}
+
+/** As the agent judges its own files and the programs that it runs, and fstab by the same measure. */
+async function findExposed(system: System, wish: CheckWish, config: AgentConfig) {
+  const { crypttab, stateFolder: state, fstab } = wish;
+  const programs = [...config.volumes.values()].flatMap(({ command }) => command?.argv[0] ?? []);
+  const agents = await listExposed(system, { crypttab, config: wish.config, state, programs });
+  const inFstab = await system.findExposures([{ path: fstab, isSecret: false }]);
+  const others = inFstab.filter(({ path }) => !agents.some((told) => told.path === path));
+  const all = [
+    ...agents.map((exposure) => ({ ...exposure, isAgents: true })),
+    ...others.map((exposure) => ({ ...exposure, isAgents: false })),
+  ].map((exposure) => ({ ...exposure, refusal: describeExposure(exposure) }));
+  return {
+    exposed: all.filter(({ flaw }) => flaw !== "read"),
+    readableIdentity: all.find(({ flaw }) => flaw === "read") ?? null,
+  };
+}
+
+async function readConfig(system: Pick<System, "readFile">, path: string) {
+  const text = await readIfThere(system, path, AGENT_CONFIG_LIMIT_BYTES);
+  try {
+    return { config: parseAgentConfig(text, path), error: null };
+  } catch (error) {
+    if (!(error instanceof NightlatchError)) throw error;
+    return { config: configInPlaceOf(text), error };
+  }
+}
+
+export async function readIfThere(system: Pick<System, "readFile">, path: string, limitBytes: number): Promise<Buffer> {
+  try {
+    return await system.readFile(path, limitBytes);
+  } catch (error) {
+    if (isError(error, "file/missing")) return Buffer.alloc(0);
+    throw error;
+  }
+}

@@ -1,0 +1,102 @@
+import { SMALL_PROGRAM_MS } from "../../core/deadlines.ts";
+import { isError } from "../../core/errors.ts";
+import {
+  parseUnitProperties,
+  UNIT_PROPERTIES_LIMIT_BYTES,
+  type UnitProperties,
+} from "../../formats/systemd/unit-properties.ts";
+import type { System } from "../../system/port.ts";
+import type { Responder, SystemdFacts } from "../judge/facts.ts";
+
+/** What systemd says of the units that answer for keys; null where it does not run. @param keys paths that crypttab names as keys */
+export async function readSystemd(
+  system: Pick<System, "run" | "stat">,
+  keys: ReadonlySet<string>,
+): Promise<SystemdFacts | null> {
+  if ((await system.stat("/run/systemd/system")) === null) return null;
+  const [agent] = await show(system, ["LoadState", "UnitFileState", "ActiveState"], "nightlatch-agent.socket");
+  const [remote] = await show(system, ["UnitFileState", "WantedBy", "RequiredBy"], "remote-cryptsetup.target");
+  const property = (name: string) => agent?.get(name) || "unknown";
+  const sockets = await show(system, ["Id", "Listen", "DefaultDependencies", "Before", "Triggers"], "*.socket");
+  const responders: Responder[] = [];
+  for (const unit of sockets) {
+    const path = listenPaths(unit).find((listened) => keys.has(listened));
+    if (path !== undefined) responders.push(await readResponder(system, unit, path));
+  }
+  return {
+    agentUnit: { load: property("LoadState"), file: property("UnitFileState"), active: property("ActiveState") },
+    startsRemote: isPartOfBoot(remote),
+    responders,
+    cycles: await findCycles(system),
+  };
+}
+
+/**
+ * Another unit may want a target that nobody enabled. What is not told counts as Debian's
+ * neighbours have it: enabled.
+ */
+function isPartOfBoot(target: UnitProperties | undefined): boolean {
+  if (target === undefined) return true;
+  const state = target.get("UnitFileState") ?? "";
+  if (state.startsWith("masked")) return false;
+  const isPulled = listOf(target, "WantedBy").length > 0 || listOf(target, "RequiredBy").length > 0;
+  return isPulled || !["disabled", "static", "bad"].includes(state);
+}
+
+async function readResponder(system: Pick<System, "run">, socket: UnitProperties, path: string): Promise<Responder> {
+  const unit = socket.get("Id") ?? "";
+  // With Accept=yes there is a service for each connection, and none yet: any instance has the template's properties.
+  const name = listOf(socket, "Triggers")[0] ?? unit.replace(/\.socket$/, "@check.service");
+  const [service] = await show(system, ["LoadState", "DefaultDependencies", "After"], name);
+  const isKnown = service?.get("LoadState") === "loaded";
+  return {
+    unit,
+    path,
+    hasDefaultDependencies: hasDefaultDependencies(socket),
+    before: listOf(socket, "Before"),
+    service: isKnown
+      ? { unit: name, hasDefaultDependencies: hasDefaultDependencies(service), after: listOf(service, "After") }
+      : null,
+  };
+}
+
+async function show(
+  system: Pick<System, "run">,
+  properties: readonly string[],
+  pattern: string,
+): Promise<UnitProperties[]> {
+  const { stdout } = await system.run({
+    argv: ["systemctl", "show", `--property=${properties.join(",")}`, "--", pattern],
+    deadlineMs: SMALL_PROGRAM_MS,
+    outputLimitBytes: UNIT_PROPERTIES_LIMIT_BYTES,
+  });
+  return parseUnitProperties(stdout.toString("utf8"));
+}
+
+/** systemd-analyze(1) loads the units anew and prints what it would have to break. */
+async function findCycles(system: Pick<System, "run">): Promise<readonly string[] | null> {
+  try {
+    const { stderr } = await system.run({
+      argv: ["systemd-analyze", "verify", "--man=no", "default.target"],
+      deadlineMs: SMALL_PROGRAM_MS,
+    });
+    const lines = stderr.toString("utf8").split("\n");
+    return lines.filter((line) => /found ordering cycle/i.test(line)).map((line) => line.trim());
+  } catch (error) {
+    if (isError(error, "system/missing-program") || isError(error, "system/timeout")) return null;
+    throw error;
+  }
+}
+
+/** `Listen=/run/key.sock (Stream)`, a line each. */
+function listenPaths(unit: UnitProperties): string[] {
+  return (unit.get("Listen") ?? "").split("\n").flatMap((line) => /^(\/.*) \(Stream\)$/.exec(line)?.[1] ?? []);
+}
+
+function listOf(unit: UnitProperties, name: string): string[] {
+  return (unit.get(name) ?? "").split(" ").filter((word) => word !== "");
+}
+
+function hasDefaultDependencies(unit: UnitProperties): boolean {
+  return unit.get("DefaultDependencies") === "yes";
+}

@@ -1,0 +1,136 @@
+import type { NightlatchError } from "../../core/errors.ts";
+import type { Start } from "../../formats/systemd/boot-start.ts";
+import type { CrypttabEntry, CrypttabFault } from "../../formats/systemd/crypttab.ts";
+import type { FstabEntry } from "../../formats/systemd/fstab.ts";
+
+/** All that `nightlatch check` judges. What is null could not be found out here. */
+export interface CheckFacts {
+  readonly agentSocket: string;
+  /** A key server knows this machine: it gives another latch without an invite, and refuses one that was made for another name. */
+  readonly isEnrolled: boolean;
+  readonly files: {
+    readonly crypttab: string;
+    readonly fstab: string;
+    readonly config: string;
+    readonly state: string;
+  };
+  readonly crypttabFaults: readonly CrypttabFault[];
+  readonly volumes: readonly VolumeFacts[];
+  /** What starts each volume of crypttab after the initramfs, by name. */
+  readonly starts: ReadonlyMap<string, Start>;
+  /** Why agent.toml cannot be used. */
+  readonly configError: NightlatchError | null;
+  /** Volumes that agent.toml names and crypttab does not. */
+  readonly strangers: readonly string[];
+  /** Files of root's that others could change, in the agent's words; `isAgents`: it acts upon this one, and refuses to. */
+  readonly exposed: readonly { readonly path: string; readonly refusal: NightlatchError; readonly isAgents: boolean }[];
+  /** The machine's identity where others than root may read it, with the agent's refusal; null where not, or there is none. */
+  readonly readableIdentity: { readonly path: string; readonly refusal: NightlatchError } | null;
+  /** Of the agent's socket; null where there is nothing. */
+  readonly socket: { readonly isSocket: boolean; readonly mode: number; readonly uid: number } | null;
+  /** null: systemd does not run here. */
+  readonly systemd: SystemdFacts | null;
+  /** Stock clevis answers systemd's passphrase prompts. */
+  readonly clevisAnswers: boolean;
+  /** What makes the initramfs, and the command that makes it anew; null where that is not known. */
+  readonly mending: { readonly generator: string; readonly rebuild: string } | null;
+}
+
+export interface SystemdFacts {
+  /** Of nightlatch-agent.socket. */
+  readonly agentUnit: { readonly load: string; readonly file: string; readonly active: string };
+  /** Whether remote-cryptsetup.target is part of the boot, which starts the _netdev volumes that no mount pulls in. */
+  readonly startsRemote: boolean;
+  /** Units that listen on a path which crypttab names as a key. */
+  readonly responders: readonly Responder[];
+  /** What systemd-analyze says of ordering cycles, a line each; null where it could not be run. */
+  readonly cycles: readonly string[] | null;
+}
+
+/** A socket unit and the service behind it. */
+export interface Responder {
+  readonly unit: string;
+  readonly path: string;
+  readonly hasDefaultDependencies: boolean;
+  readonly before: readonly string[];
+  /** null where it is not known. */
+  readonly service: {
+    readonly unit: string;
+    readonly hasDefaultDependencies: boolean;
+    readonly after: readonly string[];
+  } | null;
+}
+
+/** In the place of what is left over, while somebody else changes the volume. */
+export const CHANGE_UNDER_WAY = "a change is under way; look again when it is done";
+
+export interface VolumeFacts {
+  readonly entry: CrypttabEntry;
+  /** Where the device, or the detached header, is looked for. */
+  readonly device: string;
+  /** Why the header cannot be read. */
+  readonly error: NightlatchError | null;
+  readonly uuid: string | null;
+  readonly bindings: readonly BindingFacts[];
+  /**
+   * Whether a keyslot opens the volume by what a person types: no token refers to it, or one of a
+   * recovery key; null where the header cannot be read.
+   */
+  readonly hasPassphrase: boolean | null;
+  readonly leftovers: readonly string[];
+  readonly warnings: readonly { readonly text: string; readonly remedy: string | null }[];
+  /** agent.toml names a command for it. */
+  readonly command: { readonly program: string; readonly isThere: boolean } | null;
+  /** How long the agent tries. */
+  readonly deadlineMs: number;
+  /**
+   * Whether there is something at the path that crypttab names as key; null where it names none, or
+   * one on another device.
+   */
+  readonly hasKey: boolean | null;
+  /** fstab's entries on its mapping. */
+  readonly mounts: readonly FstabEntry[];
+  /** null where the system opens it, after the initramfs. */
+  readonly early: EarlyFacts | null;
+}
+
+/** Of a volume that the initramfs opens. */
+export interface EarlyFacts {
+  /** e.g. `the root lies on it`. */
+  readonly why: string;
+  /** Whether the machine does not start without it. */
+  readonly isNeeded: boolean;
+  /** null where what will boot cannot be told; why is then in `unknown`. */
+  readonly boot: {
+    /** The boot entry's. */
+    readonly title: string;
+    /** Whether it is the boot loader that says so; else it is the newest kernel that is installed. */
+    readonly isCertain: boolean;
+    /** Whether the initramfs can open LUKS volumes at all, and this is one of those that it opens. */
+    readonly opensIt: boolean;
+    /** What makes it open it, where it does not: steps, a line each. */
+    readonly remedy: string;
+    /** The keyscript that the initramfs runs for it. */
+    readonly keyscript: string | null;
+    /** The key file that the initramfs's own crypttab names. */
+    readonly keyFile: string | null;
+  } | null;
+  readonly unknown: { readonly what: string; readonly remedy: string } | null;
+}
+
+export type LackCode = "stack" | "clevis" | "network" | "driver" | "certificates" | "name";
+
+export interface BindingFacts {
+  readonly text: string;
+  readonly asksNetwork: boolean;
+  readonly keyslots: readonly number[];
+  /** null: a pin that cannot be tried. */
+  readonly opens: boolean | null;
+  readonly error: NightlatchError | null;
+  readonly urls: readonly string[];
+  readonly token: number;
+  /** `latch`, `tang`, `sss`, `tpm2`, …; `damaged`. */
+  readonly kind: string;
+  /** What the initramfs that opens the volume lacks for it; empty elsewhere. */
+  readonly lacks: readonly { readonly code: LackCode; readonly what: string; readonly remedy: string }[];
+}

@@ -1,0 +1,71 @@
+import { type ServiceLog, serveKeys } from "../../agent/service.ts";
+import { NightlatchError } from "../../core/errors.ts";
+import type { Command, CommandInput } from "../command.ts";
+
+export const AGENT_SOCKET = "/run/nightlatch/agent.sock";
+export const AGENT_CONFIG = "/etc/nightlatch/agent.toml";
+const MACHINE_STATE = "/var/lib/nightlatch/machine";
+const IDLE_S = "30";
+
+export const command: Command = {
+  name: "agent",
+  summary: "answer systemd-cryptsetup with the keys of this machine's volumes",
+  options: [
+    { name: "socket", value: "PATH", help: "socket to make where systemd hands none over", default: AGENT_SOCKET },
+    { name: "crypttab", value: "FILE", help: "which volumes there are", default: "/etc/crypttab" },
+    { name: "config", value: "FILE", help: "deadlines, and commands that print a key", default: AGENT_CONFIG },
+    { name: "state", value: "DIR", help: "what this machine keeps about itself", default: MACHINE_STATE },
+    {
+      name: "idle",
+      value: "SECONDS",
+      help: "end after so long without a request, when started by systemd",
+      default: IDLE_S,
+    },
+  ],
+  details: `A volume is opened by the bindings in its own header, or by a command that the configuration file names for it.
+It is asked for by a line of /etc/crypttab that names the socket as key file; nightlatch crypttab DEV writes one.
+Whatever fails is answered with nothing, and systemd asks for the passphrase.`,
+  run: runAgent,
+};
+
+async function runAgent({ options, system, terminal }: CommandInput): Promise<number> {
+  const inherited = inheritedSocket(process.env);
+  const idleMs = inherited === null ? null : parseSeconds(options["idle"] ?? IDLE_S);
+  const count = await serveKeys(
+    system,
+    {
+      listen: inherited ?? { path: options["socket"] ?? AGENT_SOCKET },
+      crypttab: options["crypttab"] ?? "/etc/crypttab",
+      config: options["config"] ?? AGENT_CONFIG,
+      state: options["state"] ?? MACHINE_STATE,
+      idleMs,
+      log: journal(terminal.hint, process.env),
+    },
+    terminal.signal,
+  );
+  terminal.result({ ok: true, sent: count.sent, refused: count.refused });
+  return 0;
+}
+
+/** sd_listen_fds(3): exactly one socket, and handed to this very process. @throws NightlatchError agent/socket */
+export function inheritedSocket(env: NodeJS.ProcessEnv): { readonly fd: number } | null {
+  if (env["LISTEN_PID"] !== String(process.pid)) return null;
+  if (env["LISTEN_FDS"] !== "1") {
+    throw new NightlatchError("agent/socket", `systemd handed over ${env["LISTEN_FDS"] ?? "no"} sockets, not one`, {
+      remedy: "Give nightlatch-agent.socket a single ListenStream=.",
+    });
+  }
+  return { fd: 3 };
+}
+
+/** sd-daemon(3): the journal takes the level from a line's start. */
+function journal(hint: (text: string) => void, env: NodeJS.ProcessEnv): ServiceLog {
+  const toJournal = env["JOURNAL_STREAM"] !== undefined;
+  const prefix = { info: "<6>", warning: "<4>" };
+  return (level, text) => hint(`${toJournal ? prefix[level] : "nightlatch agent: "}${text}`);
+}
+
+function parseSeconds(text: string): number {
+  if (/^\d{1,6}$/.test(text)) return Number(text) * 1000;
+  throw new NightlatchError("usage/wrong", `agent: --idle ${JSON.stringify(text)} is not a number of seconds`);
+}

@@ -1,0 +1,83 @@
+import { printable } from "../../../core/text.ts";
+import type { JsonObject } from "../../../formats/json/json.ts";
+import { timeText } from "../../time-text.ts";
+
+const NAME_WIDTH = 12;
+
+/**
+ * An entry of the log in a line: when, which machine, what happened.
+ * @param entry as the server's `audit/tail` gives it; what it holds is shown harmlessly even where the store was tampered with
+ */
+export function auditLine(entry: JsonObject): string {
+  const name = text(entry["name"]) || "-";
+  return `${timeText(entry["at"])}  ${name.padEnd(NAME_WIDTH)}  ${describe(entry)}`.trimEnd();
+}
+
+function describe(entry: JsonObject): string {
+  const by = `by user ${text(entry["by"])}`;
+  const from = text(entry["from"]);
+  const volume = entry["volume"] == null ? "" : `, volume ${text(entry["volume"])}`;
+  switch (entry["kind"]) {
+    case "store":
+      return "the store was made";
+    case "rollback":
+      return `an older copy of the store was taken into use: the log had ${text(entry["size"])} entries before`;
+    case "invite":
+      return `invited ${by}, until ${timeText(entry["expires"])}`;
+    case "invite-void":
+      return `invite taken back ${by}`;
+    case "invite-expired":
+      return "invite expired: nobody came with it";
+    case "invite-used":
+      return `came from ${from} with an invite, for a latch that it has`;
+    case "enrol":
+      return `enrolled from ${from}${volume}`;
+    case "latch":
+      return `got one more latch, from ${from}${volume}`;
+    case "release":
+      return `released to ${from}${volume}`;
+    case "flood":
+      return `released to ${from || "many addresses"}${volume}, and however often it asks until ${timeText(entry["until"])}`;
+    case "flood-end":
+      return `was released to ${from || "many addresses"} ${text(entry["count"])} times${volume}, since ${timeText(entry["since"])}`;
+    case "refusal":
+      return `refused to ${from}${volume}: ${reasonOf(entry)}`;
+    case "refusals":
+      return `refused ${text(entry["count"])} times more${volume}, since ${timeText(entry["since"])}: ${reasonOf(entry)}`;
+    default:
+      return changeOf(entry, volume, by);
+  }
+}
+
+const STATES: Readonly<Record<string, string>> = { lock: "locked", unlock: "unlocked", revoke: "revoked" };
+
+function changeOf(entry: JsonObject, volume: string, by: string): string {
+  const [subject = "", change = ""] = text(entry["kind"]).split("-");
+  const state = Object.hasOwn(STATES, change) ? STATES[change] : undefined;
+  if (state === undefined) return `${text(entry["kind"])}: of a later version than this command`;
+  return subject === "latch" ? `latch ${text(entry["latch"])} ${state} ${by}${volume}` : `${state} ${by}`;
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  "machine/locked": "it is locked",
+  "machine/revoked": "it was revoked",
+  "machine/full": "it has as many latches as one may have",
+  "latch/revoked": "its keys are destroyed",
+  "invite/unknown": "an invite that is not known, or a wrong proof of one",
+  "invite/used": "another machine has used the invite",
+  "invite/expired": "the invite has expired, or is void",
+  "machine/unknown": "a machine that is not known",
+};
+
+function reasonOf(entry: JsonObject): string {
+  const reason = text(entry["reason"]);
+  const said =
+    reason === "invite/other-machine"
+      ? `it is known as ${text(entry["known"]) || "another machine"}, or is a copy of it`
+      : (Object.hasOwn(REASONS, reason) && REASONS[reason]) || "";
+  return said === "" ? `[${reason}]` : `${said} [${reason}]`;
+}
+
+function text(value: JsonObject[string] | undefined): string {
+  return value === undefined || value === null ? "" : printable(String(value));
+}

@@ -1,0 +1,81 @@
+import { NightlatchError } from "../../../core/errors.ts";
+import { thumbprintOf } from "../../../formats/jose/jwk.ts";
+import { canonicalAddress, isSameAddress } from "../../../formats/network/server-address.ts";
+import { isBaseAddress } from "../../../formats/own/invite.ts";
+import { type Advertisement, requireTrust } from "../../../formats/tang/tang.ts";
+import { fetchAdvertisement } from "../../../pins/tang/tang.ts";
+import type { CommandInput } from "../../command.ts";
+import { SERVER_DEADLINE_MS } from "../../volume/input.ts";
+import type { BindPlan } from "./plan.ts";
+
+/** With a thumbprint the server is asked at once: one that it does not sign with is told of in any case. */
+export async function tangPlan(input: CommandInput, argument: string | undefined): Promise<BindPlan> {
+  const url = addressOf(argument);
+  const thumbprint = input.options["thumbprint"];
+  const known = thumbprint === undefined ? null : await fetchTrusted(input, url);
+  return {
+    server: url,
+    isSameServer: ({ kind, urls }) => kind !== "sss" && urls.some((one) => isSameAddress(one, url)),
+    prepare: async () => ({ url, advertisement: known ?? (await fetchTrusted(input, url)) }),
+    finish: async () => {},
+  };
+}
+
+async function fetchTrusted(input: CommandInput, url: string): Promise<Advertisement> {
+  const { system, terminal } = input;
+  const limits = { deadlineMs: SERVER_DEADLINE_MS, signal: terminal.signal };
+  const advertisement = await fetchAdvertisement(system, url, limits);
+  await trust(input, url, advertisement);
+  return advertisement;
+}
+
+/** In its one spelling, which goes into the header. */
+function addressOf(argument: string | undefined): string {
+  if (argument === undefined) throw new NightlatchError("usage/wrong", "bind: tang needs the server's address");
+  if (holdsCredentials(argument)) {
+    throw new NightlatchError("usage/wrong", "bind: an address with a user or password is not written into a header", {
+      meaning: "Whoever has the disk could read it there. Nothing was changed.",
+      remedy: "Give the address without it: a tang needs none, since it learns nothing from whoever asks.",
+    });
+  }
+  const url = /^https?:\/\/[^?#\\]+$/i.test(argument) ? canonicalAddress(argument) : null;
+  if (url !== null && isBaseAddress(url)) return url;
+  throw new NightlatchError(
+    "usage/wrong",
+    `bind: ${JSON.stringify(argument.slice(0, 80))} is not an address of a server`,
+    {
+      remedy: "Give it whole, such as http://tang.example.org:7500",
+    },
+  );
+}
+
+/** Of what cannot be read as an address, nothing that may be a password is repeated either. */
+function holdsCredentials(argument: string): boolean {
+  if (!argument.includes("@")) return false;
+  if (!URL.canParse(argument)) return true;
+  const { username, password } = new URL(argument);
+  return username !== "" || password !== "";
+}
+
+/** Never silently: a thumbprint that was given, or a person who compares. */
+async function trust({ options, terminal }: CommandInput, url: string, advertisement: Advertisement): Promise<void> {
+  const thumbprint = options["thumbprint"];
+  if (thumbprint !== undefined) return requireTrust(advertisement, { thumbprint });
+  const shown = advertisement.signingKeys.map((key) => thumbprintOf(key));
+  if (!terminal.isInteractive) {
+    throw new NightlatchError(
+      "tang/untrusted",
+      `${url} signs as ${shown.join(", ")}, and nobody was asked to trust that`,
+      {
+        meaning: "Nothing was changed.",
+        remedy: "Compare it with what tang-show-keys prints on the server, and pass it with --thumbprint.",
+      },
+    );
+  }
+  terminal.hint(`${url} signs as`);
+  for (const text of shown) terminal.hint(`  ${text}`);
+  terminal.hint("Compare this with what tang-show-keys prints on the server.");
+  if (!(await terminal.confirm("Is it the same?"))) {
+    throw new NightlatchError("usage/cancelled", "the server was not trusted", { meaning: "Nothing was changed." });
+  }
+}

@@ -1,0 +1,65 @@
+import { resolve } from "node:path";
+import { SMALL_PROGRAM_MS } from "../../../core/deadlines.ts";
+import { NightlatchError } from "../../../core/errors.ts";
+import { isDetached } from "../../../luks/header/detached.ts";
+import { readVolumeHeader } from "../../../luks/header/header.ts";
+import type { System } from "../../../system/port.ts";
+
+/** How a line of crypttab names a volume. */
+export interface CrypttabSource {
+  /** The second field; `DATA` where only the header is known. */
+  readonly source: string;
+  /** For header=; null where header and data lie together. */
+  readonly header: string | null;
+}
+
+type Power = Pick<System, "run" | "stat" | "readAt">;
+
+/** Stands for what a person has to put there. */
+export const UNKNOWN_DATA = "DATA";
+
+/**
+ * UUID= stays the same when disks change places. It names block devices only, and only those that hold their own header: a file is named
+ * by its path, the data of a detached header by what udev knows it by.
+ * @param device what holds the header, or with `header` the data
+ * @throws NightlatchError usage/wrong for a path that no line of crypttab can hold, and as readVolumeHeader
+ */
+export async function nameSource(power: Power, device: string, header: string | null): Promise<CrypttabSource> {
+  if (header !== null) return { source: await lastingName(power, device), header: requirePath(header, /[\s\\,:]/) };
+  const read = await readVolumeHeader(power, device);
+  if (await isDetached(power, device, read)) {
+    return { source: UNKNOWN_DATA, header: requirePath(device, /[\s\\,:]/) };
+  }
+  const facts = await power.stat(device);
+  return { source: facts?.kind === "file" ? requirePath(device, /[\s\\]/) : `UUID=${read.uuid}`, header: null };
+}
+
+/** /dev/sdb may be another disk at the next boot. */
+async function lastingName(power: Power, device: string): Promise<string> {
+  const path = requirePath(device, /[\s\\]/);
+  if ((await power.stat(path))?.kind !== "block" || path.startsWith("/dev/disk/by-")) return path;
+  const { status, stdout } = await power.run({
+    argv: ["udevadm", "info", "--query=symlink", "--root", "--name", path],
+    deadlineMs: SMALL_PROGRAM_MS,
+  });
+  const links = status === 0 ? stdout.toString("utf8").trim().split(/\s+/) : [];
+  const lasting = ["/dev/disk/by-partuuid/", "/dev/disk/by-id/"].map((folder) =>
+    links.find((link) => link.startsWith(folder)),
+  );
+  return lasting.find((link) => link !== undefined) ?? path;
+}
+
+/** crypttab(5) has no quoting, and parts options at commas; header= parts a path from its device at a colon. */
+function requirePath(path: string, cannotHold: RegExp): string {
+  const absolute = resolve(path);
+  const found = cannotHold.exec(absolute)?.[0];
+  if (found === undefined) return absolute;
+  throw new NightlatchError(
+    "usage/wrong",
+    `no line of crypttab can name ${absolute}: ${JSON.stringify(found)} parts it`,
+    {
+      meaning: "Nothing was changed.",
+      remedy: "Rename it, or make a link to it whose path has letters, digits, dashes and dots alone, and name that.",
+    },
+  );
+}

@@ -1,0 +1,108 @@
+import { isError } from "../../../core/errors.ts";
+import type { JsonObject } from "../../../formats/json/json.ts";
+import type { Command, CommandInput, ExitStatus, Option } from "../../command.ts";
+import { ADMIN_OPTION, askServer } from "../../operator-client.ts";
+import { describeFailure } from "../../report.ts";
+
+export type Change = "lock" | "unlock" | "revoke";
+
+export const LATCH_OPTION: Option = { name: "latch", help: "the operands are ids of single latches, not machines" };
+
+const DONE: Readonly<Record<Change, (what: string) => string>> = {
+  lock: (what) => `${what} is locked: nothing is released until it is unlocked.`,
+  unlock: (what) => `${what} is unlocked: it is released again.`,
+  revoke: (what) => `${what} is revoked: its keys are destroyed, nothing will ever be released again.`,
+};
+
+/**
+ * Changes one machine after the other; one that fails does not keep the others from being changed, for in a hurry the list may be
+ * wrong in one place.
+ */
+export async function changeEach(
+  change: Change,
+  { operands, options, switches, system, terminal }: CommandInput,
+): Promise<ExitStatus> {
+  const single = switches.has("latch");
+  const results: Record<string, unknown>[] = [];
+  let failed: unknown = null;
+  for (const operand of operands) {
+    try {
+      const path = [single ? "latches" : "machines", operand, change];
+      const ask = (...segments: string[]) => askServer(system, options["admin"] ?? "", "POST", segments);
+      const answer = await (change === "revoke" && !single ? revokeOrUninvite(operand, ask) : ask(...path));
+      if (answer["machine"] === null) {
+        terminal.line(`Nothing has enrolled as ${operand}. The invite for it is void: nothing will.`);
+        results.push({ ok: true, ...answer });
+        continue;
+      }
+      const what = single ? `latch ${operand}` : String((answer["machine"] as JsonObject)["name"]);
+      terminal.line(answer["changed"] === true ? DONE[change](what) : `${what} was ${pastOf(change)} already.`);
+      if (answer["destroyed"] === false) {
+        terminal.hint(
+          "The keys are deleted and nothing is released, but what wraps them could not be overwritten: the server's disk fails (dmesg). " +
+            "Until the server has done so, which it tries again every half minute, whoever takes that disk may still open them.",
+        );
+      } else if (answer["scrubbed"] === false) {
+        terminal.hint(
+          "The keys are destroyed. Bytes that were wrapped, and open nothing now, may still lie in the store's files: something is " +
+            "reading them (a backup?), or the disk has no room for a second copy of the store. The server overwrites them when that is over.",
+        );
+      }
+      if (answer["recorded"] === false) {
+        terminal.hint(
+          "The change holds, but it could not be noted beside the data folder: an older copy of the store, put back, would not be " +
+            "found out as one. Make room there, and repeat the command.",
+        );
+      }
+      results.push({ ok: true, ...answer });
+    } catch (error) {
+      if (operands.length === 1 || isError(error, "admin/unreachable")) throw error;
+      failed = error;
+      const { text, json } = describeFailure(error);
+      terminal.hint(text);
+      results.push({ operand, ...json });
+    }
+  }
+  terminal.result(operands.length === 1 ? (results[0] ?? {}) : { ok: failed === null, results });
+  return failed === null ? 0 : 1;
+}
+
+/**
+ * A name that was invited, but has not enrolled, must not get a key either: whoever revokes it is
+ * in a hurry.
+ */
+async function revokeOrUninvite(
+  name: string,
+  ask: (...segments: string[]) => Promise<JsonObject>,
+): Promise<JsonObject> {
+  try {
+    return await ask("machines", name, "revoke");
+  } catch (error) {
+    if (!isError(error, "machine/unknown")) throw error;
+    try {
+      return { changed: true, machine: null, latches: [], invite: await ask("invites", name, "void") };
+    } catch (second) {
+      if (isError(second, "invite/used")) return ask("machines", name, "revoke"); // it has enrolled meanwhile
+      throw isError(second, "invite/unknown") ? error : second;
+    }
+  }
+}
+
+function pastOf(change: Change): string {
+  return { lock: "locked", unlock: "unlocked", revoke: "revoked" }[change];
+}
+
+export function changeCommand(change: Change, summary: string, details: string): Command {
+  return {
+    name: `machine ${change}`,
+    summary,
+    operands: "NAME...",
+    minOperands: 1,
+    maxOperands: MAX_OPERANDS,
+    options: [LATCH_OPTION, ADMIN_OPTION],
+    details,
+    run: (input) => changeEach(change, input),
+  };
+}
+
+export const MAX_OPERANDS = 1000;

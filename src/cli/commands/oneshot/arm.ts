@@ -1,0 +1,53 @@
+import { NightlatchError } from "../../../core/errors.ts";
+import type { Command, CommandInput, ExitStatus } from "../../command.ts";
+import { STATE_OPTION, stateFolderOf } from "../../volume/input.ts";
+import { parseDuration } from "../machine/invite.ts";
+import { YES_OPTION } from "../reboot/consent.ts";
+import { stageByOneshot } from "../reboot/oneshot.ts";
+import { requireNotCancelled, takeBackAll, tellPerson, tellProgram } from "../reboot/staged.ts";
+
+export const command: Command = {
+  name: "oneshot arm",
+  summary: "let the next boot, and no other, open the volumes by itself, whoever starts it",
+  maxOperands: 0,
+  options: [
+    { name: "expires", value: "TIME", help: "take it back by itself after this, such as 15m, 2h", default: "15m" },
+    { name: "key-file", value: "FILE", help: "what opens the volumes, instead of asking; - is standard input" },
+    YES_OPTION,
+    { name: "entry", value: "ID", help: "another boot entry, by the boot loader's name for it" },
+    { name: "cmdline", value: "TEXT", help: "kernel command line, instead of the entry's" },
+    STATE_OPTION,
+  ],
+  details: [
+    "For machines without kexec, and for people who reboot by other means. Does not reboot. GRUB or systemd-boot takes an entry of ours",
+    "once; its keys lie on /boot, readable by whoever takes or copies the disk, until the next boot has come up, nightlatch oneshot disarm,",
+    "or TIME. So it asks first, or takes --yes. The default entry stays as it is.",
+  ].join("\n"),
+  run,
+};
+
+const MIN_MS = 60_000;
+const MAX_MS = 24 * 3_600_000;
+
+async function run(input: CommandInput): Promise<ExitStatus> {
+  const { options, terminal } = input;
+  const lifeMs = parseDuration(options["expires"] ?? "");
+  if (lifeMs < MIN_MS || lifeMs > MAX_MS) {
+    throw new NightlatchError("usage/wrong", "oneshot arm: --expires is at least a minute and at most a day", {
+      meaning: "Nothing was changed.",
+    });
+  }
+  const boot = await stageByOneshot(input, lifeMs / 1000);
+  try {
+    requireNotCancelled(input);
+  } catch (error) {
+    await takeBackAll(input, stateFolderOf(options));
+    throw error;
+  }
+  const { expires } = boot;
+  tellPerson(input, boot);
+  const until = new Date(expires * 1000).toISOString();
+  terminal.line(`  armed       until ${until}; to take it back: nightlatch oneshot disarm`);
+  tellProgram(input, boot, { ok: true, expires });
+  return 0;
+}

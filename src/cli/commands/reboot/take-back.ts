@@ -1,0 +1,54 @@
+import type { NightlatchError } from "../../../core/errors.ts";
+import { endCalledOff } from "../../../reboot/called-off.ts";
+import { type Cleaned, cleanUp, cleanUpCalledOff } from "../../../reboot/clean-up.ts";
+import type { CommandInput, ExitStatus } from "../../command.ts";
+
+/** @param all also what this boot has staged and has not expired */
+export async function takeBack(input: CommandInput, all: boolean): Promise<ExitStatus> {
+  return report(input, await cleanUp(input.system, String(input.options["state"]), all), {});
+}
+
+/**
+ * After a shutdown that began and was called off: all that was staged for it goes, and the default handler waits for the next reboot again.
+ * While the system goes down nothing is done, and the timer asks again.
+ */
+export async function takeBackCalledOff(input: CommandInput): Promise<ExitStatus> {
+  const { system, terminal, options } = input;
+  const cleaned = await cleanUpCalledOff(system, String(options["state"]));
+  if (cleaned === null) {
+    terminal.result({ ok: true, calledOff: false });
+    return 0;
+  }
+  terminal.line(
+    "The shutdown was called off. What it has stopped stays so until: systemctl start {sockets,timers,paths,default}.target",
+  );
+  const status = report(input, cleaned, { calledOff: true });
+  await endCalledOff(system, status !== 0);
+  return status;
+}
+
+function report(input: CommandInput, cleaned: Cleaned, facts: Readonly<Record<string, unknown>>): ExitStatus {
+  const { terminal } = input;
+  const { removed, disarmed } = cleaned;
+  const failures = tellTakenBack(input, cleaned);
+  if (removed.length + disarmed.length + failures.length === 0) terminal.line("Nothing was staged.");
+  terminal.result({
+    ok: failures.length === 0,
+    ...facts,
+    removed: removed.map(({ device, record }) => ({ device, slot: record.slot })),
+    disarmed,
+    failures,
+  });
+  return failures.length === 0 ? 0 : 1;
+}
+
+/** Tells a person what was taken back and what could not be. @returns the latter for a program */
+export function tellTakenBack({ terminal }: CommandInput, { removed, disarmed, failures }: Cleaned) {
+  for (const what of disarmed) terminal.line(`${what}: removed`);
+  for (const { device, record } of removed) terminal.line(`${device}: disposable key of slot ${record.slot} removed`);
+  for (const failure of failures) terminal.hint(inWords(failure));
+  return failures.map(({ code, message }) => ({ code, message }));
+}
+
+const inWords = ({ message, meaning, remedy }: NightlatchError): string =>
+  [message, meaning, remedy].filter(Boolean).join("\n  ");

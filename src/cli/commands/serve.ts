@@ -1,0 +1,96 @@
+import { NightlatchError } from "../../core/errors.ts";
+import { trimEndOf } from "../../core/text.ts";
+import { isBaseAddress } from "../../formats/own/invite.ts";
+import { parseListenAddress } from "../../server/address.ts";
+import { startServer } from "../../server/serve.ts";
+import { notifyReady } from "../../system/unix/notify.ts";
+import type { Command, CommandInput, ExitStatus } from "../command.ts";
+import { ADMIN_SOCKET } from "../operator-client.ts";
+
+export const DATA_FOLDER = "/var/lib/nightlatch-server/store";
+
+export const command: Command = {
+  name: "serve",
+  summary: "run the key server",
+  options: [
+    { name: "data", value: "DIR", help: "folder of the store, its master key and its cells", default: DATA_FOLDER },
+    { name: "listen", value: "HOST:PORT", help: "address that machines connect to", default: "[::]:7654" },
+    { name: "admin", value: "SOCKET", help: "Unix socket that operators connect to", default: ADMIN_SOCKET },
+    { name: "url", value: "URL", help: "address that invites carry (default: from --listen)" },
+    { name: "accept-rollback", help: "take an older copy of the store into use, where the latest is lost" },
+  ],
+  details: `The first start makes the store and its keys. A later start on a folder that lost them refuses: new keys would open none of
+the machines that the old ones hold; on an older copy of its store too: what was revoked since would be released again. Runs until SIGTERM or SIGINT. A socket that systemd passes is used in the place of --listen.
+
+  nightlatch serve
+  nightlatch serve --data /srv/latch --listen 192.168.1.2:7654 --url http://keys.example.org:7654`,
+  run,
+};
+
+const MASTER = {
+  file: "The master key is master.key in the data folder.",
+  credential: "The master key is the sealed one, which systemd has unsealed.",
+} as const;
+
+async function run({ options, switches, system, terminal }: CommandInput): Promise<ExitStatus> {
+  const { data = "", listen = "", admin = "", url } = options;
+  const inheritedFd = passedDescriptor(process.env, process.pid);
+  const server = await startServer(system, {
+    folder: withoutSlash(data),
+    listen: parseListenAddress(listen),
+    admin,
+    ...(url === undefined ? {} : { url: requireUrl(url) }),
+    credentials: process.env["CREDENTIALS_DIRECTORY"],
+    acceptRollback: switches.has("accept-rollback"),
+    ...(inheritedFd === null ? {} : { inheritedFd }),
+    log: (line) => terminal.hint(`nightlatch: ${line}`),
+  });
+  for (const warning of server.warnings) terminal.hint(`nightlatch: warning: ${warning}`);
+  const { host, port } = server.listen;
+  const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  if (server.created)
+    terminal.line(`Made a new store in ${data}. Back up the whole folder: no part of it is of use without the others.`);
+  terminal.line(MASTER[server.masterSource]);
+  terminal.line(`Listening on ${address}; invites say ${server.url}. Administration: ${admin}`);
+  const { storeId: store, masterSource: master, identity, created, exchange, warnings } = server;
+  terminal.result({
+    ok: true,
+    listen: { host, port },
+    url: server.url,
+    admin,
+    store,
+    master,
+    identity,
+    created,
+    exchange,
+    warnings,
+  });
+  notifyReady(process.env);
+  if (!terminal.signal.aborted) {
+    await new Promise((resolve) => terminal.signal.addEventListener("abort", resolve, { once: true }));
+  }
+  await server.stop();
+  return 0;
+}
+
+/** sd_listen_fds(3): the first descriptor that systemd passed to this very process, or null. */
+export function passedDescriptor(env: Readonly<Record<string, string | undefined>>, pid: number): number | null {
+  const SD_LISTEN_FDS_START = 3;
+  return env["LISTEN_PID"] === String(pid) && Number(env["LISTEN_FDS"]) >= 1 ? SD_LISTEN_FDS_START : null;
+}
+
+function withoutSlash(folder: string): string {
+  const plain = trimEndOf(folder, "/");
+  if (plain.startsWith("/") || (plain !== "" && plain !== ".." && !plain.endsWith("../.."))) return plain;
+  throw new NightlatchError("usage/wrong", `--data ${folder} cannot be a data folder`, {
+    remedy: "Give a folder of its own: the server keeps a file beside it.",
+  });
+}
+
+function requireUrl(url: string): string {
+  const plain = trimEndOf(url, "/");
+  if (isBaseAddress(plain)) return plain;
+  throw new NightlatchError("usage/wrong", `--url ${url} is not the address of a server`, {
+    remedy: "Give http:// or https://, a host and, if need be, a port and a path, without a query.",
+  });
+}

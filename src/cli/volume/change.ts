@@ -1,0 +1,29 @@
+import { beginChange, type HeldVolume, holdVolume } from "../../luks/change/begin.ts";
+import type { Change } from "../../luks/change/change.ts";
+import type { CommandInput } from "../command.ts";
+import { reportBackups, tellSettled } from "./change-report.ts";
+import { proveOverNetwork, readPassphrase, stateFolderOf } from "./input.ts";
+
+/** Keeps other runs from changing a volume; the caller disposes it. Nobody is asked for anything. @throws as holdVolume */
+export async function holdForChange(input: CommandInput, device: string): Promise<HeldVolume> {
+  const { options, system, terminal } = input;
+  const held = await holdVolume(system, device, stateFolderOf(options));
+  reportBackups(terminal, held);
+  return held;
+}
+
+/**
+ * Asks for the passphrase, begins a change of a volume's header, and tells what an earlier run had left. The caller disposes it.
+ * @throws as beginChange
+ */
+export async function beginVolumeChange(input: CommandInput, held: HeldVolume): Promise<Change> {
+  const { system, terminal } = input;
+  const { device } = held.volume;
+  const change = await beginChange(system, held, {
+    passphrase: (tries) => readPassphrase(input, device, tries),
+    prove: proveOverNetwork(system, terminal.signal),
+    tell: tellSettled(terminal, device),
+  });
+  if (held.left.length > 0) reportBackups(terminal, change);
+  return change;
+}

@@ -1,0 +1,31 @@
+import { unknown } from "./budget.ts";
+
+/**
+ * Devices have names of GRUB's own. One that `search` found gets a name from which it can be told
+ * again.
+ */
+const BY_UUID = "nightlatch:uuid=";
+const ELSE = "nightlatch:";
+
+/** The device that `search` found, by what it looked for. */
+export const deviceByUuid = (uuid: string): string => `${BY_UUID}${uuid}`;
+export const deviceBy = (kind: "label" | "file", what: string): string => `${ELSE}${kind}=${what}`;
+
+/** A path in two: the device in parentheses in front of it, or null, and the rest. */
+export function splitDevice(path: string): { readonly device: string | null; readonly path: string } {
+  const end = path.startsWith("(") ? path.indexOf(")") : -1;
+  return end < 0 ? { device: null, path } : { device: path.slice(1, end), path: path.slice(end + 1) };
+}
+
+/** UUID of the file system on a device that `search` found; null for another. */
+export function uuidOfDevice(device: string): string | null {
+  return device.startsWith(BY_UUID) ? device.slice(BY_UUID.length) : null;
+}
+
+/**
+ * @throws NightlatchError grub/unknown for text in which a device's name stands that GRUB alone
+ * knows
+ */
+export function requireNoDevice(text: string, what: string): void {
+  if (text.includes(ELSE)) throw unknown(`${what} the name of a device, which is not known here`);
+}

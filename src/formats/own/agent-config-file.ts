@@ -1,0 +1,169 @@
+import { parse } from "smol-toml";
+import { NightlatchError } from "../../core/errors.ts";
+import {
+  AGENT_CONFIG_LIMIT_BYTES,
+  type AgentConfig,
+  DEFAULT_AGENT_CONFIG,
+  DEFAULT_DEADLINE_MS,
+  type Trust,
+  type VolumeConfig,
+} from "./agent-config.ts";
+
+const DEFAULT_TIMEOUT_MS = 20_000;
+const HOUR_MS = 3_600_000;
+const ARGUMENT_COUNT = 256;
+const TRUSTS: readonly Trust[] = ["first-use", "recorded"];
+
+/** @throws NightlatchError agent/bad-config */
+export function parseAgentConfig(text: Uint8Array, file: string): AgentConfig {
+  try {
+    return readConfig(parseToml(text));
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    throw new NightlatchError("agent/bad-config", `${file}: ${error.message}`, {
+      meaning:
+        "The agent passes over the whole file and opens volumes by the bindings in their headers; where the file says " +
+        "recorded anywhere, those alone that are on record.",
+      remedy: "Correct the file; docs/format/agent-config.md describes it.",
+    });
+  }
+}
+
+/** What is wrong, without the file's name. */
+class Fault extends Error {}
+
+function parseToml(text: Uint8Array): Table {
+  if (text.byteLength > AGENT_CONFIG_LIMIT_BYTES) throw new Fault(`larger than ${AGENT_CONFIG_LIMIT_BYTES} bytes`);
+  let decoded: string;
+  try {
+    decoded = new TextDecoder("utf-8", { fatal: true }).decode(text);
+  } catch {
+    throw new Fault("not UTF-8");
+  }
+  try {
+    return new Table("", parse(decoded));
+  } catch (error) {
+    // Only the place: the rest of the message quotes the file, which could hold what is not for a log.
+    const { line } = error as { line?: unknown };
+    throw new Fault(typeof line === "number" ? `line ${line} is not TOML` : "not TOML");
+  }
+}
+
+function readConfig(root: Table): AgentConfig {
+  root.allow(["deadline", "trust", "volume"]);
+  const deadlineMs = root.duration("deadline", 1000) ?? DEFAULT_DEADLINE_MS;
+  const trust = root.choice("trust", TRUSTS) ?? DEFAULT_AGENT_CONFIG.trust;
+  const volumes = new Map<string, VolumeConfig>();
+  const tables = root.table("volume");
+  for (const name of tables?.names() ?? []) {
+    const table = tables?.table(name);
+    if (table !== undefined) volumes.set(name, readVolume(table, { deadlineMs, trust }));
+  }
+  return { deadlineMs, trust, volumes };
+}
+
+function readVolume(table: Table, general: Pick<AgentConfig, "deadlineMs" | "trust">): VolumeConfig {
+  table.allow(["deadline", "trust", "exec", "timeout", "newline", "refusal-status"]);
+  const deadlineMs = table.duration("deadline", 1000) ?? general.deadlineMs;
+  const trust = table.choice("trust", TRUSTS) ?? general.trust;
+  const argv = table.list("exec", ARGUMENT_COUNT, (item) => typeof item === "string" && !item.includes("\0"), "texts");
+  if (argv === undefined) {
+    for (const name of ["timeout", "newline", "refusal-status"]) {
+      if (table.has(name)) throw new Fault(`${table.pathOf(name)} means nothing without exec`);
+    }
+    return { deadlineMs, trust, command: null };
+  }
+  if (table.has("trust")) throw new Fault(`${table.pathOf("trust")} means nothing with exec`);
+  const [program, ...args] = argv as string[];
+  if (program === undefined || !/^(?:\/.*|[^/]+)$/s.test(program) || program.trim() === "") {
+    throw new Fault(`${table.pathOf("exec")} does not begin with an absolute path or a program's name`);
+  }
+  const newline = table.choice("newline", ["keep", "strip"]) ?? "keep";
+  const isStatus = (item: unknown) => Number.isInteger(item) && Number(item) >= 1 && Number(item) <= 255;
+  const refusalStatuses = table.list("refusal-status", 255, isStatus, "exit statuses, 1 to 255") ?? [];
+  return {
+    deadlineMs,
+    trust,
+    command: {
+      argv: [program, ...args],
+      timeoutMs: table.duration("timeout", 100) ?? DEFAULT_TIMEOUT_MS,
+      stripNewline: newline === "strip",
+      refusalStatuses: refusalStatuses as number[],
+    },
+  };
+}
+
+/** A TOML table that knows where it stands in the file. */
+class Table {
+  readonly #path: string;
+  readonly #members: ReadonlyMap<string, unknown>;
+
+  constructor(path: string, value: object) {
+    this.#path = path;
+    this.#members = new Map(Object.entries(value));
+  }
+
+  pathOf(name: string): string {
+    const shown = /^[A-Za-z0-9_-]+$/.test(name) ? name : JSON.stringify(name.slice(0, 80));
+    return this.#path === "" ? shown : `${this.#path}.${shown}`;
+  }
+
+  names(): string[] {
+    return [...this.#members.keys()];
+  }
+
+  has(name: string): boolean {
+    return this.#members.has(name);
+  }
+
+  allow(names: readonly string[]): void {
+    const stranger = this.names().find((name) => !names.includes(name));
+    if (stranger !== undefined) throw new Fault(`${this.pathOf(stranger)} is not known`);
+  }
+
+  table(name: string): Table | undefined {
+    const value = this.#members.get(name);
+    if (value === undefined) return undefined;
+    if (typeof value !== "object" || value === null || Array.isArray(value) || value instanceof Date) {
+      throw new Fault(`${this.pathOf(name)} is not a table`);
+    }
+    return new Table(this.pathOf(name), value);
+  }
+
+  list(name: string, limit: number, accepts: (item: unknown) => boolean, what: string): unknown[] | undefined {
+    const value = this.#members.get(name);
+    if (value === undefined) return undefined;
+    if (!Array.isArray(value) || value.length > limit || !value.every(accepts)) {
+      throw new Fault(`${this.pathOf(name)} is not a list of at most ${limit} ${what}`);
+    }
+    return value;
+  }
+
+  choice<T extends string>(name: string, choices: readonly T[]): T | undefined {
+    const value = this.#members.get(name);
+    if (value === undefined) return undefined;
+    const found = choices.find((choice) => choice === value);
+    if (found === undefined) throw new Fault(`${this.pathOf(name)} is none of ${choices.join(", ")}`);
+    return found;
+  }
+
+  /** In milliseconds. */
+  duration(name: string, shortestMs: number): number | undefined {
+    const value = this.#members.get(name);
+    if (value === undefined) return undefined;
+    const durationMs = typeof value === "string" ? parseDuration(value) : null;
+    if (durationMs === null) throw new Fault(`${this.pathOf(name)} is not a duration such as "20s"`);
+    if (durationMs < shortestMs || durationMs > HOUR_MS) {
+      throw new Fault(`${this.pathOf(name)} is not between ${shortestMs} ms and 1 h`);
+    }
+    return durationMs;
+  }
+}
+
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: HOUR_MS };
+
+/** A whole number and its unit, in milliseconds; null for anything else. */
+export function parseDuration(text: string): number | null {
+  const [, count, unit] = /^(\d{1,9})(ms|s|m|h)$/.exec(text) ?? [];
+  return count === undefined || unit === undefined ? null : Number(count) * (UNITS_MS[unit] ?? 0);
+}

@@ -1,0 +1,59 @@
+import { NightlatchError } from "../../core/errors.ts";
+import type { Json, JsonObject } from "../json/json.ts";
+
+/** docs/format/disposable.md */
+export const DISPOSABLE_TYPE = "nightlatch-disposable";
+
+export interface DisposableRecord {
+  readonly slot: number;
+  readonly iterations: number;
+  readonly boot: string;
+  /** Seconds since the epoch. */
+  readonly expires: number;
+  readonly guard: { readonly slot: number; readonly digest: string };
+}
+
+export function formatDisposable(record: DisposableRecord): JsonObject {
+  const { slot, iterations, boot, expires, guard } = record;
+  return { type: DISPOSABLE_TYPE, keyslots: [], version: 1, slot, iterations, boot, expires, guard: { ...guard } };
+}
+
+/**
+ * Null for what is no such record.
+ * @throws NightlatchError disposable/malformed for one that cannot be understood; nothing of it may be acted on then
+ */
+export function parseDisposable(json: JsonObject): DisposableRecord | null {
+  if (json["type"] !== DISPOSABLE_TYPE) return null;
+  if (json["version"] !== 1) throw malformed("is of a version that is not known");
+  const guard = json["guard"];
+  if (typeof guard !== "object" || guard === null || Array.isArray(guard)) throw malformed("has no guard");
+  const record = {
+    slot: asNumber(json["slot"], 31, "slot"),
+    iterations: asNumber(json["iterations"], 2 ** 31, "iterations"),
+    boot: asText((json as Record<string, Json>)["boot"], /^[0-9a-f-]{36}$/, "boot"),
+    expires: asNumber(json["expires"], Number.MAX_SAFE_INTEGER, "expires"),
+    guard: {
+      slot: asNumber((guard as JsonObject)["slot"], 31, "guard.slot"),
+      digest: asText((guard as JsonObject)["digest"], /^[0-9a-f]{64}$/, "guard.digest"),
+    },
+  };
+  if (record.guard.slot === record.slot) throw malformed("guards itself");
+  return record;
+}
+
+function asNumber(json: Json | undefined, max: number, name: string): number {
+  if (typeof json === "number" && Number.isSafeInteger(json) && json >= 0 && json <= max) return json;
+  throw malformed(`has a wrong ${name}`);
+}
+
+function asText(json: Json | undefined, pattern: RegExp, name: string): string {
+  if (typeof json === "string" && pattern.test(json)) return json;
+  throw malformed(`has a wrong ${name}`);
+}
+
+function malformed(how: string): NightlatchError {
+  return new NightlatchError("disposable/malformed", `the record of a disposable key ${how}`, {
+    meaning: "It is left as it is.",
+    remedy: "See it with: cryptsetup luksDump DEV; remove it with: cryptsetup token remove --token-id N DEV",
+  });
+}

@@ -1,0 +1,246 @@
+import { createHash, createHmac, type KeyObject, timingSafeEqual } from "node:crypto";
+import { fromBase64url, toBase64url } from "../../core/bytes.ts";
+import { NightlatchError } from "../../core/errors.ts";
+import { exportPublicJwk, type OkpPublicJwk, parsePublicJwk, thumbprintOf } from "../jose/jwk.ts";
+import { formatJws, isSignedBy, parseJws, payloadOf, signJws } from "../jose/jws.ts";
+import { isJsonObject, type Json, type JsonObject, parseJson } from "../json/json.ts";
+import { type Advertisement, parseAdvertisement } from "../tang/tang.ts";
+import { isBase64urlOf } from "./invite.ts";
+
+/** The messages of docs/format/enrolment.md, both directions. */
+export const ENROLMENT_TYPE = "application/jose+json";
+export const ENROLMENT_BYTES = 16_384;
+export const NONCE_BYTES = 16;
+export const LATCH_ID_BYTES = 16;
+
+type MessageType =
+  | "nightlatch-enroll"
+  | "nightlatch-enrolled"
+  | "nightlatch-latch"
+  | "nightlatch-report"
+  | "nightlatch-reported";
+
+/** What a machine asks for: a latch for one volume. */
+export interface LatchWish {
+  /** 16 bytes. The same nonce gets the same latch again. */
+  readonly nonce: Uint8Array;
+  /** The volume's UUID, for the operator's eyes. */
+  readonly volume: string;
+}
+
+/** `POST {url}/enroll`, signed by the machine's new identity (an Ed25519 private key). */
+export function buildEnrolRequest(
+  identity: KeyObject,
+  invite: { readonly id: string; readonly key: { reveal(): Buffer } },
+  wish: LatchWish,
+): Buffer {
+  const machine = machineIdOf(identity);
+  return sealMessage("nightlatch-enroll", identity, {
+    invite: invite.id,
+    mac: toBase64url(proofOf(invite.key.reveal(), machine)),
+    nonce: toBase64url(wish.nonce),
+    volume: wish.volume,
+  });
+}
+
+/** `POST {url}/machine/{machine}/latch`, signed by the enrolled identity. */
+export function buildLatchRequest(identity: KeyObject, wish: LatchWish): Buffer {
+  return sealMessage("nightlatch-latch", identity, { nonce: toBase64url(wish.nonce), volume: wish.volume });
+}
+
+/** A request whose signature was verified: it comes from the holder of `machine`'s identity, whoever that is. */
+export interface LatchRequest {
+  readonly identity: OkpPublicJwk;
+  /** The identity's thumbprint. */
+  readonly machine: string;
+  /** base64url. */
+  readonly nonce: string;
+  readonly volume: string;
+}
+
+export interface EnrolRequest extends LatchRequest {
+  /** The invite's id, base64url. */
+  readonly invite: string;
+  readonly mac: Buffer;
+}
+
+/** @throws NightlatchError enrolment/malformed (also where the signature is wrong) */
+export function parseEnrolRequest(body: Uint8Array): EnrolRequest {
+  const { identity, machine, payload } = openMessage("nightlatch-enroll", body, "the enrolment request");
+  requireMembers(payload, ["invite", "mac", "nonce", "volume"], "the enrolment request");
+  const invite = base64urlOf(payload, "invite", 16);
+  const mac = fromBase64url(base64urlOf(payload, "mac", 32), "mac");
+  return { identity, machine, invite, mac, ...parseWish(payload) };
+}
+
+/** @throws NightlatchError enrolment/malformed (also where the signature is wrong) */
+export function parseLatchRequest(body: Uint8Array): LatchRequest {
+  const { identity, machine, payload } = openMessage("nightlatch-latch", body, "the latch request");
+  requireMembers(payload, ["nonce", "volume"], "the latch request");
+  return { identity, machine, ...parseWish(payload) };
+}
+
+/** Whether the sender of the request holds the invite whose key this is. In constant time. */
+export function provesInvite(request: EnrolRequest, inviteKey: Uint8Array): boolean {
+  return timingSafeEqual(request.mac, proofOf(inviteKey, request.machine));
+}
+
+export interface EnrolAnswer {
+  readonly machine: string;
+  readonly name: string;
+  /** 16 bytes, base64url. */
+  readonly latch: string;
+}
+
+/** The answer to both requests, signed by the server's identity; `request` is the body as it was received. */
+export function buildEnrolAnswer(
+  identity: KeyObject,
+  request: Uint8Array,
+  answer: EnrolAnswer & { readonly advertisement: JsonObject },
+): Buffer {
+  const { machine, name, latch, advertisement } = answer;
+  return sealMessage("nightlatch-enrolled", identity, {
+    request: digestOf(request),
+    machine,
+    name,
+    latch,
+    adv: advertisement,
+  });
+}
+
+/**
+ * Verifies everything: that the server is the one whose thumbprint the invite named, that it answers this very request of this
+ * machine, and that the advertisement is whole.
+ * @throws NightlatchError enrolment/malformed, enrolment/untrusted
+ */
+export function parseEnrolAnswer(
+  body: Uint8Array,
+  expected: { readonly request: Uint8Array; readonly machine: string; readonly serverThumbprint: string },
+): EnrolAnswer & { readonly advertisement: Advertisement } {
+  const what = "the server's answer";
+  const { machine: server, payload } = openMessage("nightlatch-enrolled", body, what);
+  if (server !== expected.serverThumbprint) {
+    untrusted(`the answer is signed by ${server}, the invite names ${expected.serverThumbprint}`);
+  }
+  requireMembers(payload, ["adv", "latch", "machine", "name", "request"], what);
+  if (payload["request"] !== digestOf(expected.request)) untrusted("the answer belongs to another request");
+  if (payload["machine"] !== expected.machine) untrusted("the answer is meant for another machine");
+  const { name, adv } = payload;
+  if (typeof name !== "string" || !isMachineName(name)) malformed(`${what} holds no usable name`);
+  return {
+    machine: expected.machine,
+    name,
+    latch: base64urlOf(payload, "latch", LATCH_ID_BYTES),
+    advertisement: within(what, () => parseAdvertisement(adv ?? null)),
+  };
+}
+
+/** A machine's id: the thumbprint of its identity. */
+export function machineIdOf(identity: KeyObject): string {
+  return thumbprintOf(exportPublicJwk(identity));
+}
+
+/** A name that is safe in a shell, a path and a log. */
+export function isMachineName(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(text);
+}
+
+export function isVolumeId(text: string): boolean {
+  return /^[A-Za-z0-9._-]{1,64}$/.test(text);
+}
+
+function proofOf(inviteKey: Uint8Array, machine: string): Buffer {
+  return createHmac("sha256", inviteKey)
+    .update("nightlatch-enroll\0", "latin1")
+    .update(fromBase64url(machine, "machine"))
+    .digest();
+}
+
+export function digestOf(body: Uint8Array): string {
+  return createHash("sha256").update(body).digest("base64url");
+}
+
+/** A message of one of our types, signed by its sender's identity. */
+export function sealMessage(type: MessageType, identity: KeyObject, payload: JsonObject): Buffer {
+  const { kty, crv, x } = ed25519(exportPublicJwk(identity));
+  const header = { typ: type, jwk: { kty, crv, x } };
+  return Buffer.from(
+    JSON.stringify(formatJws(signJws(Buffer.from(JSON.stringify(payload)), [{ key: identity, header }]))),
+  );
+}
+
+export interface OpenedMessage {
+  readonly identity: OkpPublicJwk;
+  readonly machine: string;
+  readonly payload: JsonObject;
+}
+
+/**
+ * Parses, checks the header to the letter, and verifies the signature by the key that the header holds.
+ * @throws NightlatchError enrolment/malformed
+ */
+export function openMessage(type: MessageType, body: Uint8Array, what: string): OpenedMessage {
+  return within(what, () => {
+    const json = parseJson(body, what, { lengthBytes: ENROLMENT_BYTES });
+    if (!isJsonObject(json)) malformed(`${what} is not a JSON object`);
+    requireMembers(json, ["payload", "protected", "signature"], what);
+    const jws = parseJws(json, what);
+    const [signature] = jws.signatures;
+    const { header } = signature;
+    requireMembers(header, ["alg", "jwk", "typ"], `the header of ${what}`);
+    if (signature.algorithm !== "EdDSA" || header["typ"] !== type) malformed(`${what} is not of type ${type}`);
+    const jwk = header["jwk"] ?? null;
+    requireMembers(jwk, ["crv", "kty", "x"], `the key of ${what}`);
+    const identity = ed25519(parsePublicJwk(jwk, `the key of ${what}`));
+    if (!isSignedBy(jws, signature, identity)) malformed(`the signature of ${what} is wrong`);
+    const payload = parseJson(payloadOf(jws), what, { lengthBytes: ENROLMENT_BYTES });
+    if (!isJsonObject(payload)) malformed(`the payload of ${what} is not an object`);
+    return { identity, machine: thumbprintOf(identity), payload };
+  });
+}
+
+function parseWish(payload: JsonObject): { nonce: string; volume: string } {
+  const volume = payload["volume"];
+  if (typeof volume !== "string" || !isVolumeId(volume)) malformed("the request names no usable volume");
+  return { nonce: base64urlOf(payload, "nonce", NONCE_BYTES), volume };
+}
+
+export function base64urlOf(payload: JsonObject, member: string, lengthBytes: number): string {
+  const value = payload[member];
+  if (typeof value !== "string" || !isBase64urlOf(value, lengthBytes)) {
+    malformed(`${member} is not base64url of ${lengthBytes} bytes`);
+  }
+  return value;
+}
+
+export function requireMembers(json: Json, members: readonly string[], what: string): void {
+  if (!isJsonObject(json) || Object.keys(json).sort().join() !== members.join()) {
+    malformed(`${what} must have exactly the members ${members.join(", ")}`);
+  }
+}
+
+function ed25519(jwk: { readonly kty: string }): OkpPublicJwk {
+  if (jwk.kty !== "OKP") malformed("an identity must be an Ed25519 key");
+  return jwk as OkpPublicJwk;
+}
+
+/** One code for everything that is wrong with a message. */
+function within<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof NightlatchError) || error.code.startsWith("enrolment/")) throw error;
+    return malformed(`${what}: ${error.message}`);
+  }
+}
+
+export function malformed(message: string): never {
+  throw new NightlatchError("enrolment/malformed", message);
+}
+
+function untrusted(message: string): never {
+  throw new NightlatchError("enrolment/untrusted", message, {
+    meaning: "Somebody answers in the server's place. Nothing was bound.",
+    remedy: "Make a new invite at the server and check the address in between.",
+  });
+}

@@ -1,0 +1,145 @@
+import { createHash } from "node:crypto";
+import { NightlatchError } from "../../core/errors.ts";
+import type { Json, JsonObject } from "../json/json.ts";
+
+/** What a header change is about to do: docs/format/intent.md. */
+export interface Intent {
+  /** Random, 22 characters of base64url; ties the note in the header to the record in the state folder. */
+  readonly id: string;
+  readonly operation: "bind" | "rebind" | "unbind";
+  readonly adds: Addition | null;
+  readonly removes: readonly Removal[];
+}
+
+export interface Addition {
+  readonly keyslot: number;
+  readonly iterations: number;
+  /** Of the token, as `tokenDigest` gives it. */
+  readonly digest: string;
+}
+
+export interface Removal {
+  /** null: a token that has no keyslot any more. */
+  readonly keyslot: number | null;
+  /** KDF salt of the keyslot, base64; null with `keyslot`. */
+  readonly salt: string | null;
+  readonly digest: string;
+}
+
+/** What the state folder knows of a change under way. It alone gives authority over a keyslot. */
+export interface IntentRecord {
+  readonly intent: Intent;
+  /** The path that was changed, as it was given. */
+  readonly device: string;
+  /** KDF salts (base64) of the keyslots that were there before: they tell this volume from another, and none of them is the change's own. */
+  readonly salts: readonly string[];
+}
+
+export const INTENT_TYPE = "nightlatch-intent";
+const RECORD_TYPE = "nightlatch-intent-record";
+const VERSION = 1;
+const MEMBERS = "adds,id,keyslots,operation,removes,type,version";
+const RECORD_MEMBERS = "device,intent,salts,type,version";
+const MAX_KEYSLOTS = 32;
+
+/** What stock clevis and systemd give the slots of their tokens. */
+export const CLEVIS_ITERATIONS = 1000;
+/** Iteration counts that no other program gives a slot by itself. */
+export const FIRST_ITERATIONS = 1001;
+export const ITERATION_COUNTS = 1024;
+
+/** As a LUKS2 token. */
+export function formatIntent(intent: Intent): JsonObject {
+  const { id, operation, adds, removes } = intent;
+  return {
+    type: INTENT_TYPE,
+    keyslots: [],
+    version: VERSION,
+    id,
+    operation,
+    adds: adds === null ? null : { keyslot: adds.keyslot, iterations: adds.iterations, digest: adds.digest },
+    removes: removes.map(({ keyslot, salt, digest }) => ({ keyslot, salt, digest })),
+  };
+}
+
+/**
+ * null where the token is of another type.
+ * @throws NightlatchError luks/unknown-intent
+ */
+export function parseIntent(token: Json): Intent | null {
+  if (!isObject(token) || token["type"] !== INTENT_TYPE) return null;
+  const { id, operation, adds, removes } = token;
+  if (token["version"] !== VERSION || Object.keys(token).sort().join() !== MEMBERS) throw unknown();
+  if (typeof id !== "string" || !/^[\w-]{22}$/.test(id)) throw unknown();
+  if (operation !== "bind" && operation !== "rebind" && operation !== "unbind") throw unknown();
+  if (!Array.isArray(removes) || removes.length > MAX_KEYSLOTS) throw unknown();
+  return { id, operation, adds: adds === null ? null : readAddition(adds), removes: removes.map(readRemoval) };
+}
+
+/** As the file in the state folder. */
+export function formatIntentRecord({ intent, device, salts }: IntentRecord): JsonObject {
+  return { type: RECORD_TYPE, version: VERSION, device, salts: [...salts], intent: formatIntent(intent) };
+}
+
+/** @throws NightlatchError luks/unknown-intent */
+export function parseIntentRecord(json: Json): IntentRecord {
+  if (!isObject(json) || json["type"] !== RECORD_TYPE || json["version"] !== VERSION) throw unknown();
+  if (Object.keys(json).sort().join() !== RECORD_MEMBERS) throw unknown();
+  const { device, salts } = json;
+  const intent = parseIntent(json["intent"] ?? null);
+  if (intent === null || typeof device !== "string") throw unknown();
+  if (!Array.isArray(salts) || salts.length > MAX_KEYSLOTS) throw unknown();
+  return { intent, device, salts: salts.map(readSalt) };
+}
+
+function readAddition(json: Json | undefined): Addition {
+  if (!isObject(json)) throw unknown();
+  const { iterations, digest } = json;
+  if (typeof iterations !== "number" || !Number.isInteger(iterations)) throw unknown();
+  if (iterations < FIRST_ITERATIONS || iterations >= FIRST_ITERATIONS + ITERATION_COUNTS) throw unknown();
+  return { keyslot: readKeyslot(json["keyslot"]), iterations, digest: readDigest(digest) };
+}
+
+function readRemoval(json: Json): Removal {
+  if (!isObject(json)) throw unknown();
+  const { keyslot, salt, digest } = json;
+  if (keyslot === null && salt === null) return { keyslot, salt, digest: readDigest(digest) };
+  return { keyslot: readKeyslot(keyslot), salt: readSalt(salt), digest: readDigest(digest) };
+}
+
+function readSalt(json: Json | undefined): string {
+  if (typeof json !== "string" || json === "" || json.length > 1024) throw unknown();
+  return json;
+}
+
+function readKeyslot(json: Json | undefined): number {
+  if (typeof json !== "number" || !Number.isInteger(json) || json < 0 || json >= MAX_KEYSLOTS) throw unknown();
+  return json;
+}
+
+function readDigest(json: Json | undefined): string {
+  if (typeof json !== "string" || !/^[\w-]{43}$/.test(json)) throw unknown();
+  return json;
+}
+
+/** Names a token by what it holds, whichever keyslots it belongs to at the moment. */
+export function tokenDigest(token: JsonObject): string {
+  const { keyslots: _, ...rest } = token;
+  return createHash("sha256").update(canonical(rest)).digest("base64url");
+}
+
+function canonical(json: Json): string {
+  if (Array.isArray(json)) return `[${json.map(canonical).join()}]`;
+  if (!isObject(json)) return JSON.stringify(json);
+  const members = Object.keys(json).sort();
+  return `{${members.map((name) => `${JSON.stringify(name)}:${canonical(json[name] ?? null)}`).join()}}`;
+}
+
+function isObject(json: Json | undefined): json is JsonObject {
+  return typeof json === "object" && json !== null && !Array.isArray(json);
+}
+
+/** Of which token or file, whoever read it knows, and what to do about it. */
+function unknown(): NightlatchError {
+  return new NightlatchError("luks/unknown-intent", "a note of Nightlatch's that this version cannot read");
+}

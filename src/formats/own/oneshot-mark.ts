@@ -1,0 +1,41 @@
+import { NightlatchError } from "../../core/errors.ts";
+import { isJsonObject, parseJson } from "../json/json.ts";
+
+/** The loader's name for our entry; docs/format/oneshot.md. */
+export const ONESHOT_ID = "nightlatch-oneshot";
+
+/** What an armed entry says of itself, in a comment: enough to take it back with nothing else at hand. */
+export interface OneshotMark {
+  /** boot_id of the boot that armed it. */
+  readonly boot: string;
+  /** Seconds since the epoch. */
+  readonly expires: number;
+  /** The file with the keys, as the system that armed it names it. */
+  readonly overlay: string;
+  /** The loader's one-time choice as it was before: null where there was none. */
+  readonly before: string | null;
+}
+
+const LIMIT_BYTES = 4096;
+
+/** One line without a newline. */
+export function formatMark({ boot, expires, overlay, before }: OneshotMark): string {
+  return JSON.stringify({ version: 1, boot, expires, overlay, before });
+}
+
+/** @throws NightlatchError oneshot/malformed */
+export function parseMark(line: string): OneshotMark {
+  const json = parseJson(Buffer.from(line), "the mark of a one-time entry", { lengthBytes: LIMIT_BYTES });
+  if (!isJsonObject(json) || json["version"] !== 1) throw malformed("is of a version that is not known");
+  const { boot, expires, overlay, before } = json;
+  if (typeof boot !== "string" || !/^[0-9a-f-]{36}$/.test(boot)) throw malformed("has a wrong boot");
+  if (typeof expires !== "number" || !Number.isSafeInteger(expires) || expires < 0)
+    throw malformed("has a wrong expires");
+  if (typeof overlay !== "string" || !overlay.startsWith("/")) throw malformed("has a wrong overlay");
+  if (before !== null && typeof before !== "string") throw malformed("has a wrong before");
+  return { boot, expires, overlay, before };
+}
+
+function malformed(how: string): NightlatchError {
+  return new NightlatchError("oneshot/malformed", `the mark of a one-time boot entry ${how}`);
+}

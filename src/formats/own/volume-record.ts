@@ -1,0 +1,92 @@
+import { NightlatchError } from "../../core/errors.ts";
+import { isJsonObject, type Json, type JsonObject, parseJson } from "../json/json.ts";
+import { isBase64urlOf } from "./invite.ts";
+
+/** Which volume it is that a machine opens: docs/format/bound.md. */
+export interface VolumeRecord extends VolumeIdentity {
+  /** The volume's UUID. */
+  readonly volume: string;
+  /** Names in crypttab under which it was opened. */
+  readonly names: readonly string[];
+  readonly latches: readonly BoundLatch[];
+  readonly by: "person" | "first-use";
+  readonly atMs: number;
+}
+
+/** What tells one volume from another. */
+export interface VolumeIdentity {
+  /** Identifies the volume key: 32 bytes, base64url. */
+  readonly key: string;
+  readonly cipher: string;
+}
+
+export interface BoundLatch {
+  readonly url: string;
+  /** Thumbprint of the server's identity; null where the machine does not know it. */
+  readonly server: string | null;
+}
+
+export const VOLUME_RECORD_BYTES = 16_384;
+const VERSION = 1;
+const NAME_COUNT = 16;
+const LATCH_COUNT = 32;
+const TEXT_LENGTH = 1024;
+const MEMBERS = "at,by,cipher,key,latches,names,version,volume";
+
+export function formatVolumeRecord(record: VolumeRecord): Buffer {
+  const { volume, key, cipher, names, latches, by, atMs } = record;
+  const json = {
+    version: VERSION,
+    volume,
+    key,
+    cipher,
+    names: names.slice(-NAME_COUNT),
+    latches: latches.slice(-LATCH_COUNT).map(({ url, server }) => ({ url, server })),
+    by,
+    at: atMs,
+  };
+  return Buffer.from(`${JSON.stringify(json)}\n`);
+}
+
+/** @throws NightlatchError machine/bad-state; the caller says which file it was */
+export function parseVolumeRecord(bytes: Uint8Array): VolumeRecord {
+  const json = parseMembers(bytes);
+  const { volume, key, cipher, names, latches, by, at } = json;
+  if (json["version"] !== VERSION) throw damaged("is of a version that is not known here");
+  if (!isText(volume) || !isText(cipher)) throw damaged("names no volume");
+  if (typeof key !== "string" || !isBase64urlOf(key, 32)) throw damaged("holds no key's identity");
+  if (by !== "person" && by !== "first-use") throw damaged("does not say who made it");
+  if (typeof at !== "number" || !Number.isSafeInteger(at) || at < 0) throw damaged("does not say when it was made");
+  if (!Array.isArray(names) || names.length > NAME_COUNT || !names.every(isText))
+    throw damaged("holds no list of names");
+  if (!Array.isArray(latches) || latches.length > LATCH_COUNT) throw damaged("holds no list of latches");
+  return { volume, key, cipher, names: names as string[], latches: latches.map(readLatch), by, atMs: at };
+}
+
+function parseMembers(bytes: Uint8Array): JsonObject {
+  try {
+    const json = parseJson(bytes, "the record", { lengthBytes: VOLUME_RECORD_BYTES, depth: 4 });
+    if (isJsonObject(json) && Object.keys(json).sort().join() === MEMBERS) return json;
+  } catch (error) {
+    if (!(error instanceof NightlatchError)) throw error;
+  }
+  throw damaged("is damaged");
+}
+
+function readLatch(json: Json): BoundLatch {
+  if (!isJsonObject(json) || Object.keys(json).sort().join() !== "server,url") throw damaged("holds no latch");
+  const { url, server } = json;
+  if (!isText(url)) throw damaged("holds no address of a latch");
+  if (server !== null && (typeof server !== "string" || !isBase64urlOf(server, 32))) {
+    throw damaged("holds no identity of a server");
+  }
+  return { url, server };
+}
+
+function isText(json: Json | undefined): json is string {
+  return typeof json === "string" && json !== "" && json.length <= TEXT_LENGTH;
+}
+
+function damaged(what: string): NightlatchError {
+  return new NightlatchError("machine/bad-state", what);
+}

@@ -1,0 +1,72 @@
+import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
+import { NightlatchError } from "../core/errors.ts";
+import { type Json, parseJson } from "../formats/json/json.ts";
+import type { System } from "../system/port.ts";
+
+const LIMIT_BYTES = 1 << 20;
+
+/** UUIDs of the LUKS volumes that a device lies on, by lsblk(8); empty where it is not encrypted. */
+export async function luksBeneathDevice(power: Pick<System, "run">, device: string): Promise<string[]> {
+  const argv = ["lsblk", "--json", "--inverse", "-o", "NAME,FSTYPE,UUID", device] as const;
+  const uuids = new Set<string>();
+  collect(
+    parseJson(await programOutput(power, argv), "lsblk's output", { lengthBytes: LIMIT_BYTES, depth: 64 }),
+    uuids,
+  );
+  return [...uuids];
+}
+
+/**
+ * The same of the file system that a path lies on, by findmnt(8) too; empty as well where it lies on
+ * no device (requireKnownRoot).
+ */
+export async function luksBeneath(power: Pick<System, "run">, path: string): Promise<string[]> {
+  const source = await sourceOf(power, path);
+  if (source.startsWith("/dev/")) return luksBeneathDevice(power, source);
+  // ostree mounts an image made of files as the root; the device that holds them is at /sysroot.
+  const beneath = path === "/" ? await sourceOf(power, OSTREE_ROOT) : "";
+  return beneath.startsWith("/dev/") ? luksBeneathDevice(power, beneath) : [];
+}
+
+const OSTREE_ROOT = "/sysroot";
+
+/**
+ * Refuses a root that lies on no block device (ZFS, an overlay, the network): whether a boot has to
+ * open something for it cannot be told from here.
+ * @throws NightlatchError boot/unsupported
+ */
+export async function requireKnownRoot(power: Pick<System, "run">): Promise<void> {
+  const source = await sourceOf(power, "/");
+  if (source.startsWith("/dev/") || (await sourceOf(power, OSTREE_ROOT)).startsWith("/dev/")) return;
+  throw new NightlatchError("boot/unsupported", `the root (${source || "of no name"}) lies on no block device`, {
+    meaning:
+      "Whether it is encrypted, and what would open it at the next boot, is not known here. Nothing was changed.",
+    remedy: "Reboot by systemctl reboot, and have somebody there who can type a passphrase.",
+  });
+}
+
+async function sourceOf(power: Pick<System, "run">, path: string): Promise<string> {
+  const argv = ["findmnt", "-n", "-v", "-o", "SOURCE", "--target", path] as const;
+  return (await programOutput(power, argv)).toString("utf8").trim();
+}
+
+function collect(json: Json, into: Set<string>): void {
+  if (typeof json !== "object" || json === null) return;
+  if (!Array.isArray(json) && json["fstype"] === "crypto_LUKS" && typeof json["uuid"] === "string")
+    into.add(json["uuid"]);
+  for (const child of Object.values(json)) collect(child, into);
+}
+
+/** What a program that only tells prints. @throws NightlatchError boot/unsupported where it fails */
+export async function programOutput(power: Pick<System, "run">, argv: readonly [string, ...string[]]): Promise<Buffer> {
+  const { status, stdout, stderr } = await power.run({
+    argv,
+    deadlineMs: SMALL_PROGRAM_MS,
+    outputLimitBytes: LIMIT_BYTES,
+  });
+  if (status === 0) return stdout;
+  const said = stderr.toString("utf8").trim().slice(0, 200);
+  throw new NightlatchError("boot/unsupported", `${argv[0]} ended with status ${status}: ${said}`, {
+    meaning: "Nothing was changed.",
+  });
+}

@@ -1,0 +1,125 @@
+import { isError, NightlatchError } from "../../core/errors.ts";
+import type { Secret } from "../../core/secret.ts";
+import type { JsonObject } from "../../formats/json/json.ts";
+import { FIRST_ITERATIONS, ITERATION_COUNTS, type Removal, tokenDigest } from "../../formats/own/intent.ts";
+import { addKeyslot } from "../cryptsetup/keyslots.ts";
+import type { HeldToken } from "../header/bindings.ts";
+import type { VolumeHeader } from "../header/header.ts";
+import { countSlots, findFreeSlot, keyslotHashOf } from "../header/slots.ts";
+import { type Change, proveToken, readHeader } from "./change.ts";
+import { closeOrWarn, declare, requireOthers } from "./declaration.ts";
+import type { ChangePower, HeldIntent } from "./ledger.ts";
+import { carryOut, requireAnotherWay } from "./removal.ts";
+import { findAdded, undo } from "./settle.ts";
+
+export interface BindOrder {
+  /** For the new keyslot. */
+  readonly passphrase: Secret;
+  /** What seals it, without its keyslots. */
+  readonly token: JsonObject;
+  /** Removed once the new one is proved; what planRemovals found to be certain. */
+  readonly replaces: readonly Removal[];
+}
+
+export interface Bound {
+  readonly keyslot: number;
+  readonly token: HeldToken;
+}
+
+/** A compact JWE of a tang pin is about 2.5 KB; what a caller does not know yet it should assume. */
+export const USUAL_TOKEN_BYTES = 4096;
+
+/**
+ * Whether a binding can be added at all; found out before an invite is spent on it.
+ * @throws NightlatchError luks/no-keyslot, luks/no-token-slot, luks/unsupported
+ */
+export async function requireRoom(
+  power: Pick<ChangePower, "readAt">,
+  change: Pick<Change, "volume" | "ledger">,
+): Promise<void> {
+  const header = await readHeader(power, change);
+  chooseSlot(header, change.volume.device);
+  change.ledger.requireRoom(header, USUAL_TOKEN_BYTES);
+}
+
+/**
+ * Adds a keyslot and the token that seals its passphrase, proves that the token opens it, and then removes what it replaces.
+ * Whatever fails before the proof is undone; whatever fails after it, or is cut short, the next change settles.
+ * @throws NightlatchError luks/*, system/*, file/*, and what `change.prove` throws
+ */
+export async function bindVolume(power: ChangePower, change: Change, order: BindOrder): Promise<Bound> {
+  const { volume, ledger } = change;
+  requireAnotherWay(change, order.replaces);
+  const header = await readHeader(power, change);
+  const keyslot = chooseSlot(header, volume.device);
+  ledger.requireRoom(header, JSON.stringify(order.token).length);
+  const removes = order.replaces;
+  const iterations = FIRST_ITERATIONS + (power.random(2).readUInt16BE() % ITERATION_COUNTS);
+  const digest = tokenDigest(order.token);
+
+  const operation = removes.length > 0 ? "rebind" : "bind";
+  const adds = { keyslot, iterations, digest };
+  const declared = await declare(power, change, header, { operation, adds, removes });
+  const { held } = declared;
+  const token = await undoingFailures(power, change, held, async () => {
+    const current = { passphrase: change.passphrase, slot: change.openedBy };
+    const slot = { number: keyslot, iterations, hash: keyslotHashOf(header), passphrase: order.passphrase };
+    await addKeyslot(power, volume, slot, current);
+    await ledger.addToken(await readHeader(power, change), order.token, keyslot);
+    const added = findAdded(await readHeader(power, change), held.record);
+    const token = added?.token ?? null;
+    if (token === null || added?.hasSlot !== true) throw notThere(volume.device);
+    await requireOthers(power, change, declared);
+    await proveToken(power, change, token, keyslot);
+    return token;
+  });
+  for (const removal of removes) await carryOut(power, change, removal);
+  await closeOrWarn(power, change, declared);
+  return { keyslot, token };
+}
+
+async function undoingFailures<T>(
+  power: ChangePower,
+  change: Change,
+  held: HeldIntent,
+  add: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await add();
+  } catch (error) {
+    const keepsBackup = isError(error, "luks/harmed"); // which holds what is gone from the volume
+    const undone = await undo(power, change, held, keepsBackup).then(
+      () => true,
+      () => false,
+    );
+    throw withMeaning(error, undone);
+  }
+}
+
+function withMeaning(error: unknown, undone: boolean): unknown {
+  if (!isError(error)) return error;
+  const isHarmed = isError(error, "luks/harmed");
+  return new NightlatchError(error.code, error.message, {
+    meaning: undone
+      ? isHarmed
+        ? `The binding was not made. ${error.meaning}`
+        : "The binding was not made; the volume is as it was."
+      : "The binding was not made. What is left of it opens nothing, and the next bind or unbind removes it.",
+    ...(error.remedy === undefined ? {} : { remedy: error.remedy }),
+    cause: error.cause,
+  });
+}
+
+function chooseSlot(header: VolumeHeader, device: string): number {
+  const free = findFreeSlot(header);
+  if (free !== null) return free;
+  const { total } = countSlots(header);
+  throw new NightlatchError("luks/no-keyslot", `${device}: all ${total} keyslots are taken`, {
+    meaning: "Nothing was changed.",
+    remedy: "Free one with cryptsetup luksKillSlot, or unbind what is not needed; see nightlatch status.",
+  });
+}
+
+function notThere(device: string): NightlatchError {
+  return new NightlatchError("luks/not-proved", `${device}: the header does not show what was written to it`);
+}

@@ -1,0 +1,170 @@
+import { NightlatchError } from "../../core/errors.ts";
+import type { Intent, IntentRecord } from "../../formats/own/intent.ts";
+import { type HeldToken, listTokens } from "../header/bindings.ts";
+import type { VolumeHeader } from "../header/header.ts";
+import { findSlot, listSlots, looksLikeBinding, type Slot } from "../header/slots.ts";
+import { compareWithBackup, listBackups } from "./backup.ts";
+import { type Change, proveToken, readHeader, type Settled } from "./change.ts";
+import type { ChangePower, HeldIntent } from "./ledger.ts";
+import { isRecordOf, noteOf, readRecord, removeRecord } from "./records.ts";
+import { carryOut, isGone, isWhole, killProvedSlot, otherTokensOf, remainsOf } from "./removal.ts";
+
+/** What of an addition is there. */
+export interface Added {
+  /** The slot bears our fingerprint, and no token of somebody else's refers to it. */
+  readonly hasSlot: boolean;
+  readonly token: HeldToken | null;
+}
+
+export function findAdded(header: VolumeHeader, { intent, salts }: IntentRecord): Added | null {
+  const { adds } = intent;
+  if (adds === null) return null;
+  const slot = findSlot(header, adds.keyslot);
+  const isNew = slot?.pbkdf2Iterations === adds.iterations && !salts.includes(slot.salt);
+  return {
+    hasSlot: isNew && otherTokensOf(header, adds.keyslot, adds.digest).length === 0,
+    token: listTokens(header).find((token) => token.digest === adds.digest) ?? null,
+  };
+}
+
+/** Settles what earlier runs left: docs/format/intent.md, "Settling what was left". */
+export async function settleIntents(power: ChangePower, change: Change): Promise<readonly Settled[]> {
+  const { ledger, stateFolder, uuid, openedBy } = change;
+  const settled: Settled[] = [];
+  const tell = (one: Settled) => {
+    change.tell(one);
+    settled.push(one);
+  };
+  const record = await readRecord(power, stateFolder, uuid);
+  if (record !== null) {
+    const header = await readHeader(power, change);
+    const note = noteOf(ledger.listNotes(header), record.intent)?.token ?? null;
+    if (isAgreed(change, header, record, note)) tell(await settleIntent(power, change, { record, note }));
+    else {
+      if (note === null) lookAtEnds(header, record, openedBy).forEach(tell);
+      await removeRecord(power, stateFolder, uuid);
+    }
+  }
+  const header = await readHeader(power, change);
+  for (const { intent, token } of ledger.listNotes(header)) {
+    tell(disown(header, intent, openedBy));
+    await ledger.removeNote(token);
+  }
+  return settled;
+}
+
+/** Only what both the state folder and the volume say is acted upon. A LUKS1 volume says nothing, so the path has to be the same. */
+function isAgreed(change: Change, header: VolumeHeader, record: IntentRecord, note: number | null): boolean {
+  if (!isRecordOf(record, header, change.openedBy)) return false;
+  return header.version === 1 ? record.device === change.volume.device : note !== null;
+}
+
+/** A record without its note is that of a change which had not begun, or was over; unless somebody took the note away. */
+function lookAtEnds(header: VolumeHeader, record: IntentRecord, openedBy: number): readonly Settled[] {
+  const { intent } = record;
+  const added = findAdded(header, record);
+  const isAdded = added === null || isComplete(intent, added);
+  if (isAdded && intent.removes.every((removal) => isGone(header, removal))) {
+    return [{ intent, outcome: "completed", orphans: [], added: added?.token ?? null }];
+  }
+  const disowned = disown(header, intent, openedBy);
+  return disowned.orphans.length === 0 ? [] : [disowned];
+}
+
+function disown(header: VolumeHeader, intent: Intent, openedBy: number): Settled {
+  const held = new Set([openedBy, ...listTokens(header).flatMap((token) => token.keyslots)]);
+  const orphans = listSlots(header)
+    .filter((slot) => !held.has(slot.number) && looksLikeBinding(slot) && isNamed(intent, slot))
+    .map((slot) => slot.number);
+  return { intent, outcome: "disowned", orphans, added: null };
+}
+
+function isNamed({ adds, removes }: Intent, { number, pbkdf2Iterations, salt }: Slot): boolean {
+  const isAdded = adds !== null && adds.keyslot === number && adds.iterations === pbkdf2Iterations;
+  return isAdded || removes.some((removal) => removal.keyslot === number && removal.salt === salt);
+}
+
+/** Carries an intent out, or undoes it where what it added does not prove to work. */
+async function settleIntent(power: ChangePower, change: Change, held: HeldIntent): Promise<Settled> {
+  const { intent } = held.record;
+  const header = await readHeader(power, change);
+  const added = findAdded(header, held.record);
+  const works = added === null || (await isDone(power, change, header, intent, added));
+  if (!works) {
+    await undo(power, change, held);
+    return { intent, outcome: "undone", orphans: [], added: null };
+  }
+  for (const removal of intent.removes) await carryOut(power, change, removal);
+  await close(power, change, held, await listBackups(power, change.stateFolder, change.uuid));
+  return { intent, outcome: "completed", orphans: [], added: added?.token ?? null };
+}
+
+function isComplete({ adds }: Intent, { hasSlot, token }: Added): boolean {
+  return adds !== null && hasSlot && token?.keyslots.includes(adds.keyslot) === true;
+}
+
+async function isDone(power: ChangePower, change: Change, header: VolumeHeader, intent: Intent, added: Added) {
+  const { adds, removes } = intent;
+  if (adds === null || added.token === null || !isComplete(intent, added)) return false;
+  if (removes.some((removal) => !isWhole(header, removal))) return true; // removals begin after the proof only
+  try {
+    await proveToken(power, change, added.token, adds.keyslot);
+    return true;
+  } catch (error) {
+    if (error instanceof NightlatchError) return false;
+    throw error;
+  }
+}
+
+/** Removes what an intent added, and the intent. The token goes first: stock clevis never sees one that opens nothing. */
+export async function undo(
+  power: ChangePower,
+  change: Change,
+  held: HeldIntent,
+  keepsBackup: boolean = false,
+): Promise<void> {
+  const { adds } = held.record.intent;
+  if (adds !== null) {
+    const tokens = remainsOf(await readHeader(power, change), adds.digest, adds.keyslot);
+    for (const token of tokens) await change.ledger.removeToken(token);
+    const isThere = findAdded(await readHeader(power, change), held.record)?.hasSlot === true;
+    if (isThere) await killProvedSlot(power, change, adds.keyslot);
+  }
+  await close(power, change, held, keepsBackup ? [] : await listBackups(power, change.stateFolder, change.uuid));
+}
+
+/**
+ * The end of a change: backups whose every slot is on the disk unharmed are removed, then the note, then the record.
+ * @returns backups that are kept, since they hold slots that the volume has no longer
+ */
+export async function close(
+  power: ChangePower,
+  change: Pick<Change, "volume" | "ledger" | "stateFolder" | "uuid">,
+  held: HeldIntent,
+  backups: readonly string[],
+): Promise<readonly string[]> {
+  const { adds, removes } = held.record.intent;
+  const except = new Set(
+    [adds?.keyslot ?? null, ...removes.map(({ keyslot }) => keyslot)].filter((slot) => slot !== null),
+  );
+  const kept = await removeBackups(power, change.volume.device, backups, except);
+  if (held.note !== null) await change.ledger.removeNote(held.note);
+  await removeRecord(power, change.stateFolder, change.uuid);
+  return kept;
+}
+
+/** @returns those that differ from the device in other slots than `except`, which are kept */
+export async function removeBackups(
+  power: ChangePower,
+  device: string,
+  backups: readonly string[],
+  except: ReadonlySet<number>,
+): Promise<readonly string[]> {
+  const kept: string[] = [];
+  for (const path of backups) {
+    const changed = await compareWithBackup(power, device, path, except);
+    if (changed === null || changed.length === 0) await power.removeFile(path);
+    else kept.push(path);
+  }
+  return kept;
+}

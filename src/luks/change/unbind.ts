@@ -1,0 +1,18 @@
+import type { Removal } from "../../formats/own/intent.ts";
+import { type Change, readHeader } from "./change.ts";
+import { closeOrWarn, declare } from "./declaration.ts";
+import type { ChangePower } from "./ledger.ts";
+import { carryOut, requireAnotherWay } from "./removal.ts";
+
+/**
+ * Removes tokens and the keyslots that they open. Cut short, the next change carries it out.
+ * @param removes what planRemovals found to be certain
+ * @throws NightlatchError luks/last-way, luks/harmed, system/*, file/*
+ */
+export async function unbindVolume(power: ChangePower, change: Change, removes: readonly Removal[]): Promise<void> {
+  requireAnotherWay(change, removes);
+  const header = await readHeader(power, change);
+  const declared = await declare(power, change, header, { operation: "unbind", adds: null, removes });
+  for (const removal of removes) await carryOut(power, change, removal);
+  await closeOrWarn(power, change, declared);
+}

@@ -1,0 +1,50 @@
+import { NightlatchError } from "../../core/errors.ts";
+import { CLEVIS_UUID } from "../../formats/luks/luksmeta.ts";
+import type { Exit, System } from "../../system/port.ts";
+import { firstLine, type Volume } from "./cryptsetup.ts";
+
+const DEADLINE_MS = 60_000;
+
+/** Writes an empty table to the hole. The caller has seen that there is none, for -f asks nobody. @throws NightlatchError luks/refused */
+export async function initLuksmeta(power: Pick<System, "run">, volume: Volume): Promise<void> {
+  await runLuksmeta(power, volume, ["init", "-f", "-d", volume.device]);
+}
+
+/** Writes the data, then the table that points to it. @throws NightlatchError luks/refused */
+export async function saveLuksmeta(
+  power: Pick<System, "run">,
+  volume: Volume,
+  keyslot: number,
+  data: Uint8Array,
+): Promise<void> {
+  await runLuksmeta(power, volume, ["save", "-d", volume.device, "-s", String(keyslot), "-u", CLEVIS_UUID], data);
+}
+
+/** Only an entry of clevis's; one that is gone already is fine. @throws NightlatchError luks/refused */
+export async function wipeLuksmeta(power: Pick<System, "run">, volume: Volume, keyslot: number): Promise<void> {
+  await runLuksmeta(power, volume, ["wipe", "-f", "-d", volume.device, "-s", String(keyslot), "-u", CLEVIS_UUID]);
+}
+
+async function runLuksmeta(
+  power: Pick<System, "run">,
+  volume: Volume,
+  args: readonly string[],
+  stdin?: Uint8Array,
+): Promise<void> {
+  const exit = await power.run({
+    argv: ["luksmeta", ...args],
+    deadlineMs: DEADLINE_MS,
+    ...(stdin === undefined ? {} : { stdin }),
+    ...(volume.lock === undefined ? {} : { lock: volume.lock }),
+  });
+  if (exit.status !== 0) throw failureOf(exit, volume.device);
+}
+
+/** luksmeta ends with statuses of sysexits.h. */
+function failureOf(exit: Exit, device: string): NightlatchError {
+  if (exit.status === null) {
+    return new NightlatchError("luks/tool-died", `${device}: luksmeta was ended by ${exit.signal ?? "a signal"}`);
+  }
+  const said = firstLine(exit.stderr);
+  return new NightlatchError("luks/refused", `${device}: luksmeta refused (status ${exit.status}): ${said}`);
+}

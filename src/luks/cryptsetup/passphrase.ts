@@ -1,0 +1,21 @@
+import { Secret } from "../../core/secret.ts";
+import type { System } from "../../system/port.ts";
+
+const ALPHABET = Buffer.from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+const RANDOM_BYTES = 40;
+
+/**
+ * A keyslot's passphrase as clevis makes it: base64url of 40 random bytes, 54 characters (docs/format/latch.md, "Token"). Written
+ * into its buffer directly: a string could not be wiped.
+ */
+export function makePassphrase(power: Pick<System, "random">): Secret {
+  const random = power.random(RANDOM_BYTES);
+  const text = Buffer.alloc(Math.ceil((RANDOM_BYTES * 8) / 6));
+  for (let at = 0; at < text.length; at++) {
+    const bit = at * 6;
+    const pair = ((random[bit >> 3] ?? 0) << 8) | (random[(bit >> 3) + 1] ?? 0);
+    text[at] = ALPHABET[(pair >> (10 - (bit & 7))) & 63] ?? 0;
+  }
+  random.fill(0);
+  return Secret.take(text);
+}

@@ -1,0 +1,246 @@
+import type { KeyObject } from "node:crypto";
+import { isError, NightlatchError } from "../../core/errors.ts";
+import {
+  buildEnrolRequest,
+  buildLatchRequest,
+  ENROLMENT_BYTES,
+  ENROLMENT_TYPE,
+  machineIdOf,
+  parseEnrolAnswer,
+} from "../../formats/own/enrolment.ts";
+import type { Invite } from "../../formats/own/invite.ts";
+import { parseRefusal } from "../../formats/own/refusal.ts";
+import type { Advertisement } from "../../formats/tang/tang.ts";
+import type { HttpResponse, System } from "../../system/port.ts";
+import { redirectOf } from "../redirect.ts";
+import {
+  type EnrolledServer,
+  forgetNonce,
+  keepServer,
+  listServers,
+  readIdentity,
+  readOrMakeIdentity,
+  readOrMakeNonce,
+  type StatePower,
+} from "./machine.ts";
+
+export type EnrolPower = StatePower & Pick<System, "request">;
+
+export interface EnrolLimits {
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A latch that was made for one volume; the advertisement is the server's own, its signatures verified. */
+export interface NewLatch {
+  /** What goes into the binding: `{url}/latch/{id}`. */
+  readonly latchUrl: string;
+  readonly advertisement: Advertisement;
+  readonly machine: string;
+  readonly name: string;
+}
+
+/**
+ * Enrols the machine with an invite and gets a latch for the volume. The identity and the request's nonce are kept before they
+ * are sent: cut short anywhere, the next run with the same invite gets the same latch. Call `forgetNonce` once it is bound.
+ * An invite that this machine has used already serves for its next volumes, as `anotherLatch` without it. Where the latch that
+ * was made for the nonce is revoked by now, another is asked for, once.
+ * @param volume the volume's UUID
+ * @throws NightlatchError net/*, file/*, machine/bad-state, enrolment/malformed, enrolment/untrusted, enrolment/refused,
+ *   invite/unknown, invite/used, invite/expired, invite/other-machine, machine/locked,
+ *   machine/revoked, machine/full, latch/revoked, pin/busy
+ */
+export async function enrol(
+  power: EnrolPower,
+  stateFolder: string,
+  invite: Invite,
+  volume: string,
+  limits: EnrolLimits,
+): Promise<NewLatch> {
+  const identity = await readOrMakeIdentity(power, stateFolder);
+  const { url, thumbprint } = invite;
+  const attempt = async () => {
+    const nonce = await readOrMakeNonce(power, stateFolder, { volume, invite: invite.id });
+    const request = buildEnrolRequest(identity, invite, { nonce, volume });
+    return ask(power, stateFolder, { url, thumbprint, path: "/enroll", identity, request }, limits);
+  };
+  try {
+    return await unlessRevoked(power, stateFolder, volume, attempt);
+  } catch (error) {
+    if (!isError(error, "invite/used") && !isError(error, "invite/other-machine")) throw error;
+    const server = (await listServers(power, stateFolder)).find((known) => known.thumbprint === thumbprint);
+    if (error.code === "invite/other-machine") throw otherMachine(error, stateFolder, server?.name ?? null);
+    if (server === undefined) throw error;
+    return anotherLatch(power, stateFolder, { volume, server: thumbprint }, limits);
+  }
+}
+
+/**
+ * One more latch for a machine that is enrolled, no invite needed. Nonce and power cuts as with `enrol`.
+ * @param choice.server thumbprint of one of several servers
+ * @throws NightlatchError machine/not-enrolled, machine/unknown, and as enrol
+ */
+export async function anotherLatch(
+  power: EnrolPower,
+  stateFolder: string,
+  choice: { readonly volume: string; readonly server?: string },
+  limits: EnrolLimits,
+): Promise<NewLatch> {
+  const { volume } = choice;
+  const identity = await readIdentity(power, stateFolder);
+  const server = chooseServer(await listServers(power, stateFolder), choice.server);
+  if (identity === null || server === null) {
+    throw new NightlatchError("machine/not-enrolled", "this machine is not enrolled at a server", {
+      meaning: "Nothing was changed.",
+      remedy: "Make an invite with nightlatch machine invite at the server, and pass it.",
+    });
+  }
+  const { url, thumbprint } = server;
+  const path = `/machine/${machineIdOf(identity)}/latch`;
+  return unlessRevoked(power, stateFolder, volume, async () => {
+    const nonce = await readOrMakeNonce(power, stateFolder, { volume, invite: null });
+    const request = buildLatchRequest(identity, { nonce, volume });
+    return ask(power, stateFolder, { url, thumbprint, path, identity, request }, limits);
+  });
+}
+
+/** Without the nonce no run would ever get another latch than the revoked one; nothing is bound to that, so it may go. */
+async function unlessRevoked(
+  power: EnrolPower,
+  stateFolder: string,
+  volume: string,
+  attempt: () => Promise<NewLatch>,
+): Promise<NewLatch> {
+  try {
+    return await attempt();
+  } catch (error) {
+    if (!isError(error, "latch/revoked")) throw error;
+    await forgetNonce(power, stateFolder, volume);
+    return attempt();
+  }
+}
+
+interface Question {
+  readonly url: string;
+  readonly thumbprint: string;
+  readonly path: string;
+  readonly identity: KeyObject;
+  readonly request: Buffer;
+}
+
+async function ask(
+  power: EnrolPower,
+  stateFolder: string,
+  { url, thumbprint, path, identity, request }: Question,
+  limits: EnrolLimits,
+): Promise<NewLatch> {
+  const response = await power.request({
+    method: "POST",
+    url: url + path,
+    headers: { "content-type": ENROLMENT_TYPE },
+    body: request,
+    limitBytes: ENROLMENT_BYTES,
+    ...limits,
+  });
+  if (response.status !== 200) throw refusal(url, response);
+  const { machine, name, latch, advertisement } = parseEnrolAnswer(response.body, {
+    request,
+    machine: machineIdOf(identity),
+    serverThumbprint: thumbprint,
+  });
+  await keepServer(power, stateFolder, { url, thumbprint, machine, name });
+  return { latchUrl: `${url}/latch/${latch}`, advertisement, machine, name };
+}
+
+function chooseServer(servers: readonly EnrolledServer[], thumbprint: string | undefined): EnrolledServer | null {
+  if (thumbprint !== undefined) return servers.find((server) => server.thumbprint === thumbprint) ?? null;
+  const [only, ...others] = servers;
+  if (others.length > 0) {
+    throw new NightlatchError("usage/wrong", `this machine is enrolled at ${servers.length} servers`, {
+      remedy: `Say which: ${servers.map((server) => `${server.url} (${server.thumbprint})`).join(", ")}.`,
+    });
+  }
+  return only ?? null;
+}
+
+type RefusalCode =
+  | "invite/unknown"
+  | "invite/used"
+  | "invite/expired"
+  | "invite/other-machine"
+  | "machine/locked"
+  | "machine/revoked"
+  | "machine/unknown"
+  | "machine/full"
+  | "latch/revoked";
+
+const REFUSALS: Readonly<Record<RefusalCode, readonly [what: string, remedy: string]>> = {
+  "invite/unknown": ["does not know the invite", "Check the line, or make a new invite at the server."],
+  "invite/used": [
+    "says that the invite was used already",
+    "Make a new invite. If it was not this machine, see with nightlatch machine list at the server who has used it.",
+  ],
+  "invite/expired": ["says that the invite has expired", "Make a new invite at the server."],
+  "invite/other-machine": ["says that the invite was made for another machine", "Pass the invite on that machine."],
+  "machine/locked": ["has locked this machine", "Unlock it with nightlatch machine unlock at the server."],
+  "machine/revoked": [
+    "has revoked this machine for good",
+    "Enrol it anew: move its state folder away and pass a new invite.",
+  ],
+  "machine/full": ["gives this machine no more latches", "Revoke those that no volume uses any more, at the server."],
+  "latch/revoked": [
+    "has revoked the latch that it made for this volume",
+    "Bind the volume again: another is asked for.",
+  ],
+  "machine/unknown": ["does not know this machine", "Enrol it anew: pass a new invite."],
+};
+
+/** A refusal is not signed: whoever sits in between can refuse, which gains nothing that cutting the line would not. */
+function refusal(url: string, response: HttpResponse): NightlatchError {
+  const { host } = new URL(url);
+  const meaning = "No latch was made for the volume, which is unchanged.";
+  const redirect = redirectOf(url, response);
+  if (redirect !== null) {
+    const remedy = "Give the server the address that it leads to (nightlatch serve --url), and make a new invite.";
+    return new NightlatchError("enrolment/refused", redirect.message, { meaning, remedy });
+  }
+  const code = parseRefusal(response.body);
+  if (code !== null && Object.hasOwn(REFUSALS, code)) {
+    const [what, remedy] = REFUSALS[code as RefusalCode];
+    return new NightlatchError(code as RefusalCode, `${host} ${what}`, { meaning, remedy });
+  }
+  if (response.status === 429 || response.status >= 500) {
+    return new NightlatchError("pin/busy", `${host} cannot make a latch at the moment (status ${response.status})`, {
+      meaning,
+      remedy: "Try again; the same request is sent.",
+    });
+  }
+  return new NightlatchError(
+    "enrolment/refused",
+    `${host} refused (status ${response.status}${code === null ? "" : `, ${code}`})`,
+    {
+      meaning,
+      remedy: "Check that the address in the invite is the server's own; its log says more.",
+    },
+  );
+}
+
+/**
+ * @param name what the server called this machine when it enrolled; null where this state folder
+ * does not tell
+ */
+function otherMachine(error: NightlatchError, stateFolder: string, name: string | null): NightlatchError {
+  const known = name ?? "another";
+  const identity = `${stateFolder}/identity.key`;
+  return new NightlatchError(
+    "invite/other-machine",
+    `${error.message}: the server knows this one's identity${name === null ? " by another name" : ` as ${name}`}`,
+    {
+      meaning: `${error.meaning} The invite is still good. Of two machines with one identity none can be locked or revoked alone.`,
+      remedy:
+        `If this machine is ${known === "another" ? "the one that the server knows" : known}, leave the invite off. If it is a copy of that machine, ` +
+        `give it an identity of its own and pass the same invite again: mv ${identity} ${identity}.${name ?? "old"}\n` +
+        `  With a volume that was copied too, add --replace.`,
+    },
+  );
+}

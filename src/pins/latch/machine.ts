@@ -1,0 +1,169 @@
+import { createPrivateKey, type KeyObject } from "node:crypto";
+import { isError, NightlatchError } from "../../core/errors.ts";
+import { importEd25519Seed } from "../../formats/jose/jwk.ts";
+import { isJsonObject, type JsonObject, parseJson } from "../../formats/json/json.ts";
+import { isMachineName, isVolumeId, NONCE_BYTES } from "../../formats/own/enrolment.ts";
+import { isBase64urlOf, isBaseAddress } from "../../formats/own/invite.ts";
+import type { System } from "../../system/port.ts";
+
+/**
+ * What a machine keeps about itself and its servers: docs/format/enrolment.md, "What is kept on the machine". Every write is
+ * durable before what it says is used. Runs that change it must not overlap; `bind` holds a lock.
+ */
+export type StatePower = Pick<
+  System,
+  "readFile" | "writeFile" | "removeFile" | "makeDirectory" | "listDirectory" | "random"
+>;
+
+/** A server that this machine is enrolled at. */
+export interface EnrolledServer {
+  /** Base address. */
+  readonly url: string;
+  /** Thumbprint of the server's identity. */
+  readonly thumbprint: string;
+  /** This machine's id there, and its name. */
+  readonly machine: string;
+  readonly name: string;
+}
+
+const FILE_BYTES = 4096;
+const FOLDER_MODE = 0o700;
+const FILE_MODE = 0o600;
+const SEED_BYTES = 32;
+
+/**
+ * The machine's identity, an Ed25519 private key; null where it has none yet.
+ * @throws NightlatchError machine/bad-state, file/*
+ */
+export async function readIdentity(power: Pick<System, "readFile">, stateFolder: string): Promise<KeyObject | null> {
+  const path = identityPath(stateFolder);
+  const der = await readIfThere(power, path);
+  if (der === null) return null;
+  try {
+    const key = createPrivateKey({ key: der, format: "der", type: "pkcs8" });
+    if (key.asymmetricKeyType === "ed25519") return key;
+  } catch {
+    // said below, without the cause: it could quote the key
+  } finally {
+    der.fill(0);
+  }
+  throw badState(path, "is not an Ed25519 private key");
+}
+
+/** The identity, made and kept first where there is none. @throws NightlatchError machine/bad-state, file/* */
+export async function readOrMakeIdentity(power: StatePower, stateFolder: string): Promise<KeyObject> {
+  const present = await readIdentity(power, stateFolder);
+  if (present !== null) return present;
+  const seed = power.random(SEED_BYTES);
+  const identity = importEd25519Seed(seed);
+  seed.fill(0);
+  const der = identity.export({ format: "der", type: "pkcs8" });
+  try {
+    await power.makeDirectory(stateFolder, FOLDER_MODE);
+    await power.writeFile(identityPath(stateFolder), der, FILE_MODE);
+  } finally {
+    der.fill(0);
+  }
+  return identity;
+}
+
+/** Servers that this machine is enrolled at, by their thumbprint's order. @throws NightlatchError machine/bad-state, file/* */
+export async function listServers(
+  power: Pick<System, "readFile" | "listDirectory">,
+  stateFolder: string,
+): Promise<EnrolledServer[]> {
+  const names = (await power.listDirectory(stateFolder)).filter((name) => /^server-[\w-]{43}\.json$/.test(name));
+  return Promise.all(names.map((name) => readServer(power, `${stateFolder}/${name}`)));
+}
+
+export async function keepServer(power: StatePower, stateFolder: string, server: EnrolledServer): Promise<void> {
+  const { url, thumbprint, machine, name } = server;
+  await writeJson(power, `${stateFolder}/server-${thumbprint}.json`, { url, thp: thumbprint, machine, name });
+}
+
+/**
+ * The nonce of a request for this volume that may have been sent, or a new one, kept before it is given. It is the same until
+ * `forgetNonce`, so that a run which was cut short is answered with the latch that it was given.
+ * @param invite its id; another invite than the kept one begins anew. null: any
+ */
+export async function readOrMakeNonce(
+  power: StatePower,
+  stateFolder: string,
+  request: { readonly volume: string; readonly invite: string | null },
+): Promise<Buffer> {
+  const path = noncePath(stateFolder, request.volume);
+  const kept = await readIfThere(power, path);
+  if (kept !== null) {
+    const { nonce, invite } = membersOf(kept, path, ["invite", "nonce"]);
+    if (typeof nonce !== "string" || !isBase64urlOf(nonce, NONCE_BYTES)) throw badState(path, "holds no nonce");
+    if (request.invite === null || request.invite === invite) return Buffer.from(nonce, "base64url");
+  }
+  const nonce = power.random(NONCE_BYTES);
+  await power.makeDirectory(stateFolder, FOLDER_MODE);
+  await writeJson(power, path, { nonce: nonce.toString("base64url"), invite: request.invite });
+  return nonce;
+}
+
+/** Called once the binding that the nonce was for is durable in the volume's header, or was given up for good. */
+export async function forgetNonce(
+  power: Pick<System, "removeFile">,
+  stateFolder: string,
+  volume: string,
+): Promise<void> {
+  await power.removeFile(noncePath(stateFolder, volume));
+}
+
+async function readServer(power: Pick<System, "readFile">, path: string): Promise<EnrolledServer> {
+  const { url, thp, machine, name } = membersOf(await power.readFile(path, FILE_BYTES), path, [
+    "machine",
+    "name",
+    "thp",
+    "url",
+  ]);
+  if (typeof url !== "string" || !isBaseAddress(url)) throw badState(path, "holds no address of a server");
+  if (typeof thp !== "string" || !isBase64urlOf(thp, 32)) throw badState(path, "holds no thumbprint");
+  if (typeof machine !== "string" || !isBase64urlOf(machine, 32)) throw badState(path, "holds no id of the machine");
+  if (typeof name !== "string" || !isMachineName(name)) throw badState(path, "holds no name of the machine");
+  return { url, thumbprint: thp, machine, name };
+}
+
+function membersOf(bytes: Buffer, path: string, members: readonly string[]): JsonObject {
+  try {
+    const json = parseJson(bytes, path, { lengthBytes: FILE_BYTES });
+    if (isJsonObject(json) && Object.keys(json).sort().join() === members.join()) {
+      return json;
+    }
+  } catch {
+    // said below
+  }
+  throw badState(path, "is damaged");
+}
+
+async function readIfThere(power: Pick<System, "readFile">, path: string): Promise<Buffer | null> {
+  try {
+    return await power.readFile(path, FILE_BYTES);
+  } catch (error) {
+    if (isError(error, "file/missing")) return null;
+    throw error;
+  }
+}
+
+function writeJson(power: Pick<System, "writeFile">, path: string, json: JsonObject): Promise<void> {
+  return power.writeFile(path, Buffer.from(`${JSON.stringify(json)}\n`), FILE_MODE);
+}
+
+function identityPath(stateFolder: string): string {
+  return `${stateFolder}/identity.key`;
+}
+
+function noncePath(stateFolder: string, volume: string): string {
+  if (!isVolumeId(volume)) throw new NightlatchError("enrolment/malformed", "the volume has no usable UUID");
+  return `${stateFolder}/pending-${volume}.json`;
+}
+
+function badState(path: string, what: string): NightlatchError {
+  return new NightlatchError("machine/bad-state", `${path} ${what}`, {
+    meaning: "The machine cannot speak for itself. Its volumes open as before.",
+    remedy: "Restore the file from a backup; without one, move the folder away and enrol the machine again.",
+  });
+}

@@ -1,0 +1,95 @@
+import { NightlatchError } from "../../core/errors.ts";
+import { tangHeader } from "../../formats/clevis/clevis.ts";
+import { encryptJwe, type FlattenedJwe } from "../../formats/jose/jwe.ts";
+import { jwkOfPoint, pointOf } from "../../formats/jose/jwk.ts";
+import { parseJson } from "../../formats/json/json.ts";
+import { provision } from "../../formats/tang/ecmr.ts";
+import {
+  ADVERTISEMENT_BYTES,
+  type Advertisement,
+  parseAdvertisement,
+  requireTrust,
+  type Trust,
+} from "../../formats/tang/tang.ts";
+import type { System } from "../../system/port.ts";
+import { redirectOf } from "../redirect.ts";
+import { contentKeyOf } from "./exchange.ts";
+
+const IV_BYTES = 12;
+
+/** `kid`: the signing key, hidden ones included, whose signature is asked for beside those of the present ones. */
+export interface AdvertisementWish {
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal;
+  readonly kid?: string;
+  readonly trust?: Trust;
+}
+
+/**
+ * `GET {url}/adv[/{kid}]`, verified: every signing key that it lists has signed it. It is not trusted yet unless `trust` is given.
+ * @throws NightlatchError net/*, pin/bad-reply, tang/malformed, tang/untrusted, jws/*, jwk/*, json/*
+ */
+export async function fetchAdvertisement(
+  power: Pick<System, "request">,
+  url: string,
+  wish: AdvertisementWish,
+): Promise<Advertisement> {
+  const { deadlineMs, signal, kid, trust } = wish;
+  const response = await power.request({
+    method: "GET",
+    url: kid === undefined ? `${url}/adv` : `${url}/adv/${kid}`,
+    deadlineMs,
+    limitBytes: ADVERTISEMENT_BYTES,
+    ...(signal === undefined ? {} : { signal }),
+  });
+  if (response.status !== 200) {
+    const redirect = redirectOf(url, response);
+    if (redirect !== null) throw redirect;
+    throw new NightlatchError("pin/bad-reply", `${hostOf(url)} gives no advertisement (status ${response.status})`, {
+      remedy: "Check that this is the address of a tang server or of a latch.",
+    });
+  }
+  const advertisement = parseAdvertisement(
+    parseJson(response.body, "the advertisement", { lengthBytes: ADVERTISEMENT_BYTES }),
+  );
+  if (trust !== undefined) requireTrust(advertisement, trust);
+  return advertisement;
+}
+
+/**
+ * Seals a secret as `clevis encrypt tang` does, to the first exchange key of an advertisement that is trusted already, or is
+ * fetched and must then satisfy `trust`.
+ * @param server.url the address that a machine will ask: that of the tang, or a latch's base address
+ * @throws NightlatchError as fetchAdvertisement
+ */
+export async function sealToTang(
+  power: Pick<System, "request" | "random">,
+  server: { readonly url: string } & ({ readonly advertisement: Advertisement } | { readonly trust: Trust }),
+  secret: Uint8Array,
+  limits: { readonly deadlineMs: number; readonly signal?: AbortSignal },
+): Promise<FlattenedJwe> {
+  const advertisement =
+    "advertisement" in server
+      ? server.advertisement
+      : await fetchAdvertisement(power, server.url, { ...limits, trust: server.trust });
+  return sealToAdvertisement(power, server.url, advertisement, secret);
+}
+
+/** As sealToTang, without the network: the server takes no part in sealing. */
+export function sealToAdvertisement(
+  power: Pick<System, "random">,
+  url: string,
+  advertisement: Advertisement,
+  secret: Uint8Array,
+): FlattenedJwe {
+  const [exchangeKey] = advertisement.exchangeKeys;
+  const { ephemeral, sharedX } = provision(pointOf(exchangeKey), (length) => power.random(length));
+  using key = contentKeyOf(sharedX);
+  const header = tangHeader({ url, exchangeKey, ephemeral: jwkOfPoint(ephemeral), keys: advertisement.keys });
+  return encryptJwe(header, key.reveal(), power.random(IV_BYTES), secret);
+}
+
+/** An address may hold credentials, which no message repeats. */
+function hostOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).host : "the server";
+}

@@ -1,0 +1,39 @@
+import type { BootEntry } from "../../boot/entry/entry.ts";
+import type { InitramfsFacts, Stack } from "../../boot/initramfs/inspect.ts";
+import type { InitramfsVolume } from "../../formats/initramfs/crypttab.ts";
+import type { System } from "../../system/port.ts";
+import type { FoundVolume } from "./volumes.ts";
+
+export type PlanPower = Pick<System, "run" | "stat" | "readFile" | "readAt" | "listDirectory">;
+
+/** What the next boot will load and open, as it was read; nothing is changed by making it. */
+export interface RebootPlan {
+  readonly entry: BootEntry;
+  readonly cmdline: string;
+  readonly kernel: Buffer;
+  readonly initrds: readonly Buffer[];
+  readonly stack: Stack | null;
+  readonly facts: InitramfsFacts | null;
+  readonly volumes: readonly PlannedVolume[];
+}
+
+export interface PlannedVolume {
+  readonly name: string;
+  readonly found: FoundVolume;
+  /** In the initramfs (and its crypttab's line), or by the system after it. */
+  readonly line: InitramfsVolume | null;
+  /** The boot goes on without it (nofail). */
+  readonly mayFail: boolean;
+  readonly opening: Opening;
+}
+
+/**
+ * How a volume opens at the next boot. `disposable`: by a key that it is given for it; `heardBy` names
+ * who was asked whether that key will be used, and said so. `itself`: without one and without a person, and
+ * why; `proved` where that was tried, or there is nothing to try. `socket`: by whoever answers on the key socket that crypttab names,
+ * if it knows the key, which is for the caller to prove.
+ */
+export type Opening =
+  | { readonly kind: "disposable"; readonly heardBy?: string }
+  | { readonly kind: "itself"; readonly why: string; readonly proved: boolean }
+  | { readonly kind: "socket"; readonly path: string };

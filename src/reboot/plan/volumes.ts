@@ -1,0 +1,52 @@
+import { SMALL_PROGRAM_MS } from "../../core/deadlines.ts";
+import { isError, NightlatchError } from "../../core/errors.ts";
+import { readVolumeHeader, type VolumeHeader } from "../../luks/header/header.ts";
+import type { System } from "../../system/port.ts";
+
+export interface FoundVolume {
+  /** As a person knows it: /dev/vda3. */
+  readonly device: string;
+  /** Null where it is no LUKS volume. */
+  readonly header: VolumeHeader | null;
+}
+
+const FOLDERS: Readonly<Record<string, string>> = {
+  UUID: "/dev/disk/by-uuid",
+  LABEL: "/dev/disk/by-label",
+  PARTUUID: "/dev/disk/by-partuuid",
+  PARTLABEL: "/dev/disk/by-partlabel",
+};
+
+/** The device that a crypttab names. @throws NightlatchError reboot/blocked where it is not there, or its header lies elsewhere */
+export async function resolveVolume(
+  power: Pick<System, "run" | "readAt">,
+  name: string,
+  source: string,
+  options: readonly string[],
+): Promise<FoundVolume> {
+  if (options.some((option) => option.startsWith("header="))) {
+    throw blocked(`${name} keeps its LUKS header in a file of its own`, "That is not supported yet.");
+  }
+  const [, tag, value] = /^([A-Z]+)=(.*)$/.exec(source.replaceAll('"', "")) ?? [];
+  const folder = tag === undefined ? undefined : FOLDERS[tag];
+  const path =
+    folder === undefined || value === undefined
+      ? source
+      : `${folder}/${folder.endsWith("uuid") ? value.toLowerCase() : value}`;
+  const { status, stdout } = await power.run({ argv: ["readlink", "-e", "--", path], deadlineMs: SMALL_PROGRAM_MS });
+  if (status !== 0) throw blocked(`${name}: its device ${source} is not there`, "That boot would wait for it.");
+  const device = stdout.toString("utf8").replace(/\n$/, "");
+  try {
+    return { device, header: await readVolumeHeader(power, device) };
+  } catch (error) {
+    if (isError(error, "luks/none")) return { device, header: null };
+    throw error;
+  }
+}
+
+function blocked(what: string, meaning: string): NightlatchError {
+  return new NightlatchError("reboot/blocked", what, {
+    meaning: `${meaning} Nothing was changed.`,
+    remedy: "Check /etc/crypttab; then: update-initramfs -u -k all",
+  });
+}

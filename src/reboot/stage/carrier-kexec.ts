@@ -1,0 +1,23 @@
+import { loadKexec, unloadKexec } from "../../boot/kexec.ts";
+import { startKexec } from "../go.ts";
+import type { Carrier } from "./carrier.ts";
+
+const NOT_USED_UP =
+  "The boot loader was told to boot this entry once. A kexec goes around the boot loader, so the next boot through the firmware takes it once more.";
+
+/** Through memory: nothing is written to a disk. */
+export const KEXEC: Carrier = {
+  via: "kexec",
+  prepare: async (_, { entry, kernel, initrds, cmdline }) => ({
+    warnings: entry.once ? [NOT_USED_UP] : [],
+    question: null,
+    words: "no key on any disk",
+    facts: {},
+    load: (power, overlay, _, lock) => loadKexec(power, { kernel, initrds, overlay, cmdline }, lock),
+    unload: async (power) => {
+      await unloadKexec(power);
+      return [];
+    },
+  }),
+  start: startKexec,
+};

@@ -1,0 +1,40 @@
+import { NightlatchError } from "../../core/errors.ts";
+import { exportPublicJwk } from "../../formats/jose/jwk.ts";
+import { packEdge } from "../audit/merkle.ts";
+import { json, type Reply } from "../http/reply.ts";
+import type { AuditReads } from "../store/port.ts";
+
+/** `GET audit`, `audit/entries/FROM`, `audit/checkpoints/AFTER` of docs/format/admin.md. Bytes are base64. */
+export async function showAudit(audit: AuditReads, [what, position]: readonly string[]): Promise<Reply> {
+  if (what === undefined) {
+    const { storeId, identity, edge, machines, latches, invites } = await audit.snapshot();
+    const packed = packEdge(edge).toString("base64");
+    return json(200, {
+      store: storeId,
+      identity: exportPublicJwk(identity).x,
+      size: edge.size,
+      edge: packed,
+      machines,
+      latches,
+      invites,
+    });
+  }
+  const number = Number(/^\d{1,15}$/.exec(position ?? "")?.[0] ?? Number.NaN);
+  if (what === "entries" && !Number.isNaN(number)) {
+    const entries = await audit.entries(number);
+    return json(200, {
+      entries: entries.map((entry) => ({ number: entry.number, body: entry.body.toString("base64") })),
+    });
+  }
+  if (what === "checkpoints" && !Number.isNaN(number)) {
+    const checkpoints = await audit.checkpoints(number);
+    return json(200, {
+      checkpoints: checkpoints.map(({ size, root, signature }) => ({
+        size,
+        root: root.toString("base64"),
+        signature: signature.toString("base64"),
+      })),
+    });
+  }
+  throw new NightlatchError("request/malformed", "the server does not know this part of the log");
+}

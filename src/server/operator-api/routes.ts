@@ -1,0 +1,137 @@
+import { isError, NightlatchError } from "../../core/errors.ts";
+import { type JsonObject, parseJson } from "../../formats/json/json.ts";
+import { machineIdOf } from "../../formats/own/enrolment.ts";
+import type { Answers } from "../http/answers.ts";
+import { json, type Reply } from "../http/reply.ts";
+import { invite, uninvite } from "../service/invite.ts";
+import type { Service } from "../service/service.ts";
+import { type Change, type Changed, type ChangeWish, changeLatch, changeMachine } from "../service/states.ts";
+import type { MasterSource } from "../store/sqlite/upgrade.ts";
+import { showAudit } from "./audit.ts";
+import { listMachines, showMachine } from "./machines.ts";
+import type { Role } from "./roles.ts";
+import { showTail } from "./tail.ts";
+import { latchView, machineView, timeText } from "./views.ts";
+
+/** A request that came over the admin socket. */
+export interface AdminRequest {
+  readonly method: string;
+  /** Decoded, without the query. */
+  readonly segments: readonly string[];
+  readonly body: Buffer;
+  readonly role: Role;
+  /** The operator's user id. */
+  readonly uid: number;
+}
+
+export interface AdminContext {
+  readonly service: Service;
+  readonly answers: Answers;
+  readonly masterSource: MasterSource;
+  /** The address that invites carry, or why there is none. */
+  readonly url: () => string;
+}
+
+/** docs/format/admin.md. @throws NightlatchError the codes that it lists */
+export async function administer(context: AdminContext, request: AdminRequest): Promise<Reply> {
+  const [collection, id, verb] = request.segments;
+  const { method } = request;
+  if (method === "GET" && collection === "status" && id === undefined) return showStatus(context);
+  if (method === "GET" && collection === "machines" && id === undefined) return listMachines(context.service);
+  if (method === "GET" && collection === "machines" && id !== undefined && verb === undefined)
+    return showMachine(context.service, id);
+  if (method === "POST" && collection === "invites" && id === undefined) return makeInvite(context, request);
+  if (
+    method === "POST" &&
+    collection === "invites" &&
+    id !== undefined &&
+    verb === "void" &&
+    request.segments.length === 3
+  )
+    return voidInvite(context, id, request);
+  if (method === "GET" && collection === "audit" && (id === "tail" || id === "after"))
+    return showTail(context.service.store, request.segments.slice(1));
+  if (method === "GET" && collection === "audit")
+    return showAudit(context.service.store.audit, request.segments.slice(1));
+  if (method === "POST" && id !== undefined && isChange(verb) && request.segments.length === 3) {
+    const wish: ChangeWish = { by: request.uid, change: verb };
+    requireRole(request.role, verb);
+    if (collection === "machines") return acknowledge(context, await changeMachine(context.service, id, wish));
+    if (collection === "latches") return acknowledge(context, await changeLatch(context.service, id, wish));
+  }
+  throw new NightlatchError("admin/unknown-request", "the server does not know this request", {
+    remedy: "The command and the server may be of different versions: restart the server after an upgrade.",
+  });
+}
+
+/** An operator stops releases at once; what cannot be undone is the administrator's. */
+function requireRole(role: Role, change: Change): void {
+  if (role === "admin" || change !== "revoke") return;
+  throw new NightlatchError("admin/denied", "revoking destroys keys and is root's", {
+    meaning: "Nothing was changed.",
+    remedy: "Lock the machine, which stops every release as well: nightlatch machine lock NAME",
+  });
+}
+
+async function showStatus({ service, masterSource, url }: AdminContext): Promise<Reply> {
+  const [size, machines] = await service.store.transact(async (transaction) => [
+    (await transaction.tree()).size,
+    (await transaction.machines()).length,
+  ]);
+  return json(200, {
+    store: service.storeId,
+    identity: machineIdOf(service.identity),
+    url: url(),
+    master: masterSource,
+    exchange: service.exchange.name,
+    machines,
+    entries: size,
+    failure: service.queue.failure,
+  });
+}
+
+async function makeInvite({ service, url }: AdminContext, request: AdminRequest): Promise<Reply> {
+  const { name, lifetimeMs } = parseWish(request.body);
+  const made = await invite(service, { name, lifetimeMs, url: url(), by: request.uid });
+  const { line, id, replaced } = made;
+  return json(200, { invite: line, id, name, expires: timeText(made.expiresMs), replaced, url: url() });
+}
+
+async function voidInvite({ service }: AdminContext, name: string, request: AdminRequest): Promise<Reply> {
+  const { id, createdMs, expiresMs } = await uninvite(service, { name, by: request.uid });
+  return json(200, { id, name, created: timeText(createdMs), expires: timeText(expiresMs) });
+}
+
+/** Not before every answer that was given earlier has left. */
+async function acknowledge({ answers }: AdminContext, changed: Changed): Promise<Reply> {
+  await answers.settle();
+  return json(200, {
+    changed: changed.changed,
+    machine: machineView(changed.machine),
+    latches: changed.latches.map(latchView),
+    destroyed: changed.destroyed,
+    scrubbed: changed.scrubbed,
+    recorded: changed.recorded,
+  });
+}
+
+const MAX_BODY_BYTES = 4096;
+
+function parseWish(body: Buffer): { readonly name: string; readonly lifetimeMs: number } {
+  try {
+    const { name, lifetimeMs, ...others } = parseJson(body, "the request", {
+      lengthBytes: MAX_BODY_BYTES,
+      depth: 1,
+    }) as JsonObject;
+    if (typeof name === "string" && typeof lifetimeMs === "number" && Object.keys(others).length === 0) {
+      return { name, lifetimeMs };
+    }
+  } catch (error) {
+    if (!(error instanceof TypeError) && !isError(error)) throw error;
+  }
+  throw new NightlatchError("request/malformed", "the request is not one for an invite");
+}
+
+function isChange(verb: string | undefined): verb is Change {
+  return verb === "lock" || verb === "unlock" || verb === "revoke";
+}

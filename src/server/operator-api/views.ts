@@ -1,0 +1,62 @@
+import type { Json } from "../../formats/json/json.ts";
+import { readEntry } from "../audit/latest.ts";
+import { type LogTimes, latestSince } from "../audit/times.ts";
+import { hasExpired } from "../policy/expiry.ts";
+import type { InviteRow, LatchRow, MachineRow } from "../store/port.ts";
+
+/** Rows as docs/format/admin.md shows them: no wrapped key, no nonce, times as text. */
+export function machineView(machine: MachineRow): Record<string, unknown> {
+  const { id, name, state, epoch, enrolledMs } = machine;
+  return { id, name, state, epoch, enrolled: timeText(enrolledMs) };
+}
+
+export function latchView(latch: LatchRow): Record<string, unknown> {
+  const { id, volume, state, epoch, createdMs } = latch;
+  return { id, volume, state, epoch, created: timeText(createdMs) };
+}
+
+export function inviteView(
+  invite: InviteRow,
+  { nowMs, times }: { readonly nowMs: number; readonly times: LogTimes },
+): Record<string, unknown> {
+  const { id, name, createdMs, expiresMs, madeAt } = invite;
+  const expired = hasExpired(expiresMs, { nowMs, latestMs: latestSince(times, madeAt) });
+  return { id, name, created: timeText(createdMs), expires: timeText(expiresMs), expired };
+}
+
+/**
+ * Of an entry that tells of releases: when the last was, and where it went. Null where there is
+ * none.
+ */
+export function releaseView(body: Buffer | null): Record<string, unknown> | null {
+  if (body === null) return null;
+  const { kind, at, last, from, latch } = readEntry(body);
+  return { at: entryTime(last ?? at), from: from ?? null, latch: latch ?? null, often: kind !== "release" };
+}
+
+/** When the last release was that such an entry tells of; 0 where it was damaged. */
+export function releaseMs(body: Buffer): number {
+  const { at, last } = readEntry(body);
+  const ms = last ?? at;
+  return typeof ms === "number" ? ms : 0;
+}
+
+/** Of an entry that tells of refusals. `machine` is whose identity it was, where that is told. */
+export function refusalView(body: Buffer | null): Record<string, unknown> | null {
+  if (body === null) return null;
+  const { at, reason, from, machine, count } = readEntry(body);
+  return { at: entryTime(at), reason: reason ?? null, from: from ?? null, machine: machine ?? null, more: count ?? 0 };
+}
+
+/** RFC 3339, UTC. */
+export function timeText(atMs: number): string {
+  return new Date(atMs).toISOString();
+}
+
+/** A time in the log, which may be one that no clock can have; null where it is none. */
+export function entryTime(at: Json | undefined): string | null {
+  return typeof at === "number" && Math.abs(at) <= MAX_TIME_MS ? timeText(at) : null;
+}
+
+/** ECMA-262 section 21.4.1.1. */
+const MAX_TIME_MS = 8.64e15;

@@ -1,0 +1,162 @@
+import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { isError, NightlatchError } from "../../../core/errors.ts";
+import type { Secret } from "../../../core/secret.ts";
+import { exportPublicJwk } from "../../../formats/jose/jwk.ts";
+import { appendEntries } from "../../audit/log.ts";
+import { EMPTY_EDGE, packEdge, rootOf } from "../../audit/merkle.ts";
+import { isSignedCheckpoint } from "../../audit/note.ts";
+import type { MasterKey, WrapContext } from "../keys/wrap.ts";
+import { APPLICATION_ID, CELLS_VERSION, MIGRATIONS, query } from "../sqlite/schema.ts";
+import type { Sqlite } from "../sqlite/sqlite.ts";
+import { SqliteTransaction } from "../sqlite/transaction.ts";
+
+const CHECK = Buffer.from("nightlatch master key");
+
+/** Fills an empty file in one transaction; one that was filled already is left alone. */
+export async function createStore(
+  sqlite: Sqlite,
+  first: { readonly storeId: string; readonly master: MasterKey; readonly identity: Secret; readonly atMs: number },
+): Promise<void> {
+  using identity = first.identity;
+  if (sqlite.pragma("user_version") !== 0) return;
+  const { storeId, master, atMs } = first;
+  const key = importIdentity(identity);
+  sqlite.begin();
+  try {
+    migrate(sqlite, 0);
+    sqlite.pragma(`application_id = ${APPLICATION_ID}`);
+    sqlite.run(
+      query.insertInto("store").values({
+        row: 1,
+        id: storeId,
+        created_ms: atMs,
+        identity: exportPublicJwk(key).x,
+        wrapped_identity: master.wrap(identity.reveal(), contextOf("identity", storeId)),
+        master_check: master.wrap(CHECK, contextOf("check", storeId)),
+      }),
+    );
+    sqlite.run(query.insertInto("tree").values({ row: 1, size: 0, edge: packEdge(EMPTY_EDGE) }));
+    const transaction = new SqliteTransaction(sqlite, storeId);
+    await appendEntries(transaction, [{ kind: "store", at: atMs, store: storeId }], { storeId, key });
+    sqlite.commit();
+  } catch (error) {
+    sqlite.rollback();
+    throw error;
+  }
+}
+
+export interface FoundStore {
+  /** Of its tables, before anything was changed. */
+  readonly version: number;
+  readonly storeId: string;
+}
+
+/** Which store a file holds. Nothing is changed. @throws NightlatchError store/newer, store/damaged */
+export function findStore(sqlite: Sqlite): FoundStore {
+  const version = sqlite.pragma("user_version");
+  if (typeof version !== "number" || version === 0 || sqlite.pragma("application_id") !== APPLICATION_ID) {
+    throw damaged("it is empty, or not a store of Nightlatch");
+  }
+  if (version > MIGRATIONS.length) {
+    throw new NightlatchError(
+      "store/newer",
+      `the store has format ${version}, this version knows up to ${MIGRATIONS.length}`,
+      {
+        meaning: "A newer version of Nightlatch has used it. Nothing was started, nothing was changed.",
+        remedy: "Install that version again, or restore a backup from before the upgrade.",
+      },
+    );
+  }
+  const row = sqlite.first(query.selectFrom("store").select("id"));
+  if (row === null) throw damaged("it does not say which store it is");
+  return { version, storeId: row.id };
+}
+
+/** Whether the store's own keys open under it. */
+export function isMasterOf(sqlite: Sqlite, { version, storeId }: FoundStore, master: MasterKey): boolean {
+  const row = sqlite.first(query.selectFrom("store").select("master_check"));
+  if (row === null) throw damaged("it does not say which store it is");
+  const context = contextOf("check", storeId);
+  try {
+    const check =
+      version < CELLS_VERSION ? master.unwrapOld(row.master_check, context) : master.unwrap(row.master_check, context);
+    check.wipe();
+    return true;
+  } catch (error) {
+    if (!isError(error, "store/damaged")) throw error;
+    return false;
+  }
+}
+
+export function otherMaster(): NightlatchError {
+  return new NightlatchError("store/master-key", "the master key (master.key) is not the one of this store", {
+    meaning: "No key in the store can be used with it. Nothing was started, nothing was changed.",
+    remedy: "Restore the store, its master key and its cells from the same backup.",
+  });
+}
+
+/** Brings the tables to this version, and with them, in the same commit, what they hold. */
+export function upgradeStore(sqlite: Sqlite, version: number, alongside: () => void): void {
+  if (version === MIGRATIONS.length) return;
+  sqlite.begin();
+  try {
+    migrate(sqlite, version);
+    alongside();
+    sqlite.commit();
+  } catch (error) {
+    sqlite.rollback();
+    throw error;
+  }
+}
+
+/**
+ * Opens the store's identity, and checks that the store is whole where that costs nothing: the log is as long as its last signed
+ * checkpoint says.
+ * @throws NightlatchError store/damaged
+ */
+export async function openStore(sqlite: Sqlite, master: MasterKey): Promise<KeyObject> {
+  const row = sqlite.first(query.selectFrom("store").select(["id", "identity", "wrapped_identity"]));
+  if (row === null) throw damaged("it does not say which store it is");
+  using bytes = master.unwrap(row.wrapped_identity, contextOf("identity", row.id));
+  const identity = importIdentity(bytes);
+  if (exportPublicJwk(identity).x !== row.identity) throw damaged("its identity is another one");
+  await requireWholeLog(sqlite, row.id, identity);
+  return identity;
+}
+
+function migrate(sqlite: Sqlite, from: number): void {
+  for (const statements of MIGRATIONS.slice(from)) {
+    for (const statement of statements()) sqlite.run(statement);
+  }
+  sqlite.pragma(`user_version = ${MIGRATIONS.length}`);
+}
+
+async function requireWholeLog(sqlite: Sqlite, storeId: string, identity: KeyObject): Promise<void> {
+  const transaction = new SqliteTransaction(sqlite, storeId);
+  const edge = await transaction.tree();
+  const checkpoint = await transaction.checkpoint();
+  const last = sqlite.first(query.selectFrom("entry").select("number").orderBy("number", "desc").limit(1));
+  const whole =
+    checkpoint !== null &&
+    checkpoint.size === edge.size &&
+    last?.number === edge.size - 1 &&
+    checkpoint.root.equals(rootOf(edge)) &&
+    isSignedCheckpoint(checkpoint, createPublicKey(identity));
+  if (!whole) throw damaged("its audit log does not end where its last signed checkpoint says");
+}
+
+function contextOf(purpose: WrapContext["purpose"], id: string): WrapContext {
+  return { purpose, id, epoch: 1 };
+}
+
+function importIdentity(bytes: Secret): KeyObject {
+  return createPrivateKey({ key: bytes.reveal(), format: "der", type: "pkcs8" });
+}
+
+function damaged(what: string): NightlatchError {
+  return new NightlatchError("store/damaged", `the store is damaged: ${what}`, {
+    meaning: "Nothing was started, nothing was changed.",
+    remedy:
+      "Run nightlatch audit verify to see more, and restore the store, its master key and its cells from the same backup.",
+  });
+}

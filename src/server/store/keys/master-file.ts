@@ -1,0 +1,124 @@
+import { isError, NightlatchError } from "../../../core/errors.ts";
+import { Secret } from "../../../core/secret.ts";
+import type { System } from "../../../system/port.ts";
+import { MASTER_KEY_BYTES, MasterKey } from "./wrap.ts";
+
+export const MASTER_NAME = "master.key";
+/** Of a store that is being brought to a newer version. */
+export const NEXT_MASTER_NAME = "master.key.next";
+
+/** systemd's name for it, sealed: systemd.exec(5), LoadCredentialEncrypted=. */
+export const CREDENTIAL_NAME = "nightlatch-server.master.key";
+export const SEALED_MASTER_PATH = `/etc/credstore.encrypted/${CREDENTIAL_NAME}`;
+
+type Power = Pick<System, "readFile" | "writeFile" | "openInPlace" | "removeFile" | "random">;
+
+/** Makes a new one, durably. */
+export async function makeMasterKey(system: Pick<Power, "writeFile" | "random">, path: string): Promise<void> {
+  using key = Secret.take(system.random(MASTER_KEY_BYTES));
+  await system.writeFile(path, key.reveal(), 0o600);
+}
+
+/** @throws NightlatchError store/master-key, file/* */
+export async function readMasterKey(system: Pick<Power, "readFile">, path: string): Promise<MasterKey> {
+  const key = await readKey(system, path);
+  if (key !== null) return key;
+  throw new NightlatchError(
+    "store/master-key",
+    `${path} is not a master key: it should be ${MASTER_KEY_BYTES} bytes long`,
+    {
+      meaning: "Without it no key in the store can be used. Nothing was started, nothing was changed.",
+      remedy: `Restore ${path} from a backup.`,
+    },
+  );
+}
+
+/** Null where there is none. @throws NightlatchError file/* */
+export async function readNextMasterKey(system: Pick<Power, "readFile">, folder: string): Promise<MasterKey | null> {
+  return await readIfThere(system, `${folder}/${NEXT_MASTER_NAME}`);
+}
+
+/** Null where there is none, or one whose removal was interrupted. @throws NightlatchError file/* */
+export async function readPlainMasterKey(system: Pick<Power, "readFile">, folder: string): Promise<MasterKey | null> {
+  return await readIfThere(system, `${folder}/${MASTER_NAME}`);
+}
+
+async function readIfThere(system: Pick<Power, "readFile">, path: string): Promise<MasterKey | null> {
+  try {
+    return await readKey(system, path);
+  } catch (error) {
+    if (isError(error, "file/missing")) return null;
+    throw error;
+  }
+}
+
+/** Whether the key that lies there can be destroyed: a secret that is mounted read-only cannot. */
+export async function isReplaceable(system: Pick<Power, "openInPlace">, folder: string): Promise<boolean> {
+  try {
+    using file = await system.openInPlace(`${folder}/${MASTER_NAME}`);
+    return file.sizeBytes === MASTER_KEY_BYTES;
+  } catch (error) {
+    if (isError(error, "file/denied")) return false;
+    throw error;
+  }
+}
+
+/** Over the older one, where it lies. Until this is done the new one is in the other file. */
+export async function replaceMasterKey(system: Power, folder: string, next: MasterKey): Promise<void> {
+  {
+    using file = await system.openInPlace(`${folder}/${MASTER_NAME}`);
+    file.write(0, next.reveal());
+    file.sync();
+  }
+  await removeNextMasterKey(system, folder);
+}
+
+/** Overwritten before it goes. One that is not there is fine. */
+export async function removeNextMasterKey(system: Power, folder: string): Promise<void> {
+  await removeOverwritten(system, `${folder}/${NEXT_MASTER_NAME}`);
+}
+
+async function removeOverwritten(system: Power, path: string): Promise<void> {
+  try {
+    using file = await system.openInPlace(path);
+    file.write(0, Buffer.alloc(file.sizeBytes));
+    file.sync();
+  } catch (error) {
+    if (isError(error, "file/missing")) return;
+    throw error;
+  }
+  await system.removeFile(path);
+}
+
+/** Null where the file holds none. */
+async function readKey(system: Pick<Power, "readFile">, path: string): Promise<MasterKey | null> {
+  try {
+    const bytes = await system.readFile(path, MASTER_KEY_BYTES);
+    const isKey = bytes.length === MASTER_KEY_BYTES && bytes.some((byte) => byte !== 0);
+    const key = isKey ? new MasterKey(Secret.copy(bytes)) : null;
+    bytes.fill(0);
+    return key;
+  } catch (error) {
+    if (isError(error, "file/too-large")) return null;
+    throw error;
+  }
+}
+
+/** What systemd has unsealed for this process; null where it has not. @throws NightlatchError store/master-key, file/* */
+export async function readSealedMasterKey(
+  system: Pick<Power, "readFile">,
+  credentials: string | undefined,
+): Promise<MasterKey | null> {
+  if (credentials === undefined) return null;
+  try {
+    return await readMasterKey(system, `${credentials}/${CREDENTIAL_NAME}`);
+  } catch (error) {
+    if (isError(error, "file/missing")) return null;
+    throw error;
+  }
+}
+
+/** Once the sealed one is known to do: overwritten, then gone. @throws NightlatchError file/* */
+export async function removePlainMasterKey(system: Power, folder: string): Promise<void> {
+  await removeOverwritten(system, `${folder}/${MASTER_NAME}`);
+}

@@ -1,0 +1,83 @@
+import { createPublicKey } from "node:crypto";
+import { NightlatchError } from "../../../core/errors.ts";
+import { unpackEdge } from "../../audit/merkle.ts";
+import { originOf, type SignedCheckpoint } from "../../audit/note.ts";
+import { type KnownLatch, keyNames } from "../../audit/replay.ts";
+import type { AuditSource, NumberedEntry, Snapshot } from "../../audit/verify.ts";
+import { query } from "./schema.ts";
+import { Sqlite } from "./sqlite.ts";
+
+/** Entries or checkpoints that are read at once. */
+const PAGE = 4096;
+
+/**
+ * The log of a store's file, for whoever may read it; a server may have it open meanwhile. Read in short pages, because a reader
+ * keeps destroyed keys from being overwritten for as long as it reads.
+ * @throws NightlatchError store/damaged, store/io
+ */
+export function openAuditSource(path: string): AuditSource & Disposable {
+  const sqlite = new Sqlite(path, { readonly: true });
+  const snapshot = takeSnapshot(sqlite);
+  return {
+    snapshot,
+    entries: async (from) => readEntries(sqlite, from),
+    checkpoints: async (after) => readCheckpoints(sqlite, snapshot.storeId, after),
+    [Symbol.dispose]: () => sqlite.close(),
+  };
+}
+
+/** From number `from` on, a page of them. */
+export function readEntries(sqlite: Sqlite, from: number): NumberedEntry[] {
+  return sqlite.all(query.selectFrom("entry").selectAll().where("number", ">=", from).orderBy("number").limit(PAGE));
+}
+
+/** Of sizes above `after`, a page of them. */
+export function readCheckpoints(sqlite: Sqlite, storeId: string, after: number): SignedCheckpoint[] {
+  const rows = sqlite.all(
+    query.selectFrom("checkpoint").selectAll().where("size", ">", after).orderBy("size").limit(PAGE),
+  );
+  return rows.map((row) => ({ origin: originOf(storeId), ...row }));
+}
+
+/** Inside one read transaction. */
+export function takeSnapshot(sqlite: Sqlite): Snapshot {
+  sqlite.begin();
+  try {
+    const store = sqlite.first(query.selectFrom("store").select(["id", "identity"]));
+    const tree = sqlite.first(query.selectFrom("tree").select(["size", "edge"]));
+    const edge = tree === null ? null : unpackEdge(tree.size, tree.edge);
+    if (store === null || edge === null)
+      throw new NightlatchError("store/damaged", "the store does not say what it holds");
+    const machines = sqlite.all(query.selectFrom("machine").select(["id", "name", "state", "epoch"]));
+    const latches = readLatches(sqlite);
+    const invites = sqlite.all(
+      query.selectFrom("invite").select(["id", "name", "state", "expires_ms as expires", "machine"]),
+    );
+    const identity = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x: store.identity }, format: "jwk" });
+    return { storeId: store.id, identity, edge, machines, latches, invites };
+  } finally {
+    sqlite.rollback();
+  }
+}
+
+function readLatches(sqlite: Sqlite): KnownLatch[] {
+  const rows = sqlite.all(query.selectFrom("latch").select(["id", "machine", "volume", "state", "epoch"]));
+  const keys = Map.groupBy(
+    sqlite.all(query.selectFrom("latch_key").select(["latch", "purpose", "epoch", "kid"])),
+    ({ latch }) => latch,
+  );
+  const latches = rows.map((row) => ({ ...row, keys: keyNames(keys.get(row.id) ?? []) }));
+  for (const { id } of rows) keys.delete(id);
+  // Keys of no latch: told as a latch that the log does not know.
+  const strays = [...keys].map(
+    ([id, of]): KnownLatch => ({
+      id: `${id}, of which there are only keys,`,
+      machine: "",
+      volume: "",
+      state: "active",
+      epoch: 0,
+      keys: keyNames(of),
+    }),
+  );
+  return [...latches, ...strays];
+}

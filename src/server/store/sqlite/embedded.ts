@@ -1,0 +1,162 @@
+import { isError } from "../../../core/errors.ts";
+import { rootOf } from "../../audit/merkle.ts";
+import type { Ballast } from "../folder/ballast.ts";
+import type { Reached } from "../folder/record.ts";
+import type { Cells } from "../keys/cells.ts";
+import type { AuditReads, Store, Transaction } from "../port.ts";
+import { readCheckpoints, readEntries, takeSnapshot } from "./audit-source.ts";
+import { query } from "./schema.ts";
+import type { Sqlite } from "./sqlite.ts";
+import { SqliteTransaction } from "./transaction.ts";
+
+/** What the WAL is cut back to after a reader has made it grow. */
+const WAL_BYTES = 16 << 20;
+
+/** The store of one server, in a SQLite file of its own. */
+export class EmbeddedStore implements Store {
+  readonly #sqlite: Sqlite;
+  readonly #transaction: SqliteTransaction;
+  readonly #lock: AsyncDisposable;
+  readonly #note: (reached: Reached) => Promise<void>;
+  readonly #ballast: Ballast;
+  readonly #cells: Cells;
+  #last: Promise<unknown> = Promise.resolve();
+  #witnessing: Promise<void> = Promise.resolve();
+  #noted: Reached | null;
+  #isScrubHeldUp = false;
+  #isClosed = false;
+  readonly audit: AuditReads;
+
+  /**
+   * @param around.lock that of the folder, given up when the store is closed
+   * @param around.noted what the record says
+   * @param around.note writes the record
+   * @param around.ballast lies beside the file
+   * @param around.cells what the keys in it are wrapped with; emptied and given up here
+   */
+  constructor(
+    sqlite: Sqlite,
+    storeId: string,
+    around: {
+      readonly lock: AsyncDisposable;
+      readonly noted: Reached | null;
+      readonly note: (reached: Reached) => Promise<void>;
+      readonly ballast: Ballast;
+      readonly cells: Cells;
+    },
+  ) {
+    const { lock, noted, note, ballast, cells } = around;
+    this.#ballast = ballast;
+    this.#cells = cells;
+    this.#sqlite = sqlite;
+    this.#noted = noted;
+    this.#note = note;
+    this.#transaction = new SqliteTransaction(sqlite, storeId);
+    this.#lock = lock;
+    this.audit = {
+      snapshot: () => this.#alone(() => takeSnapshot(sqlite)),
+      entries: (from) => this.#alone(() => readEntries(sqlite, from)),
+      checkpoints: (after) => this.#alone(() => readCheckpoints(sqlite, storeId, after)),
+    };
+  }
+
+  transact<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    return this.#alone(() => this.#run(work));
+  }
+
+  /** One after the other: a transaction that waits for something is not interrupted by another. */
+  #alone<T>(work: () => T | Promise<T>): Promise<T> {
+    const outcome = this.#last.then(work);
+    this.#last = outcome.catch(() => {});
+    return outcome;
+  }
+
+  async #run<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    this.#sqlite.begin();
+    try {
+      this.#transaction.takeDead(); // of one that failed
+      const result = await work(this.#transaction);
+      this.#sqlite.commit();
+      const dead = this.#transaction.takeDead();
+      if (dead.length > 0) this.#cells.empty(dead);
+      return result;
+    } catch (error) {
+      this.#sqlite.rollback();
+      throw error;
+    }
+  }
+
+  scrub(): Promise<boolean> {
+    return this.#alone(() => {
+      const isDestroyed = this.#cells.settle();
+      // Where there is no room for the one, the other still takes the keys out of the pages that held them.
+      const isRewritten = !this.#isScrubOwed() || this.#sqlite.rewrite();
+      const done = this.#sqlite.truncateWal() && isRewritten && isDestroyed && this.#settleScrub();
+      this.#isScrubHeldUp = !done;
+      return done;
+    });
+  }
+
+  #isScrubOwed(): boolean {
+    return this.#sqlite.first(query.selectFrom("scrub").select("owed"))?.owed !== 0;
+  }
+
+  /** Only once every page and the WAL are clean: cut off before, the next start does it all again. False on a full disk. */
+  #settleScrub(): boolean {
+    if (!this.#isScrubOwed()) return true;
+    try {
+      this.#sqlite.run(query.updateTable("scrub").set({ owed: 0 }).where("owed", "=", 1));
+      return true;
+    } catch (error) {
+      if (isError(error, "store/full") || isError(error, "store/busy")) return false;
+      throw error;
+    }
+  }
+
+  get needsScrub(): boolean {
+    return this.#isScrubHeldUp || this.#cells.owes || this.#sqlite.walBytes > WAL_BYTES;
+  }
+
+  get owes(): boolean {
+    return this.#cells.owes;
+  }
+
+  /** One after the other, each of what is committed by then: the record never goes back, nor ahead of the store. */
+  witness(): Promise<void> {
+    const outcome = this.#witnessing.then(async () => {
+      const edge = await this.transact((transaction) => transaction.tree());
+      const reached: Reached = { size: edge.size, root: rootOf(edge) };
+      if (this.#noted?.size === reached.size && this.#noted.root.equals(reached.root)) return;
+      await this.#note(reached);
+      this.#noted = reached;
+    });
+    this.#witnessing = outcome.catch(() => {});
+    return outcome;
+  }
+
+  makeRoom(): Promise<boolean> {
+    return this.#alone(() => this.#ballast.giveUp());
+  }
+
+  holdRoom(): Promise<void> {
+    return this.#alone(() => this.#ballast.hold());
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.witness().catch(() => {}); // the record stays behind, which the next start bears
+    await using _ = this.#lock;
+    await this.#alone(() => {
+      using _cells = this.#cells;
+      try {
+        this.#cells.settle();
+        this.#sqlite.truncateWal(); // SQLite would remove it as it is
+      } catch (error) {
+        if (!isError(error)) throw error; // the next start does it
+      } finally {
+        this.#sqlite.close();
+      }
+    });
+  }
+}

@@ -1,0 +1,229 @@
+import { closeSync, existsSync, fdatasyncSync, fstatSync, openSync, readSync, statSync, writeSync } from "node:fs";
+import Database from "better-sqlite3";
+import type { Compilable, CompiledQuery } from "kysely";
+import { isError, NightlatchError } from "../../../core/errors.ts";
+
+type Parameters = readonly unknown[];
+
+/**
+ * One SQLite file, with what we promise of it: WAL, an fsync before a commit returns (synchronous=FULL), foreign keys, and deleted
+ * bytes overwritten (secure_delete). Queries are written by Kysely and run here, synchronously: nothing of another request can
+ * come between the statements of a transaction.
+ */
+export class Sqlite {
+  readonly #database: Database.Database;
+  readonly #path: string;
+  readonly #statements = new Map<string, Database.Statement>();
+  /** Set once an fsync failed: what the kernel then holds of earlier writes is unknown (and it says so only once). */
+  #broken: NightlatchError | null = null;
+  /** Set while the WAL holds zeros that SQLite takes for frames: nothing may be read or written before it is empty. */
+  #isHollow = false;
+
+  /** @throws NightlatchError store/damaged, store/io */
+  constructor(path: string, options: { readonly readonly?: boolean } = {}) {
+    this.#path = path;
+    const readonly = options.readonly ?? false;
+    this.#database = this.#guard(() => new Database(path, { readonly, fileMustExist: readonly, timeout: BUSY_MS }));
+    this.#guard(() => {
+      if (!readonly) this.#database.pragma("journal_mode = WAL");
+      this.#database.pragma("journal_size_limit = -1"); // SQLite would give blocks back that were not overwritten
+      this.#database.pragma("temp_store = MEMORY");
+      this.#database.pragma("synchronous = FULL");
+      this.#database.pragma("foreign_keys = ON");
+      this.#database.pragma("secure_delete = ON");
+      this.#database.pragma("trusted_schema = OFF");
+      this.#database.pragma("cell_size_check = ON");
+    });
+    this.#isHollow = !readonly && isZeroed(`${path}-wal`);
+  }
+
+  /** A statement that is run often; its SQL is known to be right. */
+  prepare(text: string): Database.Statement {
+    let statement = this.#statements.get(text);
+    if (statement === undefined) {
+      statement = this.#database.prepare(text);
+      this.#statements.set(text, statement);
+    }
+    return statement;
+  }
+
+  all<Row>(query: Compilable<Row>): Row[] {
+    return this.#guard(() => this.#compiled(query, (statement, values) => statement.all(...values) as Row[]));
+  }
+
+  first<Row>(query: Compilable<Row>): Row | null {
+    return this.#guard(
+      () => this.#compiled(query, (statement, values) => statement.get(...values) as Row | undefined) ?? null,
+    );
+  }
+
+  run(query: Compilable): void {
+    this.#guard(() => this.#compiled(query, (statement, values) => statement.run(...values)));
+  }
+
+  pragma(text: string): unknown {
+    return this.#guard(() => this.#database.pragma(text, { simple: true }));
+  }
+
+  /** Deferred: one that only reads costs no lock and no fsync. */
+  begin(): void {
+    this.#guard(() => {
+      if (this.#broken !== null) throw this.#broken;
+      this.#requireWal();
+      this.prepare("begin").run();
+    });
+  }
+
+  commit(): void {
+    this.#guard(() => this.prepare("commit").run());
+  }
+
+  /** Also where SQLite has rolled back by itself, as it does on a full disk. */
+  rollback(): void {
+    if (this.#database.inTransaction) this.#database.exec("rollback");
+  }
+
+  /**
+   * Moves what the WAL holds into the file, overwrites the WAL with zeros and empties it: a truncated file's blocks would keep what was
+   * in them. False where a reader holds that up. docs/decisions/064-what-the-wal-leaves.md
+   */
+  truncateWal(): boolean {
+    // Afterwards nobody needs the WAL: whoever reads from now on reads the file, and nobody but this connection writes.
+    if (!this.#isHollow && !this.#checkpoint("RESTART")) return false;
+    this.#isHollow = true;
+    overwrite(`${this.#path}-wal`);
+    return this.#emptyWal();
+  }
+
+  get walBytes(): number {
+    return statSync(`${this.#path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+  }
+
+  #requireWal(): void {
+    if (this.#isHollow && !this.#emptyWal()) throw heldByAnother(this.#path);
+  }
+
+  #emptyWal(): boolean {
+    const isEmpty = this.#checkpoint("TRUNCATE");
+    if (isEmpty) this.#isHollow = false;
+    return isEmpty;
+  }
+
+  #checkpoint(mode: "RESTART" | "TRUNCATE"): boolean {
+    const [outcome] = this.#guard(() => this.#database.pragma(`wal_checkpoint(${mode})`)) as { busy: number }[];
+    return outcome?.busy === 0;
+  }
+
+  /**
+   * Writes every page anew, in memory first. secure_delete overwrites a row where it lies, not the copies that remain in a page's
+   * unused space when SQLite moves rows between pages; pages that are built anew hold nothing but rows that are there.
+   * False where the disk has no room for it or another program holds it up. A larger file is left as it is: it would keep releases
+   * waiting, and what remains in it opens nothing.
+   */
+  rewrite(): boolean {
+    const pages = Number(this.pragma("page_count"));
+    if (pages * Number(this.pragma("page_size")) > REWRITE_BYTES) return true;
+    try {
+      this.#guard(() => this.#database.exec("vacuum"));
+      return true;
+    } catch (error) {
+      if (isError(error, "store/full") || isError(error, "store/busy")) return false;
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#statements.clear();
+    this.#database.close();
+  }
+
+  #compiled<T>(query: Compilable, use: (statement: Database.Statement, values: Parameters) => T): T {
+    this.#requireWal();
+    const { sql, parameters }: CompiledQuery = query.compile();
+    return use(this.prepare(sql), parameters);
+  }
+
+  /** Runs `work` with SQLite's failures told as ours. */
+  guard<T>(work: () => T): T {
+    return this.#guard(work);
+  }
+
+  #guard<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      const known = translate(error, this.#path);
+      if (known.code === "store/io" && /FSYNC/.test(known.message)) this.#broken ??= known;
+      throw known;
+    }
+  }
+}
+
+/** About three thousand latches with some receipts each; it takes a quarter of a second (docs/benchmarks.md, bench/start). */
+const REWRITE_BYTES = 16 << 20;
+const ZEROS = Buffer.alloc(1 << 20);
+/** A backup tool may hold the file's lock for a moment. The event loop waits with it, so it is short. */
+const BUSY_MS = 500;
+
+/** With zeros, in place. What cannot be overwritten, on a full disk that copies on write, stays: it opens nothing. */
+function overwrite(path: string): void {
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(path, "r+");
+    const { size } = fstatSync(descriptor);
+    for (let at = 0; at < size; ) at += writeSync(descriptor, ZEROS, 0, Math.min(ZEROS.length, size - at), at);
+    fdatasyncSync(descriptor);
+  } catch (error) {
+    if (!(error instanceof Error && "syscall" in error)) throw error;
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+/** Of a run that ended between the two steps, while another program had the file open. */
+function isZeroed(path: string): boolean {
+  if (!existsSync(path)) return false;
+  const descriptor = openSync(path, "r");
+  try {
+    const first = Buffer.alloc(4);
+    return readSync(descriptor, first, 0, first.length, 0) === first.length && first.readUInt32BE() === 0;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function heldByAnother(path: string): NightlatchError {
+  return new NightlatchError("store/busy", `${path} is held by another program`, {
+    remedy: "End whatever has the file open for writing (a sqlite3 shell, a backup), and try again.",
+  });
+}
+
+function translate(error: unknown, path: string): NightlatchError {
+  if (error instanceof NightlatchError) return error;
+  const sqlite = error instanceof Database.SqliteError ? error.code : "";
+  if (sqlite === "") throw error;
+  if (sqlite === "SQLITE_FULL" || sqlite === "SQLITE_IOERR_SHMSIZE") {
+    return new NightlatchError("store/full", `${path} could not be written: no space is left`, {
+      meaning: "Nothing of it was recorded, so nothing was released or changed.",
+      remedy: "Make room on the file system of the data folder; the server goes on by itself.",
+    });
+  }
+  if (sqlite.startsWith("SQLITE_CANTOPEN")) {
+    return new NightlatchError("store/missing", `${path} cannot be opened`, {
+      remedy: "Check that the folder is the server's own, that it is mounted, and that you may read it.",
+    });
+  }
+  if (sqlite === "SQLITE_NOTADB" || sqlite.startsWith("SQLITE_CORRUPT") || sqlite.startsWith("SQLITE_CONSTRAINT")) {
+    return new NightlatchError("store/damaged", `${path} is damaged (${sqlite})`, {
+      meaning: "The server does not use it, so as not to make it worse.",
+      remedy: "Keep a copy of the data folder, and restore the store and its master key from the same backup.",
+    });
+  }
+  if (sqlite.startsWith("SQLITE_BUSY") || sqlite.startsWith("SQLITE_LOCKED")) {
+    return heldByAnother(path);
+  }
+  return new NightlatchError("store/io", `${path} could not be read or written (${sqlite})`, {
+    meaning: "Nothing was released or changed.",
+    remedy: "Check the disk under the data folder (dmesg), then restart the server.",
+  });
+}

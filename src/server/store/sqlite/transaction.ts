@@ -1,0 +1,292 @@
+import { NightlatchError } from "../../../core/errors.ts";
+import { packEdge, unpackEdge } from "../../audit/merkle.ts";
+import { originOf, type SignedCheckpoint } from "../../audit/note.ts";
+import { packTimes, type Tree, unpackTimes } from "../../audit/times.ts";
+import type { NumberedEntry } from "../../audit/verify.ts";
+import type { State } from "../../policy/decide.ts";
+import type {
+  EntryText,
+  InviteRow,
+  InviteState,
+  KeyRow,
+  LastRelease,
+  LatchRow,
+  LatestKind,
+  LatestRow,
+  MachineRow,
+  ReleaseRow,
+  Transaction,
+} from "../port.ts";
+import { query } from "./schema.ts";
+import type { Sqlite } from "./sqlite.ts";
+
+/**
+ * The hot path's own statements: Kysely would write the same text anew each time. Three reads by key, because one that joins the
+ * three tables takes four times as long (docs/decisions: the store's reads).
+ */
+const RELEASE_LATCH = "select machine, state, epoch, cell from latch where id = ?";
+const RELEASE_MACHINE = "select state from machine where id = ?";
+const RELEASE_KEY = "select kid, wrapped from latch_key where latch = ? and epoch = ? and purpose = 'exchange'";
+const INSERT_ENTRY = "insert into entry (number, body) values (?, ?)";
+const SELECT_TREE = "select size, edge, times from tree where row = 1";
+const UPDATE_TREE = "update tree set size = ?, edge = ?, times = ? where row = 1";
+const SELECT_ENTRIES = "select number, body from entry where number >= ? order by number limit ?";
+const SELECT_ENTRY_TEXTS = "select number, cast(body as text) from entry where number >= ? order by number limit ?";
+const SELECT_LATEST =
+  "select number, body from latest join entry on number = latest.entry where kind = ? and subject = ?";
+const SELECT_LAST_RELEASES = `select latch.machine as machineId, body
+    from latest join latch on latch.id = latest.subject join entry on number = latest.entry
+    where latest.kind = 'release'`;
+const SET_LATEST =
+  "insert into latest (kind, subject, entry) values (?, ?, ?) on conflict do update set entry = excluded.entry where excluded.entry > entry";
+const INSERT_CHECKPOINT = "insert into checkpoint (size, root, signature) values (?, ?, ?)";
+
+/** What an invite has in the place of a key that was destroyed. */
+export const NO_KEY = Buffer.alloc(0);
+
+const LATCH = [
+  "id",
+  "machine as machineId",
+  "volume",
+  "state",
+  "epoch",
+  "nonce",
+  "created_ms as createdMs",
+  "advertisement",
+  "cell",
+] as const;
+const MACHINE = ["id", "name", "state", "epoch", "enrolled_ms as enrolledMs"] as const;
+const INVITE = [
+  "id",
+  "name",
+  "state",
+  "wrapped as wrappedKey",
+  "created_ms as createdMs",
+  "expires_ms as expiresMs",
+  "made_at as madeAt",
+  "machine as machineId",
+  "cell",
+] as const;
+
+/** The port's reads and writes over SQLite; whoever holds one is inside a transaction. */
+export class SqliteTransaction implements Transaction {
+  readonly #sqlite: Sqlite;
+  readonly #origin: string;
+  #dead: number[] = [];
+
+  constructor(sqlite: Sqlite, storeId: string) {
+    this.#sqlite = sqlite;
+    this.#origin = originOf(storeId);
+  }
+
+  async release(latchId: string): Promise<ReleaseRow | null> {
+    return this.#sqlite.guard(() => {
+      const latch = this.#sqlite.prepare(RELEASE_LATCH).get(latchId) as Pick<LatchRow, "state" | "epoch" | "cell"> & {
+        machine: string;
+      };
+      if (latch === undefined) return null;
+      const machine = this.#sqlite.prepare(RELEASE_MACHINE).get(latch.machine) as Pick<MachineRow, "state">;
+      const key = this.#sqlite.prepare(RELEASE_KEY).get(latchId, latch.epoch) as
+        | { kid: string; wrapped: Buffer }
+        | undefined;
+      return {
+        machineId: latch.machine,
+        machineState: machine.state,
+        latchState: latch.state,
+        latchEpoch: latch.epoch,
+        exchange: key === undefined ? null : { ...key, cell: latch.cell ?? 0 },
+      };
+    });
+  }
+
+  async keys(latchId: string): Promise<KeyRow[]> {
+    const columns = ["purpose", "epoch", "kid", "jwk as publicJwk", "wrapped"] as const;
+    return this.#sqlite.all(query.selectFrom("latch_key").select(columns).where("latch", "=", latchId));
+  }
+
+  async latch(latchId: string): Promise<LatchRow | null> {
+    return this.#sqlite.first(query.selectFrom("latch").select(LATCH).where("id", "=", latchId));
+  }
+
+  async latchByNonce(machineId: string, nonce: string): Promise<LatchRow | null> {
+    return this.#sqlite.first(
+      query.selectFrom("latch").select(LATCH).where("machine", "=", machineId).where("nonce", "=", nonce),
+    );
+  }
+
+  async latchesOf(machineId: string): Promise<LatchRow[]> {
+    return this.#sqlite.all(
+      query.selectFrom("latch").select(LATCH).where("machine", "=", machineId).orderBy("created_ms").orderBy("id"),
+    );
+  }
+
+  async machine(machineId: string): Promise<MachineRow | null> {
+    return this.#sqlite.first(query.selectFrom("machine").select(MACHINE).where("id", "=", machineId));
+  }
+
+  async machineByName(name: string): Promise<MachineRow | null> {
+    return this.#sqlite.first(
+      query
+        .selectFrom("machine")
+        .select(MACHINE)
+        .where("name", "=", name)
+        .orderBy((e) => e("state", "=", "revoked"))
+        .orderBy("enrolled_ms", "desc")
+        .limit(1),
+    );
+  }
+
+  async machines(): Promise<MachineRow[]> {
+    return this.#sqlite.all(query.selectFrom("machine").select(MACHINE).orderBy("name").orderBy("enrolled_ms"));
+  }
+
+  async invite(inviteId: string): Promise<InviteRow | null> {
+    return this.#sqlite.first(query.selectFrom("invite").select(INVITE).where("id", "=", inviteId));
+  }
+
+  async openInvites(): Promise<InviteRow[]> {
+    return this.#sqlite.all(query.selectFrom("invite").select(INVITE).where("state", "=", "open").orderBy("name"));
+  }
+
+  async hasInvited(name: string): Promise<boolean> {
+    return this.#sqlite.first(query.selectFrom("invite").select("id").where("name", "=", name).limit(1)) !== null;
+  }
+
+  async tree(): Promise<Tree> {
+    const raw = this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_TREE).get()) as
+      | { size: number; edge: Buffer; times: Buffer }
+      | undefined;
+    const edge = raw === undefined ? null : unpackEdge(raw.size, raw.edge);
+    if (raw === undefined || edge === null) {
+      throw new NightlatchError("store/damaged", "the audit tree's edge does not fit its size", {
+        meaning: "The store was damaged or tampered with.",
+        remedy: "Run nightlatch audit verify, and restore the store and its master key from the same backup.",
+      });
+    }
+    return { ...edge, times: unpackTimes(raw.times) };
+  }
+
+  async checkpoint(): Promise<SignedCheckpoint | null> {
+    const row = this.#sqlite.first(
+      query.selectFrom("checkpoint").select(["size", "root", "signature"]).orderBy("size", "desc").limit(1),
+    );
+    return row === null ? null : { origin: this.#origin, ...row };
+  }
+
+  async entries(from: number, limit: number): Promise<NumberedEntry[]> {
+    return this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_ENTRIES).all(from, limit) as NumberedEntry[]);
+  }
+
+  async entryTexts(from: number, limit: number): Promise<EntryText[]> {
+    const select = this.#sqlite.prepare(SELECT_ENTRY_TEXTS).raw();
+    return this.#sqlite.guard(() => select.all(from, limit) as EntryText[]);
+  }
+
+  async latestReach(): Promise<number> {
+    return this.#sqlite.first(query.selectFrom("latest_reach").select("size"))?.size ?? 0;
+  }
+
+  async latest(kind: LatestKind, subject: string): Promise<NumberedEntry | null> {
+    const row = this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_LATEST).get(kind, subject));
+    return (row as NumberedEntry | undefined) ?? null;
+  }
+
+  async lastReleases(): Promise<LastRelease[]> {
+    return this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_LAST_RELEASES).all() as LastRelease[]);
+  }
+
+  async insertInvite(invite: InviteRow): Promise<void> {
+    const { id, name, state, wrappedKey, createdMs, expiresMs, madeAt, machineId, cell } = invite;
+    const row = {
+      id,
+      name,
+      state,
+      wrapped: wrappedKey,
+      created_ms: createdMs,
+      expires_ms: expiresMs,
+      made_at: madeAt,
+      machine: machineId,
+      cell,
+    };
+    this.#sqlite.run(query.insertInto("invite").values(row));
+  }
+
+  async setInvite(inviteId: string, state: InviteState, machineId: string | null): Promise<void> {
+    this.#sqlite.run(query.updateTable("invite").set({ state, machine: machineId }).where("id", "=", inviteId));
+    if (state !== "open") await this.#destroyInviteKey(inviteId);
+  }
+
+  async #destroyInviteKey(inviteId: string): Promise<void> {
+    this.#sqlite.run(query.updateTable("invite").set({ wrapped: NO_KEY }).where("id", "=", inviteId));
+    this.#bury(this.#sqlite.first(query.selectFrom("invite").select("cell").where("id", "=", inviteId)));
+  }
+
+  async insertMachine({ id, name, state, epoch, enrolledMs }: MachineRow): Promise<void> {
+    this.#sqlite.run(query.insertInto("machine").values({ id, name, state, epoch, enrolled_ms: enrolledMs }));
+  }
+
+  async setMachine(machineId: string, state: State, epoch: number): Promise<void> {
+    this.#sqlite.run(query.updateTable("machine").set({ state, epoch }).where("id", "=", machineId));
+  }
+
+  async insertLatch(latch: LatchRow, keys: readonly KeyRow[]): Promise<void> {
+    const { machineId, createdMs, ...rest } = latch;
+    this.#sqlite.run(query.insertInto("latch").values({ ...rest, machine: machineId, created_ms: createdMs }));
+    for (const { publicJwk, ...key } of keys) {
+      this.#sqlite.run(query.insertInto("latch_key").values({ ...key, latch: latch.id, jwk: publicJwk }));
+    }
+  }
+
+  async setLatch(latchId: string, state: State): Promise<void> {
+    this.#sqlite.run(query.updateTable("latch").set({ state }).where("id", "=", latchId));
+  }
+
+  async destroyKeys(latchId: string): Promise<void> {
+    this.#sqlite.run(query.deleteFrom("latch_key").where("latch", "=", latchId));
+    this.#bury(this.#sqlite.first(query.selectFrom("latch").select("cell").where("id", "=", latchId)));
+    this.#sqlite.run(query.updateTable("scrub").set({ owed: 1 }));
+  }
+
+  /** Named in the same commit: a start finds it there, should the power go before the cell is empty. */
+  #bury(row: { readonly cell: number | null } | null): void {
+    const cell = row?.cell ?? null;
+    if (cell === null) return;
+    this.#sqlite.run(
+      query
+        .insertInto("dead")
+        .values({ cell })
+        .onConflict((c) => c.doNothing()),
+    );
+    this.#dead.push(cell);
+  }
+
+  /** Cells whose keys were destroyed since the last call. */
+  takeDead(): number[] {
+    const dead = this.#dead;
+    this.#dead = [];
+    return dead;
+  }
+
+  async insertEntries(first: number, bodies: readonly Buffer[]): Promise<void> {
+    this.#sqlite.guard(() => {
+      const insert = this.#sqlite.prepare(INSERT_ENTRY);
+      for (const [index, body] of bodies.entries()) insert.run(first + index, body);
+    });
+  }
+
+  async setTree(tree: Tree): Promise<void> {
+    this.#sqlite.guard(() => this.#sqlite.prepare(UPDATE_TREE).run(tree.size, packEdge(tree), packTimes(tree.times)));
+  }
+
+  async insertCheckpoint({ size, root, signature }: SignedCheckpoint): Promise<void> {
+    this.#sqlite.guard(() => this.#sqlite.prepare(INSERT_CHECKPOINT).run(size, root, signature));
+  }
+
+  async setLatest(found: readonly LatestRow[], reach: number): Promise<void> {
+    this.#sqlite.guard(() => {
+      const set = this.#sqlite.prepare(SET_LATEST);
+      for (const { kind, subject, entry } of found) set.run(kind, subject, entry);
+    });
+    this.#sqlite.run(query.updateTable("latest_reach").set({ size: reach }).where("size", "<", reach));
+  }
+}
