@@ -8,6 +8,7 @@ import {
   findOption,
   parseCrypttab,
 } from "../formats/systemd/crypttab.ts";
+import { refuseExposedProgram } from "../host/exposed.ts";
 import { judgeVolume, refusalOf } from "../luks/bound/bound.ts";
 import { isNewUse, type Use, useOf } from "../luks/bound/changes.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header/header.ts";
@@ -15,7 +16,6 @@ import type { System } from "../system/port.ts";
 import { bindingSources } from "./binding-source.ts";
 import { commandSource } from "./command-source.ts";
 import { orEnd, type Wait } from "./deadline.ts";
-import { refuseExposedProgram } from "./exposed.ts";
 import { type RacePower, raceSources, type Won } from "./race.ts";
 import type { KeySource } from "./source.ts";
 

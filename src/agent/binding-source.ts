@@ -1,5 +1,6 @@
+import { readClevis } from "../bindings/recovery.ts";
 import { NightlatchError } from "../core/errors.ts";
-import { type ClevisPin, parseClevisPin, parseClevisToken } from "../formats/clevis/clevis.ts";
+import { type ClevisPin, parseClevisPin } from "../formats/clevis/clevis.ts";
 import type { FlattenedJwe } from "../formats/jose/jwe.ts";
 import { type HeldToken, listTokens } from "../luks/header/bindings.ts";
 import type { VolumeHeader } from "../luks/header/header.ts";
@@ -32,11 +33,11 @@ export function bindingSources(
     let name: string | undefined;
     return {
       get name() {
-        name ??= `token ${token.id} (${describe(() => jweOf(token), 0)})`;
+        name ??= `token ${token.id} (${describe(() => readClevis(token), 0)})`;
         return name;
       },
       attempt: async ({ deadlineMs, signal }) =>
-        recoverSecret(power, jweOf(token), { deadlineMs: Math.min(ATTEMPT_MS, deadlineMs), signal }),
+        recoverSecret(power, readClevis(token), { deadlineMs: Math.min(ATTEMPT_MS, deadlineMs), signal }),
       isWorthRetrying,
     };
   });
@@ -47,7 +48,7 @@ function withinLimit(tokens: readonly HeldToken[]): readonly HeldToken[] {
   if (tokens.length < 2) return tokens;
   let left = SERVER_COUNT;
   return tokens.filter((token) => {
-    const servers = countServers(() => jweOf(token), left, 0);
+    const servers = countServers(() => readClevis(token), left, 0);
     if (servers > left) return false;
     left -= servers;
     return true;
@@ -67,13 +68,6 @@ function countServers(read: () => FlattenedJwe, limit: number, depth: number): n
     if (count > limit) break;
   }
   return Math.max(1, count);
-}
-
-/** @throws NightlatchError clevis/malformed, jwe/* */
-function jweOf(token: HeldToken): FlattenedJwe {
-  const clevis = parseClevisToken(token.json);
-  if (clevis === null) throw new NightlatchError("clevis/malformed", `token ${token.id} is no clevis token`);
-  return clevis.jwe;
 }
 
 /** null where it is damaged, which the attempt tells. */

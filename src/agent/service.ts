@@ -7,11 +7,11 @@ import {
   DEFAULT_DEADLINE_MS,
 } from "../formats/own/agent-config.ts";
 import type { VolumeRecord } from "../formats/own/volume-record.ts";
+import { refuseExposed } from "../host/exposed.ts";
 import type { System } from "../system/port.ts";
 import type { Aftermath, AftermathPower } from "./aftermath.ts";
 import { type AnswerPower, answerVolume } from "./answer.ts";
 import { orEnd } from "./deadline.ts";
-import { refuseExposed } from "./exposed.ts";
 import { type KeyAnswer, type KeySocketOptions, openKeySocket } from "./key-socket.ts";
 import { makeVolumeReader } from "./volume-reader.ts";
 

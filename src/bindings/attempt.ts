@@ -1,9 +1,9 @@
-import { proveOverNetwork } from "../cli/volume/input.ts";
 import { NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
 import { opensSlot } from "../luks/cryptsetup/keyslots.ts";
 import type { System } from "../system/port.ts";
 import type { Binding } from "./binding.ts";
+import { proveOverNetwork } from "./recovery.ts";
 
 /** What came of asking one binding. */
 export type Attempt = Opens | { readonly binding: Binding; readonly secret: null; readonly error: NightlatchError };

@@ -1,10 +1,10 @@
-import { readClevis } from "../cli/volume/input.ts";
 import { NightlatchError } from "../core/errors.ts";
 import { type ClevisPin, parseClevisPin } from "../formats/clevis/clevis.ts";
 import { isLatch, isSameAddress, serverOf } from "../formats/network/server-address.ts";
 import { INTENT_TYPE } from "../formats/own/intent.ts";
 import { type HeldToken, listTokens } from "../luks/header/bindings.ts";
 import type { VolumeHeader } from "../luks/header/header.ts";
+import { readClevis } from "./recovery.ts";
 
 /** A clevis token, as a person and a program see it. */
 export interface Binding {

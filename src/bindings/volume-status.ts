@@ -1,4 +1,3 @@
-import { CHANGE_UNDER_WAY } from "../check/judge/facts.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { DEFAULT_AGENT_CONFIG, type Trust } from "../formats/own/agent-config.ts";
 import { DISPOSABLE_TYPE, type DisposableRecord } from "../formats/own/disposable.ts";
@@ -27,8 +26,14 @@ export interface VolumeStatus {
   readonly others: readonly HeldToken[];
   /** Keys of a staged reboot. */
   readonly staged: readonly DisposableRecord[];
-  readonly leftovers: readonly string[];
+  readonly leftovers: readonly Leftover[];
   readonly warnings: readonly HeaderWarning[];
+}
+
+/** What a change that was cut short left behind, or what one that is under way has not done yet. */
+export interface Leftover {
+  readonly text: string;
+  readonly remedy: string;
 }
 
 export interface HeaderWarning {
@@ -95,16 +100,22 @@ async function statusOf(
 
 const OPERATIONS = { bind: "a binding", rebind: "a rebinding", unbind: "an unbinding" } as const;
 
+const CHANGE_UNDER_WAY: Leftover = {
+  text: "a change is under way; look again when it is done",
+  remedy: "nightlatch check",
+};
+
 async function findLeftovers(
   system: System,
   device: string,
   header: VolumeHeader,
   { stateFolder, isChanging }: StatusWish,
-): Promise<readonly string[]> {
+): Promise<readonly Leftover[]> {
   if (isChanging ?? (await isChangeUnderWay(system, stateFolder))) return [CHANGE_UNDER_WAY];
   const left = await readIntents(system, device, header, stateFolder);
   const backups = await listBackups(system, stateFolder, header.uuid);
-  return [...left, ...backups.map((path) => `a header backup of a change that was cut short: ${path}`)];
+  const kept = backups.map((path) => `a header backup of a change that was cut short: ${path}`);
+  return [...left, ...kept].map((text) => ({ text, remedy: "the next nightlatch bind or unbind clears it up" }));
 }
 
 /** What is over in a moment, such as the clean-up after a boot or a use that the agent writes down, is no change that a person has to know of. */

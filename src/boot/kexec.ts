@@ -1,5 +1,6 @@
 import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
+import { REBOOT_FOLDER } from "../core/places.ts";
 import { joinInitrds, paddingBeforeOverlay } from "../formats/initramfs/initramfs.ts";
 import type { Lock, System } from "../system/port.ts";
 
@@ -8,7 +9,7 @@ type Power = Pick<System, "run" | "stat" | "readFile" | "writeFile" | "removeFil
 const DISABLED = "/proc/sys/kernel/kexec_load_disabled";
 const LOADED = "/sys/kernel/kexec_loaded";
 const LOCKDOWN = "/sys/kernel/security/lockdown";
-const FOLDER = "/run/nightlatch-reboot/kexec";
+const FOLDER = `${REBOOT_FOLDER}/kexec`;
 const INITRD = `${FOLDER}/initrd`;
 const DEADLINE_MS = 120_000;
 

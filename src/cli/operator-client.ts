@@ -1,15 +1,14 @@
 import { ERROR_CODES, type ErrorCode, isError, NightlatchError } from "../core/errors.ts";
+import { OPERATOR_SOCKET } from "../core/places.ts";
 import { type JsonObject, parseJson } from "../formats/json/json.ts";
 import type { System } from "../system/port.ts";
 import type { Option } from "./command.ts";
-
-export const ADMIN_SOCKET = "/run/nightlatch-server/admin.sock";
 
 export const ADMIN_OPTION: Option = {
   name: "admin",
   value: "SOCKET",
   help: "Unix socket of the server",
-  default: ADMIN_SOCKET,
+  default: OPERATOR_SOCKET,
 };
 
 const DEADLINE_MS = 30_000;

@@ -2,6 +2,7 @@ import { clearKexecMemory, unloadKexec } from "../boot/kexec.ts";
 import { disarmOneshot, type FoundOneshot, findOneshot } from "../boot/oneshot/oneshot.ts";
 import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
+import { REBOOT_FOLDER } from "../core/places.ts";
 import { type Json, parseJson } from "../formats/json/json.ts";
 import type { DisposableRecord } from "../formats/own/disposable.ts";
 import { isGoingDown } from "../host/shutdown.ts";
@@ -27,7 +28,7 @@ export interface Cleaned {
 
 const OUTPUT_LIMIT_BYTES = 4 << 20;
 /** Where the initramfs says which keys it handed over (boot/hand-over.ts). */
-const HANDED_OVER = "/run/nightlatch-reboot/handed-over";
+const HANDED_OVER = `${REBOOT_FOLDER}/handed-over`;
 const KEY_FOLDER = "/run/cryptsetup-keys.d";
 
 export async function bootId(power: Pick<System, "readFile">): Promise<string> {

@@ -1,11 +1,11 @@
+import { REBOOT_FOLDER } from "../core/places.ts";
 import { askSystemd, orderSystemd } from "../host/systemd.ts";
 import type { System } from "../system/port.ts";
 
 const DROP_IN = "/etc/systemd/system/systemd-reboot.service.d/nightlatch.conf";
 const UNIT = "nightlatch-stage.service";
-const FOLDER = "/run/nightlatch-reboot";
 /** A kernel that somebody else loaded, as Debian's kexec-tools do at each reboot, has no keys: it is not ours to start. */
-const STAGED = `${FOLDER}/staged`;
+const STAGED = `${REBOOT_FOLDER}/staged`;
 
 /**
  * The last step of a reboot: into the kernel that was staged, if one was, else through the firmware as ever. The stock unit says
@@ -46,7 +46,7 @@ export async function undoDefault(power: Power): Promise<void> {
 
 /** From now on the last step of a reboot is a kexec. In /run: it ends with the boot. */
 export async function markStaged(power: Pick<System, "writeFile" | "makeDirectory">): Promise<void> {
-  await power.makeDirectory(FOLDER, 0o700);
+  await power.makeDirectory(REBOOT_FOLDER, 0o700);
   await power.writeFile(STAGED, new Uint8Array(), 0o600);
 }
 

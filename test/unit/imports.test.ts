@@ -14,7 +14,7 @@ const ALLOWED: Readonly<Record<string, readonly string[] | null>> = {
   luks: ["system"],
   pins: ["system"],
   bindings: ["system", "luks", "pins"],
-  agent: ["system", "luks", "pins", "bindings"],
+  agent: ["system", "host", "luks", "pins", "bindings"],
   boot: ["system", "host"],
   check: ["system", "host", "luks", "pins", "bindings", "boot"],
   reboot: ["system", "host", "luks", "pins", "bindings", "boot", "check"],

@@ -1,8 +1,8 @@
 import type { Binding } from "../../bindings/binding.ts";
+import { readClevis } from "../../bindings/recovery.ts";
 import { type ClevisTask, clevisLacks, type EarlyLack, hostOf } from "../../boot/initramfs/clevis.ts";
 import { lookUpName, type ServerName } from "../../boot/initramfs/server-name.ts";
 import type { NextBoot } from "../../boot/next-boot.ts";
-import { readClevis } from "../../cli/volume/input.ts";
 import { shellWord, trimEndOf } from "../../core/text.ts";
 import { parseClevisPin } from "../../formats/clevis/clevis.ts";
 import { thumbprintOf } from "../../formats/jose/jwk.ts";

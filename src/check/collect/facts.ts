@@ -1,4 +1,3 @@
-import { describeExposure, listExposed } from "../../agent/exposed.ts";
 import { formatBinding } from "../../bindings/binding.ts";
 import { type BindingStatus, isChangeUnderWay, type VolumeStatus, volumeStatus } from "../../bindings/volume-status.ts";
 import { isError, NightlatchError } from "../../core/errors.ts";
@@ -22,6 +21,7 @@ import {
   parseFstab,
   takenMounts,
 } from "../../formats/systemd/fstab.ts";
+import { describeExposure, listExposed } from "../../host/exposed.ts";
 import { readVolumeHeader } from "../../luks/header/header.ts";
 import { hasTypedSlot } from "../../luks/header/typed.ts";
 import { listServers } from "../../pins/latch/machine.ts";

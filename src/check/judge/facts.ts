@@ -61,9 +61,6 @@ export interface Responder {
   } | null;
 }
 
-/** In the place of what is left over, while somebody else changes the volume. */
-export const CHANGE_UNDER_WAY = "a change is under way; look again when it is done";
-
 export interface VolumeFacts {
   readonly entry: CrypttabEntry;
   /** Where the device, or the detached header, is looked for. */
@@ -77,7 +74,7 @@ export interface VolumeFacts {
    * recovery key; null where the header cannot be read.
    */
   readonly hasPassphrase: boolean | null;
-  readonly leftovers: readonly string[];
+  readonly leftovers: readonly { readonly text: string; readonly remedy: string }[];
   readonly warnings: readonly { readonly text: string; readonly remedy: string | null }[];
   /** agent.toml names a command for it. */
   readonly command: { readonly program: string; readonly isThere: boolean } | null;

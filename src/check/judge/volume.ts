@@ -4,7 +4,7 @@ import { type CrypttabEdit, findOption, isNetworkVolume, mayFail } from "../../f
 import { type FstabEntry, isStarted, targetsOf } from "../../formats/systemd/fstab.ts";
 import { judgeBindings, latchWords } from "./bindings.ts";
 import { judgeEarly } from "./early.ts";
-import { CHANGE_UNDER_WAY, type CheckFacts, type VolumeFacts } from "./facts.ts";
+import type { CheckFacts, VolumeFacts } from "./facts.ts";
 import { type Finding, findingsOf } from "./finding.ts";
 import {
   agentEdit,
@@ -248,13 +248,7 @@ function judgeHeader({ entry, bindings, hasPassphrase, device, leftovers, warnin
           ),
         ]
       : []),
-    ...leftovers.map((text) =>
-      warning(
-        "check/leftover",
-        text,
-        text === CHANGE_UNDER_WAY ? "nightlatch check" : "the next nightlatch bind or unbind clears it up",
-      ),
-    ),
+    ...leftovers.map(({ text, remedy }) => warning("check/leftover", text, remedy)),
     ...warnings.map(({ text, remedy }) =>
       warning("check/header", text, remedy ?? `cryptsetup luksDump ${shellWord(device)}`),
     ),

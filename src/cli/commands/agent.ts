@@ -1,10 +1,8 @@
 import { type ServiceLog, serveKeys } from "../../agent/service.ts";
 import { NightlatchError } from "../../core/errors.ts";
+import { AGENT_CONFIG, AGENT_SOCKET, MACHINE_STATE } from "../../core/places.ts";
 import type { Command, CommandInput } from "../command.ts";
 
-export const AGENT_SOCKET = "/run/nightlatch/agent.sock";
-export const AGENT_CONFIG = "/etc/nightlatch/agent.toml";
-const MACHINE_STATE = "/var/lib/nightlatch/machine";
 const IDLE_S = "30";
 
 export const command: Command = {

@@ -2,10 +2,10 @@ import { collectFacts } from "../../check/collect/facts.ts";
 import type { Finding } from "../../check/judge/finding.ts";
 import { judge } from "../../check/judge/judge.ts";
 import { LONGEST } from "../../check/judge/lines.ts";
+import { AGENT_CONFIG, AGENT_SOCKET } from "../../core/places.ts";
 import { printable } from "../../core/text.ts";
 import type { Command, CommandInput, ExitStatus } from "../command.ts";
 import { STATE_OPTION, stateFolderOf } from "../volume/input.ts";
-import { AGENT_CONFIG, AGENT_SOCKET } from "./agent.ts";
 
 export const command: Command = {
   name: "check",

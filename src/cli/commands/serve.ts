@@ -1,21 +1,19 @@
 import { NightlatchError } from "../../core/errors.ts";
+import { OPERATOR_SOCKET, SERVER_STORE } from "../../core/places.ts";
 import { trimEndOf } from "../../core/text.ts";
 import { isBaseAddress } from "../../formats/own/invite.ts";
 import { parseListenAddress } from "../../server/address.ts";
 import { startServer } from "../../server/serve.ts";
 import { notifyReady } from "../../system/unix/notify.ts";
 import type { Command, CommandInput, ExitStatus } from "../command.ts";
-import { ADMIN_SOCKET } from "../operator-client.ts";
-
-export const DATA_FOLDER = "/var/lib/nightlatch-server/store";
 
 export const command: Command = {
   name: "serve",
   summary: "run the key server",
   options: [
-    { name: "data", value: "DIR", help: "folder of the store, its master key and its cells", default: DATA_FOLDER },
+    { name: "data", value: "DIR", help: "folder of the store, its master key and its cells", default: SERVER_STORE },
     { name: "listen", value: "HOST:PORT", help: "address that machines connect to", default: "[::]:7654" },
-    { name: "admin", value: "SOCKET", help: "Unix socket that operators connect to", default: ADMIN_SOCKET },
+    { name: "admin", value: "SOCKET", help: "Unix socket that operators connect to", default: OPERATOR_SOCKET },
     { name: "url", value: "URL", help: "address that invites carry (default: from --listen)" },
     { name: "accept-rollback", help: "take an older copy of the store into use, where the latest is lost" },
   ],

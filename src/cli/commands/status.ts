@@ -13,6 +13,7 @@ import {
 import type { CheckFacts } from "../../check/judge/facts.ts";
 import { foretell, type Outlook, type OutlookFacts } from "../../check/judge/outlook.ts";
 import type { NightlatchError } from "../../core/errors.ts";
+import { AGENT_CONFIG, AGENT_SOCKET } from "../../core/places.ts";
 import { printable } from "../../core/text.ts";
 import {
   CRYPTTAB_LIMIT_BYTES,
@@ -25,7 +26,6 @@ import { isLuksVolume, kindOf } from "../../formats/systemd/crypttab-places.ts";
 import type { System } from "../../system/port.ts";
 import type { Command, CommandInput, ExitStatus, Terminal } from "../command.ts";
 import { STATE_OPTION, stateFolderOf } from "../volume/input.ts";
-import { AGENT_CONFIG, AGENT_SOCKET } from "./agent.ts";
 import { findEntry } from "./crypttab/entry.ts";
 import { lookForOneshot, oneshotJson, oneshotLines } from "./oneshot/report.ts";
 
@@ -185,7 +185,7 @@ function printVolume(terminal: Terminal, { device, entry, status, outlook, error
   for (const { slot, expires } of status.staged) {
     row("staged", `a reboot: keyslot ${slot} holds a disposable key until ${new Date(expires * 1000).toISOString()}`);
   }
-  for (const text of status.leftovers) row("left over", text);
+  for (const { text } of status.leftovers) row("left over", text);
   for (const { text, remedy } of status.warnings) row("warning", remedy === null ? text : `${text}. ${remedy}`);
   if (outlook !== null) row("next boot", outlook.text);
 }
@@ -212,7 +212,7 @@ function volumeJson({ device, entry, status, outlook, error }: Shown): Record<st
     })),
     tokens: status.others.map(({ id, type, keyslots }) => ({ token: id, type, keyslots })),
     staged: staged.map(({ slot, boot, expires }) => ({ keyslot: slot, boot, expires })),
-    leftovers,
+    leftovers: leftovers.map(({ text }) => text),
     warnings: warnings.map(({ text }) => text),
     nextBoot: outlook,
   };

@@ -1,4 +1,5 @@
 import { isError, NightlatchError } from "../../core/errors.ts";
+import { SERVER_STORE } from "../../core/places.ts";
 import { trimEndOf } from "../../core/text.ts";
 import { readRecord } from "../../server/store/folder/record.ts";
 import {
@@ -13,13 +14,12 @@ import {
 import type { System } from "../../system/port.ts";
 import type { Command, CommandInput, ExitStatus } from "../command.ts";
 import { ADMIN_OPTION, askServer } from "../operator-client.ts";
-import { DATA_FOLDER } from "./serve.ts";
 
 export const command: Command = {
   name: "store seal",
   summary: "seal the key server's master key to this machine",
   options: [
-    { name: "data", value: "DIR", help: "folder of the store and its master key", default: DATA_FOLDER },
+    { name: "data", value: "DIR", help: "folder of the store and its master key", default: SERVER_STORE },
     { name: "remove-plain", help: "the second step: remove the master key that is not sealed" },
     { name: "yes", help: "do not ask" },
     ADMIN_OPTION,

@@ -1,8 +1,9 @@
+import { proveOverNetwork } from "../../bindings/recovery.ts";
 import { beginChange, type HeldVolume, holdVolume } from "../../luks/change/begin.ts";
 import type { Change } from "../../luks/change/change.ts";
 import type { CommandInput } from "../command.ts";
 import { reportBackups, tellSettled } from "./change-report.ts";
-import { proveOverNetwork, readPassphrase, stateFolderOf } from "./input.ts";
+import { readPassphrase, stateFolderOf } from "./input.ts";
 
 /** Keeps other runs from changing a volume; the caller disposes it. Nobody is asked for anything. @throws as holdVolume */
 export async function holdForChange(input: CommandInput, device: string): Promise<HeldVolume> {

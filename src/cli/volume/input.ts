@@ -1,19 +1,14 @@
 import { NightlatchError } from "../../core/errors.ts";
+import { MACHINE_STATE } from "../../core/places.ts";
 import { Secret } from "../../core/secret.ts";
-import { parseClevisToken } from "../../formats/clevis/clevis.ts";
-import type { Prove } from "../../luks/change/change.ts";
-import type { HeldToken } from "../../luks/header/bindings.ts";
-import { recoverSecret } from "../../pins/recover.ts";
-import type { System } from "../../system/port.ts";
 import type { CommandInput, Option } from "../command.ts";
 
 /** Options that commands on volumes share. */
-export const STATE_FOLDER = "/var/lib/nightlatch/machine";
 export const STATE_OPTION: Option = {
   name: "state",
   value: "DIR",
   help: "what this machine keeps about itself",
-  default: STATE_FOLDER,
+  default: MACHINE_STATE,
 };
 export const KEY_FILE_OPTION: Option = {
   name: "key-file",
@@ -23,8 +18,6 @@ export const KEY_FILE_OPTION: Option = {
 
 /** cryptsetup's own limit for a key file. */
 const KEY_FILE_BYTES = 8 << 20;
-/** For one server to answer; a person is waiting. */
-export const SERVER_DEADLINE_MS = 10_000;
 /** As often as cryptsetup asks. */
 export const TRIES = 3;
 
@@ -59,21 +52,6 @@ export function isStandardInput(path: string | undefined): boolean {
   return path !== undefined && ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].includes(path);
 }
 
-/** Asks the servers that a token names, once. */
-export function proveOverNetwork(system: Pick<System, "request" | "random">, signal?: AbortSignal): Prove {
-  return (token) => {
-    const limits = { deadlineMs: SERVER_DEADLINE_MS, ...(signal === undefined ? {} : { signal }) };
-    return recoverSecret(system, readClevis(token), limits);
-  };
-}
-
-/** @throws NightlatchError clevis/malformed, jwe/* */
-export function readClevis(token: HeldToken) {
-  const clevis = parseClevisToken(token.json);
-  if (clevis === null) throw new NightlatchError("clevis/malformed", `token ${token.id} is of type ${token.type}`);
-  return clevis.jwe;
-}
-
 /** @throws NightlatchError usage/wrong */
 export function parseNumber({ options }: CommandInput, name: string): number | undefined {
   const text = options[name];
@@ -89,6 +67,6 @@ export function namedSlots(input: CommandInput): ReadonlySet<number> {
 }
 
 export function stateFolderOf(options: Readonly<Record<string, string>>): string {
-  const folder = options["state"] ?? STATE_FOLDER;
+  const folder = options["state"] ?? MACHINE_STATE;
   return folder.length > 1 && folder.endsWith("/") ? folder.slice(0, -1) : folder;
 }

@@ -5,7 +5,7 @@ import type { Finding } from "../../check/judge/finding.ts";
 import { judge } from "../../check/judge/judge.ts";
 import { AGENT_UNIT } from "../../check/judge/machine.ts";
 import { agentSteps, judgeAnswered } from "../../check/judge/volume.ts";
-import { AGENT_CONFIG, AGENT_SOCKET } from "../../cli/commands/agent.ts";
+import { AGENT_CONFIG, AGENT_SOCKET } from "../../core/places.ts";
 import { startOf } from "../../formats/systemd/boot-start.ts";
 import { findOption } from "../../formats/systemd/crypttab.ts";
 import type { System } from "../../system/port.ts";

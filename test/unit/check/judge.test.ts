@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { describe, test } from "node:test";
-import { describeExposure } from "../../../src/agent/exposed.ts";
 import type { BindingFacts, CheckFacts, Responder, VolumeFacts } from "../../../src/check/judge/facts.ts";
 import { judge } from "../../../src/check/judge/judge.ts";
 import { NightlatchError } from "../../../src/core/errors.ts";
 import { parseFstab } from "../../../src/formats/systemd/fstab.ts";
+import { describeExposure } from "../../../src/host/exposed.ts";
 import { BINDING, GOOD_LINE, machine, SOCKET, SYSTEMD, volume } from "./machine-facts.ts";
 
 function refused(path: string, flaw: "changed" | "read") {
@@ -121,7 +121,9 @@ describe("volumes", () => {
 
   test("no passphrase beside the bindings, leftovers, a damaged copy", () => {
     assert.deepEqual(foundIn(GOOD_LINE, { hasPassphrase: false }), ["warning check/no-passphrase"]);
-    assert.deepEqual(foundIn(GOOD_LINE, { leftovers: ["a binding that was cut short"] }), ["warning check/leftover"]);
+    assert.deepEqual(foundIn(GOOD_LINE, { leftovers: [{ text: "a binding that was cut short", remedy: "x" }] }), [
+      "warning check/leftover",
+    ]);
     assert.deepEqual(foundIn(GOOD_LINE, { warnings: [{ text: "the primary copy is damaged", remedy: null }] }), [
       "warning check/header",
     ]);

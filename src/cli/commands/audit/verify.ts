@@ -1,5 +1,6 @@
 import { createPublicKey } from "node:crypto";
 import { NightlatchError } from "../../../core/errors.ts";
+import { SERVER_STORE } from "../../../core/places.ts";
 import { exportPublicJwk, thumbprintOf } from "../../../formats/jose/jwk.ts";
 import { formatNote, formatVerifier, originOf, parseNote, type SignedCheckpoint } from "../../../server/audit/note.ts";
 import { type AuditSource, type Snapshot, verifyLog } from "../../../server/audit/verify.ts";
@@ -7,14 +8,13 @@ import { storePath } from "../../../server/store/folder/folder.ts";
 import { openAuditSource } from "../../../server/store/sqlite/audit-source.ts";
 import type { System } from "../../../system/port.ts";
 import type { Command, CommandInput, ExitStatus } from "../../command.ts";
-import { DATA_FOLDER } from "../serve.ts";
 import { openRemoteAudit } from "./remote.ts";
 
 export const command: Command = {
   name: "audit verify",
   summary: "check that nothing in the server's log was changed, removed or cut off",
   options: [
-    { name: "data", value: "DIR", help: `data folder of the server (default ${DATA_FOLDER})` },
+    { name: "data", value: "DIR", help: `data folder of the server (default ${SERVER_STORE})` },
     { name: "admin", value: "SOCKET", help: "ask the running server in place of reading its folder" },
     { name: "after", value: "FILE", help: "a checkpoint that was kept elsewhere: the log must have grown from it" },
     { name: "save", value: "FILE", help: "write the log's checkpoint to FILE, to be kept elsewhere" },
@@ -60,7 +60,7 @@ async function openSource(
     });
   }
   if (admin !== undefined) return openRemoteAudit(system, admin);
-  const path = storePath(data ?? DATA_FOLDER);
+  const path = storePath(data ?? SERVER_STORE);
   if ((await system.stat(path)) !== null) return openAuditSource(path);
   throw new NightlatchError("store/missing", `there is no store at ${path}`, {
     remedy: "Name the server's data folder with --data, or its admin socket with --admin.",

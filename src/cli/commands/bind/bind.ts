@@ -1,4 +1,5 @@
 import { type Binding, bindingJson, describeToken, formatBinding, listBindings } from "../../../bindings/binding.ts";
+import { proveOverNetwork } from "../../../bindings/recovery.ts";
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import { formatFlattenedJwe } from "../../../formats/jose/jwe.ts";
 import type { Removal } from "../../../formats/own/intent.ts";
@@ -14,7 +15,7 @@ import { sealToAdvertisement } from "../../../pins/tang/tang.ts";
 import type { Command, CommandInput, ExitStatus, Terminal } from "../../command.ts";
 import { beginVolumeChange, holdForChange } from "../../volume/change.ts";
 import { settledJson } from "../../volume/change-report.ts";
-import { KEY_FILE_OPTION, namedSlots, proveOverNetwork, STATE_OPTION } from "../../volume/input.ts";
+import { KEY_FILE_OPTION, namedSlots, STATE_OPTION } from "../../volume/input.ts";
 import { recordLatches, recordVolume } from "../../volume/record.ts";
 import { latchPlan } from "./latch.ts";
 import type { BindPlan } from "./plan.ts";

@@ -1,11 +1,12 @@
 import { asksServer } from "../../../bindings/binding.ts";
+import { SERVER_DEADLINE_MS } from "../../../bindings/recovery.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import { isSameAddress } from "../../../formats/network/server-address.ts";
 import { type Invite, parseInvite } from "../../../formats/own/invite.ts";
 import { anotherLatch, enrol } from "../../../pins/latch/enrol.ts";
 import { type EnrolledServer, forgetNonce, listServers } from "../../../pins/latch/machine.ts";
 import type { CommandInput } from "../../command.ts";
-import { isStandardInput, SERVER_DEADLINE_MS, stateFolderOf } from "../../volume/input.ts";
+import { isStandardInput, stateFolderOf } from "../../volume/input.ts";
 import type { BindPlan } from "./plan.ts";
 
 const INVITE_BYTES = 4096;

@@ -1,3 +1,4 @@
+import { SERVER_DEADLINE_MS } from "../../../bindings/recovery.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import { thumbprintOf } from "../../../formats/jose/jwk.ts";
 import { canonicalAddress, isSameAddress } from "../../../formats/network/server-address.ts";
@@ -5,7 +6,6 @@ import { isBaseAddress } from "../../../formats/own/invite.ts";
 import { type Advertisement, requireTrust } from "../../../formats/tang/tang.ts";
 import { fetchAdvertisement } from "../../../pins/tang/tang.ts";
 import type { CommandInput } from "../../command.ts";
-import { SERVER_DEADLINE_MS } from "../../volume/input.ts";
 import type { BindPlan } from "./plan.ts";
 
 /** With a thumbprint the server is asked at once: one that it does not sign with is told of in any case. */

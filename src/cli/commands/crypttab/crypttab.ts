@@ -9,6 +9,7 @@ import {
 import type { VolumeFacts } from "../../../check/judge/facts.ts";
 import { judgeVolume } from "../../../check/judge/volume.ts";
 import { NightlatchError } from "../../../core/errors.ts";
+import { AGENT_CONFIG, AGENT_SOCKET, MACHINE_STATE } from "../../../core/places.ts";
 import { printable, shellWord } from "../../../core/text.ts";
 import {
   CRYPTTAB_LIMIT_BYTES,
@@ -20,8 +21,6 @@ import {
 } from "../../../formats/systemd/crypttab.ts";
 import type { FstabEntry } from "../../../formats/systemd/fstab.ts";
 import type { Command, CommandInput, ExitStatus } from "../../command.ts";
-import { STATE_FOLDER } from "../../volume/input.ts";
-import { AGENT_CONFIG, AGENT_SOCKET } from "../agent.ts";
 import { findEntry } from "./entry.ts";
 import { type CrypttabSource, nameSource, UNKNOWN_DATA } from "./source.ts";
 
@@ -54,7 +53,7 @@ async function run(input: CommandInput): Promise<ExitStatus> {
     fstab: options["fstab"] ?? "",
     config: AGENT_CONFIG,
     socket: options["socket"] ?? AGENT_SOCKET,
-    stateFolder: STATE_FOLDER,
+    stateFolder: MACHINE_STATE,
     tries: false,
     signal: terminal.signal,
   };

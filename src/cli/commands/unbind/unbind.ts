@@ -1,4 +1,5 @@
 import { asksServer, type Binding, bindingJson, formatBinding, listBindings } from "../../../bindings/binding.ts";
+import { proveOverNetwork } from "../../../bindings/recovery.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import { canonicalAddress } from "../../../formats/network/server-address.ts";
 import type { Removal } from "../../../formats/own/intent.ts";
@@ -9,7 +10,7 @@ import { unbindVolume } from "../../../luks/change/unbind.ts";
 import type { Command, CommandInput, ExitStatus } from "../../command.ts";
 import { beginVolumeChange, holdForChange } from "../../volume/change.ts";
 import { settledJson } from "../../volume/change-report.ts";
-import { KEY_FILE_OPTION, namedSlots, parseNumber, proveOverNetwork, STATE_OPTION } from "../../volume/input.ts";
+import { KEY_FILE_OPTION, namedSlots, parseNumber, STATE_OPTION } from "../../volume/input.ts";
 import { recordRemoval } from "../../volume/record.ts";
 import { listRemains } from "./list.ts";
 

@@ -1,0 +1,10 @@
+/** Where things are on a machine that was set up by the package. */
+export const AGENT_SOCKET = "/run/nightlatch/agent.sock";
+export const AGENT_CONFIG = "/etc/nightlatch/agent.toml";
+/** What a machine keeps about itself: its identity, and the records of its volumes. */
+export const MACHINE_STATE = "/var/lib/nightlatch/machine";
+/** The key server's store. */
+export const SERVER_STORE = "/var/lib/nightlatch-server/store";
+export const OPERATOR_SOCKET = "/run/nightlatch-server/admin.sock";
+/** What is staged for one reboot; it goes with it. */
+export const REBOOT_FOLDER = "/run/nightlatch-reboot";
