@@ -18,10 +18,10 @@ import { Secret } from "../src/core/secret.ts";
 import { joinInitrds, paddingBeforeOverlay } from "../src/formats/initramfs/initramfs.ts";
 import { removeDisposables, stageDisposableKey } from "../src/reboot/stage/disposable.ts";
 import { nodeSystem } from "../src/system/node.ts";
-import { PASSPHRASE } from "../test/guest/encrypted-root.ts";
-import { withFirmwareMachine } from "../test/guest/firmware-boots.ts";
-import type { Loader } from "../test/guest/loader.ts";
-import { DEADLINE_MS, rebootByItself, rebootTyped, settle, VOLUMES } from "../test/guest/reboot-machine.ts";
+import { PASSPHRASE } from "../test/guest/harness/encrypted-root.ts";
+import { withFirmwareMachine } from "../test/guest/harness/firmware-boots.ts";
+import type { Loader } from "../test/guest/harness/loader.ts";
+import { DEADLINE_MS, rebootByItself, rebootTyped, settle, VOLUMES } from "../test/guest/harness/reboot-machine.ts";
 
 const { values } = parseArgs({
   options: {

@@ -12,7 +12,7 @@ import { type OpenedStore, openFolder } from "../src/server/store/folder/folder.
 import type { Cells } from "../src/server/store/keys/cells.ts";
 import type { Transaction } from "../src/server/store/port.ts";
 import { nodeSystem } from "../src/system/node.ts";
-import { makeOld } from "../test/unit/server/old-store.ts";
+import { makeOld } from "../test/support/server/old-store.ts";
 
 const ENTRIES = 20;
 const BATCH = 250;

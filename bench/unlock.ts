@@ -4,7 +4,7 @@
  * takes turns, so that the machine's other work falls on all alike. usage: script/node bench/unlock.ts [--rounds N] [--json]
  */
 import { parseArgs } from "node:util";
-import { startTangd } from "../test/interop/tangd.ts";
+import { startTangd } from "../test/support/tangd.ts";
 import {
   AGENTS,
   coldKey,

@@ -8,8 +8,8 @@ import { type Json, parseJson } from "../../src/formats/json/json.ts";
 import { buildEnrolRequest, buildLatchRequest, machineIdOf } from "../../src/formats/own/enrolment.ts";
 import { parseInvite } from "../../src/formats/own/invite.ts";
 import { parseAdvertisement } from "../../src/formats/tang/tang.ts";
-import { type Served, serve } from "../../test/interop/serve.ts";
-import { startTangd } from "../../test/interop/tangd.ts";
+import { type Served, serve } from "../../test/support/serve.ts";
+import { startTangd } from "../../test/support/tangd.ts";
 
 export interface Peer extends AsyncDisposable {
   readonly host: string;

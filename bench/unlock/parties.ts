@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { agentNodeFlags } from "../../script/agent-unit.ts";
 import { fetchKey } from "../../script/key-client.ts";
-import { makeFolder, makeVolume, PASSPHRASE } from "../../test/interop/volumes.ts";
+import { makeFolder, makeVolume, PASSPHRASE } from "../../test/support/volumes.ts";
 
 export const ROOT = resolve(import.meta.dirname, "../..");
 const BUNDLE = join(ROOT, "build/nightlatch/lib");

@@ -7,12 +7,12 @@ import { type ClevisTask, clevisLacks } from "../../src/boot/initramfs/clevis.ts
 import { type InitramfsFacts, inspectInitramfs, type Stack } from "../../src/boot/initramfs/inspect.ts";
 import { mendingOf } from "../../src/boot/initramfs/mending.ts";
 import { nodeSystem } from "../../src/system/node.ts";
-import { runInTree } from "./chroot.ts";
-import type { Generator } from "./encrypted-root.ts";
-import { judged, tellVersions } from "./moving.ts";
-import { type GuestFile, KERNEL, type Recipe, SPLIT_OFF, type Suite } from "./recipe.ts";
-import { onlyInFull } from "./requirements.ts";
-import { treeArchive, withTree } from "./tree.ts";
+import { runInTree } from "./harness/chroot.ts";
+import type { Generator } from "./harness/encrypted-root.ts";
+import { judged, tellVersions } from "./harness/moving.ts";
+import { type GuestFile, KERNEL, type Recipe, SPLIT_OFF, type Suite } from "./harness/recipe.ts";
+import { onlyInFull } from "./harness/requirements.ts";
+import { treeArchive, withTree } from "./harness/tree.ts";
 
 const TANG: ClevisTask = {
   pins: ["tang"],

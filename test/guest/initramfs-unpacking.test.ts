@@ -14,12 +14,12 @@ import { inspectInitramfs } from "../../src/boot/initramfs/inspect.ts";
 import { isError } from "../../src/core/errors.ts";
 import { paddingBeforeOverlay } from "../../src/formats/initramfs/initramfs.ts";
 import { nodeSystem } from "../../src/system/node.ts";
-import { COMPRESSORS, type Compressor, rawCpio, rawEntries, unpackedByModel } from "../archives.ts";
-import { accelerator } from "./accelerator.ts";
-import { lock } from "./cache.ts";
-import { bootImage } from "./image.ts";
-import { dataGuest, RELEASES, type Suite } from "./recipe.ts";
-import { onlyInFull } from "./requirements.ts";
+import { COMPRESSORS, type Compressor, rawCpio, rawEntries, unpackedByModel } from "../support/archives.ts";
+import { accelerator } from "./harness/accelerator.ts";
+import { lock } from "./harness/cache.ts";
+import { bootImage } from "./harness/image.ts";
+import { dataGuest, RELEASES, type Suite } from "./harness/recipe.ts";
+import { onlyInFull } from "./harness/requirements.ts";
 
 const CASES = 250;
 const BOOT_DEADLINE_MS = 300_000;

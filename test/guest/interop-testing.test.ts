@@ -5,11 +5,11 @@
 import { cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { runInTree } from "./chroot.ts";
-import { judged, tellVersions } from "./moving.ts";
-import { OUR_DEPENDENCIES, type Recipe, SPLIT_OFF, type Suite } from "./recipe.ts";
-import { onlyInFull } from "./requirements.ts";
-import { treeArchive, withTree } from "./tree.ts";
+import { runInTree } from "./harness/chroot.ts";
+import { judged, tellVersions } from "./harness/moving.ts";
+import { OUR_DEPENDENCIES, type Recipe, SPLIT_OFF, type Suite } from "./harness/recipe.ts";
+import { onlyInFull } from "./harness/requirements.ts";
+import { treeArchive, withTree } from "./harness/tree.ts";
 
 const SUITE: Suite = "forky";
 const ROOT = join(import.meta.dirname, "../..");
@@ -34,18 +34,18 @@ const RECIPE: Recipe = {
 
 /** Those whose peer a new release could change under us. */
 const FILES = [
-  "boot-plan",
-  "crypttab-lines",
-  "cryptsetup-generator",
-  "grub-emu",
-  "jose",
-  "luks-header",
-  "luks-keyslots",
-  "luks-refusals",
-  "reboot-stage",
-  "server-clevis",
-  "tang",
-  "units",
+  "systemd/plan",
+  "check/crypttab-lines",
+  "systemd/cryptsetup-generator",
+  "boot/grub-emu",
+  "pins/jose",
+  "luks/header",
+  "luks/keyslots",
+  "luks/refusals",
+  "reboot/stage",
+  "server/clevis",
+  "pins/tang",
+  "command/units",
 ].map((name) => `test/interop/${name}.test.ts`);
 
 /** A root that is a mount, for tests that make a mount namespace; a /sys that systemd takes for a machine's, with its control groups. */

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { must, run } from "../../script/program.ts";
-import { makeLuksVolume } from "./luks-volume.ts";
-import { whyNoGuest } from "./requirements.ts";
+import { makeLuksVolume } from "./harness/luks-volume.ts";
+import { whyNoGuest } from "./harness/requirements.ts";
 
 test("a volume made without a device mapper is LUKS2 that opens with its passphrase alone", {
   skip: whyNoGuest(),

@@ -1,11 +1,11 @@
 /** The master key sealed as the manual has it, under the package's own unit: across restarts and a boot, and the way back. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bootImage } from "./image.ts";
-import { type Machine, startMachine } from "./machine.ts";
-import { builtPackage } from "./package.ts";
-import { dataGuest, RELEASES, type Suite } from "./recipe.ts";
-import { onlyInFull } from "./requirements.ts";
+import { bootImage } from "./harness/image.ts";
+import { type Machine, startMachine } from "./harness/machine.ts";
+import { builtPackage } from "./harness/package.ts";
+import { dataGuest, RELEASES, type Suite } from "./harness/recipe.ts";
+import { onlyInFull } from "./harness/requirements.ts";
 
 const LONG_MS = 600_000;
 const PASSPHRASE = "correct horse";

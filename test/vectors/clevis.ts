@@ -8,7 +8,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startTangd, type Tangd } from "../interop/tangd.ts";
+import { startTangd, type Tangd } from "../support/tangd.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "nightlatch-vectors-"));
 const plaintext = randomBytes(40).toString("base64url");

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { test } from "node:test";
 import { familyOf, familyOverview, overview } from "../../../src/cli/overview.ts";
 import { COMMANDS } from "../../../src/cli/registry.ts";
-import { COMMAND } from "../../interop/serve.ts";
+import { COMMAND } from "../../support/serve.ts";
 
 const FAMILIES = [...new Set(Object.keys(COMMANDS).map((name) => name.split(" ")[0] ?? ""))].filter(
   (word) => familyOf(word).length > 0,

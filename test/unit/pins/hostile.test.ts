@@ -9,8 +9,8 @@ import { parseAdvertisement } from "../../../src/formats/tang/tang.ts";
 import { recoverSecret } from "../../../src/pins/recover.ts";
 import { fetchAdvertisement, sealToAdvertisement } from "../../../src/pins/tang/tang.ts";
 import { exchange } from "../../../src/system/http.ts";
+import { host } from "../../support/http-host.ts";
 import { clevisVectors, playTangs } from "../../vectors/tangs.ts";
-import { host } from "../system/host.ts";
 
 const power = { request: exchange, random: randomBytes };
 

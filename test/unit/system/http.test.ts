@@ -9,7 +9,7 @@ import { test } from "node:test";
 import type { NightlatchError } from "../../../src/core/errors.ts";
 import { exchange } from "../../../src/system/http.ts";
 import type { HttpRequest } from "../../../src/system/port.ts";
-import { host } from "./host.ts";
+import { host } from "../../support/http-host.ts";
 
 /** `once` of node:events would take a reset for a failure. */
 const closed = (socket: Socket) => new Promise((resolve) => socket.once("close", resolve));

@@ -1,9 +1,0 @@
-import { testGenerator } from "./check-initramfs.ts";
-
-testGenerator({
-  suite: "trixie",
-  generator: "dracut",
-  compression: "zstd",
-  loader: "grub-bios",
-  shelf: ["clevis-dracut"],
-});

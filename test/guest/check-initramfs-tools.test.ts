@@ -1,9 +1,0 @@
-import { testGenerator } from "./check-initramfs.ts";
-
-testGenerator({
-  suite: "bookworm",
-  generator: "initramfs-tools",
-  compression: "zstd",
-  loader: "grub-bios",
-  shelf: ["clevis-initramfs"],
-});

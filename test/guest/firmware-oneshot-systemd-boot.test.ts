@@ -1,3 +1,0 @@
-import { testOneshot } from "./firmware-once.ts";
-
-testOneshot("systemd-boot");

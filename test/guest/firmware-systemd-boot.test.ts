@@ -1,3 +1,0 @@
-import { testEntries } from "./firmware-entries.ts";
-
-testEntries("systemd-boot");

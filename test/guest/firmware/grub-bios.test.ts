@@ -1,0 +1,3 @@
+import { testEntries } from "../harness/firmware-entries.ts";
+
+testEntries("grub-bios");

@@ -1,0 +1,3 @@
+import { testOneshot } from "../harness/firmware-once.ts";
+
+testOneshot("grub-bios");

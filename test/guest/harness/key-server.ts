@@ -1,0 +1,60 @@
+/** The real key server of this checkout on the host, for guests to reach through a forward. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { must } from "../../../script/program.ts";
+import { type Forward, HOST_ADDRESS } from "./qemu.ts";
+
+const COMMAND = join(import.meta.dirname, "../../../bin/nightlatch");
+const GUEST_PORT = 7654;
+
+export class KeyServer implements AsyncDisposable {
+  readonly #process: ChildProcess;
+  readonly #folder: string;
+  readonly #admin: string;
+  /** For the machine's options: the server at the address that its invites carry. */
+  readonly forward: Forward;
+
+  constructor(process: ChildProcess, folder: string, admin: string, hostPort: number) {
+    this.#process = process;
+    this.#folder = folder;
+    this.#admin = admin;
+    this.forward = { guestAddress: HOST_ADDRESS, guestPort: GUEST_PORT, hostPort };
+  }
+
+  /** `nightlatch machine …` as its operator types it; what it answers as JSON. @throws Error where it fails */
+  async machine(...words: string[]): Promise<Record<string, unknown>> {
+    const argv = [COMMAND, "machine", ...words, "--admin", this.#admin, "--json"] as const;
+    return JSON.parse(await must(argv)) as Record<string, unknown>;
+  }
+
+  /** The line to paste on a machine. */
+  async invite(name: string): Promise<string> {
+    return String((await this.machine("invite", name))["invite"]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const ended = new Promise((resolve) => this.#process.once("close", resolve));
+    if (this.#process.exitCode === null && this.#process.signalCode === null) {
+      this.#process.kill("SIGTERM");
+      await ended;
+    }
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+export async function startKeyServer(): Promise<KeyServer> {
+  const folder = mkdtempSync(join(tmpdir(), "nightlatch-keys-"));
+  const admin = join(folder, "admin.sock");
+  const listen = ["--listen", "127.0.0.1:0", "--url", `http://${HOST_ADDRESS}:${GUEST_PORT}`];
+  const argv = ["--pdeathsig", "KILL", COMMAND, "serve", "--data", join(folder, "store"), ...listen, "--admin", admin];
+  const process = spawn("setpriv", [...argv, "--json"], { stdio: ["ignore", "pipe", "inherit"] });
+  const line = await new Promise<string>((resolve, reject) => {
+    createInterface(process.stdout).once("line", resolve);
+    process.once("close", (status) => reject(new Error(`the key server ended with ${status}`)));
+  });
+  const { listen: at } = JSON.parse(line) as { listen: { port: number } };
+  return new KeyServer(process, folder, admin, at.port);
+}

@@ -1,3 +1,0 @@
-import { testDefault } from "./reboot-default.ts";
-
-testDefault("forky");

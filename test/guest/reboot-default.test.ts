@@ -1,4 +1,0 @@
-import { testDefault } from "./reboot-default.ts";
-
-testDefault("bookworm");
-testDefault("trixie");

@@ -1,3 +1,0 @@
-import { testKexec } from "./reboot-kexec.ts";
-
-testKexec("Debian testing, dracut", { suite: "forky", generator: "dracut", compression: "zstd" }, "dracut-systemd");

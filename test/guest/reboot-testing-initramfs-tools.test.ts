@@ -1,7 +1,0 @@
-import { testKexec } from "./reboot-kexec.ts";
-
-testKexec(
-  "Debian testing, initramfs-tools",
-  { suite: "forky", generator: "initramfs-tools", compression: "zstd" },
-  "initramfs-tools",
-);

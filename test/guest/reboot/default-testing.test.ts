@@ -1,0 +1,3 @@
+import { testDefault } from "../harness/reboot-default.ts";
+
+testDefault("forky");

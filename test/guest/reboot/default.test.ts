@@ -1,0 +1,4 @@
+import { testDefault } from "../harness/reboot-default.ts";
+
+testDefault("bookworm");
+testDefault("trixie");

@@ -1,0 +1,174 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type ClevisTask, clevisLacks } from "../../../../src/boot/initramfs/clevis.ts";
+import { mendingOf } from "../../../../src/boot/initramfs/mending.ts";
+import { whyNoDriver } from "../../../../src/boot/initramfs/network-driver.ts";
+import type { ServerName } from "../../../../src/boot/initramfs/server-name.ts";
+import { fakeSystem } from "../../../support/fake-files.ts";
+
+const DEBIAN = mendingOf("initramfs-tools", new Map([["ID", "debian"]]));
+const TANG: ClevisTask = {
+  pins: ["tang"],
+  urls: ["http://10.0.2.2:80"],
+  luksVersion: 2,
+  cmdline: "ro",
+  mending: DEBIAN,
+  names: new Map(),
+  rebind: (url, address) => `rebind ${url} to ${address}`,
+};
+const holding = (names: readonly string[]) => ({ has: (name: string) => names.includes(name) });
+const bin = (...names: readonly string[]) => names.map((name) => `usr/bin/${name}`);
+
+/** clevis-initramfs 19's hook. */
+const TOOLS = [
+  "scripts/local-top/clevis",
+  ...bin(
+    "clevis",
+    "clevis-luks-list",
+    "clevis-decrypt",
+    "clevis-decrypt-tang",
+    "clevis-decrypt-sss",
+    "jose",
+    "curl",
+    "bash",
+  ),
+];
+/** clevis-dracut 19's modules 60clevis, 60clevis-pin-tang. */
+const DRACUT = [
+  "usr/lib/systemd/system/clevis-luks-askpass.path",
+  "usr/lib/systemd/system/clevis-luks-askpass.service",
+  "etc/systemd/system/cryptsetup.target.wants/clevis-luks-askpass.path",
+  "usr/libexec/clevis-luks-askpass",
+  "usr/lib/systemd/systemd-reply-password",
+  ...bin("clevis-luks-common-functions", "clevis-decrypt", "clevis-decrypt-tang", "jose", "curl"),
+];
+const what = (...args: Parameters<typeof clevisLacks>) => clevisLacks(...args)[0]?.what ?? null;
+
+test("initramfs-tools: each part of clevis that is not there is named", () => {
+  assert.equal(what("initramfs-tools", holding(TOOLS), TANG), null);
+  for (const name of TOOLS.filter((part) => !part.endsWith("sss"))) {
+    const rest = holding(TOOLS.filter((other) => other !== name));
+    assert.equal(what("initramfs-tools", rest, TANG), `the initramfs holds no ${name}`);
+  }
+  const sss = { ...TANG, pins: ["sss", "tang"] };
+  assert.equal(what("initramfs-tools", holding(TOOLS), sss), null);
+  assert.match(
+    String(what("initramfs-tools", holding(TOOLS.filter((name) => !name.endsWith("sss"))), sss)),
+    /decrypt-sss$/,
+  );
+  const luks1 = { ...TANG, luksVersion: 1 as const };
+  assert.equal(what("initramfs-tools", holding(TOOLS), luks1), "the initramfs holds no usr/bin/luksmeta");
+  assert.equal(what("initramfs-tools", holding([...TOOLS, "usr/bin/luksmeta"]), luks1), null);
+});
+
+test("dracut: the unit that answers has to be started, and the network asked for", () => {
+  const online = { ...TANG, cmdline: "ro rd.neednet=1" };
+  assert.equal(what("dracut-systemd", holding(DRACUT), online), null);
+  assert.equal(what("dracut-systemd", holding(DRACUT), { ...TANG, cmdline: "ro rd.neednet" }), null);
+  assert.match(String(what("dracut-systemd", holding(DRACUT), TANG)), /without rd\.neednet=1/);
+  assert.match(
+    String(what("dracut-systemd", holding(DRACUT), { ...TANG, cmdline: "rd.neednet=1 rd.neednet=0" })),
+    /neednet/,
+  );
+  const unwanted = holding(DRACUT.filter((name) => !name.includes(".wants/")));
+  assert.match(String(what("dracut-systemd", unwanted, online)), /nothing in the initramfs starts/);
+  for (const name of DRACUT.filter((part) => !part.includes(".wants/"))) {
+    assert.match(String(what("dracut-systemd", holding(DRACUT.filter((other) => other !== name)), online)), /holds no/);
+  }
+});
+
+test("a network that is switched off, and a server that needs certificates", () => {
+  assert.match(String(what("initramfs-tools", holding(TOOLS), { ...TANG, cmdline: "ip=off" })), /^ip=off /);
+  assert.equal(what("initramfs-tools", holding(TOOLS), { ...TANG, cmdline: "ip=dhcp" }), null);
+  const secure = { ...TANG, urls: ["https://keys.example.org/latch/x"] };
+  assert.match(String(what("initramfs-tools", holding(TOOLS), secure)), /no certificates of authorities/);
+  assert.equal(what("initramfs-tools", holding([...TOOLS, "etc/ssl/certs/ca-certificates.crt"]), secure), null);
+});
+
+test("a name that the initramfs does not know, and an address in its place", () => {
+  const url = "http://keys:7654/latch/x";
+  const lack = (kind: ServerName["kind"] | null, cmdline = "ro") => {
+    const names = new Map(kind === null ? [] : [["keys", { kind, address: "192.0.2.1" }] as const]);
+    const [first] = clevisLacks("initramfs-tools", holding(TOOLS), { ...TANG, urls: [url], cmdline, names });
+    return first;
+  };
+  for (const kind of ["here", "hosts", "hosts-perhaps", "other"] as const) {
+    assert.equal(lack(kind)?.code, "name", kind);
+    assert.equal(lack(kind)?.remedy, `rebind ${url} to 192.0.2.1`);
+  }
+  for (const kind of ["dns", "unknown", null] as const) assert.equal(lack(kind), undefined, String(kind));
+  const fixed = "ip=10.0.0.2::10.0.0.1:255.255.255.0:nas:eth0:none";
+  assert.match(String(lack("dns", fixed)?.what), /gives the initramfs no name server/);
+  for (const cmdline of [
+    `${fixed}:10.0.0.1`,
+    `${fixed} nameserver=10.0.0.1`,
+    "ip=dhcp",
+    "ip=:::::eth0:dhcp",
+    "ip=eth0:dhcp",
+  ])
+    assert.equal(lack("dns", cmdline), undefined, cmdline);
+  const byAddress = { ...TANG, cmdline: fixed, names: new Map() };
+  assert.deepEqual(clevisLacks("initramfs-tools", holding(TOOLS), byAddress), []);
+});
+
+test("everything that is missing is told at once", () => {
+  const task = {
+    ...TANG,
+    urls: ["https://keys.example.org"],
+    mending: mendingOf("dracut", new Map([["ID", "fedora"]])),
+  };
+  const lacks = clevisLacks("dracut-systemd", holding([]), task);
+  assert.deepEqual(
+    lacks.map(({ code }) => code),
+    ["clevis", "network", "certificates"],
+  );
+  assert.equal(lacks[0]?.remedy, "dnf install clevis-dracut\ndracut --force --regenerate-all");
+});
+
+test("stacks in which nobody knows how clevis runs", () => {
+  for (const stack of ["dracut", "mkinitcpio", "mkinitcpio-systemd"] as const) {
+    assert.match(String(what(stack, holding([...TOOLS, ...DRACUT]), TANG)), new RegExp(`of ${stack} nothing is known`));
+  }
+});
+
+/** Cards by name: whether they carry a signal, and their driver's module; null for one that is built in, undefined for no hardware. */
+type Cards = Readonly<Record<string, readonly [state: string, module: string | null | undefined]>>;
+
+function machineWith(cards: Cards, builtin = false) {
+  const files = Object.fromEntries(
+    Object.entries(cards).map(([name, [state]]) => [`/sys/class/net/${name}/operstate`, `${state}\n`]),
+  );
+  return fakeSystem(files, (argv) => {
+    if (argv[0] === "modinfo")
+      return { stdout: builtin ? "(builtin)\n" : `/lib/modules/6.12/kernel/drivers/net/${argv.at(-1)}.ko.xz\n` };
+    const [, name = "", what] = /^\/sys\/class\/net\/([^/]+)\/device\/(.*)$/.exec(String(argv.at(-1))) ?? [];
+    const module = cards[name]?.[1];
+    if (module === undefined || (what === "driver/module" && module === null)) return { status: 1 };
+    return { stdout: what === "driver" ? "/sys/bus/pci/drivers/x\n" : `/sys/module/${module}\n` };
+  });
+}
+
+test("an initramfs without the driver of any card that carries a signal has no network", async () => {
+  const held = holding(["/lib/modules/6.12/kernel/drivers/net/e1000e.ko.xz"]);
+  const unpacked = holding(["/lib/modules/6.12/kernel/drivers/net/e1000e.ko"]);
+  const none = holding([]);
+  const two: Cards = { eth0: ["up", "e1000e"], wlan0: ["up", "iwlwifi"], lo: ["unknown", undefined] };
+  for (const facts of [held, unpacked]) assert.equal(await whyNoDriver(machineWith(two), facts, "6.12", DEBIAN), null);
+  assert.match(String((await whyNoDriver(machineWith(two), none, "6.12", DEBIAN))?.what), /\(e1000e, iwlwifi\)$/);
+  const idle: Cards = { eth0: ["down", "e1000e"], wlan0: ["up", "iwlwifi"] };
+  assert.match(String((await whyNoDriver(machineWith(idle), held, "6.12", DEBIAN))?.what), /\(iwlwifi\)$/);
+  assert.equal(await whyNoDriver(machineWith({ eth0: ["up", null] }), none, "6.12", DEBIAN), null, "built in");
+  assert.equal(
+    await whyNoDriver(machineWith({ eth0: ["up", "e1000e"] }, true), none, "6.12", DEBIAN),
+    null,
+    "in that kernel",
+  );
+  assert.equal(
+    await whyNoDriver(machineWith({ br0: ["up", undefined] }), none, "6.12", DEBIAN),
+    null,
+    "nothing to tell it by",
+  );
+  const asked = machineWith({ eth0: ["up", "e1000e"] });
+  await whyNoDriver(asked, none, "6.12", DEBIAN);
+  assert.deepEqual(asked.ran.at(-1), ["modinfo", "-k", "6.12", "-F", "filename", "e1000e"]);
+});

@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
+import { test } from "node:test";
+
+const ROOT = resolve(import.meta.dirname, "../../..");
+const DECISIONS = join(ROOT, "docs/decisions");
+
+test("every decision has a number of its own", () => {
+  const numbers = readdirSync(DECISIONS).map((name) => name.slice(0, 3));
+  const twice = numbers.filter((number, index) => numbers.indexOf(number) !== index);
+  assert.deepEqual(twice, []);
+});
+
+test("a page of docs/ that source or documentation names is there", () => {
+  const wrong: string[] = [];
+  for (const folder of ["src", "test", "docs", "bench", "script", "packaging"]) {
+    for (const name of readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })) {
+      if (!/\.(?:ts|cjs|md|service|socket)$/.test(name)) continue;
+      const text = readFileSync(join(ROOT, folder, name), "utf8");
+      for (const [page] of text.matchAll(/\bdocs\/(?:decisions|format)\/[\w-]+\.md/g)) {
+        if (readdirSync(join(ROOT, page, "../..")).includes(String(page.split("/").at(-1)))) continue;
+        wrong.push(`${relative(ROOT, join(ROOT, folder, name))} names ${page}`);
+      }
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
