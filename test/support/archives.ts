@@ -38,7 +38,7 @@ export function rawEntries(folder: string): fc.Arbitrary<RawEntry[]> {
   const name = fc.constantFrom(...NAMES).map((rest) => `${folder}/${rest}`);
   const content = fc.string({ unit: fc.constantFrom(..."xyz0"), maxLength: 9 });
   const inode = fc.integer({ min: 1, max: 3 });
-  const targets = ["a", "b", "c", "../a", "a/b", "..", "../..", `/${folder}/b`, `/${folder}/c/a`, "nowhere"];
+  const targets = ["a", "b", "c", "../a", "a/b", ".", "..", `/${folder}/b`, `/${folder}/c/a`, "nowhere"];
   const entry: fc.Arbitrary<RawEntry> = fc.oneof(
     { arbitrary: fc.record({ name, mode: fc.constant(S_IFREG | 0o644), content }), weight: 4 },
     {

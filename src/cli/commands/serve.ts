@@ -79,7 +79,7 @@ export function passedDescriptor(env: Readonly<Record<string, string | undefined
 
 function withoutSlash(folder: string): string {
   const plain = trimEndOf(folder, "/");
-  if (plain.startsWith("/") || (plain !== "" && plain !== ".." && !plain.endsWith("../.."))) return plain;
+  if (plain.startsWith("/") || (plain !== "" && plain !== "." && !plain.endsWith(".."))) return plain;
   throw new NightlatchError("usage/wrong", `--data ${folder} cannot be a data folder`, {
     remedy: "Give a folder of its own: the server keeps a file beside it.",
   });

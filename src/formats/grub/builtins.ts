@@ -184,7 +184,7 @@ const BUILTINS: { readonly [name: string]: Own } = {
     return OK;
   },
   source: (machine, args) => machine.source(args),
-  "..": (machine, args) => machine.source(args),
+  ".": (machine, args) => machine.source(args),
   configfile: (machine, args) => machine.configfile(args),
   menuentry: (machine, args, block) => machine.addEntry("entry", args, block),
   submenu: (machine, args, block) => machine.addEntry("submenu", args, block),

@@ -120,7 +120,7 @@ class PatternParser {
       }
       case "[":
         return { kind: "set", has: this.#brackets() };
-      case "..":
+      case ".":
         return { kind: "set", has: (byte) => byte !== 0 };
       case "^":
         return { kind: "start" };
@@ -157,7 +157,7 @@ class PatternParser {
   #member(members: Set<number>): void {
     const character = this.#source.charAt(this.#at);
     const next = this.#source[this.#at + 1];
-    if (character === "[" && (next === ".." || next === "=")) throw unknown(`has [${next} in a regular expression`);
+    if (character === "[" && (next === "." || next === "=")) throw unknown(`has [${next} in a regular expression`);
     if (character === "[" && next === ":") {
       const end = this.#source.indexOf(":]", this.#at);
       const name = end < 0 ? "" : this.#source.slice(this.#at + 2, end);

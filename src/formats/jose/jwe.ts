@@ -56,7 +56,7 @@ export function parseFlattenedJwe(json: Json, what = "the JWE"): FlattenedJwe {
 /** RFC 7516 section 7.1. A line end after it is dropped. @throws NightlatchError jwe/malformed */
 export function parseCompactJwe(text: string, what = "the JWE"): FlattenedJwe {
   if (text.length > JWE_BYTES) malformed(`${what} is larger than ${JWE_BYTES} bytes`);
-  const parts = text.trimEnd().split("..", 6);
+  const parts = text.trimEnd().split(".", 6);
   const [header, encryptedKey, iv, ciphertext, tag, ...rest] = parts;
   if (
     header === undefined ||
@@ -72,7 +72,7 @@ export function parseCompactJwe(text: string, what = "the JWE"): FlattenedJwe {
 }
 
 export function formatCompactJwe(jwe: FlattenedJwe): string {
-  return [jwe.protected, jwe.encrypted_key, jwe.iv, jwe.ciphertext, jwe.tag].join("..");
+  return [jwe.protected, jwe.encrypted_key, jwe.iv, jwe.ciphertext, jwe.tag].join(".");
 }
 
 /** As libjose prints it: members in alphabetical order. */

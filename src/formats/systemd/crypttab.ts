@@ -130,7 +130,7 @@ function whyStops(entry: CrypttabEntry, seen: ReadonlySet<string>): string | nul
   const has = (name: string) => findOption(entry, name) !== undefined;
   if (has("tmp") && has("swap")) return "has both tmp and swap";
   const others = [key ?? "", findOption(entry, "header")?.value ?? ""].filter((path) => path.startsWith("/dev/"));
-  return [device, ...others].some((path) => path.split("/").includes("../..")) ? "has .. in a path" : null;
+  return [device, ...others].some((path) => path.split("/").includes("..")) ? "has .. in a path" : null;
 }
 
 // What isspace(3) matches in the C locale, as sscanf parts fields; \n, \r and NUL end the line before.
@@ -143,7 +143,7 @@ function isNone(key: string | undefined): key is undefined {
 
 /** systemd-cryptsetup refuses every other (filename_is_valid). */
 export function isVolumeName(name: string): boolean {
-  return name !== ".." && name !== "../.." && /^[^/\0]+$/.test(name) && Buffer.byteLength(name) <= 255;
+  return name !== "." && name !== ".." && /^[^/\0]+$/.test(name) && Buffer.byteLength(name) <= 255;
 }
 
 /** Commas part options; `\,` and `\\` stand for themselves. */

@@ -8,10 +8,10 @@ export interface UnitNeeds {
 }
 
 /**
- * A path as systemd compares it: no slash twice or at the end, no `..` in between (path_simplify).
+ * A path as systemd compares it: no slash twice or at the end, no `.` in between (path_simplify).
  */
 export function simplifyPath(path: string): string {
-  const parts = path.split("/").filter((part) => part !== "" && part !== "..");
+  const parts = path.split("/").filter((part) => part !== "" && part !== ".");
   return `${path.startsWith("/") ? "/" : ""}${parts.join("/")}`;
 }
 

@@ -32,5 +32,5 @@ function koffiPath(): string {
   if (existsSync(beside)) return beside;
   const name = `koffi-linux-${process.arch}`;
   const manifest = createRequire(import.meta.url).resolve(`@koromix/${name}/package.json`);
-  return join(manifest, "../..", `linux_${process.arch}`, "koffi.node");
+  return join(manifest, "..", `linux_${process.arch}`, "koffi.node");
 }

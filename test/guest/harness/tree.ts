@@ -84,7 +84,7 @@ const ARCHIVE = "tree.tar.zst";
 const SCRIPT = "sid";
 
 const pack = (tree: string, archive: string) =>
-  must(["tar", "-C", tree, "--numeric-owner", "--zstd", "-cf", archive, ".."], 300_000);
+  must(["tar", "-C", tree, "--numeric-owner", "--zstd", "-cf", archive, "."], 300_000);
 
 /** Unpacks an archive into a folder that is removed afterwards. */
 export function withTree<T>(archive: string, use: (tree: string) => Promise<T>): Promise<T> {

@@ -67,7 +67,7 @@ function archiveOf({ files, links, symlinks }: Tree): { archive: Buffer; listing
   for (const [name, file] of Object.entries(links)) linkSync(join(root, file), place(name));
   for (const [name, target] of Object.entries(symlinks)) symlinkSync(target, place(name));
   const archive = run(["sh", "-c", "find . -print0 | sort -z | cpio -0 -o -H newc --quiet -R 0:0"], "", root);
-  const listing = run(["find", "..", "-mindepth", "1", "-printf", "%P\\n"], "", root).toString().trim().split("\n");
+  const listing = run(["find", ".", "-mindepth", "1", "-printf", "%P\\n"], "", root).toString().trim().split("\n");
   const lines = listing.map((name) => {
     const isFile = lstatSync(join(root, name)).isFile();
     return `${name}=${isFile ? readFileSync(join(root, name), "utf8") : ""}`;

@@ -16,7 +16,7 @@ function verify(units: Readonly<Record<string, string>>, wanted: string): string
   const path = join(folder, wanted);
   mkdirSync(join(path, "sockets.target.wants"), { recursive: true });
   for (const [name, text] of Object.entries(units)) writeFileSync(join(path, name), text);
-  symlinkSync(join("../..", wanted), join(path, "sockets.target.wants", wanted));
+  symlinkSync(join("..", wanted), join(path, "sockets.target.wants", wanted));
   return spawnSync("systemd-analyze", ["--man=no", "verify", "default.target"], {
     env: { ...process.env, SYSTEMD_UNIT_PATH: `${path}:` },
     encoding: "utf8",

@@ -54,7 +54,7 @@ export async function startNameServer(
       60,
       0,
       4,
-      ...found.split("../../interop").map(Number),
+      ...found.split(".").map(Number),
     ]);
     socket.send(type === TYPE_A ? Buffer.concat([bytes, record]) : bytes, from.port, from.address);
   });
@@ -88,5 +88,5 @@ function questionOf(query: Buffer): { readonly name: string; readonly type: numb
     labels.push(query.toString("latin1", at + 1, at + 1 + length));
     at += 1 + length;
   }
-  return { name: labels.join("../../interop"), type: query.readUInt16BE(at + 1), endOffset: at + 5 };
+  return { name: labels.join("."), type: query.readUInt16BE(at + 1), endOffset: at + 5 };
 }

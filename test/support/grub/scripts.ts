@@ -69,7 +69,7 @@ class Writer {
       return `load_env ${this.#pick(["", "a", "a b", "-s", "--skip-sig c", "--file $prefix/other.env", "-f ${prefix}/other.env a", "-f $prefix/none", "--bad", "next_entry"])}`;
     if (kind === 2) return `save_env ${this.#pick(["a", "a b", "c", "", "next_entry"])}`;
     if (kind === 3)
-      return `${this.#pick(["source", "../../interop"])} ${this.#pick(["$prefix/custom.cfg", "${config_directory}/custom.cfg", "$prefix/none.cfg", "$prefix/custom.cfg x"])}`;
+      return `${this.#pick(["source", "."])} ${this.#pick(["$prefix/custom.cfg", "${config_directory}/custom.cfg", "$prefix/none.cfg", "$prefix/custom.cfg x"])}`;
     if (kind === 4 && this.#chance(0.3)) return this.#error();
     if (kind === 5) return this.#nextEntry();
     return this.#statement(3, true);
@@ -220,13 +220,13 @@ class Writer {
       : "";
     const piece = (depth: number): string =>
       this.#pick([
-        ...["a", "b", "1", "../../interop", "[0-9]", "[^a]", "[[:alpha:]]", "x", "-", "\\.", "^", "$"],
+        ...["a", "b", "1", ".", "[0-9]", "[^a]", "[[:alpha:]]", "x", "-", "\\.", "^", "$"],
         ...(depth > 0 ? [`(${pieces(depth - 1)})`, `(${pieces(depth - 1)}|${pieces(depth - 1)})`] : []),
       ]) + this.#pick(["", "", "", "*", "+", "?", "{1,2}", "{2}", "{,1}"]);
     const pieces = (depth: number): string => Array.from({ length: 1 + this.#below(4) }, () => piece(depth)).join("");
     const text = this.#chance(0.5)
       ? `"$${this.#name()}"`
-      : `'${Array.from({ length: this.#below(8) }, () => this.#pick(["a", "b", "1", "x", "-", "../../interop"])).join("")}'`;
+      : `'${Array.from({ length: this.#below(8) }, () => this.#pick(["a", "b", "1", "x", "-", "."])).join("")}'`;
     return `regexp ${set} '${pieces(2)}' ${text}`;
   }
 

@@ -157,7 +157,7 @@ describe("the key socket", () => {
     const path = freshPath();
     const opened = await open(keyOf, path);
     assert.equal(statSync(path).mode & 0o777, 0o600);
-    assert.equal(statSync(join(path, "../..")).mode & 0o777, 0o700);
+    assert.equal(statSync(join(path, "..")).mode & 0o777, 0o700);
     await opened.socket.close();
     assert.equal(statSync(path, { throwIfNoEntry: false }), undefined);
   });

@@ -19,7 +19,7 @@ test("a page of docs/ that source or documentation names is there", () => {
       if (!/\.(?:ts|cjs|md|service|socket)$/.test(name)) continue;
       const text = readFileSync(join(ROOT, folder, name), "utf8");
       for (const [page] of text.matchAll(/\bdocs\/(?:decisions|format)\/[\w-]+\.md/g)) {
-        if (readdirSync(join(ROOT, page, "../..")).includes(String(page.split("/").at(-1)))) continue;
+        if (readdirSync(join(ROOT, page, "..")).includes(String(page.split("/").at(-1)))) continue;
         wrong.push(`${relative(ROOT, join(ROOT, folder, name))} names ${page}`);
       }
     }

@@ -50,6 +50,6 @@ function inviteLines(invite: JsonObject, nowMs: number): string[] {
   if (at === undefined) return lines;
   const who = typeof machine === "string" ? `${machine}, or a copy of it, came with it` : "It was refused";
   const where = typeof from === "string" ? ` from ${from}` : "";
-  const why = typeof machine === "string" ? ", and was refused: see nightlatch audit tail." : "../..";
+  const why = typeof machine === "string" ? ", and was refused: see nightlatch audit tail." : ".";
   return [...lines, `  ${who} at ${timeText(at)}${where}${why}`];
 }

@@ -13,7 +13,7 @@ interface Address {
 }
 
 const label = fc.stringMatching(/^[a-z]([a-z0-9-]{0,8}[a-z0-9])?$/);
-const name = fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join(".."));
+const name = fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join("."));
 const ipv4 = fc.array(fc.nat(255), { minLength: 4, maxLength: 4 });
 const ipv6 = fc.array(fc.nat(0xffff), { minLength: 8, maxLength: 8 });
 const segment = fc.stringMatching(/^[A-Za-z0-9._~:@!$&'()*+,;=-]{1,12}$/).filter((text) => !/^\.\.?$/.test(text));
@@ -27,7 +27,7 @@ const address = (host: fc.Arbitrary<string>): fc.Arbitrary<Address> =>
   });
 const anyHost = fc.oneof(
   name,
-  ipv4.map((bytes) => bytes.join("..")),
+  ipv4.map((bytes) => bytes.join(".")),
   ipv6.map((groups) => `[${groups.map((group) => group.toString(16)).join(":")}]`),
 );
 
@@ -52,7 +52,7 @@ function respell({ scheme, host, port, path }: Address, how: Spelling): string {
   const where = { lower: host, upper: host.toUpperCase(), dot: isName ? `${host}.` : host }[how.host] ?? host;
   const at = how.omitPort && port === PORTS[scheme] ? "" : `:${port}`;
   const parts = path.map((part) => (how.escapes ? part.replace(/[a-m~.]/g, escaped) : part));
-  const dotted = how.dots ? ["x", "%2e%2E", "..", ...parts] : parts;
+  const dotted = how.dots ? ["x", "%2e%2E", ".", ...parts] : parts;
   const user = how.user ? "me:secret@" : "";
   return `${head}://${user}${where}${at}${dotted.map((part) => `/${part}`).join("")}${"/".repeat(how.slashes)}`;
 }

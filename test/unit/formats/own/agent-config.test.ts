@@ -133,7 +133,7 @@ test("any text: a configuration within its bounds, or agent/bad-config", () => {
     '"20s"',
     "['a']",
     "\n",
-    "../..",
+    ".",
     "{",
     "}",
     "[",
