@@ -6,10 +6,18 @@ import { test } from "node:test";
 const ROOT = resolve(import.meta.dirname, "../../..");
 const DECISIONS = join(ROOT, "docs/decisions");
 
+const decisions = () => readdirSync(DECISIONS).filter((name) => name !== "README.md");
+
 test("every decision has a number of its own", () => {
-  const numbers = readdirSync(DECISIONS).map((name) => name.slice(0, 3));
+  const numbers = decisions().map((name) => name.slice(0, 3));
   const twice = numbers.filter((number, index) => numbers.indexOf(number) !== index);
   assert.deepEqual(twice, []);
+});
+
+test("the index of decisions has every one, once", () => {
+  const index = readFileSync(join(DECISIONS, "README.md"), "utf8");
+  const listed = [...index.matchAll(/^\| \[\d{3}\]\(([^)]+)\)/gm)].map(([, page]) => page);
+  assert.deepEqual(listed.toSorted(), decisions().toSorted());
 });
 
 test("a page of docs/ that source or documentation names is there", () => {
