@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { test } from "node:test";
 
@@ -33,4 +33,14 @@ test("a page of docs/ that source or documentation names is there", () => {
     }
   }
   assert.deepEqual(wrong, []);
+});
+
+test("every test that the table of threats names is there", () => {
+  const page = readFileSync(join(ROOT, "docs/threats.md"), "utf8");
+  const named = [...page.matchAll(/`((?:unit|interop|guest)\/[\w/-]+)`/g)].map(([, name]) => `test/${name}.test.ts`);
+  assert.ok(named.length > 40);
+  assert.deepEqual(
+    named.filter((name) => !existsSync(join(ROOT, name))),
+    [],
+  );
 });
