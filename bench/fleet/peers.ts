@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { thumbprintOf } from "../../src/formats/jose/jwk.ts";
 import { type Json, parseJson } from "../../src/formats/json/json.ts";
-import { buildEnrolRequest, buildLatchRequest, machineIdOf } from "../../src/formats/own/enrolment.ts";
+import { buildEnrolRequest, buildLatchRequest, identityThumbprint } from "../../src/formats/own/enrolment.ts";
 import { parseInvite } from "../../src/formats/own/invite.ts";
 import { parseAdvertisement } from "../../src/formats/tang/tang.ts";
 import { type Served, serve } from "../../test/support/serve.ts";
@@ -38,7 +38,7 @@ export async function startOurs(
     paths.push(await bind(served.url, "/enroll", buildEnrolRequest(identity, { id, key }, wish())));
     for (let count = 1; count < LATCHES_OF_A_MACHINE && paths.length < latches; count++) {
       paths.push(
-        await bind(served.url, `/machine/${machineIdOf(identity)}/latch`, buildLatchRequest(identity, wish())),
+        await bind(served.url, `/machine/${identityThumbprint(identity)}/latch`, buildLatchRequest(identity, wish())),
       );
     }
   }

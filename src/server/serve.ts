@@ -2,7 +2,7 @@ import type { Server } from "node:http";
 import type { Server as NetServer } from "node:net";
 import { traceOf } from "../core/defect.ts";
 import { type ErrorCode, NightlatchError } from "../core/errors.ts";
-import { machineIdOf } from "../formats/own/enrolment.ts";
+import { identityThumbprint } from "../formats/own/enrolment.ts";
 import { defaultUrl, type ListenAddress } from "./address.ts";
 import { Answers } from "./http/answers.ts";
 import { MachineServer } from "./http/server.ts";
@@ -78,7 +78,7 @@ export async function startServer(system: FolderSystem, options: ServeOptions): 
     url ||= defaultUrl(listen);
     await listenOnSocket(system, admin, options.admin, owner);
     const { storeId, masterSource, created, warnings } = opened;
-    const identity = machineIdOf(opened.identity);
+    const identity = identityThumbprint(opened.identity);
     const exchange = service.exchange.name;
     return { url, listen, storeId, masterSource, identity, created, exchange, warnings, stop: close };
   } catch (error) {

@@ -34,7 +34,7 @@ export function buildEnrolRequest(
   invite: { readonly id: string; readonly key: { reveal(): Buffer } },
   wish: LatchWish,
 ): Buffer {
-  const machine = machineIdOf(identity);
+  const machine = identityThumbprint(identity);
   return sealMessage("nightlatch-enroll", identity, {
     invite: invite.id,
     mac: toBase64url(proofOf(invite.key.reveal(), machine)),
@@ -135,8 +135,8 @@ export function parseEnrolAnswer(
   };
 }
 
-/** A machine's id: the thumbprint of its identity. */
-export function machineIdOf(identity: KeyObject): string {
+/** The S256 thumbprint of an identity (RFC 7638). A machine's id is the thumbprint of its own. */
+export function identityThumbprint(identity: KeyObject): string {
   return thumbprintOf(exportPublicJwk(identity));
 }
 

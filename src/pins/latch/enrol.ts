@@ -5,7 +5,7 @@ import {
   buildLatchRequest,
   ENROLMENT_BYTES,
   ENROLMENT_TYPE,
-  machineIdOf,
+  identityThumbprint,
   parseEnrolAnswer,
 } from "../../formats/own/enrolment.ts";
 import type { Invite } from "../../formats/own/invite.ts";
@@ -96,7 +96,7 @@ export async function anotherLatch(
     });
   }
   const { url, thumbprint } = server;
-  const path = `/machine/${machineIdOf(identity)}/latch`;
+  const path = `/machine/${identityThumbprint(identity)}/latch`;
   return unlessRevoked(power, stateFolder, volume, async () => {
     const nonce = await readOrMakeNonce(power, stateFolder, { volume, invite: null });
     const request = buildLatchRequest(identity, { nonce, volume });
@@ -145,7 +145,7 @@ async function ask(
   if (response.status !== 200) throw refusal(url, response);
   const { machine, name, latch, advertisement } = parseEnrolAnswer(response.body, {
     request,
-    machine: machineIdOf(identity),
+    machine: identityThumbprint(identity),
     serverThumbprint: thumbprint,
   });
   await keepServer(power, stateFolder, { url, thumbprint, machine, name });

@@ -1,6 +1,6 @@
 import { isError, NightlatchError } from "../../core/errors.ts";
 import { type JsonObject, parseJson } from "../../formats/json/json.ts";
-import { machineIdOf } from "../../formats/own/enrolment.ts";
+import { identityThumbprint } from "../../formats/own/enrolment.ts";
 import type { Answers } from "../http/answers.ts";
 import { json, type Reply } from "../http/reply.ts";
 import { invite, uninvite } from "../service/invite.ts";
@@ -80,7 +80,7 @@ async function showStatus({ service, masterSource, url }: AdminContext): Promise
   ]);
   return json(200, {
     store: service.storeId,
-    identity: machineIdOf(service.identity),
+    identity: identityThumbprint(service.identity),
     url: url(),
     master: masterSource,
     exchange: service.exchange.name,

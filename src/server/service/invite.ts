@@ -1,7 +1,7 @@
 import { toBase64url } from "../../core/bytes.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { Secret } from "../../core/secret.ts";
-import { isMachineName, machineIdOf } from "../../formats/own/enrolment.ts";
+import { identityThumbprint, isMachineName } from "../../formats/own/enrolment.ts";
 import { formatInvite, INVITE_ID_BYTES, INVITE_KEY_BYTES, isBase64urlOf } from "../../formats/own/invite.ts";
 import type { Entry } from "../audit/entry.ts";
 import { latestSince } from "../audit/times.ts";
@@ -63,7 +63,7 @@ export async function invite(service: Service, wish: InviteWish): Promise<MadeIn
       entries: [{ kind: "invite", at: createdMs, invite: id, name, expires: expiresMs, by }],
     };
   });
-  const line = formatInvite({ url: wish.url, id, key, thumbprint: machineIdOf(service.identity) });
+  const line = formatInvite({ url: wish.url, id, key, thumbprint: identityThumbprint(service.identity) });
   return { id, name, line, expiresMs, replaced };
 }
 

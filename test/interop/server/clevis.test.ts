@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { buildEnrolRequest, machineIdOf, parseEnrolAnswer } from "../../../src/formats/own/enrolment.ts";
+import { buildEnrolRequest, identityThumbprint, parseEnrolAnswer } from "../../../src/formats/own/enrolment.ts";
 import { parseInvite } from "../../../src/formats/own/invite.ts";
 import { type Served, serve } from "../../support/serve.ts";
 
@@ -19,7 +19,7 @@ async function enrol(server: Served, name: string): Promise<string> {
   assert.equal(answer.status, 200);
   const enrolled = parseEnrolAnswer(Buffer.from(await answer.arrayBuffer()), {
     request: body,
-    machine: machineIdOf(identity),
+    machine: identityThumbprint(identity),
     serverThumbprint: thumbprint,
   });
   assert.equal(enrolled.name, name);

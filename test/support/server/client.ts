@@ -3,7 +3,7 @@ import { createECDH, generateKeyPairSync, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { type EcPublicJwk, type PublicJwk, thumbprintOf } from "../../../src/formats/jose/jwk.ts";
-import { buildEnrolRequest, machineIdOf, parseEnrolAnswer } from "../../../src/formats/own/enrolment.ts";
+import { buildEnrolRequest, identityThumbprint, parseEnrolAnswer } from "../../../src/formats/own/enrolment.ts";
 import { parseInvite } from "../../../src/formats/own/invite.ts";
 import type { Served } from "../serve.ts";
 
@@ -27,7 +27,7 @@ export async function enrolAt(server: Served, name: string): Promise<EnrolledLat
   if (answer.status !== 200) throw new Error(`/enroll was answered ${answer.status}: ${await answer.text()}`);
   const { latch, advertisement } = parseEnrolAnswer(Buffer.from(await answer.arrayBuffer()), {
     request,
-    machine: machineIdOf(identity),
+    machine: identityThumbprint(identity),
     serverThumbprint: thumbprint,
   });
   const [exchange] = advertisement.exchangeKeys;

@@ -7,7 +7,7 @@ import { thumbprintOf } from "../../../src/formats/jose/jwk.ts";
 import {
   buildEnrolRequest,
   buildLatchRequest,
-  machineIdOf,
+  identityThumbprint,
   parseEnrolAnswer,
   parseEnrolRequest,
   parseLatchRequest,
@@ -69,7 +69,7 @@ export interface TestMachine {
 
 export function newMachine(): TestMachine {
   const identity = generateKeyPairSync("ed25519").privateKey;
-  return { identity, id: machineIdOf(identity) };
+  return { identity, id: identityThumbprint(identity) };
 }
 
 export async function makeInvite(service: Service, name: string, lifetimeMs = 3_600_000): Promise<string> {
@@ -121,7 +121,7 @@ function readAnswer(
   outcome: EnrolOutcome,
 ): TestLatch | string {
   if ("refused" in outcome) return outcome.refused;
-  const serverThumbprint = machineIdOf(service.identity);
+  const serverThumbprint = identityThumbprint(service.identity);
   const { latch, name, advertisement } = parseEnrolAnswer(outcome.answer, {
     request,
     machine: machine.id,

@@ -10,7 +10,7 @@ import {
   buildEnrolAnswer,
   buildEnrolRequest,
   buildLatchRequest,
-  machineIdOf,
+  identityThumbprint,
   parseEnrolAnswer,
   parseEnrolRequest,
   parseLatchRequest,
@@ -31,7 +31,7 @@ const invite: Invite = {
   url: "https://keys.example:8443/nl",
   id: randomBytes(16).toString("base64url"),
   key: Secret.take(randomBytes(32)),
-  thumbprint: machineIdOf(server.privateKey),
+  thumbprint: identityThumbprint(server.privateKey),
 };
 const wish = { nonce: randomBytes(16), volume: "1b4e28ba-2fa1-11d2-883f-0016d3cca427" };
 
@@ -39,7 +39,7 @@ test("the two messages of an enrolment are built, verified and believed", () => 
   const body = buildEnrolRequest(machine.privateKey, invite, wish);
   const request = parseEnrolRequest(body);
   assert.equal(request.invite, invite.id);
-  assert.equal(request.machine, machineIdOf(machine.publicKey));
+  assert.equal(request.machine, identityThumbprint(machine.publicKey));
   assert.equal(request.nonce, wish.nonce.toString("base64url"));
   assert.ok(provesInvite(request, invite.key.reveal()));
   assert.ok(!provesInvite(request, randomBytes(32)));
@@ -66,7 +66,7 @@ test("the two messages of an enrolment are built, verified and believed", () => 
 
 test("a latch request is verified by the identity it carries", () => {
   const request = parseLatchRequest(buildLatchRequest(machine.privateKey, wish));
-  assert.equal(request.machine, machineIdOf(machine.publicKey));
+  assert.equal(request.machine, identityThumbprint(machine.publicKey));
   assert.equal(request.volume, wish.volume);
 });
 
@@ -140,7 +140,7 @@ test("a request of one kind is not taken for the other, nor an answer for a requ
   const malformed = { code: "enrolment/malformed" };
   assert.throws(() => parseEnrolRequest(latch), malformed);
   assert.throws(() => parseLatchRequest(good), malformed);
-  const answer = { machine: machineIdOf(machine.publicKey), name: "nas", latch: "A".repeat(22), advertisement };
+  const answer = { machine: identityThumbprint(machine.publicKey), name: "nas", latch: "A".repeat(22), advertisement };
   assert.throws(() => parseLatchRequest(buildEnrolAnswer(machine.privateKey, good, answer)), malformed);
 });
 
@@ -154,7 +154,7 @@ test("a proof is bound to the machine: another machine cannot use a mac that it 
 });
 
 test("an answer is refused whose advertisement was not signed by its own keys, or that names the machine badly", () => {
-  const answer = { machine: machineIdOf(machine.publicKey), name: "nas", latch: "A".repeat(22), advertisement };
+  const answer = { machine: identityThumbprint(machine.publicKey), name: "nas", latch: "A".repeat(22), advertisement };
   const expected = { request: good, machine: answer.machine, serverThumbprint: invite.thumbprint };
   const parse = (changed: Partial<typeof answer>) =>
     parseEnrolAnswer(buildEnrolAnswer(server.privateKey, good, { ...answer, ...changed }), expected);

@@ -6,8 +6,8 @@ import { Secret } from "../../../../src/core/secret.ts";
 import { type EcPublicJwk, exportPublicJwk } from "../../../../src/formats/jose/jwk.ts";
 import {
   buildEnrolAnswer,
+  identityThumbprint,
   type LatchRequest,
-  machineIdOf,
   parseEnrolRequest,
   parseLatchRequest,
   provesInvite,
@@ -79,7 +79,12 @@ class Server {
 
   constructor(url = "http://keys.example:7000") {
     const key = Secret.take(randomBytes(32));
-    this.invite = { url, id: randomBytes(16).toString("base64url"), key, thumbprint: machineIdOf(this.identity) };
+    this.invite = {
+      url,
+      id: randomBytes(16).toString("base64url"),
+      key,
+      thumbprint: identityThumbprint(this.identity),
+    };
   }
 
   answer = (request: HttpRequest): HttpResponse => {
@@ -152,8 +157,8 @@ test("a machine enrols: what is kept is durable before it is used, and private",
   const der = machine.files.get(`${STATE}/identity.key`) ?? assert.fail();
   const identity = createPrivateKey({ key: der, format: "der", type: "pkcs8" });
   assert.equal(identity.asymmetricKeyType, "ed25519");
-  assert.equal(machineIdOf(identity), latch.machine);
-  assert.equal(machineIdOf((await readIdentity(machine, STATE)) ?? assert.fail()), latch.machine);
+  assert.equal(identityThumbprint(identity), latch.machine);
+  assert.equal(identityThumbprint((await readIdentity(machine, STATE)) ?? assert.fail()), latch.machine);
   assert.deepEqual(await listServers(machine, STATE), [
     { url: server.invite.url, thumbprint, machine: latch.machine, name: "nas" },
   ]);

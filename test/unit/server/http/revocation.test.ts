@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
 import { thumbprintOf } from "../../../../src/formats/jose/jwk.ts";
-import { buildEnrolRequest, machineIdOf, parseEnrolAnswer } from "../../../../src/formats/own/enrolment.ts";
+import { buildEnrolRequest, identityThumbprint, parseEnrolAnswer } from "../../../../src/formats/own/enrolment.ts";
 import { parseInvite } from "../../../../src/formats/own/invite.ts";
 import { Answers } from "../../../../src/server/http/answers.ts";
 import { Budget } from "../../../../src/server/http/budget.ts";
@@ -59,7 +59,7 @@ async function enrol({ server, admin }: Running, name: string): Promise<string> 
   const answer = await send({ ...server.listen, path: "/enroll" }, enrolment);
   const { latch, advertisement } = parseEnrolAnswer(answer.body, {
     request: enrolment,
-    machine: machineIdOf(identity),
+    machine: identityThumbprint(identity),
     serverThumbprint: thumbprint,
   });
   return `/latch/${latch}/rec/${thumbprintOf(advertisement.exchangeKeys[0])}`;

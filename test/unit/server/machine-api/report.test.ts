@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
-import { machineIdOf } from "../../../../src/formats/own/enrolment.ts";
+import { identityThumbprint } from "../../../../src/formats/own/enrolment.ts";
 import { buildReport, parseReport, requireReportAnswer } from "../../../../src/formats/own/report.ts";
 import { acceptReport } from "../../../../src/server/machine-api/report.ts";
 import type { Service } from "../../../../src/server/service/service.ts";
@@ -29,7 +29,7 @@ test("a machine's report is in the log once an hour, by the latch that it is abo
   const report = reportOf(machine, "volume-1");
   const { status, body } = await send(service, machine, report);
   assert.equal(status, 200);
-  requireReportAnswer(Buffer.from(body), { report, serverThumbprint: machineIdOf(service.identity) });
+  requireReportAnswer(Buffer.from(body), { report, serverThumbprint: identityThumbprint(service.identity) });
   assert.equal(await logged(service), before + 1);
   const counted = service.refusals.note({ reason: REASON, subject: latch.latchId }, "192.0.2.9", service.clock.nowMs);
   assert.equal(counted, null, "it is counted under the latch");
@@ -81,7 +81,7 @@ test("an answer that another has signed, or that is about another report, confir
   const { machine } = await enrolled(service, "nas");
   const [one, other] = [reportOf(machine, "volume-1"), reportOf(machine, "volume-1")];
   const answer = Buffer.from((await send(service, machine, one)).body);
-  const serverThumbprint = machineIdOf(service.identity);
+  const serverThumbprint = identityThumbprint(service.identity);
   requireReportAnswer(answer, { report: one, serverThumbprint });
   assert.throws(() => requireReportAnswer(answer, { report: other, serverThumbprint }), {
     code: "enrolment/untrusted",
