@@ -39,16 +39,16 @@ export class FollowingMap<K, V> extends Map<K, V> {
   }
 
   override set(key: K, value: V): this {
-    this.#note(key);
+    this.#remember(key);
     return super.set(key, value);
   }
 
   override delete(key: K): boolean {
-    this.#note(key);
+    this.#remember(key);
     return super.delete(key);
   }
 
-  #note(key: K): void {
+  #remember(key: K): void {
     const before = super.get(key);
     this.#memory.changed(before === undefined ? () => super.delete(key) : () => super.set(key, before));
   }

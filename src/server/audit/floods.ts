@@ -46,7 +46,7 @@ export class FloodTally {
    * @returns the receipt that holds at this time, the same object for as long as it does; and whether it was given before, so that
    *   this or an earlier transaction writes it already
    */
-  note(flooded: Flooded, nowMs: number): { readonly entry: FloodEntry; readonly isKnown: boolean } {
+  count(flooded: Flooded, nowMs: number): { readonly entry: FloodEntry; readonly isKnown: boolean } {
     const { machine, latch, epoch, from } = flooded;
     const covers = this.#covers.get(latch) ?? new FollowingMap<string, Cover>(this.#memory);
     this.#covers.set(latch, covers);

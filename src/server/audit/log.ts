@@ -1,7 +1,7 @@
 import type { KeyObject } from "node:crypto";
 import type { Transaction } from "../store/port.ts";
 import { type Entry, encodeEntry } from "./entry.ts";
-import { append, type Edge, hashLeaf, rootOf } from "./merkle.ts";
+import { append, type CompactRange, hashLeaf, rootOf } from "./merkle.ts";
 import { originOf, signCheckpoint } from "./note.ts";
 import { appendTimes } from "./times.ts";
 
@@ -18,10 +18,10 @@ export async function appendEntries(log: Log, entries: readonly Entry[], signer:
   if (entries.length === 0) return;
   const before = await log.tree();
   const bodies = entries.map(encodeEntry);
-  const edge = bodies.reduce<Edge>((grown, body) => append(grown, hashLeaf(body)), before);
+  const range = bodies.reduce<CompactRange>((grown, body) => append(grown, hashLeaf(body)), before);
   await log.insertEntries(before.size, bodies);
   const times = entries.map(({ at }, index) => ({ number: before.size + index, atMs: at }));
-  await log.setTree({ ...edge, times: appendTimes(before.times, times) });
-  const checkpoint = { origin: originOf(signer.storeId), size: edge.size, root: rootOf(edge) };
+  await log.setTree({ ...range, times: appendTimes(before.times, times) });
+  const checkpoint = { origin: originOf(signer.storeId), size: range.size, root: rootOf(range) };
   await log.insertCheckpoint(signCheckpoint(checkpoint, signer.key));
 }

@@ -1,17 +1,17 @@
 import { hash } from "node:crypto";
 
 /**
- * The Merkle tree of RFC 6962 section 2.1 over SHA-256, kept as its right edge: the roots of the perfect subtrees that the
+ * The Merkle tree of RFC 6962 section 2.1 over SHA-256, kept as a compact range: the roots of the perfect subtrees that the
  * leaves so far make up, largest first, one for each bit that is set in the size. That is all it takes to append.
  */
-export interface Edge {
+export interface CompactRange {
   /** Leaves. */
   readonly size: number;
   readonly hashes: readonly Buffer[];
 }
 
 export const HASH_BYTES = 32;
-export const EMPTY_EDGE: Edge = { size: 0, hashes: [] };
+export const EMPTY_RANGE: CompactRange = { size: 0, hashes: [] };
 
 const LEAF = Buffer.of(0);
 const NODE = Buffer.of(1);
@@ -26,32 +26,32 @@ export function hashNode(left: Uint8Array, right: Uint8Array): Buffer {
   return sha256(Buffer.concat([NODE, left, right]));
 }
 
-export function append(edge: Edge, leafHash: Buffer): Edge {
-  const hashes = [...edge.hashes];
+export function append(range: CompactRange, leafHash: Buffer): CompactRange {
+  const hashes = [...range.hashes];
   let right = leafHash;
-  for (let rest = edge.size; rest % 2 === 1; rest = Math.floor(rest / 2)) {
+  for (let rest = range.size; rest % 2 === 1; rest = Math.floor(rest / 2)) {
     const left = hashes.pop();
     if (left === undefined) throw new RangeError("the edge does not fit its size");
     right = hashNode(left, right);
   }
   hashes.push(right);
-  return { size: edge.size + 1, hashes };
+  return { size: range.size + 1, hashes };
 }
 
 /** MTH of all leaves; of none, SHA-256 of the empty string. */
-export function rootOf(edge: Edge): Buffer {
-  const [smallest, ...larger] = [...edge.hashes].reverse();
+export function rootOf(range: CompactRange): Buffer {
+  const [smallest, ...larger] = [...range.hashes].reverse();
   if (smallest === undefined) return sha256(Buffer.alloc(0));
   return larger.reduce((right, left) => hashNode(left, right), smallest);
 }
 
 /** The hashes one after another. */
-export function packEdge(edge: Edge): Buffer {
-  return Buffer.concat(edge.hashes);
+export function packRange(range: CompactRange): Buffer {
+  return Buffer.concat(range.hashes);
 }
 
 /** Null where the bytes cannot be the edge of a tree of this size. */
-export function unpackEdge(size: number, packed: Uint8Array): Edge | null {
+export function unpackRange(size: number, packed: Uint8Array): CompactRange | null {
   if (!Number.isSafeInteger(size) || size < 0 || packed.byteLength !== bitsSet(size) * HASH_BYTES) return null;
   const hashes: Buffer[] = [];
   for (let at = 0; at < packed.byteLength; at += HASH_BYTES)

@@ -37,7 +37,7 @@ export class RefusalTally {
    * The entry to write, or null where it was only counted.
    * @param machine whose identity it was, where that is not the subject; told with the first alone
    */
-  note(refusal: Refusal, from: string, nowMs: number, machine?: string): RefusalEntry | null {
+  count(refusal: Refusal, from: string, nowMs: number, machine?: string): RefusalEntry | null {
     const counted = this.#counts.size < MAX_SUBJECTS || this.#counts.has(keyOf(refusal)) ? refusal : anonymous(refusal);
     const key = keyOf(counted);
     const count = this.#counts.get(key);

@@ -1,4 +1,4 @@
-import { type Edge, EMPTY_EDGE } from "./merkle.ts";
+import { type CompactRange, EMPTY_RANGE } from "./merkle.ts";
 
 /** An entry whose time no later entry has reached. */
 export interface LogTime {
@@ -15,11 +15,11 @@ export interface LogTime {
 export type LogTimes = readonly LogTime[];
 
 /** Where the log stands: all that appending takes. */
-export interface Tree extends Edge {
+export interface Tree extends CompactRange {
   readonly times: LogTimes;
 }
 
-export const EMPTY_TREE: Tree = { ...EMPTY_EDGE, times: [] };
+export const EMPTY_TREE: Tree = { ...EMPTY_RANGE, times: [] };
 
 /** A clock that goes back all the time would make one for each entry. */
 export const MAX_TIMES = 64;

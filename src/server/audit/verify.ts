@@ -1,7 +1,7 @@
 import type { KeyObject } from "node:crypto";
 import { NightlatchError } from "../../core/errors.ts";
 import { parseEntry } from "./entry.ts";
-import { append, type Edge, EMPTY_EDGE, hashLeaf, rootOf } from "./merkle.ts";
+import { append, type CompactRange, EMPTY_RANGE, hashLeaf, rootOf } from "./merkle.ts";
 import { type Checkpoint, isSignedCheckpoint, originOf, type SignedCheckpoint } from "./note.ts";
 import { type KnownRows, Replay } from "./replay.ts";
 
@@ -20,7 +20,7 @@ export interface Snapshot extends KnownRows {
   /** The server's identity, Ed25519. */
   readonly identity: KeyObject;
   /** As the store has it. */
-  readonly edge: Edge;
+  readonly range: CompactRange;
 }
 
 export interface NumberedEntry {
@@ -44,28 +44,28 @@ export interface Verified {
  */
 export async function verifyLog(source: AuditSource, earlier: SignedCheckpoint | null): Promise<Verified> {
   const { snapshot } = source;
-  const { size } = snapshot.edge;
+  const { size } = snapshot.range;
   if (earlier !== null) requireSigned(earlier, snapshot);
   if (earlier !== null && earlier.size > size) {
     throw broken(`the log has ${size} entries, the checkpoint that was kept has ${earlier.size}: it was cut short`);
   }
   const replay = new Replay();
   const signed = new SignedRoots(source);
-  let edge = EMPTY_EDGE;
-  while (edge.size < size) {
-    const page = await source.entries(edge.size);
-    if (page.length === 0) throw broken(`entry ${edge.size} and all after it are missing: there should be ${size}`);
-    for (const { number, body } of page.slice(0, size - edge.size)) {
-      if (number !== edge.size) throw broken(`entry ${edge.size} is missing`);
+  let range = EMPTY_RANGE;
+  while (range.size < size) {
+    const page = await source.entries(range.size);
+    if (page.length === 0) throw broken(`entry ${range.size} and all after it are missing: there should be ${size}`);
+    for (const { number, body } of page.slice(0, size - range.size)) {
+      if (number !== range.size) throw broken(`entry ${range.size} is missing`);
       replay.apply(parseOrThrow(number, body));
-      edge = append(edge, hashLeaf(body));
-      await signed.check(edge);
-      if (edge.size === earlier?.size) requireRoot(earlier, edge, "the checkpoint that was kept");
+      range = append(range, hashLeaf(body));
+      await signed.check(range);
+      if (range.size === earlier?.size) requireRoot(earlier, range, "the checkpoint that was kept");
     }
   }
   const last = signed.last;
   if (last === null || last.size !== size) throw broken("the last entries are not signed by any checkpoint");
-  if (!rootOf(snapshot.edge).equals(last.root)) throw broken("the tree's edge does not belong to the log");
+  if (!rootOf(snapshot.range).equals(last.root)) throw broken("the tree's edge does not belong to the log");
   await requireSignedGrowth(source, size);
   const differences = replay.differences(snapshot, 1);
   if (differences[0] !== undefined) throw broken(differences[0]);
@@ -86,12 +86,12 @@ class SignedRoots {
   }
 
   /** Holds the checkpoint of this size, if there is one, to the tree. */
-  async check(edge: Edge): Promise<void> {
+  async check(range: CompactRange): Promise<void> {
     const next = await this.#next();
-    if (next === null || next.size > edge.size) return;
-    if (next.size < edge.size) throw broken(`the checkpoint of ${next.size} entries is out of order`);
+    if (next === null || next.size > range.size) return;
+    if (next.size < range.size) throw broken(`the checkpoint of ${next.size} entries is out of order`);
     requireSigned(next, this.#source.snapshot);
-    requireRoot(next, edge, "a signed checkpoint");
+    requireRoot(next, range, "a signed checkpoint");
     this.last = next;
     this.count++;
     this.#at++;
@@ -122,8 +122,8 @@ function requireSigned(checkpoint: SignedCheckpoint, { identity, storeId }: Snap
   throw broken(`the checkpoint of ${checkpoint.size} entries is not signed by this server's identity`);
 }
 
-function requireRoot(checkpoint: Checkpoint, edge: Edge, what: string): void {
-  if (checkpoint.root.equals(rootOf(edge))) return;
+function requireRoot(checkpoint: Checkpoint, range: CompactRange, what: string): void {
+  if (checkpoint.root.equals(rootOf(range))) return;
   throw broken(
     `the first ${checkpoint.size} entries are not those that ${what} was made over: one of them was changed`,
   );

@@ -13,11 +13,11 @@ export interface Leaving {
  */
 export class Answers {
   readonly #leaving = new Map<Leaving, PromiseWithResolvers<void>>();
-  readonly #patienceMs: number;
+  readonly #timeoutMs: number;
 
-  /** @param patienceMs how long an answer may stay unread by its client before its connection is cut */
-  constructor(patienceMs = 250) {
-    this.#patienceMs = patienceMs;
+  /** @param timeoutMs how long an answer may stay unread by its client before its connection is cut */
+  constructor(timeoutMs = 250) {
+    this.#timeoutMs = timeoutMs;
   }
 
   /** The kernel has not taken all of its answer. */
@@ -37,11 +37,11 @@ export class Answers {
     await new Promise((resolve) => setImmediate(resolve));
     const waiting = [...this.#leaving];
     if (waiting.length === 0) return;
-    const deadline = setTimeout(() => {
+    const timer = setTimeout(() => {
       for (const [leaving, left] of waiting) if (this.#leaving.get(leaving) === left) leaving.cut();
-    }, this.#patienceMs);
+    }, this.#timeoutMs);
     await Promise.all(waiting.map(([, { promise }]) => promise));
-    clearTimeout(deadline);
+    clearTimeout(timer);
   }
 }
 

@@ -46,12 +46,12 @@ export class Arrivals {
   }
 
   #work(): void {
-    const endMs = performance.now() + TURN_MS;
+    const deadlineMs = performance.now() + TURN_MS;
     do {
       const arrival = this.#waiting.shift();
       if (arrival === undefined) break;
       this.#admit(arrival);
-    } while (performance.now() < endMs);
+    } while (performance.now() < deadlineMs);
     this.#isWorking = this.#waiting.length > 0;
     if (this.#isWorking) setImmediate(() => this.#work());
   }

@@ -89,10 +89,10 @@ export class MachineServer implements Hall {
 
   /** Those whose input was put off, as far as this turn goes. */
   #goOn(): void {
-    const endMs = performance.now() + this.#limits.turnMs;
+    const deadlineMs = performance.now() + this.#limits.turnMs;
     for (let count = this.#deferred.length; count > 0; count--) {
       this.#deferred.shift()?.goOn();
-      if (performance.now() >= endMs) break;
+      if (performance.now() >= deadlineMs) break;
     }
     this.#isWorking = this.#deferred.length > 0;
     if (this.#isWorking) setImmediate(() => this.#goOn());

@@ -1,7 +1,7 @@
 /** How much of one turn of the event loop strangers' bytes may take before the operators' door has its own. */
 export class Turn {
   readonly #budgetMs: number;
-  #endMs: number | null = null;
+  #deadlineMs: number | null = null;
 
   constructor(budgetMs: number) {
     this.#budgetMs = budgetMs;
@@ -10,13 +10,13 @@ export class Turn {
   /** Asked before each piece of work; the first question of a turn starts its clock. */
   isSpent(): boolean {
     const nowMs = performance.now();
-    if (this.#endMs === null) {
-      this.#endMs = nowMs + this.#budgetMs;
+    if (this.#deadlineMs === null) {
+      this.#deadlineMs = nowMs + this.#budgetMs;
       setImmediate(() => {
-        this.#endMs = null;
+        this.#deadlineMs = null;
       });
       return false;
     }
-    return nowMs >= this.#endMs;
+    return nowMs >= this.#deadlineMs;
   }
 }

@@ -1,18 +1,18 @@
 import { NightlatchError } from "../../core/errors.ts";
 import { exportPublicJwk } from "../../formats/jose/jwk.ts";
-import { packEdge } from "../audit/merkle.ts";
+import { packRange } from "../audit/merkle.ts";
 import { json, type Reply } from "../http/reply.ts";
 import type { AuditReads } from "../store/port.ts";
 
 /** `GET audit`, `audit/entries/FROM`, `audit/checkpoints/AFTER` of docs/format/admin.md. Bytes are base64. */
 export async function showAudit(audit: AuditReads, [what, position]: readonly string[]): Promise<Reply> {
   if (what === undefined) {
-    const { storeId, identity, edge, machines, latches, invites } = await audit.snapshot();
-    const packed = packEdge(edge).toString("base64");
+    const { storeId, identity, range, machines, latches, invites } = await audit.snapshot();
+    const packed = packRange(range).toString("base64");
     return json(200, {
       store: storeId,
       identity: exportPublicJwk(identity).x,
-      size: edge.size,
+      size: range.size,
       edge: packed,
       machines,
       latches,

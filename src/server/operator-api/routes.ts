@@ -5,7 +5,7 @@ import type { Answers } from "../http/answers.ts";
 import { json, type Reply } from "../http/reply.ts";
 import { invite, uninvite } from "../service/invite.ts";
 import type { Service } from "../service/service.ts";
-import { type Change, type Changed, type ChangeWish, changeLatch, changeMachine } from "../service/states.ts";
+import { type Change, type Changed, type ChangeRequest, changeLatch, changeMachine } from "../service/states.ts";
 import type { MasterSource } from "../store/sqlite/upgrade.ts";
 import { showAudit } from "./audit.ts";
 import { listMachines, showMachine } from "./machines.ts";
@@ -54,10 +54,10 @@ export async function administer(context: AdminContext, request: AdminRequest): 
   if (method === "GET" && collection === "audit")
     return showAudit(context.service.store.audit, request.segments.slice(1));
   if (method === "POST" && id !== undefined && isChange(verb) && request.segments.length === 3) {
-    const wish: ChangeWish = { by: request.uid, change: verb };
+    const wanted: ChangeRequest = { by: request.uid, change: verb };
     requireRole(request.role, verb);
-    if (collection === "machines") return acknowledge(context, await changeMachine(context.service, id, wish));
-    if (collection === "latches") return acknowledge(context, await changeLatch(context.service, id, wish));
+    if (collection === "machines") return acknowledge(context, await changeMachine(context.service, id, wanted));
+    if (collection === "latches") return acknowledge(context, await changeLatch(context.service, id, wanted));
   }
   throw new NightlatchError("admin/unknown-request", "the server does not know this request", {
     remedy: "The command and the server may be of different versions: restart the server after an upgrade.",
@@ -91,7 +91,7 @@ async function showStatus({ service, masterSource, url }: AdminContext): Promise
 }
 
 async function makeInvite({ service, url }: AdminContext, request: AdminRequest): Promise<Reply> {
-  const { name, lifetimeMs } = parseWish(request.body);
+  const { name, lifetimeMs } = parseInviteRequest(request.body);
   const made = await invite(service, { name, lifetimeMs, url: url(), by: request.uid });
   const { line, id, replaced } = made;
   return json(200, { invite: line, id, name, expires: timeText(made.expiresMs), replaced, url: url() });
@@ -117,7 +117,7 @@ async function acknowledge({ answers }: AdminContext, changed: Changed): Promise
 
 const MAX_BODY_BYTES = 4096;
 
-function parseWish(body: Buffer): { readonly name: string; readonly lifetimeMs: number } {
+function parseInviteRequest(body: Buffer): { readonly name: string; readonly lifetimeMs: number } {
   try {
     const { name, lifetimeMs, ...others } = parseJson(body, "the request", {
       lengthBytes: MAX_BODY_BYTES,

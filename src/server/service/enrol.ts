@@ -161,7 +161,7 @@ function refuse(
   machine?: string,
 ): Recorded<Bound> {
   const refusal = subject === undefined ? { reason } : { reason, subject };
-  const entry = service.refusals.note(refusal, received.from, service.system.nowMs(), machine);
+  const entry = service.refusals.count(refusal, received.from, service.system.nowMs(), machine);
   return { outcome: { refused: reason }, entries: entry === null ? [] : [entry] };
 }
 

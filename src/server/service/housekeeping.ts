@@ -28,7 +28,7 @@ export async function keepHouse(service: Service): Promise<void> {
   await expireInvites(service);
   if (service.store.needsScrub) await service.store.scrub();
   await writeCounts(service, false);
-  await service.store.witness();
+  await service.store.recordProgress();
   await service.store.holdRoom();
   await indexLog(service);
 }

@@ -8,7 +8,7 @@ import { latestSince } from "../audit/times.ts";
 import type { InviteRow, Reads } from "../store/port.ts";
 import type { Service } from "./service.ts";
 
-export interface InviteWish {
+export interface InviteRequest {
   readonly name: string;
   /** From now. */
   readonly lifetimeMs: number;
@@ -32,16 +32,16 @@ const MIN_LIFETIME_MS = 60_000;
 const MAX_LIFETIME_MS = 30 * 86_400_000;
 
 /** @throws NightlatchError machine/bad-name, machine/exists, invite/bad-lifetime, store/* */
-export async function invite(service: Service, wish: InviteWish): Promise<MadeInvite> {
-  requireName(wish.name);
-  requireLifetime(wish.lifetimeMs);
+export async function invite(service: Service, request: InviteRequest): Promise<MadeInvite> {
+  requireName(request.name);
+  requireLifetime(request.lifetimeMs);
   const id = toBase64url(service.system.random(INVITE_ID_BYTES));
   using key = Secret.take(service.system.random(INVITE_KEY_BYTES));
   const cell = service.cells.take();
   const wrappedKey = service.cells.wrap(cell, key.reveal(), { purpose: "invite", id, epoch: 1 });
   const createdMs = service.system.nowMs();
-  const expiresMs = createdMs + wish.lifetimeMs;
-  const { name, by } = wish;
+  const expiresMs = createdMs + request.lifetimeMs;
+  const { name, by } = request;
   const replaced = await service.queue.submit(async (transaction) => {
     const machine = await transaction.machineByName(name);
     if (machine !== null && machine.state !== "revoked") throw nameTaken(name);
@@ -63,7 +63,7 @@ export async function invite(service: Service, wish: InviteWish): Promise<MadeIn
       entries: [{ kind: "invite", at: createdMs, invite: id, name, expires: expiresMs, by }],
     };
   });
-  const line = formatInvite({ url: wish.url, id, key, thumbprint: identityThumbprint(service.identity) });
+  const line = formatInvite({ url: request.url, id, key, thumbprint: identityThumbprint(service.identity) });
   return { id, name, line, expiresMs, replaced };
 }
 

@@ -16,15 +16,15 @@ const STRETCH = 16_384;
  * Brings the index of the log's latest entries up to the log's end, in short transactions. A
  * release pays nothing for the index: it is made of the log afterwards. The first time on a store
  * of an older version it reads the whole log. Two at once do the same work twice, and no harm.
- * @param patienceMs gives up after that, and after the first stretch; another call goes on
+ * @param timeoutMs gives up after that, and after the first stretch; another call goes on
  * @returns how many entries are left
  * @throws NightlatchError store/*
  */
 export async function indexLog(
   { store }: Pick<Service, "store">,
-  patienceMs = Number.POSITIVE_INFINITY,
+  timeoutMs = Number.POSITIVE_INFINITY,
 ): Promise<number> {
-  const deadlineMs = performance.now() + patienceMs;
+  const deadlineMs = performance.now() + timeoutMs;
   const [reach, size] = await store.transact(async (transaction) => [
     await transaction.latestReach(),
     (await transaction.tree()).size,

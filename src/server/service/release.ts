@@ -83,7 +83,7 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   const granted = { kind: "granted", machine: row.machineId, point, wrapped, cell, epoch: row.latchEpoch } as const;
   const released = { machine: row.machineId, latch: request.latchId, epoch: row.latchEpoch, from: request.from };
   if (decision.pace === null) {
-    const { entry, isKnown } = service.floods.note(released, nowMs);
+    const { entry, isKnown } = service.floods.count(released, nowMs);
     // On a full disk nobody could lock the machine: then nothing is released on an earlier receipt either.
     const stands = isKnown && service.queue.failure === null;
     return { outcome: granted, entries: stands ? [] : [entry] };
@@ -93,7 +93,7 @@ async function judge(service: Service, transaction: Transaction, request: Releas
 }
 
 function refuse(service: Service, request: ReleaseRequest, reason: RefusalReason): Recorded<Judged> {
-  const entry = service.refusals.note({ reason, subject: request.latchId }, request.from, service.system.nowMs());
+  const entry = service.refusals.count({ reason, subject: request.latchId }, request.from, service.system.nowMs());
   return { outcome: { kind: "refused", reason }, entries: entry === null ? [] : [entry] };
 }
 

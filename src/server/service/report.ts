@@ -20,7 +20,7 @@ export async function takeReport(
     if (machine.state === "revoked") return { outcome: { refused: "machine/revoked" }, entries: [] };
     const latches = await transaction.latchesOf(machine.id);
     const subject = latches.find(({ volume }) => volume === report.volume)?.id ?? machine.id;
-    const entry = service.refusals.note({ reason: report.reason, subject }, from, service.system.nowMs());
+    const entry = service.refusals.count({ reason: report.reason, subject }, from, service.system.nowMs());
     return { outcome: null, entries: entry === null ? [] : [entry] };
   });
   return refused ?? { answer: buildReportAnswer(service.identity, body) };

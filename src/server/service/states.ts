@@ -8,7 +8,7 @@ import type { Service } from "./service.ts";
 
 export type Change = "lock" | "unlock" | "revoke";
 
-export interface ChangeWish {
+export interface ChangeRequest {
   /** The operator's user id. */
   readonly by: number;
   readonly change: Change;
@@ -33,18 +33,18 @@ type Done = Omit<Changed, "destroyed" | "scrubbed" | "recorded">;
 const RESULT: Readonly<Record<Change, State>> = { lock: "locked", unlock: "active", revoke: "revoked" };
 
 /** By name, or by id. @throws NightlatchError machine/unknown, machine/revoked, store/* */
-export async function changeMachine(service: Service, nameOrId: string, wish: ChangeWish): Promise<Changed> {
+export async function changeMachine(service: Service, nameOrId: string, request: ChangeRequest): Promise<Changed> {
   const subject = async (transaction: Transaction): Promise<Halted> => {
     const { id } = await findMachine(transaction, nameOrId);
     return { machine: id, latch: null };
   };
   return finish(
     service,
-    wish,
-    await insist(service, wish, subject, async (transaction): Promise<Recorded<Done>> => {
+    request,
+    await insist(service, request, subject, async (transaction): Promise<Recorded<Done>> => {
       const machine = await findMachine(transaction, nameOrId);
       const latches = await transaction.latchesOf(machine.id);
-      const state = RESULT[wish.change];
+      const state = RESULT[request.change];
       if (machine.state === state) return { outcome: { changed: false, machine, latches }, entries: [] };
       if (machine.state === "revoked") throw alreadyRevoked(`the machine ${machine.name}`);
       const epoch = machine.epoch + 1;
@@ -53,22 +53,22 @@ export async function changeMachine(service: Service, nameOrId: string, wish: Ch
       const after = await transaction.latchesOf(machine.id);
       const at = service.system.nowMs();
       const { id, name } = machine;
-      const entry: Entry = { kind: `machine-${wish.change}`, at, machine: id, name, epoch, by: wish.by };
+      const entry: Entry = { kind: `machine-${request.change}`, at, machine: id, name, epoch, by: request.by };
       return { outcome: { changed: true, machine: { ...machine, state, epoch }, latches: after }, entries: [entry] };
     }),
   );
 }
 
 /** @throws NightlatchError latch/unknown, latch/revoked, store/* */
-export async function changeLatch(service: Service, latchId: string, wish: ChangeWish): Promise<Changed> {
+export async function changeLatch(service: Service, latchId: string, request: ChangeRequest): Promise<Changed> {
   const subject = async (transaction: Transaction): Promise<Halted | null> => {
     const latch = await transaction.latch(latchId);
     return latch === null ? null : { machine: latch.machineId, latch: latchId };
   };
   return finish(
     service,
-    wish,
-    await insist(service, wish, subject, async (transaction): Promise<Recorded<Done>> => {
+    request,
+    await insist(service, request, subject, async (transaction): Promise<Recorded<Done>> => {
       const latch = await transaction.latch(latchId);
       if (latch === null) {
         throw new NightlatchError("latch/unknown", "there is no such latch", {
@@ -76,13 +76,13 @@ export async function changeLatch(service: Service, latchId: string, wish: Chang
         });
       }
       const machine = await findMachine(transaction, latch.machineId);
-      const state = RESULT[wish.change];
+      const state = RESULT[request.change];
       if (latch.state === state) return { outcome: { changed: false, machine, latches: [latch] }, entries: [] };
       if (latch.state === "revoked") throw alreadyRevoked("the latch");
       if (state === "revoked") await revokeLatch(transaction, latchId);
       else await transaction.setLatch(latchId, state);
       const at = service.system.nowMs();
-      const entry: Entry = { kind: `latch-${wish.change}`, at, machine: machine.id, latch: latchId, by: wish.by };
+      const entry: Entry = { kind: `latch-${request.change}`, at, machine: machine.id, latch: latchId, by: request.by };
       return { outcome: { changed: true, machine, latches: [{ ...latch, state }] }, entries: [entry] };
     }),
   );
@@ -113,7 +113,7 @@ async function revokeLatch(transaction: Transaction, latchId: string): Promise<v
  */
 async function insist<T>(
   service: Service,
-  { change }: ChangeWish,
+  { change }: ChangeRequest,
   subject: (transaction: Transaction) => Promise<Halted | null>,
   operation: Operation<T>,
 ): Promise<T> {
@@ -133,8 +133,8 @@ async function insist<T>(
 }
 
 /** A repeated change does this again: the first may have been cut short, or have found the disk full. */
-async function finish(service: Service, wish: ChangeWish, done: Done): Promise<Changed> {
-  const scrubbed = wish.change === "revoke" ? await service.store.scrub() : true;
+async function finish(service: Service, request: ChangeRequest, done: Done): Promise<Changed> {
+  const scrubbed = request.change === "revoke" ? await service.store.scrub() : true;
   const recorded = await isRecorded(service);
   await service.store.holdRoom(); // before a release can use it up
   return { ...done, destroyed: !service.store.owes, scrubbed, recorded };
@@ -143,7 +143,7 @@ async function finish(service: Service, wish: ChangeWish, done: Done): Promise<C
 /** The change itself is made and holds: that it could not be noted elsewhere is told beside it. */
 async function isRecorded(service: Service): Promise<boolean> {
   try {
-    await service.store.witness();
+    await service.store.recordProgress();
     return true;
   } catch (error) {
     if (isError(error)) return false;

@@ -28,7 +28,7 @@ export interface Store {
    * next start. Costs nothing where that was noted already.
    * @throws NightlatchError file/*
    */
-  witness(): Promise<void>;
+  recordProgress(): Promise<void>;
   /**
    * Gives up room that was held back on the disk, for a change that must be recorded although it is full. False where none is held.
    */

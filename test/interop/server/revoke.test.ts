@@ -121,7 +121,7 @@ async function releasesIn(
   await verifyLog(source, null);
   const counts = new Map<string, number>();
   const flooded = new Set<string>();
-  for (let from = 0; from < source.snapshot.edge.size; ) {
+  for (let from = 0; from < source.snapshot.range.size; ) {
     const page = await source.entries(from);
     for (const { body } of page) {
       const entry = parseEntry(body);

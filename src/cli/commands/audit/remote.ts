@@ -1,7 +1,7 @@
 import { createPublicKey } from "node:crypto";
 import { NightlatchError } from "../../../core/errors.ts";
 import type { Json, JsonObject } from "../../../formats/json/json.ts";
-import { unpackEdge } from "../../../server/audit/merkle.ts";
+import { unpackRange } from "../../../server/audit/merkle.ts";
 import { originOf } from "../../../server/audit/note.ts";
 import type { KnownInvite, KnownLatch, KnownMachine } from "../../../server/audit/replay.ts";
 import type { AuditSource, Snapshot } from "../../../server/audit/verify.ts";
@@ -36,12 +36,12 @@ export async function openRemoteAudit(
 
 function parseSnapshot(answer: JsonObject): Snapshot {
   const { store, identity, size, edge, machines, latches, invites } = answer;
-  const unpacked = unpackEdge(Number(size), bytesOf(edge));
+  const unpacked = unpackRange(Number(size), bytesOf(edge));
   if (typeof store !== "string" || typeof identity !== "string" || unpacked === null) throw unusable();
   return {
     storeId: store,
     identity: importIdentity(identity),
-    edge: unpacked,
+    range: unpacked,
     // Only compared with what the log says, member by member: what is not as it should be differs.
     machines: rowsOf(machines) as unknown as KnownMachine[],
     latches: rowsOf(latches) as unknown as KnownLatch[],

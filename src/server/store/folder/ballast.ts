@@ -10,21 +10,21 @@ export const BALLAST_NAME = "ballast";
 /** Of a run that was killed while it made one. */
 export const BALLAST_STRAY = /^ballast\.[0-9a-f]{12}\.tmp$/;
 
-type Power = Pick<System, "writeFile" | "removeFile" | "stat" | "listDirectory" | "random">;
+type BallastSystem = Pick<System, "writeFile" | "removeFile" | "stat" | "listDirectory" | "random">;
 
 /**
  * A file that only takes up room. On a full disk it is given up so that a change that stops releases can be recorded, and made again of
  * what that leaves. docs/decisions/036-ballast.md
  */
 export class Ballast {
-  readonly #power: Power;
+  readonly #system: BallastSystem;
   readonly #folder: string;
   #heldBytes = 0;
   /** Given up, and to be taken back before anybody else has it. */
   #owedBytes = 0;
 
-  constructor(power: Power, folder: string) {
-    this.#power = power;
+  constructor(system: BallastSystem, folder: string) {
+    this.#system = system;
     this.#folder = folder;
   }
 
@@ -39,10 +39,10 @@ export class Ballast {
   /** At a start: what is there counts, and what a crash left half made goes. Never throws one of our errors. */
   async find(): Promise<void> {
     await tolerate(async () => {
-      for (const name of await this.#power.listDirectory(this.#folder)) {
-        if (BALLAST_STRAY.test(name)) await this.#power.removeFile(`${this.#folder}/${name}`);
+      for (const name of await this.#system.listDirectory(this.#folder)) {
+        if (BALLAST_STRAY.test(name)) await this.#system.removeFile(`${this.#folder}/${name}`);
       }
-      const facts = await this.#power.stat(this.#path);
+      const facts = await this.#system.stat(this.#path);
       this.#heldBytes = facts?.kind === "file" ? facts.sizeBytes : 0;
     });
     await this.hold();
@@ -52,7 +52,7 @@ export class Ballast {
   async giveUp(): Promise<boolean> {
     if (this.#heldBytes === 0) return false;
     const held = this.#heldBytes;
-    const isGone = await tolerate(() => this.#power.removeFile(this.#path));
+    const isGone = await tolerate(() => this.#system.removeFile(this.#path));
     if (!isGone) return false;
     this.#heldBytes = 0;
     this.#owedBytes = held;
@@ -78,7 +78,7 @@ export class Ballast {
 
   /** Random, so that no file system stores it in less. Another in its place is there until this one is whole. */
   async #make(lengthBytes: number): Promise<boolean> {
-    const isMade = await tolerate(() => this.#power.writeFile(this.#path, this.#power.random(lengthBytes), 0o600));
+    const isMade = await tolerate(() => this.#system.writeFile(this.#path, this.#system.random(lengthBytes), 0o600));
     if (isMade) this.#heldBytes = lengthBytes;
     return isMade;
   }

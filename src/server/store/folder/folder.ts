@@ -141,12 +141,12 @@ export async function openFolder(system: FolderSystem, folder: string, owner: Fo
     }
     if (owner.acceptRollback === true && !isOlder) warnings.push(NOTHING_TO_ACCEPT);
     if (plan === "adopt") warnings.push(adopted(folder));
-    const note = (next: Reached) => write({ store: storeId, state: "ready", reached: next });
+    const recordReached = (next: Reached) => write({ store: storeId, state: "ready", reached: next });
     const ballast = new Ballast(system, folder);
-    const noted = isOlder ? null : reached;
-    const store = new EmbeddedStore(sqlite, storeId, { lock, noted, note, ballast, cells });
+    const recorded = isOlder ? null : reached;
+    const store = new EmbeddedStore(sqlite, storeId, { lock, recorded, record: recordReached, ballast, cells });
     await store.scrub(); // a crash may have left what was destroyed
-    await store.witness().catch((error: unknown) => {
+    await store.recordProgress().catch((error: unknown) => {
       if (plan !== "open" || isOlder || !isError(error)) throw error;
       warnings.push(`${recordPath} could not be brought up to date: ${error.message}`);
     });

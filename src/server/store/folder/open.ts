@@ -3,7 +3,7 @@ import { isError, NightlatchError } from "../../../core/errors.ts";
 import type { Secret } from "../../../core/secret.ts";
 import { exportPublicJwk } from "../../../formats/jose/jwk.ts";
 import { appendEntries } from "../../audit/log.ts";
-import { EMPTY_EDGE, packEdge, rootOf } from "../../audit/merkle.ts";
+import { EMPTY_RANGE, packRange, rootOf } from "../../audit/merkle.ts";
 import { isSignedCheckpoint } from "../../audit/note.ts";
 import type { MasterKey, WrapContext } from "../keys/wrap.ts";
 import { APPLICATION_ID, CELLS_VERSION, MIGRATIONS, query } from "../sqlite/schema.ts";
@@ -35,7 +35,7 @@ export async function createStore(
         master_check: master.wrap(CHECK, contextOf("check", storeId)),
       }),
     );
-    sqlite.run(query.insertInto("tree").values({ row: 1, size: 0, edge: packEdge(EMPTY_EDGE) }));
+    sqlite.run(query.insertInto("tree").values({ row: 1, size: 0, edge: packRange(EMPTY_RANGE) }));
     const transaction = new SqliteTransaction(sqlite, storeId);
     await appendEntries(transaction, [{ kind: "store", at: atMs, store: storeId }], { storeId, key });
     sqlite.commit();
@@ -133,14 +133,14 @@ function migrate(sqlite: Sqlite, from: number): void {
 
 async function requireWholeLog(sqlite: Sqlite, storeId: string, identity: KeyObject): Promise<void> {
   const transaction = new SqliteTransaction(sqlite, storeId);
-  const edge = await transaction.tree();
+  const tree = await transaction.tree();
   const checkpoint = await transaction.checkpoint();
   const last = sqlite.first(query.selectFrom("entry").select("number").orderBy("number", "desc").limit(1));
   const whole =
     checkpoint !== null &&
-    checkpoint.size === edge.size &&
-    last?.number === edge.size - 1 &&
-    checkpoint.root.equals(rootOf(edge)) &&
+    checkpoint.size === tree.size &&
+    last?.number === tree.size - 1 &&
+    checkpoint.root.equals(rootOf(tree)) &&
     isSignedCheckpoint(checkpoint, createPublicKey(identity));
   if (!whole) throw damaged("its audit log does not end where its last signed checkpoint says");
 }

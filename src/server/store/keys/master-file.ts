@@ -11,16 +11,16 @@ export const NEXT_MASTER_NAME = "master.key.next";
 export const CREDENTIAL_NAME = "nightlatch-server.master.key";
 export const SEALED_MASTER_PATH = `/etc/credstore.encrypted/${CREDENTIAL_NAME}`;
 
-type Power = Pick<System, "readFile" | "writeFile" | "openInPlace" | "removeFile" | "random">;
+type KeySystem = Pick<System, "readFile" | "writeFile" | "openInPlace" | "removeFile" | "random">;
 
 /** Makes a new one, durably. */
-export async function makeMasterKey(system: Pick<Power, "writeFile" | "random">, path: string): Promise<void> {
+export async function makeMasterKey(system: Pick<KeySystem, "writeFile" | "random">, path: string): Promise<void> {
   using key = Secret.take(system.random(MASTER_KEY_BYTES));
   await system.writeFile(path, key.reveal(), 0o600);
 }
 
 /** @throws NightlatchError store/master-key, file/* */
-export async function readMasterKey(system: Pick<Power, "readFile">, path: string): Promise<MasterKey> {
+export async function readMasterKey(system: Pick<KeySystem, "readFile">, path: string): Promise<MasterKey> {
   const key = await readKey(system, path);
   if (key !== null) return key;
   throw new NightlatchError(
@@ -34,16 +34,22 @@ export async function readMasterKey(system: Pick<Power, "readFile">, path: strin
 }
 
 /** Null where there is none. @throws NightlatchError file/* */
-export async function readNextMasterKey(system: Pick<Power, "readFile">, folder: string): Promise<MasterKey | null> {
+export async function readNextMasterKey(
+  system: Pick<KeySystem, "readFile">,
+  folder: string,
+): Promise<MasterKey | null> {
   return await readIfThere(system, `${folder}/${NEXT_MASTER_NAME}`);
 }
 
 /** Null where there is none, or one whose removal was interrupted. @throws NightlatchError file/* */
-export async function readPlainMasterKey(system: Pick<Power, "readFile">, folder: string): Promise<MasterKey | null> {
+export async function readPlainMasterKey(
+  system: Pick<KeySystem, "readFile">,
+  folder: string,
+): Promise<MasterKey | null> {
   return await readIfThere(system, `${folder}/${MASTER_NAME}`);
 }
 
-async function readIfThere(system: Pick<Power, "readFile">, path: string): Promise<MasterKey | null> {
+async function readIfThere(system: Pick<KeySystem, "readFile">, path: string): Promise<MasterKey | null> {
   try {
     return await readKey(system, path);
   } catch (error) {
@@ -53,7 +59,7 @@ async function readIfThere(system: Pick<Power, "readFile">, path: string): Promi
 }
 
 /** Whether the key that lies there can be destroyed: a secret that is mounted read-only cannot. */
-export async function isReplaceable(system: Pick<Power, "openInPlace">, folder: string): Promise<boolean> {
+export async function isReplaceable(system: Pick<KeySystem, "openInPlace">, folder: string): Promise<boolean> {
   try {
     using file = await system.openInPlace(`${folder}/${MASTER_NAME}`);
     return file.sizeBytes === MASTER_KEY_BYTES;
@@ -64,7 +70,7 @@ export async function isReplaceable(system: Pick<Power, "openInPlace">, folder: 
 }
 
 /** Over the older one, where it lies. Until this is done the new one is in the other file. */
-export async function replaceMasterKey(system: Power, folder: string, next: MasterKey): Promise<void> {
+export async function replaceMasterKey(system: KeySystem, folder: string, next: MasterKey): Promise<void> {
   {
     using file = await system.openInPlace(`${folder}/${MASTER_NAME}`);
     file.write(0, next.reveal());
@@ -74,11 +80,11 @@ export async function replaceMasterKey(system: Power, folder: string, next: Mast
 }
 
 /** Overwritten before it goes. One that is not there is fine. */
-export async function removeNextMasterKey(system: Power, folder: string): Promise<void> {
+export async function removeNextMasterKey(system: KeySystem, folder: string): Promise<void> {
   await removeOverwritten(system, `${folder}/${NEXT_MASTER_NAME}`);
 }
 
-async function removeOverwritten(system: Power, path: string): Promise<void> {
+async function removeOverwritten(system: KeySystem, path: string): Promise<void> {
   try {
     using file = await system.openInPlace(path);
     file.write(0, Buffer.alloc(file.sizeBytes));
@@ -91,7 +97,7 @@ async function removeOverwritten(system: Power, path: string): Promise<void> {
 }
 
 /** Null where the file holds none. */
-async function readKey(system: Pick<Power, "readFile">, path: string): Promise<MasterKey | null> {
+async function readKey(system: Pick<KeySystem, "readFile">, path: string): Promise<MasterKey | null> {
   try {
     const bytes = await system.readFile(path, MASTER_KEY_BYTES);
     const isKey = bytes.length === MASTER_KEY_BYTES && bytes.some((byte) => byte !== 0);
@@ -106,7 +112,7 @@ async function readKey(system: Pick<Power, "readFile">, path: string): Promise<M
 
 /** What systemd has unsealed for this process; null where it has not. @throws NightlatchError store/master-key, file/* */
 export async function readSealedMasterKey(
-  system: Pick<Power, "readFile">,
+  system: Pick<KeySystem, "readFile">,
   credentials: string | undefined,
 ): Promise<MasterKey | null> {
   if (credentials === undefined) return null;
@@ -119,6 +125,6 @@ export async function readSealedMasterKey(
 }
 
 /** Once the sealed one is known to do: overwritten, then gone. @throws NightlatchError file/* */
-export async function removePlainMasterKey(system: Power, folder: string): Promise<void> {
+export async function removePlainMasterKey(system: KeySystem, folder: string): Promise<void> {
   await removeOverwritten(system, `${folder}/${MASTER_NAME}`);
 }

@@ -1,6 +1,6 @@
 import { createPublicKey } from "node:crypto";
 import { NightlatchError } from "../../../core/errors.ts";
-import { unpackEdge } from "../../audit/merkle.ts";
+import { unpackRange } from "../../audit/merkle.ts";
 import { originOf, type SignedCheckpoint } from "../../audit/note.ts";
 import { type KnownLatch, keyNames } from "../../audit/replay.ts";
 import type { AuditSource, NumberedEntry, Snapshot } from "../../audit/verify.ts";
@@ -45,8 +45,8 @@ export function takeSnapshot(sqlite: Sqlite): Snapshot {
   try {
     const store = sqlite.first(query.selectFrom("store").select(["id", "identity"]));
     const tree = sqlite.first(query.selectFrom("tree").select(["size", "edge"]));
-    const edge = tree === null ? null : unpackEdge(tree.size, tree.edge);
-    if (store === null || edge === null)
+    const range = tree === null ? null : unpackRange(tree.size, tree.edge);
+    if (store === null || range === null)
       throw new NightlatchError("store/damaged", "the store does not say what it holds");
     const machines = sqlite.all(query.selectFrom("machine").select(["id", "name", "state", "epoch"]));
     const latches = readLatches(sqlite);
@@ -54,7 +54,7 @@ export function takeSnapshot(sqlite: Sqlite): Snapshot {
       query.selectFrom("invite").select(["id", "name", "state", "expires_ms as expires", "machine"]),
     );
     const identity = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x: store.identity }, format: "jwk" });
-    return { storeId: store.id, identity, edge, machines, latches, invites };
+    return { storeId: store.id, identity, range, machines, latches, invites };
   } finally {
     sqlite.rollback();
   }

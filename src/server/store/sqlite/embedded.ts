@@ -17,20 +17,20 @@ export class EmbeddedStore implements Store {
   readonly #sqlite: Sqlite;
   readonly #transaction: SqliteTransaction;
   readonly #lock: AsyncDisposable;
-  readonly #note: (reached: Reached) => Promise<void>;
+  readonly #record: (reached: Reached) => Promise<void>;
   readonly #ballast: Ballast;
   readonly #cells: Cells;
   #last: Promise<unknown> = Promise.resolve();
-  #witnessing: Promise<void> = Promise.resolve();
-  #noted: Reached | null;
+  #recording: Promise<void> = Promise.resolve();
+  #recorded: Reached | null;
   #isScrubHeldUp = false;
   #isClosed = false;
   readonly audit: AuditReads;
 
   /**
    * @param around.lock that of the folder, given up when the store is closed
-   * @param around.noted what the record says
-   * @param around.note writes the record
+   * @param around.recorded what the record says
+   * @param around.record writes the record
    * @param around.ballast lies beside the file
    * @param around.cells what the keys in it are wrapped with; emptied and given up here
    */
@@ -39,18 +39,18 @@ export class EmbeddedStore implements Store {
     storeId: string,
     around: {
       readonly lock: AsyncDisposable;
-      readonly noted: Reached | null;
-      readonly note: (reached: Reached) => Promise<void>;
+      readonly recorded: Reached | null;
+      readonly record: (reached: Reached) => Promise<void>;
       readonly ballast: Ballast;
       readonly cells: Cells;
     },
   ) {
-    const { lock, noted, note, ballast, cells } = around;
+    const { lock, recorded, record, ballast, cells } = around;
     this.#ballast = ballast;
     this.#cells = cells;
     this.#sqlite = sqlite;
-    this.#noted = noted;
-    this.#note = note;
+    this.#recorded = recorded;
+    this.#record = record;
     this.#transaction = new SqliteTransaction(sqlite, storeId);
     this.#lock = lock;
     this.audit = {
@@ -122,15 +122,15 @@ export class EmbeddedStore implements Store {
   }
 
   /** One after the other, each of what is committed by then: the record never goes back, nor ahead of the store. */
-  witness(): Promise<void> {
-    const outcome = this.#witnessing.then(async () => {
-      const edge = await this.transact((transaction) => transaction.tree());
-      const reached: Reached = { size: edge.size, root: rootOf(edge) };
-      if (this.#noted?.size === reached.size && this.#noted.root.equals(reached.root)) return;
-      await this.#note(reached);
-      this.#noted = reached;
+  recordProgress(): Promise<void> {
+    const outcome = this.#recording.then(async () => {
+      const tree = await this.transact((transaction) => transaction.tree());
+      const reached: Reached = { size: tree.size, root: rootOf(tree) };
+      if (this.#recorded?.size === reached.size && this.#recorded.root.equals(reached.root)) return;
+      await this.#record(reached);
+      this.#recorded = reached;
     });
-    this.#witnessing = outcome.catch(() => {});
+    this.#recording = outcome.catch(() => {});
     return outcome;
   }
 
@@ -145,7 +145,7 @@ export class EmbeddedStore implements Store {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    await this.witness().catch(() => {}); // the record stays behind, which the next start bears
+    await this.recordProgress().catch(() => {}); // the record stays behind, which the next start bears
     await using _ = this.#lock;
     await this.#alone(() => {
       using _cells = this.#cells;

@@ -1,5 +1,5 @@
 import { NightlatchError } from "../../../core/errors.ts";
-import { packEdge, unpackEdge } from "../../audit/merkle.ts";
+import { packRange, unpackRange } from "../../audit/merkle.ts";
 import { originOf, type SignedCheckpoint } from "../../audit/note.ts";
 import { packTimes, type Tree, unpackTimes } from "../../audit/times.ts";
 import type { NumberedEntry } from "../../audit/verify.ts";
@@ -156,14 +156,14 @@ export class SqliteTransaction implements Transaction {
     const raw = this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_TREE).get()) as
       | { size: number; edge: Buffer; times: Buffer }
       | undefined;
-    const edge = raw === undefined ? null : unpackEdge(raw.size, raw.edge);
-    if (raw === undefined || edge === null) {
+    const range = raw === undefined ? null : unpackRange(raw.size, raw.edge);
+    if (raw === undefined || range === null) {
       throw new NightlatchError("store/damaged", "the audit tree's edge does not fit its size", {
         meaning: "The store was damaged or tampered with.",
         remedy: "Run nightlatch audit verify, and restore the store and its master key from the same backup.",
       });
     }
-    return { ...edge, times: unpackTimes(raw.times) };
+    return { ...range, times: unpackTimes(raw.times) };
   }
 
   async checkpoint(): Promise<SignedCheckpoint | null> {
@@ -275,7 +275,7 @@ export class SqliteTransaction implements Transaction {
   }
 
   async setTree(tree: Tree): Promise<void> {
-    this.#sqlite.guard(() => this.#sqlite.prepare(UPDATE_TREE).run(tree.size, packEdge(tree), packTimes(tree.times)));
+    this.#sqlite.guard(() => this.#sqlite.prepare(UPDATE_TREE).run(tree.size, packRange(tree), packTimes(tree.times)));
   }
 
   async insertCheckpoint({ size, root, signature }: SignedCheckpoint): Promise<void> {

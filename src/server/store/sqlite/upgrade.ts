@@ -21,7 +21,7 @@ import type { Sqlite } from "./sqlite.ts";
 
 export const CELLS_NAME = "cells";
 
-type Power = Pick<System, "readFile" | "writeFile" | "openInPlace" | "removeFile" | "random" | "nowMs">;
+type UpgradeSystem = Pick<System, "readFile" | "writeFile" | "openInPlace" | "removeFile" | "random" | "nowMs">;
 
 /** What there is to choose from. */
 export interface MasterKeys {
@@ -50,7 +50,7 @@ export interface UnwrappedStore {
  * @throws NightlatchError store/master-key, store/cells, store/full, store/io, file/*
  */
 export async function unwrapStore(
-  system: Power,
+  system: UpgradeSystem,
   folder: string,
   { sqlite, found, keys, isNew }: { sqlite: Sqlite; found: FoundStore; keys: MasterKeys; isNew: boolean },
 ): Promise<UnwrappedStore> {
@@ -81,7 +81,7 @@ export async function unwrapStore(
 
 /** The sealed one comes first. Else goes on with a replacement that was interrupted after its commit. */
 async function settleMaster(
-  system: Power,
+  system: UpgradeSystem,
   folder: string,
   sqlite: Sqlite,
   found: FoundStore,
@@ -101,7 +101,7 @@ async function settleMaster(
 }
 
 async function settlePlain(
-  system: Power,
+  system: UpgradeSystem,
   folder: string,
   sqlite: Sqlite,
   found: FoundStore,
@@ -119,7 +119,7 @@ async function settlePlain(
   return next;
 }
 
-async function nextMaster(system: Power, folder: string): Promise<MasterKey> {
+async function nextMaster(system: UpgradeSystem, folder: string): Promise<MasterKey> {
   const made = await readNextMasterKey(system, folder);
   if (made !== null) return made;
   await makeMasterKey(system, `${folder}/${NEXT_MASTER_NAME}`);
@@ -129,7 +129,7 @@ async function nextMaster(system: Power, folder: string): Promise<MasterKey> {
   return next;
 }
 
-async function openCells(system: Power, folder: string, storeId: string, mayMake: boolean): Promise<CellFile> {
+async function openCells(system: UpgradeSystem, folder: string, storeId: string, mayMake: boolean): Promise<CellFile> {
   const path = `${folder}/${CELLS_NAME}`;
   try {
     const file = await system.openInPlace(path, ...(mayMake ? [0o600] : []));

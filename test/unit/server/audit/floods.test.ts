@@ -140,15 +140,15 @@ test("one operation that fails does not take the cover of the others with it", a
 
 test("addresses are told apart up to a number, the others are one; a cover ends with its time", () => {
   const tally = new FloodTally();
-  const covers = Array.from({ length: 100 }, (_, index) => tally.note({ ...OF, from: `192.0.2.${index}` }, NOW_MS));
+  const covers = Array.from({ length: 100 }, (_, index) => tally.count({ ...OF, from: `192.0.2.${index}` }, NOW_MS));
   assert.equal(new Set(covers.map(({ entry }) => entry)).size, MAX_SOURCES + 1);
   assert.equal(covers.filter(({ isKnown }) => !isKnown).length, MAX_SOURCES + 1);
   assert.equal(covers.at(-1)?.entry.from, undefined);
   const lastMs = NOW_MS + FLOOD_MS - 1;
-  assert.deepEqual(tally.note({ ...OF, from: "192.0.2.0" }, lastMs), { entry: covers[0]?.entry, isKnown: true });
+  assert.deepEqual(tally.count({ ...OF, from: "192.0.2.0" }, lastMs), { entry: covers[0]?.entry, isKnown: true });
   assert.deepEqual(tally.close(lastMs), []);
   const endMs = NOW_MS + FLOOD_MS;
-  assert.equal(tally.note({ ...OF, from: "192.0.2.0" }, endMs).isKnown, false);
+  assert.equal(tally.count({ ...OF, from: "192.0.2.0" }, endMs).isKnown, false);
   const ended = tally.close(endMs);
   assert.equal(ended.length, MAX_SOURCES + 1);
   assert.deepEqual(ended[0], {
@@ -170,6 +170,6 @@ test("addresses are told apart up to a number, the others are one; a cover ends 
 
 test("a clock that is set back ends a cover", () => {
   const tally = new FloodTally();
-  tally.note(OF, NOW_MS);
-  assert.equal(tally.note(OF, NOW_MS - 1).isKnown, false);
+  tally.count(OF, NOW_MS);
+  assert.equal(tally.count(OF, NOW_MS - 1).isKnown, false);
 });

@@ -3,13 +3,13 @@ import { test } from "node:test";
 import fc from "fast-check";
 import {
   append,
-  type Edge,
-  EMPTY_EDGE,
+  type CompactRange,
+  EMPTY_RANGE,
   hashLeaf,
   hashNode,
-  packEdge,
+  packRange,
   rootOf,
-  unpackEdge,
+  unpackRange,
 } from "../../../../src/server/audit/merkle.ts";
 
 // The leaves and roots that Certificate Transparency's implementations share (google/certificate-transparency,
@@ -27,12 +27,12 @@ const ROOTS = [
 ];
 
 test("the roots of Certificate Transparency's test vectors", () => {
-  assert.equal(rootOf(EMPTY_EDGE).toString("hex"), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-  let edge = EMPTY_EDGE;
+  assert.equal(rootOf(EMPTY_RANGE).toString("hex"), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  let range = EMPTY_RANGE;
   for (const [index, leaf] of LEAVES.entries()) {
-    edge = append(edge, hashLeaf(Buffer.from(leaf, "hex")));
-    assert.equal(edge.size, index + 1);
-    assert.equal(rootOf(edge).toString("hex"), ROOTS[index], `root of ${index + 1}`);
+    range = append(range, hashLeaf(Buffer.from(leaf, "hex")));
+    assert.equal(range.size, index + 1);
+    assert.equal(rootOf(range).toString("hex"), ROOTS[index], `root of ${index + 1}`);
   }
 });
 
@@ -48,19 +48,19 @@ test("appending leads to the root that the RFC defines, through storage and back
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 8 }), { minLength: 1, maxLength: 70 }), (leaves) => {
       const bodies = leaves.map((leaf) => Buffer.from(leaf));
-      let edge: Edge | null = EMPTY_EDGE;
+      let range: CompactRange | null = EMPTY_RANGE;
       for (const body of bodies) {
-        assert.ok(edge !== null);
-        const grown: Edge = append(edge, hashLeaf(body));
-        edge = unpackEdge(grown.size, packEdge(grown));
+        assert.ok(range !== null);
+        const grown: CompactRange = append(range, hashLeaf(body));
+        range = unpackRange(grown.size, packRange(grown));
       }
-      assert.ok(edge !== null);
-      assert.deepEqual(rootOf(edge), definedRoot(bodies));
+      assert.ok(range !== null);
+      assert.deepEqual(rootOf(range), definedRoot(bodies));
     }),
   );
 });
 
-test("an edge that does not fit its size is none", () => {
+test("a range that does not fit its size is none", () => {
   for (const [size, lengthBytes] of [
     [0, 32],
     [1, 0],
@@ -70,6 +70,6 @@ test("an edge that does not fit its size is none", () => {
     [-1, 0],
     [1.5, 32],
   ] as const) {
-    assert.equal(unpackEdge(size, Buffer.alloc(lengthBytes)), null, `${size} ${lengthBytes}`);
+    assert.equal(unpackRange(size, Buffer.alloc(lengthBytes)), null, `${size} ${lengthBytes}`);
   }
 });

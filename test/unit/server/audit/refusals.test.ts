@@ -7,26 +7,26 @@ const NOW_MS = 1_800_000_000_000;
 test("the first refusal is told at once, the others of the hour as a number", () => {
   const tally = new RefusalTally();
   const refusal = { reason: "machine/locked", subject: "latch" };
-  assert.deepEqual(tally.note(refusal, "192.0.2.1", NOW_MS), {
+  assert.deepEqual(tally.count(refusal, "192.0.2.1", NOW_MS), {
     kind: "refusal",
     at: NOW_MS,
     reason: "machine/locked",
     subject: "latch",
     from: "192.0.2.1",
   });
-  for (let count = 0; count < 1000; count++) assert.equal(tally.note(refusal, "192.0.2.2", NOW_MS + count), null);
+  for (let count = 0; count < 1000; count++) assert.equal(tally.count(refusal, "192.0.2.2", NOW_MS + count), null);
   assert.deepEqual(tally.close(NOW_MS + WINDOW_MS - 1), []);
   const endMs = NOW_MS + WINDOW_MS;
   assert.deepEqual(tally.close(endMs), [
     { kind: "refusals", at: endMs, reason: "machine/locked", subject: "latch", count: 1000, since: NOW_MS },
   ]);
   assert.deepEqual(tally.close(endMs), []);
-  assert.notEqual(tally.note(refusal, "192.0.2.1", endMs), null);
+  assert.notEqual(tally.count(refusal, "192.0.2.1", endMs), null);
 });
 
 test("one refusal alone leaves one entry", () => {
   const tally = new RefusalTally();
-  tally.note({ reason: "latch/revoked", subject: "a" }, "192.0.2.1", NOW_MS);
+  tally.count({ reason: "latch/revoked", subject: "a" }, "192.0.2.1", NOW_MS);
   assert.deepEqual(tally.close(NOW_MS + WINDOW_MS), []);
 });
 
@@ -35,7 +35,7 @@ test("subjects beyond what is told apart share one count: the log grows by no mo
   let entries = 0;
   for (let count = 0; count < 3 * MAX_SUBJECTS; count++) {
     for (let repeat = 0; repeat < 3; repeat++) {
-      if (tally.note({ reason: "machine/locked", subject: `latch ${count}` }, "192.0.2.1", NOW_MS) !== null) entries++;
+      if (tally.count({ reason: "machine/locked", subject: `latch ${count}` }, "192.0.2.1", NOW_MS) !== null) entries++;
     }
   }
   const closed = tally.close(NOW_MS, true);
@@ -48,7 +48,7 @@ test("subjects beyond what is told apart share one count: the log grows by no mo
 test("a clock that is set back ends a window", () => {
   const tally = new RefusalTally();
   const refusal = { reason: "machine/locked" };
-  tally.note(refusal, "192.0.2.1", NOW_MS);
-  tally.note(refusal, "192.0.2.1", NOW_MS);
+  tally.count(refusal, "192.0.2.1", NOW_MS);
+  tally.count(refusal, "192.0.2.1", NOW_MS);
   assert.equal(tally.close(NOW_MS - 1).length, 1);
 });

@@ -117,9 +117,9 @@ function watchAnswers(tell: (status: number, text: string) => void): Disposable 
 
 /** A server whose answers are greater than what the kernel keeps for a client that does not read. */
 async function startUnread(
-  patienceMs: number,
+  timeoutMs: number,
 ): Promise<{ answers: Answers; client: Socket; sent: () => number } & AsyncDisposable> {
-  const answers = new Answers(patienceMs);
+  const answers = new Answers(timeoutMs);
   let sent = 0;
   const hall: Hall = {
     patience: { headersTimeoutMs: 60_000, requestTimeoutMs: 60_000, keepAliveMs: 60_000 },

@@ -31,7 +31,7 @@ test("a machine's report is in the log once an hour, by the latch that it is abo
   assert.equal(status, 200);
   requireReportAnswer(Buffer.from(body), { report, serverThumbprint: identityThumbprint(service.identity) });
   assert.equal(await logged(service), before + 1);
-  const counted = service.refusals.note({ reason: REASON, subject: latch.latchId }, "192.0.2.9", service.clock.nowMs);
+  const counted = service.refusals.count({ reason: REASON, subject: latch.latchId }, "192.0.2.9", service.clock.nowMs);
   assert.equal(counted, null, "it is counted under the latch");
   for (let count = 0; count < 20; count++) {
     assert.equal((await send(service, machine, count < 10 ? report : reportOf(machine, "volume-1"))).status, 200);

@@ -136,7 +136,7 @@ async function revokeUntilCut(
   });
   await revoke
     .then(
-      () => store.witness(),
+      () => store.recordProgress(),
       () => {},
     )
     .catch(() => {});

@@ -13,24 +13,24 @@ class FakeStore {
   fail: NightlatchError | null = null;
 
   async transact<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
-    const staged: { edge: Tree; bodies: string[] } = { edge: this.#edge, bodies: [] };
+    const staged: { tree: Tree; bodies: string[] } = { tree: this.#tree, bodies: [] };
     const log: Partial<Transaction> = {
-      tree: async () => staged.edge,
+      tree: async () => staged.tree,
       insertEntries: async (_first, bodies) => void staged.bodies.push(...bodies.map(String)),
-      setTree: async (edge) => {
-        staged.edge = edge;
+      setTree: async (tree) => {
+        staged.tree = tree;
       },
       insertCheckpoint: async () => {},
     };
     const result = await work(log as Transaction);
     if (this.fail !== null) throw this.fail;
     this.commits++;
-    this.#edge = staged.edge;
+    this.#tree = staged.tree;
     this.entries.push(...staged.bodies);
     return result;
   }
 
-  #edge: Tree = EMPTY_TREE;
+  #tree: Tree = EMPTY_TREE;
 }
 
 function setUp(gatherMs?: number) {

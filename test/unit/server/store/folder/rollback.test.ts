@@ -147,8 +147,8 @@ test("a power cut between a commit and its record never leads to a refusal", asy
   const before = readFileSync(path);
   {
     await using service = await openService(home.folder);
-    const writing = service.store.witness;
-    service.store.witness = () => Promise.reject(new NightlatchError("file/full", "no space is left"));
+    const writing = service.store.recordProgress;
+    service.store.recordProgress = () => Promise.reject(new NightlatchError("file/full", "no space is left"));
     const done = await changeMachine(service, "nas", { ...BY, change: "revoke" });
     assert.deepEqual([done.changed, done.recorded], [true, false]);
     assert.deepEqual(readFileSync(path), before);
@@ -160,7 +160,7 @@ test("a power cut between a commit and its record never leads to a refusal", asy
       assert.deepEqual(next.warnings, []);
       assert.equal((await ask(next, home.latch)).kind, "refused");
     }
-    service.store.witness = writing;
+    service.store.recordProgress = writing;
     assert.equal((await changeMachine(service, "nas", { ...BY, change: "revoke" })).recorded, true, "repeated");
     assert.notDeepEqual(readFileSync(path), before);
   }
