@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { CURVES } from "../../src/formats/jose/curve.ts";
 import { type EcPrivateJwk, hasThumbprint, parsePrivateJwk } from "../../src/formats/jose/jwk.ts";
 import { type Json, type JsonObject, parseJson } from "../../src/formats/json/json.ts";
-import { createExchange } from "../../src/formats/tang/ecmr.ts";
+import { createMultiplier } from "../../src/formats/tang/ecmr.ts";
 import { formatRecovery, parseRecoveryRequest, recoveryPoint } from "../../src/formats/tang/tang.ts";
 import { bodyOf } from "../../src/system/http.ts";
 import type { HttpRequest, HttpResponse, System } from "../../src/system/port.ts";
@@ -52,10 +53,11 @@ function recover(server: (typeof clevisVectors.servers)[number], request: Sent):
     .map((jwk) => parsePrivateJwk(jwk))
     .find((jwk): jwk is EcPrivateJwk => jwk.kty === "EC" && hasThumbprint(jwk, kid));
   if (key === undefined) return { status: 404, contentType: "", body: Buffer.alloc(0) };
+  const multiplier = createMultiplier(CURVES[key.crv], Buffer.from(key.d, "base64url"));
   const point = recoveryPoint(parseRecoveryRequest(request.body), key.crv);
   return {
     status: 200,
     contentType: "application/jwk+json",
-    body: formatRecovery(createExchange(key).multiply(point)),
+    body: formatRecovery(multiplier.multiply(point)),
   };
 }

@@ -2,7 +2,6 @@ import { createECDH, type ECDH } from "node:crypto";
 import { NightlatchError } from "../../core/errors.ts";
 import {
   addPoints,
-  CURVES,
   type Curve,
   invert,
   liftX,
@@ -12,7 +11,6 @@ import {
   toBytes,
   toInteger,
 } from "../jose/curve.ts";
-import type { EcPrivateJwk } from "../jose/jwk.ts";
 
 /**
  * The McCallum–Relyea exchange, of tang. G is the base point, lower case letters are scalars; the server has s and S=sG.
@@ -32,24 +30,25 @@ import type { EcPrivateJwk } from "../jose/jwk.ts";
  * BigInts cannot be wiped: Q and K stay in the heap until they are collected. What is in Buffers is wiped.
  */
 
-/** The multiplication by one fixed scalar, whole points in and out. Holds the scalar inside OpenSSL. */
-export interface Multiplier {
-  readonly curve: Curve;
+/**
+ * The multiplication by one fixed scalar, whole points in and out: the server's half of the
+ * exchange, which turns X into Y. It holds the scalar inside OpenSSL.
+ */
+interface Multiplier {
   /** @throws NightlatchError jwk/off-curve */
   multiply(point: Point): Point;
 }
 
-/** @param scalar big-endian, of the curve's length; usable as `isUsableScalar` judges */
+/**
+ * Makes the multiplication by a scalar.
+ * @param scalar big-endian, of the curve's length; it stays the caller's to wipe
+ * @throws RangeError where `isUsableScalar` says that it is not usable
+ */
 export function createMultiplier(curve: Curve, scalar: Uint8Array): Multiplier {
   if (!isUsableScalar(curve, scalar)) throw new RangeError("scalar out of range");
   const once = holder(curve, Buffer.from(scalar));
   const andOne = holder(curve, successor(scalar));
-  return { curve, multiply: (point) => wholeProduct(point, once, andOne) };
-}
-
-/** The server's half, made once per key: `multiply` turns X into Y. */
-export function createExchange(jwk: EcPrivateJwk): Multiplier {
-  return createMultiplier(CURVES[jwk.crv], Buffer.from(jwk.d, "base64url"));
+  return { multiply: (point) => wholeProduct(point, once, andOne) };
 }
 
 /** In [2, n−3]: everything but 0, ±1 and −2. @param scalar big-endian, of the curve's length */
@@ -83,7 +82,7 @@ export function provision(serverKey: Point, draw: (lengthBytes: number) => Buffe
   const { curve } = serverKey;
   const scalar = drawScalar(curve, draw);
   const ecdh = holder(curve, scalar);
-  return { ephemeral: ownPoint(curve, ecdh), sharedX: fullLength(curve, ecdh.computeSecret(encode(serverKey))) };
+  return { ephemeral: ownPoint(curve, ecdh), sharedX: fullLength(curve, ecdh.computeSecret(encodePoint(serverKey))) };
 }
 
 /** One recovery: what is sent, and what turns the answer into K's x coordinate. */
@@ -111,7 +110,7 @@ export function beginRecovery(ephemeral: Point, serverKey: Point, draw: (lengthB
     let blind: Point | null = null;
     const findBlind = () => {
       if (blind !== null) return blind;
-      const product = blinding.computeSecret(encode(serverKey));
+      const product = blinding.computeSecret(encodePoint(serverKey));
       blind = liftX(curve, toInteger(product));
       product.fill(0);
       return blind;
@@ -142,7 +141,7 @@ function holder(curve: Curve, scalar: Buffer): ECDH {
 function wholeProduct(point: Point, once: ECDH, andOne: ECDH): Point {
   const { curve, x: ownX, y: ownY } = point;
   const { p, b } = curve;
-  const encoded = encode(point);
+  const encoded = encodePoint(point);
   let x: bigint;
   let nextX: bigint;
   try {
@@ -156,7 +155,8 @@ function wholeProduct(point: Point, once: ECDH, andOne: ECDH): Point {
   return { curve, x, y: modulo(numerator * invert(2n * ownY, p), p) };
 }
 
-function encode({ curve, x, y }: Point): Buffer {
+/** SEC 1 section 2.3.3, uncompressed: 0x04 ‖ x ‖ y. */
+export function encodePoint({ curve, x, y }: Point): Buffer {
   return Buffer.concat([Buffer.of(4), toBytes(x, curve.lengthBytes), toBytes(y, curve.lengthBytes)]);
 }
 

@@ -12,22 +12,10 @@ export interface Exchange {
   /** Whether the bytes are a point of the curve, uncompressed, not infinity. */
   isPoint(point: Buffer): boolean;
   /**
-   * @param scalar s, 1 < s < n − 2: see isUsableScalar. It stays the caller's to wipe.
+   * @param scalar s, usable as isUsableScalar of formats/tang/ecmr.ts judges. It stays the caller's to wipe.
    * @param point X, which need not be trusted
    * @returns Y, never the point at infinity
    * @throws RangeError where X is not a point of the curve
    */
   multiply(scalar: Buffer, point: Buffer): Buffer;
-}
-
-/** The order of the group, SP 800-186 section 3.2.1.3. */
-const ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
-
-/**
- * Whether a private scalar may serve. The y-formula fails for 0, ±1 and −2, and none of them is a secret; chance does not find
- * them.
- */
-export function isUsableScalar(scalar: Buffer): boolean {
-  const s = BigInt(`0x${scalar.toString("hex")}`);
-  return s > 1n && s < ORDER - 2n;
 }

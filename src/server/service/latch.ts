@@ -1,10 +1,12 @@
 import { createECDH, generateKeyPairSync } from "node:crypto";
 import { toBase64url } from "../../core/bytes.ts";
 import { Secret } from "../../core/secret.ts";
+import { CURVES } from "../../formats/jose/curve.ts";
 import { type EcPublicJwk, exportPublicJwk, thumbprintOf } from "../../formats/jose/jwk.ts";
 import { LATCH_ID_BYTES } from "../../formats/own/enrolment.ts";
+import { isUsableScalar } from "../../formats/tang/ecmr.ts";
 import { buildAdvertisement } from "../../formats/tang/tang.ts";
-import { isUsableScalar, SCALAR_BYTES } from "../exchange/port.ts";
+import { SCALAR_BYTES } from "../exchange/port.ts";
 import type { KeyPurpose, KeyRow, LatchRow } from "../store/port.ts";
 import type { Service } from "./service.ts";
 
@@ -48,13 +50,17 @@ export function makeLatch(
 }
 
 function newExchangeKey(): { readonly scalar: Secret; readonly publicJwk: EcPublicJwk } {
-  const ecdh = createECDH("prime256v1");
+  const curve = CURVES["P-256"];
+  const ecdh = createECDH(curve.opensslName);
   const point = ecdh.generateKeys();
   const key = ecdh.getPrivateKey(); // without leading zeros
   const scalar = Buffer.alloc(SCALAR_BYTES);
   key.copy(scalar, SCALAR_BYTES - key.length);
   key.fill(0);
-  if (!isUsableScalar(scalar)) return newExchangeKey();
+  if (!isUsableScalar(curve, scalar)) return newExchangeKey();
   const [x, y] = [point.subarray(1, 1 + SCALAR_BYTES), point.subarray(1 + SCALAR_BYTES)];
-  return { scalar: Secret.take(scalar), publicJwk: { kty: "EC", crv: "P-256", x: toBase64url(x), y: toBase64url(y) } };
+  return {
+    scalar: Secret.take(scalar),
+    publicJwk: { kty: "EC", crv: curve.name, x: toBase64url(x), y: toBase64url(y) },
+  };
 }

@@ -36,7 +36,8 @@ for (const [curve, reference] of REFERENCES) {
         product(curve, reference, scalar, reference.Point.fromAffine(point)),
       );
     }
-    for (const scalar of [0n, 1n, curve.n - 2n, curve.n - 1n, curve.n, curve.n + 1n]) {
+    const ones = 2n ** BigInt(curve.lengthBytes * 8) - 1n;
+    for (const scalar of [0n, 1n, curve.n - 2n, curve.n - 1n, curve.n, curve.n + 1n, ones]) {
       const bytes = toBytes(scalar, curve.lengthBytes);
       assert.ok(!isUsableScalar(curve, bytes));
       assert.throws(() => createMultiplier(curve, bytes), RangeError);
