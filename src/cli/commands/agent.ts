@@ -1,6 +1,7 @@
 import { type ServiceLog, serveKeys } from "../../agent/service.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { AGENT_CONFIG, AGENT_SOCKET, MACHINE_STATE } from "../../core/places.ts";
+import { readPassedSockets } from "../../system/unix/listen-fds.ts";
 import type { Command, CommandInput } from "../command.ts";
 
 const IDLE_S = "30";
@@ -27,7 +28,7 @@ Whatever fails is answered with nothing, and systemd asks for the passphrase.`,
 };
 
 async function runAgent({ options, system, terminal }: CommandInput): Promise<number> {
-  const inherited = inheritedSocket(process.env);
+  const inherited = inheritedSocket();
   const idleMs = inherited === null ? null : parseSeconds(options["idle"] ?? IDLE_S);
   const count = await serveKeys(
     system,
@@ -45,15 +46,17 @@ async function runAgent({ options, system, terminal }: CommandInput): Promise<nu
   return 0;
 }
 
-/** sd_listen_fds(3): exactly one socket, and handed to this very process. @throws NightlatchError agent/socket */
-export function inheritedSocket(env: NodeJS.ProcessEnv): { readonly fd: number } | null {
-  if (env["LISTEN_PID"] !== String(process.pid)) return null;
-  if (env["LISTEN_FDS"] !== "1") {
-    throw new NightlatchError("agent/socket", `systemd handed over ${env["LISTEN_FDS"] ?? "no"} sockets, not one`, {
-      remedy: "Give nightlatch-agent.socket a single ListenStream=.",
-    });
-  }
-  return { fd: 3 };
+/**
+ * The one socket that systemd has passed; null where it has passed none to this process.
+ * @throws NightlatchError agent/socket where it is not one
+ */
+function inheritedSocket(): { readonly fd: number } | null {
+  const passed = readPassedSockets(process.env, process.pid);
+  if (passed === null) return null;
+  if (passed.count === 1) return { fd: passed.first };
+  throw new NightlatchError("agent/socket", `systemd handed over ${passed.count || "no"} sockets, not one`, {
+    remedy: "Give nightlatch-agent.socket a single ListenStream=.",
+  });
 }
 
 /** sd-daemon(3): the journal takes the level from a line's start. */

@@ -4,6 +4,7 @@ import { trimEndOf } from "../../core/text.ts";
 import { isBaseAddress } from "../../formats/own/invite.ts";
 import { parseListenAddress } from "../../server/address.ts";
 import { startServer } from "../../server/serve.ts";
+import { readPassedSockets } from "../../system/unix/listen-fds.ts";
 import { notifyReady } from "../../system/unix/notify.ts";
 import type { Command, CommandInput, ExitStatus } from "../command.ts";
 
@@ -32,7 +33,7 @@ const MASTER = {
 
 async function run({ options, switches, system, terminal }: CommandInput): Promise<ExitStatus> {
   const { data = "", listen = "", admin = "", url } = options;
-  const inheritedFd = passedDescriptor(process.env, process.pid);
+  const passed = readPassedSockets(process.env, process.pid);
   const server = await startServer(system, {
     folder: withoutSlash(data),
     listen: parseListenAddress(listen),
@@ -40,7 +41,7 @@ async function run({ options, switches, system, terminal }: CommandInput): Promi
     ...(url === undefined ? {} : { url: requireUrl(url) }),
     credentials: process.env["CREDENTIALS_DIRECTORY"],
     acceptRollback: switches.has("accept-rollback"),
-    ...(inheritedFd === null ? {} : { inheritedFd }),
+    ...(passed === null || passed.count === 0 ? {} : { inheritedFd: passed.first }),
     log: (line) => terminal.hint(`nightlatch: ${line}`),
   });
   for (const warning of server.warnings) terminal.hint(`nightlatch: warning: ${warning}`);
@@ -69,12 +70,6 @@ async function run({ options, switches, system, terminal }: CommandInput): Promi
   }
   await server.stop();
   return 0;
-}
-
-/** sd_listen_fds(3): the first descriptor that systemd passed to this very process, or null. */
-export function passedDescriptor(env: Readonly<Record<string, string | undefined>>, pid: number): number | null {
-  const SD_LISTEN_FDS_START = 3;
-  return env["LISTEN_PID"] === String(pid) && Number(env["LISTEN_FDS"]) >= 1 ? SD_LISTEN_FDS_START : null;
 }
 
 function withoutSlash(folder: string): string {

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { passedDescriptor } from "../../../src/cli/commands/serve.ts";
 import { defaultUrl, parseListenAddress } from "../../../src/server/address.ts";
 import { roleOf } from "../../../src/server/operator-api/roles.ts";
 
@@ -31,13 +30,6 @@ test("invites carry the address that is listened on; where it is every address, 
     const { hostname } = new URL(defaultUrl({ host, port: 7654 }));
     assert.ok(!["0.0.0.0", "[::]"].includes(hostname), hostname);
   }
-});
-
-test("systemd's sockets are taken only where they are meant for this very process", () => {
-  assert.equal(passedDescriptor({ LISTEN_PID: "7", LISTEN_FDS: "1" }, 7), 3);
-  assert.equal(passedDescriptor({ LISTEN_PID: "8", LISTEN_FDS: "1" }, 7), null);
-  assert.equal(passedDescriptor({ LISTEN_PID: "7", LISTEN_FDS: "0" }, 7), null);
-  assert.equal(passedDescriptor({}, 7), null);
 });
 
 test("root and the server's own user administer, members of the group operate, nobody else does anything", () => {
