@@ -12,7 +12,7 @@ import { listenOnSocket } from "./operator-api/socket.ts";
 import { assembleService } from "./service/assemble.ts";
 import { startHousekeeping } from "./service/housekeeping.ts";
 import { type FolderSystem, openFolder } from "./store/folder/folder.ts";
-import type { MasterSource } from "./store/sqlite/upgrade.ts";
+import type { MasterSource } from "./store/folder/upgrade.ts";
 
 export interface ServeOptions {
   /** The data folder. */

@@ -1,6 +1,6 @@
 import { Gathering } from "../../core/gathering.ts";
 import { type HeadFault, type Http1RequestHead, parseHttp1RequestHead } from "../../formats/network/http1-request.ts";
-import { URL_BYTES } from "./perform.ts";
+import { URL_BYTES } from "../machine-api/perform.ts";
 
 export const HEADER_BYTES = 16_384;
 const END_OF_HEAD = Buffer.from("\r\n\r\n");

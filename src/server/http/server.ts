@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Http1RequestHead } from "../../formats/network/http1-request.ts";
 import { descriptorLimit, prepareConnections } from "../../system/tcp-listen.ts";
+import { type Plan, perform, planFor } from "../machine-api/perform.ts";
 import type { Service } from "../service/service.ts";
 import { Admission } from "./admission.ts";
 import type { Answers } from "./answers.ts";
@@ -9,7 +10,6 @@ import { Budget } from "./budget.ts";
 import { Connection, type Hall } from "./connection.ts";
 import { FairQueue } from "./fair-queue.ts";
 import { type Limits, limitsWithin, type Patience } from "./limits.ts";
-import { type Plan, perform, planFor } from "./perform.ts";
 import { Places } from "./places.ts";
 import type { Reply } from "./reply.ts";
 import { Turn } from "./turn.ts";

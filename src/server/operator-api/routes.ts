@@ -6,7 +6,7 @@ import { json, type Reply } from "../http/reply.ts";
 import { invite, uninvite } from "../service/invite.ts";
 import type { Service } from "../service/service.ts";
 import { type Change, type Changed, type ChangeRequest, changeLatch, changeMachine } from "../service/states.ts";
-import type { MasterSource } from "../store/sqlite/upgrade.ts";
+import type { MasterSource } from "../store/folder/upgrade.ts";
 import { showAudit } from "./audit.ts";
 import { listMachines, showMachine } from "./machines.ts";
 import type { Role } from "./roles.ts";

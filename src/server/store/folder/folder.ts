@@ -14,10 +14,9 @@ import {
   readPlainMasterKey,
   readSealedMasterKey,
 } from "../keys/master-file.ts";
-import { EmbeddedStore } from "../sqlite/embedded.ts";
 import { Sqlite } from "../sqlite/sqlite.ts";
-import { CELLS_NAME, type MasterSource, unwrapStore } from "../sqlite/upgrade.ts";
 import { BALLAST_NAME, Ballast } from "./ballast.ts";
+import { EmbeddedStore } from "./embedded.ts";
 import { lockFolder } from "./lock.ts";
 import { readMedium, warnOfMedium } from "./medium.ts";
 import { createStore, findStore, openStore } from "./open.ts";
@@ -32,6 +31,7 @@ import {
   writeRecord,
 } from "./record.ts";
 import { hasGrownFrom, recordRollback, rolledBack } from "./rollback.ts";
+import { CELLS_NAME, type MasterSource, unwrapStore } from "./upgrade.ts";
 
 export type FolderSystem = Pick<
   System,

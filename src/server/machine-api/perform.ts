@@ -1,13 +1,13 @@
 import type { Http1RequestHead } from "../../formats/network/http1-request.ts";
 import { ENROLMENT_BYTES } from "../../formats/own/enrolment.ts";
 import { RECOVERY_BYTES } from "../../formats/tang/tang.ts";
-import { acceptEnrolment, acceptLatch } from "../machine-api/enrolment.ts";
-import { acceptReport } from "../machine-api/report.ts";
-import { findRoute, type Route } from "../machine-api/routes.ts";
-import { advertise, recover } from "../machine-api/tang.ts";
+import { empty, json, type Reply, refusal } from "../http/reply.ts";
 import { isPassing } from "../service/queue.ts";
 import type { Service } from "../service/service.ts";
-import { empty, json, type Reply, refusal } from "./reply.ts";
+import { acceptEnrolment, acceptLatch } from "./enrolment.ts";
+import { acceptReport } from "./report.ts";
+import { findRoute, type Route } from "./routes.ts";
+import { advertise, recover } from "./tang.ts";
 
 /** tang's: 414 from here on. */
 export const URL_BYTES = 4096;

@@ -1,8 +1,6 @@
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import { Secret } from "../../../core/secret.ts";
 import type { System } from "../../../system/port.ts";
-import { type FoundStore, isMasterOf, otherMaster, upgradeStore } from "../folder/open.ts";
-import { reconcileCells } from "../folder/reconcile.ts";
 import { CellFile } from "../keys/cell-file.ts";
 import { Cells } from "../keys/cells.ts";
 import {
@@ -14,10 +12,12 @@ import {
   replaceMasterKey,
   SEALED_MASTER_PATH,
 } from "../keys/master-file.ts";
-import { rewrapStore } from "../keys/rewrap.ts";
 import { MasterKey } from "../keys/wrap.ts";
-import { CELLS_VERSION } from "./schema.ts";
-import type { Sqlite } from "./sqlite.ts";
+import { CELLS_VERSION } from "../sqlite/schema.ts";
+import type { Sqlite } from "../sqlite/sqlite.ts";
+import { type FoundStore, isMasterOf, otherMaster, upgradeStore } from "./open.ts";
+import { reconcileCells } from "./reconcile.ts";
+import { rewrapStore } from "./rewrap.ts";
 
 export const CELLS_NAME = "cells";
 

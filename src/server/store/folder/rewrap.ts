@@ -1,10 +1,10 @@
 import { isError } from "../../../core/errors.ts";
+import type { Cells } from "../keys/cells.ts";
+import type { MasterKey, WrapContext } from "../keys/wrap.ts";
 import type { KeyPurpose } from "../port.ts";
 import { query } from "../sqlite/schema.ts";
 import type { Sqlite } from "../sqlite/sqlite.ts";
 import { NO_KEY } from "../sqlite/transaction.ts";
-import type { Cells } from "./cells.ts";
-import type { MasterKey, WrapContext } from "./wrap.ts";
 
 /** Latches that are read at once. */
 const PAGE = 1000;

@@ -1,13 +1,13 @@
 import { isError } from "../../../core/errors.ts";
 import { rootOf } from "../../audit/merkle.ts";
-import type { Ballast } from "../folder/ballast.ts";
-import type { Reached } from "../folder/record.ts";
 import type { Cells } from "../keys/cells.ts";
 import type { AuditReads, Store, Transaction } from "../port.ts";
-import { readCheckpoints, readEntries, takeSnapshot } from "./audit-source.ts";
-import { query } from "./schema.ts";
-import type { Sqlite } from "./sqlite.ts";
-import { SqliteTransaction } from "./transaction.ts";
+import { readCheckpoints, readEntries, takeSnapshot } from "../sqlite/audit-source.ts";
+import { query } from "../sqlite/schema.ts";
+import type { Sqlite } from "../sqlite/sqlite.ts";
+import { SqliteTransaction } from "../sqlite/transaction.ts";
+import type { Ballast } from "./ballast.ts";
+import type { Reached } from "./record.ts";
 
 /** What the WAL is cut back to after a reader has made it grow. */
 const WAL_BYTES = 16 << 20;
