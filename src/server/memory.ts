@@ -1,5 +1,3 @@
-import type { Store } from "./store/port.ts";
-
 /**
  * Makes what the server keeps in memory alone (counts, paces) follow the store. It changes while a
  * transaction is under way, holds once that is on the disk, and is put back where it is not. So an
@@ -54,8 +52,13 @@ export class FollowingMap<K, V> extends Map<K, V> {
   }
 }
 
-/** The store, with a memory that follows each of its transactions. */
-export function followedBy(memory: Memory, store: Pick<Store, "transact">): Pick<Store, "transact"> {
+/** What runs transactions one after the other; the store does. */
+interface Transactions<T> {
+  transact<R>(work: (transaction: T) => Promise<R>): Promise<R>;
+}
+
+/** Gives the same transactions, each of them followed by the memory. */
+export function followedBy<T>(memory: Memory, store: Transactions<T>): Transactions<T> {
   return {
     transact: async (work) => {
       try {

@@ -5,7 +5,7 @@ import { type ErrorCode, NightlatchError } from "../core/errors.ts";
 import { identityThumbprint } from "../formats/own/enrolment.ts";
 import { defaultUrl, type ListenAddress } from "./address.ts";
 import { Answers } from "./http/answers.ts";
-import { MachineServer } from "./http/server.ts";
+import { createMachineServer } from "./machine-api/server.ts";
 import { findOperatorGroup } from "./operator-api/peer.ts";
 import { createAdminServer } from "./operator-api/server.ts";
 import { listenOnSocket } from "./operator-api/socket.ts";
@@ -57,7 +57,7 @@ export async function startServer(system: FolderSystem, options: ServeOptions): 
   const service = assembleService(system, opened);
   const report = reporter(options.log);
   const answers = new Answers();
-  const machines = new MachineServer(service, answers, report);
+  const machines = createMachineServer(service, answers, report);
   let url = options.url ?? "";
   const owner = { uid, operatorGroup: findOperatorGroup() };
   const admin = createAdminServer(

@@ -1,5 +1,21 @@
 import { isJsonObject, type Json } from "../../formats/json/json.ts";
-import type { EntryText, LatestRow } from "../store/port.ts";
+
+/**
+ * What is asked of the log by subject: releases of a latch, refusals of a latch, a machine or an
+ * invite.
+ */
+export type LatestKind = "release" | "refusal";
+
+/** An entry as its number and its text. */
+export type EntryText = readonly [number: number, body: string];
+
+/** Which entry is the latest of a kind about a subject. */
+export interface LatestRow {
+  readonly kind: LatestKind;
+  readonly subject: string;
+  /** Number of the entry. */
+  readonly entry: number;
+}
 
 /**
  * As `encodeEntry` writes them. Text of a peer's has its quotes escaped, and so never looks like

@@ -1,9 +1,8 @@
 import type { KeyObject } from "node:crypto";
-import type { Transaction } from "../store/port.ts";
 import { type Entry, encodeEntry } from "./entry.ts";
 import { append, type CompactRange, hashLeaf, rootOf } from "./merkle.ts";
-import { originOf, signCheckpoint } from "./note.ts";
-import { appendTimes } from "./times.ts";
+import { originOf, type SignedCheckpoint, signCheckpoint } from "./note.ts";
+import { appendTimes, type Tree } from "./times.ts";
 
 /** Who signs the log: the server's identity, under the store's name. */
 export interface LogSigner {
@@ -11,10 +10,18 @@ export interface LogSigner {
   readonly key: KeyObject;
 }
 
-type Log = Pick<Transaction, "tree" | "insertEntries" | "setTree" | "insertCheckpoint">;
+/** What the log needs of the store that keeps it, inside one transaction. */
+export interface LogStore {
+  /** Where the log stands. */
+  tree(): Promise<Tree>;
+  /** Puts leaves of the tree there, from number `first` on. */
+  insertEntries(first: number, bodies: readonly Buffer[]): Promise<void>;
+  setTree(tree: Tree): Promise<void>;
+  insertCheckpoint(checkpoint: SignedCheckpoint): Promise<void>;
+}
 
 /** Appends to the audit log and signs where it stands now; becomes true with the transaction. */
-export async function appendEntries(log: Log, entries: readonly Entry[], signer: LogSigner): Promise<void> {
+export async function appendEntries(log: LogStore, entries: readonly Entry[], signer: LogSigner): Promise<void> {
   if (entries.length === 0) return;
   const before = await log.tree();
   const bodies = entries.map(encodeEntry);

@@ -1,13 +1,12 @@
 import { Socket, type SocketConstructorOpts } from "node:net";
 import { Http1BodyReader, type Http1RequestHead } from "../../formats/network/http1-request.ts";
-import type { Plan } from "../machine-api/perform.ts";
 import type { Answers } from "./answers.ts";
 import type { Budget } from "./budget.ts";
 import { HeadReader } from "./head-reader.ts";
 import type { Patience } from "./limits.ts";
 import { type Network, networkOf, plainAddress } from "./network.ts";
 import type { Place, Places } from "./places.ts";
-import { empty, formatReply, type Reply } from "./reply.ts";
+import { empty, formatReply, type Plan, type Reply } from "./reply.ts";
 import type { Turn } from "./turn.ts";
 
 /** What all connections of a server share. */
@@ -165,7 +164,7 @@ export class Connection {
   #judge(head: Http1RequestHead, rest: Buffer): Buffer | null {
     const verdict = this.#hall.judge(head);
     this.#head = head;
-    if ("route" in verdict) {
+    if ("limitBytes" in verdict) {
       this.#plan = verdict;
       this.#body = new Http1BodyReader(head, verdict.limitBytes);
       this.#deadlineMs = (this.#begunMs ?? 0) + this.#hall.patience.requestTimeoutMs;

@@ -7,6 +7,15 @@ export interface Reply {
   readonly body: string | Buffer;
 }
 
+/** What the body of a request is for, as its head tells. */
+export interface Plan {
+  /** A body of as many bytes is too long. */
+  readonly limitBytes: number;
+  readonly tooLong: Reply;
+  /** Does what the request asks for, once its body is there. @param from the peer's address */
+  perform(body: Buffer, from: string): Promise<Reply>;
+}
+
 /** As tang answers what it does not like. */
 export function empty(status: number, headers: readonly string[] = []): Reply {
   return { status, headers, body: "" };

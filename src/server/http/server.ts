@@ -1,8 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Http1RequestHead } from "../../formats/network/http1-request.ts";
 import { descriptorLimit, prepareConnections } from "../../system/tcp-listen.ts";
-import { type Plan, perform, planFor } from "../machine-api/perform.ts";
-import type { Service } from "../service/service.ts";
 import { Admission } from "./admission.ts";
 import type { Answers } from "./answers.ts";
 import { Arrivals } from "./arrivals.ts";
@@ -11,16 +9,23 @@ import { Connection, type Hall } from "./connection.ts";
 import { FairQueue } from "./fair-queue.ts";
 import { type Limits, limitsWithin, type Patience } from "./limits.ts";
 import { Places } from "./places.ts";
-import type { Reply } from "./reply.ts";
+import type { Plan, Reply } from "./reply.ts";
 import { Turn } from "./turn.ts";
 
 /** What the kernel keeps for each connection, in each direction: more than any request or answer of a client that means it. */
 const KERNEL_BYTES = 16_384;
 
-/** The server that machines speak to. */
-export class MachineServer implements Hall {
-  readonly #service: Service;
-  readonly #report: (error: unknown) => void;
+/** What a server serves. */
+export interface Application {
+  /** A connection was accepted: a request may follow. */
+  expect(): void;
+  /** Of a request whose head is known: the answer, or what its body is for. */
+  judge(head: Http1RequestHead): Reply | Plan;
+}
+
+/** Serves an application to strangers. None of them can keep the others, or an operator, out. */
+export class StrangerServer implements Hall {
+  readonly #application: Application;
   readonly #limits: Limits;
   readonly #connections = new Set<Connection>();
   readonly #admission: Admission;
@@ -36,9 +41,8 @@ export class MachineServer implements Hall {
   readonly turn: Turn;
   readonly answers: Answers;
 
-  constructor(service: Service, answers: Answers, report: (error: unknown) => void, limits: Partial<Limits> = {}) {
-    this.#service = service;
-    this.#report = report;
+  constructor(application: Application, answers: Answers, limits: Partial<Limits>) {
+    this.#application = application;
     this.#limits = { ...limitsWithin(descriptorLimit()), ...limits };
     this.answers = answers;
     this.#admission = new Admission(this.#limits);
@@ -59,7 +63,7 @@ export class MachineServer implements Hall {
   }
 
   judge(head: Http1RequestHead): Reply | Plan {
-    return planFor(this.#service, head);
+    return this.#application.judge(head);
   }
 
   serve(connection: Connection, plan: Plan, body: Buffer): void {
@@ -76,7 +80,7 @@ export class MachineServer implements Hall {
   }
 
   async #work(connection: Connection, plan: Plan, body: Buffer): Promise<void> {
-    connection.answer(await perform(this.#service, plan, body, connection.address, this.#report));
+    connection.answer(await plan.perform(body, connection.address));
     this.#admission.leave();
   }
 
@@ -121,7 +125,7 @@ export class MachineServer implements Hall {
   }
 
   #admit(source: { readonly fd: number } | { readonly handle: unknown }): void {
-    this.#service.queue.expect();
+    this.#application.expect();
     const connection = new Connection(this, source, performance.now());
     this.#connections.add(connection);
     const room = this.places.makeRoom(connection.network);

@@ -1,7 +1,8 @@
 import type { Http1RequestHead } from "../../formats/network/http1-request.ts";
 import { ENROLMENT_BYTES } from "../../formats/own/enrolment.ts";
 import { RECOVERY_BYTES } from "../../formats/tang/tang.ts";
-import { empty, json, type Reply, refusal } from "../http/reply.ts";
+import { URL_BYTES } from "../http/head-reader.ts";
+import { empty, json, type Plan, type Reply, refusal } from "../http/reply.ts";
 import { isPassing } from "../service/queue.ts";
 import type { Service } from "../service/service.ts";
 import { acceptEnrolment, acceptLatch } from "./enrolment.ts";
@@ -9,27 +10,25 @@ import { acceptReport } from "./report.ts";
 import { findRoute, type Route } from "./routes.ts";
 import { advertise, recover } from "./tang.ts";
 
-/** tang's: 414 from here on. */
-export const URL_BYTES = 4096;
-
-/** What a request is about, and what it may bring along. */
-export interface Plan {
-  readonly route: Route;
-  /** A body of as many bytes is too long. */
-  readonly limitBytes: number;
-  readonly tooLong: Reply;
-}
-
-/** What the head alone tells: the answer, or what the body is for. */
-export function planFor(service: Service, { method, target }: Http1RequestHead): Reply | Plan {
+/**
+ * What the head of a request alone tells: the answer, or what its body is for.
+ * @param report is told of every failure and defect, which is answered too
+ */
+export function planFor(
+  service: Service,
+  { method, target }: Http1RequestHead,
+  report: (error: unknown) => void,
+): Reply | Plan {
   if (target.length >= URL_BYTES) return empty(414);
   const route = findRoute(method, target);
   if (typeof route === "number") return empty(route, target === "/healthz" ? ALLOWED : []);
   if (route.kind === "health") return method === "OPTIONS" ? empty(204, ALLOWED) : health(service);
   const isMessage = route.kind === "enrolment" || route.kind === "latch" || route.kind === "report";
-  return isMessage
-    ? { route, limitBytes: ENROLMENT_BYTES + 1, tooLong: refusal(413, "request/malformed") }
-    : { route, limitBytes: RECOVERY_BYTES, tooLong: empty(413) };
+  return {
+    limitBytes: isMessage ? ENROLMENT_BYTES + 1 : RECOVERY_BYTES,
+    tooLong: isMessage ? refusal(413, "request/malformed") : empty(413),
+    perform: (body, from) => perform(service, route, body, from, report),
+  };
 }
 
 const ALLOWED = ["allow", "GET, HEAD, OPTIONS"];
@@ -39,10 +38,13 @@ function health(service: Service): Reply {
   return failure === null ? json(200, { ok: true }) : json(503, { ok: false, error: failure });
 }
 
-/** Does what a complete request asks for. A defect is reported, and answered too. */
-export async function perform(
+/** What takes more than the head to answer. */
+type Performed = Exclude<Route, { kind: "health" }>;
+
+/** Does what a complete request asks for. */
+async function perform(
   service: Service,
-  { route }: Plan,
+  route: Performed,
   body: Buffer,
   from: string,
   report: (error: unknown) => void,
@@ -55,7 +57,7 @@ export async function perform(
   }
 }
 
-function answer(service: Service, route: Route, body: Buffer, from: string): Promise<Reply> | Reply {
+function answer(service: Service, route: Performed, body: Buffer, from: string): Promise<Reply> | Reply {
   switch (route.kind) {
     case "recovery":
       return recover(service, route, body, from);
@@ -67,7 +69,5 @@ function answer(service: Service, route: Route, body: Buffer, from: string): Pro
       return acceptLatch(service, route.machineId, body, from);
     case "report":
       return acceptReport(service, route.machineId, body, from);
-    case "health":
-      return health(service);
   }
 }

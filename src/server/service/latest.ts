@@ -1,5 +1,4 @@
-import { latestOf } from "../audit/latest.ts";
-import type { LatestRow } from "../store/port.ts";
+import { type LatestRow, latestOf } from "../audit/latest.ts";
 import type { Service } from "./service.ts";
 
 /** Entries that are read at once: a millisecond or two, for which releases wait. */

@@ -1,3 +1,5 @@
+import type { EntryText, LatestKind, LatestRow } from "../audit/latest.ts";
+import type { LogStore } from "../audit/log.ts";
 import type { SignedCheckpoint } from "../audit/note.ts";
 import type { Tree } from "../audit/times.ts";
 import type { NumberedEntry, Snapshot } from "../audit/verify.ts";
@@ -50,7 +52,7 @@ export interface AuditReads {
   checkpoints(after: number): Promise<readonly SignedCheckpoint[]>;
 }
 
-export interface Transaction extends Reads, Writes {}
+export interface Transaction extends Reads, Writes, LogStore {}
 
 export interface Reads {
   /** All that a release needs, in one read. */
@@ -88,12 +90,6 @@ export interface Reads {
   lastReleases(): Promise<LastRelease[]>;
 }
 
-/**
- * What is asked of the log by subject: releases of a latch, refusals of a latch, a machine or an
- * invite.
- */
-export type LatestKind = "release" | "refusal";
-
 export interface Writes {
   insertInvite(invite: InviteRow): Promise<void>;
   /** Its key is destroyed where the state is another than `open`. */
@@ -104,10 +100,6 @@ export interface Writes {
   setLatch(latchId: string, state: State): Promise<void>;
   /** Deletes every key of the latch, of every epoch, and empties its cell at the commit. `scrub` then removes the bytes. */
   destroyKeys(latchId: string): Promise<void>;
-  /** Leaves of the audit log, from number `first` on. */
-  insertEntries(first: number, bodies: readonly Buffer[]): Promise<void>;
-  setTree(tree: Tree): Promise<void>;
-  insertCheckpoint(checkpoint: SignedCheckpoint): Promise<void>;
   /**
    * Enters those that are later than what is there, and how far the index reaches, where that is
    * further.
@@ -115,19 +107,10 @@ export interface Writes {
   setLatest(found: readonly LatestRow[], reach: number): Promise<void>;
 }
 
-export type EntryText = readonly [number: number, body: string];
-
 /** Of one latch. */
 export interface LastRelease {
   readonly machineId: string;
   readonly body: Buffer;
-}
-
-export interface LatestRow {
-  readonly kind: LatestKind;
-  readonly subject: string;
-  /** Number of the entry. */
-  readonly entry: number;
 }
 
 export interface ReleaseRow {

@@ -8,8 +8,9 @@ import {
   SqliteQueryCompiler,
   sql,
 } from "kysely";
+import type { LatestKind } from "../../audit/latest.ts";
 import type { State } from "../../policy/decide.ts";
-import type { InviteState, KeyPurpose, LatestKind } from "../port.ts";
+import type { InviteState, KeyPurpose } from "../port.ts";
 
 /** The tables of docs/format/store.md, as the last migration leaves them. */
 export interface Schema {

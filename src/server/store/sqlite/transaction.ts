@@ -1,18 +1,16 @@
 import { NightlatchError } from "../../../core/errors.ts";
+import type { EntryText, LatestKind, LatestRow } from "../../audit/latest.ts";
 import { packRange, unpackRange } from "../../audit/merkle.ts";
 import { originOf, type SignedCheckpoint } from "../../audit/note.ts";
 import { packTimes, type Tree, unpackTimes } from "../../audit/times.ts";
 import type { NumberedEntry } from "../../audit/verify.ts";
 import type { State } from "../../policy/decide.ts";
 import type {
-  EntryText,
   InviteRow,
   InviteState,
   KeyRow,
   LastRelease,
   LatchRow,
-  LatestKind,
-  LatestRow,
   MachineRow,
   ReleaseRow,
   Transaction,

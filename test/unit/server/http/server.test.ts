@@ -6,7 +6,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { Answers } from "../../../../src/server/http/answers.ts";
 import { type Limits, limitsWithin } from "../../../../src/server/http/limits.ts";
-import { MachineServer } from "../../../../src/server/http/server.ts";
+import type { StrangerServer } from "../../../../src/server/http/server.ts";
+import { createMachineServer } from "../../../../src/server/machine-api/server.ts";
 import {
   enrolled,
   makeHome,
@@ -30,7 +31,7 @@ interface Listening extends AsyncDisposable {
   readonly latch: TestLatch;
   readonly failures: unknown[];
   readonly service: OpenService;
-  readonly server: MachineServer;
+  readonly server: StrangerServer;
 }
 
 async function listen(limits: Partial<Limits> = {}): Promise<Listening> {
@@ -38,7 +39,10 @@ async function listen(limits: Partial<Limits> = {}): Promise<Listening> {
   const service = await openService(home.folder);
   const { latch } = await enrolled(service, "nas");
   const failures: unknown[] = [];
-  const server = new MachineServer(service, new Answers(), (error) => failures.push(error), { ...PATIENT, ...limits });
+  const server = createMachineServer(service, new Answers(), (error) => failures.push(error), {
+    ...PATIENT,
+    ...limits,
+  });
   server.net.listen(0, "127.0.0.1");
   await once(server.net, "listening");
   return {
