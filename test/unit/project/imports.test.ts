@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join, relative, resolve } from "node:path";
+import { join } from "node:path";
 import { test } from "node:test";
-
-const SRC = resolve(import.meta.dirname, "../../../src");
+import { importsIn, SRC } from "../../support/imports.ts";
 
 /** Which parts a part may import, beside itself, core and formats. `null`: anything. */
 const ALLOWED: Readonly<Record<string, readonly string[] | null>> = {
@@ -23,29 +22,11 @@ const ALLOWED: Readonly<Record<string, readonly string[] | null>> = {
   entry: null,
 };
 
-interface Import {
-  readonly from: string;
-  readonly to: string;
-}
-
-function imports(): Import[] {
-  return readdirSync(SRC, { recursive: true, encoding: "utf8" })
-    .filter((file) => file.endsWith(".ts"))
-    .flatMap((file) => {
-      const text = readFileSync(join(SRC, file), "utf8");
-      const found = text.matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+)"/g);
-      return [...found].map(([, target]) => ({
-        from: file,
-        to: relative(SRC, join(SRC, dirname(file), String(target))),
-      }));
-    });
-}
-
 /** The part a file belongs to; files directly under src are entry points. */
 const partOf = (file: string): string => (file.includes("/") ? String(file.split("/")[0]) : "entry");
 
 test("every part imports only the parts that its place allows", () => {
-  const wrong = imports().filter(({ from, to }) => {
+  const wrong = importsIn(SRC).filter(({ from, to }) => {
     const [source, target] = [partOf(from), partOf(to)];
     if (source === target || target === "core") return false;
     if (source === "core") return true;
@@ -57,7 +38,7 @@ test("every part imports only the parts that its place allows", () => {
 });
 
 test("only the entry points name the real system", () => {
-  const wrong = imports().filter(({ from, to }) => to === "system/node.ts" && partOf(from) !== "entry");
+  const wrong = importsIn(SRC).filter(({ from, to }) => to === "system/node.ts" && partOf(from) !== "entry");
   assert.deepEqual(wrong, []);
 });
 
@@ -71,7 +52,7 @@ test("formats are pure: no file system, process or network", () => {
 
 test("no import leads in a circle", () => {
   const edges = new Map<string, string[]>();
-  for (const { from, to } of imports()) edges.set(from, [...(edges.get(from) ?? []), to]);
+  for (const { from, to } of importsIn(SRC)) edges.set(from, [...(edges.get(from) ?? []), to]);
   const done = new Set<string>();
   const visit = (file: string, path: readonly string[]): void => {
     assert.ok(!path.includes(file), `circle: ${[...path, file].join(" → ")}`);
