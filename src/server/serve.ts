@@ -11,10 +11,11 @@ import { createAdminServer } from "./operator-api/server.ts";
 import { listenOnSocket } from "./operator-api/socket.ts";
 import { assembleService } from "./service/assemble.ts";
 import { startHousekeeping } from "./service/housekeeping.ts";
-import { type FolderSystem, openFolder } from "./store/folder/folder.ts";
+import { openFolder } from "./store/folder/folder.ts";
+import type { FolderSystem } from "./store/folder/opening.ts";
 import type { MasterSource } from "./store/folder/upgrade.ts";
 
-export interface ServeOptions {
+interface ServeOptions {
   /** The data folder. */
   readonly folder: string;
   readonly listen: ListenAddress;
@@ -32,7 +33,7 @@ export interface ServeOptions {
   readonly log: (line: string) => void;
 }
 
-export interface RunningServer {
+interface RunningServer {
   readonly url: string;
   readonly listen: ListenAddress;
   readonly storeId: string;

@@ -24,20 +24,20 @@ interface Dated {
 }
 
 /** The log's first entry. */
-export interface StoreEntry extends Dated {
+interface StoreEntry extends Dated {
   readonly kind: "store";
   readonly store: string;
 }
 
 /** An operator took an older copy of the store into use: what was done after it is lost, revocations among it. */
-export interface RollbackEntry extends Dated {
+interface RollbackEntry extends Dated {
   readonly kind: "rollback";
   /** How many entries the log had come to before, and the tree's root over them, base64. */
   readonly size: number;
   readonly root: string;
 }
 
-export interface InviteEntry extends Dated {
+interface InviteEntry extends Dated {
   readonly kind: "invite";
   readonly invite: string;
   readonly name: string;
@@ -47,7 +47,7 @@ export interface InviteEntry extends Dated {
 }
 
 /** A machine that was known came with an invite and got the latch that it had got for the same nonce before. */
-export interface InviteUseEntry extends Dated {
+interface InviteUseEntry extends Dated {
   readonly kind: "invite-used";
   readonly invite: string;
   readonly machine: string;
@@ -55,7 +55,7 @@ export interface InviteUseEntry extends Dated {
 }
 
 /** An operator took an invite back. */
-export interface InviteVoidEntry extends Dated {
+interface InviteVoidEntry extends Dated {
   readonly kind: "invite-void";
   readonly invite: string;
   readonly name: string;
@@ -63,14 +63,14 @@ export interface InviteVoidEntry extends Dated {
 }
 
 /** Nobody came with an invite in time. */
-export interface InviteExpiryEntry extends Dated {
+interface InviteExpiryEntry extends Dated {
   readonly kind: "invite-expired";
   readonly invite: string;
   readonly name: string;
 }
 
 /** A machine came with an invite and got its first latch (`enrol`), or, known already, one more (`latch`). */
-export interface BindingEntry extends Dated {
+interface BindingEntry extends Dated {
   readonly kind: "enrol" | "latch";
   readonly invite?: string;
   readonly machine: string;
@@ -83,7 +83,7 @@ export interface BindingEntry extends Dated {
 }
 
 /** An operator changed a machine's state, and with it that of all its latches. */
-export interface MachineEntry extends Dated {
+interface MachineEntry extends Dated {
   readonly kind: "machine-lock" | "machine-unlock" | "machine-revoke";
   readonly machine: string;
   readonly name: string;
@@ -93,14 +93,14 @@ export interface MachineEntry extends Dated {
 }
 
 /** An operator changed one latch's state. */
-export interface LatchEntry extends Dated {
+interface LatchEntry extends Dated {
   readonly kind: "latch-lock" | "latch-unlock" | "latch-revoke";
   readonly machine: string;
   readonly latch: string;
   readonly by: number;
 }
 
-export interface ReleaseEntry extends Dated {
+interface ReleaseEntry extends Dated {
   readonly kind: "release";
   readonly machine: string;
   readonly latch: string;

@@ -2,7 +2,7 @@ import { FollowingMap, Memory } from "../memory.ts";
 import type { FloodEndEntry, FloodEntry } from "./entry.ts";
 
 /** What a receipt of a flood is about. */
-export interface Flooded {
+interface Flooded {
   readonly machine: string;
   readonly latch: string;
   readonly epoch: number;
@@ -17,9 +17,9 @@ interface Cover {
   readonly lastMs: number;
 }
 
-export const FLOOD_MS = 600_000;
+const FLOOD_MS = 600_000;
 /** Addresses of one latch that are told apart at a time. */
-export const MAX_SOURCES = 16;
+const MAX_SOURCES = 16;
 
 /**
  * Receipts of a latch that is asked too often for one each. Who has seen a latch's address may ask without end; refusing would keep

@@ -22,7 +22,7 @@ export function hashLeaf(leaf: Uint8Array): Buffer {
 }
 
 /** SHA-256(0x01 || left || right) */
-export function hashNode(left: Uint8Array, right: Uint8Array): Buffer {
+function hashNode(left: Uint8Array, right: Uint8Array): Buffer {
   return sha256(Buffer.concat([NODE, left, right]));
 }
 

@@ -27,7 +27,7 @@ export function originOf(storeId: string): string {
 }
 
 /** The signed text, its final newline included. */
-export function checkpointText({ origin, size, root }: Checkpoint): string {
+function checkpointText({ origin, size, root }: Checkpoint): string {
   return `${origin}\n${size}\n${root.toString("base64")}\n`;
 }
 

@@ -2,7 +2,7 @@ import { FollowingMap, Memory } from "../memory.ts";
 import type { RefusalEntry, RepeatEntry } from "./entry.ts";
 
 /** What a refusal is counted under. */
-export interface Refusal {
+interface Refusal {
   readonly reason: string;
   /** An id that the server itself gave out; never text of the peer's. */
   readonly subject?: string;
@@ -14,9 +14,9 @@ interface Count {
   readonly repeats: number;
 }
 
-export const WINDOW_MS = 3_600_000;
+const WINDOW_MS = 3_600_000;
 /** Subjects that are told apart in one window. */
-export const MAX_SUBJECTS = 1000;
+const MAX_SUBJECTS = 1000;
 
 /**
  * Refusals cost whoever asks nothing, so they must not fill the disk: the first of a reason and subject is an entry at once,

@@ -32,7 +32,7 @@ export interface KnownInvite {
   readonly machine: string | null;
 }
 
-export interface KnownKey {
+interface KnownKey {
   /** `exchange` or `signing`. */
   readonly purpose: string;
   readonly epoch: number;

@@ -1,7 +1,7 @@
-import { type CompactRange, EMPTY_RANGE } from "./merkle.ts";
+import type { CompactRange } from "./merkle.ts";
 
 /** An entry whose time no later entry has reached. */
-export interface LogTime {
+interface LogTime {
   /** Of the entry. */
   readonly number: number;
   readonly atMs: number;
@@ -19,10 +19,8 @@ export interface Tree extends CompactRange {
   readonly times: LogTimes;
 }
 
-export const EMPTY_TREE: Tree = { ...EMPTY_RANGE, times: [] };
-
 /** A clock that goes back all the time would make one for each entry. */
-export const MAX_TIMES = 64;
+const MAX_TIMES = 64;
 
 const BYTES = 16;
 

@@ -28,7 +28,7 @@ export interface NumberedEntry {
   readonly body: Buffer;
 }
 
-export interface Verified {
+interface Verified {
   readonly entries: number;
   readonly checkpoints: number;
   readonly machines: number;

@@ -2,7 +2,7 @@ import { FairQueue } from "./fair-queue.ts";
 import type { Network } from "./network.ts";
 
 /** An operation that waits to begin. */
-export interface Applicant {
+interface Applicant {
   readonly network: Network;
   start(): void;
   /** Too many wait. */

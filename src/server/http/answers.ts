@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { Gathering } from "../../core/gathering.ts";
 
 /** Whoever's answer is on its way out. */
-export interface Leaving {
+interface Leaving {
   /** Ends its connection: what has not left never will. */
   cut(): void;
 }

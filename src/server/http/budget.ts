@@ -1,11 +1,11 @@
 /** Somebody who keeps bytes of a request that is not complete. */
-export interface Keeper {
+interface Keeper {
   /** Gives all of it up at once. */
   cut(): void;
 }
 
 /** What a complete request may keep without being counted: there are few of those at a time. */
-export const UNCOUNTED_BYTES = 4096;
+const UNCOUNTED_BYTES = 4096;
 
 /**
  * The memory that requests take which come in pieces, of all strangers together. Where it is used

@@ -3,13 +3,13 @@ import { type HeadFault, type Http1RequestHead, parseHttp1RequestHead } from "..
 
 /** A target as long as this is answered with 414, as tang does. */
 export const URL_BYTES = 4096;
-export const HEADER_BYTES = 16_384;
+const HEADER_BYTES = 16_384;
 const END_OF_HEAD = Buffer.from("\r\n\r\n");
 const END_OF_LINE = Buffer.from("\r\n");
 /** An empty line or two before a request is borne (RFC 9112 section 2.2). */
 const EMPTY_LINES = 2;
 
-export interface WholeHead {
+interface WholeHead {
   readonly head: Http1RequestHead;
   /** What came behind it; the next input makes it stale. */
   readonly rest: Buffer;

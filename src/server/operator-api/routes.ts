@@ -14,7 +14,7 @@ import { showTail } from "./tail.ts";
 import { latchView, machineView, timeText } from "./views.ts";
 
 /** A request that came over the admin socket. */
-export interface AdminRequest {
+interface AdminRequest {
   readonly method: string;
   /** Decoded, without the query. */
   readonly segments: readonly string[];

@@ -10,7 +10,7 @@ import { type AdminContext, administer } from "./routes.ts";
 const MAX_BODY_BYTES = 16_384;
 const PREFIX = "/api/v1/";
 
-export interface AdminOwner {
+interface AdminOwner {
   readonly uid: number;
   readonly operatorGroup: number | null;
 }

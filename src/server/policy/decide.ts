@@ -4,12 +4,12 @@ import { type Pace, take } from "./pace.ts";
 export type State = "active" | "locked" | "revoked";
 
 /** What a policy knows of a machine. */
-export interface MachineFacts {
+interface MachineFacts {
   readonly state: State;
 }
 
 /** What a policy knows of a latch. */
-export interface LatchFacts {
+interface LatchFacts {
   readonly state: State;
   /** How often it was released of late. */
   readonly pace: Pace;
@@ -17,7 +17,7 @@ export interface LatchFacts {
 
 export type RefusalReason = "latch/revoked" | "machine/locked";
 
-export type Decision =
+type Decision =
   | {
       readonly release: true;
       /** The latch's pace from now on; null where it is asked too often for a receipt of each release. */

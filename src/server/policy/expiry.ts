@@ -1,5 +1,5 @@
 /** What the server knows of the time. */
-export interface TimeFacts {
+interface TimeFacts {
   /** By the clock, now. */
   readonly nowMs: number;
   /** The latest that the log has seen since what may have expired was made. */
@@ -9,7 +9,7 @@ export interface TimeFacts {
 /**
  * How far the clock may go back before nothing that expires is good by it: a correction is shorter.
  */
-export const SET_BACK_MS = 60_000;
+const SET_BACK_MS = 60_000;
 
 /**
  * Whether something that is good until a time is good no more. Once the log has seen that time it

@@ -11,9 +11,9 @@ export interface Pace {
 }
 
 /** Releases that may follow each other at once, each with its receipt. */
-export const PACE_BURST = 120;
+const PACE_BURST = 120;
 /** What one more release costs afterwards: 6 a minute. */
-export const PACE_INTERVAL_MS = 10_000;
+const PACE_INTERVAL_MS = 10_000;
 
 export const RESTED: Pace = { emptyAtMs: 0 };
 

@@ -10,7 +10,7 @@ import type { Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 
 /** A machine's requests, verified as far as their own signature goes, and their bytes. */
-export interface Received<T> {
+interface Received<T> {
   readonly request: T;
   readonly body: Uint8Array;
   readonly from: string;
@@ -32,7 +32,7 @@ export type EnrolOutcome = { readonly answer: Buffer } | { readonly refused: Enr
 type Bound = { readonly machine: MachineRow; readonly latch: LatchRow } | { readonly refused: EnrolRefusal };
 
 /** A machine that holds its identity could fill the disk with latches: nobody has as many volumes. */
-export const MAX_LATCHES = 64;
+const MAX_LATCHES = 64;
 
 /** POST /enroll of docs/format/enrolment.md. @throws NightlatchError store/* */
 export async function enrol(service: Service, received: Received<EnrolRequest>): Promise<EnrolOutcome> {

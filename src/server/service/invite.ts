@@ -8,7 +8,7 @@ import { latestSince } from "../audit/times.ts";
 import type { InviteRow, Reads } from "../store/port.ts";
 import type { Service } from "./service.ts";
 
-export interface InviteRequest {
+interface InviteRequest {
   readonly name: string;
   /** From now. */
   readonly lifetimeMs: number;
@@ -18,7 +18,7 @@ export interface InviteRequest {
   readonly by: number;
 }
 
-export interface MadeInvite {
+interface MadeInvite {
   readonly id: string;
   readonly name: string;
   /** The line to paste: it holds a secret. */

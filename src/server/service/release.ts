@@ -7,7 +7,7 @@ import type { KeyPurpose, ReleaseRow, Transaction } from "../store/port.ts";
 import type { Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 
-export interface ReleaseRequest {
+interface ReleaseRequest {
   readonly latchId: string;
   readonly kid: string;
   /** The body, as parseRecoveryRequest gives it. */

@@ -1,7 +1,7 @@
 import { buildReportAnswer, type Report } from "../../formats/own/report.ts";
 import type { Service } from "./service.ts";
 
-export type ReportOutcome = { readonly answer: Buffer } | { readonly refused: "machine/unknown" | "machine/revoked" };
+type ReportOutcome = { readonly answer: Buffer } | { readonly refused: "machine/unknown" | "machine/revoked" };
 
 /**
  * Puts into the log that a machine has found another volume than the one that it had bound: docs/format/bound.md, "The report". It

@@ -90,7 +90,7 @@ export interface Reads {
   lastReleases(): Promise<LastRelease[]>;
 }
 
-export interface Writes {
+interface Writes {
   insertInvite(invite: InviteRow): Promise<void>;
   /** Its key is destroyed where the state is another than `open`. */
   setInvite(inviteId: string, state: InviteState, machineId: string | null): Promise<void>;

@@ -2,7 +2,7 @@
 const LISTEN_FDS_START = 3;
 
 /** The sockets that systemd has opened for this process: descriptors in a row. */
-export interface PassedSockets {
+interface PassedSockets {
   /** The first descriptor. */
   readonly first: number;
   /** How many there are; 0 where $LISTEN_FDS is no number. */

@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { parseEntry } from "../../../src/server/audit/entry.ts";
 import { verifyLog } from "../../../src/server/audit/verify.ts";
-import { storePath } from "../../../src/server/store/folder/folder.ts";
+import { storePath } from "../../../src/server/store/folder/paths.ts";
 import { openAuditSource } from "../../../src/server/store/sqlite/audit-source.ts";
 import { type Served, serve } from "../../support/serve.ts";
 import { type EnrolledLatch, enrolAt, exchangeRaw, randomPoint, rawRequest } from "../../support/server/client.ts";

@@ -4,7 +4,7 @@ import { SERVER_STORE } from "../../../core/places.ts";
 import { exportPublicJwk, thumbprintOf } from "../../../formats/jose/jwk.ts";
 import { formatNote, formatVerifier, originOf, parseNote, type SignedCheckpoint } from "../../../server/audit/note.ts";
 import { type AuditSource, type Snapshot, verifyLog } from "../../../server/audit/verify.ts";
-import { storePath } from "../../../server/store/folder/folder.ts";
+import { storePath } from "../../../server/store/folder/paths.ts";
 import { openAuditSource } from "../../../server/store/sqlite/audit-source.ts";
 import type { System } from "../../../system/port.ts";
 import type { Command, CommandInput, ExitStatus } from "../../command.ts";

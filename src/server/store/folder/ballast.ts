@@ -3,12 +3,12 @@ import { isError } from "../../../core/errors.ts";
 import type { System } from "../../../system/port.ts";
 
 /** Writes of the largest change: a machine's 64 latches with their keys revoked, twice over, and the files beside the store. */
-export const BALLAST_BYTES = 4 << 20;
+const BALLAST_BYTES = 4 << 20;
 /** Less would not hold a lock's own pages. */
 const LEAST_BYTES = 128 << 10;
 export const BALLAST_NAME = "ballast";
 /** Of a run that was killed while it made one. */
-export const BALLAST_STRAY = /^ballast\.[0-9a-f]{12}\.tmp$/;
+const BALLAST_STRAY = /^ballast\.[0-9a-f]{12}\.tmp$/;
 
 type BallastSystem = Pick<System, "writeFile" | "removeFile" | "stat" | "listDirectory" | "random">;
 

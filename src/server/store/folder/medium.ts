@@ -4,7 +4,7 @@ import { isCopyOnWriteForbidden } from "../../../system/in-place.ts";
 import type { System } from "../../../system/port.ts";
 
 /** What is known of the file system that a file lies on, as far as it matters for overwriting it. */
-export interface Medium {
+interface Medium {
   /** statfs(2), f_type. */
   readonly type: number;
   /** Of the mount, as /proc/self/mountinfo has them last: `rw,data=journal`. Empty where they are not known. */

@@ -1,6 +1,6 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { isError, NightlatchError } from "../../../core/errors.ts";
-import type { Secret } from "../../../core/secret.ts";
+import { Secret } from "../../../core/secret.ts";
 import { exportPublicJwk } from "../../../formats/jose/jwk.ts";
 import { appendEntries } from "../../audit/log.ts";
 import { EMPTY_RANGE, packRange, rootOf } from "../../audit/merkle.ts";
@@ -15,11 +15,11 @@ const CHECK = Buffer.from("nightlatch master key");
 /** Fills an empty file in one transaction; one that was filled already is left alone. */
 export async function createStore(
   sqlite: Sqlite,
-  first: { readonly storeId: string; readonly master: MasterKey; readonly identity: Secret; readonly atMs: number },
+  first: { readonly storeId: string; readonly master: MasterKey; readonly atMs: number },
 ): Promise<void> {
-  using identity = first.identity;
   if (sqlite.pragma("user_version") !== 0) return;
   const { storeId, master, atMs } = first;
+  using identity = newIdentity();
   const key = importIdentity(identity);
   sqlite.begin();
   try {
@@ -147,6 +147,10 @@ async function requireWholeLog(sqlite: Sqlite, storeId: string, identity: KeyObj
 
 function contextOf(purpose: WrapContext["purpose"], id: string): WrapContext {
   return { purpose, id, epoch: 1 };
+}
+
+function newIdentity(): Secret {
+  return Secret.take(generateKeyPairSync("ed25519").privateKey.export({ format: "der", type: "pkcs8" }));
 }
 
 function importIdentity(bytes: Secret): KeyObject {

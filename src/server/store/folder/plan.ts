@@ -16,6 +16,11 @@ export interface FolderFacts {
   readonly strangers: readonly string[];
 }
 
+/** Whether the store is made by this start, or by one that was interrupted. */
+export function isFirstStart(plan: OpenPlan): boolean {
+  return plan === "create" || plan === "resume";
+}
+
 /** `resume`: the first start was interrupted before the store was complete. `adopt`: a whole store whose record is missing. */
 export type OpenPlan = "create" | "resume" | "open" | "adopt";
 

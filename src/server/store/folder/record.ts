@@ -1,3 +1,4 @@
+import { toBase64url } from "../../../core/bytes.ts";
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import { type Json, type JsonObject, parseJson } from "../../../formats/json/json.ts";
 import { isBase64urlOf } from "../../../formats/own/invite.ts";
@@ -24,15 +25,15 @@ export interface Reached {
   readonly root: Buffer;
 }
 
-export interface RecordPaths {
+interface RecordPaths {
   readonly beside: string;
   /** Only where `beside` cannot be written. */
   readonly inside: string;
 }
 
-export const STORE_ID_BYTES = 16;
+const STORE_ID_BYTES = 16;
 const MAX_RECORD_BYTES = 1024;
-const INSIDE_NAME = "store.id";
+export const INSIDE_NAME = "store.id";
 
 export function recordPaths(folder: string): RecordPaths {
   return { beside: `${folder}.id`, inside: `${folder}/${INSIDE_NAME}` };
@@ -51,28 +52,49 @@ export async function readRecord(
   return null;
 }
 
-/**
- * Durable when it returns. It goes inside the folder only where there is none beside it: one that is there already would stay
- * behind, and the next start would hold the store to that one.
- * @returns where it lies
- * @throws NightlatchError file/*
- */
-export async function writeRecord(
-  system: Pick<System, "writeFile" | "stat">,
-  folder: string,
-  { store, state, reached }: StoreRecord,
-): Promise<string> {
-  const { beside, inside } = recordPaths(folder);
-  const place = reached === null ? {} : { size: reached.size, root: reached.root.toString("base64") };
-  const bytes = Buffer.from(`${JSON.stringify({ store, state, ...place })}\n`);
-  try {
-    await system.writeFile(beside, bytes, 0o600);
-    return beside;
-  } catch (error) {
-    if (!isError(error, "file/denied") || (await system.stat(beside)) !== null) throw error;
+/** The record that a first start begins with: an id drawn for a store that is not there yet. */
+export function newRecord(system: Pick<System, "random">): StoreRecord {
+  return { store: toBase64url(system.random(STORE_ID_BYTES)), state: "creating", reached: null };
+}
+
+/** Where the record of one folder lies, and what writes it. */
+export class RecordFile {
+  readonly #system: Pick<System, "writeFile" | "stat">;
+  readonly #folder: string;
+  #path: string;
+
+  /** @param path where the record lies, or would */
+  constructor(system: Pick<System, "writeFile" | "stat">, folder: string, path: string) {
+    this.#system = system;
+    this.#folder = folder;
+    this.#path = path;
   }
-  await system.writeFile(inside, bytes, 0o600);
-  return inside;
+
+  /** Where the record lies, or would while there is none. */
+  get path(): string {
+    return this.#path;
+  }
+
+  /**
+   * Writes the record; it is durable when this returns. It goes inside the folder only where there
+   * is none beside it: one that is there already would stay behind, and the next start would hold
+   * the store to that one.
+   * @throws NightlatchError file/*
+   */
+  async write({ store, state, reached }: StoreRecord): Promise<void> {
+    const { beside, inside } = recordPaths(this.#folder);
+    const place = reached === null ? {} : { size: reached.size, root: reached.root.toString("base64") };
+    const bytes = Buffer.from(`${JSON.stringify({ store, state, ...place })}\n`);
+    try {
+      await this.#system.writeFile(beside, bytes, 0o600);
+      this.#path = beside;
+      return;
+    } catch (error) {
+      if (!isError(error, "file/denied") || (await this.#system.stat(beside)) !== null) throw error;
+    }
+    await this.#system.writeFile(inside, bytes, 0o600);
+    this.#path = inside;
+  }
 }
 
 /** Why a record inside the folder is the second best; null for one beside it. */

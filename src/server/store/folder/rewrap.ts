@@ -9,7 +9,7 @@ import { NO_KEY } from "../sqlite/transaction.ts";
 /** Latches that are read at once. */
 const PAGE = 1000;
 
-export interface Rewrap {
+interface Rewrap {
   /** What opens everything so far. */
   readonly old: MasterKey;
   /** What opens the store's own keys from now on; the cells have it as well. */

@@ -1,5 +1,6 @@
 import { createPublicKey } from "node:crypto";
 import { NightlatchError } from "../../../core/errors.ts";
+import type { System } from "../../../system/port.ts";
 import { appendEntries, type LogSigner } from "../../audit/log.ts";
 import { isSignedCheckpoint, originOf } from "../../audit/note.ts";
 import { query } from "../sqlite/schema.ts";
@@ -8,22 +9,44 @@ import { SqliteTransaction } from "../sqlite/transaction.ts";
 import type { Reached } from "./record.ts";
 
 /**
+ * Holds the store to how far its record says that the log has come. An older copy is refused, or
+ * taken into use and the log told of it.
+ * @param reached null where the record says nothing of it: then nothing is known of an older copy
+ * @returns whether it is an older copy, and what an operator should know, null where nothing
+ * @throws NightlatchError store/rolled-back
+ */
+export async function settleRollback(
+  sqlite: Sqlite,
+  signer: LogSigner,
+  reached: Reached | null,
+  start: {
+    readonly system: Pick<System, "nowMs">;
+    readonly folder: string;
+    readonly recordPath: string;
+    /** The operator has said that an older copy is to be used. */
+    readonly mayAccept: boolean;
+  },
+): Promise<{ readonly isOlder: boolean; readonly warning: string | null }> {
+  if (reached === null || hasGrownFrom(sqlite, signer, reached)) {
+    return { isOlder: false, warning: start.mayAccept ? NOTHING_TO_ACCEPT : null };
+  }
+  if (!start.mayAccept) throw rolledBack(start.folder, start.recordPath, reached);
+  await recordRollback(sqlite, signer, reached, start.system.nowMs());
+  return { isOlder: true, warning: accepted(reached) };
+}
+
+/**
  * Whether the log has been at that place: the checkpoint of that size, which its server signed, has that root. One is signed with
  * every commit, and the record is only ever written of a commit, so there is one where the store is the one that was recorded.
  */
-export function hasGrownFrom(sqlite: Sqlite, { storeId, key }: LogSigner, { size, root }: Reached): boolean {
+function hasGrownFrom(sqlite: Sqlite, { storeId, key }: LogSigner, { size, root }: Reached): boolean {
   const row = sqlite.first(query.selectFrom("checkpoint").selectAll().where("size", "=", size));
   if (row === null || !row.root.equals(root)) return false;
   return isSignedCheckpoint({ origin: originOf(storeId), ...row }, createPublicKey(key));
 }
 
 /** Notes in the log that an older copy was taken into use knowingly. */
-export async function recordRollback(
-  sqlite: Sqlite,
-  signer: LogSigner,
-  { size, root }: Reached,
-  atMs: number,
-): Promise<void> {
+async function recordRollback(sqlite: Sqlite, signer: LogSigner, { size, root }: Reached, atMs: number): Promise<void> {
   const entry = { kind: "rollback", at: atMs, size, root: root.toString("base64") } as const;
   sqlite.begin();
   try {
@@ -35,7 +58,7 @@ export async function recordRollback(
   }
 }
 
-export function rolledBack(folder: string, recordPath: string, { size }: Reached): NightlatchError {
+function rolledBack(folder: string, recordPath: string, { size }: Reached): NightlatchError {
   return new NightlatchError(
     "store/rolled-back",
     `${folder} holds an older copy of its store: the log had come to ${size} entries, and this one has not grown from there`,
@@ -49,3 +72,13 @@ export function rolledBack(folder: string, recordPath: string, { size }: Reached
     },
   );
 }
+
+function accepted({ size }: Reached): string {
+  return (
+    `an older copy of the store was taken into use, as --accept-rollback said; its log had come to ${size} entries. Lock or ` +
+    "revoke again every machine that was locked or revoked since the copy was made: nightlatch machine list shows what it knows."
+  );
+}
+
+const NOTHING_TO_ACCEPT =
+  "the store is no older copy, so --accept-rollback accepted nothing: leave it off, or the next older copy will not be noticed.";

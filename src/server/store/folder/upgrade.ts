@@ -16,15 +16,14 @@ import { MasterKey } from "../keys/wrap.ts";
 import { CELLS_VERSION } from "../sqlite/schema.ts";
 import type { Sqlite } from "../sqlite/sqlite.ts";
 import { type FoundStore, isMasterOf, otherMaster, upgradeStore } from "./open.ts";
+import { cellsPath } from "./paths.ts";
 import { reconcileCells } from "./reconcile.ts";
 import { rewrapStore } from "./rewrap.ts";
-
-export const CELLS_NAME = "cells";
 
 type UpgradeSystem = Pick<System, "readFile" | "writeFile" | "openInPlace" | "removeFile" | "random" | "nowMs">;
 
 /** What there is to choose from. */
-export interface MasterKeys {
+interface MasterKeys {
   /** In master.key. */
   readonly plain: MasterKey | null;
   /** Unsealed by systemd. */
@@ -130,7 +129,7 @@ async function nextMaster(system: UpgradeSystem, folder: string): Promise<Master
 }
 
 async function openCells(system: UpgradeSystem, folder: string, storeId: string, mayMake: boolean): Promise<CellFile> {
-  const path = `${folder}/${CELLS_NAME}`;
+  const path = cellsPath(folder);
   try {
     const file = await system.openInPlace(path, ...(mayMake ? [0o600] : []));
     try {

@@ -13,6 +13,11 @@ export const SEALED_MASTER_PATH = `/etc/credstore.encrypted/${CREDENTIAL_NAME}`;
 
 type KeySystem = Pick<System, "readFile" | "writeFile" | "openInPlace" | "removeFile" | "random">;
 
+/** Where the master key lies in a data folder. */
+export function masterPath(folder: string): string {
+  return `${folder}/${MASTER_NAME}`;
+}
+
 /** Makes a new one, durably. */
 export async function makeMasterKey(system: Pick<KeySystem, "writeFile" | "random">, path: string): Promise<void> {
   using key = Secret.take(system.random(MASTER_KEY_BYTES));
@@ -46,7 +51,7 @@ export async function readPlainMasterKey(
   system: Pick<KeySystem, "readFile">,
   folder: string,
 ): Promise<MasterKey | null> {
-  return await readIfThere(system, `${folder}/${MASTER_NAME}`);
+  return await readIfThere(system, masterPath(folder));
 }
 
 async function readIfThere(system: Pick<KeySystem, "readFile">, path: string): Promise<MasterKey | null> {
@@ -61,7 +66,7 @@ async function readIfThere(system: Pick<KeySystem, "readFile">, path: string): P
 /** Whether the key that lies there can be destroyed: a secret that is mounted read-only cannot. */
 export async function isReplaceable(system: Pick<KeySystem, "openInPlace">, folder: string): Promise<boolean> {
   try {
-    using file = await system.openInPlace(`${folder}/${MASTER_NAME}`);
+    using file = await system.openInPlace(masterPath(folder));
     return file.sizeBytes === MASTER_KEY_BYTES;
   } catch (error) {
     if (isError(error, "file/denied")) return false;
@@ -72,7 +77,7 @@ export async function isReplaceable(system: Pick<KeySystem, "openInPlace">, fold
 /** Over the older one, where it lies. Until this is done the new one is in the other file. */
 export async function replaceMasterKey(system: KeySystem, folder: string, next: MasterKey): Promise<void> {
   {
-    using file = await system.openInPlace(`${folder}/${MASTER_NAME}`);
+    using file = await system.openInPlace(masterPath(folder));
     file.write(0, next.reveal());
     file.sync();
   }
@@ -126,5 +131,5 @@ export async function readSealedMasterKey(
 
 /** Once the sealed one is known to do: overwritten, then gone. @throws NightlatchError file/* */
 export async function removePlainMasterKey(system: KeySystem, folder: string): Promise<void> {
-  await removeOverwritten(system, `${folder}/${MASTER_NAME}`);
+  await removeOverwritten(system, masterPath(folder));
 }

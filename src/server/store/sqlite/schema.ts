@@ -13,7 +13,7 @@ import type { State } from "../../policy/decide.ts";
 import type { InviteState, KeyPurpose } from "../port.ts";
 
 /** The tables of docs/format/store.md, as the last migration leaves them. */
-export interface Schema {
+interface Schema {
   store: {
     row: number;
     id: string;

@@ -5,7 +5,7 @@ import { after, before, describe, test } from "node:test";
 import Database from "better-sqlite3";
 import { hashLeaf } from "../../../../src/server/audit/merkle.ts";
 import type { SignedCheckpoint } from "../../../../src/server/audit/note.ts";
-import { type Verified, verifyLog } from "../../../../src/server/audit/verify.ts";
+import { verifyLog } from "../../../../src/server/audit/verify.ts";
 import { changeLatch, changeMachine } from "../../../../src/server/service/states.ts";
 import { openAuditSource } from "../../../../src/server/store/sqlite/audit-source.ts";
 import {
@@ -53,7 +53,7 @@ describe("audit verify", () => {
   async function verifyEdited(
     edit: string | ((database: Database.Database) => void),
     since: SignedCheckpoint | null = null,
-  ): Promise<Verified> {
+  ): ReturnType<typeof verifyLog> {
     const copy = join(home.path, "copy");
     mkdirSync(copy);
     try {

@@ -2,12 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NightlatchError } from "../../../../src/core/errors.ts";
-import { FLOOD_MS, FloodTally, MAX_SOURCES } from "../../../../src/server/audit/floods.ts";
+import { FloodTally } from "../../../../src/server/audit/floods.ts";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
-import { PACE_BURST } from "../../../../src/server/policy/pace.ts";
 import { startHousekeeping } from "../../../../src/server/service/housekeeping.ts";
 import { changeMachine } from "../../../../src/server/service/states.ts";
-import { storePath } from "../../../../src/server/store/folder/folder.ts";
+import { storePath } from "../../../../src/server/store/folder/paths.ts";
 import { openAuditSource } from "../../../../src/server/store/sqlite/audit-source.ts";
 import {
   ask,
@@ -18,6 +17,10 @@ import {
   recoveryBody,
   type TestLatch,
 } from "../../../support/server/harness.ts";
+
+const FLOOD_MS = 600_000;
+const MAX_SOURCES = 16;
+const PACE_BURST = 120;
 
 const BODY = recoveryBody();
 const NOW_MS = 1_800_000_000_000;

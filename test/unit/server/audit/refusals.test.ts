@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MAX_SUBJECTS, RefusalTally, WINDOW_MS } from "../../../../src/server/audit/refusals.ts";
+import { RefusalTally } from "../../../../src/server/audit/refusals.ts";
+
+const MAX_SUBJECTS = 1000;
+const WINDOW_MS = 3_600_000;
 
 const NOW_MS = 1_800_000_000_000;
 

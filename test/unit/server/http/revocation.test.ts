@@ -15,7 +15,7 @@ import { Budget } from "../../../../src/server/http/budget.ts";
 import { Connection, type Hall } from "../../../../src/server/http/connection.ts";
 import { Places } from "../../../../src/server/http/places.ts";
 import { Turn } from "../../../../src/server/http/turn.ts";
-import { type RunningServer, startServer } from "../../../../src/server/serve.ts";
+import { startServer } from "../../../../src/server/serve.ts";
 import { nodeSystem } from "../../../../src/system/node.ts";
 import { type Home, makeHome, recoveryBody } from "../../../support/server/harness.ts";
 
@@ -25,7 +25,7 @@ interface Answer {
 }
 
 interface Running extends AsyncDisposable {
-  readonly server: RunningServer;
+  readonly server: Awaited<ReturnType<typeof startServer>>;
   readonly admin: string;
   readonly log: string[];
 }

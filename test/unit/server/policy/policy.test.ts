@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { decide, type State } from "../../../../src/server/policy/decide.ts";
-import { isRested, PACE_BURST, PACE_INTERVAL_MS, RESTED, take } from "../../../../src/server/policy/pace.ts";
+import { isRested, RESTED, take } from "../../../../src/server/policy/pace.ts";
+
+const PACE_BURST = 120;
+const PACE_INTERVAL_MS = 10_000;
 
 const NOW_MS = 1_800_000_000_000;
 

@@ -8,7 +8,6 @@ import { encodeEntry } from "../../../../src/server/audit/entry.ts";
 import { latestOf } from "../../../../src/server/audit/latest.ts";
 import { Answers } from "../../../../src/server/http/answers.ts";
 import { type AdminContext, administer } from "../../../../src/server/operator-api/routes.ts";
-import { PACE_BURST } from "../../../../src/server/policy/pace.ts";
 import { keepHouse } from "../../../../src/server/service/housekeeping.ts";
 import { indexLog } from "../../../../src/server/service/latest.ts";
 import { changeMachine } from "../../../../src/server/service/states.ts";
@@ -25,6 +24,8 @@ import {
   recoveryBody,
   type TestLatch,
 } from "../../../support/server/harness.ts";
+
+const PACE_BURST = 120;
 
 const full = Boolean(process.env["NIGHTLATCH_TEST_FULL"]);
 const BODY = recoveryBody();

@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
 import type { State } from "../../../../src/server/policy/decide.ts";
 import { type Change, changeLatch, changeMachine } from "../../../../src/server/service/states.ts";
-import { storePath } from "../../../../src/server/store/folder/folder.ts";
+import { storePath } from "../../../../src/server/store/folder/paths.ts";
 import { openAuditSource } from "../../../../src/server/store/sqlite/audit-source.ts";
 import {
   addLatchTo,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
 import { NightlatchError } from "../../../../src/core/errors.ts";
-import { EMPTY_TREE, type Tree } from "../../../../src/server/audit/times.ts";
+import type { Tree } from "../../../../src/server/audit/times.ts";
 import { CommitQueue } from "../../../../src/server/service/queue.ts";
 import type { Store, Transaction } from "../../../../src/server/store/port.ts";
 
@@ -30,7 +30,7 @@ class FakeStore {
     return result;
   }
 
-  #tree: Tree = EMPTY_TREE;
+  #tree: Tree = { size: 0, hashes: [], times: [] };
 }
 
 function setUp(gatherMs?: number) {

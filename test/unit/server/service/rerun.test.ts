@@ -10,7 +10,6 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { isError, NightlatchError } from "../../../../src/core/errors.ts";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
-import { PACE_BURST } from "../../../../src/server/policy/pace.ts";
 import { assembleService } from "../../../../src/server/service/assemble.ts";
 import { keepHouse, startHousekeeping } from "../../../../src/server/service/housekeeping.ts";
 import type { Service } from "../../../../src/server/service/service.ts";
@@ -31,6 +30,8 @@ import {
   type TestMachine,
   UID,
 } from "../../../support/server/harness.ts";
+
+const PACE_BURST = 120;
 
 const full = Boolean(process.env["NIGHTLATCH_TEST_FULL"]);
 const MACHINES: readonly TestMachine[] = [newMachine(), newMachine(), newMachine()];

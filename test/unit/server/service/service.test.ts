@@ -6,7 +6,6 @@ import { test } from "node:test";
 import Database from "better-sqlite3";
 import { NightlatchError } from "../../../../src/core/errors.ts";
 import { parseInvite } from "../../../../src/formats/own/invite.ts";
-import { MAX_LATCHES } from "../../../../src/server/service/enrol.ts";
 import { keepHouse } from "../../../../src/server/service/housekeeping.ts";
 import { invite } from "../../../../src/server/service/invite.ts";
 import { changeLatch, changeMachine } from "../../../../src/server/service/states.ts";
@@ -22,6 +21,8 @@ import {
   openService,
   type TestLatch,
 } from "../../../support/server/harness.ts";
+
+const MAX_LATCHES = 64;
 
 const BY = { by: 1000 };
 

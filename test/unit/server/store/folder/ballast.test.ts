@@ -3,9 +3,11 @@ import { existsSync, readdirSync, statSync, truncateSync, writeFileSync } from "
 import { join } from "node:path";
 import { test } from "node:test";
 import { NightlatchError } from "../../../../../src/core/errors.ts";
-import { BALLAST_BYTES, Ballast } from "../../../../../src/server/store/folder/ballast.ts";
+import { Ballast } from "../../../../../src/server/store/folder/ballast.ts";
 import { nodeSystem } from "../../../../../src/system/node.ts";
 import { enrolled, makeHome, openService } from "../../../../support/server/harness.ts";
+
+const BALLAST_BYTES = 4 << 20;
 
 /** The real one, on a disk with so much room. */
 const withRoom = (roomBytes: () => number) => ({

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { NightlatchError } from "../../../../../src/core/errors.ts";
 import { verifyLog } from "../../../../../src/server/audit/verify.ts";
 import { type Change, changeLatch, changeMachine } from "../../../../../src/server/service/states.ts";
-import { storePath } from "../../../../../src/server/store/folder/folder.ts";
+import { storePath } from "../../../../../src/server/store/folder/paths.ts";
 import { openAuditSource } from "../../../../../src/server/store/sqlite/audit-source.ts";
 import { nodeSystem } from "../../../../../src/system/node.ts";
 import { ask, enrolled, type Home, makeHome, openService, type TestLatch } from "../../../../support/server/harness.ts";
