@@ -20,10 +20,10 @@ export class Memory {
     this.#undo = null;
   }
 
-  putBack(): void {
-    const undo = this.#undo ?? [];
+  undo(): void {
+    const steps = this.#undo ?? [];
     this.#undo = null; // what is put back now is no change of any transaction
-    for (const step of undo.reverse()) step();
+    for (const step of steps.reverse()) step();
   }
 }
 
@@ -69,7 +69,7 @@ export function followedBy<T>(memory: Memory, store: Transactions<T>): Transacti
         memory.keep();
         return result;
       } catch (error) {
-        memory.putBack();
+        memory.undo();
         throw error;
       }
     },
