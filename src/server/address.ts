@@ -1,12 +1,16 @@
 import { networkInterfaces } from "node:os";
 import { NightlatchError } from "../core/errors.ts";
 
+/** Where a server listens. */
 export interface ListenAddress {
   readonly host: string;
   readonly port: number;
 }
 
-/** `HOST:PORT`, an IPv6 address in brackets. @throws NightlatchError usage/wrong */
+/**
+ * Reads `HOST:PORT`, with an IPv6 address in brackets.
+ * @throws NightlatchError usage/wrong where the text is none
+ */
 export function parseListenAddress(text: string): ListenAddress {
   const [, bracketed, plain, digits] = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
   const host = bracketed ?? plain;
@@ -20,8 +24,9 @@ export function parseListenAddress(text: string): ListenAddress {
 }
 
 /**
- * The address that machines are told where none was given: the one that is listened on; where that is every address, the first
- * one of this machine that others can reach. An address, not a name: at boot a machine may have no name service yet.
+ * The address that machines are told where the operator has given none. It is the one that is
+ * listened on; where that is every address, it is the first of this machine that others can reach.
+ * It is an address and no name, because a machine may have no name service yet when it boots.
  */
 export function defaultUrl({ host, port }: ListenAddress): string {
   const reachable = isWildcard(host) ? (firstReachable() ?? "127.0.0.1") : host;
@@ -32,7 +37,10 @@ function isWildcard(host: string): boolean {
   return host === "::" || host === "0.0.0.0";
 }
 
-/** IPv4 first: it is what people write down. Link-local addresses would need a zone. */
+/**
+ * Null where there is none. IPv4 comes first, because it is what people write down. Link-local
+ * addresses are left out, because they would need a zone.
+ */
 function firstReachable(): string | null {
   const all = Object.values(networkInterfaces())
     .flatMap((addresses) => addresses ?? [])

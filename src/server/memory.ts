@@ -1,25 +1,29 @@
 /**
- * Makes what the server keeps in memory alone (counts, paces) follow the store. It changes while a
- * transaction is under way, holds once that is on the disk, and is put back where it is not. So an
- * operation may be run again, and nothing is remembered that was rolled back.
+ * Makes what the server keeps in memory alone (counts, paces) follow the store. Such a thing
+ * changes while a transaction is under way. The change holds once the transaction is on the disk,
+ * and is undone where it is not. So an operation may be run again, and nothing is remembered that
+ * was rolled back.
  */
 export class Memory {
-  /** Null outside of a transaction. */
+  /** What undoes the changes so far, oldest first; null outside of a transaction. */
   #undo: (() => void)[] | null = null;
 
-  /** Called with every change. Outside of a transaction a change holds at once. */
+  /** Is told of every change. Outside of a transaction a change holds at once. */
   changed(undo: () => void): void {
     this.#undo?.push(undo);
   }
 
+  /** A transaction begins. */
   begin(): void {
     this.#undo = [];
   }
 
+  /** The transaction is on the disk, and its changes hold. */
   keep(): void {
     this.#undo = null;
   }
 
+  /** The transaction has failed, and its changes are undone, the last one first. */
   undo(): void {
     const steps = this.#undo ?? [];
     this.#undo = null; // what is put back now is no change of any transaction
@@ -27,7 +31,7 @@ export class Memory {
   }
 }
 
-/** A map that follows the store. Its values must not be changed in place. */
+/** A map whose changes follow a memory. Its values must not be changed in place. */
 export class FollowingMap<K, V> extends Map<K, V> {
   readonly #memory: Memory;
 

@@ -15,6 +15,7 @@ import { openFolder } from "./store/folder/folder.ts";
 import type { FolderSystem } from "./store/folder/opening.ts";
 import type { MasterSource } from "./store/folder/upgrade.ts";
 
+/** What a server is started with. */
 interface ServeOptions {
   /** The data folder. */
   readonly folder: string;
@@ -25,14 +26,15 @@ interface ServeOptions {
   readonly url?: string;
   /** Takes an older copy of the store into use. */
   readonly acceptRollback?: boolean;
-  /** Folder of what systemd has unsealed for this process. */
+  /** The folder of what systemd has unsealed for this process. */
   readonly credentials?: string | undefined;
-  /** A socket that systemd has opened already, in the place of `listen`. */
+  /** A socket that systemd has opened already, in place of `listen`. */
   readonly inheritedFd?: number;
-  /** A line for the operator's log. */
+  /** Writes a line to the operator's log. */
   readonly log: (line: string) => void;
 }
 
+/** A server that answers. */
 interface RunningServer {
   readonly url: string;
   readonly listen: ListenAddress;
@@ -43,11 +45,15 @@ interface RunningServer {
   readonly created: boolean;
   readonly exchange: string;
   readonly warnings: readonly string[];
-  /** Answers what has arrived, writes what was counted, and gives the store back. */
+  /** Answers what has arrived, writes what was counted, and closes the store. */
   stop(): Promise<void>;
 }
 
-/** @throws NightlatchError store/*, file/*, serve/listen, admin/socket */
+/**
+ * Starts a server. It opens the data folder, and then both doors: the network's and the operators'.
+ * Where anything fails, all of it is closed again.
+ * @throws NightlatchError store/*, file/*, serve/listen, admin/socket
+ */
 export async function startServer(system: FolderSystem, options: ServeOptions): Promise<RunningServer> {
   const uid = process.geteuid?.() ?? 0;
   const opened = await openFolder(system, options.folder, {
@@ -114,7 +120,10 @@ function addressOf(server: NetServer, fallback: ListenAddress): ListenAddress {
   return address === null || typeof address === "string" ? fallback : { host: address.address, port: address.port };
 }
 
-/** What is being answered is finished; idle connections are closed. */
+/**
+ * Stops a server. Idle connections are closed; what is being answered is finished or, after a
+ * while, cut.
+ */
 function closeServer(server: Server): Promise<void> {
   return new Promise((resolve) => {
     if (!server.listening) return resolve();
@@ -129,7 +138,10 @@ function closeServer(server: Server): Promise<void> {
 
 const GRACE_MS = 2_000;
 
-/** The log of a server that strangers can make fail must not fill the disk: the same failure once in a while. */
+/**
+ * Writes failures to the log, each code at most once in a while. Strangers can make the server
+ * fail, and must not fill the disk with its log.
+ */
 function reporter(log: (line: string) => void): (error: unknown) => void {
   const lastMs = new Map<ErrorCode | "internal", number>();
   return (error) => {

@@ -1,7 +1,10 @@
 import { NightlatchError } from "../../core/errors.ts";
 import { type JsonObject, parseJson } from "../../formats/json/json.ts";
 
-/** One leaf of the log. docs/format/audit.md describes each; a kind's members never change their meaning. */
+/**
+ * One leaf of the log. docs/format/audit.md describes each kind; the members of a kind never change
+ * their meaning.
+ */
 export type Entry =
   | StoreEntry
   | RollbackEntry
@@ -29,14 +32,18 @@ interface StoreEntry extends Dated {
   readonly store: string;
 }
 
-/** An operator took an older copy of the store into use: what was done after it is lost, revocations among it. */
+/**
+ * An operator took an older copy of the store into use. What was done after it is lost, revocations
+ * among it.
+ */
 interface RollbackEntry extends Dated {
   readonly kind: "rollback";
-  /** How many entries the log had come to before, and the tree's root over them, base64. */
+  /** How many entries the log had come to before; `root` is the tree's root over them, base64. */
   readonly size: number;
   readonly root: string;
 }
 
+/** An operator made an invite. */
 interface InviteEntry extends Dated {
   readonly kind: "invite";
   readonly invite: string;
@@ -46,7 +53,10 @@ interface InviteEntry extends Dated {
   readonly by: number;
 }
 
-/** A machine that was known came with an invite and got the latch that it had got for the same nonce before. */
+/**
+ * A machine that was known came with an invite, and got the latch that it had got for the same
+ * nonce before.
+ */
 interface InviteUseEntry extends Dated {
   readonly kind: "invite-used";
   readonly invite: string;
@@ -54,7 +64,7 @@ interface InviteUseEntry extends Dated {
   readonly from: string;
 }
 
-/** An operator took an invite back. */
+/** An operator made an invite void. */
 interface InviteVoidEntry extends Dated {
   readonly kind: "invite-void";
   readonly invite: string;
@@ -62,14 +72,17 @@ interface InviteVoidEntry extends Dated {
   readonly by: number;
 }
 
-/** Nobody came with an invite in time. */
+/** Nobody used an invite in time. */
 interface InviteExpiryEntry extends Dated {
   readonly kind: "invite-expired";
   readonly invite: string;
   readonly name: string;
 }
 
-/** A machine came with an invite and got its first latch (`enrol`), or, known already, one more (`latch`). */
+/**
+ * A machine came with an invite and got its first latch (`enrol`); or it was known already and got
+ * one more (`latch`).
+ */
 interface BindingEntry extends Dated {
   readonly kind: "enrol" | "latch";
   readonly invite?: string;
@@ -100,6 +113,7 @@ interface LatchEntry extends Dated {
   readonly by: number;
 }
 
+/** A latch was released: this is the receipt. */
 interface ReleaseEntry extends Dated {
   readonly kind: "release";
   readonly machine: string;
@@ -109,18 +123,21 @@ interface ReleaseEntry extends Dated {
   readonly from: string;
 }
 
-/** The latch is released however often it is asked until `until`: it was asked too often for a receipt each. */
+/**
+ * The latch is released however often it is asked until `until`, because it was asked too often for
+ * a receipt each.
+ */
 export interface FloodEntry extends Dated {
   readonly kind: "flood";
   readonly machine: string;
   readonly latch: string;
   readonly epoch: number;
-  /** Whom to; absent where there are too many to tell apart. */
+  /** Where it is released to; absent where there are too many addresses to tell apart. */
   readonly from?: string;
   readonly until: number;
 }
 
-/** How often it was, under the receipt of `since`. */
+/** How often the latch was released under the receipt of `since`. */
 export interface FloodEndEntry extends Dated {
   readonly kind: "flood-end";
   readonly machine: string;
@@ -137,17 +154,19 @@ export interface FloodEndEntry extends Dated {
 export interface RefusalEntry extends Dated {
   readonly kind: "refusal";
   readonly reason: string;
-  /** A latch's, machine's or invite's id; absent where there is none, or too many. */
+  /**
+   * The id of a latch, a machine or an invite; absent where there is none, or there are too many.
+   */
   readonly subject?: string;
   /**
-   * Whose identity came with the invite that is the subject, where the server knows it by another
-   * name.
+   * Whose identity came with the invite that is the subject, where the server knows that identity
+   * by another name.
    */
   readonly machine?: string;
   readonly from: string;
 }
 
-/** How many more there were until `at`. */
+/** How many more refusals of the kind there were until `at`. */
 export interface RepeatEntry extends Dated {
   readonly kind: "refusals";
   readonly reason: string;
@@ -159,7 +178,8 @@ export interface RepeatEntry extends Dated {
 const MAX_ENTRY_BYTES = 4096;
 
 /**
- * Canonical: JSON without spaces, members sorted by name, whole numbers and strings only, as RFC 8785 would write it.
+ * Encodes an entry in its canonical form, as RFC 8785 would write it: JSON without spaces, members
+ * sorted by name, whole numbers and strings only.
  */
 export function encodeEntry(entry: Entry): Buffer {
   const source = entry as unknown as Readonly<Record<string, string | number | undefined>>;
@@ -173,7 +193,8 @@ export function encodeEntry(entry: Entry): Buffer {
 }
 
 /**
- * An entry as it lies in the store: canonical, and of a kind. Members beyond that are the business of whoever reads them.
+ * Reads an entry as it lies in the store: canonical, and of a kind. Members beyond that are the
+ * business of whoever reads them.
  * @throws NightlatchError json/malformed, json/too-large, json/duplicate-key
  */
 export function parseEntry(body: Uint8Array): JsonObject & { readonly kind: string; readonly at: number } {

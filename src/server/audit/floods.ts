@@ -17,17 +17,21 @@ interface Cover {
   readonly lastMs: number;
 }
 
+/** How long one such receipt holds. */
 const FLOOD_MS = 600_000;
-/** Addresses of one latch that are told apart at a time. */
+/** How many addresses of one latch are told apart at a time. */
 const MAX_SOURCES = 16;
 
 /**
- * Receipts of a latch that is asked too often for one each. Who has seen a latch's address may ask without end; refusing would keep
- * its own machine out, and a receipt each would fill the disk. So one receipt, durable before the first answer that relies on it,
- * says that the latch is released to that address however often it asks until a time; another one counts them afterwards.
- * At most 2 × (MAX_SOURCES + 1) entries for each latch in FLOOD_MS, whatever comes.
+ * Counts the releases of a latch that is asked too often for a receipt each.
  *
- * Used by operations alone, whose transaction it follows: a receipt that was not written is given
+ * Whoever has seen a latch's address may ask without end. Refusing would keep its own machine out,
+ * and a receipt each would fill the disk. So one receipt, durable before the first answer that
+ * relies on it, says that the latch is released to that address however often it asks until a time.
+ * Another one counts those releases afterwards. There are at most 2 × (MAX_SOURCES + 1) entries for
+ * each latch in FLOOD_MS, whatever comes.
+ *
+ * Only operations use it, and it follows their transaction: a receipt that was not written is given
  * again.
  */
 export class FloodTally {
@@ -43,8 +47,8 @@ export class FloodTally {
 
   /**
    * Counts a release.
-   * @returns the receipt that holds at this time, the same object for as long as it does; and whether it was given before, so that
-   *   this or an earlier transaction writes it already
+   * @returns the receipt that holds at this time, which is the same object for as long as it does;
+   *   and whether it was given before, so that this or an earlier transaction writes it already
    */
   count(flooded: Flooded, nowMs: number): { readonly entry: FloodEntry; readonly isKnown: boolean } {
     const { machine, latch, epoch, from } = flooded;
@@ -62,7 +66,7 @@ export class FloodTally {
     return { entry, isKnown: known !== undefined };
   }
 
-  /** Takes out the counts of covers that are over, or of all. */
+  /** Takes out the counts of receipts that are over, or of all. */
   close(nowMs: number, all = false): FloodEndEntry[] {
     for (const [latch, covers] of this.#covers) {
       this.#end(covers, (cover) => all || !holds(cover, nowMs), nowMs);
@@ -84,7 +88,10 @@ export class FloodTally {
   }
 }
 
-/** A clock that was set back ends it too, lest it last until the clock has caught up. */
+/**
+ * A clock that was set back ends a receipt too. It would otherwise last until the clock has caught
+ * up.
+ */
 function holds({ entry }: Cover, nowMs: number): boolean {
   return entry.at <= nowMs && nowMs < entry.until;
 }

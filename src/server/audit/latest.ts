@@ -1,8 +1,8 @@
 import { isJsonObject, type Json } from "../../formats/json/json.ts";
 
 /**
- * What is asked of the log by subject: releases of a latch, refusals of a latch, a machine or an
- * invite.
+ * What is asked of the log by subject: the releases of a latch; the refusals of a latch, a machine
+ * or an invite.
  */
 export type LatestKind = "release" | "refusal";
 
@@ -18,15 +18,16 @@ export interface LatestRow {
 }
 
 /**
- * As `encodeEntry` writes them. Text of a peer's has its quotes escaped, and so never looks like
- * this.
+ * Entries as `encodeEntry` writes them. Text of a peer's has its quotes escaped, and so never looks
+ * like this.
  */
 const RELEASE = /"kind":"(?:release|flood|flood-end)",(?:"last":\d+,)?"latch":"([\w-]+)"/;
 const REFUSAL = /"kind":"refusals?",/;
 
 /**
  * What these entries add to the index of the latest ones: the last of each kind about each subject.
- * A server has a release a hundred microseconds; parsing each entry's JSON would take some of them.
+ * The server may have a release every hundred microseconds, and parsing the JSON of each would take
+ * some of them.
  */
 export function latestOf(entries: readonly EntryText[]): LatestRow[] {
   const found = new Map<string, LatestRow>();
@@ -42,7 +43,10 @@ export function latestOf(entries: readonly EntryText[]): LatestRow[] {
   return [...found.values()];
 }
 
-/** What the server itself wrote; empty where it was damaged since, which verifying tells of. */
+/**
+ * Reads an entry that the server itself wrote. It is empty where it was damaged since, which
+ * verifying tells of.
+ */
 export function readEntry(body: Buffer | string): Readonly<Record<string, Json>> {
   try {
     const entry = JSON.parse(body.toString()) as Json;

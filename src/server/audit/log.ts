@@ -16,11 +16,17 @@ export interface LogStore {
   tree(): Promise<Tree>;
   /** Puts leaves of the tree there, from number `first` on. */
   insertEntries(first: number, bodies: readonly Buffer[]): Promise<void>;
+  /** Notes where the log stands from now on. */
   setTree(tree: Tree): Promise<void>;
+  /** Puts the signed checkpoint of that size there. */
   insertCheckpoint(checkpoint: SignedCheckpoint): Promise<void>;
 }
 
-/** Appends to the audit log and signs where it stands now; becomes true with the transaction. */
+/**
+ * Appends entries to the audit log, and signs where it stands now. All of it becomes true with the
+ * transaction.
+ * @throws NightlatchError store/*
+ */
 export async function appendEntries(log: LogStore, entries: readonly Entry[], signer: LogSigner): Promise<void> {
   if (entries.length === 0) return;
   const before = await log.tree();

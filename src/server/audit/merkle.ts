@@ -1,16 +1,18 @@
 import { hash } from "node:crypto";
 
 /**
- * The Merkle tree of RFC 6962 section 2.1 over SHA-256, kept as a compact range: the roots of the perfect subtrees that the
- * leaves so far make up, largest first, one for each bit that is set in the size. That is all it takes to append.
+ * The compact range of all leaves so far, in the Merkle tree of RFC 6962 section 2.1 with SHA-256:
+ * the roots of the perfect subtrees that the leaves make up, largest first, one for each bit that
+ * is set in the size. That is all it takes to append.
  */
 export interface CompactRange {
-  /** Leaves. */
+  /** How many leaves there are. */
   readonly size: number;
   readonly hashes: readonly Buffer[];
 }
 
 export const HASH_BYTES = 32;
+/** The range of no leaves. */
 export const EMPTY_RANGE: CompactRange = { size: 0, hashes: [] };
 
 const LEAF = Buffer.of(0);
@@ -26,6 +28,10 @@ function hashNode(left: Uint8Array, right: Uint8Array): Buffer {
   return sha256(Buffer.concat([NODE, left, right]));
 }
 
+/**
+ * The range with one more leaf.
+ * @throws RangeError where the hashes do not fit the size
+ */
 export function append(range: CompactRange, leafHash: Buffer): CompactRange {
   const hashes = [...range.hashes];
   let right = leafHash;
@@ -38,19 +44,19 @@ export function append(range: CompactRange, leafHash: Buffer): CompactRange {
   return { size: range.size + 1, hashes };
 }
 
-/** MTH of all leaves; of none, SHA-256 of the empty string. */
+/** The tree's root (MTH); of no leaves, SHA-256 of the empty string. */
 export function rootOf(range: CompactRange): Buffer {
   const [smallest, ...larger] = [...range.hashes].reverse();
   if (smallest === undefined) return sha256(Buffer.alloc(0));
   return larger.reduce((right, left) => hashNode(left, right), smallest);
 }
 
-/** The hashes one after another. */
+/** The hashes of a range one after another. */
 export function packRange(range: CompactRange): Buffer {
   return Buffer.concat(range.hashes);
 }
 
-/** Null where the bytes cannot be the edge of a tree of this size. */
+/** Reads a packed range. Null where the bytes cannot be the range of a tree of this size. */
 export function unpackRange(size: number, packed: Uint8Array): CompactRange | null {
   if (!Number.isSafeInteger(size) || size < 0 || packed.byteLength !== bitsSet(size) * HASH_BYTES) return null;
   const hashes: Buffer[] = [];

@@ -22,24 +22,27 @@ const KEY_ID_BYTES = 4;
 const SIGNATURE_BYTES = 64;
 const MAX_NOTE_BYTES = 1024;
 
+/** The name of a store's log. */
 export function originOf(storeId: string): string {
   return `nightlatch/${storeId}`;
 }
 
-/** The signed text, its final newline included. */
+/** The text that is signed, its final newline included. */
 function checkpointText({ origin, size, root }: Checkpoint): string {
   return `${origin}\n${size}\n${root.toString("base64")}\n`;
 }
 
+/** Signs a checkpoint with the server's identity. */
 export function signCheckpoint(checkpoint: Checkpoint, key: KeyObject): SignedCheckpoint {
   return { ...checkpoint, signature: sign(null, Buffer.from(checkpointText(checkpoint)), key) };
 }
 
+/** Whether the checkpoint is signed by this key. */
 export function isSignedCheckpoint(checkpoint: SignedCheckpoint, publicKey: KeyObject): boolean {
   return verify(null, Buffer.from(checkpointText(checkpoint)), publicKey, checkpoint.signature);
 }
 
-/** The whole note, as a witness takes it. */
+/** The whole note of a checkpoint, as a witness takes it. */
 export function formatNote(checkpoint: SignedCheckpoint, publicKey: KeyObject): string {
   const blob = Buffer.concat([keyId(checkpoint.origin, publicKey), checkpoint.signature]);
   return `${checkpointText(checkpoint)}\n— ${checkpoint.origin} ${blob.toString("base64")}\n`;
@@ -54,8 +57,9 @@ export function formatVerifier(origin: string, publicKey: KeyObject): string {
 const NOTE = /^([^\s+]+)\n(0|[1-9]\d{0,15})\n([A-Za-z0-9+/]{43}=)\n\n((?:— [^\s+]+ [A-Za-z0-9+/]+={0,2}\n){1,16})$/;
 
 /**
- * Reads a note and finds the signature that claims to be by this key; signatures of others are passed over, as witnesses add
- * theirs. Null where the text is not a checkpoint or has no line of this key. The signature itself is not judged here.
+ * Reads a note and finds the signature that claims to be by this key. Signatures of others are
+ * passed over, because witnesses add theirs. The signature itself is not judged here.
+ * @returns null where the text is no checkpoint, or has no line of this key
  */
 export function parseNote(text: string, publicKey: KeyObject): SignedCheckpoint | null {
   if (Buffer.byteLength(text) > MAX_NOTE_BYTES) return null;

@@ -4,7 +4,7 @@ import type { RefusalEntry, RepeatEntry } from "./entry.ts";
 /** What a refusal is counted under. */
 interface Refusal {
   readonly reason: string;
-  /** An id that the server itself gave out; never text of the peer's. */
+  /** An id that the server itself gave out, never text of the peer's. */
   readonly subject?: string;
 }
 
@@ -14,16 +14,18 @@ interface Count {
   readonly repeats: number;
 }
 
+/** How long refusals are counted before they become an entry. */
 const WINDOW_MS = 3_600_000;
-/** Subjects that are told apart in one window. */
+/** How many subjects are told apart in one window. */
 const MAX_SUBJECTS = 1000;
 
 /**
- * Refusals cost whoever asks nothing, so they must not fill the disk: the first of a reason and subject is an entry at once,
- * the others of the hour are counted and become one entry at its end. Past MAX_SUBJECTS only the reason is told.
- * At most two entries an hour for each subject and reason, whatever comes.
+ * Counts refusals. They cost whoever asks nothing, so they must not fill the disk. The first of a
+ * reason and subject is an entry at once; the others of the hour are counted and become one entry
+ * at its end. Past MAX_SUBJECTS only the reason is told. There are at most two entries an hour for
+ * each subject and reason, whatever comes.
  *
- * Used by operations alone, whose transaction it follows: an entry that was not written is given
+ * Only operations use it, and it follows their transaction: an entry that was not written is given
  * again.
  */
 export class RefusalTally {
@@ -34,8 +36,9 @@ export class RefusalTally {
   }
 
   /**
-   * The entry to write, or null where it was only counted.
+   * Counts a refusal.
    * @param machine whose identity it was, where that is not the subject; told with the first alone
+   * @returns the entry to write; null where the refusal was only counted
    */
   count(refusal: Refusal, from: string, nowMs: number, machine?: string): RefusalEntry | null {
     const counted = this.#counts.size < MAX_SUBJECTS || this.#counts.has(keyOf(refusal)) ? refusal : anonymous(refusal);
@@ -49,7 +52,10 @@ export class RefusalTally {
     return { kind: "refusal", at: nowMs, ...counted, ...(machine === undefined ? {} : { machine }), from };
   }
 
-  /** Ends the windows that are over, or all of them, and gives an entry for each that counted anything. */
+  /**
+   * Ends the windows that are over, or all of them, and gives an entry for each that counted
+   * anything.
+   */
   close(nowMs: number, all = false): RepeatEntry[] {
     const entries: RepeatEntry[] = [];
     for (const [key, { refusal, sinceMs, repeats }] of this.#counts) {

@@ -32,6 +32,7 @@ export interface KnownInvite {
   readonly machine: string | null;
 }
 
+/** A key as the log or the store tells of it. */
 interface KnownKey {
   /** `exchange` or `signing`. */
   readonly purpose: string;
@@ -40,7 +41,10 @@ interface KnownKey {
   readonly kid: string | null;
 }
 
-/** `exchange 1 KID, signing 1`: the log tells which exchange key a latch has, and of its signing key only that there is one. */
+/**
+ * Names keys in one text: `exchange 1 KID, signing 1`. The log tells which exchange key a latch
+ * has, and of its signing key only that there is one.
+ */
 export function keyNames(keys: readonly KnownKey[]): string {
   return keys
     .map(({ purpose, epoch, kid }) => (purpose === "exchange" ? `${purpose} ${epoch} ${kid}` : `${purpose} ${epoch}`))
@@ -54,12 +58,12 @@ const CHANGES: ReadonlyMap<string, State> = new Map([
   ["revoke", "revoked"],
 ]);
 
-/** Every latch's keys are of this one so far. */
+/** The keys of every latch are of this one so far. */
 const EPOCH = 1;
 
 /**
- * What the machines, latches, keys and invites must be, if the log is the truth: every change of theirs is an entry of it. An edit of the store
- * beside the log shows as a difference.
+ * What the machines, latches, keys and invites must be if the log is the truth, since every change
+ * of theirs is an entry of it. An edit of the store beside the log shows as a difference.
  */
 export class Replay {
   readonly #machines = new Map<string, KnownMachine>();
@@ -69,6 +73,7 @@ export class Replay {
   /** The invite that waits to be used, by name. */
   readonly #open = new Map<string, string>();
 
+  /** Takes the next entry. Kinds that change none of these are passed over. */
   apply(entry: JsonObject & { readonly kind: string }): void {
     const [subject, change] = entry.kind.split("-");
     const state = CHANGES.get(change ?? "");
@@ -80,7 +85,7 @@ export class Replay {
     else if (subject === "latch" && state !== undefined) this.#changeLatch(String(entry["latch"]), state);
   }
 
-  /** What differs, a sentence each; at most `limit`. */
+  /** What differs between the log and the store, a sentence each; at most `limit`. */
   differences(store: KnownRows, limit: number): string[] {
     const found = [
       ...compare("machine", this.#machines, store.machines, ["name", "state", "epoch"]),

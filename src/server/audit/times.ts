@@ -8,9 +8,9 @@ interface LogTime {
 }
 
 /**
- * The latest times of the log: its last entry, and before it those that are later than all that
- * follow them. One where the clock never went back. By number, so by falling time. Answers what the
- * latest time since any entry was.
+ * The latest times of the log: of its last entry, and of those before it that are later than all
+ * that follow them. There is one where the clock never went back. They are sorted by number, and so
+ * by falling time. They answer what the latest time since any entry was.
  */
 export type LogTimes = readonly LogTime[];
 
@@ -19,11 +19,12 @@ export interface Tree extends CompactRange {
   readonly times: LogTimes;
 }
 
-/** A clock that goes back all the time would make one for each entry. */
+/** At most as many are kept. A clock that goes back all the time would make one for each entry. */
 const MAX_TIMES = 64;
 
 const BYTES = 16;
 
+/** The times after more entries, which are given by their numbers and times. */
 export function appendTimes(times: LogTimes, appended: LogTimes): LogTimes {
   const grown = [...times];
   for (const time of appended) {
@@ -38,12 +39,12 @@ export function appendTimes(times: LogTimes, appended: LogTimes): LogTimes {
   return grown;
 }
 
-/** Of the entries from this number on; minus infinity where there is none. */
+/** The latest time of the entries from this number on; minus infinity where there is none. */
 export function latestSince(times: LogTimes, number: number): number {
   return times.find((time) => time.number >= number)?.atMs ?? Number.NEGATIVE_INFINITY;
 }
 
-/** Two doubles each, big endian. */
+/** Packs times as two doubles each, big endian. */
 export function packTimes(times: LogTimes): Buffer {
   const packed = Buffer.alloc(times.length * BYTES);
   for (const [index, { number, atMs }] of times.entries()) {
@@ -53,7 +54,7 @@ export function packTimes(times: LogTimes): Buffer {
   return packed;
 }
 
-/** What is cut short is left out. */
+/** Reads packed times. What is cut short is left out. */
 export function unpackTimes(packed: Buffer): LogTimes {
   return Array.from({ length: Math.min(MAX_TIMES, Math.floor(packed.length / BYTES)) }, (_, index) => ({
     number: packed.readDoubleBE(index * BYTES),

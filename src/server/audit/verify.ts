@@ -15,19 +15,22 @@ export interface AuditSource {
   checkpoints(after: number): Promise<readonly SignedCheckpoint[]>;
 }
 
+/** One moment of a store. */
 export interface Snapshot extends KnownRows {
   readonly storeId: string;
   /** The server's identity, Ed25519. */
   readonly identity: KeyObject;
-  /** As the store has it. */
+  /** The tree's range, as the store has it. */
   readonly range: CompactRange;
 }
 
+/** An entry's bytes, and its place in the log. */
 export interface NumberedEntry {
   readonly number: number;
   readonly body: Buffer;
 }
 
+/** What was found to be in order. */
 interface Verified {
   readonly entries: number;
   readonly checkpoints: number;
@@ -38,8 +41,9 @@ interface Verified {
 }
 
 /**
- * Recomputes the whole tree and holds every signed checkpoint, and the store's own tables, to it.
- * @param earlier a checkpoint that was kept elsewhere: the log must have grown from it. Its signature is checked too
+ * Recomputes the whole tree, and holds every signed checkpoint and the store's own tables to it.
+ * @param earlier a checkpoint that was kept elsewhere, from which the log must have grown; its
+ *   signature is checked too
  * @throws NightlatchError audit/broken with the first thing that is wrong
  */
 export async function verifyLog(source: AuditSource, earlier: SignedCheckpoint | null): Promise<Verified> {

@@ -4,8 +4,9 @@ import { openOpensslExchange } from "./openssl.ts";
 import type { Exchange } from "./port.ts";
 
 /**
- * The fastest one that works here. Foreign functions answer whatever a prototype claims, so OpenSSL's must first give what
- * node:crypto gives, for points and scalars drawn now.
+ * Gives the fastest exchange that works here. A foreign function answers whatever its prototype
+ * claims, so OpenSSL's must first give what node:crypto gives, for points and scalars that are
+ * drawn now.
  */
 export function chooseExchange(): Exchange {
   const openssl = openOpensslExchange();

@@ -9,17 +9,24 @@ import {
 } from "../../system/native/openssl.ts";
 import { type Exchange, POINT_BYTES, SCALAR_BYTES } from "./port.ts";
 
-/** By OpenSSL's own point arithmetic, EC_POINT_mul(3). Null where this Node does not export what it takes. */
+/**
+ * The exchange by OpenSSL's own point arithmetic, EC_POINT_mul(3). Null where this Node does not
+ * export what it takes.
+ */
 export function openOpensslExchange(): Exchange | null {
   const openssl = openOpenssl();
   if (openssl === null) return null;
   const group = openssl.EC_GROUP_new_by_curve_name(NID_P256);
   const context = openssl.BN_CTX_secure_new();
   if (group === null || context === null) return null;
-  // Kept for the life of the process and used by one call at a time; they hold only what the wire shows.
+  // Kept for the life of the process and used by one call at a time. They hold only what the wire
+  // shows.
   const [given, product] = [openssl.EC_POINT_new(group), openssl.EC_POINT_new(group)];
   if (given === null || product === null) return null;
-  /** EC_POINT_oct2point checks the equation of the curve. One byte alone would be infinity, and the length excludes it. */
+  /**
+   * EC_POINT_oct2point checks the equation of the curve. One byte alone would be infinity, and the
+   * length excludes it.
+   */
   const read = (point: Buffer): boolean => {
     if (point.length !== POINT_BYTES || point[0] !== UNCOMPRESSED) return false;
     if (openssl.EC_POINT_oct2point(group, given, point, POINT_BYTES, context) === 1) return true;

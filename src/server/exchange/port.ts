@@ -4,15 +4,17 @@ export const SCALAR_BYTES = 32;
 export const POINT_BYTES = 65;
 
 /**
- * The server's half of the McCallum–Relyea exchange on P-256: Y = sX. The server learns neither the disk's key nor anything of it:
- * the client has blinded X.
+ * The server's half of the McCallum–Relyea exchange on P-256: Y = sX. The server learns nothing of
+ * the disk's key, because the client has blinded X.
  */
 export interface Exchange {
   readonly name: "openssl" | "node";
   /** Whether the bytes are a point of the curve, uncompressed, not infinity. */
   isPoint(point: Buffer): boolean;
   /**
-   * @param scalar s, usable as isUsableScalar of formats/tang/ecmr.ts judges. It stays the caller's to wipe.
+   * Multiplies a point that a client has sent.
+   * @param scalar s, usable as isUsableScalar of formats/tang/ecmr.ts judges; it stays the caller's
+   *   to wipe
    * @param point X, which need not be trusted
    * @returns Y, never the point at infinity
    * @throws RangeError where X is not a point of the curve

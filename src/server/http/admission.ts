@@ -5,22 +5,26 @@ import type { Network } from "./network.ts";
 interface Applicant {
   readonly network: Network;
   start(): void;
-  /** Too many wait. */
+  /** Too many wait already. */
   refuse(): void;
 }
 
+/** How many operations of strangers may be under way, and how many may wait. */
 export interface AdmissionLimits {
   /** As many as share a commit: what an operator asks for waits for no more than these. */
   readonly operations: number;
   readonly waiting: number;
 }
 
-/** Some are served all the while: an operator's request may take its time, and must not stop the fleet. */
+/**
+ * Some strangers are served while an operator waits. An operator's request may take its time, and
+ * must not stop the fleet.
+ */
 const BESIDE_OPERATORS = 8;
 
 /**
  * Lets strangers' operations begin. A bounded number is under way, a bounded number waits, and
- * networks take turns; beyond that, whoever asks most is refused.
+ * networks take turns. Beyond that, whoever asks most is refused.
  */
 export class Admission {
   readonly #limits: AdmissionLimits;
@@ -32,7 +36,10 @@ export class Admission {
     this.#limits = limits;
   }
 
-  /** Each that was started must `leave` when it is done. */
+  /**
+   * Starts an operation or has it wait; where too many wait, one of them is refused. Each that was
+   * started must `leave` when it is done.
+   */
   enter(applicant: Applicant): void {
     if (this.#underWay < this.#most) {
       this.#underWay++;
@@ -43,12 +50,16 @@ export class Admission {
     if (this.#waiting.length > this.#limits.waiting) this.#waiting.dropFromLongest()?.refuse();
   }
 
+  /** An operation that was started is done. */
   leave(): void {
     this.#underWay--;
     this.#fill();
   }
 
-  /** As long as an operator waits for an answer, strangers have little of each turn of the event loop. */
+  /**
+   * Until what it gives is disposed of, an operator waits for an answer, and strangers have little
+   * of each turn of the event loop.
+   */
   giveWay(): Disposable {
     this.#operators++;
     return {

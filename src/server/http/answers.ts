@@ -1,31 +1,31 @@
 import type { IncomingMessage } from "node:http";
 import { Gathering } from "../../core/gathering.ts";
 
-/** Whoever's answer is on its way out. */
+/** A connection whose answer is on its way out. */
 interface Leaving {
-  /** Ends its connection: what has not left never will. */
+  /** Ends the connection: what has not left never will. */
   cut(): void;
 }
 
 /**
- * Answers on their way out. Once written they belong to the kernel; one that a client does not read
+ * Answers on their way out. Once written they belong to the kernel. One that a client does not read
  * may wait in this process, and must not leave after a later revocation was acknowledged.
  */
 export class Answers {
   readonly #leaving = new Map<Leaving, PromiseWithResolvers<void>>();
   readonly #timeoutMs: number;
 
-  /** @param timeoutMs how long an answer may stay unread by its client before its connection is cut */
+  /** @param timeoutMs for how long an answer may stay unread before its connection is cut */
   constructor(timeoutMs = 250) {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** The kernel has not taken all of its answer. */
+  /** The kernel has not taken all of this one's answer. */
   add(leaving: Leaving): void {
     this.#leaving.set(leaving, Promise.withResolvers());
   }
 
-  /** It has left, or its connection has ended. */
+  /** The answer has left, or its connection has ended. */
   delete(leaving: Leaving): void {
     this.#leaving.get(leaving)?.resolve();
     this.#leaving.delete(leaving);
@@ -33,7 +33,8 @@ export class Answers {
 
   /** Resolves when every answer to what was committed so far has left, or its connection was cut. */
   async settle(): Promise<void> {
-    // What was committed earlier is answered without waiting for anything: all of it before the event loop turns.
+    // What was committed earlier is answered without waiting for anything: all of it before the
+    // event loop turns.
     await new Promise((resolve) => setImmediate(resolve));
     const waiting = [...this.#leaving];
     if (waiting.length === 0) return;
@@ -45,7 +46,10 @@ export class Answers {
   }
 }
 
-/** Collects a body of less than `limitBytes`. Null where it is longer, or says that it is; what comes of it is read and dropped. */
+/**
+ * Collects a body of less than `limitBytes`. Null where it is longer, or says that it is; the rest
+ * of it is read and dropped.
+ */
 export function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer | null> {
   return new Promise((resolve) => {
     if (Number(request.headers["content-length"]) >= limitBytes) {

@@ -2,15 +2,18 @@ import { type Arrival, acceptNext, closeArrival } from "../../system/tcp-listen.
 import { FairQueue } from "./fair-queue.ts";
 import { networkOf, plainAddress } from "./network.ts";
 
-/** Accepted in one turn of the event loop, as many as the kernel keeps; each takes some microseconds. */
+/**
+ * How many are accepted in one turn of the event loop: as many as the kernel keeps. Each takes some
+ * microseconds.
+ */
 const ACCEPTED = 4096;
-/** Of one turn, for making connections of descriptors. */
+/** How long one turn may be spent on making connections of descriptors. */
 const TURN_MS = 5;
 
 /**
  * Takes connections off the kernel's queue as fast as they come, and lets networks take turns in
- * what costs more: a flood of them would else stand in that queue before everybody else, for
- * seconds. Node itself accepts one connection in a turn of the event loop.
+ * what costs more. A flood of them would otherwise stand in that queue before everybody else, for
+ * seconds, because Node itself accepts one connection in a turn of the event loop.
  */
 export class Arrivals {
   readonly #waiting = new FairQueue<Arrival>();
@@ -18,13 +21,18 @@ export class Arrivals {
   readonly #admit: (arrival: Arrival) => void;
   #isWorking = false;
 
-  /** @param most that wait for a turn: beyond, networks that bring most lose them */
+  /**
+   * @param most how many may wait for a turn; beyond that, the networks that bring most lose them
+   */
   constructor(most: number, admit: (arrival: Arrival) => void) {
     this.#most = most;
     this.#admit = admit;
   }
 
-  /** @param listening a descriptor at which connections may wait */
+  /**
+   * Accepts what has arrived.
+   * @param listening a descriptor at which connections may wait
+   */
   gather(listening: number): void {
     for (let count = 0; count < ACCEPTED; count++) {
       const arrival = acceptNext(listening);

@@ -1,4 +1,4 @@
-/** Somebody who keeps bytes of a request that is not complete. */
+/** Whoever keeps bytes of a request that is not complete. */
 interface Keeper {
   /** Gives all of it up at once. */
   cut(): void;
@@ -9,8 +9,8 @@ const UNCOUNTED_BYTES = 4096;
 
 /**
  * The memory that requests take which come in pieces, of all strangers together. Where it is used
- * up, whoever has been at it longest is cut off: a client that means it is done in a moment.
- * Requests that are complete and wait for their turn are never cut, and take half of it at most.
+ * up, whoever has been at it longest is cut off: an honest client is done in a moment. Requests
+ * that are complete and wait for their turn are never cut, and take half of it at most.
  */
 export class Budget<K extends Keeper> {
   readonly #limitBytes: number;
@@ -28,14 +28,14 @@ export class Budget<K extends Keeper> {
     return this.#keptBytes + this.#pinnedBytes;
   }
 
-  /** What an incomplete request keeps from now on; it may be cut itself. */
+  /** Notes what an incomplete request keeps from now on. It may be cut itself. */
   keep(keeper: K, bytes: number): void {
     this.#keptBytes += bytes - (this.#kept.get(keeper) ?? 0);
     this.#kept.set(keeper, bytes);
     this.#cutDown();
   }
 
-  /** The request is complete. False where too much waits already. */
+  /** The request is complete. False where too many bytes wait already. */
   pin(keeper: K, bytes: number): boolean {
     this.release(keeper);
     if (bytes <= UNCOUNTED_BYTES) return true;

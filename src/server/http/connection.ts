@@ -16,36 +16,56 @@ export interface Hall {
   readonly budget: Budget<Connection>;
   readonly turn: Turn;
   readonly answers: Answers;
-  /** True once the server ends: each connection is closed after its answer. */
+  /** True once the server ends: each connection is then closed after its answer. */
   readonly isClosing: boolean;
-  /** Of a request whose head is known, before anything of its body is read: the answer, or what the body is for. */
+  /**
+   * Judges a request by its head, before anything of its body is read. Gives the answer, or what
+   * the body is for.
+   */
   judge(head: Http1RequestHead): Reply | Plan;
-  /** A complete request. Nothing more is read before it has its answer. */
+  /** Answers a complete request. Nothing more is read before it has its answer. */
   serve(connection: Connection, plan: Plan, body: Buffer): void;
-  /** Input is there already that has had its share of this turn: `goOn` when it is its turn again. */
+  /**
+   * Input is there that has had its share of this turn: `goOn` is called when it is its turn again.
+   */
   defer(connection: Connection): void;
+  /** The connection has ended. */
   left(connection: Connection): void;
 }
 
-/** What every connection reads into, one at a time: what stays is copied. Small, so that none has much of a turn. */
+/**
+ * Every connection reads into this, one at a time, and copies what stays. It is small, so that none
+ * has much of a turn.
+ */
 const READ_BYTES = 4096;
 const INPUT = Buffer.allocUnsafeSlow(READ_BYTES);
 const NONE = Buffer.alloc(0);
 
 const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
 
-/** A client that is still sending would lose the answer to a reset: it is read on, so long and so much. */
+/**
+ * A client that is still sending would lose the answer to a reset. So it is read on, for so long
+ * and so much.
+ */
 const LINGER_MS = 2_000;
 const LINGER_BYTES = 4 << 20;
-/** A client that goes on in the last moment that it was told must not find the connection closed. */
+/**
+ * A client that goes on in the last moment that it was told must not find the connection closed.
+ */
 const KEPT_LONGER_MS = 2_000;
-/** An answer that is not read keeps its connection for as long. */
+/** For how long an answer that is not read keeps its connection. */
 const UNREAD_MS = 10_000;
 
-/** `head` and `body`: a request is read. `busy`: it waits for its answer. `leaving`: the answer waits for its client. */
+/**
+ * `head` and `body`: a request is read. `busy`: it waits for its answer. `leaving`: the answer
+ * waits for its client. `lingering`: what still comes is dropped.
+ */
 type Phase = "head" | "body" | "busy" | "leaving" | "lingering" | "closed";
 
-/** One stranger's connection: one request at a time, and none of the next before the answer to the last has left. */
+/**
+ * One stranger's connection. It serves one request at a time, and reads none of the next before the
+ * answer to the last has left.
+ */
 export class Connection {
   readonly #hall: Hall;
   readonly #socket: Socket;
@@ -54,7 +74,7 @@ export class Connection {
   #place: Place<Connection> | null = null;
   #phase: Phase = "head";
   #deadlineMs: number;
-  /** Since when the request is read; null between two. */
+  /** Since when the request is read; null between two requests. */
   #begunMs: number | null;
   #heads = new HeadReader();
   #head: Http1RequestHead | null = null;
@@ -67,7 +87,10 @@ export class Connection {
   #isLast = false;
   #lingeredBytes = 0;
 
-  /** @param source what `net.Socket` makes a socket of: a descriptor, or the handle that it has of one */
+  /**
+   * @param source what `net.Socket` makes a socket of: a descriptor, or the handle that Node has of
+   *   one
+   */
   constructor(hall: Hall, source: { readonly fd: number } | { readonly handle: unknown }, nowMs: number) {
     this.#hall = hall;
     this.#begunMs = nowMs;
@@ -82,22 +105,23 @@ export class Connection {
     this.network = networkOf(this.address);
   }
 
-  /** It was let in. */
+  /** The connection is let in, and takes a place. */
   enter(): void {
     this.#place = this.#hall.places.enter(this, this.network);
   }
 
-  /** Nothing of a request is there. */
+  /** Whether nothing of a request is there. */
   get isIdle(): boolean {
     return this.#phase === "head" && !this.#heads.hasBegun && this.#waiting.length === 0;
   }
 
+  /** Ends the connection at once. */
   cut(): void {
     this.#socket.destroy();
     this.#closed();
   }
 
-  /** Asked once in a while. */
+  /** Ends the connection where it is late. Asked once in a while. */
   checkTime(nowMs: number): void {
     if (nowMs < this.#deadlineMs || this.#phase === "busy") return;
     const isReading = this.#phase === "head" || this.#phase === "body";
@@ -114,7 +138,7 @@ export class Connection {
     if (this.#take(input)) this.#socket.resume();
   }
 
-  /** @returns false: no more for now */
+  /** @returns false where nothing more is read for now */
   #read(lengthBytes: number): boolean {
     if (this.#phase === "lingering") return this.#linger(lengthBytes);
     const input = INPUT.subarray(0, lengthBytes);
@@ -146,7 +170,7 @@ export class Connection {
     return (this.#phase === "head" || this.#phase === "body" || this.#phase === "lingering") && length === 0;
   }
 
-  /** What follows the head; null where it is not complete, or was answered. */
+  /** What follows the head; null where the head is not complete, or was answered. */
   #readHead(input: Buffer): Buffer | null {
     if (this.#begunMs === null) this.#begin();
     const read = this.#heads.push(input);
@@ -192,7 +216,7 @@ export class Connection {
     else this.#refuse(empty(400));
   }
 
-  /** The request is whole: what came behind it waits for the answer. */
+  /** The request is whole, and what came behind it waits for the answer. */
   #pass(rest: Buffer): void {
     if (rest.length === 0) return;
     this.#waiting = Buffer.allocUnsafeSlow(rest.length);
@@ -209,7 +233,10 @@ export class Connection {
     this.#hall.serve(this, plan, body);
   }
 
-  /** Too much is asked of the server. The connection ends with it, so that asking again costs a new one. */
+  /**
+   * Refuses because too much is asked of the server. The connection ends with it, so that asking
+   * again costs a new one.
+   */
   refuseForNow(): void {
     this.#isLast = true;
     this.answer(empty(503, ["retry-after", "1"]));
@@ -221,6 +248,7 @@ export class Connection {
     this.answer(reply);
   }
 
+  /** Answers the request that is in hand. */
   answer(reply: Reply): void {
     if (this.#phase === "closed") return;
     this.#isLast ||= this.#hall.isClosing || this.#head?.isKept === false;
@@ -245,7 +273,7 @@ export class Connection {
     }
   }
 
-  /** The answer is the kernel's. */
+  /** The kernel has all of the answer. */
   #left(hasUnread: boolean): void {
     if (this.#phase !== "leaving") return;
     this.#hall.answers.delete(this);

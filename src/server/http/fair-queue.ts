@@ -16,8 +16,8 @@ interface Group<T> {
 }
 
 /**
- * Networks take turns, and in each of them its lines do: whoever asks more waits longer, and nobody
- * else does.
+ * A queue in which networks take turns, and in each network its lines do. Whoever asks more waits
+ * longer, and nobody else does.
  */
 export class FairQueue<T> {
   readonly #groups = new Map<string, Group<T>>();
@@ -28,6 +28,7 @@ export class FairQueue<T> {
     return this.#length;
   }
 
+  /** Puts an item at the end of its line. */
   push({ line: lineKey, group: groupKey }: Network, item: T): void {
     const group = this.#groups.get(groupKey) ?? { key: groupKey, count: 0, lines: new Map(), ranking: new Ranking() };
     if (group.count === 0) this.#groups.set(groupKey, group);
@@ -37,7 +38,7 @@ export class FairQueue<T> {
     this.#weigh(line, 1);
   }
 
-  /** Whose turn it is; undefined where nothing waits. */
+  /** Takes out the item whose turn it is. Undefined where nothing waits. */
   shift(): T | undefined {
     for (const group of this.#groups.values()) {
       for (const line of group.lines.values()) {
@@ -53,7 +54,10 @@ export class FairQueue<T> {
     return undefined;
   }
 
-  /** Takes out one of those who ask most: the oldest, who has waited in vain already. Undefined where nothing waits. */
+  /**
+   * Takes out one item of those who ask most: the oldest, which has waited in vain already.
+   * Undefined where nothing waits.
+   */
   dropFromLongest(): T | undefined {
     for (const group of this.#ranking.descending()) {
       for (const line of group.ranking.descending()) {

@@ -1,21 +1,25 @@
 import { Gathering } from "../../core/gathering.ts";
 import { type HeadFault, type Http1RequestHead, parseHttp1RequestHead } from "../../formats/network/http1-request.ts";
 
-/** A target as long as this is answered with 414, as tang does. */
+/** A target as long as this is answered with 414, as tang answers it. */
 export const URL_BYTES = 4096;
+/** A head that is longer is answered with 431, or with 414 where its first line is what is long. */
 const HEADER_BYTES = 16_384;
 const END_OF_HEAD = Buffer.from("\r\n\r\n");
 const END_OF_LINE = Buffer.from("\r\n");
 /** An empty line or two before a request is borne (RFC 9112 section 2.2). */
 const EMPTY_LINES = 2;
 
+/** A head, and what came behind it. */
 interface WholeHead {
   readonly head: Http1RequestHead;
-  /** What came behind it; the next input makes it stale. */
+  /** The next input makes it stale. */
   readonly rest: Buffer;
 }
 
-/** Reads one request's head after the other, as they come in. One that comes whole is not copied. */
+/**
+ * Reads one request's head after the other, as they come in. A head that comes whole is not copied.
+ */
 export class HeadReader {
   #kept: Gathering | null = null;
 
@@ -24,11 +28,13 @@ export class HeadReader {
     return this.#kept !== null;
   }
 
+  /** The memory that an incomplete head takes. */
   get capacityBytes(): number {
     return this.#kept?.capacityBytes ?? 0;
   }
 
   /**
+   * Takes what came in.
    * @param input stays the caller's
    * @returns null where more is needed; a status where it is no head
    */
@@ -68,12 +74,12 @@ function startOf(bytes: Buffer): number {
   return start;
 }
 
-/** What begins with anything else (TLS, say) would be waited for in vain. */
+/** Whether it is worth waiting for more: not where it begins with anything else, such as TLS. */
 function canBeginRequest(byte: number | undefined): boolean {
   return byte === undefined || byte === END_OF_LINE[0] || (byte > 0x20 && byte < 0x7f);
 }
 
-/** Whether it is the first line that filled the head. */
+/** Whether it is the first line that has filled the head. */
 function isLongUrl(bytes: Buffer, start: number): boolean {
   const end = bytes.indexOf(0x0a, start);
   return end < 0 || end - start >= URL_BYTES;

@@ -5,7 +5,7 @@ import type { PlaceLimits } from "./places.ts";
 export interface Patience {
   /** From the connection, or a request's first byte, to the end of its head. */
   readonly headersTimeoutMs: number;
-  /** To the end of its body. */
+  /** From there to the end of its body. */
   readonly requestTimeoutMs: number;
   /** Between an answer and the next request. */
   readonly keepAliveMs: number;
@@ -13,13 +13,15 @@ export interface Patience {
 
 /** What strangers may take of this process. */
 export interface Limits extends Patience, PlaceLimits, AdmissionLimits {
-  /** Descriptors that wait for a turn to become connections. */
+  /** How many descriptors may wait for a turn to become connections. */
   readonly arrivals: number;
-  /** How often connections are looked through for late ones. */
+  /** How often the connections are looked through for late ones. */
   readonly checkMs: number;
   /** Of requests that come in pieces, of all connections together. */
   readonly memoryBytes: number;
-  /** Of one turn of the event loop, for reading; as much again for what was put off. */
+  /**
+   * How much of one turn of the event loop reading may take, and what was put off as much again.
+   */
   readonly turnMs: number;
 }
 
@@ -27,7 +29,10 @@ const CONNECTIONS = 4096;
 /** For the store, its folder, the log and the operators' door. */
 const RESERVED_DESCRIPTORS = 128;
 
-/** @param descriptors that this process may have open: strangers never have the last ones */
+/**
+ * The limits of a process.
+ * @param descriptors how many it may have open: strangers never have the last ones
+ */
 export function limitsWithin(descriptors: number): Limits {
   const free = Math.max(16, descriptors - RESERVED_DESCRIPTORS);
   const connections = Math.min(CONNECTIONS, Math.floor((free * 4) / 5));

@@ -13,7 +13,10 @@ export interface Network {
 const MAPPED = /^(?:::|0:0:0:0:0:)ffff:/i;
 const IPV4 = /^(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{1,3}$/;
 
-/** An IPv4 peer of a socket that serves both is one of IPv4; a zone is left out. */
+/**
+ * An address as it is written and counted: a peer of IPv4 as IPv4, also on a socket that serves
+ * both, and without a zone.
+ */
 export function plainAddress(address: string): string {
   const [unzoned = ""] = address.split("%");
   if (!MAPPED.test(unzoned)) return unzoned;
@@ -24,7 +27,10 @@ export function plainAddress(address: string): string {
   return [high >> 8, high & 255, low >> 8, low & 255].join(".");
 }
 
-/** @param address as `plainAddress` gives it; whatever is no IP address is a network of its own */
+/**
+ * The network of an address. Whatever is no IP address is a network of its own.
+ * @param address as `plainAddress` gives it
+ */
 export function networkOf(address: string): Network {
   const prefix = IPV4.exec(address)?.[1];
   if (prefix !== undefined) return { line: address, group: `${prefix}.0/24` };

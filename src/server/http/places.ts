@@ -1,6 +1,7 @@
 import type { Network } from "./network.ts";
 import { Ranking } from "./ranking.ts";
 
+/** How many connections there may be. */
 export interface PlaceLimits {
   readonly connections: number;
   /** Of one /24 of IPv4, or /48 of IPv6. */
@@ -52,7 +53,7 @@ export class Places<C> {
   }
 
   /**
-   * What a newcomer takes.
+   * Finds room for a newcomer.
    * @returns null where there is room; whom to cut for it; `full` where everybody is being answered
    */
   makeRoom({ line: lineKey, group: groupKey }: Network): C | null | "full" {
@@ -64,6 +65,7 @@ export class Places<C> {
     return this.#count < connections ? null : victimIn(this.#lines());
   }
 
+  /** Gives a connection its place. */
   enter(holder: C, { line: lineKey, group: groupKey }: Network): Place<C> {
     const group = this.#groups.get(groupKey) ?? { key: groupKey, count: 0, lines: new Map(), ranking: new Ranking() };
     this.#groups.set(groupKey, group);
@@ -75,17 +77,18 @@ export class Places<C> {
     return place;
   }
 
-  /** It has sent a complete request. */
+  /** The connection has sent a complete request. */
   begin(place: Place<C>): void {
     if (!place.line.unfinished.delete(place)) place.line.resting.delete(place);
   }
 
-  /** It was answered, or refused for what it sent. */
+  /** Its request was answered, or refused for what it sent. */
   rest(place: Place<C>): void {
     place.line.unfinished.delete(place);
     place.line.resting.add(place);
   }
 
+  /** The connection has ended. */
   leave(place: Place<C>): void {
     this.begin(place);
     const { line } = place;

@@ -1,9 +1,12 @@
-/** Things by their weight, which is a small whole number; a change of one costs the same however many there are. */
+/**
+ * Things by their weight, which is a small whole number. A change of one costs the same however
+ * many there are.
+ */
 export class Ranking<T> {
   readonly #byWeight: (Set<T> | undefined)[] = [];
   #most = 0;
 
-  /** Weight 0: it is not ranked. */
+  /** Changes a weight. A thing of weight 0 is not ranked. */
   move(item: T, from: number, to: number): void {
     if (from > 0) this.#byWeight[from]?.delete(item);
     if (to > 0) {
@@ -14,7 +17,7 @@ export class Ranking<T> {
     while (this.#most > 0 && !this.#byWeight[this.#most]?.size) this.#most--;
   }
 
-  /** Heaviest first. */
+  /** Gives the things, heaviest first. */
   *descending(): Generator<T> {
     for (let weight = this.#most; weight > 0; weight--) yield* this.#byWeight[weight] ?? [];
   }

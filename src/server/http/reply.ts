@@ -1,7 +1,7 @@
 /** An answer before it is written. */
 export interface Reply {
   readonly status: number;
-  /** `name, value` pairs. */
+  /** Names and values in turn. */
   readonly headers: readonly string[];
   /** Text goes out in one piece with the head, bytes do not. */
   readonly body: string | Buffer;
@@ -12,20 +12,24 @@ export interface Plan {
   /** A body of as many bytes is too long. */
   readonly limitBytes: number;
   readonly tooLong: Reply;
-  /** Does what the request asks for, once its body is there. @param from the peer's address */
+  /**
+   * Does what the request asks for, once its body is there.
+   * @param from the peer's address
+   */
   perform(body: Buffer, from: string): Promise<Reply>;
 }
 
-/** As tang answers what it does not like. */
+/** An answer without a body, as tang gives to what it does not like. */
 export function empty(status: number, headers: readonly string[] = []): Reply {
   return { status, headers, body: "" };
 }
 
-/** `{"error":CODE}` */
+/** A refusal by its code: `{"error":CODE}`. */
 export function refusal(status: number, code: string, headers: readonly string[] = []): Reply {
   return json(status, { error: code }, headers);
 }
 
+/** An answer in JSON. */
 export function json(status: number, value: unknown, headers: readonly string[] = []): Reply {
   return {
     status,
@@ -35,9 +39,9 @@ export function json(status: number, value: unknown, headers: readonly string[] 
 }
 
 /**
- * The reply as HTTP/1.1 writes it, in one piece; text is Latin-1.
+ * Writes a reply as HTTP/1.1 has it, in one piece; text is Latin-1.
  * @param of.isHead the request was HEAD: the length is told, and nothing sent
- * @param of.keptSeconds how long the connection stays for another request; null where it ends
+ * @param of.keptSeconds for how long the connection stays for another request; null where it ends
  */
 export function formatReply(
   { status, headers, body }: Reply,

@@ -12,18 +12,21 @@ import { Places } from "./places.ts";
 import type { Plan, Reply } from "./reply.ts";
 import { Turn } from "./turn.ts";
 
-/** What the kernel keeps for each connection, in each direction: more than any request or answer of a client that means it. */
+/**
+ * What the kernel keeps for each connection, in each direction. It is more than any request or
+ * answer of an honest client.
+ */
 const KERNEL_BYTES = 16_384;
 
 /** What a server serves. */
 export interface Application {
   /** A connection was accepted: a request may follow. */
   expect(): void;
-  /** Of a request whose head is known: the answer, or what its body is for. */
+  /** Judges a request by its head: gives the answer, or what the body is for. */
   judge(head: Http1RequestHead): Reply | Plan;
 }
 
-/** Serves an application to strangers. None of them can keep the others, or an operator, out. */
+/** Serves an application to strangers, none of whom can keep the others or an operator out. */
 export class StrangerServer implements Hall {
   readonly #application: Application;
   readonly #limits: Limits;
@@ -74,7 +77,7 @@ export class StrangerServer implements Hall {
     });
   }
 
-  /** Until it is disposed of, an operator waits. */
+  /** Until what it gives is disposed of, an operator waits, and strangers stand back. */
   giveWay(): Disposable {
     return this.#admission.giveWay();
   }

@@ -1,4 +1,7 @@
-/** How much of one turn of the event loop strangers' bytes may take before the operators' door has its own. */
+/**
+ * How much of one turn of the event loop strangers' bytes may take before the operators' door has
+ * its own.
+ */
 export class Turn {
   readonly #budgetMs: number;
   #deadlineMs: number | null = null;
@@ -7,7 +10,10 @@ export class Turn {
     this.#budgetMs = budgetMs;
   }
 
-  /** Asked before each piece of work; the first question of a turn starts its clock. */
+  /**
+   * Whether this turn is used up. It is asked before each piece of work, and the first question of
+   * a turn starts its clock.
+   */
   isSpent(): boolean {
     const nowMs = performance.now();
     if (this.#deadlineMs === null) {

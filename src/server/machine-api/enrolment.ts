@@ -16,12 +16,12 @@ const STATUS: Readonly<Record<EnrolRefusal, number>> = {
   "latch/revoked": 410,
 };
 
-/** `POST /enroll` */
+/** Answers `POST /enroll`. @throws NightlatchError store/* */
 export function acceptEnrolment(service: Service, body: Buffer, from: string): Promise<Reply> {
   return orMalformed(async () => replyTo(await enrol(service, { request: parseEnrolRequest(body), body, from })));
 }
 
-/** `POST /machine/{id}/latch` */
+/** Answers `POST /machine/{id}/latch`. @throws NightlatchError store/* */
 export function acceptLatch(service: Service, machineId: string, body: Buffer, from: string): Promise<Reply> {
   return orMalformed(async () => {
     const request = parseLatchRequest(body);

@@ -5,7 +5,7 @@ import { type Reply, refusal } from "../http/reply.ts";
 import { takeReport } from "../service/report.ts";
 import type { Service } from "../service/service.ts";
 
-/** `POST /machine/{id}/report` */
+/** Answers `POST /machine/{id}/report`. @throws NightlatchError store/* */
 export async function acceptReport(service: Service, machineId: string, body: Buffer, from: string): Promise<Reply> {
   const report = readReport(body);
   if (report?.machine !== machineId) return refusal(400, "request/malformed");

@@ -1,4 +1,7 @@
-/** What a request is about. Paths are tang's, under a latch's base address; docs/format/latch.md, enrolment.md and bound.md. */
+/**
+ * What a request is about. Paths are tang's, under a latch's base address: docs/format/latch.md,
+ * enrolment.md and bound.md.
+ */
 export type Route =
   | { readonly kind: "advertisement"; readonly latchId: string; readonly kid: string | null }
   | { readonly kind: "recovery"; readonly latchId: string; readonly kid: string }
@@ -17,7 +20,10 @@ const MACHINE = /^\/machine\/([A-Za-z0-9_-]{43})\/(latch|report)$/;
 /** What watches a server may ask in ways that tang does not know. */
 const HEALTH_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
-/** As tangd: a path that is known asks for the right method (405), one that is not is 404 whatever the method. */
+/**
+ * Finds what a request is about, and answers the rest as tangd does. A path that is known asks for
+ * the right method (405); one that is not is 404, whatever the method.
+ */
 export function findRoute(method: string, path: string): Route | 404 | 405 {
   const route = match(path);
   if (route === null) return 404;

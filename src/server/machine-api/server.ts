@@ -6,9 +6,9 @@ import { planFor } from "./perform.ts";
 
 /**
  * Makes the server that machines speak to.
- * @param answers where answers are kept track of on their way out, those of other servers too
+ * @param answers keeps track of answers on their way out; operators' changes wait for them
  * @param report is told of every failure and defect
- * @param limits in the place of those that the process gives; for tests
+ * @param limits in place of those that the process gives
  */
 export function createMachineServer(
   service: Service,

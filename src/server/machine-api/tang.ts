@@ -12,7 +12,11 @@ import { empty, refusal } from "../http/reply.ts";
 import { parseStored, type ReleaseOutcome, release } from "../service/release.ts";
 import type { Service } from "../service/service.ts";
 
-/** `GET /latch/{id}/adv[/{kid}]`. A locked latch still says which keys it has: they are public. */
+/**
+ * Answers `GET /latch/{id}/adv[/{kid}]`. A locked latch still says which keys it has: they are
+ * public.
+ * @throws NightlatchError store/*
+ */
 export async function advertise(service: Service, latchId: string, kid: string | null): Promise<Reply> {
   const found = await service.store.transact(async (transaction) => {
     const latch = await transaction.latch(latchId);
@@ -29,7 +33,7 @@ export async function advertise(service: Service, latchId: string, kid: string |
   return { status: 200, headers: ["content-type", ADVERTISEMENT_TYPE], body };
 }
 
-/** `POST /latch/{id}/rec/{kid}` */
+/** Answers `POST /latch/{id}/rec/{kid}`. @throws NightlatchError store/* */
 export async function recover(
   service: Service,
   target: { readonly latchId: string; readonly kid: string },
@@ -63,7 +67,7 @@ function replyTo(outcome: ReleaseOutcome): Reply {
   }
 }
 
-/** As formats/tang.ts formatRecovery, from the point's bytes. */
+/** Writes what formatRecovery of formats/tang/tang.ts does, from the point's bytes. */
 function formatPoint(point: Buffer): string {
   const x = point.toString("base64url", 1, 33);
   const y = point.toString("base64url", 33, 65);

@@ -4,7 +4,11 @@ import { packRange } from "../audit/merkle.ts";
 import { json, type Reply } from "../http/reply.ts";
 import type { AuditReads } from "../store/port.ts";
 
-/** `GET audit`, `audit/entries/FROM`, `audit/checkpoints/AFTER` of docs/format/admin.md. Bytes are base64. */
+/**
+ * Answers `GET audit`, `audit/entries/FROM` and `audit/checkpoints/AFTER` of docs/format/admin.md.
+ * Bytes are base64.
+ * @throws NightlatchError request/malformed, store/*
+ */
 export async function showAudit(audit: AuditReads, [what, position]: readonly string[]): Promise<Reply> {
   if (what === undefined) {
     const { storeId, identity, range, machines, latches, invites } = await audit.snapshot();

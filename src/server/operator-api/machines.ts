@@ -6,7 +6,7 @@ import { findMachine } from "../service/states.ts";
 import type { LastRelease, Reads } from "../store/port.ts";
 import { inviteView, latchView, machineView, refusalView, releaseMs, releaseView } from "./views.ts";
 
-/** `GET machines` of docs/format/admin.md. @throws NightlatchError store/* */
+/** Answers `GET machines` of docs/format/admin.md. @throws NightlatchError store/* */
 export async function listMachines(service: Service): Promise<Reply> {
   const unread = await readUp(service);
   const nowMs = service.system.nowMs();
@@ -24,7 +24,10 @@ export async function listMachines(service: Service): Promise<Reply> {
   });
 }
 
-/** A flood's end is written after releases that came later than its last: of a machine's latches, the latest time counts. */
+/**
+ * The last release of each machine. A flood's end is written after releases that came later than
+ * its last, so of a machine's latches the latest time counts.
+ */
 function lastByMachine(releases: readonly LastRelease[]): ReadonlyMap<string, Buffer> {
   const found = new Map<string, LastRelease>();
   for (const release of releases) {
@@ -35,7 +38,7 @@ function lastByMachine(releases: readonly LastRelease[]): ReadonlyMap<string, Bu
   return new Map([...found].map(([machineId, { body }]) => [machineId, body]));
 }
 
-/** `GET machines/{machine}`. @throws NightlatchError machine/unknown, store/* */
+/** Answers `GET machines/{machine}`. @throws NightlatchError machine/unknown, store/* */
 export async function showMachine(service: Service, nameOrId: string): Promise<Reply> {
   const unread = await readUp(service);
   return service.store.transact(async (transaction) => {
@@ -51,7 +54,9 @@ export async function showMachine(service: Service, nameOrId: string): Promise<R
   });
 }
 
-/** The machine that the log names beside it, by its name. */
+/**
+ * The last refusal about a subject; the machine that the log names beside it is called by its name.
+ */
 async function lastRefusal(transaction: Reads, subject: string): Promise<Record<string, unknown> | null> {
   const view = refusalView((await transaction.latest("refusal", subject))?.body ?? null);
   const machine = typeof view?.["machine"] === "string" ? await transaction.machine(view["machine"]) : null;
@@ -59,17 +64,17 @@ async function lastRefusal(transaction: Reads, subject: string): Promise<Record<
 }
 
 /**
- * How long an operator waits for the index; the log is read to its end every half minute anyway.
+ * How long an operator waits for the index. The log is read to its end every half minute anyway.
  */
-const PATIENCE_MS = 1_000;
+const TIMEOUT_MS = 1_000;
 
 /**
- * How many entries at the log's end are not looked at. On a disk that is full what was known before
- * is shown.
+ * Reads the log into the index, and gives how many entries at its end are not read yet. On a full
+ * disk what was known before is shown.
  */
 async function readUp({ store }: Service): Promise<number> {
   try {
-    return await indexLog({ store }, PATIENCE_MS);
+    return await indexLog({ store }, TIMEOUT_MS);
   } catch (error) {
     if (!isPassing(error)) throw error;
     return store.transact(async (transaction) => (await transaction.tree()).size - (await transaction.latestReach()));

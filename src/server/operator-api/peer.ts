@@ -16,7 +16,10 @@ const SO_PEERGROUPS = 59; // socket(7); the value is Linux's, asm-generic/socket
 /** Whoever is in more groups than this counts as being in none of them. */
 const MAX_GROUPS = 1024;
 
-/** Null where the kernel does not tell: such a peer has no rights. */
+/**
+ * Who is at the other end of a socket. Null where the kernel does not tell: such a peer has no
+ * rights.
+ */
 export function peerOf(socket: Socket): Peer | null {
   const fd = descriptorOf(socket);
   const peer = fd === null ? null : unixPeerOf(fd);
@@ -38,7 +41,7 @@ function descriptorOf(socket: Socket): number | null {
   return typeof fd === "number" && fd >= 0 ? fd : null;
 }
 
-/** The group of operators, by its id; null where there is none. */
+/** The id of the operators' group; null where there is none. */
 export function findOperatorGroup(): number | null {
   const line = readFileSync("/etc/group", "utf8")
     .split("\n")

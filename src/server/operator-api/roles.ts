@@ -1,9 +1,12 @@
 import type { Peer } from "./peer.ts";
 
-/** What somebody at the admin socket may do. An operator can stop every release, but destroy nothing. */
+/**
+ * What somebody at the admin socket may do. An operator can stop every release, but can destroy
+ * nothing.
+ */
 export type Role = "admin" | "operator";
 
-/** Null: nothing at all. */
+/** The role of a peer; null where it may do nothing at all. */
 export function roleOf(
   peer: Peer | null,
   server: { readonly uid: number; readonly operatorGroup: number | null },

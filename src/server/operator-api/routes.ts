@@ -24,15 +24,19 @@ interface AdminRequest {
   readonly uid: number;
 }
 
+/** What answering an operator takes. */
 export interface AdminContext {
   readonly service: Service;
   readonly answers: Answers;
   readonly masterSource: MasterSource;
-  /** The address that invites carry, or why there is none. */
+  /** The address that invites carry; empty until the server listens. */
   readonly url: () => string;
 }
 
-/** docs/format/admin.md. @throws NightlatchError the codes that it lists */
+/**
+ * Answers an operator's request: docs/format/admin.md.
+ * @throws NightlatchError the codes that the page lists
+ */
 export async function administer(context: AdminContext, request: AdminRequest): Promise<Reply> {
   const [collection, id, verb] = request.segments;
   const { method } = request;
@@ -64,7 +68,7 @@ export async function administer(context: AdminContext, request: AdminRequest): 
   });
 }
 
-/** An operator stops releases at once; what cannot be undone is the administrator's. */
+/** An operator may stop releases at once. What cannot be undone is the administrator's. */
 function requireRole(role: Role, change: Change): void {
   if (role === "admin" || change !== "revoke") return;
   throw new NightlatchError("admin/denied", "revoking destroys keys and is root's", {
@@ -102,7 +106,7 @@ async function voidInvite({ service }: AdminContext, name: string, request: Admi
   return json(200, { id, name, created: timeText(createdMs), expires: timeText(expiresMs) });
 }
 
-/** Not before every answer that was given earlier has left. */
+/** Answers a change, and not before every answer that was given earlier has left. */
 async function acknowledge({ answers }: AdminContext, changed: Changed): Promise<Reply> {
   await answers.settle();
   return json(200, {

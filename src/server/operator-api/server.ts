@@ -10,14 +10,17 @@ import { type AdminContext, administer } from "./routes.ts";
 const MAX_BODY_BYTES = 16_384;
 const PREFIX = "/api/v1/";
 
+/** Who may administer, beside root. */
 interface AdminOwner {
   readonly uid: number;
   readonly operatorGroup: number | null;
 }
 
 /**
- * The server that operators speak to: HTTP and JSON over a Unix socket, authorised by the peer's user. docs/format/admin.md
- * @param giveWay is asked to have strangers stand back until what it returns is disposed of
+ * Makes the server that operators speak to: HTTP and JSON over a Unix socket, authorised by the
+ * peer's user. docs/format/admin.md
+ * @param report is told of every failure of the store, and of every defect
+ * @param giveWay has strangers stand back until what it gives is disposed of
  */
 export function createAdminServer(
   context: AdminContext,

@@ -6,7 +6,8 @@ import type { System } from "../../system/port.ts";
 import { listenPrivately } from "../../system/unix/listen.ts";
 
 /**
- * Listens on a Unix socket that only root, the server's own user and the operators' group can reach.
+ * Listens on a Unix socket that only root, the server's own user and the operators' group can
+ * reach.
  * @throws NightlatchError admin/socket
  */
 export async function listenOnSocket(
@@ -32,7 +33,9 @@ export async function listenOnSocket(
   }
 }
 
-/** Whoever may write to the folder could put a socket of theirs in the place of ours. */
+/**
+ * Refuses a folder that others may write to: they could put a socket of theirs in place of ours.
+ */
 async function requireSafeFolder(
   system: Pick<System, "stat" | "makeDirectory">,
   folder: string,

@@ -6,14 +6,15 @@ import { findMachine } from "../service/states.ts";
 import type { LatchRow, Reads, Store } from "../store/port.ts";
 import { entryTime } from "./views.ts";
 
-/** Entries that one request looks at: some milliseconds, for which releases wait. */
+/** How many entries one request looks at. It takes some milliseconds, for which releases wait. */
 const SCAN = 2048;
 const MAX_COUNT = 256;
 
 /**
- * `GET audit/tail/{before}/{count}[/{machine}]` and `GET audit/after/{from}/{count}[/{machine}]` of
- * docs/format/admin.md: a piece of the log with its names, backwards from an entry or forwards.
- * Bounded in entries and in work, so it may find fewer than there are.
+ * Answers `GET audit/tail/{before}/{count}[/{machine}]` and `GET
+ * audit/after/{from}/{count}[/{machine}]` of docs/format/admin.md: a piece of the log with its
+ * names, backwards from an entry or forwards. It is bounded in entries and in work, so it may find
+ * fewer than there are.
  * @throws NightlatchError request/malformed, machine/unknown, store/*
  */
 export async function showTail(store: Pick<Store, "transact">, path: readonly string[]): Promise<Reply> {
@@ -75,9 +76,9 @@ async function isAbout({ id, name }: Subject, entry: Entry, names: Names): Promi
 
 interface Named {
   readonly name: string;
-  /** Absent of an invite. */
+  /** The machine's id; absent of an invite. */
   readonly machine?: string;
-  /** Of a latch. */
+  /** The volume of a latch. */
   readonly volume?: string;
 }
 
@@ -92,7 +93,7 @@ class Names {
     this.#transaction = transaction;
   }
 
-  /** Of a latch, a machine or an invite. */
+  /** What a latch, a machine or an invite is called; null where there is none of this id. */
   async of(id: string): Promise<Named | null> {
     const known = this.#known.get(id);
     if (known !== undefined) return known;
@@ -112,9 +113,9 @@ class Names {
   }
 
   /**
-   * The entry as it was logged, its times as text; and `name`, of the machine or invite that it is
-   * about, `volume` of the latch, `known` of the machine whose identity came with an invite for
-   * another.
+   * The entry as it was logged, with its times as text. Beside that, `name` is of the machine or
+   * invite that it is about, `volume` of the latch, and `known` of the machine whose identity came
+   * with an invite for another.
    */
   async view(number: number, entry: Entry): Promise<object> {
     const { latch, subject, machine } = entry;

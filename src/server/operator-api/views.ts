@@ -4,17 +4,22 @@ import { type LogTimes, latestSince } from "../audit/times.ts";
 import { hasExpired } from "../policy/expiry.ts";
 import type { InviteRow, LatchRow, MachineRow } from "../store/port.ts";
 
-/** Rows as docs/format/admin.md shows them: no wrapped key, no nonce, times as text. */
+/**
+ * A machine as docs/format/admin.md shows it. No view shows a wrapped key or a nonce, and times are
+ * text.
+ */
 export function machineView(machine: MachineRow): Record<string, unknown> {
   const { id, name, state, epoch, enrolledMs } = machine;
   return { id, name, state, epoch, enrolled: timeText(enrolledMs) };
 }
 
+/** A latch as docs/format/admin.md shows it. */
 export function latchView(latch: LatchRow): Record<string, unknown> {
   const { id, volume, state, epoch, createdMs } = latch;
   return { id, volume, state, epoch, created: timeText(createdMs) };
 }
 
+/** An invite as docs/format/admin.md shows it. */
 export function inviteView(
   invite: InviteRow,
   { nowMs, times }: { readonly nowMs: number; readonly times: LogTimes },
@@ -25,8 +30,7 @@ export function inviteView(
 }
 
 /**
- * Of an entry that tells of releases: when the last was, and where it went. Null where there is
- * none.
+ * What an entry tells of releases: when the last was, and where it went. Null where there is none.
  */
 export function releaseView(body: Buffer | null): Record<string, unknown> | null {
   if (body === null) return null;
@@ -34,26 +38,29 @@ export function releaseView(body: Buffer | null): Record<string, unknown> | null
   return { at: entryTime(last ?? at), from: from ?? null, latch: latch ?? null, often: kind !== "release" };
 }
 
-/** When the last release was that such an entry tells of; 0 where it was damaged. */
+/** When the last release was that an entry tells of; 0 where the entry was damaged. */
 export function releaseMs(body: Buffer): number {
   const { at, last } = readEntry(body);
   const ms = last ?? at;
   return typeof ms === "number" ? ms : 0;
 }
 
-/** Of an entry that tells of refusals. `machine` is whose identity it was, where that is told. */
+/**
+ * What an entry tells of refusals; null where there is none. `machine` is the one whose identity it
+ * was, where that is told.
+ */
 export function refusalView(body: Buffer | null): Record<string, unknown> | null {
   if (body === null) return null;
   const { at, reason, from, machine, count } = readEntry(body);
   return { at: entryTime(at), reason: reason ?? null, from: from ?? null, machine: machine ?? null, more: count ?? 0 };
 }
 
-/** RFC 3339, UTC. */
+/** A time as RFC 3339 text, in UTC. */
 export function timeText(atMs: number): string {
   return new Date(atMs).toISOString();
 }
 
-/** A time in the log, which may be one that no clock can have; null where it is none. */
+/** A time in the log as text. Null where it is none, or one that no clock can have. */
 export function entryTime(at: Json | undefined): string | null {
   return typeof at === "number" && Math.abs(at) <= MAX_TIME_MS ? timeText(at) : null;
 }

@@ -1,34 +1,40 @@
 import { type Pace, take } from "./pace.ts";
 
-/** Of a machine and of a latch. `revoked` is final: the keys are destroyed. */
+/** The state of a machine or of a latch. `revoked` is final: the keys are destroyed. */
 export type State = "active" | "locked" | "revoked";
 
-/** What a policy knows of a machine. */
+/** What the policy knows of a machine. */
 interface MachineFacts {
   readonly state: State;
 }
 
-/** What a policy knows of a latch. */
+/** What the policy knows of a latch. */
 interface LatchFacts {
   readonly state: State;
-  /** How often it was released of late. */
+  /** How often the latch was released of late. */
   readonly pace: Pace;
 }
 
+/** Why nothing is released. */
 export type RefusalReason = "latch/revoked" | "machine/locked";
 
+/** What the policy decides. */
 type Decision =
   | {
       readonly release: true;
-      /** The latch's pace from now on; null where it is asked too often for a receipt of each release. */
+      /**
+       * The latch's pace from now on; null where it is asked too often for a receipt of each
+       * release.
+       */
       readonly pace: Pace | null;
     }
   | { readonly release: false; readonly reason: RefusalReason };
 
 /**
- * Whether a recovery request is answered whose key and point were found to be in order. Pure: what is known goes in, a decision
- * comes out, and the caller makes it durable. The final state is told before the passing one, so that a client learns that
- * waiting is of no use. Nobody is refused for asking often: others can ask in a machine's place, and would keep it out.
+ * Decides whether a recovery request is answered, once its key and its point were found to be in
+ * order. It is pure: the caller makes the decision durable. The final state is told before the
+ * passing one, so that a client learns that waiting is of no use. Nobody is refused for asking
+ * often: others can ask in a machine's place, and would keep it out.
  */
 export function decide(machine: MachineFacts, latch: LatchFacts, nowMs: number): Decision {
   if (machine.state === "revoked" || latch.state === "revoked") return refuse("latch/revoked");

@@ -8,7 +8,7 @@ import { Paces } from "./paces.ts";
 import { CommitQueue } from "./queue.ts";
 import type { Service } from "./service.ts";
 
-/** A service on a store that was just opened. */
+/** Makes the service of a store that was just opened. */
 export function assembleService(system: Service["system"], opened: OpenedStore): Service {
   const { store, storeId, cells, identity } = opened;
   const memory = new Memory();

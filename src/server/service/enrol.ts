@@ -9,13 +9,14 @@ import { makeLatch } from "./latch.ts";
 import type { Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 
-/** A machine's requests, verified as far as their own signature goes, and their bytes. */
+/** A machine's request, verified as far as its own signature goes, and its bytes. */
 interface Received<T> {
   readonly request: T;
   readonly body: Uint8Array;
   readonly from: string;
 }
 
+/** Why a machine is given no latch. */
 export type EnrolRefusal =
   | "invite/unknown"
   | "invite/used"
@@ -27,14 +28,21 @@ export type EnrolRefusal =
   | "machine/full"
   | "latch/revoked";
 
+/** What is answered: a signed message, or a refusal. */
 export type EnrolOutcome = { readonly answer: Buffer } | { readonly refused: EnrolRefusal };
 
 type Bound = { readonly machine: MachineRow; readonly latch: LatchRow } | { readonly refused: EnrolRefusal };
 
-/** A machine that holds its identity could fill the disk with latches: nobody has as many volumes. */
+/**
+ * How many latches a machine may have. One that holds its identity could otherwise fill the disk
+ * with them, and nobody has as many volumes.
+ */
 const MAX_LATCHES = 64;
 
-/** POST /enroll of docs/format/enrolment.md. @throws NightlatchError store/* */
+/**
+ * Gives a machine that comes with an invite its latch: `POST /enroll` of docs/format/enrolment.md.
+ * @throws NightlatchError store/*
+ */
 export async function enrol(service: Service, received: Received<EnrolRequest>): Promise<EnrolOutcome> {
   const bound = await service.queue.submit(async (transaction) => {
     const invite = await transaction.invite(received.request.invite);
@@ -49,7 +57,11 @@ export async function enrol(service: Service, received: Received<EnrolRequest>):
   return seal(service, received.body, bound);
 }
 
-/** POST /machine/{machine}/latch of docs/format/enrolment.md. @throws NightlatchError store/* */
+/**
+ * Gives a machine that is known one more latch: `POST /machine/{machine}/latch` of
+ * docs/format/enrolment.md.
+ * @throws NightlatchError store/*
+ */
 export async function addLatch(service: Service, received: Received<LatchRequest>): Promise<EnrolOutcome> {
   const bound = await service.queue.submit(async (transaction) => {
     const machine = await transaction.machine(received.request.machine);
@@ -59,7 +71,10 @@ export async function addLatch(service: Service, received: Received<LatchRequest
   return seal(service, received.body, bound);
 }
 
-/** It has expired; or an older copy of the store was put back, which does not know of its end. */
+/**
+ * True where the invite has expired; or where an older copy of the store was put back, which does
+ * not know of the invite's end.
+ */
 function isKeyDestroyed({ cells }: Service, { wrappedKey, cell }: InviteRow): boolean {
   return wrappedKey.length === 0 || cells.isEmpty(cell ?? 0);
 }
@@ -70,8 +85,9 @@ function isProven({ cells }: Service, request: EnrolRequest, invite: InviteRow):
 }
 
 /**
- * The invite is that machine's for good. The answer to its first request may have been lost: the same nonce gets the same latch
- * again, and another nonce what the machine's identity alone would get it, one more latch.
+ * The invite was used and is that machine's for good. The answer to its first request may have been
+ * lost: the same nonce gets the same latch again. Another nonce gets what the machine's identity
+ * alone would get: one more latch.
  */
 async function repeat(
   service: Service,
@@ -112,7 +128,7 @@ async function redeem(
   return granted;
 }
 
-/** The latch that this nonce got before, or a new one. */
+/** Gives the latch that this nonce got before, or a new one. */
 async function grant(
   service: Service,
   transaction: Transaction,
@@ -147,7 +163,10 @@ async function grant(
   return { outcome: { machine, latch }, entries: [entry] };
 }
 
-/** What the log says where an invite is used for a latch that is there already: that the invite is used. */
+/**
+ * What the log says where an invite is used for a latch that is there already: that the invite is
+ * used.
+ */
 function usedBy(service: Service, { from }: Received<unknown>, machine: MachineRow, invite: InviteRow | null): Entry[] {
   if (invite === null) return [];
   return [{ kind: "invite-used", at: service.system.nowMs(), invite: invite.id, machine: machine.id, from }];

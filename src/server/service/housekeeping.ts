@@ -5,12 +5,18 @@ import type { Service } from "./service.ts";
 const INTERVAL_MS = 30_000;
 
 /**
- * What is done now and then: what was counted becomes entries, rested paces are forgotten, how far
- * the log has come is noted beside the store, the log's latest entries are found, invites that
- * nobody used in time are void and lose their keys, room is held back on the disk, bytes of
- * destroyed keys that a reader kept from being overwritten are, and a store that failed is tried
- * again, so that its health shows without waiting for somebody who needs it.
- * @returns ends it, and writes what was counted so far
+ * Does now and then what keeps the store in order:
+ *
+ * - counts become entries, and rested paces are forgotten;
+ * - how far the log has come is recorded beside the store;
+ * - the log's latest entries are found;
+ * - invites that nobody used in time become void and lose their keys;
+ * - room is held back on the disk;
+ * - bytes of destroyed keys that a reader kept from being overwritten are overwritten;
+ * - a store that failed is tried again, so that its health shows without waiting for somebody who
+ *   needs it.
+ *
+ * @returns what ends it, and writes what was counted so far
  */
 export function startHousekeeping(service: Service, report: (error: unknown) => void): () => Promise<void> {
   const timer = setInterval(() => void keepHouse(service).catch(report), INTERVAL_MS);
@@ -21,7 +27,7 @@ export function startHousekeeping(service: Service, report: (error: unknown) => 
   };
 }
 
-/** One round of it. */
+/** Does one round of it. @throws NightlatchError store/*, file/* */
 export async function keepHouse(service: Service): Promise<void> {
   service.paces.sweep(service.system.nowMs());
   if (service.queue.failure !== null) await probe(service);

@@ -8,6 +8,7 @@ import { latestSince } from "../audit/times.ts";
 import type { InviteRow, Reads } from "../store/port.ts";
 import type { Service } from "./service.ts";
 
+/** What an operator asks for. */
 interface InviteRequest {
   readonly name: string;
   /** From now. */
@@ -18,20 +19,24 @@ interface InviteRequest {
   readonly by: number;
 }
 
+/** An invite, once it is durable. */
 interface MadeInvite {
   readonly id: string;
   readonly name: string;
-  /** The line to paste: it holds a secret. */
+  /** The line to paste. It holds a secret. */
   readonly line: string;
   readonly expiresMs: number;
-  /** True where an earlier one for the same name, not used yet, is void from now on. */
+  /** True where an earlier one for the same name, which was not used, is void from now on. */
   readonly replaced: boolean;
 }
 
 const MIN_LIFETIME_MS = 60_000;
 const MAX_LIFETIME_MS = 30 * 86_400_000;
 
-/** @throws NightlatchError machine/bad-name, machine/exists, invite/bad-lifetime, store/* */
+/**
+ * Makes an invite for a machine.
+ * @throws NightlatchError machine/bad-name, machine/exists, invite/bad-lifetime, store/*
+ */
 export async function invite(service: Service, request: InviteRequest): Promise<MadeInvite> {
   requireName(request.name);
   requireLifetime(request.lifetimeMs);
@@ -67,7 +72,10 @@ export async function invite(service: Service, request: InviteRequest): Promise<
   return { id, name, line, expiresMs, replaced };
 }
 
-/** @throws NightlatchError invite/unknown, invite/used, store/* */
+/**
+ * Makes the open invite for a name void, and gives it.
+ * @throws NightlatchError invite/unknown, invite/used, store/*
+ */
 export async function uninvite(
   service: Service,
   { name, by }: { readonly name: string /** The operator's user id. */; readonly by: number },
@@ -82,8 +90,8 @@ export async function uninvite(
 }
 
 /**
- * Those that nobody used in time are void from now on, whatever the clock says later. @throws
- * NightlatchError store/*
+ * Makes invites void that nobody used in time; they stay so, whatever the clock says later.
+ * @throws NightlatchError store/*
  */
 export async function expireInvites(service: Service): Promise<void> {
   await service.queue.submit(async (transaction) => {

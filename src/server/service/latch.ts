@@ -13,7 +13,11 @@ import type { Service } from "./service.ts";
 /** The epoch of a latch's first keys. */
 const FIRST_EPOCH = 1;
 
-/** A new latch for a machine's volume: its exchange key, its signing key, and what it will advertise. Nothing is recorded yet. @throws NightlatchError store/full, store/io */
+/**
+ * Makes a latch for a machine's volume: its exchange key, its signing key, and what it will
+ * advertise. Nothing is recorded yet.
+ * @throws NightlatchError store/full, store/io
+ */
 export function makeLatch(
   service: Pick<Service, "system" | "cells">,
   of: { readonly machineId: string; readonly nonce: string; readonly volume: string },

@@ -1,13 +1,13 @@
 import { type LatestRow, latestOf } from "../audit/latest.ts";
 import type { Service } from "./service.ts";
 
-/** Entries that are read at once: a millisecond or two, for which releases wait. */
+/** How many entries are read at once. It takes a millisecond or two, for which releases wait. */
 const PAGE = 1024;
-/** Rows that are written at once. */
+/** How many rows are written at once. */
 const ROWS = 512;
 /**
- * Entries of one stretch: of a latch that is released often in it one row is written. Bounds what
- * is held in memory.
+ * How many entries make a stretch. One row is written of a latch that is released often in it. It
+ * bounds what is held in memory.
  */
 const STRETCH = 16_384;
 
@@ -15,7 +15,7 @@ const STRETCH = 16_384;
  * Brings the index of the log's latest entries up to the log's end, in short transactions. A
  * release pays nothing for the index: it is made of the log afterwards. The first time on a store
  * of an older version it reads the whole log. Two at once do the same work twice, and no harm.
- * @param timeoutMs gives up after that, and after the first stretch; another call goes on
+ * @param timeoutMs gives up after that, but not before the first stretch; another call goes on
  * @returns how many entries are left
  * @throws NightlatchError store/*
  */

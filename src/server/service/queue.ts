@@ -11,6 +11,7 @@ export interface Recorded<T> {
   readonly wrote?: true;
 }
 
+/** One request's work inside a transaction. */
 export type Operation<T> = (transaction: Transaction) => Promise<Recorded<T>>;
 
 interface Waiting {
@@ -20,15 +21,22 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** A commit's fsync is shared by as many as this, so that the event loop is not kept for longer than a disk would. */
+/**
+ * As many operations share a commit's fsync at most, so that the event loop is not kept for longer
+ * than a disk would keep it.
+ */
 const BATCH = 128;
-/** Strangers must not put a commit off by connecting without end. */
+/**
+ * The longest that a commit waits for what arrives meanwhile. Strangers must not put it off by
+ * connecting without end.
+ */
 const GATHER_MS = 2;
 
 /**
- * Group commit. What arrives in one turn of the event loop shares one transaction, one signed checkpoint and one fsync; outcomes
- * are told in the order of the commit, after it, and before the next batch begins. So an answer that leaves as soon as its
- * outcome is told leaves before that of anything committed later.
+ * Commits in groups. What arrives in one turn of the event loop shares one transaction, one signed
+ * checkpoint and one fsync. Outcomes are told in the order of the commit, after it, and before the
+ * next batch begins. So an answer that leaves as soon as its outcome is told leaves before that of
+ * anything committed later.
  */
 export class CommitQueue {
   readonly #store: Pick<Store, "transact">;
@@ -49,15 +57,19 @@ export class CommitQueue {
   }
 
   /**
-   * The operation may run twice. What it keeps outside of the transaction must follow that
-   * (memory.ts).
+   * Runs an operation, and tells its outcome once it is durable. The operation may run twice: what
+   * it keeps outside of the transaction must follow that (memory.ts).
    * @throws what it throws, store/*
    */
   submit<T>(operation: Operation<T>): Promise<T> {
     return this.#enqueue(operation, this.#waiting);
   }
 
-  /** An operator's: before all that wait, in the order in which operators ask, and in a commit of its own. */
+  /**
+   * Runs an operator's operation: before all that wait, in the order in which operators ask, and in
+   * a commit of its own.
+   * @throws what it throws, store/*
+   */
   submitFirst<T>(operation: Operation<T>): Promise<T> {
     return this.#enqueue(operation, this.#first);
   }
@@ -75,7 +87,10 @@ export class CommitQueue {
     });
   }
 
-  /** A connection was accepted: an operation may follow, and a commit that is about to begin should wait for it. */
+  /**
+   * A connection was accepted. An operation may follow, and a commit that is about to begin should
+   * wait for it.
+   */
   expect(): void {
     this.#arrivals++;
   }
@@ -101,8 +116,9 @@ export class CommitQueue {
   }
 
   /**
-   * Waits while each turn of the event loop brings something new, for it accepts no more than one connection in a turn: with a
-   * connection for each request, as curl makes them, every commit would be of one.
+   * Waits while each turn of the event loop brings something new, because a turn accepts no more
+   * than one connection. With a connection for each request, as curl makes them, every commit would
+   * be of one.
    */
   async #gather(): Promise<void> {
     const deadlineMs = performance.now() + this.#gatherMs;
@@ -128,7 +144,8 @@ export class CommitQueue {
         await appendEntries(transaction, [...entries], this.#signer);
       });
     } catch (error) {
-      // One that fails must not take the others with it; what is wrong with the disk is so for all of them.
+      // One that fails must not take the others with it. What is wrong with the disk is so for all
+      // of them.
       if (batch.length > 1 && !isPassing(error)) {
         for (const waiting of batch) await this.#commit([waiting]);
         return;
@@ -142,14 +159,20 @@ export class CommitQueue {
   }
 }
 
-/** After the input that is there now was read, so that what arrived together is committed together. */
+/**
+ * Waits until the input that is there now was read, so that what arrived together is committed
+ * together.
+ */
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
   });
 }
 
-/** The store cannot be written now; it may be later, without anybody's doing but to the disk. */
+/**
+ * Whether the store cannot be written now, but may be later without anybody's doing, other than to
+ * the disk.
+ */
 export function isPassing(error: unknown): error is NightlatchError {
   return isError(error, "store/full") || isError(error, "store/io") || isError(error, "store/busy");
 }

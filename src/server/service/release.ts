@@ -7,6 +7,7 @@ import type { KeyPurpose, ReleaseRow, Transaction } from "../store/port.ts";
 import type { Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 
+/** A recovery request. */
 interface ReleaseRequest {
   readonly latchId: string;
   readonly kid: string;
@@ -16,6 +17,7 @@ interface ReleaseRequest {
   readonly from: string;
 }
 
+/** What is answered. */
 export type ReleaseOutcome =
   | { readonly kind: "released" /** Y, uncompressed. */; readonly point: Buffer }
   | { readonly kind: "refused"; readonly reason: RefusalReason }
@@ -38,7 +40,8 @@ type Judged =
     };
 
 /**
- * Answers one recovery request, if the policy lets it. The receipt is on the disk before the exchange is even computed.
+ * Answers one recovery request, if the policy lets it. The receipt is on the disk before the
+ * exchange is even computed.
  * @throws NightlatchError store/*
  */
 export async function release(service: Service, request: ReleaseRequest): Promise<ReleaseOutcome> {
@@ -101,21 +104,24 @@ function silent(outcome: Judged): Recorded<Judged> {
   return { outcome, entries: [] };
 }
 
-/** Of the key that any of its thumbprints names. */
+/** What the key is for that any of its thumbprints names; null where there is none. */
 async function purposeOf(transaction: Transaction, { latchId, kid }: ReleaseRequest): Promise<KeyPurpose | null> {
   const keys = await transaction.keys(latchId);
   return keys.find(({ publicJwk }) => hasThumbprint(parseStored(publicJwk), kid))?.purpose ?? null;
 }
 
-/** What the server itself wrote. */
+/** Reads a key that the server itself wrote. */
 export function parseStored(publicJwk: string): PublicJwk {
   return JSON.parse(publicJwk) as PublicJwk;
 }
 
-/** base64url of exactly 32 bytes, without stray bits at its end. */
+/** The base64url of exactly 32 bytes, without stray bits at its end. */
 const COORDINATE = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
 
-/** The point's bytes, as far as the JWK's form goes. On the hot path: formats' recoveryPoint would compute in BigInt what OpenSSL does. */
+/**
+ * The point's bytes, as far as the form of the JWK goes; null where it is none. This is the hot
+ * path: recoveryPoint of formats/tang/tang.ts would compute in BigInt what OpenSSL does.
+ */
 function pointIn({ crv, x, y }: JsonObject): Buffer | null {
   if (crv !== "P-256" || typeof x !== "string" || typeof y !== "string") return null;
   const point = Buffer.alloc(POINT_BYTES);
@@ -124,9 +130,9 @@ function pointIn({ crv, x, y }: JsonObject): Buffer | null {
 }
 
 /**
- * False where it is no coordinate. RFC 7518 section 6.2.1.2 wants all 32 bytes. A client that
- * writes a number without its leading zeros, or with more of them, is answered by tangd, and so by
- * us.
+ * Writes a coordinate; false where it is none. RFC 7518 section 6.2.1.2 wants all 32 bytes. A
+ * client that writes a number without its leading zeros, or with more of them, is answered by
+ * tangd, and so by us.
  */
 function putCoordinate(point: Buffer, at: number, text: string): boolean {
   if (COORDINATE.test(text)) return point.write(text, at, SCALAR_BYTES, "base64url") === SCALAR_BYTES;

@@ -1,12 +1,14 @@
 import { buildReportAnswer, type Report } from "../../formats/own/report.ts";
 import type { Service } from "./service.ts";
 
+/** What is answered: a signed message, or a refusal. */
 type ReportOutcome = { readonly answer: Buffer } | { readonly refused: "machine/unknown" | "machine/revoked" };
 
 /**
- * Puts into the log that a machine has found another volume than the one that it had bound: docs/format/bound.md, "The report". It
- * is counted as refusals are, so that neither the machine nor who sends its report again can fill the log; and who is no machine
- * of this server's leaves nothing there. It changes nothing else.
+ * Puts into the log that a machine has found another volume than the one that it had bound:
+ * docs/format/bound.md, "The report". It is counted as refusals are, so that neither the machine
+ * nor whoever sends its report again can fill the log. Whoever is no machine of this server's
+ * leaves nothing there. It changes nothing else.
  * @throws NightlatchError store/*
  */
 export async function takeReport(

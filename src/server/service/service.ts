@@ -9,7 +9,7 @@ import type { Halts } from "./halts.ts";
 import type { Paces } from "./paces.ts";
 import type { CommitQueue } from "./queue.ts";
 
-/** What every act of the server needs; made once, at the start. */
+/** What every act of the server needs. It is made once, at the start. */
 export interface Service {
   readonly system: Pick<System, "nowMs" | "random">;
   readonly store: Store;

@@ -6,23 +6,32 @@ import type { Halted } from "./halts.ts";
 import type { Operation, Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 
+/** What an operator does to a machine or a latch. */
 export type Change = "lock" | "unlock" | "revoke";
 
+/** An operator's request for a change. */
 export interface ChangeRequest {
   /** The operator's user id. */
   readonly by: number;
   readonly change: Change;
 }
 
+/** What a change has done. */
 export interface Changed {
   /** False where it was so already. */
   readonly changed: boolean;
   readonly machine: MachineRow;
-  /** Those that the change was about. */
+  /** The latches that the change was about. */
   readonly latches: readonly LatchRow[];
-  /** After a revocation: whether no copy of the keys opens any more. False where the disk failed: it is tried again. */
+  /**
+   * After a revocation: whether no copy of the keys opens any more. False where the disk failed; it
+   * is tried again.
+   */
   readonly destroyed: boolean;
-  /** Whether their bytes are gone from the store's files too. False where a reader or a full disk holds that up. */
+  /**
+   * Whether their bytes are gone from the store's files too. False where a reader or a full disk
+   * holds that up.
+   */
   readonly scrubbed: boolean;
   /** Whether an older copy of the store would be found out as one that has not heard of this. */
   readonly recorded: boolean;
@@ -32,7 +41,11 @@ type Done = Omit<Changed, "destroyed" | "scrubbed" | "recorded">;
 
 const RESULT: Readonly<Record<Change, State>> = { lock: "locked", unlock: "active", revoke: "revoked" };
 
-/** By name, or by id. @throws NightlatchError machine/unknown, machine/revoked, store/* */
+/**
+ * Changes the state of a machine, and of its latches with it. The machine is given by its name or
+ * its id.
+ * @throws NightlatchError machine/unknown, machine/revoked, store/*
+ */
 export async function changeMachine(service: Service, nameOrId: string, request: ChangeRequest): Promise<Changed> {
   const subject = async (transaction: Transaction): Promise<Halted> => {
     const { id } = await findMachine(transaction, nameOrId);
@@ -59,7 +72,10 @@ export async function changeMachine(service: Service, nameOrId: string, request:
   );
 }
 
-/** @throws NightlatchError latch/unknown, latch/revoked, store/* */
+/**
+ * Changes the state of one latch.
+ * @throws NightlatchError latch/unknown, machine/revoked, store/*
+ */
 export async function changeLatch(service: Service, latchId: string, request: ChangeRequest): Promise<Changed> {
   const subject = async (transaction: Transaction): Promise<Halted | null> => {
     const latch = await transaction.latch(latchId);
@@ -88,7 +104,10 @@ export async function changeLatch(service: Service, latchId: string, request: Ch
   );
 }
 
-/** Names come before ids. @throws NightlatchError machine/unknown */
+/**
+ * Finds a machine by its name, or else by its id.
+ * @throws NightlatchError machine/unknown, store/*
+ */
 export async function findMachine(transaction: Reads, nameOrId: string): Promise<MachineRow> {
   const machine = (await transaction.machineByName(nameOrId)) ?? (await transaction.machine(nameOrId));
   if (machine !== null) return machine;
@@ -107,9 +126,11 @@ async function revokeLatch(transaction: Transaction, latchId: string): Promise<v
 }
 
 /**
- * What is to be locked or revoked is released no more from now on, before anything of it is on the disk. It must be recorded on
- * a full disk too: it is tried once more, in the room that was held back for it. The subject is looked up for every change, also
- * for those that halt nothing: so changes are recorded in the order in which operators asked for them.
+ * Makes a change that must not fail for want of room. What is to be locked or revoked is released
+ * no more from now on, before anything of the change is on the disk. It must be recorded on a full
+ * disk too, so it is tried once more in the room that was held back for it. The subject is looked
+ * up for every change, also for those that stop nothing: so changes are recorded in the order in
+ * which operators asked for them.
  */
 async function insist<T>(
   service: Service,
@@ -132,7 +153,10 @@ async function insist<T>(
   }
 }
 
-/** A repeated change does this again: the first may have been cut short, or have found the disk full. */
+/**
+ * Does what follows a change. A repeated change does it again: the first may have been cut short,
+ * or have found the disk full.
+ */
 async function finish(service: Service, request: ChangeRequest, done: Done): Promise<Changed> {
   const scrubbed = request.change === "revoke" ? await service.store.scrub() : true;
   const recorded = await isRecorded(service);
@@ -140,7 +164,10 @@ async function finish(service: Service, request: ChangeRequest, done: Done): Pro
   return { ...done, destroyed: !service.store.owes, scrubbed, recorded };
 }
 
-/** The change itself is made and holds: that it could not be noted elsewhere is told beside it. */
+/**
+ * Whether the change is recorded beside the store too. The change itself is made and holds, so a
+ * failure is told beside it.
+ */
 async function isRecorded(service: Service): Promise<boolean> {
   try {
     await service.store.recordProgress();

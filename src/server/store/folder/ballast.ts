@@ -2,19 +2,22 @@ import { statfs } from "node:fs/promises";
 import { isError } from "../../../core/errors.ts";
 import type { System } from "../../../system/port.ts";
 
-/** Writes of the largest change: a machine's 64 latches with their keys revoked, twice over, and the files beside the store. */
+/**
+ * What the largest change writes: a machine's 64 latches with their keys revoked, twice over, and
+ * the files beside the store.
+ */
 const BALLAST_BYTES = 4 << 20;
 /** Less would not hold a lock's own pages. */
 const LEAST_BYTES = 128 << 10;
 export const BALLAST_NAME = "ballast";
-/** Of a run that was killed while it made one. */
+/** What is left of a run that was killed while it made a ballast. */
 const BALLAST_STRAY = /^ballast\.[0-9a-f]{12}\.tmp$/;
 
 type BallastSystem = Pick<System, "writeFile" | "removeFile" | "stat" | "listDirectory" | "random">;
 
 /**
- * A file that only takes up room. On a full disk it is given up so that a change that stops releases can be recorded, and made again of
- * what that leaves. docs/decisions/036-ballast.md
+ * A file that only takes up room. On a full disk it is given up so that a change that stops
+ * releases can be recorded. It is made again of what that leaves. docs/decisions/036-ballast.md
  */
 export class Ballast {
   readonly #system: BallastSystem;
@@ -36,7 +39,10 @@ export class Ballast {
     return this.#heldBytes >= BALLAST_BYTES;
   }
 
-  /** At a start: what is there counts, and what a crash left half made goes. Never throws one of our errors. */
+  /**
+   * Finds what is there at a start: a ballast counts, and what a crash left half made goes. It
+   * never throws one of our errors.
+   */
   async find(): Promise<void> {
     await tolerate(async () => {
       for (const name of await this.#system.listDirectory(this.#folder)) {
@@ -48,7 +54,7 @@ export class Ballast {
     await this.hold();
   }
 
-  /** @returns whether there is more room now */
+  /** Gives up the room. @returns whether there is more room now */
   async giveUp(): Promise<boolean> {
     if (this.#heldBytes === 0) return false;
     const held = this.#heldBytes;
@@ -60,8 +66,9 @@ export class Ballast {
   }
 
   /**
-   * Makes it as large as it should be, where the disk has twice the room; after it was given up, as large as what is left of it. Costs
-   * nothing while it is whole. Never throws one of our errors: without it the server is what it would be anyway.
+   * Makes the ballast as large as it should be, where the disk has twice the room; after it was
+   * given up, as large as what is left of it. It costs nothing while the ballast is whole. It never
+   * throws one of our errors: without a ballast the server is what it would be anyway.
    */
   async hold(): Promise<void> {
     if (this.isWhole) return;
@@ -76,7 +83,10 @@ export class Ballast {
     }
   }
 
-  /** Random, so that no file system stores it in less. Another in its place is there until this one is whole. */
+  /**
+   * Fills it with random bytes, so that no file system stores it in less. Another in its place
+   * stays until this one is whole.
+   */
   async #make(lengthBytes: number): Promise<boolean> {
     const isMade = await tolerate(() => this.#system.writeFile(this.#path, this.#system.random(lengthBytes), 0o600));
     if (isMade) this.#heldBytes = lengthBytes;

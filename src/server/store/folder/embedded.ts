@@ -28,8 +28,9 @@ export class EmbeddedStore implements Store {
   readonly audit: AuditReads;
 
   /**
-   * @param around.lock that of the folder, given up when the store is closed
-   * @param around.recorded what the record says
+   * Takes over all that it is given.
+   * @param around.lock the lock of the folder, given up when the store is closed
+   * @param around.recorded what the record says, as far as the store is held to it
    * @param around.record writes the record
    * @param around.ballast lies beside the file
    * @param around.cells what the keys in it are wrapped with; emptied and given up here
@@ -64,7 +65,10 @@ export class EmbeddedStore implements Store {
     return this.#alone(() => this.#run(work));
   }
 
-  /** One after the other: a transaction that waits for something is not interrupted by another. */
+  /**
+   * Runs one thing after the other: a transaction that waits for something is not interrupted by
+   * another.
+   */
   #alone<T>(work: () => T | Promise<T>): Promise<T> {
     const outcome = this.#last.then(work);
     this.#last = outcome.catch(() => {});
@@ -89,7 +93,8 @@ export class EmbeddedStore implements Store {
   scrub(): Promise<boolean> {
     return this.#alone(() => {
       const isDestroyed = this.#cells.settle();
-      // Where there is no room for the one, the other still takes the keys out of the pages that held them.
+      // Where there is no room for the one, the other still takes the keys out of the pages that
+      // held them.
       const isRewritten = !this.#isScrubOwed() || this.#sqlite.rewrite();
       const done = this.#sqlite.truncateWal() && isRewritten && isDestroyed && this.#settleScrub();
       this.#isScrubHeldUp = !done;
@@ -101,7 +106,10 @@ export class EmbeddedStore implements Store {
     return this.#sqlite.first(query.selectFrom("scrub").select("owed"))?.owed !== 0;
   }
 
-  /** Only once every page and the WAL are clean: cut off before, the next start does it all again. False on a full disk. */
+  /**
+   * Notes that nothing is owed. That is so only once every page and the WAL are clean: where this
+   * is cut off before, the next start does it all again. False on a full disk.
+   */
   #settleScrub(): boolean {
     if (!this.#isScrubOwed()) return true;
     try {
@@ -121,7 +129,10 @@ export class EmbeddedStore implements Store {
     return this.#cells.owes;
   }
 
-  /** One after the other, each of what is committed by then: the record never goes back, nor ahead of the store. */
+  /**
+   * Records one after the other, each time what is committed by then: the record never goes back,
+   * nor ahead of the store.
+   */
   recordProgress(): Promise<void> {
     const outcome = this.#recording.then(async () => {
       const tree = await this.transact((transaction) => transaction.tree());

@@ -5,9 +5,9 @@ import type { Lock, System } from "../../../system/port.ts";
 const MAX_PID_BYTES = 64;
 
 /**
- * Keeps a second server away from the folder, until it is disposed or this process ends. It binds servers only: readers do not ask
- * for it.
- * @throws NightlatchError store/busy
+ * Keeps a second server away from the folder, until the lock is disposed of or this process ends.
+ * It binds servers only: readers do not ask for it.
+ * @throws NightlatchError store/busy where another server has the folder
  */
 export async function lockFolder(system: Pick<System, "lock" | "readFile">, path: string): Promise<Lock> {
   try {

@@ -3,19 +3,25 @@ import { isError } from "../../../core/errors.ts";
 import { isCopyOnWriteForbidden } from "../../../system/in-place.ts";
 import type { System } from "../../../system/port.ts";
 
-/** What is known of the file system that a file lies on, as far as it matters for overwriting it. */
+/**
+ * What is known of the file system that a file lies on, as far as it matters for overwriting the
+ * file.
+ */
 interface Medium {
-  /** statfs(2), f_type. */
+  /** Its f_type in statfs(2). */
   readonly type: number;
-  /** Of the mount, as /proc/self/mountinfo has them last: `rw,data=journal`. Empty where they are not known. */
+  /**
+   * The options of the file system, as /proc/self/mountinfo has them last: `rw,data=journal`. Empty
+   * where they are not known.
+   */
   readonly options: string;
-  /** chattr +C */
+  /** Whether the file has the attribute of chattr +C. */
   readonly isCopyOnWriteForbidden: boolean;
 }
 
 const EXT = 0xef53;
 const BTRFS = 0x9123_683e;
-/** Those that write what is changed to another place, always. */
+/** File systems that write every change to another place. */
 const NEVER_IN_PLACE: ReadonlyMap<number, string> = new Map([
   [0xf2f5_2010, "f2fs"],
   [0x2fc1_2fc1, "ZFS"],
@@ -23,7 +29,10 @@ const NEVER_IN_PLACE: ReadonlyMap<number, string> = new Map([
   [0x3434, "NILFS"],
 ]);
 
-/** Why older bytes of a file may outlive being overwritten, in words for an operator; null where nothing says so. */
+/**
+ * Says why older bytes of a file may outlive being overwritten, in words for an operator. Null
+ * where nothing says so.
+ */
 export function warnOfMedium(path: string, medium: Medium): string | null {
   const name = NEVER_IN_PLACE.get(medium.type);
   if (name !== undefined) return warning(path, `${name}, which writes changes to another place`);
@@ -43,7 +52,10 @@ function warning(path: string, where: string): string {
   );
 }
 
-/** Never throws one of our errors: what cannot be known is not warned of. */
+/**
+ * Reads what a file lies on. It never throws one of our errors: what cannot be known is not warned
+ * of.
+ */
 export async function readMedium(system: Pick<System, "readFile">, path: string): Promise<Medium> {
   try {
     const [{ type }, { dev }] = [await statfs(path), await stat(path)];
@@ -58,7 +70,10 @@ export async function readMedium(system: Pick<System, "readFile">, path: string)
 
 const MAX_MOUNTINFO_BYTES = 4 << 20;
 
-/** Those of the file system itself, by the device's number as stat(2) gives it. */
+/**
+ * The options of the file system itself, found by the device's number as stat(2) gives it. Empty
+ * where there are none.
+ */
 export function optionsOf(mountinfo: string, device: number): string {
   const major = ((device >>> 8) & 0xfff) | (Math.floor(device / 2 ** 32) & 0xffff_f000);
   const minor = (device & 0xff) | ((device >>> 12) & 0xfff_ff00);

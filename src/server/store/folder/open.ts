@@ -12,7 +12,11 @@ import { SqliteTransaction } from "../sqlite/transaction.ts";
 
 const CHECK = Buffer.from("nightlatch master key");
 
-/** Fills an empty file in one transaction; one that was filled already is left alone. */
+/**
+ * Fills an empty file in one transaction, with an identity that is made for it. A file that was
+ * filled already is left alone.
+ * @throws NightlatchError store/full, store/io
+ */
 export async function createStore(
   sqlite: Sqlite,
   first: { readonly storeId: string; readonly master: MasterKey; readonly atMs: number },
@@ -45,13 +49,17 @@ export async function createStore(
   }
 }
 
+/** Which store a file holds. */
 export interface FoundStore {
-  /** Of its tables, before anything was changed. */
+  /** The version of its tables, before anything was changed. */
   readonly version: number;
   readonly storeId: string;
 }
 
-/** Which store a file holds. Nothing is changed. @throws NightlatchError store/newer, store/damaged */
+/**
+ * Finds which store a file holds, and changes nothing.
+ * @throws NightlatchError store/newer, store/damaged
+ */
 export function findStore(sqlite: Sqlite): FoundStore {
   const version = sqlite.pragma("user_version");
   if (typeof version !== "number" || version === 0 || sqlite.pragma("application_id") !== APPLICATION_ID) {
@@ -72,7 +80,10 @@ export function findStore(sqlite: Sqlite): FoundStore {
   return { version, storeId: row.id };
 }
 
-/** Whether the store's own keys open under it. */
+/**
+ * Whether the store's own keys open under this master key.
+ * @throws NightlatchError store/damaged
+ */
 export function isMasterOf(sqlite: Sqlite, { version, storeId }: FoundStore, master: MasterKey): boolean {
   const row = sqlite.first(query.selectFrom("store").select("master_check"));
   if (row === null) throw damaged("it does not say which store it is");
@@ -88,6 +99,7 @@ export function isMasterOf(sqlite: Sqlite, { version, storeId }: FoundStore, mas
   }
 }
 
+/** The error where the master key is another store's. */
 export function otherMaster(): NightlatchError {
   return new NightlatchError("store/master-key", "the master key (master.key) is not the one of this store", {
     meaning: "No key in the store can be used with it. Nothing was started, nothing was changed.",
@@ -95,7 +107,10 @@ export function otherMaster(): NightlatchError {
   });
 }
 
-/** Brings the tables to this version, and with them, in the same commit, what they hold. */
+/**
+ * Brings the tables to this version, and with them, in the same commit, what they hold.
+ * @throws NightlatchError store/full, store/io; and what `alongside` throws
+ */
 export function upgradeStore(sqlite: Sqlite, version: number, alongside: () => void): void {
   if (version === MIGRATIONS.length) return;
   sqlite.begin();
@@ -110,8 +125,8 @@ export function upgradeStore(sqlite: Sqlite, version: number, alongside: () => v
 }
 
 /**
- * Opens the store's identity, and checks that the store is whole where that costs nothing: the log is as long as its last signed
- * checkpoint says.
+ * Opens the store's identity. It also checks that the store is whole where that costs nothing: that
+ * the log is as long as its last signed checkpoint says.
  * @throws NightlatchError store/damaged
  */
 export async function openStore(sqlite: Sqlite, master: MasterKey): Promise<KeyObject> {

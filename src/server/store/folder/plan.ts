@@ -10,7 +10,7 @@ export interface FolderFacts {
   readonly record: StoreRecord | null;
   readonly hasStore: boolean;
   readonly hasMasterKey: boolean;
-  /** systemd has passed one to this process. */
+  /** Whether systemd has passed one to this process. */
   readonly hasSealedMasterKey: boolean;
   /** Names that are none of ours. */
   readonly strangers: readonly string[];
@@ -21,12 +21,15 @@ export function isFirstStart(plan: OpenPlan): boolean {
   return plan === "create" || plan === "resume";
 }
 
-/** `resume`: the first start was interrupted before the store was complete. `adopt`: a whole store whose record is missing. */
+/**
+ * What a start does with the folder. `resume`: the first start was interrupted before the store was
+ * complete. `adopt`: the store is whole and its record is missing.
+ */
 export type OpenPlan = "create" | "resume" | "open" | "adopt";
 
 /**
- * What a start does with the folder. Keys are made only where there never was a store: a key server that comes up empty and
- * makes new keys leaves every machine locked out without a word.
+ * Plans what a start does with the folder. Keys are made only where there never was a store: a key
+ * server that comes up empty and makes new keys leaves every machine locked out without a word.
  * @throws NightlatchError store/missing, store/master-key, store/not-empty
  */
 export function planOpening(facts: FolderFacts): OpenPlan {

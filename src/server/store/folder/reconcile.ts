@@ -6,9 +6,11 @@ import { query } from "../sqlite/schema.ts";
 import type { Sqlite } from "../sqlite/sqlite.ts";
 
 /**
- * Brings the cells level with the store that they belong to, before anybody uses them: those that must be empty are, where copies
- * differ one is settled on, and new ones are taken from above all that the store knows.
- * @returns the cells, which have taken over both the file and the master key; and what an operator should know
+ * Brings the cells level with the store that they belong to, before anybody uses them. Those that
+ * must be empty are emptied; where copies differ one is settled on; and new ones are taken from
+ * above all that the store knows.
+ * @returns the cells, which have taken over both the file and the master key; and what an operator
+ *   should know
  */
 export function reconcileCells(
   sqlite: Sqlite,
@@ -31,7 +33,7 @@ function greatestCell(sqlite: Sqlite): number {
   return Math.max(...greatest);
 }
 
-/** Latches that are not revoked and whose cells the file does not have. */
+/** How many latches are not revoked and have a cell that is not in the file. */
 function countBeyond(sqlite: Sqlite, capacity: number): number {
   const counted = sqlite.first(
     query
@@ -43,7 +45,7 @@ function countBeyond(sqlite: Sqlite, capacity: number): number {
   return counted?.count ?? 0;
 }
 
-/** False where neither copy opens what it should. */
+/** Settles on the copy that opens what belongs to the cell. False where neither does. */
 function settle(sqlite: Sqlite, file: CellFile, master: MasterKey, { cell, second }: Doubt): boolean {
   const owned = ownedBy(sqlite, cell);
   const candidates = [Buffer.from(file.at(cell)), second].filter((bytes) => !bytes.equals(EMPTY));

@@ -6,28 +6,33 @@ import type { System } from "../../../system/port.ts";
 import { HASH_BYTES } from "../../audit/merkle.ts";
 
 /**
- * What tells a store that was lost from one that never was, and the latest one from an older copy: lies beside the data folder,
- * where it outlives a mount that failed, a folder that was emptied and one that was put back from a backup. docs/format/store.md
+ * What tells a store that was lost from one that never was, and the latest one from an older copy.
+ * It lies beside the data folder, where it outlives a mount that failed, a folder that was emptied
+ * and one that was put back from a backup. docs/format/store.md
  */
 export interface StoreRecord {
   readonly store: string;
   /** `creating` until the store exists: nothing was enrolled before. */
   readonly state: "creating" | "ready";
-  /** How far the log had come when this was written; the store is there or further. Null in a record that says nothing of it. */
+  /**
+   * How far the log had come when this was written: the store has come as far, or further. Null in
+   * a record that says nothing of it.
+   */
   readonly reached: Reached | null;
 }
 
 /** A place in the log that the store must hold or have grown from. */
 export interface Reached {
-  /** Entries. */
+  /** How many entries there were. */
   readonly size: number;
   /** The tree's root over them. */
   readonly root: Buffer;
 }
 
+/** Where the record may lie. */
 interface RecordPaths {
   readonly beside: string;
-  /** Only where `beside` cannot be written. */
+  /** Only where nothing can be written at `beside`. */
   readonly inside: string;
 }
 
@@ -35,11 +40,15 @@ const STORE_ID_BYTES = 16;
 const MAX_RECORD_BYTES = 1024;
 export const INSIDE_NAME = "store.id";
 
+/** Where the record of a folder may lie. */
 export function recordPaths(folder: string): RecordPaths {
   return { beside: `${folder}.id`, inside: `${folder}/${INSIDE_NAME}` };
 }
 
-/** The record and where it lies; null where there is none. @throws NightlatchError store/damaged, file/* */
+/**
+ * Reads the record. Gives it and where it lies; null where there is none.
+ * @throws NightlatchError store/damaged, file/*
+ */
 export async function readRecord(
   system: Pick<System, "readFile" | "stat">,
   folder: string,
@@ -97,7 +106,7 @@ export class RecordFile {
   }
 }
 
-/** Why a record inside the folder is the second best; null for one beside it. */
+/** Says why a record inside the folder is the second best. Null for one beside it. */
 export function warnOfRecord(folder: string, path: string): string | null {
   const { beside, inside } = recordPaths(folder);
   if (path !== inside) return null;

@@ -6,23 +6,26 @@ import { query } from "../sqlite/schema.ts";
 import type { Sqlite } from "../sqlite/sqlite.ts";
 import { NO_KEY } from "../sqlite/transaction.ts";
 
-/** Latches that are read at once. */
+/** How many latches are read at once. */
 const PAGE = 1000;
 
+/** What wraps a store anew, and when. */
 interface Rewrap {
   /** What opens everything so far. */
   readonly old: MasterKey;
   /** What opens the store's own keys from now on; the cells have it as well. */
   readonly master: MasterKey;
   readonly cells: Cells;
-  /** Invites that have expired lose their keys. */
+  /** Invites that have expired by then lose their keys. */
   readonly nowMs: number;
 }
 
 /**
- * Wraps every key of a store from before version 3 anew, each latch's and invite's with a cell of its own. Inside the transaction that
- * brings the tables up to date. A key that does not open keeps no other from it, and stays as it is.
+ * Wraps every key of a store from before version 3 anew, each latch's and invite's with a cell of
+ * its own. It runs inside the transaction that brings the tables up to date. A key that does not
+ * open keeps no other from being wrapped, and stays as it is.
  * @returns how many did not open
+ * @throws NightlatchError store/damaged where the store's own keys do not open
  */
 export function rewrapStore(sqlite: Sqlite, rewrap: Rewrap): number {
   rewrapOwn(sqlite, rewrap);
@@ -41,7 +44,10 @@ export function rewrapStore(sqlite: Sqlite, rewrap: Rewrap): number {
   return damaged;
 }
 
-/** @throws NightlatchError store/damaged: without them nothing of the store is of use */
+/**
+ * Wraps what is the store's own.
+ * @throws NightlatchError store/damaged: without it nothing of the store is of use
+ */
 function rewrapOwn(sqlite: Sqlite, { old, master }: Rewrap): void {
   const row = sqlite.first(query.selectFrom("store").select(["id", "wrapped_identity", "master_check"]));
   if (row === null) return;

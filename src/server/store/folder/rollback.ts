@@ -36,8 +36,9 @@ export async function settleRollback(
 }
 
 /**
- * Whether the log has been at that place: the checkpoint of that size, which its server signed, has that root. One is signed with
- * every commit, and the record is only ever written of a commit, so there is one where the store is the one that was recorded.
+ * Whether the log has been at that place: the checkpoint of that size, which its server signed, has
+ * that root. One is signed with every commit, and the record is only ever written of a commit. So
+ * there is one where the store is the one that was recorded.
  */
 function hasGrownFrom(sqlite: Sqlite, { storeId, key }: LogSigner, { size, root }: Reached): boolean {
   const row = sqlite.first(query.selectFrom("checkpoint").selectAll().where("size", "=", size));
@@ -45,7 +46,7 @@ function hasGrownFrom(sqlite: Sqlite, { storeId, key }: LogSigner, { size, root 
   return isSignedCheckpoint({ origin: originOf(storeId), ...row }, createPublicKey(key));
 }
 
-/** Notes in the log that an older copy was taken into use knowingly. */
+/** Puts into the log that an older copy was knowingly taken into use. */
 async function recordRollback(sqlite: Sqlite, signer: LogSigner, { size, root }: Reached, atMs: number): Promise<void> {
   const entry = { kind: "rollback", at: atMs, size, root: root.toString("base64") } as const;
   sqlite.begin();

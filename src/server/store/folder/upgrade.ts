@@ -22,28 +22,33 @@ import { rewrapStore } from "./rewrap.ts";
 
 type UpgradeSystem = Pick<System, "readFile" | "writeFile" | "openInPlace" | "removeFile" | "random" | "nowMs">;
 
-/** What there is to choose from. */
+/** The master keys that there are to choose from. */
 interface MasterKeys {
-  /** In master.key. */
+  /** The key in master.key. */
   readonly plain: MasterKey | null;
-  /** Unsealed by systemd. */
+  /** The key that systemd has unsealed. */
   readonly sealed: MasterKey | null;
 }
 
-/** Where the master key comes from: `master.key` in the data folder, or systemd, which has unsealed it. */
+/**
+ * Where the master key comes from: `master.key` in the data folder, or systemd, which has unsealed
+ * it.
+ */
 export type MasterSource = "file" | "credential";
 
+/** What opens the keys of a store. */
 export interface UnwrappedStore {
   readonly master: MasterKey;
   readonly source: MasterSource;
-  /** They have taken the master key over. */
+  /** They have taken over the master key. */
   readonly cells: Cells;
   readonly warnings: readonly string[];
 }
 
 /**
- * Has the master key and the cells that open the store, bringing an older store to this version on the way: docs/format/store.md,
- * "From an older version". Each step can be the last before the power goes.
+ * Finds the master key and the cells that open the store. An older store is brought to this version
+ * on the way: docs/format/store.md, "From an older version". Each step can be the last before the
+ * power goes.
  * @param keys taken over
  * @param isNew the store was made by this start, or by one that was interrupted
  * @throws NightlatchError store/master-key, store/cells, store/full, store/io, file/*
@@ -78,7 +83,7 @@ export async function unwrapStore(
   return { master, source: "file", cells, warnings };
 }
 
-/** The sealed one comes first. Else goes on with a replacement that was interrupted after its commit. */
+/** Chooses the master key of a store of this version. The sealed one comes first. */
 async function settleMaster(
   system: UpgradeSystem,
   folder: string,
@@ -99,6 +104,10 @@ async function settleMaster(
   return { master, source: "file", warnings };
 }
 
+/**
+ * Takes the master key in the folder. A replacement that was interrupted after its commit is
+ * finished.
+ */
 async function settlePlain(
   system: UpgradeSystem,
   folder: string,

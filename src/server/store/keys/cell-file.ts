@@ -3,29 +3,32 @@ import { type JsonObject, parseJson } from "../../../formats/json/json.ts";
 import type { InPlaceFile, System } from "../../../system/port.ts";
 
 export const CELL_BYTES = 32;
-/** A chunk is this, twice: a sector that a power cut tears in the one copy is whole in the other. */
+/** A chunk is this, twice: a sector that a power cut tears in one copy is whole in the other. */
 const COPY_BYTES = 64 << 10;
 const CHUNK_BYTES = 2 * COPY_BYTES;
 export const CELLS_IN_CHUNK = COPY_BYTES / CELL_BYTES;
 const HEAD_BYTES = 4096;
-/** Those before it are the head. */
+/** The first one that is used: those before it are the head. */
 export const FIRST_CELL = HEAD_BYTES / CELL_BYTES;
-/** What is read at once where a larger piece cannot be: what a disk loses, it loses in pieces no larger. */
+/**
+ * What is read at once where a larger piece cannot be read. What a disk loses, it loses in pieces
+ * no larger.
+ */
 const BLOCK_BYTES = 4096;
 const COPIES = [0, COPY_BYTES] as const;
 
 const FORMAT = "nightlatch-cells";
 const VERSION = 1;
 
-/** A cell whose copies differ, and what the second copy says. The first is what the file gives for it. */
+/** A cell whose copies differ, and what the second copy says. The file gives the first for it. */
 export interface Doubt {
   readonly cell: number;
   readonly second: Buffer;
 }
 
 /**
- * The file of the cells, docs/format/store.md: what is in it, in memory, and the few ways in which it changes. Only ever written in
- * place.
+ * The file of the cells (docs/format/store.md): what is in it, in memory, and the few ways in which
+ * it changes. It is only ever written in place.
  */
 export class CellFile implements Disposable {
   readonly #file: InPlaceFile;
@@ -49,8 +52,9 @@ export class CellFile implements Disposable {
   }
 
   /**
-   * @param storeId whose it must be
-   * @param mayMake fills a file that was never completed, in the place of a refusal
+   * Opens the file.
+   * @param storeId the store whose cells they must be
+   * @param mayMake a file that was never completed is filled, and not refused
    * @throws NightlatchError store/cells, file/*
    */
   static open(
@@ -70,7 +74,7 @@ export class CellFile implements Disposable {
     return new CellFile(file, random);
   }
 
-  /** Cells that there are, the head's among them. */
+  /** How many cells there are, those of the head among them. */
   get capacity(): number {
     return this.#chunks.length * CELLS_IN_CHUNK;
   }
@@ -83,12 +87,16 @@ export class CellFile implements Disposable {
     return chunk.subarray(from, from + CELL_BYTES);
   }
 
-  /** One chunk more. @throws NightlatchError file/full, file/io */
+  /** Adds one chunk. @throws NightlatchError file/full, file/io */
   grow(): void {
     this.#chunks.push(writeChunk(this.#file, this.#chunks.length, this.#random));
   }
 
-  /** In both copies, one after the other. Those beyond the capacity are empty. @throws NightlatchError file/io */
+  /**
+   * Writes the same into cells, in both copies, one after the other. Cells beyond the capacity are
+   * passed over.
+   * @throws NightlatchError file/io
+   */
   write(cells: readonly number[], bytes: Uint8Array): void {
     const known = cells.filter((cell) => cell >= FIRST_CELL && cell < this.capacity);
     if (known.length === 0) return;
@@ -106,7 +114,7 @@ export class CellFile implements Disposable {
   }
 }
 
-/** Of the first copy. */
+/** Where the cell lies in the first copy. */
 function offsetOf(cell: number): number {
   return Math.floor(cell / CELLS_IN_CHUNK) * CHUNK_BYTES + (cell % CELLS_IN_CHUNK) * CELL_BYTES;
 }
@@ -115,7 +123,8 @@ function readChunk(file: InPlaceFile, number: number): [first: Buffer, second: B
   const [first, second] = COPIES.map((copy) => readCopy(file, number * CHUNK_BYTES + copy));
   if (first === undefined || second === undefined) throw new RangeError("a chunk has two copies");
   for (const at of first.lost) {
-    // The other copy stands for it; unlike it, so that both are written once more, which lets the disk mend the sector.
+    // The other copy stands for it. They are told apart below, so that both are written once more,
+    // which lets the disk mend the sector.
     if (second.lost.includes(at)) throw first.why;
     second.bytes.copy(first.bytes, at, at, at + BLOCK_BYTES);
   }
@@ -160,7 +169,7 @@ function differences(first: Buffer, second: Buffer, number: number): Doubt[] {
   return found;
 }
 
-/** Both copies at once: nothing is kept in a chunk that is added. */
+/** Writes both copies at once: nothing is kept in a chunk that is added. */
 function writeChunk(file: InPlaceFile, number: number, random: System["random"]): Buffer {
   const copy = random(COPY_BYTES);
   if (number === 0) copy.fill(0, 0, HEAD_BYTES);
@@ -189,7 +198,7 @@ function isHead(file: InPlaceFile, copy: number, store: string): boolean {
   }
 }
 
-/** Whose cells these are; null where neither copy of the first chunk has a head. */
+/** Whose cells these are. Null where neither copy of the first chunk has a head. */
 function readHead(file: InPlaceFile): string | null {
   if (file.sizeBytes < CHUNK_BYTES) return null;
   for (const copy of COPIES) {

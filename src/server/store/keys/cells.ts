@@ -3,16 +3,21 @@ import type { Secret } from "../../../core/secret.ts";
 import { CELL_BYTES, CELLS_IN_CHUNK, type CellFile, FIRST_CELL } from "./cell-file.ts";
 import { type MasterKey, seal, unseal, type WrapContext } from "./wrap.ts";
 
+/** What an empty cell holds. */
 export const EMPTY = Buffer.alloc(CELL_BYTES);
 
 /**
- * What wraps the keys of latches and invites: a cell each, together with the master key. Emptying the cell destroys whatever was
- * wrapped with it, wherever copies of that lie. docs/decisions/063-cells.md
+ * What wraps the keys of latches and invites: a cell each, together with the master key. Emptying
+ * the cell destroys whatever was wrapped with it, wherever copies of that lie.
+ * docs/decisions/063-cells.md
  */
 export class Cells implements Disposable {
   readonly #file: CellFile;
   readonly #master: MasterKey;
-  /** Where a cell was used, memory holds the key that was made of it in its place. By chunk; 1 where it does. */
+  /**
+   * Where a cell was used, memory holds the key that was made of it in its place. By chunk; 1 where
+   * it does.
+   */
   readonly #isKey = new Map<number, Uint8Array>();
   readonly #passed: ReadonlySet<number>;
   #next = FIRST_CELL;
@@ -26,18 +31,19 @@ export class Cells implements Disposable {
     this.#passed = new Set(file.doubts.map(({ cell }) => cell));
   }
 
+  /** How many cells the file has. */
   get capacity(): number {
     return this.#file.capacity;
   }
 
-  /** The next one that is taken is at least this. */
+  /** The next cell that is taken is at least this one. */
   startAt(cell: number): void {
     this.#next = Math.max(this.#next, cell);
   }
 
   /**
-   * A cell that nothing was ever wrapped with. Durable: it lay on the disk before. One that its caller then does not use is lost until
-   * the next start.
+   * Gives a cell that nothing was ever wrapped with. It is durable: it lay on the disk before. One
+   * that its caller then does not use is lost until the next start.
    * @throws NightlatchError store/full, store/io
    */
   take(): number {
@@ -48,26 +54,34 @@ export class Cells implements Disposable {
     }
   }
 
-  /** One whose keys were destroyed. */
+  /** Whether its keys were destroyed. */
   isEmpty(cell: number): boolean {
     return this.#has(cell) && this.#file.at(cell).equals(EMPTY);
   }
 
-  /** An older copy of the file, put back, may not have it. */
+  /** Whether the file has it. An older copy of the file that was put back may not. */
   #has(cell: number): boolean {
     return cell >= FIRST_CELL && cell < this.#file.capacity;
   }
 
+  /** Wraps a key with a cell. */
   wrap(cell: number, plain: Uint8Array, context: WrapContext): Buffer {
     return seal(this.#keyOf(cell), plain, context);
   }
 
-  /** The caller wipes it. @throws NightlatchError store/damaged where it does not open, as with a cell that is empty or missing */
+  /**
+   * Opens what was wrapped with a cell. The caller wipes it.
+   * @throws NightlatchError store/damaged where it does not open, as with a cell that is empty or
+   *   missing
+   */
   unwrap(cell: number, wrapped: Uint8Array, context: WrapContext): Secret {
     return unseal(this.#has(cell) && !this.isEmpty(cell) ? this.#keyOf(cell) : EMPTY, wrapped, context);
   }
 
-  /** On the disk when this returns true. False where it cannot be written now: gone from memory, and owed. */
+  /**
+   * Empties cells. They are empty on the disk when this returns true. Where it returns false the
+   * disk cannot be written now: they are gone from memory, and owed.
+   */
   empty(cells: readonly number[]): boolean {
     for (const cell of cells) {
       if (this.#has(cell)) this.#file.at(cell).fill(0);
@@ -81,7 +95,7 @@ export class Cells implements Disposable {
     return this.#owed.size > 0;
   }
 
-  /** Tries what is owed. */
+  /** Tries what is owed. False where it is still. */
   settle(): boolean {
     if (!this.owes) return true;
     try {

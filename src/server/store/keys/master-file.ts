@@ -4,10 +4,12 @@ import type { System } from "../../../system/port.ts";
 import { MASTER_KEY_BYTES, MasterKey } from "./wrap.ts";
 
 export const MASTER_NAME = "master.key";
-/** Of a store that is being brought to a newer version. */
+/** The next master key of a store that is being brought to a newer version. */
 export const NEXT_MASTER_NAME = "master.key.next";
 
-/** systemd's name for it, sealed: systemd.exec(5), LoadCredentialEncrypted=. */
+/**
+ * The name that systemd has for the sealed master key: systemd.exec(5), LoadCredentialEncrypted=.
+ */
 export const CREDENTIAL_NAME = "nightlatch-server.master.key";
 export const SEALED_MASTER_PATH = `/etc/credstore.encrypted/${CREDENTIAL_NAME}`;
 
@@ -18,13 +20,16 @@ export function masterPath(folder: string): string {
   return `${folder}/${MASTER_NAME}`;
 }
 
-/** Makes a new one, durably. */
+/** Makes a master key, durably. @throws NightlatchError file/* */
 export async function makeMasterKey(system: Pick<KeySystem, "writeFile" | "random">, path: string): Promise<void> {
   using key = Secret.take(system.random(MASTER_KEY_BYTES));
   await system.writeFile(path, key.reveal(), 0o600);
 }
 
-/** @throws NightlatchError store/master-key, file/* */
+/**
+ * Reads a master key.
+ * @throws NightlatchError store/master-key where the file holds none, file/*
+ */
 export async function readMasterKey(system: Pick<KeySystem, "readFile">, path: string): Promise<MasterKey> {
   const key = await readKey(system, path);
   if (key !== null) return key;
@@ -38,7 +43,7 @@ export async function readMasterKey(system: Pick<KeySystem, "readFile">, path: s
   );
 }
 
-/** Null where there is none. @throws NightlatchError file/* */
+/** Reads the next master key. Null where there is none. @throws NightlatchError file/* */
 export async function readNextMasterKey(
   system: Pick<KeySystem, "readFile">,
   folder: string,
@@ -46,7 +51,10 @@ export async function readNextMasterKey(
   return await readIfThere(system, `${folder}/${NEXT_MASTER_NAME}`);
 }
 
-/** Null where there is none, or one whose removal was interrupted. @throws NightlatchError file/* */
+/**
+ * Reads the master key of a folder. Null where there is none, or one whose removal was interrupted.
+ * @throws NightlatchError file/*
+ */
 export async function readPlainMasterKey(
   system: Pick<KeySystem, "readFile">,
   folder: string,
@@ -63,7 +71,7 @@ async function readIfThere(system: Pick<KeySystem, "readFile">, path: string): P
   }
 }
 
-/** Whether the key that lies there can be destroyed: a secret that is mounted read-only cannot. */
+/** Whether the key in the folder can be destroyed. A secret that is mounted read-only cannot. */
 export async function isReplaceable(system: Pick<KeySystem, "openInPlace">, folder: string): Promise<boolean> {
   try {
     using file = await system.openInPlace(masterPath(folder));
@@ -74,7 +82,11 @@ export async function isReplaceable(system: Pick<KeySystem, "openInPlace">, fold
   }
 }
 
-/** Over the older one, where it lies. Until this is done the new one is in the other file. */
+/**
+ * Writes the next master key over the older one, where it lies. Until this is done the next one is
+ * in a file of its own too.
+ * @throws NightlatchError file/*
+ */
 export async function replaceMasterKey(system: KeySystem, folder: string, next: MasterKey): Promise<void> {
   {
     using file = await system.openInPlace(masterPath(folder));
@@ -84,7 +96,10 @@ export async function replaceMasterKey(system: KeySystem, folder: string, next: 
   await removeNextMasterKey(system, folder);
 }
 
-/** Overwritten before it goes. One that is not there is fine. */
+/**
+ * Removes the next master key, and overwrites it before. One that is not there is fine.
+ * @throws NightlatchError file/*
+ */
 export async function removeNextMasterKey(system: KeySystem, folder: string): Promise<void> {
   await removeOverwritten(system, `${folder}/${NEXT_MASTER_NAME}`);
 }
@@ -115,7 +130,10 @@ async function readKey(system: Pick<KeySystem, "readFile">, path: string): Promi
   }
 }
 
-/** What systemd has unsealed for this process; null where it has not. @throws NightlatchError store/master-key, file/* */
+/**
+ * Reads the master key that systemd has unsealed for this process. Null where it has not.
+ * @throws NightlatchError store/master-key, file/*
+ */
 export async function readSealedMasterKey(
   system: Pick<KeySystem, "readFile">,
   credentials: string | undefined,
@@ -129,7 +147,10 @@ export async function readSealedMasterKey(
   }
 }
 
-/** Once the sealed one is known to do: overwritten, then gone. @throws NightlatchError file/* */
+/**
+ * Removes the master key of a folder, once the sealed one is known to do. It is overwritten before.
+ * @throws NightlatchError file/*
+ */
 export async function removePlainMasterKey(system: KeySystem, folder: string): Promise<void> {
   await removeOverwritten(system, masterPath(folder));
 }

@@ -6,17 +6,17 @@ export const MASTER_KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
-/** What a wrapped key is and whose: a row that was moved to another place does not open there. */
+/** What a wrapped key is and whose. A row that was moved to another place does not open there. */
 export interface WrapContext {
   readonly purpose: "exchange" | "signing" | "invite" | "identity" | "check";
-  /** Of the latch, the invite or the store. */
+  /** The id of the latch, the invite or the store. */
   readonly id: string;
   readonly epoch: number;
 }
 
 /**
- * The master key. It wraps what is the store's own; what belongs to a latch or an invite is wrapped by it and a cell together, so that
- * destroying the cell destroys the key. docs/format/store.md
+ * The master key. It wraps what is the store's own. What belongs to a latch or an invite is wrapped
+ * by it and a cell together, so that destroying the cell destroys the key. docs/format/store.md
  */
 export class MasterKey implements Disposable {
   readonly #key: Secret;
@@ -29,16 +29,23 @@ export class MasterKey implements Disposable {
     this.#own = Secret.take(expand(key.reveal(), OWN_INFO));
   }
 
+  /** Wraps what is the store's own. */
   wrap(plain: Uint8Array, context: WrapContext): Buffer {
     return seal(this.#own.reveal(), plain, context);
   }
 
-  /** The caller wipes it. @throws NightlatchError store/damaged where the bytes, the context or the master key are others */
+  /**
+   * Opens what is the store's own. The caller wipes it.
+   * @throws NightlatchError store/damaged where the bytes, the context or the master key are others
+   */
   unwrap(wrapped: Uint8Array, context: WrapContext): Secret {
     return unseal(this.#own.reveal(), wrapped, context);
   }
 
-  /** As everything was wrapped before version 3 of the store. @throws NightlatchError store/damaged */
+  /**
+   * Opens what was wrapped before version 3 of the store. The caller wipes it.
+   * @throws NightlatchError store/damaged
+   */
   unwrapOld(wrapped: Uint8Array, context: WrapContext): Secret {
     return unseal(this.#key.reveal(), wrapped, context);
   }
@@ -62,7 +69,10 @@ export class MasterKey implements Disposable {
 const OWN_INFO = Buffer.from("nightlatch-store\0");
 const CELL_INFO = Buffer.from("nightlatch-cell\0");
 
-/** HKDF-Expand (RFC 5869) of one block: the master key is random already, so nothing is to be extracted. */
+/**
+ * HKDF-Expand (RFC 5869) of one block. The master key is random already, so nothing is to be
+ * extracted.
+ */
 function expand(key: Buffer, ...info: readonly Uint8Array[]): Buffer {
   const hmac = createHmac("sha256", key);
   for (const part of [...info, FIRST_BLOCK]) hmac.update(part);
@@ -71,7 +81,7 @@ function expand(key: Buffer, ...info: readonly Uint8Array[]): Buffer {
 
 const FIRST_BLOCK = Buffer.of(1);
 
-/** AES-256-GCM: `nonce ‖ ciphertext ‖ tag`. */
+/** Encrypts with AES-256-GCM: `nonce ‖ ciphertext ‖ tag`. */
 export function seal(key: Buffer, plain: Uint8Array, context: WrapContext): Buffer {
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv("aes-256-gcm", key, nonce);
@@ -79,7 +89,10 @@ export function seal(key: Buffer, plain: Uint8Array, context: WrapContext): Buff
   return Buffer.concat([nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
 }
 
-/** The caller wipes it. @throws NightlatchError store/damaged where the bytes, the context or the key are others */
+/**
+ * Opens what `seal` gave. The caller wipes it.
+ * @throws NightlatchError store/damaged where the bytes, the context or the key are others
+ */
 export function unseal(key: Buffer, wrapped: Uint8Array, context: WrapContext): Secret {
   const end = wrapped.byteLength - TAG_BYTES;
   if (end < NONCE_BYTES) throw damaged(context);

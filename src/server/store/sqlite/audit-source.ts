@@ -7,12 +7,13 @@ import type { AuditSource, NumberedEntry, Snapshot } from "../../audit/verify.ts
 import { query } from "./schema.ts";
 import { Sqlite } from "./sqlite.ts";
 
-/** Entries or checkpoints that are read at once. */
+/** How many entries or checkpoints are read at once. */
 const PAGE = 4096;
 
 /**
- * The log of a store's file, for whoever may read it; a server may have it open meanwhile. Read in short pages, because a reader
- * keeps destroyed keys from being overwritten for as long as it reads.
+ * The log of a store's file, for whoever may read it; a server may have it open meanwhile. It is
+ * read in short pages, because a reader keeps destroyed keys from being overwritten for as long as
+ * it reads.
  * @throws NightlatchError store/damaged, store/io
  */
 export function openAuditSource(path: string): AuditSource & Disposable {
@@ -26,12 +27,12 @@ export function openAuditSource(path: string): AuditSource & Disposable {
   };
 }
 
-/** From number `from` on, a page of them. */
+/** A page of the entries from number `from` on. */
 export function readEntries(sqlite: Sqlite, from: number): NumberedEntry[] {
   return sqlite.all(query.selectFrom("entry").selectAll().where("number", ">=", from).orderBy("number").limit(PAGE));
 }
 
-/** Of sizes above `after`, a page of them. */
+/** A page of the checkpoints of sizes above `after`. */
 export function readCheckpoints(sqlite: Sqlite, storeId: string, after: number): SignedCheckpoint[] {
   const rows = sqlite.all(
     query.selectFrom("checkpoint").selectAll().where("size", ">", after).orderBy("size").limit(PAGE),
@@ -39,7 +40,7 @@ export function readCheckpoints(sqlite: Sqlite, storeId: string, after: number):
   return rows.map((row) => ({ origin: originOf(storeId), ...row }));
 }
 
-/** Inside one read transaction. */
+/** One moment of the store, read in one transaction. @throws NightlatchError store/damaged */
 export function takeSnapshot(sqlite: Sqlite): Snapshot {
   sqlite.begin();
   try {

@@ -70,11 +70,13 @@ export const APPLICATION_ID = 0x4e4c4348;
 
 /**
  * What brings a store from version n (its index) to n + 1. One that was released never changes.
- * STRICT tables: a column holds what it says. No AUTOINCREMENT: numbers are ours.
+ * Tables are STRICT: a column holds what it says. There is no AUTOINCREMENT: numbers are ours.
  */
 export const MIGRATIONS: readonly (() => Compilable[])[] = [initialTables, scrubTable, cellColumns, latestTables];
 
-/** From here on keys are wrapped with cells: what an older store holds must be wrapped anew. */
+/**
+ * From this version on keys are wrapped with cells. What an older store holds must be wrapped anew.
+ */
 export const CELLS_VERSION = 3;
 
 function initialTables(): Compilable[] {

@@ -6,20 +6,27 @@ import { isError, NightlatchError } from "../../../core/errors.ts";
 type Parameters = readonly unknown[];
 
 /**
- * One SQLite file, with what we promise of it: WAL, an fsync before a commit returns (synchronous=FULL), foreign keys, and deleted
- * bytes overwritten (secure_delete). Queries are written by Kysely and run here, synchronously: nothing of another request can
- * come between the statements of a transaction.
+ * One SQLite file, with what we promise of it: WAL, an fsync before a commit returns
+ * (synchronous=FULL), foreign keys, and deleted bytes overwritten (secure_delete). Queries are
+ * written by Kysely and run here, synchronously: nothing of another request can come between the
+ * statements of a transaction.
  */
 export class Sqlite {
   readonly #database: Database.Database;
   readonly #path: string;
   readonly #statements = new Map<string, Database.Statement>();
-  /** Set once an fsync failed: what the kernel then holds of earlier writes is unknown (and it says so only once). */
+  /**
+   * Set once an fsync failed. What the kernel then holds of earlier writes is unknown, and it says
+   * so only once.
+   */
   #broken: NightlatchError | null = null;
-  /** Set while the WAL holds zeros that SQLite takes for frames: nothing may be read or written before it is empty. */
+  /**
+   * Set while the WAL holds zeros that SQLite takes for frames. Nothing may be read or written
+   * before it is empty.
+   */
   #isHollow = false;
 
-  /** @throws NightlatchError store/damaged, store/io */
+  /** Opens the file. @throws NightlatchError store/damaged, store/io, store/missing, store/busy */
   constructor(path: string, options: { readonly readonly?: boolean } = {}) {
     this.#path = path;
     const readonly = options.readonly ?? false;
@@ -47,25 +54,32 @@ export class Sqlite {
     return statement;
   }
 
+  /** All rows of a query. @throws NightlatchError store/* */
   all<Row>(query: Compilable<Row>): Row[] {
     return this.#guard(() => this.#compiled(query, (statement, values) => statement.all(...values) as Row[]));
   }
 
+  /** The first row of a query; null where there is none. @throws NightlatchError store/* */
   first<Row>(query: Compilable<Row>): Row | null {
     return this.#guard(
       () => this.#compiled(query, (statement, values) => statement.get(...values) as Row | undefined) ?? null,
     );
   }
 
+  /** Runs a query that gives nothing. @throws NightlatchError store/* */
   run(query: Compilable): void {
     this.#guard(() => this.#compiled(query, (statement, values) => statement.run(...values)));
   }
 
+  /** Runs a PRAGMA, and gives its value. @throws NightlatchError store/* */
   pragma(text: string): unknown {
     return this.#guard(() => this.#database.pragma(text, { simple: true }));
   }
 
-  /** Deferred: one that only reads costs no lock and no fsync. */
+  /**
+   * Begins a transaction. It is deferred: one that only reads costs no lock and no fsync.
+   * @throws NightlatchError store/*
+   */
   begin(): void {
     this.#guard(() => {
       if (this.#broken !== null) throw this.#broken;
@@ -74,27 +88,31 @@ export class Sqlite {
     });
   }
 
+  /** Commits: what was written is on the disk when this returns. @throws NightlatchError store/* */
   commit(): void {
     this.#guard(() => this.prepare("commit").run());
   }
 
-  /** Also where SQLite has rolled back by itself, as it does on a full disk. */
+  /** Rolls back, also where SQLite has done so by itself, as it does on a full disk. */
   rollback(): void {
     if (this.#database.inTransaction) this.#database.exec("rollback");
   }
 
   /**
-   * Moves what the WAL holds into the file, overwrites the WAL with zeros and empties it: a truncated file's blocks would keep what was
-   * in them. False where a reader holds that up. docs/decisions/064-what-the-wal-leaves.md
+   * Moves what the WAL holds into the file, overwrites the WAL with zeros and empties it: the
+   * blocks of a truncated file would keep what was in them. False where a reader holds that up.
+   * docs/decisions/064-what-the-wal-leaves.md
    */
   truncateWal(): boolean {
-    // Afterwards nobody needs the WAL: whoever reads from now on reads the file, and nobody but this connection writes.
+    // Afterwards nobody needs the WAL. Whoever reads from now on reads the file, and nobody but
+    // this connection writes.
     if (!this.#isHollow && !this.#checkpoint("RESTART")) return false;
     this.#isHollow = true;
     overwrite(`${this.#path}-wal`);
     return this.#emptyWal();
   }
 
+  /** How long the WAL is; 0 where there is none. */
   get walBytes(): number {
     return statSync(`${this.#path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
   }
@@ -115,10 +133,12 @@ export class Sqlite {
   }
 
   /**
-   * Writes every page anew, in memory first. secure_delete overwrites a row where it lies, not the copies that remain in a page's
-   * unused space when SQLite moves rows between pages; pages that are built anew hold nothing but rows that are there.
-   * False where the disk has no room for it or another program holds it up. A larger file is left as it is: it would keep releases
-   * waiting, and what remains in it opens nothing.
+   * Writes every page anew, in memory first. secure_delete overwrites a row where it lies, not the
+   * copies that remain in a page's unused space when SQLite moves rows between pages. Pages that
+   * are built anew hold nothing but rows that are there.
+   * @returns false where the disk has no room for it, or another program holds it up. True for a
+   *   larger file, which is left as it is: it would keep releases waiting, and what remains in it
+   *   opens nothing.
    */
   rewrite(): boolean {
     const pages = Number(this.pragma("page_count"));
@@ -159,13 +179,22 @@ export class Sqlite {
   }
 }
 
-/** About three thousand latches with some receipts each; it takes a quarter of a second (docs/benchmarks.md, bench/start). */
+/**
+ * About three thousand latches with some receipts each. It takes a quarter of a second
+ * (docs/benchmarks.md, bench/start).
+ */
 const REWRITE_BYTES = 16 << 20;
 const ZEROS = Buffer.alloc(1 << 20);
-/** A backup tool may hold the file's lock for a moment. The event loop waits with it, so it is short. */
+/**
+ * A backup tool may hold the file's lock for a moment. The event loop waits with it, so this is
+ * short.
+ */
 const BUSY_MS = 500;
 
-/** With zeros, in place. What cannot be overwritten, on a full disk that copies on write, stays: it opens nothing. */
+/**
+ * Overwrites a file with zeros, in place. What cannot be overwritten, on a full disk that copies on
+ * write, stays: it opens nothing.
+ */
 function overwrite(path: string): void {
   let descriptor: number | undefined;
   try {
@@ -180,7 +209,10 @@ function overwrite(path: string): void {
   }
 }
 
-/** Of a run that ended between the two steps, while another program had the file open. */
+/**
+ * Whether the WAL is one of a run that ended between the two steps, while another program had the
+ * file open.
+ */
 function isZeroed(path: string): boolean {
   if (!existsSync(path)) return false;
   const descriptor = openSync(path, "r");

@@ -19,8 +19,9 @@ import { query } from "./schema.ts";
 import type { Sqlite } from "./sqlite.ts";
 
 /**
- * The hot path's own statements: Kysely would write the same text anew each time. Three reads by key, because one that joins the
- * three tables takes four times as long (docs/decisions: the store's reads).
+ * The hot path's own statements, because Kysely would write the same text anew each time. There are
+ * three reads by key, because one that joins the three tables takes four times as long
+ * (docs/decisions: the store's reads).
  */
 const RELEASE_LATCH = "select machine, state, epoch, cell from latch where id = ?";
 const RELEASE_MACHINE = "select state from machine where id = ?";
@@ -39,7 +40,7 @@ const SET_LATEST =
   "insert into latest (kind, subject, entry) values (?, ?, ?) on conflict do update set entry = excluded.entry where excluded.entry > entry";
 const INSERT_CHECKPOINT = "insert into checkpoint (size, root, signature) values (?, ?, ?)";
 
-/** What an invite has in the place of a key that was destroyed. */
+/** What an invite has in place of a key that was destroyed. */
 export const NO_KEY = Buffer.alloc(0);
 
 const LATCH = [
@@ -66,7 +67,7 @@ const INVITE = [
   "cell",
 ] as const;
 
-/** The port's reads and writes over SQLite; whoever holds one is inside a transaction. */
+/** The port's reads and writes over SQLite. Whoever holds one is inside a transaction. */
 export class SqliteTransaction implements Transaction {
   readonly #sqlite: Sqlite;
   readonly #origin: string;
@@ -245,7 +246,10 @@ export class SqliteTransaction implements Transaction {
     this.#sqlite.run(query.updateTable("scrub").set({ owed: 1 }));
   }
 
-  /** Named in the same commit: a start finds it there, should the power go before the cell is empty. */
+  /**
+   * Names the cell in the same commit. A start finds it there, should the power go before the cell
+   * is empty.
+   */
   #bury(row: { readonly cell: number | null } | null): void {
     const cell = row?.cell ?? null;
     if (cell === null) return;
@@ -258,7 +262,7 @@ export class SqliteTransaction implements Transaction {
     this.#dead.push(cell);
   }
 
-  /** Cells whose keys were destroyed since the last call. */
+  /** The cells whose keys were destroyed since the last call. */
   takeDead(): number[] {
     const dead = this.#dead;
     this.#dead = [];
