@@ -13,21 +13,26 @@ import {
 } from "../jose/curve.ts";
 
 /**
- * The McCallum–Relyea exchange, of tang. G is the base point, lower case letters are scalars; the server has s and S=sG.
+ * The McCallum–Relyea exchange, of tang. G is the base point and lower case letters are scalars;
+ * the server has s and S=sG.
  *
  *   provision: the client draws c, keeps C=cG, uses K=cS and forgets c and K.
  *   recover:   the client draws e, sends X=C+eG; the server answers Y=sX; K=Y−eS.
  *
- * Multiplications are OpenSSL's (createECDH), which gives only the x coordinate of a product with a point that is not G. The server
- * must answer a whole point, and multiplies a second time, by s+1: with Q=sX and x₃=x(Q+X), the addition law gives
- *   y_Q = [(x_X+x_Q)(x_X·x_Q+a)+2b−x₃(x_X−x_Q)²] / (2·y_X)
- * with no root to take and no sign to guess. It does not hold for s ∈ {0, ±1, −2}; such a scalar is never used.
- * The client, for which a multiplication on P-521 costs milliseconds of its cold start, takes the square root and tries both signs:
- * of K=Y∓Q only one opens what it was sealed with.
+ * Multiplications are OpenSSL's (createECDH), which gives only the x coordinate of a product with a
+ * point that is not G. The server must answer a whole point, so it multiplies a second time, by
+ * s+1. With Q=sX and x₃=x(Q+X), the addition law for y²=x³+ax+b, a=−3, gives
  *
- * What then remains in BigInt arithmetic, whose time varies: X=C+eG, both public to whoever holds the disk and watches the
- * network; and Q=eS and K=Y−Q, once, where e is used for nothing else and nobody can make this process use it again.
- * BigInts cannot be wiped: Q and K stay in the heap until they are collected. What is in Buffers is wiped.
+ *   y_Q = [(x_X+x_Q)(x_X·x_Q+a)+2b−x₃(x_X−x_Q)²] / (2·y_X)
+ *
+ * with no root to take and no sign to guess. It does not hold for s ∈ {0, ±1, −2}; such a scalar is
+ * never used. A multiplication on P-521 costs the client milliseconds of its cold start, so it
+ * takes the square root and tries both signs: of K=Y∓Q only one opens what it was sealed with.
+ *
+ * What then remains is BigInt arithmetic, whose time varies. X=C+eG is made of points that are
+ * public to whoever holds the disk and watches the network. Q=eS and K=Y−Q are computed once, where
+ * e is used for nothing else and nobody can make this process use it again. BigInts cannot be
+ * wiped: Q and K stay in the heap until they are collected. What is in Buffers is wiped.
  */
 
 /**
@@ -70,7 +75,10 @@ export function drawScalar(curve: Curve, draw: (lengthBytes: number) => Buffer):
   }
 }
 
-/** What provisioning leaves: C, which goes into the binding, and the x coordinate of K, from which its key is derived. */
+/**
+ * What provisioning leaves: C, which goes into the binding, and the x coordinate of K, from which
+ * its key is derived.
+ */
 export interface Provision {
   readonly ephemeral: Point;
   /** Secret; the caller wipes it. */
@@ -90,8 +98,9 @@ export interface Recovery {
   /** X */
   readonly request: Point;
   /**
-   * The x coordinates of Y−eS and Y+eS: the sign of eS is not known, and one of them is K's. Both are secret; the caller wipes
-   * them. They prove nothing about the server: only decryption does.
+   * The x coordinates of Y−eS and Y+eS: the sign of eS is not known, and one of them is K's. Both
+   * are secret, and the caller wipes them. They prove nothing about the server: only decryption
+   * does.
    * @param reply Y, on its curve
    * @throws NightlatchError tang/malformed where Y cannot be an honest answer
    */

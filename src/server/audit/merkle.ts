@@ -11,6 +11,7 @@ export interface CompactRange {
   readonly hashes: readonly Buffer[];
 }
 
+/** The length of a SHA-256 hash. */
 export const HASH_BYTES = 32;
 /** The range of no leaves. */
 export const EMPTY_RANGE: CompactRange = { size: 0, hashes: [] };

@@ -12,6 +12,7 @@ export interface Checkpoint {
   readonly root: Buffer;
 }
 
+/** A checkpoint and the signature of the server's identity. */
 export interface SignedCheckpoint extends Checkpoint {
   /** 64 bytes over `checkpointText`. */
   readonly signature: Buffer;

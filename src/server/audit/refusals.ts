@@ -59,7 +59,7 @@ export class RefusalTally {
   close(nowMs: number, all = false): RepeatEntry[] {
     const entries: RepeatEntry[] = [];
     for (const [key, { refusal, sinceMs, repeats }] of this.#counts) {
-      // A clock that was set back ends the window too, lest it last until the clock has caught up.
+      // A clock that was set back ends the window too. It would last until it has caught up.
       if (!all && nowMs - sinceMs < WINDOW_MS && nowMs >= sinceMs) continue;
       this.#counts.delete(key);
       if (repeats > 0) entries.push({ kind: "refusals", at: nowMs, ...refusal, count: repeats, since: sinceMs });

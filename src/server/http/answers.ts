@@ -31,7 +31,9 @@ export class Answers {
     this.#leaving.delete(leaving);
   }
 
-  /** Resolves when every answer to what was committed so far has left, or its connection was cut. */
+  /**
+   * Resolves when every answer to what was committed so far has left, or its connection was cut.
+   */
   async settle(): Promise<void> {
     // What was committed earlier is answered without waiting for anything: all of it before the
     // event loop turns.

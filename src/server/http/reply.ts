@@ -56,7 +56,8 @@ export function formatReply(
       ? "connection: close\r\n\r\n"
       : `connection: keep-alive\r\nkeep-alive: timeout=${of.keptSeconds}\r\n\r\n`;
   if (of.isHead || lengthBytes === 0) return head;
-  if (typeof body === "string" && body.length === lengthBytes) return head + body; // ASCII, as nearly all are
+  // ASCII, as nearly all are.
+  if (typeof body === "string" && body.length === lengthBytes) return head + body;
   return Buffer.concat([Buffer.from(head, "latin1"), typeof body === "string" ? Buffer.from(body) : body]);
 }
 

@@ -28,7 +28,8 @@ export async function listenOnSocket(
     chownSync(path, owner.uid, owner.operatorGroup);
     chmodSync(path, 0o660);
   } catch (error) {
-    // A server that is not root and not of that group cannot hand it over; then its own user administers alone.
+    // A server that is not root and not of that group cannot hand it over. Then its own user
+    // administers alone.
     if ((error as NodeJS.ErrnoException).code !== "EPERM") throw error;
   }
 }

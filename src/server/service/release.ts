@@ -87,7 +87,8 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   const released = { machine: row.machineId, latch: request.latchId, epoch: row.latchEpoch, from: request.from };
   if (decision.pace === null) {
     const { entry, isKnown } = service.floods.count(released, nowMs);
-    // On a full disk nobody could lock the machine: then nothing is released on an earlier receipt either.
+    // On a full disk nobody could lock the machine. Then nothing is released on an earlier receipt
+    // either.
     const stands = isKnown && service.queue.failure === null;
     return { outcome: granted, entries: stands ? [] : [entry] };
   }

@@ -55,7 +55,9 @@ export interface AuditReads {
   snapshot(): Promise<Snapshot>;
   /** Entries from number `from` on: a page, at least one where there is any. */
   entries(from: number): Promise<readonly NumberedEntry[]>;
-  /** Checkpoints of a size above `after`, smallest first: a page, at least one where there is any. */
+  /**
+   * Checkpoints of a size above `after`, smallest first: a page, at least one where there is any.
+   */
   checkpoints(after: number): Promise<readonly SignedCheckpoint[]>;
 }
 

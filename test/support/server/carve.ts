@@ -1,4 +1,7 @@
-/** What a thief does who has a server's disk: finds old wrapped bytes, and tries whatever keys there are. */
+/**
+ * What a thief does who has a server's disk: finds old wrapped bytes, and tries whatever keys there
+ * are.
+ */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Secret } from "../../../src/core/secret.ts";
@@ -16,6 +19,7 @@ export function readCells(folder: string): (cell: number, copy?: 0 | 1) => Buffe
   };
 }
 
+/** Wrapped bytes that were found, and what they are. */
 export interface Found {
   readonly context: WrapContext;
   readonly bytes: Buffer;

@@ -7,6 +7,7 @@ import { buildEnrolRequest, identityThumbprint, parseEnrolAnswer } from "../../.
 import { parseInvite } from "../../../src/formats/own/invite.ts";
 import type { Served } from "../serve.ts";
 
+/** A latch that a machine has got over the network. */
 export interface EnrolledLatch {
   /** Base address, as a clevis configuration names it. */
   readonly url: string;
@@ -36,13 +37,17 @@ export async function enrolAt(server: Served, name: string): Promise<EnrolledLat
   return { url: `${url}/latch/${latch}`, latch, exchange, signing, recovery };
 }
 
+/** An answer as it came. */
 export interface RawAnswer {
   readonly status: number;
   readonly head: string;
   readonly body: string;
 }
 
-/** One request on a connection of its own, exactly as it is written, and the answer: tangd does not close after it. */
+/**
+ * Sends one request on a connection of its own, exactly as it is written, and gives the answer.
+ * tangd does not close the connection after it.
+ */
 export async function exchangeRaw(url: string, request: string | Buffer): Promise<RawAnswer> {
   const { hostname, port } = new URL(url);
   const socket = connect({ host: hostname, port: Number(port), timeout: SILENCE_MS });

@@ -22,14 +22,17 @@ import type { Service } from "../../../src/server/service/service.ts";
 import { openFolder } from "../../../src/server/store/folder/folder.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 
+/** The user that the tests run as. */
 export const UID = process.geteuid?.() ?? 0;
 
+/** A folder of a test's own, removed when it is disposed of. */
 export interface Home extends Disposable {
   readonly path: string;
   /** A data folder in it that does not exist yet. */
   readonly folder: string;
 }
 
+/** Makes a folder of a test's own. */
 export function makeHome(): Home {
   const path = mkdtempSync(join(tmpdir(), "nightlatch-server-"));
   return { path, folder: join(path, "data"), [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
@@ -40,12 +43,14 @@ export interface Clock {
   nowMs: number;
 }
 
+/** A service in this process, closed when it is disposed of. */
 export interface OpenService extends Service, AsyncDisposable {
   readonly clock: Clock;
   readonly created: boolean;
   readonly warnings: readonly string[];
 }
 
+/** Opens a data folder, and makes a service of it with a clock of its own. */
 export async function openService(
   folder: string,
   options: { readonly acceptRollback?: boolean } = {},
@@ -62,16 +67,19 @@ export async function openService(
   };
 }
 
+/** A machine: its identity, and its id. */
 export interface TestMachine {
   readonly identity: KeyObject;
   readonly id: string;
 }
 
+/** Makes a machine that no server knows. */
 export function newMachine(): TestMachine {
   const identity = generateKeyPairSync("ed25519").privateKey;
   return { identity, id: identityThumbprint(identity) };
 }
 
+/** Makes an invite, and gives its line. */
 export async function makeInvite(service: Service, name: string, lifetimeMs = 3_600_000): Promise<string> {
   return (await invite(service, { name, lifetimeMs, url: "http://127.0.0.1:7654", by: 0 })).line;
 }
@@ -100,6 +108,7 @@ export async function enrolWith(
   );
 }
 
+/** Asks for one more latch for a machine that is known. Gives the code where it is refused. */
 export async function addLatchTo(
   service: Service,
   machine: TestMachine,
@@ -138,6 +147,7 @@ export async function enrolled(service: Service, name: string): Promise<{ machin
   return { machine, latch };
 }
 
+/** The body of a recovery request with a point that is drawn now. */
 export function recoveryBody(): Buffer {
   const point = createECDH("prime256v1").generateKeys();
   const [x, y] = [point.toString("base64url", 1, 33), point.toString("base64url", 33)];
@@ -146,6 +156,7 @@ export function recoveryBody(): Buffer {
 
 const BODY = recoveryBody();
 
+/** Asks for a latch to be released, as `POST /rec` does. */
 export function ask(
   service: Service,
   latch: TestLatch,

@@ -1,4 +1,7 @@
-/** A store as an older version left it, made of one of this version: there the master key alone wrapped everything. */
+/**
+ * A store as an older version left it, made of one of this version. The master key alone wrapped
+ * everything there.
+ */
 import { randomBytes } from "node:crypto";
 import { chmodSync, copyFileSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -16,13 +19,16 @@ interface StoredKey {
   readonly cell: number;
 }
 
+/** What was in a store of an older version. */
 export interface OldStore {
   readonly master: Buffer;
   /** What the master key wrapped, by what it belongs to. */
   readonly wrapped: readonly { readonly context: WrapContext; readonly bytes: Buffer }[];
 }
 
-/** No server may have it open. Versions before 3 are known. */
+/**
+ * Makes an older version of a store, which no server may have open. Versions before 3 are known.
+ */
 export function makeOld(folder: string, version: 1 | 2 = 2): OldStore {
   const master = readFileSync(join(folder, "master.key"));
   using key = new MasterKey(Secret.copy(master));

@@ -1,6 +1,7 @@
 /**
- * In a network namespace of its own: a server, and one host that opens connections from many addresses of its /64 and finishes no
- * request. Prints what became of them, and of a request from elsewhere, as JSON.
+ * Runs in a network namespace of its own: a server, and one host that opens connections from many
+ * addresses of its /64 and finishes no request. Prints what became of them, and of a request from
+ * elsewhere, as JSON.
  */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";

@@ -9,6 +9,7 @@ import type { System } from "../../../system/port.ts";
 const BALLAST_BYTES = 4 << 20;
 /** Less would not hold a lock's own pages. */
 const LEAST_BYTES = 128 << 10;
+/** The name of the ballast in a data folder. */
 export const BALLAST_NAME = "ballast";
 /** What is left of a run that was killed while it made a ballast. */
 const BALLAST_STRAY = /^ballast\.[0-9a-f]{12}\.tmp$/;

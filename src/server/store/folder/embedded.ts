@@ -156,7 +156,8 @@ export class EmbeddedStore implements Store {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    await this.recordProgress().catch(() => {}); // the record stays behind, which the next start bears
+    // Where it fails the record stays behind, which the next start bears.
+    await this.recordProgress().catch(() => {});
     await using _ = this.#lock;
     await this.#alone(() => {
       using _cells = this.#cells;

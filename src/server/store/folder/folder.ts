@@ -41,7 +41,8 @@ export interface OpenedStore {
  */
 export async function openFolder(system: FolderSystem, folder: string, options: FolderOptions): Promise<OpenedStore> {
   const sealed = await readSealedMasterKey(system, options.credentials);
-  planOpening(await surveyFolder(system, folder, sealed !== null)); // refuses before anything is written, the lock included
+  // What is to be refused is, before anything is written, the lock included.
+  planOpening(await surveyFolder(system, folder, sealed !== null));
   await system.makeDirectory(folder, 0o700);
   await requirePrivate(system, folder, options.uid);
   const lock = await lockFolder(system, lockPath(folder));
@@ -88,7 +89,9 @@ async function openTables(opening: Opening, sqlite: Sqlite, plain: MasterKey | n
   return { ...unwrapped, storeId, identity: await openStore(sqlite, unwrapped.master) };
 }
 
-/** Holds the store to its record, finishes what a crash has left, and brings the record up to date. */
+/**
+ * Holds the store to its record, finishes what a crash has left, and brings the record up to date.
+ */
 async function takeIntoUse(
   opening: Opening,
   sqlite: Sqlite,

@@ -2,6 +2,7 @@ import { MASTER_NAME, NEXT_MASTER_NAME } from "../keys/master-file.ts";
 import { BALLAST_NAME } from "./ballast.ts";
 import { INSIDE_NAME } from "./record.ts";
 
+/** The name of the store in a data folder. */
 export const STORE_NAME = "store.sqlite";
 const CELLS_NAME = "cells";
 const LOCK_NAME = "lock";

@@ -26,8 +26,8 @@ export async function requirePrivate(system: Pick<System, "stat">, path: string,
 }
 
 /**
- * Refuses a store that is a symbolic link. SQLite would follow it, and lay its WAL, with keys in it,
- * beside whatever it leads to.
+ * Refuses a store that is a symbolic link. SQLite would follow it, and lay its WAL, with keys in
+ * it, beside whatever it leads to.
  * @throws NightlatchError store/permissions
  */
 export function requireOwnFile(path: string): void {

@@ -38,6 +38,7 @@ interface RecordPaths {
 
 const STORE_ID_BYTES = 16;
 const MAX_RECORD_BYTES = 1024;
+/** The name of a record that lies inside the data folder. */
 export const INSIDE_NAME = "store.id";
 
 /** Where the record of a folder may lie. */

@@ -2,10 +2,12 @@ import { isError, NightlatchError } from "../../../core/errors.ts";
 import { type JsonObject, parseJson } from "../../../formats/json/json.ts";
 import type { InPlaceFile, System } from "../../../system/port.ts";
 
+/** The length of a cell. */
 export const CELL_BYTES = 32;
 /** A chunk is this, twice: a sector that a power cut tears in one copy is whole in the other. */
 const COPY_BYTES = 64 << 10;
 const CHUNK_BYTES = 2 * COPY_BYTES;
+/** How many cells a chunk has. */
 export const CELLS_IN_CHUNK = COPY_BYTES / CELL_BYTES;
 const HEAD_BYTES = 4096;
 /** The first one that is used: those before it are the head. */
@@ -123,8 +125,7 @@ function readChunk(file: InPlaceFile, number: number): [first: Buffer, second: B
   const [first, second] = COPIES.map((copy) => readCopy(file, number * CHUNK_BYTES + copy));
   if (first === undefined || second === undefined) throw new RangeError("a chunk has two copies");
   for (const at of first.lost) {
-    // The other copy stands for it. They are told apart below, so that both are written once more,
-    // which lets the disk mend the sector.
+    // The other copy stands for it, here in memory.
     if (second.lost.includes(at)) throw first.why;
     second.bytes.copy(first.bytes, at, at, at + BLOCK_BYTES);
   }

@@ -3,6 +3,7 @@ import { Secret } from "../../../core/secret.ts";
 import type { System } from "../../../system/port.ts";
 import { MASTER_KEY_BYTES, MasterKey } from "./wrap.ts";
 
+/** The name of the master key in a data folder. */
 export const MASTER_NAME = "master.key";
 /** The next master key of a store that is being brought to a newer version. */
 export const NEXT_MASTER_NAME = "master.key.next";
@@ -11,6 +12,7 @@ export const NEXT_MASTER_NAME = "master.key.next";
  * The name that systemd has for the sealed master key: systemd.exec(5), LoadCredentialEncrypted=.
  */
 export const CREDENTIAL_NAME = "nightlatch-server.master.key";
+/** Where the sealed master key lies. */
 export const SEALED_MASTER_PATH = `/etc/credstore.encrypted/${CREDENTIAL_NAME}`;
 
 type KeySystem = Pick<System, "readFile" | "writeFile" | "openInPlace" | "removeFile" | "random">;

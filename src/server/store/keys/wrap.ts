@@ -2,6 +2,7 @@ import { createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:
 import { NightlatchError } from "../../../core/errors.ts";
 import { Secret } from "../../../core/secret.ts";
 
+/** The length of the master key. */
 export const MASTER_KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
@@ -99,7 +100,8 @@ export function unseal(key: Buffer, wrapped: Uint8Array, context: WrapContext): 
   const decipher = createDecipheriv("aes-256-gcm", key, wrapped.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES });
   decipher.setAAD(associatedData(context));
   decipher.setAuthTag(wrapped.subarray(end));
-  const plain = decipher.update(wrapped.subarray(NONCE_BYTES, end)); // GCM is a stream: final() adds nothing
+  // GCM is a stream: final() adds nothing.
+  const plain = decipher.update(wrapped.subarray(NONCE_BYTES, end));
   try {
     decipher.final();
   } catch {

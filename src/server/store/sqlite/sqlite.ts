@@ -33,7 +33,8 @@ export class Sqlite {
     this.#database = this.#guard(() => new Database(path, { readonly, fileMustExist: readonly, timeout: BUSY_MS }));
     this.#guard(() => {
       if (!readonly) this.#database.pragma("journal_mode = WAL");
-      this.#database.pragma("journal_size_limit = -1"); // SQLite would give blocks back that were not overwritten
+      // With a limit SQLite would give blocks back that were not overwritten.
+      this.#database.pragma("journal_size_limit = -1");
       this.#database.pragma("temp_store = MEMORY");
       this.#database.pragma("synchronous = FULL");
       this.#database.pragma("foreign_keys = ON");

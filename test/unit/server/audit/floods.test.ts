@@ -1,4 +1,7 @@
-/** Whoever has seen a latch's address may ask without end: nobody is kept out by that, and the disk does not fill. */
+/**
+ * Whoever has seen a latch's address may ask without end: nobody is kept out by that, and the disk
+ * does not fill.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NightlatchError } from "../../../../src/core/errors.ts";

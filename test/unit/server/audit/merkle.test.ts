@@ -12,8 +12,8 @@ import {
   unpackRange,
 } from "../../../../src/server/audit/merkle.ts";
 
-// The leaves and roots that Certificate Transparency's implementations share (google/certificate-transparency,
-// cpp/merkletree/merkle_tree_test.cc).
+// The leaves and roots that Certificate Transparency's implementations share
+// (google/certificate-transparency, cpp/merkletree/merkle_tree_test.cc).
 const LEAVES = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
 const ROOTS = [
   "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",

@@ -1,4 +1,7 @@
-/** Who waits for whom among strangers: queues, places and memory, each against a model or in its extremes. */
+/**
+ * Who waits for whom among strangers: queues, places and memory, each against a model or in its
+ * extremes.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

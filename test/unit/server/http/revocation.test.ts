@@ -115,7 +115,10 @@ function watchAnswers(tell: (status: number, text: string) => void): Disposable 
   };
 }
 
-/** A server whose answers are greater than what the kernel keeps for a client that does not read. */
+/**
+ * Starts a server whose answers are greater than what the kernel keeps for a client that does not
+ * read.
+ */
 async function startUnread(
   timeoutMs: number,
 ): Promise<{ answers: Answers; client: Socket; sent: () => number } & AsyncDisposable> {

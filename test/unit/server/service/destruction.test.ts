@@ -1,4 +1,7 @@
-/** What a revocation destroys, whatever lies about: older copies of the store, of the cells, and the power that goes in between. */
+/**
+ * What a revocation destroys, whatever lies about: older copies of the store and of the cells, and
+ * the power that goes in between.
+ */
 import assert from "node:assert/strict";
 import { copyFileSync, cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

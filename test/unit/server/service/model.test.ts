@@ -1,4 +1,7 @@
-/** Random histories of a server, crashes among them, against a model that is simple enough to be right. */
+/**
+ * Random histories of a server, crashes among them, against a model that is simple enough to be
+ * right.
+ */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
@@ -163,7 +166,10 @@ class World implements AsyncDisposable {
     this.#expectLatch(owner, earlier, outcome, owner.name === null ? "machine/unknown" : null, nonce);
   }
 
-  /** The latch that was given: the same for the same nonce, a new one for a new nonce, none to who is locked. */
+  /**
+   * Expects the latch that is given: the same for the same nonce, a new one for a new nonce, and
+   * none for a machine that is locked.
+   */
   #expectLatch(
     owner: ModelMachine,
     earlier: ModelLatch | undefined,

@@ -101,7 +101,8 @@ test("a disk that is full fails all, once, and is told of until a commit succeed
 });
 
 test("a connection that was accepted is waited for, as long as something arrives in each turn", async () => {
-  const { store, queue, submit } = setUp(60_000); // however slow the machine is: what ends the wait is the turn
+  // However slow the machine is: what ends the wait is the turn.
+  const { store, queue, submit } = setUp(60_000);
 
   const first = submit("a");
   queue.expect();

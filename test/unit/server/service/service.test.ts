@@ -247,7 +247,10 @@ test("who reads the files while keys are destroyed is told of, and the bytes go 
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-/** The next transaction is durable when `committed` resolves, and its outcome is told when `tell` is called. */
+/**
+ * Holds the next outcome back: the transaction is durable when `committed` resolves, and its
+ * outcome is told when `tell` is called.
+ */
 function holdNextOutcome({ store }: OpenService): { committed: Promise<void>; tell: () => void } {
   const { transact } = store;
   const [committed, told] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];

@@ -1,4 +1,6 @@
-/** An older copy of the store that was put in its place, and power cuts that must not look like one. */
+/**
+ * An older copy of the store that was put in its place, and power cuts that must not look like one.
+ */
 import assert from "node:assert/strict";
 import { cpSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -119,7 +121,8 @@ test("a copy that has grown by itself meanwhile is none that the record knows", 
   }
   putBack(home);
   {
-    // Started as another server would, with a record of its own; the log grows past the size that the first record tells.
+    // Started as another server would, with a record of its own. The log grows past the size that
+    // the first record tells.
     const record = readFileSync(`${home.folder}.id`);
     rmSync(`${home.folder}.id`);
     await using service = await openService(home.folder);

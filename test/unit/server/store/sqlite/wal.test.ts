@@ -1,4 +1,7 @@
-/** The WAL is overwritten before its blocks are given back, and nothing that was committed is lost by that. */
+/**
+ * The WAL is overwritten before its blocks are given back, and nothing that was committed is lost
+ * by that.
+ */
 import assert from "node:assert/strict";
 import {
   closeSync,
@@ -77,7 +80,10 @@ test("it is zeros when it is truncated, and when the file is closed", () => {
   assert.equal(count(opened(path)), 301);
 });
 
-/** Runs truncateWal and shows the WAL as it is between the overwriting and the truncation: SQLite is about to checkpoint then. */
+/**
+ * Runs truncateWal and shows the WAL as it is between the overwriting and the truncation, when
+ * SQLite is about to checkpoint.
+ */
 function watchWal(sqlite: Sqlite, wal: string, show: (bytes: Buffer) => void): () => boolean {
   return () => {
     const { pragma } = Database.prototype;
