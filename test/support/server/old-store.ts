@@ -8,7 +8,7 @@ import { join } from "node:path";
 import Database from "better-sqlite3";
 import { Secret } from "../../../src/core/secret.ts";
 import { MasterKey, seal, unseal, type WrapContext } from "../../../src/server/store/keys/wrap.ts";
-import { APPLICATION_ID, MIGRATIONS } from "../../../src/server/store/sqlite/schema.ts";
+import { APPLICATION_ID, MIGRATIONS } from "../../../src/server/store/sqlite/migrations.ts";
 import { readCells } from "./carve.ts";
 
 interface StoredKey {

@@ -6,9 +6,10 @@ import { appendEntries } from "../../audit/log.ts";
 import { EMPTY_RANGE, packRange, rootOf } from "../../audit/merkle.ts";
 import { isSignedCheckpoint } from "../../audit/note.ts";
 import type { MasterKey, WrapContext } from "../keys/wrap.ts";
-import { APPLICATION_ID, CELLS_VERSION, MIGRATIONS, query } from "../sqlite/schema.ts";
+import { SqliteLog } from "../sqlite/log.ts";
+import { APPLICATION_ID, CELLS_VERSION, MIGRATIONS } from "../sqlite/migrations.ts";
+import { query } from "../sqlite/schema.ts";
 import type { Sqlite } from "../sqlite/sqlite.ts";
-import { SqliteTransaction } from "../sqlite/transaction.ts";
 
 const CHECK = Buffer.from("nightlatch master key");
 
@@ -40,8 +41,8 @@ export async function createStore(
       }),
     );
     sqlite.run(query.insertInto("tree").values({ row: 1, size: 0, edge: packRange(EMPTY_RANGE) }));
-    const transaction = new SqliteTransaction(sqlite, storeId);
-    await appendEntries(transaction, [{ kind: "store", at: atMs, store: storeId }], { storeId, key });
+    const log = new SqliteLog(sqlite, storeId);
+    await appendEntries(log, [{ kind: "store", at: atMs, store: storeId }], { storeId, key });
     sqlite.commit();
   } catch (error) {
     sqlite.rollback();
@@ -147,9 +148,9 @@ function migrate(sqlite: Sqlite, from: number): void {
 }
 
 async function requireWholeLog(sqlite: Sqlite, storeId: string, identity: KeyObject): Promise<void> {
-  const transaction = new SqliteTransaction(sqlite, storeId);
-  const tree = await transaction.tree();
-  const checkpoint = await transaction.checkpoint();
+  const log = new SqliteLog(sqlite, storeId);
+  const tree = await log.tree();
+  const checkpoint = await log.checkpoint();
   const last = sqlite.first(query.selectFrom("entry").select("number").orderBy("number", "desc").limit(1));
   const whole =
     checkpoint !== null &&

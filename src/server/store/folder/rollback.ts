@@ -3,9 +3,9 @@ import { NightlatchError } from "../../../core/errors.ts";
 import type { System } from "../../../system/port.ts";
 import { appendEntries, type LogSigner } from "../../audit/log.ts";
 import { isSignedCheckpoint, originOf } from "../../audit/note.ts";
+import { SqliteLog } from "../sqlite/log.ts";
 import { query } from "../sqlite/schema.ts";
 import type { Sqlite } from "../sqlite/sqlite.ts";
-import { SqliteTransaction } from "../sqlite/transaction.ts";
 import type { Reached } from "./record.ts";
 
 /**
@@ -51,7 +51,7 @@ async function recordRollback(sqlite: Sqlite, signer: LogSigner, { size, root }:
   const entry = { kind: "rollback", at: atMs, size, root: root.toString("base64") } as const;
   sqlite.begin();
   try {
-    await appendEntries(new SqliteTransaction(sqlite, signer.storeId), [entry], signer);
+    await appendEntries(new SqliteLog(sqlite, signer.storeId), [entry], signer);
     sqlite.commit();
   } catch (error) {
     sqlite.rollback();

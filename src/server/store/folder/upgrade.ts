@@ -13,7 +13,7 @@ import {
   SEALED_MASTER_PATH,
 } from "../keys/master-file.ts";
 import { MasterKey } from "../keys/wrap.ts";
-import { CELLS_VERSION } from "../sqlite/schema.ts";
+import { CELLS_VERSION } from "../sqlite/migrations.ts";
 import type { Sqlite } from "../sqlite/sqlite.ts";
 import { type FoundStore, isMasterOf, otherMaster, upgradeStore } from "./open.ts";
 import { cellsPath } from "./paths.ts";

@@ -1,26 +1,13 @@
-import { isError, NightlatchError } from "../../../core/errors.ts";
-import { type JsonObject, parseJson } from "../../../formats/json/json.ts";
+import { isError } from "../../../core/errors.ts";
 import type { InPlaceFile, System } from "../../../system/port.ts";
+import { isHead, notTheStores, readHead, writeHead } from "./cell-head.ts";
+import { CELL_BYTES, CELLS_IN_CHUNK, CHUNK_BYTES, COPIES, COPY_BYTES, FIRST_CELL, HEAD_BYTES } from "./cell-layout.ts";
 
-/** The length of a cell. */
-export const CELL_BYTES = 32;
-/** A chunk is this, twice: a sector that a power cut tears in one copy is whole in the other. */
-const COPY_BYTES = 64 << 10;
-const CHUNK_BYTES = 2 * COPY_BYTES;
-/** How many cells a chunk has. */
-export const CELLS_IN_CHUNK = COPY_BYTES / CELL_BYTES;
-const HEAD_BYTES = 4096;
-/** The first one that is used: those before it are the head. */
-export const FIRST_CELL = HEAD_BYTES / CELL_BYTES;
 /**
  * What is read at once where a larger piece cannot be read. What a disk loses, it loses in pieces
  * no larger.
  */
 const BLOCK_BYTES = 4096;
-const COPIES = [0, COPY_BYTES] as const;
-
-const FORMAT = "nightlatch-cells";
-const VERSION = 1;
 
 /** A cell whose copies differ, and what the second copy says. The file gives the first for it. */
 export interface Doubt {
@@ -177,53 +164,4 @@ function writeChunk(file: InPlaceFile, number: number, random: System["random"])
   for (const offset of COPIES) file.write(number * CHUNK_BYTES + offset, copy);
   file.sync();
   return copy;
-}
-
-function headOf(store: string): Buffer {
-  const head = Buffer.alloc(HEAD_BYTES);
-  head.write(`${JSON.stringify({ format: FORMAT, version: VERSION, store })}\n`);
-  return head;
-}
-
-function writeHead(file: InPlaceFile, copy: number, store: string): void {
-  file.write(copy, headOf(store));
-  file.sync();
-}
-
-function isHead(file: InPlaceFile, copy: number, store: string): boolean {
-  try {
-    return file.read(copy, HEAD_BYTES).equals(headOf(store));
-  } catch (error) {
-    if (isError(error, "file/io")) return false;
-    throw error;
-  }
-}
-
-/** Whose cells these are. Null where neither copy of the first chunk has a head. */
-function readHead(file: InPlaceFile): string | null {
-  if (file.sizeBytes < CHUNK_BYTES) return null;
-  for (const copy of COPIES) {
-    try {
-      const bytes = file.read(copy, HEAD_BYTES);
-      const end = bytes.indexOf(0);
-      if (end <= 0) continue;
-      const { format, version, store } = parseJson(bytes.subarray(0, end), "the head of the cells", {
-        lengthBytes: HEAD_BYTES,
-        depth: 1,
-      }) as JsonObject;
-      if (format !== FORMAT || typeof store !== "string" || typeof version !== "number") continue;
-      if (version > VERSION) throw notTheStores(`the cells have format ${version}, this version knows ${VERSION}`);
-      return store;
-    } catch (error) {
-      if (!isError(error) || isError(error, "store/cells")) throw error;
-    }
-  }
-  return null;
-}
-
-function notTheStores(what: string): NightlatchError {
-  return new NightlatchError("store/cells", what, {
-    meaning: "Without its cells no key in the store can be used. Nothing was started, nothing was changed.",
-    remedy: "Restore the store, its master key and its cells from the same backup.",
-  });
 }

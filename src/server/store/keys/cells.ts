@@ -1,6 +1,7 @@
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import type { Secret } from "../../../core/secret.ts";
-import { CELL_BYTES, CELLS_IN_CHUNK, type CellFile, FIRST_CELL } from "./cell-file.ts";
+import type { CellFile } from "./cell-file.ts";
+import { CELL_BYTES, CELLS_IN_CHUNK, FIRST_CELL } from "./cell-layout.ts";
 import { type MasterKey, seal, unseal, type WrapContext } from "./wrap.ts";
 
 /** What an empty cell holds. */

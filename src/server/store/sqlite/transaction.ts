@@ -1,20 +1,6 @@
-import { NightlatchError } from "../../../core/errors.ts";
-import type { EntryText, LatestKind, LatestRow } from "../../audit/latest.ts";
-import { packRange, unpackRange } from "../../audit/merkle.ts";
-import { originOf, type SignedCheckpoint } from "../../audit/note.ts";
-import { packTimes, type Tree, unpackTimes } from "../../audit/times.ts";
-import type { NumberedEntry } from "../../audit/verify.ts";
 import type { State } from "../../policy/decide.ts";
-import type {
-  InviteRow,
-  InviteState,
-  KeyRow,
-  LastRelease,
-  LatchRow,
-  MachineRow,
-  ReleaseRow,
-  Transaction,
-} from "../port.ts";
+import type { InviteRow, InviteState, KeyRow, LatchRow, MachineRow, ReleaseRow, Transaction } from "../port.ts";
+import { SqliteLog } from "./log.ts";
 import { query } from "./schema.ts";
 import type { Sqlite } from "./sqlite.ts";
 
@@ -26,19 +12,6 @@ import type { Sqlite } from "./sqlite.ts";
 const RELEASE_LATCH = "select machine, state, epoch, cell from latch where id = ?";
 const RELEASE_MACHINE = "select state from machine where id = ?";
 const RELEASE_KEY = "select kid, wrapped from latch_key where latch = ? and epoch = ? and purpose = 'exchange'";
-const INSERT_ENTRY = "insert into entry (number, body) values (?, ?)";
-const SELECT_TREE = "select size, edge, times from tree where row = 1";
-const UPDATE_TREE = "update tree set size = ?, edge = ?, times = ? where row = 1";
-const SELECT_ENTRIES = "select number, body from entry where number >= ? order by number limit ?";
-const SELECT_ENTRY_TEXTS = "select number, cast(body as text) from entry where number >= ? order by number limit ?";
-const SELECT_LATEST =
-  "select number, body from latest join entry on number = latest.entry where kind = ? and subject = ?";
-const SELECT_LAST_RELEASES = `select latch.machine as machineId, body
-    from latest join latch on latch.id = latest.subject join entry on number = latest.entry
-    where latest.kind = 'release'`;
-const SET_LATEST =
-  "insert into latest (kind, subject, entry) values (?, ?, ?) on conflict do update set entry = excluded.entry where excluded.entry > entry";
-const INSERT_CHECKPOINT = "insert into checkpoint (size, root, signature) values (?, ?, ?)";
 
 /** What an invite has in place of a key that was destroyed. */
 export const NO_KEY = Buffer.alloc(0);
@@ -68,14 +41,13 @@ const INVITE = [
 ] as const;
 
 /** The port's reads and writes over SQLite. Whoever holds one is inside a transaction. */
-export class SqliteTransaction implements Transaction {
+export class SqliteTransaction extends SqliteLog implements Transaction {
   readonly #sqlite: Sqlite;
-  readonly #origin: string;
   #dead: number[] = [];
 
   constructor(sqlite: Sqlite, storeId: string) {
+    super(sqlite, storeId);
     this.#sqlite = sqlite;
-    this.#origin = originOf(storeId);
   }
 
   async release(latchId: string): Promise<ReleaseRow | null> {
@@ -151,49 +123,6 @@ export class SqliteTransaction implements Transaction {
     return this.#sqlite.first(query.selectFrom("invite").select("id").where("name", "=", name).limit(1)) !== null;
   }
 
-  async tree(): Promise<Tree> {
-    const raw = this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_TREE).get()) as
-      | { size: number; edge: Buffer; times: Buffer }
-      | undefined;
-    const range = raw === undefined ? null : unpackRange(raw.size, raw.edge);
-    if (raw === undefined || range === null) {
-      throw new NightlatchError("store/damaged", "the audit tree's edge does not fit its size", {
-        meaning: "The store was damaged or tampered with.",
-        remedy: "Run nightlatch audit verify, and restore the store and its master key from the same backup.",
-      });
-    }
-    return { ...range, times: unpackTimes(raw.times) };
-  }
-
-  async checkpoint(): Promise<SignedCheckpoint | null> {
-    const row = this.#sqlite.first(
-      query.selectFrom("checkpoint").select(["size", "root", "signature"]).orderBy("size", "desc").limit(1),
-    );
-    return row === null ? null : { origin: this.#origin, ...row };
-  }
-
-  async entries(from: number, limit: number): Promise<NumberedEntry[]> {
-    return this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_ENTRIES).all(from, limit) as NumberedEntry[]);
-  }
-
-  async entryTexts(from: number, limit: number): Promise<EntryText[]> {
-    const select = this.#sqlite.prepare(SELECT_ENTRY_TEXTS).raw();
-    return this.#sqlite.guard(() => select.all(from, limit) as EntryText[]);
-  }
-
-  async latestReach(): Promise<number> {
-    return this.#sqlite.first(query.selectFrom("latest_reach").select("size"))?.size ?? 0;
-  }
-
-  async latest(kind: LatestKind, subject: string): Promise<NumberedEntry | null> {
-    const row = this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_LATEST).get(kind, subject));
-    return (row as NumberedEntry | undefined) ?? null;
-  }
-
-  async lastReleases(): Promise<LastRelease[]> {
-    return this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_LAST_RELEASES).all() as LastRelease[]);
-  }
-
   async insertInvite(invite: InviteRow): Promise<void> {
     const { id, name, state, wrappedKey, createdMs, expiresMs, madeAt, machineId, cell } = invite;
     const row = {
@@ -267,28 +196,5 @@ export class SqliteTransaction implements Transaction {
     const dead = this.#dead;
     this.#dead = [];
     return dead;
-  }
-
-  async insertEntries(first: number, bodies: readonly Buffer[]): Promise<void> {
-    this.#sqlite.guard(() => {
-      const insert = this.#sqlite.prepare(INSERT_ENTRY);
-      for (const [index, body] of bodies.entries()) insert.run(first + index, body);
-    });
-  }
-
-  async setTree(tree: Tree): Promise<void> {
-    this.#sqlite.guard(() => this.#sqlite.prepare(UPDATE_TREE).run(tree.size, packRange(tree), packTimes(tree.times)));
-  }
-
-  async insertCheckpoint({ size, root, signature }: SignedCheckpoint): Promise<void> {
-    this.#sqlite.guard(() => this.#sqlite.prepare(INSERT_CHECKPOINT).run(size, root, signature));
-  }
-
-  async setLatest(found: readonly LatestRow[], reach: number): Promise<void> {
-    this.#sqlite.guard(() => {
-      const set = this.#sqlite.prepare(SET_LATEST);
-      for (const { kind, subject, entry } of found) set.run(kind, subject, entry);
-    });
-    this.#sqlite.run(query.updateTable("latest_reach").set({ size: reach }).where("size", "<", reach));
   }
 }

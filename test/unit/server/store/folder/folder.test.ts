@@ -21,7 +21,7 @@ import { indexLog } from "../../../../../src/server/service/latest.ts";
 import { openFolder } from "../../../../../src/server/store/folder/folder.ts";
 import type { FolderSystem } from "../../../../../src/server/store/folder/opening.ts";
 import { removePlainMasterKey } from "../../../../../src/server/store/keys/master-file.ts";
-import { MIGRATIONS } from "../../../../../src/server/store/sqlite/schema.ts";
+import { MIGRATIONS } from "../../../../../src/server/store/sqlite/migrations.ts";
 import { nodeSystem } from "../../../../../src/system/node.ts";
 import { faultySystem, PowerCut } from "../../../../support/faults.ts";
 import {

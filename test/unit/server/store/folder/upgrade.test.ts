@@ -10,7 +10,7 @@ import { changeLatch, changeMachine } from "../../../../../src/server/service/st
 import { openFolder } from "../../../../../src/server/store/folder/folder.ts";
 import { storePath } from "../../../../../src/server/store/folder/paths.ts";
 import { openAuditSource } from "../../../../../src/server/store/sqlite/audit-source.ts";
-import { MIGRATIONS } from "../../../../../src/server/store/sqlite/schema.ts";
+import { MIGRATIONS } from "../../../../../src/server/store/sqlite/migrations.ts";
 import { nodeSystem } from "../../../../../src/system/node.ts";
 import { faultySystem, PowerCut } from "../../../../support/faults.ts";
 import { opensWithFolder } from "../../../../support/server/carve.ts";
