@@ -1,12 +1,13 @@
 import { NightlatchError } from "../../core/errors.ts";
 import type { Secret } from "../../core/secret.ts";
-import type { TangPin } from "../../formats/clevis/clevis.ts";
+import type { TangPin } from "../../formats/clevis/tang.ts";
 import { concatKdf } from "../../formats/jose/jwe.ts";
 import { pointOf } from "../../formats/jose/jwk.ts";
 import { parseRefusal } from "../../formats/own/refusal.ts";
 import { beginRecovery, type Recovery } from "../../formats/tang/ecmr.ts";
 import { formatRecovery, JWK_TYPE, parseRecoveryReply, RECOVERY_BYTES } from "../../formats/tang/tang.ts";
-import type { HttpResponse, System } from "../../system/port.ts";
+import type { HttpResponse } from "../../system/port.ts";
+import type { PinPower, RecoverLimits } from "../pin.ts";
 import { redirectOf } from "../redirect.ts";
 
 const CONTENT_KEY_BYTES = 32;
@@ -18,17 +19,17 @@ const NOBODY = new Uint8Array(0);
  * @throws NightlatchError net/*, pin/busy, pin/locked, pin/revoked, pin/unknown-key, pin/bad-reply
  */
 export async function recoverTangKey(
-  power: Pick<System, "request" | "random">,
+  system: PinPower,
   pin: TangPin,
-  limits: { readonly deadlineMs: number; readonly signal?: AbortSignal },
+  limits: RecoverLimits,
 ): Promise<readonly [Secret, Secret]> {
   const [ephemeral, exchangeKey] = [pointOf(pin.ephemeral), pointOf(pin.exchangeKey)];
   let recovery: Recovery | undefined;
   const begin = () => {
-    recovery ??= beginRecovery(ephemeral, exchangeKey, (length) => power.random(length));
+    recovery ??= beginRecovery(ephemeral, exchangeKey, (length) => system.random(length));
     return recovery;
   };
-  const response = await power.request({
+  const response = await system.request({
     method: "POST",
     url: `${pin.url}/rec/${pin.kid}`,
     headers: { "content-type": JWK_TYPE },

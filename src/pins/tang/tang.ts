@@ -1,5 +1,5 @@
 import { NightlatchError } from "../../core/errors.ts";
-import { tangHeader } from "../../formats/clevis/clevis.ts";
+import { tangHeader } from "../../formats/clevis/tang.ts";
 import { encryptJwe, type FlattenedJwe } from "../../formats/jose/jwe.ts";
 import { jwkOfPoint, pointOf } from "../../formats/jose/jwk.ts";
 import { parseJson } from "../../formats/json/json.ts";
@@ -12,6 +12,7 @@ import {
   type Trust,
 } from "../../formats/tang/tang.ts";
 import type { System } from "../../system/port.ts";
+import type { Seal } from "../pin.ts";
 import { redirectOf } from "../redirect.ts";
 import { contentKeyOf } from "./exchange.ts";
 
@@ -87,6 +88,11 @@ export function sealToAdvertisement(
   using key = contentKeyOf(sharedX);
   const header = tangHeader({ url, exchangeKey, ephemeral: jwkOfPoint(ephemeral), keys: advertisement.keys });
   return encryptJwe(header, key.reveal(), power.random(IV_BYTES), secret);
+}
+
+/** Seals as `clevis encrypt tang` does, to an advertisement that is trusted already. */
+export function sealerFor(system: Pick<System, "random">, url: string, advertisement: Advertisement): Seal {
+  return (passphrase) => sealToAdvertisement(system, url, advertisement, passphrase);
 }
 
 /** An address may hold credentials, which no message repeats. */

@@ -7,7 +7,7 @@ import { type RaceLimits, raceSources } from "../../../src/agent/race.ts";
 import type { AttemptLimits, KeySource } from "../../../src/agent/source.ts";
 import { type ErrorCode, isError, NightlatchError } from "../../../src/core/errors.ts";
 import { Secret } from "../../../src/core/secret.ts";
-import { isWorthRetrying } from "../../../src/pins/recover.ts";
+import { isWorthRetrying } from "../../../src/pins/retry.ts";
 import { VirtualTime } from "../../support/virtual-time.ts";
 
 const HOUR_MS = 3_600_000;
