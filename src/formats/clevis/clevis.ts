@@ -1,6 +1,8 @@
+import { decodeBase64url } from "../../core/bytes.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { type FlattenedJwe, formatFlattenedJwe, parseFlattenedJwe, parseJweHeader } from "../jose/jwe.ts";
 import { isJsonObject, type Json, type JsonObject } from "../json/json.ts";
+import { isList, isTextLike } from "../json/narrow.ts";
 
 /** A LUKS2 token of type `clevis`: docs/format/clevis.md. */
 export interface ClevisToken {
@@ -18,11 +20,11 @@ const KEYSLOT_COUNT = 32;
 export function parseClevisToken(token: Json): ClevisToken | null {
   if (!isJsonObject(token) || token["type"] !== "clevis") return null;
   const { keyslots, jwe } = token;
-  if (!Array.isArray(keyslots) || keyslots.length > KEYSLOT_COUNT) {
+  if (!isList(keyslots, KEYSLOT_COUNT)) {
     malformedBinding(`the token's keyslots are not a list of at most ${KEYSLOT_COUNT}`);
   }
   const slots = keyslots.map((slot) => {
-    if (typeof slot !== "string" || !/^(?:0|[1-9]\d?)$/.test(slot) || Number(slot) >= KEYSLOT_COUNT) {
+    if (!isTextLike(slot, /^(?:0|[1-9]\d?)$/) || Number(slot) >= KEYSLOT_COUNT) {
       malformedBinding("the token names something that is not a keyslot");
     }
     return Number(slot);
@@ -54,8 +56,7 @@ export function parseClevisPin(jwe: FlattenedJwe): ClevisPin {
   const clevis = header["clevis"];
   if (!isJsonObject(clevis)) malformedBinding("the binding's header has no member clevis");
   const name = clevis["pin"];
-  if (typeof name !== "string" || !/^[a-z0-9-]{1,32}$/.test(name))
-    malformedBinding("the binding's header names no pin");
+  if (!isTextLike(name, /^[a-z0-9-]{1,32}$/)) malformedBinding("the binding's header names no pin");
   return { name, header, configuration: clevis[name] };
 }
 
@@ -74,9 +75,7 @@ export function requireAlgorithm({ header }: ClevisPin, algorithm: string): void
 
 /** Bytes of a member of the header. @throws NightlatchError clevis/malformed where it is not base64url */
 export function decodeMember(text: string, what: string): Buffer {
-  const bytes = Buffer.from(text, "base64url");
-  if (bytes.toString("base64url") !== text) malformedBinding(`${what} is not base64url`);
-  return bytes;
+  return decodeBase64url(text) ?? malformedBinding(`${what} is not base64url`);
 }
 
 /** @throws NightlatchError clevis/malformed */

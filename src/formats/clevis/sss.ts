@@ -1,6 +1,7 @@
 import { Secret } from "../../core/secret.ts";
 import { invert, modulo, toBytes, toInteger } from "../jose/curve.ts";
 import { type FlattenedJwe, parseCompactJwe } from "../jose/jwe.ts";
+import { isInteger, isList } from "../json/narrow.ts";
 import { type ClevisPin, configurationOf, decodeMember, malformedBinding, requireAlgorithm } from "./clevis.ts";
 
 /** What an sss binding holds beside its ciphertext: docs/format/clevis.md. */
@@ -27,10 +28,10 @@ export function parseSssPin(clevis: ClevisPin): SssPin {
   if (prime.length > PRIME_BYTES || prime[0] === 0 || lastByte % 2 === 0) {
     malformedBinding("the binding's shares have no usable prime");
   }
-  if (!Array.isArray(children) || children.length > CHILD_COUNT) {
+  if (!isList(children, CHILD_COUNT)) {
     malformedBinding(`the binding's shares are not a list of at most ${CHILD_COUNT}`);
   }
-  if (typeof threshold !== "number" || !Number.isInteger(threshold) || threshold < 1 || threshold > children.length) {
+  if (!isInteger(threshold, 1, children.length)) {
     malformedBinding("the binding's threshold does not fit the number of its shares");
   }
   return {

@@ -8,6 +8,7 @@ import {
   thumbprintOf,
 } from "../jose/jwk.ts";
 import type { Json, JsonObject } from "../json/json.ts";
+import { isText } from "../json/narrow.ts";
 import { parseKeySet, permits } from "../tang/tang.ts";
 import { type ClevisPin, configurationOf, decodeMember, malformedBinding, requireAlgorithm } from "./clevis.ts";
 
@@ -81,7 +82,7 @@ export function parseTangPin(clevis: ClevisPin): TangPin {
 
 /** clevis hands its address to curl, which takes one without a scheme for http. */
 function parseServerUrl(json: Json | undefined): string {
-  if (typeof json !== "string" || json.length > URL_LENGTH || !/^[!-~]+$/.test(json)) {
+  if (!isText(json, URL_LENGTH) || !/^[!-~]+$/.test(json)) {
     malformedBinding("the binding holds no usable address of a server");
   }
   const url = json.includes("://") ? json : `http://${json}`;

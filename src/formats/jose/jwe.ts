@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash } from "node:crypto";
-import { fromBase64url, toBase64url } from "../../core/bytes.ts";
+import { decodeBase64url, toBase64url } from "../../core/bytes.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { Secret } from "../../core/secret.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../json/json.ts";
@@ -189,11 +189,7 @@ function withLength(bytes: Uint8Array): Uint8Array[] {
 function checked(jwe: FlattenedJwe, what: string): FlattenedJwe {
   const lengths = MEMBERS.map((member) => {
     if (jwe[member].length > JWE_BYTES) malformed(`${what} is larger than ${JWE_BYTES} bytes`);
-    try {
-      return fromBase64url(jwe[member], member).length;
-    } catch {
-      return malformed(`${member} of ${what} is not base64url`);
-    }
+    return decodeBase64url(jwe[member])?.length ?? malformed(`${member} of ${what} is not base64url`);
   });
   const [headerBytes, , ivBytes, , tagBytes] = lengths;
   if (headerBytes === 0) malformed(`${what} has no protected header`);

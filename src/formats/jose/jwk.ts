@@ -1,7 +1,8 @@
 import { createECDH, createHash, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
-import { toBase64url } from "../../core/bytes.ts";
+import { decodeBase64url, toBase64url } from "../../core/bytes.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../json/json.ts";
+import { isList, isText } from "../json/narrow.ts";
 import { CURVES, type Curve, type CurveName, isOnCurve, type Point, toBytes, toInteger } from "./curve.ts";
 
 /** What a key may say about its use (RFC 7517 sections 4.2 to 4.5); absent members are absent. */
@@ -193,7 +194,7 @@ function parseUsage(source: JsonObject, what: string): Usage {
   if ("use" in source) usage.use = textOf(source, "use", what);
   if ("key_ops" in source) {
     const operations = source["key_ops"];
-    if (!Array.isArray(operations) || operations.length > KEY_OPS_COUNT) {
+    if (!isList(operations, KEY_OPS_COUNT)) {
       throw new NightlatchError("jwk/malformed", `key_ops of ${what} is not a list of at most ${KEY_OPS_COUNT} names`);
     }
     usage.key_ops = operations.map((operation) => {
@@ -207,28 +208,22 @@ function parseUsage(source: JsonObject, what: string): Usage {
 }
 
 function asObject(json: Json | undefined, what: string): JsonObject {
-  if (!isJsonObject(json)) {
-    throw new NightlatchError("jwk/malformed", `${what} is not a JSON object`);
-  }
-  return json;
+  if (isJsonObject(json)) return json;
+  throw new NightlatchError("jwk/malformed", `${what} is not a JSON object`);
 }
 
 const TEXT_LENGTH = 128;
 
 function textOf(source: JsonObject, member: string, what: string): string {
   const value = Object.hasOwn(source, member) ? source[member] : undefined;
-  if (typeof value !== "string" || value.length === 0 || value.length > TEXT_LENGTH) {
-    throw new NightlatchError("jwk/malformed", `${what} has no usable member ${member}`);
-  }
-  return value;
+  if (isText(value, TEXT_LENGTH)) return value;
+  throw new NightlatchError("jwk/malformed", `${what} has no usable member ${member}`);
 }
 
 function decode(text: string, lengthBytes: number, what: string): Buffer {
-  const bytes = Buffer.from(text, "base64url");
-  if (bytes.length !== lengthBytes || toBase64url(bytes) !== text) {
-    throw new NightlatchError("jwk/malformed", `${what} is not base64url of ${lengthBytes} bytes`);
-  }
-  return bytes;
+  const bytes = decodeBase64url(text);
+  if (bytes?.length === lengthBytes) return bytes;
+  throw new NightlatchError("jwk/malformed", `${what} is not base64url of ${lengthBytes} bytes`);
 }
 
 function ecPublicPart(curve: Curve, scalar: Buffer, what: string): string {

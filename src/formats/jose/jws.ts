@@ -1,7 +1,8 @@
 import { type KeyObject, sign, verify } from "node:crypto";
-import { fromBase64url, toBase64url } from "../../core/bytes.ts";
+import { decodeBase64url, toBase64url } from "../../core/bytes.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../json/json.ts";
+import { isList } from "../json/narrow.ts";
 import { importPublicKey, type PublicJwk } from "./jwk.ts";
 
 /** JSON Web Signature, RFC 7515, in its JSON serialisations (section 7.2). */
@@ -47,13 +48,13 @@ export function parseJws(json: Json, what = "the signed document"): Jws {
   if (!isJsonObject(json)) malformed(`${what} is not a JSON object`);
   const source = json;
   const payload = textOf(source, "payload", what);
-  fromBase64urlText(payload, `payload of ${what}`);
+  decode(payload, `payload of ${what}`);
   if (!("signatures" in source)) return { payload, signatures: [parseSignature(source, what)] };
   if ("signature" in source || "protected" in source || "header" in source) {
     malformed(`${what} mixes the flattened and the general form`);
   }
   const list = source["signatures"];
-  if (!Array.isArray(list) || list.length > SIGNATURE_COUNT) {
+  if (!isList(list, SIGNATURE_COUNT)) {
     malformed(`${what} has no list of at most ${SIGNATURE_COUNT} signatures`);
   }
   const [first, ...others] = list.map((entry) => parseSignature(entry, what));
@@ -131,8 +132,8 @@ function parseSignature(json: Json, what: string): JwsSignature {
   const source = json;
   const encoded = textOf(source, "protected", what);
   const signature = textOf(source, "signature", what);
-  fromBase64urlText(signature, `signature of ${what}`);
-  const header = parseHeader(fromBase64urlText(encoded, `protected header of ${what}`), what);
+  decode(signature, `signature of ${what}`);
+  const header = parseHeader(decode(encoded, `protected header of ${what}`), what);
   const algorithm = header["alg"];
   if (typeof algorithm !== "string" || !Object.hasOwn(ALGORITHMS, algorithm)) {
     throw new NightlatchError(
@@ -161,12 +162,8 @@ function textOf(source: JsonObject, member: string, what: string): string {
   return value;
 }
 
-function fromBase64urlText(text: string, what: string): Buffer {
-  try {
-    return fromBase64url(text, what);
-  } catch (error) {
-    throw new NightlatchError("jws/malformed", `${what} is not base64url`, { cause: error });
-  }
+function decode(text: string, what: string): Buffer {
+  return decodeBase64url(text) ?? malformed(`${what} is not base64url`);
 }
 
 function malformed(message: string): never {

@@ -1,11 +1,11 @@
 import { createHash, createHmac, type KeyObject, timingSafeEqual } from "node:crypto";
-import { fromBase64url, toBase64url } from "../../core/bytes.ts";
+import { toBase64url } from "../../core/bytes.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { exportPublicJwk, type OkpPublicJwk, parsePublicJwk, thumbprintOf } from "../jose/jwk.ts";
 import { formatJws, isSignedBy, parseJws, payloadOf, signJws } from "../jose/jws.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../json/json.ts";
+import { hasExactly, isBase64urlOf } from "../json/narrow.ts";
 import { type Advertisement, parseAdvertisement } from "../tang/tang.ts";
-import { isBase64urlOf } from "./invite.ts";
 
 /** The messages of docs/format/enrolment.md, both directions. */
 export const ENROLMENT_TYPE = "application/jose+json";
@@ -69,7 +69,7 @@ export function parseEnrolRequest(body: Uint8Array): EnrolRequest {
   const { identity, machine, payload } = openMessage("nightlatch-enroll", body, "the enrolment request");
   requireMembers(payload, ["invite", "mac", "nonce", "volume"], "the enrolment request");
   const invite = base64urlOf(payload, "invite", 16);
-  const mac = fromBase64url(base64urlOf(payload, "mac", 32), "mac");
+  const mac = Buffer.from(base64urlOf(payload, "mac", 32), "base64url");
   return { identity, machine, invite, mac, ...parseWish(payload) };
 }
 
@@ -152,7 +152,7 @@ export function isVolumeId(text: string): boolean {
 function proofOf(inviteKey: Uint8Array, machine: string): Buffer {
   return createHmac("sha256", inviteKey)
     .update("nightlatch-enroll\0", "latin1")
-    .update(fromBase64url(machine, "machine"))
+    .update(Buffer.from(machine, "base64url"))
     .digest();
 }
 
@@ -207,16 +207,11 @@ function parseWish(payload: JsonObject): { nonce: string; volume: string } {
 
 export function base64urlOf(payload: JsonObject, member: string, lengthBytes: number): string {
   const value = payload[member];
-  if (typeof value !== "string" || !isBase64urlOf(value, lengthBytes)) {
-    malformed(`${member} is not base64url of ${lengthBytes} bytes`);
-  }
-  return value;
+  return isBase64urlOf(value, lengthBytes) ? value : malformed(`${member} is not base64url of ${lengthBytes} bytes`);
 }
 
 export function requireMembers(json: Json, members: readonly string[], what: string): void {
-  if (!isJsonObject(json) || Object.keys(json).sort().join() !== members.join()) {
-    malformed(`${what} must have exactly the members ${members.join(", ")}`);
-  }
+  if (!hasExactly(json, members)) malformed(`${what} must have exactly the members ${members.join(", ")}`);
 }
 
 function ed25519(jwk: { readonly kty: string }): OkpPublicJwk {

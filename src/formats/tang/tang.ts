@@ -22,6 +22,7 @@ import {
   signJws,
 } from "../jose/jws.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../json/json.ts";
+import { isList } from "../json/narrow.ts";
 
 export const ADVERTISEMENT_TYPE = "application/jose+json";
 export const JWK_TYPE = "application/jwk+json";
@@ -143,7 +144,7 @@ export function requireTrust(advertisement: Advertisement, trust: Trust): void {
 /** `{"keys":[…]}`, each an object; their content is not judged here. @throws NightlatchError tang/malformed */
 export function parseKeySet(json: Json): JsonObject[] {
   const keys = isJsonObject(json) ? json["keys"] : undefined;
-  if (!Array.isArray(keys) || keys.length > KEY_COUNT || !keys.every(isJsonObject)) {
+  if (!isList(keys, KEY_COUNT) || !keys.every(isJsonObject)) {
     throw new NightlatchError("tang/malformed", `the key set is not a list of at most ${KEY_COUNT} keys`);
   }
   return keys;

@@ -1,9 +1,10 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { isError, NightlatchError } from "../../core/errors.ts";
 import { importEd25519Seed } from "../../formats/jose/jwk.ts";
-import { isJsonObject, type JsonObject, parseJson } from "../../formats/json/json.ts";
+import { type JsonObject, parseJson } from "../../formats/json/json.ts";
+import { hasExactly, isBase64urlOf } from "../../formats/json/narrow.ts";
 import { isMachineName, isVolumeId, NONCE_BYTES } from "../../formats/own/enrolment.ts";
-import { isBase64urlOf, isBaseAddress } from "../../formats/own/invite.ts";
+import { isBaseAddress } from "../../formats/own/invite.ts";
 import type { System } from "../../system/port.ts";
 
 /**
@@ -95,7 +96,7 @@ export async function readOrMakeNonce(
   const kept = await readIfThere(power, path);
   if (kept !== null) {
     const { nonce, invite } = membersOf(kept, path, ["invite", "nonce"]);
-    if (typeof nonce !== "string" || !isBase64urlOf(nonce, NONCE_BYTES)) throw badState(path, "holds no nonce");
+    if (!isBase64urlOf(nonce, NONCE_BYTES)) throw badState(path, "holds no nonce");
     if (request.invite === null || request.invite === invite) return Buffer.from(nonce, "base64url");
   }
   const nonce = power.random(NONCE_BYTES);
@@ -121,8 +122,8 @@ async function readServer(power: Pick<System, "readFile">, path: string): Promis
     "url",
   ]);
   if (typeof url !== "string" || !isBaseAddress(url)) throw badState(path, "holds no address of a server");
-  if (typeof thp !== "string" || !isBase64urlOf(thp, 32)) throw badState(path, "holds no thumbprint");
-  if (typeof machine !== "string" || !isBase64urlOf(machine, 32)) throw badState(path, "holds no id of the machine");
+  if (!isBase64urlOf(thp, 32)) throw badState(path, "holds no thumbprint");
+  if (!isBase64urlOf(machine, 32)) throw badState(path, "holds no id of the machine");
   if (typeof name !== "string" || !isMachineName(name)) throw badState(path, "holds no name of the machine");
   return { url, thumbprint: thp, machine, name };
 }
@@ -130,9 +131,7 @@ async function readServer(power: Pick<System, "readFile">, path: string): Promis
 function membersOf(bytes: Buffer, path: string, members: readonly string[]): JsonObject {
   try {
     const json = parseJson(bytes, path, { lengthBytes: FILE_BYTES });
-    if (isJsonObject(json) && Object.keys(json).sort().join() === members.join()) {
-      return json;
-    }
+    if (hasExactly(json, members)) return json;
   } catch {
     // said below
   }
