@@ -79,7 +79,7 @@ async function tellServer(
   const endMs = power.monotonicMs() + TELL_WITHIN_MS;
   for (let attempt = 0; ; attempt++) {
     try {
-      const limits = { deadlineMs: Math.min(ATTEMPT_MS, Math.max(1, Math.ceil(endMs - power.monotonicMs()))), signal };
+      const limits = { timeoutMs: Math.min(ATTEMPT_MS, Math.max(1, Math.ceil(endMs - power.monotonicMs()))), signal };
       await sendReport(power, stateFolder, server, { volume, reason: "volume/other" }, limits);
       return log("info", `${host} has been told, and has confirmed it`);
     } catch (error) {

@@ -33,8 +33,8 @@ export function bindingSources(system: PinPower, header: VolumeHeader, log: (tex
         name ??= `token ${token.id} (${describe(token)})`;
         return name;
       },
-      attempt: async ({ deadlineMs, signal }) =>
-        recoverSecret(system, readClevis(token), { deadlineMs: Math.min(ATTEMPT_MS, deadlineMs), signal }),
+      attempt: async ({ timeoutMs, signal }) =>
+        recoverSecret(system, readClevis(token), { timeoutMs: Math.min(ATTEMPT_MS, timeoutMs), signal }),
       isWorthRetrying,
     };
   });

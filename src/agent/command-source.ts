@@ -16,7 +16,7 @@ export function commandSource(power: Pick<System, "run">, command: KeyCommand): 
     attempt: async (limits) => {
       const exit = await power.run({
         argv: command.argv,
-        deadlineMs: Math.min(command.timeoutMs, limits.deadlineMs),
+        deadlineMs: Math.min(command.timeoutMs, limits.timeoutMs),
         outputLimitBytes: KEY_LIMIT_BYTES,
         signal: limits.signal,
       });

@@ -76,7 +76,7 @@ async function pursue(
     const leftMs = Math.ceil(limits.endMs - power.monotonicMs());
     if (leftMs <= 0 || limits.signal.aborted) return null;
     try {
-      return await source.attempt({ deadlineMs: leftMs, signal: limits.signal });
+      return await source.attempt({ timeoutMs: leftMs, signal: limits.signal });
     } catch (error) {
       if (limits.signal.aborted) return null;
       const again = source.isWorthRetrying(error);

@@ -4,7 +4,7 @@ import {
   type AgentConfig,
   configInPlaceOf,
   DEFAULT_AGENT_CONFIG,
-  DEFAULT_DEADLINE_MS,
+  DEFAULT_TIMEOUT_MS,
 } from "../formats/own/agent-config.ts";
 import type { VolumeRecord } from "../formats/own/volume-record.ts";
 import { refuseExposed } from "../host/exposed.ts";
@@ -125,8 +125,8 @@ async function answerAndLog(
     const safe = refuseExposed(power, { crypttab, config: path, state, programs: [] });
     safe.catch(() => {}); // thrown where it is waited for
     const reading = readConfig(power, path, log);
-    const config = await inTime(reading, startMs + DEFAULT_DEADLINE_MS, `${path} could not be read in time`);
-    const endMs = startMs + (config.volumes.get(volume)?.deadlineMs ?? config.deadlineMs);
+    const config = await inTime(reading, startMs + DEFAULT_TIMEOUT_MS, `${path} could not be read in time`);
+    const endMs = startMs + (config.volumes.get(volume)?.timeoutMs ?? config.timeoutMs);
     const tell = (text: string) => log("info", `${named}: ${text}`);
     const onOther = (record: VolumeRecord) =>
       later(named, ({ tellServers }, after) => tellServers(power, record, after));

@@ -1,3 +1,4 @@
+import type { Limits } from "../core/limits.ts";
 import type { Secret } from "../core/secret.ts";
 
 /** One way to a volume's key: a binding in its header, or a command of the user's. */
@@ -5,12 +6,7 @@ export interface KeySource {
   /** For the log: where the key is asked for. */
   readonly name: string;
   /** One attempt, which ends by itself. @throws NightlatchError */
-  attempt(limits: AttemptLimits): Promise<Secret>;
+  attempt(limits: Required<Limits>): Promise<Secret>;
   /** Whether the same attempt, made later, may end otherwise by itself. */
   isWorthRetrying(error: unknown): boolean;
-}
-
-export interface AttemptLimits {
-  readonly deadlineMs: number;
-  readonly signal: AbortSignal;
 }

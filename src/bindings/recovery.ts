@@ -7,12 +7,12 @@ import { recoverSecret } from "../pins/recover.ts";
 import type { System } from "../system/port.ts";
 
 /** For one server to answer; a person is waiting. */
-export const SERVER_DEADLINE_MS = 10_000;
+export const SERVER_TIMEOUT_MS = 10_000;
 
 /** Asks the servers that a token names, once. */
 export function proveOverNetwork(system: Pick<System, "request" | "random">, signal?: AbortSignal): Prove {
   return (token) => {
-    const limits = { deadlineMs: SERVER_DEADLINE_MS, ...(signal === undefined ? {} : { signal }) };
+    const limits = { timeoutMs: SERVER_TIMEOUT_MS, ...(signal === undefined ? {} : { signal }) };
     return recoverSecret(system, readClevis(token), limits);
   };
 }

@@ -1,3 +1,4 @@
+import type { Limits } from "../core/limits.ts";
 import type { Secret } from "../core/secret.ts";
 import type { ClevisPin } from "../formats/clevis/clevis.ts";
 import type { FlattenedJwe } from "../formats/jose/jwe.ts";
@@ -53,17 +54,12 @@ export type RecoverKey = (attempt: RecoverAttempt) => Promise<readonly Secret[]>
 /** What a pin may use for an attempt. */
 export interface RecoverAttempt {
   readonly system: PinPower;
-  readonly limits: RecoverLimits;
+  readonly limits: Limits;
   /** What a child was sealed from. All children count against the limits of the whole binding. */
-  recoverChild(child: FlattenedJwe, limits: RecoverLimits): Promise<Secret>;
+  recoverChild(child: FlattenedJwe, limits: Limits): Promise<Secret>;
 }
 
 export type PinPower = Pick<System, "request" | "random">;
-
-export interface RecoverLimits {
-  readonly deadlineMs: number;
-  readonly signal?: AbortSignal;
-}
 
 /** Seals a volume's passphrase into a new binding. */
 export type Seal = (passphrase: Uint8Array) => FlattenedJwe;

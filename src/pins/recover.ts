@@ -1,8 +1,9 @@
 import { isError, NightlatchError } from "../core/errors.ts";
+import type { Limits } from "../core/limits.ts";
 import type { Secret } from "../core/secret.ts";
 import { decryptJwe, type FlattenedJwe } from "../formats/jose/jwe.ts";
 import { DEPTH, SERVER_COUNT, weightOf } from "./nested.ts";
-import type { Pin, PinPower, RecoverLimits } from "./pin.ts";
+import type { Pin, PinPower } from "./pin.ts";
 import { PINS, readPin } from "./pins.ts";
 
 /** More servers than anybody's own binding has begin one after the other. */
@@ -21,7 +22,7 @@ const AT_ONCE = 4;
 export function recoverSecret(
   system: PinPower,
   jwe: FlattenedJwe,
-  limits: RecoverLimits,
+  limits: Limits,
   pins: readonly Pin[] = PINS,
 ): Promise<Secret> {
   return recover({ system, pins, servers: SERVER_COUNT, turn: Promise.resolve() }, jwe, limits, 0);
@@ -37,7 +38,7 @@ interface Attempt {
   turn: Promise<void>;
 }
 
-async function recover(attempt: Attempt, jwe: FlattenedJwe, limits: RecoverLimits, depth: number): Promise<Secret> {
+async function recover(attempt: Attempt, jwe: FlattenedJwe, limits: Limits, depth: number): Promise<Secret> {
   const pin = readPin(jwe, attempt.pins);
   if (pin.recover === null) throw unsupported(pin.kind);
   if (pin.children.length > 0 && depth >= DEPTH) tooMuch(`shares within shares more than ${DEPTH} deep`);

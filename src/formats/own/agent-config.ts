@@ -1,6 +1,6 @@
 /** /etc/nightlatch/agent.toml: docs/format/agent-config.md. */
 export interface AgentConfig {
-  readonly deadlineMs: number;
+  readonly timeoutMs: number;
   readonly trust: Trust;
   readonly volumes: ReadonlyMap<string, VolumeConfig>;
 }
@@ -9,7 +9,7 @@ export interface AgentConfig {
 export type Trust = "first-use" | "recorded";
 
 export interface VolumeConfig {
-  readonly deadlineMs: number;
+  readonly timeoutMs: number;
   readonly trust: Trust;
   /** null: by the bindings in the volume's header. */
   readonly command: KeyCommand | null;
@@ -28,10 +28,10 @@ export interface KeyCommand {
 
 export const AGENT_CONFIG_LIMIT_BYTES = 64 << 10;
 /** Below the 90 s that a mount waits for its device (DefaultDeviceTimeoutSec=, systemd-system.conf(5)). */
-export const DEFAULT_DEADLINE_MS = 60_000;
+export const DEFAULT_TIMEOUT_MS = 60_000;
 
 export const DEFAULT_AGENT_CONFIG: AgentConfig = {
-  deadlineMs: DEFAULT_DEADLINE_MS,
+  timeoutMs: DEFAULT_TIMEOUT_MS,
   trust: "first-use",
   volumes: new Map(),
 };

@@ -10,7 +10,7 @@ export interface Volume {
 }
 
 /** A KDF can be set to take a minute, and a small machine to take several. */
-const DEADLINE_MS = 5 * 60_000;
+const TIMEOUT_MS = 5 * 60_000;
 
 /**
  * Runs cryptsetup; key material goes in over stdin and nowhere else.
@@ -25,7 +25,7 @@ export async function runCryptsetup(
 ): Promise<Buffer> {
   const command: Command = {
     argv: ["cryptsetup", ...args],
-    deadlineMs: DEADLINE_MS,
+    deadlineMs: TIMEOUT_MS,
     ...options,
     ...(stdin === undefined ? {} : { stdin }),
     ...(volume.lock === undefined ? {} : { lock: volume.lock }),

@@ -13,7 +13,7 @@ interface Held {
   readonly others: readonly (LuksmetaRecord & { readonly bytes: Buffer })[];
 }
 
-const DEADLINE_MS = 60_000;
+const TIMEOUT_MS = 60_000;
 const PAGE_BYTES = 4096;
 /** What luksmeta's table may have between it and the first entry belongs to nobody: a page. */
 const TABLE_BYTES = PAGE_BYTES;
@@ -100,7 +100,7 @@ async function write(power: Power, volume: Volume, offsetBytes: number, stdin: B
   const { status } = await power.run({
     argv: ["dd", ...target, "conv=notrunc,fsync", "status=none"],
     stdin,
-    deadlineMs: DEADLINE_MS,
+    deadlineMs: TIMEOUT_MS,
     ...(volume.lock === undefined ? {} : { lock: volume.lock }),
   });
   if (status !== 0)

@@ -3,7 +3,7 @@ import { CLEVIS_UUID } from "../../formats/luks/luksmeta.ts";
 import type { Exit, System } from "../../system/port.ts";
 import { firstLine, type Volume } from "./cryptsetup.ts";
 
-const DEADLINE_MS = 60_000;
+const TIMEOUT_MS = 60_000;
 
 /** Writes an empty table to the hole. The caller has seen that there is none, for -f asks nobody. @throws NightlatchError luks/refused */
 export async function initLuksmeta(power: Pick<System, "run">, volume: Volume): Promise<void> {
@@ -33,7 +33,7 @@ async function runLuksmeta(
 ): Promise<void> {
   const exit = await power.run({
     argv: ["luksmeta", ...args],
-    deadlineMs: DEADLINE_MS,
+    deadlineMs: TIMEOUT_MS,
     ...(stdin === undefined ? {} : { stdin }),
     ...(volume.lock === undefined ? {} : { lock: volume.lock }),
   });

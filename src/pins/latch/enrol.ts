@@ -1,5 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { isError, NightlatchError } from "../../core/errors.ts";
+import type { Limits } from "../../core/limits.ts";
 import {
   buildEnrolRequest,
   buildLatchRequest,
@@ -26,11 +27,6 @@ import {
 
 export type EnrolPower = StatePower & Pick<System, "request">;
 
-export interface EnrolLimits {
-  readonly deadlineMs: number;
-  readonly signal?: AbortSignal;
-}
-
 /** A latch that was made for one volume; the advertisement is the server's own, its signatures verified. */
 export interface NewLatch {
   /** What goes into the binding: `{url}/latch/{id}`. */
@@ -55,7 +51,7 @@ export async function enrol(
   stateFolder: string,
   invite: Invite,
   volume: string,
-  limits: EnrolLimits,
+  limits: Limits,
 ): Promise<NewLatch> {
   const identity = await readOrMakeIdentity(power, stateFolder);
   const { url, thumbprint } = invite;
@@ -84,7 +80,7 @@ export async function anotherLatch(
   power: EnrolPower,
   stateFolder: string,
   choice: { readonly volume: string; readonly server?: string },
-  limits: EnrolLimits,
+  limits: Limits,
 ): Promise<NewLatch> {
   const { volume } = choice;
   const identity = await readIdentity(power, stateFolder);
@@ -132,7 +128,7 @@ async function ask(
   power: EnrolPower,
   stateFolder: string,
   { url, thumbprint, path, identity, request }: Question,
-  limits: EnrolLimits,
+  limits: Limits,
 ): Promise<NewLatch> {
   const response = await power.request({
     method: "POST",
@@ -140,7 +136,8 @@ async function ask(
     headers: { "content-type": ENROLMENT_TYPE },
     body: request,
     limitBytes: ENROLMENT_BYTES,
-    ...limits,
+    deadlineMs: limits.timeoutMs,
+    ...(limits.signal === undefined ? {} : { signal: limits.signal }),
   });
   if (response.status !== 200) throw refusal(url, response);
   const { machine, name, latch, advertisement } = parseEnrolAnswer(response.body, {

@@ -1,4 +1,5 @@
 import { isError, NightlatchError } from "../../core/errors.ts";
+import type { Limits } from "../../core/limits.ts";
 import { ENROLMENT_BYTES, ENROLMENT_TYPE, NONCE_BYTES } from "../../formats/own/enrolment.ts";
 import { buildReport, type ReportReason, requireReportAnswer } from "../../formats/own/report.ts";
 import type { BoundLatch } from "../../formats/own/volume-record.ts";
@@ -27,7 +28,7 @@ export async function sendReport(
   stateFolder: string,
   { url, thumbprint, machine }: EnrolledServer,
   what: { readonly volume: string; readonly reason: ReportReason },
-  limits: { readonly deadlineMs: number; readonly signal: AbortSignal },
+  { timeoutMs, signal }: Limits,
 ): Promise<void> {
   const identity = await readIdentity(power, stateFolder);
   if (identity === null) throw new NightlatchError("machine/not-enrolled", "this machine has no identity");
@@ -38,7 +39,8 @@ export async function sendReport(
     headers: { "content-type": ENROLMENT_TYPE },
     body: report,
     limitBytes: ENROLMENT_BYTES,
-    ...limits,
+    deadlineMs: timeoutMs,
+    ...(signal === undefined ? {} : { signal }),
   });
   const { host } = new URL(url);
   if (status !== 200) {

@@ -35,7 +35,7 @@ async function recoverShared(pin: SssPin, { limits, recoverChild }: RecoverAttem
         resolve();
       };
       for (const child of pin.children) {
-        recoverChild(child, { deadlineMs: limits.deadlineMs, signal }).then(
+        recoverChild(child, { timeoutMs: limits.timeoutMs, signal }).then(
           (share) => {
             if (settled) return share.wipe();
             shares.push(share);

@@ -1,4 +1,5 @@
 import { NightlatchError } from "../../core/errors.ts";
+import type { Limits } from "../../core/limits.ts";
 import type { Secret } from "../../core/secret.ts";
 import type { TangPin } from "../../formats/clevis/tang.ts";
 import { concatKdf } from "../../formats/jose/jwe.ts";
@@ -7,7 +8,7 @@ import { parseRefusal } from "../../formats/own/refusal.ts";
 import { beginRecovery, type Recovery } from "../../formats/tang/ecmr.ts";
 import { formatRecovery, JWK_TYPE, parseRecoveryReply, RECOVERY_BYTES } from "../../formats/tang/tang.ts";
 import type { HttpResponse } from "../../system/port.ts";
-import type { PinPower, RecoverLimits } from "../pin.ts";
+import type { PinPower } from "../pin.ts";
 import { redirectOf } from "../redirect.ts";
 
 const CONTENT_KEY_BYTES = 32;
@@ -21,7 +22,7 @@ const NOBODY = new Uint8Array(0);
 export async function recoverTangKey(
   system: PinPower,
   pin: TangPin,
-  limits: RecoverLimits,
+  limits: Limits,
 ): Promise<readonly [Secret, Secret]> {
   const [ephemeral, exchangeKey] = [pointOf(pin.ephemeral), pointOf(pin.exchangeKey)];
   let recovery: Recovery | undefined;
@@ -34,7 +35,7 @@ export async function recoverTangKey(
     url: `${pin.url}/rec/${pin.kid}`,
     headers: { "content-type": JWK_TYPE },
     body: () => formatRecovery(begin().request),
-    deadlineMs: limits.deadlineMs,
+    deadlineMs: limits.timeoutMs,
     limitBytes: RECOVERY_BYTES,
     ...(limits.signal === undefined ? {} : { signal: limits.signal }),
     onSent: () => begin().prepare(),

@@ -1,4 +1,5 @@
 import { NightlatchError } from "../../core/errors.ts";
+import type { Limits } from "../../core/limits.ts";
 import { tangHeader } from "../../formats/clevis/tang.ts";
 import { encryptJwe, type FlattenedJwe } from "../../formats/jose/jwe.ts";
 import { jwkOfPoint, pointOf } from "../../formats/jose/jwk.ts";
@@ -18,10 +19,8 @@ import { contentKeyOf } from "./exchange.ts";
 
 const IV_BYTES = 12;
 
-/** `kid`: the signing key, hidden ones included, whose signature is asked for beside those of the present ones. */
-export interface AdvertisementWish {
-  readonly deadlineMs: number;
-  readonly signal?: AbortSignal;
+export interface AdvertisementRequest extends Limits {
+  /** The signing key, hidden ones included, whose signature is asked for beside those of the present ones. */
   readonly kid?: string;
   readonly trust?: Trust;
 }
@@ -33,13 +32,12 @@ export interface AdvertisementWish {
 export async function fetchAdvertisement(
   power: Pick<System, "request">,
   url: string,
-  wish: AdvertisementWish,
+  { timeoutMs, signal, kid, trust }: AdvertisementRequest,
 ): Promise<Advertisement> {
-  const { deadlineMs, signal, kid, trust } = wish;
   const response = await power.request({
     method: "GET",
     url: kid === undefined ? `${url}/adv` : `${url}/adv/${kid}`,
-    deadlineMs,
+    deadlineMs: timeoutMs,
     limitBytes: ADVERTISEMENT_BYTES,
     ...(signal === undefined ? {} : { signal }),
   });
@@ -67,7 +65,7 @@ export async function sealToTang(
   power: Pick<System, "request" | "random">,
   server: { readonly url: string } & ({ readonly advertisement: Advertisement } | { readonly trust: Trust }),
   secret: Uint8Array,
-  limits: { readonly deadlineMs: number; readonly signal?: AbortSignal },
+  limits: Limits,
 ): Promise<FlattenedJwe> {
   const advertisement =
     "advertisement" in server

@@ -36,7 +36,7 @@ describe("the agent", { skip: noTangd }, () => {
 
   before(async () => {
     tangd = await startTangd();
-    advertisement = await fetchAdvertisement(nodeSystem, tangd.url, { deadlineMs: 20_000 });
+    advertisement = await fetchAdvertisement(nodeSystem, tangd.url, { timeoutMs: 20_000 });
     door = await makeDoor(tangd.url);
     deaf = await makeDoor(null);
     bare = makeVolume(folder, "bare.img", "luks2");

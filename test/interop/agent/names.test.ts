@@ -49,7 +49,7 @@ describe("names of servers", { skip: noTangd || noNameServer }, () => {
   before(async () => {
     tangd = await startTangd();
     names = await startNameServer(folder, "127.7.8.9", { "keys.answered.test": "127.0.0.1" });
-    advertisement = await fetchAdvertisement(nodeSystem, tangd.url, { deadlineMs: 20_000 });
+    advertisement = await fetchAdvertisement(nodeSystem, tangd.url, { timeoutMs: 20_000 });
     // A header with room for as many tokens as LUKS2 allows.
     const room = ["--luks2-metadata-size", "512k", "--luks2-keyslots-size", "4m"];
     bare = makeVolume(folder, "bare.img", "luks2", room);

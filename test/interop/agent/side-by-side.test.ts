@@ -45,7 +45,7 @@ test("check and status ask for all volumes side by side, and tell of them in cry
   const at = (name: string) => join(folder, name);
   await using tangd = await startTangd();
   using server = await startGathering();
-  const advertisement = await fetchAdvertisement(nodeSystem, tangd.url, { deadlineMs: 20_000 });
+  const advertisement = await fetchAdvertisement(nodeSystem, tangd.url, { timeoutMs: 20_000 });
   const bare = makeVolume(folder, "bare.img", "luks2");
   addSlot(bare, KEY);
   addToken(bare, formatClevisToken(sealToAdvertisement(nodeSystem, server.url, advertisement, Buffer.from(KEY)), 1));

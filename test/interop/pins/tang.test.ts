@@ -17,7 +17,7 @@ import { noTangd, startTangd } from "../../support/tangd.ts";
 const noClevis: string | false = spawnSync("clevis", []).error === undefined ? false : "clevis is not installed";
 const skip = noTangd || noClevis;
 const noCryptsetup = spawnSync("cryptsetup", ["--version"]).status === 0 ? false : "cryptsetup is not installed";
-const limits = { deadlineMs: 10_000 };
+const limits = { timeoutMs: 10_000 };
 
 function run(program: string, args: readonly string[], input: Uint8Array | string = ""): Buffer {
   const { status, stdout, stderr } = spawnSync(program, args, { input });
@@ -108,7 +108,9 @@ test("sss: two of three servers, one of which is gone; nested", { skip }, async 
   const secret = randomBytes(40);
   const pin = (url: string, advertisement: string) => ({ url, adv: JSON.parse(advertisement) });
   const adv = async (url: string) =>
-    (await nodeSystem.request({ method: "GET", url: `${url}/adv`, limitBytes: 65536, ...limits })).body.toString();
+    (
+      await nodeSystem.request({ method: "GET", url: `${url}/adv`, limitBytes: 65536, deadlineMs: limits.timeoutMs })
+    ).body.toString();
   const gone = await startTangd();
   const goneAdv = await adv(gone.url);
   const goneUrl = gone.url;

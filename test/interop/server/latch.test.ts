@@ -12,7 +12,7 @@ import { sealToAdvertisement } from "../../../src/pins/tang/tang.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import { serve } from "../../support/serve.ts";
 
-const limits = { deadlineMs: 20_000 };
+const limits = { timeoutMs: 20_000 };
 const VOLUME = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
 
 test("invite, enrol, seal, open; lock, unlock, revoke; one latch per volume", async () => {

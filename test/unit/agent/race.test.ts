@@ -4,8 +4,9 @@ import fc from "fast-check";
 import { DEFAULT_BACKOFF, delayAfterMs } from "../../../src/agent/backoff.ts";
 import { pauseOrNetwork } from "../../../src/agent/network.ts";
 import { type RaceLimits, raceSources } from "../../../src/agent/race.ts";
-import type { AttemptLimits, KeySource } from "../../../src/agent/source.ts";
+import type { KeySource } from "../../../src/agent/source.ts";
 import { type ErrorCode, isError, NightlatchError } from "../../../src/core/errors.ts";
+import type { Limits } from "../../../src/core/limits.ts";
 import { Secret } from "../../../src/core/secret.ts";
 import { isWorthRetrying } from "../../../src/pins/retry.ts";
 import { VirtualTime } from "../../support/virtual-time.ts";
@@ -24,9 +25,9 @@ function source(
   script: readonly (ErrorCode | "silent" | Secret)[],
   time: VirtualTime,
   takesMs = 0,
-): KeySource & { readonly startsMs: number[]; readonly limits: AttemptLimits[] } {
+): KeySource & { readonly startsMs: number[]; readonly limits: Required<Limits>[] } {
   const startsMs: number[] = [];
-  const limits: AttemptLimits[] = [];
+  const limits: Required<Limits>[] = [];
   return {
     name,
     startsMs,
@@ -128,7 +129,7 @@ describe("raceSources", () => {
     assert.equal(time.nowMs, 7000);
     assert.equal(sources[0]?.limits[0]?.signal.aborted, true);
     assert.ok(
-      sources[1]?.limits.every(({ deadlineMs }, index) => deadlineMs === 7000 - (sources[1]?.startsMs[index] ?? 0)),
+      sources[1]?.limits.every(({ timeoutMs }, index) => timeoutMs === 7000 - (sources[1]?.startsMs[index] ?? 0)),
     );
   });
 

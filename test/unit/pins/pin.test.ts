@@ -60,7 +60,7 @@ test("a pin on the list opens its binding, by itself and as a share", async () =
     [shared, "shared"],
   ] as const) {
     const { system, asked } = serverOf(KEY);
-    using opened = await recoverSecret(system, jwe, { deadlineMs: 1000 }, WITH_EXAMPLE);
+    using opened = await recoverSecret(system, jwe, { timeoutMs: 1000 }, WITH_EXAMPLE);
     assert.equal(opened.reveal().toString(), secret);
     assert.equal(asked[0]?.url, URL);
   }
@@ -82,7 +82,7 @@ test("its keys are wiped, whether they open the binding or not", async () => {
         return { ...pin, recover };
       },
     };
-    const outcome = await recoverSecret(system, single, { deadlineMs: 1000 }, [watched]).catch((error) => error);
+    const outcome = await recoverSecret(system, single, { timeoutMs: 1000 }, [watched]).catch((error) => error);
     assert.equal(
       outcome instanceof NightlatchError ? outcome.code : "opened",
       key === KEY ? "opened" : "pin/wrong-key",
@@ -130,13 +130,13 @@ test("the limits of a binding hold for it: how many servers, how deep, and that 
     KEY,
     Buffer.alloc(1),
   );
-  await assert.rejects(recoverSecret(system, both, { deadlineMs: 1000 }, WITH_EXAMPLE), {
+  await assert.rejects(recoverSecret(system, both, { timeoutMs: 1000 }, WITH_EXAMPLE), {
     code: "clevis/malformed",
     message: "the binding asks for more than 64 servers",
   });
   assert.equal(asked.length, 64);
   const signal = AbortSignal.abort();
-  await assert.rejects(recoverSecret(system, single, { deadlineMs: 1000, signal }, WITH_EXAMPLE), {
+  await assert.rejects(recoverSecret(system, single, { timeoutMs: 1000, signal }, WITH_EXAMPLE), {
     code: "net/timeout",
   });
   assert.equal(asked.length, 64);
@@ -146,7 +146,7 @@ test("one that is not on the list is told by its name and not opened", async () 
   const binding = describeToken(token(single));
   assert.deepEqual([binding.kind, binding.urls, binding.early], ["example", [], { pins: ["example"], network: false }]);
   assert.equal(describePin(single), "example");
-  await assert.rejects(recoverSecret(serverOf(KEY).system, single, { deadlineMs: 1000 }), { code: "pin/unsupported" });
+  await assert.rejects(recoverSecret(serverOf(KEY).system, single, { timeoutMs: 1000 }), { code: "pin/unsupported" });
 });
 
 test("no two pins of the list have one name", () => {

@@ -12,7 +12,7 @@ import { isWorthRetrying } from "../../../src/pins/retry.ts";
 import { sealToAdvertisement } from "../../../src/pins/tang/tang.ts";
 import { clevisVectors, playTangs } from "../../vectors/tangs.ts";
 
-const limits = { deadlineMs: 1000 };
+const limits = { timeoutMs: 1000 };
 const caseNamed = (name: string): FlattenedJwe =>
   parseCompactJwe(clevisVectors.cases.find((entry) => entry.name === name)?.jwe ?? assert.fail(name));
 const status = (code: number, body = "") => ({ status: code, contentType: "", body: Buffer.from(body) });

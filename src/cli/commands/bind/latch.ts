@@ -1,5 +1,5 @@
 import { asksServer } from "../../../bindings/binding.ts";
-import { SERVER_DEADLINE_MS } from "../../../bindings/recovery.ts";
+import { SERVER_TIMEOUT_MS } from "../../../bindings/recovery.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import { isSameAddress } from "../../../formats/network/server-address.ts";
 import { type Invite, parseInvite } from "../../../formats/own/invite.ts";
@@ -22,7 +22,7 @@ export async function latchPlan(input: CommandInput, argument: string | undefine
   const servers = invite === null ? await chooseServers(input) : [];
   const bases = invite === null ? servers.map((server) => server.url) : [invite.url];
   const stateFolder = stateFolderOf(options);
-  const limits = { deadlineMs: SERVER_DEADLINE_MS, signal: terminal.signal };
+  const limits = { timeoutMs: SERVER_TIMEOUT_MS, signal: terminal.signal };
   return {
     server: bases.join(", "),
     isSameServer: (binding) => binding.kind === "latch" && bases.some((base) => asksServer(binding, base)),

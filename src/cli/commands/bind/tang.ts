@@ -1,4 +1,4 @@
-import { SERVER_DEADLINE_MS } from "../../../bindings/recovery.ts";
+import { SERVER_TIMEOUT_MS } from "../../../bindings/recovery.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import { thumbprintOf } from "../../../formats/jose/jwk.ts";
 import { canonicalAddress, isSameAddress } from "../../../formats/network/server-address.ts";
@@ -23,7 +23,7 @@ export async function tangPlan(input: CommandInput, argument: string | undefined
 
 async function fetchTrusted(input: CommandInput, url: string): Promise<Advertisement> {
   const { system, terminal } = input;
-  const limits = { deadlineMs: SERVER_DEADLINE_MS, signal: terminal.signal };
+  const limits = { timeoutMs: SERVER_TIMEOUT_MS, signal: terminal.signal };
   const advertisement = await fetchAdvertisement(system, url, limits);
   await trust(input, url, advertisement);
   return advertisement;

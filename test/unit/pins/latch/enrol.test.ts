@@ -21,7 +21,7 @@ import type { HttpRequest, HttpResponse } from "../../../../src/system/port.ts";
 
 const STATE = "/var/lib/nightlatch/machine";
 const VOLUME = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
-const limits = { deadlineMs: 1000 };
+const limits = { timeoutMs: 1000 };
 
 class PowerCut extends Error {}
 
