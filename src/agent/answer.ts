@@ -21,7 +21,7 @@ import type { KeySource } from "./source.ts";
 
 export type AnswerPower = RacePower & Pick<System, "readAt" | "run" | "request" | "listDirectory" | "findExposures">;
 
-export interface AnswerSettings {
+interface AnswerSettings {
   /** Path of the crypttab. */
   readonly crypttab: string;
   readonly config: AgentConfig;
@@ -38,7 +38,7 @@ export interface AnswerSettings {
 }
 
 /** A key, and what sending it leaves to be put on record; null: nothing. */
-export interface Answer extends Won {
+interface Answer extends Won {
   readonly newUse: { readonly use: Use; readonly device: string } | null;
 }
 

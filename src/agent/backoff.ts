@@ -1,5 +1,5 @@
 /** How long to wait between two attempts at the same source. */
-export interface Backoff {
+interface Backoff {
   readonly firstMs: number;
   readonly longestMs: number;
 }

@@ -15,9 +15,9 @@ import { orEnd } from "./deadline.ts";
 import { type KeyAnswer, type KeySocketOptions, openKeySocket } from "./key-socket.ts";
 import { makeVolumeReader } from "./volume-reader.ts";
 
-export type ServicePower = AnswerPower & AftermathPower & Pick<System, "findExposures">;
+type ServicePower = AnswerPower & AftermathPower & Pick<System, "findExposures">;
 
-export interface ServiceOptions {
+interface ServiceOptions {
   readonly listen: KeySocketOptions["listen"];
   readonly crypttab: string;
   /** Path of agent.toml, which may be absent. */
@@ -31,7 +31,7 @@ export interface ServiceOptions {
 
 export type ServiceLog = (level: "info" | "warning", text: string) => void;
 
-export interface ServiceCount {
+interface ServiceCount {
   readonly sent: number;
   readonly refused: number;
 }

@@ -2,7 +2,7 @@ import { NightlatchError } from "../core/errors.ts";
 import type { System } from "../system/port.ts";
 
 /** Reads from disks of which any may never answer, without one of them keeping the others waiting: docs/decisions/025-disks-that-never-answer.md. */
-export interface VolumeReader extends Pick<System, "readAt"> {
+interface VolumeReader extends Pick<System, "readAt"> {
   /** How many reads are under way. */
   pending(): number;
 }

@@ -31,12 +31,12 @@ export interface VolumeStatus {
 }
 
 /** What a change that was cut short left behind, or what one that is under way has not done yet. */
-export interface Leftover {
+interface Leftover {
   readonly text: string;
   readonly remedy: string;
 }
 
-export interface HeaderWarning {
+interface HeaderWarning {
   readonly text: string;
   /** null: nothing more than to look at the header. */
   readonly remedy: string | null;
@@ -49,7 +49,7 @@ export interface BindingStatus {
   readonly error: NightlatchError | null;
 }
 
-export interface StatusWish {
+interface StatusWish {
   readonly stateFolder: string;
   /** Whether servers are asked and keyslots tried. */
   readonly tries: boolean;

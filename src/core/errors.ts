@@ -150,7 +150,7 @@ export const ERROR_CODES = [
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
 /** What a person needs beside what happened: what it means for the disk, and what to do. */
-export interface Guidance {
+interface Guidance {
   /** What the failure means for the volume or the store, e.g. "The volume was not changed." */
   readonly meaning?: string;
   /** What to do next, an imperative sentence. */

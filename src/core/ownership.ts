@@ -1,5 +1,5 @@
 /** What decides who can change or read a file, as stat(2) has it. */
-export interface Ownership {
+interface Ownership {
   readonly uid: number;
   /** Permission bits, 0o7777. */
   readonly mode: number;

@@ -49,7 +49,7 @@ export interface EarlyNeeds {
  * @returns the candidates, of which one is right: decryption tells; the caller wipes them
  * @throws NightlatchError net/*, pin/*, and what the pin's own format says
  */
-export type RecoverKey = (attempt: RecoverAttempt) => Promise<readonly Secret[]>;
+type RecoverKey = (attempt: RecoverAttempt) => Promise<readonly Secret[]>;
 
 /** What a pin may use for an attempt. */
 export interface RecoverAttempt {

@@ -5,7 +5,7 @@ import { isJsonObject, type Json, type JsonObject } from "../json/json.ts";
 import { isList, isTextLike } from "../json/narrow.ts";
 
 /** A LUKS2 token of type `clevis`: docs/format/clevis.md. */
-export interface ClevisToken {
+interface ClevisToken {
   readonly keyslots: readonly number[];
   readonly jwe: FlattenedJwe;
 }

@@ -149,7 +149,7 @@ export function decryptJwe(jwe: FlattenedJwe, key: Uint8Array, what = "the JWE")
 }
 
 /** RFC 7518 section 4.6.2; `partyU` and `partyV` are apu and apv. */
-export interface KdfContext {
+interface KdfContext {
   /** `enc` for a key that is used directly. */
   readonly algorithm: string;
   readonly lengthBytes: number;

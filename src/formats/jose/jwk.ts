@@ -29,8 +29,8 @@ export interface OkpPublicJwk extends Usage {
 
 export type PublicJwk = EcPublicJwk | OkpPublicJwk;
 export type EcPrivateJwk = EcPublicJwk & { readonly d: string };
-export type OkpPrivateJwk = OkpPublicJwk & { readonly d: string };
-export type PrivateJwk = EcPrivateJwk | OkpPrivateJwk;
+type OkpPrivateJwk = OkpPublicJwk & { readonly d: string };
+type PrivateJwk = EcPrivateJwk | OkpPrivateJwk;
 
 const ED25519_BYTES = 32;
 /** Longer than every registered name. */
@@ -93,7 +93,7 @@ export function thumbprintOf(jwk: PublicJwk, hash: ThumbprintHash = "S256"): str
 
 /** José's names for the hashes that may name a key; tang and clevis take every one of them. */
 const THUMBPRINT_HASHES = { S1: "sha1", S224: "sha224", S256: "sha256", S384: "sha384", S512: "sha512" } as const;
-export type ThumbprintHash = keyof typeof THUMBPRINT_HASHES;
+type ThumbprintHash = keyof typeof THUMBPRINT_HASHES;
 
 const HASH_BY_LENGTH: Readonly<Record<number, ThumbprintHash>> = {
   27: "S1",

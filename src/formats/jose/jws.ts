@@ -12,7 +12,7 @@ export interface Jws {
   readonly signatures: readonly [JwsSignature, ...JwsSignature[]];
 }
 
-export interface JwsSignature {
+interface JwsSignature {
   /** As signed: base64url text. */
   readonly protected: string;
   readonly signature: string;
@@ -28,7 +28,7 @@ const ALGORITHMS = {
   EdDSA: { hash: null, curve: "Ed25519", lengthBytes: 64 },
 } as const;
 /** RFC 7518 section 3.4, RFC 8037 section 3.1. */
-export type JwsAlgorithm = keyof typeof ALGORITHMS;
+type JwsAlgorithm = keyof typeof ALGORITHMS;
 
 const CURVE_OF_OPENSSL: Readonly<Record<string, JwsAlgorithm>> = {
   prime256v1: "ES256",
@@ -74,7 +74,7 @@ export function formatGeneralJws({ payload, signatures }: Pick<Jws, "payload" | 
   return { payload, signatures: signatures.map((one) => ({ protected: one.protected, signature: one.signature })) };
 }
 
-export interface JwsSigner {
+interface JwsSigner {
   /** A private key on P-256, P-384, P-521 or Ed25519; the algorithm follows from it. */
   readonly key: KeyObject;
   /** Protected header members beside `alg`, which comes first. */
@@ -109,7 +109,7 @@ export function payloadOf(jws: Jws): Buffer {
 }
 
 /** The algorithm that a private or public key signs with. @throws NightlatchError jws/unsupported */
-export function algorithmOf(key: KeyObject): JwsAlgorithm {
+function algorithmOf(key: KeyObject): JwsAlgorithm {
   if (key.asymmetricKeyType === "ed25519") return "EdDSA";
   const algorithm = CURVE_OF_OPENSSL[key.asymmetricKeyDetails?.namedCurve ?? ""];
   if (key.asymmetricKeyType !== "ec" || algorithm === undefined) {

@@ -9,7 +9,7 @@ export function isJsonObject(json: Json | undefined): json is JsonObject {
   return typeof json === "object" && json !== null && !Array.isArray(json);
 }
 
-export interface JsonLimits {
+interface JsonLimits {
   readonly lengthBytes: number;
   readonly depth?: number;
 }

@@ -29,7 +29,7 @@ export interface Luks1Keyslot {
 }
 
 export const LUKS1_KEYSLOTS = 8;
-export const LUKS1_HEADER_BYTES = 592;
+const LUKS1_HEADER_BYTES = 592;
 
 const MAGIC = Buffer.from("LUKS\xba\xbe\x00\x01", "latin1");
 const SECTOR_BYTES = 512;

@@ -29,7 +29,7 @@ export interface Luks2Keyslot {
   readonly area: { readonly offsetBytes: number; readonly lengthBytes: number; readonly encryption: string | null };
 }
 
-export interface Luks2Kdf {
+interface Luks2Kdf {
   /** `pbkdf2`, `argon2i`, `argon2id` */
   readonly type: string;
   /** PBKDF2: iterations. Argon2: passes. */

@@ -14,7 +14,7 @@ export interface LuksmetaEntry extends Extent {
   readonly crc32c: number;
 }
 
-export interface Extent {
+interface Extent {
   /** From the start of the device. */
   readonly offsetBytes: number;
   readonly lengthBytes: number;
@@ -23,7 +23,7 @@ export interface Extent {
 /** A compact JWE, made by `clevis luks bind` (CLEVIS_UUID in clevis-luks-common-functions). */
 export const CLEVIS_UUID = "cb6e8904-81ff-40da-a84a-07ab9ab5715e";
 
-export type Hole = Extent;
+type Hole = Extent;
 
 export const LUKSMETA_TABLE_BYTES = 272;
 

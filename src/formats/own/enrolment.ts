@@ -21,7 +21,7 @@ type MessageType =
   | "nightlatch-reported";
 
 /** What a machine asks for: a latch for one volume. */
-export interface LatchWish {
+interface LatchWish {
   /** 16 bytes. The same nonce gets the same latch again. */
   readonly nonce: Uint8Array;
   /** The volume's UUID, for the operator's eyes. */
@@ -85,7 +85,7 @@ export function provesInvite(request: EnrolRequest, inviteKey: Uint8Array): bool
   return timingSafeEqual(request.mac, proofOf(inviteKey, request.machine));
 }
 
-export interface EnrolAnswer {
+interface EnrolAnswer {
   readonly machine: string;
   readonly name: string;
   /** 16 bytes, base64url. */
@@ -169,7 +169,7 @@ export function sealMessage(type: MessageType, identity: KeyObject, payload: Jso
   );
 }
 
-export interface OpenedMessage {
+interface OpenedMessage {
   readonly identity: OkpPublicJwk;
   readonly machine: string;
   readonly payload: JsonObject;

@@ -12,7 +12,7 @@ export interface Intent {
   readonly removes: readonly Removal[];
 }
 
-export interface Addition {
+interface Addition {
   readonly keyslot: number;
   readonly iterations: number;
   /** Of the token, as `tokenDigest` gives it. */

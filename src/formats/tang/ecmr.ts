@@ -72,7 +72,7 @@ export function drawScalar(curve: Curve, draw: (lengthBytes: number) => Buffer):
 }
 
 /** What provisioning leaves: C, which goes into the binding, and the x coordinate of K, from which its key is derived. */
-export interface Provision {
+interface Provision {
   readonly ephemeral: Point;
   /** Secret; the caller wipes it. */
   readonly sharedX: Buffer;

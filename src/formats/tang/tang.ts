@@ -32,9 +32,6 @@ export const RECOVERY_BYTES = 64 << 10;
 
 const KEY_COUNT = 32;
 
-/** A key of a server's set, as tang's folder holds it. */
-export type TangUse = "verify" | "deriveKey";
-
 /** An advertisement that was verified: every signing key that it lists has signed it. */
 export interface Advertisement {
   readonly jws: Jws;

@@ -18,7 +18,7 @@ const LOCK_MS = 10_000;
 export type BoundPower = RecordPower & Pick<System, "writeFile" | "removeFile" | "nowMs">;
 
 /** A volume, and the keyslot that a person's passphrase has opened. */
-export interface Proved {
+interface Proved {
   readonly device: string;
   readonly header: VolumeHeader;
   readonly openedBy: number;

@@ -26,7 +26,7 @@ export interface HeldVolume extends AsyncDisposable {
   readonly keptBackups: readonly string[];
 }
 
-export interface ChangeOrder {
+interface ChangeOrder {
   /**
    * Asked once the volume is known to be one that can be changed, and again, with the number of tries
    * so far, where what it gave opens nothing; null where nobody is to be asked again. The change

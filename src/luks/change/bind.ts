@@ -12,7 +12,7 @@ import type { ChangePower, HeldIntent } from "./ledger.ts";
 import { carryOut, requireAnotherWay } from "./removal.ts";
 import { findAdded, undo } from "./settle.ts";
 
-export interface BindOrder {
+interface BindOrder {
   /** For the new keyslot. */
   readonly passphrase: Secret;
   /** What seals it, without its keyslots. */
@@ -27,7 +27,7 @@ export interface Bound {
 }
 
 /** A compact JWE of a tang pin is about 2.5 KB; what a caller does not know yet it should assume. */
-export const USUAL_TOKEN_BYTES = 4096;
+const USUAL_TOKEN_BYTES = 4096;
 
 /**
  * Whether a binding can be added at all; found out before an invite is spent on it.

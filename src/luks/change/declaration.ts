@@ -10,7 +10,7 @@ import { removeRecord, writeRecord } from "./records.ts";
 import { close } from "./settle.ts";
 
 /** An intent on record, and the header's backup beside it. */
-export interface Declaration {
+interface Declaration {
   /** As it was before the change. */
   readonly before: VolumeHeader;
   readonly held: HeldIntent;

@@ -10,7 +10,7 @@ import { isRecordOf, noteOf, readRecord, removeRecord } from "./records.ts";
 import { carryOut, isGone, isWhole, killProvedSlot, otherTokensOf, remainsOf } from "./removal.ts";
 
 /** What of an addition is there. */
-export interface Added {
+interface Added {
   /** The slot bears our fingerprint, and no token of somebody else's refers to it. */
   readonly hasSlot: boolean;
   readonly token: HeldToken | null;

@@ -12,7 +12,7 @@ export interface Authority {
 }
 
 /** A keyslot for a random key, whose KDF need not be slow. */
-export interface NewSlot {
+interface NewSlot {
   readonly number: number;
   readonly iterations: number;
   /** As keyslotHashOf gives it. */

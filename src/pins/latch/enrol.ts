@@ -28,7 +28,7 @@ import {
 export type EnrolPower = StatePower & Pick<System, "request">;
 
 /** A latch that was made for one volume; the advertisement is the server's own, its signatures verified. */
-export interface NewLatch {
+interface NewLatch {
   /** What goes into the binding: `{url}/latch/{id}`. */
   readonly latchUrl: string;
   readonly advertisement: Advertisement;

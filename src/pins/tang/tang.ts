@@ -19,7 +19,7 @@ import { contentKeyOf } from "./exchange.ts";
 
 const IV_BYTES = 12;
 
-export interface AdvertisementRequest extends Limits {
+interface AdvertisementRequest extends Limits {
   /** The signing key, hidden ones included, whose signature is asked for beside those of the present ones. */
   readonly kid?: string;
   readonly trust?: Trust;
