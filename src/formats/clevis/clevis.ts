@@ -1,6 +1,6 @@
 import { decodeBase64url } from "../../core/bytes.ts";
 import { NightlatchError } from "../../core/errors.ts";
-import { type FlattenedJwe, formatFlattenedJwe, parseFlattenedJwe, parseJweHeader } from "../jose/jwe.ts";
+import { type FlattenedJwe, parseFlattenedJwe, parseJweHeader } from "../jose/jwe.ts";
 import { isJsonObject, type Json, type JsonObject } from "../json/json.ts";
 import { isList, isTextLike } from "../json/narrow.ts";
 
@@ -31,11 +31,6 @@ export function parseClevisToken(token: Json): ClevisToken | null {
   });
   if (new Set(slots).size !== slots.length) malformedBinding("the token names a keyslot twice");
   return { keyslots: slots, jwe: parseFlattenedJwe(jwe ?? null, "the token's JWE") };
-}
-
-/** What `cryptsetup token import` takes. */
-export function formatClevisToken(jwe: FlattenedJwe, keyslot: number): JsonObject {
-  return { type: "clevis", keyslots: [String(keyslot)], jwe: formatFlattenedJwe(jwe) };
 }
 
 /** How a clevis JWE is opened, as its protected header says. What the pin itself wants is not read yet. */

@@ -1,9 +1,9 @@
-import { createECDH, createHash, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { createHash, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { decodeBase64url, toBase64url } from "../../core/bytes.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../json/json.ts";
 import { isList, isText } from "../json/narrow.ts";
-import { CURVES, type Curve, type CurveName, isOnCurve, type Point, toBytes, toInteger } from "./curve.ts";
+import { CURVES, type CurveName, isOnCurve, type Point, toBytes, toInteger } from "./curve.ts";
 
 /** What a key may say about its use (RFC 7517 sections 4.2 to 4.5); absent members are absent. */
 interface Usage {
@@ -28,9 +28,6 @@ export interface OkpPublicJwk extends Usage {
 }
 
 export type PublicJwk = EcPublicJwk | OkpPublicJwk;
-export type EcPrivateJwk = EcPublicJwk & { readonly d: string };
-type OkpPrivateJwk = OkpPublicJwk & { readonly d: string };
-type PrivateJwk = EcPrivateJwk | OkpPrivateJwk;
 
 const ED25519_BYTES = 32;
 /** Longer than every registered name. */
@@ -61,29 +58,6 @@ export function parseEcPublicJwk(json: Json, what = "the key"): EcPublicJwk {
   return jwk;
 }
 
-/**
- * A private key, whose public part must belong to it.
- * @throws as parsePublicJwk
- */
-export function parsePrivateJwk(json: Json, what = "the key"): PrivateJwk {
-  const source = asObject(json, what);
-  const jwk = parsePublicJwk(source, what);
-  const d = textOf(source, "d", what);
-  const lengthBytes = jwk.kty === "EC" ? CURVES[jwk.crv].lengthBytes : ED25519_BYTES;
-  using scalar = wiped(decode(d, lengthBytes, `d of ${what}`));
-  const x = jwk.kty === "EC" ? ecPublicPart(CURVES[jwk.crv], scalar.bytes, what) : ed25519PublicPart(scalar.bytes);
-  if (x !== (jwk.kty === "EC" ? `${jwk.x}.${jwk.y}` : jwk.x)) {
-    throw new NightlatchError("jwk/malformed", `${what} has a private part that does not belong to its public part`);
-  }
-  return { ...jwk, d };
-}
-
-/** The public part alone, with what it says about its use. */
-export function publicPart<T extends PublicJwk>(jwk: T): Omit<T, "d"> {
-  const { d: _private, ...rest } = jwk as T & { readonly d?: string };
-  return rest as Omit<T, "d">;
-}
-
 /** RFC 7638 section 3 (RFC 8037 section 2 for OKP): base64url of the hash. */
 export function thumbprintOf(jwk: PublicJwk, hash: ThumbprintHash = "S256"): string {
   const members =
@@ -109,11 +83,6 @@ export function hasThumbprint(jwk: PublicJwk, thumbprint: string): boolean {
   return hash !== undefined && thumbprintOf(jwk, hash) === thumbprint;
 }
 
-/** Every name of a key: its thumbprints under S1, S224, S256, S384 and S512. */
-export function allThumbprintsOf(jwk: PublicJwk): string[] {
-  return (Object.keys(THUMBPRINT_HASHES) as ThumbprintHash[]).map((hash) => thumbprintOf(jwk, hash));
-}
-
 export function pointOf(jwk: EcPublicJwk): Point {
   return {
     curve: CURVES[jwk.crv],
@@ -133,10 +102,6 @@ export function jwkOfPoint({ curve, x, y }: Point): EcPublicJwk {
 
 export function importPublicKey(jwk: PublicJwk): KeyObject {
   return createPublicKey({ key: bareJwk(jwk), format: "jwk" });
-}
-
-export function importPrivateKey(jwk: PrivateJwk): KeyObject {
-  return createPrivateKey({ key: { ...bareJwk(jwk), d: jwk.d }, format: "jwk" });
 }
 
 /** RFC 8410 section 7: PKCS #8 of an Ed25519 key, all but the 32 bytes at its end. */
@@ -224,24 +189,4 @@ function decode(text: string, lengthBytes: number, what: string): Buffer {
   const bytes = decodeBase64url(text);
   if (bytes?.length === lengthBytes) return bytes;
   throw new NightlatchError("jwk/malformed", `${what} is not base64url of ${lengthBytes} bytes`);
-}
-
-function ecPublicPart(curve: Curve, scalar: Buffer, what: string): string {
-  try {
-    const ecdh = createECDH(curve.opensslName);
-    ecdh.setPrivateKey(scalar);
-    const point = ecdh.getPublicKey();
-    const x = point.subarray(1, 1 + curve.lengthBytes);
-    return `${toBase64url(x)}.${toBase64url(point.subarray(1 + curve.lengthBytes))}`;
-  } catch {
-    throw new NightlatchError("jwk/malformed", `d of ${what} is not a scalar of ${curve.name}`);
-  }
-}
-
-function ed25519PublicPart(seed: Buffer): string | undefined {
-  return createPublicKey(importEd25519Seed(seed)).export({ format: "jwk" }).x;
-}
-
-function wiped(bytes: Buffer): Disposable & { readonly bytes: Buffer } {
-  return { bytes, [Symbol.dispose]: () => bytes.fill(0) };
 }

@@ -2,7 +2,6 @@ import { createECDH, type ECDH } from "node:crypto";
 import { NightlatchError } from "../../core/errors.ts";
 import {
   addPoints,
-  CURVES,
   type Curve,
   invert,
   liftX,
@@ -12,7 +11,6 @@ import {
   toBytes,
   toInteger,
 } from "../jose/curve.ts";
-import type { EcPrivateJwk } from "../jose/jwk.ts";
 
 /**
  * The McCallum–Relyea exchange, of tang. G is the base point, lower case letters are scalars; the server has s and S=sG.
@@ -45,11 +43,6 @@ export function createMultiplier(curve: Curve, scalar: Uint8Array): Multiplier {
   const once = holder(curve, Buffer.from(scalar));
   const andOne = holder(curve, successor(scalar));
   return { curve, multiply: (point) => wholeProduct(point, once, andOne) };
-}
-
-/** The server's half, made once per key: `multiply` turns X into Y. */
-export function createExchange(jwk: EcPrivateJwk): Multiplier {
-  return createMultiplier(CURVES[jwk.crv], Buffer.from(jwk.d, "base64url"));
 }
 
 /** In [2, n−3]: everything but 0, ±1 and −2. @param scalar big-endian, of the curve's length */

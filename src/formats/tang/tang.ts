@@ -160,8 +160,8 @@ export function permits(key: JsonObject, operation: "sign" | "verify" | "deriveK
 }
 
 /**
- * The body of `POST /rec/{kid}`, judged before the server's own key is looked up, in tang's order. The point is judged after
- * it, by `recoveryPoint`.
+ * The body of `POST /rec/{kid}`, judged before the server's own key is looked up, in tang's order.
+ * Whether its point is one of the key's curve is not judged yet.
  * @throws NightlatchError tang/malformed (400), tang/forbidden-use (403)
  */
 export function parseRecoveryRequest(body: Uint8Array): JsonObject {
@@ -179,25 +179,6 @@ export function parseRecoveryRequest(body: Uint8Array): JsonObject {
     throw new NightlatchError("tang/malformed", "the recovery request is not an EC key for ECMR");
   }
   return json;
-}
-
-/** The client's point; it must be on the curve of the server's key. @throws NightlatchError tang/malformed (400) */
-export function recoveryPoint(request: JsonObject, curve: CurveName): Point {
-  let jwk: EcPublicJwk;
-  try {
-    jwk = parseEcPublicJwk({
-      kty: "EC",
-      crv: request["crv"] ?? null,
-      x: request["x"] ?? null,
-      y: request["y"] ?? null,
-    });
-  } catch (error) {
-    throw new NightlatchError("tang/malformed", "the recovery request holds no point of a NIST curve", {
-      cause: error,
-    });
-  }
-  if (jwk.crv !== curve) throw new NightlatchError("tang/malformed", `the recovery request is not on ${curve}`);
-  return pointOf(jwk);
 }
 
 /** What a client sends and a server answers, tang's members and their order. */

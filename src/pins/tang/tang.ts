@@ -56,25 +56,10 @@ export async function fetchAdvertisement(
 }
 
 /**
- * Seals a secret as `clevis encrypt tang` does, to the first exchange key of an advertisement that is trusted already, or is
- * fetched and must then satisfy `trust`.
- * @param server.url the address that a machine will ask: that of the tang, or a latch's base address
- * @throws NightlatchError as fetchAdvertisement
+ * Seals a secret as `clevis encrypt tang` does, to the first exchange key of an advertisement that
+ * is trusted already. The server takes no part in it.
+ * @param url the address that a machine will ask: that of the tang, or a latch's
  */
-export async function sealToTang(
-  power: Pick<System, "request" | "random">,
-  server: { readonly url: string } & ({ readonly advertisement: Advertisement } | { readonly trust: Trust }),
-  secret: Uint8Array,
-  limits: Limits,
-): Promise<FlattenedJwe> {
-  const advertisement =
-    "advertisement" in server
-      ? server.advertisement
-      : await fetchAdvertisement(power, server.url, { ...limits, trust: server.trust });
-  return sealToAdvertisement(power, server.url, advertisement, secret);
-}
-
-/** As sealToTang, without the network: the server takes no part in sealing. */
 export function sealToAdvertisement(
   power: Pick<System, "random">,
   url: string,
@@ -88,7 +73,7 @@ export function sealToAdvertisement(
   return encryptJwe(header, key.reveal(), power.random(IV_BYTES), secret);
 }
 
-/** Seals as `clevis encrypt tang` does, to an advertisement that is trusted already. */
+/** As sealToAdvertisement, for a passphrase that comes later. */
 export function sealerFor(system: Pick<System, "random">, url: string, advertisement: Advertisement): Seal {
   return (passphrase) => sealToAdvertisement(system, url, advertisement, passphrase);
 }

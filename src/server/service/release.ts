@@ -115,7 +115,7 @@ export function parseStored(publicJwk: string): PublicJwk {
 /** base64url of exactly 32 bytes, without stray bits at its end. */
 const COORDINATE = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
 
-/** The point's bytes, as far as the JWK's form goes. On the hot path: formats' recoveryPoint would compute in BigInt what OpenSSL does. */
+/** The point's bytes, as far as the JWK's form goes. On the hot path: formats' parseEcPublicJwk would compute in BigInt what OpenSSL does. */
 function pointIn({ crv, x, y }: JsonObject): Buffer | null {
   if (crv !== "P-256" || typeof x !== "string" || typeof y !== "string") return null;
   const point = Buffer.alloc(POINT_BYTES);

@@ -5,13 +5,13 @@ import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { askForKey } from "../../../script/key-client.ts";
-import { formatClevisToken } from "../../../src/formats/clevis/clevis.ts";
 import { encryptJwe, formatCompactJwe } from "../../../src/formats/jose/jwe.ts";
 import type { Advertisement } from "../../../src/formats/tang/tang.ts";
 import { fetchAdvertisement, sealToAdvertisement } from "../../../src/pins/tang/tang.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import { type NameServer, noNameServer, startNameServer } from "../../support/agent/name-server.ts";
 import { configureAgent, startAgent } from "../../support/agent/process.ts";
+import { clevisToken } from "../../support/clevis-token.ts";
 import { noTangd, startTangd, type Tangd } from "../../support/tangd.ts";
 import { addSlot, addToken, makeFolder, makeVolume } from "../../support/volumes.ts";
 
@@ -63,7 +63,7 @@ describe("names of servers", { skip: noTangd || noNameServer }, () => {
     copyFileSync(bare, at(name));
     for (const host of hosts) {
       const jwe = sealToAdvertisement(nodeSystem, url(host), advertisement, Buffer.from(KEY));
-      addToken(at(name), formatClevisToken(jwe, 1));
+      addToken(at(name), clevisToken(jwe, 1));
     }
     return at(name);
   }
@@ -98,7 +98,7 @@ describe("names of servers", { skip: noTangd || noNameServer }, () => {
     const sss = { t: 1, p: Buffer.alloc(32, 0xff).toString("base64url"), jwe };
     const header = { alg: "dir", enc: "A256GCM", clevis: { pin: "sss", sss } } as const;
     const sealed = encryptJwe(header, nodeSystem.random(32), nodeSystem.random(12), Buffer.from(KEY));
-    addToken(at(name), formatClevisToken(sealed, 1));
+    addToken(at(name), clevisToken(sealed, 1));
     return at(name);
   }
 

@@ -5,13 +5,14 @@ import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { formatClevisToken, parseClevisToken } from "../../../src/formats/clevis/clevis.ts";
+import { parseClevisToken } from "../../../src/formats/clevis/clevis.ts";
 import { formatCompactJwe, parseCompactJwe } from "../../../src/formats/jose/jwe.ts";
 import { thumbprintOf } from "../../../src/formats/jose/jwk.ts";
 import { parseJson } from "../../../src/formats/json/json.ts";
 import { recoverSecret } from "../../../src/pins/recover.ts";
-import { fetchAdvertisement, sealToTang } from "../../../src/pins/tang/tang.ts";
+import { fetchAdvertisement, sealToAdvertisement } from "../../../src/pins/tang/tang.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
+import { clevisToken } from "../../support/clevis-token.ts";
 import { noTangd, startTangd } from "../../support/tangd.ts";
 
 const noClevis: string | false = spawnSync("clevis", []).error === undefined ? false : "clevis is not installed";
@@ -32,11 +33,11 @@ for (const exchangeCurve of ["P-256", "P-384", "P-521"] as const) {
     await using tangd = await startTangd({ exchangeCurve });
     const secret = randomBytes(40);
     const { url } = tangd;
-    const advertisement = await fetchAdvertisement(nodeSystem, url, limits);
-    const [signer] = advertisement.signingKeys;
+    const [signer] = (await fetchAdvertisement(nodeSystem, url, limits)).signingKeys;
     const thumbprint = thumbprintOf(signer);
+    const advertisement = await fetchAdvertisement(nodeSystem, url, { ...limits, trust: { thumbprint } });
 
-    const ours = await sealToTang(nodeSystem, { url, trust: { thumbprint } }, secret, limits);
+    const ours = sealToAdvertisement(nodeSystem, url, advertisement, secret);
     assert.deepEqual(clevis(["decrypt"], formatCompactJwe(ours)), secret);
     assert.deepEqual((await recoverSecret(nodeSystem, ours, limits)).reveal(), secret);
 
@@ -52,7 +53,7 @@ test("after a rotation the hidden key still recovers, and vouches for the new on
   const { url } = tangd;
   const secret = randomBytes(40);
   const before = await fetchAdvertisement(nodeSystem, url, limits);
-  const jwe = await sealToTang(nodeSystem, { url, advertisement: before }, secret, limits);
+  const jwe = sealToAdvertisement(nodeSystem, url, before, secret);
   tangd.rotate();
   assert.deepEqual((await recoverSecret(nodeSystem, jwe, limits)).reveal(), secret);
   assert.deepEqual(clevis(["decrypt"], formatCompactJwe(jwe)), secret);
@@ -90,9 +91,9 @@ test("a volume that clevis luks bind bound opens by its token", { skip: skip || 
 
     // And the other way: a token of ours, for the same passphrase, which stock clevis reads from the header.
     const advertisement = await fetchAdvertisement(nodeSystem, tangd.url, limits);
-    const ours = await sealToTang(nodeSystem, { url: tangd.url, advertisement }, secret.reveal(), limits);
+    const ours = sealToAdvertisement(nodeSystem, tangd.url, advertisement, secret.reveal());
     run("cryptsetup", ["token", "remove", "--token-id", "0", image]);
-    const json = JSON.stringify(formatClevisToken(ours, Number(slot)));
+    const json = JSON.stringify(clevisToken(ours, Number(slot)));
     run("cryptsetup", ["token", "import", "--token-id", "0", image], json);
     assert.deepEqual(clevis(["luks", "pass", "-d", image, "-s", slot], ""), secret.reveal());
     const listed = clevis(["luks", "list", "-d", image], "").toString();
