@@ -15,7 +15,7 @@ import { type UnixPeer, unixPeerIsGone, unixPeerOf } from "../system/unix/peer.t
  *
  * This is the agent's own door to the world beside the System port: a listening socket is no power to be handed around.
  */
-export interface KeySocket {
+interface KeySocket {
   /** No new connections; those that are there are closed. Connections that wait in the kernel's queue stay there for systemd. */
   close(): Promise<void>;
 }

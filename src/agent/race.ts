@@ -7,7 +7,7 @@ import type { KeySource } from "./source.ts";
 
 export type RacePower = Pick<System, "sleep" | "random" | "monotonicMs" | "readFile">;
 
-export interface RaceLimits {
+interface RaceLimits {
   /** On the clock of `monotonicMs`. */
   readonly endMs: number;
   /** Aborted when nobody waits for the key any more. */

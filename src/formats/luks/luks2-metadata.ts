@@ -37,7 +37,7 @@ interface Luks2Kdf {
   readonly saltBase64: string;
 }
 
-export interface Luks2Segment {
+interface Luks2Segment {
   /** `crypt`, or `linear` for a stretch that is not encrypted. */
   readonly type: string;
   readonly offsetBytes: number;

@@ -21,7 +21,7 @@ interface BindOrder {
   readonly replaces: readonly Removal[];
 }
 
-export interface Bound {
+interface Bound {
   readonly keyslot: number;
   readonly token: HeldToken;
 }

@@ -25,7 +25,7 @@ import {
   type StatePower,
 } from "./machine.ts";
 
-export type EnrolPower = StatePower & Pick<System, "request">;
+type EnrolPower = StatePower & Pick<System, "request">;
 
 /** A latch that was made for one volume; the advertisement is the server's own, its signatures verified. */
 interface NewLatch {

@@ -13,7 +13,6 @@ import {
   type Trust,
 } from "../../formats/tang/tang.ts";
 import type { System } from "../../system/port.ts";
-import type { Seal } from "../pin.ts";
 import { redirectOf } from "../redirect.ts";
 import { contentKeyOf } from "./exchange.ts";
 
@@ -71,11 +70,6 @@ export function sealToAdvertisement(
   using key = contentKeyOf(sharedX);
   const header = tangHeader({ url, exchangeKey, ephemeral: jwkOfPoint(ephemeral), keys: advertisement.keys });
   return encryptJwe(header, key.reveal(), power.random(IV_BYTES), secret);
-}
-
-/** As sealToAdvertisement, for a passphrase that comes later. */
-export function sealerFor(system: Pick<System, "random">, url: string, advertisement: Advertisement): Seal {
-  return (passphrase) => sealToAdvertisement(system, url, advertisement, passphrase);
 }
 
 /** An address may hold credentials, which no message repeats. */

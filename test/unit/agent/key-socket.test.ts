@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { askForKey, fetchKey } from "../../../script/key-client.ts";
-import { type KeySocket, openKeySocket } from "../../../src/agent/key-socket.ts";
+import { openKeySocket } from "../../../src/agent/key-socket.ts";
 import { isError } from "../../../src/core/errors.ts";
 import { Secret } from "../../../src/core/secret.ts";
 import { makeListener } from "../../support/agent/activator.ts";
@@ -19,7 +19,7 @@ const freshPath = () => join(folder, `${count++}`, "agent.sock");
 
 interface Opened extends AsyncDisposable {
   readonly path: string;
-  readonly socket: KeySocket;
+  readonly socket: Awaited<ReturnType<typeof openKeySocket>>;
   readonly asked: string[];
   readonly strangers: string[];
   readonly busy: number[];

@@ -5,7 +5,7 @@ import { isSameAddress } from "../../../formats/network/server-address.ts";
 import { type Invite, parseInvite } from "../../../formats/own/invite.ts";
 import { anotherLatch, enrol } from "../../../pins/latch/enrol.ts";
 import { type EnrolledServer, forgetNonce, listServers } from "../../../pins/latch/machine.ts";
-import { sealerFor } from "../../../pins/tang/tang.ts";
+import { sealToAdvertisement } from "../../../pins/tang/tang.ts";
 import type { CommandInput } from "../../command.ts";
 import { isStandardInput, stateFolderOf } from "../../volume/input.ts";
 import type { BindPlan } from "./plan.ts";
@@ -35,7 +35,8 @@ export async function latchPlan(input: CommandInput, argument: string | undefine
           : await enrol(system, stateFolder, invite, uuid, limits);
       invite?.key.wipe();
       terminal.hint(`The server made a latch for this volume; it knows this machine as ${latch.name}.`);
-      return { url: latch.latchUrl, seal: sealerFor(system, latch.latchUrl, latch.advertisement) };
+      const { latchUrl: url, advertisement } = latch;
+      return { url, seal: (passphrase) => sealToAdvertisement(system, url, advertisement, passphrase) };
     },
     finish: ({ uuid }) => forgetNonce(system, stateFolder, uuid),
   };

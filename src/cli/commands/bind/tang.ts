@@ -4,7 +4,7 @@ import { thumbprintOf } from "../../../formats/jose/jwk.ts";
 import { canonicalAddress, isSameAddress } from "../../../formats/network/server-address.ts";
 import { isBaseAddress } from "../../../formats/own/invite.ts";
 import { type Advertisement, requireTrust } from "../../../formats/tang/tang.ts";
-import { fetchAdvertisement, sealerFor } from "../../../pins/tang/tang.ts";
+import { fetchAdvertisement, sealToAdvertisement } from "../../../pins/tang/tang.ts";
 import type { CommandInput } from "../../command.ts";
 import type { BindPlan } from "./plan.ts";
 
@@ -16,7 +16,10 @@ export async function tangPlan(input: CommandInput, argument: string | undefined
   return {
     server: url,
     isSameServer: ({ kind, urls }) => kind !== "sss" && urls.some((one) => isSameAddress(one, url)),
-    prepare: async () => ({ url, seal: sealerFor(input.system, url, known ?? (await fetchTrusted(input, url))) }),
+    prepare: async () => {
+      const advertisement = known ?? (await fetchTrusted(input, url));
+      return { url, seal: (passphrase) => sealToAdvertisement(input.system, url, advertisement, passphrase) };
+    },
     finish: async () => {},
   };
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { isError, NightlatchError } from "../../../../src/core/errors.ts";
-import type { Luks2Digest, Luks2Segment } from "../../../../src/formats/luks/luks2-metadata.ts";
+import type { Luks2Digest, Luks2Metadata } from "../../../../src/formats/luks/luks2-metadata.ts";
 import { formatVolumeRecord, parseVolumeRecord, type VolumeRecord } from "../../../../src/formats/own/volume-record.ts";
 import { judgeVolume, refusalOf } from "../../../../src/luks/bound/bound.ts";
 import { recordByPerson, recordUnbound, recordUse, useOf } from "../../../../src/luks/bound/changes.ts";
@@ -21,6 +21,8 @@ const digest = (byte: number, segments: readonly number[] = [0]): Luks2Digest =>
   keyslots: [0],
   segments,
 });
+type Luks2Segment = Luks2Metadata["segments"] extends ReadonlyMap<number, infer S> ? S : never;
+
 const segment = (more: Partial<Luks2Segment> = {}): Luks2Segment => ({
   type: "crypt",
   offsetBytes: 16 << 20,

@@ -14,7 +14,7 @@ import {
 } from "../../../../src/formats/own/enrolment.ts";
 import type { Invite } from "../../../../src/formats/own/invite.ts";
 import { buildAdvertisement } from "../../../../src/formats/tang/tang.ts";
-import { anotherLatch, type EnrolPower, enrol } from "../../../../src/pins/latch/enrol.ts";
+import { anotherLatch, enrol } from "../../../../src/pins/latch/enrol.ts";
 import { forgetNonce, listServers, readIdentity } from "../../../../src/pins/latch/machine.ts";
 import { bodyOf } from "../../../../src/system/http.ts";
 import type { HttpRequest, HttpResponse } from "../../../../src/system/port.ts";
@@ -22,6 +22,8 @@ import type { HttpRequest, HttpResponse } from "../../../../src/system/port.ts";
 const STATE = "/var/lib/nightlatch/machine";
 const VOLUME = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
 const limits = { timeoutMs: 1000 };
+
+type EnrolPower = Parameters<typeof enrol>[0];
 
 class PowerCut extends Error {}
 
