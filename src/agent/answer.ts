@@ -21,7 +21,7 @@ import type { KeySource } from "./source.ts";
 
 export type AnswerPower = RacePower & Pick<System, "readAt" | "run" | "request" | "listDirectory" | "findExposures">;
 
-interface AnswerSettings {
+interface AnswerOptions {
   /** Path of the crypttab. */
   readonly crypttab: string;
   readonly config: AgentConfig;
@@ -50,20 +50,20 @@ const SAID_COUNT = 4;
  * @throws NightlatchError agent/*, and what the volume's header (luks/*) and its sources (pin/*, …) say
  */
 export async function answerVolume(
-  power: AnswerPower,
+  system: AnswerPower,
   volume: string,
-  settings: AnswerSettings,
+  options: AnswerOptions,
   signal: AbortSignal,
 ): Promise<Answer> {
-  const entry = await findEntry(power, volume, settings.crypttab);
-  const configured = settings.config.volumes.get(volume);
-  const { endMs } = settings;
+  const entry = await findEntry(system, volume, options.crypttab);
+  const configured = options.config.volumes.get(volume);
+  const { endMs } = options;
   const { sources, newUse } =
     configured?.command == null
-      ? await sourcesOfHeader(power, entry, settings, signal)
-      : { sources: [await safeCommand(power, configured.command, settings, signal)], newUse: null };
+      ? await sourcesOfHeader(system, entry, options, signal)
+      : { sources: [await safeCommand(system, configured.command, options, signal)], newUse: null };
   const said = new Map<KeySource, Set<string>>(sources.map((source) => [source, new Set()]));
-  const won = await raceSources(power, sources, {
+  const won = await raceSources(system, sources, {
     endMs,
     signal,
     onFailure: (failed, error, again) => {
@@ -71,30 +71,30 @@ export async function answerVolume(
       const before = said.get(failed);
       if (before === undefined || before.has(text) || before.size === SAID_COUNT) return; // attempts fail alike: once is enough
       before.add(text);
-      settings.log(`${failed.name}: ${text}${again ? "; trying again" : ""}`);
+      options.log(`${failed.name}: ${text}${again ? "; trying again" : ""}`);
     },
   });
   return { ...won, newUse };
 }
 
-function whenSafe(power: AnswerPower, { safe, state, endMs }: AnswerSettings, signal: AbortSignal): Promise<void> {
-  return orEnd(power, safe, { endMs, signal }, `${state} could not be looked at in time`);
+function whenSafe(system: AnswerPower, { safe, state, endMs }: AnswerOptions, signal: AbortSignal): Promise<void> {
+  return orEnd(system, safe, { endMs, signal }, `${state} could not be looked at in time`);
 }
 
 /** @throws NightlatchError agent/exposed where others than root could change its program, too */
 async function safeCommand(
-  power: AnswerPower,
+  system: AnswerPower,
   command: KeyCommand,
-  settings: AnswerSettings,
+  options: AnswerOptions,
   signal: AbortSignal,
 ): Promise<KeySource> {
-  await whenSafe(power, settings, signal);
-  await refuseExposedProgram(power, command.argv[0]);
-  return commandSource(power, command);
+  await whenSafe(system, options, signal);
+  await refuseExposedProgram(system, command.argv[0]);
+  return commandSource(system, command);
 }
 
-async function findEntry(power: Pick<System, "readFile">, volume: string, crypttab: string): Promise<CrypttabEntry> {
-  const { entries } = parseCrypttab(await power.readFile(crypttab, CRYPTTAB_LIMIT_BYTES));
+async function findEntry(system: Pick<System, "readFile">, volume: string, crypttab: string): Promise<CrypttabEntry> {
+  const { entries } = parseCrypttab(await system.readFile(crypttab, CRYPTTAB_LIMIT_BYTES));
   const entry = entries.find((candidate) => candidate.volume === volume);
   if (entry !== undefined) return entry;
   throw new NightlatchError("agent/unknown-volume", `${crypttab} has no volume of that name`, {
@@ -107,18 +107,18 @@ interface HeaderSources extends Pick<Answer, "newUse"> {
 }
 
 async function sourcesOfHeader(
-  power: AnswerPower,
+  system: AnswerPower,
   entry: CrypttabEntry,
-  settings: AnswerSettings,
+  options: AnswerOptions,
   signal: AbortSignal,
 ): Promise<HeaderSources> {
-  const wait: HeaderWait = { endMs: settings.endMs, signal, log: settings.log };
+  const wait: HeaderWait = { endMs: options.endMs, signal, log: options.log };
   const device = headerPathOf(entry);
-  const reading = orEnd(power, waitForHeader(power, device, wait), wait, `${device} could not be read in time`);
-  const [header] = await Promise.all([reading, whenSafe(power, settings, signal)]);
-  const judging = judge(power, entry.volume, header, device, settings);
-  const newUse = await orEnd(power, judging, wait, `${settings.state} could not be read in time`);
-  const sources = bindingSources(power, header, wait.log);
+  const reading = orEnd(system, waitForHeader(system, device, wait), wait, `${device} could not be read in time`);
+  const [header] = await Promise.all([reading, whenSafe(system, options, signal)]);
+  const judging = judge(system, entry.volume, header, device, options);
+  const newUse = await orEnd(system, judging, wait, `${options.state} could not be read in time`);
+  const sources = bindingSources(system, header, wait.log);
   if (sources.length > 0) return { sources, newUse };
   throw new NightlatchError("agent/no-binding", `${device} has no binding`, {
     remedy: `Bind it: nightlatch bind ${device}; or name a command for it in agent.toml.`,
@@ -127,13 +127,13 @@ async function sourcesOfHeader(
 
 /** Whether it is the volume that was bound: docs/format/bound.md. @throws NightlatchError luks/other-volume, luks/not-recorded, … */
 async function judge(
-  power: AnswerPower,
+  system: AnswerPower,
   volume: string,
   header: VolumeHeader,
   device: string,
-  { config, state, onOther }: AnswerSettings,
+  { config, state, onOther }: AnswerOptions,
 ): Promise<Answer["newUse"]> {
-  const verdict = await judgeVolume(power, state, header, volume);
+  const verdict = await judgeVolume(system, state, header, volume);
   const refusal = refusalOf(verdict, device, config.volumes.get(volume)?.trust ?? config.trust);
   if (verdict.kind === "other") onOther(verdict.record);
   if (refusal !== null) throw refusal;
@@ -162,16 +162,16 @@ interface HeaderWait extends Wait {
 const LOOK_AGAIN_MS = 250;
 
 /** A disk may come late, or be busy for a moment. */
-async function waitForHeader(power: AnswerPower, device: string, wait: HeaderWait): Promise<VolumeHeader> {
+async function waitForHeader(system: AnswerPower, device: string, wait: HeaderWait): Promise<VolumeHeader> {
   for (let said = false; ; said = true) {
     try {
-      return await readVolumeHeader(power, device);
+      return await readVolumeHeader(system, device);
     } catch (error) {
       if (!isError(error, "file/missing") && !isError(error, "file/io")) throw error;
-      const leftMs = wait.endMs - power.monotonicMs();
+      const leftMs = wait.endMs - system.monotonicMs();
       if (leftMs <= 0 || wait.signal.aborted) throw error;
       if (!said) wait.log(`${error.message}; waiting for it`);
-      await power.sleep(Math.min(LOOK_AGAIN_MS, leftMs), wait.signal);
+      await system.sleep(Math.min(LOOK_AGAIN_MS, leftMs), wait.signal);
     }
   }
 }

@@ -9,12 +9,12 @@ const KEY_LIMIT_BYTES = 8 << 20;
 const LINE_FEED = 0x0a;
 
 /** A command of the user's as a source of keys: docs/format/agent-config.md. */
-export function commandSource(power: Pick<System, "run">, command: KeyCommand): KeySource {
+export function commandSource(system: Pick<System, "run">, command: KeyCommand): KeySource {
   const [program] = command.argv;
   return {
     name: `command ${program}`,
     attempt: async (limits) => {
-      const exit = await power.run({
+      const exit = await system.run({
         argv: command.argv,
         deadlineMs: Math.min(command.timeoutMs, limits.timeoutMs),
         outputLimitBytes: KEY_LIMIT_BYTES,

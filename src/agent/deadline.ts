@@ -14,7 +14,7 @@ export interface Wait {
  * @throws NightlatchError agent/deadline with `message`, agent/abandoned
  */
 export async function orEnd<T>(
-  power: Pick<System, "sleep" | "monotonicMs">,
+  system: Pick<System, "sleep" | "monotonicMs">,
   work: Promise<T>,
   { endMs, signal }: Wait,
   message: string,
@@ -23,7 +23,7 @@ export async function orEnd<T>(
   const onGone = () => over.abort();
   signal.addEventListener("abort", onGone, { once: true });
   if (signal.aborted) onGone();
-  const late = power.sleep(Math.max(0, endMs - power.monotonicMs()), over.signal).then(() => {
+  const late = system.sleep(Math.max(0, endMs - system.monotonicMs()), over.signal).then(() => {
     if (signal.aborted) throw new NightlatchError("agent/abandoned", "nobody waits for the key any more");
     throw new NightlatchError("agent/deadline", message);
   });

@@ -26,7 +26,7 @@ export interface Won {
  * that can help, until the end; the others are given up then. It settles at the end at the latest, whatever a source does.
  * @throws NightlatchError agent/deadline, agent/abandoned, or the most telling of the final errors where no source is left
  */
-export function raceSources(power: RacePower, sources: readonly KeySource[], limits: RaceLimits): Promise<Won> {
+export function raceSources(system: RacePower, sources: readonly KeySource[], limits: RaceLimits): Promise<Won> {
   return new Promise((resolve, reject) => {
     const stop = new AbortController();
     const { signal } = stop;
@@ -48,7 +48,7 @@ export function raceSources(power: RacePower, sources: readonly KeySource[], lim
         latest = error;
         limits.onFailure(source, error, again);
       };
-      pursue(power, source, { endMs: limits.endMs, signal }, onFailure).then(
+      pursue(system, source, { endMs: limits.endMs, signal }, onFailure).then(
         (secret) => {
           if (settled) secret?.wipe();
           else if (secret !== null) settle(() => resolve({ secret, source }));
@@ -59,7 +59,7 @@ export function raceSources(power: RacePower, sources: readonly KeySource[], lim
         },
       );
     }
-    void power.sleep(Math.max(0, limits.endMs - power.monotonicMs()), signal).then(() => {
+    void system.sleep(Math.max(0, limits.endMs - system.monotonicMs()), signal).then(() => {
       settle(() => reject(limits.signal.aborted ? abandoned() : tooLate(latest)));
     });
   });
@@ -67,13 +67,13 @@ export function raceSources(power: RacePower, sources: readonly KeySource[], lim
 
 /** null where there is no time left, or nobody waits. */
 async function pursue(
-  power: RacePower,
+  system: RacePower,
   source: KeySource,
   limits: { readonly endMs: number; readonly signal: AbortSignal },
   onFailure: (error: unknown, again: boolean) => void,
 ): Promise<Secret | null> {
   for (let attempt = 0; ; ) {
-    const leftMs = Math.ceil(limits.endMs - power.monotonicMs());
+    const leftMs = Math.ceil(limits.endMs - system.monotonicMs());
     if (leftMs <= 0 || limits.signal.aborted) return null;
     try {
       return await source.attempt({ timeoutMs: leftMs, signal: limits.signal });
@@ -83,8 +83,8 @@ async function pursue(
       onFailure(error, again);
       if (!again) throw error;
     }
-    const pauseMs = delayAfterMs(attempt, power.random(4).readUInt32LE() / 2 ** 32);
-    attempt = (await pauseOrNetwork(power, pauseMs, limits.signal)) ? 0 : attempt + 1;
+    const pauseMs = delayAfterMs(attempt, system.random(4).readUInt32LE() / 2 ** 32);
+    attempt = (await pauseOrNetwork(system, pauseMs, limits.signal)) ? 0 : attempt + 1;
   }
 }
 

@@ -38,7 +38,7 @@ interface ServiceCount {
 
 /** Answers the key socket until the signal aborts or the idle time is over. @throws NightlatchError agent/socket */
 export async function serveKeys(
-  power: ServicePower,
+  system: ServicePower,
   options: ServiceOptions,
   signal: AbortSignal,
 ): Promise<ServiceCount> {
@@ -63,8 +63,8 @@ export async function serveKeys(
     aftermath.add(task);
     lookIdle();
   };
-  const reader = makeVolumeReader(power, lookIdle);
-  const guarded: ServicePower = { ...power, readAt: reader.readAt };
+  const reader = makeVolumeReader(system, lookIdle);
+  const guarded: ServicePower = { ...system, readAt: reader.readAt };
   const ended = new Promise<void>((resolve) => {
     for (const end of [signal, stop.signal]) end.addEventListener("abort", () => resolve());
     if (signal.aborted) resolve();
@@ -105,32 +105,32 @@ const ADVICE_MS = 1000;
 
 /** Settles in bounded time, whatever hangs: each thing that is waited for has its end here. */
 async function answerAndLog(
-  power: ServicePower,
+  system: ServicePower,
   volume: string,
   { crypttab, config: path, state, log }: ServiceOptions,
   later: Later,
   gone: AbortSignal,
 ): Promise<KeyAnswer | null> {
-  const startMs = power.monotonicMs();
+  const startMs = system.monotonicMs();
   const named = printable(volume);
-  const took = () => `${((power.monotonicMs() - startMs) / 1000).toFixed(3)} s`;
+  const took = () => `${((system.monotonicMs() - startMs) / 1000).toFixed(3)} s`;
   const over = new AbortController();
   const { signal } = over;
   const onGone = () => over.abort();
   gone.addEventListener("abort", onGone, { once: true });
   if (gone.aborted) onGone();
-  const inTime = <T>(work: Promise<T>, endMs: number, what: string) => orEnd(power, work, { endMs, signal }, what);
+  const inTime = <T>(work: Promise<T>, endMs: number, what: string) => orEnd(system, work, { endMs, signal }, what);
   try {
     // Beside all that is read until the first server is asked: a boot waits.
-    const safe = refuseExposed(power, { crypttab, config: path, state, programs: [] });
+    const safe = refuseExposed(system, { crypttab, config: path, state, programs: [] });
     safe.catch(() => {}); // thrown where it is waited for
-    const reading = readConfig(power, path, log);
+    const reading = readConfig(system, path, log);
     const config = await inTime(reading, startMs + DEFAULT_TIMEOUT_MS, `${path} could not be read in time`);
     const endMs = startMs + (config.volumes.get(volume)?.timeoutMs ?? config.timeoutMs);
     const tell = (text: string) => log("info", `${named}: ${text}`);
     const onOther = (record: VolumeRecord) =>
-      later(named, ({ tellServers }, after) => tellServers(power, record, after));
-    const work = answerVolume(power, volume, { crypttab, config, state, safe, endMs, log: tell, onOther }, signal);
+      later(named, ({ tellServers }, after) => tellServers(system, record, after));
+    const work = answerVolume(system, volume, { crypttab, config, state, safe, endMs, log: tell, onOther }, signal);
     const answer = inTime(work, endMs + LAST_WORD_MS, `${crypttab} could not be read in time`);
     answer.catch(() => work.then(({ secret }) => secret.wipe()).catch(() => {})); // it came when nobody waited any more
     const { secret, source, newUse } = await answer;
@@ -139,7 +139,7 @@ async function answerAndLog(
       if (taken) {
         tell(`key sent after ${tookText}, from ${source.name}`);
         if (newUse === null) return;
-        later(named, ({ rememberUse }, after) => rememberUse(power, newUse.use, newUse.device, after));
+        later(named, ({ rememberUse }, after) => rememberUse(system, newUse.use, newUse.device, after));
       } else log("warning", `${named}: key found after ${tookText}, from ${source.name}, but nobody took it`);
     };
     return { secret, onEnd };
@@ -148,8 +148,8 @@ async function answerAndLog(
     else {
       log("warning", `${named}: no key after ${took()}: ${describe(error)}`);
       if (isError(error, "pin/locked")) {
-        const looking = adviseUnlock(power, state, error);
-        const advice = await inTime(looking, power.monotonicMs() + ADVICE_MS, "").catch(() => null);
+        const looking = adviseUnlock(system, state, error);
+        const advice = await inTime(looking, system.monotonicMs() + ADVICE_MS, "").catch(() => null);
         if (advice !== null) log("warning", `${named}: ${advice}`);
       }
     }
@@ -161,10 +161,10 @@ async function answerAndLog(
 }
 
 /** What to do at the server that has locked this machine; null where it is not known by name there. */
-async function adviseUnlock(power: ServicePower, state: string, refusal: NightlatchError): Promise<string | null> {
+async function adviseUnlock(system: ServicePower, state: string, refusal: NightlatchError): Promise<string | null> {
   try {
     const { listServers } = await import("../pins/latch/machine.ts");
-    const servers = await listServers(power, state);
+    const servers = await listServers(system, state);
     const server = servers.find(({ url }) => refusal.message.startsWith(`${new URL(url).host} `));
     return server === undefined ? null : `to release it, on the key server: nightlatch machine unlock ${server.name}`;
   } catch {
@@ -173,10 +173,10 @@ async function adviseUnlock(power: ServicePower, state: string, refusal: Nightla
 }
 
 /** A slip in the file must not keep volumes shut whose headers say how they open. */
-async function readConfig(power: Pick<System, "readFile">, path: string, log: ServiceLog): Promise<AgentConfig> {
+async function readConfig(system: Pick<System, "readFile">, path: string, log: ServiceLog): Promise<AgentConfig> {
   let text: Buffer | null = null;
   try {
-    text = await power.readFile(path, AGENT_CONFIG_LIMIT_BYTES);
+    text = await system.readFile(path, AGENT_CONFIG_LIMIT_BYTES);
     if (saysNothing(text)) return DEFAULT_AGENT_CONFIG; // as the package installs it
     // The TOML parser costs milliseconds to load, which only those who have something in the file need to pay.
     const { parseAgentConfig } = await import("../formats/own/agent-config-file.ts");

@@ -18,26 +18,26 @@ const PROGRAM_MS = 600_000;
  * @param onChange told after each change of `pending`
  */
 export function makeVolumeReader(
-  power: Pick<System, "readAt" | "run" | "sleep" | "monotonicMs">,
+  system: Pick<System, "readAt" | "run" | "sleep" | "monotonicMs">,
   onChange: () => void = () => {},
 ): VolumeReader {
   const underWay = new Map<string, Promise<Buffer>>();
   let here: { readonly sinceMs: number; readonly over: Promise<void> } | null = null;
 
   async function read(path: string, offsetBytes: number, lengthBytes: number): Promise<Buffer> {
-    const askedMs = power.monotonicMs();
+    const askedMs = system.monotonicMs();
     while (here !== null) {
-      const leftMs = Math.min(askedMs, here.sinceMs) + PATIENCE_MS - power.monotonicMs();
-      if (leftMs <= 0) return readByProgram(power, path, offsetBytes, lengthBytes);
+      const leftMs = Math.min(askedMs, here.sinceMs) + PATIENCE_MS - system.monotonicMs();
+      if (leftMs <= 0) return readByProgram(system, path, offsetBytes, lengthBytes);
       const freed = new AbortController();
-      await Promise.race([here.over, power.sleep(leftMs, freed.signal)]);
+      await Promise.race([here.over, system.sleep(leftMs, freed.signal)]);
       freed.abort();
     }
-    const reading = power.readAt(path, offsetBytes, lengthBytes);
+    const reading = system.readAt(path, offsetBytes, lengthBytes);
     const free = () => {
       here = null;
     };
-    here = { sinceMs: power.monotonicMs(), over: reading.then(free, free) };
+    here = { sinceMs: system.monotonicMs(), over: reading.then(free, free) };
     return reading;
   }
 
@@ -62,12 +62,12 @@ export function makeVolumeReader(
 
 /** dd(1) of GNU coreutils. A pipe is no more waited for than by System.readAt: it reads as empty. */
 async function readByProgram(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   path: string,
   offsetBytes: number,
   lengthBytes: number,
 ): Promise<Buffer> {
-  const { status, stdout } = await power.run({
+  const { status, stdout } = await system.run({
     argv: [
       "dd",
       `if=${path}`,

@@ -49,7 +49,7 @@ export interface BindingStatus {
   readonly error: NightlatchError | null;
 }
 
-interface StatusWish {
+interface StatusOptions {
   readonly stateFolder: string;
   /** Whether servers are asked and keyslots tried. */
   readonly tries: boolean;
@@ -63,12 +63,12 @@ interface StatusWish {
 }
 
 /** @throws NightlatchError as readVolumeHeader */
-export async function volumeStatus(system: System, device: string, wish: StatusWish): Promise<VolumeStatus> {
+export async function volumeStatus(system: System, device: string, options: StatusOptions): Promise<VolumeStatus> {
   const header = await readVolumeHeader(system, device);
-  const { stateFolder, name = null, trust = DEFAULT_AGENT_CONFIG.trust } = wish;
+  const { stateFolder, name = null, trust = DEFAULT_AGENT_CONFIG.trust } = options;
   const refusal = await whyNotBound(system, device, header, { stateFolder, name, trust });
   const bindings = listBindings(header).map((binding) => {
-    return refusal === null ? statusOf(system, device, binding, wish) : { binding, opens: false, error: refusal };
+    return refusal === null ? statusOf(system, device, binding, options) : { binding, opens: false, error: refusal };
   });
   return {
     device,
@@ -78,8 +78,8 @@ export async function volumeStatus(system: System, device: string, wish: StatusW
     keyslots: countSlots(header),
     bindings: await Promise.all(bindings),
     others: listOthers(header).filter(({ type }) => type !== DISPOSABLE_TYPE),
-    staged: (await listRecords(system, wish.stateFolder, header)).map(({ record }) => record),
-    leftovers: await findLeftovers(system, device, header, wish),
+    staged: (await listRecords(system, options.stateFolder, header)).map(({ record }) => record),
+    leftovers: await findLeftovers(system, device, header, options),
     warnings: warningsOf(header, device),
   };
 }
@@ -88,7 +88,7 @@ async function statusOf(
   system: System,
   device: string,
   binding: Binding,
-  { tries, signal }: StatusWish,
+  { tries, signal }: StatusOptions,
 ): Promise<BindingStatus> {
   if (!tries) return { binding, opens: null, error: null };
   const attempt = await tryBinding(system, device, binding, signal);
@@ -109,7 +109,7 @@ async function findLeftovers(
   system: System,
   device: string,
   header: VolumeHeader,
-  { stateFolder, isChanging }: StatusWish,
+  { stateFolder, isChanging }: StatusOptions,
 ): Promise<readonly Leftover[]> {
   if (isChanging ?? (await isChangeUnderWay(system, stateFolder))) return [CHANGE_UNDER_WAY];
   const left = await readIntents(system, device, header, stateFolder);

@@ -19,13 +19,13 @@ const fileOf = (stateFolder: string, uuid: string): string => `${stateFolder}/di
 
 /** Records of disposable keys on a volume. @throws NightlatchError disposable/malformed, file/*, json/* */
 export async function listRecords(
-  power: Pick<System, "readFile">,
+  system: Pick<System, "readFile">,
   stateFolder: string,
   header: VolumeHeader,
 ): Promise<HeldRecord[]> {
   const found: [number | null, JsonObject][] = header.version === 2 ? [...header.tokens] : [];
   if (header.version === 1) {
-    const json = await readRecordFile(power, fileOf(stateFolder, header.uuid));
+    const json = await readRecordFile(system, fileOf(stateFolder, header.uuid));
     if (json !== null) found.push([null, json]);
   }
   return found.flatMap(([id, json]) => {
@@ -34,9 +34,9 @@ export async function listRecords(
   });
 }
 
-async function readRecordFile(power: Pick<System, "readFile">, path: string): Promise<JsonObject | null> {
+async function readRecordFile(system: Pick<System, "readFile">, path: string): Promise<JsonObject | null> {
   try {
-    const json = parseJson(await power.readFile(path, FILE_LIMIT_BYTES), path, { lengthBytes: FILE_LIMIT_BYTES });
+    const json = parseJson(await system.readFile(path, FILE_LIMIT_BYTES), path, { lengthBytes: FILE_LIMIT_BYTES });
     return typeof json === "object" && json !== null && !Array.isArray(json) ? json : {};
   } catch (error) {
     if (isError(error, "file/missing")) return null;
@@ -46,7 +46,7 @@ async function readRecordFile(power: Pick<System, "readFile">, path: string): Pr
 
 /** Durable when it returns. @throws NightlatchError luks/refused where the header has no room for a token */
 export async function addRecord(
-  power: RecordPower,
+  system: RecordPower,
   stateFolder: string,
   volume: Volume,
   header: VolumeHeader,
@@ -54,23 +54,23 @@ export async function addRecord(
 ): Promise<HeldRecord> {
   const json = formatDisposable(record);
   if (header.version === 1) {
-    await power.makeDirectory(stateFolder, 0o700);
-    await power.writeFile(fileOf(stateFolder, header.uuid), Buffer.from(JSON.stringify(json)), 0o600);
+    await system.makeDirectory(stateFolder, 0o700);
+    await system.writeFile(fileOf(stateFolder, header.uuid), Buffer.from(JSON.stringify(json)), 0o600);
     return { id: null, record };
   }
   // Where all numbers are taken cryptsetup refuses, and says so.
   const id = findFreeTokens(header, 1)[0] ?? 31;
-  await importToken(power, volume, id, json);
+  await importToken(system, volume, id, json);
   return { id, record };
 }
 
 export async function removeRecord(
-  power: RecordPower,
+  system: RecordPower,
   stateFolder: string,
   volume: Volume,
   header: VolumeHeader,
   held: HeldRecord,
 ): Promise<void> {
-  if (held.id === null) await power.removeFile(fileOf(stateFolder, header.uuid));
-  else await removeToken(power, volume, held.id);
+  if (held.id === null) await system.removeFile(fileOf(stateFolder, header.uuid));
+  else await removeToken(system, volume, held.id);
 }

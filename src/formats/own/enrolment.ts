@@ -21,7 +21,7 @@ type MessageType =
   | "nightlatch-reported";
 
 /** What a machine asks for: a latch for one volume. */
-interface LatchWish {
+interface WantedLatch {
   /** 16 bytes. The same nonce gets the same latch again. */
   readonly nonce: Uint8Array;
   /** The volume's UUID, for the operator's eyes. */
@@ -32,20 +32,20 @@ interface LatchWish {
 export function buildEnrolRequest(
   identity: KeyObject,
   invite: { readonly id: string; readonly key: { reveal(): Buffer } },
-  wish: LatchWish,
+  wanted: WantedLatch,
 ): Buffer {
   const machine = machineIdOf(identity);
   return sealMessage("nightlatch-enroll", identity, {
     invite: invite.id,
     mac: toBase64url(proofOf(invite.key.reveal(), machine)),
-    nonce: toBase64url(wish.nonce),
-    volume: wish.volume,
+    nonce: toBase64url(wanted.nonce),
+    volume: wanted.volume,
   });
 }
 
 /** `POST {url}/machine/{machine}/latch`, signed by the enrolled identity. */
-export function buildLatchRequest(identity: KeyObject, wish: LatchWish): Buffer {
-  return sealMessage("nightlatch-latch", identity, { nonce: toBase64url(wish.nonce), volume: wish.volume });
+export function buildLatchRequest(identity: KeyObject, wanted: WantedLatch): Buffer {
+  return sealMessage("nightlatch-latch", identity, { nonce: toBase64url(wanted.nonce), volume: wanted.volume });
 }
 
 /** A request whose signature was verified: it comes from the holder of `machine`'s identity, whoever that is. */
@@ -70,14 +70,14 @@ export function parseEnrolRequest(body: Uint8Array): EnrolRequest {
   requireMembers(payload, ["invite", "mac", "nonce", "volume"], "the enrolment request");
   const invite = base64urlOf(payload, "invite", 16);
   const mac = Buffer.from(base64urlOf(payload, "mac", 32), "base64url");
-  return { identity, machine, invite, mac, ...parseWish(payload) };
+  return { identity, machine, invite, mac, ...parseWanted(payload) };
 }
 
 /** @throws NightlatchError enrolment/malformed (also where the signature is wrong) */
 export function parseLatchRequest(body: Uint8Array): LatchRequest {
   const { identity, machine, payload } = openMessage("nightlatch-latch", body, "the latch request");
   requireMembers(payload, ["nonce", "volume"], "the latch request");
-  return { identity, machine, ...parseWish(payload) };
+  return { identity, machine, ...parseWanted(payload) };
 }
 
 /** Whether the sender of the request holds the invite whose key this is. In constant time. */
@@ -199,7 +199,7 @@ export function openMessage(type: MessageType, body: Uint8Array, what: string): 
   });
 }
 
-function parseWish(payload: JsonObject): { nonce: string; volume: string } {
+function parseWanted(payload: JsonObject): { nonce: string; volume: string } {
   const volume = payload["volume"];
   if (typeof volume !== "string" || !isVolumeId(volume)) malformed("the request names no usable volume");
   return { nonce: base64urlOf(payload, "nonce", NONCE_BYTES), volume };

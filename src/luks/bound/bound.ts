@@ -18,15 +18,15 @@ export type Verdict =
  * @throws NightlatchError machine/bad-state, file/*
  */
 export async function judgeVolume(
-  power: RecordPower,
+  system: RecordPower,
   stateFolder: string,
   header: VolumeHeader,
   name: string | null,
 ): Promise<Verdict> {
-  const record = await readVolumeRecord(power, stateFolder, header.uuid);
+  const record = await readVolumeRecord(system, stateFolder, header.uuid);
   if (record !== null) return judgeIdentity(record, identityOf(header));
   if (name === null) return { kind: "first-use" };
-  const former = (await listVolumeRecords(power, stateFolder)).find(({ names }) => names.includes(name));
+  const former = (await listVolumeRecords(system, stateFolder)).find(({ names }) => names.includes(name));
   if (former === undefined) return { kind: "first-use" };
   return {
     kind: "other",
@@ -60,13 +60,13 @@ export function refusalOf(verdict: Verdict, device: string, trust: Trust): Night
 
 /** As the agent judges it, where a binding is tried: why none of them is asked; null: nothing stands against it. */
 export async function whyNotBound(
-  power: RecordPower,
+  system: RecordPower,
   device: string,
   header: VolumeHeader,
-  wish: { readonly stateFolder: string; readonly name: string | null; readonly trust: Trust },
+  options: { readonly stateFolder: string; readonly name: string | null; readonly trust: Trust },
 ): Promise<NightlatchError | null> {
   try {
-    return refusalOf(await judgeVolume(power, wish.stateFolder, header, wish.name), device, wish.trust);
+    return refusalOf(await judgeVolume(system, options.stateFolder, header, options.name), device, options.trust);
   } catch (error) {
     if (error instanceof NightlatchError) return error;
     throw error;

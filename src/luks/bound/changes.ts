@@ -32,7 +32,7 @@ interface Proved {
  * @throws NightlatchError luks/unsupported, luks/not-proved, file/*
  */
 export async function recordByPerson(
-  power: BoundPower,
+  system: BoundPower,
   stateFolder: string,
   { device, header, openedBy }: Proved,
   latches: (former: readonly BoundLatch[]) => readonly BoundLatch[] = (former) => former,
@@ -55,7 +55,7 @@ export async function recordByPerson(
     );
   }
   // A record that cannot be read is replaced by one that can.
-  const former = await readVolumeRecord(power, stateFolder, header.uuid).catch((error: unknown) => {
+  const former = await readVolumeRecord(system, stateFolder, header.uuid).catch((error: unknown) => {
     if (isError(error, "machine/bad-state")) return null;
     throw error;
   });
@@ -66,24 +66,24 @@ export async function recordByPerson(
     names: former?.names ?? [],
     latches: latches(isSame && former !== null ? former.latches : []),
     by: "person" as const,
-    atMs: power.nowMs(),
+    atMs: system.nowMs(),
   };
-  await writeVolumeRecord(power, stateFolder, record);
+  await writeVolumeRecord(system, stateFolder, record);
   return isSame ? null : former;
 }
 
 /** Takes latches out; where nothing is bound any more, the record. The caller holds the state folder's lock. */
 export async function recordUnbound(
-  power: BoundPower,
+  system: BoundPower,
   stateFolder: string,
   uuid: string,
   left: { readonly urls: readonly string[]; readonly isBound: boolean },
 ): Promise<void> {
-  const record = await readVolumeRecord(power, stateFolder, uuid);
+  const record = await readVolumeRecord(system, stateFolder, uuid);
   if (record === null) return;
-  if (!left.isBound) return removeVolumeRecord(power, stateFolder, uuid);
+  if (!left.isBound) return removeVolumeRecord(system, stateFolder, uuid);
   const latches = record.latches.filter(({ url }) => left.urls.includes(url));
-  if (latches.length < record.latches.length) await writeVolumeRecord(power, stateFolder, { ...record, latches });
+  if (latches.length < record.latches.length) await writeVolumeRecord(system, stateFolder, { ...record, latches });
 }
 
 /** What the agent has just sent a key of. */
@@ -110,20 +110,20 @@ export function useOf(header: VolumeHeader, name: string): Use | null {
  * @throws NightlatchError system/busy, machine/bad-state, file/*
  */
 export async function recordUse(
-  power: BoundPower & Pick<System, "lock">,
+  system: BoundPower & Pick<System, "lock">,
   stateFolder: string,
   { uuid, identity, name }: Use,
 ): Promise<Verdict> {
-  await using _ = await power.lock(`${stateFolder}/lock`, LOCK_MS);
-  const present = await readVolumeRecord(power, stateFolder, uuid);
+  await using _ = await system.lock(`${stateFolder}/lock`, LOCK_MS);
+  const present = await readVolumeRecord(system, stateFolder, uuid);
   const verdict: Verdict = present === null ? { kind: "first-use" } : judgeIdentity(present, identity);
   if (verdict.kind === "other" || (present?.names.includes(name) ?? false)) return verdict;
-  const first = { ...identity, volume: uuid, latches: [], by: "first-use" as const, atMs: power.nowMs() };
+  const first = { ...identity, volume: uuid, latches: [], by: "first-use" as const, atMs: system.nowMs() };
   const names = [...(present?.names ?? []), name];
-  await writeVolumeRecord(power, stateFolder, { ...(present ?? first), names });
-  for (const other of await listVolumeRecords(power, stateFolder)) {
+  await writeVolumeRecord(system, stateFolder, { ...(present ?? first), names });
+  for (const other of await listVolumeRecords(system, stateFolder)) {
     if (other.volume === uuid || !other.names.includes(name)) continue;
-    await writeVolumeRecord(power, stateFolder, { ...other, names: other.names.filter((one) => one !== name) });
+    await writeVolumeRecord(system, stateFolder, { ...other, names: other.names.filter((one) => one !== name) });
   }
   return verdict;
 }

@@ -15,12 +15,12 @@ import { planRemoval } from "./removal.ts";
  * @throws NightlatchError luks/unsupported, luks/not-proved
  */
 export async function planRemovals(
-  power: Pick<ChangePower, "readAt" | "run">,
+  system: Pick<ChangePower, "readAt" | "run">,
   change: Pick<Change, "volume" | "prove">,
   tokens: readonly HeldToken[],
   named: ReadonlySet<number>,
 ): Promise<readonly Removal[]> {
-  const header = await readHeader(power, change);
+  const header = await readHeader(system, change);
   const removes = tokens.map((token) => planRemoval(header, token));
   for (const token of tokens) {
     const [keyslot] = token.keyslots;
@@ -28,7 +28,7 @@ export async function planRemovals(
     const slot = findSlot(header, keyslot);
     const looksRight = slot !== undefined && looksLikeBinding(slot);
     if (looksRight && named.has(keyslot)) continue;
-    await proveToken(power, change, token, keyslot).catch((error: unknown) => {
+    await proveToken(system, change, token, keyslot).catch((error: unknown) => {
       if (!(error instanceof NightlatchError) || isError(error, "usage/cancelled")) throw error;
       throw notProved(header, change.volume.device, token, keyslot, looksRight, error);
     });

@@ -40,8 +40,8 @@ export interface Settled {
   readonly added: HeldToken | null;
 }
 
-export function readHeader(power: Pick<ChangePower, "readAt">, change: Pick<Change, "volume">): Promise<VolumeHeader> {
-  return readVolumeHeader(power, change.volume.device);
+export function readHeader(system: Pick<ChangePower, "readAt">, change: Pick<Change, "volume">): Promise<VolumeHeader> {
+  return readVolumeHeader(system, change.volume.device);
 }
 
 /**
@@ -49,13 +49,13 @@ export function readHeader(power: Pick<ChangePower, "readAt">, change: Pick<Chan
  * @throws NightlatchError luks/not-proved, and whatever `prove` throws
  */
 export async function proveToken(
-  power: Pick<ChangePower, "run">,
+  system: Pick<ChangePower, "run">,
   change: Pick<Change, "volume" | "prove">,
   token: HeldToken,
   keyslot: number,
 ): Promise<void> {
   using secret = await change.prove(token);
-  if (await opensSlot(power, change.volume, keyslot, secret)) return;
+  if (await opensSlot(system, change.volume, keyslot, secret)) return;
   throw new NightlatchError(
     "luks/not-proved",
     `${change.volume.device}: what the server released does not open keyslot ${keyslot}`,

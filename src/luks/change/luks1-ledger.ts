@@ -15,19 +15,19 @@ import { entrySharing, sharedEntry } from "./removal.ts";
  * data first and then the one sector of the table, so an entry is there whole or not at all; it also wipes the data first, so that a wipe
  * that is cut short leaves an entry that cannot be read (removal.ts).
  */
-export function luks1Ledger(power: Pick<ChangePower, "run" | "readAt">, volume: Volume): Ledger {
+export function luks1Ledger(system: Pick<ChangePower, "run" | "readAt">, volume: Volume): Ledger {
   return {
     requireRoom: (header, tokenBytes) => requireGap(volume.device, asLuks1(header), tokenBytes),
     async addToken(header, token, keyslot) {
       const data = Buffer.from(compactOf(token), "latin1");
       requireGap(volume.device, asLuks1(header), data.length);
-      if (asLuks1(header).meta === null) await initLuksmeta(power, volume);
-      await keepingOthers(power, volume, keyslot, () => saveLuksmeta(power, volume, keyslot, data));
+      if (asLuks1(header).meta === null) await initLuksmeta(system, volume);
+      await keepingOthers(system, volume, keyslot, () => saveLuksmeta(system, volume, keyslot, data));
     },
     async removeToken(token) {
-      const other = entrySharing(await readVolumeHeader(power, volume.device), token);
+      const other = entrySharing(await readVolumeHeader(system, volume.device), token);
       if (other !== null) throw sharedEntry(token, other);
-      await keepingOthers(power, volume, token.id, () => wipeLuksmeta(power, volume, token.id));
+      await keepingOthers(system, volume, token.id, () => wipeLuksmeta(system, volume, token.id));
     },
     listNotes: () => [],
     addNote: async () => null,

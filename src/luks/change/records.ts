@@ -23,13 +23,13 @@ function recordPath(stateFolder: string, uuid: string): string {
  * @throws NightlatchError luks/unknown-intent, json/*, file/*
  */
 export async function readRecord(
-  power: Pick<ChangePower, "readFile">,
+  system: Pick<ChangePower, "readFile">,
   stateFolder: string,
   uuid: string,
 ): Promise<IntentRecord | null> {
   const path = recordPath(stateFolder, uuid);
   try {
-    return parseIntentRecord(parseJson(await power.readFile(path, RECORD_BYTES), path, { lengthBytes: RECORD_BYTES }));
+    return parseIntentRecord(parseJson(await system.readFile(path, RECORD_BYTES), path, { lengthBytes: RECORD_BYTES }));
   } catch (error) {
     if (isError(error, "file/missing")) return null;
     throw isError(error, "luks/unknown-intent") ? unreadable(path) : error;
@@ -48,21 +48,21 @@ function unreadable(path: string): NightlatchError {
 
 /** Durable when it returns, and all or nothing. */
 export async function writeRecord(
-  power: Pick<ChangePower, "writeFile">,
+  system: Pick<ChangePower, "writeFile">,
   stateFolder: string,
   uuid: string,
   record: IntentRecord,
 ): Promise<void> {
   const bytes = Buffer.from(`${JSON.stringify(formatIntentRecord(record))}\n`);
-  await power.writeFile(recordPath(stateFolder, uuid), bytes, 0o600);
+  await system.writeFile(recordPath(stateFolder, uuid), bytes, 0o600);
 }
 
 export async function removeRecord(
-  power: Pick<ChangePower, "removeFile">,
+  system: Pick<ChangePower, "removeFile">,
   stateFolder: string,
   uuid: string,
 ): Promise<void> {
-  await power.removeFile(recordPath(stateFolder, uuid));
+  await system.removeFile(recordPath(stateFolder, uuid));
 }
 
 /** The note in the header that says what the record says, to the last member. */

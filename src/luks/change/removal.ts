@@ -77,17 +77,17 @@ export function isGone(header: VolumeHeader, removal: Removal): boolean {
 }
 
 /** Keyslot first: a token without its slot opens nothing, a slot without its token would go unnoticed. */
-export async function carryOut(power: ChangePower, change: Change, removal: Removal): Promise<void> {
-  const slot = slotToRemove(await readHeader(power, change), removal);
-  if (slot !== null) await killProvedSlot(power, change, slot.number);
-  const tokens = remainsOf(await readHeader(power, change), removal.digest, removal.keyslot);
+export async function carryOut(system: ChangePower, change: Change, removal: Removal): Promise<void> {
+  const slot = slotToRemove(await readHeader(system, change), removal);
+  if (slot !== null) await killProvedSlot(system, change, slot.number);
+  const tokens = remainsOf(await readHeader(system, change), removal.digest, removal.keyslot);
   for (const token of tokens) await change.ledger.removeToken(token);
 }
 
 /** Only with another way in proved, and only that slot. @throws NightlatchError luks/last-way */
-export async function killProvedSlot(power: ChangePower, change: Change, keyslot: number): Promise<void> {
+export async function killProvedSlot(system: ChangePower, change: Change, keyslot: number): Promise<void> {
   if (change.openedBy === keyslot) throw lastWay(change.volume.device, keyslot);
-  await killKeyslot(power, change.volume, keyslot, change.passphrase);
+  await killKeyslot(system, change.volume, keyslot, change.passphrase);
 }
 
 /** The passphrase that was given has to open another slot than those that go. @throws NightlatchError luks/last-way */

@@ -28,24 +28,24 @@ export function findAdded(header: VolumeHeader, { intent, salts }: IntentRecord)
 }
 
 /** Settles what earlier runs left: docs/format/intent.md, "Settling what was left". */
-export async function settleIntents(power: ChangePower, change: Change): Promise<readonly Settled[]> {
+export async function settleIntents(system: ChangePower, change: Change): Promise<readonly Settled[]> {
   const { ledger, stateFolder, uuid, openedBy } = change;
   const settled: Settled[] = [];
   const tell = (one: Settled) => {
     change.tell(one);
     settled.push(one);
   };
-  const record = await readRecord(power, stateFolder, uuid);
+  const record = await readRecord(system, stateFolder, uuid);
   if (record !== null) {
-    const header = await readHeader(power, change);
+    const header = await readHeader(system, change);
     const note = noteOf(ledger.listNotes(header), record.intent)?.token ?? null;
-    if (isAgreed(change, header, record, note)) tell(await settleIntent(power, change, { record, note }));
+    if (isAgreed(change, header, record, note)) tell(await settleIntent(system, change, { record, note }));
     else {
       if (note === null) lookAtEnds(header, record, openedBy).forEach(tell);
-      await removeRecord(power, stateFolder, uuid);
+      await removeRecord(system, stateFolder, uuid);
     }
   }
-  const header = await readHeader(power, change);
+  const header = await readHeader(system, change);
   for (const { intent, token } of ledger.listNotes(header)) {
     tell(disown(header, intent, openedBy));
     await ledger.removeNote(token);
@@ -85,17 +85,17 @@ function isNamed({ adds, removes }: Intent, { number, pbkdf2Iterations, salt }: 
 }
 
 /** Carries an intent out, or undoes it where what it added does not prove to work. */
-async function settleIntent(power: ChangePower, change: Change, held: HeldIntent): Promise<Settled> {
+async function settleIntent(system: ChangePower, change: Change, held: HeldIntent): Promise<Settled> {
   const { intent } = held.record;
-  const header = await readHeader(power, change);
+  const header = await readHeader(system, change);
   const added = findAdded(header, held.record);
-  const works = added === null || (await isDone(power, change, header, intent, added));
+  const works = added === null || (await isDone(system, change, header, intent, added));
   if (!works) {
-    await undo(power, change, held);
+    await undo(system, change, held);
     return { intent, outcome: "undone", orphans: [], added: null };
   }
-  for (const removal of intent.removes) await carryOut(power, change, removal);
-  await close(power, change, held, await listBackups(power, change.stateFolder, change.uuid));
+  for (const removal of intent.removes) await carryOut(system, change, removal);
+  await close(system, change, held, await listBackups(system, change.stateFolder, change.uuid));
   return { intent, outcome: "completed", orphans: [], added: added?.token ?? null };
 }
 
@@ -103,12 +103,12 @@ function isComplete({ adds }: Intent, { hasSlot, token }: Added): boolean {
   return adds !== null && hasSlot && token?.keyslots.includes(adds.keyslot) === true;
 }
 
-async function isDone(power: ChangePower, change: Change, header: VolumeHeader, intent: Intent, added: Added) {
+async function isDone(system: ChangePower, change: Change, header: VolumeHeader, intent: Intent, added: Added) {
   const { adds, removes } = intent;
   if (adds === null || added.token === null || !isComplete(intent, added)) return false;
   if (removes.some((removal) => !isWhole(header, removal))) return true; // removals begin after the proof only
   try {
-    await proveToken(power, change, added.token, adds.keyslot);
+    await proveToken(system, change, added.token, adds.keyslot);
     return true;
   } catch (error) {
     if (error instanceof NightlatchError) return false;
@@ -118,19 +118,19 @@ async function isDone(power: ChangePower, change: Change, header: VolumeHeader, 
 
 /** Removes what an intent added, and the intent. The token goes first: stock clevis never sees one that opens nothing. */
 export async function undo(
-  power: ChangePower,
+  system: ChangePower,
   change: Change,
   held: HeldIntent,
   keepsBackup: boolean = false,
 ): Promise<void> {
   const { adds } = held.record.intent;
   if (adds !== null) {
-    const tokens = remainsOf(await readHeader(power, change), adds.digest, adds.keyslot);
+    const tokens = remainsOf(await readHeader(system, change), adds.digest, adds.keyslot);
     for (const token of tokens) await change.ledger.removeToken(token);
-    const isThere = findAdded(await readHeader(power, change), held.record)?.hasSlot === true;
-    if (isThere) await killProvedSlot(power, change, adds.keyslot);
+    const isThere = findAdded(await readHeader(system, change), held.record)?.hasSlot === true;
+    if (isThere) await killProvedSlot(system, change, adds.keyslot);
   }
-  await close(power, change, held, keepsBackup ? [] : await listBackups(power, change.stateFolder, change.uuid));
+  await close(system, change, held, keepsBackup ? [] : await listBackups(system, change.stateFolder, change.uuid));
 }
 
 /**
@@ -138,7 +138,7 @@ export async function undo(
  * @returns backups that are kept, since they hold slots that the volume has no longer
  */
 export async function close(
-  power: ChangePower,
+  system: ChangePower,
   change: Pick<Change, "volume" | "ledger" | "stateFolder" | "uuid">,
   held: HeldIntent,
   backups: readonly string[],
@@ -147,23 +147,23 @@ export async function close(
   const except = new Set(
     [adds?.keyslot ?? null, ...removes.map(({ keyslot }) => keyslot)].filter((slot) => slot !== null),
   );
-  const kept = await removeBackups(power, change.volume.device, backups, except);
+  const kept = await removeBackups(system, change.volume.device, backups, except);
   if (held.note !== null) await change.ledger.removeNote(held.note);
-  await removeRecord(power, change.stateFolder, change.uuid);
+  await removeRecord(system, change.stateFolder, change.uuid);
   return kept;
 }
 
 /** @returns those that differ from the device in other slots than `except`, which are kept */
 export async function removeBackups(
-  power: ChangePower,
+  system: ChangePower,
   device: string,
   backups: readonly string[],
   except: ReadonlySet<number>,
 ): Promise<readonly string[]> {
   const kept: string[] = [];
   for (const path of backups) {
-    const changed = await compareWithBackup(power, device, path, except);
-    if (changed === null || changed.length === 0) await power.removeFile(path);
+    const changed = await compareWithBackup(system, device, path, except);
+    if (changed === null || changed.length === 0) await system.removeFile(path);
     else kept.push(path);
   }
   return kept;

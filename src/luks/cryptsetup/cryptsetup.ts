@@ -17,7 +17,7 @@ const TIMEOUT_MS = 5 * 60_000;
  * @throws NightlatchError luks/wrong-passphrase, luks/refused, luks/no-memory, luks/no-device, luks/in-use, luks/tool-died, system/*
  */
 export async function runCryptsetup(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: Volume,
   args: readonly string[],
   stdin?: Uint8Array,
@@ -30,7 +30,7 @@ export async function runCryptsetup(
     ...(stdin === undefined ? {} : { stdin }),
     ...(volume.lock === undefined ? {} : { lock: volume.lock }),
   };
-  const exit = await power.run(command);
+  const exit = await system.run(command);
   if (exit.status !== 0) throw failureOf(exit, volume.device);
   return exit.stdout;
 }

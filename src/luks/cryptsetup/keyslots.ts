@@ -32,14 +32,14 @@ const NO_TOKENS = ["--disable-external-tokens", "--token-type", "nightlatch-none
  * @throws NightlatchError as runCryptsetup
  */
 export async function opensSlot(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: Volume,
   slot: number,
   passphrase: Secret,
 ): Promise<boolean> {
   const args = ["open", "--test-passphrase", ...NO_TOKENS, "--key-slot", String(slot), ...keyArgs(passphrase)];
   try {
-    await runCryptsetup(power, volume, [...args, volume.device], passphrase.reveal());
+    await runCryptsetup(system, volume, [...args, volume.device], passphrase.reveal());
     return true;
   } catch (error) {
     if (isError(error, "luks/wrong-passphrase")) return false;
@@ -55,18 +55,18 @@ export function slotsToTry(header: VolumeHeader): { readonly fast: readonly Slot
 
 /** The first of these keyslots that a passphrase opens; null where it opens none. Takes one KDF for each that it tries. */
 export async function findOpenedAmong(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: Volume,
   slots: readonly Slot[],
   passphrase: Secret,
 ): Promise<number | null> {
-  for (const { number } of slots) if (await opensSlot(power, volume, number, passphrase)) return number;
+  for (const { number } of slots) if (await opensSlot(system, volume, number, passphrase)) return number;
   return null;
 }
 
 /** The first keyslot that a passphrase opens, fast ones before others, those in `last` tried at the end; null where it opens none. */
 export async function findSlotOpenedBy(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: Volume,
   header: VolumeHeader,
   passphrase: Secret,
@@ -74,7 +74,7 @@ export async function findSlotOpenedBy(
 ): Promise<number | null> {
   const { fast, slow } = slotsToTry(header);
   const slots = [...fast, ...slow].sort((a, b) => Number(last.has(a.number)) - Number(last.has(b.number)));
-  return findOpenedAmong(power, volume, slots, passphrase);
+  return findOpenedAmong(system, volume, slots, passphrase);
 }
 
 /**
@@ -83,7 +83,7 @@ export async function findSlotOpenedBy(
  * @throws NightlatchError as runCryptsetup; luks/refused where the slot is taken or there is no room for it
  */
 export async function addKeyslot(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: Volume,
   slot: NewSlot,
   current: Authority,
@@ -96,7 +96,7 @@ export async function addKeyslot(
   const sizes = ["--new-keyfile-size", String(slot.passphrase.lengthBytes)];
   const files = [...keyArgs(current.passphrase, from), ...sizes, volume.device, to];
   const add = (slots: readonly string[]) =>
-    runCryptsetup(power, volume, ["luksAddKey", "-q", ...slots, ...kdf, ...files], both, { opensStdin: true });
+    runCryptsetup(system, volume, ["luksAddKey", "-q", ...slots, ...kdf, ...files], both, { opensStdin: true });
   try {
     await add(["--key-slot", String(current.slot), "--new-key-slot", String(slot.number)]).catch((error: unknown) => {
       if (!isUsageError(error)) throw error;
@@ -115,9 +115,9 @@ const isUsageError = (error: unknown): boolean =>
  * Has a key without a slot's number tried on this slot before all others, each of which costs a KDF (LUKS2 alone has such an order).
  * @throws NightlatchError as runCryptsetup
  */
-export async function preferKeyslot(power: Pick<System, "run">, volume: Volume, slot: number): Promise<void> {
+export async function preferKeyslot(system: Pick<System, "run">, volume: Volume, slot: number): Promise<void> {
   const args = ["config", "-q", "--key-slot", String(slot), "--priority", "prefer", volume.device];
-  await runCryptsetup(power, volume, args);
+  await runCryptsetup(system, volume, args);
 }
 
 /**
@@ -126,13 +126,13 @@ export async function preferKeyslot(power: Pick<System, "run">, volume: Volume, 
  * @throws NightlatchError as runCryptsetup
  */
 export async function killKeyslot(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: Volume,
   slot: number,
   remaining: Secret,
 ): Promise<void> {
   const args = ["luksKillSlot", "-q", ...keyArgs(remaining), volume.device, String(slot)];
-  await runCryptsetup(power, volume, args, remaining.reveal());
+  await runCryptsetup(system, volume, args, remaining.reveal());
 }
 
 /**
@@ -141,7 +141,7 @@ export async function killKeyslot(
  * @throws NightlatchError as runCryptsetup
  */
 export async function openVolume(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: Volume & { readonly header?: string },
   name: string,
   slot: number,
@@ -149,7 +149,7 @@ export async function openVolume(
 ): Promise<void> {
   const header = volume.header === undefined ? [] : ["--header", volume.header];
   const args = ["open", ...NO_TOKENS, ...header, "--key-slot", String(slot), ...keyArgs(passphrase)];
-  await runCryptsetup(power, volume, [...args, volume.device, name], passphrase.reveal());
+  await runCryptsetup(system, volume, [...args, volume.device, name], passphrase.reveal());
 }
 
 /** A size of its own, so that no byte of a passphrase ends it. */

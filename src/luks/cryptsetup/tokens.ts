@@ -16,16 +16,16 @@ export function findFreeTokens(header: Luks2Volume, count: number): readonly num
  * @throws NightlatchError as runCryptsetup; luks/refused where it was taken meanwhile, or the metadata has no room for it
  */
 export async function importToken(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: Volume,
   id: number,
   token: JsonObject,
 ): Promise<void> {
   const args = ["token", "import", "--token-id", String(id), "--json-file", "-", volume.device];
-  await runCryptsetup(power, volume, args, Buffer.from(JSON.stringify(token)));
+  await runCryptsetup(system, volume, args, Buffer.from(JSON.stringify(token)));
 }
 
 /** @throws NightlatchError as runCryptsetup */
-export async function removeToken(power: Pick<System, "run">, volume: Volume, id: number): Promise<void> {
-  await runCryptsetup(power, volume, ["token", "remove", "--token-id", String(id), volume.device]);
+export async function removeToken(system: Pick<System, "run">, volume: Volume, id: number): Promise<void> {
+  await runCryptsetup(system, volume, ["token", "remove", "--token-id", String(id), volume.device]);
 }

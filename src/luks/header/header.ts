@@ -51,10 +51,10 @@ const ATTEMPTS = 5;
  * @param device a block device or an image file
  * @throws NightlatchError luks/none, luks/damaged, luks/unsupported, luks/null-cipher, and as System.readAt
  */
-export async function readVolumeHeader(power: Pick<System, "readAt">, device: string): Promise<VolumeHeader> {
+export async function readVolumeHeader(system: Pick<System, "readAt">, device: string): Promise<VolumeHeader> {
   for (let attempt = 1; ; attempt++) {
     try {
-      const header = await readOnce(power, device);
+      const header = await readOnce(system, device);
       refuseNullCiphers(header);
       return header;
     } catch (error) {
@@ -63,26 +63,26 @@ export async function readVolumeHeader(power: Pick<System, "readAt">, device: st
   }
 }
 
-async function readOnce(power: Pick<System, "readAt">, device: string): Promise<VolumeHeader> {
-  const start = await power.readAt(device, 0, FIRST_READ_BYTES);
+async function readOnce(system: Pick<System, "readAt">, device: string): Promise<VolumeHeader> {
+  const start = await system.readAt(device, 0, FIRST_READ_BYTES);
   const luks1 = parseLuks1(start);
-  if (luks1 !== null) return { ...luks1, ...(await readMeta(power, device, luks1)) };
-  return readLuks2(power, device, start);
+  if (luks1 !== null) return { ...luks1, ...(await readMeta(system, device, luks1)) };
+  return readLuks2(system, device, start);
 }
 
-async function readLuks2(power: Pick<System, "readAt">, device: string, start: Buffer): Promise<Luks2Volume> {
+async function readLuks2(system: Pick<System, "readAt">, device: string, start: Buffer): Promise<Luks2Volume> {
   const sizeBytes = peekLuks2(start, 0);
   if (sizeBytes === null) {
-    const stray = await findSecondary(power, device);
+    const stray = await findSecondary(system, device);
     if (stray === null) throw noHeader(start);
     return stray;
   }
-  const both = start.length >= 2 * sizeBytes ? start : await power.readAt(device, 0, 2 * sizeBytes);
+  const both = start.length >= 2 * sizeBytes ? start : await system.readAt(device, 0, 2 * sizeBytes);
   const primary = verify(both.subarray(0, sizeBytes), 0);
   const secondary = verify(both.subarray(sizeBytes, 2 * sizeBytes), sizeBytes);
   const [newer, older] = newestFirst([primary.value, secondary.value].filter((copy) => copy !== null));
   if (newer === undefined) {
-    const stray = await findSecondary(power, device); // its size may be what is damaged
+    const stray = await findSecondary(system, device); // its size may be what is damaged
     if (stray === null) throw primary.failure;
     return stray;
   }
@@ -103,11 +103,11 @@ function twinOf(which: "primary" | "secondary"): "primary" | "secondary" {
 }
 
 /** A primary that is overwritten does not say where its twin lies: every place where one can lie is tried, as cryptsetup does. */
-async function findSecondary(power: Pick<System, "readAt">, device: string): Promise<Luks2Volume | null> {
+async function findSecondary(system: Pick<System, "readAt">, device: string): Promise<Luks2Volume | null> {
   for (const offsetBytes of LUKS2_SIZES_BYTES) {
-    const head = await power.readAt(device, offsetBytes, 512);
+    const head = await system.readAt(device, offsetBytes, 512);
     if (peekLuks2(head, offsetBytes) !== offsetBytes) continue;
-    const bytes = await power.readAt(device, offsetBytes, offsetBytes);
+    const bytes = await system.readAt(device, offsetBytes, offsetBytes);
     const { value: copy } = verify(bytes, offsetBytes);
     if (copy !== null) return { ...readLuks2Copy(copy), damagedCopy: "primary" };
   }
@@ -115,25 +115,25 @@ async function findSecondary(power: Pick<System, "readAt">, device: string): Pro
 }
 
 async function readMeta(
-  power: Pick<System, "readAt">,
+  system: Pick<System, "readAt">,
   device: string,
   header: Luks1Header,
 ): Promise<Pick<Luks1Volume, "meta" | "metaDamage">> {
   const hole = findHole(header);
   if (hole === null) return { meta: null, metaDamage: null };
-  const table = await power.readAt(device, hole.offsetBytes, LUKSMETA_TABLE_BYTES);
+  const table = await system.readAt(device, hole.offsetBytes, LUKSMETA_TABLE_BYTES);
   const entries = attempt(() => parseLuksmeta(table, hole));
   if (entries.failure !== null) return { meta: null, metaDamage: entries.failure };
   if (entries.value === null) return { meta: null, metaDamage: null };
   const meta = await Promise.all(
-    entries.value.map(async (entry) => ({ ...entry, data: await readData(power, device, entry) })),
+    entries.value.map(async (entry) => ({ ...entry, data: await readData(system, device, entry) })),
   );
   return { meta, metaDamage: null };
 }
 
-async function readData(power: Pick<System, "readAt">, device: string, entry: LuksmetaEntry): Promise<Buffer | null> {
+async function readData(system: Pick<System, "readAt">, device: string, entry: LuksmetaEntry): Promise<Buffer | null> {
   if (entry.lengthBytes > LUKSMETA_DATA_LIMIT_BYTES) return null;
-  const data = await power.readAt(device, entry.offsetBytes, entry.lengthBytes);
+  const data = await system.readAt(device, entry.offsetBytes, entry.lengthBytes);
   return isLuksmetaData(entry, data) ? data : null;
 }
 

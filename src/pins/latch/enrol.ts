@@ -47,27 +47,27 @@ interface NewLatch {
  *   machine/revoked, machine/full, latch/revoked, pin/busy
  */
 export async function enrol(
-  power: EnrolPower,
+  system: EnrolPower,
   stateFolder: string,
   invite: Invite,
   volume: string,
   limits: Limits,
 ): Promise<NewLatch> {
-  const identity = await readOrMakeIdentity(power, stateFolder);
+  const identity = await readOrMakeIdentity(system, stateFolder);
   const { url, thumbprint } = invite;
   const attempt = async () => {
-    const nonce = await readOrMakeNonce(power, stateFolder, { volume, invite: invite.id });
+    const nonce = await readOrMakeNonce(system, stateFolder, { volume, invite: invite.id });
     const request = buildEnrolRequest(identity, invite, { nonce, volume });
-    return ask(power, stateFolder, { url, thumbprint, path: "/enroll", identity, request }, limits);
+    return ask(system, stateFolder, { url, thumbprint, path: "/enroll", identity, request }, limits);
   };
   try {
-    return await unlessRevoked(power, stateFolder, volume, attempt);
+    return await unlessRevoked(system, stateFolder, volume, attempt);
   } catch (error) {
     if (!isError(error, "invite/used") && !isError(error, "invite/other-machine")) throw error;
-    const server = (await listServers(power, stateFolder)).find((known) => known.thumbprint === thumbprint);
+    const server = (await listServers(system, stateFolder)).find((known) => known.thumbprint === thumbprint);
     if (error.code === "invite/other-machine") throw otherMachine(error, stateFolder, server?.name ?? null);
     if (server === undefined) throw error;
-    return anotherLatch(power, stateFolder, { volume, server: thumbprint }, limits);
+    return anotherLatch(system, stateFolder, { volume, server: thumbprint }, limits);
   }
 }
 
@@ -77,14 +77,14 @@ export async function enrol(
  * @throws NightlatchError machine/not-enrolled, machine/unknown, and as enrol
  */
 export async function anotherLatch(
-  power: EnrolPower,
+  system: EnrolPower,
   stateFolder: string,
   choice: { readonly volume: string; readonly server?: string },
   limits: Limits,
 ): Promise<NewLatch> {
   const { volume } = choice;
-  const identity = await readIdentity(power, stateFolder);
-  const server = chooseServer(await listServers(power, stateFolder), choice.server);
+  const identity = await readIdentity(system, stateFolder);
+  const server = chooseServer(await listServers(system, stateFolder), choice.server);
   if (identity === null || server === null) {
     throw new NightlatchError("machine/not-enrolled", "this machine is not enrolled at a server", {
       meaning: "Nothing was changed.",
@@ -93,16 +93,16 @@ export async function anotherLatch(
   }
   const { url, thumbprint } = server;
   const path = `/machine/${machineIdOf(identity)}/latch`;
-  return unlessRevoked(power, stateFolder, volume, async () => {
-    const nonce = await readOrMakeNonce(power, stateFolder, { volume, invite: null });
+  return unlessRevoked(system, stateFolder, volume, async () => {
+    const nonce = await readOrMakeNonce(system, stateFolder, { volume, invite: null });
     const request = buildLatchRequest(identity, { nonce, volume });
-    return ask(power, stateFolder, { url, thumbprint, path, identity, request }, limits);
+    return ask(system, stateFolder, { url, thumbprint, path, identity, request }, limits);
   });
 }
 
 /** Without the nonce no run would ever get another latch than the revoked one; nothing is bound to that, so it may go. */
 async function unlessRevoked(
-  power: EnrolPower,
+  system: EnrolPower,
   stateFolder: string,
   volume: string,
   attempt: () => Promise<NewLatch>,
@@ -111,7 +111,7 @@ async function unlessRevoked(
     return await attempt();
   } catch (error) {
     if (!isError(error, "latch/revoked")) throw error;
-    await forgetNonce(power, stateFolder, volume);
+    await forgetNonce(system, stateFolder, volume);
     return attempt();
   }
 }
@@ -125,12 +125,12 @@ interface Question {
 }
 
 async function ask(
-  power: EnrolPower,
+  system: EnrolPower,
   stateFolder: string,
   { url, thumbprint, path, identity, request }: Question,
   limits: Limits,
 ): Promise<NewLatch> {
-  const response = await power.request({
+  const response = await system.request({
     method: "POST",
     url: url + path,
     headers: { "content-type": ENROLMENT_TYPE },
@@ -145,7 +145,7 @@ async function ask(
     machine: machineIdOf(identity),
     serverThumbprint: thumbprint,
   });
-  await keepServer(power, stateFolder, { url, thumbprint, machine, name });
+  await keepServer(system, stateFolder, { url, thumbprint, machine, name });
   return { latchUrl: `${url}/latch/${latch}`, advertisement, machine, name };
 }
 

@@ -36,9 +36,9 @@ const SEED_BYTES = 32;
  * The machine's identity, an Ed25519 private key; null where it has none yet.
  * @throws NightlatchError machine/bad-state, file/*
  */
-export async function readIdentity(power: Pick<System, "readFile">, stateFolder: string): Promise<KeyObject | null> {
+export async function readIdentity(system: Pick<System, "readFile">, stateFolder: string): Promise<KeyObject | null> {
   const path = identityPath(stateFolder);
-  const der = await readIfThere(power, path);
+  const der = await readIfThere(system, path);
   if (der === null) return null;
   try {
     const key = createPrivateKey({ key: der, format: "der", type: "pkcs8" });
@@ -52,16 +52,16 @@ export async function readIdentity(power: Pick<System, "readFile">, stateFolder:
 }
 
 /** The identity, made and kept first where there is none. @throws NightlatchError machine/bad-state, file/* */
-export async function readOrMakeIdentity(power: StatePower, stateFolder: string): Promise<KeyObject> {
-  const present = await readIdentity(power, stateFolder);
+export async function readOrMakeIdentity(system: StatePower, stateFolder: string): Promise<KeyObject> {
+  const present = await readIdentity(system, stateFolder);
   if (present !== null) return present;
-  const seed = power.random(SEED_BYTES);
+  const seed = system.random(SEED_BYTES);
   const identity = importEd25519Seed(seed);
   seed.fill(0);
   const der = identity.export({ format: "der", type: "pkcs8" });
   try {
-    await power.makeDirectory(stateFolder, FOLDER_MODE);
-    await power.writeFile(identityPath(stateFolder), der, FILE_MODE);
+    await system.makeDirectory(stateFolder, FOLDER_MODE);
+    await system.writeFile(identityPath(stateFolder), der, FILE_MODE);
   } finally {
     der.fill(0);
   }
@@ -70,16 +70,16 @@ export async function readOrMakeIdentity(power: StatePower, stateFolder: string)
 
 /** Servers that this machine is enrolled at, by their thumbprint's order. @throws NightlatchError machine/bad-state, file/* */
 export async function listServers(
-  power: Pick<System, "readFile" | "listDirectory">,
+  system: Pick<System, "readFile" | "listDirectory">,
   stateFolder: string,
 ): Promise<EnrolledServer[]> {
-  const names = (await power.listDirectory(stateFolder)).filter((name) => /^server-[\w-]{43}\.json$/.test(name));
-  return Promise.all(names.map((name) => readServer(power, `${stateFolder}/${name}`)));
+  const names = (await system.listDirectory(stateFolder)).filter((name) => /^server-[\w-]{43}\.json$/.test(name));
+  return Promise.all(names.map((name) => readServer(system, `${stateFolder}/${name}`)));
 }
 
-export async function keepServer(power: StatePower, stateFolder: string, server: EnrolledServer): Promise<void> {
+export async function keepServer(system: StatePower, stateFolder: string, server: EnrolledServer): Promise<void> {
   const { url, thumbprint, machine, name } = server;
-  await writeJson(power, `${stateFolder}/server-${thumbprint}.json`, { url, thp: thumbprint, machine, name });
+  await writeJson(system, `${stateFolder}/server-${thumbprint}.json`, { url, thp: thumbprint, machine, name });
 }
 
 /**
@@ -88,34 +88,34 @@ export async function keepServer(power: StatePower, stateFolder: string, server:
  * @param invite its id; another invite than the kept one begins anew. null: any
  */
 export async function readOrMakeNonce(
-  power: StatePower,
+  system: StatePower,
   stateFolder: string,
   request: { readonly volume: string; readonly invite: string | null },
 ): Promise<Buffer> {
   const path = noncePath(stateFolder, request.volume);
-  const kept = await readIfThere(power, path);
+  const kept = await readIfThere(system, path);
   if (kept !== null) {
     const { nonce, invite } = membersOf(kept, path, ["invite", "nonce"]);
     if (!isBase64urlOf(nonce, NONCE_BYTES)) throw badState(path, "holds no nonce");
     if (request.invite === null || request.invite === invite) return Buffer.from(nonce, "base64url");
   }
-  const nonce = power.random(NONCE_BYTES);
-  await power.makeDirectory(stateFolder, FOLDER_MODE);
-  await writeJson(power, path, { nonce: nonce.toString("base64url"), invite: request.invite });
+  const nonce = system.random(NONCE_BYTES);
+  await system.makeDirectory(stateFolder, FOLDER_MODE);
+  await writeJson(system, path, { nonce: nonce.toString("base64url"), invite: request.invite });
   return nonce;
 }
 
 /** Called once the binding that the nonce was for is durable in the volume's header, or was given up for good. */
 export async function forgetNonce(
-  power: Pick<System, "removeFile">,
+  system: Pick<System, "removeFile">,
   stateFolder: string,
   volume: string,
 ): Promise<void> {
-  await power.removeFile(noncePath(stateFolder, volume));
+  await system.removeFile(noncePath(stateFolder, volume));
 }
 
-async function readServer(power: Pick<System, "readFile">, path: string): Promise<EnrolledServer> {
-  const { url, thp, machine, name } = membersOf(await power.readFile(path, FILE_BYTES), path, [
+async function readServer(system: Pick<System, "readFile">, path: string): Promise<EnrolledServer> {
+  const { url, thp, machine, name } = membersOf(await system.readFile(path, FILE_BYTES), path, [
     "machine",
     "name",
     "thp",
@@ -138,17 +138,17 @@ function membersOf(bytes: Buffer, path: string, members: readonly string[]): Jso
   throw badState(path, "is damaged");
 }
 
-async function readIfThere(power: Pick<System, "readFile">, path: string): Promise<Buffer | null> {
+async function readIfThere(system: Pick<System, "readFile">, path: string): Promise<Buffer | null> {
   try {
-    return await power.readFile(path, FILE_BYTES);
+    return await system.readFile(path, FILE_BYTES);
   } catch (error) {
     if (isError(error, "file/missing")) return null;
     throw error;
   }
 }
 
-function writeJson(power: Pick<System, "writeFile">, path: string, json: JsonObject): Promise<void> {
-  return power.writeFile(path, Buffer.from(`${JSON.stringify(json)}\n`), FILE_MODE);
+function writeJson(system: Pick<System, "writeFile">, path: string, json: JsonObject): Promise<void> {
+  return system.writeFile(path, Buffer.from(`${JSON.stringify(json)}\n`), FILE_MODE);
 }
 
 function identityPath(stateFolder: string): string {

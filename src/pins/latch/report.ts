@@ -10,11 +10,11 @@ export type ReportPower = Pick<System, "readFile" | "listDirectory" | "request" 
 
 /** The servers of a volume's latches; all that the machine is enrolled at where none of those is known. @throws NightlatchError machine/bad-state, file/* */
 export async function serversToTell(
-  power: ReportPower,
+  system: ReportPower,
   stateFolder: string,
   latches: readonly BoundLatch[],
 ): Promise<readonly EnrolledServer[]> {
-  const servers = await listServers(power, stateFolder);
+  const servers = await listServers(system, stateFolder);
   const own = servers.filter(({ thumbprint }) => latches.some(({ server }) => server === thumbprint));
   return own.length > 0 ? own : servers;
 }
@@ -24,16 +24,16 @@ export async function serversToTell(
  * @throws NightlatchError net/*, machine/not-enrolled, machine/bad-state, enrolment/refused, enrolment/malformed, enrolment/untrusted, file/*
  */
 export async function sendReport(
-  power: ReportPower,
+  system: ReportPower,
   stateFolder: string,
   { url, thumbprint, machine }: EnrolledServer,
   what: { readonly volume: string; readonly reason: ReportReason },
   { timeoutMs, signal }: Limits,
 ): Promise<void> {
-  const identity = await readIdentity(power, stateFolder);
+  const identity = await readIdentity(system, stateFolder);
   if (identity === null) throw new NightlatchError("machine/not-enrolled", "this machine has no identity");
-  const report = buildReport(identity, { nonce: power.random(NONCE_BYTES), ...what });
-  const { status, body } = await power.request({
+  const report = buildReport(identity, { nonce: system.random(NONCE_BYTES), ...what });
+  const { status, body } = await system.request({
     method: "POST",
     url: `${url}/machine/${machine}/report`,
     headers: { "content-type": ENROLMENT_TYPE },

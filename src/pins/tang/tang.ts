@@ -29,11 +29,11 @@ interface AdvertisementRequest extends Limits {
  * @throws NightlatchError net/*, pin/bad-reply, tang/malformed, tang/untrusted, jws/*, jwk/*, json/*
  */
 export async function fetchAdvertisement(
-  power: Pick<System, "request">,
+  system: Pick<System, "request">,
   url: string,
   { timeoutMs, signal, kid, trust }: AdvertisementRequest,
 ): Promise<Advertisement> {
-  const response = await power.request({
+  const response = await system.request({
     method: "GET",
     url: kid === undefined ? `${url}/adv` : `${url}/adv/${kid}`,
     deadlineMs: timeoutMs,
@@ -60,16 +60,16 @@ export async function fetchAdvertisement(
  * @param url the address that a machine will ask: that of the tang, or a latch's
  */
 export function sealToAdvertisement(
-  power: Pick<System, "random">,
+  system: Pick<System, "random">,
   url: string,
   advertisement: Advertisement,
   secret: Uint8Array,
 ): FlattenedJwe {
   const [exchangeKey] = advertisement.exchangeKeys;
-  const { ephemeral, sharedX } = provision(pointOf(exchangeKey), (length) => power.random(length));
+  const { ephemeral, sharedX } = provision(pointOf(exchangeKey), (length) => system.random(length));
   using key = contentKeyOf(sharedX);
   const header = tangHeader({ url, exchangeKey, ephemeral: jwkOfPoint(ephemeral), keys: advertisement.keys });
-  return encryptJwe(header, key.reveal(), power.random(IV_BYTES), secret);
+  return encryptJwe(header, key.reveal(), system.random(IV_BYTES), secret);
 }
 
 /** An address may hold credentials, which no message repeats. */
