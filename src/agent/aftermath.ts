@@ -7,7 +7,10 @@ import type { ReportPower } from "../pins/latch/report.ts";
 import type { System } from "../system/port.ts";
 import { delayAfterMs } from "./backoff.ts";
 
-/** What an answer leaves to be done, once whoever asked has it. Each ends by itself, and early when the signal aborts. */
+/**
+ * What an answer leaves to be done, once whoever asked has it. Each ends by itself, and early when
+ * the signal aborts.
+ */
 export type AftermathPower = BoundPower &
   ReportPower &
   Pick<System, "lock" | "stat" | "makeDirectory" | "sleep" | "monotonicMs" | "random">;
@@ -24,12 +27,16 @@ const RECORD_AGAIN_MS = 2_000;
 const TELL_WITHIN_MS = 60_000;
 const ATTEMPT_MS = 10_000;
 
-/** Puts a volume that was opened on record: docs/format/bound.md. Tells its server where it turns out to be another. */
+/**
+ * Puts a volume that was opened on record: docs/format/bound.md. Tells its server where it turns
+ * out to be another.
+ */
 export async function rememberUse(system: AftermathPower, use: Use, device: string, after: Aftermath): Promise<void> {
   const { stateFolder, signal, log } = after;
   const endMs = system.monotonicMs() + RECORD_WITHIN_MS;
   for (;;) {
-    await system.sleep(RECORD_AGAIN_MS, signal); // also the first time: the boot that waited for the key has better things to do
+    // Also the first time: the boot that waited for the key has better things to do.
+    await system.sleep(RECORD_AGAIN_MS, signal);
     if (signal.aborted) return;
     try {
       await makeStateFolder(system, stateFolder);
@@ -54,7 +61,10 @@ async function makeStateFolder(system: AftermathPower, stateFolder: string): Pro
   if ((await system.stat(dirname(stateFolder))) !== null) await system.makeDirectory(stateFolder, 0o700);
 }
 
-/** Has every server of the volume's hear that another volume was in its place, until each has confirmed, or the time is over. */
+/**
+ * Has every server of the volume's hear that another volume was in its place, until each has
+ * confirmed, or the time is over.
+ */
 export async function tellServers(system: AftermathPower, record: VolumeRecord, after: Aftermath): Promise<void> {
   const { stateFolder, log } = after;
   try {

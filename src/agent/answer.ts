@@ -46,8 +46,10 @@ interface Answer extends Won {
 const SAID_COUNT = 4;
 
 /**
- * The key of a volume of crypttab. It settles by the end, unless crypttab itself cannot be read: the caller watches over that.
- * @throws NightlatchError agent/*, and what the volume's header (luks/*) and its sources (pin/*, …) say
+ * The key of a volume of crypttab. It settles by the end, unless crypttab itself cannot be read:
+ * the caller watches over that.
+ * @throws NightlatchError agent/*, and what the volume's header (luks/*) and its sources (pin/*, …)
+ *   say
  */
 export async function answerVolume(
   system: AnswerPower,
@@ -69,7 +71,8 @@ export async function answerVolume(
     onFailure: (failed, error, again) => {
       const text = error instanceof NightlatchError ? `${error.message} [${error.code}]` : "internal error";
       const before = said.get(failed);
-      if (before === undefined || before.has(text) || before.size === SAID_COUNT) return; // attempts fail alike: once is enough
+      // Attempts fail alike: once is enough.
+      if (before === undefined || before.has(text) || before.size === SAID_COUNT) return;
       before.add(text);
       options.log(`${failed.name}: ${text}${again ? "; trying again" : ""}`);
     },
@@ -125,7 +128,10 @@ async function sourcesOfHeader(
   });
 }
 
-/** Whether it is the volume that was bound: docs/format/bound.md. @throws NightlatchError luks/other-volume, luks/not-recorded, … */
+/**
+ * Whether it is the volume that was bound: docs/format/bound.md.
+ * @throws NightlatchError luks/other-volume, luks/not-recorded, …
+ */
 async function judge(
   system: AnswerPower,
   volume: string,

@@ -9,8 +9,8 @@ export interface Wait {
 }
 
 /**
- * What the work gives, but no later than the end, though the work may never settle: a read from a dying disk never returns, and the
- * passphrase prompt must come all the same.
+ * What the work gives, but no later than the end, though the work may never settle: a read from a
+ * dying disk never returns, and the passphrase prompt must come all the same.
  * @throws NightlatchError agent/deadline with `message`, agent/abandoned
  */
 export async function orEnd<T>(

@@ -9,28 +9,39 @@ import { listenPrivately } from "../system/unix/listen.ts";
 import { type UnixPeer, unixPeerIsGone, unixPeerOf } from "../system/unix/peer.ts";
 
 /**
- * The socket that crypttab names as the key file of every volume (crypttab(5), AF_UNIX KEY FILES). The client says by the name
- * of its own end which volume it wants, shuts down its writing side, and reads the key to the end of file. A connection that
- * ends without a byte makes systemd-cryptsetup ask for the passphrase, so that is how everything but a key is answered.
+ * The socket that crypttab names as the key file of every volume (crypttab(5), AF_UNIX KEY FILES).
+ * The client says by the name of its own end which volume it wants, shuts down its writing side,
+ * and reads the key to the end of file. A connection that ends without a byte makes
+ * systemd-cryptsetup ask for the passphrase, so that is how everything but a key is answered.
  *
- * This is the agent's own door to the world beside the System port: a listening socket is no power to be handed around.
+ * This is the agent's own door to the world beside the System port: a listening socket is no power
+ * to be handed around.
  */
 interface KeySocket {
-  /** No new connections; those that are there are closed. Connections that wait in the kernel's queue stay there for systemd. */
+  /**
+   * No new connections; those that are there are closed. Connections that wait in the kernel's
+   * queue stay there for systemd.
+   */
   close(): Promise<void>;
 }
 
 export interface KeyAnswer {
   /** Wiped here. */
   readonly secret: Secret;
-  /** Called at the end: whether the client was there to take it. Nothing that takes time should happen before it has the key. */
+  /**
+   * Called at the end: whether the client was there to take it. Nothing that takes time should
+   * happen before it has the key.
+   */
   readonly onEnd: (taken: boolean) => void;
 }
 
 export interface KeySocketOptions {
   /** systemd's descriptor, or a path of our own, made 0600 in a folder 0700. */
   readonly listen: { readonly fd: number } | { readonly path: string };
-  /** Must settle in bounded time; null closes empty. @param signal aborted when the client has gone, or the socket is closed */
+  /**
+   * Must settle in bounded time; null closes empty.
+   * @param signal aborted when the client has gone, or the socket is closed
+   */
   readonly answer: (volume: string, signal: AbortSignal) => Promise<KeyAnswer | null>;
   /** A connection that is not answered, and why. */
   readonly onStranger: (why: string) => void;
@@ -48,8 +59,9 @@ const LISTEN_WITHIN_MS = 50;
 const LOOK_FOR_NEXT_MS = 5;
 
 /**
- * Those for whom systemd has started this process wait already, and a boot waits with them: they are served first. Listening, for which Node
- * loads its `cluster`, begins once they have their answer, or after LISTEN_WITHIN_MS.
+ * Those for whom systemd has started this process wait already, and a boot waits with them: they
+ * are served first. Listening, for which Node loads its `cluster`, begins once they have their
+ * answer, or after LISTEN_WITHIN_MS.
  * @throws NightlatchError agent/socket
  */
 export async function openKeySocket(options: KeySocketOptions): Promise<KeySocket> {
@@ -67,7 +79,8 @@ export async function openKeySocket(options: KeySocketOptions): Promise<KeySocke
   };
   const closeAll = () =>
     Promise.all([...open].map((socket) => new Promise((resolve) => socket.once("close", resolve).destroy())));
-  // Without allowHalfOpen Node would close as soon as the client shuts down its writing side, which it does at once.
+  // Without allowHalfOpen Node would close as soon as the client shuts down its writing side, which
+  // it does at once.
   const server = createServer({ allowHalfOpen: true }, take);
   server.maxConnections = CONNECTION_LIMIT;
   server.on("drop", () => options.onStranger(`more than ${CONNECTION_LIMIT} connections at once`));

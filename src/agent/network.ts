@@ -4,8 +4,8 @@ const LOOK_EVERY_MS = 250;
 const LIMIT_BYTES = 256 << 10;
 
 /**
- * Waits, but no longer than until the routes of the machine have changed: at boot the network comes up while a source's pause
- * runs, and the volume need not wait for its end.
+ * Waits, but no longer than until the routes of the machine have changed: at boot the network comes
+ * up while a source's pause runs, and the volume need not wait for its end.
  * @returns true where the routes changed
  */
 export async function pauseOrNetwork(

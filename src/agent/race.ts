@@ -22,9 +22,11 @@ export interface Won {
 }
 
 /**
- * The key from whichever source gives it first. All are asked side by side, each again and again with growing pauses as long as
- * that can help, until the end; the others are given up then. It settles at the end at the latest, whatever a source does.
- * @throws NightlatchError agent/deadline, agent/abandoned, or the most telling of the final errors where no source is left
+ * The key from whichever source gives it first. All are asked side by side, each again and again
+ * with growing pauses as long as that can help, until the end; the others are given up then. It
+ * settles at the end at the latest, whatever a source does.
+ * @throws NightlatchError agent/deadline, agent/abandoned, or the most telling of the final errors
+ *   where no source is left
  */
 export function raceSources(system: RacePower, sources: readonly KeySource[], limits: RaceLimits): Promise<Won> {
   return new Promise((resolve, reject) => {

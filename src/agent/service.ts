@@ -24,7 +24,9 @@ interface ServiceOptions {
   readonly config: string;
   /** Folder of what the machine keeps about itself, which may be absent. */
   readonly state: string;
-  /** Ends after so long without a connection, so that no memory that held keys stays; null: never. */
+  /**
+   * Ends after so long without a connection, so that no memory that held keys stays; null: never.
+   */
   readonly idleMs: number | null;
   readonly log: ServiceLog;
 }
@@ -36,7 +38,10 @@ interface ServiceCount {
   readonly refused: number;
 }
 
-/** Answers the key socket until the signal aborts or the idle time is over. @throws NightlatchError agent/socket */
+/**
+ * Answers the key socket until the signal aborts or the idle time is over.
+ * @throws NightlatchError agent/socket
+ */
 export async function serveKeys(
   system: ServicePower,
   options: ServiceOptions,
@@ -47,7 +52,8 @@ export async function serveKeys(
   const count = { sent: 0, refused: 0 };
   const idle = new IdleClock(options.idleMs, () => stop.abort());
   let connections = 0;
-  // With a read that never returns this process could not end, and systemd would start no other while it has not.
+  // With a read that never returns this process could not end, and systemd would start no other
+  // while it has not.
   const lookIdle = () => idle.set(connections === 0 && reader.pending() === 0 && aftermath.size === 0);
   const aftermath = new Set<Promise<void>>();
   const over = new AbortController();
@@ -85,15 +91,19 @@ export async function serveKeys(
   lookIdle(); // of those who waited already one may be served by now
   await ended;
   idle.stop();
-  // In the same turn of the event loop as the idle clock, which runs only while nobody is being served: nobody can have been accepted
-  // in between, and who comes from here on waits in the kernel's queue, for which systemd starts the agent anew.
+  // In the same turn of the event loop as the idle clock, which runs only while nobody is being
+  // served: nobody can have been accepted in between, and who comes from here on waits in the
+  // kernel's queue, for which systemd starts the agent anew.
   await socket.close();
   over.abort();
   await Promise.all(aftermath);
   return count;
 }
 
-/** Does what is left to do about a volume, beside what comes next; while it is done the process stays. */
+/**
+ * Does what is left to do about a volume, beside what comes next; while it is done the process
+ * stays.
+ */
 type Later = (
   volume: string,
   work: (loaded: typeof import("./aftermath.ts"), after: Aftermath) => Promise<void>,
@@ -132,7 +142,8 @@ async function answerAndLog(
       later(named, ({ tellServers }, after) => tellServers(system, record, after));
     const work = answerVolume(system, volume, { crypttab, config, state, safe, endMs, log: tell, onOther }, signal);
     const answer = inTime(work, endMs + LAST_WORD_MS, `${crypttab} could not be read in time`);
-    answer.catch(() => work.then(({ secret }) => secret.wipe()).catch(() => {})); // it came when nobody waited any more
+    // It came when nobody waited any more.
+    answer.catch(() => work.then(({ secret }) => secret.wipe()).catch(() => {}));
     const { secret, source, newUse } = await answer;
     const tookText = took();
     const onEnd = (taken: boolean) => {
@@ -160,7 +171,9 @@ async function answerAndLog(
   }
 }
 
-/** What to do at the server that has locked this machine; null where it is not known by name there. */
+/**
+ * What to do at the server that has locked this machine; null where it is not known by name there.
+ */
 async function adviseUnlock(system: ServicePower, state: string, refusal: NightlatchError): Promise<string | null> {
   try {
     const { listServers } = await import("../pins/latch/machine.ts");
@@ -178,7 +191,8 @@ async function readConfig(system: Pick<System, "readFile">, path: string, log: S
   try {
     text = await system.readFile(path, AGENT_CONFIG_LIMIT_BYTES);
     if (saysNothing(text)) return DEFAULT_AGENT_CONFIG; // as the package installs it
-    // The TOML parser costs milliseconds to load, which only those who have something in the file need to pay.
+    // The TOML parser costs milliseconds to load, which only those who have something in the file
+    // need to pay.
     const { parseAgentConfig } = await import("../formats/own/agent-config-file.ts");
     return parseAgentConfig(text, path);
   } catch (error) {
@@ -188,7 +202,10 @@ async function readConfig(system: Pick<System, "readFile">, path: string, log: S
   }
 }
 
-/** Nothing but comments and empty lines, in plain ASCII: what TOML makes of anything else is the parser's business. */
+/**
+ * Nothing but comments and empty lines, in plain ASCII: what TOML makes of anything else is the
+ * parser's business.
+ */
 function saysNothing(text: Buffer): boolean {
   return /^(?:[ \t]*(?:#[\t\x20-\x7e]*)?\r?\n)*$/.test(text.toString("latin1"));
 }

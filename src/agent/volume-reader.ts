@@ -1,7 +1,10 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { System } from "../system/port.ts";
 
-/** Reads from disks of which any may never answer, without one of them keeping the others waiting: docs/decisions/025-disks-that-never-answer.md. */
+/**
+ * Reads from disks of which any may never answer, without one of them keeping the others waiting:
+ * docs/decisions/025-disks-that-never-answer.md.
+ */
 interface VolumeReader extends Pick<System, "readAt"> {
   /** How many reads are under way. */
   pending(): number;
@@ -13,8 +16,9 @@ const PATIENCE_MS = 250;
 const PROGRAM_MS = 600_000;
 
 /**
- * Node reads files on four threads, and a read from a dying disk keeps its thread for ever. So there is one read at a time on them; while that
- * one is stuck, the others are made by a program each, and whoever wants what is being read already waits for the same read.
+ * Node reads files on four threads, and a read from a dying disk keeps its thread for ever. So
+ * there is one read at a time on them; while that one is stuck, the others are made by a program
+ * each, and whoever wants what is being read already waits for the same read.
  * @param onChange told after each change of `pending`
  */
 export function makeVolumeReader(
@@ -60,7 +64,9 @@ export function makeVolumeReader(
   };
 }
 
-/** dd(1) of GNU coreutils. A pipe is no more waited for than by System.readAt: it reads as empty. */
+/**
+ * dd(1) of GNU coreutils. A pipe is no more waited for than by System.readAt: it reads as empty.
+ */
 async function readByProgram(
   system: Pick<System, "run">,
   path: string,

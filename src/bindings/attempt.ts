@@ -14,7 +14,10 @@ export interface Opens {
   readonly keyslot: number;
 }
 
-/** Keyslots are opened one at a time: Argon2 may take a gigabyte for each, and volumes are looked at side by side. */
+/**
+ * Keyslots are opened one at a time: Argon2 may take a gigabyte for each, and volumes are looked at
+ * side by side.
+ */
 let turn: Promise<unknown> = Promise.resolve();
 
 function inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -24,7 +27,10 @@ function inTurn<T>(work: () => Promise<T>): Promise<T> {
   return mine;
 }
 
-/** Asks a binding's servers and opens one of its keyslots with the answer, without a mapping. Never throws one of our errors. */
+/**
+ * Asks a binding's servers and opens one of its keyslots with the answer, without a mapping. Never
+ * throws one of our errors.
+ */
 export async function tryBinding(
   system: Pick<System, "run" | "request" | "random">,
   device: string,

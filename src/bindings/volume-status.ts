@@ -53,7 +53,10 @@ interface StatusOptions {
   readonly stateFolder: string;
   /** Whether servers are asked and keyslots tried. */
   readonly tries: boolean;
-  /** As isChangeUnderWay says, where it was asked already: two who ask at once take each other for a change. */
+  /**
+   * As isChangeUnderWay says, where it was asked already: two who ask at once take each other for a
+   * change.
+   */
   readonly isChanging?: boolean;
   readonly signal: AbortSignal;
   /** The volume's name in crypttab, where it has one. */
@@ -118,7 +121,10 @@ async function findLeftovers(
   return [...left, ...kept].map((text) => ({ text, remedy: "the next nightlatch bind or unbind clears it up" }));
 }
 
-/** What is over in a moment, such as the clean-up after a boot or a use that the agent writes down, is no change that a person has to know of. */
+/**
+ * What is over in a moment, such as the clean-up after a boot or a use that the agent writes down,
+ * is no change that a person has to know of.
+ */
 const CHANGE_WAIT_MS = 2000;
 
 /** Asks for the lock; where there is no state folder, no change can be under way. */

@@ -1,6 +1,7 @@
 /**
- * Every way in which Nightlatch fails, by a code that stays the same between releases. A code names the area and the cause.
- * `docs/errors.md` lists them for users; a test holds both lists to each other.
+ * Every way in which Nightlatch fails, by a code that stays the same between releases. A code names
+ * the area and the cause. `docs/errors.md` lists them for users; a test holds both lists to each
+ * other.
  */
 export const ERROR_CODES = [
   // usage and system

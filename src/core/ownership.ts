@@ -12,8 +12,9 @@ const OTHERS_WRITE = 0o022;
 const OTHERS_ANYTHING = 0o077;
 
 /**
- * What is wrong with a file that must be its owner's alone, the group's bits counted as anybody's; null where nothing is. The one
- * judgement of the key server on its store, of the agent on what it acts upon, and of `nightlatch check` on both their behalf.
+ * What is wrong with a file that must be its owner's alone, the group's bits counted as anybody's;
+ * null where nothing is. The one judgement of the key server on its store, of the agent on what it
+ * acts upon, and of `nightlatch check` on both their behalf.
  * @param owners whose it may be
  * @param isSecret whether others must not read it either
  */

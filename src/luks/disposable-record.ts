@@ -17,7 +17,10 @@ export interface HeldRecord {
 const FILE_LIMIT_BYTES = 4096;
 const fileOf = (stateFolder: string, uuid: string): string => `${stateFolder}/disposable-${uuid}.json`;
 
-/** Records of disposable keys on a volume. @throws NightlatchError disposable/malformed, file/*, json/* */
+/**
+ * Records of disposable keys on a volume.
+ * @throws NightlatchError disposable/malformed, file/*, json/*
+ */
 export async function listRecords(
   system: Pick<System, "readFile">,
   stateFolder: string,
@@ -44,7 +47,10 @@ async function readRecordFile(system: Pick<System, "readFile">, path: string): P
   }
 }
 
-/** Durable when it returns. @throws NightlatchError luks/refused where the header has no room for a token */
+/**
+ * Durable when it returns.
+ * @throws NightlatchError luks/refused where the header has no room for a token
+ */
 export async function addRecord(
   system: RecordPower,
   stateFolder: string,

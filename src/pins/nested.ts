@@ -9,8 +9,8 @@ export const SERVER_COUNT = 64;
 export const DEPTH = 4;
 
 /**
- * What a binding counts for in SERVER_COUNT, without its children. One that asks no server and has no children counts as one,
- * for the work that it makes.
+ * What a binding counts for in SERVER_COUNT, without its children. One that asks no server and has
+ * no children counts as one, for the work that it makes.
  */
 export function weightOf({ urls, children }: BoundPin): number {
   return children.length > 0 ? urls.length : Math.max(1, urls.length);
@@ -26,8 +26,8 @@ export function urlsOf(pin: BoundPin, pins: readonly Pin[] = PINS): string[] {
 }
 
 /**
- * How many servers a binding asks, at least 1 for the work that it makes. It counts no further than one beyond `limit`, and no
- * deeper than is opened.
+ * How many servers a binding asks, at least 1 for the work that it makes. It counts no further than
+ * one beyond `limit`, and no deeper than is opened.
  */
 export function countServers(jwe: FlattenedJwe, limit: number, depth = 0): number {
   const pin = tryReadPin(jwe, PINS);
@@ -44,7 +44,9 @@ export function countServers(jwe: FlattenedJwe, limit: number, depth = 0): numbe
 /** A line of the log names no more children than these. */
 const NAMED_COUNT = 4;
 
-/** What is asked for the key, e.g. `tang at keys.example.org`; what is asked together in brackets. */
+/**
+ * What is asked for the key, e.g. `tang at keys.example.org`; what is asked together in brackets.
+ */
 export function describePin(jwe: FlattenedJwe, pins: readonly Pin[] = PINS): string {
   return describe(jwe, pins, ({ children }) => {
     const named = children

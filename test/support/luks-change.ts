@@ -68,7 +68,10 @@ export async function begin(
   }
 }
 
-/** `nightlatch bind`, without the command: a bind that an earlier run left complete is not made again. */
+/**
+ * `nightlatch bind`, without the command: a bind that an earlier run left complete is not made
+ * again.
+ */
 export async function bind(
   power: ChangePower,
   bench: Bench,
@@ -90,7 +93,10 @@ export async function unbind(power: ChangePower, bench: Bench, named: readonly n
   if (held.length > 0) await unbindVolume(power, change, await planRemovals(power, change, held, new Set(named)));
 }
 
-/** What a person would see of a volume: slots in use, tokens with their slots, and files that a change leaves. */
+/**
+ * What a person would see of a volume: slots in use, tokens with their slots, and files that a
+ * change leaves.
+ */
 export async function look(bench: Bench): Promise<{ slots: number[]; tokens: string[]; files: string[] }> {
   const header = await readVolumeHeader(nodeSystem, bench.image);
   return {

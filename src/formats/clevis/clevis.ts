@@ -14,7 +14,8 @@ interface ClevisToken {
 const KEYSLOT_COUNT = 32;
 
 /**
- * A token of a LUKS2 header; null where its type is not `clevis`. Members that are not known are ignored.
+ * A token of a LUKS2 header; null where its type is not `clevis`. Members that are not known are
+ * ignored.
  * @throws NightlatchError clevis/malformed, jwe/malformed, jwe/unsupported
  */
 export function parseClevisToken(token: Json): ClevisToken | null {
@@ -33,7 +34,10 @@ export function parseClevisToken(token: Json): ClevisToken | null {
   return { keyslots: slots, jwe: parseFlattenedJwe(jwe ?? null, "the token's JWE") };
 }
 
-/** How a clevis JWE is opened, as its protected header says. What the pin itself wants is not read yet. */
+/**
+ * How a clevis JWE is opened, as its protected header says. What the pin itself wants is not read
+ * yet.
+ */
 export interface ClevisPin {
   /** `tang`, `sss`, `tpm2`, … */
   readonly name: string;
@@ -55,20 +59,29 @@ export function parseClevisPin(jwe: FlattenedJwe): ClevisPin {
   return { name, header, configuration: clevis[name] };
 }
 
-/** What a pin is configured with. @throws NightlatchError clevis/malformed where that is no object */
+/**
+ * What a pin is configured with.
+ * @throws NightlatchError clevis/malformed where that is no object
+ */
 export function configurationOf({ name, configuration }: ClevisPin): JsonObject {
   if (!isJsonObject(configuration)) malformedBinding(`the binding's header has no configuration of its pin ${name}`);
   return configuration;
 }
 
-/** Holds the header to the one way in which its pin gives the content key. @throws NightlatchError jwe/unsupported */
+/**
+ * Holds the header to the one way in which its pin gives the content key.
+ * @throws NightlatchError jwe/unsupported
+ */
 export function requireAlgorithm({ header }: ClevisPin, algorithm: string): void {
   if (header["alg"] !== algorithm) {
     throw new NightlatchError("jwe/unsupported", `the binding's key is not given by ${algorithm}`);
   }
 }
 
-/** Bytes of a member of the header. @throws NightlatchError clevis/malformed where it is not base64url */
+/**
+ * Bytes of a member of the header.
+ * @throws NightlatchError clevis/malformed where it is not base64url
+ */
 export function decodeMember(text: string, what: string): Buffer {
   return decodeBase64url(text) ?? malformedBinding(`${what} is not base64url`);
 }

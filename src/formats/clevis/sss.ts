@@ -45,12 +45,14 @@ export function parseSssPin(clevis: ClevisPin): SssPin {
 }
 
 /**
- * Shamir's scheme as clevis writes it: a polynomial over the integers modulo a prime p whose constant term is the secret; a share
- * is x ‖ y, two big-endian integers of p's length.
+ * Shamir's scheme as clevis writes it: a polynomial over the integers modulo a prime p whose
+ * constant term is the secret; a share is x ‖ y, two big-endian integers of p's length.
  *
- * @param shares exactly as many as the threshold: with a wrong or foreign one the answer is wrong, which only decryption shows
+ * @param shares exactly as many as the threshold: with a wrong or foreign one the answer is wrong,
+ *   which only decryption shows
  * @returns the secret, of p's length
- * @throws NightlatchError clevis/malformed: a share of another length, out of range, or two of the same x
+ * @throws NightlatchError clevis/malformed: a share of another length, out of range, or two of the
+ *   same x
  */
 export function combineShares(prime: Uint8Array, shares: readonly Uint8Array[]): Secret {
   const p = toInteger(prime);

@@ -21,14 +21,20 @@ export interface TangPin {
   readonly ephemeral: EcPublicJwk;
   /** The server's exchange key S as it was advertised then, on the curve of `ephemeral`. */
   readonly exchangeKey: EcPublicJwk;
-  /** Of the advertised keys, those that may verify and that we can use: the trust for the server's next advertisement. */
+  /**
+   * Of the advertised keys, those that may verify and that we can use: the trust for the server's
+   * next advertisement.
+   */
   readonly signingKeys: readonly PublicJwk[];
   /** RFC 7518 section 4.6.1.2; clevis writes none. */
   readonly partyU: Buffer;
   readonly partyV: Buffer;
 }
 
-/** The header that `clevis encrypt tang` writes, member for member. @param binding.keys the advertisement's, as they were written */
+/**
+ * The header that `clevis encrypt tang` writes, member for member.
+ * @param binding.keys the advertisement's, as they were written
+ */
 export function tangHeader(binding: {
   readonly url: string;
   readonly exchangeKey: EcPublicJwk;
@@ -51,7 +57,8 @@ const HOST_LENGTH = 253;
 
 /**
  * Reads the header of a tang binding.
- * @throws NightlatchError clevis/malformed, jwe/unsupported, jwk/* (the ephemeral key), tang/malformed
+ * @throws NightlatchError clevis/malformed, jwe/unsupported, jwk/* (the ephemeral key),
+ *   tang/malformed
  */
 export function parseTangPin(clevis: ClevisPin): TangPin {
   const { header } = clevis;
@@ -108,7 +115,10 @@ function withCredentials(): NightlatchError {
   );
 }
 
-/** null: a key that we cannot use; a tang may list such beside the one that matters, which must not lock the volume. */
+/**
+ * null: a key that we cannot use; a tang may list such beside the one that matters, which must not
+ * lock the volume.
+ */
 function usable(key: JsonObject): PublicJwk | null {
   try {
     return parsePublicJwk(key);

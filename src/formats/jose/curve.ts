@@ -1,9 +1,10 @@
 /**
- * The NIST curves (SP 800-186 section 3.2.1) as far as node:crypto leaves a gap: whether a point is on the curve, and the sum of
- * two points. Scalar multiplication stays with OpenSSL.
+ * The NIST curves (SP 800-186 section 3.2.1) as far as node:crypto leaves a gap: whether a point is
+ * on the curve, and the sum of two points. Scalar multiplication stays with OpenSSL.
  *
- * BigInt arithmetic takes a time that depends on its operands. That is acceptable for what passes through here: points that
- * are public, or blinded by a scalar that was drawn for this one exchange (see ecmr.ts).
+ * BigInt arithmetic takes a time that depends on its operands. That is acceptable for what passes
+ * through here: points that are public, or blinded by a scalar that was drawn for this one exchange
+ * (see ecmr.ts).
  */
 export type CurveName = "P-256" | "P-384" | "P-521";
 
@@ -16,7 +17,9 @@ export interface Curve {
   /** The field's prime, ≡ 3 mod 4. The curve is y² = x³ − 3x + b. */
   readonly p: bigint;
   readonly b: bigint;
-  /** The prime order of the group; the cofactor is 1, so every point of the curve is in the group. */
+  /**
+   * The prime order of the group; the cofactor is 1, so every point of the curve is in the group.
+   */
   readonly n: bigint;
 }
 

@@ -5,8 +5,9 @@ import { Secret } from "../../core/secret.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../json/json.ts";
 
 /**
- * JSON Web Encryption, RFC 7516, as clevis uses it: one recipient, A256GCM, the content key given by ECDH-ES (RFC 7518 section
- * 4.6) or directly (4.5). Every member is base64url text, as on the wire; `protected` is authenticated byte for byte.
+ * JSON Web Encryption, RFC 7516, as clevis uses it: one recipient, A256GCM, the content key given
+ * by ECDH-ES (RFC 7518 section 4.6) or directly (4.5). Every member is base64url text, as on the
+ * wire; `protected` is authenticated byte for byte.
  */
 export interface FlattenedJwe {
   readonly protected: string;
@@ -25,7 +26,8 @@ const KEY_BYTES = 32;
 const MEMBERS = ["protected", "encrypted_key", "iv", "ciphertext", "tag"] as const;
 
 /**
- * RFC 7516 section 7.2.2. Members that change what the JWE means (`aad`, unprotected headers) are refused, others ignored.
+ * RFC 7516 section 7.2.2. Members that change what the JWE means (`aad`, unprotected headers) are
+ * refused, others ignored.
  * @throws NightlatchError jwe/malformed, jwe/unsupported
  */
 export function parseFlattenedJwe(json: Json, what = "the JWE"): FlattenedJwe {
@@ -82,8 +84,9 @@ export function formatFlattenedJwe(jwe: FlattenedJwe): JsonObject {
 }
 
 /**
- * The protected header. Unknown members are kept, for clevis of various versions writes some; what must be understood is refused:
- * `crit` (RFC 7516 section 4.1.13), `zip`, another content encryption than A256GCM.
+ * The protected header. Unknown members are kept, for clevis of various versions writes some; what
+ * must be understood is refused: `crit` (RFC 7516 section 4.1.13), `zip`, another content
+ * encryption than A256GCM.
  * @throws NightlatchError jwe/malformed, jwe/unsupported
  */
 export function parseJweHeader(jwe: FlattenedJwe, what = "the JWE"): JsonObject {
@@ -157,7 +160,10 @@ interface KdfContext {
   readonly partyV?: Uint8Array;
 }
 
-/** NIST SP 800-56A section 5.8.2.1 (one step) with SHA-256, as ECDH-ES wants it. @param shared the secret Z */
+/**
+ * NIST SP 800-56A section 5.8.2.1 (one step) with SHA-256, as ECDH-ES wants it.
+ * @param shared the secret Z
+ */
 export function concatKdf(shared: Uint8Array, context: KdfContext): Secret {
   const lengthBits = Buffer.alloc(4);
   lengthBits.writeUInt32BE(context.lengthBytes * 8);

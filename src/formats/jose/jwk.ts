@@ -35,7 +35,8 @@ const USAGE_LENGTH = 64;
 const KEY_OPS_COUNT = 16;
 
 /**
- * A public key from outside. A private part (`d`) and members that are not known are dropped, as RFC 7517 section 4 asks.
+ * A public key from outside. A private part (`d`) and members that are not known are dropped, as
+ * RFC 7517 section 4 asks.
  * @throws NightlatchError jwk/malformed, jwk/unsupported (kind of key or curve), jwk/off-curve
  */
 export function parsePublicJwk(json: Json, what = "the key"): PublicJwk {
@@ -117,7 +118,10 @@ export function importEd25519Seed(seed: Uint8Array): KeyObject {
   }
 }
 
-/** The public JWK of a key that node:crypto holds, private or public. @throws NightlatchError jwk/unsupported */
+/**
+ * The public JWK of a key that node:crypto holds, private or public.
+ * @throws NightlatchError jwk/unsupported
+ */
 export function exportPublicJwk(key: KeyObject): PublicJwk {
   const publicKey = key.type === "private" ? createPublicKey(key) : key;
   return parsePublicJwk({ ...publicKey.export({ format: "jwk" }) } as JsonObject);

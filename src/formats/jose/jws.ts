@@ -36,7 +36,9 @@ const CURVE_OF_OPENSSL: Readonly<Record<string, JwsAlgorithm>> = {
   secp521r1: "ES512",
 };
 
-/** Verifying a signature costs up to a millisecond; this bounds what a hostile document can cost. */
+/**
+ * Verifying a signature costs up to a millisecond; this bounds what a hostile document can cost.
+ */
 const SIGNATURE_COUNT = 32;
 const HEADER_BYTES = 4096;
 
@@ -108,7 +110,10 @@ export function payloadOf(jws: Jws): Buffer {
   return Buffer.from(jws.payload, "base64url");
 }
 
-/** The algorithm that a private or public key signs with. @throws NightlatchError jws/unsupported */
+/**
+ * The algorithm that a private or public key signs with.
+ * @throws NightlatchError jws/unsupported
+ */
 function algorithmOf(key: KeyObject): JwsAlgorithm {
   if (key.asymmetricKeyType === "ed25519") return "EdDSA";
   const algorithm = CURVE_OF_OPENSSL[key.asymmetricKeyDetails?.namedCurve ?? ""];
@@ -149,7 +154,8 @@ function parseHeader(bytes: Buffer, what: string): JsonObject {
   if (!isJsonObject(header)) {
     malformed(`the protected header of ${what} is not a JSON object`);
   }
-  // RFC 7515 section 4.1.11: what is named here must be understood; RFC 7797's b64 is meaningful only when named here.
+  // RFC 7515 section 4.1.11: what is named here must be understood; RFC 7797's b64 is meaningful
+  // only when named here.
   if ("crit" in header) {
     throw new NightlatchError("jws/unsupported", `${what} depends on an extension of JWS that is not known`);
   }

@@ -17,9 +17,11 @@ interface JsonLimits {
 const DEFAULT_DEPTH = 16;
 
 /**
- * JSON text (RFC 8259) that came from outside, parsed once: bounded in length and depth, valid UTF-8, no duplicate names
- * (RFC 8259 section 4 leaves their meaning open, so two readers could see two documents). Objects have no prototype.
- * @throws NightlatchError json/malformed, json/too-large, json/duplicate-key; `what` names the document in the message
+ * JSON text (RFC 8259) that came from outside, parsed once: bounded in length and depth, valid
+ * UTF-8, no duplicate names (RFC 8259 section 4 leaves their meaning open, so two readers could see
+ * two documents). Objects have no prototype.
+ * @throws NightlatchError json/malformed, json/too-large, json/duplicate-key; `what` names the
+ *   document in the message
  */
 export function parseJson(text: Uint8Array | string, what: string, limits: JsonLimits): Json {
   const lengthBytes = typeof text === "string" ? Buffer.byteLength(text) : text.byteLength;
@@ -44,7 +46,7 @@ function decodeUtf8(bytes: Uint8Array, what: string): string {
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const SPACE = /[ \t\n\r]*/y;
 // A whole string literal; JSON.parse then resolves its escapes.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: RFC 8259 section 7 excludes exactly these
+// biome-ignore lint/suspicious/noControlCharactersInRegex: RFC 8259 section 7 excludes these
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const LITERALS: readonly (readonly [string, Json])[] = [
   ["true", true],
@@ -155,7 +157,8 @@ class Reader {
   }
 
   #skipSpace(): void {
-    if (this.#text.charCodeAt(this.#at) > 0x20) return; // the common case, at a fraction of the pattern's cost
+    // The common case, at a fraction of the pattern's cost.
+    if (this.#text.charCodeAt(this.#at) > 0x20) return;
     SPACE.lastIndex = this.#at;
     this.#at += SPACE.exec(this.#text)?.[0].length ?? 0;
   }

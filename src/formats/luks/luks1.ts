@@ -1,8 +1,8 @@
 import { NightlatchError } from "../../core/errors.ts";
 
 /**
- * The LUKS1 header on disk (LUKS On-Disk Format Specification 1.2.3, figures 2 and 3): 592 bytes, big-endian, no checksum
- * and no second copy.
+ * The LUKS1 header on disk (LUKS On-Disk Format Specification 1.2.3, figures 2 and 3): 592 bytes,
+ * big-endian, no checksum and no second copy.
  */
 export interface Luks1Header {
   readonly version: 1;

@@ -3,8 +3,9 @@ import { printable } from "../../core/text.ts";
 import type { Json, JsonObject } from "../json/json.ts";
 
 /**
- * The JSON area of a LUKS2 header, as far as Nightlatch looks at it (LUKS2 On-Disk Format Specification 1.1.1, section 3).
- * Members that it does not know are none of its business and are passed over, as the format asks of every reader.
+ * The JSON area of a LUKS2 header, as far as Nightlatch looks at it (LUKS2 On-Disk Format
+ * Specification 1.1.1, section 3). Members that it does not know are none of its business and are
+ * passed over, as the format asks of every reader.
  */
 export interface Luks2Metadata {
   readonly keyslots: ReadonlyMap<number, Luks2Keyslot>;
@@ -171,7 +172,10 @@ function asCount(json: Json | undefined, path: string): number {
   return json;
 }
 
-/** Decimal digits in a string, as LUKS2 writes what may exceed 32 bits (section 3, "uint64 in string"). */
+/**
+ * Decimal digits in a string, as LUKS2 writes what may exceed 32 bits (section 3, "uint64 in
+ * string").
+ */
 function asSize(json: Json | undefined, path: string): number {
   return asNumber(asText(json, path), path);
 }

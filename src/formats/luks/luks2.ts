@@ -5,8 +5,9 @@ import { parseJson } from "../json/json.ts";
 import { type Luks2Metadata, readLuks2Metadata } from "./luks2-metadata.ts";
 
 /**
- * The LUKS2 header on disk, two copies of it (LUKS2 On-Disk Format Specification 1.1.1, section 2). Each copy is a binary
- * header of 4096 bytes and a JSON area; the first lies at offset 0, the second right behind it.
+ * The LUKS2 header on disk, two copies of it (LUKS2 On-Disk Format Specification 1.1.1, section 2).
+ * Each copy is a binary header of 4096 bytes and a JSON area; the first lies at offset 0, the
+ * second right behind it.
  */
 export interface Luks2Header extends Luks2Metadata {
   readonly version: 2;
@@ -19,7 +20,10 @@ export interface Luks2Header extends Luks2Metadata {
   readonly sizeBytes: number;
 }
 
-/** Sizes that one copy can have, and so the offsets at which a second copy can lie (section 2.1, table 1). */
+/**
+ * Sizes that one copy can have, and so the offsets at which a second copy can lie (section 2.1,
+ * table 1).
+ */
 export const LUKS2_SIZES_BYTES: readonly number[] = [14, 15, 16, 17, 18, 19, 20, 21, 22].map((bits) => 1 << bits);
 
 const PRIMARY_MAGIC = Buffer.from("LUKS\xba\xbe", "latin1");

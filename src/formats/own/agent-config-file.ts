@@ -43,7 +43,8 @@ function parseToml(text: Uint8Array): Table {
   try {
     return new Table("", parse(decoded));
   } catch (error) {
-    // Only the place: the rest of the message quotes the file, which could hold what is not for a log.
+    // Only the place: the rest of the message quotes the file, which could hold what is not for a
+    // log.
     const { line } = error as { line?: unknown };
     throw new Fault(typeof line === "number" ? `line ${line} is not TOML` : "not TOML");
   }

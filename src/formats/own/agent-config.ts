@@ -5,7 +5,10 @@ export interface AgentConfig {
   readonly volumes: ReadonlyMap<string, VolumeConfig>;
 }
 
-/** `first-use`: a volume without a record is taken for the one that it should be. `recorded`: it is refused. docs/format/bound.md */
+/**
+ * `first-use`: a volume without a record is taken for the one that it should be. `recorded`: it is
+ * refused. docs/format/bound.md
+ */
 export type Trust = "first-use" | "recorded";
 
 export interface VolumeConfig {
@@ -27,7 +30,10 @@ export interface KeyCommand {
 }
 
 export const AGENT_CONFIG_LIMIT_BYTES = 64 << 10;
-/** Below the 90 s that a mount waits for its device (DefaultDeviceTimeoutSec=, systemd-system.conf(5)). */
+/**
+ * Below the 90 s that a mount waits for its device (DefaultDeviceTimeoutSec=,
+ * systemd-system.conf(5)).
+ */
 export const DEFAULT_TIMEOUT_MS = 60_000;
 
 export const DEFAULT_AGENT_CONFIG: AgentConfig = {
@@ -37,8 +43,9 @@ export const DEFAULT_AGENT_CONFIG: AgentConfig = {
 };
 
 /**
- * In the place of a file with a mistake in it. One that says `recorded` anywhere may have meant it for every volume, and so may one of
- * which nothing can be read (null); a slip must not take that back.
+ * In the place of a file with a mistake in it. One that says `recorded` anywhere may have meant it
+ * for every volume, and so may one of which nothing can be read (null); a slip must not take that
+ * back.
  */
 export function configInPlaceOf(text: Buffer | null): AgentConfig {
   const trust = text === null || text.includes("recorded") ? "recorded" : DEFAULT_AGENT_CONFIG.trust;

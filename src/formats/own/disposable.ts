@@ -21,7 +21,8 @@ export function formatDisposable(record: DisposableRecord): JsonObject {
 
 /**
  * Null for what is no such record.
- * @throws NightlatchError disposable/malformed for one that cannot be understood; nothing of it may be acted on then
+ * @throws NightlatchError disposable/malformed for one that cannot be understood; nothing of it may
+ *   be acted on then
  */
 export function parseDisposable(json: JsonObject): DisposableRecord | null {
   if (json["type"] !== DISPOSABLE_TYPE) return null;

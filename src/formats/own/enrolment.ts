@@ -48,7 +48,10 @@ export function buildLatchRequest(identity: KeyObject, wanted: WantedLatch): Buf
   return sealMessage("nightlatch-latch", identity, { nonce: toBase64url(wanted.nonce), volume: wanted.volume });
 }
 
-/** A request whose signature was verified: it comes from the holder of `machine`'s identity, whoever that is. */
+/**
+ * A request whose signature was verified: it comes from the holder of `machine`'s identity, whoever
+ * that is.
+ */
 export interface LatchRequest {
   readonly identity: OkpPublicJwk;
   /** The identity's thumbprint. */
@@ -92,7 +95,10 @@ interface EnrolAnswer {
   readonly latch: string;
 }
 
-/** The answer to both requests, signed by the server's identity; `request` is the body as it was received. */
+/**
+ * The answer to both requests, signed by the server's identity; `request` is the body as it was
+ * received.
+ */
 export function buildEnrolAnswer(
   identity: KeyObject,
   request: Uint8Array,
@@ -109,8 +115,8 @@ export function buildEnrolAnswer(
 }
 
 /**
- * Verifies everything: that the server is the one whose thumbprint the invite named, that it answers this very request of this
- * machine, and that the advertisement is whole.
+ * Verifies everything: that the server is the one whose thumbprint the invite named, that it
+ * answers this very request of this machine, and that the advertisement is whole.
  * @throws NightlatchError enrolment/malformed, enrolment/untrusted
  */
 export function parseEnrolAnswer(
@@ -176,7 +182,8 @@ interface OpenedMessage {
 }
 
 /**
- * Parses, checks the header to the letter, and verifies the signature by the key that the header holds.
+ * Parses, checks the header to the letter, and verifies the signature by the key that the header
+ * holds.
  * @throws NightlatchError enrolment/malformed
  */
 export function openMessage(type: MessageType, body: Uint8Array, what: string): OpenedMessage {

@@ -5,7 +5,10 @@ import { hasExactly, isInteger, isList, isText, isTextLike } from "../json/narro
 
 /** What a header change is about to do: docs/format/intent.md. */
 export interface Intent {
-  /** Random, 22 characters of base64url; ties the note in the header to the record in the state folder. */
+  /**
+   * Random, 22 characters of base64url; ties the note in the header to the record in the state
+   * folder.
+   */
   readonly id: string;
   readonly operation: "bind" | "rebind" | "unbind";
   readonly adds: Addition | null;
@@ -32,7 +35,10 @@ export interface IntentRecord {
   readonly intent: Intent;
   /** The path that was changed, as it was given. */
   readonly device: string;
-  /** KDF salts (base64) of the keyslots that were there before: they tell this volume from another, and none of them is the change's own. */
+  /**
+   * KDF salts (base64) of the keyslots that were there before: they tell this volume from another,
+   * and none of them is the change's own.
+   */
   readonly salts: readonly string[];
 }
 

@@ -62,7 +62,10 @@ function readInvite(bytes: Buffer): Invite {
 
 const ADDRESS_LENGTH = 512;
 
-/** http or https; no credentials, query, fragment or trailing slash; nothing that a URL would have to escape. */
+/**
+ * http or https; no credentials, query, fragment or trailing slash; nothing that a URL would have
+ * to escape.
+ */
 export function isBaseAddress(text: string): boolean {
   if (text.length > ADDRESS_LENGTH || !/^https?:\/\/(?!\/)[!-~]+$/.test(text) || text.endsWith("/")) return false;
   if (!URL.canParse(text)) return false;

@@ -5,7 +5,10 @@ import { isInteger, isTextLike } from "../json/narrow.ts";
 /** The loader's name for our entry; docs/format/oneshot.md. */
 export const ONESHOT_ID = "nightlatch-oneshot";
 
-/** What an armed entry says of itself, in a comment: enough to take it back with nothing else at hand. */
+/**
+ * What an armed entry says of itself, in a comment: enough to take it back with nothing else at
+ * hand.
+ */
 export interface OneshotMark {
   /** boot_id of the boot that armed it. */
   readonly boot: string;

@@ -4,7 +4,10 @@ import { isTextLike } from "../json/narrow.ts";
 /** Of a refusal's body; a page of a proxy's may be longer, and is none. */
 const REFUSAL_BYTES = 16_384;
 
-/** The body of a refusal of our server's, `{"error":CODE}`; null where it holds none (a proxy's page). */
+/**
+ * The body of a refusal of our server's, `{"error":CODE}`; null where it holds none (a proxy's
+ * page).
+ */
 export function parseRefusal(body: Uint8Array): string | null {
   try {
     const json = parseJson(body, "the refusal", { lengthBytes: REFUSAL_BYTES, depth: 2 });

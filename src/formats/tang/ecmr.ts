@@ -13,24 +13,29 @@ import {
 } from "../jose/curve.ts";
 
 /**
- * The McCallum–Relyea exchange, of tang. G is the base point, lower case letters are scalars; the server has s and S=sG.
+ * The McCallum–Relyea exchange, of tang. G is the base point, lower case letters are scalars; the
+ * server has s and S=sG.
  *
  *   provision: the client draws c, keeps C=cG, uses K=cS and forgets c and K.
  *   recover:   the client draws e, sends X=C+eG; the server answers Y=sX; K=Y−eS.
  *
- * Multiplications are OpenSSL's (createECDH), which gives only the x coordinate of a product with a point that is not G. The server
- * must answer a whole point, and multiplies a second time, by s+1: with Q=sX and x₃=x(Q+X), the addition law gives
+ * Multiplications are OpenSSL's (createECDH), which gives only the x coordinate of a product with a
+ * point that is not G. The server must answer a whole point, and multiplies a second time, by s+1:
+ * with Q=sX and x₃=x(Q+X), the addition law gives
  *   y_Q = [(x_X+x_Q)(x_X·x_Q+a)+2b−x₃(x_X−x_Q)²] / (2·y_X)
- * with no root to take and no sign to guess. It does not hold for s ∈ {0, ±1, −2}; such a scalar is never used.
- * The client, for which a multiplication on P-521 costs milliseconds of its cold start, takes the square root and tries both signs:
- * of K=Y∓Q only one opens what it was sealed with.
+ * with no root to take and no sign to guess. It does not hold for s ∈ {0, ±1, −2}; such a scalar is
+ * never used. The client, for which a multiplication on P-521 costs milliseconds of its cold start,
+ * takes the square root and tries both signs: of K=Y∓Q only one opens what it was sealed with.
  *
- * What then remains in BigInt arithmetic, whose time varies: X=C+eG, both public to whoever holds the disk and watches the
- * network; and Q=eS and K=Y−Q, once, where e is used for nothing else and nobody can make this process use it again.
- * BigInts cannot be wiped: Q and K stay in the heap until they are collected. What is in Buffers is wiped.
+ * What then remains in BigInt arithmetic, whose time varies: X=C+eG, both public to whoever holds
+ * the disk and watches the network; and Q=eS and K=Y−Q, once, where e is used for nothing else and
+ * nobody can make this process use it again. BigInts cannot be wiped: Q and K stay in the heap
+ * until they are collected. What is in Buffers is wiped.
  */
 
-/** The multiplication by one fixed scalar, whole points in and out. Holds the scalar inside OpenSSL. */
+/**
+ * The multiplication by one fixed scalar, whole points in and out. Holds the scalar inside OpenSSL.
+ */
 export interface Multiplier {
   readonly curve: Curve;
   /** @throws NightlatchError jwk/off-curve */
@@ -64,7 +69,10 @@ export function drawScalar(curve: Curve, draw: (lengthBytes: number) => Buffer):
   }
 }
 
-/** What provisioning leaves: C, which goes into the binding, and the x coordinate of K, from which its key is derived. */
+/**
+ * What provisioning leaves: C, which goes into the binding, and the x coordinate of K, from which
+ * its key is derived.
+ */
 interface Provision {
   readonly ephemeral: Point;
   /** Secret; the caller wipes it. */
@@ -84,8 +92,8 @@ export interface Recovery {
   /** X */
   readonly request: Point;
   /**
-   * The x coordinates of Y−eS and Y+eS: the sign of eS is not known, and one of them is K's. Both are secret; the caller wipes
-   * them. They prove nothing about the server: only decryption does.
+   * The x coordinates of Y−eS and Y+eS: the sign of eS is not known, and one of them is K's. Both
+   * are secret; the caller wipes them. They prove nothing about the server: only decryption does.
    * @param reply Y, on its curve
    * @throws NightlatchError tang/malformed where Y cannot be an honest answer
    */

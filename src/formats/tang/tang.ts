@@ -43,8 +43,8 @@ export interface Advertisement {
 }
 
 /**
- * What `GET /adv` answers: `{"keys":[…]}` as a JWS of content type jwk-set+json that every signer signs.
- * Keys that verify and exchange keys go in with `alg` and `key_ops` as tang writes them.
+ * What `GET /adv` answers: `{"keys":[…]}` as a JWS of content type jwk-set+json that every signer
+ * signs. Keys that verify and exchange keys go in with `alg` and `key_ops` as tang writes them.
  */
 export function buildAdvertisement(
   keys: { readonly signing: readonly PublicJwk[]; readonly exchange: readonly EcPublicJwk[] },
@@ -76,10 +76,10 @@ export function buildNamedAdvertisement(advertisement: Json, kid: string): JsonO
 }
 
 /**
- * Verified as clevis does: every key of the payload that may verify has signed. That proves that the document is whole, not
- * whose it is: see `isTrusted`.
- * @throws NightlatchError tang/malformed, jws/malformed, jws/unsupported, jws/wrong-signature, jwk/malformed, jwk/unsupported,
- *   jwk/off-curve
+ * Verified as clevis does: every key of the payload that may verify has signed. That proves that
+ * the document is whole, not whose it is: see `isTrusted`.
+ * @throws NightlatchError tang/malformed, jws/malformed, jws/unsupported, jws/wrong-signature,
+ *   jwk/malformed, jwk/unsupported, jwk/off-curve
  */
 export function parseAdvertisement(json: Json): Advertisement {
   const jws = parseJws(json, "the advertisement");
@@ -138,7 +138,10 @@ export function requireTrust(advertisement: Advertisement, trust: Trust): void {
   });
 }
 
-/** `{"keys":[…]}`, each an object; their content is not judged here. @throws NightlatchError tang/malformed */
+/**
+ * `{"keys":[…]}`, each an object; their content is not judged here.
+ * @throws NightlatchError tang/malformed
+ */
 export function parseKeySet(json: Json): JsonObject[] {
   const keys = isJsonObject(json) ? json["keys"] : undefined;
   if (!isList(keys, KEY_COUNT) || !keys.every(isJsonObject)) {
@@ -148,8 +151,9 @@ export function parseKeySet(json: Json): JsonObject[] {
 }
 
 /**
- * Whether a key's `use` and `key_ops` permit an operation, as libjose's jose_jwk_prm judges: either of them may permit it (no
- * `use` permits deriveKey); where both are absent the answer is yes, unless permission must be `explicit`.
+ * Whether a key's `use` and `key_ops` permit an operation, as libjose's jose_jwk_prm judges: either
+ * of them may permit it (no `use` permits deriveKey); where both are absent the answer is yes,
+ * unless permission must be `explicit`.
  */
 export function permits(key: JsonObject, operation: "sign" | "verify" | "deriveKey", explicit: boolean): boolean {
   const { use, key_ops: operations } = key;

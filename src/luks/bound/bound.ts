@@ -58,7 +58,10 @@ export function refusalOf(verdict: Verdict, device: string, trust: Trust): Night
   });
 }
 
-/** As the agent judges it, where a binding is tried: why none of them is asked; null: nothing stands against it. */
+/**
+ * As the agent judges it, where a binding is tried: why none of them is asked; null: nothing stands
+ * against it.
+ */
 export async function whyNotBound(
   system: RecordPower,
   device: string,

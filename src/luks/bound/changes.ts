@@ -25,8 +25,8 @@ interface Proved {
 }
 
 /**
- * Puts on record what a person has just proved a passphrase of. What was on record of the same volume stays, unless its key is
- * another one now. The caller holds the state folder's lock.
+ * Puts on record what a person has just proved a passphrase of. What was on record of the same
+ * volume stays, unless its key is another one now. The caller holds the state folder's lock.
  * @param latches how they change
  * @returns what was on record before of another key; null where nothing was, or the same
  * @throws NightlatchError luks/unsupported, luks/not-proved, file/*
@@ -72,7 +72,10 @@ export async function recordByPerson(
   return isSame ? null : former;
 }
 
-/** Takes latches out; where nothing is bound any more, the record. The caller holds the state folder's lock. */
+/**
+ * Takes latches out; where nothing is bound any more, the record. The caller holds the state
+ * folder's lock.
+ */
 export async function recordUnbound(
   system: BoundPower,
   stateFolder: string,
@@ -104,8 +107,8 @@ export function useOf(header: VolumeHeader, name: string): Use | null {
 }
 
 /**
- * Puts a use on record. Meanwhile there may be a record that was not there when the volume was judged, since its file system had not
- * been mounted yet: then that one stands.
+ * Puts a use on record. Meanwhile there may be a record that was not there when the volume was
+ * judged, since its file system had not been mounted yet: then that one stands.
  * @returns the verdict by the record as it is now
  * @throws NightlatchError system/busy, machine/bad-state, file/*
  */

@@ -12,7 +12,10 @@ export type RecordPower = Pick<System, "readFile" | "listDirectory">;
 /** More volumes than a machine has. */
 const RECORD_COUNT = 1024;
 
-/** null where there is none, or could be none: a UUID is the disk's own word, and becomes part of a path. */
+/**
+ * null where there is none, or could be none: a UUID is the disk's own word, and becomes part of a
+ * path.
+ */
 export async function readVolumeRecord(
   system: Pick<System, "readFile">,
   stateFolder: string,

@@ -8,10 +8,11 @@ import type { ChangePower } from "./ledger.ts";
 import { planRemoval } from "./removal.ts";
 
 /**
- * What removes tokens and their keyslots, once it is certain that the keyslots are theirs. A token is anybody's to edit who had the
- * disk, so that it names a keyslot proves nothing: what the token's servers release has to open the slot. A slot in `named` was named by
- * the owner, and is taken without its server if it looks like a binding's.
- * Needs no passphrase: whether another way in stays is for requireAnotherWay to say.
+ * What removes tokens and their keyslots, once it is certain that the keyslots are theirs. A token
+ * is anybody's to edit who had the disk, so that it names a keyslot proves nothing: what the
+ * token's servers release has to open the slot. A slot in `named` was named by the owner, and is
+ * taken without its server if it looks like a binding's. Needs no passphrase: whether another way
+ * in stays is for requireAnotherWay to say.
  * @throws NightlatchError luks/unsupported, luks/not-proved
  */
 export async function planRemovals(

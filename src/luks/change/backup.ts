@@ -33,7 +33,10 @@ function backupPath(stateFolder: string, uuid: string, number: number): string {
   return `${stateFolder}/header-${uuid}.${number}.backup`;
 }
 
-/** Writes a backup that `cryptsetup luksHeaderRestore` takes, and syncs it. cryptsetup makes the file 0400 and refuses one that exists. */
+/**
+ * Writes a backup that `cryptsetup luksHeaderRestore` takes, and syncs it. cryptsetup makes the
+ * file 0400 and refuses one that exists.
+ */
 export async function backUpHeader(
   system: Pick<ChangePower, "run" | "removeFile">,
   volume: Volume,
@@ -48,8 +51,8 @@ export async function backUpHeader(
 }
 
 /**
- * Keyslots of the backup that the device does not hold byte for byte, apart from those in `except`; null where the backup was
- * cut short while it was written.
+ * Keyslots of the backup that the device does not hold byte for byte, apart from those in `except`;
+ * null where the backup was cut short while it was written.
  */
 export async function compareWithBackup(
   system: Pick<ChangePower, "readAt" | "stat">,
@@ -83,7 +86,9 @@ async function isSameArea(
   return now.equals(before);
 }
 
-/** A backup is the volume's beginning, verbatim, to the end of the area that keyslots can lie in. */
+/**
+ * A backup is the volume's beginning, verbatim, to the end of the area that keyslots can lie in.
+ */
 async function readBackup(system: Pick<ChangePower, "readAt" | "stat">, path: string): Promise<VolumeHeader | null> {
   try {
     const header = await readVolumeHeader(system, path);

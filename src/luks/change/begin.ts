@@ -14,13 +14,19 @@ import { luks2Ledger } from "./luks2-ledger.ts";
 import { readRecord } from "./records.ts";
 import { removeBackups, settleIntents } from "./settle.ts";
 
-/** A volume that no other run of ours changes meanwhile, and what is known of it without a passphrase. */
+/**
+ * A volume that no other run of ours changes meanwhile, and what is known of it without a
+ * passphrase.
+ */
 export interface HeldVolume extends AsyncDisposable {
   readonly volume: Volume;
   readonly uuid: string;
   readonly stateFolder: string;
   readonly ledger: Ledger;
-  /** Intents that earlier runs left. While there are any, a change settles them first, and what the header shows may go. */
+  /**
+   * Intents that earlier runs left. While there are any, a change settles them first, and what the
+   * header shows may go.
+   */
   readonly left: readonly Intent[];
   /** Header backups that nothing of what was left explains; a change tells anew. */
   readonly keptBackups: readonly string[];
@@ -28,9 +34,9 @@ export interface HeldVolume extends AsyncDisposable {
 
 interface ChangeRequest {
   /**
-   * Asked once the volume is known to be one that can be changed, and again, with the number of tries
-   * so far, where what it gave opens nothing; null where nobody is to be asked again. The change
-   * owns what it gives and wipes it.
+   * Asked once the volume is known to be one that can be changed, and again, with the number of
+   * tries so far, where what it gave opens nothing; null where nobody is to be asked again. The
+   * change owns what it gives and wipes it.
    */
   readonly passphrase: (tries: number) => Promise<Secret | null>;
   readonly prove: Prove;
@@ -43,7 +49,8 @@ const LOCK_WAIT_MS = 10_000;
 /**
  * All that comes before a header change and needs no passphrase: refusals, and the lock.
  * @param stateFolder the machine's; made where it is missing
- * @throws NightlatchError system/busy, luks/requirements, luks/unknown-intent, and as readVolumeHeader
+ * @throws NightlatchError system/busy, luks/requirements, luks/unknown-intent, and as
+ *   readVolumeHeader
  */
 export async function holdVolume(system: ChangePower, device: string, stateFolder: string): Promise<HeldVolume> {
   refuseUnchangeable(await readVolumeHeader(system, device), device);
@@ -69,7 +76,8 @@ export async function holdVolume(system: ChangePower, device: string, stateFolde
 }
 
 /**
- * Proves the passphrase, and settles what an earlier run left. The volume has to be held for as long as the change lasts.
+ * Proves the passphrase, and settles what an earlier run left. The volume has to be held for as
+ * long as the change lasts.
  * @throws NightlatchError luks/wrong-passphrase, and as readVolumeHeader
  */
 export async function beginChange(system: ChangePower, held: HeldVolume, request: ChangeRequest): Promise<Change> {
@@ -96,7 +104,10 @@ async function removeOldBackups(system: ChangePower, { device }: Volume, stateFo
   return removeBackups(system, device, await listBackups(system, stateFolder, uuid), new Set());
 }
 
-/** A passphrase, and the keyslot that it was seen to open. @param last slots that are tried at the end */
+/**
+ * A passphrase, and the keyslot that it was seen to open.
+ * @param last slots that are tried at the end
+ */
 async function findWayIn(
   system: ChangePower,
   { volume }: HeldVolume,
@@ -118,7 +129,10 @@ async function findWayIn(
   }
 }
 
-/** Of a run that was killed in the middle of System.writeFile; whoever writes these files holds the lock. */
+/**
+ * Of a run that was killed in the middle of System.writeFile; whoever writes these files holds the
+ * lock.
+ */
 const STRAY = /^(?:identity\.key|(?:pending|server|intent|volume)-[\w-]+\.json)\.[0-9a-f]{12}\.tmp$/;
 
 async function removeStrays(system: ChangePower, stateFolder: string): Promise<void> {
@@ -126,7 +140,9 @@ async function removeStrays(system: ChangePower, stateFolder: string): Promise<v
   for (const name of names.filter((name) => STRAY.test(name))) await system.removeFile(`${stateFolder}/${name}`);
 }
 
-/** Where nothing is locked it is for reading only: what `listNotes` tells may be a change under way. */
+/**
+ * Where nothing is locked it is for reading only: what `listNotes` tells may be a change under way.
+ */
 export function openLedger(system: Pick<ChangePower, "run" | "readAt">, volume: Volume, header: VolumeHeader): Ledger {
   return header.version === 2 ? luks2Ledger(system, volume) : luks1Ledger(system, volume);
 }

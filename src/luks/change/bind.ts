@@ -26,7 +26,9 @@ interface Bound {
   readonly token: HeldToken;
 }
 
-/** A compact JWE of a tang pin is about 2.5 KB; what a caller does not know yet it should assume. */
+/**
+ * A compact JWE of a tang pin is about 2.5 KB; what a caller does not know yet it should assume.
+ */
 const USUAL_TOKEN_BYTES = 4096;
 
 /**
@@ -43,8 +45,9 @@ export async function requireRoom(
 }
 
 /**
- * Adds a keyslot and the token that seals its passphrase, proves that the token opens it, and then removes what it replaces.
- * Whatever fails before the proof is undone; whatever fails after it, or is cut short, the next change settles.
+ * Adds a keyslot and the token that seals its passphrase, proves that the token opens it, and then
+ * removes what it replaces. Whatever fails before the proof is undone; whatever fails after it, or
+ * is cut short, the next change settles.
  * @throws NightlatchError luks/*, system/*, file/*, and what `change.prove` throws
  */
 export async function bindVolume(system: ChangePower, change: Change, request: BindRequest): Promise<Bound> {

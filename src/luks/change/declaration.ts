@@ -17,7 +17,10 @@ interface Declaration {
   readonly backup: string;
 }
 
-/** Backup first, then the record, then the note in the header: what comes after it may be cut short anywhere. */
+/**
+ * Backup first, then the record, then the note in the header: what comes after it may be cut short
+ * anywhere.
+ */
 export async function declare(
   system: ChangePower,
   change: Change,
@@ -46,7 +49,10 @@ export async function declare(
   }
 }
 
-/** The end of a change, once what had no part in it was seen to be what it was. @throws NightlatchError luks/harmed */
+/**
+ * The end of a change, once what had no part in it was seen to be what it was.
+ * @throws NightlatchError luks/harmed
+ */
 export async function closeOrWarn(system: ChangePower, change: Change, declared: Declaration): Promise<void> {
   const { held, backup } = declared;
   const harm = await requireOthers(system, change, declared).catch((error: unknown) => {

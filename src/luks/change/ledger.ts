@@ -20,7 +20,10 @@ export type ChangePower = Pick<
   | "random"
 >;
 
-/** An intent that the header tells of. By itself it gives no authority over anything: whoever holds the disk can write one. */
+/**
+ * An intent that the header tells of. By itself it gives no authority over anything: whoever holds
+ * the disk can write one.
+ */
 export interface IntentNote {
   /** The token's number. */
   readonly token: number;
@@ -37,11 +40,14 @@ export interface HeldIntent {
 }
 
 /**
- * Where a volume keeps tokens and notes of intents: LUKS2 in its header, LUKS1 in luksmeta, without notes. Each call is durable when
- * it returns, and all or nothing.
+ * Where a volume keeps tokens and notes of intents: LUKS2 in its header, LUKS1 in luksmeta, without
+ * notes. Each call is durable when it returns, and all or nothing.
  */
 export interface Ledger {
-  /** @throws NightlatchError luks/no-token-slot, luks/unsupported where a binding could not be added to this volume */
+  /**
+   * @throws NightlatchError luks/no-token-slot, luks/unsupported where a binding could not be added
+   *   to this volume
+   */
   requireRoom(header: VolumeHeader, tokenBytes: number): void;
   addToken(header: VolumeHeader, token: JsonObject, keyslot: number): Promise<void>;
   removeToken(token: HeldToken): Promise<void>;
@@ -64,7 +70,10 @@ export function notesAmong(tokens: readonly HeldToken[], device: string): readon
   });
 }
 
-/** Any change waits for it: what it was about cannot be told. So a person has to be able to get rid of it. */
+/**
+ * Any change waits for it: what it was about cannot be told. So a person has to be able to get rid
+ * of it.
+ */
 function unreadable(device: string, token: number): NightlatchError {
   return new NightlatchError(
     "luks/unknown-intent",

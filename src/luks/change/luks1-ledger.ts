@@ -11,9 +11,10 @@ import type { ChangePower, Ledger } from "./ledger.ts";
 import { entrySharing, sharedEntry } from "./removal.ts";
 
 /**
- * Bindings in luksmeta, where stock clevis looks for them; LUKS1 has no place for a note of an intent. luksmeta writes an entry's
- * data first and then the one sector of the table, so an entry is there whole or not at all; it also wipes the data first, so that a wipe
- * that is cut short leaves an entry that cannot be read (removal.ts).
+ * Bindings in luksmeta, where stock clevis looks for them; LUKS1 has no place for a note of an
+ * intent. luksmeta writes an entry's data first and then the one sector of the table, so an entry
+ * is there whole or not at all; it also wipes the data first, so that a wipe that is cut short
+ * leaves an entry that cannot be read (removal.ts).
  */
 export function luks1Ledger(system: Pick<ChangePower, "run" | "readAt">, volume: Volume): Ledger {
   return {
@@ -70,7 +71,10 @@ function noRoom(device: string, header: Luks1Volume): NightlatchError {
   });
 }
 
-/** cryptsetup converts no volume that luksmeta has set up, and none whose data begins right behind its keyslots. */
+/**
+ * cryptsetup converts no volume that luksmeta has set up, and none whose data begins right behind
+ * its keyslots.
+ */
 function waysToRoom(device: string, { meta, payloadOffsetBytes }: Luks1Volume): string {
   if (payloadOffsetBytes === 0) {
     return `Make the detached header a LUKS2 one, after a copy of it: cryptsetup convert ${shellWord(device)} --type luks2.`;

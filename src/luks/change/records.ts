@@ -72,8 +72,8 @@ export function noteOf(notes: readonly IntentNote[], intent: Intent): IntentNote
 }
 
 /**
- * Whether a record speaks of the volume at hand. A salt in the header is anybody's to write, but a keyslot that the owner's passphrase
- * opens has its own.
+ * Whether a record speaks of the volume at hand. A salt in the header is anybody's to write, but a
+ * keyslot that the owner's passphrase opens has its own.
  */
 export function isRecordOf(record: IntentRecord, header: VolumeHeader, openedBy: number): boolean {
   const slot = findSlot(header, openedBy);

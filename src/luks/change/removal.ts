@@ -15,21 +15,27 @@ export function otherTokensOf(header: VolumeHeader, keyslot: number, digest: str
   );
 }
 
-/** The token of that digest; or what is left of it where the program that removed it was cut short. */
+/**
+ * The token of that digest; or what is left of it where the program that removed it was cut short.
+ */
 export function remainsOf(header: VolumeHeader, digest: string, keyslot: number | null): readonly HeldToken[] {
   return listTokens(header).filter(
     (token) => token.digest === digest || (token.id === keyslot && isTorn(header, token)),
   );
 }
 
-/** luksmeta wipes an entry's data before the table that names it: a wipe that is cut short leaves an entry of which nothing can be read. */
+/**
+ * luksmeta wipes an entry's data before the table that names it: a wipe that is cut short leaves an
+ * entry of which nothing can be read.
+ */
 function isTorn(header: VolumeHeader, token: HeldToken): boolean {
   return header.version === 1 && token.type === "clevis" && token.json["jwe"] === null;
 }
 
 /**
- * Another keyslot whose luksmeta entry lies partly where this token's does, so that wiping one destroys both; null where none does, as
- * with LUKS2. luksmeta itself makes such entries: findGap in formats/luksmeta.ts.
+ * Another keyslot whose luksmeta entry lies partly where this token's does, so that wiping one
+ * destroys both; null where none does, as with LUKS2. luksmeta itself makes such entries: findGap
+ * in formats/luks/luksmeta.ts.
  */
 export function entrySharing(header: VolumeHeader, token: HeldToken): number | null {
   if (header.version !== 1) return null;
@@ -38,7 +44,10 @@ export function entrySharing(header: VolumeHeader, token: HeldToken): number | n
   return other?.keyslot ?? null;
 }
 
-/** What would remove a token and the keyslot that it opens. @throws NightlatchError luks/unsupported */
+/**
+ * What would remove a token and the keyslot that it opens.
+ * @throws NightlatchError luks/unsupported
+ */
 export function planRemoval(header: VolumeHeader, token: HeldToken): Removal {
   const sharing = entrySharing(header, token);
   if (sharing !== null) throw sharedEntry(token, sharing);
@@ -76,7 +85,10 @@ export function isGone(header: VolumeHeader, removal: Removal): boolean {
   return remainsOf(header, removal.digest, removal.keyslot).length === 0 && slotToRemove(header, removal) === null;
 }
 
-/** Keyslot first: a token without its slot opens nothing, a slot without its token would go unnoticed. */
+/**
+ * Keyslot first: a token without its slot opens nothing, a slot without its token would go
+ * unnoticed.
+ */
 export async function carryOut(system: ChangePower, change: Change, removal: Removal): Promise<void> {
   const slot = slotToRemove(await readHeader(system, change), removal);
   if (slot !== null) await killProvedSlot(system, change, slot.number);
@@ -90,7 +102,10 @@ export async function killProvedSlot(system: ChangePower, change: Change, keyslo
   await killKeyslot(system, change.volume, keyslot, change.passphrase);
 }
 
-/** The passphrase that was given has to open another slot than those that go. @throws NightlatchError luks/last-way */
+/**
+ * The passphrase that was given has to open another slot than those that go.
+ * @throws NightlatchError luks/last-way
+ */
 export function requireAnotherWay({ volume, openedBy }: Change, removes: readonly Removal[]): void {
   if (removes.some(({ keyslot }) => keyslot === openedBy)) throw lastWay(volume.device, openedBy);
 }
@@ -106,7 +121,10 @@ function lastWay(device: string, keyslot: number): NightlatchError {
   );
 }
 
-/** null where the slot is gone, or what is there is not what was to be removed, or another token needs it. */
+/**
+ * null where the slot is gone, or what is there is not what was to be removed, or another token
+ * needs it.
+ */
 function slotToRemove(header: VolumeHeader, { keyslot, salt, digest }: Removal): Slot | null {
   if (keyslot === null) return null;
   const slot = findSlot(header, keyslot);

@@ -53,13 +53,19 @@ export async function settleIntents(system: ChangePower, change: Change): Promis
   return settled;
 }
 
-/** Only what both the state folder and the volume say is acted upon. A LUKS1 volume says nothing, so the path has to be the same. */
+/**
+ * Only what both the state folder and the volume say is acted upon. A LUKS1 volume says nothing, so
+ * the path has to be the same.
+ */
 function isAgreed(change: Change, header: VolumeHeader, record: IntentRecord, note: number | null): boolean {
   if (!isRecordOf(record, header, change.openedBy)) return false;
   return header.version === 1 ? record.device === change.volume.device : note !== null;
 }
 
-/** A record without its note is that of a change which had not begun, or was over; unless somebody took the note away. */
+/**
+ * A record without its note is that of a change which had not begun, or was over; unless somebody
+ * took the note away.
+ */
 function lookAtEnds(header: VolumeHeader, record: IntentRecord, openedBy: number): readonly Settled[] {
   const { intent } = record;
   const added = findAdded(header, record);
@@ -106,7 +112,8 @@ function isComplete({ adds }: Intent, { hasSlot, token }: Added): boolean {
 async function isDone(system: ChangePower, change: Change, header: VolumeHeader, intent: Intent, added: Added) {
   const { adds, removes } = intent;
   if (adds === null || added.token === null || !isComplete(intent, added)) return false;
-  if (removes.some((removal) => !isWhole(header, removal))) return true; // removals begin after the proof only
+  // Removals begin after the proof only.
+  if (removes.some((removal) => !isWhole(header, removal))) return true;
   try {
     await proveToken(system, change, added.token, adds.keyslot);
     return true;
@@ -116,7 +123,10 @@ async function isDone(system: ChangePower, change: Change, header: VolumeHeader,
   }
 }
 
-/** Removes what an intent added, and the intent. The token goes first: stock clevis never sees one that opens nothing. */
+/**
+ * Removes what an intent added, and the intent. The token goes first: stock clevis never sees one
+ * that opens nothing.
+ */
 export async function undo(
   system: ChangePower,
   change: Change,
@@ -134,7 +144,8 @@ export async function undo(
 }
 
 /**
- * The end of a change: backups whose every slot is on the disk unharmed are removed, then the note, then the record.
+ * The end of a change: backups whose every slot is on the disk unharmed are removed, then the note,
+ * then the record.
  * @returns backups that are kept, since they hold slots that the volume has no longer
  */
 export async function close(

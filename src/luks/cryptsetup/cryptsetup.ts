@@ -5,7 +5,9 @@ import type { Command, Exit, Lock, System } from "../../system/port.ts";
 export interface Volume {
   /** A block device or an image file. */
   readonly device: string;
-  /** Held by the programs that are run too: a killed run's cryptsetup keeps the next run waiting. */
+  /**
+   * Held by the programs that are run too: a killed run's cryptsetup keeps the next run waiting.
+   */
   readonly lock?: Lock;
 }
 
@@ -14,7 +16,8 @@ const TIMEOUT_MS = 5 * 60_000;
 
 /**
  * Runs cryptsetup; key material goes in over stdin and nowhere else.
- * @throws NightlatchError luks/wrong-passphrase, luks/refused, luks/no-memory, luks/no-device, luks/in-use, luks/tool-died, system/*
+ * @throws NightlatchError luks/wrong-passphrase, luks/refused, luks/no-memory, luks/no-device,
+ *   luks/in-use, luks/tool-died, system/*
  */
 export async function runCryptsetup(
   system: Pick<System, "run">,

@@ -5,7 +5,10 @@ import type { VolumeHeader } from "../header/header.ts";
 import { listSlots, looksLikeBinding, type Slot } from "../header/slots.ts";
 import { runCryptsetup, type Volume } from "./cryptsetup.ts";
 
-/** What may open a volume: a passphrase, and the keyslot that it was seen to open, or the only one left that it can. */
+/**
+ * What may open a volume: a passphrase, and the keyslot that it was seen to open, or the only one
+ * left that it can.
+ */
 export interface Authority {
   readonly passphrase: Secret;
   readonly slot: number;
@@ -21,8 +24,9 @@ interface NewSlot {
 }
 
 /**
- * `cryptsetup open` tries the volume's tokens before it looks at the key that it is given, and says 0 when a token in a keyring
- * or a TPM opened it: a wrong passphrase would pass for the right one. Both options together leave no token to try.
+ * `cryptsetup open` tries the volume's tokens before it looks at the key that it is given, and says
+ * 0 when a token in a keyring or a TPM opened it: a wrong passphrase would pass for the right one.
+ * Both options together leave no token to try.
  */
 const NO_TOKENS = ["--disable-external-tokens", "--token-type", "nightlatch-none"];
 
@@ -47,13 +51,19 @@ export async function opensSlot(
   }
 }
 
-/** The keyslots that open a volume, in cryptsetup's order: those of random keys, which cost next to nothing to try, and the others. */
+/**
+ * The keyslots that open a volume, in cryptsetup's order: those of random keys, which cost next to
+ * nothing to try, and the others.
+ */
 export function slotsToTry(header: VolumeHeader): { readonly fast: readonly Slot[]; readonly slow: readonly Slot[] } {
   const slots = listSlots(header).filter((slot) => slot.opensVolume);
   return { fast: slots.filter(looksLikeBinding), slow: slots.filter((slot) => !looksLikeBinding(slot)) };
 }
 
-/** The first of these keyslots that a passphrase opens; null where it opens none. Takes one KDF for each that it tries. */
+/**
+ * The first of these keyslots that a passphrase opens; null where it opens none. Takes one KDF for
+ * each that it tries.
+ */
 export async function findOpenedAmong(
   system: Pick<System, "run">,
   volume: Volume,
@@ -64,7 +74,10 @@ export async function findOpenedAmong(
   return null;
 }
 
-/** The first keyslot that a passphrase opens, fast ones before others, those in `last` tried at the end; null where it opens none. */
+/**
+ * The first keyslot that a passphrase opens, fast ones before others, those in `last` tried at the
+ * end; null where it opens none.
+ */
 export async function findSlotOpenedBy(
   system: Pick<System, "run">,
   volume: Volume,
@@ -78,9 +91,11 @@ export async function findSlotOpenedBy(
 }
 
 /**
- * Adds a keyslot. With cryptsetup 2.6 and 2.7 the authority's own is the only one that costs a KDF, and costs one; before, which does not
- * know --new-key-slot, keyslots are tried in their order, and since 2.8 the authority's own costs two (docs/decisions/056).
- * @throws NightlatchError as runCryptsetup; luks/refused where the slot is taken or there is no room for it
+ * Adds a keyslot. With cryptsetup 2.6 and 2.7 the authority's own is the only one that costs a KDF,
+ * and costs one; before, which does not know --new-key-slot, keyslots are tried in their order, and
+ * since 2.8 the authority's own costs two (docs/decisions/056).
+ * @throws NightlatchError as runCryptsetup; luks/refused where the slot is taken or there is no
+ *   room for it
  */
 export async function addKeyslot(
   system: Pick<System, "run">,
@@ -91,7 +106,8 @@ export async function addKeyslot(
   const both = Buffer.concat([current.passphrase.reveal(), slot.passphrase.reveal()]);
   const hash = slot.hash === null ? [] : ["--hash", slot.hash];
   const kdf = [...hash, "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", String(slot.iterations)];
-  // Of a key file by the name of "-" 2.6 would try all keyslots first. Of two that have the same name it would read one.
+  // Of a key file by the name of "-" 2.6 would try all keyslots first. Of two that have the same
+  // name it would read one.
   const [from, to] = ["/dev/stdin", "/dev/fd/0"];
   const sizes = ["--new-keyfile-size", String(slot.passphrase.lengthBytes)];
   const files = [...keyArgs(current.passphrase, from), ...sizes, volume.device, to];
@@ -112,7 +128,8 @@ const isUsageError = (error: unknown): boolean =>
   isError(error, "luks/refused") && error.message.includes(": Usage: cryptsetup ");
 
 /**
- * Has a key without a slot's number tried on this slot before all others, each of which costs a KDF (LUKS2 alone has such an order).
+ * Has a key without a slot's number tried on this slot before all others, each of which costs a KDF
+ * (LUKS2 alone has such an order).
  * @throws NightlatchError as runCryptsetup
  */
 export async function preferKeyslot(system: Pick<System, "run">, volume: Volume, slot: number): Promise<void> {
@@ -121,8 +138,9 @@ export async function preferKeyslot(system: Pick<System, "run">, volume: Volume,
 }
 
 /**
- * Destroys a keyslot. With -q cryptsetup destroys the last one as readily as any other: the caller has proved that `remaining`
- * opens another slot, and cryptsetup proves it once more before it wipes.
+ * Destroys a keyslot. With -q cryptsetup destroys the last one as readily as any other: the caller
+ * has proved that `remaining` opens another slot, and cryptsetup proves it once more before it
+ * wipes.
  * @throws NightlatchError as runCryptsetup
  */
 export async function killKeyslot(

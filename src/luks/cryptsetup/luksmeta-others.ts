@@ -19,9 +19,10 @@ const PAGE_BYTES = 4096;
 const TABLE_BYTES = PAGE_BYTES;
 
 /**
- * Lets luksmeta change the entry of one keyslot, and reads back that every other one is the same. What it wrote over is put back, and the
- * table before it, so that nothing points to what is gone.
- * @throws NightlatchError luks/refused where another entry was written over and is whole again, luks/harmed where it is not
+ * Lets luksmeta change the entry of one keyslot, and reads back that every other one is the same.
+ * What it wrote over is put back, and the table before it, so that nothing points to what is gone.
+ * @throws NightlatchError luks/refused where another entry was written over and is whole again,
+ *   luks/harmed where it is not
  */
 export async function keepingOthers(
   system: Power,
@@ -67,7 +68,9 @@ async function hold(system: Power, device: string, keyslot: number): Promise<Hel
   return { table, offsetBytes: hole.offsetBytes, others: await Promise.all(read) };
 }
 
-/** Keyslots whose entries are not what they were; one that somebody took away meanwhile counts, too. */
+/**
+ * Keyslots whose entries are not what they were; one that somebody took away meanwhile counts, too.
+ */
 async function findHarmed(system: Power, device: string, before: Held): Promise<readonly number[]> {
   const harmed: number[] = [];
   const rows = (await readLuks1(system, device)).meta ?? [];

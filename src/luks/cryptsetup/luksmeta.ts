@@ -5,7 +5,10 @@ import { firstLine, type Volume } from "./cryptsetup.ts";
 
 const TIMEOUT_MS = 60_000;
 
-/** Writes an empty table to the hole. The caller has seen that there is none, for -f asks nobody. @throws NightlatchError luks/refused */
+/**
+ * Writes an empty table to the hole. The caller has seen that there is none, for -f asks nobody.
+ * @throws NightlatchError luks/refused
+ */
 export async function initLuksmeta(system: Pick<System, "run">, volume: Volume): Promise<void> {
   await runLuksmeta(system, volume, ["init", "-f", "-d", volume.device]);
 }
@@ -20,7 +23,10 @@ export async function saveLuksmeta(
   await runLuksmeta(system, volume, ["save", "-d", volume.device, "-s", String(keyslot), "-u", CLEVIS_UUID], data);
 }
 
-/** Only an entry of clevis's; one that is gone already is fine. @throws NightlatchError luks/refused */
+/**
+ * Only an entry of clevis's; one that is gone already is fine.
+ * @throws NightlatchError luks/refused
+ */
 export async function wipeLuksmeta(system: Pick<System, "run">, volume: Volume, keyslot: number): Promise<void> {
   await runLuksmeta(system, volume, ["wipe", "-f", "-d", volume.device, "-s", String(keyslot), "-u", CLEVIS_UUID]);
 }

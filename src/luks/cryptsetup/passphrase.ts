@@ -5,8 +5,8 @@ const ALPHABET = Buffer.from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 const RANDOM_BYTES = 40;
 
 /**
- * A keyslot's passphrase as clevis makes it: base64url of 40 random bytes, 54 characters (docs/format/latch.md, "Token"). Written
- * into its buffer directly: a string could not be wiped.
+ * A keyslot's passphrase as clevis makes it: base64url of 40 random bytes, 54 characters
+ * (docs/format/latch.md, "Token"). Written into its buffer directly: a string could not be wiped.
  */
 export function makePassphrase(system: Pick<System, "random">): Secret {
   const random = system.random(RANDOM_BYTES);

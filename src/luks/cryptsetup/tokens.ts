@@ -13,7 +13,8 @@ export function findFreeTokens(header: Luks2Volume, count: number): readonly num
 
 /**
  * Writes a token to a number that is free.
- * @throws NightlatchError as runCryptsetup; luks/refused where it was taken meanwhile, or the metadata has no room for it
+ * @throws NightlatchError as runCryptsetup; luks/refused where it was taken meanwhile, or the
+ *   metadata has no room for it
  */
 export async function importToken(
   system: Pick<System, "run">,

@@ -1,7 +1,10 @@
 import type { System } from "../../system/port.ts";
 import type { VolumeHeader } from "./header.ts";
 
-/** Whether what was read is a header alone, with the data on another device: made with `cryptsetup luksFormat --header`, or a backup. */
+/**
+ * Whether what was read is a header alone, with the data on another device: made with `cryptsetup
+ * luksFormat --header`, or a backup.
+ */
 export async function isDetached(system: Pick<System, "stat">, path: string, header: VolumeHeader): Promise<boolean> {
   const offset =
     header.version === 1

@@ -23,12 +23,18 @@ import { refuseNullCiphers } from "./ciphers.ts";
 export type VolumeHeader = Luks2Volume | Luks1Volume;
 
 export interface Luks2Volume extends Luks2Header {
-  /** The copy that cannot be read, where one cannot. cryptsetup mends it from the other when it next changes the volume. */
+  /**
+   * The copy that cannot be read, where one cannot. cryptsetup mends it from the other when it next
+   * changes the volume.
+   */
   readonly damagedCopy: "primary" | "secondary" | null;
 }
 
 export interface Luks1Volume extends Luks1Header {
-  /** What luksmeta holds, by keyslot; null where luksmeta was never set up on this volume, or its table is damaged. */
+  /**
+   * What luksmeta holds, by keyslot; null where luksmeta was never set up on this volume, or its
+   * table is damaged.
+   */
   readonly meta: readonly LuksmetaRecord[] | null;
   /** What is wrong with luksmeta's table. It is no reason not to open the volume by other means. */
   readonly metaDamage: NightlatchError | null;
@@ -46,10 +52,12 @@ const LUKSMETA_DATA_LIMIT_BYTES = 64 * 1024;
 const ATTEMPTS = 5;
 
 /**
- * The header of a LUKS volume: one read for a volume of the usual shape, no program run, no lock taken. cryptsetup rewrites
- * the two copies of LUKS2 one after the other, so one of them is valid at any moment; a read that caught both is repeated.
+ * The header of a LUKS volume: one read for a volume of the usual shape, no program run, no lock
+ * taken. cryptsetup rewrites the two copies of LUKS2 one after the other, so one of them is valid
+ * at any moment; a read that caught both is repeated.
  * @param device a block device or an image file
- * @throws NightlatchError luks/none, luks/damaged, luks/unsupported, luks/null-cipher, and as System.readAt
+ * @throws NightlatchError luks/none, luks/damaged, luks/unsupported, luks/null-cipher, and as
+ *   System.readAt
  */
 export async function readVolumeHeader(system: Pick<System, "readAt">, device: string): Promise<VolumeHeader> {
   for (let attempt = 1; ; attempt++) {
@@ -86,12 +94,15 @@ async function readLuks2(system: Pick<System, "readAt">, device: string, start: 
     if (stray === null) throw primary.failure;
     return stray;
   }
-  // Never the older one in its stead: cryptsetup is less strict (of two members of one name it takes the last), so it would read what
-  // we pass over, a null cipher perhaps.
+  // Never the older one in its stead: cryptsetup is less strict (of two members of one name it
+  // takes the last), so it would read what we pass over, a null cipher perhaps.
   return { ...readLuks2Copy(newer), damagedCopy: older !== undefined ? null : twinOf(newer.which) };
 }
 
-/** null where cryptsetup sees no copy either. One that it may read and we cannot (another checksum) is an error. */
+/**
+ * null where cryptsetup sees no copy either. One that it may read and we cannot (another checksum)
+ * is an error.
+ */
 function verify(bytes: Buffer, offsetBytes: number): Attempt<Luks2Copy> {
   const tried = attempt(() => verifyLuks2Copy(bytes, offsetBytes));
   if (tried.failure !== null && !isError(tried.failure, "luks/damaged")) throw tried.failure;
@@ -102,7 +113,10 @@ function twinOf(which: "primary" | "secondary"): "primary" | "secondary" {
   return which === "primary" ? "secondary" : "primary";
 }
 
-/** A primary that is overwritten does not say where its twin lies: every place where one can lie is tried, as cryptsetup does. */
+/**
+ * A primary that is overwritten does not say where its twin lies: every place where one can lie is
+ * tried, as cryptsetup does.
+ */
 async function findSecondary(system: Pick<System, "readAt">, device: string): Promise<Luks2Volume | null> {
   for (const offsetBytes of LUKS2_SIZES_BYTES) {
     const head = await system.readAt(device, offsetBytes, 512);

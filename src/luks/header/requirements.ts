@@ -2,12 +2,15 @@ import { NightlatchError } from "../../core/errors.ts";
 import { printable } from "../../core/text.ts";
 import type { VolumeHeader } from "./header.ts";
 
-/** What cryptsetup knows, to version 2.8 (lib/luks2/luks2_internal.h): it opens such a volume, or says itself why it does not. */
+/**
+ * What cryptsetup knows, to version 2.8 (lib/luks2/luks2_internal.h): it opens such a volume, or
+ * says itself why it does not.
+ */
 const KNOWN = /^(?:offline-reencrypt|online-reencrypt(?:-v[0-9]+)?|inline-hw-tags|opal)$/;
 
 /**
- * A header that asks for more than plain LUKS2 is not changed: a reencryption is under way, or there is a feature that a change
- * could break.
+ * A header that asks for more than plain LUKS2 is not changed: a reencryption is under way, or
+ * there is a feature that a change could break.
  * @throws NightlatchError luks/requirements
  */
 export function refuseRequirements(header: VolumeHeader, device: string): void {
@@ -24,7 +27,10 @@ export function refuseUnknownRequirements(header: VolumeHeader, device: string):
   }
 }
 
-/** What a header demands beyond plain LUKS2, for a person, and what to do about it; null where it demands nothing. */
+/**
+ * What a header demands beyond plain LUKS2, for a person, and what to do about it; null where it
+ * demands nothing.
+ */
 export function describeRequirements(
   header: VolumeHeader,
   device: string,

@@ -31,7 +31,10 @@ export function findSlot(header: VolumeHeader, number: number): Slot | undefined
   return listSlots(header).find((slot) => slot.number === number);
 }
 
-/** Whether a keyslot looks like a binding's: clevis's, systemd's or ours. A passphrase that a person types gets a slower KDF. */
+/**
+ * Whether a keyslot looks like a binding's: clevis's, systemd's or ours. A passphrase that a person
+ * types gets a slower KDF.
+ */
 export function looksLikeBinding({ pbkdf2Iterations: count }: Slot): boolean {
   return count !== null && count >= CLEVIS_ITERATIONS && count < FIRST_ITERATIONS + ITERATION_COUNTS;
 }
@@ -54,7 +57,9 @@ export function keyslotHashOf(header: VolumeHeader): string | null {
   return hash !== null && /^[A-Za-z0-9][\w-]{0,30}$/.test(hash) ? hash : null;
 }
 
-/** The lowest keyslot that nothing occupies, a reencryption's included; null where all are taken. */
+/**
+ * The lowest keyslot that nothing occupies, a reencryption's included; null where all are taken.
+ */
 export function findFreeSlot(header: VolumeHeader): number | null {
   if (header.version === 1) {
     const taken = new Set(header.meta?.map((record) => record.keyslot));

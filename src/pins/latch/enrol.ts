@@ -27,7 +27,10 @@ import {
 
 type EnrolPower = StatePower & Pick<System, "request">;
 
-/** A latch that was made for one volume; the advertisement is the server's own, its signatures verified. */
+/**
+ * A latch that was made for one volume; the advertisement is the server's own, its signatures
+ * verified.
+ */
 interface NewLatch {
   /** What goes into the binding: `{url}/latch/{id}`. */
   readonly latchUrl: string;
@@ -37,14 +40,15 @@ interface NewLatch {
 }
 
 /**
- * Enrols the machine with an invite and gets a latch for the volume. The identity and the request's nonce are kept before they
- * are sent: cut short anywhere, the next run with the same invite gets the same latch. Call `forgetNonce` once it is bound.
- * An invite that this machine has used already serves for its next volumes, as `anotherLatch` without it. Where the latch that
- * was made for the nonce is revoked by now, another is asked for, once.
+ * Enrols the machine with an invite and gets a latch for the volume. The identity and the request's
+ * nonce are kept before they are sent: cut short anywhere, the next run with the same invite gets
+ * the same latch. Call `forgetNonce` once it is bound. An invite that this machine has used already
+ * serves for its next volumes, as `anotherLatch` without it. Where the latch that was made for the
+ * nonce is revoked by now, another is asked for, once.
  * @param volume the volume's UUID
- * @throws NightlatchError net/*, file/*, machine/bad-state, enrolment/malformed, enrolment/untrusted, enrolment/refused,
- *   invite/unknown, invite/used, invite/expired, invite/other-machine, machine/locked,
- *   machine/revoked, machine/full, latch/revoked, pin/busy
+ * @throws NightlatchError net/*, file/*, machine/bad-state, enrolment/malformed,
+ *   enrolment/untrusted, enrolment/refused, invite/unknown, invite/used, invite/expired,
+ *   invite/other-machine, machine/locked, machine/revoked, machine/full, latch/revoked, pin/busy
  */
 export async function enrol(
   system: EnrolPower,
@@ -72,7 +76,8 @@ export async function enrol(
 }
 
 /**
- * One more latch for a machine that is enrolled, no invite needed. Nonce and power cuts as with `enrol`.
+ * One more latch for a machine that is enrolled, no invite needed. Nonce and power cuts as with
+ * `enrol`.
  * @param choice.server thumbprint of one of several servers
  * @throws NightlatchError machine/not-enrolled, machine/unknown, and as enrol
  */
@@ -100,7 +105,10 @@ export async function anotherLatch(
   });
 }
 
-/** Without the nonce no run would ever get another latch than the revoked one; nothing is bound to that, so it may go. */
+/**
+ * Without the nonce no run would ever get another latch than the revoked one; nothing is bound to
+ * that, so it may go.
+ */
 async function unlessRevoked(
   system: EnrolPower,
   stateFolder: string,
@@ -192,7 +200,10 @@ const REFUSALS: Readonly<Record<RefusalCode, readonly [what: string, remedy: str
   "machine/unknown": ["does not know this machine", "Enrol it anew: pass a new invite."],
 };
 
-/** A refusal is not signed: whoever sits in between can refuse, which gains nothing that cutting the line would not. */
+/**
+ * A refusal is not signed: whoever sits in between can refuse, which gains nothing that cutting the
+ * line would not.
+ */
 function refusal(url: string, response: HttpResponse): NightlatchError {
   const { host } = new URL(url);
   const meaning = "No latch was made for the volume, which is unchanged.";

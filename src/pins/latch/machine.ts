@@ -8,8 +8,9 @@ import { isBaseAddress } from "../../formats/own/invite.ts";
 import type { System } from "../../system/port.ts";
 
 /**
- * What a machine keeps about itself and its servers: docs/format/enrolment.md, "What is kept on the machine". Every write is
- * durable before what it says is used. Runs that change it must not overlap; `bind` holds a lock.
+ * What a machine keeps about itself and its servers: docs/format/enrolment.md, "What is kept on the
+ * machine". Every write is durable before what it says is used. Runs that change it must not
+ * overlap; `bind` holds a lock.
  */
 export type StatePower = Pick<
   System,
@@ -51,7 +52,10 @@ export async function readIdentity(system: Pick<System, "readFile">, stateFolder
   throw badState(path, "is not an Ed25519 private key");
 }
 
-/** The identity, made and kept first where there is none. @throws NightlatchError machine/bad-state, file/* */
+/**
+ * The identity, made and kept first where there is none.
+ * @throws NightlatchError machine/bad-state, file/*
+ */
 export async function readOrMakeIdentity(system: StatePower, stateFolder: string): Promise<KeyObject> {
   const present = await readIdentity(system, stateFolder);
   if (present !== null) return present;
@@ -68,7 +72,10 @@ export async function readOrMakeIdentity(system: StatePower, stateFolder: string
   return identity;
 }
 
-/** Servers that this machine is enrolled at, by their thumbprint's order. @throws NightlatchError machine/bad-state, file/* */
+/**
+ * Servers that this machine is enrolled at, by their thumbprint's order.
+ * @throws NightlatchError machine/bad-state, file/*
+ */
 export async function listServers(
   system: Pick<System, "readFile" | "listDirectory">,
   stateFolder: string,
@@ -83,8 +90,9 @@ export async function keepServer(system: StatePower, stateFolder: string, server
 }
 
 /**
- * The nonce of a request for this volume that may have been sent, or a new one, kept before it is given. It is the same until
- * `forgetNonce`, so that a run which was cut short is answered with the latch that it was given.
+ * The nonce of a request for this volume that may have been sent, or a new one, kept before it is
+ * given. It is the same until `forgetNonce`, so that a run which was cut short is answered with the
+ * latch that it was given.
  * @param invite its id; another invite than the kept one begins anew. null: any
  */
 export async function readOrMakeNonce(
@@ -105,7 +113,10 @@ export async function readOrMakeNonce(
   return nonce;
 }
 
-/** Called once the binding that the nonce was for is durable in the volume's header, or was given up for good. */
+/**
+ * Called once the binding that the nonce was for is durable in the volume's header, or was given up
+ * for good.
+ */
 export async function forgetNonce(
   system: Pick<System, "removeFile">,
   stateFolder: string,

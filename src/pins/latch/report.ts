@@ -8,7 +8,11 @@ import { type EnrolledServer, listServers, readIdentity } from "./machine.ts";
 
 export type ReportPower = Pick<System, "readFile" | "listDirectory" | "request" | "random">;
 
-/** The servers of a volume's latches; all that the machine is enrolled at where none of those is known. @throws NightlatchError machine/bad-state, file/* */
+/**
+ * The servers of a volume's latches; all that the machine is enrolled at where none of those is
+ * known.
+ * @throws NightlatchError machine/bad-state, file/*
+ */
 export async function serversToTell(
   system: ReportPower,
   stateFolder: string,
@@ -20,8 +24,10 @@ export async function serversToTell(
 }
 
 /**
- * Tells one server, once: docs/format/bound.md, "The report". When it returns the server has confirmed with its own signature.
- * @throws NightlatchError net/*, machine/not-enrolled, machine/bad-state, enrolment/refused, enrolment/malformed, enrolment/untrusted, file/*
+ * Tells one server, once: docs/format/bound.md, "The report". When it returns the server has
+ * confirmed with its own signature.
+ * @throws NightlatchError net/*, machine/not-enrolled, machine/bad-state, enrolment/refused,
+ *   enrolment/malformed, enrolment/untrusted, file/*
  */
 export async function sendReport(
   system: ReportPower,

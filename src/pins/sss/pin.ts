@@ -12,7 +12,8 @@ export const sssPin: Pin = {
       kind: "sss",
       urls: [],
       children: pin.children,
-      // As for shares of tang, whatever the shares are: which of others are needed, the threshold leaves open.
+      // As for shares of tang, whatever the shares are: which of others are needed, the threshold
+      // leaves open.
       early: { pins: ["sss", "tang"], network: true },
       describe: (children) => `${pin.threshold} of ${children}`,
       recover: async (attempt) => [await recoverShared(pin, attempt)],
@@ -20,7 +21,10 @@ export const sssPin: Pin = {
   },
 };
 
-/** All children side by side; the rest is given up as soon as enough have answered, or cannot any more. */
+/**
+ * All children side by side; the rest is given up as soon as enough have answered, or cannot any
+ * more.
+ */
 async function recoverShared(pin: SssPin, { limits, recoverChild }: RecoverAttempt): Promise<Secret> {
   const stop = new AbortController();
   const signal = limits.signal === undefined ? stop.signal : AbortSignal.any([limits.signal, stop.signal]);
@@ -59,7 +63,9 @@ async function recoverShared(pin: SssPin, { limits, recoverChild }: RecoverAttem
   }
 }
 
-/** Retrying is worth it only if the failures that it could mend are enough to reach the threshold. */
+/**
+ * Retrying is worth it only if the failures that it could mend are enough to reach the threshold.
+ */
 function tellingFailure(pin: SssPin, failures: readonly unknown[]): unknown {
   const lasting = failures.filter((error) => !isWorthRetrying(error));
   const passing = failures.filter(isWorthRetrying);

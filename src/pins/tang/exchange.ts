@@ -15,8 +15,10 @@ const CONTENT_KEY_BYTES = 32;
 const NOBODY = new Uint8Array(0);
 
 /**
- * The content key of a tang binding, with one `POST {url}/rec/{kid}`. The server sees a blinded point and learns nothing of the key.
- * @returns two candidates, of which an honest answer makes one right: decryption tells (see ecmr.ts)
+ * The content key of a tang binding, with one `POST {url}/rec/{kid}`. The server sees a blinded
+ * point and learns nothing of the key.
+ * @returns two candidates, of which an honest answer makes one right: decryption tells (see
+ *   ecmr.ts)
  * @throws NightlatchError net/*, pin/busy, pin/locked, pin/revoked, pin/unknown-key, pin/bad-reply
  */
 export async function recoverTangKey(
@@ -46,7 +48,10 @@ export async function recoverTangKey(
   return [contentKeyOf(one, pin), contentKeyOf(other, pin)];
 }
 
-/** ECDH-ES in direct mode for A256GCM. @param sharedX the x coordinate of K, of its curve's length; it is wiped */
+/**
+ * ECDH-ES in direct mode for A256GCM.
+ * @param sharedX the x coordinate of K, of its curve's length; it is wiped
+ */
 export function contentKeyOf(
   sharedX: Uint8Array,
   parties: { readonly partyU: Uint8Array; readonly partyV: Uint8Array } = { partyU: NOBODY, partyV: NOBODY },
@@ -69,8 +74,9 @@ function finish(server: string, recovery: Recovery, response: HttpResponse, pin:
 }
 
 /**
- * Only what our own server says in its own words is final: docs/decisions/074-what-may-pass-is-asked-again.md. A proxy that is starting, a portal
- * that wants a login or a firewall answer in a key server's place, and that passes.
+ * Only what our own server says in its own words is final:
+ * docs/decisions/074-what-may-pass-is-asked-again.md. A proxy that is starting, a portal that wants
+ * a login or a firewall answer in a key server's place, and that passes.
  */
 function refusal(server: string, { status, body }: HttpResponse): NightlatchError {
   const code = status === 403 || status === 410 ? parseRefusal(body) : null;

@@ -19,14 +19,19 @@ import { contentKeyOf } from "./exchange.ts";
 const IV_BYTES = 12;
 
 interface AdvertisementRequest extends Limits {
-  /** The signing key, hidden ones included, whose signature is asked for beside those of the present ones. */
+  /**
+   * The signing key, hidden ones included, whose signature is asked for beside those of the present
+   * ones.
+   */
   readonly kid?: string;
   readonly trust?: Trust;
 }
 
 /**
- * `GET {url}/adv[/{kid}]`, verified: every signing key that it lists has signed it. It is not trusted yet unless `trust` is given.
- * @throws NightlatchError net/*, pin/bad-reply, tang/malformed, tang/untrusted, jws/*, jwk/*, json/*
+ * `GET {url}/adv[/{kid}]`, verified: every signing key that it lists has signed it. It is not
+ * trusted yet unless `trust` is given.
+ * @throws NightlatchError net/*, pin/bad-reply, tang/malformed, tang/untrusted, jws/*, jwk/*,
+ *   json/*
  */
 export async function fetchAdvertisement(
   system: Pick<System, "request">,

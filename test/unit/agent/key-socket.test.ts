@@ -265,7 +265,8 @@ describe("the key socket that systemd hands over", () => {
 
   test("waits for nobody where nobody waits", async () => {
     const path = join(folder, "empty.sock");
-    await using _ = await open(keyOf, path, makeListener(path)); // the socket blocks: accepting from it would never end
+    // The socket blocks: accepting from it would never end.
+    await using _ = await open(keyOf, path, makeListener(path));
     assert.equal(String(await fetchKey({ socket: path, volume: "v" })), "key of v");
   });
 

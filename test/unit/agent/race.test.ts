@@ -88,7 +88,8 @@ describe("raceSources", () => {
       ["pin/busy", true],
       ["net/timeout", true],
     ]);
-    // Half of the pause is sure, the other half chance, which is 0x80808080 / 2³² here: 3/4 of 250, 500, 1000 ms.
+    // Half of the pause is sure, the other half chance, which is 0x80808080 / 2³² here: 3/4 of 250,
+    // 500, 1000 ms.
     assert.deepEqual(server.startsMs, [0, 188, 563, 1314]);
   });
 

@@ -27,7 +27,9 @@ type EnrolPower = Parameters<typeof enrol>[0];
 
 class PowerCut extends Error {}
 
-/** A machine's disk and network, whose power goes at a step: before the step's effect, or after it. */
+/**
+ * A machine's disk and network, whose power goes at a step: before the step's effect, or after it.
+ */
 class Machine implements EnrolPower {
   readonly files = new Map<string, Buffer>();
   readonly modes = new Map<string, number>();
