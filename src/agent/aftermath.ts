@@ -8,13 +8,14 @@ import type { System } from "../system/port.ts";
 import { delayAfterMs } from "./backoff.ts";
 
 /**
- * What an answer leaves to be done, once whoever asked has it. Each ends by itself, and early when
- * the signal aborts.
+ * What it takes to do what an answer leaves to be done, once the client has its key. Each such task
+ * ends by itself, and early when the signal aborts.
  */
 export type AftermathPower = BoundPower &
   ReportPower &
   Pick<System, "lock" | "stat" | "makeDirectory" | "sleep" | "monotonicMs" | "random">;
 
+/** Where such a task works, and whom it tells. */
 export interface Aftermath {
   readonly stateFolder: string;
   readonly signal: AbortSignal;
@@ -28,8 +29,8 @@ const TELL_WITHIN_MS = 60_000;
 const ATTEMPT_MS = 10_000;
 
 /**
- * Puts a volume that was opened on record: docs/format/bound.md. Tells its server where it turns
- * out to be another.
+ * Puts a volume that was opened on record: docs/format/bound.md. If it turns out to be another
+ * volume, its server is told.
  */
 export async function rememberUse(system: AftermathPower, use: Use, device: string, after: Aftermath): Promise<void> {
   const { stateFolder, signal, log } = after;
@@ -55,15 +56,18 @@ export async function rememberUse(system: AftermathPower, use: Use, device: stri
   }
 }
 
-/** Not where its parent is missing too: something is to be mounted there, which would hide it. */
+/**
+ * Makes the state folder; not where its parent is missing too, for something is to be mounted
+ * there, which would hide it.
+ */
 async function makeStateFolder(system: AftermathPower, stateFolder: string): Promise<void> {
   if ((await system.stat(stateFolder)) !== null) return;
   if ((await system.stat(dirname(stateFolder))) !== null) await system.makeDirectory(stateFolder, 0o700);
 }
 
 /**
- * Has every server of the volume's hear that another volume was in its place, until each has
- * confirmed, or the time is over.
+ * Tells every server of a volume that another one was found in its place. It ends when each has
+ * confirmed it, or when the time is over.
  */
 export async function tellServers(system: AftermathPower, record: VolumeRecord, after: Aftermath): Promise<void> {
   const { stateFolder, log } = after;

@@ -19,6 +19,7 @@ import { orEnd, type Wait } from "./deadline.ts";
 import { type RacePower, raceSources, type Won } from "./race.ts";
 import type { KeySource } from "./source.ts";
 
+/** What it takes to find a volume's key. */
 export type AnswerPower = RacePower & Pick<System, "readAt" | "run" | "request" | "listDirectory" | "findExposures">;
 
 interface AnswerOptions {
@@ -37,17 +38,19 @@ interface AnswerOptions {
   readonly onOther: (record: VolumeRecord) => void;
 }
 
-/** A key, and what sending it leaves to be put on record; null: nothing. */
+/**
+ * A key, and what sending it leaves to be put on record. `newUse` is null where that is nothing.
+ */
 interface Answer extends Won {
   readonly newUse: { readonly use: Use; readonly device: string } | null;
 }
 
-/** Kinds of failure that the log tells of one source: for a minute of attempts it tells enough. */
+/** The log tells this many kinds of failure of one source: enough for a minute of attempts. */
 const SAID_COUNT = 4;
 
 /**
- * The key of a volume of crypttab. It settles by the end, unless crypttab itself cannot be read:
- * the caller watches over that.
+ * Finds the key of a volume of crypttab. It settles by the end, unless crypttab itself cannot be
+ * read: the caller watches over that.
  * @throws NightlatchError agent/*, and what the volume's header (luks/*) and its sources (pin/*, …)
  *   say
  */
@@ -129,7 +132,7 @@ async function sourcesOfHeader(
 }
 
 /**
- * Whether it is the volume that was bound: docs/format/bound.md.
+ * Judges whether it is the volume that was bound: docs/format/bound.md.
  * @throws NightlatchError luks/other-volume, luks/not-recorded, …
  */
 async function judge(
@@ -147,7 +150,10 @@ async function judge(
   return use === null ? null : { use, device };
 }
 
-/** Where the header is: on the device, or apart from it (`header=`). */
+/**
+ * Says where the header is: on the device, or apart from it (`header=`).
+ * @throws NightlatchError luks/unsupported where it lies on another device
+ */
 function headerPathOf(entry: CrypttabEntry): string {
   const apart = findOption(entry, "header")?.value;
   if (apart == null) return devicePathOf(entry.device);
@@ -167,7 +173,10 @@ interface HeaderWait extends Wait {
 
 const LOOK_AGAIN_MS = 250;
 
-/** A disk may come late, or be busy for a moment. */
+/**
+ * Reads the header, again and again until the end: a disk may come late, or be busy for a moment.
+ * @throws NightlatchError as readVolumeHeader
+ */
 async function waitForHeader(system: AnswerPower, device: string, wait: HeaderWait): Promise<VolumeHeader> {
   for (let said = false; ; said = true) {
     try {

@@ -9,13 +9,13 @@ import { recoverSecret } from "../pins/recover.ts";
 import { isWorthRetrying } from "../pins/retry.ts";
 import type { KeySource } from "./source.ts";
 
-/** A server that accepts and is silent shall not use up the time of its own next attempt. */
+/** A server that accepts and is silent must not use up the time of its own next attempt. */
 const ATTEMPT_MS = 10_000;
 
 /**
- * A source for every binding of a volume. A token without a keyslot is what an interrupted change
- * leaves: it opens nothing. All bindings of a volume together ask as many servers as one alone may:
- * whoever writes a header must not keep other volumes waiting.
+ * Makes a source of every binding of a volume. A token without a keyslot opens nothing: an
+ * interrupted change leaves such. All bindings of a volume together ask as many servers as one
+ * alone may, for whoever writes a header must not keep other volumes waiting.
  * @param log told of bindings that are passed over
  */
 export function bindingSources(system: PinPower, header: VolumeHeader, log: (text: string) => void): KeySource[] {
@@ -41,8 +41,8 @@ export function bindingSources(system: PinPower, header: VolumeHeader, log: (tex
 }
 
 /**
- * Those, in their order, whose servers fit into the limit. One alone keeps to it by itself, and
- * most volumes have but one.
+ * Keeps those tokens, in their order, whose servers fit into the limit. One alone keeps to it by
+ * itself, and most volumes have but one.
  */
 function withinLimit(tokens: readonly HeldToken[]): readonly HeldToken[] {
   if (tokens.length < 2) return tokens;
@@ -61,7 +61,7 @@ function describe(token: HeldToken): string {
   return jwe === null ? "damaged" : describePin(jwe);
 }
 
-/** null where it is damaged, which the attempt tells. */
+/** Reads a token; null where it is damaged, which the attempt tells. */
 function jweOf(token: HeldToken): FlattenedJwe | null {
   try {
     return readClevis(token);

@@ -1,6 +1,7 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { System } from "../system/port.ts";
 
+/** How long somebody waits. */
 export interface Wait {
   /** On the clock of `monotonicMs`. */
   readonly endMs: number;
@@ -9,8 +10,8 @@ export interface Wait {
 }
 
 /**
- * What the work gives, but no later than the end, though the work may never settle: a read from a
- * dying disk never returns, and the passphrase prompt must come all the same.
+ * Gives what the work gives, but settles no later than the end, though the work may never settle: a
+ * read from a dying disk never returns, and the passphrase prompt must come all the same.
  * @throws NightlatchError agent/deadline with `message`, agent/abandoned
  */
 export async function orEnd<T>(

@@ -19,33 +19,35 @@ import { type UnixPeer, unixPeerIsGone, unixPeerOf } from "../system/unix/peer.t
  */
 interface KeySocket {
   /**
-   * No new connections; those that are there are closed. Connections that wait in the kernel's
+   * Takes no new connections and closes those that are there. Connections that wait in the kernel's
    * queue stay there for systemd.
    */
   close(): Promise<void>;
 }
 
+/** A key for a client. The socket wipes it. */
 export interface KeyAnswer {
   /** Wiped here. */
   readonly secret: Secret;
   /**
-   * Called at the end: whether the client was there to take it. Nothing that takes time should
-   * happen before it has the key.
+   * Called at the end, with whether the client was there to take the key. Nothing that takes time
+   * should happen before that.
    */
   readonly onEnd: (taken: boolean) => void;
 }
 
+/** Where the agent listens, and what answers. */
 export interface KeySocketOptions {
   /** systemd's descriptor, or a path of our own, made 0600 in a folder 0700. */
   readonly listen: { readonly fd: number } | { readonly path: string };
   /**
-   * Must settle in bounded time; null closes empty.
-   * @param signal aborted when the client has gone, or the socket is closed
+   * Finds the key of a volume; null closes the connection empty. It must settle in bounded time.
+   * The signal aborts when the client has gone, or the socket is closed.
    */
   readonly answer: (volume: string, signal: AbortSignal) => Promise<KeyAnswer | null>;
-  /** A connection that is not answered, and why. */
+  /** Told why a connection is not answered. */
   readonly onStranger: (why: string) => void;
-  /** How many connections are being answered, after each change. */
+  /** Told how many connections are being answered, after each change. */
   readonly onBusy?: (count: number) => void;
 }
 
@@ -59,9 +61,9 @@ const LISTEN_WITHIN_MS = 50;
 const LOOK_FOR_NEXT_MS = 5;
 
 /**
- * Those for whom systemd has started this process wait already, and a boot waits with them: they
- * are served first. Listening, for which Node loads its `cluster`, begins once they have their
- * answer, or after LISTEN_WITHIN_MS.
+ * Opens the socket. Those for whom systemd has started this process wait already, and a boot waits
+ * with them: they are served first. Listening, for which Node loads its `cluster`, begins once they
+ * have their answer, or after LISTEN_WITHIN_MS.
  * @throws NightlatchError agent/socket
  */
 export async function openKeySocket(options: KeySocketOptions): Promise<KeySocket> {
@@ -149,7 +151,7 @@ async function serve(socket: Socket, { answer, onStranger }: KeySocketOptions): 
   socket.destroy();
 }
 
-/** The volume that is asked for; null for who is not let in. */
+/** Gives the volume that is asked for; null for a client that is not let in. */
 function admit(peer: UnixPeer | null, onStranger: (why: string) => void): string | null {
   if (peer === null) return null; // gone already
   const who = `process ${peer.pid} of user ${peer.uid}`;
@@ -170,7 +172,9 @@ function admit(peer: UnixPeer | null, onStranger: (why: string) => void): string
   return asked.volume;
 }
 
-/** Whether all of it reached the kernel's buffer with the client still there. */
+/**
+ * Writes the key. Gives whether all of it reached the kernel's buffer with the client still there.
+ */
 function write(socket: Socket, bytes: Buffer): Promise<boolean> {
   return new Promise((resolve) => {
     const end = (taken: boolean) => {

@@ -4,8 +4,8 @@ const LOOK_EVERY_MS = 250;
 const LIMIT_BYTES = 256 << 10;
 
 /**
- * Waits, but no longer than until the routes of the machine have changed: at boot the network comes
- * up while a source's pause runs, and the volume need not wait for its end.
+ * Waits for the pause to end, or for the machine's routes to change: at boot the network comes up
+ * while a source's pause runs, and the volume need not wait for the end of that.
  * @returns true where the routes changed
  */
 export async function pauseOrNetwork(
@@ -23,7 +23,10 @@ export async function pauseOrNetwork(
   }
 }
 
-/** proc_net(5). Destinations, gateways and interfaces; not the counters beside them. */
+/**
+ * Reads the routes from /proc (proc_net(5)): destinations, gateways and interfaces, without the
+ * counters beside them.
+ */
 async function readRoutes(system: Pick<System, "readFile">): Promise<string> {
   const [four, six] = await Promise.all(
     ["/proc/net/route", "/proc/net/ipv6_route"].map(async (path) => {

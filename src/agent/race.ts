@@ -5,6 +5,7 @@ import { delayAfterMs } from "./backoff.ts";
 import { pauseOrNetwork } from "./network.ts";
 import type { KeySource } from "./source.ts";
 
+/** What it takes to try sources until one gives the key. */
 export type RacePower = Pick<System, "sleep" | "random" | "monotonicMs" | "readFile">;
 
 interface RaceLimits {
@@ -16,13 +17,14 @@ interface RaceLimits {
   readonly onFailure: (source: KeySource, error: unknown, again: boolean) => void;
 }
 
+/** The key, and the source that gave it. The caller wipes the secret. */
 export interface Won {
   readonly secret: Secret;
   readonly source: KeySource;
 }
 
 /**
- * The key from whichever source gives it first. All are asked side by side, each again and again
+ * Gives the key from whichever source has it first. All are asked side by side, again and again
  * with growing pauses as long as that can help, until the end; the others are given up then. It
  * settles at the end at the latest, whatever a source does.
  * @throws NightlatchError agent/deadline, agent/abandoned, or the most telling of the final errors
@@ -67,7 +69,7 @@ export function raceSources(system: RacePower, sources: readonly KeySource[], li
   });
 }
 
-/** null where there is no time left, or nobody waits. */
+/** Asks one source until it gives the key; null where no time is left, or nobody waits. */
 async function pursue(
   system: RacePower,
   source: KeySource,

@@ -25,12 +25,14 @@ interface ServiceOptions {
   /** Folder of what the machine keeps about itself, which may be absent. */
   readonly state: string;
   /**
-   * Ends after so long without a connection, so that no memory that held keys stays; null: never.
+   * After so long without a connection the agent ends, so that no memory that held keys stays.
+   * null: never.
    */
   readonly idleMs: number | null;
   readonly log: ServiceLog;
 }
 
+/** Writes one line of the journal. */
 export type ServiceLog = (level: "info" | "warning", text: string) => void;
 
 interface ServiceCount {
@@ -101,8 +103,8 @@ export async function serveKeys(
 }
 
 /**
- * Does what is left to do about a volume, beside what comes next; while it is done the process
- * stays.
+ * Does what is left to do about a volume, beside what comes next. The process stays until it is
+ * done.
  */
 type Later = (
   volume: string,
@@ -172,7 +174,8 @@ async function answerAndLog(
 }
 
 /**
- * What to do at the server that has locked this machine; null where it is not known by name there.
+ * Says what to do at the server that has locked this machine; null where this machine is not known
+ * by name there.
  */
 async function adviseUnlock(system: ServicePower, state: string, refusal: NightlatchError): Promise<string | null> {
   try {

@@ -16,9 +16,10 @@ const PATIENCE_MS = 250;
 const PROGRAM_MS = 600_000;
 
 /**
- * Node reads files on four threads, and a read from a dying disk keeps its thread for ever. So
- * there is one read at a time on them; while that one is stuck, the others are made by a program
- * each, and whoever wants what is being read already waits for the same read.
+ * Makes a reader for disks of which any may hang. Node reads files on four threads, and a read from
+ * a dying disk keeps its thread for ever. So there is one read at a time on them; while that one is
+ * stuck, each other read is made by a program, and whoever wants what is being read already waits
+ * for the same read.
  * @param onChange told after each change of `pending`
  */
 export function makeVolumeReader(
@@ -65,7 +66,8 @@ export function makeVolumeReader(
 }
 
 /**
- * dd(1) of GNU coreutils. A pipe is no more waited for than by System.readAt: it reads as empty.
+ * Reads with dd(1) of GNU coreutils. As with System.readAt, a pipe is not waited for: it reads as
+ * empty.
  */
 async function readByProgram(
   system: Pick<System, "run">,

@@ -17,22 +17,23 @@ export interface Binding {
   readonly urls: readonly string[];
   /** What stock clevis needs to open it in an initramfs. */
   readonly early: EarlyNeeds;
-  /** Why it is damaged. */
+  /** Why it is damaged; null where it is not. */
   readonly fault: string | null;
 }
 
+/** Lists the clevis tokens of a volume, damaged ones and those of foreign pins included. */
 export function listBindings(header: VolumeHeader): readonly Binding[] {
   return listTokens(header)
     .filter((token) => token.type === "clevis")
     .map((token) => describeToken(token));
 }
 
-/** Tokens of other programs. */
+/** Lists the tokens of other programs. */
 export function listOthers(header: VolumeHeader): readonly HeldToken[] {
   return listTokens(header).filter((token) => token.type !== "clevis" && token.type !== INTENT_TYPE);
 }
 
-/** What a clevis token is about. One that cannot be read is of the kind `damaged`. */
+/** Reads a clevis token. One that cannot be read is of the kind `damaged`. */
 export function describeToken(token: HeldToken, pins: readonly Pin[] = PINS): Binding {
   try {
     const pin = readPin(readClevis(token), pins);
@@ -44,7 +45,9 @@ export function describeToken(token: HeldToken, pins: readonly Pin[] = PINS): Bi
   }
 }
 
-/** Whether a binding asks this server, or this very latch of it, however the address is spelt. */
+/**
+ * Tells whether a binding asks this server, or this very latch of it, however the address is spelt.
+ */
 export function asksServer({ urls }: Pick<Binding, "urls">, address: string): boolean {
   return urls.some((url) => isSameAddress(url, address) || isSameAddress(serverOf(url) ?? url, address));
 }
@@ -55,6 +58,7 @@ export function formatBinding({ token, kind, urls }: Binding): string {
   return `${[kind, ...urls].join(" ")}, ${where}`;
 }
 
+/** The members of a binding in the JSON output: docs/json.md. */
 export function bindingJson({ token, kind, urls, fault }: Binding): Record<string, unknown> {
   return { token: token.id, keyslots: token.keyslots, kind, urls, ...(fault === null ? {} : { fault }) };
 }

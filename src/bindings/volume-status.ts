@@ -42,6 +42,7 @@ interface HeaderWarning {
   readonly remedy: string | null;
 }
 
+/** A binding, and whether it opens the volume. */
 export interface BindingStatus {
   readonly binding: Binding;
   /** null: not tried, or a pin that is not ours to try. */
@@ -65,7 +66,10 @@ interface StatusOptions {
   readonly trust?: Trust;
 }
 
-/** @throws NightlatchError as readVolumeHeader */
+/**
+ * Looks at one volume, without a passphrase and without a change.
+ * @throws NightlatchError as readVolumeHeader
+ */
 export async function volumeStatus(system: System, device: string, options: StatusOptions): Promise<VolumeStatus> {
   const header = await readVolumeHeader(system, device);
   const { stateFolder, name = null, trust = DEFAULT_AGENT_CONFIG.trust } = options;
@@ -127,7 +131,11 @@ async function findLeftovers(
  */
 const CHANGE_WAIT_MS = 2000;
 
-/** Asks for the lock; where there is no state folder, no change can be under way. */
+/**
+ * Tells whether a header change is under way, by asking for its lock. Where there is no state
+ * folder, none can be.
+ * @throws NightlatchError file/*
+ */
 export async function isChangeUnderWay(system: Pick<System, "stat" | "lock">, stateFolder: string): Promise<boolean> {
   if ((await system.stat(`${stateFolder}/lock`)) === null) return false;
   try {

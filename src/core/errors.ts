@@ -148,6 +148,7 @@ export const ERROR_CODES = [
   "audit/broken",
 ] as const;
 
+/** One of the codes. */
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
 /** What a person needs beside what happened: what it means for the disk, and what to do. */
@@ -174,7 +175,9 @@ export class NightlatchError extends Error {
   }
 }
 
-/** True for a NightlatchError, of that code where one is given. */
+/**
+ * Tells whether something that was thrown is a NightlatchError, of that code where one is given.
+ */
 export function isError(error: unknown, code?: ErrorCode): error is NightlatchError {
   return error instanceof NightlatchError && (code === undefined || error.code === code);
 }

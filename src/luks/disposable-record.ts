@@ -1,11 +1,12 @@
 import { isError } from "../core/errors.ts";
-import { type JsonObject, parseJson } from "../formats/json/json.ts";
+import { isJsonObject, type JsonObject, parseJson } from "../formats/json/json.ts";
 import { type DisposableRecord, formatDisposable, parseDisposable } from "../formats/own/disposable.ts";
 import type { System } from "../system/port.ts";
 import type { Volume } from "./cryptsetup/cryptsetup.ts";
 import { findFreeTokens, importToken, removeToken } from "./cryptsetup/tokens.ts";
 import type { VolumeHeader } from "./header/header.ts";
 
+/** What it takes to keep records of disposable keys. */
 export type RecordPower = Pick<System, "run" | "readAt" | "readFile" | "writeFile" | "removeFile" | "makeDirectory">;
 
 /** A record, and how to name it when it is to go: a token's number, or null for LUKS1's file. */
@@ -18,7 +19,7 @@ const FILE_LIMIT_BYTES = 4096;
 const fileOf = (stateFolder: string, uuid: string): string => `${stateFolder}/disposable-${uuid}.json`;
 
 /**
- * Records of disposable keys on a volume.
+ * Lists the records of disposable keys on a volume.
  * @throws NightlatchError disposable/malformed, file/*, json/*
  */
 export async function listRecords(
@@ -40,7 +41,7 @@ export async function listRecords(
 async function readRecordFile(system: Pick<System, "readFile">, path: string): Promise<JsonObject | null> {
   try {
     const json = parseJson(await system.readFile(path, FILE_LIMIT_BYTES), path, { lengthBytes: FILE_LIMIT_BYTES });
-    return typeof json === "object" && json !== null && !Array.isArray(json) ? json : {};
+    return isJsonObject(json) ? json : {};
   } catch (error) {
     if (isError(error, "file/missing")) return null;
     throw error;
@@ -48,7 +49,7 @@ async function readRecordFile(system: Pick<System, "readFile">, path: string): P
 }
 
 /**
- * Durable when it returns.
+ * Adds a record. It is durable when it returns.
  * @throws NightlatchError luks/refused where the header has no room for a token
  */
 export async function addRecord(
@@ -70,6 +71,10 @@ export async function addRecord(
   return { id, record };
 }
 
+/**
+ * Removes a record.
+ * @throws NightlatchError as runCryptsetup, file/*
+ */
 export async function removeRecord(
   system: RecordPower,
   stateFolder: string,

@@ -3,20 +3,23 @@ import type { FlattenedJwe } from "../formats/jose/jwe.ts";
 import type { BoundPin, Pin } from "./pin.ts";
 import { PINS, readPin } from "./pins.ts";
 
-/** A binding asks at most this many servers at once, with all that is nested in it. */
+/** A binding, with all that is nested in it, may ask this many servers. */
 export const SERVER_COUNT = 64;
-/** Bindings within bindings go no deeper than this when they are opened. */
+/** Bindings may be nested this deep and still be opened. */
 export const DEPTH = 4;
 
 /**
- * What a binding counts for in SERVER_COUNT, without its children. One that asks no server and has
- * no children counts as one, for the work that it makes.
+ * Tells how many of SERVER_COUNT a binding takes up, without its children. One that asks no server
+ * and has no children counts as one, for the work that it makes.
  */
 export function weightOf({ urls, children }: BoundPin): number {
   return children.length > 0 ? urls.length : Math.max(1, urls.length);
 }
 
-/** The addresses of all servers, in order; a damaged child has none. */
+/**
+ * Lists the addresses of all servers that a binding asks, its children's included, in their order.
+ * A child that is damaged has none.
+ */
 export function urlsOf(pin: BoundPin, pins: readonly Pin[] = PINS): string[] {
   const ofChildren = pin.children.flatMap((child) => {
     const bound = tryReadPin(child, pins);
@@ -26,8 +29,9 @@ export function urlsOf(pin: BoundPin, pins: readonly Pin[] = PINS): string[] {
 }
 
 /**
- * How many servers a binding asks, at least 1 for the work that it makes. It counts no further than
- * one beyond `limit`, and no deeper than is opened.
+ * Counts the servers that a binding asks with all that is nested in it. It is at least 1, for the
+ * work that a binding makes. The count stops as soon as it is above `limit`, and goes no deeper
+ * than bindings are opened.
  */
 export function countServers(jwe: FlattenedJwe, limit: number, depth = 0): number {
   const pin = tryReadPin(jwe, PINS);
@@ -45,7 +49,8 @@ export function countServers(jwe: FlattenedJwe, limit: number, depth = 0): numbe
 const NAMED_COUNT = 4;
 
 /**
- * What is asked for the key, e.g. `tang at keys.example.org`; what is asked together in brackets.
+ * Says in one line what is asked for the key, e.g. `tang at keys.example.org`, or `2 of [tang at
+ * a.example, tang at b.example]`. A binding that cannot be read is `damaged`.
  */
 export function describePin(jwe: FlattenedJwe, pins: readonly Pin[] = PINS): string {
   return describe(jwe, pins, ({ children }) => {
@@ -62,7 +67,7 @@ function describe(jwe: FlattenedJwe, pins: readonly Pin[], describeChildren: (pi
   return pin === null ? "damaged" : pin.describe(describeChildren(pin));
 }
 
-/** null where it is damaged, which an attempt tells. */
+/** Reads a binding; null where it is damaged, which an attempt at it tells. */
 function tryReadPin(jwe: FlattenedJwe, pins: readonly Pin[]): BoundPin | null {
   try {
     return readPin(jwe, pins);

@@ -5,14 +5,14 @@ import type { FlattenedJwe } from "../formats/jose/jwe.ts";
 import type { System } from "../system/port.ts";
 
 /**
- * One way of giving a binding's key: docs/decisions/093-a-pin-is-a-folder.md. A pin fills this in
- * in a folder of its own, and has a line in `pins.ts`.
+ * A pin is one way of giving a binding's key: docs/decisions/093-a-pin-is-a-folder.md. Each pin
+ * fills this in, in a folder of its own, and has a line in `pins.ts`.
  */
 export interface Pin {
   /** As clevis writes it into the header of a binding. */
   readonly name: string;
   /**
-   * Takes a binding's configuration apart. It is pure, and asks nobody.
+   * Takes the configuration of one binding apart. It is pure and asks nobody.
    * @throws NightlatchError clevis/malformed, and what the pin's own format says
    */
   read(clevis: ClevisPin): BoundPin;
@@ -24,15 +24,15 @@ export interface BoundPin {
   readonly kind: string;
   /** Addresses of the servers that it asks itself, in its order. */
   readonly urls: readonly string[];
-  /** The bindings that it holds and opens by: the shares of an sss. Most pins have none. */
+  /** The bindings within it, by which it opens: the shares of an sss. Most pins have none. */
   readonly children: readonly FlattenedJwe[];
   readonly early: EarlyNeeds;
   /**
-   * What is asked for the key, for a line of the log, e.g. `tang at keys.example.org`.
+   * Says what is asked for the key, for a line of the log, e.g. `tang at keys.example.org`.
    * @param children what its children ask, or how many they are
    */
   describe(children: string): string;
-  /** null where Nightlatch knows the pin by its name alone. */
+  /** Gives the key; null where Nightlatch knows the pin by its name alone. */
   readonly recover: RecoverKey | null;
 }
 
@@ -45,8 +45,9 @@ export interface EarlyNeeds {
 }
 
 /**
- * One attempt, without a retry, at the key that a binding's JWE is encrypted with.
- * @returns the candidates, of which one is right: decryption tells; the caller wipes them
+ * Makes one attempt, without a retry, at the key that the binding's JWE is encrypted with.
+ * @returns candidates, of which at most one is right; decryption tells which. The caller wipes
+ *   them.
  * @throws NightlatchError net/*, pin/*, and what the pin's own format says
  */
 type RecoverKey = (attempt: RecoverAttempt) => Promise<readonly Secret[]>;
@@ -55,11 +56,15 @@ type RecoverKey = (attempt: RecoverAttempt) => Promise<readonly Secret[]>;
 export interface RecoverAttempt {
   readonly system: PinPower;
   readonly limits: Limits;
-  /** What a child was sealed from. All children count against the limits of the whole binding. */
+  /**
+   * Gives what a child was sealed from. All children count against the limits of the whole binding.
+   * @throws NightlatchError as recoverSecret
+   */
   recoverChild(child: FlattenedJwe, limits: Limits): Promise<Secret>;
 }
 
+/** What a pin needs of the world for an attempt. */
 export type PinPower = Pick<System, "request" | "random">;
 
-/** Seals a volume's passphrase into a new binding. */
+/** Seals the passphrase of a keyslot into a new binding; the passphrase stays the caller's. */
 export type Seal = (passphrase: Uint8Array) => FlattenedJwe;

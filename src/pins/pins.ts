@@ -8,7 +8,8 @@ import { tangPin } from "./tang/pin.ts";
 export const PINS: readonly Pin[] = [tangPin, sssPin];
 
 /**
- * What a binding's header says. A pin that is not on the list is told by its name.
+ * Reads a binding's header. A pin that is not on the list is told by its name, and has no
+ * `recover`.
  * @throws NightlatchError clevis/malformed, jwe/malformed, jwe/unsupported, and what the pin says
  */
 export function readPin(jwe: FlattenedJwe, pins: readonly Pin[] = PINS): BoundPin {

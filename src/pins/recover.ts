@@ -6,18 +6,23 @@ import { DEPTH, SERVER_COUNT, weightOf } from "./nested.ts";
 import type { Pin, PinPower } from "./pin.ts";
 import { PINS, readPin } from "./pins.ts";
 
-/** More servers than anybody's own binding has begin one after the other. */
+/**
+ * This many exchanges of a token begin at once; nobody's own binding has more. The others begin one
+ * after the other.
+ */
 const AT_ONCE = 4;
 
 /**
- * One attempt at one token: asks the servers that its pin names, and gives the volume's passphrase.
- * No retries here. The children of a binding are asked side by side, and given up together.
- * @throws NightlatchError
- *   net/unreachable, net/timeout, net/too-large, pin/busy, pin/unknown-key, pin/bad-reply (not the
- *   answer of a tang): see `isWorthRetrying`;
- *   pin/locked, pin/revoked: our server's answer;
- *   pin/wrong-key: the answer does not open the token; pin/unsupported: another pin;
- *   clevis/malformed, jwe/*, jwk/*, tang/malformed: the token itself
+ * Opens one binding: asks the servers that its pin names, and gives the passphrase of its keyslot.
+ * It makes one attempt and does not retry. The children of a binding are asked side by side, and
+ * the rest is given up once enough have answered. The caller wipes the secret.
+ * @throws NightlatchError net/unreachable, net/timeout, net/too-large, pin/busy, pin/unknown-key,
+ *   pin/bad-reply (the answer is not a tang's): these may pass, see `isWorthRetrying`
+ * @throws NightlatchError pin/locked, pin/revoked: our own server says no
+ * @throws NightlatchError pin/wrong-key: the answer does not open the binding; pin/unsupported:
+ *   Nightlatch does not know the pin
+ * @throws NightlatchError clevis/malformed, jwe/*, jwk/*, tang/malformed: the binding itself is
+ *   wrong
  */
 export function recoverSecret(
   system: PinPower,
@@ -28,7 +33,7 @@ export function recoverSecret(
   return recover({ system, pins, servers: SERVER_COUNT, turn: Promise.resolve() }, jwe, limits, 0);
 }
 
-/** What nested bindings share. */
+/** What the bindings that are nested in one share. */
 interface Attempt {
   readonly system: PinPower;
   readonly pins: readonly Pin[];
@@ -58,16 +63,16 @@ async function recover(attempt: Attempt, jwe: FlattenedJwe, limits: Limits, dept
 }
 
 /**
- * Past AT_ONCE, one exchange of a token in each turn of the event loop: a blinded point takes
- * milliseconds to compute, and a header with thousands of shares must not keep other volumes' keys,
- * and their deadlines, waiting.
+ * Waits for the next turn of the event loop that no other exchange of the token has. A blinded
+ * point takes milliseconds to compute, and a header with thousands of shares must not keep other
+ * volumes' keys, and their deadlines, waiting.
  */
 function nextTurn(attempt: Attempt): Promise<void> {
   attempt.turn = attempt.turn.then(() => new Promise((resolve) => setImmediate(resolve)));
   return attempt.turn;
 }
 
-/** Wipes the keys. */
+/** Decrypts the binding with the one key that fits, and wipes all keys. */
 function open(jwe: FlattenedJwe, keys: readonly Secret[]): Secret {
   try {
     for (const key of keys) {

@@ -1,8 +1,8 @@
 import { NightlatchError } from "../core/errors.ts";
 
 /**
- * Failures that may pass without anybody doing anything at the server: a network, a proxy or the
- * server itself is still starting.
+ * These failures may pass without anybody doing anything: a network, a proxy or the server itself
+ * is still starting. docs/decisions/074-what-may-pass-is-asked-again.md
  */
 const PASSING: ReadonlySet<string> = new Set([
   "net/unreachable",
@@ -13,7 +13,7 @@ const PASSING: ReadonlySet<string> = new Set([
   "pin/bad-reply",
 ]);
 
-/** Whether the same attempt, made later, may end otherwise by itself. */
+/** Tells whether the same attempt, made later, may end otherwise by itself. */
 export function isWorthRetrying(error: unknown): boolean {
   return error instanceof NightlatchError && PASSING.has(error.code);
 }

@@ -14,8 +14,8 @@ interface ClevisToken {
 const KEYSLOT_COUNT = 32;
 
 /**
- * A token of a LUKS2 header; null where its type is not `clevis`. Members that are not known are
- * ignored.
+ * Reads a token of a LUKS2 header; null where its type is not `clevis`. Members that are not known
+ * are ignored.
  * @throws NightlatchError clevis/malformed, jwe/malformed, jwe/unsupported
  */
 export function parseClevisToken(token: Json): ClevisToken | null {
@@ -36,7 +36,7 @@ export function parseClevisToken(token: Json): ClevisToken | null {
 
 /**
  * How a clevis JWE is opened, as its protected header says. What the pin itself wants is not read
- * yet.
+ * yet: a file beside this one does, for each pin.
  */
 export interface ClevisPin {
   /** `tang`, `sss`, `tpm2`, … */
@@ -60,7 +60,7 @@ export function parseClevisPin(jwe: FlattenedJwe): ClevisPin {
 }
 
 /**
- * What a pin is configured with.
+ * Gives what a pin is configured with.
  * @throws NightlatchError clevis/malformed where that is no object
  */
 export function configurationOf({ name, configuration }: ClevisPin): JsonObject {
@@ -79,14 +79,17 @@ export function requireAlgorithm({ header }: ClevisPin, algorithm: string): void
 }
 
 /**
- * Bytes of a member of the header.
+ * Gives the bytes of a member of the header.
  * @throws NightlatchError clevis/malformed where it is not base64url
  */
 export function decodeMember(text: string, what: string): Buffer {
   return decodeBase64url(text) ?? malformedBinding(`${what} is not base64url`);
 }
 
-/** @throws NightlatchError clevis/malformed */
+/**
+ * Refuses a binding.
+ * @throws NightlatchError clevis/malformed
+ */
 export function malformedBinding(message: string): never {
   throw new NightlatchError("clevis/malformed", message);
 }

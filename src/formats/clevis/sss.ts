@@ -45,9 +45,9 @@ export function parseSssPin(clevis: ClevisPin): SssPin {
 }
 
 /**
- * Shamir's scheme as clevis writes it: a polynomial over the integers modulo a prime p whose
- * constant term is the secret; a share is x ‖ y, two big-endian integers of p's length.
- *
+ * Combines shares by Shamir's scheme as clevis writes it: a polynomial over the integers modulo a
+ * prime p whose constant term is the secret; a share is x ‖ y, two big-endian integers of p's
+ * length.
  * @param shares exactly as many as the threshold: with a wrong or foreign one the answer is wrong,
  *   which only decryption shows
  * @returns the secret, of p's length

@@ -22,7 +22,7 @@ export interface TangPin {
   /** The server's exchange key S as it was advertised then, on the curve of `ephemeral`. */
   readonly exchangeKey: EcPublicJwk;
   /**
-   * Of the advertised keys, those that may verify and that we can use: the trust for the server's
+   * Those of the advertised keys that may verify and that we can use: the trust for the server's
    * next advertisement.
    */
   readonly signingKeys: readonly PublicJwk[];
@@ -32,7 +32,7 @@ export interface TangPin {
 }
 
 /**
- * The header that `clevis encrypt tang` writes, member for member.
+ * Makes the header that `clevis encrypt tang` writes, member for member.
  * @param binding.keys the advertisement's, as they were written
  */
 export function tangHeader(binding: {
@@ -116,8 +116,8 @@ function withCredentials(): NightlatchError {
 }
 
 /**
- * null: a key that we cannot use; a tang may list such beside the one that matters, which must not
- * lock the volume.
+ * Reads a key of the advertisement; null for one that we cannot use. A tang may list such beside
+ * the one that matters, which must not lock the volume.
  */
 function usable(key: JsonObject): PublicJwk | null {
   try {

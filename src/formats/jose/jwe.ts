@@ -26,8 +26,8 @@ const KEY_BYTES = 32;
 const MEMBERS = ["protected", "encrypted_key", "iv", "ciphertext", "tag"] as const;
 
 /**
- * RFC 7516 section 7.2.2. Members that change what the JWE means (`aad`, unprotected headers) are
- * refused, others ignored.
+ * Reads a flattened JWE (RFC 7516 section 7.2.2). Members that change what the JWE means (`aad`,
+ * unprotected headers) are refused, others ignored.
  * @throws NightlatchError jwe/malformed, jwe/unsupported
  */
 export function parseFlattenedJwe(json: Json, what = "the JWE"): FlattenedJwe {
@@ -55,7 +55,10 @@ export function parseFlattenedJwe(json: Json, what = "the JWE"): FlattenedJwe {
   );
 }
 
-/** RFC 7516 section 7.1. A line end after it is dropped. @throws NightlatchError jwe/malformed */
+/**
+ * Reads a compact JWE (RFC 7516 section 7.1). A line end after it is dropped.
+ * @throws NightlatchError jwe/malformed
+ */
 export function parseCompactJwe(text: string, what = "the JWE"): FlattenedJwe {
   if (text.length > JWE_BYTES) malformed(`${what} is larger than ${JWE_BYTES} bytes`);
   const parts = text.trimEnd().split(".", 6);
@@ -73,20 +76,21 @@ export function parseCompactJwe(text: string, what = "the JWE"): FlattenedJwe {
   return checked({ protected: header, encrypted_key: encryptedKey, iv, ciphertext, tag }, what);
 }
 
+/** Writes a JWE in its compact form. */
 export function formatCompactJwe(jwe: FlattenedJwe): string {
   return [jwe.protected, jwe.encrypted_key, jwe.iv, jwe.ciphertext, jwe.tag].join(".");
 }
 
-/** As libjose prints it: members in alphabetical order. */
+/** Writes a JWE as libjose prints it, with its members in alphabetical order. */
 export function formatFlattenedJwe(jwe: FlattenedJwe): JsonObject {
   const { ciphertext, encrypted_key, iv, protected: header, tag } = jwe;
   return { ciphertext, encrypted_key, iv, protected: header, tag };
 }
 
 /**
- * The protected header. Unknown members are kept, for clevis of various versions writes some; what
- * must be understood is refused: `crit` (RFC 7516 section 4.1.13), `zip`, another content
- * encryption than A256GCM.
+ * Reads the protected header. Members that are not known are kept, for clevis of various versions
+ * writes some. What must be understood is refused: `crit` (RFC 7516 section 4.1.13), `zip`, another
+ * content encryption than A256GCM.
  * @throws NightlatchError jwe/malformed, jwe/unsupported
  */
 export function parseJweHeader(jwe: FlattenedJwe, what = "the JWE"): JsonObject {
@@ -111,6 +115,7 @@ export function parseJweHeader(jwe: FlattenedJwe, what = "the JWE"): JsonObject 
 }
 
 /**
+ * Encrypts with A256GCM.
  * @param key 32 bytes
  * @param iv 12 bytes that were never used with this key
  */
@@ -129,7 +134,7 @@ export function encryptJwe(header: JsonObject, key: Uint8Array, iv: Uint8Array, 
 }
 
 /**
- * The plaintext, whole and authentic, or nothing.
+ * Gives the plaintext, whole and authentic, or nothing. The caller wipes it.
  * @throws NightlatchError jwe/wrong-key, jwe/unsupported (an encrypted key)
  */
 export function decryptJwe(jwe: FlattenedJwe, key: Uint8Array, what = "the JWE"): Secret {
@@ -161,8 +166,8 @@ interface KdfContext {
 }
 
 /**
- * NIST SP 800-56A section 5.8.2.1 (one step) with SHA-256, as ECDH-ES wants it.
- * @param shared the secret Z
+ * Derives a key by NIST SP 800-56A section 5.8.2.1 (one step) with SHA-256, as ECDH-ES wants it.
+ * @param shared the secret Z, which stays the caller's to wipe
  */
 export function concatKdf(shared: Uint8Array, context: KdfContext): Secret {
   const lengthBits = Buffer.alloc(4);

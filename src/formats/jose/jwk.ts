@@ -12,7 +12,10 @@ interface Usage {
   readonly key_ops?: readonly string[];
 }
 
-/** RFC 7518 section 6.2.1: coordinates of exactly the curve's length, on the curve. */
+/**
+ * A public key on a NIST curve (RFC 7518 section 6.2.1): coordinates of exactly the curve's length,
+ * on the curve.
+ */
 export interface EcPublicJwk extends Usage {
   readonly kty: "EC";
   readonly crv: CurveName;
@@ -20,13 +23,14 @@ export interface EcPublicJwk extends Usage {
   readonly y: string;
 }
 
-/** RFC 8037 section 2. */
+/** A public Ed25519 key (RFC 8037 section 2). */
 export interface OkpPublicJwk extends Usage {
   readonly kty: "OKP";
   readonly crv: "Ed25519";
   readonly x: string;
 }
 
+/** A public key that can verify a signature; on a NIST curve it can be exchanged with, too. */
 export type PublicJwk = EcPublicJwk | OkpPublicJwk;
 
 const ED25519_BYTES = 32;
@@ -35,8 +39,8 @@ const USAGE_LENGTH = 64;
 const KEY_OPS_COUNT = 16;
 
 /**
- * A public key from outside. A private part (`d`) and members that are not known are dropped, as
- * RFC 7517 section 4 asks.
+ * Reads a public key from outside. A private part (`d`) and members that are not known are dropped,
+ * as RFC 7517 section 4 asks.
  * @throws NightlatchError jwk/malformed, jwk/unsupported (kind of key or curve), jwk/off-curve
  */
 export function parsePublicJwk(json: Json, what = "the key"): PublicJwk {
@@ -52,14 +56,19 @@ export function parsePublicJwk(json: Json, what = "the key"): PublicJwk {
   }
 }
 
-/** As parsePublicJwk, elliptic curves only. */
+/**
+ * Reads a public key as parsePublicJwk does, on a NIST curve only.
+ * @throws NightlatchError as parsePublicJwk
+ */
 export function parseEcPublicJwk(json: Json, what = "the key"): EcPublicJwk {
   const jwk = parsePublicJwk(json, what);
   if (jwk.kty !== "EC") throw new NightlatchError("jwk/unsupported", `${what} is not an EC key`);
   return jwk;
 }
 
-/** RFC 7638 section 3 (RFC 8037 section 2 for OKP): base64url of the hash. */
+/**
+ * Gives a key's thumbprint, base64url of the hash: RFC 7638 section 3, RFC 8037 section 2 for OKP.
+ */
 export function thumbprintOf(jwk: PublicJwk, hash: ThumbprintHash = "S256"): string {
   const members =
     jwk.kty === "EC" ? { crv: jwk.crv, kty: jwk.kty, x: jwk.x, y: jwk.y } : { crv: jwk.crv, kty: jwk.kty, x: jwk.x };
@@ -78,12 +87,13 @@ const HASH_BY_LENGTH: Readonly<Record<number, ThumbprintHash>> = {
   86: "S512",
 };
 
-/** Whether `thumbprint` names this key under the hash that its length tells. */
+/** Tells whether `thumbprint` names this key under the hash that its length tells. */
 export function hasThumbprint(jwk: PublicJwk, thumbprint: string): boolean {
   const hash = HASH_BY_LENGTH[thumbprint.length];
   return hash !== undefined && thumbprintOf(jwk, hash) === thumbprint;
 }
 
+/** Gives the point of a key. */
 export function pointOf(jwk: EcPublicJwk): Point {
   return {
     curve: CURVES[jwk.crv],
@@ -92,6 +102,7 @@ export function pointOf(jwk: EcPublicJwk): Point {
   };
 }
 
+/** Gives the key of a point. */
 export function jwkOfPoint({ curve, x, y }: Point): EcPublicJwk {
   return {
     kty: "EC",
@@ -101,6 +112,7 @@ export function jwkOfPoint({ curve, x, y }: Point): EcPublicJwk {
   };
 }
 
+/** Gives the key to node:crypto. */
 export function importPublicKey(jwk: PublicJwk): KeyObject {
   return createPublicKey({ key: bareJwk(jwk), format: "jwk" });
 }
@@ -108,7 +120,7 @@ export function importPublicKey(jwk: PublicJwk): KeyObject {
 /** RFC 8410 section 7: PKCS #8 of an Ed25519 key, all but the 32 bytes at its end. */
 const ED25519_PKCS8_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");
 
-/** The Ed25519 private key of a seed of 32 bytes. */
+/** Gives the Ed25519 private key of a seed of 32 bytes, which stays the caller's to wipe. */
 export function importEd25519Seed(seed: Uint8Array): KeyObject {
   const der = Buffer.concat([ED25519_PKCS8_PREFIX, seed]);
   try {
@@ -119,7 +131,7 @@ export function importEd25519Seed(seed: Uint8Array): KeyObject {
 }
 
 /**
- * The public JWK of a key that node:crypto holds, private or public.
+ * Gives the public JWK of a key that node:crypto holds, private or public.
  * @throws NightlatchError jwk/unsupported
  */
 export function exportPublicJwk(key: KeyObject): PublicJwk {

@@ -37,13 +37,13 @@ const CURVE_OF_OPENSSL: Readonly<Record<string, JwsAlgorithm>> = {
 };
 
 /**
- * Verifying a signature costs up to a millisecond; this bounds what a hostile document can cost.
+ * A signature costs up to a millisecond to verify: this bounds what a hostile document can cost.
  */
 const SIGNATURE_COUNT = 32;
 const HEADER_BYTES = 4096;
 
 /**
- * A flattened or general JWS. Nothing is verified yet. Unprotected headers are ignored.
+ * Reads a flattened or general JWS. Nothing is verified yet. Unprotected headers are ignored.
  * @throws NightlatchError jws/malformed, jws/unsupported (algorithm, `crit`, unencoded payload)
  */
 export function parseJws(json: Json, what = "the signed document"): Jws {
@@ -64,14 +64,14 @@ export function parseJws(json: Json, what = "the signed document"): Jws {
   return { payload, signatures: [first, ...others] };
 }
 
-/** Flattened with one signature, general with several, as tang writes it. */
+/** Writes a JWS as tang does: flattened with one signature, general with several. */
 export function formatJws(jws: Jws): JsonObject {
   const [first, ...others] = jws.signatures;
   if (others.length === 0) return { payload: jws.payload, protected: first.protected, signature: first.signature };
   return formatGeneralJws(jws);
 }
 
-/** General, however many signatures there are. */
+/** Writes a JWS in its general form, however many signatures there are. */
 export function formatGeneralJws({ payload, signatures }: Pick<Jws, "payload" | "signatures">): JsonObject {
   return { payload, signatures: signatures.map((one) => ({ protected: one.protected, signature: one.signature })) };
 }
@@ -83,6 +83,10 @@ interface JwsSigner {
   readonly header?: JsonObject;
 }
 
+/**
+ * Signs a payload with each key, in their order.
+ * @throws NightlatchError jws/unsupported for a key of another kind
+ */
 export function signJws(payload: Uint8Array, signers: readonly [JwsSigner, ...JwsSigner[]]): Jws {
   const text = toBase64url(payload);
   const [first, ...others] = signers;
@@ -90,7 +94,9 @@ export function signJws(payload: Uint8Array, signers: readonly [JwsSigner, ...Jw
   return { payload: text, signatures: [signOne(first), ...others.map(signOne)] };
 }
 
-/** Whether this one signature over the JWS's payload was made by the private half of `jwk`. */
+/**
+ * Tells whether this one signature over the JWS's payload was made by the private half of `jwk`.
+ */
 export function isSignedBy(jws: Jws, signature: JwsSignature, jwk: PublicJwk): boolean {
   const algorithm = ALGORITHMS[signature.algorithm];
   if (algorithm.curve !== jwk.crv) return false;
@@ -100,12 +106,12 @@ export function isSignedBy(jws: Jws, signature: JwsSignature, jwk: PublicJwk): b
   return verify(algorithm.hash, signed, { key: importPublicKey(jwk), dsaEncoding: "ieee-p1363" }, bytes);
 }
 
-/** Whether any of the signatures was made by the private half of `jwk`. */
+/** Tells whether any of the signatures was made by the private half of `jwk`. */
 export function hasSignatureBy(jws: Jws, jwk: PublicJwk): boolean {
   return jws.signatures.some((signature) => isSignedBy(jws, signature, jwk));
 }
 
-/** The payload's bytes; meaningful once the signatures that matter were verified. */
+/** Gives the payload's bytes. They mean something once the signatures that matter were verified. */
 export function payloadOf(jws: Jws): Buffer {
   return Buffer.from(jws.payload, "base64url");
 }

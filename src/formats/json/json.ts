@@ -1,10 +1,13 @@
 import { NightlatchError } from "../../core/errors.ts";
 
+/** What JSON text can hold. */
 export type Json = null | boolean | number | string | Json[] | JsonObject;
+/** An object of JSON text. */
 export interface JsonObject {
   readonly [key: string]: Json;
 }
 
+/** Tells whether it is an object: no list, and not null. */
 export function isJsonObject(json: Json | undefined): json is JsonObject {
   return typeof json === "object" && json !== null && !Array.isArray(json);
 }
@@ -17,11 +20,11 @@ interface JsonLimits {
 const DEFAULT_DEPTH = 16;
 
 /**
- * JSON text (RFC 8259) that came from outside, parsed once: bounded in length and depth, valid
- * UTF-8, no duplicate names (RFC 8259 section 4 leaves their meaning open, so two readers could see
- * two documents). Objects have no prototype.
- * @throws NightlatchError json/malformed, json/too-large, json/duplicate-key; `what` names the
- *   document in the message
+ * Reads JSON text (RFC 8259) that came from outside. It is bounded in length and depth, valid
+ * UTF-8, and names no member twice: RFC 8259 section 4 leaves the meaning of that open, so two
+ * readers could see two documents. The objects have no prototype.
+ * @param what names the document in the message
+ * @throws NightlatchError json/malformed, json/too-large, json/duplicate-key
  */
 export function parseJson(text: Uint8Array | string, what: string, limits: JsonLimits): Json {
   const lengthBytes = typeof text === "string" ? Buffer.byteLength(text) : text.byteLength;

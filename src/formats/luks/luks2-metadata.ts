@@ -19,6 +19,7 @@ export interface Luks2Metadata {
   readonly keyslotsAreaBytes: number;
 }
 
+/** A keyslot of LUKS2. */
 export interface Luks2Keyslot {
   /** `luks2`, or `reencrypt` for a slot that holds no key. */
   readonly type: string;
@@ -48,6 +49,7 @@ interface Luks2Segment {
   readonly isBackup: boolean;
 }
 
+/** What proves that a key is the one of a segment. */
 export interface Luks2Digest {
   /** `pbkdf2`; null, as the members below, where it is missing. */
   readonly type: string | null;
@@ -60,11 +62,15 @@ export interface Luks2Digest {
   readonly segments: readonly number[];
 }
 
-/** LUKS2 has room for 32 of each (LUKS2_KEYSLOTS_MAX, LUKS2_TOKENS_MAX in cryptsetup). */
+/** LUKS2 has room for 32 keyslots (LUKS2_KEYSLOTS_MAX in cryptsetup). */
 export const LUKS2_KEYSLOTS = 32;
+/** And for 32 tokens (LUKS2_TOKENS_MAX). */
 export const LUKS2_TOKENS = 32;
 
-/** @throws NightlatchError luks/damaged */
+/**
+ * Reads the JSON area.
+ * @throws NightlatchError luks/damaged
+ */
 export function readLuks2Metadata(json: Json): Luks2Metadata {
   const root = asObject(json, "the document");
   const config = asObject(root["config"], "config");
@@ -136,7 +142,7 @@ function readDigest(digest: JsonObject, path: string): Luks2Digest {
   };
 }
 
-/** An object whose member names are the numbers of what they hold. */
+/** Reads an object whose member names are the numbers of what they hold. */
 function readTable<T>(root: JsonObject, name: string, limit: number, read: (entry: JsonObject, path: string) => T) {
   const table = new Map<number, T>();
   for (const [key, entry] of Object.entries(asObject(root[name], name))) {
@@ -173,7 +179,7 @@ function asCount(json: Json | undefined, path: string): number {
 }
 
 /**
- * Decimal digits in a string, as LUKS2 writes what may exceed 32 bits (section 3, "uint64 in
+ * Reads decimal digits in a string, as LUKS2 writes what may exceed 32 bits (section 3, "uint64 in
  * string").
  */
 function asSize(json: Json | undefined, path: string): number {

@@ -14,7 +14,11 @@ const HOUR_MS = 3_600_000;
 const ARGUMENT_COUNT = 256;
 const TRUSTS: readonly Trust[] = ["first-use", "recorded"];
 
-/** @throws NightlatchError agent/bad-config */
+/**
+ * Reads agent.toml.
+ * @param file its name, for the message
+ * @throws NightlatchError agent/bad-config
+ */
 export function parseAgentConfig(text: Uint8Array, file: string): AgentConfig {
   try {
     return readConfig(parseToml(text));

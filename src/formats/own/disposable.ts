@@ -2,9 +2,10 @@ import { NightlatchError } from "../../core/errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../json/json.ts";
 import { isInteger, isTextLike } from "../json/narrow.ts";
 
-/** docs/format/disposable.md */
+/** The type of the record's token: docs/format/disposable.md. */
 export const DISPOSABLE_TYPE = "nightlatch-disposable";
 
+/** A keyslot of a staged reboot, and how to know that it is still that one. */
 export interface DisposableRecord {
   readonly slot: number;
   readonly iterations: number;
@@ -14,13 +15,14 @@ export interface DisposableRecord {
   readonly guard: { readonly slot: number; readonly digest: string };
 }
 
+/** Writes the record as a LUKS2 token. */
 export function formatDisposable(record: DisposableRecord): JsonObject {
   const { slot, iterations, boot, expires, guard } = record;
   return { type: DISPOSABLE_TYPE, keyslots: [], version: 1, slot, iterations, boot, expires, guard: { ...guard } };
 }
 
 /**
- * Null for what is no such record.
+ * Reads a record; null for what is no such record.
  * @throws NightlatchError disposable/malformed for one that cannot be understood; nothing of it may
  *   be acted on then
  */

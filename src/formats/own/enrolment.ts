@@ -7,10 +7,13 @@ import { isJsonObject, type Json, type JsonObject, parseJson } from "../json/jso
 import { hasExactly, isBase64urlOf } from "../json/narrow.ts";
 import { type Advertisement, parseAdvertisement } from "../tang/tang.ts";
 
-/** The messages of docs/format/enrolment.md, both directions. */
+/** The content type of the messages of docs/format/enrolment.md, both directions. */
 export const ENROLMENT_TYPE = "application/jose+json";
+/** A message has at most this. */
 export const ENROLMENT_BYTES = 16_384;
+/** The length of a request's nonce. */
 export const NONCE_BYTES = 16;
+/** The length of a latch's id. */
 export const LATCH_ID_BYTES = 16;
 
 type MessageType =
@@ -28,7 +31,7 @@ interface WantedLatch {
   readonly volume: string;
 }
 
-/** `POST {url}/enroll`, signed by the machine's new identity (an Ed25519 private key). */
+/** Writes `POST {url}/enroll`, signed by the machine's new identity, an Ed25519 private key. */
 export function buildEnrolRequest(
   identity: KeyObject,
   invite: { readonly id: string; readonly key: { reveal(): Buffer } },
@@ -43,7 +46,7 @@ export function buildEnrolRequest(
   });
 }
 
-/** `POST {url}/machine/{machine}/latch`, signed by the enrolled identity. */
+/** Writes `POST {url}/machine/{machine}/latch`, signed by the enrolled identity. */
 export function buildLatchRequest(identity: KeyObject, wanted: WantedLatch): Buffer {
   return sealMessage("nightlatch-latch", identity, { nonce: toBase64url(wanted.nonce), volume: wanted.volume });
 }
@@ -61,13 +64,17 @@ export interface LatchRequest {
   readonly volume: string;
 }
 
+/** A latch request with an invite. */
 export interface EnrolRequest extends LatchRequest {
   /** The invite's id, base64url. */
   readonly invite: string;
   readonly mac: Buffer;
 }
 
-/** @throws NightlatchError enrolment/malformed (also where the signature is wrong) */
+/**
+ * Reads an enrolment request, and verifies its signature.
+ * @throws NightlatchError enrolment/malformed (also where the signature is wrong)
+ */
 export function parseEnrolRequest(body: Uint8Array): EnrolRequest {
   const { identity, machine, payload } = openMessage("nightlatch-enroll", body, "the enrolment request");
   requireMembers(payload, ["invite", "mac", "nonce", "volume"], "the enrolment request");
@@ -76,14 +83,19 @@ export function parseEnrolRequest(body: Uint8Array): EnrolRequest {
   return { identity, machine, invite, mac, ...parseWanted(payload) };
 }
 
-/** @throws NightlatchError enrolment/malformed (also where the signature is wrong) */
+/**
+ * Reads a latch request, and verifies its signature.
+ * @throws NightlatchError enrolment/malformed (also where the signature is wrong)
+ */
 export function parseLatchRequest(body: Uint8Array): LatchRequest {
   const { identity, machine, payload } = openMessage("nightlatch-latch", body, "the latch request");
   requireMembers(payload, ["nonce", "volume"], "the latch request");
   return { identity, machine, ...parseWanted(payload) };
 }
 
-/** Whether the sender of the request holds the invite whose key this is. In constant time. */
+/**
+ * Tells, in constant time, whether the sender of the request holds the invite whose key this is.
+ */
 export function provesInvite(request: EnrolRequest, inviteKey: Uint8Array): boolean {
   return timingSafeEqual(request.mac, proofOf(inviteKey, request.machine));
 }
@@ -96,8 +108,8 @@ interface EnrolAnswer {
 }
 
 /**
- * The answer to both requests, signed by the server's identity; `request` is the body as it was
- * received.
+ * Writes the answer to both requests, signed by the server's identity.
+ * @param request the body as it was received
  */
 export function buildEnrolAnswer(
   identity: KeyObject,
@@ -115,8 +127,8 @@ export function buildEnrolAnswer(
 }
 
 /**
- * Verifies everything: that the server is the one whose thumbprint the invite named, that it
- * answers this very request of this machine, and that the advertisement is whole.
+ * Reads the answer and verifies all of it: that the server is the one whose thumbprint the invite
+ * named, that it answers this very request of this machine, and that the advertisement is whole.
  * @throws NightlatchError enrolment/malformed, enrolment/untrusted
  */
 export function parseEnrolAnswer(
@@ -146,11 +158,12 @@ export function machineIdOf(identity: KeyObject): string {
   return thumbprintOf(exportPublicJwk(identity));
 }
 
-/** A name that is safe in a shell, a path and a log. */
+/** Tells whether a name is safe in a shell, a path and a log. */
 export function isMachineName(text: string): boolean {
   return /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(text);
 }
 
+/** Tells whether a volume's UUID can be part of a path and of a log. */
 export function isVolumeId(text: string): boolean {
   return /^[A-Za-z0-9._-]{1,64}$/.test(text);
 }
@@ -162,11 +175,12 @@ function proofOf(inviteKey: Uint8Array, machine: string): Buffer {
     .digest();
 }
 
+/** Names a message by what it holds: base64url of its SHA-256. */
 export function digestOf(body: Uint8Array): string {
   return createHash("sha256").update(body).digest("base64url");
 }
 
-/** A message of one of our types, signed by its sender's identity. */
+/** Writes a message of one of our types, signed by its sender's identity. */
 export function sealMessage(type: MessageType, identity: KeyObject, payload: JsonObject): Buffer {
   const { kty, crv, x } = ed25519(exportPublicJwk(identity));
   const header = { typ: type, jwk: { kty, crv, x } };
@@ -182,8 +196,8 @@ interface OpenedMessage {
 }
 
 /**
- * Parses, checks the header to the letter, and verifies the signature by the key that the header
- * holds.
+ * Reads a message, checks its header to the letter, and verifies the signature by the key that the
+ * header holds.
  * @throws NightlatchError enrolment/malformed
  */
 export function openMessage(type: MessageType, body: Uint8Array, what: string): OpenedMessage {
@@ -212,11 +226,19 @@ function parseWanted(payload: JsonObject): { nonce: string; volume: string } {
   return { nonce: base64urlOf(payload, "nonce", NONCE_BYTES), volume };
 }
 
+/**
+ * Gives a member that is base64url of so many bytes.
+ * @throws NightlatchError enrolment/malformed
+ */
 export function base64urlOf(payload: JsonObject, member: string, lengthBytes: number): string {
   const value = payload[member];
   return isBase64urlOf(value, lengthBytes) ? value : malformed(`${member} is not base64url of ${lengthBytes} bytes`);
 }
 
+/**
+ * Refuses what is not an object with exactly these members.
+ * @throws NightlatchError enrolment/malformed
+ */
 export function requireMembers(json: Json, members: readonly string[], what: string): void {
   if (!hasExactly(json, members)) malformed(`${what} must have exactly the members ${members.join(", ")}`);
 }
@@ -226,7 +248,7 @@ function ed25519(jwk: { readonly kty: string }): OkpPublicJwk {
   return jwk as OkpPublicJwk;
 }
 
-/** One code for everything that is wrong with a message. */
+/** Gives everything that is wrong with a message one code. */
 function within<T>(what: string, read: () => T): T {
   try {
     return read();
@@ -236,6 +258,10 @@ function within<T>(what: string, read: () => T): T {
   }
 }
 
+/**
+ * Refuses a message.
+ * @throws NightlatchError enrolment/malformed
+ */
 export function malformed(message: string): never {
   throw new NightlatchError("enrolment/malformed", message);
 }

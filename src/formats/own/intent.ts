@@ -6,7 +6,7 @@ import { hasExactly, isInteger, isList, isText, isTextLike } from "../json/narro
 /** What a header change is about to do: docs/format/intent.md. */
 export interface Intent {
   /**
-   * Random, 22 characters of base64url; ties the note in the header to the record in the state
+   * 22 random characters of base64url. It ties the note in the header to the record in the state
    * folder.
    */
   readonly id: string;
@@ -22,6 +22,7 @@ interface Addition {
   readonly digest: string;
 }
 
+/** A token that a change removes, with the keyslot that it opens. */
 export interface Removal {
   /** null: a token that has no keyslot any more. */
   readonly keyslot: number | null;
@@ -42,6 +43,7 @@ export interface IntentRecord {
   readonly salts: readonly string[];
 }
 
+/** The type of the note's token. */
 export const INTENT_TYPE = "nightlatch-intent";
 const RECORD_TYPE = "nightlatch-intent-record";
 const VERSION = 1;
@@ -53,9 +55,10 @@ const MAX_KEYSLOTS = 32;
 export const CLEVIS_ITERATIONS = 1000;
 /** Iteration counts that no other program gives a slot by itself. */
 export const FIRST_ITERATIONS = 1001;
+/** How many of them there are. */
 export const ITERATION_COUNTS = 1024;
 
-/** As a LUKS2 token. */
+/** Writes an intent as a LUKS2 token. */
 export function formatIntent(intent: Intent): JsonObject {
   const { id, operation, adds, removes } = intent;
   return {
@@ -70,7 +73,7 @@ export function formatIntent(intent: Intent): JsonObject {
 }
 
 /**
- * null where the token is of another type.
+ * Reads an intent; null where the token is of another type.
  * @throws NightlatchError luks/unknown-intent
  */
 export function parseIntent(token: Json): Intent | null {
@@ -83,12 +86,15 @@ export function parseIntent(token: Json): Intent | null {
   return { id, operation, adds: adds === null ? null : readAddition(adds), removes: removes.map(readRemoval) };
 }
 
-/** As the file in the state folder. */
+/** Writes the record as the file in the state folder. */
 export function formatIntentRecord({ intent, device, salts }: IntentRecord): JsonObject {
   return { type: RECORD_TYPE, version: VERSION, device, salts: [...salts], intent: formatIntent(intent) };
 }
 
-/** @throws NightlatchError luks/unknown-intent */
+/**
+ * Reads the record.
+ * @throws NightlatchError luks/unknown-intent
+ */
 export function parseIntentRecord(json: Json): IntentRecord {
   if (!hasExactly(json, RECORD_MEMBERS) || json["type"] !== RECORD_TYPE || json["version"] !== VERSION) throw unknown();
   const { device, salts } = json;
@@ -140,7 +146,10 @@ function canonical(json: Json): string {
   return `{${members.map((name) => `${JSON.stringify(name)}:${canonical(json[name] ?? null)}`).join()}}`;
 }
 
-/** Of which token or file, whoever read it knows, and what to do about it. */
+/**
+ * Makes the error without saying of which token or file: whoever read it knows, and knows what to
+ * do.
+ */
 function unknown(): NightlatchError {
   return new NightlatchError("luks/unknown-intent", "a note of Nightlatch's that this version cannot read");
 }

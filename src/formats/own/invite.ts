@@ -4,7 +4,7 @@ import { Secret } from "../../core/secret.ts";
 import { isJsonObject, parseJson } from "../json/json.ts";
 import { hasExactly, isBase64urlOf } from "../json/narrow.ts";
 
-/** docs/format/enrolment.md, "Invite". */
+/** What an operator gives to a machine: docs/format/enrolment.md, "Invite". */
 export interface Invite {
   /** Base address of the server, without a trailing slash. */
   readonly url: string;
@@ -16,13 +16,15 @@ export interface Invite {
   readonly thumbprint: string;
 }
 
+/** The length of an invite's id. */
 export const INVITE_ID_BYTES = 16;
+/** The length of an invite's key. */
 export const INVITE_KEY_BYTES = 32;
 const PREFIX = "nli1.";
 const INVITE_BYTES = 1024;
 const MEMBERS = ["id", "key", "thp", "url"];
 
-/** The line that an operator pastes. It holds a secret, if a short-lived one. */
+/** Writes the line that an operator pastes. It holds a secret, if a short-lived one. */
 export function formatInvite(invite: Invite): string {
   const { url, id, thumbprint } = invite;
   const json = { url, id, key: toBase64url(invite.key.reveal()), thp: thumbprint };
@@ -30,7 +32,7 @@ export function formatInvite(invite: Invite): string {
 }
 
 /**
- * White space around the line is dropped: it came through a clipboard.
+ * Reads the line. White space around it is dropped: it came through a clipboard.
  * @throws NightlatchError invite/malformed
  */
 export function parseInvite(line: string): Invite {
@@ -63,8 +65,8 @@ function readInvite(bytes: Buffer): Invite {
 const ADDRESS_LENGTH = 512;
 
 /**
- * http or https; no credentials, query, fragment or trailing slash; nothing that a URL would have
- * to escape.
+ * Tells whether an address can be a server's: http or https, with no credentials, query, fragment
+ * or trailing slash, and with nothing that a URL would have to escape.
  */
 export function isBaseAddress(text: string): boolean {
   if (text.length > ADDRESS_LENGTH || !/^https?:\/\/(?!\/)[!-~]+$/.test(text) || text.endsWith("/")) return false;

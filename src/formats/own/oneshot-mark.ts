@@ -6,8 +6,7 @@ import { isInteger, isTextLike } from "../json/narrow.ts";
 export const ONESHOT_ID = "nightlatch-oneshot";
 
 /**
- * What an armed entry says of itself, in a comment: enough to take it back with nothing else at
- * hand.
+ * What an armed entry says of itself, in a comment: enough to disarm it with nothing else at hand.
  */
 export interface OneshotMark {
   /** boot_id of the boot that armed it. */
@@ -22,12 +21,15 @@ export interface OneshotMark {
 
 const LIMIT_BYTES = 4096;
 
-/** One line without a newline. */
+/** Writes the mark as one line, without a newline. */
 export function formatMark({ boot, expires, overlay, before }: OneshotMark): string {
   return JSON.stringify({ version: 1, boot, expires, overlay, before });
 }
 
-/** @throws NightlatchError oneshot/malformed */
+/**
+ * Reads the mark.
+ * @throws NightlatchError oneshot/malformed
+ */
 export function parseMark(line: string): OneshotMark {
   const json = parseJson(Buffer.from(line), "the mark of a one-time entry", { lengthBytes: LIMIT_BYTES });
   if (!isJsonObject(json) || json["version"] !== 1) throw malformed("is of a version that is not known");

@@ -21,9 +21,10 @@ export interface Report {
   readonly reason: ReportReason;
 }
 
+/** Why a machine reports. */
 export type ReportReason = "volume/other";
 
-/** `POST {url}/machine/{machine}/report`, signed by the machine's identity. */
+/** Writes `POST {url}/machine/{machine}/report`, signed by the machine's identity. */
 export function buildReport(
   identity: KeyObject,
   report: { readonly nonce: Uint8Array; readonly volume: string; readonly reason: ReportReason },
@@ -32,7 +33,10 @@ export function buildReport(
   return sealMessage("nightlatch-report", identity, { nonce: toBase64url(nonce), volume, reason });
 }
 
-/** @throws NightlatchError enrolment/malformed (also where the signature is wrong) */
+/**
+ * Reads a report, and verifies its signature.
+ * @throws NightlatchError enrolment/malformed (also where the signature is wrong)
+ */
 export function parseReport(body: Uint8Array): Report {
   const what = "the report";
   const { machine, payload } = openMessage("nightlatch-report", body, what);
@@ -44,7 +48,10 @@ export function parseReport(body: Uint8Array): Report {
   return { machine, volume, reason };
 }
 
-/** The answer, signed by the server's identity. @param report the body as it was received */
+/**
+ * Writes the answer, signed by the server's identity.
+ * @param report the body as it was received
+ */
 export function buildReportAnswer(identity: KeyObject, report: Uint8Array): Buffer {
   return sealMessage("nightlatch-reported", identity, { request: digestOf(report) });
 }

@@ -20,12 +20,14 @@ export interface VolumeIdentity {
   readonly cipher: string;
 }
 
+/** A latch that a volume is bound to. */
 export interface BoundLatch {
   readonly url: string;
   /** Thumbprint of the server's identity; null where the machine does not know it. */
   readonly server: string | null;
 }
 
+/** A record has at most this. */
 export const VOLUME_RECORD_BYTES = 16_384;
 const VERSION = 1;
 const NAME_COUNT = 16;
@@ -33,6 +35,7 @@ const LATCH_COUNT = 32;
 const TEXT_LENGTH = 1024;
 const MEMBERS = ["at", "by", "cipher", "key", "latches", "names", "version", "volume"];
 
+/** Writes a record as the file in the state folder; of too many names or latches the last. */
 export function formatVolumeRecord(record: VolumeRecord): Buffer {
   const { volume, key, cipher, names, latches, by, atMs } = record;
   const json = {
@@ -48,7 +51,10 @@ export function formatVolumeRecord(record: VolumeRecord): Buffer {
   return Buffer.from(`${JSON.stringify(json)}\n`);
 }
 
-/** @throws NightlatchError machine/bad-state; the caller says which file it was */
+/**
+ * Reads a record.
+ * @throws NightlatchError machine/bad-state; the caller says which file it was
+ */
 export function parseVolumeRecord(bytes: Uint8Array): VolumeRecord {
   const json = parseMembers(bytes);
   const { volume, key, cipher, names, latches, by, at } = json;

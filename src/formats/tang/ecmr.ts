@@ -50,7 +50,10 @@ export function createMultiplier(curve: Curve, scalar: Uint8Array): Multiplier {
   return { curve, multiply: (point) => wholeProduct(point, once, andOne) };
 }
 
-/** In [2, n−3]: everything but 0, ±1 and −2. @param scalar big-endian, of the curve's length */
+/**
+ * Tells whether a scalar is in [2, n−3]: everything but 0, ±1 and −2.
+ * @param scalar big-endian, of the curve's length
+ */
 export function isUsableScalar({ n, lengthBytes }: Curve, scalar: Uint8Array): boolean {
   return (
     scalar.byteLength === lengthBytes &&
@@ -59,7 +62,10 @@ export function isUsableScalar({ n, lengthBytes }: Curve, scalar: Uint8Array): b
   );
 }
 
-/** Uniform over the usable scalars, by drawing again. @param draw from the kernel's CSPRNG */
+/**
+ * Draws a scalar, uniform over the usable ones, by drawing again.
+ * @param draw from the kernel's CSPRNG
+ */
 export function drawScalar(curve: Curve, draw: (lengthBytes: number) => Buffer): Buffer {
   const excessBits = curve.lengthBytes * 8 - curve.n.toString(2).length;
   for (;;) {
@@ -79,7 +85,10 @@ interface Provision {
   readonly sharedX: Buffer;
 }
 
-/** @param serverKey S, on its curve */
+/**
+ * Provisions a binding: docs/format/tang.md.
+ * @param serverKey S, on its curve
+ */
 export function provision(serverKey: Point, draw: (lengthBytes: number) => Buffer): Provision {
   const { curve } = serverKey;
   const scalar = drawScalar(curve, draw);
@@ -102,7 +111,11 @@ export interface Recovery {
   prepare(): void;
 }
 
-/** @param ephemeral C @param serverKey S; both on the same curve */
+/**
+ * Begins a recovery.
+ * @param ephemeral C
+ * @param serverKey S, on the same curve
+ */
 export function beginRecovery(ephemeral: Point, serverKey: Point, draw: (lengthBytes: number) => Buffer): Recovery {
   const { curve } = ephemeral;
   for (;;) {

@@ -24,8 +24,11 @@ import {
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../json/json.ts";
 import { isList } from "../json/narrow.ts";
 
+/** The content type of an advertisement. */
 export const ADVERTISEMENT_TYPE = "application/jose+json";
+/** The content type of a recovery, both ways. */
 export const JWK_TYPE = "application/jwk+json";
+/** An advertisement has at most this. */
 export const ADVERTISEMENT_BYTES = 64 << 10;
 /** tang's own bound: a body of 64 KiB or more is answered 413. */
 export const RECOVERY_BYTES = 64 << 10;
@@ -76,8 +79,8 @@ export function buildNamedAdvertisement(advertisement: Json, kid: string): JsonO
 }
 
 /**
- * Verified as clevis does: every key of the payload that may verify has signed. That proves that
- * the document is whole, not whose it is: see `isTrusted`.
+ * Reads an advertisement and verifies it as clevis does: every key of the payload that may verify
+ * has signed. That proves that the document is whole, not whose it is: see `isTrusted`.
  * @throws NightlatchError tang/malformed, jws/malformed, jws/unsupported, jws/wrong-signature,
  *   jwk/malformed, jwk/unsupported, jwk/off-curve
  */
@@ -122,13 +125,17 @@ export type Trust =
   /** Keys that were trusted before: one of them has signed this. */
   | { readonly keys: readonly PublicJwk[] };
 
+/** Tells whether an advertisement is one's own server's. */
 export function isTrusted(advertisement: Advertisement, trust: Trust): boolean {
   return "thumbprint" in trust
     ? advertisement.signingKeys.some((key) => hasThumbprint(key, trust.thumbprint))
     : trust.keys.some((key) => hasSignatureBy(advertisement.jws, key));
 }
 
-/** @throws NightlatchError tang/untrusted */
+/**
+ * Refuses an advertisement that is not one's own server's.
+ * @throws NightlatchError tang/untrusted
+ */
 export function requireTrust(advertisement: Advertisement, trust: Trust): void {
   if (isTrusted(advertisement, trust)) return;
   const names = advertisement.signingKeys.map((key) => thumbprintOf(key)).join(", ");
@@ -139,7 +146,7 @@ export function requireTrust(advertisement: Advertisement, trust: Trust): void {
 }
 
 /**
- * `{"keys":[…]}`, each an object; their content is not judged here.
+ * Reads `{"keys":[…]}`, each key an object whose content is not judged here.
  * @throws NightlatchError tang/malformed
  */
 export function parseKeySet(json: Json): JsonObject[] {
@@ -151,9 +158,9 @@ export function parseKeySet(json: Json): JsonObject[] {
 }
 
 /**
- * Whether a key's `use` and `key_ops` permit an operation, as libjose's jose_jwk_prm judges: either
- * of them may permit it (no `use` permits deriveKey); where both are absent the answer is yes,
- * unless permission must be `explicit`.
+ * Tells whether a key's `use` and `key_ops` permit an operation, as libjose's jose_jwk_prm judges.
+ * Either of them may permit it, though no `use` permits deriveKey. Where both are absent the answer
+ * is yes, unless permission must be `explicit`.
  */
 export function permits(key: JsonObject, operation: "sign" | "verify" | "deriveKey", explicit: boolean): boolean {
   const { use, key_ops: operations } = key;
@@ -164,7 +171,7 @@ export function permits(key: JsonObject, operation: "sign" | "verify" | "deriveK
 }
 
 /**
- * The body of `POST /rec/{kid}`, judged before the server's own key is looked up, in tang's order.
+ * Reads the body of `POST /rec/{kid}`, before the server's own key is looked up, in tang's order.
  * Whether its point is one of the key's curve is not judged yet.
  * @throws NightlatchError tang/malformed (400), tang/forbidden-use (403)
  */
@@ -185,14 +192,14 @@ export function parseRecoveryRequest(body: Uint8Array): JsonObject {
   return json;
 }
 
-/** What a client sends and a server answers, tang's members and their order. */
+/** Writes what a client sends and a server answers, with tang's members in their order. */
 export function formatRecovery(point: Point): Buffer {
   const { crv, x, y } = jwkOfPoint(point);
   return Buffer.from(JSON.stringify({ alg: "ECMR", crv, key_ops: ["deriveKey"], kty: "EC", x, y }));
 }
 
 /**
- * The server's answer: a point of the curve that was asked about.
+ * Reads the server's answer: a point of the curve that was asked about.
  * @throws NightlatchError tang/malformed, json/*, jwk/*
  */
 export function parseRecoveryReply(body: Uint8Array, curve: CurveName): Point {

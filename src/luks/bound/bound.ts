@@ -14,6 +14,7 @@ export type Verdict =
   | { readonly kind: "other"; readonly record: VolumeRecord; readonly why: string };
 
 /**
+ * Judges whether a volume is the one that is on record under its UUID or its name.
  * @param name the volume's in crypttab; null where it is not asked for by one
  * @throws NightlatchError machine/bad-state, file/*
  */
@@ -35,6 +36,7 @@ export async function judgeVolume(
   };
 }
 
+/** Compares what a record says of a volume with what its header says. */
 export function judgeIdentity(record: VolumeRecord, found: VolumeIdentity | null): Verdict {
   if (found === null) return { kind: "other", record, why: "has no single volume key for all of its data" };
   if (found.key !== record.key) return { kind: "other", record, why: "has another volume key than the one on record" };
@@ -43,7 +45,7 @@ export function judgeIdentity(record: VolumeRecord, found: VolumeIdentity | null
   return { kind: "other", record, why: `is encrypted with ${is}, and ${was} is on record` };
 }
 
-/** What stands against asking for the volume's key; null: nothing. */
+/** Gives what stands against asking for the volume's key; null where nothing does. */
 export function refusalOf(verdict: Verdict, device: string, trust: Trust): NightlatchError | null {
   if (verdict.kind === "other") {
     return new NightlatchError("luks/other-volume", `${device} is not the volume that was bound: it ${verdict.why}`, {
@@ -59,8 +61,8 @@ export function refusalOf(verdict: Verdict, device: string, trust: Trust): Night
 }
 
 /**
- * As the agent judges it, where a binding is tried: why none of them is asked; null: nothing stands
- * against it.
+ * Says why the agent would ask none of the volume's bindings; null where nothing stands against it.
+ * An error in the reading is the answer too.
  */
 export async function whyNotBound(
   system: RecordPower,

@@ -15,6 +15,7 @@ import {
 
 const LOCK_MS = 10_000;
 
+/** What it takes to change what is on record of a volume. */
 export type BoundPower = RecordPower & Pick<System, "writeFile" | "removeFile" | "nowMs">;
 
 /** A volume, and the keyslot that a person's passphrase has opened. */
@@ -25,8 +26,9 @@ interface Proved {
 }
 
 /**
- * Puts on record what a person has just proved a passphrase of. What was on record of the same
- * volume stays, unless its key is another one now. The caller holds the state folder's lock.
+ * Puts on record the volume that a person has just proved a passphrase of. What was on record of
+ * the same volume stays, unless its key is another one now. The caller holds the state folder's
+ * lock.
  * @param latches how they change
  * @returns what was on record before of another key; null where nothing was, or the same
  * @throws NightlatchError luks/unsupported, luks/not-proved, file/*
@@ -73,8 +75,9 @@ export async function recordByPerson(
 }
 
 /**
- * Takes latches out; where nothing is bound any more, the record. The caller holds the state
- * folder's lock.
+ * Takes latches out of a volume's record; where nothing is bound any more, the record goes. The
+ * caller holds the state folder's lock.
+ * @throws NightlatchError machine/bad-state, file/*
  */
 export async function recordUnbound(
   system: BoundPower,
@@ -96,19 +99,23 @@ export interface Use {
   readonly name: string;
 }
 
-/** Whether a use leaves anything to put on record. */
+/** Tells whether a use leaves anything to put on record. */
 export function isNewUse(verdict: Verdict, name: string): boolean {
   return verdict.kind !== "bound" || !verdict.record.names.includes(name);
 }
 
+/**
+ * Gives what is to be recorded of a use; null where the header does not tell one volume from
+ * another, or its UUID cannot be part of a path.
+ */
 export function useOf(header: VolumeHeader, name: string): Use | null {
   const identity = identityOf(header);
   return identity === null || !isUsableUuid(header.uuid) ? null : { uuid: header.uuid, identity, name };
 }
 
 /**
- * Puts a use on record. Meanwhile there may be a record that was not there when the volume was
- * judged, since its file system had not been mounted yet: then that one stands.
+ * Puts a use on record. There may be a record by now that was not there when the volume was judged,
+ * since its file system had not been mounted yet: then that one stands.
  * @returns the verdict by the record as it is now
  * @throws NightlatchError system/busy, machine/bad-state, file/*
  */

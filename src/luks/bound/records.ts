@@ -7,14 +7,16 @@ import {
 } from "../../formats/own/volume-record.ts";
 import type { System } from "../../system/port.ts";
 
+/** What it takes to read records. */
 export type RecordPower = Pick<System, "readFile" | "listDirectory">;
 
 /** More volumes than a machine has. */
 const RECORD_COUNT = 1024;
 
 /**
- * null where there is none, or could be none: a UUID is the disk's own word, and becomes part of a
- * path.
+ * Reads the record of a volume; null where there is none, or can be none: a UUID is the disk's own
+ * word, and becomes part of a path.
+ * @throws NightlatchError machine/bad-state, file/*
  */
 export async function readVolumeRecord(
   system: Pick<System, "readFile">,
@@ -42,6 +44,10 @@ function unreadable(path: string, what: string): NightlatchError {
   });
 }
 
+/**
+ * Lists the records of all volumes.
+ * @throws NightlatchError machine/bad-state, file/*
+ */
 export async function listVolumeRecords(system: RecordPower, stateFolder: string): Promise<readonly VolumeRecord[]> {
   const uuids = (await system.listDirectory(stateFolder)).flatMap(
     (name) => /^volume-([0-9A-Za-z-]+)\.json$/.exec(name)?.[1] ?? [],
@@ -52,7 +58,11 @@ export async function listVolumeRecords(system: RecordPower, stateFolder: string
   return records.filter((record) => record !== null);
 }
 
-/** Durable when it returns, and all or nothing. The caller holds the state folder's lock. */
+/**
+ * Writes a record. It is durable when it returns, and all or nothing. The caller holds the state
+ * folder's lock.
+ * @throws NightlatchError file/*
+ */
 export function writeVolumeRecord(
   system: Pick<System, "writeFile">,
   stateFolder: string,
@@ -61,6 +71,10 @@ export function writeVolumeRecord(
   return system.writeFile(recordPath(stateFolder, record.volume), formatVolumeRecord(record), 0o600);
 }
 
+/**
+ * Removes a record; one that is gone already is fine. The caller holds the state folder's lock.
+ * @throws NightlatchError file/*
+ */
 export function removeVolumeRecord(
   system: Pick<System, "removeFile">,
   stateFolder: string,
@@ -73,6 +87,7 @@ function recordPath(stateFolder: string, uuid: string): string {
   return `${stateFolder}/volume-${uuid}.json`;
 }
 
+/** Tells whether a volume's UUID can be part of a path. */
 export function isUsableUuid(uuid: string): boolean {
   return /^[0-9A-Za-z][0-9A-Za-z-]{0,39}$/.test(uuid);
 }

@@ -8,11 +8,11 @@ import type { ChangePower } from "./ledger.ts";
 import { planRemoval } from "./removal.ts";
 
 /**
- * What removes tokens and their keyslots, once it is certain that the keyslots are theirs. A token
- * is anybody's to edit who had the disk, so that it names a keyslot proves nothing: what the
+ * Finds what removes tokens and their keyslots, once it is certain that the keyslots are theirs.
+ * Whoever had the disk can edit a token, so that it names a keyslot proves nothing: what the
  * token's servers release has to open the slot. A slot in `named` was named by the owner, and is
- * taken without its server if it looks like a binding's. Needs no passphrase: whether another way
- * in stays is for requireAnotherWay to say.
+ * taken without its server if it looks like a binding's. No passphrase is needed: whether another
+ * way in stays is for requireAnotherWay to say.
  * @throws NightlatchError luks/unsupported, luks/not-proved
  */
 export async function planRemovals(

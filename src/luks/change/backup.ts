@@ -4,7 +4,7 @@ import { readVolumeHeader, type VolumeHeader } from "../header/header.ts";
 import { findSlot, listSlots } from "../header/slots.ts";
 import type { ChangePower } from "./ledger.ts";
 
-/** Backups of this volume's header in the state folder, oldest first. */
+/** Lists the backups of this volume's header in the state folder, oldest first. */
 export async function listBackups(
   system: Pick<ChangePower, "listDirectory">,
   stateFolder: string,
@@ -18,7 +18,7 @@ export async function listBackups(
   return numbers.sort((a, b) => a - b).map((number) => backupPath(stateFolder, uuid, number));
 }
 
-/** The path of a backup that does not exist yet. */
+/** Gives the path of a backup that does not exist yet. */
 export async function nextBackupPath(
   system: Pick<ChangePower, "listDirectory">,
   stateFolder: string,
@@ -36,6 +36,7 @@ function backupPath(stateFolder: string, uuid: string, number: number): string {
 /**
  * Writes a backup that `cryptsetup luksHeaderRestore` takes, and syncs it. cryptsetup makes the
  * file 0400 and refuses one that exists.
+ * @throws NightlatchError as runCryptsetup, file/io
  */
 export async function backUpHeader(
   system: Pick<ChangePower, "run" | "removeFile">,
@@ -51,8 +52,8 @@ export async function backUpHeader(
 }
 
 /**
- * Keyslots of the backup that the device does not hold byte for byte, apart from those in `except`;
- * null where the backup was cut short while it was written.
+ * Lists the keyslots of the backup that the device does not hold byte for byte, apart from those in
+ * `except`; null where the backup was cut short while it was written.
  */
 export async function compareWithBackup(
   system: Pick<ChangePower, "readAt" | "stat">,
@@ -87,7 +88,8 @@ async function isSameArea(
 }
 
 /**
- * A backup is the volume's beginning, verbatim, to the end of the area that keyslots can lie in.
+ * Reads a backup, which is the volume's beginning, verbatim, to the end of the area that keyslots
+ * can lie in. null where it was cut short.
  */
 async function readBackup(system: Pick<ChangePower, "readAt" | "stat">, path: string): Promise<VolumeHeader | null> {
   try {

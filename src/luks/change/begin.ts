@@ -34,9 +34,9 @@ export interface HeldVolume extends AsyncDisposable {
 
 interface ChangeRequest {
   /**
-   * Asked once the volume is known to be one that can be changed, and again, with the number of
-   * tries so far, where what it gave opens nothing; null where nobody is to be asked again. The
-   * change owns what it gives and wipes it.
+   * Asked for a passphrase once the volume is known to be one that can be changed, and again, with
+   * the number of tries so far, where what it gave opens nothing. null: nobody is to be asked
+   * again. The change owns what it gives and wipes it.
    */
   readonly passphrase: (tries: number) => Promise<Secret | null>;
   readonly prove: Prove;
@@ -47,7 +47,8 @@ interface ChangeRequest {
 const LOCK_WAIT_MS = 10_000;
 
 /**
- * All that comes before a header change and needs no passphrase: refusals, and the lock.
+ * Does all that comes before a header change and needs no passphrase: it refuses what cannot be
+ * changed, and takes the lock.
  * @param stateFolder the machine's; made where it is missing
  * @throws NightlatchError system/busy, luks/requirements, luks/unknown-intent, and as
  *   readVolumeHeader
@@ -99,13 +100,16 @@ export async function beginChange(system: ChangePower, held: HeldVolume, request
   }
 }
 
-/** Of changes that are over. @returns those that hold what the volume has no longer */
+/**
+ * Removes the backups of changes that are over.
+ * @returns those that hold what the volume has no longer
+ */
 async function removeOldBackups(system: ChangePower, { device }: Volume, stateFolder: string, uuid: string) {
   return removeBackups(system, device, await listBackups(system, stateFolder, uuid), new Set());
 }
 
 /**
- * A passphrase, and the keyslot that it was seen to open.
+ * Asks for a passphrase until one opens a keyslot.
  * @param last slots that are tried at the end
  */
 async function findWayIn(
@@ -130,8 +134,8 @@ async function findWayIn(
 }
 
 /**
- * Of a run that was killed in the middle of System.writeFile; whoever writes these files holds the
- * lock.
+ * Matches what a run leaves that was killed in the middle of System.writeFile. Whoever writes these
+ * files holds the lock.
  */
 const STRAY = /^(?:identity\.key|(?:pending|server|intent|volume)-[\w-]+\.json)\.[0-9a-f]{12}\.tmp$/;
 
@@ -141,7 +145,8 @@ async function removeStrays(system: ChangePower, stateFolder: string): Promise<v
 }
 
 /**
- * Where nothing is locked it is for reading only: what `listNotes` tells may be a change under way.
+ * Opens the ledger of a volume, by the version of its header. Where nothing is locked it is for
+ * reading only: what `listNotes` tells may be a change under way.
  */
 export function openLedger(system: Pick<ChangePower, "run" | "readAt">, volume: Volume, header: VolumeHeader): Ledger {
   return header.version === 2 ? luks2Ledger(system, volume) : luks1Ledger(system, volume);

@@ -26,13 +26,11 @@ interface Bound {
   readonly token: HeldToken;
 }
 
-/**
- * A compact JWE of a tang pin is about 2.5 KB; what a caller does not know yet it should assume.
- */
+/** A compact JWE of a tang pin has about 2.5 KB; a caller that does not know yet assumes this. */
 const USUAL_TOKEN_BYTES = 4096;
 
 /**
- * Whether a binding can be added at all; found out before an invite is spent on it.
+ * Makes sure that a binding can be added at all, before an invite is spent on it.
  * @throws NightlatchError luks/no-keyslot, luks/no-token-slot, luks/unsupported
  */
 export async function requireRoom(

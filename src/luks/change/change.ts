@@ -48,12 +48,17 @@ export interface Settled {
   readonly added: HeldToken | null;
 }
 
+/**
+ * Reads the header of the volume under change again.
+ * @throws NightlatchError as readVolumeHeader
+ */
 export function readHeader(system: Pick<ChangePower, "readAt">, change: Pick<Change, "volume">): Promise<VolumeHeader> {
   return readVolumeHeader(system, change.volume.device);
 }
 
 /**
- * Recovers what the token seals and opens its keyslot with it: nothing is taken for granted.
+ * Proves a token: recovers what it seals, and opens its keyslot with that. Nothing is taken for
+ * granted.
  * @throws NightlatchError luks/not-proved, and whatever `prove` throws
  */
 export async function proveToken(

@@ -18,8 +18,9 @@ interface Declaration {
 }
 
 /**
- * Backup first, then the record, then the note in the header: what comes after it may be cut short
- * anywhere.
+ * Declares a change: the backup first, then the record, then the note in the header. What comes
+ * after it may be cut short anywhere.
+ * @throws NightlatchError as backUpHeader, file/*; nothing was changed then
  */
 export async function declare(
   system: ChangePower,
@@ -50,7 +51,7 @@ export async function declare(
 }
 
 /**
- * The end of a change, once what had no part in it was seen to be what it was.
+ * Ends a change, once what had no part in it was seen to be what it was.
  * @throws NightlatchError luks/harmed
  */
 export async function closeOrWarn(system: ChangePower, change: Change, declared: Declaration): Promise<void> {
@@ -64,7 +65,10 @@ export async function closeOrWarn(system: ChangePower, change: Change, declared:
   if (kept.length > 0) throw harmed(change.volume.device, "a keyslot", backup);
 }
 
-/** Reads back what the change is not about. @throws NightlatchError luks/harmed */
+/**
+ * Reads back what the change is not about.
+ * @throws NightlatchError luks/harmed
+ */
 export async function requireOthers(
   system: Pick<ChangePower, "readAt">,
   change: Pick<Change, "volume">,

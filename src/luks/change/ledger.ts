@@ -5,7 +5,7 @@ import type { System } from "../../system/port.ts";
 import type { HeldToken } from "../header/bindings.ts";
 import type { VolumeHeader } from "../header/header.ts";
 
-/** What a header change may do. */
+/** What it takes to change a header. */
 export type ChangePower = Pick<
   System,
   | "run"
@@ -45,8 +45,8 @@ export interface HeldIntent {
  */
 export interface Ledger {
   /**
-   * @throws NightlatchError luks/no-token-slot, luks/unsupported where a binding could not be added
-   *   to this volume
+   * Makes sure that a binding can be added.
+   * @throws NightlatchError luks/no-token-slot, luks/unsupported
    */
   requireRoom(header: VolumeHeader, tokenBytes: number): void;
   addToken(header: VolumeHeader, token: JsonObject, keyslot: number): Promise<void>;
@@ -58,7 +58,10 @@ export interface Ledger {
   removeNote(token: number): Promise<void>;
 }
 
-/** Intents among tokens, as LUKS2 keeps them. @throws NightlatchError luks/unknown-intent */
+/**
+ * Finds the intents among tokens, as LUKS2 keeps them.
+ * @throws NightlatchError luks/unknown-intent
+ */
 export function notesAmong(tokens: readonly HeldToken[], device: string): readonly IntentNote[] {
   return tokens.flatMap(({ id, json, digest }) => {
     try {
@@ -71,8 +74,8 @@ export function notesAmong(tokens: readonly HeldToken[], device: string): readon
 }
 
 /**
- * Any change waits for it: what it was about cannot be told. So a person has to be able to get rid
- * of it.
+ * Makes the error for a note that cannot be read. Any change waits for it, since what it was about
+ * cannot be told, so a person has to be able to get rid of it.
  */
 function unreadable(device: string, token: number): NightlatchError {
   return new NightlatchError(

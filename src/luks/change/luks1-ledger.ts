@@ -11,10 +11,10 @@ import type { ChangePower, Ledger } from "./ledger.ts";
 import { entrySharing, sharedEntry } from "./removal.ts";
 
 /**
- * Bindings in luksmeta, where stock clevis looks for them; LUKS1 has no place for a note of an
- * intent. luksmeta writes an entry's data first and then the one sector of the table, so an entry
- * is there whole or not at all; it also wipes the data first, so that a wipe that is cut short
- * leaves an entry that cannot be read (removal.ts).
+ * Keeps bindings in luksmeta, where stock clevis looks for them; LUKS1 has no place for a note of
+ * an intent. luksmeta writes an entry's data first and then the one sector of the table, so an
+ * entry is there whole or not at all. It also wipes the data first, so that a wipe that is cut
+ * short leaves an entry that cannot be read (removal.ts).
  */
 export function luks1Ledger(system: Pick<ChangePower, "run" | "readAt">, volume: Volume): Ledger {
   return {
@@ -38,7 +38,9 @@ export function luks1Ledger(system: Pick<ChangePower, "run" | "readAt">, volume:
   };
 }
 
-/** Asked beforehand, for luksmeta itself writes over other entries, and past its own end. */
+/**
+ * Makes sure that there is room: luksmeta itself writes over other entries, and past its own end.
+ */
 function requireGap(device: string, header: Luks1Volume, lengthBytes: number): void {
   const { meta, metaDamage } = header;
   if (metaDamage !== null) throw metaDamage;

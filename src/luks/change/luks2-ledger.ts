@@ -8,7 +8,7 @@ import type { Luks2Volume, VolumeHeader } from "../header/header.ts";
 import { type Ledger, notesAmong } from "./ledger.ts";
 
 /**
- * Tokens and notes of intents in the header itself. A token's number is chosen here, so that
+ * Keeps tokens and notes of intents in the header itself. A token's number is chosen here, so that
  * cryptsetup refuses the second of two that race.
  */
 export function luks2Ledger(system: Pick<System, "run">, volume: Volume): Ledger {

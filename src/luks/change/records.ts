@@ -19,7 +19,7 @@ function recordPath(stateFolder: string, uuid: string): string {
 }
 
 /**
- * The volume's record, null where there is none.
+ * Reads the volume's record; null where there is none.
  * @throws NightlatchError luks/unknown-intent, json/*, file/*
  */
 export async function readRecord(
@@ -46,7 +46,10 @@ function unreadable(path: string): NightlatchError {
   });
 }
 
-/** Durable when it returns, and all or nothing. */
+/**
+ * Writes the volume's record. It is durable when it returns, and all or nothing.
+ * @throws NightlatchError file/*
+ */
 export async function writeRecord(
   system: Pick<ChangePower, "writeFile">,
   stateFolder: string,
@@ -57,6 +60,10 @@ export async function writeRecord(
   await system.writeFile(recordPath(stateFolder, uuid), bytes, 0o600);
 }
 
+/**
+ * Removes the volume's record; one that is gone already is fine.
+ * @throws NightlatchError file/*
+ */
 export async function removeRecord(
   system: Pick<ChangePower, "removeFile">,
   stateFolder: string,
@@ -65,15 +72,18 @@ export async function removeRecord(
   await system.removeFile(recordPath(stateFolder, uuid));
 }
 
-/** The note in the header that says what the record says, to the last member. */
+/**
+ * Finds the note in the header that says what the record says, to the last member; null where there
+ * is none.
+ */
 export function noteOf(notes: readonly IntentNote[], intent: Intent): IntentNote | null {
   const digest = tokenDigest(formatIntent(intent));
   return notes.find((note) => note.digest === digest) ?? null;
 }
 
 /**
- * Whether a record speaks of the volume at hand. A salt in the header is anybody's to write, but a
- * keyslot that the owner's passphrase opens has its own.
+ * Tells whether a record speaks of the volume at hand. Anybody can write a salt into a header, but
+ * a keyslot that the owner's passphrase opens has its own.
  */
 export function isRecordOf(record: IntentRecord, header: VolumeHeader, openedBy: number): boolean {
   const slot = findSlot(header, openedBy);

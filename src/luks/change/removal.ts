@@ -8,7 +8,7 @@ import { findSlot, type Slot } from "../header/slots.ts";
 import { type Change, readHeader } from "./change.ts";
 import type { ChangePower } from "./ledger.ts";
 
-/** Tokens that refer to a keyslot, apart from the one named and what is left of it. */
+/** Lists the tokens that refer to a keyslot, apart from the one named and what is left of it. */
 export function otherTokensOf(header: VolumeHeader, keyslot: number, digest: string): readonly HeldToken[] {
   return listTokens(header).filter(
     (token) => token.digest !== digest && token.keyslots.includes(keyslot) && !isTorn(header, token),
@@ -16,7 +16,8 @@ export function otherTokensOf(header: VolumeHeader, keyslot: number, digest: str
 }
 
 /**
- * The token of that digest; or what is left of it where the program that removed it was cut short.
+ * Lists the token of that digest; or what is left of it where the program that removed it was cut
+ * short.
  */
 export function remainsOf(header: VolumeHeader, digest: string, keyslot: number | null): readonly HeldToken[] {
   return listTokens(header).filter(
@@ -33,9 +34,9 @@ function isTorn(header: VolumeHeader, token: HeldToken): boolean {
 }
 
 /**
- * Another keyslot whose luksmeta entry lies partly where this token's does, so that wiping one
- * destroys both; null where none does, as with LUKS2. luksmeta itself makes such entries: findGap
- * in formats/luks/luksmeta.ts.
+ * Finds another keyslot whose luksmeta entry lies partly where this token's does, so that wiping
+ * one destroys both; null where none does, as with LUKS2. luksmeta itself makes such entries:
+ * findGap in formats/luks/luksmeta.ts.
  */
 export function entrySharing(header: VolumeHeader, token: HeldToken): number | null {
   if (header.version !== 1) return null;
@@ -45,7 +46,7 @@ export function entrySharing(header: VolumeHeader, token: HeldToken): number | n
 }
 
 /**
- * What would remove a token and the keyslot that it opens.
+ * Says what would remove a token and the keyslot that it opens.
  * @throws NightlatchError luks/unsupported
  */
 export function planRemoval(header: VolumeHeader, token: HeldToken): Removal {
@@ -66,6 +67,7 @@ export function planRemoval(header: VolumeHeader, token: HeldToken): Removal {
   return { keyslot, salt: slot.salt, digest: token.digest };
 }
 
+/** Makes the error for an entry that shares bytes with another keyslot's. */
 export function sharedEntry(token: HeldToken, other: number): NightlatchError {
   const what = `the luksmeta entry of keyslot ${token.id} shares bytes with that of keyslot ${other}`;
   return new NightlatchError("luks/unsupported", what, {
@@ -74,20 +76,21 @@ export function sharedEntry(token: HeldToken, other: number): NightlatchError {
   });
 }
 
-/** Whether nothing of it was removed yet. */
+/** Tells whether nothing of it was removed yet. */
 export function isWhole(header: VolumeHeader, removal: Removal): boolean {
   const hasToken = listTokens(header).some((token) => token.digest === removal.digest);
   return hasToken && (removal.keyslot === null || slotToRemove(header, removal) !== null);
 }
 
-/** Whether nothing of it is left. */
+/** Tells whether nothing of it is left. */
 export function isGone(header: VolumeHeader, removal: Removal): boolean {
   return remainsOf(header, removal.digest, removal.keyslot).length === 0 && slotToRemove(header, removal) === null;
 }
 
 /**
- * Keyslot first: a token without its slot opens nothing, a slot without its token would go
- * unnoticed.
+ * Removes the keyslot and then the token: a token without its slot opens nothing, a slot without
+ * its token would go unnoticed.
+ * @throws NightlatchError luks/last-way, as runCryptsetup
  */
 export async function carryOut(system: ChangePower, change: Change, removal: Removal): Promise<void> {
   const slot = slotToRemove(await readHeader(system, change), removal);
@@ -96,14 +99,17 @@ export async function carryOut(system: ChangePower, change: Change, removal: Rem
   for (const token of tokens) await change.ledger.removeToken(token);
 }
 
-/** Only with another way in proved, and only that slot. @throws NightlatchError luks/last-way */
+/**
+ * Destroys one keyslot, and only with another way in that was proved.
+ * @throws NightlatchError luks/last-way, as runCryptsetup
+ */
 export async function killProvedSlot(system: ChangePower, change: Change, keyslot: number): Promise<void> {
   if (change.openedBy === keyslot) throw lastWay(change.volume.device, keyslot);
   await killKeyslot(system, change.volume, keyslot, change.passphrase);
 }
 
 /**
- * The passphrase that was given has to open another slot than those that go.
+ * Makes sure that the passphrase which was given opens another slot than those that go.
  * @throws NightlatchError luks/last-way
  */
 export function requireAnotherWay({ volume, openedBy }: Change, removes: readonly Removal[]): void {

@@ -16,6 +16,7 @@ interface Added {
   readonly token: HeldToken | null;
 }
 
+/** Finds what of an intent's addition is there; null where the intent adds nothing. */
 export function findAdded(header: VolumeHeader, { intent, salts }: IntentRecord): Added | null {
   const { adds } = intent;
   if (adds === null) return null;
@@ -27,7 +28,10 @@ export function findAdded(header: VolumeHeader, { intent, salts }: IntentRecord)
   };
 }
 
-/** Settles what earlier runs left: docs/format/intent.md, "Settling what was left". */
+/**
+ * Settles what earlier runs left: docs/format/intent.md, "Settling what was left".
+ * @throws NightlatchError luks/*, system/*, file/*
+ */
 export async function settleIntents(system: ChangePower, change: Change): Promise<readonly Settled[]> {
   const { ledger, stateFolder, uuid, openedBy } = change;
   const settled: Settled[] = [];
@@ -54,8 +58,8 @@ export async function settleIntents(system: ChangePower, change: Change): Promis
 }
 
 /**
- * Only what both the state folder and the volume say is acted upon. A LUKS1 volume says nothing, so
- * the path has to be the same.
+ * Tells whether the state folder and the volume say the same: nothing else is acted upon. A LUKS1
+ * volume says nothing, so the path has to be the same.
  */
 function isAgreed(change: Change, header: VolumeHeader, record: IntentRecord, note: number | null): boolean {
   if (!isRecordOf(record, header, change.openedBy)) return false;
@@ -63,8 +67,8 @@ function isAgreed(change: Change, header: VolumeHeader, record: IntentRecord, no
 }
 
 /**
- * A record without its note is that of a change which had not begun, or was over; unless somebody
- * took the note away.
+ * Looks at a record without its note. That is of a change which had not begun, or was over; unless
+ * somebody took the note away.
  */
 function lookAtEnds(header: VolumeHeader, record: IntentRecord, openedBy: number): readonly Settled[] {
   const { intent } = record;
@@ -144,8 +148,8 @@ export async function undo(
 }
 
 /**
- * The end of a change: backups whose every slot is on the disk unharmed are removed, then the note,
- * then the record.
+ * Ends a change: backups whose every slot is on the disk unharmed are removed, then the note, then
+ * the record.
  * @returns backups that are kept, since they hold slots that the volume has no longer
  */
 export async function close(
@@ -164,7 +168,10 @@ export async function close(
   return kept;
 }
 
-/** @returns those that differ from the device in other slots than `except`, which are kept */
+/**
+ * Removes backups, but for those that hold another slot than `except` otherwise than the device.
+ * @returns the backups that are kept
+ */
 export async function removeBackups(
   system: ChangePower,
   device: string,

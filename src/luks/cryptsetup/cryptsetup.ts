@@ -15,7 +15,7 @@ export interface Volume {
 const TIMEOUT_MS = 5 * 60_000;
 
 /**
- * Runs cryptsetup; key material goes in over stdin and nowhere else.
+ * Runs cryptsetup. Key material goes in over stdin and nowhere else.
  * @throws NightlatchError luks/wrong-passphrase, luks/refused, luks/no-memory, luks/no-device,
  *   luks/in-use, luks/tool-died, system/*
  */
@@ -57,7 +57,10 @@ function failureOf(exit: Exit, device: string): NightlatchError {
   return new NightlatchError(code, `${device}: ${what}${showsCause ? `: ${said}` : ""}`);
 }
 
-/** For a person. cryptsetup never prints key material. */
+/**
+ * Gives the first line of what a program printed, for a person. cryptsetup never prints key
+ * material.
+ */
 export function firstLine(output: Buffer): string {
   const line = output.toString("latin1").split("\n", 1)[0] ?? "";
   return line

@@ -7,7 +7,7 @@ import { runCryptsetup, type Volume } from "./cryptsetup.ts";
 
 /**
  * What may open a volume: a passphrase, and the keyslot that it was seen to open, or the only one
- * left that it can.
+ * left that it can open.
  */
 export interface Authority {
   readonly passphrase: Secret;
@@ -24,14 +24,14 @@ interface NewSlot {
 }
 
 /**
- * `cryptsetup open` tries the volume's tokens before it looks at the key that it is given, and says
- * 0 when a token in a keyring or a TPM opened it: a wrong passphrase would pass for the right one.
- * Both options together leave no token to try.
+ * Leaves cryptsetup no token to try. `cryptsetup open` tries the volume's tokens before it looks at
+ * the key that it is given, and says 0 when a token in a keyring or a TPM opened it: a wrong
+ * passphrase would pass for the right one.
  */
 const NO_TOKENS = ["--disable-external-tokens", "--token-type", "nightlatch-none"];
 
 /**
- * Whether a passphrase opens this very keyslot.
+ * Tells whether a passphrase opens this very keyslot.
  * @param slot a slot in use
  * @throws NightlatchError as runCryptsetup
  */
@@ -52,8 +52,8 @@ export async function opensSlot(
 }
 
 /**
- * The keyslots that open a volume, in cryptsetup's order: those of random keys, which cost next to
- * nothing to try, and the others.
+ * Lists the keyslots that open a volume, in cryptsetup's order: those of random keys, which cost
+ * next to nothing to try, and the others.
  */
 export function slotsToTry(header: VolumeHeader): { readonly fast: readonly Slot[]; readonly slow: readonly Slot[] } {
   const slots = listSlots(header).filter((slot) => slot.opensVolume);
@@ -61,8 +61,9 @@ export function slotsToTry(header: VolumeHeader): { readonly fast: readonly Slot
 }
 
 /**
- * The first of these keyslots that a passphrase opens; null where it opens none. Takes one KDF for
- * each that it tries.
+ * Finds the first of these keyslots that a passphrase opens; null where it opens none. Each one
+ * that it tries takes one KDF.
+ * @throws NightlatchError as runCryptsetup
  */
 export async function findOpenedAmong(
   system: Pick<System, "run">,
@@ -75,8 +76,9 @@ export async function findOpenedAmong(
 }
 
 /**
- * The first keyslot that a passphrase opens, fast ones before others, those in `last` tried at the
- * end; null where it opens none.
+ * Finds the first keyslot that a passphrase opens; null where it opens none. Fast slots are tried
+ * before others, those in `last` at the end.
+ * @throws NightlatchError as runCryptsetup
  */
 export async function findSlotOpenedBy(
   system: Pick<System, "run">,
@@ -128,8 +130,8 @@ const isUsageError = (error: unknown): boolean =>
   isError(error, "luks/refused") && error.message.includes(": Usage: cryptsetup ");
 
 /**
- * Has a key without a slot's number tried on this slot before all others, each of which costs a KDF
- * (LUKS2 alone has such an order).
+ * Has cryptsetup try this slot before all others for a key that is given without a slot's number;
+ * each other one would cost a KDF. LUKS2 alone has such an order.
  * @throws NightlatchError as runCryptsetup
  */
 export async function preferKeyslot(system: Pick<System, "run">, volume: Volume, slot: number): Promise<void> {

@@ -15,7 +15,7 @@ interface Held {
 
 const TIMEOUT_MS = 60_000;
 const PAGE_BYTES = 4096;
-/** What luksmeta's table may have between it and the first entry belongs to nobody: a page. */
+/** The page of luksmeta's table. What lies between it and the first entry belongs to nobody. */
 const TABLE_BYTES = PAGE_BYTES;
 
 /**
@@ -69,7 +69,8 @@ async function hold(system: Power, device: string, keyslot: number): Promise<Hel
 }
 
 /**
- * Keyslots whose entries are not what they were; one that somebody took away meanwhile counts, too.
+ * Lists the keyslots whose entries are not what they were. One that somebody took away meanwhile
+ * counts, too.
  */
 async function findHarmed(system: Power, device: string, before: Held): Promise<readonly number[]> {
   const harmed: number[] = [];

@@ -13,7 +13,10 @@ export async function initLuksmeta(system: Pick<System, "run">, volume: Volume):
   await runLuksmeta(system, volume, ["init", "-f", "-d", volume.device]);
 }
 
-/** Writes the data, then the table that points to it. @throws NightlatchError luks/refused */
+/**
+ * Writes the data, then the table that points to it.
+ * @throws NightlatchError luks/refused
+ */
 export async function saveLuksmeta(
   system: Pick<System, "run">,
   volume: Volume,
@@ -24,7 +27,7 @@ export async function saveLuksmeta(
 }
 
 /**
- * Only an entry of clevis's; one that is gone already is fine.
+ * Wipes an entry of clevis's, and no other; one that is gone already is fine.
  * @throws NightlatchError luks/refused
  */
 export async function wipeLuksmeta(system: Pick<System, "run">, volume: Volume, keyslot: number): Promise<void> {

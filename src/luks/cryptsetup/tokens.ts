@@ -4,7 +4,7 @@ import type { System } from "../../system/port.ts";
 import type { Luks2Volume } from "../header/header.ts";
 import { runCryptsetup, type Volume } from "./cryptsetup.ts";
 
-/** The lowest numbers that no token has, at most `count` of them. */
+/** Finds the lowest numbers that no token has, at most `count` of them. */
 export function findFreeTokens(header: Luks2Volume, count: number): readonly number[] {
   const free: number[] = [];
   for (let id = 0; id < LUKS2_TOKENS && free.length < count; id++) if (!header.tokens.has(id)) free.push(id);
@@ -26,7 +26,10 @@ export async function importToken(
   await runCryptsetup(system, volume, args, Buffer.from(JSON.stringify(token)));
 }
 
-/** @throws NightlatchError as runCryptsetup */
+/**
+ * Removes a token.
+ * @throws NightlatchError as runCryptsetup
+ */
 export async function removeToken(system: Pick<System, "run">, volume: Volume, id: number): Promise<void> {
   await runCryptsetup(system, volume, ["token", "remove", "--token-id", String(id), volume.device]);
 }

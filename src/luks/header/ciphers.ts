@@ -45,8 +45,8 @@ function nullCiphersOfLuks2(header: Luks2Header): string[] {
 }
 
 /**
- * Every spelling that dm-crypt takes: `null`, `cipher_null-ecb`, `capi:ecb(cipher_null)-plain`; not
- * the IV of `aes-cbc-null`.
+ * Tells whether this is a spelling of the null cipher that dm-crypt takes: `null`,
+ * `cipher_null-ecb`, `capi:ecb(cipher_null)-plain`; not the IV of `aes-cbc-null`.
  */
 export function isNullCipher(encryption: string): boolean {
   return encryption.includes("cipher_null") || /^null(?:-|$)/.test(encryption);

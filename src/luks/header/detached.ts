@@ -2,8 +2,8 @@ import type { System } from "../../system/port.ts";
 import type { VolumeHeader } from "./header.ts";
 
 /**
- * Whether what was read is a header alone, with the data on another device: made with `cryptsetup
- * luksFormat --header`, or a backup.
+ * Tells whether what was read is a header alone, with the data on another device: one made with
+ * `cryptsetup luksFormat --header`, or a backup.
  */
 export async function isDetached(system: Pick<System, "stat">, path: string, header: VolumeHeader): Promise<boolean> {
   const offset =

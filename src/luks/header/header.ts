@@ -22,14 +22,16 @@ import { refuseNullCiphers } from "./ciphers.ts";
 /** A volume's header as it was at one moment, told apart by `version`. */
 export type VolumeHeader = Luks2Volume | Luks1Volume;
 
+/** A LUKS2 volume, by the newer of its two copies that can be read. */
 export interface Luks2Volume extends Luks2Header {
   /**
-   * The copy that cannot be read, where one cannot. cryptsetup mends it from the other when it next
-   * changes the volume.
+   * The copy that cannot be read; null where both can. cryptsetup mends it from the other when it
+   * next changes the volume.
    */
   readonly damagedCopy: "primary" | "secondary" | null;
 }
 
+/** A LUKS1 volume, with what luksmeta keeps in it. */
 export interface Luks1Volume extends Luks1Header {
   /**
    * What luksmeta holds, by keyslot; null where luksmeta was never set up on this volume, or its
@@ -40,6 +42,7 @@ export interface Luks1Volume extends Luks1Header {
   readonly metaDamage: NightlatchError | null;
 }
 
+/** An entry of luksmeta's, with its data. */
 export interface LuksmetaRecord extends LuksmetaEntry {
   /** null where what is there does not match its checksum, or is larger than any binding. */
   readonly data: Buffer | null;
@@ -52,9 +55,9 @@ const LUKSMETA_DATA_LIMIT_BYTES = 64 * 1024;
 const ATTEMPTS = 5;
 
 /**
- * The header of a LUKS volume: one read for a volume of the usual shape, no program run, no lock
- * taken. cryptsetup rewrites the two copies of LUKS2 one after the other, so one of them is valid
- * at any moment; a read that caught both is repeated.
+ * Reads the header of a LUKS volume. That is one read for a volume of the usual shape; no program
+ * is run, no lock taken. cryptsetup rewrites the two copies of LUKS2 one after the other, so one of
+ * them is valid at any moment; a read that caught both is repeated.
  * @param device a block device or an image file
  * @throws NightlatchError luks/none, luks/damaged, luks/unsupported, luks/null-cipher, and as
  *   System.readAt
@@ -100,8 +103,8 @@ async function readLuks2(system: Pick<System, "readAt">, device: string, start: 
 }
 
 /**
- * null where cryptsetup sees no copy either. One that it may read and we cannot (another checksum)
- * is an error.
+ * Verifies a copy; null where cryptsetup sees none either. One that it may read and we cannot
+ * (another checksum) is an error.
  */
 function verify(bytes: Buffer, offsetBytes: number): Attempt<Luks2Copy> {
   const tried = attempt(() => verifyLuks2Copy(bytes, offsetBytes));
@@ -114,8 +117,8 @@ function twinOf(which: "primary" | "secondary"): "primary" | "secondary" {
 }
 
 /**
- * A primary that is overwritten does not say where its twin lies: every place where one can lie is
- * tried, as cryptsetup does.
+ * Looks for the second copy. A first one that is overwritten does not say where the second lies:
+ * every place where it can lie is tried, as cryptsetup does.
  */
 async function findSecondary(system: Pick<System, "readAt">, device: string): Promise<Luks2Volume | null> {
   for (const offsetBytes of LUKS2_SIZES_BYTES) {

@@ -11,7 +11,7 @@ interface Digest {
 }
 
 /**
- * What tells this volume from every other, as its header has it: docs/format/bound.md, "What
+ * Gives what tells this volume from every other, as its header has it: docs/format/bound.md, "What
  * identifies a volume key". null where the header does not say it of all of its data.
  */
 export function identityOf(header: VolumeHeader): VolumeIdentity | null {
@@ -38,9 +38,9 @@ function identityOfLuks2(header: Luks2Volume): VolumeIdentity | null {
 }
 
 /**
- * Whether what opens this keyslot is the key of the volume's data. A header can hold keyslots of
- * other keys too, and one that somebody has edited an old keyslot beside data of his own:
- * cryptsetup proves a keyslot by the digest that names it alone.
+ * Tells whether what opens this keyslot is the key of the volume's data. A header can hold keyslots
+ * of other keys too, and whoever edits it can put an old keyslot beside data of his own: cryptsetup
+ * proves a keyslot by the digest that names it alone.
  */
 export function isSlotOfData(header: VolumeHeader, slot: number): boolean {
   if (header.version === 1) return true;

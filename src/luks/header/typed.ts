@@ -6,7 +6,7 @@ import { listSlots } from "./slots.ts";
 const TYPED = "systemd-recovery";
 
 /**
- * Whether a keyslot opens the volume whose passphrase a person types: one that no token of a
+ * Tells whether there is a keyslot whose passphrase a person types: one that no token of a
  * program's refers to.
  */
 export function hasTypedSlot(header: VolumeHeader): boolean {

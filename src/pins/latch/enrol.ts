@@ -28,7 +28,7 @@ import {
 type EnrolPower = StatePower & Pick<System, "request">;
 
 /**
- * A latch that was made for one volume; the advertisement is the server's own, its signatures
+ * A latch that was made for one volume. The advertisement is the server's own; its signatures were
  * verified.
  */
 interface NewLatch {
@@ -40,11 +40,12 @@ interface NewLatch {
 }
 
 /**
- * Enrols the machine with an invite and gets a latch for the volume. The identity and the request's
- * nonce are kept before they are sent: cut short anywhere, the next run with the same invite gets
- * the same latch. Call `forgetNonce` once it is bound. An invite that this machine has used already
- * serves for its next volumes, as `anotherLatch` without it. Where the latch that was made for the
- * nonce is revoked by now, another is asked for, once.
+ * Enrols the machine with an invite, and gets a latch for the volume. The identity and the
+ * request's nonce are kept before they are sent: if the run is cut short anywhere, the next one
+ * with the same invite gets the same latch. Call `forgetNonce` once the latch is bound.
+ * An invite that this machine has used already serves for its next volumes too, as `anotherLatch`
+ * does without one. Where the latch that was made for the nonce has been revoked since, another is
+ * asked for, once.
  * @param volume the volume's UUID
  * @throws NightlatchError net/*, file/*, machine/bad-state, enrolment/malformed,
  *   enrolment/untrusted, enrolment/refused, invite/unknown, invite/used, invite/expired,
@@ -76,10 +77,10 @@ export async function enrol(
 }
 
 /**
- * One more latch for a machine that is enrolled, no invite needed. Nonce and power cuts as with
- * `enrol`.
- * @param choice.server thumbprint of one of several servers
- * @throws NightlatchError machine/not-enrolled, machine/unknown, and as enrol
+ * Gets one more latch for a machine that is enrolled; it needs no invite. The nonce is kept as
+ * `enrol` keeps it.
+ * @param choice.server thumbprint of the server, where the machine is enrolled at several
+ * @throws NightlatchError machine/not-enrolled, machine/unknown, usage/wrong, and as enrol
  */
 export async function anotherLatch(
   system: EnrolPower,
@@ -106,8 +107,8 @@ export async function anotherLatch(
 }
 
 /**
- * Without the nonce no run would ever get another latch than the revoked one; nothing is bound to
- * that, so it may go.
+ * Makes the attempt again with a new nonce where the latch of the old one was revoked. No run would
+ * ever get another latch otherwise; nothing is bound to that one, so its nonce may go.
  */
 async function unlessRevoked(
   system: EnrolPower,
@@ -201,8 +202,8 @@ const REFUSALS: Readonly<Record<RefusalCode, readonly [what: string, remedy: str
 };
 
 /**
- * A refusal is not signed: whoever sits in between can refuse, which gains nothing that cutting the
- * line would not.
+ * Makes the error for an answer that gives no latch. A refusal is not signed: whoever sits in
+ * between can refuse, and gains no more by it than by cutting the line.
  */
 function refusal(url: string, response: HttpResponse): NightlatchError {
   const { host } = new URL(url);
@@ -234,8 +235,9 @@ function refusal(url: string, response: HttpResponse): NightlatchError {
 }
 
 /**
+ * Explains an invite that was refused because the server knows this machine's identity already.
  * @param name what the server called this machine when it enrolled; null where this state folder
- * does not tell
+ *   does not tell
  */
 function otherMachine(error: NightlatchError, stateFolder: string, name: string | null): NightlatchError {
   const known = name ?? "another";

@@ -8,9 +8,9 @@ import { isBaseAddress } from "../../formats/own/invite.ts";
 import type { System } from "../../system/port.ts";
 
 /**
- * What a machine keeps about itself and its servers: docs/format/enrolment.md, "What is kept on the
- * machine". Every write is durable before what it says is used. Runs that change it must not
- * overlap; `bind` holds a lock.
+ * What it takes to keep a machine's identity and its servers: docs/format/enrolment.md, "What is
+ * kept on the machine". Every write is durable before what it says is used. Runs that change it
+ * must not overlap; `bind` holds a lock.
  */
 export type StatePower = Pick<
   System,
@@ -34,7 +34,7 @@ const FILE_MODE = 0o600;
 const SEED_BYTES = 32;
 
 /**
- * The machine's identity, an Ed25519 private key; null where it has none yet.
+ * Reads the machine's identity, an Ed25519 private key; null where it has none yet.
  * @throws NightlatchError machine/bad-state, file/*
  */
 export async function readIdentity(system: Pick<System, "readFile">, stateFolder: string): Promise<KeyObject | null> {
@@ -53,7 +53,7 @@ export async function readIdentity(system: Pick<System, "readFile">, stateFolder
 }
 
 /**
- * The identity, made and kept first where there is none.
+ * Reads the machine's identity; where there is none, one is made and kept first.
  * @throws NightlatchError machine/bad-state, file/*
  */
 export async function readOrMakeIdentity(system: StatePower, stateFolder: string): Promise<KeyObject> {
@@ -73,7 +73,7 @@ export async function readOrMakeIdentity(system: StatePower, stateFolder: string
 }
 
 /**
- * Servers that this machine is enrolled at, by their thumbprint's order.
+ * Lists the servers that this machine is enrolled at, in the order of their thumbprints.
  * @throws NightlatchError machine/bad-state, file/*
  */
 export async function listServers(
@@ -84,16 +84,21 @@ export async function listServers(
   return Promise.all(names.map((name) => readServer(system, `${stateFolder}/${name}`)));
 }
 
+/**
+ * Keeps what this machine needs to know of a server. It is durable when it returns.
+ * @throws NightlatchError file/*
+ */
 export async function keepServer(system: StatePower, stateFolder: string, server: EnrolledServer): Promise<void> {
   const { url, thumbprint, machine, name } = server;
   await writeJson(system, `${stateFolder}/server-${thumbprint}.json`, { url, thp: thumbprint, machine, name });
 }
 
 /**
- * The nonce of a request for this volume that may have been sent, or a new one, kept before it is
- * given. It is the same until `forgetNonce`, so that a run which was cut short is answered with the
- * latch that it was given.
- * @param invite its id; another invite than the kept one begins anew. null: any
+ * Gives the nonce of a request for this volume: the one of an earlier request that may have been
+ * sent, or a new one, which is kept first. It stays the same until `forgetNonce`, so that a run
+ * which was cut short is answered with the latch that it was given.
+ * @param request.invite its id; another invite than the kept one begins anew. null: any
+ * @throws NightlatchError machine/bad-state, enrolment/malformed (the volume's UUID), file/*
  */
 export async function readOrMakeNonce(
   system: StatePower,
@@ -114,8 +119,9 @@ export async function readOrMakeNonce(
 }
 
 /**
- * Called once the binding that the nonce was for is durable in the volume's header, or was given up
- * for good.
+ * Forgets a volume's nonce. Call it once the binding is durable in the volume's header, or was
+ * given up for good.
+ * @throws NightlatchError enrolment/malformed (the volume's UUID), file/*
  */
 export async function forgetNonce(
   system: Pick<System, "removeFile">,

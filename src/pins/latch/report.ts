@@ -6,11 +6,12 @@ import type { BoundLatch } from "../../formats/own/volume-record.ts";
 import type { System } from "../../system/port.ts";
 import { type EnrolledServer, listServers, readIdentity } from "./machine.ts";
 
+/** What it takes to report to a server. */
 export type ReportPower = Pick<System, "readFile" | "listDirectory" | "request" | "random">;
 
 /**
- * The servers of a volume's latches; all that the machine is enrolled at where none of those is
- * known.
+ * Lists the servers that a report about a volume goes to: those of its latches, or all that the
+ * machine is enrolled at where it knows none of those.
  * @throws NightlatchError machine/bad-state, file/*
  */
 export async function serversToTell(
@@ -24,8 +25,8 @@ export async function serversToTell(
 }
 
 /**
- * Tells one server, once: docs/format/bound.md, "The report". When it returns the server has
- * confirmed with its own signature.
+ * Tells one server, once: docs/format/bound.md, "The report". When it returns, the server has
+ * confirmed it with its own signature.
  * @throws NightlatchError net/*, machine/not-enrolled, machine/bad-state, enrolment/refused,
  *   enrolment/malformed, enrolment/untrusted, file/*
  */

@@ -3,7 +3,7 @@ import { combineShares, parseSssPin, type SssPin } from "../../formats/clevis/ss
 import type { Pin, RecoverAttempt } from "../pin.ts";
 import { isWorthRetrying } from "../retry.ts";
 
-/** Shares of which so many as the threshold says open the binding. */
+/** The pin sss: shares in bindings of their own, of which as many as the threshold open it. */
 export const sssPin: Pin = {
   name: "sss",
   read(clevis) {
@@ -22,8 +22,8 @@ export const sssPin: Pin = {
 };
 
 /**
- * All children side by side; the rest is given up as soon as enough have answered, or cannot any
- * more.
+ * Opens all children side by side. The rest is given up as soon as enough have answered, or enough
+ * cannot any more. Shares that are not used are wiped.
  */
 async function recoverShared(pin: SssPin, { limits, recoverChild }: RecoverAttempt): Promise<Secret> {
   const stop = new AbortController();
@@ -64,7 +64,8 @@ async function recoverShared(pin: SssPin, { limits, recoverChild }: RecoverAttem
 }
 
 /**
- * Retrying is worth it only if the failures that it could mend are enough to reach the threshold.
+ * Chooses the failure to tell of. One that a retry could mend is told only if enough of them could
+ * be mended to reach the threshold.
  */
 function tellingFailure(pin: SssPin, failures: readonly unknown[]): unknown {
   const lasting = failures.filter((error) => !isWorthRetrying(error));

@@ -15,8 +15,8 @@ const CONTENT_KEY_BYTES = 32;
 const NOBODY = new Uint8Array(0);
 
 /**
- * The content key of a tang binding, with one `POST {url}/rec/{kid}`. The server sees a blinded
- * point and learns nothing of the key.
+ * Gives the content key of a tang binding, with one `POST {url}/rec/{kid}`. The server sees a
+ * blinded point and learns nothing of the key.
  * @returns two candidates, of which an honest answer makes one right: decryption tells (see
  *   ecmr.ts)
  * @throws NightlatchError net/*, pin/busy, pin/locked, pin/revoked, pin/unknown-key, pin/bad-reply
@@ -49,7 +49,7 @@ export async function recoverTangKey(
 }
 
 /**
- * ECDH-ES in direct mode for A256GCM.
+ * Derives the content key by ECDH-ES in direct mode for A256GCM (RFC 7518 section 4.6).
  * @param sharedX the x coordinate of K, of its curve's length; it is wiped
  */
 export function contentKeyOf(
@@ -74,9 +74,9 @@ function finish(server: string, recovery: Recovery, response: HttpResponse, pin:
 }
 
 /**
- * Only what our own server says in its own words is final:
- * docs/decisions/074-what-may-pass-is-asked-again.md. A proxy that is starting, a portal that wants
- * a login or a firewall answer in a key server's place, and that passes.
+ * Makes the error for an answer that gives no key. Only what our own server says in its own words
+ * is final: docs/decisions/074-what-may-pass-is-asked-again.md. A proxy that is starting, a portal
+ * that wants a login or a firewall may answer in a key server's place, and that passes.
  */
 function refusal(server: string, { status, body }: HttpResponse): NightlatchError {
   const code = status === 403 || status === 410 ? parseRefusal(body) : null;

@@ -3,10 +3,10 @@ import { isLatch } from "../../formats/network/server-address.ts";
 import type { Pin } from "../pin.ts";
 import { recoverTangKey } from "./exchange.ts";
 
-/** A line of the log names no more of a server than this. */
+/** A line of the log repeats no more than this of a server's name. */
 const NAME_LENGTH = 80;
 
-/** A tang, or a latch, which is one at an address of our server: docs/format/latch.md. */
+/** The pin tang. A latch is one too, at an address of our server: docs/format/latch.md. */
 export const tangPin: Pin = {
   name: "tang",
   read(clevis) {

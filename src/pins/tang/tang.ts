@@ -18,18 +18,19 @@ import { contentKeyOf } from "./exchange.ts";
 
 const IV_BYTES = 12;
 
+/** What is asked of a server, and what its answer has to satisfy. */
 interface AdvertisementRequest extends Limits {
   /**
-   * The signing key, hidden ones included, whose signature is asked for beside those of the present
-   * ones.
+   * A signing key that has to sign too, beside those that the server advertises. It may be a hidden
+   * one.
    */
   readonly kid?: string;
   readonly trust?: Trust;
 }
 
 /**
- * `GET {url}/adv[/{kid}]`, verified: every signing key that it lists has signed it. It is not
- * trusted yet unless `trust` is given.
+ * Fetches `GET {url}/adv[/{kid}]` and verifies it: every signing key that it lists has signed it.
+ * It is not trusted yet unless `trust` is given.
  * @throws NightlatchError net/*, pin/bad-reply, tang/malformed, tang/untrusted, jws/*, jwk/*,
  *   json/*
  */

@@ -89,7 +89,10 @@ describe("names of servers", { skip: noTangd || noNameServer }, () => {
     await until(() => silent.every((name) => lookUps(name) === 0));
   });
 
-  /** One token that would take any of the servers: importing thirty takes cryptsetup its time. It opens nothing. */
+  /**
+   * One token that would take any of the servers: importing thirty takes cryptsetup its time. It
+   * opens nothing.
+   */
   function boundToAny(name: string, hosts: readonly string[]): string {
     copyFileSync(bare, at(name));
     const jwe = hosts.map((host) =>

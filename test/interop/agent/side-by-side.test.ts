@@ -13,7 +13,10 @@ import { addSlot, addToken, makeFolder, makeVolume } from "../../support/volumes
 const KEY = "YSBwYXNzcGhyYXNlIGFzIGxvbmcgYXMgdGhlIHJlYWwgb25lcyBhcmU";
 const COUNT = 6;
 
-/** Answers nobody before `COUNT` ask at the same time: whoever asks one after the other gets no answer at all. */
+/**
+ * Answers nobody before `COUNT` ask at the same time: whoever asks one after the other gets no
+ * answer at all.
+ */
 async function startGathering() {
   let waiting: ServerResponse[] = [];
   let gathered = 0;

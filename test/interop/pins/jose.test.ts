@@ -35,7 +35,8 @@ for (const crv of ["P-256", "P-384", "P-521"] as const) {
 
     const exchanged = (local: JsonObject, remote: JsonObject) =>
       parseEcPublicJwk(joseJson(["jwk", "exc", "-l-", "-r-"], JSON.stringify(local) + JSON.stringify(remote)));
-    // jose takes the operation from the keys: multiply where the local one is private, add where the remote one is, else subtract
+    // jose takes the operation from the keys: multiply where the local one is private, add where
+    // the remote one is, else subtract
     const operand = ({ x, y, d }: { x: string; y: string; d?: string }): JsonObject => ({
       ...{ alg: "ECMR", kty: "EC", crv, x, y },
       ...(d === undefined ? {} : { d }),

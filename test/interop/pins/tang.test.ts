@@ -69,7 +69,8 @@ test("after a rotation the hidden key still recovers, and vouches for the new on
 
   rmSync(tangd.keysFolder, { recursive: true });
   mkdirSync(tangd.keysFolder);
-  await fetchAdvertisement(nodeSystem, url, limits); // a tangd with an empty folder makes new keys, and no longer knows ours
+  // A tangd with an empty folder makes new keys, and no longer knows ours.
+  await fetchAdvertisement(nodeSystem, url, limits);
   await assert.rejects(recoverSecret(nodeSystem, jwe, limits), { code: "pin/unknown-key" });
 });
 
@@ -89,7 +90,8 @@ test("a volume that clevis luks bind bound opens by its token", { skip: skip || 
     const slot = String(token.keyslots[0]);
     run("cryptsetup", ["open", "--test-passphrase", "--key-slot", slot, "--key-file", "-", image], secret.reveal());
 
-    // And the other way: a token of ours, for the same passphrase, which stock clevis reads from the header.
+    // And the other way: a token of ours, for the same passphrase, which stock clevis reads from
+    // the header.
     const advertisement = await fetchAdvertisement(nodeSystem, tangd.url, limits);
     const ours = sealToAdvertisement(nodeSystem, tangd.url, advertisement, secret.reveal());
     run("cryptsetup", ["token", "remove", "--token-id", "0", image]);
