@@ -9,7 +9,7 @@ import {
   parseCrypttab,
 } from "../formats/systemd/crypttab.ts";
 import { refuseExposedProgram } from "../host/exposed.ts";
-import { judgeVolume, refusalOf } from "../luks/bound/bound.ts";
+import { judgeBound, refusalOf } from "../luks/bound/bound.ts";
 import { isNewUse, type Use, useOf } from "../luks/bound/changes.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header/header.ts";
 import type { System } from "../system/port.ts";
@@ -142,7 +142,7 @@ async function judge(
   device: string,
   { config, state, onOther }: AnswerOptions,
 ): Promise<Answer["newUse"]> {
-  const verdict = await judgeVolume(system, state, header, volume);
+  const verdict = await judgeBound(system, state, header, volume);
   const refusal = refusalOf(verdict, device, config.volumes.get(volume)?.trust ?? config.trust);
   if (verdict.kind === "other") onOther(verdict.record);
   if (refusal !== null) throw refusal;

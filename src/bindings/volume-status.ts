@@ -1,11 +1,11 @@
 import { isError, NightlatchError } from "../core/errors.ts";
-import { DEFAULT_AGENT_CONFIG, type Trust } from "../formats/own/agent-config.ts";
+import { DEFAULT_AGENT_CONFIG, type VolumeTrust } from "../formats/own/agent-config.ts";
 import { DISPOSABLE_TYPE, type DisposableRecord } from "../formats/own/disposable.ts";
 import type { Intent } from "../formats/own/intent.ts";
 import { whyNotBound } from "../luks/bound/bound.ts";
 import { listBackups } from "../luks/change/backup.ts";
 import { openLedger } from "../luks/change/begin.ts";
-import { noteOf, readRecord } from "../luks/change/records.ts";
+import { noteOf, readIntentRecord } from "../luks/change/records.ts";
 import { listRecords } from "../luks/disposable-record.ts";
 import { type HeldToken, listTokens } from "../luks/header/bindings.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header/header.ts";
@@ -63,7 +63,7 @@ interface StatusOptions {
   /** The volume's name in crypttab, where it has one. */
   readonly name?: string;
   /** What agent.toml says of it; the default where it is absent. */
-  readonly trust?: Trust;
+  readonly trust?: VolumeTrust;
 }
 
 /**
@@ -154,7 +154,7 @@ async function readIntents(
   stateFolder: string,
 ): Promise<string[]> {
   try {
-    const record = await readRecord(system, stateFolder, header.uuid);
+    const record = await readIntentRecord(system, stateFolder, header.uuid);
     const notes = openLedger(system, { device }, header).listNotes(header);
     const agreed = record === null ? null : noteOf(notes, record.intent);
     const strange = notes.filter((note) => note !== agreed);

@@ -1,5 +1,5 @@
 /** How long one attempt at something may take, and what ends it early. */
-export interface Limits {
+export interface AttemptLimits {
   /** A duration, not an instant. */
   readonly timeoutMs: number;
   /** Aborted when nobody waits for the outcome any more. */

@@ -7,7 +7,10 @@ import { findFreeTokens, importToken, removeToken } from "./cryptsetup/tokens.ts
 import type { VolumeHeader } from "./header/header.ts";
 
 /** What it takes to keep records of disposable keys. */
-export type RecordPower = Pick<System, "run" | "readAt" | "readFile" | "writeFile" | "removeFile" | "makeDirectory">;
+export type DisposablePower = Pick<
+  System,
+  "run" | "readAt" | "readFile" | "writeFile" | "removeFile" | "makeDirectory"
+>;
 
 /** A record, and how to name it when it is to go: a token's number, or null for LUKS1's file. */
 export interface HeldRecord {
@@ -53,7 +56,7 @@ async function readRecordFile(system: Pick<System, "readFile">, path: string): P
  * @throws NightlatchError luks/refused where the header has no room for a token
  */
 export async function addRecord(
-  system: RecordPower,
+  system: DisposablePower,
   stateFolder: string,
   volume: Volume,
   header: VolumeHeader,
@@ -76,7 +79,7 @@ export async function addRecord(
  * @throws NightlatchError as runCryptsetup, file/*
  */
 export async function removeRecord(
-  system: RecordPower,
+  system: DisposablePower,
   stateFolder: string,
   volume: Volume,
   header: VolumeHeader,

@@ -1,4 +1,4 @@
-import type { Limits } from "../core/limits.ts";
+import type { AttemptLimits } from "../core/limits.ts";
 import type { Secret } from "../core/secret.ts";
 import type { ClevisPin } from "../formats/clevis/clevis.ts";
 import type { FlattenedJwe } from "../formats/jose/jwe.ts";
@@ -55,12 +55,12 @@ type RecoverKey = (attempt: RecoverAttempt) => Promise<readonly Secret[]>;
 /** What a pin may use for an attempt. */
 export interface RecoverAttempt {
   readonly system: PinPower;
-  readonly limits: Limits;
+  readonly limits: AttemptLimits;
   /**
    * Gives what a child was sealed from. All children count against the limits of the whole binding.
    * @throws NightlatchError as recoverSecret
    */
-  recoverChild(child: FlattenedJwe, limits: Limits): Promise<Secret>;
+  recoverChild(child: FlattenedJwe, limits: AttemptLimits): Promise<Secret>;
 }
 
 /** What a pin needs of the world for an attempt. */

@@ -1,5 +1,5 @@
 import { isError, NightlatchError } from "../core/errors.ts";
-import type { Limits } from "../core/limits.ts";
+import type { AttemptLimits } from "../core/limits.ts";
 import type { Secret } from "../core/secret.ts";
 import { decryptJwe, type FlattenedJwe } from "../formats/jose/jwe.ts";
 import { DEPTH, SERVER_COUNT, weightOf } from "./nested.ts";
@@ -27,7 +27,7 @@ const AT_ONCE = 4;
 export function recoverSecret(
   system: PinPower,
   jwe: FlattenedJwe,
-  limits: Limits,
+  limits: AttemptLimits,
   pins: readonly Pin[] = PINS,
 ): Promise<Secret> {
   return recover({ system, pins, servers: SERVER_COUNT, turn: Promise.resolve() }, jwe, limits, 0);
@@ -43,7 +43,7 @@ interface Attempt {
   turn: Promise<void>;
 }
 
-async function recover(attempt: Attempt, jwe: FlattenedJwe, limits: Limits, depth: number): Promise<Secret> {
+async function recover(attempt: Attempt, jwe: FlattenedJwe, limits: AttemptLimits, depth: number): Promise<Secret> {
   const pin = readPin(jwe, attempt.pins);
   if (pin.recover === null) throw unsupported(pin.kind);
   if (pin.children.length > 0 && depth >= DEPTH) tooMuch(`shares within shares more than ${DEPTH} deep`);

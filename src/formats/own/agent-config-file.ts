@@ -5,14 +5,14 @@ import {
   type AgentConfig,
   DEFAULT_AGENT_CONFIG,
   DEFAULT_TIMEOUT_MS,
-  type Trust,
   type VolumeConfig,
+  type VolumeTrust,
 } from "./agent-config.ts";
 
 const COMMAND_TIMEOUT_MS = 20_000;
 const HOUR_MS = 3_600_000;
 const ARGUMENT_COUNT = 256;
-const TRUSTS: readonly Trust[] = ["first-use", "recorded"];
+const TRUSTS: readonly VolumeTrust[] = ["first-use", "recorded"];
 
 /**
  * Reads agent.toml.

@@ -2,7 +2,7 @@
 export interface AgentConfig {
   /** How long the agent tries for a volume's key: `deadline` in the file. */
   readonly timeoutMs: number;
-  readonly trust: Trust;
+  readonly trust: VolumeTrust;
   readonly volumes: ReadonlyMap<string, VolumeConfig>;
 }
 
@@ -10,13 +10,13 @@ export interface AgentConfig {
  * What becomes of a volume without a record: docs/format/bound.md. `first-use`: it is taken for the
  * one that it should be. `recorded`: it is refused.
  */
-export type Trust = "first-use" | "recorded";
+export type VolumeTrust = "first-use" | "recorded";
 
 /** What agent.toml says of one volume. */
 export interface VolumeConfig {
   /** As in AgentConfig, for this volume. */
   readonly timeoutMs: number;
-  readonly trust: Trust;
+  readonly trust: VolumeTrust;
   /** null: by the bindings in the volume's header. */
   readonly command: KeyCommand | null;
 }

@@ -144,7 +144,7 @@ export function parseEnrolAnswer(
   if (payload["request"] !== digestOf(expected.request)) untrusted("the answer belongs to another request");
   if (payload["machine"] !== expected.machine) untrusted("the answer is meant for another machine");
   const { name, adv } = payload;
-  if (typeof name !== "string" || !isMachineName(name)) malformed(`${what} holds no usable name`);
+  if (typeof name !== "string" || !isMachineName(name)) malformedMessage(`${what} holds no usable name`);
   return {
     machine: expected.machine,
     name,
@@ -203,26 +203,26 @@ interface OpenedMessage {
 export function openMessage(type: MessageType, body: Uint8Array, what: string): OpenedMessage {
   return within(what, () => {
     const json = parseJson(body, what, { lengthBytes: ENROLMENT_BYTES });
-    if (!isJsonObject(json)) malformed(`${what} is not a JSON object`);
+    if (!isJsonObject(json)) malformedMessage(`${what} is not a JSON object`);
     requireMembers(json, ["payload", "protected", "signature"], what);
     const jws = parseJws(json, what);
     const [signature] = jws.signatures;
     const { header } = signature;
     requireMembers(header, ["alg", "jwk", "typ"], `the header of ${what}`);
-    if (signature.algorithm !== "EdDSA" || header["typ"] !== type) malformed(`${what} is not of type ${type}`);
+    if (signature.algorithm !== "EdDSA" || header["typ"] !== type) malformedMessage(`${what} is not of type ${type}`);
     const jwk = header["jwk"] ?? null;
     requireMembers(jwk, ["crv", "kty", "x"], `the key of ${what}`);
     const identity = ed25519(parsePublicJwk(jwk, `the key of ${what}`));
-    if (!isSignedBy(jws, signature, identity)) malformed(`the signature of ${what} is wrong`);
+    if (!isSignedBy(jws, signature, identity)) malformedMessage(`the signature of ${what} is wrong`);
     const payload = parseJson(payloadOf(jws), what, { lengthBytes: ENROLMENT_BYTES });
-    if (!isJsonObject(payload)) malformed(`the payload of ${what} is not an object`);
+    if (!isJsonObject(payload)) malformedMessage(`the payload of ${what} is not an object`);
     return { identity, machine: thumbprintOf(identity), payload };
   });
 }
 
 function parseWanted(payload: JsonObject): { nonce: string; volume: string } {
   const volume = payload["volume"];
-  if (typeof volume !== "string" || !isVolumeId(volume)) malformed("the request names no usable volume");
+  if (typeof volume !== "string" || !isVolumeId(volume)) malformedMessage("the request names no usable volume");
   return { nonce: base64urlOf(payload, "nonce", NONCE_BYTES), volume };
 }
 
@@ -232,7 +232,9 @@ function parseWanted(payload: JsonObject): { nonce: string; volume: string } {
  */
 export function base64urlOf(payload: JsonObject, member: string, lengthBytes: number): string {
   const value = payload[member];
-  return isBase64urlOf(value, lengthBytes) ? value : malformed(`${member} is not base64url of ${lengthBytes} bytes`);
+  return isBase64urlOf(value, lengthBytes)
+    ? value
+    : malformedMessage(`${member} is not base64url of ${lengthBytes} bytes`);
 }
 
 /**
@@ -240,11 +242,11 @@ export function base64urlOf(payload: JsonObject, member: string, lengthBytes: nu
  * @throws NightlatchError enrolment/malformed
  */
 export function requireMembers(json: Json, members: readonly string[], what: string): void {
-  if (!hasExactly(json, members)) malformed(`${what} must have exactly the members ${members.join(", ")}`);
+  if (!hasExactly(json, members)) malformedMessage(`${what} must have exactly the members ${members.join(", ")}`);
 }
 
 function ed25519(jwk: { readonly kty: string }): OkpPublicJwk {
-  if (jwk.kty !== "OKP") malformed("an identity must be an Ed25519 key");
+  if (jwk.kty !== "OKP") malformedMessage("an identity must be an Ed25519 key");
   return jwk as OkpPublicJwk;
 }
 
@@ -254,7 +256,7 @@ function within<T>(what: string, read: () => T): T {
     return read();
   } catch (error) {
     if (!(error instanceof NightlatchError) || error.code.startsWith("enrolment/")) throw error;
-    return malformed(`${what}: ${error.message}`);
+    return malformedMessage(`${what}: ${error.message}`);
   }
 }
 
@@ -262,7 +264,7 @@ function within<T>(what: string, read: () => T): T {
  * Refuses a message.
  * @throws NightlatchError enrolment/malformed
  */
-export function malformed(message: string): never {
+export function malformedMessage(message: string): never {
   throw new NightlatchError("enrolment/malformed", message);
 }
 

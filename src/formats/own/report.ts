@@ -5,7 +5,7 @@ import {
   base64urlOf,
   digestOf,
   isVolumeId,
-  malformed,
+  malformedMessage,
   NONCE_BYTES,
   openMessage,
   requireMembers,
@@ -43,8 +43,8 @@ export function parseReport(body: Uint8Array): Report {
   requireMembers(payload, ["nonce", "reason", "volume"], what);
   base64urlOf(payload, "nonce", NONCE_BYTES);
   const { volume, reason } = payload;
-  if (typeof volume !== "string" || !isVolumeId(volume)) malformed(`${what} names no usable volume`);
-  if (reason !== "volume/other") malformed(`${what} has no reason that is known`);
+  if (typeof volume !== "string" || !isVolumeId(volume)) malformedMessage(`${what} names no usable volume`);
+  if (reason !== "volume/other") malformedMessage(`${what} has no reason that is known`);
   return { machine, volume, reason };
 }
 

@@ -1,6 +1,6 @@
 import { NightlatchError } from "../../core/errors.ts";
 import { printable } from "../../core/text.ts";
-import type { Trust } from "../../formats/own/agent-config.ts";
+import type { VolumeTrust } from "../../formats/own/agent-config.ts";
 import type { VolumeIdentity, VolumeRecord } from "../../formats/own/volume-record.ts";
 import type { VolumeHeader } from "../header/header.ts";
 import { identityOf } from "../header/identity.ts";
@@ -18,7 +18,7 @@ export type Verdict =
  * @param name the volume's in crypttab; null where it is not asked for by one
  * @throws NightlatchError machine/bad-state, file/*
  */
-export async function judgeVolume(
+export async function judgeBound(
   system: RecordPower,
   stateFolder: string,
   header: VolumeHeader,
@@ -46,7 +46,7 @@ export function judgeIdentity(record: VolumeRecord, found: VolumeIdentity | null
 }
 
 /** Gives what stands against asking for the volume's key; null where nothing does. */
-export function refusalOf(verdict: Verdict, device: string, trust: Trust): NightlatchError | null {
+export function refusalOf(verdict: Verdict, device: string, trust: VolumeTrust): NightlatchError | null {
   if (verdict.kind === "other") {
     return new NightlatchError("luks/other-volume", `${device} is not the volume that was bound: it ${verdict.why}`, {
       meaning: "Somebody may have put a volume of his own in its place. None of its bindings was asked.",
@@ -68,10 +68,10 @@ export async function whyNotBound(
   system: RecordPower,
   device: string,
   header: VolumeHeader,
-  options: { readonly stateFolder: string; readonly name: string | null; readonly trust: Trust },
+  options: { readonly stateFolder: string; readonly name: string | null; readonly trust: VolumeTrust },
 ): Promise<NightlatchError | null> {
   try {
-    return refusalOf(await judgeVolume(system, options.stateFolder, header, options.name), device, options.trust);
+    return refusalOf(await judgeBound(system, options.stateFolder, header, options.name), device, options.trust);
   } catch (error) {
     if (error instanceof NightlatchError) return error;
     throw error;

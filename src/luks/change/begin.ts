@@ -11,7 +11,7 @@ import type { Change, Prove, Tell } from "./change.ts";
 import type { ChangePower, Ledger } from "./ledger.ts";
 import { luks1Ledger } from "./luks1-ledger.ts";
 import { luks2Ledger } from "./luks2-ledger.ts";
-import { readRecord } from "./records.ts";
+import { readIntentRecord } from "./records.ts";
 import { removeBackups, settleIntents } from "./settle.ts";
 
 /**
@@ -63,7 +63,7 @@ export async function holdVolume(system: ChangePower, device: string, stateFolde
     refuseUnchangeable(header, device);
     const volume: Volume = { device, lock };
     const ledger = openLedger(system, volume, header);
-    const record = await readRecord(system, stateFolder, header.uuid);
+    const record = await readIntentRecord(system, stateFolder, header.uuid);
     const notes = ledger.listNotes(header).map(({ intent }) => intent);
     const left = record === null ? notes : [...notes, record.intent];
     const { uuid } = header;

@@ -6,7 +6,7 @@ import { listSlots } from "../header/slots.ts";
 import { backUpHeader, nextBackupPath } from "./backup.ts";
 import { type Change, readHeader } from "./change.ts";
 import type { ChangePower, HeldIntent } from "./ledger.ts";
-import { removeRecord, writeRecord } from "./records.ts";
+import { removeIntentRecord, writeIntentRecord } from "./records.ts";
 import { close } from "./settle.ts";
 
 /** An intent on record, and the header's backup beside it. */
@@ -34,10 +34,10 @@ export async function declare(
   const backup = await nextBackupPath(system, change.stateFolder, change.uuid);
   await backUpHeader(system, change.volume, backup);
   try {
-    await writeRecord(system, change.stateFolder, change.uuid, record);
+    await writeIntentRecord(system, change.stateFolder, change.uuid, record);
     return { before: header, held: { record, note: await change.ledger.addNote(header, intent) }, backup };
   } catch (error) {
-    await removeRecord(system, change.stateFolder, change.uuid);
+    await removeIntentRecord(system, change.stateFolder, change.uuid);
     await system.removeFile(backup);
     if (!(error instanceof NightlatchError)) throw error;
     const { code, message, remedy } = error;

@@ -22,7 +22,7 @@ function recordPath(stateFolder: string, uuid: string): string {
  * Reads the volume's record; null where there is none.
  * @throws NightlatchError luks/unknown-intent, json/*, file/*
  */
-export async function readRecord(
+export async function readIntentRecord(
   system: Pick<ChangePower, "readFile">,
   stateFolder: string,
   uuid: string,
@@ -50,7 +50,7 @@ function unreadable(path: string): NightlatchError {
  * Writes the volume's record. It is durable when it returns, and all or nothing.
  * @throws NightlatchError file/*
  */
-export async function writeRecord(
+export async function writeIntentRecord(
   system: Pick<ChangePower, "writeFile">,
   stateFolder: string,
   uuid: string,
@@ -64,7 +64,7 @@ export async function writeRecord(
  * Removes the volume's record; one that is gone already is fine.
  * @throws NightlatchError file/*
  */
-export async function removeRecord(
+export async function removeIntentRecord(
   system: Pick<ChangePower, "removeFile">,
   stateFolder: string,
   uuid: string,

@@ -6,7 +6,7 @@ import { findSlot, listSlots, looksLikeBinding, type Slot } from "../header/slot
 import { compareWithBackup, listBackups } from "./backup.ts";
 import { type Change, proveToken, readHeader, type Settled } from "./change.ts";
 import type { ChangePower, HeldIntent } from "./ledger.ts";
-import { isRecordOf, noteOf, readRecord, removeRecord } from "./records.ts";
+import { isRecordOf, noteOf, readIntentRecord, removeIntentRecord } from "./records.ts";
 import { carryOut, isGone, isWhole, killProvedSlot, otherTokensOf, remainsOf } from "./removal.ts";
 
 /** What of an addition is there. */
@@ -39,14 +39,14 @@ export async function settleIntents(system: ChangePower, change: Change): Promis
     change.tell(one);
     settled.push(one);
   };
-  const record = await readRecord(system, stateFolder, uuid);
+  const record = await readIntentRecord(system, stateFolder, uuid);
   if (record !== null) {
     const header = await readHeader(system, change);
     const note = noteOf(ledger.listNotes(header), record.intent)?.token ?? null;
     if (isAgreed(change, header, record, note)) tell(await settleIntent(system, change, { record, note }));
     else {
       if (note === null) lookAtEnds(header, record, openedBy).forEach(tell);
-      await removeRecord(system, stateFolder, uuid);
+      await removeIntentRecord(system, stateFolder, uuid);
     }
   }
   const header = await readHeader(system, change);
@@ -164,7 +164,7 @@ export async function close(
   );
   const kept = await removeBackups(system, change.volume.device, backups, except);
   if (held.note !== null) await change.ledger.removeNote(held.note);
-  await removeRecord(system, change.stateFolder, change.uuid);
+  await removeIntentRecord(system, change.stateFolder, change.uuid);
   return kept;
 }
 

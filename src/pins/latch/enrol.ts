@@ -1,6 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { isError, NightlatchError } from "../../core/errors.ts";
-import type { Limits } from "../../core/limits.ts";
+import type { AttemptLimits } from "../../core/limits.ts";
 import {
   buildEnrolRequest,
   buildLatchRequest,
@@ -51,12 +51,12 @@ interface NewLatch {
  *   enrolment/untrusted, enrolment/refused, invite/unknown, invite/used, invite/expired,
  *   invite/other-machine, machine/locked, machine/revoked, machine/full, latch/revoked, pin/busy
  */
-export async function enrol(
+export async function enrolMachine(
   system: EnrolPower,
   stateFolder: string,
   invite: Invite,
   volume: string,
-  limits: Limits,
+  limits: AttemptLimits,
 ): Promise<NewLatch> {
   const identity = await readOrMakeIdentity(system, stateFolder);
   const { url, thumbprint } = invite;
@@ -78,15 +78,15 @@ export async function enrol(
 
 /**
  * Gets one more latch for a machine that is enrolled; it needs no invite. The nonce is kept as
- * `enrol` keeps it.
+ * `enrolMachine` keeps it.
  * @param choice.server thumbprint of the server, where the machine is enrolled at several
- * @throws NightlatchError machine/not-enrolled, machine/unknown, usage/wrong, and as enrol
+ * @throws NightlatchError machine/not-enrolled, machine/unknown, usage/wrong, and as enrolMachine
  */
 export async function anotherLatch(
   system: EnrolPower,
   stateFolder: string,
   choice: { readonly volume: string; readonly server?: string },
-  limits: Limits,
+  limits: AttemptLimits,
 ): Promise<NewLatch> {
   const { volume } = choice;
   const identity = await readIdentity(system, stateFolder);
@@ -137,7 +137,7 @@ async function ask(
   system: EnrolPower,
   stateFolder: string,
   { url, thumbprint, path, identity, request }: Question,
-  limits: Limits,
+  limits: AttemptLimits,
 ): Promise<NewLatch> {
   const response = await system.request({
     method: "POST",

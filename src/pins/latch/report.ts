@@ -1,5 +1,5 @@
 import { isError, NightlatchError } from "../../core/errors.ts";
-import type { Limits } from "../../core/limits.ts";
+import type { AttemptLimits } from "../../core/limits.ts";
 import { ENROLMENT_BYTES, ENROLMENT_TYPE, NONCE_BYTES } from "../../formats/own/enrolment.ts";
 import { buildReport, type ReportReason, requireReportAnswer } from "../../formats/own/report.ts";
 import type { BoundLatch } from "../../formats/own/volume-record.ts";
@@ -35,7 +35,7 @@ export async function sendReport(
   stateFolder: string,
   { url, thumbprint, machine }: EnrolledServer,
   what: { readonly volume: string; readonly reason: ReportReason },
-  { timeoutMs, signal }: Limits,
+  { timeoutMs, signal }: AttemptLimits,
 ): Promise<void> {
   const identity = await readIdentity(system, stateFolder);
   if (identity === null) throw new NightlatchError("machine/not-enrolled", "this machine has no identity");

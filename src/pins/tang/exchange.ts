@@ -1,5 +1,5 @@
 import { NightlatchError } from "../../core/errors.ts";
-import type { Limits } from "../../core/limits.ts";
+import type { AttemptLimits } from "../../core/limits.ts";
 import type { Secret } from "../../core/secret.ts";
 import type { TangPin } from "../../formats/clevis/tang.ts";
 import { concatKdf } from "../../formats/jose/jwe.ts";
@@ -24,7 +24,7 @@ const NOBODY = new Uint8Array(0);
 export async function recoverTangKey(
   system: PinPower,
   pin: TangPin,
-  limits: Limits,
+  limits: AttemptLimits,
 ): Promise<readonly [Secret, Secret]> {
   const [ephemeral, exchangeKey] = [pointOf(pin.ephemeral), pointOf(pin.exchangeKey)];
   let recovery: Recovery | undefined;

@@ -1,5 +1,5 @@
 import { NightlatchError } from "../../core/errors.ts";
-import type { Limits } from "../../core/limits.ts";
+import type { AttemptLimits } from "../../core/limits.ts";
 import { tangHeader } from "../../formats/clevis/tang.ts";
 import { encryptJwe, type FlattenedJwe } from "../../formats/jose/jwe.ts";
 import { jwkOfPoint, pointOf } from "../../formats/jose/jwk.ts";
@@ -19,7 +19,7 @@ import { contentKeyOf } from "./exchange.ts";
 const IV_BYTES = 12;
 
 /** What is asked of a server, and what its answer has to satisfy. */
-interface AdvertisementRequest extends Limits {
+interface AdvertisementRequest extends AttemptLimits {
   /**
    * A signing key that has to sign too, beside those that the server advertises. It may be a hidden
    * one.

@@ -6,7 +6,7 @@ import { pauseOrNetwork } from "../../../src/agent/network.ts";
 import { raceSources } from "../../../src/agent/race.ts";
 import type { KeySource } from "../../../src/agent/source.ts";
 import { type ErrorCode, isError, NightlatchError } from "../../../src/core/errors.ts";
-import type { Limits } from "../../../src/core/limits.ts";
+import type { AttemptLimits } from "../../../src/core/limits.ts";
 import { Secret } from "../../../src/core/secret.ts";
 import { isWorthRetrying } from "../../../src/pins/retry.ts";
 import { VirtualTime } from "../../support/virtual-time.ts";
@@ -27,9 +27,9 @@ function source(
   script: readonly (ErrorCode | "silent" | Secret)[],
   time: VirtualTime,
   takesMs = 0,
-): KeySource & { readonly startsMs: number[]; readonly limits: Required<Limits>[] } {
+): KeySource & { readonly startsMs: number[]; readonly limits: Required<AttemptLimits>[] } {
   const startsMs: number[] = [];
-  const limits: Required<Limits>[] = [];
+  const limits: Required<AttemptLimits>[] = [];
   return {
     name,
     startsMs,

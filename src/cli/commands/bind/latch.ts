@@ -3,7 +3,7 @@ import { SERVER_TIMEOUT_MS } from "../../../bindings/recovery.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import { isSameAddress } from "../../../formats/network/server-address.ts";
 import { type Invite, parseInvite } from "../../../formats/own/invite.ts";
-import { anotherLatch, enrol } from "../../../pins/latch/enrol.ts";
+import { anotherLatch, enrolMachine } from "../../../pins/latch/enrol.ts";
 import { type EnrolledServer, forgetNonce, listServers } from "../../../pins/latch/machine.ts";
 import { sealToAdvertisement } from "../../../pins/tang/tang.ts";
 import type { CommandInput } from "../../command.ts";
@@ -32,7 +32,7 @@ export async function latchPlan(input: CommandInput, argument: string | undefine
       const latch =
         invite === null
           ? await anotherLatch(system, stateFolder, { volume: uuid, ...server }, limits)
-          : await enrol(system, stateFolder, invite, uuid, limits);
+          : await enrolMachine(system, stateFolder, invite, uuid, limits);
       invite?.key.wipe();
       terminal.hint(`The server made a latch for this volume; it knows this machine as ${latch.name}.`);
       const { latchUrl: url, advertisement } = latch;
