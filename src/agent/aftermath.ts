@@ -7,11 +7,15 @@ import type { ReportPower } from "../pins/latch/report.ts";
 import type { System } from "../system/port.ts";
 import { delayAfterMs } from "./backoff.ts";
 
-/** What an answer leaves to be done, once whoever asked has it. Each ends by itself, and early when the signal aborts. */
+/**
+ * What it takes to do what an answer leaves to be done, once the client has its key. Each such task
+ * ends by itself, and early when the signal aborts.
+ */
 export type AftermathPower = BoundPower &
   ReportPower &
   Pick<System, "lock" | "stat" | "makeDirectory" | "sleep" | "monotonicMs" | "random">;
 
+/** Where such a task works, and whom it tells. */
 export interface Aftermath {
   readonly stateFolder: string;
   readonly signal: AbortSignal;
@@ -24,44 +28,54 @@ const RECORD_AGAIN_MS = 2_000;
 const TELL_WITHIN_MS = 60_000;
 const ATTEMPT_MS = 10_000;
 
-/** Puts a volume that was opened on record: docs/format/bound.md. Tells its server where it turns out to be another. */
-export async function rememberUse(power: AftermathPower, use: Use, device: string, after: Aftermath): Promise<void> {
+/**
+ * Puts a volume that was opened on record: docs/format/bound.md. If it turns out to be another
+ * volume, its server is told.
+ */
+export async function rememberUse(system: AftermathPower, use: Use, device: string, after: Aftermath): Promise<void> {
   const { stateFolder, signal, log } = after;
-  const endMs = power.monotonicMs() + RECORD_WITHIN_MS;
+  const endMs = system.monotonicMs() + RECORD_WITHIN_MS;
   for (;;) {
-    await power.sleep(RECORD_AGAIN_MS, signal); // also the first time: the boot that waited for the key has better things to do
+    // Also the first time: the boot that waited for the key has better things to do.
+    await system.sleep(RECORD_AGAIN_MS, signal);
     if (signal.aborted) return;
     try {
-      await makeStateFolder(power, stateFolder);
-      const verdict = await recordUse(power, stateFolder, use);
+      await makeStateFolder(system, stateFolder);
+      const verdict = await recordUse(system, stateFolder, use);
       if (verdict.kind === "first-use") log("info", `on record from now on, as it was opened for the first time`);
       if (verdict.kind !== "other") return;
       const refusal = refusalOf(verdict, device, "first-use");
       log("warning", `its record could not be read before its key was sent: ${refusal?.message}. ${refusal?.remedy}`);
-      return await tellServers(power, verdict.record, after);
+      return await tellServers(system, verdict.record, after);
     } catch (error) {
       if (!(error instanceof NightlatchError)) throw error;
-      const isLast = power.monotonicMs() + RECORD_AGAIN_MS > endMs || isError(error, "machine/bad-state");
+      const isLast = system.monotonicMs() + RECORD_AGAIN_MS > endMs || isError(error, "machine/bad-state");
       if (isLast) log("warning", `could not be put on record: ${error.message}; its next use is the first again`);
       if (isLast) return;
     }
   }
 }
 
-/** Not where its parent is missing too: something is to be mounted there, which would hide it. */
-async function makeStateFolder(power: AftermathPower, stateFolder: string): Promise<void> {
-  if ((await power.stat(stateFolder)) !== null) return;
-  if ((await power.stat(dirname(stateFolder))) !== null) await power.makeDirectory(stateFolder, 0o700);
+/**
+ * Makes the state folder; not where its parent is missing too, for something is to be mounted
+ * there, which would hide it.
+ */
+async function makeStateFolder(system: AftermathPower, stateFolder: string): Promise<void> {
+  if ((await system.stat(stateFolder)) !== null) return;
+  if ((await system.stat(dirname(stateFolder))) !== null) await system.makeDirectory(stateFolder, 0o700);
 }
 
-/** Has every server of the volume's hear that another volume was in its place, until each has confirmed, or the time is over. */
-export async function tellServers(power: AftermathPower, record: VolumeRecord, after: Aftermath): Promise<void> {
+/**
+ * Tells every server of a volume that another one was found in its place. It ends when each has
+ * confirmed it, or when the time is over.
+ */
+export async function tellServers(system: AftermathPower, record: VolumeRecord, after: Aftermath): Promise<void> {
   const { stateFolder, log } = after;
   try {
     const { serversToTell } = await import("../pins/latch/report.ts");
-    const servers = await serversToTell(power, stateFolder, record.latches);
+    const servers = await serversToTell(system, stateFolder, record.latches);
     if (servers.length === 0) log("info", "no server is told: this machine is enrolled at none");
-    await Promise.all(servers.map((server) => tellServer(power, server, record, after)));
+    await Promise.all(servers.map((server) => tellServer(system, server, record, after)));
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
     log("warning", `no server could be told: ${error.message}`);
@@ -69,26 +83,26 @@ export async function tellServers(power: AftermathPower, record: VolumeRecord, a
 }
 
 async function tellServer(
-  power: AftermathPower,
+  system: AftermathPower,
   server: Parameters<typeof import("../pins/latch/report.ts").sendReport>[2],
   { volume }: VolumeRecord,
   { stateFolder, signal, log }: Aftermath,
 ): Promise<void> {
   const { sendReport } = await import("../pins/latch/report.ts");
   const { host } = new URL(server.url);
-  const endMs = power.monotonicMs() + TELL_WITHIN_MS;
+  const endMs = system.monotonicMs() + TELL_WITHIN_MS;
   for (let attempt = 0; ; attempt++) {
     try {
-      const limits = { deadlineMs: Math.min(ATTEMPT_MS, Math.max(1, Math.ceil(endMs - power.monotonicMs()))), signal };
-      await sendReport(power, stateFolder, server, { volume, reason: "volume/other" }, limits);
+      const limits = { timeoutMs: Math.min(ATTEMPT_MS, Math.max(1, Math.ceil(endMs - system.monotonicMs()))), signal };
+      await sendReport(system, stateFolder, server, { volume, reason: "volume/other" }, limits);
       return log("info", `${host} has been told, and has confirmed it`);
     } catch (error) {
       if (!(error instanceof NightlatchError)) throw error;
-      const pauseMs = delayAfterMs(attempt, power.random(4).readUInt32LE() / 2 ** 32);
-      if (signal.aborted || power.monotonicMs() + pauseMs >= endMs) {
+      const pauseMs = delayAfterMs(attempt, system.random(4).readUInt32LE() / 2 ** 32);
+      if (signal.aborted || system.monotonicMs() + pauseMs >= endMs) {
         return log("warning", `${host} could not be told: ${error.message}`);
       }
-      await power.sleep(pauseMs, signal);
+      await system.sleep(pauseMs, signal);
     }
   }
 }

@@ -9,7 +9,7 @@ import {
   parseCrypttab,
 } from "../formats/systemd/crypttab.ts";
 import { refuseExposedProgram } from "../host/exposed.ts";
-import { judgeVolume, refusalOf } from "../luks/bound/bound.ts";
+import { judgeBound, refusalOf } from "../luks/bound/bound.ts";
 import { isNewUse, type Use, useOf } from "../luks/bound/changes.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header/header.ts";
 import type { System } from "../system/port.ts";
@@ -19,9 +19,10 @@ import { orEnd, type Wait } from "./deadline.ts";
 import { type RacePower, raceSources, type Won } from "./race.ts";
 import type { KeySource } from "./source.ts";
 
+/** What it takes to find a volume's key. */
 export type AnswerPower = RacePower & Pick<System, "readAt" | "run" | "request" | "listDirectory" | "findExposures">;
 
-export interface AnswerSettings {
+interface AnswerOptions {
   /** Path of the crypttab. */
   readonly crypttab: string;
   readonly config: AgentConfig;
@@ -37,64 +38,69 @@ export interface AnswerSettings {
   readonly onOther: (record: VolumeRecord) => void;
 }
 
-/** A key, and what sending it leaves to be put on record; null: nothing. */
-export interface Answer extends Won {
+/**
+ * A key, and what sending it leaves to be put on record. `newUse` is null where that is nothing.
+ */
+interface Answer extends Won {
   readonly newUse: { readonly use: Use; readonly device: string } | null;
 }
 
-/** Kinds of failure that the log tells of one source: for a minute of attempts it tells enough. */
+/** The log tells this many kinds of failure of one source: enough for a minute of attempts. */
 const SAID_COUNT = 4;
 
 /**
- * The key of a volume of crypttab. It settles by the end, unless crypttab itself cannot be read: the caller watches over that.
- * @throws NightlatchError agent/*, and what the volume's header (luks/*) and its sources (pin/*, …) say
+ * Finds the key of a volume of crypttab. It settles by the end, unless crypttab itself cannot be
+ * read: the caller watches over that.
+ * @throws NightlatchError agent/*, and what the volume's header (luks/*) and its sources (pin/*, …)
+ *   say
  */
 export async function answerVolume(
-  power: AnswerPower,
+  system: AnswerPower,
   volume: string,
-  settings: AnswerSettings,
+  options: AnswerOptions,
   signal: AbortSignal,
 ): Promise<Answer> {
-  const entry = await findEntry(power, volume, settings.crypttab);
-  const configured = settings.config.volumes.get(volume);
-  const { endMs } = settings;
+  const entry = await findEntry(system, volume, options.crypttab);
+  const configured = options.config.volumes.get(volume);
+  const { endMs } = options;
   const { sources, newUse } =
     configured?.command == null
-      ? await sourcesOfHeader(power, entry, settings, signal)
-      : { sources: [await safeCommand(power, configured.command, settings, signal)], newUse: null };
+      ? await sourcesOfHeader(system, entry, options, signal)
+      : { sources: [await safeCommand(system, configured.command, options, signal)], newUse: null };
   const said = new Map<KeySource, Set<string>>(sources.map((source) => [source, new Set()]));
-  const won = await raceSources(power, sources, {
+  const won = await raceSources(system, sources, {
     endMs,
     signal,
     onFailure: (failed, error, again) => {
       const text = error instanceof NightlatchError ? `${error.message} [${error.code}]` : "internal error";
       const before = said.get(failed);
-      if (before === undefined || before.has(text) || before.size === SAID_COUNT) return; // attempts fail alike: once is enough
+      // Attempts fail alike: once is enough.
+      if (before === undefined || before.has(text) || before.size === SAID_COUNT) return;
       before.add(text);
-      settings.log(`${failed.name}: ${text}${again ? "; trying again" : ""}`);
+      options.log(`${failed.name}: ${text}${again ? "; trying again" : ""}`);
     },
   });
   return { ...won, newUse };
 }
 
-function whenSafe(power: AnswerPower, { safe, state, endMs }: AnswerSettings, signal: AbortSignal): Promise<void> {
-  return orEnd(power, safe, { endMs, signal }, `${state} could not be looked at in time`);
+function whenSafe(system: AnswerPower, { safe, state, endMs }: AnswerOptions, signal: AbortSignal): Promise<void> {
+  return orEnd(system, safe, { endMs, signal }, `${state} could not be looked at in time`);
 }
 
 /** @throws NightlatchError agent/exposed where others than root could change its program, too */
 async function safeCommand(
-  power: AnswerPower,
+  system: AnswerPower,
   command: KeyCommand,
-  settings: AnswerSettings,
+  options: AnswerOptions,
   signal: AbortSignal,
 ): Promise<KeySource> {
-  await whenSafe(power, settings, signal);
-  await refuseExposedProgram(power, command.argv[0]);
-  return commandSource(power, command);
+  await whenSafe(system, options, signal);
+  await refuseExposedProgram(system, command.argv[0]);
+  return commandSource(system, command);
 }
 
-async function findEntry(power: Pick<System, "readFile">, volume: string, crypttab: string): Promise<CrypttabEntry> {
-  const { entries } = parseCrypttab(await power.readFile(crypttab, CRYPTTAB_LIMIT_BYTES));
+async function findEntry(system: Pick<System, "readFile">, volume: string, crypttab: string): Promise<CrypttabEntry> {
+  const { entries } = parseCrypttab(await system.readFile(crypttab, CRYPTTAB_LIMIT_BYTES));
   const entry = entries.find((candidate) => candidate.volume === volume);
   if (entry !== undefined) return entry;
   throw new NightlatchError("agent/unknown-volume", `${crypttab} has no volume of that name`, {
@@ -107,33 +113,36 @@ interface HeaderSources extends Pick<Answer, "newUse"> {
 }
 
 async function sourcesOfHeader(
-  power: AnswerPower,
+  system: AnswerPower,
   entry: CrypttabEntry,
-  settings: AnswerSettings,
+  options: AnswerOptions,
   signal: AbortSignal,
 ): Promise<HeaderSources> {
-  const wait: HeaderWait = { endMs: settings.endMs, signal, log: settings.log };
+  const wait: HeaderWait = { endMs: options.endMs, signal, log: options.log };
   const device = headerPathOf(entry);
-  const reading = orEnd(power, waitForHeader(power, device, wait), wait, `${device} could not be read in time`);
-  const [header] = await Promise.all([reading, whenSafe(power, settings, signal)]);
-  const judging = judge(power, entry.volume, header, device, settings);
-  const newUse = await orEnd(power, judging, wait, `${settings.state} could not be read in time`);
-  const sources = bindingSources(power, header, wait.log);
+  const reading = orEnd(system, waitForHeader(system, device, wait), wait, `${device} could not be read in time`);
+  const [header] = await Promise.all([reading, whenSafe(system, options, signal)]);
+  const judging = judge(system, entry.volume, header, device, options);
+  const newUse = await orEnd(system, judging, wait, `${options.state} could not be read in time`);
+  const sources = bindingSources(system, header, wait.log);
   if (sources.length > 0) return { sources, newUse };
   throw new NightlatchError("agent/no-binding", `${device} has no binding`, {
     remedy: `Bind it: nightlatch bind ${device}; or name a command for it in agent.toml.`,
   });
 }
 
-/** Whether it is the volume that was bound: docs/format/bound.md. @throws NightlatchError luks/other-volume, luks/not-recorded, … */
+/**
+ * Judges whether it is the volume that was bound: docs/format/bound.md.
+ * @throws NightlatchError luks/other-volume, luks/not-recorded, …
+ */
 async function judge(
-  power: AnswerPower,
+  system: AnswerPower,
   volume: string,
   header: VolumeHeader,
   device: string,
-  { config, state, onOther }: AnswerSettings,
+  { config, state, onOther }: AnswerOptions,
 ): Promise<Answer["newUse"]> {
-  const verdict = await judgeVolume(power, state, header, volume);
+  const verdict = await judgeBound(system, state, header, volume);
   const refusal = refusalOf(verdict, device, config.volumes.get(volume)?.trust ?? config.trust);
   if (verdict.kind === "other") onOther(verdict.record);
   if (refusal !== null) throw refusal;
@@ -141,7 +150,10 @@ async function judge(
   return use === null ? null : { use, device };
 }
 
-/** Where the header is: on the device, or apart from it (`header=`). */
+/**
+ * Says where the header is: on the device, or apart from it (`header=`).
+ * @throws NightlatchError luks/unsupported where it lies on another device
+ */
 function headerPathOf(entry: CrypttabEntry): string {
   const apart = findOption(entry, "header")?.value;
   if (apart == null) return devicePathOf(entry.device);
@@ -161,17 +173,20 @@ interface HeaderWait extends Wait {
 
 const LOOK_AGAIN_MS = 250;
 
-/** A disk may come late, or be busy for a moment. */
-async function waitForHeader(power: AnswerPower, device: string, wait: HeaderWait): Promise<VolumeHeader> {
+/**
+ * Reads the header, again and again until the end: a disk may come late, or be busy for a moment.
+ * @throws NightlatchError as readVolumeHeader
+ */
+async function waitForHeader(system: AnswerPower, device: string, wait: HeaderWait): Promise<VolumeHeader> {
   for (let said = false; ; said = true) {
     try {
-      return await readVolumeHeader(power, device);
+      return await readVolumeHeader(system, device);
     } catch (error) {
       if (!isError(error, "file/missing") && !isError(error, "file/io")) throw error;
-      const leftMs = wait.endMs - power.monotonicMs();
+      const leftMs = wait.endMs - system.monotonicMs();
       if (leftMs <= 0 || wait.signal.aborted) throw error;
       if (!said) wait.log(`${error.message}; waiting for it`);
-      await power.sleep(Math.min(LOOK_AGAIN_MS, leftMs), wait.signal);
+      await system.sleep(Math.min(LOOK_AGAIN_MS, leftMs), wait.signal);
     }
   }
 }

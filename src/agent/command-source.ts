@@ -8,15 +8,15 @@ import type { KeySource } from "./source.ts";
 const KEY_LIMIT_BYTES = 8 << 20;
 const LINE_FEED = 0x0a;
 
-/** A command of the user's as a source of keys: docs/format/agent-config.md. */
-export function commandSource(power: Pick<System, "run">, command: KeyCommand): KeySource {
+/** Makes a source of a command of the user's: docs/format/agent-config.md. */
+export function commandSource(system: Pick<System, "run">, command: KeyCommand): KeySource {
   const [program] = command.argv;
   return {
     name: `command ${program}`,
     attempt: async (limits) => {
-      const exit = await power.run({
+      const exit = await system.run({
         argv: command.argv,
-        deadlineMs: Math.min(command.timeoutMs, limits.deadlineMs),
+        deadlineMs: Math.min(command.timeoutMs, limits.timeoutMs),
         outputLimitBytes: KEY_LIMIT_BYTES,
         signal: limits.signal,
       });
@@ -48,7 +48,7 @@ function keyOf(output: Buffer, { argv: [program], stripNewline }: KeyCommand): S
   return Secret.copy(key);
 }
 
-/** Never with what the command said: that may be the key. */
+/** Makes an error that never repeats what the command said: that may be the key. */
 function failed(message: string): NightlatchError {
   return new NightlatchError("agent/command-failed", message, {
     remedy: "Run the command by hand to see what it says.",

@@ -1,6 +1,7 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { System } from "../system/port.ts";
 
+/** How long somebody waits. */
 export interface Wait {
   /** On the clock of `monotonicMs`. */
   readonly endMs: number;
@@ -9,12 +10,12 @@ export interface Wait {
 }
 
 /**
- * What the work gives, but no later than the end, though the work may never settle: a read from a dying disk never returns, and the
- * passphrase prompt must come all the same.
+ * Gives what the work gives, but settles no later than the end, though the work may never settle: a
+ * read from a dying disk never returns, and the passphrase prompt must come all the same.
  * @throws NightlatchError agent/deadline with `message`, agent/abandoned
  */
 export async function orEnd<T>(
-  power: Pick<System, "sleep" | "monotonicMs">,
+  system: Pick<System, "sleep" | "monotonicMs">,
   work: Promise<T>,
   { endMs, signal }: Wait,
   message: string,
@@ -23,7 +24,7 @@ export async function orEnd<T>(
   const onGone = () => over.abort();
   signal.addEventListener("abort", onGone, { once: true });
   if (signal.aborted) onGone();
-  const late = power.sleep(Math.max(0, endMs - power.monotonicMs()), over.signal).then(() => {
+  const late = system.sleep(Math.max(0, endMs - system.monotonicMs()), over.signal).then(() => {
     if (signal.aborted) throw new NightlatchError("agent/abandoned", "nobody waits for the key any more");
     throw new NightlatchError("agent/deadline", message);
   });

@@ -9,32 +9,45 @@ import { listenPrivately } from "../system/unix/listen.ts";
 import { type UnixPeer, unixPeerIsGone, unixPeerOf } from "../system/unix/peer.ts";
 
 /**
- * The socket that crypttab names as the key file of every volume (crypttab(5), AF_UNIX KEY FILES). The client says by the name
- * of its own end which volume it wants, shuts down its writing side, and reads the key to the end of file. A connection that
- * ends without a byte makes systemd-cryptsetup ask for the passphrase, so that is how everything but a key is answered.
+ * The socket that crypttab names as the key file of every volume (crypttab(5), AF_UNIX KEY FILES).
+ * The client says by the name of its own end which volume it wants, shuts down its writing side,
+ * and reads the key to the end of file. A connection that ends without a byte makes
+ * systemd-cryptsetup ask for the passphrase, so that is how everything but a key is answered.
  *
- * This is the agent's own door to the world beside the System port: a listening socket is no power to be handed around.
+ * This is the agent's own door to the world beside the System port: a listening socket is no power
+ * to be handed around.
  */
-export interface KeySocket {
-  /** No new connections; those that are there are closed. Connections that wait in the kernel's queue stay there for systemd. */
+interface KeySocket {
+  /**
+   * Takes no new connections and closes those that are there. Connections that wait in the kernel's
+   * queue stay there for systemd.
+   */
   close(): Promise<void>;
 }
 
+/** A key for a client. The socket wipes it. */
 export interface KeyAnswer {
   /** Wiped here. */
   readonly secret: Secret;
-  /** Called at the end: whether the client was there to take it. Nothing that takes time should happen before it has the key. */
+  /**
+   * Called at the end, with whether the client was there to take the key. Nothing that takes time
+   * should happen before that.
+   */
   readonly onEnd: (taken: boolean) => void;
 }
 
+/** Where the agent listens, and what answers. */
 export interface KeySocketOptions {
   /** systemd's descriptor, or a path of our own, made 0600 in a folder 0700. */
   readonly listen: { readonly fd: number } | { readonly path: string };
-  /** Must settle in bounded time; null closes empty. @param signal aborted when the client has gone, or the socket is closed */
+  /**
+   * Finds the key of a volume; null closes the connection empty. It must settle in bounded time.
+   * The signal aborts when the client has gone, or the socket is closed.
+   */
   readonly answer: (volume: string, signal: AbortSignal) => Promise<KeyAnswer | null>;
-  /** A connection that is not answered, and why. */
+  /** Told why a connection is not answered. */
   readonly onStranger: (why: string) => void;
-  /** How many connections are being answered, after each change. */
+  /** Told how many connections are being answered, after each change. */
   readonly onBusy?: (count: number) => void;
 }
 
@@ -48,8 +61,9 @@ const LISTEN_WITHIN_MS = 50;
 const LOOK_FOR_NEXT_MS = 5;
 
 /**
- * Those for whom systemd has started this process wait already, and a boot waits with them: they are served first. Listening, for which Node
- * loads its `cluster`, begins once they have their answer, or after LISTEN_WITHIN_MS.
+ * Opens the socket. Those for whom systemd has started this process wait already, and a boot waits
+ * with them: they are served first. Listening, for which Node loads its `cluster`, begins once they
+ * have their answer, or after LISTEN_WITHIN_MS.
  * @throws NightlatchError agent/socket
  */
 export async function openKeySocket(options: KeySocketOptions): Promise<KeySocket> {
@@ -67,7 +81,8 @@ export async function openKeySocket(options: KeySocketOptions): Promise<KeySocke
   };
   const closeAll = () =>
     Promise.all([...open].map((socket) => new Promise((resolve) => socket.once("close", resolve).destroy())));
-  // Without allowHalfOpen Node would close as soon as the client shuts down its writing side, which it does at once.
+  // Without allowHalfOpen Node would close as soon as the client shuts down its writing side, which
+  // it does at once.
   const server = createServer({ allowHalfOpen: true }, take);
   server.maxConnections = CONNECTION_LIMIT;
   server.on("drop", () => options.onStranger(`more than ${CONNECTION_LIMIT} connections at once`));
@@ -136,7 +151,7 @@ async function serve(socket: Socket, { answer, onStranger }: KeySocketOptions): 
   socket.destroy();
 }
 
-/** The volume that is asked for; null for who is not let in. */
+/** Gives the volume that is asked for; null for a client that is not let in. */
 function admit(peer: UnixPeer | null, onStranger: (why: string) => void): string | null {
   if (peer === null) return null; // gone already
   const who = `process ${peer.pid} of user ${peer.uid}`;
@@ -157,7 +172,9 @@ function admit(peer: UnixPeer | null, onStranger: (why: string) => void): string
   return asked.volume;
 }
 
-/** Whether all of it reached the kernel's buffer with the client still there. */
+/**
+ * Writes the key. Gives whether all of it reached the kernel's buffer with the client still there.
+ */
 function write(socket: Socket, bytes: Buffer): Promise<boolean> {
   return new Promise((resolve) => {
     const end = (taken: boolean) => {

@@ -4,31 +4,34 @@ const LOOK_EVERY_MS = 250;
 const LIMIT_BYTES = 256 << 10;
 
 /**
- * Waits, but no longer than until the routes of the machine have changed: at boot the network comes up while a source's pause
- * runs, and the volume need not wait for its end.
+ * Waits for the pause to end, or for the machine's routes to change: at boot the network comes up
+ * while a source's pause runs, and the volume need not wait for the end of that.
  * @returns true where the routes changed
  */
 export async function pauseOrNetwork(
-  power: Pick<System, "sleep" | "readFile" | "monotonicMs">,
+  system: Pick<System, "sleep" | "readFile" | "monotonicMs">,
   pauseMs: number,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const endMs = power.monotonicMs() + pauseMs;
-  const before = await readRoutes(power);
+  const endMs = system.monotonicMs() + pauseMs;
+  const before = await readRoutes(system);
   for (;;) {
-    const leftMs = endMs - power.monotonicMs();
+    const leftMs = endMs - system.monotonicMs();
     if (leftMs <= 0 || signal.aborted) return false;
-    await power.sleep(Math.min(LOOK_EVERY_MS, leftMs), signal);
-    if ((await readRoutes(power)) !== before) return true;
+    await system.sleep(Math.min(LOOK_EVERY_MS, leftMs), signal);
+    if ((await readRoutes(system)) !== before) return true;
   }
 }
 
-/** proc_net(5). Destinations, gateways and interfaces; not the counters beside them. */
-async function readRoutes(power: Pick<System, "readFile">): Promise<string> {
+/**
+ * Reads the routes from /proc (proc_net(5)): destinations, gateways and interfaces, without the
+ * counters beside them.
+ */
+async function readRoutes(system: Pick<System, "readFile">): Promise<string> {
   const [four, six] = await Promise.all(
     ["/proc/net/route", "/proc/net/ipv6_route"].map(async (path) => {
       try {
-        return (await power.readFile(path, LIMIT_BYTES)).toString("latin1").split("\n");
+        return (await system.readFile(path, LIMIT_BYTES)).toString("latin1").split("\n");
       } catch {
         return []; // no IPv6, or more routes than are worth watching
       }

@@ -5,9 +5,10 @@ import { delayAfterMs } from "./backoff.ts";
 import { pauseOrNetwork } from "./network.ts";
 import type { KeySource } from "./source.ts";
 
+/** What it takes to try sources until one gives the key. */
 export type RacePower = Pick<System, "sleep" | "random" | "monotonicMs" | "readFile">;
 
-export interface RaceLimits {
+interface RaceLimits {
   /** On the clock of `monotonicMs`. */
   readonly endMs: number;
   /** Aborted when nobody waits for the key any more. */
@@ -16,17 +17,20 @@ export interface RaceLimits {
   readonly onFailure: (source: KeySource, error: unknown, again: boolean) => void;
 }
 
+/** The key, and the source that gave it. The caller wipes the secret. */
 export interface Won {
   readonly secret: Secret;
   readonly source: KeySource;
 }
 
 /**
- * The key from whichever source gives it first. All are asked side by side, each again and again with growing pauses as long as
- * that can help, until the end; the others are given up then. It settles at the end at the latest, whatever a source does.
- * @throws NightlatchError agent/deadline, agent/abandoned, or the most telling of the final errors where no source is left
+ * Gives the key from whichever source has it first. All are asked side by side, again and again
+ * with growing pauses as long as that can help, until the end; the others are given up then. It
+ * settles at the end at the latest, whatever a source does.
+ * @throws NightlatchError agent/deadline, agent/abandoned, or the most telling of the final errors
+ *   where no source is left
  */
-export function raceSources(power: RacePower, sources: readonly KeySource[], limits: RaceLimits): Promise<Won> {
+export function raceSources(system: RacePower, sources: readonly KeySource[], limits: RaceLimits): Promise<Won> {
   return new Promise((resolve, reject) => {
     const stop = new AbortController();
     const { signal } = stop;
@@ -48,7 +52,7 @@ export function raceSources(power: RacePower, sources: readonly KeySource[], lim
         latest = error;
         limits.onFailure(source, error, again);
       };
-      pursue(power, source, { endMs: limits.endMs, signal }, onFailure).then(
+      pursue(system, source, { endMs: limits.endMs, signal }, onFailure).then(
         (secret) => {
           if (settled) secret?.wipe();
           else if (secret !== null) settle(() => resolve({ secret, source }));
@@ -59,32 +63,32 @@ export function raceSources(power: RacePower, sources: readonly KeySource[], lim
         },
       );
     }
-    void power.sleep(Math.max(0, limits.endMs - power.monotonicMs()), signal).then(() => {
+    void system.sleep(Math.max(0, limits.endMs - system.monotonicMs()), signal).then(() => {
       settle(() => reject(limits.signal.aborted ? abandoned() : tooLate(latest)));
     });
   });
 }
 
-/** null where there is no time left, or nobody waits. */
+/** Asks one source until it gives the key; null where no time is left, or nobody waits. */
 async function pursue(
-  power: RacePower,
+  system: RacePower,
   source: KeySource,
   limits: { readonly endMs: number; readonly signal: AbortSignal },
   onFailure: (error: unknown, again: boolean) => void,
 ): Promise<Secret | null> {
   for (let attempt = 0; ; ) {
-    const leftMs = Math.ceil(limits.endMs - power.monotonicMs());
+    const leftMs = Math.ceil(limits.endMs - system.monotonicMs());
     if (leftMs <= 0 || limits.signal.aborted) return null;
     try {
-      return await source.attempt({ deadlineMs: leftMs, signal: limits.signal });
+      return await source.attempt({ timeoutMs: leftMs, signal: limits.signal });
     } catch (error) {
       if (limits.signal.aborted) return null;
       const again = source.isWorthRetrying(error);
       onFailure(error, again);
       if (!again) throw error;
     }
-    const pauseMs = delayAfterMs(attempt, power.random(4).readUInt32LE() / 2 ** 32);
-    attempt = (await pauseOrNetwork(power, pauseMs, limits.signal)) ? 0 : attempt + 1;
+    const pauseMs = delayAfterMs(attempt, system.random(4).readUInt32LE() / 2 ** 32);
+    attempt = (await pauseOrNetwork(system, pauseMs, limits.signal)) ? 0 : attempt + 1;
   }
 }
 

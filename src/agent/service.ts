@@ -4,7 +4,7 @@ import {
   type AgentConfig,
   configInPlaceOf,
   DEFAULT_AGENT_CONFIG,
-  DEFAULT_DEADLINE_MS,
+  DEFAULT_TIMEOUT_MS,
 } from "../formats/own/agent-config.ts";
 import type { VolumeRecord } from "../formats/own/volume-record.ts";
 import { refuseExposed } from "../host/exposed.ts";
@@ -15,30 +15,37 @@ import { orEnd } from "./deadline.ts";
 import { type KeyAnswer, type KeySocketOptions, openKeySocket } from "./key-socket.ts";
 import { makeVolumeReader } from "./volume-reader.ts";
 
-export type ServicePower = AnswerPower & AftermathPower & Pick<System, "findExposures">;
+type ServicePower = AnswerPower & AftermathPower & Pick<System, "findExposures">;
 
-export interface ServiceOptions {
+interface ServiceOptions {
   readonly listen: KeySocketOptions["listen"];
   readonly crypttab: string;
   /** Path of agent.toml, which may be absent. */
   readonly config: string;
   /** Folder of what the machine keeps about itself, which may be absent. */
   readonly state: string;
-  /** Ends after so long without a connection, so that no memory that held keys stays; null: never. */
+  /**
+   * After so long without a connection the agent ends, so that no memory that held keys stays.
+   * null: never.
+   */
   readonly idleMs: number | null;
   readonly log: ServiceLog;
 }
 
+/** Writes one line of the journal. */
 export type ServiceLog = (level: "info" | "warning", text: string) => void;
 
-export interface ServiceCount {
+interface ServiceCount {
   readonly sent: number;
   readonly refused: number;
 }
 
-/** Answers the key socket until the signal aborts or the idle time is over. @throws NightlatchError agent/socket */
+/**
+ * Answers the key socket until the signal aborts or the idle time is over.
+ * @throws NightlatchError agent/socket
+ */
 export async function serveKeys(
-  power: ServicePower,
+  system: ServicePower,
   options: ServiceOptions,
   signal: AbortSignal,
 ): Promise<ServiceCount> {
@@ -47,7 +54,8 @@ export async function serveKeys(
   const count = { sent: 0, refused: 0 };
   const idle = new IdleClock(options.idleMs, () => stop.abort());
   let connections = 0;
-  // With a read that never returns this process could not end, and systemd would start no other while it has not.
+  // With a read that never returns this process could not end, and systemd would start no other
+  // while it has not.
   const lookIdle = () => idle.set(connections === 0 && reader.pending() === 0 && aftermath.size === 0);
   const aftermath = new Set<Promise<void>>();
   const over = new AbortController();
@@ -63,8 +71,8 @@ export async function serveKeys(
     aftermath.add(task);
     lookIdle();
   };
-  const reader = makeVolumeReader(power, lookIdle);
-  const guarded: ServicePower = { ...power, readAt: reader.readAt };
+  const reader = makeVolumeReader(system, lookIdle);
+  const guarded: ServicePower = { ...system, readAt: reader.readAt };
   const ended = new Promise<void>((resolve) => {
     for (const end of [signal, stop.signal]) end.addEventListener("abort", () => resolve());
     if (signal.aborted) resolve();
@@ -85,15 +93,19 @@ export async function serveKeys(
   lookIdle(); // of those who waited already one may be served by now
   await ended;
   idle.stop();
-  // In the same turn of the event loop as the idle clock, which runs only while nobody is being served: nobody can have been accepted
-  // in between, and who comes from here on waits in the kernel's queue, for which systemd starts the agent anew.
+  // In the same turn of the event loop as the idle clock, which runs only while nobody is being
+  // served: nobody can have been accepted in between, and who comes from here on waits in the
+  // kernel's queue, for which systemd starts the agent anew.
   await socket.close();
   over.abort();
   await Promise.all(aftermath);
   return count;
 }
 
-/** Does what is left to do about a volume, beside what comes next; while it is done the process stays. */
+/**
+ * Does what is left to do about a volume, beside what comes next. The process stays until it is
+ * done.
+ */
 type Later = (
   volume: string,
   work: (loaded: typeof import("./aftermath.ts"), after: Aftermath) => Promise<void>,
@@ -105,41 +117,42 @@ const ADVICE_MS = 1000;
 
 /** Settles in bounded time, whatever hangs: each thing that is waited for has its end here. */
 async function answerAndLog(
-  power: ServicePower,
+  system: ServicePower,
   volume: string,
   { crypttab, config: path, state, log }: ServiceOptions,
   later: Later,
   gone: AbortSignal,
 ): Promise<KeyAnswer | null> {
-  const startMs = power.monotonicMs();
+  const startMs = system.monotonicMs();
   const named = printable(volume);
-  const took = () => `${((power.monotonicMs() - startMs) / 1000).toFixed(3)} s`;
+  const took = () => `${((system.monotonicMs() - startMs) / 1000).toFixed(3)} s`;
   const over = new AbortController();
   const { signal } = over;
   const onGone = () => over.abort();
   gone.addEventListener("abort", onGone, { once: true });
   if (gone.aborted) onGone();
-  const inTime = <T>(work: Promise<T>, endMs: number, what: string) => orEnd(power, work, { endMs, signal }, what);
+  const inTime = <T>(work: Promise<T>, endMs: number, what: string) => orEnd(system, work, { endMs, signal }, what);
   try {
     // Beside all that is read until the first server is asked: a boot waits.
-    const safe = refuseExposed(power, { crypttab, config: path, state, programs: [] });
+    const safe = refuseExposed(system, { crypttab, config: path, state, programs: [] });
     safe.catch(() => {}); // thrown where it is waited for
-    const reading = readConfig(power, path, log);
-    const config = await inTime(reading, startMs + DEFAULT_DEADLINE_MS, `${path} could not be read in time`);
-    const endMs = startMs + (config.volumes.get(volume)?.deadlineMs ?? config.deadlineMs);
+    const reading = readConfig(system, path, log);
+    const config = await inTime(reading, startMs + DEFAULT_TIMEOUT_MS, `${path} could not be read in time`);
+    const endMs = startMs + (config.volumes.get(volume)?.timeoutMs ?? config.timeoutMs);
     const tell = (text: string) => log("info", `${named}: ${text}`);
     const onOther = (record: VolumeRecord) =>
-      later(named, ({ tellServers }, after) => tellServers(power, record, after));
-    const work = answerVolume(power, volume, { crypttab, config, state, safe, endMs, log: tell, onOther }, signal);
+      later(named, ({ tellServers }, after) => tellServers(system, record, after));
+    const work = answerVolume(system, volume, { crypttab, config, state, safe, endMs, log: tell, onOther }, signal);
     const answer = inTime(work, endMs + LAST_WORD_MS, `${crypttab} could not be read in time`);
-    answer.catch(() => work.then(({ secret }) => secret.wipe()).catch(() => {})); // it came when nobody waited any more
+    // It came when nobody waited any more.
+    answer.catch(() => work.then(({ secret }) => secret.wipe()).catch(() => {}));
     const { secret, source, newUse } = await answer;
     const tookText = took();
     const onEnd = (taken: boolean) => {
       if (taken) {
         tell(`key sent after ${tookText}, from ${source.name}`);
         if (newUse === null) return;
-        later(named, ({ rememberUse }, after) => rememberUse(power, newUse.use, newUse.device, after));
+        later(named, ({ rememberUse }, after) => rememberUse(system, newUse.use, newUse.device, after));
       } else log("warning", `${named}: key found after ${tookText}, from ${source.name}, but nobody took it`);
     };
     return { secret, onEnd };
@@ -148,8 +161,8 @@ async function answerAndLog(
     else {
       log("warning", `${named}: no key after ${took()}: ${describe(error)}`);
       if (isError(error, "pin/locked")) {
-        const looking = adviseUnlock(power, state, error);
-        const advice = await inTime(looking, power.monotonicMs() + ADVICE_MS, "").catch(() => null);
+        const looking = adviseUnlock(system, state, error);
+        const advice = await inTime(looking, system.monotonicMs() + ADVICE_MS, "").catch(() => null);
         if (advice !== null) log("warning", `${named}: ${advice}`);
       }
     }
@@ -160,11 +173,14 @@ async function answerAndLog(
   }
 }
 
-/** What to do at the server that has locked this machine; null where it is not known by name there. */
-async function adviseUnlock(power: ServicePower, state: string, refusal: NightlatchError): Promise<string | null> {
+/**
+ * Says what to do at the server that has locked this machine; null where this machine is not known
+ * by name there.
+ */
+async function adviseUnlock(system: ServicePower, state: string, refusal: NightlatchError): Promise<string | null> {
   try {
     const { listServers } = await import("../pins/latch/machine.ts");
-    const servers = await listServers(power, state);
+    const servers = await listServers(system, state);
     const server = servers.find(({ url }) => refusal.message.startsWith(`${new URL(url).host} `));
     return server === undefined ? null : `to release it, on the key server: nightlatch machine unlock ${server.name}`;
   } catch {
@@ -173,12 +189,13 @@ async function adviseUnlock(power: ServicePower, state: string, refusal: Nightla
 }
 
 /** A slip in the file must not keep volumes shut whose headers say how they open. */
-async function readConfig(power: Pick<System, "readFile">, path: string, log: ServiceLog): Promise<AgentConfig> {
+async function readConfig(system: Pick<System, "readFile">, path: string, log: ServiceLog): Promise<AgentConfig> {
   let text: Buffer | null = null;
   try {
-    text = await power.readFile(path, AGENT_CONFIG_LIMIT_BYTES);
+    text = await system.readFile(path, AGENT_CONFIG_LIMIT_BYTES);
     if (saysNothing(text)) return DEFAULT_AGENT_CONFIG; // as the package installs it
-    // The TOML parser costs milliseconds to load, which only those who have something in the file need to pay.
+    // The TOML parser costs milliseconds to load, which only those who have something in the file
+    // need to pay.
     const { parseAgentConfig } = await import("../formats/own/agent-config-file.ts");
     return parseAgentConfig(text, path);
   } catch (error) {
@@ -188,7 +205,10 @@ async function readConfig(power: Pick<System, "readFile">, path: string, log: Se
   }
 }
 
-/** Nothing but comments and empty lines, in plain ASCII: what TOML makes of anything else is the parser's business. */
+/**
+ * Nothing but comments and empty lines, in plain ASCII: what TOML makes of anything else is the
+ * parser's business.
+ */
 function saysNothing(text: Buffer): boolean {
   return /^(?:[ \t]*(?:#[\t\x20-\x7e]*)?\r?\n)*$/.test(text.toString("latin1"));
 }

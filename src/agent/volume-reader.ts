@@ -1,8 +1,11 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { System } from "../system/port.ts";
 
-/** Reads from disks of which any may never answer, without one of them keeping the others waiting: docs/decisions/025-disks-that-never-answer.md. */
-export interface VolumeReader extends Pick<System, "readAt"> {
+/**
+ * Reads from disks of which any may never answer, without one of them keeping the others waiting:
+ * docs/decisions/025-disks-that-never-answer.md.
+ */
+interface VolumeReader extends Pick<System, "readAt"> {
   /** How many reads are under way. */
   pending(): number;
 }
@@ -13,31 +16,33 @@ const PATIENCE_MS = 250;
 const PROGRAM_MS = 600_000;
 
 /**
- * Node reads files on four threads, and a read from a dying disk keeps its thread for ever. So there is one read at a time on them; while that
- * one is stuck, the others are made by a program each, and whoever wants what is being read already waits for the same read.
+ * Makes a reader for disks of which any may hang. Node reads files on four threads, and a read from
+ * a dying disk keeps its thread for ever. So there is one read at a time on them; while that one is
+ * stuck, each other read is made by a program, and whoever wants what is being read already waits
+ * for the same read.
  * @param onChange told after each change of `pending`
  */
 export function makeVolumeReader(
-  power: Pick<System, "readAt" | "run" | "sleep" | "monotonicMs">,
+  system: Pick<System, "readAt" | "run" | "sleep" | "monotonicMs">,
   onChange: () => void = () => {},
 ): VolumeReader {
   const underWay = new Map<string, Promise<Buffer>>();
   let here: { readonly sinceMs: number; readonly over: Promise<void> } | null = null;
 
   async function read(path: string, offsetBytes: number, lengthBytes: number): Promise<Buffer> {
-    const askedMs = power.monotonicMs();
+    const askedMs = system.monotonicMs();
     while (here !== null) {
-      const leftMs = Math.min(askedMs, here.sinceMs) + PATIENCE_MS - power.monotonicMs();
-      if (leftMs <= 0) return readByProgram(power, path, offsetBytes, lengthBytes);
+      const leftMs = Math.min(askedMs, here.sinceMs) + PATIENCE_MS - system.monotonicMs();
+      if (leftMs <= 0) return readByProgram(system, path, offsetBytes, lengthBytes);
       const freed = new AbortController();
-      await Promise.race([here.over, power.sleep(leftMs, freed.signal)]);
+      await Promise.race([here.over, system.sleep(leftMs, freed.signal)]);
       freed.abort();
     }
-    const reading = power.readAt(path, offsetBytes, lengthBytes);
+    const reading = system.readAt(path, offsetBytes, lengthBytes);
     const free = () => {
       here = null;
     };
-    here = { sinceMs: power.monotonicMs(), over: reading.then(free, free) };
+    here = { sinceMs: system.monotonicMs(), over: reading.then(free, free) };
     return reading;
   }
 
@@ -60,14 +65,17 @@ export function makeVolumeReader(
   };
 }
 
-/** dd(1) of GNU coreutils. A pipe is no more waited for than by System.readAt: it reads as empty. */
+/**
+ * Reads with dd(1) of GNU coreutils. As with System.readAt, a pipe is not waited for: it reads as
+ * empty.
+ */
 async function readByProgram(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   path: string,
   offsetBytes: number,
   lengthBytes: number,
 ): Promise<Buffer> {
-  const { status, stdout } = await power.run({
+  const { status, stdout } = await system.run({
     argv: [
       "dd",
       `if=${path}`,

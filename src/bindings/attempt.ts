@@ -5,16 +5,20 @@ import type { System } from "../system/port.ts";
 import type { Binding } from "./binding.ts";
 import { proveOverNetwork } from "./recovery.ts";
 
-/** What came of asking one binding. */
+/** What came of an attempt at one binding: a secret that opens a keyslot, or an error. */
 export type Attempt = Opens | { readonly binding: Binding; readonly secret: null; readonly error: NightlatchError };
 
+/** A binding that opened a keyslot. The caller wipes the secret. */
 export interface Opens {
   readonly binding: Binding;
   readonly secret: Secret;
   readonly keyslot: number;
 }
 
-/** Keyslots are opened one at a time: Argon2 may take a gigabyte for each, and volumes are looked at side by side. */
+/**
+ * Keyslots are opened one at a time: Argon2 may take a gigabyte for each, and volumes are looked at
+ * side by side.
+ */
 let turn: Promise<unknown> = Promise.resolve();
 
 function inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -24,7 +28,10 @@ function inTurn<T>(work: () => Promise<T>): Promise<T> {
   return mine;
 }
 
-/** Asks a binding's servers and opens one of its keyslots with the answer, without a mapping. Never throws one of our errors. */
+/**
+ * Asks a binding's servers, and opens one of its keyslots with the answer. No mapping is made. A
+ * NightlatchError is given back in the attempt and not thrown.
+ */
 export async function tryBinding(
   system: Pick<System, "run" | "request" | "random">,
   device: string,

@@ -6,18 +6,23 @@ import type { HeldToken } from "../luks/header/bindings.ts";
 import { recoverSecret } from "../pins/recover.ts";
 import type { System } from "../system/port.ts";
 
-/** For one server to answer; a person is waiting. */
-export const SERVER_DEADLINE_MS = 10_000;
+/** How long one server has to answer while a person waits. */
+export const SERVER_TIMEOUT_MS = 10_000;
 
-/** Asks the servers that a token names, once. */
+/**
+ * Makes the proof that a header change asks for: the servers that a token names are asked, once.
+ */
 export function proveOverNetwork(system: Pick<System, "request" | "random">, signal?: AbortSignal): Prove {
   return (token) => {
-    const limits = { deadlineMs: SERVER_DEADLINE_MS, ...(signal === undefined ? {} : { signal }) };
+    const limits = { timeoutMs: SERVER_TIMEOUT_MS, ...(signal === undefined ? {} : { signal }) };
     return recoverSecret(system, readClevis(token), limits);
   };
 }
 
-/** What a clevis token holds. @throws NightlatchError clevis/malformed, jwe/* */
+/**
+ * Reads what a clevis token holds.
+ * @throws NightlatchError clevis/malformed, jwe/*
+ */
 export function readClevis(token: HeldToken): FlattenedJwe {
   const clevis = parseClevisToken(token.json);
   if (clevis === null) throw new NightlatchError("clevis/malformed", `token ${token.id} is of type ${token.type}`);

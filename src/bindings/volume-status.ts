@@ -1,11 +1,11 @@
 import { isError, NightlatchError } from "../core/errors.ts";
-import { DEFAULT_AGENT_CONFIG, type Trust } from "../formats/own/agent-config.ts";
+import { DEFAULT_AGENT_CONFIG, type VolumeTrust } from "../formats/own/agent-config.ts";
 import { DISPOSABLE_TYPE, type DisposableRecord } from "../formats/own/disposable.ts";
 import type { Intent } from "../formats/own/intent.ts";
 import { whyNotBound } from "../luks/bound/bound.ts";
 import { listBackups } from "../luks/change/backup.ts";
 import { openLedger } from "../luks/change/begin.ts";
-import { noteOf, readRecord } from "../luks/change/records.ts";
+import { noteOf, readIntentRecord } from "../luks/change/records.ts";
 import { listRecords } from "../luks/disposable-record.ts";
 import { type HeldToken, listTokens } from "../luks/header/bindings.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header/header.ts";
@@ -31,17 +31,18 @@ export interface VolumeStatus {
 }
 
 /** What a change that was cut short left behind, or what one that is under way has not done yet. */
-export interface Leftover {
+interface Leftover {
   readonly text: string;
   readonly remedy: string;
 }
 
-export interface HeaderWarning {
+interface HeaderWarning {
   readonly text: string;
   /** null: nothing more than to look at the header. */
   readonly remedy: string | null;
 }
 
+/** A binding, and whether it opens the volume. */
 export interface BindingStatus {
   readonly binding: Binding;
   /** null: not tried, or a pin that is not ours to try. */
@@ -49,26 +50,32 @@ export interface BindingStatus {
   readonly error: NightlatchError | null;
 }
 
-export interface StatusWish {
+interface StatusOptions {
   readonly stateFolder: string;
   /** Whether servers are asked and keyslots tried. */
   readonly tries: boolean;
-  /** As isChangeUnderWay says, where it was asked already: two who ask at once take each other for a change. */
+  /**
+   * As isChangeUnderWay says, where it was asked already: two who ask at once take each other for a
+   * change.
+   */
   readonly isChanging?: boolean;
   readonly signal: AbortSignal;
   /** The volume's name in crypttab, where it has one. */
   readonly name?: string;
   /** What agent.toml says of it; the default where it is absent. */
-  readonly trust?: Trust;
+  readonly trust?: VolumeTrust;
 }
 
-/** @throws NightlatchError as readVolumeHeader */
-export async function volumeStatus(system: System, device: string, wish: StatusWish): Promise<VolumeStatus> {
+/**
+ * Looks at one volume, without a passphrase and without a change.
+ * @throws NightlatchError as readVolumeHeader
+ */
+export async function volumeStatus(system: System, device: string, options: StatusOptions): Promise<VolumeStatus> {
   const header = await readVolumeHeader(system, device);
-  const { stateFolder, name = null, trust = DEFAULT_AGENT_CONFIG.trust } = wish;
+  const { stateFolder, name = null, trust = DEFAULT_AGENT_CONFIG.trust } = options;
   const refusal = await whyNotBound(system, device, header, { stateFolder, name, trust });
   const bindings = listBindings(header).map((binding) => {
-    return refusal === null ? statusOf(system, device, binding, wish) : { binding, opens: false, error: refusal };
+    return refusal === null ? statusOf(system, device, binding, options) : { binding, opens: false, error: refusal };
   });
   return {
     device,
@@ -78,8 +85,8 @@ export async function volumeStatus(system: System, device: string, wish: StatusW
     keyslots: countSlots(header),
     bindings: await Promise.all(bindings),
     others: listOthers(header).filter(({ type }) => type !== DISPOSABLE_TYPE),
-    staged: (await listRecords(system, wish.stateFolder, header)).map(({ record }) => record),
-    leftovers: await findLeftovers(system, device, header, wish),
+    staged: (await listRecords(system, options.stateFolder, header)).map(({ record }) => record),
+    leftovers: await findLeftovers(system, device, header, options),
     warnings: warningsOf(header, device),
   };
 }
@@ -88,7 +95,7 @@ async function statusOf(
   system: System,
   device: string,
   binding: Binding,
-  { tries, signal }: StatusWish,
+  { tries, signal }: StatusOptions,
 ): Promise<BindingStatus> {
   if (!tries) return { binding, opens: null, error: null };
   const attempt = await tryBinding(system, device, binding, signal);
@@ -109,7 +116,7 @@ async function findLeftovers(
   system: System,
   device: string,
   header: VolumeHeader,
-  { stateFolder, isChanging }: StatusWish,
+  { stateFolder, isChanging }: StatusOptions,
 ): Promise<readonly Leftover[]> {
   if (isChanging ?? (await isChangeUnderWay(system, stateFolder))) return [CHANGE_UNDER_WAY];
   const left = await readIntents(system, device, header, stateFolder);
@@ -118,10 +125,17 @@ async function findLeftovers(
   return [...left, ...kept].map((text) => ({ text, remedy: "the next nightlatch bind or unbind clears it up" }));
 }
 
-/** What is over in a moment, such as the clean-up after a boot or a use that the agent writes down, is no change that a person has to know of. */
+/**
+ * What is over in a moment, such as the clean-up after a boot or a use that the agent writes down,
+ * is no change that a person has to know of.
+ */
 const CHANGE_WAIT_MS = 2000;
 
-/** Asks for the lock; where there is no state folder, no change can be under way. */
+/**
+ * Tells whether a header change is under way, by asking for its lock. Where there is no state
+ * folder, none can be.
+ * @throws NightlatchError file/*
+ */
 export async function isChangeUnderWay(system: Pick<System, "stat" | "lock">, stateFolder: string): Promise<boolean> {
   if ((await system.stat(`${stateFolder}/lock`)) === null) return false;
   try {
@@ -140,7 +154,7 @@ async function readIntents(
   stateFolder: string,
 ): Promise<string[]> {
   try {
-    const record = await readRecord(system, stateFolder, header.uuid);
+    const record = await readIntentRecord(system, stateFolder, header.uuid);
     const notes = openLedger(system, { device }, header).listNotes(header);
     const agreed = record === null ? null : noteOf(notes, record.intent);
     const strange = notes.filter((note) => note !== agreed);

@@ -1,18 +1,13 @@
-import { NightlatchError } from "./errors.ts";
-
-/** Unpadded base64url (RFC 4648 section 5). */
+/** Writes unpadded base64url (RFC 4648 section 5). */
 export function toBase64url(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64url");
 }
 
 /**
- * Strict: no padding, no other alphabet, no stray bits in the last character (Buffer.from would skip all of these).
- * @throws NightlatchError json/malformed
+ * Reads unpadded base64url; null where the text is anything else. It is strict: no padding, no
+ * other alphabet, no stray bits in the last character. Buffer.from would pass over all of these.
  */
-export function fromBase64url(text: string, what: string): Buffer {
+export function decodeBase64url(text: string): Buffer | null {
   const bytes = Buffer.from(text, "base64url");
-  if (bytes.toString("base64url") !== text) {
-    throw new NightlatchError("json/malformed", `${what} is not base64url`);
-  }
-  return bytes;
+  return bytes.toString("base64url") === text ? bytes : null;
 }

@@ -1,12 +1,16 @@
-/** Of one error: its frames, where V8 wrote them, and no other line: a message may have lines of its own. */
+/**
+ * Matches a frame of a stack as V8 writes them, and no other line: a message may have lines of its
+ * own.
+ */
 const FRAME =
   /^ {4}at ((?:async )?(?:new )?[\w$.<>#[\] ]{0,120}\()?((?:file:\/\/|node:|\/)[\w./@+-]{1,300}:\d{1,7}:\d{1,7})\)?$/;
 const FRAME_COUNT = 20;
 const CAUSE_COUNT = 5;
 
 /**
- * An error that nobody expected, in one line: its kind, its code, and where it came from, e.g. `TypeError ERR_INVALID_ARG_TYPE at
- * src/cli/commands/bind/bind.ts:122:10`. Never its message, which may hold what a peer sent or a person typed.
+ * Describes an error that nobody expected in one line: its kind, its code, and where it came from,
+ * e.g. `TypeError ERR_INVALID_ARG_TYPE at src/cli/commands/bind/bind.ts:122:10`. It never repeats
+ * the message, which may hold what a peer sent or a person typed.
  */
 export function describeDefect(error: unknown): string {
   if (!(error instanceof Error)) return `a thrown ${error === null ? "null" : typeof error}`;
@@ -20,7 +24,10 @@ export function describeDefect(error: unknown): string {
   ].join(" ");
 }
 
-/** Where it and its causes came from, a line each frame; for who looks for the defect. No message either. */
+/**
+ * Says where an error and its causes came from, a line for each frame, for whoever looks for the
+ * defect. It repeats no message either.
+ */
 export function traceOf(error: unknown): string {
   const lines: string[] = [];
   let next = error;

@@ -1,6 +1,7 @@
 /**
- * Every way in which Nightlatch fails, by a code that stays the same between releases. A code names the area and the cause.
- * `docs/errors.md` lists them for users; a test holds both lists to each other.
+ * Every way in which Nightlatch fails, by a code that stays the same between releases. A code names
+ * the area and the cause. `docs/errors.md` lists them for users; a test holds both lists to each
+ * other.
  */
 export const ERROR_CODES = [
   // usage and system
@@ -147,10 +148,11 @@ export const ERROR_CODES = [
   "audit/broken",
 ] as const;
 
+/** One of the codes. */
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
 /** What a person needs beside what happened: what it means for the disk, and what to do. */
-export interface Guidance {
+interface Guidance {
   /** What the failure means for the volume or the store, e.g. "The volume was not changed." */
   readonly meaning?: string;
   /** What to do next, an imperative sentence. */
@@ -173,7 +175,9 @@ export class NightlatchError extends Error {
   }
 }
 
-/** True for a NightlatchError, of that code where one is given. */
+/**
+ * Tells whether something that was thrown is a NightlatchError, of that code where one is given.
+ */
 export function isError(error: unknown, code?: ErrorCode): error is NightlatchError {
   return error instanceof NightlatchError && (code === undefined || error.code === code);
 }

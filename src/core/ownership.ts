@@ -1,5 +1,5 @@
 /** What decides who can change or read a file, as stat(2) has it. */
-export interface Ownership {
+interface Ownership {
   readonly uid: number;
   /** Permission bits, 0o7777. */
   readonly mode: number;
@@ -12,8 +12,9 @@ const OTHERS_WRITE = 0o022;
 const OTHERS_ANYTHING = 0o077;
 
 /**
- * What is wrong with a file that must be its owner's alone, the group's bits counted as anybody's; null where nothing is. The one
- * judgement of the key server on its store, of the agent on what it acts upon, and of `nightlatch check` on both their behalf.
+ * Finds what is wrong with a file that must be its owner's alone; null where nothing is. The
+ * group's bits count as anybody's. The key server judges its store by it, the agent what it acts
+ * upon, and `nightlatch check` both on their behalf.
  * @param owners whose it may be
  * @param isSecret whether others must not read it either
  */

@@ -1,8 +1,9 @@
 import { inspect } from "node:util";
 
 /**
- * Key material in one Buffer of its own that prints, serialises and inspects as nothing. `wipe` is best effort: V8 may have
- * moved the owner object, never the bytes, and whatever a library copied is out of reach.
+ * Key material in one Buffer of its own that prints, serialises and inspects as nothing. `wipe` is
+ * best effort: V8 may have moved the owner object, never the bytes, and whatever a library copied
+ * is out of reach.
  */
 export class Secret implements Disposable {
   #bytes: Buffer | null;
@@ -27,7 +28,9 @@ export class Secret implements Disposable {
     return this.reveal().byteLength;
   }
 
-  /** The bytes themselves, not a copy. Hand them to stdin, a socket or node:crypto and nowhere else. */
+  /**
+   * The bytes themselves, not a copy. Hand them to stdin, a socket or node:crypto and nowhere else.
+   */
   reveal(): Buffer {
     if (this.#bytes === null) throw new TypeError("secret was wiped");
     return this.#bytes;

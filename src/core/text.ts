@@ -1,11 +1,14 @@
-/** Text from outside, fit for a terminal: whatever controls one, or turns the direction of writing, becomes a question mark. */
+/**
+ * Makes text from outside fit for a terminal: whatever controls one, or turns the direction of
+ * writing, becomes a question mark.
+ */
 export function printable(text: string, limit = 200): string {
   return text.slice(0, limit).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "?");
 }
 
 /**
- * Without those of `characters` that end it. A pattern such as /\/+$/ would begin anew at each of many slashes: work that grows with
- * the square of what came from outside.
+ * Takes off those of `characters` that end the text. A pattern such as /\/+$/ would begin anew at
+ * each of many slashes: work that grows with the square of what came from outside.
  */
 export function trimEndOf(text: string, characters: string): string {
   let end = text.length;
@@ -13,7 +16,10 @@ export function trimEndOf(text: string, characters: string): string {
   return text.slice(0, end);
 }
 
-/** One word of a shell's command, whatever it holds: a header is written by whoever had the disk, and remedies are pasted by root. */
+/**
+ * Writes one word of a shell's command, whatever it holds: a header is written by whoever had the
+ * disk, and remedies are pasted by root.
+ */
 export function shellWord(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

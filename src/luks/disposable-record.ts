@@ -1,12 +1,16 @@
 import { isError } from "../core/errors.ts";
-import { type JsonObject, parseJson } from "../formats/json/json.ts";
+import { isJsonObject, type JsonObject, parseJson } from "../formats/json/json.ts";
 import { type DisposableRecord, formatDisposable, parseDisposable } from "../formats/own/disposable.ts";
 import type { System } from "../system/port.ts";
 import type { Volume } from "./cryptsetup/cryptsetup.ts";
 import { findFreeTokens, importToken, removeToken } from "./cryptsetup/tokens.ts";
 import type { VolumeHeader } from "./header/header.ts";
 
-export type RecordPower = Pick<System, "run" | "readAt" | "readFile" | "writeFile" | "removeFile" | "makeDirectory">;
+/** What it takes to keep records of disposable keys. */
+export type DisposablePower = Pick<
+  System,
+  "run" | "readAt" | "readFile" | "writeFile" | "removeFile" | "makeDirectory"
+>;
 
 /** A record, and how to name it when it is to go: a token's number, or null for LUKS1's file. */
 export interface HeldRecord {
@@ -17,15 +21,18 @@ export interface HeldRecord {
 const FILE_LIMIT_BYTES = 4096;
 const fileOf = (stateFolder: string, uuid: string): string => `${stateFolder}/disposable-${uuid}.json`;
 
-/** Records of disposable keys on a volume. @throws NightlatchError disposable/malformed, file/*, json/* */
+/**
+ * Lists the records of disposable keys on a volume.
+ * @throws NightlatchError disposable/malformed, file/*, json/*
+ */
 export async function listRecords(
-  power: Pick<System, "readFile">,
+  system: Pick<System, "readFile">,
   stateFolder: string,
   header: VolumeHeader,
 ): Promise<HeldRecord[]> {
   const found: [number | null, JsonObject][] = header.version === 2 ? [...header.tokens] : [];
   if (header.version === 1) {
-    const json = await readRecordFile(power, fileOf(stateFolder, header.uuid));
+    const json = await readRecordFile(system, fileOf(stateFolder, header.uuid));
     if (json !== null) found.push([null, json]);
   }
   return found.flatMap(([id, json]) => {
@@ -34,19 +41,22 @@ export async function listRecords(
   });
 }
 
-async function readRecordFile(power: Pick<System, "readFile">, path: string): Promise<JsonObject | null> {
+async function readRecordFile(system: Pick<System, "readFile">, path: string): Promise<JsonObject | null> {
   try {
-    const json = parseJson(await power.readFile(path, FILE_LIMIT_BYTES), path, { lengthBytes: FILE_LIMIT_BYTES });
-    return typeof json === "object" && json !== null && !Array.isArray(json) ? json : {};
+    const json = parseJson(await system.readFile(path, FILE_LIMIT_BYTES), path, { lengthBytes: FILE_LIMIT_BYTES });
+    return isJsonObject(json) ? json : {};
   } catch (error) {
     if (isError(error, "file/missing")) return null;
     throw error;
   }
 }
 
-/** Durable when it returns. @throws NightlatchError luks/refused where the header has no room for a token */
+/**
+ * Adds a record. It is durable when it returns.
+ * @throws NightlatchError luks/refused where the header has no room for a token
+ */
 export async function addRecord(
-  power: RecordPower,
+  system: DisposablePower,
   stateFolder: string,
   volume: Volume,
   header: VolumeHeader,
@@ -54,23 +64,27 @@ export async function addRecord(
 ): Promise<HeldRecord> {
   const json = formatDisposable(record);
   if (header.version === 1) {
-    await power.makeDirectory(stateFolder, 0o700);
-    await power.writeFile(fileOf(stateFolder, header.uuid), Buffer.from(JSON.stringify(json)), 0o600);
+    await system.makeDirectory(stateFolder, 0o700);
+    await system.writeFile(fileOf(stateFolder, header.uuid), Buffer.from(JSON.stringify(json)), 0o600);
     return { id: null, record };
   }
   // Where all numbers are taken cryptsetup refuses, and says so.
   const id = findFreeTokens(header, 1)[0] ?? 31;
-  await importToken(power, volume, id, json);
+  await importToken(system, volume, id, json);
   return { id, record };
 }
 
+/**
+ * Removes a record.
+ * @throws NightlatchError as runCryptsetup, file/*
+ */
 export async function removeRecord(
-  power: RecordPower,
+  system: DisposablePower,
   stateFolder: string,
   volume: Volume,
   header: VolumeHeader,
   held: HeldRecord,
 ): Promise<void> {
-  if (held.id === null) await power.removeFile(fileOf(stateFolder, header.uuid));
-  else await removeToken(power, volume, held.id);
+  if (held.id === null) await system.removeFile(fileOf(stateFolder, header.uuid));
+  else await removeToken(system, volume, held.id);
 }

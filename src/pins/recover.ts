@@ -1,153 +1,78 @@
 import { isError, NightlatchError } from "../core/errors.ts";
+import type { AttemptLimits } from "../core/limits.ts";
 import type { Secret } from "../core/secret.ts";
-import { parseClevisPin, type SssPin } from "../formats/clevis/clevis.ts";
-import { combineShares } from "../formats/clevis/sss.ts";
 import { decryptJwe, type FlattenedJwe } from "../formats/jose/jwe.ts";
-import type { System } from "../system/port.ts";
-import { recoverTangKey } from "./tang/exchange.ts";
+import { DEPTH, SERVER_COUNT, weightOf } from "./nested.ts";
+import type { Pin, PinPower } from "./pin.ts";
+import { PINS, readPin } from "./pins.ts";
 
-export interface RecoverLimits {
-  readonly deadlineMs: number;
-  readonly signal?: AbortSignal;
-}
-
-/** A pin of either kind asks at most this many servers at once. */
-const SERVER_COUNT = 64;
-const DEPTH = 4;
-/** More servers than anybody's own binding has begin one after the other. */
+/**
+ * This many exchanges of a token begin at once; nobody's own binding has more. The others begin one
+ * after the other.
+ */
 const AT_ONCE = 4;
 
 /**
- * One attempt at one token: asks the servers that its pin names, and gives the volume's passphrase. No retries here.
- * The pins `tang` (a latch is one) and `sss` over them; sss asks all of its servers side by side and stops at its threshold.
- * @throws NightlatchError
- *   net/unreachable, net/timeout, net/too-large, pin/busy, pin/unknown-key, pin/bad-reply (not the answer of a tang): see
- *   `isWorthRetrying`; pin/locked, pin/revoked: our server's answer;
- *   pin/wrong-key: the answer does not open the token; pin/unsupported: another pin;
- *   clevis/malformed, jwe/*, jwk/*, tang/malformed: the token itself
+ * Opens one binding: asks the servers that its pin names, and gives the passphrase of its keyslot.
+ * It makes one attempt and does not retry. The children of a binding are asked side by side, and
+ * the rest is given up once enough have answered. The caller wipes the secret.
+ * @throws NightlatchError net/unreachable, net/timeout, net/too-large, pin/busy, pin/unknown-key,
+ *   pin/bad-reply (the answer is not a tang's): these may pass, see `isWorthRetrying`
+ * @throws NightlatchError pin/locked, pin/revoked: our own server says no
+ * @throws NightlatchError pin/wrong-key: the answer does not open the binding; pin/unsupported:
+ *   Nightlatch does not know the pin
+ * @throws NightlatchError clevis/malformed, jwe/*, jwk/*, tang/malformed: the binding itself is
+ *   wrong
  */
 export function recoverSecret(
-  power: Pick<System, "request" | "random">,
+  system: PinPower,
   jwe: FlattenedJwe,
-  limits: RecoverLimits,
+  limits: AttemptLimits,
+  pins: readonly Pin[] = PINS,
 ): Promise<Secret> {
-  return recover(power, jwe, limits, { servers: SERVER_COUNT, turn: Promise.resolve() }, 0);
+  return recover({ system, pins, servers: SERVER_COUNT, turn: Promise.resolve() }, jwe, limits, 0);
 }
 
-/** Failures that may pass without anybody doing anything at the server: a network, a proxy or the server itself is still starting. */
-const PASSING: ReadonlySet<string> = new Set([
-  "net/unreachable",
-  "net/timeout",
-  "net/too-large",
-  "pin/busy",
-  "pin/unknown-key",
-  "pin/bad-reply",
-]);
-
-/** Whether the same attempt, made later, may end otherwise by itself. */
-export function isWorthRetrying(error: unknown): boolean {
-  return error instanceof NightlatchError && PASSING.has(error.code);
-}
-
-/** What nested pins share. */
-interface Budget {
+/** What the bindings that are nested in one share. */
+interface Attempt {
+  readonly system: PinPower;
+  readonly pins: readonly Pin[];
   /** How many servers may still be asked. */
   servers: number;
   /** When the next one may begin. */
   turn: Promise<void>;
 }
 
+async function recover(attempt: Attempt, jwe: FlattenedJwe, limits: AttemptLimits, depth: number): Promise<Secret> {
+  const pin = readPin(jwe, attempt.pins);
+  if (pin.recover === null) throw unsupported(pin.kind);
+  if (pin.children.length > 0 && depth >= DEPTH) tooMuch(`shares within shares more than ${DEPTH} deep`);
+  const weight = weightOf(pin);
+  if (weight > 0) {
+    attempt.servers -= weight;
+    if (attempt.servers < 0) tooMuch(`more than ${SERVER_COUNT} servers`);
+    if (attempt.servers < SERVER_COUNT - AT_ONCE) await nextTurn(attempt);
+    if (limits.signal?.aborted) throw new NightlatchError("net/timeout", "the servers were given up");
+  }
+  const keys = await pin.recover({
+    system: attempt.system,
+    limits,
+    recoverChild: (child, childLimits) => recover(attempt, child, childLimits, depth + 1),
+  });
+  return open(jwe, keys);
+}
+
 /**
- * Past AT_ONCE, one exchange of a token in each turn of the event loop: a blinded point takes milliseconds to compute, and a header with thousands
- * of shares must not keep other volumes' keys, and their deadlines, waiting.
+ * Waits for the next turn of the event loop that no other exchange of the token has. A blinded
+ * point takes milliseconds to compute, and a header with thousands of shares must not keep other
+ * volumes' keys, and their deadlines, waiting.
  */
-function nextTurn(budget: Budget): Promise<void> {
-  budget.turn = budget.turn.then(() => new Promise((resolve) => setImmediate(resolve)));
-  return budget.turn;
+function nextTurn(attempt: Attempt): Promise<void> {
+  attempt.turn = attempt.turn.then(() => new Promise((resolve) => setImmediate(resolve)));
+  return attempt.turn;
 }
 
-async function recover(
-  power: Pick<System, "request" | "random">,
-  jwe: FlattenedJwe,
-  limits: RecoverLimits,
-  budget: Budget,
-  depth: number,
-): Promise<Secret> {
-  const pin = parseClevisPin(jwe);
-  switch (pin.pin) {
-    case "tang": {
-      budget.servers--;
-      if (budget.servers < 0) tooMuch(`more than ${SERVER_COUNT} servers`);
-      if (budget.servers < SERVER_COUNT - AT_ONCE) await nextTurn(budget);
-      if (limits.signal?.aborted) throw new NightlatchError("net/timeout", "the servers were given up");
-      return open(jwe, await recoverTangKey(power, pin, limits));
-    }
-    case "sss": {
-      if (depth >= DEPTH) tooMuch(`shares within shares more than ${DEPTH} deep`);
-      const key = await recoverShared(pin, limits, (child, childLimits) =>
-        recover(power, child, childLimits, budget, depth + 1),
-      );
-      return open(jwe, [key]);
-    }
-    case "other":
-      throw new NightlatchError("pin/unsupported", `the binding needs the pin ${pin.name}, which is not supported`, {
-        remedy: "Unlock the volume with its passphrase, or with clevis itself.",
-      });
-  }
-}
-
-/** All children side by side; the rest is given up as soon as enough have answered, or cannot any more. */
-async function recoverShared(
-  pin: SssPin,
-  limits: RecoverLimits,
-  recoverChild: (child: FlattenedJwe, limits: RecoverLimits) => Promise<Secret>,
-): Promise<Secret> {
-  const stop = new AbortController();
-  const signal = limits.signal === undefined ? stop.signal : AbortSignal.any([limits.signal, stop.signal]);
-  const shares: Secret[] = [];
-  const failures: unknown[] = [];
-  let settled = false;
-  try {
-    await new Promise<void>((resolve) => {
-      const settleIfDone = () => {
-        if (shares.length < pin.threshold && pin.children.length - failures.length >= pin.threshold) return;
-        settled = true;
-        resolve();
-      };
-      for (const child of pin.children) {
-        recoverChild(child, { deadlineMs: limits.deadlineMs, signal }).then(
-          (share) => {
-            if (settled) return share.wipe();
-            shares.push(share);
-            settleIfDone();
-          },
-          (error: unknown) => {
-            failures.push(error);
-            if (!settled) settleIfDone();
-          },
-        );
-      }
-    });
-    if (shares.length < pin.threshold) throw tellingFailure(pin, failures);
-    return combineShares(
-      pin.prime,
-      shares.map((share) => share.reveal()),
-    );
-  } finally {
-    stop.abort();
-    for (const share of shares) share.wipe();
-  }
-}
-
-/** Retrying is worth it only if the failures that it could mend are enough to reach the threshold. */
-function tellingFailure(pin: SssPin, failures: readonly unknown[]): unknown {
-  const lasting = failures.filter((error) => !isWorthRetrying(error));
-  const passing = failures.filter(isWorthRetrying);
-  const canStillSucceed = pin.children.length - lasting.length >= pin.threshold;
-  return (canStillSucceed ? passing[0] : lasting[0]) ?? failures[0];
-}
-
-/** Wipes the keys. */
+/** Decrypts the binding with the one key that fits, and wipes all keys. */
 function open(jwe: FlattenedJwe, keys: readonly Secret[]): Secret {
   try {
     for (const key of keys) {
@@ -164,6 +89,12 @@ function open(jwe: FlattenedJwe, keys: readonly Secret[]): Secret {
     meaning:
       "The server at that address has another key than the one the volume was bound to, or the token was changed.",
     remedy: "Unlock the volume with its passphrase and bind it anew.",
+  });
+}
+
+function unsupported(name: string): NightlatchError {
+  return new NightlatchError("pin/unsupported", `the binding needs the pin ${name}, which is not supported`, {
+    remedy: "Unlock the volume with its passphrase, or with clevis itself.",
   });
 }
 

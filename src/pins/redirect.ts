@@ -2,9 +2,10 @@ import { NightlatchError } from "../core/errors.ts";
 import type { HttpResponse } from "../system/port.ts";
 
 /**
- * Why an answer that leads elsewhere is none; null where it does not lead elsewhere. It is not followed: whoever sits in between could send
- * a machine anywhere, and stock clevis asks the address that the header has. Of the new address only scheme, host and port are told:
- * the rest may hold what is not for a log.
+ * Gives the error for an answer that leads to another address; null for any other answer. A
+ * redirect is not followed: whoever sits in between could send a machine anywhere, and stock clevis
+ * asks the address that the header has. The message tells scheme, host and port of the new address
+ * alone: the rest may hold what is not for a log.
  */
 export function redirectOf(url: string, { status, location }: HttpResponse): NightlatchError | null {
   if (![301, 302, 303, 307, 308].includes(status)) return null;

@@ -16,6 +16,7 @@ import { treeArchive, withTree } from "./harness/tree.ts";
 
 const TANG: ClevisTask = {
   pins: ["tang"],
+  network: true,
   urls: ["http://192.0.2.1"],
   luksVersion: 2,
   cmdline: "ro rd.neednet=1",

@@ -1,4 +1,7 @@
-/** What the tests of binding to a latch work on: volumes in image files, a passphrase in a file, and a server of ours. */
+/**
+ * What the tests of binding to a latch work on: volumes in image files, a passphrase in a file, and
+ * a server of ours.
+ */
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { after, before } from "node:test";

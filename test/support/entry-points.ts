@@ -16,7 +16,10 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** Runs an entry point to its end, on this Node and without the flags that the launchers give; `hook` is loaded before it. */
+/**
+ * Runs an entry point to its end, on this Node and without the flags that the launchers give;
+ * `hook` is loaded before it.
+ */
 export async function runEntry(
   entry: string,
   args: readonly string[],

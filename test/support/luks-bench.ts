@@ -1,4 +1,7 @@
-/** A volume with a state folder and a server, and what is asserted again and again of a change that is refused. */
+/**
+ * A volume with a state folder and a server, and what is asserted again and again of a change that
+ * is refused.
+ */
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { type ErrorCode, isError } from "../../src/core/errors.ts";
@@ -34,7 +37,11 @@ export async function leavesAlone(bench: Bench, act: () => Promise<unknown>): Pr
   );
 }
 
-/** Runs what is to be cut short again and again on what it left, until the power goes after a step of that name. @returns its steps */
+/**
+ * Runs what is to be cut short again and again on what it left, until the power goes after a step
+ * of that name.
+ * @returns its steps
+ */
 export async function cutAfter(step: RegExp, run: (system: System) => Promise<unknown>): Promise<readonly string[]> {
   for (let at = 1; ; at++) {
     const system = faultySystem(nodeSystem, { at, when: "after" });

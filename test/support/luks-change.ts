@@ -7,7 +7,7 @@ import { decryptJwe, encryptJwe, formatFlattenedJwe, parseFlattenedJwe } from ".
 import type { JsonObject } from "../../src/formats/json/json.ts";
 import { planRemovals } from "../../src/luks/change/authority.ts";
 import { beginChange, holdVolume } from "../../src/luks/change/begin.ts";
-import { type Bound, bindVolume } from "../../src/luks/change/bind.ts";
+import { bindVolume } from "../../src/luks/change/bind.ts";
 import type { Change, Tell } from "../../src/luks/change/change.ts";
 import type { ChangePower } from "../../src/luks/change/ledger.ts";
 import { unbindVolume } from "../../src/luks/change/unbind.ts";
@@ -68,8 +68,15 @@ export async function begin(
   }
 }
 
-/** `nightlatch bind`, without the command: a bind that an earlier run left complete is not made again. */
-export async function bind(power: ChangePower, bench: Bench, replaces: "all" | "none" = "none"): Promise<Bound | null> {
+/**
+ * `nightlatch bind`, without the command: a bind that an earlier run left complete is not made
+ * again.
+ */
+export async function bind(
+  power: ChangePower,
+  bench: Bench,
+  replaces: "all" | "none" = "none",
+): Promise<Awaited<ReturnType<typeof bindVolume>> | null> {
   await using change = await begin(power, bench);
   if (change.settled.some((settled) => settled.added !== null)) return null;
   using passphrase = makePassphrase(nodeSystem);
@@ -86,7 +93,10 @@ export async function unbind(power: ChangePower, bench: Bench, named: readonly n
   if (held.length > 0) await unbindVolume(power, change, await planRemovals(power, change, held, new Set(named)));
 }
 
-/** What a person would see of a volume: slots in use, tokens with their slots, and files that a change leaves. */
+/**
+ * What a person would see of a volume: slots in use, tokens with their slots, and files that a
+ * change leaves.
+ */
 export async function look(bench: Bench): Promise<{ slots: number[]; tokens: string[]; files: string[] }> {
   const header = await readVolumeHeader(nodeSystem, bench.image);
   return {

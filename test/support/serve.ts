@@ -37,7 +37,10 @@ export interface Served extends AsyncDisposable {
 }
 
 export interface ServeWish {
-  /** An empty folder for everything, made where it is absent; removed at disposal if it was made here. */
+  /**
+   * An empty folder for everything, made where it is absent; removed at disposal if it was made
+   * here.
+   */
   readonly home?: string;
   readonly args?: readonly string[];
   /** `host:port`; a free port of 127.0.0.1 where it is absent. */

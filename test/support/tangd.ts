@@ -27,7 +27,10 @@ export interface Tangd extends AsyncDisposable {
 }
 
 export interface TangdOptions {
-  /** The curve of the exchange key; P-521, tang's own, where it is absent. Other keys are made with `jose jwk gen`. */
+  /**
+   * The curve of the exchange key; P-521, tang's own, where it is absent. Other keys are made with
+   * `jose jwk gen`.
+   */
   readonly exchangeCurve?: "P-256" | "P-384" | "P-521";
 }
 

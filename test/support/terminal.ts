@@ -19,7 +19,10 @@ export interface Overheard {
 }
 
 export interface Person {
-  /** What is typed at the passphrase prompt: the same each time, or one after the other, each taken out. */
+  /**
+   * What is typed at the passphrase prompt: the same each time, or one after the other, each taken
+   * out.
+   */
   readonly passphrase?: string | string[];
   /** Answers every question; without it nobody is there to be asked. */
   readonly agrees?: boolean;
@@ -27,7 +30,9 @@ export interface Person {
   readonly hears?: Overheard;
 }
 
-/** Runs a command in this process, on a system of the test's choice. Throws what the command throws. */
+/**
+ * Runs a command in this process, on a system of the test's choice. Throws what the command throws.
+ */
 export async function runCommand(
   command: Command,
   args: readonly string[],

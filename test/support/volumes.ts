@@ -26,7 +26,10 @@ export function makeFolder(): string {
   return folder;
 }
 
-/** Runs cryptsetup (or a program of that kind) as a person would; throws what it printed when it fails. */
+/**
+ * Runs cryptsetup (or a program of that kind) as a person would; throws what it printed when it
+ * fails.
+ */
 export function runTool(argv: readonly string[], stdin: string | Buffer = ""): Buffer {
   const [program = "", ...args] = argv;
   const exit = spawnSync(program, args, { input: stdin, maxBuffer: 64 << 20 });
@@ -76,7 +79,10 @@ export function patch(image: string, patches: readonly (readonly [number, Buffer
   closeSync(file);
 }
 
-/** Rewrites a LUKS2 volume's metadata as somebody with the disk in hand would: both copies, checksums right. */
+/**
+ * Rewrites a LUKS2 volume's metadata as somebody with the disk in hand would: both copies,
+ * checksums right.
+ */
 export function forge(image: string, edit: (text: string) => string): void {
   const whole = readFileSync(image);
   const sizeBytes = Number(whole.readBigUInt64BE(8));

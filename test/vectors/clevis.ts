@@ -1,7 +1,8 @@
 /**
- * Makes clevis.json: bindings by the real clevis to real tangs, with the tangs' keys, so that unit tests can play the servers.
- * Needs the packages clevis-luks, luksmeta, tang, socat and cryptsetup-bin. Every run draws new keys.
- * usage: script/node test/vectors/clevis.ts > test/vectors/clevis.json && node_modules/.bin/biome format --write test/vectors
+ * Makes clevis.json: bindings by the real clevis to real tangs, with the tangs' keys, so that unit
+ * tests can play the servers. Needs the packages clevis-luks, luksmeta, tang, socat and
+ * cryptsetup-bin. Every run draws new keys. usage: script/node test/vectors/clevis.ts >
+ * test/vectors/clevis.json && node_modules/.bin/biome format --write test/vectors
  */
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -30,7 +31,10 @@ const keysOf = (tangd: Tangd): unknown[] =>
 const encrypt = (pin: string, configuration: object): string =>
   run(["clevis", "encrypt", pin, JSON.stringify(configuration), "-y"], plaintext);
 
-/** As clevis before version 17: keys are named by SHA-1. The one line of its script in which what it writes differed. */
+/**
+ * As clevis before version 17: keys are named by SHA-1. The one line of its script in which what it
+ * writes differed.
+ */
 function encryptByOldClevis(configuration: object): string {
   const script = readFileSync("/usr/bin/clevis-encrypt-tang", "utf8");
   const old = script.replace("CLEVIS_DEFAULT_THP_ALG=S256", "CLEVIS_DEFAULT_THP_ALG=S1");
@@ -40,7 +44,10 @@ function encryptByOldClevis(configuration: object): string {
   return run([path, JSON.stringify(configuration), "-y"], plaintext);
 }
 
-/** A volume in a file that `clevis luks bind` bound: what cryptsetup and luksmeta read from its header, and its passphrases. */
+/**
+ * A volume in a file that `clevis luks bind` bound: what cryptsetup and luksmeta read from its
+ * header, and its passphrases.
+ */
 function bind(type: "luks1" | "luks2", pin: string, configuration: object): object {
   const image = join(folder, type);
   writeFileSync(image, "");

@@ -3,12 +3,13 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { CURVES } from "../../src/formats/jose/curve.ts";
-import { type EcPrivateJwk, hasThumbprint, parsePrivateJwk } from "../../src/formats/jose/jwk.ts";
+import { hasThumbprint, parseEcPublicJwk, pointOf } from "../../src/formats/jose/jwk.ts";
 import { type Json, type JsonObject, parseJson } from "../../src/formats/json/json.ts";
 import { createMultiplier } from "../../src/formats/tang/ecmr.ts";
-import { formatRecovery, parseRecoveryRequest, recoveryPoint } from "../../src/formats/tang/tang.ts";
+import { formatRecovery, parseRecoveryRequest } from "../../src/formats/tang/tang.ts";
 import { bodyOf } from "../../src/system/http.ts";
 import type { HttpRequest, HttpResponse, System } from "../../src/system/port.ts";
+import { readEcPrivateJwk } from "../support/keys.ts";
 
 interface ClevisVectors {
   readonly plaintext: string;
@@ -49,12 +50,10 @@ export function playTangs(override: (server: number, request: Sent) => ReturnTyp
 
 function recover(server: (typeof clevisVectors.servers)[number], request: Sent): HttpResponse {
   const kid = request.url.split("/rec/")[1] ?? "";
-  const key = server.keys
-    .map((jwk) => parsePrivateJwk(jwk))
-    .find((jwk): jwk is EcPrivateJwk => jwk.kty === "EC" && hasThumbprint(jwk, kid));
+  const key = server.keys.map(readEcPrivateJwk).find((jwk) => hasThumbprint(jwk, kid));
   if (key === undefined) return { status: 404, contentType: "", body: Buffer.alloc(0) };
   const multiplier = createMultiplier(CURVES[key.crv], Buffer.from(key.d, "base64url"));
-  const point = recoveryPoint(parseRecoveryRequest(request.body), key.crv);
+  const point = pointOf(parseEcPublicJwk(parseRecoveryRequest(request.body)));
   return {
     status: 200,
     contentType: "application/jwk+json",

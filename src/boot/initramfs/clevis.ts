@@ -8,6 +8,8 @@ import type { ServerName } from "./server-name.ts";
 export interface ClevisTask {
   /** All that the binding is made of: `tang`; `sss` and `tang`. */
   readonly pins: readonly string[];
+  /** Whether it asks a server. */
+  readonly network: boolean;
   readonly urls: readonly string[];
   readonly luksVersion: 1 | 2;
   /** The kernel's, with what the initramfs brings along. */
@@ -65,7 +67,7 @@ export function clevisLacks(stack: Stack, facts: Pick<InitramfsFacts, "has">, ta
       { code: "stack", what, remedy: "Use kexec, or an initramfs of initramfs-tools or of dracut with systemd." },
     ];
   }
-  const { pins, luksVersion, mending } = task;
+  const { pins, network, luksVersion, mending } = task;
   const needed = [
     ...PARTS[stack],
     ...programs(...pins.map((pin) => `clevis-decrypt-${pin}`)),
@@ -82,7 +84,7 @@ export function clevisLacks(stack: Stack, facts: Pick<InitramfsFacts, "has">, ta
   const remedy = `${mending.install(PACKAGES[stack])}\n${mending.rebuild}`;
   return [
     ...(what === null ? [] : [{ code: "clevis" as const, what, remedy }]),
-    ...(pins.includes("tang") ? networkLacks(stack, facts, task) : []),
+    ...(network ? networkLacks(stack, facts, task) : []),
   ];
 }
 

@@ -5,6 +5,7 @@ import { lookUpName, type ServerName } from "../../boot/initramfs/server-name.ts
 import type { NextBoot } from "../../boot/next-boot.ts";
 import { shellWord, trimEndOf } from "../../core/text.ts";
 import { parseClevisPin } from "../../formats/clevis/clevis.ts";
+import { parseTangPin } from "../../formats/clevis/tang.ts";
 import { thumbprintOf } from "../../formats/jose/jwk.ts";
 import type { System } from "../../system/port.ts";
 import type { EarlyBoot } from "./early-boot.ts";
@@ -24,9 +25,10 @@ export async function lacksOf(
   { device, luksVersion, cmdline }: LackWish,
 ): Promise<EarlyLack[]> {
   if (facts === null || facts.stack === null || mending === null) return [];
-  const pins = pinsOf(binding);
+  const { pins, network } = binding.early;
   const task: ClevisTask = {
     pins,
+    network,
     urls: binding.urls,
     luksVersion,
     cmdline: `${cmdline} ${facts.ownCmdline}`,
@@ -35,7 +37,7 @@ export async function lacksOf(
     rebind: (url, address) => rebindSteps(device, binding, url, address),
   };
   const lacks = clevisLacks(facts.stack, facts, task);
-  return [...lacks, ...(driver === null || !pins.includes("tang") ? [] : [driver])];
+  return [...lacks, ...(driver === null || !network ? [] : [driver])];
 }
 
 async function lookUpNames(
@@ -44,12 +46,6 @@ async function lookUpNames(
 ): Promise<ReadonlyMap<string, ServerName>> {
   const hosts = [...new Set(urls.map(hostOf))].filter((host) => host !== "");
   return new Map(await Promise.all(hosts.map(async (host) => [host, await lookUpName(power, host)] as const)));
-}
-
-/** What of clevis has to be there for a binding. */
-function pinsOf({ kind }: Binding): string[] {
-  if (kind === "latch" || kind === "tang") return ["tang"];
-  return kind === "sss" ? ["sss", "tang"] : [kind];
 }
 
 /** A binding's address is sealed into it, so that another one is another binding: to the same server, told by its signing key. */
@@ -71,7 +67,6 @@ function rebindSteps(device: string, binding: Binding, url: string, address: str
 /** A key that the server signs its advertisement with, as the binding holds it; null for several servers at once. */
 function trustedKey({ token, kind }: Binding): string | null {
   if (kind !== "latch" && kind !== "tang") return null;
-  const pin = parseClevisPin(readClevis(token));
-  const [key] = pin.pin === "tang" ? pin.signingKeys : [];
+  const [key] = parseTangPin(parseClevisPin(readClevis(token))).signingKeys;
   return key === undefined ? null : thumbprintOf(key);
 }

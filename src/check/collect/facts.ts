@@ -160,7 +160,7 @@ export async function lookAt(
     entry,
     device,
     command: program === undefined ? null : { program, isThere: await isProgram(system, program) },
-    deadlineMs: configured?.deadlineMs ?? config.deadlineMs,
+    deadlineMs: configured?.timeoutMs ?? config.timeoutMs,
     hasKey: key === null || key.device !== null ? null : (await system.stat(devicePathOf(key.path))) !== null,
     mounts,
   };

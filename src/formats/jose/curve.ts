@@ -1,12 +1,14 @@
 /**
- * The NIST curves (SP 800-186 section 3.2.1) as far as node:crypto leaves a gap: whether a point is on the curve, and the sum of
- * two points. Scalar multiplication stays with OpenSSL.
+ * The NIST curves (SP 800-186 section 3.2.1) as far as node:crypto leaves a gap: whether a point is
+ * on the curve, and the sum of two points. Scalar multiplication stays with OpenSSL.
  *
- * BigInt arithmetic takes a time that depends on its operands. That is acceptable for what passes through here: points that
- * are public, or blinded by a scalar that was drawn for this one exchange (see ecmr.ts).
+ * BigInt arithmetic takes a time that depends on its operands. That is acceptable for what passes
+ * through here: points that are public, or blinded by a scalar that was drawn for this one exchange
+ * (see ecmr.ts).
  */
 export type CurveName = "P-256" | "P-384" | "P-521";
 
+/** A curve y² = x³ − 3x + b over the integers modulo p. */
 export interface Curve {
   readonly name: CurveName;
   /** OpenSSL's name, for createECDH. */
@@ -16,7 +18,9 @@ export interface Curve {
   /** The field's prime, ≡ 3 mod 4. The curve is y² = x³ − 3x + b. */
   readonly p: bigint;
   readonly b: bigint;
-  /** The prime order of the group; the cofactor is 1, so every point of the curve is in the group. */
+  /**
+   * The prime order of the group; the cofactor is 1, so every point of the curve is in the group.
+   */
   readonly n: bigint;
 }
 
@@ -51,6 +55,7 @@ const P521: Curve = {
   ),
 };
 
+/** The curves that tang knows. */
 export const CURVES: Readonly<Record<CurveName, Curve>> = { "P-256": P256, "P-384": P384, "P-521": P521 };
 
 /** A point of the curve, never the point at infinity. */
@@ -60,13 +65,14 @@ export interface Point {
   readonly y: bigint;
 }
 
+/** Tells whether x and y are coordinates of a point of the curve. */
 export function isOnCurve({ curve, x, y }: Point): boolean {
   const { p, b } = curve;
   if (x < 0n || x >= p || y < 0n || y >= p) return false;
   return (y * y - (x * x * x - 3n * x + b)) % p === 0n;
 }
 
-/** P + Q; null where the sum is the point at infinity. Both must be on the same curve. */
+/** Gives P + Q; null where the sum is the point at infinity. Both must be on the same curve. */
 export function addPoints(one: Point, other: Point): Point | null {
   const { curve } = one;
   const { p } = curve;
@@ -81,12 +87,13 @@ export function addPoints(one: Point, other: Point): Point | null {
   return { curve, x, y: modulo(slope * (one.x - x) - one.y, p) };
 }
 
+/** Gives −P. */
 export function negatePoint({ curve, x, y }: Point): Point {
   return { curve, x, y: y === 0n ? 0n : curve.p - y };
 }
 
 /**
- * One of the two points of this x; the other is its negative.
+ * Gives one of the two points of this x; the other is its negative.
  * @throws RangeError where there is none
  */
 export function liftX(curve: Curve, x: bigint): Point {
@@ -106,14 +113,14 @@ function power(base: bigint, exponent: bigint, modulus: bigint): bigint {
   return result;
 }
 
-/** The residue in [0, modulus). */
+/** Gives the residue in [0, modulus). */
 export function modulo(value: bigint, modulus: bigint): bigint {
   const rest = value % modulus;
   return rest < 0n ? rest + modulus : rest;
 }
 
 /**
- * The inverse of `value` modulo `modulus`, by Euclid's extended algorithm.
+ * Gives the inverse of `value` modulo `modulus`, by Euclid's extended algorithm.
  * @throws RangeError where there is none
  */
 export function invert(value: bigint, modulus: bigint): bigint {
@@ -128,14 +135,14 @@ export function invert(value: bigint, modulus: bigint): bigint {
   return modulo(oldFactor, modulus);
 }
 
-/** Big-endian. */
+/** Reads a big-endian integer. */
 export function toInteger(bytes: Uint8Array): bigint {
   return bytes.byteLength === 0
     ? 0n
     : BigInt(`0x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex")}`);
 }
 
-/** Big-endian, exactly `lengthBytes`; the value must fit. */
+/** Writes an integer big-endian, in exactly `lengthBytes`; the value must fit. */
 export function toBytes(value: bigint, lengthBytes: number): Buffer {
   return Buffer.from(value.toString(16).padStart(lengthBytes * 2, "0"), "hex");
 }

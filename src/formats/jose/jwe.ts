@@ -1,12 +1,13 @@
 import { createCipheriv, createDecipheriv, createHash } from "node:crypto";
-import { fromBase64url, toBase64url } from "../../core/bytes.ts";
+import { decodeBase64url, toBase64url } from "../../core/bytes.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { Secret } from "../../core/secret.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../json/json.ts";
 
 /**
- * JSON Web Encryption, RFC 7516, as clevis uses it: one recipient, A256GCM, the content key given by ECDH-ES (RFC 7518 section
- * 4.6) or directly (4.5). Every member is base64url text, as on the wire; `protected` is authenticated byte for byte.
+ * JSON Web Encryption, RFC 7516, as clevis uses it: one recipient, A256GCM, the content key given
+ * by ECDH-ES (RFC 7518 section 4.6) or directly (4.5). Every member is base64url text, as on the
+ * wire; `protected` is authenticated byte for byte.
  */
 export interface FlattenedJwe {
   readonly protected: string;
@@ -25,7 +26,8 @@ const KEY_BYTES = 32;
 const MEMBERS = ["protected", "encrypted_key", "iv", "ciphertext", "tag"] as const;
 
 /**
- * RFC 7516 section 7.2.2. Members that change what the JWE means (`aad`, unprotected headers) are refused, others ignored.
+ * Reads a flattened JWE (RFC 7516 section 7.2.2). Members that change what the JWE means (`aad`,
+ * unprotected headers) are refused, others ignored.
  * @throws NightlatchError jwe/malformed, jwe/unsupported
  */
 export function parseFlattenedJwe(json: Json, what = "the JWE"): FlattenedJwe {
@@ -53,7 +55,10 @@ export function parseFlattenedJwe(json: Json, what = "the JWE"): FlattenedJwe {
   );
 }
 
-/** RFC 7516 section 7.1. A line end after it is dropped. @throws NightlatchError jwe/malformed */
+/**
+ * Reads a compact JWE (RFC 7516 section 7.1). A line end after it is dropped.
+ * @throws NightlatchError jwe/malformed
+ */
 export function parseCompactJwe(text: string, what = "the JWE"): FlattenedJwe {
   if (text.length > JWE_BYTES) malformed(`${what} is larger than ${JWE_BYTES} bytes`);
   const parts = text.trimEnd().split(".", 6);
@@ -71,19 +76,21 @@ export function parseCompactJwe(text: string, what = "the JWE"): FlattenedJwe {
   return checked({ protected: header, encrypted_key: encryptedKey, iv, ciphertext, tag }, what);
 }
 
+/** Writes a JWE in its compact form. */
 export function formatCompactJwe(jwe: FlattenedJwe): string {
   return [jwe.protected, jwe.encrypted_key, jwe.iv, jwe.ciphertext, jwe.tag].join(".");
 }
 
-/** As libjose prints it: members in alphabetical order. */
+/** Writes a JWE as libjose prints it, with its members in alphabetical order. */
 export function formatFlattenedJwe(jwe: FlattenedJwe): JsonObject {
   const { ciphertext, encrypted_key, iv, protected: header, tag } = jwe;
   return { ciphertext, encrypted_key, iv, protected: header, tag };
 }
 
 /**
- * The protected header. Unknown members are kept, for clevis of various versions writes some; what must be understood is refused:
- * `crit` (RFC 7516 section 4.1.13), `zip`, another content encryption than A256GCM.
+ * Reads the protected header. Members that are not known are kept, for clevis of various versions
+ * writes some. What must be understood is refused: `crit` (RFC 7516 section 4.1.13), `zip`, another
+ * content encryption than A256GCM.
  * @throws NightlatchError jwe/malformed, jwe/unsupported
  */
 export function parseJweHeader(jwe: FlattenedJwe, what = "the JWE"): JsonObject {
@@ -108,6 +115,7 @@ export function parseJweHeader(jwe: FlattenedJwe, what = "the JWE"): JsonObject 
 }
 
 /**
+ * Encrypts with A256GCM.
  * @param key 32 bytes
  * @param iv 12 bytes that were never used with this key
  */
@@ -126,7 +134,7 @@ export function encryptJwe(header: JsonObject, key: Uint8Array, iv: Uint8Array, 
 }
 
 /**
- * The plaintext, whole and authentic, or nothing.
+ * Gives the plaintext, whole and authentic, or nothing. The caller wipes it.
  * @throws NightlatchError jwe/wrong-key, jwe/unsupported (an encrypted key)
  */
 export function decryptJwe(jwe: FlattenedJwe, key: Uint8Array, what = "the JWE"): Secret {
@@ -149,7 +157,7 @@ export function decryptJwe(jwe: FlattenedJwe, key: Uint8Array, what = "the JWE")
 }
 
 /** RFC 7518 section 4.6.2; `partyU` and `partyV` are apu and apv. */
-export interface KdfContext {
+interface KdfContext {
   /** `enc` for a key that is used directly. */
   readonly algorithm: string;
   readonly lengthBytes: number;
@@ -157,7 +165,10 @@ export interface KdfContext {
   readonly partyV?: Uint8Array;
 }
 
-/** NIST SP 800-56A section 5.8.2.1 (one step) with SHA-256, as ECDH-ES wants it. @param shared the secret Z */
+/**
+ * Derives a key by NIST SP 800-56A section 5.8.2.1 (one step) with SHA-256, as ECDH-ES wants it.
+ * @param shared the secret Z, which stays the caller's to wipe
+ */
 export function concatKdf(shared: Uint8Array, context: KdfContext): Secret {
   const lengthBits = Buffer.alloc(4);
   lengthBits.writeUInt32BE(context.lengthBytes * 8);
@@ -189,11 +200,7 @@ function withLength(bytes: Uint8Array): Uint8Array[] {
 function checked(jwe: FlattenedJwe, what: string): FlattenedJwe {
   const lengths = MEMBERS.map((member) => {
     if (jwe[member].length > JWE_BYTES) malformed(`${what} is larger than ${JWE_BYTES} bytes`);
-    try {
-      return fromBase64url(jwe[member], member).length;
-    } catch {
-      return malformed(`${member} of ${what} is not base64url`);
-    }
+    return decodeBase64url(jwe[member])?.length ?? malformed(`${member} of ${what} is not base64url`);
   });
   const [headerBytes, , ivBytes, , tagBytes] = lengths;
   if (headerBytes === 0) malformed(`${what} has no protected header`);

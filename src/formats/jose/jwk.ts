@@ -1,8 +1,9 @@
-import { createECDH, createHash, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
-import { toBase64url } from "../../core/bytes.ts";
+import { createHash, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { decodeBase64url, toBase64url } from "../../core/bytes.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../json/json.ts";
-import { CURVES, type Curve, type CurveName, isOnCurve, type Point, toBytes, toInteger } from "./curve.ts";
+import { isList, isText } from "../json/narrow.ts";
+import { CURVES, type CurveName, isOnCurve, type Point, toBytes, toInteger } from "./curve.ts";
 
 /** What a key may say about its use (RFC 7517 sections 4.2 to 4.5); absent members are absent. */
 interface Usage {
@@ -11,7 +12,10 @@ interface Usage {
   readonly key_ops?: readonly string[];
 }
 
-/** RFC 7518 section 6.2.1: coordinates of exactly the curve's length, on the curve. */
+/**
+ * A public key on a NIST curve (RFC 7518 section 6.2.1): coordinates of exactly the curve's length,
+ * on the curve.
+ */
 export interface EcPublicJwk extends Usage {
   readonly kty: "EC";
   readonly crv: CurveName;
@@ -19,17 +23,15 @@ export interface EcPublicJwk extends Usage {
   readonly y: string;
 }
 
-/** RFC 8037 section 2. */
+/** A public Ed25519 key (RFC 8037 section 2). */
 export interface OkpPublicJwk extends Usage {
   readonly kty: "OKP";
   readonly crv: "Ed25519";
   readonly x: string;
 }
 
+/** A public key that can verify a signature; on a NIST curve it can be exchanged with, too. */
 export type PublicJwk = EcPublicJwk | OkpPublicJwk;
-export type EcPrivateJwk = EcPublicJwk & { readonly d: string };
-export type OkpPrivateJwk = OkpPublicJwk & { readonly d: string };
-export type PrivateJwk = EcPrivateJwk | OkpPrivateJwk;
 
 const ED25519_BYTES = 32;
 /** Longer than every registered name. */
@@ -37,7 +39,8 @@ const USAGE_LENGTH = 64;
 const KEY_OPS_COUNT = 16;
 
 /**
- * A public key from outside. A private part (`d`) and members that are not known are dropped, as RFC 7517 section 4 asks.
+ * Reads a public key from outside. A private part (`d`) and members that are not known are dropped,
+ * as RFC 7517 section 4 asks.
  * @throws NightlatchError jwk/malformed, jwk/unsupported (kind of key or curve), jwk/off-curve
  */
 export function parsePublicJwk(json: Json, what = "the key"): PublicJwk {
@@ -53,7 +56,10 @@ export function parsePublicJwk(json: Json, what = "the key"): PublicJwk {
   }
 }
 
-/** As parsePublicJwk, elliptic curves only. */
+/**
+ * Reads a public key as parsePublicJwk does, on a NIST curve only.
+ * @throws NightlatchError as parsePublicJwk
+ */
 export function parseEcPublicJwk(json: Json, what = "the key"): EcPublicJwk {
   const jwk = parsePublicJwk(json, what);
   if (jwk.kty !== "EC") throw new NightlatchError("jwk/unsupported", `${what} is not an EC key`);
@@ -61,29 +67,8 @@ export function parseEcPublicJwk(json: Json, what = "the key"): EcPublicJwk {
 }
 
 /**
- * A private key, whose public part must belong to it.
- * @throws as parsePublicJwk
+ * Gives a key's thumbprint, base64url of the hash: RFC 7638 section 3, RFC 8037 section 2 for OKP.
  */
-export function parsePrivateJwk(json: Json, what = "the key"): PrivateJwk {
-  const source = asObject(json, what);
-  const jwk = parsePublicJwk(source, what);
-  const d = textOf(source, "d", what);
-  const lengthBytes = jwk.kty === "EC" ? CURVES[jwk.crv].lengthBytes : ED25519_BYTES;
-  using scalar = wiped(decode(d, lengthBytes, `d of ${what}`));
-  const x = jwk.kty === "EC" ? ecPublicPart(CURVES[jwk.crv], scalar.bytes, what) : ed25519PublicPart(scalar.bytes);
-  if (x !== (jwk.kty === "EC" ? `${jwk.x}.${jwk.y}` : jwk.x)) {
-    throw new NightlatchError("jwk/malformed", `${what} has a private part that does not belong to its public part`);
-  }
-  return { ...jwk, d };
-}
-
-/** The public part alone, with what it says about its use. */
-export function publicPart<T extends PublicJwk>(jwk: T): Omit<T, "d"> {
-  const { d: _private, ...rest } = jwk as T & { readonly d?: string };
-  return rest as Omit<T, "d">;
-}
-
-/** RFC 7638 section 3 (RFC 8037 section 2 for OKP): base64url of the hash. */
 export function thumbprintOf(jwk: PublicJwk, hash: ThumbprintHash = "S256"): string {
   const members =
     jwk.kty === "EC" ? { crv: jwk.crv, kty: jwk.kty, x: jwk.x, y: jwk.y } : { crv: jwk.crv, kty: jwk.kty, x: jwk.x };
@@ -92,7 +77,7 @@ export function thumbprintOf(jwk: PublicJwk, hash: ThumbprintHash = "S256"): str
 
 /** José's names for the hashes that may name a key; tang and clevis take every one of them. */
 const THUMBPRINT_HASHES = { S1: "sha1", S224: "sha224", S256: "sha256", S384: "sha384", S512: "sha512" } as const;
-export type ThumbprintHash = keyof typeof THUMBPRINT_HASHES;
+type ThumbprintHash = keyof typeof THUMBPRINT_HASHES;
 
 const HASH_BY_LENGTH: Readonly<Record<number, ThumbprintHash>> = {
   27: "S1",
@@ -102,17 +87,13 @@ const HASH_BY_LENGTH: Readonly<Record<number, ThumbprintHash>> = {
   86: "S512",
 };
 
-/** Whether `thumbprint` names this key under the hash that its length tells. */
+/** Tells whether `thumbprint` names this key under the hash that its length tells. */
 export function hasThumbprint(jwk: PublicJwk, thumbprint: string): boolean {
   const hash = HASH_BY_LENGTH[thumbprint.length];
   return hash !== undefined && thumbprintOf(jwk, hash) === thumbprint;
 }
 
-/** Every name of a key: its thumbprints under S1, S224, S256, S384 and S512. */
-export function allThumbprintsOf(jwk: PublicJwk): string[] {
-  return (Object.keys(THUMBPRINT_HASHES) as ThumbprintHash[]).map((hash) => thumbprintOf(jwk, hash));
-}
-
+/** Gives the point of a key. */
 export function pointOf(jwk: EcPublicJwk): Point {
   return {
     curve: CURVES[jwk.crv],
@@ -121,6 +102,7 @@ export function pointOf(jwk: EcPublicJwk): Point {
   };
 }
 
+/** Gives the key of a point. */
 export function jwkOfPoint({ curve, x, y }: Point): EcPublicJwk {
   return {
     kty: "EC",
@@ -130,18 +112,15 @@ export function jwkOfPoint({ curve, x, y }: Point): EcPublicJwk {
   };
 }
 
+/** Gives the key to node:crypto. */
 export function importPublicKey(jwk: PublicJwk): KeyObject {
   return createPublicKey({ key: bareJwk(jwk), format: "jwk" });
-}
-
-export function importPrivateKey(jwk: PrivateJwk): KeyObject {
-  return createPrivateKey({ key: { ...bareJwk(jwk), d: jwk.d }, format: "jwk" });
 }
 
 /** RFC 8410 section 7: PKCS #8 of an Ed25519 key, all but the 32 bytes at its end. */
 const ED25519_PKCS8_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");
 
-/** The Ed25519 private key of a seed of 32 bytes. */
+/** Gives the Ed25519 private key of a seed of 32 bytes, which stays the caller's to wipe. */
 export function importEd25519Seed(seed: Uint8Array): KeyObject {
   const der = Buffer.concat([ED25519_PKCS8_PREFIX, seed]);
   try {
@@ -151,7 +130,10 @@ export function importEd25519Seed(seed: Uint8Array): KeyObject {
   }
 }
 
-/** The public JWK of a key that node:crypto holds, private or public. @throws NightlatchError jwk/unsupported */
+/**
+ * Gives the public JWK of a key that node:crypto holds, private or public.
+ * @throws NightlatchError jwk/unsupported
+ */
 export function exportPublicJwk(key: KeyObject): PublicJwk {
   const publicKey = key.type === "private" ? createPublicKey(key) : key;
   return parsePublicJwk({ ...publicKey.export({ format: "jwk" }) } as JsonObject);
@@ -193,7 +175,7 @@ function parseUsage(source: JsonObject, what: string): Usage {
   if ("use" in source) usage.use = textOf(source, "use", what);
   if ("key_ops" in source) {
     const operations = source["key_ops"];
-    if (!Array.isArray(operations) || operations.length > KEY_OPS_COUNT) {
+    if (!isList(operations, KEY_OPS_COUNT)) {
       throw new NightlatchError("jwk/malformed", `key_ops of ${what} is not a list of at most ${KEY_OPS_COUNT} names`);
     }
     usage.key_ops = operations.map((operation) => {
@@ -207,46 +189,20 @@ function parseUsage(source: JsonObject, what: string): Usage {
 }
 
 function asObject(json: Json | undefined, what: string): JsonObject {
-  if (!isJsonObject(json)) {
-    throw new NightlatchError("jwk/malformed", `${what} is not a JSON object`);
-  }
-  return json;
+  if (isJsonObject(json)) return json;
+  throw new NightlatchError("jwk/malformed", `${what} is not a JSON object`);
 }
 
 const TEXT_LENGTH = 128;
 
 function textOf(source: JsonObject, member: string, what: string): string {
   const value = Object.hasOwn(source, member) ? source[member] : undefined;
-  if (typeof value !== "string" || value.length === 0 || value.length > TEXT_LENGTH) {
-    throw new NightlatchError("jwk/malformed", `${what} has no usable member ${member}`);
-  }
-  return value;
+  if (isText(value, TEXT_LENGTH)) return value;
+  throw new NightlatchError("jwk/malformed", `${what} has no usable member ${member}`);
 }
 
 function decode(text: string, lengthBytes: number, what: string): Buffer {
-  const bytes = Buffer.from(text, "base64url");
-  if (bytes.length !== lengthBytes || toBase64url(bytes) !== text) {
-    throw new NightlatchError("jwk/malformed", `${what} is not base64url of ${lengthBytes} bytes`);
-  }
-  return bytes;
-}
-
-function ecPublicPart(curve: Curve, scalar: Buffer, what: string): string {
-  try {
-    const ecdh = createECDH(curve.opensslName);
-    ecdh.setPrivateKey(scalar);
-    const point = ecdh.getPublicKey();
-    const x = point.subarray(1, 1 + curve.lengthBytes);
-    return `${toBase64url(x)}.${toBase64url(point.subarray(1 + curve.lengthBytes))}`;
-  } catch {
-    throw new NightlatchError("jwk/malformed", `d of ${what} is not a scalar of ${curve.name}`);
-  }
-}
-
-function ed25519PublicPart(seed: Buffer): string | undefined {
-  return createPublicKey(importEd25519Seed(seed)).export({ format: "jwk" }).x;
-}
-
-function wiped(bytes: Buffer): Disposable & { readonly bytes: Buffer } {
-  return { bytes, [Symbol.dispose]: () => bytes.fill(0) };
+  const bytes = decodeBase64url(text);
+  if (bytes?.length === lengthBytes) return bytes;
+  throw new NightlatchError("jwk/malformed", `${what} is not base64url of ${lengthBytes} bytes`);
 }

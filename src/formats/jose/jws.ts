@@ -1,7 +1,8 @@
 import { type KeyObject, sign, verify } from "node:crypto";
-import { fromBase64url, toBase64url } from "../../core/bytes.ts";
+import { decodeBase64url, toBase64url } from "../../core/bytes.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../json/json.ts";
+import { isList } from "../json/narrow.ts";
 import { importPublicKey, type PublicJwk } from "./jwk.ts";
 
 /** JSON Web Signature, RFC 7515, in its JSON serialisations (section 7.2). */
@@ -11,7 +12,7 @@ export interface Jws {
   readonly signatures: readonly [JwsSignature, ...JwsSignature[]];
 }
 
-export interface JwsSignature {
+interface JwsSignature {
   /** As signed: base64url text. */
   readonly protected: string;
   readonly signature: string;
@@ -27,7 +28,7 @@ const ALGORITHMS = {
   EdDSA: { hash: null, curve: "Ed25519", lengthBytes: 64 },
 } as const;
 /** RFC 7518 section 3.4, RFC 8037 section 3.1. */
-export type JwsAlgorithm = keyof typeof ALGORITHMS;
+type JwsAlgorithm = keyof typeof ALGORITHMS;
 
 const CURVE_OF_OPENSSL: Readonly<Record<string, JwsAlgorithm>> = {
   prime256v1: "ES256",
@@ -35,25 +36,27 @@ const CURVE_OF_OPENSSL: Readonly<Record<string, JwsAlgorithm>> = {
   secp521r1: "ES512",
 };
 
-/** Verifying a signature costs up to a millisecond; this bounds what a hostile document can cost. */
+/**
+ * A signature costs up to a millisecond to verify: this bounds what a hostile document can cost.
+ */
 const SIGNATURE_COUNT = 32;
 const HEADER_BYTES = 4096;
 
 /**
- * A flattened or general JWS. Nothing is verified yet. Unprotected headers are ignored.
+ * Reads a flattened or general JWS. Nothing is verified yet. Unprotected headers are ignored.
  * @throws NightlatchError jws/malformed, jws/unsupported (algorithm, `crit`, unencoded payload)
  */
 export function parseJws(json: Json, what = "the signed document"): Jws {
   if (!isJsonObject(json)) malformed(`${what} is not a JSON object`);
   const source = json;
   const payload = textOf(source, "payload", what);
-  fromBase64urlText(payload, `payload of ${what}`);
+  decode(payload, `payload of ${what}`);
   if (!("signatures" in source)) return { payload, signatures: [parseSignature(source, what)] };
   if ("signature" in source || "protected" in source || "header" in source) {
     malformed(`${what} mixes the flattened and the general form`);
   }
   const list = source["signatures"];
-  if (!Array.isArray(list) || list.length > SIGNATURE_COUNT) {
+  if (!isList(list, SIGNATURE_COUNT)) {
     malformed(`${what} has no list of at most ${SIGNATURE_COUNT} signatures`);
   }
   const [first, ...others] = list.map((entry) => parseSignature(entry, what));
@@ -61,25 +64,29 @@ export function parseJws(json: Json, what = "the signed document"): Jws {
   return { payload, signatures: [first, ...others] };
 }
 
-/** Flattened with one signature, general with several, as tang writes it. */
+/** Writes a JWS as tang does: flattened with one signature, general with several. */
 export function formatJws(jws: Jws): JsonObject {
   const [first, ...others] = jws.signatures;
   if (others.length === 0) return { payload: jws.payload, protected: first.protected, signature: first.signature };
   return formatGeneralJws(jws);
 }
 
-/** General, however many signatures there are. */
+/** Writes a JWS in its general form, however many signatures there are. */
 export function formatGeneralJws({ payload, signatures }: Pick<Jws, "payload" | "signatures">): JsonObject {
   return { payload, signatures: signatures.map((one) => ({ protected: one.protected, signature: one.signature })) };
 }
 
-export interface JwsSigner {
+interface JwsSigner {
   /** A private key on P-256, P-384, P-521 or Ed25519; the algorithm follows from it. */
   readonly key: KeyObject;
   /** Protected header members beside `alg`, which comes first. */
   readonly header?: JsonObject;
 }
 
+/**
+ * Signs a payload with each key, in their order.
+ * @throws NightlatchError jws/unsupported for a key of another kind
+ */
 export function signJws(payload: Uint8Array, signers: readonly [JwsSigner, ...JwsSigner[]]): Jws {
   const text = toBase64url(payload);
   const [first, ...others] = signers;
@@ -87,7 +94,9 @@ export function signJws(payload: Uint8Array, signers: readonly [JwsSigner, ...Jw
   return { payload: text, signatures: [signOne(first), ...others.map(signOne)] };
 }
 
-/** Whether this one signature over the JWS's payload was made by the private half of `jwk`. */
+/**
+ * Tells whether this one signature over the JWS's payload was made by the private half of `jwk`.
+ */
 export function isSignedBy(jws: Jws, signature: JwsSignature, jwk: PublicJwk): boolean {
   const algorithm = ALGORITHMS[signature.algorithm];
   if (algorithm.curve !== jwk.crv) return false;
@@ -97,18 +106,21 @@ export function isSignedBy(jws: Jws, signature: JwsSignature, jwk: PublicJwk): b
   return verify(algorithm.hash, signed, { key: importPublicKey(jwk), dsaEncoding: "ieee-p1363" }, bytes);
 }
 
-/** Whether any of the signatures was made by the private half of `jwk`. */
+/** Tells whether any of the signatures was made by the private half of `jwk`. */
 export function hasSignatureBy(jws: Jws, jwk: PublicJwk): boolean {
   return jws.signatures.some((signature) => isSignedBy(jws, signature, jwk));
 }
 
-/** The payload's bytes; meaningful once the signatures that matter were verified. */
+/** Gives the payload's bytes. They mean something once the signatures that matter were verified. */
 export function payloadOf(jws: Jws): Buffer {
   return Buffer.from(jws.payload, "base64url");
 }
 
-/** The algorithm that a private or public key signs with. @throws NightlatchError jws/unsupported */
-export function algorithmOf(key: KeyObject): JwsAlgorithm {
+/**
+ * The algorithm that a private or public key signs with.
+ * @throws NightlatchError jws/unsupported
+ */
+function algorithmOf(key: KeyObject): JwsAlgorithm {
   if (key.asymmetricKeyType === "ed25519") return "EdDSA";
   const algorithm = CURVE_OF_OPENSSL[key.asymmetricKeyDetails?.namedCurve ?? ""];
   if (key.asymmetricKeyType !== "ec" || algorithm === undefined) {
@@ -131,8 +143,8 @@ function parseSignature(json: Json, what: string): JwsSignature {
   const source = json;
   const encoded = textOf(source, "protected", what);
   const signature = textOf(source, "signature", what);
-  fromBase64urlText(signature, `signature of ${what}`);
-  const header = parseHeader(fromBase64urlText(encoded, `protected header of ${what}`), what);
+  decode(signature, `signature of ${what}`);
+  const header = parseHeader(decode(encoded, `protected header of ${what}`), what);
   const algorithm = header["alg"];
   if (typeof algorithm !== "string" || !Object.hasOwn(ALGORITHMS, algorithm)) {
     throw new NightlatchError(
@@ -148,7 +160,8 @@ function parseHeader(bytes: Buffer, what: string): JsonObject {
   if (!isJsonObject(header)) {
     malformed(`the protected header of ${what} is not a JSON object`);
   }
-  // RFC 7515 section 4.1.11: what is named here must be understood; RFC 7797's b64 is meaningful only when named here.
+  // RFC 7515 section 4.1.11: what is named here must be understood; RFC 7797's b64 is meaningful
+  // only when named here.
   if ("crit" in header) {
     throw new NightlatchError("jws/unsupported", `${what} depends on an extension of JWS that is not known`);
   }
@@ -161,12 +174,8 @@ function textOf(source: JsonObject, member: string, what: string): string {
   return value;
 }
 
-function fromBase64urlText(text: string, what: string): Buffer {
-  try {
-    return fromBase64url(text, what);
-  } catch (error) {
-    throw new NightlatchError("jws/malformed", `${what} is not base64url`, { cause: error });
-  }
+function decode(text: string, what: string): Buffer {
+  return decodeBase64url(text) ?? malformed(`${what} is not base64url`);
 }
 
 function malformed(message: string): never {

@@ -1,15 +1,18 @@
 import { NightlatchError } from "../../core/errors.ts";
 
+/** What JSON text can hold. */
 export type Json = null | boolean | number | string | Json[] | JsonObject;
+/** An object of JSON text. */
 export interface JsonObject {
   readonly [key: string]: Json;
 }
 
+/** Tells whether it is an object: no list, and not null. */
 export function isJsonObject(json: Json | undefined): json is JsonObject {
   return typeof json === "object" && json !== null && !Array.isArray(json);
 }
 
-export interface JsonLimits {
+interface JsonLimits {
   readonly lengthBytes: number;
   readonly depth?: number;
 }
@@ -17,9 +20,11 @@ export interface JsonLimits {
 const DEFAULT_DEPTH = 16;
 
 /**
- * JSON text (RFC 8259) that came from outside, parsed once: bounded in length and depth, valid UTF-8, no duplicate names
- * (RFC 8259 section 4 leaves their meaning open, so two readers could see two documents). Objects have no prototype.
- * @throws NightlatchError json/malformed, json/too-large, json/duplicate-key; `what` names the document in the message
+ * Reads JSON text (RFC 8259) that came from outside. It is bounded in length and depth, valid
+ * UTF-8, and names no member twice: RFC 8259 section 4 leaves the meaning of that open, so two
+ * readers could see two documents. The objects have no prototype.
+ * @param what names the document in the message
+ * @throws NightlatchError json/malformed, json/too-large, json/duplicate-key
  */
 export function parseJson(text: Uint8Array | string, what: string, limits: JsonLimits): Json {
   const lengthBytes = typeof text === "string" ? Buffer.byteLength(text) : text.byteLength;
@@ -44,7 +49,7 @@ function decodeUtf8(bytes: Uint8Array, what: string): string {
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const SPACE = /[ \t\n\r]*/y;
 // A whole string literal; JSON.parse then resolves its escapes.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: RFC 8259 section 7 excludes exactly these
+// biome-ignore lint/suspicious/noControlCharactersInRegex: RFC 8259 section 7 excludes these
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const LITERALS: readonly (readonly [string, Json])[] = [
   ["true", true],
@@ -155,7 +160,8 @@ class Reader {
   }
 
   #skipSpace(): void {
-    if (this.#text.charCodeAt(this.#at) > 0x20) return; // the common case, at a fraction of the pattern's cost
+    // The common case, at a fraction of the pattern's cost.
+    if (this.#text.charCodeAt(this.#at) > 0x20) return;
     SPACE.lastIndex = this.#at;
     this.#at += SPACE.exec(this.#text)?.[0].length ?? 0;
   }

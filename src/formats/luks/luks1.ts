@@ -1,8 +1,8 @@
 import { NightlatchError } from "../../core/errors.ts";
 
 /**
- * The LUKS1 header on disk (LUKS On-Disk Format Specification 1.2.3, figures 2 and 3): 592 bytes, big-endian, no checksum
- * and no second copy.
+ * The LUKS1 header on disk (LUKS On-Disk Format Specification 1.2.3, figures 2 and 3): 592 bytes,
+ * big-endian, no checksum and no second copy.
  */
 export interface Luks1Header {
   readonly version: 1;
@@ -19,6 +19,7 @@ export interface Luks1Header {
   readonly keyslots: readonly Luks1Keyslot[];
 }
 
+/** A keyslot of LUKS1. */
 export interface Luks1Keyslot {
   readonly active: boolean;
   readonly iterations: number;
@@ -28,8 +29,9 @@ export interface Luks1Keyslot {
   readonly areaLengthBytes: number;
 }
 
+/** LUKS1 has eight keyslots. */
 export const LUKS1_KEYSLOTS = 8;
-export const LUKS1_HEADER_BYTES = 592;
+const LUKS1_HEADER_BYTES = 592;
 
 const MAGIC = Buffer.from("LUKS\xba\xbe\x00\x01", "latin1");
 const SECTOR_BYTES = 512;
@@ -39,8 +41,8 @@ const ACTIVE = 0x00ac71f3;
 const INACTIVE = 0x0000dead;
 
 /**
+ * Reads a LUKS1 header; null where none begins.
  * @param start the first bytes of the device
- * @returns null where no LUKS1 header begins
  * @throws NightlatchError luks/damaged
  */
 export function parseLuks1(start: Buffer): Luks1Header | null {

@@ -3,8 +3,9 @@ import { printable } from "../../core/text.ts";
 import type { Json, JsonObject } from "../json/json.ts";
 
 /**
- * The JSON area of a LUKS2 header, as far as Nightlatch looks at it (LUKS2 On-Disk Format Specification 1.1.1, section 3).
- * Members that it does not know are none of its business and are passed over, as the format asks of every reader.
+ * The JSON area of a LUKS2 header, as far as Nightlatch looks at it (LUKS2 On-Disk Format
+ * Specification 1.1.1, section 3). Members that it does not know are none of its business and are
+ * passed over, as the format asks of every reader.
  */
 export interface Luks2Metadata {
   readonly keyslots: ReadonlyMap<number, Luks2Keyslot>;
@@ -18,6 +19,7 @@ export interface Luks2Metadata {
   readonly keyslotsAreaBytes: number;
 }
 
+/** A keyslot of LUKS2. */
 export interface Luks2Keyslot {
   /** `luks2`, or `reencrypt` for a slot that holds no key. */
   readonly type: string;
@@ -29,7 +31,7 @@ export interface Luks2Keyslot {
   readonly area: { readonly offsetBytes: number; readonly lengthBytes: number; readonly encryption: string | null };
 }
 
-export interface Luks2Kdf {
+interface Luks2Kdf {
   /** `pbkdf2`, `argon2i`, `argon2id` */
   readonly type: string;
   /** PBKDF2: iterations. Argon2: passes. */
@@ -37,7 +39,7 @@ export interface Luks2Kdf {
   readonly saltBase64: string;
 }
 
-export interface Luks2Segment {
+interface Luks2Segment {
   /** `crypt`, or `linear` for a stretch that is not encrypted. */
   readonly type: string;
   readonly offsetBytes: number;
@@ -47,6 +49,7 @@ export interface Luks2Segment {
   readonly isBackup: boolean;
 }
 
+/** What proves that a key is the one of a segment. */
 export interface Luks2Digest {
   /** `pbkdf2`; null, as the members below, where it is missing. */
   readonly type: string | null;
@@ -59,11 +62,15 @@ export interface Luks2Digest {
   readonly segments: readonly number[];
 }
 
-/** LUKS2 has room for 32 of each (LUKS2_KEYSLOTS_MAX, LUKS2_TOKENS_MAX in cryptsetup). */
+/** LUKS2 has room for 32 keyslots (LUKS2_KEYSLOTS_MAX in cryptsetup). */
 export const LUKS2_KEYSLOTS = 32;
+/** And for 32 tokens (LUKS2_TOKENS_MAX). */
 export const LUKS2_TOKENS = 32;
 
-/** @throws NightlatchError luks/damaged */
+/**
+ * Reads the JSON area.
+ * @throws NightlatchError luks/damaged
+ */
 export function readLuks2Metadata(json: Json): Luks2Metadata {
   const root = asObject(json, "the document");
   const config = asObject(root["config"], "config");
@@ -135,7 +142,7 @@ function readDigest(digest: JsonObject, path: string): Luks2Digest {
   };
 }
 
-/** An object whose member names are the numbers of what they hold. */
+/** Reads an object whose member names are the numbers of what they hold. */
 function readTable<T>(root: JsonObject, name: string, limit: number, read: (entry: JsonObject, path: string) => T) {
   const table = new Map<number, T>();
   for (const [key, entry] of Object.entries(asObject(root[name], name))) {
@@ -171,7 +178,10 @@ function asCount(json: Json | undefined, path: string): number {
   return json;
 }
 
-/** Decimal digits in a string, as LUKS2 writes what may exceed 32 bits (section 3, "uint64 in string"). */
+/**
+ * Reads decimal digits in a string, as LUKS2 writes what may exceed 32 bits (section 3, "uint64 in
+ * string").
+ */
 function asSize(json: Json | undefined, path: string): number {
   return asNumber(asText(json, path), path);
 }

@@ -5,8 +5,9 @@ import { parseJson } from "../json/json.ts";
 import { type Luks2Metadata, readLuks2Metadata } from "./luks2-metadata.ts";
 
 /**
- * The LUKS2 header on disk, two copies of it (LUKS2 On-Disk Format Specification 1.1.1, section 2). Each copy is a binary
- * header of 4096 bytes and a JSON area; the first lies at offset 0, the second right behind it.
+ * The LUKS2 header on disk, two copies of it (LUKS2 On-Disk Format Specification 1.1.1, section 2).
+ * Each copy is a binary header of 4096 bytes and a JSON area; the first lies at offset 0, the
+ * second right behind it.
  */
 export interface Luks2Header extends Luks2Metadata {
   readonly version: 2;
@@ -19,7 +20,10 @@ export interface Luks2Header extends Luks2Metadata {
   readonly sizeBytes: number;
 }
 
-/** Sizes that one copy can have, and so the offsets at which a second copy can lie (section 2.1, table 1). */
+/**
+ * The sizes that one copy can have, and so the offsets at which a second copy can lie (section 2.1,
+ * table 1).
+ */
 export const LUKS2_SIZES_BYTES: readonly number[] = [14, 15, 16, 17, 18, 19, 20, 21, 22].map((bits) => 1 << bits);
 
 const PRIMARY_MAGIC = Buffer.from("LUKS\xba\xbe", "latin1");
@@ -28,7 +32,7 @@ const BINARY_BYTES = 4096;
 const JSON_DEPTH = 32; // json-c's own limit, which cryptsetup keeps
 
 /**
- * The size that a copy at `offsetBytes` claims to have, or null where no LUKS2 header begins.
+ * Gives the size that a copy at `offsetBytes` claims to have; null where no LUKS2 header begins.
  * @param head at least the first 512 bytes of it
  */
 export function peekLuks2(head: Buffer, offsetBytes: number): number | null {
@@ -46,6 +50,7 @@ export interface Luks2Copy {
 }
 
 /**
+ * Verifies a copy's checksum.
  * @param bytes the whole copy, as long as `peekLuks2` says
  * @throws NightlatchError luks/damaged, luks/unsupported
  */
@@ -58,7 +63,10 @@ export function verifyLuks2Copy(bytes: Buffer, offsetBytes: number): Luks2Copy {
   return { which: offsetBytes === 0 ? "primary" : "secondary", seqid: bytes.readBigUInt64BE(16), bytes };
 }
 
-/** @throws NightlatchError luks/damaged */
+/**
+ * Reads what a copy says.
+ * @throws NightlatchError luks/damaged
+ */
 export function readLuks2Copy({ bytes, seqid }: Luks2Copy): Luks2Header {
   return {
     version: 2,
@@ -71,7 +79,7 @@ export function readLuks2Copy({ bytes, seqid }: Luks2Copy): Luks2Header {
   };
 }
 
-/** The newer first; at a tie the primary, as cryptsetup has it. */
+/** Sorts copies: the newer first; at a tie the first on the disk, as cryptsetup has it. */
 export function newestFirst(copies: readonly Luks2Copy[]): readonly Luks2Copy[] {
   return [...copies].sort((a, b) => {
     if (a.seqid !== b.seqid) return a.seqid > b.seqid ? -1 : 1;
@@ -79,7 +87,7 @@ export function newestFirst(copies: readonly Luks2Copy[]): readonly Luks2Copy[] 
   });
 }
 
-/** Over the whole copy, with the checksum field itself as zeros (section 2.3). */
+/** Computes the checksum over the whole copy, with its own field as zeros (section 2.3). */
 function verifyChecksum(copy: Buffer): void {
   const algorithm = readText(copy, 72, 32);
   if (algorithm !== "sha256") {

@@ -2,9 +2,10 @@ import { NightlatchError } from "../../core/errors.ts";
 import { LUKS1_KEYSLOTS, type Luks1Header } from "./luks1.ts";
 
 /**
- * What luksmeta keeps in the unused space between LUKS1's last keyslot area and its data ("the hole"): a table with one entry
- * a keyslot, and what each entry points to. Clevis keeps its bindings of LUKS1 volumes there. All numbers are big-endian;
- * the format has no specification beyond luksmeta's own libluksmeta.c, version 9.
+ * What luksmeta keeps in the unused space between LUKS1's last keyslot area and its data ("the
+ * hole"): a table with one entry a keyslot, and what each entry points to. Clevis keeps its
+ * bindings of LUKS1 volumes there. All numbers are big-endian; the format has no specification
+ * beyond luksmeta's own libluksmeta.c, version 9.
  */
 export interface LuksmetaEntry extends Extent {
   /** The LUKS1 keyslot that it belongs to. */
@@ -14,17 +15,21 @@ export interface LuksmetaEntry extends Extent {
   readonly crc32c: number;
 }
 
-export interface Extent {
+interface Extent {
   /** From the start of the device. */
   readonly offsetBytes: number;
   readonly lengthBytes: number;
 }
 
-/** A compact JWE, made by `clevis luks bind` (CLEVIS_UUID in clevis-luks-common-functions). */
+/**
+ * The UUID of a compact JWE that `clevis luks bind` made (CLEVIS_UUID in
+ * clevis-luks-common-functions).
+ */
 export const CLEVIS_UUID = "cb6e8904-81ff-40da-a84a-07ab9ab5715e";
 
-export type Hole = Extent;
+type Hole = Extent;
 
+/** The length of luksmeta's table. */
 export const LUKSMETA_TABLE_BYTES = 272;
 
 const PAGE_BYTES = 4096;
@@ -34,7 +39,10 @@ const ENTRIES_OFFSET = 16;
 const ENTRY_BYTES = 32;
 const NIL_UUID = "00000000-0000-0000-0000-000000000000";
 
-/** Whole pages between keyslots and data, or null where there are none (a detached header, an odd layout). */
+/**
+ * Finds the whole pages between keyslots and data; null where there are none (a detached header, an
+ * odd layout).
+ */
 export function findHole(header: Luks1Header): Hole | null {
   const ends = header.keyslots.map((slot) => slot.areaOffsetBytes + slot.areaLengthBytes);
   const offsetBytes = Math.ceil(Math.max(...ends) / PAGE_BYTES) * PAGE_BYTES;
@@ -43,8 +51,9 @@ export function findHole(header: Luks1Header): Hole | null {
 }
 
 /**
+ * Reads the table.
  * @param table the hole's first LUKSMETA_TABLE_BYTES
- * @returns the entries in use, or null where luksmeta was never set up
+ * @returns the entries in use; null where luksmeta was never set up
  * @throws NightlatchError luks/damaged
  */
 export function parseLuksmeta(table: Buffer, hole: Hole): readonly LuksmetaEntry[] | null {
@@ -77,10 +86,12 @@ function readEntry(table: Buffer, keyslot: number, hole: Hole): LuksmetaEntry | 
 }
 
 /**
- * Where luksmeta will put so much data (find_gap and overlap in libluksmeta.c, versions 1 to 10): the first page that begins in no
- * entry's beginning or end, as it counts. A gap that lies wholly inside of a larger entry counts as free to it (not to Debian's 10-2),
- * and before version 10 so does what lies behind the hole (CVE-2025-11568).
- * @returns bytes from the start of the device; `full` where nothing is free, `taken` where luksmeta would write over somebody's data
+ * Finds where luksmeta will put so much data (find_gap and overlap in libluksmeta.c, versions 1 to
+ * 10): the first page that begins in no entry's beginning or end, as it counts. A gap that lies
+ * wholly inside of a larger entry counts as free to it (not to Debian's 10-2), and before version
+ * 10 so does what lies behind the hole (CVE-2025-11568).
+ * @returns bytes from the start of the device; `full` where nothing is free, `taken` where luksmeta
+ *   would write over somebody's data
  */
 export function findGap(
   hole: Hole,
@@ -98,24 +109,28 @@ export function findGap(
   return "full";
 }
 
-/** overlap() in libluksmeta.c, to the letter. */
+/** Does what overlap() in libluksmeta.c does, to the letter. */
 function luksmetaSees(wanted: Extent, entry: Extent): boolean {
   const [start, end] = [wanted.offsetBytes, endOf(wanted)];
   return (start <= entry.offsetBytes && entry.offsetBytes < end) || (start < endOf(entry) && endOf(entry) <= end);
 }
 
+/** Tells whether two stretches have a byte in common. */
 export function shareBytes(one: Extent, other: Extent): boolean {
   return one.offsetBytes < endOf(other) && other.offsetBytes < endOf(one);
 }
 
 const endOf = ({ offsetBytes, lengthBytes }: Extent) => offsetBytes + lengthBytes;
 
-/** Whether `data` is what was written for the entry. */
+/** Tells whether `data` is what was written for the entry. */
 export function isLuksmetaData(entry: LuksmetaEntry, data: Buffer): boolean {
   return data.length === entry.lengthBytes && crc32c(data) === entry.crc32c;
 }
 
-/** RFC 3720 section 12.1 (Castagnoli, reflected), bit by bit: luksmeta's data is a few kilobytes. */
+/**
+ * Computes the checksum of RFC 3720 section 12.1 (Castagnoli, reflected), bit by bit: luksmeta's
+ * data is a few kilobytes.
+ */
 export function crc32c(bytes: Uint8Array): number {
   let crc = 0xffffffff;
   for (const byte of bytes) {

@@ -4,17 +4,21 @@ import {
   AGENT_CONFIG_LIMIT_BYTES,
   type AgentConfig,
   DEFAULT_AGENT_CONFIG,
-  DEFAULT_DEADLINE_MS,
-  type Trust,
+  DEFAULT_TIMEOUT_MS,
   type VolumeConfig,
+  type VolumeTrust,
 } from "./agent-config.ts";
 
-const DEFAULT_TIMEOUT_MS = 20_000;
+const COMMAND_TIMEOUT_MS = 20_000;
 const HOUR_MS = 3_600_000;
 const ARGUMENT_COUNT = 256;
-const TRUSTS: readonly Trust[] = ["first-use", "recorded"];
+const TRUSTS: readonly VolumeTrust[] = ["first-use", "recorded"];
 
-/** @throws NightlatchError agent/bad-config */
+/**
+ * Reads agent.toml.
+ * @param file its name, for the message
+ * @throws NightlatchError agent/bad-config
+ */
 export function parseAgentConfig(text: Uint8Array, file: string): AgentConfig {
   try {
     return readConfig(parseToml(text));
@@ -43,7 +47,8 @@ function parseToml(text: Uint8Array): Table {
   try {
     return new Table("", parse(decoded));
   } catch (error) {
-    // Only the place: the rest of the message quotes the file, which could hold what is not for a log.
+    // Only the place: the rest of the message quotes the file, which could hold what is not for a
+    // log.
     const { line } = error as { line?: unknown };
     throw new Fault(typeof line === "number" ? `line ${line} is not TOML` : "not TOML");
   }
@@ -51,27 +56,27 @@ function parseToml(text: Uint8Array): Table {
 
 function readConfig(root: Table): AgentConfig {
   root.allow(["deadline", "trust", "volume"]);
-  const deadlineMs = root.duration("deadline", 1000) ?? DEFAULT_DEADLINE_MS;
+  const timeoutMs = root.duration("deadline", 1000) ?? DEFAULT_TIMEOUT_MS;
   const trust = root.choice("trust", TRUSTS) ?? DEFAULT_AGENT_CONFIG.trust;
   const volumes = new Map<string, VolumeConfig>();
   const tables = root.table("volume");
   for (const name of tables?.names() ?? []) {
     const table = tables?.table(name);
-    if (table !== undefined) volumes.set(name, readVolume(table, { deadlineMs, trust }));
+    if (table !== undefined) volumes.set(name, readVolume(table, { timeoutMs, trust }));
   }
-  return { deadlineMs, trust, volumes };
+  return { timeoutMs, trust, volumes };
 }
 
-function readVolume(table: Table, general: Pick<AgentConfig, "deadlineMs" | "trust">): VolumeConfig {
+function readVolume(table: Table, general: Pick<AgentConfig, "timeoutMs" | "trust">): VolumeConfig {
   table.allow(["deadline", "trust", "exec", "timeout", "newline", "refusal-status"]);
-  const deadlineMs = table.duration("deadline", 1000) ?? general.deadlineMs;
+  const timeoutMs = table.duration("deadline", 1000) ?? general.timeoutMs;
   const trust = table.choice("trust", TRUSTS) ?? general.trust;
   const argv = table.list("exec", ARGUMENT_COUNT, (item) => typeof item === "string" && !item.includes("\0"), "texts");
   if (argv === undefined) {
     for (const name of ["timeout", "newline", "refusal-status"]) {
       if (table.has(name)) throw new Fault(`${table.pathOf(name)} means nothing without exec`);
     }
-    return { deadlineMs, trust, command: null };
+    return { timeoutMs, trust, command: null };
   }
   if (table.has("trust")) throw new Fault(`${table.pathOf("trust")} means nothing with exec`);
   const [program, ...args] = argv as string[];
@@ -82,11 +87,11 @@ function readVolume(table: Table, general: Pick<AgentConfig, "deadlineMs" | "tru
   const isStatus = (item: unknown) => Number.isInteger(item) && Number(item) >= 1 && Number(item) <= 255;
   const refusalStatuses = table.list("refusal-status", 255, isStatus, "exit statuses, 1 to 255") ?? [];
   return {
-    deadlineMs,
+    timeoutMs,
     trust,
     command: {
       argv: [program, ...args],
-      timeoutMs: table.duration("timeout", 100) ?? DEFAULT_TIMEOUT_MS,
+      timeoutMs: table.duration("timeout", 100) ?? COMMAND_TIMEOUT_MS,
       stripNewline: newline === "strip",
       refusalStatuses: refusalStatuses as number[],
     },

@@ -1,16 +1,22 @@
 /** /etc/nightlatch/agent.toml: docs/format/agent-config.md. */
 export interface AgentConfig {
-  readonly deadlineMs: number;
-  readonly trust: Trust;
+  /** How long the agent tries for a volume's key: `deadline` in the file. */
+  readonly timeoutMs: number;
+  readonly trust: VolumeTrust;
   readonly volumes: ReadonlyMap<string, VolumeConfig>;
 }
 
-/** `first-use`: a volume without a record is taken for the one that it should be. `recorded`: it is refused. docs/format/bound.md */
-export type Trust = "first-use" | "recorded";
+/**
+ * What becomes of a volume without a record: docs/format/bound.md. `first-use`: it is taken for the
+ * one that it should be. `recorded`: it is refused.
+ */
+export type VolumeTrust = "first-use" | "recorded";
 
+/** What agent.toml says of one volume. */
 export interface VolumeConfig {
-  readonly deadlineMs: number;
-  readonly trust: Trust;
+  /** As in AgentConfig, for this volume. */
+  readonly timeoutMs: number;
+  readonly trust: VolumeTrust;
   /** null: by the bindings in the volume's header. */
   readonly command: KeyCommand | null;
 }
@@ -18,7 +24,7 @@ export interface VolumeConfig {
 /** A command whose output is a volume's key. */
 export interface KeyCommand {
   readonly argv: readonly [string, ...string[]];
-  /** Of one run. */
+  /** How long one run may take: `timeout` in the file. */
   readonly timeoutMs: number;
   /** Whether one line feed at the end of the output is no part of the key. */
   readonly stripNewline: boolean;
@@ -26,19 +32,25 @@ export interface KeyCommand {
   readonly refusalStatuses: readonly number[];
 }
 
+/** agent.toml has at most this. */
 export const AGENT_CONFIG_LIMIT_BYTES = 64 << 10;
-/** Below the 90 s that a mount waits for its device (DefaultDeviceTimeoutSec=, systemd-system.conf(5)). */
-export const DEFAULT_DEADLINE_MS = 60_000;
+/**
+ * How long the agent tries for a volume. It is below the 90 s that a mount waits for its device
+ * (DefaultDeviceTimeoutSec=, systemd-system.conf(5)).
+ */
+export const DEFAULT_TIMEOUT_MS = 60_000;
 
+/** What holds where there is no agent.toml. */
 export const DEFAULT_AGENT_CONFIG: AgentConfig = {
-  deadlineMs: DEFAULT_DEADLINE_MS,
+  timeoutMs: DEFAULT_TIMEOUT_MS,
   trust: "first-use",
   volumes: new Map(),
 };
 
 /**
- * In the place of a file with a mistake in it. One that says `recorded` anywhere may have meant it for every volume, and so may one of
- * which nothing can be read (null); a slip must not take that back.
+ * Gives what holds in the place of a file with a mistake in it. A file that says `recorded`
+ * anywhere may have meant it for every volume, and so may one of which nothing can be read (null);
+ * a slip must not take that back.
  */
 export function configInPlaceOf(text: Buffer | null): AgentConfig {
   const trust = text === null || text.includes("recorded") ? "recorded" : DEFAULT_AGENT_CONFIG.trust;

@@ -1,23 +1,28 @@
 import { createHash } from "node:crypto";
 import { NightlatchError } from "../../core/errors.ts";
-import type { Json, JsonObject } from "../json/json.ts";
+import { isJsonObject, type Json, type JsonObject } from "../json/json.ts";
+import { hasExactly, isInteger, isList, isText, isTextLike } from "../json/narrow.ts";
 
 /** What a header change is about to do: docs/format/intent.md. */
 export interface Intent {
-  /** Random, 22 characters of base64url; ties the note in the header to the record in the state folder. */
+  /**
+   * 22 random characters of base64url. It ties the note in the header to the record in the state
+   * folder.
+   */
   readonly id: string;
   readonly operation: "bind" | "rebind" | "unbind";
   readonly adds: Addition | null;
   readonly removes: readonly Removal[];
 }
 
-export interface Addition {
+interface Addition {
   readonly keyslot: number;
   readonly iterations: number;
   /** Of the token, as `tokenDigest` gives it. */
   readonly digest: string;
 }
 
+/** A token that a change removes, with the keyslot that it opens. */
 export interface Removal {
   /** null: a token that has no keyslot any more. */
   readonly keyslot: number | null;
@@ -31,24 +36,29 @@ export interface IntentRecord {
   readonly intent: Intent;
   /** The path that was changed, as it was given. */
   readonly device: string;
-  /** KDF salts (base64) of the keyslots that were there before: they tell this volume from another, and none of them is the change's own. */
+  /**
+   * KDF salts (base64) of the keyslots that were there before: they tell this volume from another,
+   * and none of them is the change's own.
+   */
   readonly salts: readonly string[];
 }
 
+/** The type of the note's token. */
 export const INTENT_TYPE = "nightlatch-intent";
 const RECORD_TYPE = "nightlatch-intent-record";
 const VERSION = 1;
-const MEMBERS = "adds,id,keyslots,operation,removes,type,version";
-const RECORD_MEMBERS = "device,intent,salts,type,version";
+const MEMBERS = ["adds", "id", "keyslots", "operation", "removes", "type", "version"];
+const RECORD_MEMBERS = ["device", "intent", "salts", "type", "version"];
 const MAX_KEYSLOTS = 32;
 
 /** What stock clevis and systemd give the slots of their tokens. */
 export const CLEVIS_ITERATIONS = 1000;
 /** Iteration counts that no other program gives a slot by itself. */
 export const FIRST_ITERATIONS = 1001;
+/** How many of them there are. */
 export const ITERATION_COUNTS = 1024;
 
-/** As a LUKS2 token. */
+/** Writes an intent as a LUKS2 token. */
 export function formatIntent(intent: Intent): JsonObject {
   const { id, operation, adds, removes } = intent;
   return {
@@ -63,62 +73,63 @@ export function formatIntent(intent: Intent): JsonObject {
 }
 
 /**
- * null where the token is of another type.
+ * Reads an intent; null where the token is of another type.
  * @throws NightlatchError luks/unknown-intent
  */
 export function parseIntent(token: Json): Intent | null {
-  if (!isObject(token) || token["type"] !== INTENT_TYPE) return null;
+  if (!isJsonObject(token) || token["type"] !== INTENT_TYPE) return null;
   const { id, operation, adds, removes } = token;
-  if (token["version"] !== VERSION || Object.keys(token).sort().join() !== MEMBERS) throw unknown();
-  if (typeof id !== "string" || !/^[\w-]{22}$/.test(id)) throw unknown();
+  if (token["version"] !== VERSION || !hasExactly(token, MEMBERS)) throw unknown();
+  if (!isTextLike(id, /^[\w-]{22}$/)) throw unknown();
   if (operation !== "bind" && operation !== "rebind" && operation !== "unbind") throw unknown();
-  if (!Array.isArray(removes) || removes.length > MAX_KEYSLOTS) throw unknown();
+  if (!isList(removes, MAX_KEYSLOTS)) throw unknown();
   return { id, operation, adds: adds === null ? null : readAddition(adds), removes: removes.map(readRemoval) };
 }
 
-/** As the file in the state folder. */
+/** Writes the record as the file in the state folder. */
 export function formatIntentRecord({ intent, device, salts }: IntentRecord): JsonObject {
   return { type: RECORD_TYPE, version: VERSION, device, salts: [...salts], intent: formatIntent(intent) };
 }
 
-/** @throws NightlatchError luks/unknown-intent */
+/**
+ * Reads the record.
+ * @throws NightlatchError luks/unknown-intent
+ */
 export function parseIntentRecord(json: Json): IntentRecord {
-  if (!isObject(json) || json["type"] !== RECORD_TYPE || json["version"] !== VERSION) throw unknown();
-  if (Object.keys(json).sort().join() !== RECORD_MEMBERS) throw unknown();
+  if (!hasExactly(json, RECORD_MEMBERS) || json["type"] !== RECORD_TYPE || json["version"] !== VERSION) throw unknown();
   const { device, salts } = json;
   const intent = parseIntent(json["intent"] ?? null);
   if (intent === null || typeof device !== "string") throw unknown();
-  if (!Array.isArray(salts) || salts.length > MAX_KEYSLOTS) throw unknown();
+  if (!isList(salts, MAX_KEYSLOTS)) throw unknown();
   return { intent, device, salts: salts.map(readSalt) };
 }
 
 function readAddition(json: Json | undefined): Addition {
-  if (!isObject(json)) throw unknown();
+  if (!isJsonObject(json)) throw unknown();
   const { iterations, digest } = json;
-  if (typeof iterations !== "number" || !Number.isInteger(iterations)) throw unknown();
-  if (iterations < FIRST_ITERATIONS || iterations >= FIRST_ITERATIONS + ITERATION_COUNTS) throw unknown();
+  if (!isInteger(iterations, FIRST_ITERATIONS, FIRST_ITERATIONS + ITERATION_COUNTS - 1)) throw unknown();
   return { keyslot: readKeyslot(json["keyslot"]), iterations, digest: readDigest(digest) };
 }
 
 function readRemoval(json: Json): Removal {
-  if (!isObject(json)) throw unknown();
+  if (!isJsonObject(json)) throw unknown();
   const { keyslot, salt, digest } = json;
   if (keyslot === null && salt === null) return { keyslot, salt, digest: readDigest(digest) };
   return { keyslot: readKeyslot(keyslot), salt: readSalt(salt), digest: readDigest(digest) };
 }
 
 function readSalt(json: Json | undefined): string {
-  if (typeof json !== "string" || json === "" || json.length > 1024) throw unknown();
+  if (!isText(json, 1024)) throw unknown();
   return json;
 }
 
 function readKeyslot(json: Json | undefined): number {
-  if (typeof json !== "number" || !Number.isInteger(json) || json < 0 || json >= MAX_KEYSLOTS) throw unknown();
+  if (!isInteger(json, 0, MAX_KEYSLOTS - 1)) throw unknown();
   return json;
 }
 
 function readDigest(json: Json | undefined): string {
-  if (typeof json !== "string" || !/^[\w-]{43}$/.test(json)) throw unknown();
+  if (!isTextLike(json, /^[\w-]{43}$/)) throw unknown();
   return json;
 }
 
@@ -130,16 +141,15 @@ export function tokenDigest(token: JsonObject): string {
 
 function canonical(json: Json): string {
   if (Array.isArray(json)) return `[${json.map(canonical).join()}]`;
-  if (!isObject(json)) return JSON.stringify(json);
+  if (!isJsonObject(json)) return JSON.stringify(json);
   const members = Object.keys(json).sort();
   return `{${members.map((name) => `${JSON.stringify(name)}:${canonical(json[name] ?? null)}`).join()}}`;
 }
 
-function isObject(json: Json | undefined): json is JsonObject {
-  return typeof json === "object" && json !== null && !Array.isArray(json);
-}
-
-/** Of which token or file, whoever read it knows, and what to do about it. */
+/**
+ * Makes the error without saying of which token or file: whoever read it knows, and knows what to
+ * do.
+ */
 function unknown(): NightlatchError {
   return new NightlatchError("luks/unknown-intent", "a note of Nightlatch's that this version cannot read");
 }

@@ -5,7 +5,7 @@ import {
   base64urlOf,
   digestOf,
   isVolumeId,
-  malformed,
+  malformedMessage,
   NONCE_BYTES,
   openMessage,
   requireMembers,
@@ -21,9 +21,10 @@ export interface Report {
   readonly reason: ReportReason;
 }
 
+/** Why a machine reports. */
 export type ReportReason = "volume/other";
 
-/** `POST {url}/machine/{machine}/report`, signed by the machine's identity. */
+/** Writes `POST {url}/machine/{machine}/report`, signed by the machine's identity. */
 export function buildReport(
   identity: KeyObject,
   report: { readonly nonce: Uint8Array; readonly volume: string; readonly reason: ReportReason },
@@ -32,19 +33,25 @@ export function buildReport(
   return sealMessage("nightlatch-report", identity, { nonce: toBase64url(nonce), volume, reason });
 }
 
-/** @throws NightlatchError enrolment/malformed (also where the signature is wrong) */
+/**
+ * Reads a report, and verifies its signature.
+ * @throws NightlatchError enrolment/malformed (also where the signature is wrong)
+ */
 export function parseReport(body: Uint8Array): Report {
   const what = "the report";
   const { machine, payload } = openMessage("nightlatch-report", body, what);
   requireMembers(payload, ["nonce", "reason", "volume"], what);
   base64urlOf(payload, "nonce", NONCE_BYTES);
   const { volume, reason } = payload;
-  if (typeof volume !== "string" || !isVolumeId(volume)) malformed(`${what} names no usable volume`);
-  if (reason !== "volume/other") malformed(`${what} has no reason that is known`);
+  if (typeof volume !== "string" || !isVolumeId(volume)) malformedMessage(`${what} names no usable volume`);
+  if (reason !== "volume/other") malformedMessage(`${what} has no reason that is known`);
   return { machine, volume, reason };
 }
 
-/** The answer, signed by the server's identity. @param report the body as it was received */
+/**
+ * Writes the answer, signed by the server's identity.
+ * @param report the body as it was received
+ */
 export function buildReportAnswer(identity: KeyObject, report: Uint8Array): Buffer {
   return sealMessage("nightlatch-reported", identity, { request: digestOf(report) });
 }

@@ -1,6 +1,6 @@
 import { NightlatchError } from "../../core/errors.ts";
-import { isJsonObject, type Json, type JsonObject, parseJson } from "../json/json.ts";
-import { isBase64urlOf } from "./invite.ts";
+import { type Json, type JsonObject, parseJson } from "../json/json.ts";
+import { hasExactly, isBase64urlOf, isInteger, isList, isText } from "../json/narrow.ts";
 
 /** Which volume it is that a machine opens: docs/format/bound.md. */
 export interface VolumeRecord extends VolumeIdentity {
@@ -20,19 +20,22 @@ export interface VolumeIdentity {
   readonly cipher: string;
 }
 
+/** A latch that a volume is bound to. */
 export interface BoundLatch {
   readonly url: string;
   /** Thumbprint of the server's identity; null where the machine does not know it. */
   readonly server: string | null;
 }
 
+/** A record has at most this. */
 export const VOLUME_RECORD_BYTES = 16_384;
 const VERSION = 1;
 const NAME_COUNT = 16;
 const LATCH_COUNT = 32;
 const TEXT_LENGTH = 1024;
-const MEMBERS = "at,by,cipher,key,latches,names,version,volume";
+const MEMBERS = ["at", "by", "cipher", "key", "latches", "names", "version", "volume"];
 
+/** Writes a record as the file in the state folder; of too many names or latches the last. */
 export function formatVolumeRecord(record: VolumeRecord): Buffer {
   const { volume, key, cipher, names, latches, by, atMs } = record;
   const json = {
@@ -48,25 +51,28 @@ export function formatVolumeRecord(record: VolumeRecord): Buffer {
   return Buffer.from(`${JSON.stringify(json)}\n`);
 }
 
-/** @throws NightlatchError machine/bad-state; the caller says which file it was */
+/**
+ * Reads a record.
+ * @throws NightlatchError machine/bad-state; the caller says which file it was
+ */
 export function parseVolumeRecord(bytes: Uint8Array): VolumeRecord {
   const json = parseMembers(bytes);
   const { volume, key, cipher, names, latches, by, at } = json;
   if (json["version"] !== VERSION) throw damaged("is of a version that is not known here");
-  if (!isText(volume) || !isText(cipher)) throw damaged("names no volume");
-  if (typeof key !== "string" || !isBase64urlOf(key, 32)) throw damaged("holds no key's identity");
+  if (!isText(volume, TEXT_LENGTH) || !isText(cipher, TEXT_LENGTH)) throw damaged("names no volume");
+  if (!isBase64urlOf(key, 32)) throw damaged("holds no key's identity");
   if (by !== "person" && by !== "first-use") throw damaged("does not say who made it");
-  if (typeof at !== "number" || !Number.isSafeInteger(at) || at < 0) throw damaged("does not say when it was made");
-  if (!Array.isArray(names) || names.length > NAME_COUNT || !names.every(isText))
+  if (!isInteger(at, 0, Number.MAX_SAFE_INTEGER)) throw damaged("does not say when it was made");
+  if (!isList(names, NAME_COUNT) || !names.every((name) => isText(name, TEXT_LENGTH)))
     throw damaged("holds no list of names");
-  if (!Array.isArray(latches) || latches.length > LATCH_COUNT) throw damaged("holds no list of latches");
-  return { volume, key, cipher, names: names as string[], latches: latches.map(readLatch), by, atMs: at };
+  if (!isList(latches, LATCH_COUNT)) throw damaged("holds no list of latches");
+  return { volume, key, cipher, names, latches: latches.map(readLatch), by, atMs: at };
 }
 
 function parseMembers(bytes: Uint8Array): JsonObject {
   try {
     const json = parseJson(bytes, "the record", { lengthBytes: VOLUME_RECORD_BYTES, depth: 4 });
-    if (isJsonObject(json) && Object.keys(json).sort().join() === MEMBERS) return json;
+    if (hasExactly(json, MEMBERS)) return json;
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
   }
@@ -74,17 +80,11 @@ function parseMembers(bytes: Uint8Array): JsonObject {
 }
 
 function readLatch(json: Json): BoundLatch {
-  if (!isJsonObject(json) || Object.keys(json).sort().join() !== "server,url") throw damaged("holds no latch");
+  if (!hasExactly(json, ["server", "url"])) throw damaged("holds no latch");
   const { url, server } = json;
-  if (!isText(url)) throw damaged("holds no address of a latch");
-  if (server !== null && (typeof server !== "string" || !isBase64urlOf(server, 32))) {
-    throw damaged("holds no identity of a server");
-  }
+  if (!isText(url, TEXT_LENGTH)) throw damaged("holds no address of a latch");
+  if (server !== null && !isBase64urlOf(server, 32)) throw damaged("holds no identity of a server");
   return { url, server };
-}
-
-function isText(json: Json | undefined): json is string {
-  return typeof json === "string" && json !== "" && json.length <= TEXT_LENGTH;
 }
 
 function damaged(what: string): NightlatchError {

@@ -65,7 +65,10 @@ export function isUsableScalar({ n, lengthBytes }: Curve, scalar: Uint8Array): b
   );
 }
 
-/** Uniform over the usable scalars, by drawing again. @param draw from the kernel's CSPRNG */
+/**
+ * Draws a scalar, uniform over the usable ones, by drawing again.
+ * @param draw from the kernel's CSPRNG
+ */
 export function drawScalar(curve: Curve, draw: (lengthBytes: number) => Buffer): Buffer {
   const excessBits = curve.lengthBytes * 8 - curve.n.toString(2).length;
   for (;;) {
@@ -79,13 +82,16 @@ export function drawScalar(curve: Curve, draw: (lengthBytes: number) => Buffer):
  * What provisioning leaves: C, which goes into the binding, and the x coordinate of K, from which
  * its key is derived.
  */
-export interface Provision {
+interface Provision {
   readonly ephemeral: Point;
   /** Secret; the caller wipes it. */
   readonly sharedX: Buffer;
 }
 
-/** @param serverKey S, on its curve */
+/**
+ * Provisions a binding: docs/format/tang.md.
+ * @param serverKey S, on its curve
+ */
 export function provision(serverKey: Point, draw: (lengthBytes: number) => Buffer): Provision {
   const { curve } = serverKey;
   const scalar = drawScalar(curve, draw);
@@ -109,7 +115,11 @@ export interface Recovery {
   prepare(): void;
 }
 
-/** @param ephemeral C @param serverKey S; both on the same curve */
+/**
+ * Begins a recovery.
+ * @param ephemeral C
+ * @param serverKey S, on the same curve
+ */
 export function beginRecovery(ephemeral: Point, serverKey: Point, draw: (lengthBytes: number) => Buffer): Recovery {
   const { curve } = ephemeral;
   for (;;) {

@@ -22,17 +22,18 @@ import {
   signJws,
 } from "../jose/jws.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../json/json.ts";
+import { isList } from "../json/narrow.ts";
 
+/** The content type of an advertisement. */
 export const ADVERTISEMENT_TYPE = "application/jose+json";
+/** The content type of a recovery, both ways. */
 export const JWK_TYPE = "application/jwk+json";
+/** An advertisement has at most this. */
 export const ADVERTISEMENT_BYTES = 64 << 10;
 /** tang's own bound: a body of 64 KiB or more is answered 413. */
 export const RECOVERY_BYTES = 64 << 10;
 
 const KEY_COUNT = 32;
-
-/** A key of a server's set, as tang's folder holds it. */
-export type TangUse = "verify" | "deriveKey";
 
 /** An advertisement that was verified: every signing key that it lists has signed it. */
 export interface Advertisement {
@@ -45,8 +46,8 @@ export interface Advertisement {
 }
 
 /**
- * What `GET /adv` answers: `{"keys":[…]}` as a JWS of content type jwk-set+json that every signer signs.
- * Keys that verify and exchange keys go in with `alg` and `key_ops` as tang writes them.
+ * What `GET /adv` answers: `{"keys":[…]}` as a JWS of content type jwk-set+json that every signer
+ * signs. Keys that verify and exchange keys go in with `alg` and `key_ops` as tang writes them.
  */
 export function buildAdvertisement(
   keys: { readonly signing: readonly PublicJwk[]; readonly exchange: readonly EcPublicJwk[] },
@@ -78,10 +79,10 @@ export function buildNamedAdvertisement(advertisement: Json, kid: string): JsonO
 }
 
 /**
- * Verified as clevis does: every key of the payload that may verify has signed. That proves that the document is whole, not
- * whose it is: see `isTrusted`.
- * @throws NightlatchError tang/malformed, jws/malformed, jws/unsupported, jws/wrong-signature, jwk/malformed, jwk/unsupported,
- *   jwk/off-curve
+ * Reads an advertisement and verifies it as clevis does: every key of the payload that may verify
+ * has signed. That proves that the document is whole, not whose it is: see `isTrusted`.
+ * @throws NightlatchError tang/malformed, jws/malformed, jws/unsupported, jws/wrong-signature,
+ *   jwk/malformed, jwk/unsupported, jwk/off-curve
  */
 export function parseAdvertisement(json: Json): Advertisement {
   const jws = parseJws(json, "the advertisement");
@@ -124,13 +125,17 @@ export type Trust =
   /** Keys that were trusted before: one of them has signed this. */
   | { readonly keys: readonly PublicJwk[] };
 
+/** Tells whether an advertisement is one's own server's. */
 export function isTrusted(advertisement: Advertisement, trust: Trust): boolean {
   return "thumbprint" in trust
     ? advertisement.signingKeys.some((key) => hasThumbprint(key, trust.thumbprint))
     : trust.keys.some((key) => hasSignatureBy(advertisement.jws, key));
 }
 
-/** @throws NightlatchError tang/untrusted */
+/**
+ * Refuses an advertisement that is not one's own server's.
+ * @throws NightlatchError tang/untrusted
+ */
 export function requireTrust(advertisement: Advertisement, trust: Trust): void {
   if (isTrusted(advertisement, trust)) return;
   const names = advertisement.signingKeys.map((key) => thumbprintOf(key)).join(", ");
@@ -140,18 +145,22 @@ export function requireTrust(advertisement: Advertisement, trust: Trust): void {
   });
 }
 
-/** `{"keys":[…]}`, each an object; their content is not judged here. @throws NightlatchError tang/malformed */
+/**
+ * Reads `{"keys":[…]}`, each key an object whose content is not judged here.
+ * @throws NightlatchError tang/malformed
+ */
 export function parseKeySet(json: Json): JsonObject[] {
   const keys = isJsonObject(json) ? json["keys"] : undefined;
-  if (!Array.isArray(keys) || keys.length > KEY_COUNT || !keys.every(isJsonObject)) {
+  if (!isList(keys, KEY_COUNT) || !keys.every(isJsonObject)) {
     throw new NightlatchError("tang/malformed", `the key set is not a list of at most ${KEY_COUNT} keys`);
   }
   return keys;
 }
 
 /**
- * Whether a key's `use` and `key_ops` permit an operation, as libjose's jose_jwk_prm judges: either of them may permit it (no
- * `use` permits deriveKey); where both are absent the answer is yes, unless permission must be `explicit`.
+ * Tells whether a key's `use` and `key_ops` permit an operation, as libjose's jose_jwk_prm judges.
+ * Either of them may permit it, though no `use` permits deriveKey. Where both are absent the answer
+ * is yes, unless permission must be `explicit`.
  */
 export function permits(key: JsonObject, operation: "sign" | "verify" | "deriveKey", explicit: boolean): boolean {
   const { use, key_ops: operations } = key;
@@ -162,8 +171,8 @@ export function permits(key: JsonObject, operation: "sign" | "verify" | "deriveK
 }
 
 /**
- * The body of `POST /rec/{kid}`, judged before the server's own key is looked up, in tang's order. The point is judged after
- * it, by `recoveryPoint`.
+ * Reads the body of `POST /rec/{kid}`, before the server's own key is looked up, in tang's order.
+ * Whether its point is one of the key's curve is not judged yet.
  * @throws NightlatchError tang/malformed (400), tang/forbidden-use (403)
  */
 export function parseRecoveryRequest(body: Uint8Array): JsonObject {
@@ -183,33 +192,14 @@ export function parseRecoveryRequest(body: Uint8Array): JsonObject {
   return json;
 }
 
-/** The client's point; it must be on the curve of the server's key. @throws NightlatchError tang/malformed (400) */
-export function recoveryPoint(request: JsonObject, curve: CurveName): Point {
-  let jwk: EcPublicJwk;
-  try {
-    jwk = parseEcPublicJwk({
-      kty: "EC",
-      crv: request["crv"] ?? null,
-      x: request["x"] ?? null,
-      y: request["y"] ?? null,
-    });
-  } catch (error) {
-    throw new NightlatchError("tang/malformed", "the recovery request holds no point of a NIST curve", {
-      cause: error,
-    });
-  }
-  if (jwk.crv !== curve) throw new NightlatchError("tang/malformed", `the recovery request is not on ${curve}`);
-  return pointOf(jwk);
-}
-
-/** What a client sends and a server answers, tang's members and their order. */
+/** Writes what a client sends and a server answers, with tang's members in their order. */
 export function formatRecovery(point: Point): Buffer {
   const { crv, x, y } = jwkOfPoint(point);
   return Buffer.from(JSON.stringify({ alg: "ECMR", crv, key_ops: ["deriveKey"], kty: "EC", x, y }));
 }
 
 /**
- * The server's answer: a point of the curve that was asked about.
+ * Reads the server's answer: a point of the curve that was asked about.
  * @throws NightlatchError tang/malformed, json/*, jwk/*
  */
 export function parseRecoveryReply(body: Uint8Array, curve: CurveName): Point {

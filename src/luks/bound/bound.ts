@@ -1,6 +1,6 @@
 import { NightlatchError } from "../../core/errors.ts";
 import { printable } from "../../core/text.ts";
-import type { Trust } from "../../formats/own/agent-config.ts";
+import type { VolumeTrust } from "../../formats/own/agent-config.ts";
 import type { VolumeIdentity, VolumeRecord } from "../../formats/own/volume-record.ts";
 import type { VolumeHeader } from "../header/header.ts";
 import { identityOf } from "../header/identity.ts";
@@ -14,19 +14,20 @@ export type Verdict =
   | { readonly kind: "other"; readonly record: VolumeRecord; readonly why: string };
 
 /**
+ * Judges whether a volume is the one that is on record under its UUID or its name.
  * @param name the volume's in crypttab; null where it is not asked for by one
  * @throws NightlatchError machine/bad-state, file/*
  */
-export async function judgeVolume(
-  power: RecordPower,
+export async function judgeBound(
+  system: RecordPower,
   stateFolder: string,
   header: VolumeHeader,
   name: string | null,
 ): Promise<Verdict> {
-  const record = await readVolumeRecord(power, stateFolder, header.uuid);
+  const record = await readVolumeRecord(system, stateFolder, header.uuid);
   if (record !== null) return judgeIdentity(record, identityOf(header));
   if (name === null) return { kind: "first-use" };
-  const former = (await listVolumeRecords(power, stateFolder)).find(({ names }) => names.includes(name));
+  const former = (await listVolumeRecords(system, stateFolder)).find(({ names }) => names.includes(name));
   if (former === undefined) return { kind: "first-use" };
   return {
     kind: "other",
@@ -35,6 +36,7 @@ export async function judgeVolume(
   };
 }
 
+/** Compares what a record says of a volume with what its header says. */
 export function judgeIdentity(record: VolumeRecord, found: VolumeIdentity | null): Verdict {
   if (found === null) return { kind: "other", record, why: "has no single volume key for all of its data" };
   if (found.key !== record.key) return { kind: "other", record, why: "has another volume key than the one on record" };
@@ -43,8 +45,8 @@ export function judgeIdentity(record: VolumeRecord, found: VolumeIdentity | null
   return { kind: "other", record, why: `is encrypted with ${is}, and ${was} is on record` };
 }
 
-/** What stands against asking for the volume's key; null: nothing. */
-export function refusalOf(verdict: Verdict, device: string, trust: Trust): NightlatchError | null {
+/** Gives what stands against asking for the volume's key; null where nothing does. */
+export function refusalOf(verdict: Verdict, device: string, trust: VolumeTrust): NightlatchError | null {
   if (verdict.kind === "other") {
     return new NightlatchError("luks/other-volume", `${device} is not the volume that was bound: it ${verdict.why}`, {
       meaning: "Somebody may have put a volume of his own in its place. None of its bindings was asked.",
@@ -58,15 +60,18 @@ export function refusalOf(verdict: Verdict, device: string, trust: Trust): Night
   });
 }
 
-/** As the agent judges it, where a binding is tried: why none of them is asked; null: nothing stands against it. */
+/**
+ * Says why the agent would ask none of the volume's bindings; null where nothing stands against it.
+ * An error in the reading is the answer too.
+ */
 export async function whyNotBound(
-  power: RecordPower,
+  system: RecordPower,
   device: string,
   header: VolumeHeader,
-  wish: { readonly stateFolder: string; readonly name: string | null; readonly trust: Trust },
+  options: { readonly stateFolder: string; readonly name: string | null; readonly trust: VolumeTrust },
 ): Promise<NightlatchError | null> {
   try {
-    return refusalOf(await judgeVolume(power, wish.stateFolder, header, wish.name), device, wish.trust);
+    return refusalOf(await judgeBound(system, options.stateFolder, header, options.name), device, options.trust);
   } catch (error) {
     if (error instanceof NightlatchError) return error;
     throw error;

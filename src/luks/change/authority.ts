@@ -8,19 +8,20 @@ import type { ChangePower } from "./ledger.ts";
 import { planRemoval } from "./removal.ts";
 
 /**
- * What removes tokens and their keyslots, once it is certain that the keyslots are theirs. A token is anybody's to edit who had the
- * disk, so that it names a keyslot proves nothing: what the token's servers release has to open the slot. A slot in `named` was named by
- * the owner, and is taken without its server if it looks like a binding's.
- * Needs no passphrase: whether another way in stays is for requireAnotherWay to say.
+ * Finds what removes tokens and their keyslots, once it is certain that the keyslots are theirs.
+ * Whoever had the disk can edit a token, so that it names a keyslot proves nothing: what the
+ * token's servers release has to open the slot. A slot in `named` was named by the owner, and is
+ * taken without its server if it looks like a binding's. No passphrase is needed: whether another
+ * way in stays is for requireAnotherWay to say.
  * @throws NightlatchError luks/unsupported, luks/not-proved
  */
 export async function planRemovals(
-  power: Pick<ChangePower, "readAt" | "run">,
+  system: Pick<ChangePower, "readAt" | "run">,
   change: Pick<Change, "volume" | "prove">,
   tokens: readonly HeldToken[],
   named: ReadonlySet<number>,
 ): Promise<readonly Removal[]> {
-  const header = await readHeader(power, change);
+  const header = await readHeader(system, change);
   const removes = tokens.map((token) => planRemoval(header, token));
   for (const token of tokens) {
     const [keyslot] = token.keyslots;
@@ -28,7 +29,7 @@ export async function planRemovals(
     const slot = findSlot(header, keyslot);
     const looksRight = slot !== undefined && looksLikeBinding(slot);
     if (looksRight && named.has(keyslot)) continue;
-    await proveToken(power, change, token, keyslot).catch((error: unknown) => {
+    await proveToken(system, change, token, keyslot).catch((error: unknown) => {
       if (!(error instanceof NightlatchError) || isError(error, "usage/cancelled")) throw error;
       throw notProved(header, change.volume.device, token, keyslot, looksRight, error);
     });

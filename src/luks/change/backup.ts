@@ -4,13 +4,13 @@ import { readVolumeHeader, type VolumeHeader } from "../header/header.ts";
 import { findSlot, listSlots } from "../header/slots.ts";
 import type { ChangePower } from "./ledger.ts";
 
-/** Backups of this volume's header in the state folder, oldest first. */
+/** Lists the backups of this volume's header in the state folder, oldest first. */
 export async function listBackups(
-  power: Pick<ChangePower, "listDirectory">,
+  system: Pick<ChangePower, "listDirectory">,
   stateFolder: string,
   uuid: string,
 ): Promise<readonly string[]> {
-  const names = await power.listDirectory(stateFolder);
+  const names = await system.listDirectory(stateFolder);
   const numbers = names.flatMap((name) => {
     const found = /^header-(.+)\.(\d{1,6})\.backup$/.exec(name);
     return found !== null && found[1] === uuid ? [Number(found[2])] : [];
@@ -18,13 +18,13 @@ export async function listBackups(
   return numbers.sort((a, b) => a - b).map((number) => backupPath(stateFolder, uuid, number));
 }
 
-/** The path of a backup that does not exist yet. */
+/** Gives the path of a backup that does not exist yet. */
 export async function nextBackupPath(
-  power: Pick<ChangePower, "listDirectory">,
+  system: Pick<ChangePower, "listDirectory">,
   stateFolder: string,
   uuid: string,
 ): Promise<string> {
-  const newest = (await listBackups(power, stateFolder, uuid)).at(-1);
+  const newest = (await listBackups(system, stateFolder, uuid)).at(-1);
   const number = newest === undefined ? 1 : Number(/\.(\d+)\.backup$/.exec(newest)?.[1]) + 1;
   return backupPath(stateFolder, uuid, number);
 }
@@ -33,61 +33,68 @@ function backupPath(stateFolder: string, uuid: string, number: number): string {
   return `${stateFolder}/header-${uuid}.${number}.backup`;
 }
 
-/** Writes a backup that `cryptsetup luksHeaderRestore` takes, and syncs it. cryptsetup makes the file 0400 and refuses one that exists. */
+/**
+ * Writes a backup that `cryptsetup luksHeaderRestore` takes, and syncs it. cryptsetup makes the
+ * file 0400 and refuses one that exists.
+ * @throws NightlatchError as runCryptsetup, file/io
+ */
 export async function backUpHeader(
-  power: Pick<ChangePower, "run" | "removeFile">,
+  system: Pick<ChangePower, "run" | "removeFile">,
   volume: Volume,
   path: string,
 ): Promise<void> {
-  await runCryptsetup(power, volume, ["luksHeaderBackup", "-q", "--header-backup-file", path, volume.device]);
-  const synced = await power.run({ argv: ["sync", path], deadlineMs: 60_000 });
+  await runCryptsetup(system, volume, ["luksHeaderBackup", "-q", "--header-backup-file", path, volume.device]);
+  const synced = await system.run({ argv: ["sync", path], deadlineMs: 60_000 });
   if (synced.status !== 0) {
-    await power.removeFile(path);
+    await system.removeFile(path);
     throw new NightlatchError("file/io", `${path} could not be written`, { meaning: "Nothing was changed." });
   }
 }
 
 /**
- * Keyslots of the backup that the device does not hold byte for byte, apart from those in `except`; null where the backup was
- * cut short while it was written.
+ * Lists the keyslots of the backup that the device does not hold byte for byte, apart from those in
+ * `except`; null where the backup was cut short while it was written.
  */
 export async function compareWithBackup(
-  power: Pick<ChangePower, "readAt" | "stat">,
+  system: Pick<ChangePower, "readAt" | "stat">,
   device: string,
   path: string,
   except: ReadonlySet<number>,
 ): Promise<readonly number[] | null> {
-  const backup = await readBackup(power, path);
+  const backup = await readBackup(system, path);
   if (backup === null) return null;
-  const now = await readVolumeHeader(power, device);
+  const now = await readVolumeHeader(system, device);
   const changed: number[] = [];
   for (const slot of listSlots(backup)) {
     if (except.has(slot.number)) continue;
     const there = findSlot(now, slot.number);
     const same = there !== undefined && JSON.stringify(there) === JSON.stringify(slot);
-    if (!same || !(await isSameArea(power, device, path, slot.area))) changed.push(slot.number);
+    if (!same || !(await isSameArea(system, device, path, slot.area))) changed.push(slot.number);
   }
   return changed;
 }
 
 async function isSameArea(
-  power: Pick<ChangePower, "readAt">,
+  system: Pick<ChangePower, "readAt">,
   device: string,
   path: string,
   area: { readonly offsetBytes: number; readonly lengthBytes: number },
 ): Promise<boolean> {
   const [now, before] = await Promise.all([
-    power.readAt(device, area.offsetBytes, area.lengthBytes),
-    power.readAt(path, area.offsetBytes, area.lengthBytes),
+    system.readAt(device, area.offsetBytes, area.lengthBytes),
+    system.readAt(path, area.offsetBytes, area.lengthBytes),
   ]);
   return now.equals(before);
 }
 
-/** A backup is the volume's beginning, verbatim, to the end of the area that keyslots can lie in. */
-async function readBackup(power: Pick<ChangePower, "readAt" | "stat">, path: string): Promise<VolumeHeader | null> {
+/**
+ * Reads a backup, which is the volume's beginning, verbatim, to the end of the area that keyslots
+ * can lie in. null where it was cut short.
+ */
+async function readBackup(system: Pick<ChangePower, "readAt" | "stat">, path: string): Promise<VolumeHeader | null> {
   try {
-    const header = await readVolumeHeader(power, path);
-    const facts = await power.stat(path);
+    const header = await readVolumeHeader(system, path);
+    const facts = await system.stat(path);
     return facts !== null && facts.sizeBytes >= endOfKeyslots(header) ? header : null;
   } catch (error) {
     if (isError(error, "luks/none") || isError(error, "luks/damaged") || isError(error, "file/missing")) return null;

@@ -11,26 +11,32 @@ import type { Change, Prove, Tell } from "./change.ts";
 import type { ChangePower, Ledger } from "./ledger.ts";
 import { luks1Ledger } from "./luks1-ledger.ts";
 import { luks2Ledger } from "./luks2-ledger.ts";
-import { readRecord } from "./records.ts";
+import { readIntentRecord } from "./records.ts";
 import { removeBackups, settleIntents } from "./settle.ts";
 
-/** A volume that no other run of ours changes meanwhile, and what is known of it without a passphrase. */
+/**
+ * A volume that no other run of ours changes meanwhile, and what is known of it without a
+ * passphrase.
+ */
 export interface HeldVolume extends AsyncDisposable {
   readonly volume: Volume;
   readonly uuid: string;
   readonly stateFolder: string;
   readonly ledger: Ledger;
-  /** Intents that earlier runs left. While there are any, a change settles them first, and what the header shows may go. */
+  /**
+   * Intents that earlier runs left. While there are any, a change settles them first, and what the
+   * header shows may go.
+   */
   readonly left: readonly Intent[];
   /** Header backups that nothing of what was left explains; a change tells anew. */
   readonly keptBackups: readonly string[];
 }
 
-export interface ChangeOrder {
+interface ChangeRequest {
   /**
-   * Asked once the volume is known to be one that can be changed, and again, with the number of tries
-   * so far, where what it gave opens nothing; null where nobody is to be asked again. The change
-   * owns what it gives and wipes it.
+   * Asked for a passphrase once the volume is known to be one that can be changed, and again, with
+   * the number of tries so far, where what it gave opens nothing. null: nobody is to be asked
+   * again. The change owns what it gives and wipes it.
    */
   readonly passphrase: (tries: number) => Promise<Secret | null>;
   readonly prove: Prove;
@@ -41,25 +47,27 @@ export interface ChangeOrder {
 const LOCK_WAIT_MS = 10_000;
 
 /**
- * All that comes before a header change and needs no passphrase: refusals, and the lock.
+ * Does all that comes before a header change and needs no passphrase: it refuses what cannot be
+ * changed, and takes the lock.
  * @param stateFolder the machine's; made where it is missing
- * @throws NightlatchError system/busy, luks/requirements, luks/unknown-intent, and as readVolumeHeader
+ * @throws NightlatchError system/busy, luks/requirements, luks/unknown-intent, and as
+ *   readVolumeHeader
  */
-export async function holdVolume(power: ChangePower, device: string, stateFolder: string): Promise<HeldVolume> {
-  refuseUnchangeable(await readVolumeHeader(power, device), device);
-  await power.makeDirectory(stateFolder, 0o700);
-  const lock = await power.lock(`${stateFolder}/lock`, LOCK_WAIT_MS);
+export async function holdVolume(system: ChangePower, device: string, stateFolder: string): Promise<HeldVolume> {
+  refuseUnchangeable(await readVolumeHeader(system, device), device);
+  await system.makeDirectory(stateFolder, 0o700);
+  const lock = await system.lock(`${stateFolder}/lock`, LOCK_WAIT_MS);
   try {
-    await removeStrays(power, stateFolder);
-    const header = await readVolumeHeader(power, device);
+    await removeStrays(system, stateFolder);
+    const header = await readVolumeHeader(system, device);
     refuseUnchangeable(header, device);
     const volume: Volume = { device, lock };
-    const ledger = openLedger(power, volume, header);
-    const record = await readRecord(power, stateFolder, header.uuid);
+    const ledger = openLedger(system, volume, header);
+    const record = await readIntentRecord(system, stateFolder, header.uuid);
     const notes = ledger.listNotes(header).map(({ intent }) => intent);
     const left = record === null ? notes : [...notes, record.intent];
     const { uuid } = header;
-    const keptBackups = left.length > 0 ? [] : await removeOldBackups(power, volume, stateFolder, uuid);
+    const keptBackups = left.length > 0 ? [] : await removeOldBackups(system, volume, stateFolder, uuid);
     const dispose = () => lock[Symbol.asyncDispose]();
     return { volume, uuid, stateFolder, ledger, left, keptBackups, [Symbol.asyncDispose]: dispose };
   } catch (error) {
@@ -69,46 +77,53 @@ export async function holdVolume(power: ChangePower, device: string, stateFolder
 }
 
 /**
- * Proves the passphrase, and settles what an earlier run left. The volume has to be held for as long as the change lasts.
+ * Proves the passphrase, and settles what an earlier run left. The volume has to be held for as
+ * long as the change lasts.
  * @throws NightlatchError luks/wrong-passphrase, and as readVolumeHeader
  */
-export async function beginChange(power: ChangePower, held: HeldVolume, order: ChangeOrder): Promise<Change> {
+export async function beginChange(system: ChangePower, held: HeldVolume, request: ChangeRequest): Promise<Change> {
   const { volume, uuid, stateFolder, ledger } = held;
-  const { prove, tell } = order;
-  const header = await readVolumeHeader(power, volume.device);
+  const { prove, tell } = request;
+  const header = await readVolumeHeader(system, volume.device);
   const bound = listTokens(header).flatMap((token) => token.keyslots);
   const ours = held.left.flatMap(({ adds }) => (adds === null ? [] : [adds.keyslot]));
-  const { passphrase, openedBy } = await findWayIn(power, held, header, order, new Set([...bound, ...ours]));
+  const { passphrase, openedBy } = await findWayIn(system, held, header, request, new Set([...bound, ...ours]));
   try {
     const dispose = async () => passphrase.wipe();
     const change = { volume, uuid, stateFolder, ledger, passphrase, openedBy, prove, tell };
     const begun: Change = { ...change, settled: [], keptBackups: [], [Symbol.asyncDispose]: dispose };
-    const settled = await settleIntents(power, begun);
-    return { ...begun, settled, keptBackups: await removeOldBackups(power, volume, stateFolder, uuid) };
+    const settled = await settleIntents(system, begun);
+    return { ...begun, settled, keptBackups: await removeOldBackups(system, volume, stateFolder, uuid) };
   } catch (error) {
     passphrase.wipe();
     throw error;
   }
 }
 
-/** Of changes that are over. @returns those that hold what the volume has no longer */
-async function removeOldBackups(power: ChangePower, { device }: Volume, stateFolder: string, uuid: string) {
-  return removeBackups(power, device, await listBackups(power, stateFolder, uuid), new Set());
+/**
+ * Removes the backups of changes that are over.
+ * @returns those that hold what the volume has no longer
+ */
+async function removeOldBackups(system: ChangePower, { device }: Volume, stateFolder: string, uuid: string) {
+  return removeBackups(system, device, await listBackups(system, stateFolder, uuid), new Set());
 }
 
-/** A passphrase, and the keyslot that it was seen to open. @param last slots that are tried at the end */
+/**
+ * Asks for a passphrase until one opens a keyslot.
+ * @param last slots that are tried at the end
+ */
 async function findWayIn(
-  power: ChangePower,
+  system: ChangePower,
   { volume }: HeldVolume,
   header: VolumeHeader,
-  order: ChangeOrder,
+  request: ChangeRequest,
   last: ReadonlySet<number>,
 ): Promise<{ readonly passphrase: Secret; readonly openedBy: number }> {
   for (let tries = 0; ; tries++) {
-    const passphrase = await order.passphrase(tries);
+    const passphrase = await request.passphrase(tries);
     if (passphrase === null) throw wrongPassphrase(volume.device);
     try {
-      const openedBy = await findSlotOpenedBy(power, volume, header, passphrase, last);
+      const openedBy = await findSlotOpenedBy(system, volume, header, passphrase, last);
       if (openedBy !== null) return { passphrase, openedBy };
     } catch (error) {
       passphrase.wipe();
@@ -118,17 +133,23 @@ async function findWayIn(
   }
 }
 
-/** Of a run that was killed in the middle of System.writeFile; whoever writes these files holds the lock. */
+/**
+ * Matches what a run leaves that was killed in the middle of System.writeFile. Whoever writes these
+ * files holds the lock.
+ */
 const STRAY = /^(?:identity\.key|(?:pending|server|intent|volume)-[\w-]+\.json)\.[0-9a-f]{12}\.tmp$/;
 
-async function removeStrays(power: ChangePower, stateFolder: string): Promise<void> {
-  const names = await power.listDirectory(stateFolder);
-  for (const name of names.filter((name) => STRAY.test(name))) await power.removeFile(`${stateFolder}/${name}`);
+async function removeStrays(system: ChangePower, stateFolder: string): Promise<void> {
+  const names = await system.listDirectory(stateFolder);
+  for (const name of names.filter((name) => STRAY.test(name))) await system.removeFile(`${stateFolder}/${name}`);
 }
 
-/** Where nothing is locked it is for reading only: what `listNotes` tells may be a change under way. */
-export function openLedger(power: Pick<ChangePower, "run" | "readAt">, volume: Volume, header: VolumeHeader): Ledger {
-  return header.version === 2 ? luks2Ledger(power, volume) : luks1Ledger(power, volume);
+/**
+ * Opens the ledger of a volume, by the version of its header. Where nothing is locked it is for
+ * reading only: what `listNotes` tells may be a change under way.
+ */
+export function openLedger(system: Pick<ChangePower, "run" | "readAt">, volume: Volume, header: VolumeHeader): Ledger {
+  return header.version === 2 ? luks2Ledger(system, volume) : luks1Ledger(system, volume);
 }
 
 /** @throws NightlatchError luks/requirements, luks/unsupported */

@@ -12,7 +12,7 @@ import type { ChangePower, HeldIntent } from "./ledger.ts";
 import { carryOut, requireAnotherWay } from "./removal.ts";
 import { findAdded, undo } from "./settle.ts";
 
-export interface BindOrder {
+interface BindRequest {
   /** For the new keyslot. */
   readonly passphrase: Secret;
   /** What seals it, without its keyslots. */
@@ -21,65 +21,66 @@ export interface BindOrder {
   readonly replaces: readonly Removal[];
 }
 
-export interface Bound {
+interface Bound {
   readonly keyslot: number;
   readonly token: HeldToken;
 }
 
-/** A compact JWE of a tang pin is about 2.5 KB; what a caller does not know yet it should assume. */
-export const USUAL_TOKEN_BYTES = 4096;
+/** A compact JWE of a tang pin has about 2.5 KB; a caller that does not know yet assumes this. */
+const USUAL_TOKEN_BYTES = 4096;
 
 /**
- * Whether a binding can be added at all; found out before an invite is spent on it.
+ * Makes sure that a binding can be added at all, before an invite is spent on it.
  * @throws NightlatchError luks/no-keyslot, luks/no-token-slot, luks/unsupported
  */
 export async function requireRoom(
-  power: Pick<ChangePower, "readAt">,
+  system: Pick<ChangePower, "readAt">,
   change: Pick<Change, "volume" | "ledger">,
 ): Promise<void> {
-  const header = await readHeader(power, change);
+  const header = await readHeader(system, change);
   chooseSlot(header, change.volume.device);
   change.ledger.requireRoom(header, USUAL_TOKEN_BYTES);
 }
 
 /**
- * Adds a keyslot and the token that seals its passphrase, proves that the token opens it, and then removes what it replaces.
- * Whatever fails before the proof is undone; whatever fails after it, or is cut short, the next change settles.
+ * Adds a keyslot and the token that seals its passphrase, proves that the token opens it, and then
+ * removes what it replaces. Whatever fails before the proof is undone; whatever fails after it, or
+ * is cut short, the next change settles.
  * @throws NightlatchError luks/*, system/*, file/*, and what `change.prove` throws
  */
-export async function bindVolume(power: ChangePower, change: Change, order: BindOrder): Promise<Bound> {
+export async function bindVolume(system: ChangePower, change: Change, request: BindRequest): Promise<Bound> {
   const { volume, ledger } = change;
-  requireAnotherWay(change, order.replaces);
-  const header = await readHeader(power, change);
+  requireAnotherWay(change, request.replaces);
+  const header = await readHeader(system, change);
   const keyslot = chooseSlot(header, volume.device);
-  ledger.requireRoom(header, JSON.stringify(order.token).length);
-  const removes = order.replaces;
-  const iterations = FIRST_ITERATIONS + (power.random(2).readUInt16BE() % ITERATION_COUNTS);
-  const digest = tokenDigest(order.token);
+  ledger.requireRoom(header, JSON.stringify(request.token).length);
+  const removes = request.replaces;
+  const iterations = FIRST_ITERATIONS + (system.random(2).readUInt16BE() % ITERATION_COUNTS);
+  const digest = tokenDigest(request.token);
 
   const operation = removes.length > 0 ? "rebind" : "bind";
   const adds = { keyslot, iterations, digest };
-  const declared = await declare(power, change, header, { operation, adds, removes });
+  const declared = await declare(system, change, header, { operation, adds, removes });
   const { held } = declared;
-  const token = await undoingFailures(power, change, held, async () => {
+  const token = await undoingFailures(system, change, held, async () => {
     const current = { passphrase: change.passphrase, slot: change.openedBy };
-    const slot = { number: keyslot, iterations, hash: keyslotHashOf(header), passphrase: order.passphrase };
-    await addKeyslot(power, volume, slot, current);
-    await ledger.addToken(await readHeader(power, change), order.token, keyslot);
-    const added = findAdded(await readHeader(power, change), held.record);
+    const slot = { number: keyslot, iterations, hash: keyslotHashOf(header), passphrase: request.passphrase };
+    await addKeyslot(system, volume, slot, current);
+    await ledger.addToken(await readHeader(system, change), request.token, keyslot);
+    const added = findAdded(await readHeader(system, change), held.record);
     const token = added?.token ?? null;
     if (token === null || added?.hasSlot !== true) throw notThere(volume.device);
-    await requireOthers(power, change, declared);
-    await proveToken(power, change, token, keyslot);
+    await requireOthers(system, change, declared);
+    await proveToken(system, change, token, keyslot);
     return token;
   });
-  for (const removal of removes) await carryOut(power, change, removal);
-  await closeOrWarn(power, change, declared);
+  for (const removal of removes) await carryOut(system, change, removal);
+  await closeOrWarn(system, change, declared);
   return { keyslot, token };
 }
 
 async function undoingFailures<T>(
-  power: ChangePower,
+  system: ChangePower,
   change: Change,
   held: HeldIntent,
   add: () => Promise<T>,
@@ -88,7 +89,7 @@ async function undoingFailures<T>(
     return await add();
   } catch (error) {
     const keepsBackup = isError(error, "luks/harmed"); // which holds what is gone from the volume
-    const undone = await undo(power, change, held, keepsBackup).then(
+    const undone = await undo(system, change, held, keepsBackup).then(
       () => true,
       () => false,
     );

@@ -10,7 +10,10 @@ import type { ChangePower, Ledger } from "./ledger.ts";
 /** Gives the passphrase that a token's servers release, or throws why they do not. */
 export type Prove = (token: HeldToken) => Promise<Secret>;
 
-/** A header change that may begin: the lock is held, the passphrase proved, what an earlier run left is settled. */
+/**
+ * A header change that may begin: the lock is held, the passphrase proved, what an earlier run left
+ * is settled.
+ */
 export interface Change extends AsyncDisposable {
   readonly volume: Volume;
   readonly uuid: string;
@@ -22,7 +25,9 @@ export interface Change extends AsyncDisposable {
   readonly prove: Prove;
   readonly tell: Tell;
   readonly settled: readonly Settled[];
-  /** Header backups that differ from the volume, which `settled` does not explain; they are kept. */
+  /**
+   * Header backups that differ from the volume, which `settled` does not explain; they are kept.
+   */
   readonly keptBackups: readonly string[];
 }
 
@@ -32,7 +37,10 @@ export type Tell = (settled: Settled) => void;
 /** What became of an intent that an earlier run left. */
 export interface Settled {
   readonly intent: Intent;
-  /** `disowned`: the volume and this machine's state folder do not agree on it, so nothing was touched. */
+  /**
+   * `disowned`: the volume and this machine's state folder do not agree on it, so nothing was
+   * touched.
+   */
   readonly outcome: "completed" | "undone" | "disowned";
   /** Where it is disowned: keyslots that it names and no token refers to, which may be its own. */
   readonly orphans: readonly number[];
@@ -40,22 +48,27 @@ export interface Settled {
   readonly added: HeldToken | null;
 }
 
-export function readHeader(power: Pick<ChangePower, "readAt">, change: Pick<Change, "volume">): Promise<VolumeHeader> {
-  return readVolumeHeader(power, change.volume.device);
+/**
+ * Reads the header of the volume under change again.
+ * @throws NightlatchError as readVolumeHeader
+ */
+export function readHeader(system: Pick<ChangePower, "readAt">, change: Pick<Change, "volume">): Promise<VolumeHeader> {
+  return readVolumeHeader(system, change.volume.device);
 }
 
 /**
- * Recovers what the token seals and opens its keyslot with it: nothing is taken for granted.
+ * Proves a token: recovers what it seals, and opens its keyslot with that. Nothing is taken for
+ * granted.
  * @throws NightlatchError luks/not-proved, and whatever `prove` throws
  */
 export async function proveToken(
-  power: Pick<ChangePower, "run">,
+  system: Pick<ChangePower, "run">,
   change: Pick<Change, "volume" | "prove">,
   token: HeldToken,
   keyslot: number,
 ): Promise<void> {
   using secret = await change.prove(token);
-  if (await opensSlot(power, change.volume, keyslot, secret)) return;
+  if (await opensSlot(system, change.volume, keyslot, secret)) return;
   throw new NightlatchError(
     "luks/not-proved",
     `${change.volume.device}: what the server released does not open keyslot ${keyslot}`,

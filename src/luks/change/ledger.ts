@@ -5,7 +5,7 @@ import type { System } from "../../system/port.ts";
 import type { HeldToken } from "../header/bindings.ts";
 import type { VolumeHeader } from "../header/header.ts";
 
-/** What a header change may do. */
+/** What it takes to change a header. */
 export type ChangePower = Pick<
   System,
   | "run"
@@ -20,7 +20,10 @@ export type ChangePower = Pick<
   | "random"
 >;
 
-/** An intent that the header tells of. By itself it gives no authority over anything: whoever holds the disk can write one. */
+/**
+ * An intent that the header tells of. By itself it gives no authority over anything: whoever holds
+ * the disk can write one.
+ */
 export interface IntentNote {
   /** The token's number. */
   readonly token: number;
@@ -37,11 +40,14 @@ export interface HeldIntent {
 }
 
 /**
- * Where a volume keeps tokens and notes of intents: LUKS2 in its header, LUKS1 in luksmeta, without notes. Each call is durable when
- * it returns, and all or nothing.
+ * Where a volume keeps tokens and notes of intents: LUKS2 in its header, LUKS1 in luksmeta, without
+ * notes. Each call is durable when it returns, and all or nothing.
  */
 export interface Ledger {
-  /** @throws NightlatchError luks/no-token-slot, luks/unsupported where a binding could not be added to this volume */
+  /**
+   * Makes sure that a binding can be added.
+   * @throws NightlatchError luks/no-token-slot, luks/unsupported
+   */
   requireRoom(header: VolumeHeader, tokenBytes: number): void;
   addToken(header: VolumeHeader, token: JsonObject, keyslot: number): Promise<void>;
   removeToken(token: HeldToken): Promise<void>;
@@ -52,7 +58,10 @@ export interface Ledger {
   removeNote(token: number): Promise<void>;
 }
 
-/** Intents among tokens, as LUKS2 keeps them. @throws NightlatchError luks/unknown-intent */
+/**
+ * Finds the intents among tokens, as LUKS2 keeps them.
+ * @throws NightlatchError luks/unknown-intent
+ */
 export function notesAmong(tokens: readonly HeldToken[], device: string): readonly IntentNote[] {
   return tokens.flatMap(({ id, json, digest }) => {
     try {
@@ -64,7 +73,10 @@ export function notesAmong(tokens: readonly HeldToken[], device: string): readon
   });
 }
 
-/** Any change waits for it: what it was about cannot be told. So a person has to be able to get rid of it. */
+/**
+ * Makes the error for a note that cannot be read. Any change waits for it, since what it was about
+ * cannot be told, so a person has to be able to get rid of it.
+ */
 function unreadable(device: string, token: number): NightlatchError {
   return new NightlatchError(
     "luks/unknown-intent",

@@ -11,23 +11,24 @@ import type { ChangePower, Ledger } from "./ledger.ts";
 import { entrySharing, sharedEntry } from "./removal.ts";
 
 /**
- * Bindings in luksmeta, where stock clevis looks for them; LUKS1 has no place for a note of an intent. luksmeta writes an entry's
- * data first and then the one sector of the table, so an entry is there whole or not at all; it also wipes the data first, so that a wipe
- * that is cut short leaves an entry that cannot be read (removal.ts).
+ * Keeps bindings in luksmeta, where stock clevis looks for them; LUKS1 has no place for a note of
+ * an intent. luksmeta writes an entry's data first and then the one sector of the table, so an
+ * entry is there whole or not at all. It also wipes the data first, so that a wipe that is cut
+ * short leaves an entry that cannot be read (removal.ts).
  */
-export function luks1Ledger(power: Pick<ChangePower, "run" | "readAt">, volume: Volume): Ledger {
+export function luks1Ledger(system: Pick<ChangePower, "run" | "readAt">, volume: Volume): Ledger {
   return {
     requireRoom: (header, tokenBytes) => requireGap(volume.device, asLuks1(header), tokenBytes),
     async addToken(header, token, keyslot) {
       const data = Buffer.from(compactOf(token), "latin1");
       requireGap(volume.device, asLuks1(header), data.length);
-      if (asLuks1(header).meta === null) await initLuksmeta(power, volume);
-      await keepingOthers(power, volume, keyslot, () => saveLuksmeta(power, volume, keyslot, data));
+      if (asLuks1(header).meta === null) await initLuksmeta(system, volume);
+      await keepingOthers(system, volume, keyslot, () => saveLuksmeta(system, volume, keyslot, data));
     },
     async removeToken(token) {
-      const other = entrySharing(await readVolumeHeader(power, volume.device), token);
+      const other = entrySharing(await readVolumeHeader(system, volume.device), token);
       if (other !== null) throw sharedEntry(token, other);
-      await keepingOthers(power, volume, token.id, () => wipeLuksmeta(power, volume, token.id));
+      await keepingOthers(system, volume, token.id, () => wipeLuksmeta(system, volume, token.id));
     },
     listNotes: () => [],
     addNote: async () => null,
@@ -37,7 +38,9 @@ export function luks1Ledger(power: Pick<ChangePower, "run" | "readAt">, volume: 
   };
 }
 
-/** Asked beforehand, for luksmeta itself writes over other entries, and past its own end. */
+/**
+ * Makes sure that there is room: luksmeta itself writes over other entries, and past its own end.
+ */
 function requireGap(device: string, header: Luks1Volume, lengthBytes: number): void {
   const { meta, metaDamage } = header;
   if (metaDamage !== null) throw metaDamage;
@@ -70,7 +73,10 @@ function noRoom(device: string, header: Luks1Volume): NightlatchError {
   });
 }
 
-/** cryptsetup converts no volume that luksmeta has set up, and none whose data begins right behind its keyslots. */
+/**
+ * cryptsetup converts no volume that luksmeta has set up, and none whose data begins right behind
+ * its keyslots.
+ */
 function waysToRoom(device: string, { meta, payloadOffsetBytes }: Luks1Volume): string {
   if (payloadOffsetBytes === 0) {
     return `Make the detached header a LUKS2 one, after a copy of it: cryptsetup convert ${shellWord(device)} --type luks2.`;

@@ -7,8 +7,11 @@ import { listTokens } from "../header/bindings.ts";
 import type { Luks2Volume, VolumeHeader } from "../header/header.ts";
 import { type Ledger, notesAmong } from "./ledger.ts";
 
-/** Tokens and notes of intents in the header itself. A token's number is chosen here, so that cryptsetup refuses the second of two that race. */
-export function luks2Ledger(power: Pick<System, "run">, volume: Volume): Ledger {
+/**
+ * Keeps tokens and notes of intents in the header itself. A token's number is chosen here, so that
+ * cryptsetup refuses the second of two that race.
+ */
+export function luks2Ledger(system: Pick<System, "run">, volume: Volume): Ledger {
   const nextToken = (header: VolumeHeader): number => {
     const [id] = findFreeTokens(asLuks2(header), 1);
     if (id === undefined) throw noTokenSlot(volume.device);
@@ -19,16 +22,16 @@ export function luks2Ledger(power: Pick<System, "run">, volume: Volume): Ledger 
       if (findFreeTokens(asLuks2(header), 2).length < 2) throw noTokenSlot(volume.device);
     },
     async addToken(header, token, keyslot) {
-      await importToken(power, volume, nextToken(header), { ...token, keyslots: [String(keyslot)] });
+      await importToken(system, volume, nextToken(header), { ...token, keyslots: [String(keyslot)] });
     },
-    removeToken: (token) => removeToken(power, volume, token.id),
+    removeToken: (token) => removeToken(system, volume, token.id),
     listNotes: (header) => notesAmong(listTokens(header), volume.device),
     async addNote(header, intent) {
       const id = nextToken(header);
-      await importToken(power, volume, id, formatIntent(intent));
+      await importToken(system, volume, id, formatIntent(intent));
       return id;
     },
-    removeNote: (token) => removeToken(power, volume, token),
+    removeNote: (token) => removeToken(system, volume, token),
   };
 }
 

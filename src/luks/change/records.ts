@@ -19,17 +19,17 @@ function recordPath(stateFolder: string, uuid: string): string {
 }
 
 /**
- * The volume's record, null where there is none.
+ * Reads the volume's record; null where there is none.
  * @throws NightlatchError luks/unknown-intent, json/*, file/*
  */
-export async function readRecord(
-  power: Pick<ChangePower, "readFile">,
+export async function readIntentRecord(
+  system: Pick<ChangePower, "readFile">,
   stateFolder: string,
   uuid: string,
 ): Promise<IntentRecord | null> {
   const path = recordPath(stateFolder, uuid);
   try {
-    return parseIntentRecord(parseJson(await power.readFile(path, RECORD_BYTES), path, { lengthBytes: RECORD_BYTES }));
+    return parseIntentRecord(parseJson(await system.readFile(path, RECORD_BYTES), path, { lengthBytes: RECORD_BYTES }));
   } catch (error) {
     if (isError(error, "file/missing")) return null;
     throw isError(error, "luks/unknown-intent") ? unreadable(path) : error;
@@ -46,34 +46,44 @@ function unreadable(path: string): NightlatchError {
   });
 }
 
-/** Durable when it returns, and all or nothing. */
-export async function writeRecord(
-  power: Pick<ChangePower, "writeFile">,
+/**
+ * Writes the volume's record. It is durable when it returns, and all or nothing.
+ * @throws NightlatchError file/*
+ */
+export async function writeIntentRecord(
+  system: Pick<ChangePower, "writeFile">,
   stateFolder: string,
   uuid: string,
   record: IntentRecord,
 ): Promise<void> {
   const bytes = Buffer.from(`${JSON.stringify(formatIntentRecord(record))}\n`);
-  await power.writeFile(recordPath(stateFolder, uuid), bytes, 0o600);
+  await system.writeFile(recordPath(stateFolder, uuid), bytes, 0o600);
 }
 
-export async function removeRecord(
-  power: Pick<ChangePower, "removeFile">,
+/**
+ * Removes the volume's record; one that is gone already is fine.
+ * @throws NightlatchError file/*
+ */
+export async function removeIntentRecord(
+  system: Pick<ChangePower, "removeFile">,
   stateFolder: string,
   uuid: string,
 ): Promise<void> {
-  await power.removeFile(recordPath(stateFolder, uuid));
+  await system.removeFile(recordPath(stateFolder, uuid));
 }
 
-/** The note in the header that says what the record says, to the last member. */
+/**
+ * Finds the note in the header that says what the record says, to the last member; null where there
+ * is none.
+ */
 export function noteOf(notes: readonly IntentNote[], intent: Intent): IntentNote | null {
   const digest = tokenDigest(formatIntent(intent));
   return notes.find((note) => note.digest === digest) ?? null;
 }
 
 /**
- * Whether a record speaks of the volume at hand. A salt in the header is anybody's to write, but a keyslot that the owner's passphrase
- * opens has its own.
+ * Tells whether a record speaks of the volume at hand. Anybody can write a salt into a header, but
+ * a keyslot that the owner's passphrase opens has its own.
  */
 export function isRecordOf(record: IntentRecord, header: VolumeHeader, openedBy: number): boolean {
   const slot = findSlot(header, openedBy);

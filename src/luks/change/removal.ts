@@ -8,28 +8,35 @@ import { findSlot, type Slot } from "../header/slots.ts";
 import { type Change, readHeader } from "./change.ts";
 import type { ChangePower } from "./ledger.ts";
 
-/** Tokens that refer to a keyslot, apart from the one named and what is left of it. */
+/** Lists the tokens that refer to a keyslot, apart from the one named and what is left of it. */
 export function otherTokensOf(header: VolumeHeader, keyslot: number, digest: string): readonly HeldToken[] {
   return listTokens(header).filter(
     (token) => token.digest !== digest && token.keyslots.includes(keyslot) && !isTorn(header, token),
   );
 }
 
-/** The token of that digest; or what is left of it where the program that removed it was cut short. */
+/**
+ * Lists the token of that digest; or what is left of it where the program that removed it was cut
+ * short.
+ */
 export function remainsOf(header: VolumeHeader, digest: string, keyslot: number | null): readonly HeldToken[] {
   return listTokens(header).filter(
     (token) => token.digest === digest || (token.id === keyslot && isTorn(header, token)),
   );
 }
 
-/** luksmeta wipes an entry's data before the table that names it: a wipe that is cut short leaves an entry of which nothing can be read. */
+/**
+ * luksmeta wipes an entry's data before the table that names it: a wipe that is cut short leaves an
+ * entry of which nothing can be read.
+ */
 function isTorn(header: VolumeHeader, token: HeldToken): boolean {
   return header.version === 1 && token.type === "clevis" && token.json["jwe"] === null;
 }
 
 /**
- * Another keyslot whose luksmeta entry lies partly where this token's does, so that wiping one destroys both; null where none does, as
- * with LUKS2. luksmeta itself makes such entries: findGap in formats/luksmeta.ts.
+ * Finds another keyslot whose luksmeta entry lies partly where this token's does, so that wiping
+ * one destroys both; null where none does, as with LUKS2. luksmeta itself makes such entries:
+ * findGap in formats/luks/luksmeta.ts.
  */
 export function entrySharing(header: VolumeHeader, token: HeldToken): number | null {
   if (header.version !== 1) return null;
@@ -38,7 +45,10 @@ export function entrySharing(header: VolumeHeader, token: HeldToken): number | n
   return other?.keyslot ?? null;
 }
 
-/** What would remove a token and the keyslot that it opens. @throws NightlatchError luks/unsupported */
+/**
+ * Says what would remove a token and the keyslot that it opens.
+ * @throws NightlatchError luks/unsupported
+ */
 export function planRemoval(header: VolumeHeader, token: HeldToken): Removal {
   const sharing = entrySharing(header, token);
   if (sharing !== null) throw sharedEntry(token, sharing);
@@ -57,6 +67,7 @@ export function planRemoval(header: VolumeHeader, token: HeldToken): Removal {
   return { keyslot, salt: slot.salt, digest: token.digest };
 }
 
+/** Makes the error for an entry that shares bytes with another keyslot's. */
 export function sharedEntry(token: HeldToken, other: number): NightlatchError {
   const what = `the luksmeta entry of keyslot ${token.id} shares bytes with that of keyslot ${other}`;
   return new NightlatchError("luks/unsupported", what, {
@@ -65,32 +76,42 @@ export function sharedEntry(token: HeldToken, other: number): NightlatchError {
   });
 }
 
-/** Whether nothing of it was removed yet. */
+/** Tells whether nothing of it was removed yet. */
 export function isWhole(header: VolumeHeader, removal: Removal): boolean {
   const hasToken = listTokens(header).some((token) => token.digest === removal.digest);
   return hasToken && (removal.keyslot === null || slotToRemove(header, removal) !== null);
 }
 
-/** Whether nothing of it is left. */
+/** Tells whether nothing of it is left. */
 export function isGone(header: VolumeHeader, removal: Removal): boolean {
   return remainsOf(header, removal.digest, removal.keyslot).length === 0 && slotToRemove(header, removal) === null;
 }
 
-/** Keyslot first: a token without its slot opens nothing, a slot without its token would go unnoticed. */
-export async function carryOut(power: ChangePower, change: Change, removal: Removal): Promise<void> {
-  const slot = slotToRemove(await readHeader(power, change), removal);
-  if (slot !== null) await killProvedSlot(power, change, slot.number);
-  const tokens = remainsOf(await readHeader(power, change), removal.digest, removal.keyslot);
+/**
+ * Removes the keyslot and then the token: a token without its slot opens nothing, a slot without
+ * its token would go unnoticed.
+ * @throws NightlatchError luks/last-way, as runCryptsetup
+ */
+export async function carryOut(system: ChangePower, change: Change, removal: Removal): Promise<void> {
+  const slot = slotToRemove(await readHeader(system, change), removal);
+  if (slot !== null) await killProvedSlot(system, change, slot.number);
+  const tokens = remainsOf(await readHeader(system, change), removal.digest, removal.keyslot);
   for (const token of tokens) await change.ledger.removeToken(token);
 }
 
-/** Only with another way in proved, and only that slot. @throws NightlatchError luks/last-way */
-export async function killProvedSlot(power: ChangePower, change: Change, keyslot: number): Promise<void> {
+/**
+ * Destroys one keyslot, and only with another way in that was proved.
+ * @throws NightlatchError luks/last-way, as runCryptsetup
+ */
+export async function killProvedSlot(system: ChangePower, change: Change, keyslot: number): Promise<void> {
   if (change.openedBy === keyslot) throw lastWay(change.volume.device, keyslot);
-  await killKeyslot(power, change.volume, keyslot, change.passphrase);
+  await killKeyslot(system, change.volume, keyslot, change.passphrase);
 }
 
-/** The passphrase that was given has to open another slot than those that go. @throws NightlatchError luks/last-way */
+/**
+ * Makes sure that the passphrase which was given opens another slot than those that go.
+ * @throws NightlatchError luks/last-way
+ */
 export function requireAnotherWay({ volume, openedBy }: Change, removes: readonly Removal[]): void {
   if (removes.some(({ keyslot }) => keyslot === openedBy)) throw lastWay(volume.device, openedBy);
 }
@@ -106,7 +127,10 @@ function lastWay(device: string, keyslot: number): NightlatchError {
   );
 }
 
-/** null where the slot is gone, or what is there is not what was to be removed, or another token needs it. */
+/**
+ * null where the slot is gone, or what is there is not what was to be removed, or another token
+ * needs it.
+ */
 function slotToRemove(header: VolumeHeader, { keyslot, salt, digest }: Removal): Slot | null {
   if (keyslot === null) return null;
   const slot = findSlot(header, keyslot);

@@ -6,16 +6,17 @@ import { findSlot, listSlots, looksLikeBinding, type Slot } from "../header/slot
 import { compareWithBackup, listBackups } from "./backup.ts";
 import { type Change, proveToken, readHeader, type Settled } from "./change.ts";
 import type { ChangePower, HeldIntent } from "./ledger.ts";
-import { isRecordOf, noteOf, readRecord, removeRecord } from "./records.ts";
+import { isRecordOf, noteOf, readIntentRecord, removeIntentRecord } from "./records.ts";
 import { carryOut, isGone, isWhole, killProvedSlot, otherTokensOf, remainsOf } from "./removal.ts";
 
 /** What of an addition is there. */
-export interface Added {
+interface Added {
   /** The slot bears our fingerprint, and no token of somebody else's refers to it. */
   readonly hasSlot: boolean;
   readonly token: HeldToken | null;
 }
 
+/** Finds what of an intent's addition is there; null where the intent adds nothing. */
 export function findAdded(header: VolumeHeader, { intent, salts }: IntentRecord): Added | null {
   const { adds } = intent;
   if (adds === null) return null;
@@ -27,25 +28,28 @@ export function findAdded(header: VolumeHeader, { intent, salts }: IntentRecord)
   };
 }
 
-/** Settles what earlier runs left: docs/format/intent.md, "Settling what was left". */
-export async function settleIntents(power: ChangePower, change: Change): Promise<readonly Settled[]> {
+/**
+ * Settles what earlier runs left: docs/format/intent.md, "Settling what was left".
+ * @throws NightlatchError luks/*, system/*, file/*
+ */
+export async function settleIntents(system: ChangePower, change: Change): Promise<readonly Settled[]> {
   const { ledger, stateFolder, uuid, openedBy } = change;
   const settled: Settled[] = [];
   const tell = (one: Settled) => {
     change.tell(one);
     settled.push(one);
   };
-  const record = await readRecord(power, stateFolder, uuid);
+  const record = await readIntentRecord(system, stateFolder, uuid);
   if (record !== null) {
-    const header = await readHeader(power, change);
+    const header = await readHeader(system, change);
     const note = noteOf(ledger.listNotes(header), record.intent)?.token ?? null;
-    if (isAgreed(change, header, record, note)) tell(await settleIntent(power, change, { record, note }));
+    if (isAgreed(change, header, record, note)) tell(await settleIntent(system, change, { record, note }));
     else {
       if (note === null) lookAtEnds(header, record, openedBy).forEach(tell);
-      await removeRecord(power, stateFolder, uuid);
+      await removeIntentRecord(system, stateFolder, uuid);
     }
   }
-  const header = await readHeader(power, change);
+  const header = await readHeader(system, change);
   for (const { intent, token } of ledger.listNotes(header)) {
     tell(disown(header, intent, openedBy));
     await ledger.removeNote(token);
@@ -53,13 +57,19 @@ export async function settleIntents(power: ChangePower, change: Change): Promise
   return settled;
 }
 
-/** Only what both the state folder and the volume say is acted upon. A LUKS1 volume says nothing, so the path has to be the same. */
+/**
+ * Tells whether the state folder and the volume say the same: nothing else is acted upon. A LUKS1
+ * volume says nothing, so the path has to be the same.
+ */
 function isAgreed(change: Change, header: VolumeHeader, record: IntentRecord, note: number | null): boolean {
   if (!isRecordOf(record, header, change.openedBy)) return false;
   return header.version === 1 ? record.device === change.volume.device : note !== null;
 }
 
-/** A record without its note is that of a change which had not begun, or was over; unless somebody took the note away. */
+/**
+ * Looks at a record without its note. That is of a change which had not begun, or was over; unless
+ * somebody took the note away.
+ */
 function lookAtEnds(header: VolumeHeader, record: IntentRecord, openedBy: number): readonly Settled[] {
   const { intent } = record;
   const added = findAdded(header, record);
@@ -85,17 +95,17 @@ function isNamed({ adds, removes }: Intent, { number, pbkdf2Iterations, salt }: 
 }
 
 /** Carries an intent out, or undoes it where what it added does not prove to work. */
-async function settleIntent(power: ChangePower, change: Change, held: HeldIntent): Promise<Settled> {
+async function settleIntent(system: ChangePower, change: Change, held: HeldIntent): Promise<Settled> {
   const { intent } = held.record;
-  const header = await readHeader(power, change);
+  const header = await readHeader(system, change);
   const added = findAdded(header, held.record);
-  const works = added === null || (await isDone(power, change, header, intent, added));
+  const works = added === null || (await isDone(system, change, header, intent, added));
   if (!works) {
-    await undo(power, change, held);
+    await undo(system, change, held);
     return { intent, outcome: "undone", orphans: [], added: null };
   }
-  for (const removal of intent.removes) await carryOut(power, change, removal);
-  await close(power, change, held, await listBackups(power, change.stateFolder, change.uuid));
+  for (const removal of intent.removes) await carryOut(system, change, removal);
+  await close(system, change, held, await listBackups(system, change.stateFolder, change.uuid));
   return { intent, outcome: "completed", orphans: [], added: added?.token ?? null };
 }
 
@@ -103,12 +113,13 @@ function isComplete({ adds }: Intent, { hasSlot, token }: Added): boolean {
   return adds !== null && hasSlot && token?.keyslots.includes(adds.keyslot) === true;
 }
 
-async function isDone(power: ChangePower, change: Change, header: VolumeHeader, intent: Intent, added: Added) {
+async function isDone(system: ChangePower, change: Change, header: VolumeHeader, intent: Intent, added: Added) {
   const { adds, removes } = intent;
   if (adds === null || added.token === null || !isComplete(intent, added)) return false;
-  if (removes.some((removal) => !isWhole(header, removal))) return true; // removals begin after the proof only
+  // Removals begin after the proof only.
+  if (removes.some((removal) => !isWhole(header, removal))) return true;
   try {
-    await proveToken(power, change, added.token, adds.keyslot);
+    await proveToken(system, change, added.token, adds.keyslot);
     return true;
   } catch (error) {
     if (error instanceof NightlatchError) return false;
@@ -116,29 +127,33 @@ async function isDone(power: ChangePower, change: Change, header: VolumeHeader, 
   }
 }
 
-/** Removes what an intent added, and the intent. The token goes first: stock clevis never sees one that opens nothing. */
+/**
+ * Removes what an intent added, and the intent. The token goes first: stock clevis never sees one
+ * that opens nothing.
+ */
 export async function undo(
-  power: ChangePower,
+  system: ChangePower,
   change: Change,
   held: HeldIntent,
   keepsBackup: boolean = false,
 ): Promise<void> {
   const { adds } = held.record.intent;
   if (adds !== null) {
-    const tokens = remainsOf(await readHeader(power, change), adds.digest, adds.keyslot);
+    const tokens = remainsOf(await readHeader(system, change), adds.digest, adds.keyslot);
     for (const token of tokens) await change.ledger.removeToken(token);
-    const isThere = findAdded(await readHeader(power, change), held.record)?.hasSlot === true;
-    if (isThere) await killProvedSlot(power, change, adds.keyslot);
+    const isThere = findAdded(await readHeader(system, change), held.record)?.hasSlot === true;
+    if (isThere) await killProvedSlot(system, change, adds.keyslot);
   }
-  await close(power, change, held, keepsBackup ? [] : await listBackups(power, change.stateFolder, change.uuid));
+  await close(system, change, held, keepsBackup ? [] : await listBackups(system, change.stateFolder, change.uuid));
 }
 
 /**
- * The end of a change: backups whose every slot is on the disk unharmed are removed, then the note, then the record.
+ * Ends a change: backups whose every slot is on the disk unharmed are removed, then the note, then
+ * the record.
  * @returns backups that are kept, since they hold slots that the volume has no longer
  */
 export async function close(
-  power: ChangePower,
+  system: ChangePower,
   change: Pick<Change, "volume" | "ledger" | "stateFolder" | "uuid">,
   held: HeldIntent,
   backups: readonly string[],
@@ -147,23 +162,26 @@ export async function close(
   const except = new Set(
     [adds?.keyslot ?? null, ...removes.map(({ keyslot }) => keyslot)].filter((slot) => slot !== null),
   );
-  const kept = await removeBackups(power, change.volume.device, backups, except);
+  const kept = await removeBackups(system, change.volume.device, backups, except);
   if (held.note !== null) await change.ledger.removeNote(held.note);
-  await removeRecord(power, change.stateFolder, change.uuid);
+  await removeIntentRecord(system, change.stateFolder, change.uuid);
   return kept;
 }
 
-/** @returns those that differ from the device in other slots than `except`, which are kept */
+/**
+ * Removes backups, but for those that hold another slot than `except` otherwise than the device.
+ * @returns the backups that are kept
+ */
 export async function removeBackups(
-  power: ChangePower,
+  system: ChangePower,
   device: string,
   backups: readonly string[],
   except: ReadonlySet<number>,
 ): Promise<readonly string[]> {
   const kept: string[] = [];
   for (const path of backups) {
-    const changed = await compareWithBackup(power, device, path, except);
-    if (changed === null || changed.length === 0) await power.removeFile(path);
+    const changed = await compareWithBackup(system, device, path, except);
+    if (changed === null || changed.length === 0) await system.removeFile(path);
     else kept.push(path);
   }
   return kept;

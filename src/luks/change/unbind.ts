@@ -9,10 +9,10 @@ import { carryOut, requireAnotherWay } from "./removal.ts";
  * @param removes what planRemovals found to be certain
  * @throws NightlatchError luks/last-way, luks/harmed, system/*, file/*
  */
-export async function unbindVolume(power: ChangePower, change: Change, removes: readonly Removal[]): Promise<void> {
+export async function unbindVolume(system: ChangePower, change: Change, removes: readonly Removal[]): Promise<void> {
   requireAnotherWay(change, removes);
-  const header = await readHeader(power, change);
-  const declared = await declare(power, change, header, { operation: "unbind", adds: null, removes });
-  for (const removal of removes) await carryOut(power, change, removal);
-  await closeOrWarn(power, change, declared);
+  const header = await readHeader(system, change);
+  const declared = await declare(system, change, header, { operation: "unbind", adds: null, removes });
+  for (const removal of removes) await carryOut(system, change, removal);
+  await closeOrWarn(system, change, declared);
 }

@@ -5,19 +5,22 @@ import type { Command, Exit, Lock, System } from "../../system/port.ts";
 export interface Volume {
   /** A block device or an image file. */
   readonly device: string;
-  /** Held by the programs that are run too: a killed run's cryptsetup keeps the next run waiting. */
+  /**
+   * Held by the programs that are run too: a killed run's cryptsetup keeps the next run waiting.
+   */
   readonly lock?: Lock;
 }
 
 /** A KDF can be set to take a minute, and a small machine to take several. */
-const DEADLINE_MS = 5 * 60_000;
+const TIMEOUT_MS = 5 * 60_000;
 
 /**
- * Runs cryptsetup; key material goes in over stdin and nowhere else.
- * @throws NightlatchError luks/wrong-passphrase, luks/refused, luks/no-memory, luks/no-device, luks/in-use, luks/tool-died, system/*
+ * Runs cryptsetup. Key material goes in over stdin and nowhere else.
+ * @throws NightlatchError luks/wrong-passphrase, luks/refused, luks/no-memory, luks/no-device,
+ *   luks/in-use, luks/tool-died, system/*
  */
 export async function runCryptsetup(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: Volume,
   args: readonly string[],
   stdin?: Uint8Array,
@@ -25,12 +28,12 @@ export async function runCryptsetup(
 ): Promise<Buffer> {
   const command: Command = {
     argv: ["cryptsetup", ...args],
-    deadlineMs: DEADLINE_MS,
+    deadlineMs: TIMEOUT_MS,
     ...options,
     ...(stdin === undefined ? {} : { stdin }),
     ...(volume.lock === undefined ? {} : { lock: volume.lock }),
   };
-  const exit = await power.run(command);
+  const exit = await system.run(command);
   if (exit.status !== 0) throw failureOf(exit, volume.device);
   return exit.stdout;
 }
@@ -54,7 +57,10 @@ function failureOf(exit: Exit, device: string): NightlatchError {
   return new NightlatchError(code, `${device}: ${what}${showsCause ? `: ${said}` : ""}`);
 }
 
-/** For a person. cryptsetup never prints key material. */
+/**
+ * Gives the first line of what a program printed, for a person. cryptsetup never prints key
+ * material.
+ */
 export function firstLine(output: Buffer): string {
   const line = output.toString("latin1").split("\n", 1)[0] ?? "";
   return line

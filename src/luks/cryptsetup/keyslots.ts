@@ -5,14 +5,17 @@ import type { VolumeHeader } from "../header/header.ts";
 import { listSlots, looksLikeBinding, type Slot } from "../header/slots.ts";
 import { runCryptsetup, type Volume } from "./cryptsetup.ts";
 
-/** What may open a volume: a passphrase, and the keyslot that it was seen to open, or the only one left that it can. */
+/**
+ * What may open a volume: a passphrase, and the keyslot that it was seen to open, or the only one
+ * left that it can open.
+ */
 export interface Authority {
   readonly passphrase: Secret;
   readonly slot: number;
 }
 
 /** A keyslot for a random key, whose KDF need not be slow. */
-export interface NewSlot {
+interface NewSlot {
   readonly number: number;
   readonly iterations: number;
   /** As keyslotHashOf gives it. */
@@ -21,25 +24,26 @@ export interface NewSlot {
 }
 
 /**
- * `cryptsetup open` tries the volume's tokens before it looks at the key that it is given, and says 0 when a token in a keyring
- * or a TPM opened it: a wrong passphrase would pass for the right one. Both options together leave no token to try.
+ * Leaves cryptsetup no token to try. `cryptsetup open` tries the volume's tokens before it looks at
+ * the key that it is given, and says 0 when a token in a keyring or a TPM opened it: a wrong
+ * passphrase would pass for the right one.
  */
 const NO_TOKENS = ["--disable-external-tokens", "--token-type", "nightlatch-none"];
 
 /**
- * Whether a passphrase opens this very keyslot.
+ * Tells whether a passphrase opens this very keyslot.
  * @param slot a slot in use
  * @throws NightlatchError as runCryptsetup
  */
 export async function opensSlot(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: Volume,
   slot: number,
   passphrase: Secret,
 ): Promise<boolean> {
   const args = ["open", "--test-passphrase", ...NO_TOKENS, "--key-slot", String(slot), ...keyArgs(passphrase)];
   try {
-    await runCryptsetup(power, volume, [...args, volume.device], passphrase.reveal());
+    await runCryptsetup(system, volume, [...args, volume.device], passphrase.reveal());
     return true;
   } catch (error) {
     if (isError(error, "luks/wrong-passphrase")) return false;
@@ -47,26 +51,37 @@ export async function opensSlot(
   }
 }
 
-/** The keyslots that open a volume, in cryptsetup's order: those of random keys, which cost next to nothing to try, and the others. */
+/**
+ * Lists the keyslots that open a volume, in cryptsetup's order: those of random keys, which cost
+ * next to nothing to try, and the others.
+ */
 export function slotsToTry(header: VolumeHeader): { readonly fast: readonly Slot[]; readonly slow: readonly Slot[] } {
   const slots = listSlots(header).filter((slot) => slot.opensVolume);
   return { fast: slots.filter(looksLikeBinding), slow: slots.filter((slot) => !looksLikeBinding(slot)) };
 }
 
-/** The first of these keyslots that a passphrase opens; null where it opens none. Takes one KDF for each that it tries. */
+/**
+ * Finds the first of these keyslots that a passphrase opens; null where it opens none. Each one
+ * that it tries takes one KDF.
+ * @throws NightlatchError as runCryptsetup
+ */
 export async function findOpenedAmong(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: Volume,
   slots: readonly Slot[],
   passphrase: Secret,
 ): Promise<number | null> {
-  for (const { number } of slots) if (await opensSlot(power, volume, number, passphrase)) return number;
+  for (const { number } of slots) if (await opensSlot(system, volume, number, passphrase)) return number;
   return null;
 }
 
-/** The first keyslot that a passphrase opens, fast ones before others, those in `last` tried at the end; null where it opens none. */
+/**
+ * Finds the first keyslot that a passphrase opens; null where it opens none. Fast slots are tried
+ * before others, those in `last` at the end.
+ * @throws NightlatchError as runCryptsetup
+ */
 export async function findSlotOpenedBy(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: Volume,
   header: VolumeHeader,
   passphrase: Secret,
@@ -74,16 +89,18 @@ export async function findSlotOpenedBy(
 ): Promise<number | null> {
   const { fast, slow } = slotsToTry(header);
   const slots = [...fast, ...slow].sort((a, b) => Number(last.has(a.number)) - Number(last.has(b.number)));
-  return findOpenedAmong(power, volume, slots, passphrase);
+  return findOpenedAmong(system, volume, slots, passphrase);
 }
 
 /**
- * Adds a keyslot. With cryptsetup 2.6 and 2.7 the authority's own is the only one that costs a KDF, and costs one; before, which does not
- * know --new-key-slot, keyslots are tried in their order, and since 2.8 the authority's own costs two (docs/decisions/056).
- * @throws NightlatchError as runCryptsetup; luks/refused where the slot is taken or there is no room for it
+ * Adds a keyslot. With cryptsetup 2.6 and 2.7 the authority's own is the only one that costs a KDF,
+ * and costs one; before, which does not know --new-key-slot, keyslots are tried in their order, and
+ * since 2.8 the authority's own costs two (docs/decisions/056).
+ * @throws NightlatchError as runCryptsetup; luks/refused where the slot is taken or there is no
+ *   room for it
  */
 export async function addKeyslot(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: Volume,
   slot: NewSlot,
   current: Authority,
@@ -91,12 +108,13 @@ export async function addKeyslot(
   const both = Buffer.concat([current.passphrase.reveal(), slot.passphrase.reveal()]);
   const hash = slot.hash === null ? [] : ["--hash", slot.hash];
   const kdf = [...hash, "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", String(slot.iterations)];
-  // Of a key file by the name of "-" 2.6 would try all keyslots first. Of two that have the same name it would read one.
+  // Of a key file by the name of "-" 2.6 would try all keyslots first. Of two that have the same
+  // name it would read one.
   const [from, to] = ["/dev/stdin", "/dev/fd/0"];
   const sizes = ["--new-keyfile-size", String(slot.passphrase.lengthBytes)];
   const files = [...keyArgs(current.passphrase, from), ...sizes, volume.device, to];
   const add = (slots: readonly string[]) =>
-    runCryptsetup(power, volume, ["luksAddKey", "-q", ...slots, ...kdf, ...files], both, { opensStdin: true });
+    runCryptsetup(system, volume, ["luksAddKey", "-q", ...slots, ...kdf, ...files], both, { opensStdin: true });
   try {
     await add(["--key-slot", String(current.slot), "--new-key-slot", String(slot.number)]).catch((error: unknown) => {
       if (!isUsageError(error)) throw error;
@@ -112,27 +130,29 @@ const isUsageError = (error: unknown): boolean =>
   isError(error, "luks/refused") && error.message.includes(": Usage: cryptsetup ");
 
 /**
- * Has a key without a slot's number tried on this slot before all others, each of which costs a KDF (LUKS2 alone has such an order).
+ * Has cryptsetup try this slot before all others for a key that is given without a slot's number;
+ * each other one would cost a KDF. LUKS2 alone has such an order.
  * @throws NightlatchError as runCryptsetup
  */
-export async function preferKeyslot(power: Pick<System, "run">, volume: Volume, slot: number): Promise<void> {
+export async function preferKeyslot(system: Pick<System, "run">, volume: Volume, slot: number): Promise<void> {
   const args = ["config", "-q", "--key-slot", String(slot), "--priority", "prefer", volume.device];
-  await runCryptsetup(power, volume, args);
+  await runCryptsetup(system, volume, args);
 }
 
 /**
- * Destroys a keyslot. With -q cryptsetup destroys the last one as readily as any other: the caller has proved that `remaining`
- * opens another slot, and cryptsetup proves it once more before it wipes.
+ * Destroys a keyslot. With -q cryptsetup destroys the last one as readily as any other: the caller
+ * has proved that `remaining` opens another slot, and cryptsetup proves it once more before it
+ * wipes.
  * @throws NightlatchError as runCryptsetup
  */
 export async function killKeyslot(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: Volume,
   slot: number,
   remaining: Secret,
 ): Promise<void> {
   const args = ["luksKillSlot", "-q", ...keyArgs(remaining), volume.device, String(slot)];
-  await runCryptsetup(power, volume, args, remaining.reveal());
+  await runCryptsetup(system, volume, args, remaining.reveal());
 }
 
 /**
@@ -141,7 +161,7 @@ export async function killKeyslot(
  * @throws NightlatchError as runCryptsetup
  */
 export async function openVolume(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: Volume & { readonly header?: string },
   name: string,
   slot: number,
@@ -149,7 +169,7 @@ export async function openVolume(
 ): Promise<void> {
   const header = volume.header === undefined ? [] : ["--header", volume.header];
   const args = ["open", ...NO_TOKENS, ...header, "--key-slot", String(slot), ...keyArgs(passphrase)];
-  await runCryptsetup(power, volume, [...args, volume.device, name], passphrase.reveal());
+  await runCryptsetup(system, volume, [...args, volume.device, name], passphrase.reveal());
 }
 
 /** A size of its own, so that no byte of a passphrase ends it. */

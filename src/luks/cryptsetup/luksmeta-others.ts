@@ -13,40 +13,41 @@ interface Held {
   readonly others: readonly (LuksmetaRecord & { readonly bytes: Buffer })[];
 }
 
-const DEADLINE_MS = 60_000;
+const TIMEOUT_MS = 60_000;
 const PAGE_BYTES = 4096;
-/** What luksmeta's table may have between it and the first entry belongs to nobody: a page. */
+/** The page of luksmeta's table. What lies between it and the first entry belongs to nobody. */
 const TABLE_BYTES = PAGE_BYTES;
 
 /**
- * Lets luksmeta change the entry of one keyslot, and reads back that every other one is the same. What it wrote over is put back, and the
- * table before it, so that nothing points to what is gone.
- * @throws NightlatchError luks/refused where another entry was written over and is whole again, luks/harmed where it is not
+ * Lets luksmeta change the entry of one keyslot, and reads back that every other one is the same.
+ * What it wrote over is put back, and the table before it, so that nothing points to what is gone.
+ * @throws NightlatchError luks/refused where another entry was written over and is whole again,
+ *   luks/harmed where it is not
  */
 export async function keepingOthers(
-  power: Power,
+  system: Power,
   volume: Volume,
   keyslot: number,
   change: () => Promise<void>,
 ): Promise<void> {
-  const before = await hold(power, volume.device, keyslot);
+  const before = await hold(system, volume.device, keyslot);
   let failure: { readonly error: unknown } | null = null;
   try {
     await change();
   } catch (error) {
     failure = { error }; // it may have written before it failed
   }
-  if (before === null || (await findHarmed(power, volume.device, before)).length === 0) {
+  if (before === null || (await findHarmed(system, volume.device, before)).length === 0) {
     if (failure !== null) throw failure.error;
     return;
   }
-  const rows = await hold(power, volume.device, keyslot);
+  const rows = await hold(system, volume.device, keyslot);
   const isOurs = rows !== null && JSON.stringify(rows.others.map(rowOf)) === JSON.stringify(before.others.map(rowOf));
   if (isOurs) {
-    await write(power, volume, before.offsetBytes, before.table);
-    for (const { offsetBytes, bytes } of before.others) await write(power, volume, offsetBytes, bytes);
+    await write(system, volume, before.offsetBytes, before.table);
+    for (const { offsetBytes, bytes } of before.others) await write(system, volume, offsetBytes, bytes);
   }
-  const harmed = await findHarmed(power, volume.device, before);
+  const harmed = await findHarmed(system, volume.device, before);
   if (harmed.length > 0) throw lost(volume.device, harmed);
   throw new NightlatchError("luks/refused", `${volume.device}: luksmeta wrote over the entry of another keyslot`, {
     meaning: "That was put back, and read back: every entry is what it was.",
@@ -54,27 +55,30 @@ export async function keepingOthers(
   });
 }
 
-async function hold(power: Power, device: string, keyslot: number): Promise<Held | null> {
-  const header = await readLuks1(power, device);
+async function hold(system: Power, device: string, keyslot: number): Promise<Held | null> {
+  const header = await readLuks1(system, device);
   const hole = findHole(header);
   if (hole === null) return null;
-  const table = await power.readAt(device, hole.offsetBytes, TABLE_BYTES);
+  const table = await system.readAt(device, hole.offsetBytes, TABLE_BYTES);
   const others = (header.meta ?? []).filter((entry) => entry.keyslot !== keyslot);
   const read = others.map(async (entry) => ({
     ...entry,
-    bytes: await power.readAt(device, entry.offsetBytes, entry.lengthBytes),
+    bytes: await system.readAt(device, entry.offsetBytes, entry.lengthBytes),
   }));
   return { table, offsetBytes: hole.offsetBytes, others: await Promise.all(read) };
 }
 
-/** Keyslots whose entries are not what they were; one that somebody took away meanwhile counts, too. */
-async function findHarmed(power: Power, device: string, before: Held): Promise<readonly number[]> {
+/**
+ * Lists the keyslots whose entries are not what they were. One that somebody took away meanwhile
+ * counts, too.
+ */
+async function findHarmed(system: Power, device: string, before: Held): Promise<readonly number[]> {
   const harmed: number[] = [];
-  const rows = (await readLuks1(power, device)).meta ?? [];
+  const rows = (await readLuks1(system, device)).meta ?? [];
   for (const entry of before.others) {
     const row = rows.find(({ keyslot }) => keyslot === entry.keyslot);
     const isSame = row !== undefined && JSON.stringify(rowOf(row)) === JSON.stringify(rowOf(entry));
-    const bytes = await power.readAt(device, entry.offsetBytes, entry.lengthBytes);
+    const bytes = await system.readAt(device, entry.offsetBytes, entry.lengthBytes);
     if (!isSame || !bytes.equals(entry.bytes)) harmed.push(entry.keyslot);
   }
   return harmed;
@@ -88,19 +92,19 @@ const rowOf = ({ keyslot, uuid, offsetBytes, lengthBytes, crc32c }: LuksmetaReco
   crc32c,
 ];
 
-async function readLuks1(power: Power, device: string): Promise<Luks1Volume> {
-  const header = await readVolumeHeader(power, device);
+async function readLuks1(system: Power, device: string): Promise<Luks1Volume> {
+  const header = await readVolumeHeader(system, device);
   if (header.version !== 1) throw new TypeError("not a LUKS1 volume");
   return header;
 }
 
 /** dd(1) of GNU coreutils, to the disk before it ends. */
-async function write(power: Power, volume: Volume, offsetBytes: number, stdin: Buffer): Promise<void> {
+async function write(system: Power, volume: Volume, offsetBytes: number, stdin: Buffer): Promise<void> {
   const target = [`of=${volume.device}`, "bs=64K", `seek=${offsetBytes}`, "oflag=seek_bytes", "iflag=fullblock"];
-  const { status } = await power.run({
+  const { status } = await system.run({
     argv: ["dd", ...target, "conv=notrunc,fsync", "status=none"],
     stdin,
-    deadlineMs: DEADLINE_MS,
+    deadlineMs: TIMEOUT_MS,
     ...(volume.lock === undefined ? {} : { lock: volume.lock }),
   });
   if (status !== 0)

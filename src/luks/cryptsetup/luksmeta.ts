@@ -3,37 +3,46 @@ import { CLEVIS_UUID } from "../../formats/luks/luksmeta.ts";
 import type { Exit, System } from "../../system/port.ts";
 import { firstLine, type Volume } from "./cryptsetup.ts";
 
-const DEADLINE_MS = 60_000;
+const TIMEOUT_MS = 60_000;
 
-/** Writes an empty table to the hole. The caller has seen that there is none, for -f asks nobody. @throws NightlatchError luks/refused */
-export async function initLuksmeta(power: Pick<System, "run">, volume: Volume): Promise<void> {
-  await runLuksmeta(power, volume, ["init", "-f", "-d", volume.device]);
+/**
+ * Writes an empty table to the hole. The caller has seen that there is none, for -f asks nobody.
+ * @throws NightlatchError luks/refused
+ */
+export async function initLuksmeta(system: Pick<System, "run">, volume: Volume): Promise<void> {
+  await runLuksmeta(system, volume, ["init", "-f", "-d", volume.device]);
 }
 
-/** Writes the data, then the table that points to it. @throws NightlatchError luks/refused */
+/**
+ * Writes the data, then the table that points to it.
+ * @throws NightlatchError luks/refused
+ */
 export async function saveLuksmeta(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: Volume,
   keyslot: number,
   data: Uint8Array,
 ): Promise<void> {
-  await runLuksmeta(power, volume, ["save", "-d", volume.device, "-s", String(keyslot), "-u", CLEVIS_UUID], data);
+  await runLuksmeta(system, volume, ["save", "-d", volume.device, "-s", String(keyslot), "-u", CLEVIS_UUID], data);
 }
 
-/** Only an entry of clevis's; one that is gone already is fine. @throws NightlatchError luks/refused */
-export async function wipeLuksmeta(power: Pick<System, "run">, volume: Volume, keyslot: number): Promise<void> {
-  await runLuksmeta(power, volume, ["wipe", "-f", "-d", volume.device, "-s", String(keyslot), "-u", CLEVIS_UUID]);
+/**
+ * Wipes an entry of clevis's, and no other; one that is gone already is fine.
+ * @throws NightlatchError luks/refused
+ */
+export async function wipeLuksmeta(system: Pick<System, "run">, volume: Volume, keyslot: number): Promise<void> {
+  await runLuksmeta(system, volume, ["wipe", "-f", "-d", volume.device, "-s", String(keyslot), "-u", CLEVIS_UUID]);
 }
 
 async function runLuksmeta(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: Volume,
   args: readonly string[],
   stdin?: Uint8Array,
 ): Promise<void> {
-  const exit = await power.run({
+  const exit = await system.run({
     argv: ["luksmeta", ...args],
-    deadlineMs: DEADLINE_MS,
+    deadlineMs: TIMEOUT_MS,
     ...(stdin === undefined ? {} : { stdin }),
     ...(volume.lock === undefined ? {} : { lock: volume.lock }),
   });

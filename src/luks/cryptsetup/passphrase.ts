@@ -5,11 +5,12 @@ const ALPHABET = Buffer.from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 const RANDOM_BYTES = 40;
 
 /**
- * A keyslot's passphrase as clevis makes it: base64url of 40 random bytes, 54 characters (docs/format/latch.md, "Token"). Written
- * into its buffer directly: a string could not be wiped.
+ * Makes a keyslot's passphrase as clevis does: base64url of 40 random bytes, 54 characters
+ * (docs/format/latch.md, "Token"). It is written into its buffer directly: a string could not be
+ * wiped.
  */
-export function makePassphrase(power: Pick<System, "random">): Secret {
-  const random = power.random(RANDOM_BYTES);
+export function makePassphrase(system: Pick<System, "random">): Secret {
+  const random = system.random(RANDOM_BYTES);
   const text = Buffer.alloc(Math.ceil((RANDOM_BYTES * 8) / 6));
   for (let at = 0; at < text.length; at++) {
     const bit = at * 6;

@@ -4,7 +4,7 @@ import type { System } from "../../system/port.ts";
 import type { Luks2Volume } from "../header/header.ts";
 import { runCryptsetup, type Volume } from "./cryptsetup.ts";
 
-/** The lowest numbers that no token has, at most `count` of them. */
+/** Finds the lowest numbers that no token has, at most `count` of them. */
 export function findFreeTokens(header: Luks2Volume, count: number): readonly number[] {
   const free: number[] = [];
   for (let id = 0; id < LUKS2_TOKENS && free.length < count; id++) if (!header.tokens.has(id)) free.push(id);
@@ -13,19 +13,23 @@ export function findFreeTokens(header: Luks2Volume, count: number): readonly num
 
 /**
  * Writes a token to a number that is free.
- * @throws NightlatchError as runCryptsetup; luks/refused where it was taken meanwhile, or the metadata has no room for it
+ * @throws NightlatchError as runCryptsetup; luks/refused where it was taken meanwhile, or the
+ *   metadata has no room for it
  */
 export async function importToken(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: Volume,
   id: number,
   token: JsonObject,
 ): Promise<void> {
   const args = ["token", "import", "--token-id", String(id), "--json-file", "-", volume.device];
-  await runCryptsetup(power, volume, args, Buffer.from(JSON.stringify(token)));
+  await runCryptsetup(system, volume, args, Buffer.from(JSON.stringify(token)));
 }
 
-/** @throws NightlatchError as runCryptsetup */
-export async function removeToken(power: Pick<System, "run">, volume: Volume, id: number): Promise<void> {
-  await runCryptsetup(power, volume, ["token", "remove", "--token-id", String(id), volume.device]);
+/**
+ * Removes a token.
+ * @throws NightlatchError as runCryptsetup
+ */
+export async function removeToken(system: Pick<System, "run">, volume: Volume, id: number): Promise<void> {
+  await runCryptsetup(system, volume, ["token", "remove", "--token-id", String(id), volume.device]);
 }

@@ -18,7 +18,10 @@ export interface HeldToken {
   readonly digest: string;
 }
 
-/** All tokens of a volume by their number, other programs' and nonsense included. What a luksmeta entry holds is shown as a token. */
+/**
+ * Lists all tokens of a volume by their number, other programs' and nonsense included. What a
+ * luksmeta entry holds is shown as a token.
+ */
 export function listTokens(header: VolumeHeader): readonly HeldToken[] {
   if (header.version === 1) return (header.meta ?? []).map((record) => fromLuksmeta(header, record));
   return [...header.tokens]
@@ -37,7 +40,10 @@ function fromLuksmeta(header: Luks1Volume, record: LuksmetaRecord): HeldToken {
   return { id: keyslot, type, keyslots, json, digest: tokenDigest(json) };
 }
 
-/** null, which no parser of bindings takes, where it cannot be read: that it is there matters nonetheless. */
+/**
+ * Reads the JWE of a luksmeta entry. Where it cannot be read it is null, which no parser of
+ * bindings takes: that the entry is there matters nonetheless.
+ */
 function readJwe(record: LuksmetaRecord): JsonObject | null {
   if (record.data === null) return null;
   try {

@@ -4,8 +4,9 @@ import type { Luks1Header } from "../../formats/luks/luks1.ts";
 import type { Luks2Header } from "../../formats/luks/luks2.ts";
 
 /**
- * Refuses a volume that does not encrypt. Whoever can write to the disk can rewrite its header to a null cipher
- * (CVE-2025-59054): the key would be handed to a volume that the thief can read and prepare.
+ * Refuses a volume that does not encrypt. Whoever can write to the disk can rewrite its header to a
+ * null cipher (CVE-2025-59054): the key would be handed to a volume that the thief can read and
+ * prepare.
  * @throws NightlatchError luks/null-cipher
  */
 export function refuseNullCiphers(header: Luks1Header | Luks2Header): void {
@@ -43,7 +44,10 @@ function nullCiphersOfLuks2(header: Luks2Header): string[] {
   return found;
 }
 
-/** Every spelling that dm-crypt takes: `null`, `cipher_null-ecb`, `capi:ecb(cipher_null)-plain`; not the IV of `aes-cbc-null`. */
+/**
+ * Tells whether this is a spelling of the null cipher that dm-crypt takes: `null`,
+ * `cipher_null-ecb`, `capi:ecb(cipher_null)-plain`; not the IV of `aes-cbc-null`.
+ */
 export function isNullCipher(encryption: string): boolean {
   return encryption.includes("cipher_null") || /^null(?:-|$)/.test(encryption);
 }

@@ -22,18 +22,27 @@ import { refuseNullCiphers } from "./ciphers.ts";
 /** A volume's header as it was at one moment, told apart by `version`. */
 export type VolumeHeader = Luks2Volume | Luks1Volume;
 
+/** A LUKS2 volume, by the newer of its two copies that can be read. */
 export interface Luks2Volume extends Luks2Header {
-  /** The copy that cannot be read, where one cannot. cryptsetup mends it from the other when it next changes the volume. */
+  /**
+   * The copy that cannot be read; null where both can. cryptsetup mends it from the other when it
+   * next changes the volume.
+   */
   readonly damagedCopy: "primary" | "secondary" | null;
 }
 
+/** A LUKS1 volume, with what luksmeta keeps in it. */
 export interface Luks1Volume extends Luks1Header {
-  /** What luksmeta holds, by keyslot; null where luksmeta was never set up on this volume, or its table is damaged. */
+  /**
+   * What luksmeta holds, by keyslot; null where luksmeta was never set up on this volume, or its
+   * table is damaged.
+   */
   readonly meta: readonly LuksmetaRecord[] | null;
   /** What is wrong with luksmeta's table. It is no reason not to open the volume by other means. */
   readonly metaDamage: NightlatchError | null;
 }
 
+/** An entry of luksmeta's, with its data. */
 export interface LuksmetaRecord extends LuksmetaEntry {
   /** null where what is there does not match its checksum, or is larger than any binding. */
   readonly data: Buffer | null;
@@ -46,15 +55,17 @@ const LUKSMETA_DATA_LIMIT_BYTES = 64 * 1024;
 const ATTEMPTS = 5;
 
 /**
- * The header of a LUKS volume: one read for a volume of the usual shape, no program run, no lock taken. cryptsetup rewrites
- * the two copies of LUKS2 one after the other, so one of them is valid at any moment; a read that caught both is repeated.
+ * Reads the header of a LUKS volume. That is one read for a volume of the usual shape; no program
+ * is run, no lock taken. cryptsetup rewrites the two copies of LUKS2 one after the other, so one of
+ * them is valid at any moment; a read that caught both is repeated.
  * @param device a block device or an image file
- * @throws NightlatchError luks/none, luks/damaged, luks/unsupported, luks/null-cipher, and as System.readAt
+ * @throws NightlatchError luks/none, luks/damaged, luks/unsupported, luks/null-cipher, and as
+ *   System.readAt
  */
-export async function readVolumeHeader(power: Pick<System, "readAt">, device: string): Promise<VolumeHeader> {
+export async function readVolumeHeader(system: Pick<System, "readAt">, device: string): Promise<VolumeHeader> {
   for (let attempt = 1; ; attempt++) {
     try {
-      const header = await readOnce(power, device);
+      const header = await readOnce(system, device);
       refuseNullCiphers(header);
       return header;
     } catch (error) {
@@ -63,35 +74,38 @@ export async function readVolumeHeader(power: Pick<System, "readAt">, device: st
   }
 }
 
-async function readOnce(power: Pick<System, "readAt">, device: string): Promise<VolumeHeader> {
-  const start = await power.readAt(device, 0, FIRST_READ_BYTES);
+async function readOnce(system: Pick<System, "readAt">, device: string): Promise<VolumeHeader> {
+  const start = await system.readAt(device, 0, FIRST_READ_BYTES);
   const luks1 = parseLuks1(start);
-  if (luks1 !== null) return { ...luks1, ...(await readMeta(power, device, luks1)) };
-  return readLuks2(power, device, start);
+  if (luks1 !== null) return { ...luks1, ...(await readMeta(system, device, luks1)) };
+  return readLuks2(system, device, start);
 }
 
-async function readLuks2(power: Pick<System, "readAt">, device: string, start: Buffer): Promise<Luks2Volume> {
+async function readLuks2(system: Pick<System, "readAt">, device: string, start: Buffer): Promise<Luks2Volume> {
   const sizeBytes = peekLuks2(start, 0);
   if (sizeBytes === null) {
-    const stray = await findSecondary(power, device);
+    const stray = await findSecondary(system, device);
     if (stray === null) throw noHeader(start);
     return stray;
   }
-  const both = start.length >= 2 * sizeBytes ? start : await power.readAt(device, 0, 2 * sizeBytes);
+  const both = start.length >= 2 * sizeBytes ? start : await system.readAt(device, 0, 2 * sizeBytes);
   const primary = verify(both.subarray(0, sizeBytes), 0);
   const secondary = verify(both.subarray(sizeBytes, 2 * sizeBytes), sizeBytes);
   const [newer, older] = newestFirst([primary.value, secondary.value].filter((copy) => copy !== null));
   if (newer === undefined) {
-    const stray = await findSecondary(power, device); // its size may be what is damaged
+    const stray = await findSecondary(system, device); // its size may be what is damaged
     if (stray === null) throw primary.failure;
     return stray;
   }
-  // Never the older one in its stead: cryptsetup is less strict (of two members of one name it takes the last), so it would read what
-  // we pass over, a null cipher perhaps.
+  // Never the older one in its stead: cryptsetup is less strict (of two members of one name it
+  // takes the last), so it would read what we pass over, a null cipher perhaps.
   return { ...readLuks2Copy(newer), damagedCopy: older !== undefined ? null : twinOf(newer.which) };
 }
 
-/** null where cryptsetup sees no copy either. One that it may read and we cannot (another checksum) is an error. */
+/**
+ * Verifies a copy; null where cryptsetup sees none either. One that it may read and we cannot
+ * (another checksum) is an error.
+ */
 function verify(bytes: Buffer, offsetBytes: number): Attempt<Luks2Copy> {
   const tried = attempt(() => verifyLuks2Copy(bytes, offsetBytes));
   if (tried.failure !== null && !isError(tried.failure, "luks/damaged")) throw tried.failure;
@@ -102,12 +116,15 @@ function twinOf(which: "primary" | "secondary"): "primary" | "secondary" {
   return which === "primary" ? "secondary" : "primary";
 }
 
-/** A primary that is overwritten does not say where its twin lies: every place where one can lie is tried, as cryptsetup does. */
-async function findSecondary(power: Pick<System, "readAt">, device: string): Promise<Luks2Volume | null> {
+/**
+ * Looks for the second copy. A first one that is overwritten does not say where the second lies:
+ * every place where it can lie is tried, as cryptsetup does.
+ */
+async function findSecondary(system: Pick<System, "readAt">, device: string): Promise<Luks2Volume | null> {
   for (const offsetBytes of LUKS2_SIZES_BYTES) {
-    const head = await power.readAt(device, offsetBytes, 512);
+    const head = await system.readAt(device, offsetBytes, 512);
     if (peekLuks2(head, offsetBytes) !== offsetBytes) continue;
-    const bytes = await power.readAt(device, offsetBytes, offsetBytes);
+    const bytes = await system.readAt(device, offsetBytes, offsetBytes);
     const { value: copy } = verify(bytes, offsetBytes);
     if (copy !== null) return { ...readLuks2Copy(copy), damagedCopy: "primary" };
   }
@@ -115,25 +132,25 @@ async function findSecondary(power: Pick<System, "readAt">, device: string): Pro
 }
 
 async function readMeta(
-  power: Pick<System, "readAt">,
+  system: Pick<System, "readAt">,
   device: string,
   header: Luks1Header,
 ): Promise<Pick<Luks1Volume, "meta" | "metaDamage">> {
   const hole = findHole(header);
   if (hole === null) return { meta: null, metaDamage: null };
-  const table = await power.readAt(device, hole.offsetBytes, LUKSMETA_TABLE_BYTES);
+  const table = await system.readAt(device, hole.offsetBytes, LUKSMETA_TABLE_BYTES);
   const entries = attempt(() => parseLuksmeta(table, hole));
   if (entries.failure !== null) return { meta: null, metaDamage: entries.failure };
   if (entries.value === null) return { meta: null, metaDamage: null };
   const meta = await Promise.all(
-    entries.value.map(async (entry) => ({ ...entry, data: await readData(power, device, entry) })),
+    entries.value.map(async (entry) => ({ ...entry, data: await readData(system, device, entry) })),
   );
   return { meta, metaDamage: null };
 }
 
-async function readData(power: Pick<System, "readAt">, device: string, entry: LuksmetaEntry): Promise<Buffer | null> {
+async function readData(system: Pick<System, "readAt">, device: string, entry: LuksmetaEntry): Promise<Buffer | null> {
   if (entry.lengthBytes > LUKSMETA_DATA_LIMIT_BYTES) return null;
-  const data = await power.readAt(device, entry.offsetBytes, entry.lengthBytes);
+  const data = await system.readAt(device, entry.offsetBytes, entry.lengthBytes);
   return isLuksmetaData(entry, data) ? data : null;
 }
 

@@ -11,8 +11,8 @@ interface Digest {
 }
 
 /**
- * What tells this volume from every other, as its header has it: docs/format/bound.md, "What identifies a volume key". null where
- * the header does not say it of all of its data.
+ * Gives what tells this volume from every other, as its header has it: docs/format/bound.md, "What
+ * identifies a volume key". null where the header does not say it of all of its data.
  */
 export function identityOf(header: VolumeHeader): VolumeIdentity | null {
   return header.version === 1 ? identityOfLuks1(header) : identityOfLuks2(header);
@@ -23,7 +23,8 @@ function identityOfLuks1({ hash, keyDigest, cipherName, cipherMode }: Luks1Volum
 }
 
 function identityOfLuks2(header: Luks2Volume): VolumeIdentity | null {
-  // A reencryption keeps what was and what will be as further segments, which take no part in opening the volume.
+  // A reencryption keeps what was and what will be as further segments, which take no part in
+  // opening the volume.
   const live = [...header.segments].filter(([, { isBackup }]) => !isBackup);
   const found = live.map(([number, { type, encryption, integrity }]) => {
     const own = [...header.digests.values()].filter(({ segments }) => segments.includes(number));
@@ -37,8 +38,9 @@ function identityOfLuks2(header: Luks2Volume): VolumeIdentity | null {
 }
 
 /**
- * Whether what opens this keyslot is the key of the volume's data. A header can hold keyslots of other keys too, and one that
- * somebody has edited an old keyslot beside data of his own: cryptsetup proves a keyslot by the digest that names it alone.
+ * Tells whether what opens this keyslot is the key of the volume's data. A header can hold keyslots
+ * of other keys too, and whoever edits it can put an old keyslot beside data of his own: cryptsetup
+ * proves a keyslot by the digest that names it alone.
  */
 export function isSlotOfData(header: VolumeHeader, slot: number): boolean {
   if (header.version === 1) return true;

@@ -4,8 +4,8 @@ import { listTokens } from "./bindings.ts";
 import type { VolumeHeader } from "./header.ts";
 
 /**
- * Tokens of `before` that are not in `after` as they were, by their number: other programs' above all. Ones that came since are no
- * harm, nor are those whose digest is in `except`.
+ * Lists the tokens of `before`, by their number, that are not in `after` as they were: other
+ * programs' above all. New ones are no harm, nor are those whose digest is in `except`.
  */
 export function changedTokens(before: VolumeHeader, after: VolumeHeader, except: readonly string[]): readonly number[] {
   const now = new Map(listTokens(after).map((token) => [token.id, token]));
@@ -14,8 +14,10 @@ export function changedTokens(before: VolumeHeader, after: VolumeHeader, except:
 }
 
 /**
+ * Makes the error for a change that harmed something it was not about.
  * @param what as in "token 3"
- * @param backup of the header as it was before the change; null where that holds no tokens, as with LUKS1
+ * @param backup of the header as it was before the change; null where that holds no tokens, as with
+ *   LUKS1
  */
 export function harmed(device: string, what: string, backup: string | null): NightlatchError {
   const message = `${device}: ${what} that had no part in the change is not what it was`;

@@ -2,19 +2,26 @@ import { NightlatchError } from "../../core/errors.ts";
 import { printable } from "../../core/text.ts";
 import type { VolumeHeader } from "./header.ts";
 
-/** What cryptsetup knows, to version 2.8 (lib/luks2/luks2_internal.h): it opens such a volume, or says itself why it does not. */
+/**
+ * Matches what cryptsetup knows, to version 2.8 (lib/luks2/luks2_internal.h): it opens such a
+ * volume, or says itself why it does not.
+ */
 const KNOWN = /^(?:offline-reencrypt|online-reencrypt(?:-v[0-9]+)?|inline-hw-tags|opal)$/;
 
 /**
- * A header that asks for more than plain LUKS2 is not changed: a reencryption is under way, or there is a feature that a change
- * could break.
+ * Refuses to change a header that asks for more than plain LUKS2: a reencryption is under way, or
+ * there is a feature that a change could break.
  * @throws NightlatchError luks/requirements
  */
 export function refuseRequirements(header: VolumeHeader, device: string): void {
   if (header.version === 2) refuse(header.requirements, device);
 }
 
-/** For opening: what cryptsetup knows is left to it. @throws NightlatchError luks/requirements */
+/**
+ * Refuses to open a volume that asks for what cryptsetup does not know. What it knows is left to
+ * it.
+ * @throws NightlatchError luks/requirements
+ */
 export function refuseUnknownRequirements(header: VolumeHeader, device: string): void {
   if (header.version === 2) {
     refuse(
@@ -24,7 +31,10 @@ export function refuseUnknownRequirements(header: VolumeHeader, device: string):
   }
 }
 
-/** What a header demands beyond plain LUKS2, for a person, and what to do about it; null where it demands nothing. */
+/**
+ * Tells a person what a header demands beyond plain LUKS2, and what to do about it; null where it
+ * demands nothing.
+ */
 export function describeRequirements(
   header: VolumeHeader,
   device: string,

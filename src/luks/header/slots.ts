@@ -18,7 +18,7 @@ export interface Slot {
   readonly area: { readonly offsetBytes: number; readonly lengthBytes: number };
 }
 
-/** In the order in which cryptsetup tries them. */
+/** Lists the keyslots in use that hold a key, in the order in which cryptsetup tries them. */
 export function listSlots(header: VolumeHeader): readonly Slot[] {
   const slots =
     header.version === 1
@@ -27,15 +27,20 @@ export function listSlots(header: VolumeHeader): readonly Slot[] {
   return slots.sort((a, b) => b.priority - a.priority || a.number - b.number);
 }
 
+/** Finds a keyslot by its number; undefined where it holds no key. */
 export function findSlot(header: VolumeHeader, number: number): Slot | undefined {
   return listSlots(header).find((slot) => slot.number === number);
 }
 
-/** Whether a keyslot looks like a binding's: clevis's, systemd's or ours. A passphrase that a person types gets a slower KDF. */
+/**
+ * Tells whether a keyslot looks like a binding's: clevis's, systemd's or ours. A passphrase that a
+ * person types gets a slower KDF.
+ */
 export function looksLikeBinding({ pbkdf2Iterations: count }: Slot): boolean {
   return count !== null && count >= CLEVIS_ITERATIONS && count < FIRST_ITERATIONS + ITERATION_COUNTS;
 }
 
+/** Counts the keyslots: those in use, and those that the volume can have. */
 export function countSlots(header: VolumeHeader): { readonly used: number; readonly total: number } {
   if (header.version === 1) {
     return { used: header.keyslots.filter((slot) => slot.active).length, total: LUKS1_KEYSLOTS };
@@ -54,7 +59,10 @@ export function keyslotHashOf(header: VolumeHeader): string | null {
   return hash !== null && /^[A-Za-z0-9][\w-]{0,30}$/.test(hash) ? hash : null;
 }
 
-/** The lowest keyslot that nothing occupies, a reencryption's included; null where all are taken. */
+/**
+ * Finds the lowest keyslot that nothing occupies, a reencryption included; null where all are
+ * taken.
+ */
 export function findFreeSlot(header: VolumeHeader): number | null {
   if (header.version === 1) {
     const taken = new Set(header.meta?.map((record) => record.keyslot));

@@ -5,7 +5,10 @@ import { listSlots } from "./slots.ts";
 /** A recovery key of systemd-cryptenroll(1) has a token, and is typed by a person all the same. */
 const TYPED = "systemd-recovery";
 
-/** Whether a keyslot opens the volume whose passphrase a person types: one that no token of a program's refers to. */
+/**
+ * Tells whether there is a keyslot whose passphrase a person types: one that no token of a
+ * program's refers to.
+ */
 export function hasTypedSlot(header: VolumeHeader): boolean {
   const tokens = listTokens(header).filter(({ type }) => type !== TYPED);
   const named = new Set(tokens.flatMap(({ keyslots }) => keyslots));

@@ -1,5 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { isError, NightlatchError } from "../../core/errors.ts";
+import type { AttemptLimits } from "../../core/limits.ts";
 import {
   buildEnrolRequest,
   buildLatchRequest,
@@ -24,15 +25,13 @@ import {
   type StatePower,
 } from "./machine.ts";
 
-export type EnrolPower = StatePower & Pick<System, "request">;
+type EnrolPower = StatePower & Pick<System, "request">;
 
-export interface EnrolLimits {
-  readonly deadlineMs: number;
-  readonly signal?: AbortSignal;
-}
-
-/** A latch that was made for one volume; the advertisement is the server's own, its signatures verified. */
-export interface NewLatch {
+/**
+ * A latch that was made for one volume. The advertisement is the server's own; its signatures were
+ * verified.
+ */
+interface NewLatch {
   /** What goes into the binding: `{url}/latch/{id}`. */
   readonly latchUrl: string;
   readonly advertisement: Advertisement;
@@ -41,54 +40,57 @@ export interface NewLatch {
 }
 
 /**
- * Enrols the machine with an invite and gets a latch for the volume. The identity and the request's nonce are kept before they
- * are sent: cut short anywhere, the next run with the same invite gets the same latch. Call `forgetNonce` once it is bound.
- * An invite that this machine has used already serves for its next volumes, as `anotherLatch` without it. Where the latch that
- * was made for the nonce is revoked by now, another is asked for, once.
+ * Enrols the machine with an invite, and gets a latch for the volume. The identity and the
+ * request's nonce are kept before they are sent: if the run is cut short anywhere, the next one
+ * with the same invite gets the same latch. Call `forgetNonce` once the latch is bound.
+ * An invite that this machine has used already serves for its next volumes too, as `anotherLatch`
+ * does without one. Where the latch that was made for the nonce has been revoked since, another is
+ * asked for, once.
  * @param volume the volume's UUID
- * @throws NightlatchError net/*, file/*, machine/bad-state, enrolment/malformed, enrolment/untrusted, enrolment/refused,
- *   invite/unknown, invite/used, invite/expired, invite/other-machine, machine/locked,
- *   machine/revoked, machine/full, latch/revoked, pin/busy
+ * @throws NightlatchError net/*, file/*, machine/bad-state, enrolment/malformed,
+ *   enrolment/untrusted, enrolment/refused, invite/unknown, invite/used, invite/expired,
+ *   invite/other-machine, machine/locked, machine/revoked, machine/full, latch/revoked, pin/busy
  */
-export async function enrol(
-  power: EnrolPower,
+export async function enrolMachine(
+  system: EnrolPower,
   stateFolder: string,
   invite: Invite,
   volume: string,
-  limits: EnrolLimits,
+  limits: AttemptLimits,
 ): Promise<NewLatch> {
-  const identity = await readOrMakeIdentity(power, stateFolder);
+  const identity = await readOrMakeIdentity(system, stateFolder);
   const { url, thumbprint } = invite;
   const attempt = async () => {
-    const nonce = await readOrMakeNonce(power, stateFolder, { volume, invite: invite.id });
+    const nonce = await readOrMakeNonce(system, stateFolder, { volume, invite: invite.id });
     const request = buildEnrolRequest(identity, invite, { nonce, volume });
-    return ask(power, stateFolder, { url, thumbprint, path: "/enroll", identity, request }, limits);
+    return ask(system, stateFolder, { url, thumbprint, path: "/enroll", identity, request }, limits);
   };
   try {
-    return await unlessRevoked(power, stateFolder, volume, attempt);
+    return await unlessRevoked(system, stateFolder, volume, attempt);
   } catch (error) {
     if (!isError(error, "invite/used") && !isError(error, "invite/other-machine")) throw error;
-    const server = (await listServers(power, stateFolder)).find((known) => known.thumbprint === thumbprint);
+    const server = (await listServers(system, stateFolder)).find((known) => known.thumbprint === thumbprint);
     if (error.code === "invite/other-machine") throw otherMachine(error, stateFolder, server?.name ?? null);
     if (server === undefined) throw error;
-    return anotherLatch(power, stateFolder, { volume, server: thumbprint }, limits);
+    return anotherLatch(system, stateFolder, { volume, server: thumbprint }, limits);
   }
 }
 
 /**
- * One more latch for a machine that is enrolled, no invite needed. Nonce and power cuts as with `enrol`.
- * @param choice.server thumbprint of one of several servers
- * @throws NightlatchError machine/not-enrolled, machine/unknown, and as enrol
+ * Gets one more latch for a machine that is enrolled; it needs no invite. The nonce is kept as
+ * `enrolMachine` keeps it.
+ * @param choice.server thumbprint of the server, where the machine is enrolled at several
+ * @throws NightlatchError machine/not-enrolled, machine/unknown, usage/wrong, and as enrolMachine
  */
 export async function anotherLatch(
-  power: EnrolPower,
+  system: EnrolPower,
   stateFolder: string,
   choice: { readonly volume: string; readonly server?: string },
-  limits: EnrolLimits,
+  limits: AttemptLimits,
 ): Promise<NewLatch> {
   const { volume } = choice;
-  const identity = await readIdentity(power, stateFolder);
-  const server = chooseServer(await listServers(power, stateFolder), choice.server);
+  const identity = await readIdentity(system, stateFolder);
+  const server = chooseServer(await listServers(system, stateFolder), choice.server);
   if (identity === null || server === null) {
     throw new NightlatchError("machine/not-enrolled", "this machine is not enrolled at a server", {
       meaning: "Nothing was changed.",
@@ -97,16 +99,19 @@ export async function anotherLatch(
   }
   const { url, thumbprint } = server;
   const path = `/machine/${identityThumbprint(identity)}/latch`;
-  return unlessRevoked(power, stateFolder, volume, async () => {
-    const nonce = await readOrMakeNonce(power, stateFolder, { volume, invite: null });
+  return unlessRevoked(system, stateFolder, volume, async () => {
+    const nonce = await readOrMakeNonce(system, stateFolder, { volume, invite: null });
     const request = buildLatchRequest(identity, { nonce, volume });
-    return ask(power, stateFolder, { url, thumbprint, path, identity, request }, limits);
+    return ask(system, stateFolder, { url, thumbprint, path, identity, request }, limits);
   });
 }
 
-/** Without the nonce no run would ever get another latch than the revoked one; nothing is bound to that, so it may go. */
+/**
+ * Makes the attempt again with a new nonce where the latch of the old one was revoked. No run would
+ * ever get another latch otherwise; nothing is bound to that one, so its nonce may go.
+ */
 async function unlessRevoked(
-  power: EnrolPower,
+  system: EnrolPower,
   stateFolder: string,
   volume: string,
   attempt: () => Promise<NewLatch>,
@@ -115,7 +120,7 @@ async function unlessRevoked(
     return await attempt();
   } catch (error) {
     if (!isError(error, "latch/revoked")) throw error;
-    await forgetNonce(power, stateFolder, volume);
+    await forgetNonce(system, stateFolder, volume);
     return attempt();
   }
 }
@@ -129,18 +134,19 @@ interface Question {
 }
 
 async function ask(
-  power: EnrolPower,
+  system: EnrolPower,
   stateFolder: string,
   { url, thumbprint, path, identity, request }: Question,
-  limits: EnrolLimits,
+  limits: AttemptLimits,
 ): Promise<NewLatch> {
-  const response = await power.request({
+  const response = await system.request({
     method: "POST",
     url: url + path,
     headers: { "content-type": ENROLMENT_TYPE },
     body: request,
     limitBytes: ENROLMENT_BYTES,
-    ...limits,
+    deadlineMs: limits.timeoutMs,
+    ...(limits.signal === undefined ? {} : { signal: limits.signal }),
   });
   if (response.status !== 200) throw refusal(url, response);
   const { machine, name, latch, advertisement } = parseEnrolAnswer(response.body, {
@@ -148,7 +154,7 @@ async function ask(
     machine: identityThumbprint(identity),
     serverThumbprint: thumbprint,
   });
-  await keepServer(power, stateFolder, { url, thumbprint, machine, name });
+  await keepServer(system, stateFolder, { url, thumbprint, machine, name });
   return { latchUrl: `${url}/latch/${latch}`, advertisement, machine, name };
 }
 
@@ -195,7 +201,10 @@ const REFUSALS: Readonly<Record<RefusalCode, readonly [what: string, remedy: str
   "machine/unknown": ["does not know this machine", "Enrol it anew: pass a new invite."],
 };
 
-/** A refusal is not signed: whoever sits in between can refuse, which gains nothing that cutting the line would not. */
+/**
+ * Makes the error for an answer that gives no latch. A refusal is not signed: whoever sits in
+ * between can refuse, and gains no more by it than by cutting the line.
+ */
 function refusal(url: string, response: HttpResponse): NightlatchError {
   const { host } = new URL(url);
   const meaning = "No latch was made for the volume, which is unchanged.";
@@ -226,8 +235,9 @@ function refusal(url: string, response: HttpResponse): NightlatchError {
 }
 
 /**
+ * Explains an invite that was refused because the server knows this machine's identity already.
  * @param name what the server called this machine when it enrolled; null where this state folder
- * does not tell
+ *   does not tell
  */
 function otherMachine(error: NightlatchError, stateFolder: string, name: string | null): NightlatchError {
   const known = name ?? "another";

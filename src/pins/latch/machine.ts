@@ -1,14 +1,16 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { isError, NightlatchError } from "../../core/errors.ts";
 import { importEd25519Seed } from "../../formats/jose/jwk.ts";
-import { isJsonObject, type JsonObject, parseJson } from "../../formats/json/json.ts";
+import { type JsonObject, parseJson } from "../../formats/json/json.ts";
+import { hasExactly, isBase64urlOf } from "../../formats/json/narrow.ts";
 import { isMachineName, isVolumeId, NONCE_BYTES } from "../../formats/own/enrolment.ts";
-import { isBase64urlOf, isBaseAddress } from "../../formats/own/invite.ts";
+import { isBaseAddress } from "../../formats/own/invite.ts";
 import type { System } from "../../system/port.ts";
 
 /**
- * What a machine keeps about itself and its servers: docs/format/enrolment.md, "What is kept on the machine". Every write is
- * durable before what it says is used. Runs that change it must not overlap; `bind` holds a lock.
+ * What it takes to keep a machine's identity and its servers: docs/format/enrolment.md, "What is
+ * kept on the machine". Every write is durable before what it says is used. Runs that change it
+ * must not overlap; `bind` holds a lock.
  */
 export type StatePower = Pick<
   System,
@@ -32,12 +34,12 @@ const FILE_MODE = 0o600;
 const SEED_BYTES = 32;
 
 /**
- * The machine's identity, an Ed25519 private key; null where it has none yet.
+ * Reads the machine's identity, an Ed25519 private key; null where it has none yet.
  * @throws NightlatchError machine/bad-state, file/*
  */
-export async function readIdentity(power: Pick<System, "readFile">, stateFolder: string): Promise<KeyObject | null> {
+export async function readIdentity(system: Pick<System, "readFile">, stateFolder: string): Promise<KeyObject | null> {
   const path = identityPath(stateFolder);
-  const der = await readIfThere(power, path);
+  const der = await readIfThere(system, path);
   if (der === null) return null;
   try {
     const key = createPrivateKey({ key: der, format: "der", type: "pkcs8" });
@@ -50,79 +52,95 @@ export async function readIdentity(power: Pick<System, "readFile">, stateFolder:
   throw badState(path, "is not an Ed25519 private key");
 }
 
-/** The identity, made and kept first where there is none. @throws NightlatchError machine/bad-state, file/* */
-export async function readOrMakeIdentity(power: StatePower, stateFolder: string): Promise<KeyObject> {
-  const present = await readIdentity(power, stateFolder);
+/**
+ * Reads the machine's identity; where there is none, one is made and kept first.
+ * @throws NightlatchError machine/bad-state, file/*
+ */
+export async function readOrMakeIdentity(system: StatePower, stateFolder: string): Promise<KeyObject> {
+  const present = await readIdentity(system, stateFolder);
   if (present !== null) return present;
-  const seed = power.random(SEED_BYTES);
+  const seed = system.random(SEED_BYTES);
   const identity = importEd25519Seed(seed);
   seed.fill(0);
   const der = identity.export({ format: "der", type: "pkcs8" });
   try {
-    await power.makeDirectory(stateFolder, FOLDER_MODE);
-    await power.writeFile(identityPath(stateFolder), der, FILE_MODE);
+    await system.makeDirectory(stateFolder, FOLDER_MODE);
+    await system.writeFile(identityPath(stateFolder), der, FILE_MODE);
   } finally {
     der.fill(0);
   }
   return identity;
 }
 
-/** Servers that this machine is enrolled at, by their thumbprint's order. @throws NightlatchError machine/bad-state, file/* */
+/**
+ * Lists the servers that this machine is enrolled at, in the order of their thumbprints.
+ * @throws NightlatchError machine/bad-state, file/*
+ */
 export async function listServers(
-  power: Pick<System, "readFile" | "listDirectory">,
+  system: Pick<System, "readFile" | "listDirectory">,
   stateFolder: string,
 ): Promise<EnrolledServer[]> {
-  const names = (await power.listDirectory(stateFolder)).filter((name) => /^server-[\w-]{43}\.json$/.test(name));
-  return Promise.all(names.map((name) => readServer(power, `${stateFolder}/${name}`)));
-}
-
-export async function keepServer(power: StatePower, stateFolder: string, server: EnrolledServer): Promise<void> {
-  const { url, thumbprint, machine, name } = server;
-  await writeJson(power, `${stateFolder}/server-${thumbprint}.json`, { url, thp: thumbprint, machine, name });
+  const names = (await system.listDirectory(stateFolder)).filter((name) => /^server-[\w-]{43}\.json$/.test(name));
+  return Promise.all(names.map((name) => readServer(system, `${stateFolder}/${name}`)));
 }
 
 /**
- * The nonce of a request for this volume that may have been sent, or a new one, kept before it is given. It is the same until
- * `forgetNonce`, so that a run which was cut short is answered with the latch that it was given.
- * @param invite its id; another invite than the kept one begins anew. null: any
+ * Keeps what this machine needs to know of a server. It is durable when it returns.
+ * @throws NightlatchError file/*
+ */
+export async function keepServer(system: StatePower, stateFolder: string, server: EnrolledServer): Promise<void> {
+  const { url, thumbprint, machine, name } = server;
+  await writeJson(system, `${stateFolder}/server-${thumbprint}.json`, { url, thp: thumbprint, machine, name });
+}
+
+/**
+ * Gives the nonce of a request for this volume: the one of an earlier request that may have been
+ * sent, or a new one, which is kept first. It stays the same until `forgetNonce`, so that a run
+ * which was cut short is answered with the latch that it was given.
+ * @param request.invite its id; another invite than the kept one begins anew. null: any
+ * @throws NightlatchError machine/bad-state, enrolment/malformed (the volume's UUID), file/*
  */
 export async function readOrMakeNonce(
-  power: StatePower,
+  system: StatePower,
   stateFolder: string,
   request: { readonly volume: string; readonly invite: string | null },
 ): Promise<Buffer> {
   const path = noncePath(stateFolder, request.volume);
-  const kept = await readIfThere(power, path);
+  const kept = await readIfThere(system, path);
   if (kept !== null) {
     const { nonce, invite } = membersOf(kept, path, ["invite", "nonce"]);
-    if (typeof nonce !== "string" || !isBase64urlOf(nonce, NONCE_BYTES)) throw badState(path, "holds no nonce");
+    if (!isBase64urlOf(nonce, NONCE_BYTES)) throw badState(path, "holds no nonce");
     if (request.invite === null || request.invite === invite) return Buffer.from(nonce, "base64url");
   }
-  const nonce = power.random(NONCE_BYTES);
-  await power.makeDirectory(stateFolder, FOLDER_MODE);
-  await writeJson(power, path, { nonce: nonce.toString("base64url"), invite: request.invite });
+  const nonce = system.random(NONCE_BYTES);
+  await system.makeDirectory(stateFolder, FOLDER_MODE);
+  await writeJson(system, path, { nonce: nonce.toString("base64url"), invite: request.invite });
   return nonce;
 }
 
-/** Called once the binding that the nonce was for is durable in the volume's header, or was given up for good. */
+/**
+ * Forgets a volume's nonce. Call it once the binding is durable in the volume's header, or was
+ * given up for good.
+ * @throws NightlatchError enrolment/malformed (the volume's UUID), file/*
+ */
 export async function forgetNonce(
-  power: Pick<System, "removeFile">,
+  system: Pick<System, "removeFile">,
   stateFolder: string,
   volume: string,
 ): Promise<void> {
-  await power.removeFile(noncePath(stateFolder, volume));
+  await system.removeFile(noncePath(stateFolder, volume));
 }
 
-async function readServer(power: Pick<System, "readFile">, path: string): Promise<EnrolledServer> {
-  const { url, thp, machine, name } = membersOf(await power.readFile(path, FILE_BYTES), path, [
+async function readServer(system: Pick<System, "readFile">, path: string): Promise<EnrolledServer> {
+  const { url, thp, machine, name } = membersOf(await system.readFile(path, FILE_BYTES), path, [
     "machine",
     "name",
     "thp",
     "url",
   ]);
   if (typeof url !== "string" || !isBaseAddress(url)) throw badState(path, "holds no address of a server");
-  if (typeof thp !== "string" || !isBase64urlOf(thp, 32)) throw badState(path, "holds no thumbprint");
-  if (typeof machine !== "string" || !isBase64urlOf(machine, 32)) throw badState(path, "holds no id of the machine");
+  if (!isBase64urlOf(thp, 32)) throw badState(path, "holds no thumbprint");
+  if (!isBase64urlOf(machine, 32)) throw badState(path, "holds no id of the machine");
   if (typeof name !== "string" || !isMachineName(name)) throw badState(path, "holds no name of the machine");
   return { url, thumbprint: thp, machine, name };
 }
@@ -130,26 +148,24 @@ async function readServer(power: Pick<System, "readFile">, path: string): Promis
 function membersOf(bytes: Buffer, path: string, members: readonly string[]): JsonObject {
   try {
     const json = parseJson(bytes, path, { lengthBytes: FILE_BYTES });
-    if (isJsonObject(json) && Object.keys(json).sort().join() === members.join()) {
-      return json;
-    }
+    if (hasExactly(json, members)) return json;
   } catch {
     // said below
   }
   throw badState(path, "is damaged");
 }
 
-async function readIfThere(power: Pick<System, "readFile">, path: string): Promise<Buffer | null> {
+async function readIfThere(system: Pick<System, "readFile">, path: string): Promise<Buffer | null> {
   try {
-    return await power.readFile(path, FILE_BYTES);
+    return await system.readFile(path, FILE_BYTES);
   } catch (error) {
     if (isError(error, "file/missing")) return null;
     throw error;
   }
 }
 
-function writeJson(power: Pick<System, "writeFile">, path: string, json: JsonObject): Promise<void> {
-  return power.writeFile(path, Buffer.from(`${JSON.stringify(json)}\n`), FILE_MODE);
+function writeJson(system: Pick<System, "writeFile">, path: string, json: JsonObject): Promise<void> {
+  return system.writeFile(path, Buffer.from(`${JSON.stringify(json)}\n`), FILE_MODE);
 }
 
 function identityPath(stateFolder: string): string {

@@ -1,39 +1,43 @@
 import { NightlatchError } from "../../core/errors.ts";
+import type { AttemptLimits } from "../../core/limits.ts";
 import type { Secret } from "../../core/secret.ts";
-import type { TangPin } from "../../formats/clevis/clevis.ts";
+import type { TangPin } from "../../formats/clevis/tang.ts";
 import { concatKdf } from "../../formats/jose/jwe.ts";
 import { pointOf } from "../../formats/jose/jwk.ts";
 import { parseRefusal } from "../../formats/own/refusal.ts";
 import { beginRecovery, type Recovery } from "../../formats/tang/ecmr.ts";
 import { formatRecovery, JWK_TYPE, parseRecoveryReply, RECOVERY_BYTES } from "../../formats/tang/tang.ts";
-import type { HttpResponse, System } from "../../system/port.ts";
+import type { HttpResponse } from "../../system/port.ts";
+import type { PinPower } from "../pin.ts";
 import { redirectOf } from "../redirect.ts";
 
 const CONTENT_KEY_BYTES = 32;
 const NOBODY = new Uint8Array(0);
 
 /**
- * The content key of a tang binding, with one `POST {url}/rec/{kid}`. The server sees a blinded point and learns nothing of the key.
- * @returns two candidates, of which an honest answer makes one right: decryption tells (see ecmr.ts)
+ * Gives the content key of a tang binding, with one `POST {url}/rec/{kid}`. The server sees a
+ * blinded point and learns nothing of the key.
+ * @returns two candidates, of which an honest answer makes one right: decryption tells (see
+ *   ecmr.ts)
  * @throws NightlatchError net/*, pin/busy, pin/locked, pin/revoked, pin/unknown-key, pin/bad-reply
  */
 export async function recoverTangKey(
-  power: Pick<System, "request" | "random">,
+  system: PinPower,
   pin: TangPin,
-  limits: { readonly deadlineMs: number; readonly signal?: AbortSignal },
+  limits: AttemptLimits,
 ): Promise<readonly [Secret, Secret]> {
   const [ephemeral, exchangeKey] = [pointOf(pin.ephemeral), pointOf(pin.exchangeKey)];
   let recovery: Recovery | undefined;
   const begin = () => {
-    recovery ??= beginRecovery(ephemeral, exchangeKey, (length) => power.random(length));
+    recovery ??= beginRecovery(ephemeral, exchangeKey, (length) => system.random(length));
     return recovery;
   };
-  const response = await power.request({
+  const response = await system.request({
     method: "POST",
     url: `${pin.url}/rec/${pin.kid}`,
     headers: { "content-type": JWK_TYPE },
     body: () => formatRecovery(begin().request),
-    deadlineMs: limits.deadlineMs,
+    deadlineMs: limits.timeoutMs,
     limitBytes: RECOVERY_BYTES,
     ...(limits.signal === undefined ? {} : { signal: limits.signal }),
     onSent: () => begin().prepare(),
@@ -44,7 +48,10 @@ export async function recoverTangKey(
   return [contentKeyOf(one, pin), contentKeyOf(other, pin)];
 }
 
-/** ECDH-ES in direct mode for A256GCM. @param sharedX the x coordinate of K, of its curve's length; it is wiped */
+/**
+ * Derives the content key by ECDH-ES in direct mode for A256GCM (RFC 7518 section 4.6).
+ * @param sharedX the x coordinate of K, of its curve's length; it is wiped
+ */
 export function contentKeyOf(
   sharedX: Uint8Array,
   parties: { readonly partyU: Uint8Array; readonly partyV: Uint8Array } = { partyU: NOBODY, partyV: NOBODY },
@@ -67,8 +74,9 @@ function finish(server: string, recovery: Recovery, response: HttpResponse, pin:
 }
 
 /**
- * Only what our own server says in its own words is final: docs/decisions/074-what-may-pass-is-asked-again.md. A proxy that is starting, a portal
- * that wants a login or a firewall answer in a key server's place, and that passes.
+ * Makes the error for an answer that gives no key. Only what our own server says in its own words
+ * is final: docs/decisions/074-what-may-pass-is-asked-again.md. A proxy that is starting, a portal
+ * that wants a login or a firewall may answer in a key server's place, and that passes.
  */
 function refusal(server: string, { status, body }: HttpResponse): NightlatchError {
   const code = status === 403 || status === 410 ? parseRefusal(body) : null;

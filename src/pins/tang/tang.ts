@@ -1,5 +1,6 @@
 import { NightlatchError } from "../../core/errors.ts";
-import { tangHeader } from "../../formats/clevis/clevis.ts";
+import type { AttemptLimits } from "../../core/limits.ts";
+import { tangHeader } from "../../formats/clevis/tang.ts";
 import { encryptJwe, type FlattenedJwe } from "../../formats/jose/jwe.ts";
 import { jwkOfPoint, pointOf } from "../../formats/jose/jwk.ts";
 import { parseJson } from "../../formats/json/json.ts";
@@ -17,28 +18,31 @@ import { contentKeyOf } from "./exchange.ts";
 
 const IV_BYTES = 12;
 
-/** `kid`: the signing key, hidden ones included, whose signature is asked for beside those of the present ones. */
-export interface AdvertisementWish {
-  readonly deadlineMs: number;
-  readonly signal?: AbortSignal;
+/** What is asked of a server, and what its answer has to satisfy. */
+interface AdvertisementRequest extends AttemptLimits {
+  /**
+   * A signing key that has to sign too, beside those that the server advertises. It may be a hidden
+   * one.
+   */
   readonly kid?: string;
   readonly trust?: Trust;
 }
 
 /**
- * `GET {url}/adv[/{kid}]`, verified: every signing key that it lists has signed it. It is not trusted yet unless `trust` is given.
- * @throws NightlatchError net/*, pin/bad-reply, tang/malformed, tang/untrusted, jws/*, jwk/*, json/*
+ * Fetches `GET {url}/adv[/{kid}]` and verifies it: every signing key that it lists has signed it.
+ * It is not trusted yet unless `trust` is given.
+ * @throws NightlatchError net/*, pin/bad-reply, tang/malformed, tang/untrusted, jws/*, jwk/*,
+ *   json/*
  */
 export async function fetchAdvertisement(
-  power: Pick<System, "request">,
+  system: Pick<System, "request">,
   url: string,
-  wish: AdvertisementWish,
+  { timeoutMs, signal, kid, trust }: AdvertisementRequest,
 ): Promise<Advertisement> {
-  const { deadlineMs, signal, kid, trust } = wish;
-  const response = await power.request({
+  const response = await system.request({
     method: "GET",
     url: kid === undefined ? `${url}/adv` : `${url}/adv/${kid}`,
-    deadlineMs,
+    deadlineMs: timeoutMs,
     limitBytes: ADVERTISEMENT_BYTES,
     ...(signal === undefined ? {} : { signal }),
   });
@@ -57,36 +61,21 @@ export async function fetchAdvertisement(
 }
 
 /**
- * Seals a secret as `clevis encrypt tang` does, to the first exchange key of an advertisement that is trusted already, or is
- * fetched and must then satisfy `trust`.
- * @param server.url the address that a machine will ask: that of the tang, or a latch's base address
- * @throws NightlatchError as fetchAdvertisement
+ * Seals a secret as `clevis encrypt tang` does, to the first exchange key of an advertisement that
+ * is trusted already. The server takes no part in it.
+ * @param url the address that a machine will ask: that of the tang, or a latch's
  */
-export async function sealToTang(
-  power: Pick<System, "request" | "random">,
-  server: { readonly url: string } & ({ readonly advertisement: Advertisement } | { readonly trust: Trust }),
-  secret: Uint8Array,
-  limits: { readonly deadlineMs: number; readonly signal?: AbortSignal },
-): Promise<FlattenedJwe> {
-  const advertisement =
-    "advertisement" in server
-      ? server.advertisement
-      : await fetchAdvertisement(power, server.url, { ...limits, trust: server.trust });
-  return sealToAdvertisement(power, server.url, advertisement, secret);
-}
-
-/** As sealToTang, without the network: the server takes no part in sealing. */
 export function sealToAdvertisement(
-  power: Pick<System, "random">,
+  system: Pick<System, "random">,
   url: string,
   advertisement: Advertisement,
   secret: Uint8Array,
 ): FlattenedJwe {
   const [exchangeKey] = advertisement.exchangeKeys;
-  const { ephemeral, sharedX } = provision(pointOf(exchangeKey), (length) => power.random(length));
+  const { ephemeral, sharedX } = provision(pointOf(exchangeKey), (length) => system.random(length));
   using key = contentKeyOf(sharedX);
   const header = tangHeader({ url, exchangeKey, ephemeral: jwkOfPoint(ephemeral), keys: advertisement.keys });
-  return encryptJwe(header, key.reveal(), power.random(IV_BYTES), secret);
+  return encryptJwe(header, key.reveal(), system.random(IV_BYTES), secret);
 }
 
 /** An address may hold credentials, which no message repeats. */

@@ -6,9 +6,9 @@ import { runCryptsetup, type Volume } from "../../luks/cryptsetup/cryptsetup.ts"
 import { type Authority, addKeyslot, opensSlot, preferKeyslot } from "../../luks/cryptsetup/keyslots.ts";
 import {
   addRecord,
+  type DisposablePower,
   type HeldRecord,
   listRecords,
-  type RecordPower,
   removeRecord,
 } from "../../luks/disposable-record.ts";
 import { readVolumeHeader, type VolumeHeader } from "../../luks/header/header.ts";
@@ -39,7 +39,7 @@ export async function lockHeaders(power: Pick<System, "lock" | "makeDirectory">,
  * @throws NightlatchError reboot/slots-full, reboot/not-proved, luks/*
  */
 export async function stageDisposableKey(
-  power: RecordPower & Pick<System, "random">,
+  power: DisposablePower & Pick<System, "random">,
   volume: Volume,
   authority: Authority,
   context: StagingContext,
@@ -105,7 +105,7 @@ async function slotDigest(
 
 /** Removes every record of a volume that `which` says, with its slot. @returns what was removed @throws as removeDisposable */
 export async function removeDisposables(
-  power: RecordPower,
+  power: DisposablePower,
   volume: Volume,
   stateFolder: string,
   which: (record: DisposableRecord) => boolean,
@@ -121,7 +121,7 @@ export async function removeDisposables(
  * @throws NightlatchError reboot/left-over where that cannot be done safely; both stay then
  */
 async function removeDisposable(
-  power: RecordPower,
+  power: DisposablePower,
   volume: Volume,
   stateFolder: string,
   held: HeldRecord,

@@ -1,8 +1,9 @@
 import { toBase64url } from "../../core/bytes.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { Secret } from "../../core/secret.ts";
+import { isBase64urlOf } from "../../formats/json/narrow.ts";
 import { identityThumbprint, isMachineName } from "../../formats/own/enrolment.ts";
-import { formatInvite, INVITE_ID_BYTES, INVITE_KEY_BYTES, isBase64urlOf } from "../../formats/own/invite.ts";
+import { formatInvite, INVITE_ID_BYTES, INVITE_KEY_BYTES } from "../../formats/own/invite.ts";
 import type { Entry } from "../audit/entry.ts";
 import { latestSince } from "../audit/times.ts";
 import type { InviteRow, Reads } from "../store/port.ts";

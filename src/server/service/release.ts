@@ -121,7 +121,7 @@ const COORDINATE = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
 
 /**
  * The point's bytes, as far as the form of the JWK goes; null where it is none. This is the hot
- * path: recoveryPoint of formats/tang/tang.ts would compute in BigInt what OpenSSL does.
+ * path: parseEcPublicJwk of formats/jose would compute in BigInt what OpenSSL does.
  */
 function pointIn({ crv, x, y }: JsonObject): Buffer | null {
   if (crv !== "P-256" || typeof x !== "string" || typeof y !== "string") return null;

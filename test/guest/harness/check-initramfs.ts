@@ -180,6 +180,7 @@ export function testGenerator(kind: Kind): void {
       const lacks = async () =>
         clevisLacks(stack, await tree.facts(), {
           pins: ["tang"],
+          network: true,
           urls: ["https://keys.example.org"],
           luksVersion: 2,
           cmdline: rest,

@@ -4,7 +4,6 @@ import { copyFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { askForKey } from "../../../script/key-client.ts";
-import { formatClevisToken } from "../../../src/formats/clevis/clevis.ts";
 import type { Advertisement } from "../../../src/formats/tang/tang.ts";
 import { fetchAdvertisement, sealToAdvertisement } from "../../../src/pins/tang/tang.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
@@ -17,6 +16,7 @@ import {
   startAgent,
 } from "../../support/agent/process.ts";
 import { holdReads, noHolding } from "../../support/agent/stuck.ts";
+import { clevisToken } from "../../support/clevis-token.ts";
 import { noTangd, startTangd, type Tangd } from "../../support/tangd.ts";
 import { addSlot, addToken, makeFolder, makeVolume, opens, PASSPHRASE, patch } from "../../support/volumes.ts";
 
@@ -36,7 +36,7 @@ describe("the agent", { skip: noTangd }, () => {
 
   before(async () => {
     tangd = await startTangd();
-    advertisement = await fetchAdvertisement(nodeSystem, tangd.url, { deadlineMs: 20_000 });
+    advertisement = await fetchAdvertisement(nodeSystem, tangd.url, { timeoutMs: 20_000 });
     door = await makeDoor(tangd.url);
     deaf = await makeDoor(null);
     bare = makeVolume(folder, "bare.img", "luks2");
@@ -51,7 +51,7 @@ describe("the agent", { skip: noTangd }, () => {
     copyFileSync(bare, at(name));
     for (const url of urls) {
       const jwe = sealToAdvertisement(nodeSystem, url, advertisement, Buffer.from(KEY));
-      addToken(at(name), formatClevisToken(jwe, 1));
+      addToken(at(name), clevisToken(jwe, 1));
     }
     return at(name);
   }

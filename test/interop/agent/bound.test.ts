@@ -195,7 +195,8 @@ describe("a volume in the place of the one that was bound", () => {
   test("what passes for the genuine volume, cryptsetup does not open with a key of the thief's", async () => {
     const genuine = await readVolumeHeader(nodeSystem, at("genuine"));
     const expected = identityOf(genuine);
-    // The thief's own keyslot and its area, in the genuine header, by every assignment of digests that he could write.
+    // The thief's own keyslot and its area, in the genuine header, by every assignment of digests
+    // that he could write.
     const rogueImage = join(folder, "other");
     writeFileSync(rogueImage, Buffer.alloc(20 << 20));
     const cheap = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", "--uuid", UUID];
@@ -229,7 +230,8 @@ describe("a volume in the place of the one that was bound", () => {
         const identity = identityOf(await readVolumeHeader(nodeSystem, at("hybrid")));
         if (JSON.stringify(identity) !== JSON.stringify(expected)) continue;
         passed++;
-        // Without a slot, as systemd-cryptsetup opens it: for a named one a test takes keyslots of any key.
+        // Without a slot, as systemd-cryptsetup opens it: for a named one a test takes keyslots of
+        // any key.
         assert.ok(!opens(at("hybrid"), THIEFS), `${own} ${hisSegments} ${genuineSegments}`);
       }
     }

@@ -1,4 +1,6 @@
-/** The agent's commands, which print a key in the place of a server; and who comes while it ends. */
+/**
+ * The agent's commands, which print a key in the place of a server; and who comes while it ends.
+ */
 import assert from "node:assert/strict";
 import { createCipheriv } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -99,7 +101,8 @@ test("who comes while the agent ends for idleness is served by it or by the next
   const files = ["--crypttab", at("crypttab"), "--config", at("agent.toml"), "--state", at("state")];
   await using activator = activate(socket, [COMMAND, "agent", "--idle", "0", ...files]);
   for (let round = 0; round < 12; round++) {
-    // One after the other at ever other distances: some find it serving, some at its end, some gone.
+    // One after the other at ever other distances: some find it serving, some at its end, some
+    // gone.
     const keys = Array.from({ length: 5 }, async (_, index) => {
       await new Promise((wake) => setTimeout(wake, index * round * 4));
       return fetchKey({ socket, volume: "v" });

@@ -14,7 +14,10 @@ import { test } from "node:test";
 const skip: string | false = spawnSync("openssl", ["version"]).status === 0 ? false : "openssl is not installed";
 const HTTP = resolve(import.meta.dirname, "../../../src/system/http.ts");
 
-/** Asks in a process of its own, for the store is read once in a process. @returns the status, or the error's code and message */
+/**
+ * Asks in a process of its own, for the store is read once in a process.
+ * @returns the status, or the error's code and message
+ */
 async function ask(url: string, store: string, emptyFolder: string, more: NodeJS.ProcessEnv = {}): Promise<string> {
   const script = `
     const { exchange } = await import(${JSON.stringify(HTTP)});
@@ -34,7 +37,10 @@ const SELF_SIGNED = [
   ...["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
 ];
 
-/** A certificate for localhost of these dates, signed by itself; openssl-req(1) takes dates from 3.4 on only, openssl-ca(1) always. */
+/**
+ * A certificate for localhost of these dates, signed by itself; openssl-req(1) takes dates from 3.4
+ * on only, openssl-ca(1) always.
+ */
 function certify(folder: string, from: string, to: string): { readonly key: Buffer; readonly cert: Buffer } {
   const path = (name: string) => join(folder, name);
   writeFileSync(path("index"), "");

@@ -5,13 +5,13 @@ import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { askForKey } from "../../../script/key-client.ts";
-import { formatClevisToken } from "../../../src/formats/clevis/clevis.ts";
 import { encryptJwe, formatCompactJwe } from "../../../src/formats/jose/jwe.ts";
 import type { Advertisement } from "../../../src/formats/tang/tang.ts";
 import { fetchAdvertisement, sealToAdvertisement } from "../../../src/pins/tang/tang.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import { type NameServer, noNameServer, startNameServer } from "../../support/agent/name-server.ts";
 import { configureAgent, startAgent } from "../../support/agent/process.ts";
+import { clevisToken } from "../../support/clevis-token.ts";
 import { noTangd, startTangd, type Tangd } from "../../support/tangd.ts";
 import { addSlot, addToken, makeFolder, makeVolume } from "../../support/volumes.ts";
 
@@ -49,7 +49,7 @@ describe("names of servers", { skip: noTangd || noNameServer }, () => {
   before(async () => {
     tangd = await startTangd();
     names = await startNameServer(folder, "127.7.8.9", { "keys.answered.test": "127.0.0.1" });
-    advertisement = await fetchAdvertisement(nodeSystem, tangd.url, { deadlineMs: 20_000 });
+    advertisement = await fetchAdvertisement(nodeSystem, tangd.url, { timeoutMs: 20_000 });
     // A header with room for as many tokens as LUKS2 allows.
     const room = ["--luks2-metadata-size", "512k", "--luks2-keyslots-size", "4m"];
     bare = makeVolume(folder, "bare.img", "luks2", room);
@@ -63,7 +63,7 @@ describe("names of servers", { skip: noTangd || noNameServer }, () => {
     copyFileSync(bare, at(name));
     for (const host of hosts) {
       const jwe = sealToAdvertisement(nodeSystem, url(host), advertisement, Buffer.from(KEY));
-      addToken(at(name), formatClevisToken(jwe, 1));
+      addToken(at(name), clevisToken(jwe, 1));
     }
     return at(name);
   }
@@ -89,7 +89,10 @@ describe("names of servers", { skip: noTangd || noNameServer }, () => {
     await until(() => silent.every((name) => lookUps(name) === 0));
   });
 
-  /** One token that would take any of the servers: importing thirty takes cryptsetup its time. It opens nothing. */
+  /**
+   * One token that would take any of the servers: importing thirty takes cryptsetup its time. It
+   * opens nothing.
+   */
   function boundToAny(name: string, hosts: readonly string[]): string {
     copyFileSync(bare, at(name));
     const jwe = hosts.map((host) =>
@@ -98,7 +101,7 @@ describe("names of servers", { skip: noTangd || noNameServer }, () => {
     const sss = { t: 1, p: Buffer.alloc(32, 0xff).toString("base64url"), jwe };
     const header = { alg: "dir", enc: "A256GCM", clevis: { pin: "sss", sss } } as const;
     const sealed = encryptJwe(header, nodeSystem.random(32), nodeSystem.random(12), Buffer.from(KEY));
-    addToken(at(name), formatClevisToken(sealed, 1));
+    addToken(at(name), clevisToken(sealed, 1));
     return at(name);
   }
 

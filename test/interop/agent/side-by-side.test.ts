@@ -3,9 +3,9 @@ import { copyFileSync, writeFileSync } from "node:fs";
 import { createServer, type ServerResponse } from "node:http";
 import { join } from "node:path";
 import { test } from "node:test";
-import { formatClevisToken } from "../../../src/formats/clevis/clevis.ts";
 import { fetchAdvertisement, sealToAdvertisement } from "../../../src/pins/tang/tang.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
+import { clevisToken } from "../../support/clevis-token.ts";
 import { nightlatch } from "../../support/serve.ts";
 import { noTangd, startTangd } from "../../support/tangd.ts";
 import { addSlot, addToken, makeFolder, makeVolume } from "../../support/volumes.ts";
@@ -13,7 +13,10 @@ import { addSlot, addToken, makeFolder, makeVolume } from "../../support/volumes
 const KEY = "YSBwYXNzcGhyYXNlIGFzIGxvbmcgYXMgdGhlIHJlYWwgb25lcyBhcmU";
 const COUNT = 6;
 
-/** Answers nobody before `COUNT` ask at the same time: whoever asks one after the other gets no answer at all. */
+/**
+ * Answers nobody before `COUNT` ask at the same time: whoever asks one after the other gets no
+ * answer at all.
+ */
 async function startGathering() {
   let waiting: ServerResponse[] = [];
   let gathered = 0;
@@ -45,10 +48,10 @@ test("check and status ask for all volumes side by side, and tell of them in cry
   const at = (name: string) => join(folder, name);
   await using tangd = await startTangd();
   using server = await startGathering();
-  const advertisement = await fetchAdvertisement(nodeSystem, tangd.url, { deadlineMs: 20_000 });
+  const advertisement = await fetchAdvertisement(nodeSystem, tangd.url, { timeoutMs: 20_000 });
   const bare = makeVolume(folder, "bare.img", "luks2");
   addSlot(bare, KEY);
-  addToken(bare, formatClevisToken(sealToAdvertisement(nodeSystem, server.url, advertisement, Buffer.from(KEY)), 1));
+  addToken(bare, clevisToken(sealToAdvertisement(nodeSystem, server.url, advertisement, Buffer.from(KEY)), 1));
   const names = Array.from({ length: COUNT }, (_, index) => `v${index}`);
   for (const name of names) copyFileSync(bare, at(name));
   writeFileSync(at("crypttab"), names.map((name) => `${name} ${at(name)} /run/x.sock luks,_netdev,nofail\n`).join(""));

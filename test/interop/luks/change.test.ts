@@ -104,7 +104,10 @@ async function forEachFault(
   }
 }
 
-/** The next run. An operation whose last step was done before the cut is done: nobody begins it again. */
+/**
+ * The next run. An operation whose last step was done before the cut is done: nobody begins it
+ * again.
+ */
 async function runAgain(operation: Operation, bench: Bench, what: string): Promise<void> {
   const before = await look(bench);
   const isDone = before.files.length === 0 && isDeepStrictEqual(before, { ...operation.result, files: [] });
@@ -115,7 +118,8 @@ async function runAgain(operation: Operation, bench: Bench, what: string): Promi
 
 for (const type of TYPES) {
   for (const operation of OPERATIONS) {
-    // Nothing changes between two steps, so what a cut leaves "after" one is what it leaves "before" the next.
+    // Nothing changes between two steps, so what a cut leaves "after" one is what it leaves
+    // "before" the next.
     for (const when of isFull || operation.name === "bind" ? (["before", "after"] as const) : (["after"] as const)) {
       test(`${type} ${operation.name}: the power goes ${when} each step; the volume opens, the next run completes`, async () => {
         const template = await templateOf(type, operation.isBound);

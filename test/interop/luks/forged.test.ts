@@ -14,7 +14,10 @@ import { cutAfter } from "../../support/luks-bench.ts";
 import { type Bench, begin, bind, look, makeState, TestServer, unbind } from "../../support/luks-change.ts";
 import { addSlot, addToken, forge, makeFolder, makeVolume, opens, PASSPHRASE, runTool } from "../../support/volumes.ts";
 
-/** Headers as somebody edits them who had the disk in hand. "recovery" is the owner's, in slot 5, and has to open it whatever happens. */
+/**
+ * Headers as somebody edits them who had the disk in hand. "recovery" is the owner's, in slot 5,
+ * and has to open it whatever happens.
+ */
 
 const folder = makeFolder();
 const RECOVERY = "recovery";
@@ -111,7 +114,8 @@ test("a note that was edited after the cut, or taken away, is not acted upon", a
       });
     }
     const settled = outcomes(await settle(bench));
-    // Slots that the record or the note names and no token holds: moved away from it, our own is one.
+    // Slots that the record or the note names and no token holds: moved away from it, our own is
+    // one.
     const [one, none] = [
       { outcome: "disowned", orphans: [1] },
       { outcome: "disowned", orphans: [] },
@@ -147,7 +151,8 @@ test("a slot that was there before the change is not taken for what it added, wh
   assert.ok(opens(bench.image, RECOVERY, 1));
   assert.deepEqual(outcomes(await settle(bench)), [{ outcome: "undone", orphans: [] }]);
   const { slots, tokens, files } = await look(bench);
-  assert.deepEqual({ slots, tokens, kept: files.length }, { slots: [0, 1], tokens: [], kept: 1 }); // a backup that has it in 5
+  // A backup that has it in 5.
+  assert.deepEqual({ slots, tokens, kept: files.length }, { slots: [0, 1], tokens: [], kept: 1 });
   assertOpens(bench);
 });
 
@@ -157,7 +162,8 @@ test("another machine's unfinished binding is told by its slot, and left", async
   const elsewhere = { ...bench, stateFolder: makeState(folder) };
   assert.deepEqual(outcomes(await settle(elsewhere)), [{ outcome: "disowned", orphans: [1] }]);
   assert.deepEqual(await look(elsewhere), { slots: [0, 1, 5], tokens: [], files: [] });
-  // Where it began, the record is not enough any more; the backup holds nothing that is not on the disk.
+  // Where it began, the record is not enough any more; the backup holds nothing that is not on the
+  // disk.
   assert.deepEqual(outcomes(await settle(bench)), [{ outcome: "disowned", orphans: [1] }]);
   assert.deepEqual(await look(bench), { slots: [0, 1, 5], tokens: [], files: [] });
   assertOpens(bench);

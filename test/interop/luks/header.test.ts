@@ -83,7 +83,8 @@ for (const [name, options] of SHAPES) {
 
 test("a LUKS2 header reads as cryptsetup dumps it: integrity", async () => {
   const image = makeVolume(folder, "integrity.img", "luks2");
-  // luksFormat --integrity needs the device mapper, so the segment is made to look as it would leave it.
+  // luksFormat --integrity needs the device mapper, so the segment is made to look as it would
+  // leave it.
   const integrity = { type: "hmac(sha256)", journal_encryption: "none", journal_integrity: "none" };
   forge(image, (text) => text.replace('"sector_size"', `"integrity":${JSON.stringify(integrity)},"sector_size"`));
   assertSame(await readLuks2(image), image);

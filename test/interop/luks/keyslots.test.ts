@@ -1,4 +1,7 @@
-/** Which keyslots a key is tried on, with real cryptsetup: each costs a KDF, and a passphrase's takes seconds. */
+/**
+ * Which keyslots a key is tried on, with real cryptsetup: each costs a KDF, and a passphrase's
+ * takes seconds.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isError } from "../../../src/core/errors.ts";
@@ -79,7 +82,8 @@ for (const type of ["luks1", "luks2"] as const) {
 
 test("a cryptsetup that cannot be told which keyslot to unlock with adds one all the same", async () => {
   const image = makeVolume(folder, "old.img", "luks2");
-  // What 2.5 and before say to an option that they do not know, this one says to one that nobody knows.
+  // What 2.5 and before say to an option that they do not know, this one says to one that nobody
+  // knows.
   const { commands, power } = watched(
     (argv) => argv.map((word) => (word === "--new-key-slot" ? "--unheard-of" : word)) as unknown as Command["argv"],
   );

@@ -1,4 +1,7 @@
-/** What an earlier run left behind, and what somebody else did to the header meanwhile: nothing is taken that is not ours, and the last way in stays. */
+/**
+ * What an earlier run left behind, and what somebody else did to the header meanwhile: nothing is
+ * taken that is not ours, and the last way in stays.
+ */
 import assert from "node:assert/strict";
 import { closeSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -227,7 +230,10 @@ test("a backup that is not explained is kept and told about; one that was cut sh
   assert.deepEqual((await look(bench)).files, [`header-${uuid}.1.backup`]);
 });
 
-/** A system whose power goes in the middle of luksmeta's wipe: the data is gone, the table names it still. */
+/**
+ * A system whose power goes in the middle of luksmeta's wipe: the data is gone, the table names it
+ * still.
+ */
 function cutInWipe(image: string): System {
   return {
     ...nodeSystem,
@@ -255,7 +261,8 @@ test("luks1: what luksmeta had half wiped when the power went is wiped by the ne
   assert.deepEqual(await look(bench), { slots: [0, 2], tokens: ["clevis 2"], files: [] });
 
   bench.server.isReachable = false;
-  await assert.rejects(bind(cutInWipe(bench.image), bench), /cannot be reached/); // and taken back, up to the cut
+  // And taken back, up to the cut.
+  await assert.rejects(bind(cutInWipe(bench.image), bench), /cannot be reached/);
   assert.deepEqual((await look(bench)).tokens, ["clevis 1", "clevis 2"]);
   await unbind(nodeSystem, bench, [2]);
   assert.deepEqual(await look(bench), { slots: [0], tokens: [], files: [] });

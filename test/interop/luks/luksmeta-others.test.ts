@@ -1,4 +1,7 @@
-/** What luksmeta holds beside our binding stays what it is: asked of luksmeta itself, over entries of every size. */
+/**
+ * What luksmeta holds beside our binding stays what it is: asked of luksmeta itself, over entries
+ * of every size.
+ */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { copyFileSync, readFileSync } from "node:fs";
@@ -95,7 +98,10 @@ test("a binding that luksmeta would write over another's data is refused, and bo
   assert.equal(load(bench.image, 3).length, 3 * PAGE);
 });
 
-/** As a luksmeta that takes another place than it should, or a program beside it that does: the entry's data goes where page 1 is. */
+/**
+ * As a luksmeta that takes another place than it should, or a program beside it that does: the
+ * entry's data goes where page 1 is.
+ */
 function clumsy(bytes: Buffer, dies = false): System {
   return {
     ...nodeSystem,
@@ -145,7 +151,8 @@ test("so is what a luksmeta wrote over that died", async () => {
 test("an entry that shares bytes with another is not wiped: neither alone nor with its binding", async () => {
   const bench = makeBench("luks1");
   await bind(nodeSystem, bench);
-  // A larger one is made to lie over ours: its row is written as luksmeta would, had it found the place free.
+  // A larger one is made to lie over ours: its row is written as luksmeta would, had it found the
+  // place free.
   wipe(bench.image, 1);
   save(bench.image, 5, 3 * PAGE);
   save(bench.image, 1, 900, CLEVIS_UUID);

@@ -181,7 +181,8 @@ test("two changes do not overlap; a program that a killed run left running still
   assert.ok(lock !== undefined);
   const stop = new AbortController();
   const argv = ["sh", "-c", "echo started; exec sleep 600"] as const;
-  // spawn() returns before the program exists: closed by then, the descriptor's number could be another file's.
+  // spawn() returns before the program exists: closed by then, the descriptor's number could be
+  // another file's.
   const started = Promise.withResolvers<void>();
   const straggler = nodeSystem.run({
     argv,

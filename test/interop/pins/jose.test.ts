@@ -4,20 +4,12 @@ import { spawnSync } from "node:child_process";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { CURVES } from "../../../src/formats/jose/curve.ts";
-import {
-  type EcPrivateJwk,
-  exportPublicJwk,
-  jwkOfPoint,
-  parseEcPublicJwk,
-  parsePrivateJwk,
-  pointOf,
-  publicPart,
-  thumbprintOf,
-} from "../../../src/formats/jose/jwk.ts";
+import { exportPublicJwk, jwkOfPoint, parseEcPublicJwk, pointOf, thumbprintOf } from "../../../src/formats/jose/jwk.ts";
 import { formatJws, hasSignatureBy, parseJws, signJws } from "../../../src/formats/jose/jws.ts";
 import { type Json, type JsonObject, parseJson } from "../../../src/formats/json/json.ts";
 import { beginRecovery, createMultiplier, provision } from "../../../src/formats/tang/ecmr.ts";
 import { permits } from "../../../src/formats/tang/tang.ts";
+import { readEcPrivateJwk } from "../../support/keys.ts";
 
 const skip: string | false = spawnSync("jose", ["alg"]).status === 0 ? false : "jose is not installed";
 
@@ -36,14 +28,15 @@ const generate = (template: JsonObject) => joseJson(["jwk", "gen", "-i", JSON.st
 
 for (const crv of ["P-256", "P-384", "P-521"] as const) {
   test(`${crv}: our exchange is jose's ECMR`, { skip }, () => {
-    const server = parsePrivateJwk(generate({ alg: "ECMR", crv })) as EcPrivateJwk;
+    const server = readEcPrivateJwk(generate({ alg: "ECMR", crv }));
     const serverKey = pointOf(server);
     const multiplier = createMultiplier(CURVES[crv], Buffer.from(server.d, "base64url"));
     const { ephemeral, sharedX } = provision(serverKey, randomBytes);
 
     const exchanged = (local: JsonObject, remote: JsonObject) =>
       parseEcPublicJwk(joseJson(["jwk", "exc", "-l-", "-r-"], JSON.stringify(local) + JSON.stringify(remote)));
-    // jose takes the operation from the keys: multiply where the local one is private, add where the remote one is, else subtract
+    // jose takes the operation from the keys: multiply where the local one is private, add where
+    // the remote one is, else subtract
     const operand = ({ x, y, d }: { x: string; y: string; d?: string }): JsonObject => ({
       ...{ alg: "ECMR", kty: "EC", crv, x, y },
       ...(d === undefined ? {} : { d }),
@@ -56,10 +49,10 @@ for (const crv of ["P-256", "P-384", "P-521"] as const) {
     assert.ok(recovery.finish(pointOf(reply)).some((candidate) => candidate.equals(sharedX)));
 
     // X=C+eG and K=Y−eS, the client's half
-    const blinding = parsePrivateJwk(generate({ alg: "ECMR", crv })) as EcPrivateJwk;
+    const blinding = readEcPrivateJwk(generate({ alg: "ECMR", crv }));
     const request = exchanged(operand(jwkOfPoint(ephemeral)), operand(blinding));
     const ourReply = jwkOfPoint(multiplier.multiply(pointOf(request)));
-    const shared = exchanged(operand(ourReply), operand(exchanged(operand(blinding), operand(publicPart(server)))));
+    const shared = exchanged(operand(ourReply), operand(exchanged(operand(blinding), operand(jwkOfPoint(serverKey)))));
     assert.deepEqual(Buffer.from(shared.x, "base64url"), sharedX);
     assert.equal(sharedX.length, CURVES[crv].lengthBytes);
   });

@@ -5,19 +5,20 @@ import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { formatClevisToken, parseClevisToken } from "../../../src/formats/clevis/clevis.ts";
+import { parseClevisToken } from "../../../src/formats/clevis/clevis.ts";
 import { formatCompactJwe, parseCompactJwe } from "../../../src/formats/jose/jwe.ts";
 import { thumbprintOf } from "../../../src/formats/jose/jwk.ts";
 import { parseJson } from "../../../src/formats/json/json.ts";
 import { recoverSecret } from "../../../src/pins/recover.ts";
-import { fetchAdvertisement, sealToTang } from "../../../src/pins/tang/tang.ts";
+import { fetchAdvertisement, sealToAdvertisement } from "../../../src/pins/tang/tang.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
+import { clevisToken } from "../../support/clevis-token.ts";
 import { noTangd, startTangd } from "../../support/tangd.ts";
 
 const noClevis: string | false = spawnSync("clevis", []).error === undefined ? false : "clevis is not installed";
 const skip = noTangd || noClevis;
 const noCryptsetup = spawnSync("cryptsetup", ["--version"]).status === 0 ? false : "cryptsetup is not installed";
-const limits = { deadlineMs: 10_000 };
+const limits = { timeoutMs: 10_000 };
 
 function run(program: string, args: readonly string[], input: Uint8Array | string = ""): Buffer {
   const { status, stdout, stderr } = spawnSync(program, args, { input });
@@ -32,11 +33,11 @@ for (const exchangeCurve of ["P-256", "P-384", "P-521"] as const) {
     await using tangd = await startTangd({ exchangeCurve });
     const secret = randomBytes(40);
     const { url } = tangd;
-    const advertisement = await fetchAdvertisement(nodeSystem, url, limits);
-    const [signer] = advertisement.signingKeys;
+    const [signer] = (await fetchAdvertisement(nodeSystem, url, limits)).signingKeys;
     const thumbprint = thumbprintOf(signer);
+    const advertisement = await fetchAdvertisement(nodeSystem, url, { ...limits, trust: { thumbprint } });
 
-    const ours = await sealToTang(nodeSystem, { url, trust: { thumbprint } }, secret, limits);
+    const ours = sealToAdvertisement(nodeSystem, url, advertisement, secret);
     assert.deepEqual(clevis(["decrypt"], formatCompactJwe(ours)), secret);
     assert.deepEqual((await recoverSecret(nodeSystem, ours, limits)).reveal(), secret);
 
@@ -52,7 +53,7 @@ test("after a rotation the hidden key still recovers, and vouches for the new on
   const { url } = tangd;
   const secret = randomBytes(40);
   const before = await fetchAdvertisement(nodeSystem, url, limits);
-  const jwe = await sealToTang(nodeSystem, { url, advertisement: before }, secret, limits);
+  const jwe = sealToAdvertisement(nodeSystem, url, before, secret);
   tangd.rotate();
   assert.deepEqual((await recoverSecret(nodeSystem, jwe, limits)).reveal(), secret);
   assert.deepEqual(clevis(["decrypt"], formatCompactJwe(jwe)), secret);
@@ -68,7 +69,8 @@ test("after a rotation the hidden key still recovers, and vouches for the new on
 
   rmSync(tangd.keysFolder, { recursive: true });
   mkdirSync(tangd.keysFolder);
-  await fetchAdvertisement(nodeSystem, url, limits); // a tangd with an empty folder makes new keys, and no longer knows ours
+  // A tangd with an empty folder makes new keys, and no longer knows ours.
+  await fetchAdvertisement(nodeSystem, url, limits);
   await assert.rejects(recoverSecret(nodeSystem, jwe, limits), { code: "pin/unknown-key" });
 });
 
@@ -88,11 +90,12 @@ test("a volume that clevis luks bind bound opens by its token", { skip: skip || 
     const slot = String(token.keyslots[0]);
     run("cryptsetup", ["open", "--test-passphrase", "--key-slot", slot, "--key-file", "-", image], secret.reveal());
 
-    // And the other way: a token of ours, for the same passphrase, which stock clevis reads from the header.
+    // And the other way: a token of ours, for the same passphrase, which stock clevis reads from
+    // the header.
     const advertisement = await fetchAdvertisement(nodeSystem, tangd.url, limits);
-    const ours = await sealToTang(nodeSystem, { url: tangd.url, advertisement }, secret.reveal(), limits);
+    const ours = sealToAdvertisement(nodeSystem, tangd.url, advertisement, secret.reveal());
     run("cryptsetup", ["token", "remove", "--token-id", "0", image]);
-    const json = JSON.stringify(formatClevisToken(ours, Number(slot)));
+    const json = JSON.stringify(clevisToken(ours, Number(slot)));
     run("cryptsetup", ["token", "import", "--token-id", "0", image], json);
     assert.deepEqual(clevis(["luks", "pass", "-d", image, "-s", slot], ""), secret.reveal());
     const listed = clevis(["luks", "list", "-d", image], "").toString();
@@ -108,7 +111,9 @@ test("sss: two of three servers, one of which is gone; nested", { skip }, async 
   const secret = randomBytes(40);
   const pin = (url: string, advertisement: string) => ({ url, adv: JSON.parse(advertisement) });
   const adv = async (url: string) =>
-    (await nodeSystem.request({ method: "GET", url: `${url}/adv`, limitBytes: 65536, ...limits })).body.toString();
+    (
+      await nodeSystem.request({ method: "GET", url: `${url}/adv`, limitBytes: 65536, deadlineMs: limits.timeoutMs })
+    ).body.toString();
   const gone = await startTangd();
   const goneAdv = await adv(gone.url);
   const goneUrl = gone.url;

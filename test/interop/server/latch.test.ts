@@ -5,14 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { parseInvite } from "../../../src/formats/own/invite.ts";
-import { anotherLatch, enrol } from "../../../src/pins/latch/enrol.ts";
+import { anotherLatch, enrolMachine } from "../../../src/pins/latch/enrol.ts";
 import { forgetNonce, listServers } from "../../../src/pins/latch/machine.ts";
 import { recoverSecret } from "../../../src/pins/recover.ts";
 import { sealToAdvertisement } from "../../../src/pins/tang/tang.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import { serve } from "../../support/serve.ts";
 
-const limits = { deadlineMs: 20_000 };
+const limits = { timeoutMs: 20_000 };
 const VOLUME = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
 
 test("invite, enrol, seal, open; lock, unlock, revoke; one latch per volume", async () => {
@@ -22,7 +22,7 @@ test("invite, enrol, seal, open; lock, unlock, revoke; one latch per volume", as
   try {
     const { invite: line } = await server.json("machine", "invite", "nas");
     const invite = parseInvite(String(line));
-    const latch = await enrol(nodeSystem, state, invite, VOLUME, limits);
+    const latch = await enrolMachine(nodeSystem, state, invite, VOLUME, limits);
     assert.equal(latch.name, "nas");
     assert.equal(statSync(state).mode & 0o777, 0o700);
     assert.deepEqual(readdirSync(state), [
@@ -32,7 +32,7 @@ test("invite, enrol, seal, open; lock, unlock, revoke; one latch per volume", as
     ]);
     for (const name of readdirSync(state)) assert.equal(statSync(join(state, name)).mode & 0o777, 0o600);
 
-    const again = await enrol(nodeSystem, state, parseInvite(String(line)), VOLUME, limits);
+    const again = await enrolMachine(nodeSystem, state, parseInvite(String(line)), VOLUME, limits);
     assert.equal(again.latchUrl, latch.latchUrl, "cut short before the token: the same latch");
     const jwe = sealToAdvertisement(nodeSystem, latch.latchUrl, latch.advertisement, Buffer.from("secret"));
     await forgetNonce(nodeSystem, state, VOLUME);
@@ -41,7 +41,7 @@ test("invite, enrol, seal, open; lock, unlock, revoke; one latch per volume", as
 
     const second = await anotherLatch(nodeSystem, state, { volume: "second" }, limits);
     assert.notEqual(second.latchUrl, latch.latchUrl);
-    const third = await enrol(nodeSystem, state, parseInvite(String(line)), "third", limits);
+    const third = await enrolMachine(nodeSystem, state, parseInvite(String(line)), "third", limits);
     assert.notEqual(third.latchUrl, second.latchUrl);
     assert.equal((await listServers(nodeSystem, state))[0]?.url, invite.url);
 
@@ -63,12 +63,14 @@ test("another machine with the same invite is refused, and a made-up one is unkn
   const folder = mkdtempSync(join(tmpdir(), "nightlatch-machine-"));
   try {
     const { invite: line } = await server.json("machine", "invite", "nas");
-    await enrol(nodeSystem, join(folder, "one"), parseInvite(String(line)), VOLUME, limits);
-    await assert.rejects(enrol(nodeSystem, join(folder, "two"), parseInvite(String(line)), VOLUME, limits), {
+    await enrolMachine(nodeSystem, join(folder, "one"), parseInvite(String(line)), VOLUME, limits);
+    await assert.rejects(enrolMachine(nodeSystem, join(folder, "two"), parseInvite(String(line)), VOLUME, limits), {
       code: "invite/used",
     });
     const madeUp = { ...parseInvite(String(line)), id: "A".repeat(22) };
-    await assert.rejects(enrol(nodeSystem, join(folder, "three"), madeUp, VOLUME, limits), { code: "invite/unknown" });
+    await assert.rejects(enrolMachine(nodeSystem, join(folder, "three"), madeUp, VOLUME, limits), {
+      code: "invite/unknown",
+    });
     assert.deepEqual(await listServers(nodeSystem, join(folder, "two")), []);
   } finally {
     rmSync(folder, { recursive: true });

@@ -3,9 +3,10 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { allThumbprintsOf, type PublicJwk, parsePublicJwk, thumbprintOf } from "../../../src/formats/jose/jwk.ts";
+import { type PublicJwk, parsePublicJwk, thumbprintOf } from "../../../src/formats/jose/jwk.ts";
 import { parseJson } from "../../../src/formats/json/json.ts";
 import { parseAdvertisement } from "../../../src/formats/tang/tang.ts";
+import { allThumbprintsOf } from "../../support/keys.ts";
 import { type Served, serve } from "../../support/serve.ts";
 import {
   enrolAt,

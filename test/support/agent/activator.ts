@@ -1,4 +1,7 @@
-/** What systemd does for a socket unit: keeps the listening socket, and starts the service whenever somebody waits and none runs. */
+/**
+ * What systemd does for a socket unit: keeps the listening socket, and starts the service whenever
+ * somebody waits and none runs.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync } from "node:fs";

@@ -1,4 +1,7 @@
-/** A name server that answers for some names and is silent for all others; and programs that have it in their resolv.conf. */
+/**
+ * A name server that answers for some names and is silent for all others; and programs that have it
+ * in their resolv.conf.
+ */
 import { spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";

@@ -76,7 +76,8 @@ export async function startAgent({
     if (child.exitCode === null) child.kill("SIGTERM");
     return ended;
   };
-  // Between its bind(2) and its listen(2) the activator would refuse a connection; the agent's own socket is there once it listens.
+  // Between its bind(2) and its listen(2) the activator would refuse a connection; the agent's own
+  // socket is there once it listens.
   await until(() => (activated ? log.includes("Listening on") : existsSync(socket)), "it listened");
   return {
     process: child,
@@ -94,7 +95,10 @@ export async function startAgent({
 
 let sequence = 0;
 
-/** A door to a server that can be shut and opened again at the same address: shut, connections are refused. */
+/**
+ * A door to a server that can be shut and opened again at the same address: shut, connections are
+ * refused.
+ */
 export interface Door extends AsyncDisposable {
   readonly url: string;
   open(): Promise<void>;

@@ -1,4 +1,7 @@
-/** Files whose reads never return, as those of a dying disk: fanotify(7) asks this process for each, and it never answers. */
+/**
+ * Files whose reads never return, as those of a dying disk: fanotify(7) asks this process for each,
+ * and it never answers.
+ */
 import { closeSync } from "node:fs";
 import { libcFunction } from "../../../src/system/native/native.ts";
 

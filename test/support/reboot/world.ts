@@ -1,4 +1,7 @@
-/** This machine with other disks, another /boot and another kexec; what is real: headers, cryptsetup, decompressors, servers. */
+/**
+ * This machine with other disks, another /boot and another kexec; what is real: headers,
+ * cryptsetup, decompressors, servers.
+ */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";

@@ -32,12 +32,12 @@ function ran(outcome: Exit | NightlatchError) {
 }
 
 test("it is run as it was written, with its own time or what is left", async () => {
-  for (const [deadlineMs, expectedMs] of [
+  for (const [timeoutMs, expectedMs] of [
     [60_000, 20_000],
     [3000, 3000],
   ] as const) {
     const { power, commands } = ran(exit(0, "key"));
-    await commandSource(power, CURL).attempt({ deadlineMs, signal });
+    await commandSource(power, CURL).attempt({ timeoutMs, signal });
     assert.deepEqual(commands, [{ argv: CURL.argv, deadlineMs: expectedMs, outputLimitBytes: 8 << 20, signal }]);
   }
 });
@@ -54,7 +54,7 @@ test("a line feed at the end is kept or not, as the user says; what was printed 
   for (const [printed, stripNewline, expected] of cases) {
     const outcome = exit(0, printed);
     const secret = await commandSource(ran(outcome).power, { ...CURL, stripNewline }).attempt({
-      deadlineMs: 1,
+      timeoutMs: 1,
       signal,
     });
     assert.equal(secret.reveal().toString(), expected);
@@ -75,7 +75,7 @@ test("failures: which are worth another attempt, and none quotes what the comman
   ];
   for (const [outcome, message, again] of cases) {
     const source = commandSource(ran(outcome).power, CURL);
-    await assert.rejects(source.attempt({ deadlineMs: 1, signal }), (error) => {
+    await assert.rejects(source.attempt({ timeoutMs: 1, signal }), (error) => {
       assert.ok(error instanceof NightlatchError);
       assert.equal(error.message, message);
       assert.equal(source.isWorthRetrying(error), again, message);
@@ -87,5 +87,5 @@ test("failures: which are worth another attempt, and none quotes what the comman
 
 test("an empty line is no key once its line feed is taken off", async () => {
   const source = commandSource(ran(exit(0, "\n")).power, { ...CURL, stripNewline: true });
-  await assert.rejects(source.attempt({ deadlineMs: 1, signal }), (error) => isError(error, "agent/command-failed"));
+  await assert.rejects(source.attempt({ timeoutMs: 1, signal }), (error) => isError(error, "agent/command-failed"));
 });

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { askForKey, fetchKey } from "../../../script/key-client.ts";
-import { type KeySocket, openKeySocket } from "../../../src/agent/key-socket.ts";
+import { openKeySocket } from "../../../src/agent/key-socket.ts";
 import { isError } from "../../../src/core/errors.ts";
 import { Secret } from "../../../src/core/secret.ts";
 import { makeListener } from "../../support/agent/activator.ts";
@@ -19,7 +19,7 @@ const freshPath = () => join(folder, `${count++}`, "agent.sock");
 
 interface Opened extends AsyncDisposable {
   readonly path: string;
-  readonly socket: KeySocket;
+  readonly socket: Awaited<ReturnType<typeof openKeySocket>>;
   readonly asked: string[];
   readonly strangers: string[];
   readonly busy: number[];
@@ -265,7 +265,8 @@ describe("the key socket that systemd hands over", () => {
 
   test("waits for nobody where nobody waits", async () => {
     const path = join(folder, "empty.sock");
-    await using _ = await open(keyOf, path, makeListener(path)); // the socket blocks: accepting from it would never end
+    // The socket blocks: accepting from it would never end.
+    await using _ = await open(keyOf, path, makeListener(path));
     assert.equal(String(await fetchKey({ socket: path, volume: "v" })), "key of v");
   });
 

@@ -12,7 +12,10 @@ const exit = (status: number, stdout = ""): Exit => ({
   stderr: Buffer.alloc(0),
 });
 
-/** Reads of paths that begin with /dead never return until they are revived; the others take what `takesMs` says. */
+/**
+ * Reads of paths that begin with /dead never return until they are revived; the others take what
+ * `takesMs` says.
+ */
 function world(takesMs: (path: string) => number = () => 1) {
   const time = new VirtualTime();
   const reads: string[] = [];

@@ -68,7 +68,7 @@ for (const [name, answer, code] of SERVERS) {
   test(`a server that ${name}`, async () => {
     await using server = await host(answer);
     const failed = await recoverSecret(power, bindingTo(server.url), {
-      deadlineMs: code === "net/timeout" ? 200 : 20_000,
+      timeoutMs: code === "net/timeout" ? 200 : 20_000,
     }).then(
       () => assert.fail("it gave a secret"),
       (error: NightlatchError) => error,
@@ -81,14 +81,14 @@ for (const [name, answer, code] of SERVERS) {
 
 test("a server that gives back what it was sent does not open the binding", async () => {
   await using server = await host((socket, head) => socket.end(ok(head.split("\r\n\r\n")[1] ?? "")));
-  await assert.rejects(recoverSecret(power, bindingTo(server.url), { deadlineMs: 20_000 }), { code: "pin/wrong-key" });
+  await assert.rejects(recoverSecret(power, bindingTo(server.url), { timeoutMs: 20_000 }), { code: "pin/wrong-key" });
 });
 
 test("an agent that gives up leaves no connection open, whichever of the servers it waited for", async () => {
   const stop = new AbortController();
   await using server = await host(() => stop.abort());
   const jwe = bindingTo(server.url);
-  await assert.rejects(recoverSecret(power, jwe, { deadlineMs: 20_000, signal: stop.signal }), {
+  await assert.rejects(recoverSecret(power, jwe, { timeoutMs: 20_000, signal: stop.signal }), {
     code: "net/timeout",
     message: /was given up$/,
   });
@@ -103,7 +103,7 @@ test("an address inside a binding cannot carry a header into the request; with c
     socket.end("HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n");
   });
   const attempt = (url: string) =>
-    recoverSecret(power, bindingTo(url), { deadlineMs: 20_000 }).catch((e: NightlatchError) => e);
+    recoverSecret(power, bindingTo(url), { timeoutMs: 20_000 }).catch((e: NightlatchError) => e);
   const error = await attempt(server.url.replace("http://", "http://user:hunter2@"));
   assert.ok(error instanceof Error);
   assert.equal(error.message, "the address of the binding's server holds credentials, and is not asked");
@@ -116,18 +116,18 @@ test("an address inside a binding cannot carry a header into the request; with c
 
 test("an advertisement is bounded and judged the same way", async () => {
   await using flooding = await host(flood);
-  await assert.rejects(fetchAdvertisement(power, flooding.url, { deadlineMs: 20_000 }), { code: "net/too-large" });
+  await assert.rejects(fetchAdvertisement(power, flooding.url, { timeoutMs: 20_000 }), { code: "net/too-large" });
   await using missing = await host((socket) => socket.end("HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"));
-  await assert.rejects(fetchAdvertisement(power, missing.url, { deadlineMs: 20_000 }), {
+  await assert.rejects(fetchAdvertisement(power, missing.url, { timeoutMs: 20_000 }), {
     code: "pin/bad-reply",
     message: `${missing.url.slice("http://".length)} gives no advertisement (status 404)`,
   });
   await using page = await host((socket) => socket.end(ok("<html>")));
-  await assert.rejects(fetchAdvertisement(power, page.url, { deadlineMs: 20_000 }), { code: "json/malformed" });
+  await assert.rejects(fetchAdvertisement(power, page.url, { timeoutMs: 20_000 }), { code: "json/malformed" });
 });
 
 test("the vectors' own servers open the same binding, so that nothing above fails by itself", async () => {
   const [, server] = clevisVectors.servers;
   const jwe = bindingTo(server?.url ?? "");
-  assert.equal((await recoverSecret(playTangs().power, jwe, { deadlineMs: 20_000 })).reveal().toString(), "secret");
+  assert.equal((await recoverSecret(playTangs().power, jwe, { timeoutMs: 20_000 })).reveal().toString(), "secret");
 });

@@ -7,11 +7,12 @@ import { parseClevisToken } from "../../../src/formats/clevis/clevis.ts";
 import { CURVES, toBytes } from "../../../src/formats/jose/curve.ts";
 import { encryptJwe, type FlattenedJwe, formatCompactJwe, parseCompactJwe } from "../../../src/formats/jose/jwe.ts";
 import { parseAdvertisement } from "../../../src/formats/tang/tang.ts";
-import { isWorthRetrying, recoverSecret } from "../../../src/pins/recover.ts";
+import { recoverSecret } from "../../../src/pins/recover.ts";
+import { isWorthRetrying } from "../../../src/pins/retry.ts";
 import { sealToAdvertisement } from "../../../src/pins/tang/tang.ts";
 import { clevisVectors, playTangs } from "../../vectors/tangs.ts";
 
-const limits = { deadlineMs: 1000 };
+const limits = { timeoutMs: 1000 };
 const caseNamed = (name: string): FlattenedJwe =>
   parseCompactJwe(clevisVectors.cases.find((entry) => entry.name === name)?.jwe ?? assert.fail(name));
 const status = (code: number, body = "") => ({ status: code, contentType: "", body: Buffer.from(body) });

@@ -3,7 +3,6 @@ import { proveOverNetwork } from "../../../bindings/recovery.ts";
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import { formatFlattenedJwe } from "../../../formats/jose/jwe.ts";
 import type { Removal } from "../../../formats/own/intent.ts";
-import type { Advertisement } from "../../../formats/tang/tang.ts";
 import { planRemovals } from "../../../luks/change/authority.ts";
 import type { HeldVolume } from "../../../luks/change/begin.ts";
 import { bindVolume, requireRoom } from "../../../luks/change/bind.ts";
@@ -11,7 +10,7 @@ import { type Change, proveToken, readHeader, type Settled } from "../../../luks
 import { makePassphrase } from "../../../luks/cryptsetup/passphrase.ts";
 import { readVolumeHeader } from "../../../luks/header/header.ts";
 import { refuseRequirements } from "../../../luks/header/requirements.ts";
-import { sealToAdvertisement } from "../../../pins/tang/tang.ts";
+import type { Seal } from "../../../pins/pin.ts";
 import type { Command, CommandInput, ExitStatus, Terminal } from "../../command.ts";
 import { beginVolumeChange, holdForChange } from "../../volume/change.ts";
 import { settledJson } from "../../volume/change-report.ts";
@@ -52,7 +51,7 @@ interface Outlook {
   readonly present: readonly Binding[];
   readonly replaces: readonly Removal[];
   readonly url: string;
-  readonly advertisement: Advertisement;
+  readonly seal: Seal;
 }
 
 async function run(input: CommandInput): Promise<ExitStatus> {
@@ -71,10 +70,9 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   const outlook = early ?? (await lookAhead(input, held, plan, change.settled));
   if ("bound" in outlook) return await alreadyBound(input, held, plan, outlook.bound, change);
   refuseWhenCancelled(terminal.signal);
-  const { present, replaces, url, advertisement } = outlook;
+  const { present, replaces, url, seal } = outlook;
   using passphrase = makePassphrase(system);
-  const jwe = sealToAdvertisement(system, url, advertisement, passphrase.reveal());
-  const token = { type: "clevis", jwe: formatFlattenedJwe(jwe) };
+  const token = { type: "clevis", jwe: formatFlattenedJwe(seal(passphrase.reveal())) };
   await recordVolume(input, change); // before the header: a binding without a record would be trusted at its first use
   const { keyslot, token: bound } = await bindVolume(system, change, { passphrase, token, replaces });
   await plan.finish(change);

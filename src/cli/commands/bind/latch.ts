@@ -1,10 +1,11 @@
 import { asksServer } from "../../../bindings/binding.ts";
-import { SERVER_DEADLINE_MS } from "../../../bindings/recovery.ts";
+import { SERVER_TIMEOUT_MS } from "../../../bindings/recovery.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import { isSameAddress } from "../../../formats/network/server-address.ts";
 import { type Invite, parseInvite } from "../../../formats/own/invite.ts";
-import { anotherLatch, enrol } from "../../../pins/latch/enrol.ts";
+import { anotherLatch, enrolMachine } from "../../../pins/latch/enrol.ts";
 import { type EnrolledServer, forgetNonce, listServers } from "../../../pins/latch/machine.ts";
+import { sealToAdvertisement } from "../../../pins/tang/tang.ts";
 import type { CommandInput } from "../../command.ts";
 import { isStandardInput, stateFolderOf } from "../../volume/input.ts";
 import type { BindPlan } from "./plan.ts";
@@ -21,7 +22,7 @@ export async function latchPlan(input: CommandInput, argument: string | undefine
   const servers = invite === null ? await chooseServers(input) : [];
   const bases = invite === null ? servers.map((server) => server.url) : [invite.url];
   const stateFolder = stateFolderOf(options);
-  const limits = { deadlineMs: SERVER_DEADLINE_MS, signal: terminal.signal };
+  const limits = { timeoutMs: SERVER_TIMEOUT_MS, signal: terminal.signal };
   return {
     server: bases.join(", "),
     isSameServer: (binding) => binding.kind === "latch" && bases.some((base) => asksServer(binding, base)),
@@ -31,10 +32,11 @@ export async function latchPlan(input: CommandInput, argument: string | undefine
       const latch =
         invite === null
           ? await anotherLatch(system, stateFolder, { volume: uuid, ...server }, limits)
-          : await enrol(system, stateFolder, invite, uuid, limits);
+          : await enrolMachine(system, stateFolder, invite, uuid, limits);
       invite?.key.wipe();
       terminal.hint(`The server made a latch for this volume; it knows this machine as ${latch.name}.`);
-      return { url: latch.latchUrl, advertisement: latch.advertisement };
+      const { latchUrl: url, advertisement } = latch;
+      return { url, seal: (passphrase) => sealToAdvertisement(system, url, advertisement, passphrase) };
     },
     finish: ({ uuid }) => forgetNonce(system, stateFolder, uuid),
   };

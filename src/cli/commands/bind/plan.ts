@@ -1,6 +1,6 @@
 import type { Binding } from "../../../bindings/binding.ts";
-import type { Advertisement } from "../../../formats/tang/tang.ts";
 import type { HeldVolume } from "../../../luks/change/begin.ts";
+import type { Seal } from "../../../pins/pin.ts";
 
 /** One way of binding, prepared as far as it can be without the volume. */
 export interface BindPlan {
@@ -9,10 +9,11 @@ export interface BindPlan {
   /** Whether a binding asks the server that this one will ask. */
   isSameServer(binding: Binding): boolean;
   /**
-   * What to seal to. Comes before the passphrase, so that nobody types one for what a server refuses;
-   * whatever it asks of the network it may ask again after a power cut.
+   * The address that the binding will ask, and how to seal to it. Comes before the passphrase, so
+   * that nobody types one for what a server refuses; whatever it asks of the network it may ask
+   * again after a power cut.
    */
-  prepare(volume: Pick<HeldVolume, "uuid">): Promise<{ readonly url: string; readonly advertisement: Advertisement }>;
+  prepare(volume: Pick<HeldVolume, "uuid">): Promise<{ readonly url: string; readonly seal: Seal }>;
   /** Called once the binding is durable and proved. */
   finish(volume: Pick<HeldVolume, "uuid">): Promise<void>;
 }

@@ -1,10 +1,10 @@
-import { SERVER_DEADLINE_MS } from "../../../bindings/recovery.ts";
+import { SERVER_TIMEOUT_MS } from "../../../bindings/recovery.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import { thumbprintOf } from "../../../formats/jose/jwk.ts";
 import { canonicalAddress, isSameAddress } from "../../../formats/network/server-address.ts";
 import { isBaseAddress } from "../../../formats/own/invite.ts";
 import { type Advertisement, requireTrust } from "../../../formats/tang/tang.ts";
-import { fetchAdvertisement } from "../../../pins/tang/tang.ts";
+import { fetchAdvertisement, sealToAdvertisement } from "../../../pins/tang/tang.ts";
 import type { CommandInput } from "../../command.ts";
 import type { BindPlan } from "./plan.ts";
 
@@ -16,14 +16,17 @@ export async function tangPlan(input: CommandInput, argument: string | undefined
   return {
     server: url,
     isSameServer: ({ kind, urls }) => kind !== "sss" && urls.some((one) => isSameAddress(one, url)),
-    prepare: async () => ({ url, advertisement: known ?? (await fetchTrusted(input, url)) }),
+    prepare: async () => {
+      const advertisement = known ?? (await fetchTrusted(input, url));
+      return { url, seal: (passphrase) => sealToAdvertisement(input.system, url, advertisement, passphrase) };
+    },
     finish: async () => {},
   };
 }
 
 async function fetchTrusted(input: CommandInput, url: string): Promise<Advertisement> {
   const { system, terminal } = input;
-  const limits = { deadlineMs: SERVER_DEADLINE_MS, signal: terminal.signal };
+  const limits = { timeoutMs: SERVER_TIMEOUT_MS, signal: terminal.signal };
   const advertisement = await fetchAdvertisement(system, url, limits);
   await trust(input, url, advertisement);
   return advertisement;

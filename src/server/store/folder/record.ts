@@ -1,7 +1,7 @@
 import { toBase64url } from "../../../core/bytes.ts";
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import { type Json, type JsonObject, parseJson } from "../../../formats/json/json.ts";
-import { isBase64urlOf } from "../../../formats/own/invite.ts";
+import { isBase64urlOf } from "../../../formats/json/narrow.ts";
 import type { System } from "../../../system/port.ts";
 import { HASH_BYTES } from "../../audit/merkle.ts";
 
@@ -123,11 +123,7 @@ function parseRecord(bytes: Uint8Array, path: string): StoreRecord {
     const json = parseJson(bytes, path, { lengthBytes: MAX_RECORD_BYTES, depth: 1 }) as JsonObject | null;
     const { store, state, size, root } = { ...json };
     const reached = size === undefined && root === undefined ? null : parseReached(size, root);
-    if (
-      typeof store === "string" &&
-      isBase64urlOf(store, STORE_ID_BYTES) &&
-      (state === "creating" || state === "ready")
-    ) {
+    if (isBase64urlOf(store, STORE_ID_BYTES) && (state === "creating" || state === "ready")) {
       return { store, state, reached };
     }
   } catch {

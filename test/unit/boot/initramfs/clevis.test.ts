@@ -9,6 +9,7 @@ import { fakeSystem } from "../../../support/fake-files.ts";
 const DEBIAN = mendingOf("initramfs-tools", new Map([["ID", "debian"]]));
 const TANG: ClevisTask = {
   pins: ["tang"],
+  network: true,
   urls: ["http://10.0.2.2:80"],
   luksVersion: 2,
   cmdline: "ro",

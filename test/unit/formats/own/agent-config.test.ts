@@ -8,7 +8,7 @@ import { parseAgentConfig, parseDuration } from "../../../../src/formats/own/age
 const parse = (text: string) => parseAgentConfig(Buffer.from(text), "agent.toml");
 
 test("an empty file is the defaults", () => {
-  assert.deepEqual(parse(""), { deadlineMs: 60_000, trust: "first-use", volumes: new Map() });
+  assert.deepEqual(parse(""), { timeoutMs: 60_000, trust: "first-use", volumes: new Map() });
 });
 
 test("a command with its defaults, and with everything said", () => {
@@ -26,10 +26,10 @@ test("a command with its defaults, and with everything said", () => {
     deadline = "1h"
     trust = "recorded"
   `);
-  assert.equal(config.deadlineMs, 120_000);
+  assert.equal(config.timeoutMs, 120_000);
   assert.deepEqual(Object.fromEntries(config.volumes), {
     one: {
-      deadlineMs: 120_000,
+      timeoutMs: 120_000,
       trust: "first-use",
       command: {
         argv: ["curl", "--fail", "https://keys.example.org/one"],
@@ -39,11 +39,11 @@ test("a command with its defaults, and with everything said", () => {
       },
     },
     "luks-9f.c": {
-      deadlineMs: 5000,
+      timeoutMs: 5000,
       trust: "first-use",
       command: { argv: ["/usr/local/bin/key"], timeoutMs: 1500, stripNewline: true, refusalStatuses: [22, 255] },
     },
-    three: { deadlineMs: 3_600_000, trust: "recorded", command: null },
+    three: { timeoutMs: 3_600_000, trust: "recorded", command: null },
   });
 });
 
@@ -145,8 +145,8 @@ test("any text: a configuration within its bounds, or agent/bad-config", () => {
   fc.assert(
     fc.property(fc.array(fc.oneof(word, fc.string()), { maxLength: 30 }), (words) => {
       try {
-        const { deadlineMs, volumes } = parse(words.join(" "));
-        assert.ok(deadlineMs >= 1000 && deadlineMs <= 3_600_000);
+        const { timeoutMs, volumes } = parse(words.join(" "));
+        assert.ok(timeoutMs >= 1000 && timeoutMs <= 3_600_000);
         for (const { command } of volumes.values()) assert.ok(command === null || command.argv.length > 0);
       } catch (error) {
         assert.ok(error instanceof NightlatchError && error.code === "agent/bad-config", String(error));

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { isError, NightlatchError } from "../../../../src/core/errors.ts";
-import type { Luks2Digest, Luks2Segment } from "../../../../src/formats/luks/luks2-metadata.ts";
+import type { Luks2Digest, Luks2Metadata } from "../../../../src/formats/luks/luks2-metadata.ts";
 import { formatVolumeRecord, parseVolumeRecord, type VolumeRecord } from "../../../../src/formats/own/volume-record.ts";
-import { judgeVolume, refusalOf } from "../../../../src/luks/bound/bound.ts";
+import { judgeBound, refusalOf } from "../../../../src/luks/bound/bound.ts";
 import { recordByPerson, recordUnbound, recordUse, useOf } from "../../../../src/luks/bound/changes.ts";
 import type { Luks1Volume, Luks2Volume } from "../../../../src/luks/header/header.ts";
 import { identityOf } from "../../../../src/luks/header/identity.ts";
@@ -21,6 +21,8 @@ const digest = (byte: number, segments: readonly number[] = [0]): Luks2Digest =>
   keyslots: [0],
   segments,
 });
+type Luks2Segment = Luks2Metadata["segments"] extends ReadonlyMap<number, infer S> ? S : never;
+
 const segment = (more: Partial<Luks2Segment> = {}): Luks2Segment => ({
   type: "crypt",
   offsetBytes: 16 << 20,
@@ -68,7 +70,7 @@ type World = ReturnType<typeof world>;
 const bind = (power: World, header: Luks2Volume) =>
   recordByPerson(power, STATE, { device: "/dev/x", header, openedBy: 0 });
 async function use(power: World, header: Luks2Volume, name: string): Promise<string> {
-  const verdict = await judgeVolume(power, STATE, header, name);
+  const verdict = await judgeBound(power, STATE, header, name);
   if (verdict.kind === "other") return verdict.kind;
   const used = useOf(header, name);
   if (used !== null) await recordUse(power, STATE, used);
@@ -134,9 +136,9 @@ test("bound, first used, and another in its place, by UUID and by name", async (
   assert.equal(await use(power, volume(B, 9), "new"), "first-use");
   assert.equal(await use(power, volume(B, 9), "new"), "bound");
   assert.equal(await use(power, volume(B, 8), "new"), "other", "of a first use as of a binding");
-  assert.equal((await judgeVolume(power, STATE, volume(B, 9), null)).kind, "bound");
-  assert.equal((await judgeVolume(power, STATE, volume("c", 9), null)).kind, "first-use");
-  assert.equal((await judgeVolume(power, STATE, luks2(A, []), "data")).kind, "other", "a header that cannot be told");
+  assert.equal((await judgeBound(power, STATE, volume(B, 9), null)).kind, "bound");
+  assert.equal((await judgeBound(power, STATE, volume("c", 9), null)).kind, "first-use");
+  assert.equal((await judgeBound(power, STATE, luks2(A, []), "data")).kind, "other", "a header that cannot be told");
 });
 
 test("a person accepts: the same UUID with another key, and another disk under the same name", async () => {
@@ -241,7 +243,7 @@ test("a record says what it said; one that is damaged refuses its volume, and a 
   ]) {
     power.files.set(path, Buffer.from(bad));
     await assert.rejects(
-      judgeVolume(power, STATE, volume(A, 1), "data"),
+      judgeBound(power, STATE, volume(A, 1), "data"),
       (error) => isError(error, "machine/bad-state"),
       bad,
     );

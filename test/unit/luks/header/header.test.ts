@@ -182,7 +182,8 @@ test("sizes that no header has are not believed", () => {
 });
 
 test("luksmeta's hole and checksum are computed as luksmeta does", () => {
-  assert.equal(crc32c(Buffer.from("123456789")), 0xe3069283); // RFC 3720's check value, and luksmeta's own test
+  // RFC 3720's check value, and luksmeta's own test.
+  assert.equal(crc32c(Buffer.from("123456789")), 0xe3069283);
   const slot = { active: false, iterations: 0, salt: Buffer.alloc(32), areaOffsetBytes: 4096, areaLengthBytes: 5000 };
   const header = {
     ...emptyLuks1(),

@@ -14,18 +14,22 @@ import {
 } from "../../../../src/formats/own/enrolment.ts";
 import type { Invite } from "../../../../src/formats/own/invite.ts";
 import { buildAdvertisement } from "../../../../src/formats/tang/tang.ts";
-import { anotherLatch, type EnrolPower, enrol } from "../../../../src/pins/latch/enrol.ts";
+import { anotherLatch, enrolMachine } from "../../../../src/pins/latch/enrol.ts";
 import { forgetNonce, listServers, readIdentity } from "../../../../src/pins/latch/machine.ts";
 import { bodyOf } from "../../../../src/system/http.ts";
 import type { HttpRequest, HttpResponse } from "../../../../src/system/port.ts";
 
 const STATE = "/var/lib/nightlatch/machine";
 const VOLUME = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
-const limits = { deadlineMs: 1000 };
+const limits = { timeoutMs: 1000 };
+
+type EnrolPower = Parameters<typeof enrolMachine>[0];
 
 class PowerCut extends Error {}
 
-/** A machine's disk and network, whose power goes at a step: before the step's effect, or after it. */
+/**
+ * A machine's disk and network, whose power goes at a step: before the step's effect, or after it.
+ */
 class Machine implements EnrolPower {
   readonly files = new Map<string, Buffer>();
   readonly modes = new Map<string, number>();
@@ -131,7 +135,7 @@ const refusal = (status: number, error: string): HttpResponse => ({
 
 /** What bind does with a new latch: its token is durable, then the nonce is forgotten. */
 async function bind(machine: Machine, server: Server, tokens: string[]): Promise<void> {
-  const { latchUrl } = await enrol(machine, STATE, server.invite, VOLUME, limits);
+  const { latchUrl } = await enrolMachine(machine, STATE, server.invite, VOLUME, limits);
   if (!tokens.includes(latchUrl)) tokens.push(latchUrl);
   await forgetNonce(machine, STATE, VOLUME);
 }
@@ -139,7 +143,7 @@ async function bind(machine: Machine, server: Server, tokens: string[]): Promise
 test("a machine enrols: what is kept is durable before it is used, and private", async () => {
   const server = new Server();
   const machine = new Machine(server.answer);
-  const latch = await enrol(machine, STATE, server.invite, VOLUME, limits);
+  const latch = await enrolMachine(machine, STATE, server.invite, VOLUME, limits);
   const { thumbprint } = server.invite;
   assert.deepEqual(machine.steps, [
     `folder ${STATE} 700`,
@@ -190,8 +194,8 @@ test("the power may go at any step: the next run gets the same latch, and one la
 test("another invite begins anew; the identity stays", async () => {
   const [one, two] = [new Server(), new Server("https://other.example/keys")];
   const machine = new Machine((request) => (request.url.startsWith(one.invite.url) ? one : two).answer(request));
-  const first = await enrol(machine, STATE, one.invite, VOLUME, limits);
-  const second = await enrol(machine, STATE, two.invite, VOLUME, limits);
+  const first = await enrolMachine(machine, STATE, one.invite, VOLUME, limits);
+  const second = await enrolMachine(machine, STATE, two.invite, VOLUME, limits);
   assert.equal(first.machine, second.machine);
   assert.notEqual(one.usedBy?.nonce, two.usedBy?.nonce);
   assert.equal((await listServers(machine, STATE)).length, 2);
@@ -211,7 +215,7 @@ test("an enrolled machine gets another latch without an invite, once per binding
 test("a request with an invite that was cut short is finished without it", async () => {
   const server = new Server();
   const machine = new Machine(server.answer);
-  const { latchUrl } = await enrol(machine, STATE, server.invite, VOLUME, limits);
+  const { latchUrl } = await enrolMachine(machine, STATE, server.invite, VOLUME, limits);
   assert.equal((await anotherLatch(machine, STATE, { volume: VOLUME }, limits)).latchUrl, latchUrl);
 });
 
@@ -219,14 +223,14 @@ test("the invite that a machine has used serves it for its next volumes too, and
   const server = new Server();
   const machine = new Machine(server.answer);
   await bind(machine, server, []);
-  const second = await enrol(machine, STATE, server.invite, "data", limits);
+  const second = await enrolMachine(machine, STATE, server.invite, "data", limits);
   assert.equal(server.latches.size, 2);
-  assert.equal((await enrol(machine, STATE, server.invite, "data", limits)).latchUrl, second.latchUrl);
+  assert.equal((await enrolMachine(machine, STATE, server.invite, "data", limits)).latchUrl, second.latchUrl);
   assert.deepEqual(
     machine.steps.filter((step) => step.startsWith("request")).map((step) => step.split("/").at(-1)),
     ["enroll", "enroll", "enroll"],
   );
-  await assert.rejects(enrol(new Machine(server.answer), STATE, server.invite, VOLUME, limits), {
+  await assert.rejects(enrolMachine(new Machine(server.answer), STATE, server.invite, VOLUME, limits), {
     code: "invite/used",
     message: "keys.example:7000 says that the invite was used already",
   });
@@ -237,9 +241,9 @@ test("a machine that is enrolled asks without an invite that another machine has
   const machine = new Machine(server.answer);
   await bind(machine, server, []);
   server.usedBy = { machine: "another", nonce: "" };
-  const { latchUrl } = await enrol(machine, STATE, server.invite, "data", limits);
+  const { latchUrl } = await enrolMachine(machine, STATE, server.invite, "data", limits);
   assert.equal(machine.steps.at(-2)?.split("/").at(-1), "latch");
-  assert.equal((await enrol(machine, STATE, server.invite, "data", limits)).latchUrl, latchUrl);
+  assert.equal((await enrolMachine(machine, STATE, server.invite, "data", limits)).latchUrl, latchUrl);
 });
 
 for (const way of ["with its invite", "without an invite"] as const) {
@@ -248,9 +252,9 @@ for (const way of ["with its invite", "without an invite"] as const) {
     const machine = new Machine(server.answer);
     const again = () =>
       way === "with its invite"
-        ? enrol(machine, STATE, server.invite, VOLUME, limits)
+        ? enrolMachine(machine, STATE, server.invite, VOLUME, limits)
         : anotherLatch(machine, STATE, { volume: VOLUME }, limits);
-    const first = await enrol(machine, STATE, server.invite, VOLUME, limits);
+    const first = await enrolMachine(machine, STATE, server.invite, VOLUME, limits);
     for (const latch of server.latches.values()) server.revoked.add(latch);
     // Where the answer never came, the machine does not even know that it is enrolled.
     if (way === "with its invite") machine.files.delete(`${STATE}/server-${server.invite.thumbprint}.json`);
@@ -265,7 +269,7 @@ test("a server that revokes whatever it makes is asked twice, no more", async ()
   const server = new Server();
   server.refuse = refusal(410, "latch/revoked");
   const machine = new Machine(server.answer);
-  await assert.rejects(enrol(machine, STATE, server.invite, VOLUME, limits), {
+  await assert.rejects(enrolMachine(machine, STATE, server.invite, VOLUME, limits), {
     code: "latch/revoked",
     message: "keys.example:7000 has revoked the latch that it made for this volume",
   });
@@ -305,7 +309,7 @@ test("another server that answers is not believed, and nothing of it is kept", a
     });
     return { status: 200, contentType: "application/jose+json", body: forged };
   });
-  await assert.rejects(enrol(machine, STATE, server.invite, VOLUME, limits), {
+  await assert.rejects(enrolMachine(machine, STATE, server.invite, VOLUME, limits), {
     code: "enrolment/untrusted",
     message: `the answer is signed by ${impostor.invite.thumbprint}, the invite names ${server.invite.thumbprint}`,
   });
@@ -336,7 +340,7 @@ for (const [answer, code, message] of REFUSALS) {
     const server = new Server();
     server.refuse = answer;
     const machine = new Machine(server.answer);
-    await assert.rejects(enrol(machine, STATE, server.invite, VOLUME, limits), { code, message });
+    await assert.rejects(enrolMachine(machine, STATE, server.invite, VOLUME, limits), { code, message });
   });
 }
 
@@ -345,7 +349,7 @@ test("damaged state is told and not overwritten", async () => {
   for (const name of ["identity.key", `pending-${VOLUME}.json`]) {
     const machine = new Machine(server.answer);
     machine.files.set(`${STATE}/${name}`, Buffer.from("\0\0\0"));
-    await assert.rejects(enrol(machine, STATE, server.invite, VOLUME, limits), (error: NightlatchError) => {
+    await assert.rejects(enrolMachine(machine, STATE, server.invite, VOLUME, limits), (error: NightlatchError) => {
       assert.equal(error.code, "machine/bad-state");
       assert.ok(error.message.startsWith(`${STATE}/${name} `));
       return true;
@@ -356,7 +360,7 @@ test("damaged state is told and not overwritten", async () => {
   const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "der", type: "pkcs8" });
   const machine = new Machine(server.answer);
   machine.files.set(`${STATE}/identity.key`, rsa);
-  await assert.rejects(enrol(machine, STATE, server.invite, VOLUME, limits), {
+  await assert.rejects(enrolMachine(machine, STATE, server.invite, VOLUME, limits), {
     code: "machine/bad-state",
     message: `${STATE}/identity.key is not an Ed25519 private key`,
   });
@@ -366,7 +370,7 @@ test("a volume's id cannot lead out of the state folder", async () => {
   const server = new Server();
   const machine = new Machine(server.answer);
   for (const volume of ["../../etc/passwd", "", "a".repeat(65), "a b"]) {
-    await assert.rejects(enrol(machine, STATE, server.invite, volume, limits), { code: "enrolment/malformed" });
+    await assert.rejects(enrolMachine(machine, STATE, server.invite, volume, limits), { code: "enrolment/malformed" });
   }
   assert.ok(!machine.steps.some((step) => step.includes("pending")));
 });

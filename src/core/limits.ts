@@ -1,0 +1,7 @@
+/** How long one attempt at something may take, and what ends it early. */
+export interface AttemptLimits {
+  /** A duration, not an instant. */
+  readonly timeoutMs: number;
+  /** Aborted when nobody waits for the outcome any more. */
+  readonly signal?: AbortSignal;
+}

@@ -1,0 +1,78 @@
+import { NightlatchError } from "../core/errors.ts";
+import type { FlattenedJwe } from "../formats/jose/jwe.ts";
+import type { BoundPin, Pin } from "./pin.ts";
+import { PINS, readPin } from "./pins.ts";
+
+/** A binding, with all that is nested in it, may ask this many servers. */
+export const SERVER_COUNT = 64;
+/** Bindings may be nested this deep and still be opened. */
+export const DEPTH = 4;
+
+/**
+ * Tells how many of SERVER_COUNT a binding takes up, without its children. One that asks no server
+ * and has no children counts as one, for the work that it makes.
+ */
+export function weightOf({ urls, children }: BoundPin): number {
+  return children.length > 0 ? urls.length : Math.max(1, urls.length);
+}
+
+/**
+ * Lists the addresses of all servers that a binding asks, its children's included, in their order.
+ * A child that is damaged has none.
+ */
+export function urlsOf(pin: BoundPin, pins: readonly Pin[] = PINS): string[] {
+  const ofChildren = pin.children.flatMap((child) => {
+    const bound = tryReadPin(child, pins);
+    return bound === null ? [] : urlsOf(bound, pins);
+  });
+  return [...pin.urls, ...ofChildren];
+}
+
+/**
+ * Counts the servers that a binding asks with all that is nested in it. It is at least 1, for the
+ * work that a binding makes. The count stops as soon as it is above `limit`, and goes no deeper
+ * than bindings are opened.
+ */
+export function countServers(jwe: FlattenedJwe, limit: number, depth = 0): number {
+  const pin = tryReadPin(jwe, PINS);
+  if (pin === null) return 1;
+  let count = weightOf(pin);
+  if (depth >= DEPTH) return Math.max(1, count);
+  for (const child of pin.children) {
+    if (count > limit) break;
+    count += countServers(child, limit - count, depth + 1);
+  }
+  return Math.max(1, count);
+}
+
+/** A line of the log names no more children than these. */
+const NAMED_COUNT = 4;
+
+/**
+ * Says in one line what is asked for the key, e.g. `tang at keys.example.org`, or `2 of [tang at
+ * a.example, tang at b.example]`. A binding that cannot be read is `damaged`.
+ */
+export function describePin(jwe: FlattenedJwe, pins: readonly Pin[] = PINS): string {
+  return describe(jwe, pins, ({ children }) => {
+    const named = children
+      .slice(0, NAMED_COUNT)
+      .map((child) => describe(child, pins, (nested) => String(nested.children.length)));
+    const more = children.length - named.length;
+    return `[${named.join(", ")}${more > 0 ? `, and ${more} more` : ""}]`;
+  });
+}
+
+function describe(jwe: FlattenedJwe, pins: readonly Pin[], describeChildren: (pin: BoundPin) => string): string {
+  const pin = tryReadPin(jwe, pins);
+  return pin === null ? "damaged" : pin.describe(describeChildren(pin));
+}
+
+/** Reads a binding; null where it is damaged, which an attempt at it tells. */
+function tryReadPin(jwe: FlattenedJwe, pins: readonly Pin[]): BoundPin | null {
+  try {
+    return readPin(jwe, pins);
+  } catch (error) {
+    if (error instanceof NightlatchError) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,19 @@
+import { NightlatchError } from "../core/errors.ts";
+
+/**
+ * These failures may pass without anybody doing anything: a network, a proxy or the server itself
+ * is still starting. docs/decisions/074-what-may-pass-is-asked-again.md
+ */
+const PASSING: ReadonlySet<string> = new Set([
+  "net/unreachable",
+  "net/timeout",
+  "net/too-large",
+  "pin/busy",
+  "pin/unknown-key",
+  "pin/bad-reply",
+]);
+
+/** Tells whether the same attempt, made later, may end otherwise by itself. */
+export function isWorthRetrying(error: unknown): boolean {
+  return error instanceof NightlatchError && PASSING.has(error.code);
+}
