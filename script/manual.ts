@@ -1,6 +1,6 @@
 /**
- * The manual page: packaging/man/nightlatch.1 with @COMMANDS@ replaced by what the command tables say, @VERSION@ by the version
- * and @DATE@ by the day of SOURCE_DATE_EPOCH.
+ * The manual page: packaging/man/nightlatch.1 with @COMMANDS@ replaced by what the command tables
+ * say, @VERSION@ by the version and @DATE@ by the day of SOURCE_DATE_EPOCH.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -30,15 +30,11 @@ function section(table: Table): string {
     "[\\fIoptions\\fR]",
   ];
   const lines = [`.SS "${literal(table.name)}"`, usage.filter(Boolean).join(" "), ".PP", text(sentence(table.summary))];
-  for (const option of table.options) {
+  for (const [name, option] of Object.entries(table.options)) {
     const value = option.value === undefined ? "" : ` \\fI${literal(option.value)}\\fR`;
     const fallback = option.default === undefined ? "" : ` (default \\fI${literal(option.default)}\\fR)`;
     const short = option.short === undefined ? "" : `\\fB\\-${literal(option.short)}\\fR, `;
-    lines.push(
-      ".TP",
-      `${short}\\fB\\-\\-${literal(option.name)}\\fR${value}`,
-      sentence(`${text(option.help)}${fallback}`),
-    );
+    lines.push(".TP", `${short}\\fB\\-\\-${literal(name)}\\fR${value}`, sentence(`${text(option.help)}${fallback}`));
   }
   if (table.details !== undefined) lines.push(...details(table.details));
   return `${lines.join("\n")}\n`;

@@ -12,29 +12,23 @@ import { makePassphrase } from "../../../luks/cryptsetup/passphrase.ts";
 import { readVolumeHeader } from "../../../luks/header/header.ts";
 import { refuseRequirements } from "../../../luks/header/requirements.ts";
 import { sealToAdvertisement } from "../../../pins/tang/tang.ts";
-import type { Command, CommandInput, ExitStatus, Terminal } from "../../command.ts";
+import { defineCommand, type ExitStatus, type Terminal } from "../../command.ts";
 import { beginVolumeChange, holdForChange } from "../../volume/change.ts";
 import { settledJson } from "../../volume/change-report.ts";
-import { KEY_FILE_OPTION, namedSlots, STATE_OPTION } from "../../volume/input.ts";
+import { namedSlots } from "../../volume/input.ts";
 import { recordLatches, recordVolume } from "../../volume/record.ts";
 import { latchPlan } from "./latch.ts";
+import { BIND_OPTIONS, type BindInput } from "./options.ts";
 import type { BindPlan } from "./plan.ts";
 import { tangPlan } from "./tang.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "bind",
   summary: "let a key server open a LUKS volume, beside its passphrase",
   operands: "DEV latch [INVITE] | DEV tang URL",
   minOperands: 2,
   maxOperands: 3,
-  options: [
-    KEY_FILE_OPTION,
-    { name: "thumbprint", value: "THP", help: "of the tang server's signing key, instead of a question" },
-    { name: "server", value: "URL", help: "which server's latch, where the machine is enrolled at several" },
-    { name: "replace", help: "replace the volume's binding to this server, once the new one is proved" },
-    { name: "slot", value: "N", help: "with --replace: the old keyslot, where its server does not prove it any more" },
-    STATE_OPTION,
-  ],
+  options: BIND_OPTIONS,
   details: `Adds a keyslot with a random passphrase, and a clevis token that the server's answer opens it with. Then the server is asked, and
 the keyslot opened: a binding that does not work is taken back. The volume's own passphrase stays, and the server never learns a key.
 A run that is cut short leaves a volume that opens as before; the next bind or unbind clears up.
@@ -45,7 +39,7 @@ A run that is cut short leaves a volume that opens as before; the next bind or u
 
 DEV is an encrypted partition or an image file of one. It is changed by cryptsetup alone, after a backup of its header.`,
   run,
-};
+});
 
 /** What is to be added, and removed for it: known before a passphrase is asked for, where nothing is left of an earlier run. */
 interface Outlook {
@@ -55,10 +49,10 @@ interface Outlook {
   readonly advertisement: Advertisement;
 }
 
-async function run(input: CommandInput): Promise<ExitStatus> {
-  const { operands, switches, system, terminal } = input;
+async function run(input: BindInput): Promise<ExitStatus> {
+  const { operands, options, system, terminal } = input;
   const [device = "", pin, argument] = operands;
-  if (namedSlots(input).size > 0 && !switches.has("replace")) {
+  if (namedSlots(options.slot).size > 0 && !options.replace) {
     throw new NightlatchError("usage/wrong", "bind: --slot goes with --replace, for the keyslot that is to go");
   }
   // A slip in DEV, or a reencryption, shows before anything is asked of a server or a person.
@@ -100,23 +94,23 @@ async function run(input: CommandInput): Promise<ExitStatus> {
  * @param settled what an earlier run had left, which was settled just now
  */
 async function lookAhead(
-  input: CommandInput,
+  input: BindInput,
   held: HeldVolume,
   plan: BindPlan,
   settled: readonly Settled[],
 ): Promise<Outlook | { readonly bound: Binding }> {
-  const { switches, system, terminal } = input;
+  const { options, system, terminal } = input;
   const { device } = held.volume;
   const bindings = listBindings(await readHeader(system, held));
   const present = bindings.filter((binding) => plan.isSameServer(binding));
   const [first] = present;
   const isNew = settled.some(({ added }) => present.some(({ token }) => token.digest === added?.digest));
-  if (first !== undefined && (isNew || !switches.has("replace"))) return { bound: first };
+  if (first !== undefined && (isNew || !options.replace)) return { bound: first };
   await requireRoom(system, held);
   const tokens = present.map((binding) => binding.token);
   const prove = proveOverNetwork(system, terminal.signal);
-  const replaces = await planRemovals(system, { volume: held.volume, prove }, tokens, namedSlots(input));
-  if (switches.has("replace") && first === undefined) tellNothingReplaced(terminal, device, plan, bindings);
+  const replaces = await planRemovals(system, { volume: held.volume, prove }, tokens, namedSlots(options.slot));
+  if (options.replace && first === undefined) tellNothingReplaced(terminal, device, plan, bindings);
   refuseWhenCancelled(terminal.signal);
   return { present, replaces, ...(await plan.prepare(held)) };
 }
@@ -126,7 +120,7 @@ function tellNothingReplaced(terminal: Terminal, device: string, { server }: Bin
   terminal.hint(`Nothing is replaced: ${device} has no binding to ${server}. ${has}`);
 }
 
-function planOf(input: CommandInput, pin: string | undefined, argument: string | undefined): Promise<BindPlan> {
+function planOf(input: BindInput, pin: string | undefined, argument: string | undefined): Promise<BindPlan> {
   if (pin === "latch") return latchPlan(input, argument);
   if (pin === "tang") return tangPlan(input, argument);
   throw new NightlatchError("usage/wrong", `bind: there is no pin ${JSON.stringify(pin)}`, {
@@ -139,7 +133,7 @@ function planOf(input: CommandInput, pin: string | undefined, argument: string |
  * @param change what the passphrase was proved for; null where it was not asked for, and nothing goes on record
  */
 async function alreadyBound(
-  input: CommandInput,
+  input: BindInput,
   held: HeldVolume,
   plan: BindPlan,
   binding: Binding,

@@ -5,13 +5,13 @@ import { canonicalAddress, isSameAddress } from "../../../formats/network/server
 import { isBaseAddress } from "../../../formats/own/invite.ts";
 import { type Advertisement, requireTrust } from "../../../formats/tang/tang.ts";
 import { fetchAdvertisement } from "../../../pins/tang/tang.ts";
-import type { CommandInput } from "../../command.ts";
+import type { BindInput } from "./options.ts";
 import type { BindPlan } from "./plan.ts";
 
 /** With a thumbprint the server is asked at once: one that it does not sign with is told of in any case. */
-export async function tangPlan(input: CommandInput, argument: string | undefined): Promise<BindPlan> {
+export async function tangPlan(input: BindInput, argument: string | undefined): Promise<BindPlan> {
   const url = addressOf(argument);
-  const thumbprint = input.options["thumbprint"];
+  const thumbprint = input.options.thumbprint;
   const known = thumbprint === undefined ? null : await fetchTrusted(input, url);
   return {
     server: url,
@@ -21,7 +21,7 @@ export async function tangPlan(input: CommandInput, argument: string | undefined
   };
 }
 
-async function fetchTrusted(input: CommandInput, url: string): Promise<Advertisement> {
+async function fetchTrusted(input: BindInput, url: string): Promise<Advertisement> {
   const { system, terminal } = input;
   const limits = { deadlineMs: SERVER_DEADLINE_MS, signal: terminal.signal };
   const advertisement = await fetchAdvertisement(system, url, limits);
@@ -58,8 +58,8 @@ function holdsCredentials(argument: string): boolean {
 }
 
 /** Never silently: a thumbprint that was given, or a person who compares. */
-async function trust({ options, terminal }: CommandInput, url: string, advertisement: Advertisement): Promise<void> {
-  const thumbprint = options["thumbprint"];
+async function trust({ options, terminal }: BindInput, url: string, advertisement: Advertisement): Promise<void> {
+  const thumbprint = options.thumbprint;
   if (thumbprint !== undefined) return requireTrust(advertisement, { thumbprint });
   const shown = advertisement.signingKeys.map((key) => thumbprintOf(key));
   if (!terminal.isInteractive) {

@@ -1,37 +1,35 @@
 import { NightlatchError } from "../../../core/errors.ts";
-import type { Command, CommandInput, ExitStatus } from "../../command.ts";
-import { STATE_OPTION, stateFolderOf } from "../../volume/input.ts";
+import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../../command.ts";
+import { stateFolderOf } from "../../volume/input.ts";
 import { parseDuration } from "../machine/invite.ts";
-import { YES_OPTION } from "../reboot/consent.ts";
 import { stageByOneshot } from "../reboot/oneshot.ts";
+import { STAGING_OPTIONS } from "../reboot/options.ts";
 import { requireNotCancelled, takeBackAll, tellPerson, tellProgram } from "../reboot/staged.ts";
 
-export const command: Command = {
+const OPTIONS = {
+  expires: { value: "TIME", help: "take it back by itself after this, such as 15m, 2h", default: "15m" },
+  ...STAGING_OPTIONS,
+} as const satisfies Options;
+
+export const command = defineCommand({
   name: "oneshot arm",
   summary: "let the next boot, and no other, open the volumes by itself, whoever starts it",
   maxOperands: 0,
-  options: [
-    { name: "expires", value: "TIME", help: "take it back by itself after this, such as 15m, 2h", default: "15m" },
-    { name: "key-file", value: "FILE", help: "what opens the volumes, instead of asking; - is standard input" },
-    YES_OPTION,
-    { name: "entry", value: "ID", help: "another boot entry, by the boot loader's name for it" },
-    { name: "cmdline", value: "TEXT", help: "kernel command line, instead of the entry's" },
-    STATE_OPTION,
-  ],
+  options: OPTIONS,
   details: [
     "For machines without kexec, and for people who reboot by other means. Does not reboot. GRUB or systemd-boot takes an entry of ours",
     "once; its keys lie on /boot, readable by whoever takes or copies the disk, until the next boot has come up, nightlatch oneshot disarm,",
     "or TIME. So it asks first, or takes --yes. The default entry stays as it is.",
   ].join("\n"),
   run,
-};
+});
 
 const MIN_MS = 60_000;
 const MAX_MS = 24 * 3_600_000;
 
-async function run(input: CommandInput): Promise<ExitStatus> {
+async function run(input: CommandInput<typeof OPTIONS>): Promise<ExitStatus> {
   const { options, terminal } = input;
-  const lifeMs = parseDuration(options["expires"] ?? "");
+  const lifeMs = parseDuration(options.expires);
   if (lifeMs < MIN_MS || lifeMs > MAX_MS) {
     throw new NightlatchError("usage/wrong", "oneshot arm: --expires is at least a minute and at most a day", {
       meaning: "Nothing was changed.",
@@ -41,7 +39,7 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   try {
     requireNotCancelled(input);
   } catch (error) {
-    await takeBackAll(input, stateFolderOf(options));
+    await takeBackAll(input, stateFolderOf(options.state));
     throw error;
   }
   const { expires } = boot;

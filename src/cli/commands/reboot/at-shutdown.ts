@@ -2,16 +2,18 @@ import { NO_WISH } from "../../../boot/entry/entries.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import { isRebooting } from "../../../host/shutdown.ts";
 import { markStaged, wantsFirmwareSetup } from "../../../reboot/default-handler.ts";
-import type { CommandInput, ExitStatus } from "../../command.ts";
+import type { ExitStatus } from "../../command.ts";
+import { stateFolderOf } from "../../volume/input.ts";
 import { planByBindings } from "./bindings.ts";
 import { prepare } from "./kexec.ts";
+import type { RebootInput } from "./options.ts";
 import { takeBackAll } from "./staged.ts";
 
 /**
  * Within a shutdown, with the remembered key or what a binding gives: where something speaks against a kexec the reboot is an ordinary one, and
  * the journal says whether that comes back by itself too. Starts no unit: a job queued now would be at odds with the shutdown's own.
  */
-export async function stageAtShutdown(input: CommandInput): Promise<ExitStatus> {
+export async function stageAtShutdown(input: RebootInput): Promise<ExitStatus> {
   const { system, terminal } = input;
   if (!(await isRebooting(system))) return 0;
   if (await wantsFirmwareSetup(system)) {
@@ -21,7 +23,7 @@ export async function stageAtShutdown(input: CommandInput): Promise<ExitStatus> 
   try {
     const { plan } = await prepare(input, NO_WISH, null, async () => {});
     if (!(await isRebooting(system))) {
-      await takeBackAll(input, String(input.options["state"]));
+      await takeBackAll(input, stateFolderOf(input.options.state));
       terminal.hint("The reboot was called off: what was staged for it is taken back.");
       return 0;
     }
@@ -35,7 +37,7 @@ export async function stageAtShutdown(input: CommandInput): Promise<ExitStatus> 
   return 0;
 }
 
-async function tellBindings(input: CommandInput): Promise<void> {
+async function tellBindings(input: RebootInput): Promise<void> {
   const { terminal } = input;
   try {
     const { volumes } = await planByBindings(input);

@@ -1,8 +1,9 @@
 import { type ErrorCode, NightlatchError } from "../../../core/errors.ts";
 import type { RebootPlan } from "../../../reboot/plan/planned.ts";
-import type { CommandInput, ExitStatus } from "../../command.ts";
+import type { ExitStatus } from "../../command.ts";
 import { goByBindings, planByBindings } from "./bindings.ts";
 import { stageByKexec } from "./kexec.ts";
+import type { RebootInput } from "./options.ts";
 import { goWith } from "./staged.ts";
 
 /**
@@ -18,7 +19,7 @@ const OBSTACLES: ReadonlySet<ErrorCode> = new Set([
 ]);
 
 /** kexec where it is to be had; else an ordinary reboot where every volume was seen to open by itself; else nothing. */
-export async function autoReboot(input: CommandInput): Promise<ExitStatus> {
+export async function autoReboot(input: RebootInput): Promise<ExitStatus> {
   const staged = await attempt(() => stageByKexec(input));
   if (!(staged instanceof NightlatchError)) return goWith(input, staged);
   if (!OBSTACLES.has(staged.code)) throw staged;

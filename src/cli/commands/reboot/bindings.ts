@@ -8,29 +8,31 @@ import type { Opening, PlannedVolume, RebootPlan } from "../../../reboot/plan/pl
 import { proveInInitramfs } from "../../../reboot/proof/initramfs.ts";
 import { proveLater } from "../../../reboot/proof/later.ts";
 import { notProved, openingOf, type Proof, proved, untried } from "../../../reboot/proof/proof.ts";
-import type { CommandInput, ExitStatus } from "../../command.ts";
+import type { ExitStatus } from "../../command.ts";
+import { stateFolderOf } from "../../volume/input.ts";
+import type { RebootInput } from "./options.ts";
 import { DRY_RUN_OVER, describePlan, initramfsText, planLines } from "./report.ts";
 
 /** An ordinary reboot, through the firmware, once every volume was seen to open by itself. Nothing is staged. */
-export async function bindingsReboot(input: CommandInput): Promise<ExitStatus> {
+export async function bindingsReboot(input: RebootInput): Promise<ExitStatus> {
   refuseOptions(input, ["key-file"]);
   return goByBindings(input, await planByBindings(input), []);
 }
 
 /** @param passedOver better ways, and why they cannot be gone */
 export async function goByBindings(
-  { system, terminal, switches, options }: CommandInput,
+  { system, terminal, options }: RebootInput,
   plan: RebootPlan,
   passedOver: readonly NightlatchError[],
 ): Promise<ExitStatus> {
-  const dryRun = switches.has("dry-run");
+  const dryRun = options["dry-run"];
   if (terminal.signal.aborted) throw new NightlatchError("usage/cancelled", "cancelled");
   // A kernel that is loaded would be started in place of the firmware (systemd 255, our own drop-in).
-  if (!dryRun) await cleanUp(system, String(options["state"]), true);
+  if (!dryRun) await cleanUp(system, stateFolderOf(options.state), true);
   const via = `bindings, an ordinary reboot${initramfsText(plan)}, nothing staged`;
   for (const line of planLines(plan, via)) terminal.line(line);
   for (const { message } of passedOver) terminal.line(`              not otherwise: ${message}`);
-  if (dryRun) terminal.line(await dryRunLine(system, String(options["state"])));
+  if (dryRun) terminal.line(await dryRunLine(system, stateFolderOf(options.state)));
   else await startOrdinaryReboot(system);
   terminal.result({
     ok: true,
@@ -43,12 +45,12 @@ export async function goByBindings(
 }
 
 /** What an earlier run has staged is not touched by a dry run that stages nothing. */
-async function dryRunLine(system: CommandInput["system"], stateFolder: string): Promise<string> {
+async function dryRunLine(system: RebootInput["system"], stateFolder: string): Promise<string> {
   if ((await listDisposables(system, stateFolder)).length === 0) return DRY_RUN_OVER;
   return "That was a dry run. What was staged before still is; to take it back: nightlatch reboot --cancel";
 }
 
-function refuseOptions({ options }: CommandInput, names: readonly string[]): void {
+function refuseOptions({ options }: RebootInput, names: readonly (keyof RebootInput["options"])[]): void {
   const wrong = names.find((name) => options[name] !== undefined);
   if (wrong === undefined) return;
   throw new NightlatchError("usage/wrong", `reboot: --${wrong} says nothing to an ordinary reboot`, {
@@ -60,7 +62,7 @@ function refuseOptions({ options }: CommandInput, names: readonly string[]): voi
  * What the next boot opens, every volume of it proved to open by itself, or allowed to fail. Changes nothing.
  * @throws NightlatchError reboot/not-proved, usage/wrong where an option asks for what an ordinary reboot cannot do, and as planReboot
  */
-export async function planByBindings(input: CommandInput): Promise<RebootPlan> {
+export async function planByBindings(input: RebootInput): Promise<RebootPlan> {
   refuseOptions(input, ["entry", "kernel", "initrd", "cmdline"]);
   const plan = await planReboot(input.system, NO_WISH);
   await requirePlainBoot(input.system, plan);
@@ -78,7 +80,7 @@ export async function planByBindings(input: CommandInput): Promise<RebootPlan> {
 }
 
 /** GRUB asks for the passphrase of an encrypted /boot itself, before any of what is proved here begins. */
-async function requirePlainBoot(system: CommandInput["system"], { entry }: RebootPlan): Promise<void> {
+async function requirePlainBoot(system: RebootInput["system"], { entry }: RebootPlan): Promise<void> {
   if (entry.source !== "grub") return;
   const files = [entry.kernel, ...entry.initrds].map(({ path }) => path);
   for (const path of new Set(["/boot", ...files])) {
@@ -91,10 +93,10 @@ async function requirePlainBoot(system: CommandInput["system"], { entry }: Reboo
 }
 
 async function proveAll(
-  { system, terminal, options }: CommandInput,
+  { system, terminal, options }: RebootInput,
   plan: RebootPlan,
 ): Promise<Map<PlannedVolume, Proof>> {
-  const wish = { stateFolder: String(options["state"]), signal: terminal.signal };
+  const wish = { stateFolder: stateFolderOf(options.state), signal: terminal.signal };
   const isAsked = ({ opening, line }: PlannedVolume) =>
     line === null && (opening.kind === "socket" || opening.kind === "disposable");
   const proofs = await proveLater(system, plan.volumes.filter(isAsked), wish);

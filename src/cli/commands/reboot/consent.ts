@@ -1,17 +1,12 @@
 import { NightlatchError } from "../../../core/errors.ts";
-import type { CommandInput, Option } from "../../command.ts";
-
-export const YES_OPTION: Option = {
-  name: "yes",
-  help: "do not ask whether keys may lie on an unencrypted /boot until the next boot is up",
-};
+import type { StagingInput } from "./options.ts";
 
 /**
  * Nothing that weakens a disk happens because a script did not know what it asks for: a person agrees, or whoever wrote the script has.
  * @throws NightlatchError usage/no-terminal, usage/cancelled
  */
-export async function requireConsent({ switches, terminal }: CommandInput, question: string): Promise<void> {
-  if (switches.has("yes")) return;
+export async function requireConsent({ options, terminal }: StagingInput, question: string): Promise<void> {
+  if (options.yes) return;
   const meaning = "No key was made; no volume was changed.";
   if (!terminal.isInteractive) {
     throw new NightlatchError("usage/no-terminal", "keys would lie on an unencrypted disk, and nobody was asked", {

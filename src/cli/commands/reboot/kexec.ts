@@ -6,16 +6,17 @@ import { settleCalledOff } from "../../../reboot/called-off.ts";
 import { restartExpiry } from "../../../reboot/go.ts";
 import type { PlannedVolume } from "../../../reboot/plan/planned.ts";
 import { KEXEC } from "../../../reboot/stage/carrier-kexec.ts";
-import type { CommandInput, ExitStatus } from "../../command.ts";
+import type { ExitStatus } from "../../command.ts";
 import { askOn } from "./keys.ts";
-import { goWith, LIFE_SECONDS, type StagedBoot, stageWith, wishOf } from "./staged.ts";
+import { type RebootInput, type StagingInput, wishOf } from "./options.ts";
+import { goWith, LIFE_SECONDS, type StagedBoot, stageWith } from "./staged.ts";
 
-export async function kexecReboot(input: CommandInput): Promise<ExitStatus> {
+export async function kexecReboot(input: RebootInput): Promise<ExitStatus> {
   return goWith(input, await stageByKexec(input));
 }
 
 /** @throws NightlatchError where a kexec would not come back by itself, or is not to be had; nothing is staged then */
-export async function stageByKexec(input: CommandInput): Promise<StagedBoot> {
+export async function stageByKexec(input: StagingInput): Promise<StagedBoot> {
   const { system, options } = input;
   await settleCalledOff(system);
   const ask = options["key-file"] === undefined ? askOn(input) : null;
@@ -27,7 +28,7 @@ export async function stageByKexec(input: CommandInput): Promise<StagedBoot> {
  * @param beforeStaging the last thing before headers are changed
  */
 export async function prepare(
-  input: CommandInput,
+  input: StagingInput,
   wish: EntryWish,
   ask: ((volume: PlannedVolume) => Promise<Secret>) | null,
   beforeStaging: () => Promise<void>,

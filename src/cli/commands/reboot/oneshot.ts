@@ -1,17 +1,18 @@
 import { settleCalledOff } from "../../../reboot/called-off.ts";
 import { restartExpiry } from "../../../reboot/go.ts";
 import { ONESHOT } from "../../../reboot/stage/carrier-oneshot.ts";
-import type { CommandInput, ExitStatus } from "../../command.ts";
+import type { ExitStatus } from "../../command.ts";
 import { askOn } from "./keys.ts";
-import { goWith, LIFE_SECONDS, type StagedBoot, stageWith, wishOf } from "./staged.ts";
+import { type RebootInput, type StagingInput, wishOf } from "./options.ts";
+import { goWith, LIFE_SECONDS, type StagedBoot, stageWith } from "./staged.ts";
 
 /** Through the firmware, by a boot entry that is good for one boot. Only where it was asked for by name: its keys lie on /boot. */
-export async function oneshotReboot(input: CommandInput): Promise<ExitStatus> {
+export async function oneshotReboot(input: RebootInput): Promise<ExitStatus> {
   return goWith(input, await stageByOneshot(input, LIFE_SECONDS));
 }
 
 /** @throws NightlatchError oneshot/unavailable, and as planReboot; nothing is staged then */
-export async function stageByOneshot(input: CommandInput, lifeSeconds: number): Promise<StagedBoot> {
+export async function stageByOneshot(input: StagingInput, lifeSeconds: number): Promise<StagedBoot> {
   const { system, options } = input;
   await settleCalledOff(system);
   const ask = options["key-file"] === undefined ? askOn(input) : null;

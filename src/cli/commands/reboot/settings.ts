@@ -5,19 +5,20 @@ import { requireCleanUp } from "../../../reboot/go.ts";
 import { planReboot } from "../../../reboot/plan/plan.ts";
 import { type Forgotten, forget, isRemembered, remember, rememberedKey } from "../../../reboot/remember.ts";
 import { findAuthorities, KeyRing } from "../../../reboot/stage/authority.ts";
-import type { CommandInput, ExitStatus } from "../../command.ts";
-import { readKeyFile, TRIES } from "../../volume/input.ts";
+import type { ExitStatus } from "../../command.ts";
+import { readKeyFile, stateFolderOf, TRIES } from "../../volume/input.ts";
 import { askOn, knownKeys, recoverBy } from "./keys.ts";
+import type { StagingInput } from "./options.ts";
 import { tellTakenBack } from "./take-back.ts";
 
 /** Every volume that the next boot opens gets one more slot, for a key that stays. */
-export async function rememberKey(input: CommandInput): Promise<ExitStatus> {
+export async function rememberKey(input: StagingInput): Promise<ExitStatus> {
   const { system, terminal, options } = input;
   const plan = await planReboot(system, NO_WISH);
   using keys = await knownKeys(input);
   const sources = { recover: recoverBy(input), ask: options["key-file"] === undefined ? askOn(input) : null };
   const authorities = await findAuthorities(system, plan.volumes, keys, sources, "proved");
-  await remember(system, plan.volumes, authorities, String(options["state"]));
+  await remember(system, plan.volumes, authorities, stateFolderOf(options.state));
   terminal.line(
     "A key is kept on the encrypted root: reboots ask for no passphrase. nightlatch reboot --forget destroys it.",
   );
@@ -25,9 +26,9 @@ export async function rememberKey(input: CommandInput): Promise<ExitStatus> {
   return 0;
 }
 
-export async function forgetKey(input: CommandInput): Promise<ExitStatus> {
+export async function forgetKey(input: StagingInput): Promise<ExitStatus> {
   const { system, terminal, options } = input;
-  const forgotten = (await isRemembered(system, String(options["state"]))) ? await proveAndForget(input) : null;
+  const forgotten = (await isRemembered(system, stateFolderOf(options.state))) ? await proveAndForget(input) : null;
   const removed = forgotten?.slots ?? 0;
   terminal.line(
     forgotten === null ? "No key was remembered." : `The key is gone, with its slot on ${removed} volume(s).`,
@@ -38,15 +39,15 @@ export async function forgetKey(input: CommandInput): Promise<ExitStatus> {
 }
 
 /** A person who mistypes is asked again. */
-async function proveAndForget(input: CommandInput): Promise<Forgotten | null> {
+async function proveAndForget(input: StagingInput): Promise<Forgotten | null> {
   const { system, terminal, options } = input;
   const plan = await planReboot(system, NO_WISH);
   const devices = plan.volumes.flatMap(({ found }) => (found.header === null ? [] : [found.device]));
-  const given = await readKeyFile(input);
+  const given = await readKeyFile(options["key-file"], system, terminal);
   for (let tries = 1; ; tries++) {
     using proof = given ?? (await terminal.askSecret("Passphrase, to make sure that another slot opens: "));
     try {
-      return await forget(system, devices, proof, String(options["state"]));
+      return await forget(system, devices, proof, stateFolderOf(options.state));
     } catch (error) {
       if (given !== null || tries === TRIES || !isError(error, "reboot/wrong-key")) throw error;
       terminal.hint(`${error.message}. Try again.`);
@@ -54,7 +55,7 @@ async function proveAndForget(input: CommandInput): Promise<Forgotten | null> {
   }
 }
 
-export async function makeDefaultHandler(input: CommandInput): Promise<ExitStatus> {
+export async function makeDefaultHandler(input: StagingInput): Promise<ExitStatus> {
   const { system, terminal } = input;
   await requireCleanUp(system);
   await requireAuthority(input);
@@ -67,9 +68,9 @@ export async function makeDefaultHandler(input: CommandInput): Promise<ExitStatu
 }
 
 /** Somebody else's reboot can ask nobody: a remembered key, or bindings that open every volume now. @throws NightlatchError reboot/blocked */
-async function requireAuthority(input: CommandInput): Promise<void> {
+async function requireAuthority(input: StagingInput): Promise<void> {
   const { system, options } = input;
-  using key = await rememberedKey(system, String(options["state"]));
+  using key = await rememberedKey(system, stateFolderOf(options.state));
   if (key !== null) return;
   using keys = new KeyRing();
   try {

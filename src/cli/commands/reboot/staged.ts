@@ -11,9 +11,11 @@ import { proveOverlay } from "../../../reboot/proof/overlay.ts";
 import { type Certainty, findAuthorities } from "../../../reboot/stage/authority.ts";
 import type { Carrier, PreparedCarry } from "../../../reboot/stage/carrier.ts";
 import { type Staged, stageBoot } from "../../../reboot/stage/stage.ts";
-import type { CommandInput, ExitStatus } from "../../command.ts";
+import type { ExitStatus } from "../../command.ts";
+import { stateFolderOf } from "../../volume/input.ts";
 import { requireConsent } from "./consent.ts";
 import { knownKeys, recoverBy } from "./keys.ts";
+import type { RebootInput, StagingInput } from "./options.ts";
 import { DRY_RUN_OVER, describePlan, initramfsText, planLines } from "./report.ts";
 
 /** For how long what was staged may wait for its reboot. */
@@ -40,9 +42,9 @@ export interface StagingRequest {
 }
 
 /** What was staged before goes first. @throws NightlatchError where it would not come back by itself; nothing is staged then */
-export async function stageWith(input: CommandInput, carrier: Carrier, request: StagingRequest): Promise<StagedBoot> {
+export async function stageWith(input: StagingInput, carrier: Carrier, request: StagingRequest): Promise<StagedBoot> {
   const { system, terminal, options } = input;
-  const stateFolder = String(options["state"]);
+  const stateFolder = stateFolderOf(options.state);
   await requireCleanUp(system);
   const before = await cleanUp(system, stateFolder, true);
   if (before.removed.length + before.disarmed.length > 0) terminal.hint("What was staged before is taken back.");
@@ -74,11 +76,11 @@ export async function stageWith(input: CommandInput, carrier: Carrier, request: 
 }
 
 /** Says what is staged, and reboots; with --dry-run takes it back instead. A shutdown that does not begin leaves nothing staged. */
-export async function goWith(input: CommandInput, boot: StagedBoot): Promise<ExitStatus> {
-  const { system, switches, options } = input;
-  const dryRun = switches.has("dry-run");
+export async function goWith(input: RebootInput, boot: StagedBoot): Promise<ExitStatus> {
+  const { system, options } = input;
+  const dryRun = options["dry-run"];
   tellPerson(input, boot);
-  const stateFolder = String(options["state"]);
+  const stateFolder = stateFolderOf(options.state);
   if (dryRun) {
     const ok = await takeBackAll(input, stateFolder);
     if (ok) input.terminal.line(DRY_RUN_OVER);
@@ -98,18 +100,18 @@ export async function goWith(input: CommandInput, boot: StagedBoot): Promise<Exi
 }
 
 /** @throws NightlatchError usage/cancelled where control-C was pressed */
-export function requireNotCancelled({ terminal }: CommandInput): void {
+export function requireNotCancelled({ terminal }: StagingInput): void {
   if (terminal.signal.aborted) throw new NightlatchError("usage/cancelled", "cancelled");
 }
 
-export function tellPerson({ terminal }: CommandInput, { carrier, carry, plan, staged }: StagedBoot): void {
+export function tellPerson({ terminal }: StagingInput, { carrier, carry, plan, staged }: StagedBoot): void {
   const via = `${carrier.via}${initramfsText(plan)} + ${staged.overlayBytes} bytes, ${carry.words}`;
   for (const line of planLines(plan, via)) terminal.line(line);
 }
 
 /** Once all is done: a program is told one outcome. @param facts what the command adds */
 export function tellProgram(
-  { terminal }: CommandInput,
+  { terminal }: StagingInput,
   { carrier, carry, plan, staged, stagingMs }: StagedBoot,
   facts: Readonly<Record<string, unknown>> & { readonly ok: boolean },
 ): void {
@@ -118,18 +120,9 @@ export function tellProgram(
 }
 
 /** True where nothing is left. */
-export async function takeBackAll({ system, terminal }: CommandInput, stateFolder: string): Promise<boolean> {
+export async function takeBackAll({ system, terminal }: StagingInput, stateFolder: string): Promise<boolean> {
   const { failures } = await cleanUp(system, stateFolder, true);
   for (const { message, remedy } of failures)
     terminal.hint(`left over: ${[message, remedy].filter(Boolean).join("\n  ")}`);
   return failures.length === 0;
-}
-
-export function wishOf(options: CommandInput["options"]): EntryWish {
-  return {
-    entry: options["entry"] ?? null,
-    kernel: options["kernel"] ?? null,
-    initrds: (options["initrd"] ?? "").split(",").filter((path) => path !== ""),
-    cmdline: options["cmdline"] ?? null,
-  };
 }

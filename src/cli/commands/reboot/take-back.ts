@@ -2,19 +2,22 @@ import type { NightlatchError } from "../../../core/errors.ts";
 import { endCalledOff } from "../../../reboot/called-off.ts";
 import { type Cleaned, cleanUp, cleanUpCalledOff } from "../../../reboot/clean-up.ts";
 import type { CommandInput, ExitStatus } from "../../command.ts";
+import { type STATE_OPTION, stateFolderOf } from "../../volume/input.ts";
+
+type CancelInput = CommandInput<{ readonly state: typeof STATE_OPTION }>;
 
 /** @param all also what this boot has staged and has not expired */
-export async function takeBack(input: CommandInput, all: boolean): Promise<ExitStatus> {
-  return report(input, await cleanUp(input.system, String(input.options["state"]), all), {});
+export async function takeBack(input: CancelInput, all: boolean): Promise<ExitStatus> {
+  return report(input, await cleanUp(input.system, stateFolderOf(input.options.state), all), {});
 }
 
 /**
  * After a shutdown that began and was called off: all that was staged for it goes, and the default handler waits for the next reboot again.
  * While the system goes down nothing is done, and the timer asks again.
  */
-export async function takeBackCalledOff(input: CommandInput): Promise<ExitStatus> {
+export async function takeBackCalledOff(input: CancelInput): Promise<ExitStatus> {
   const { system, terminal, options } = input;
-  const cleaned = await cleanUpCalledOff(system, String(options["state"]));
+  const cleaned = await cleanUpCalledOff(system, stateFolderOf(options.state));
   if (cleaned === null) {
     terminal.result({ ok: true, calledOff: false });
     return 0;
@@ -27,7 +30,7 @@ export async function takeBackCalledOff(input: CommandInput): Promise<ExitStatus
   return status;
 }
 
-function report(input: CommandInput, cleaned: Cleaned, facts: Readonly<Record<string, unknown>>): ExitStatus {
+function report(input: CancelInput, cleaned: Cleaned, facts: Readonly<Record<string, unknown>>): ExitStatus {
   const { terminal } = input;
   const { removed, disarmed } = cleaned;
   const failures = tellTakenBack(input, cleaned);
@@ -43,7 +46,7 @@ function report(input: CommandInput, cleaned: Cleaned, facts: Readonly<Record<st
 }
 
 /** Tells a person what was taken back and what could not be. @returns the latter for a program */
-export function tellTakenBack({ terminal }: CommandInput, { removed, disarmed, failures }: Cleaned) {
+export function tellTakenBack({ terminal }: CancelInput, { removed, disarmed, failures }: Cleaned) {
   for (const what of disarmed) terminal.line(`${what}: removed`);
   for (const { device, record } of removed) terminal.line(`${device}: disposable key of slot ${record.slot} removed`);
   for (const failure of failures) terminal.hint(inWords(failure));

@@ -9,7 +9,6 @@ import { luksDevices } from "../../../reboot/clean-up.ts";
 import { rememberedKey } from "../../../reboot/remember.ts";
 import type { System } from "../../../system/port.ts";
 import type { CommandInput, ExitStatus } from "../../command.ts";
-import { stateFolderOf } from "../../volume/input.ts";
 
 /** What of bindings and remembered keys is on one volume. */
 interface Remains {
@@ -21,11 +20,15 @@ interface Remains {
 }
 
 /**
- * What would stay on this machine's volumes if Nightlatch went, and how each is taken off: with it, and without it. Asks no server and
- * changes nothing. Where nothing would stay, nothing is said on standard output: the package's prerm reads it.
+ * What would stay on this machine's volumes if Nightlatch went, and how each is taken off: with it,
+ * and without it. Asks no server and changes nothing. Where nothing would stay, nothing is said on
+ * standard output: the package's prerm reads it.
  */
-export async function listRemains({ system, terminal, options }: CommandInput): Promise<ExitStatus> {
-  using key = await keyIfUsable(system, stateFolderOf(options));
+export async function listRemains(
+  { system, terminal }: Pick<CommandInput, "system" | "terminal">,
+  stateFolder: string,
+): Promise<ExitStatus> {
+  using key = await keyIfUsable(system, stateFolder);
   const found: Remains[] = [];
   const seen = await luksDevices(system).catch(nothingFor<readonly string[]>([]));
   for (const device of seen) found.push(...(await examine(system, device, key)));
