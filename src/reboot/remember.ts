@@ -7,7 +7,7 @@ import { readVolumeHeader } from "../luks/header/header.ts";
 import { findFreeSlot, keyslotHashOf } from "../luks/header/slots.ts";
 import type { System } from "../system/port.ts";
 import { type Cleaned, cleanUpWith } from "./clean-up.ts";
-import type { PlannedVolume } from "./plan/planned.ts";
+import type { PlannedVolume } from "./plan/reboot-plan.ts";
 import type { StagePower } from "./stage/carrier.ts";
 import { lockHeaders } from "./stage/disposable.ts";
 

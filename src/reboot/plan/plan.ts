@@ -8,8 +8,8 @@ import { type InitramfsVolume, volumeOption } from "../../formats/initramfs/cryp
 import { cmdlineForKexec } from "../../formats/loader/kernel-cmdline.ts";
 import { luksBeneath, requireKnownRoot } from "../../host/block-devices.ts";
 import { tryKeyFile } from "./key-file.ts";
-import { laterVolumes } from "./later.ts";
-import type { Opening, PlannedVolume, PlanPower, RebootPlan } from "./planned.ts";
+import type { Opening, PlannedVolume, PlanPower, RebootPlan } from "./reboot-plan.ts";
+import { planSystemVolumes } from "./system-volumes.ts";
 import { type FoundVolume, resolveVolume } from "./volumes.ts";
 
 const FILE_LIMIT_BYTES = 1 << 30;
@@ -25,9 +25,9 @@ export async function planReboot(power: PlanPower, wish: EntryWish): Promise<Reb
   await requireKnownRoot(power);
   const beneathRoot = await luksBeneath(power, "/");
   const stack = requireStack(entry, facts, beneathRoot);
-  const inside = await Promise.all(next.volumes.map((line) => planInside(power, line, facts)));
+  const inside = await Promise.all(next.volumes.map((line) => planInitramfsVolume(power, line, facts)));
   requireRoot(inside, beneathRoot, entry, facts);
-  const later = await laterVolumes(power, new Set(inside.map(({ name }) => name)));
+  const later = await planSystemVolumes(power, new Set(inside.map(({ name }) => name)));
   return {
     entry,
     cmdline: cmdlineForKexec(next.cmdline),
@@ -85,7 +85,7 @@ function requireStack(entry: BootEntry, facts: InitramfsFacts | null, beneathRoo
  */
 const ON_ROOT = "/FIXME-initramfs-rootmnt/";
 
-async function planInside(
+async function planInitramfsVolume(
   power: PlanPower,
   line: InitramfsVolume,
   facts: InitramfsFacts | null,

@@ -1,8 +1,8 @@
 import { NightlatchError } from "../../core/errors.ts";
 import { luksBeneath } from "../../host/block-devices.ts";
 import { askSystemd } from "../../host/systemd.ts";
-import { crypttabVolumes, laterVolumes } from "./later.ts";
-import type { PlanPower } from "./planned.ts";
+import type { PlanPower } from "./reboot-plan.ts";
+import { crypttabVolumes, planSystemVolumes } from "./system-volumes.ts";
 
 const STAYS = "x-initrd.attach";
 
@@ -33,7 +33,7 @@ export async function requireSoftReboot(power: PlanPower): Promise<void> {
   const staying = (await crypttabVolumes(power)).filter(({ options }) => options.includes(STAYS));
   const beneathRoot = (await replacesRoot(power)) ? [] : await luksBeneath(power, "/");
   const kept = new Set(beneathRoot.map((uuid) => uuid.toLowerCase()));
-  for (const { name, found, opening } of await laterVolumes(power, new Set(staying.map((line) => line.name)))) {
+  for (const { name, found, opening } of await planSystemVolumes(power, new Set(staying.map((line) => line.name)))) {
     // One that names a key socket is answered there, as at a boot.
     if (opening.kind !== "disposable" || kept.has(found.header?.uuid.toLowerCase() ?? "")) continue;
     throw new NightlatchError(

@@ -3,7 +3,7 @@ import { systemdCrypttab } from "../../boot/overlay/key-file.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import type { InitramfsVolume } from "../../formats/initramfs/crypttab.ts";
 import type { System } from "../../system/port.ts";
-import type { PlannedVolume, RebootPlan } from "../plan/planned.ts";
+import type { PlannedVolume, RebootPlan } from "../plan/reboot-plan.ts";
 
 const GENERATOR = "systemd's generator";
 const NO_KEY = new Uint8Array();

@@ -1,6 +1,6 @@
 import type { Lack } from "../../boot/initramfs/clevis.ts";
 import { NightlatchError } from "../../core/errors.ts";
-import type { Opening, PlannedVolume } from "../plan/planned.ts";
+import type { Opening, PlannedVolume } from "../plan/reboot-plan.ts";
 
 /**
  * Whether a volume opens at the next boot without a person and without a key that is staged for it. `proved`: it was tried just now, and

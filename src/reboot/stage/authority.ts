@@ -3,7 +3,7 @@ import type { Secret } from "../../core/secret.ts";
 import { type Authority, findOpenedAmong, slotsToTry } from "../../luks/cryptsetup/keyslots.ts";
 import type { Slot } from "../../luks/header/slots.ts";
 import type { System } from "../../system/port.ts";
-import type { PlannedVolume } from "../plan/planned.ts";
+import type { PlannedVolume } from "../plan/reboot-plan.ts";
 
 /** Keys that a command was given, or has found on its way. Wiped with it. */
 export class KeyRing implements Disposable {

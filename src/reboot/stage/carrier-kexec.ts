@@ -1,5 +1,5 @@
 import { loadKexec, unloadKexec } from "../../boot/kexec.ts";
-import { startKexec } from "../go.ts";
+import { startKexec } from "../start.ts";
 import type { Carrier } from "./carrier.ts";
 
 const NOT_USED_UP =

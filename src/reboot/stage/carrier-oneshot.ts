@@ -1,7 +1,7 @@
 import { type PreparedOneshot, unavailable } from "../../boot/oneshot/loader.ts";
 import { disarmOneshot, prepareOneshot } from "../../boot/oneshot/oneshot.ts";
-import { startOrdinaryReboot } from "../go.ts";
-import type { RebootPlan } from "../plan/planned.ts";
+import type { RebootPlan } from "../plan/reboot-plan.ts";
+import { startOrdinaryReboot } from "../start.ts";
 import type { Carrier } from "./carrier.ts";
 
 /** A one-time boot entry: through the firmware, with the keys in a file on the boot loader's file system. Never chosen by itself. */

@@ -1,6 +1,6 @@
 import type { NightlatchError } from "../../core/errors.ts";
 import type { Lock, System } from "../../system/port.ts";
-import type { RebootPlan } from "../plan/planned.ts";
+import type { RebootPlan } from "../plan/reboot-plan.ts";
 import type { StagingContext } from "./disposable.ts";
 
 /** What staging a boot and taking it back may do. */

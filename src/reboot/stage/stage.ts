@@ -3,7 +3,7 @@ import { NightlatchError } from "../../core/errors.ts";
 import type { Secret } from "../../core/secret.ts";
 import type { Authority } from "../../luks/cryptsetup/keyslots.ts";
 import type { Lock } from "../../system/port.ts";
-import type { PlannedVolume, RebootPlan } from "../plan/planned.ts";
+import type { PlannedVolume, RebootPlan } from "../plan/reboot-plan.ts";
 import type { PreparedCarry, StagePower } from "./carrier.ts";
 import { lockHeaders, removeDisposables, type StagingContext, stageDisposableKey } from "./disposable.ts";
 

@@ -9,7 +9,7 @@ import fc from "fast-check";
 import { askGenerator } from "../../../src/boot/initramfs/cryptsetup-generator.ts";
 import { neededVolumes } from "../../../src/boot/initramfs/needed.ts";
 import { isError } from "../../../src/core/errors.ts";
-import type { PlannedVolume, RebootPlan } from "../../../src/reboot/plan/planned.ts";
+import type { PlannedVolume, RebootPlan } from "../../../src/reboot/plan/reboot-plan.ts";
 import { proveOverlay } from "../../../src/reboot/proof/overlay.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 

@@ -1,6 +1,6 @@
 import { defineCommand } from "../../command.ts";
 import { STATE_OPTION } from "../../volume/input.ts";
-import { takeBack } from "../reboot/take-back.ts";
+import { takeBack } from "../reboot/cancel.ts";
 
 export const command = defineCommand({
   name: "oneshot disarm",

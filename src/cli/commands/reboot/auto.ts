@@ -1,5 +1,5 @@
 import { type ErrorCode, NightlatchError } from "../../../core/errors.ts";
-import type { RebootPlan } from "../../../reboot/plan/planned.ts";
+import type { RebootPlan } from "../../../reboot/plan/reboot-plan.ts";
 import type { ExitStatus } from "../../command.ts";
 import { goByBindings, planByBindings } from "./bindings.ts";
 import { stageByKexec } from "./kexec.ts";

@@ -2,12 +2,12 @@ import { NO_WISH } from "../../../boot/entry/entries.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import { luksBeneath } from "../../../host/block-devices.ts";
 import { cleanUp, listDisposables } from "../../../reboot/clean-up.ts";
-import { startOrdinaryReboot } from "../../../reboot/go.ts";
 import { planReboot } from "../../../reboot/plan/plan.ts";
-import type { Opening, PlannedVolume, RebootPlan } from "../../../reboot/plan/planned.ts";
-import { proveInInitramfs } from "../../../reboot/proof/initramfs.ts";
-import { proveLater } from "../../../reboot/proof/later.ts";
+import type { Opening, PlannedVolume, RebootPlan } from "../../../reboot/plan/reboot-plan.ts";
+import { proveInitramfsVolume } from "../../../reboot/proof/initramfs-volume.ts";
 import { notProved, openingOf, type Proof, proved, untried } from "../../../reboot/proof/proof.ts";
+import { proveSystemVolumes } from "../../../reboot/proof/system-volumes.ts";
+import { startOrdinaryReboot } from "../../../reboot/start.ts";
 import type { ExitStatus } from "../../command.ts";
 import { stateFolderOf } from "../../volume/input.ts";
 import type { RebootInput } from "./options.ts";
@@ -99,10 +99,10 @@ async function proveAll(
   const wish = { stateFolder: stateFolderOf(options.state), signal: terminal.signal };
   const isAsked = ({ opening, line }: PlannedVolume) =>
     line === null && (opening.kind === "socket" || opening.kind === "disposable");
-  const proofs = await proveLater(system, plan.volumes.filter(isAsked), wish);
+  const proofs = await proveSystemVolumes(system, plan.volumes.filter(isAsked), wish);
   for (const volume of plan.volumes) {
     if (volume.line === null || volume.opening.kind === "itself") continue;
-    proofs.set(volume, await proveInInitramfs(system, plan, volume, wish));
+    proofs.set(volume, await proveInitramfsVolume(system, plan, volume, wish));
   }
   return proofs;
 }

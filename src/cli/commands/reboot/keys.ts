@@ -2,7 +2,7 @@ import { tryBinding } from "../../../bindings/attempt.ts";
 import { listBindings } from "../../../bindings/binding.ts";
 import type { Secret } from "../../../core/secret.ts";
 import { whyNotBound } from "../../../luks/bound/bound.ts";
-import type { PlannedVolume } from "../../../reboot/plan/planned.ts";
+import type { PlannedVolume } from "../../../reboot/plan/reboot-plan.ts";
 import { rememberedKey } from "../../../reboot/remember.ts";
 import { KeyRing, type KeySources } from "../../../reboot/stage/authority.ts";
 import { readKeyFile, stateFolderOf } from "../../volume/input.ts";

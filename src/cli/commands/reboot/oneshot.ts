@@ -1,6 +1,6 @@
 import { settleCalledOff } from "../../../reboot/called-off.ts";
-import { restartExpiry } from "../../../reboot/go.ts";
 import { ONESHOT } from "../../../reboot/stage/carrier-oneshot.ts";
+import { restartExpiry } from "../../../reboot/start.ts";
 import type { ExitStatus } from "../../command.ts";
 import { askOn } from "./keys.ts";
 import { type RebootInput, type StagingInput, wishOf } from "./options.ts";

@@ -1,17 +1,17 @@
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import { undoDefault } from "../../../reboot/default-handler.ts";
-import { startSoftReboot } from "../../../reboot/go.ts";
 import { requireNoHindrance } from "../../../reboot/hindrance.ts";
 import { requireSoftReboot } from "../../../reboot/plan/soft.ts";
+import { startSoftReboot } from "../../../reboot/start.ts";
 import { defineCommand, type ExitStatus } from "../../command.ts";
 import { stageAtShutdown } from "./at-shutdown.ts";
 import { autoReboot } from "./auto.ts";
 import { bindingsReboot } from "./bindings.ts";
+import { takeBack, takeBackCalledOff } from "./cancel.ts";
 import { kexecReboot } from "./kexec.ts";
 import { oneshotReboot } from "./oneshot.ts";
 import { REBOOT_OPTIONS, type RebootInput } from "./options.ts";
 import { forgetKey, makeDefaultHandler, rememberKey } from "./settings.ts";
-import { takeBack, takeBackCalledOff } from "./take-back.ts";
 
 export const command = defineCommand({
   name: "reboot",

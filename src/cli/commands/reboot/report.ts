@@ -1,4 +1,4 @@
-import type { PlannedVolume, RebootPlan } from "../../../reboot/plan/planned.ts";
+import type { PlannedVolume, RebootPlan } from "../../../reboot/plan/reboot-plan.ts";
 
 /** The plan as a person reads it, once everything in it was tried. @param via the way that is gone, and what that means for the disks */
 export function planLines({ entry, volumes }: RebootPlan, via: string): string[] {

@@ -1,15 +1,15 @@
 import { NO_WISH } from "../../../boot/entry/entries.ts";
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import { makeDefault } from "../../../reboot/default-handler.ts";
-import { requireCleanUp } from "../../../reboot/go.ts";
 import { planReboot } from "../../../reboot/plan/plan.ts";
 import { type Forgotten, forget, isRemembered, remember, rememberedKey } from "../../../reboot/remember.ts";
 import { findAuthorities, KeyRing } from "../../../reboot/stage/authority.ts";
+import { requireCleanUp } from "../../../reboot/start.ts";
 import type { ExitStatus } from "../../command.ts";
 import { readKeyFile, stateFolderOf, TRIES } from "../../volume/input.ts";
+import { tellTakenBack } from "./cancel.ts";
 import { askOn, knownKeys, recoverBy } from "./keys.ts";
 import type { StagingInput } from "./options.ts";
-import { tellTakenBack } from "./take-back.ts";
 
 /** Every volume that the next boot opens gets one more slot, for a key that stays. */
 export async function rememberKey(input: StagingInput): Promise<ExitStatus> {

@@ -5,7 +5,7 @@ import { parseCrypttab } from "../../formats/systemd/crypttab.ts";
 import { parseFstab, targetsOf } from "../../formats/systemd/fstab.ts";
 import type { System } from "../../system/port.ts";
 import { tryKeyFile } from "./key-file.ts";
-import type { Opening, PlannedVolume, PlanPower } from "./planned.ts";
+import type { Opening, PlannedVolume, PlanPower } from "./reboot-plan.ts";
 import { type FoundVolume, resolveVolume } from "./volumes.ts";
 
 const CRYPTTAB = "/etc/crypttab";
@@ -16,7 +16,7 @@ const LIMIT_BYTES = 256 * 1024;
  * is not there does not count.
  * @throws NightlatchError reboot/blocked where one waits for a person and cannot be given a key
  */
-export async function laterVolumes(power: PlanPower, inside: ReadonlySet<string>): Promise<PlannedVolume[]> {
+export async function planSystemVolumes(power: PlanPower, inside: ReadonlySet<string>): Promise<PlannedVolume[]> {
   const planned: PlannedVolume[] = [];
   const starts = await readStarts(power);
   for (const entry of await crypttabVolumes(power)) {

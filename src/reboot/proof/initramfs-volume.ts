@@ -5,19 +5,19 @@ import { lacksOf } from "../../check/collect/early-lacks.ts";
 import { volumeOption } from "../../formats/initramfs/crypttab.ts";
 import { whyNotBound } from "../../luks/bound/bound.ts";
 import type { System } from "../../system/port.ts";
-import type { PlannedVolume, RebootPlan } from "../plan/planned.ts";
-import type { LaterWish } from "./later.ts";
+import type { PlannedVolume, RebootPlan } from "../plan/reboot-plan.ts";
 import { fails, type Proof, proved, untried } from "./proof.ts";
+import type { ProofOptions } from "./system-volumes.ts";
 
 /**
  * Whether the stock clevis of an initramfs opens one of its volumes: every binding is tried in the running system, and the initramfs
  * looked through for what that binding needs there.
  */
-export async function proveInInitramfs(
+export async function proveInitramfsVolume(
   system: System,
   plan: RebootPlan,
   { found, line, name }: PlannedVolume,
-  { stateFolder, signal }: LaterWish,
+  { stateFolder, signal }: ProofOptions,
 ): Promise<Proof> {
   const { stack, facts, entry } = plan;
   const { device, header } = found;
