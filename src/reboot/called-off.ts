@@ -1,8 +1,8 @@
 import { isGoingDown } from "../host/shutdown.ts";
 import { askSystemd, orderSystemd } from "../host/systemd.ts";
 import type { System } from "../system/port.ts";
+import { restartExpiry } from "./clean-up-units.ts";
 import { resumeDefault } from "./default-handler.ts";
-import { restartExpiry } from "./start.ts";
 
 /**
  * Every shutdown starts this timer, which outlives one that is called off, as nothing else of ours does. Its service takes back what was

@@ -1,10 +1,13 @@
 import { NightlatchError } from "../../../core/errors.ts";
+import { requireNotCancelled } from "../../../reboot/conversation.ts";
+import { cancelStaged } from "../../../reboot/stage/staged-boot.ts";
+import { stageByOneshot } from "../../../reboot/ways/oneshot.ts";
 import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../../command.ts";
 import { stateFolderOf } from "../../volume/input.ts";
 import { parseDuration } from "../machine/invite.ts";
-import { stageByOneshot } from "../reboot/oneshot.ts";
-import { STAGING_OPTIONS } from "../reboot/options.ts";
-import { requireNotCancelled, takeBackAll, tellPerson, tellProgram } from "../reboot/staged.ts";
+import { converse } from "../reboot/conversation.ts";
+import { STAGING_OPTIONS, wishOf } from "../reboot/options.ts";
+import { tellPerson, tellProgram } from "../reboot/report.ts";
 
 const OPTIONS = {
   expires: { value: "TIME", help: "take it back by itself after this, such as 15m, 2h", default: "15m" },
@@ -28,24 +31,26 @@ const MIN_MS = 60_000;
 const MAX_MS = 24 * 3_600_000;
 
 async function run(input: CommandInput<typeof OPTIONS>): Promise<ExitStatus> {
-  const { options, terminal } = input;
+  const { options, system, terminal } = input;
   const lifeMs = parseDuration(options.expires);
   if (lifeMs < MIN_MS || lifeMs > MAX_MS) {
     throw new NightlatchError("usage/wrong", "oneshot arm: --expires is at least a minute and at most a day", {
       meaning: "Nothing was changed.",
     });
   }
-  const boot = await stageByOneshot(input, lifeMs / 1000);
+  const stateFolder = stateFolderOf(options.state);
+  const request = { stateFolder, wish: wishOf(options), lifeSeconds: lifeMs / 1000 };
+  const boot = await stageByOneshot(system, request, converse(input));
   try {
-    requireNotCancelled(input);
+    requireNotCancelled(terminal);
   } catch (error) {
-    await takeBackAll(input, stateFolderOf(options.state));
+    await cancelStaged(system, stateFolder, terminal);
     throw error;
   }
   const { expires } = boot;
-  tellPerson(input, boot);
+  tellPerson(terminal, boot);
   const until = new Date(expires * 1000).toISOString();
   terminal.line(`  armed       until ${until}; to take it back: nightlatch oneshot disarm`);
-  tellProgram(input, boot, { ok: true, expires });
+  tellProgram(terminal, boot, { ok: true, expires });
   return 0;
 }

@@ -1,6 +1,6 @@
 import { defineCommand } from "../../command.ts";
 import { STATE_OPTION } from "../../volume/input.ts";
-import { takeBack } from "../reboot/cancel.ts";
+import { cancel } from "../reboot/cancel.ts";
 
 export const command = defineCommand({
   name: "oneshot disarm",
@@ -8,5 +8,5 @@ export const command = defineCommand({
   maxOperands: 0,
   options: { state: STATE_OPTION },
   details: "The same as nightlatch reboot --cancel. Finds what is left of a run that was cut off, too.",
-  run: (input) => takeBack(input, true),
+  run: (input) => cancel(input, "all"),
 });

@@ -1,17 +1,13 @@
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import { undoDefault } from "../../../reboot/default-handler.ts";
 import { requireNoHindrance } from "../../../reboot/hindrance.ts";
-import { requireSoftReboot } from "../../../reboot/plan/soft.ts";
-import { startSoftReboot } from "../../../reboot/start.ts";
 import { defineCommand, type ExitStatus } from "../../command.ts";
-import { stageAtShutdown } from "./at-shutdown.ts";
-import { autoReboot } from "./auto.ts";
-import { bindingsReboot } from "./bindings.ts";
-import { takeBack, takeBackCalledOff } from "./cancel.ts";
-import { kexecReboot } from "./kexec.ts";
-import { oneshotReboot } from "./oneshot.ts";
+import { rebootAtShutdown } from "./at-shutdown.ts";
+import { cancel, cancelIfCalledOff } from "./cancel.ts";
+import { makeDefaultHandler } from "./default-handler.ts";
 import { REBOOT_OPTIONS, type RebootInput } from "./options.ts";
-import { forgetKey, makeDefaultHandler, rememberKey } from "./settings.ts";
+import { forgetKey, rememberKey } from "./remember.ts";
+import { WAYS } from "./ways.ts";
 
 export const command = defineCommand({
   name: "reboot",
@@ -30,9 +26,9 @@ export const command = defineCommand({
 type Action = (input: RebootInput) => Promise<ExitStatus>;
 
 const ACTIONS = {
-  cancel: (input) => takeBack(input, true),
-  "clean-up": (input) => takeBack(input, false),
-  "called-off": takeBackCalledOff,
+  cancel: (input) => cancel(input, "all"),
+  "clean-up": (input) => cancel(input, "stale"),
+  "called-off": cancelIfCalledOff,
   remember: rememberKey,
   forget: forgetKey,
   "make-default": makeDefaultHandler,
@@ -42,16 +38,8 @@ const ACTIONS = {
     terminal.result({ ok: true, default: false });
     return 0;
   },
-  "at-shutdown": stageAtShutdown,
+  "at-shutdown": rebootAtShutdown,
 } as const satisfies Partial<Record<keyof RebootInput["options"], Action>>;
-
-const WAYS: Readonly<Record<string, Action>> = {
-  auto: autoReboot,
-  kexec: kexecReboot,
-  bindings: bindingsReboot,
-  soft: softReboot,
-  oneshot: oneshotReboot,
-};
 
 async function run(input: RebootInput): Promise<ExitStatus> {
   const actions = Object.keys(ACTIONS) as (keyof typeof ACTIONS)[];
@@ -61,12 +49,13 @@ async function run(input: RebootInput): Promise<ExitStatus> {
   }
   const [only] = named;
   if (only !== undefined && only !== "dry-run") return ACTIONS[only](input);
-  const go = WAYS[input.options.via];
-  if (go !== undefined) {
+  const { via } = input.options;
+  const reboot = Object.hasOwn(WAYS, via) ? WAYS[via] : undefined;
+  if (reboot !== undefined) {
     await lookForHindrance(input);
-    return go(input);
+    return reboot(input);
   }
-  throw new NightlatchError("usage/wrong", `reboot: there is no way ${JSON.stringify(input.options.via)}`, {
+  throw new NightlatchError("usage/wrong", `reboot: there is no way ${JSON.stringify(via)}`, {
     remedy: "See: nightlatch reboot --help",
   });
 }
@@ -79,14 +68,4 @@ async function lookForHindrance({ system, terminal, options }: RebootInput): Pro
     if (!options["dry-run"] || !isError(error, "reboot/not-now")) throw error;
     terminal.hint(`A reboot would be refused now: ${error.message}`);
   }
-}
-
-async function softReboot({ system, terminal, options }: RebootInput): Promise<ExitStatus> {
-  await requireSoftReboot(system);
-  terminal.line("  via         soft reboot: user space anew, the running kernel and the open volumes stay");
-  const dryRun = options["dry-run"];
-  if (dryRun) terminal.line("That was a dry run: nothing was changed.");
-  else await startSoftReboot(system);
-  terminal.result({ ok: true, via: "soft", dryRun });
-  return 0;
 }

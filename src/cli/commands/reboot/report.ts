@@ -1,6 +1,27 @@
 import type { PlannedVolume, RebootPlan } from "../../../reboot/plan/reboot-plan.ts";
+import type { StagedBoot } from "../../../reboot/stage/staged-boot.ts";
+import type { Terminal } from "../../command.ts";
 
-/** The plan as a person reads it, once everything in it was tried. @param via the way that is gone, and what that means for the disks */
+/** Says how the staged boot will go. */
+export function tellPerson(terminal: Pick<Terminal, "line">, { carrier, carry, plan, staged }: StagedBoot): void {
+  const via = `${carrier.via}${initramfsText(plan)} + ${staged.overlayBytes} bytes, ${carry.words}`;
+  for (const line of planLines(plan, via)) terminal.line(line);
+}
+
+/** The same, once all is done: a program is told one outcome. @param facts what the command adds */
+export function tellProgram(
+  terminal: Pick<Terminal, "result">,
+  { carrier, carry, plan, staged, stagingMs }: StagedBoot,
+  facts: Readonly<Record<string, unknown>> & { readonly ok: boolean },
+): void {
+  const described = describePlan(plan, staged.overlayBytes);
+  terminal.result({ ...facts, via: carrier.via, stagingMs, ...described, ...carry.facts });
+}
+
+/**
+ * The plan as a person reads it, once everything in it was tried.
+ * @param via the way that is gone, and what that means for the disks
+ */
 export function planLines({ entry, volumes }: RebootPlan, via: string): string[] {
   const release = entry.release === null || entry.title.includes(entry.release) ? "" : `, linux ${entry.release}`;
   return [

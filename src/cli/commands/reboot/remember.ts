@@ -1,24 +1,25 @@
 import { NO_WISH } from "../../../boot/entry/entries.ts";
-import { isError, NightlatchError } from "../../../core/errors.ts";
-import { makeDefault } from "../../../reboot/default-handler.ts";
+import { isError } from "../../../core/errors.ts";
 import { planReboot } from "../../../reboot/plan/plan.ts";
-import { type Forgotten, forget, isRemembered, remember, rememberedKey } from "../../../reboot/remember.ts";
-import { findAuthorities, KeyRing } from "../../../reboot/stage/authority.ts";
-import { requireCleanUp } from "../../../reboot/start.ts";
+import { type Forgotten, forget, isRemembered, remember } from "../../../reboot/remember.ts";
+import { findAuthorities } from "../../../reboot/stage/authority.ts";
+import { keySources, knownKeys } from "../../../reboot/stage/keys.ts";
 import type { ExitStatus } from "../../command.ts";
 import { readKeyFile, stateFolderOf, TRIES } from "../../volume/input.ts";
-import { tellTakenBack } from "./cancel.ts";
-import { askOn, knownKeys, recoverBy } from "./keys.ts";
+import { tellCleaned } from "./cancel.ts";
+import { converse } from "./conversation.ts";
 import type { StagingInput } from "./options.ts";
 
 /** Every volume that the next boot opens gets one more slot, for a key that stays. */
 export async function rememberKey(input: StagingInput): Promise<ExitStatus> {
   const { system, terminal, options } = input;
   const plan = await planReboot(system, NO_WISH);
-  using keys = await knownKeys(input);
-  const sources = { recover: recoverBy(input), ask: options["key-file"] === undefined ? askOn(input) : null };
+  const stateFolder = stateFolderOf(options.state);
+  const conversation = converse(input);
+  using keys = await knownKeys(system, stateFolder, conversation);
+  const sources = keySources(system, stateFolder, conversation);
   const authorities = await findAuthorities(system, plan.volumes, keys, sources, "proved");
-  await remember(system, plan.volumes, authorities, stateFolderOf(options.state));
+  await remember(system, plan.volumes, authorities, stateFolder);
   terminal.line(
     "A key is kept on the encrypted root: reboots ask for no passphrase. nightlatch reboot --forget destroys it.",
   );
@@ -26,6 +27,7 @@ export async function rememberKey(input: StagingInput): Promise<ExitStatus> {
   return 0;
 }
 
+/** The remembered key goes, with its keyslots and all that is staged. */
 export async function forgetKey(input: StagingInput): Promise<ExitStatus> {
   const { system, terminal, options } = input;
   const forgotten = (await isRemembered(system, stateFolderOf(options.state))) ? await proveAndForget(input) : null;
@@ -33,7 +35,7 @@ export async function forgetKey(input: StagingInput): Promise<ExitStatus> {
   terminal.line(
     forgotten === null ? "No key was remembered." : `The key is gone, with its slot on ${removed} volume(s).`,
   );
-  const failures = forgotten === null ? [] : tellTakenBack(input, forgotten.staged);
+  const failures = forgotten === null ? [] : tellCleaned(terminal, forgotten.staged);
   terminal.result({ ok: failures.length === 0, remembered: false, removed, failures });
   return failures.length === 0 ? 0 : 1;
 }
@@ -52,36 +54,5 @@ async function proveAndForget(input: StagingInput): Promise<Forgotten | null> {
       if (given !== null || tries === TRIES || !isError(error, "reboot/wrong-key")) throw error;
       terminal.hint(`${error.message}. Try again.`);
     }
-  }
-}
-
-export async function makeDefaultHandler(input: StagingInput): Promise<ExitStatus> {
-  const { system, terminal } = input;
-  await requireCleanUp(system);
-  await requireAuthority(input);
-  await makeDefault(system);
-  terminal.line(
-    "Every reboot of the system now comes back by itself where it can, and is an ordinary one where it cannot.",
-  );
-  terminal.result({ ok: true, default: true });
-  return 0;
-}
-
-/** Somebody else's reboot can ask nobody: a remembered key, or bindings that open every volume now. @throws NightlatchError reboot/blocked */
-async function requireAuthority(input: StagingInput): Promise<void> {
-  const { system, options } = input;
-  using key = await rememberedKey(system, stateFolderOf(options.state));
-  if (key !== null) return;
-  using keys = new KeyRing();
-  try {
-    const { volumes } = await planReboot(system, NO_WISH);
-    await findAuthorities(system, volumes, keys, { recover: recoverBy(input), ask: null }, "proved");
-  } catch (error) {
-    if (!(error instanceof NightlatchError)) throw error;
-    throw new NightlatchError(
-      "reboot/blocked",
-      `no key is remembered, and a reboot that somebody else starts could ask nobody: ${error.message}`,
-      { meaning: "Nothing was changed.", remedy: "Run once: nightlatch reboot --remember" },
-    );
   }
 }
