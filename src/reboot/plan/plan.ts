@@ -93,7 +93,7 @@ async function planInitramfsVolume(
   const found = await resolveVolume(power, line.name, line.source, line.options);
   const opening = await howItOpens(power, line, found, facts);
   // What the initramfs opens it asks for, whatever a line says of nofail.
-  return { name: line.name, found, line, mayFail: false, opening };
+  return { stage: "initramfs", name: line.name, found, line, mayFail: false, opening };
 }
 
 /** A key file that is there is left to do its work, unless it was seen that it cannot. */

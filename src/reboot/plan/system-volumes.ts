@@ -26,9 +26,9 @@ export async function planSystemVolumes(power: PlanPower, inside: ReadonlySet<st
     const found = await findUnlessMayFail(power, entry, mayFail);
     if (found === null) continue;
     planned.push({
+      stage: "system",
       name: entry.name,
       found,
-      line: null,
       mayFail,
       opening: await howItOpens(power, entry, found, mayFail),
     });

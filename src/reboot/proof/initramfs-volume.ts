@@ -5,7 +5,7 @@ import { lacksOf } from "../../check/collect/early-lacks.ts";
 import { volumeOption } from "../../formats/initramfs/crypttab.ts";
 import { whyNotBound } from "../../luks/bound/bound.ts";
 import type { System } from "../../system/port.ts";
-import type { PlannedVolume, RebootPlan } from "../plan/reboot-plan.ts";
+import type { InitramfsPlannedVolume, RebootPlan } from "../plan/reboot-plan.ts";
 import { fails, type Proof, proved, untried } from "./proof.ts";
 import type { ProofOptions } from "./system-volumes.ts";
 
@@ -16,12 +16,12 @@ import type { ProofOptions } from "./system-volumes.ts";
 export async function proveInitramfsVolume(
   system: System,
   plan: RebootPlan,
-  { found, line, name }: PlannedVolume,
+  { found, line, name }: InitramfsPlannedVolume,
   { stateFolder, signal }: ProofOptions,
 ): Promise<Proof> {
   const { stack, facts, entry } = plan;
   const { device, header } = found;
-  if (header === null || line === null || stack === null || facts === null) {
+  if (header === null || stack === null || facts === null) {
     return untried("what opens it is not known here", "Use kexec.");
   }
   if (entry.source === "newest kernel") {

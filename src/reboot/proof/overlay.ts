@@ -17,12 +17,10 @@ const NO_KEY = new Uint8Array();
 export async function proveOverlay(power: Pick<System, "run">, plan: RebootPlan): Promise<RebootPlan> {
   const { stack, volumes, cmdline } = plan;
   if (stack !== "dracut-systemd" && stack !== "mkinitcpio-systemd") return plan;
-  const inside = volumes.filter((volume) => volume.line !== null);
+  const inside = volumes.filter((volume) => volume.stage === "initramfs");
   if (!inside.some(({ opening }) => opening.kind === "disposable")) return plan;
   const { text, lines } = systemdCrypttab(
-    inside.flatMap(({ line, opening }) =>
-      line === null ? [] : [{ volume: line, key: opening.kind === "disposable" ? NO_KEY : null }],
-    ),
+    inside.map(({ line, opening }) => ({ volume: line, key: opening.kind === "disposable" ? NO_KEY : null })),
   );
   const planned = await askGenerator(power, text, cmdline);
   if (planned === null) return plan;
@@ -31,7 +29,7 @@ export async function proveOverlay(power: Pick<System, "run">, plan: RebootPlan)
   if (more !== undefined)
     throw notProved(`it would open ${more.name || "something"} as well, of which nothing is known here`);
   const heard = (volume: PlannedVolume): PlannedVolume =>
-    volume.opening.kind === "disposable" && volume.line !== null
+    volume.opening.kind === "disposable" && volume.stage === "initramfs"
       ? { ...volume, opening: { kind: "disposable", heardBy: GENERATOR } }
       : volume;
   for (const [index, { opening, name }] of inside.entries()) {
@@ -42,7 +40,10 @@ export async function proveOverlay(power: Pick<System, "run">, plan: RebootPlan)
   return { ...plan, volumes: volumes.map(heard) };
 }
 
-/** Options under which systemd-cryptsetup takes a key file for something else (cryptsetup.c), or opens nothing at a boot. */
+/**
+ * Options under which systemd-cryptsetup takes a key file for something else (cryptsetup.c), or
+ * opens nothing at a boot.
+ */
 const OTHERWISE =
   /^(?:(?:tpm2-device|fido2-device|pkcs11-uri|header|keyfile-offset|keyfile-size|key-slot)=|noauto$|tcrypt|bitlk|plain$)/;
 

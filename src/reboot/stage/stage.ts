@@ -66,9 +66,11 @@ async function load(
 function split(volumes: readonly PlannedVolume[], keys: ReadonlyMap<PlannedVolume, Secret>) {
   const keyOf = (volume: PlannedVolume) => keys.get(volume)?.reveal() ?? null;
   return {
-    volumes: volumes.flatMap((volume) => (volume.line === null ? [] : [{ volume: volume.line, key: keyOf(volume) }])),
+    volumes: volumes.flatMap((volume) =>
+      volume.stage === "system" ? [] : [{ volume: volume.line, key: keyOf(volume) }],
+    ),
     later: volumes.flatMap((volume) => {
-      const key = volume.line === null ? keyOf(volume) : null;
+      const key = volume.stage === "system" ? keyOf(volume) : null;
       return key === null ? [] : [{ name: volume.name, key }];
     }),
   };

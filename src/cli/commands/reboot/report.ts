@@ -45,14 +45,14 @@ export function initramfsText(plan: RebootPlan): string {
 
 const initramfsBytes = ({ initrds }: RebootPlan): number => initrds.reduce((sum, initrd) => sum + initrd.length, 0);
 
-function howItOpens({ opening, line }: PlannedVolume): string {
+function howItOpens({ opening, stage }: PlannedVolume): string {
   switch (opening.kind) {
     case "itself":
       return opening.proved ? `by itself: ${opening.why}` : opening.why;
     case "socket":
       return `by itself: key socket ${opening.path}`;
     case "disposable":
-      return `disposable key, proved (${triedOf(opening.heardBy)})${line === null ? ", after the initramfs" : ""}`;
+      return `disposable key, proved (${triedOf(opening.heardBy)})${stage === "system" ? ", after the initramfs" : ""}`;
   }
 }
 
@@ -76,11 +76,11 @@ export function describePlan(plan: RebootPlan, overlayBytes: number): Record<str
       notes: entry.notes,
     },
     initramfs: { stack, lengthBytes: initramfsBytes(plan), overlayBytes },
-    volumes: volumes.map(({ name, found, line, opening, mayFail }) => ({
+    volumes: volumes.map(({ name, found, stage, opening, mayFail }) => ({
       name,
       device: found.device,
       uuid: found.header?.uuid ?? null,
-      stage: line === null ? "system" : "initramfs",
+      stage,
       opens: describeOpening(opening),
       proved: opening.kind === "disposable" || (opening.kind === "itself" && opening.proved),
       tried: opening.kind === "disposable" ? triedOf(opening.heardBy) : null,
