@@ -1,5 +1,5 @@
-import { NightlatchError } from "../../../core/errors.ts";
 import { defineCommand } from "../../command.ts";
+import { parseExpires } from "../../expires.ts";
 import { ADMIN_OPTION, askServer } from "../../operator-client.ts";
 import { timeText } from "../../time-text.ts";
 
@@ -18,7 +18,7 @@ The invite is good for one machine, once. It opens no disk; but who gets hold of
 A second invite for the same name makes the first one void; so does nightlatch machine uninvite NAME.`,
   async run({ operands, options, system, terminal }) {
     const [name = ""] = operands;
-    const lifetimeMs = parseDuration(options.expires);
+    const lifetimeMs = parseExpires(options.expires);
     const answer = await askServer(system, options.admin, "POST", ["invites"], { name, lifetimeMs });
     if (answer["replaced"] === true) terminal.hint(`The earlier invite for ${name} is void now.`);
     terminal.hint(
@@ -30,15 +30,3 @@ A second invite for the same name makes the first one void; so does nightlatch m
     return 0;
   },
 });
-
-const UNITS_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** A whole number and a unit. @throws NightlatchError usage/wrong */
-export function parseDuration(text: string): number {
-  const [, digits, unit] = /^([1-9]\d{0,5})([smhd])$/.exec(text) ?? [];
-  const unitMs = UNITS_MS[unit ?? ""];
-  if (digits !== undefined && unitMs !== undefined) return Number(digits) * unitMs;
-  throw new NightlatchError("usage/wrong", `--expires ${text} is not a time`, {
-    remedy: "Give a number and a unit: s, m, h or d, such as 90m.",
-  });
-}

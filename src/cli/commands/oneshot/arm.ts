@@ -3,8 +3,8 @@ import { requireNotCancelled } from "../../../reboot/conversation.ts";
 import { cancelStaged } from "../../../reboot/stage/staged-boot.ts";
 import { stageByOneshot } from "../../../reboot/ways/oneshot.ts";
 import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../../command.ts";
+import { parseExpires } from "../../expires.ts";
 import { stateFolderOf } from "../../volume/input.ts";
-import { parseDuration } from "../machine/invite.ts";
 import { converse } from "../reboot/conversation.ts";
 import { STAGING_OPTIONS, wishOf } from "../reboot/options.ts";
 import { tellPerson, tellProgram } from "../reboot/report.ts";
@@ -32,7 +32,7 @@ const MAX_MS = 24 * 3_600_000;
 
 async function run(input: CommandInput<typeof OPTIONS>): Promise<ExitStatus> {
   const { options, system, terminal } = input;
-  const lifeMs = parseDuration(options.expires);
+  const lifeMs = parseExpires(options.expires);
   if (lifeMs < MIN_MS || lifeMs > MAX_MS) {
     throw new NightlatchError("usage/wrong", "oneshot arm: --expires is at least a minute and at most a day", {
       meaning: "Nothing was changed.",
