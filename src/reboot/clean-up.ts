@@ -20,7 +20,7 @@ export interface FoundDisposable {
 
 export interface Cleaned {
   readonly removed: readonly FoundDisposable[];
-  /** What was taken back of a one-time boot: the choice in words, entries and files by their paths. */
+  /** What was removed of a one-time boot: the choice in words, entries and files by their paths. */
   readonly disarmed: readonly string[];
   /** What could not be removed; the rest was. */
   readonly failures: readonly NightlatchError[];
@@ -114,7 +114,7 @@ export async function cleanUpWith(
     await unmarkStaged(power);
     await unloadKexec(power);
   }
-  const oneshot = await takeBackOneshot(power, (mark) => all || isStale(mark, running, nowMs));
+  const oneshot = await cancelOneshot(power, (mark) => all || isStale(mark, running, nowMs));
   const failures = [...oneshot.failures];
   const removed: FoundDisposable[] = [];
   for (const device of new Set(chosen.map((one) => one.device))) {
@@ -136,8 +136,11 @@ export async function cleanUpWith(
   return { removed, disarmed: oneshot.removed, failures };
 }
 
-/** What is whole and may stay stays; anything else that is found, half a one-time boot too, goes. Its failures keep no slot from going. */
-async function takeBackOneshot(
+/**
+ * What is whole and may stay stays; anything else that is found, half a one-time boot too, goes.
+ * Its failures keep no slot from going.
+ */
+async function cancelOneshot(
   power: StagePower,
   mustGo: (mark: Pick<DisposableRecord, "boot" | "expires">) => boolean,
 ): Promise<{ readonly removed: readonly string[]; readonly failures: readonly NightlatchError[] }> {
@@ -148,7 +151,7 @@ async function takeBackOneshot(
   return disarmOneshot(power);
 }
 
-/** What cannot be made out is taken back as well as it can be, which tells why. */
+/** What cannot be made out is cancelled as well as it can be, which tells why. */
 async function findOrUnclear(power: StagePower): Promise<FoundOneshot | "unclear" | null> {
   try {
     return await findOneshot(power);

@@ -22,11 +22,15 @@ const ITERATIONS = 1000;
 
 const fileOf = (stateFolder: string): string => `${stateFolder}/remembered.key`;
 
+/** Whether there is a remembered key. */
 export async function isRemembered(power: Pick<System, "stat">, stateFolder: string): Promise<boolean> {
   return (await power.stat(fileOf(stateFolder))) !== null;
 }
 
-/** The remembered key, or null where none is. @throws NightlatchError reboot/blocked where others than root can read it */
+/**
+ * The remembered key, which the caller wipes; null where there is none.
+ * @throws NightlatchError reboot/blocked where others than root can read it
+ */
 export async function rememberedKey(
   power: Pick<System, "stat" | "readFile">,
   stateFolder: string,
@@ -44,9 +48,11 @@ export async function rememberedKey(
 }
 
 /**
- * Keeps a key on the encrypted root that opens every volume of the plan, so that later reboots ask nobody. The file comes first:
- * cut off at any point, the next run finds by trying it which volumes have it.
- * @throws NightlatchError reboot/blocked where the folder does not lie on an encrypted volume, reboot/slots-full
+ * Keeps a key on the encrypted root that opens every volume of the plan, so that later reboots ask
+ * nobody. The file comes first: cut off at any point, the next run finds by trying it which volumes
+ * have it.
+ * @throws NightlatchError reboot/blocked where the folder does not lie on an encrypted volume,
+ * reboot/slots-full
  */
 export async function remember(
   power: RememberPower,
@@ -81,27 +87,28 @@ export async function remember(
   }
 }
 
-export interface Forgotten {
+export interface RemovedKey {
   /** How many volumes lost a keyslot. */
   readonly slots: number;
   readonly staged: Cleaned;
 }
 
 /**
- * Removes the remembered key's slots, each once a passphrase was seen to open another one, and then the file. What is staged is taken back
- * before: the record of a disposable key that the remembered one made names its slot, without which it could not be removed safely.
- * Cut off at any point, the next run ends it: the file goes last.
+ * Removes the remembered key's slots, each once a passphrase was seen to open another one, and then
+ * the file. What is staged is cancelled before: the record of a disposable key that the remembered
+ * one made names its slot, without which it could not be removed safely. Cut off at any point, the
+ * next run ends it: the file goes last.
  * @param proof what opens the volumes besides it
- * @returns what became of what was staged; null where no key is remembered
- * @throws NightlatchError reboot/wrong-key, and nothing was changed; what kept a staged key's slot from going now and may not the next
- * time, and the remembered key stays
+ * @returns what was removed, and what became of what was staged; null where no key is remembered
+ * @throws NightlatchError reboot/wrong-key, and nothing was changed; what kept a staged key's slot
+ * from going now and may not the next time, and the remembered key stays
  */
-export async function forget(
+export async function removeRememberedKey(
   power: RememberPower & StagePower & Pick<System, "nowMs">,
   devices: readonly string[],
   proof: Secret,
   stateFolder: string,
-): Promise<Forgotten | null> {
+): Promise<RemovedKey | null> {
   await using lock = await lockHeaders(power, stateFolder);
   using key = await rememberedKeyOrNone(power, stateFolder);
   if (key === null) return null;

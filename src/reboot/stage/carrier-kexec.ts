@@ -14,7 +14,7 @@ export const KEXEC: Carrier = {
     words: "no key on any disk",
     facts: {},
     load: (power, overlay, _, lock) => loadKexec(power, { kernel, initrds, overlay, cmdline }, lock),
-    unload: async (power) => {
+    undo: async (power) => {
       await unloadKexec(power);
       return [];
     },

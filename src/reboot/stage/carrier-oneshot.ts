@@ -24,7 +24,7 @@ export const ONESHOT: Carrier = {
         oneshot: { loader, overlay, fileSystem: { type: fileSystem.type, device: fileSystem.source, encrypted } },
       },
       load: (_, bytes, { bootId, expires }, lock) => prepared.arm(bytes, { boot: bootId, expires }, lock),
-      unload: async () => (await disarmOneshot(power)).failures,
+      undo: async () => (await disarmOneshot(power)).failures,
     };
   },
   start: startOrdinaryReboot,

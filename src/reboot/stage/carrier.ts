@@ -3,7 +3,7 @@ import type { Lock, System } from "../../system/port.ts";
 import type { RebootPlan } from "../plan/reboot-plan.ts";
 import type { StagingContext } from "./disposable.ts";
 
-/** What staging a boot and taking it back may do. */
+/** What staging a boot and cancelling it may do. */
 export type StagePower = Pick<
   System,
   | "run"
@@ -21,7 +21,7 @@ export type StagePower = Pick<
 /** How the keys of a staged boot reach it. */
 export interface Carrier {
   readonly via: "kexec" | "oneshot";
-  /** Finds whether it can carry that boot. Nothing is changed. @throws NightlatchError where it cannot */
+  /** Finds out whether it can carry that boot. Nothing is changed. @throws NightlatchError where it cannot */
   prepare(power: StagePower, plan: RebootPlan): Promise<PreparedCarry>;
   /** An orderly shutdown into what was loaded. Returns when it is under way. @throws NightlatchError reboot/blocked */
   start(power: StagePower): Promise<void>;
@@ -40,9 +40,13 @@ export interface PreparedCarry {
    * From now on the next boot gets the keys.
    * @param overlay holds them; the caller wipes it
    * @param lock held by every program whose late end would harm
-   * @throws NightlatchError; what was done is there for `unload`
+   * @throws NightlatchError; what was done is there for `undo`
    */
   load(power: StagePower, overlay: Buffer, context: StagingContext, lock: Lock): Promise<void>;
-  /** Takes back whatever `load` did. @returns what could not be taken back and is harmless without its keyslots @throws NightlatchError */
-  unload(power: StagePower): Promise<readonly NightlatchError[]>;
+  /**
+   * Undoes whatever `load` did.
+   * @returns what could not be undone, and is harmless without its keyslots
+   * @throws NightlatchError
+   */
+  undo(power: StagePower): Promise<readonly NightlatchError[]>;
 }

@@ -16,8 +16,9 @@ export interface Staged {
 }
 
 /**
- * Stages a boot: a disposable key for each volume that needs one, proved, and all of them loaded into what carries them. When it
- * returns, that boot comes back by itself; when it throws, nothing is left.
+ * Stages a boot: a disposable key for each volume that needs one, proved, and all of them loaded
+ * into what carries them. When it returns, that boot comes back by itself; when it throws, nothing
+ * is left.
  * @param authorities what opens each device that gets a key
  */
 export async function stageBoot(
@@ -41,7 +42,8 @@ export async function stageBoot(
     progress("handing the keys over");
     return await load(plan, keys, (overlay) => carry.load(power, overlay, context, lock));
   } catch (error) {
-    for (const failure of await unstage(power, carry, plan, context, lock)) progress(`left over: ${failure.message}`);
+    for (const failure of await undoStaging(power, carry, plan, context, lock))
+      progress(`left over: ${failure.message}`);
     throw error;
   } finally {
     for (const key of keys.values()) key.wipe();
@@ -76,15 +78,15 @@ function split(volumes: readonly PlannedVolume[], keys: ReadonlyMap<PlannedVolum
   };
 }
 
-/** Takes back all that a staging of this boot did. @returns what is left, for the clean-up to try again */
-async function unstage(
+/** Undoes all that a staging of this boot did. @returns what is left, for the clean-up to try again */
+async function undoStaging(
   power: StagePower,
   carry: PreparedCarry,
   plan: RebootPlan,
   context: StagingContext,
   lock: Lock,
 ): Promise<readonly NightlatchError[]> {
-  const left = [...(await carry.unload(power))];
+  const left = [...(await carry.undo(power))];
   for (const { found } of plan.volumes) {
     if (found.header === null) continue;
     const volume = { device: found.device, lock };

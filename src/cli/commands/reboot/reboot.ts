@@ -6,7 +6,7 @@ import { rebootAtShutdown } from "./at-shutdown.ts";
 import { cancel, cancelIfCalledOff } from "./cancel.ts";
 import { makeDefaultHandler } from "./default-handler.ts";
 import { REBOOT_OPTIONS, type RebootInput } from "./options.ts";
-import { forgetKey, rememberKey } from "./remember.ts";
+import { rememberKey, removeKey } from "./remember.ts";
 import { WAYS } from "./ways.ts";
 
 export const command = defineCommand({
@@ -30,7 +30,7 @@ const ACTIONS = {
   "clean-up": (input) => cancel(input, "stale"),
   "called-off": cancelIfCalledOff,
   remember: rememberKey,
-  forget: forgetKey,
+  forget: removeKey,
   "make-default": makeDefaultHandler,
   "undo-default": async ({ system, terminal }) => {
     await undoDefault(system);

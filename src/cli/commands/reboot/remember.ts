@@ -1,7 +1,7 @@
 import { NO_WISH } from "../../../boot/entry/entries.ts";
 import { isError } from "../../../core/errors.ts";
 import { planReboot } from "../../../reboot/plan/plan.ts";
-import { type Forgotten, forget, isRemembered, remember } from "../../../reboot/remember.ts";
+import { isRemembered, type RemovedKey, remember, removeRememberedKey } from "../../../reboot/remember.ts";
 import { findAuthorities } from "../../../reboot/stage/authority.ts";
 import { keySources, knownKeys } from "../../../reboot/stage/keys.ts";
 import type { ExitStatus } from "../../command.ts";
@@ -28,20 +28,20 @@ export async function rememberKey(input: StagingInput): Promise<ExitStatus> {
 }
 
 /** The remembered key goes, with its keyslots and all that is staged. */
-export async function forgetKey(input: StagingInput): Promise<ExitStatus> {
+export async function removeKey(input: StagingInput): Promise<ExitStatus> {
   const { system, terminal, options } = input;
-  const forgotten = (await isRemembered(system, stateFolderOf(options.state))) ? await proveAndForget(input) : null;
-  const removed = forgotten?.slots ?? 0;
+  const removedKey = (await isRemembered(system, stateFolderOf(options.state))) ? await proveAndRemove(input) : null;
+  const slots = removedKey?.slots ?? 0;
   terminal.line(
-    forgotten === null ? "No key was remembered." : `The key is gone, with its slot on ${removed} volume(s).`,
+    removedKey === null ? "No key was remembered." : `The key is gone, with its slot on ${slots} volume(s).`,
   );
-  const failures = forgotten === null ? [] : tellCleaned(terminal, forgotten.staged);
-  terminal.result({ ok: failures.length === 0, remembered: false, removed, failures });
+  const failures = removedKey === null ? [] : tellCleaned(terminal, removedKey.staged);
+  terminal.result({ ok: failures.length === 0, remembered: false, removed: slots, failures });
   return failures.length === 0 ? 0 : 1;
 }
 
 /** A person who mistypes is asked again. */
-async function proveAndForget(input: StagingInput): Promise<Forgotten | null> {
+async function proveAndRemove(input: StagingInput): Promise<RemovedKey | null> {
   const { system, terminal, options } = input;
   const plan = await planReboot(system, NO_WISH);
   const devices = plan.volumes.flatMap(({ found }) => (found.header === null ? [] : [found.device]));
@@ -49,7 +49,7 @@ async function proveAndForget(input: StagingInput): Promise<Forgotten | null> {
   for (let tries = 1; ; tries++) {
     using proof = given ?? (await terminal.askSecret("Passphrase, to make sure that another slot opens: "));
     try {
-      return await forget(system, devices, proof, stateFolderOf(options.state));
+      return await removeRememberedKey(system, devices, proof, stateFolderOf(options.state));
     } catch (error) {
       if (given !== null || tries === TRIES || !isError(error, "reboot/wrong-key")) throw error;
       terminal.hint(`${error.message}. Try again.`);
