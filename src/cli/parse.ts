@@ -3,7 +3,7 @@ import { NightlatchError } from "../core/errors.ts";
 import { printable } from "../core/text.ts";
 import type { Command, Option, Options, OptionValues } from "./command.ts";
 
-export interface Invocation<O extends Options> {
+interface Invocation<O extends Options> {
   readonly operands: readonly string[];
   readonly options: OptionValues<O>;
   /** --help was given: the operands were not counted, and the command is not to run. */

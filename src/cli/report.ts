@@ -2,7 +2,7 @@ import { describeDefect, traceOf } from "../core/defect.ts";
 import { NightlatchError } from "../core/errors.ts";
 import type { ExitStatus, Terminal } from "./command.ts";
 
-export interface Failure {
+interface Failure {
   readonly text: string;
   readonly json: Record<string, unknown>;
   readonly status: ExitStatus;

@@ -13,7 +13,7 @@ import { unmarkStaged } from "./default-handler.ts";
 import type { StagePower } from "./stage/carrier.ts";
 import { lockHeaders, removeDisposables } from "./stage/disposable.ts";
 
-export interface FoundDisposable {
+interface FoundDisposable {
   readonly device: string;
   readonly record: DisposableRecord;
 }
@@ -65,11 +65,7 @@ export async function listDisposables(power: StagePower, stateFolder: string): P
 }
 
 /** A record of another boot, or one that has expired. */
-export function isStale(
-  record: Pick<DisposableRecord, "boot" | "expires">,
-  runningBootId: string,
-  nowMs: number,
-): boolean {
+function isStale(record: Pick<DisposableRecord, "boot" | "expires">, runningBootId: string, nowMs: number): boolean {
   return record.boot !== runningBootId || record.expires * 1000 <= nowMs;
 }
 

@@ -11,7 +11,7 @@ import type { PlannedVolume } from "./plan/reboot-plan.ts";
 import type { StagePower } from "./stage/carrier.ts";
 import { lockHeaders } from "./stage/disposable.ts";
 
-export type RememberPower = Pick<
+type RememberPower = Pick<
   System,
   "run" | "lock" | "readAt" | "readFile" | "writeFile" | "removeFile" | "makeDirectory" | "stat" | "random"
 >;

@@ -28,7 +28,7 @@ export interface InitramfsPlannedVolume extends PlannedOpening {
 }
 
 /** One that the system opens after the initramfs. */
-export interface SystemPlannedVolume extends PlannedOpening {
+interface SystemPlannedVolume extends PlannedOpening {
   readonly stage: "system";
 }
 

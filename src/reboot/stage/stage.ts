@@ -8,7 +8,7 @@ import type { PreparedCarry, StagePower } from "./carrier.ts";
 import { lockHeaders, removeDisposables, type StagingContext, stageDisposableKey } from "./disposable.ts";
 
 /** What a person is told on the way. */
-export type StageProgress = (step: string) => void;
+type StageProgress = (step: string) => void;
 
 export interface Staged {
   readonly overlayBytes: number;

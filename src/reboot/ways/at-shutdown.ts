@@ -9,7 +9,7 @@ import { cancelStaged } from "../stage/staged-boot.ts";
 import { stageForKexec } from "./kexec.ts";
 
 /** How a shutdown that is under way goes on. */
-export type AtShutdown =
+type AtShutdown =
   /** It is no reboot. */
   | { readonly goesOn: "down" }
   /** It was a reboot, and was called off meanwhile: what was staged for it is cancelled. */

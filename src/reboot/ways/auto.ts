@@ -18,12 +18,12 @@ const OBSTACLES: ReadonlySet<ErrorCode> = new Set([
   "reboot/slots-full",
 ]);
 
-export interface AutoRequest extends KexecRequest {
+interface AutoRequest extends KexecRequest {
   /** False where something was asked for that only a kexec can do: another entry, kernel or command line. */
   readonly mayBeOrdinary: boolean;
 }
 
-export type ChosenWay =
+type ChosenWay =
   | { readonly way: "kexec"; readonly boot: StagedBoot }
   | {
       readonly way: "bindings";

@@ -11,7 +11,7 @@ import {
 import { ADMIN_OPTION, askServer } from "../../operator-client.ts";
 import { describeFailure } from "../../report.ts";
 
-export type Change = "lock" | "unlock" | "revoke";
+type Change = "lock" | "unlock" | "revoke";
 
 const LATCH_OPTION = { help: "the operands are ids of single latches, not machines" } as const satisfies Option;
 
