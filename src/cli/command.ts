@@ -52,7 +52,10 @@ export interface Command<O extends Options = Options> {
   run(input: CommandInput<O>): Promise<ExitStatus>;
 }
 
-/** The same command. Its `run` knows the options by their declaration: a mistyped name does not compile. */
+/**
+ * The same command. Its `run` knows the options by their declaration: a mistyped name does not
+ * compile.
+ */
 export const defineCommand = <const O extends Options>(command: Command<O>): Command<O> => command;
 
 export interface CommandInput<O extends Options = Options> {
@@ -89,8 +92,8 @@ export interface Terminal {
    */
   askSecret(prompt: string): Promise<Secret>;
   /**
-   * Whether a person agrees, asked on stderr and answered on stdin; true where stdin is no terminal,
-   * for then nobody can be asked.
+   * Whether a person agrees, asked on stderr and answered on stdin; true where stdin is no
+   * terminal, for then nobody can be asked.
    */
   confirm(question: string): Promise<boolean>;
   /** All of stdin, for `--key-file -` and `-` operands. */

@@ -44,7 +44,10 @@ export class Narrator {
   }
 }
 
-/** The same system and terminal; where a command is silent for more than a second, it says on stderr what it waits for. */
+/**
+ * The same system and terminal; where a command is silent for more than a second, it says on stderr
+ * what it waits for.
+ */
 export function narrate<S extends System>(system: S, terminal: Terminal): { system: S; terminal: Terminal } {
   const narrator = new Narrator(system.monotonicMs());
   const tick = () => {
@@ -96,7 +99,10 @@ export function narrate<S extends System>(system: S, terminal: Terminal): { syst
   };
 }
 
-/** In words, for the programs that take their time. Of an argument nothing is told but the device or the unit. */
+/**
+ * In words, for the programs that take their time. Of an argument nothing is told but the device or
+ * the unit.
+ */
 export function describe({ argv }: Pick<Command, "argv">): string {
   const [program, ...args] = argv;
   const name = program.slice(program.lastIndexOf("/") + 1);

@@ -57,7 +57,8 @@ function parseStrictly(
       ),
     });
   } catch (error) {
-    // The id of a latch may begin with a dash. No other word is repeated: it may be what belongs in no log.
+    // The id of a latch may begin with a dash. No other word is repeated: it may be what belongs in
+    // no log.
     const dashed = args.find((word) => /^-[\w-]{21}$/.test(word) && !word.startsWith("--"));
     const behind = dashed === undefined ? "" : ` A word that begins with a dash goes last, behind --: -- ${dashed}`;
     throw wrongUsage(command, (error as Error).message.split(". ")[0] ?? "wrong arguments", behind);

@@ -8,7 +8,10 @@ interface Failure {
   readonly status: ExitStatus;
 }
 
-/** What is printed for a failure, and the exit status. Never the cause chain, nor what an unexpected error says: they could hold what a peer sent. */
+/**
+ * What is printed for a failure, and the exit status. Never the cause chain, nor what an unexpected
+ * error says: they could hold what a peer sent.
+ */
 export function describeFailure(error: unknown): Failure {
   if (error instanceof NightlatchError) {
     const { code, message, meaning, remedy } = error;
@@ -35,7 +38,10 @@ function failure(first: string, told: Told, status: ExitStatus): Failure {
   return { text: `nightlatch: ${first}${more.join("")}`, json: { ok: false, error: told }, status };
 }
 
-/** Tells of a failure as every command does; the exit status. With NIGHTLATCH_DEBUG set, where a defect came from too. */
+/**
+ * Tells of a failure as every command does; the exit status. With NIGHTLATCH_DEBUG set, where a
+ * defect came from too.
+ */
 export function tellFailure(terminal: Pick<Terminal, "result" | "hint">, error: unknown): ExitStatus {
   const { text, json, status } = describeFailure(error);
   terminal.result(json);
@@ -48,8 +54,8 @@ export function tellFailure(terminal: Pick<Terminal, "result" | "hint">, error: 
 const UNSETTLED = 13;
 
 /**
- * From now on what nobody caught is told like every failure, and ends the process: nothing is known of its state any more. A change may be
- * cut short anywhere by that, as by a power cut.
+ * From now on what nobody caught is told like every failure, and ends the process: nothing is known
+ * of its state any more. A change may be cut short anywhere by that, as by a power cut.
  */
 export function catchDefects(terminal: Pick<Terminal, "result" | "hint">): void {
   process.on("uncaughtException", (error: unknown) => {

@@ -5,8 +5,9 @@ import { restartExpiry } from "./clean-up-units.ts";
 import { resumeDefault } from "./default-handler.ts";
 
 /**
- * Every shutdown starts this timer, which outlives one that is called off, as nothing else of ours does. Its service takes back what was
- * staged once no shutdown is under way (packaging/systemd/nightlatch-called-off.timer).
+ * Every shutdown starts this timer, which outlives one that is called off, as nothing else of ours
+ * does. Its service takes back what was staged once no shutdown is under way
+ * (packaging/systemd/nightlatch-called-off.timer).
  */
 const TIMER = "nightlatch-called-off.timer";
 const SERVICE = "nightlatch-called-off.service";
@@ -15,7 +16,8 @@ const CLEAN_UP_MS = 5 * 60_000;
 
 /**
  * After a shutdown that was called off the default handler waits again, and the timer stops.
- * @param isLeft something could not be taken back: the timer of what expires, which the shutdown has stopped, tries it again
+ * @param isLeft something could not be taken back: the timer of what expires, which the shutdown
+ * has stopped, tries it again
  */
 export async function endCalledOff(power: Pick<System, "run">, isLeft: boolean): Promise<void> {
   await resumeDefault(power);
@@ -24,7 +26,8 @@ export async function endCalledOff(power: Pick<System, "run">, isLeft: boolean):
 }
 
 /**
- * A shutdown that was called off a moment ago takes nothing back of what is staged from now on. A clean-up that it began ends first.
+ * A shutdown that was called off a moment ago takes nothing back of what is staged from now on. A
+ * clean-up that it began ends first.
  * @throws NightlatchError reboot/blocked
  */
 export async function settleCalledOff(power: Pick<System, "run">): Promise<void> {

@@ -50,7 +50,10 @@ function pathOfLuks(row: Json): string[] {
   return row["fstype"] === "crypto_LUKS" && typeof row["path"] === "string" ? [row["path"]] : [];
 }
 
-/** What is staged now, on any volume. A volume that cannot be read has nothing that could be acted on. */
+/**
+ * What is staged now, on any volume. A volume that cannot be read has nothing that could be acted
+ * on.
+ */
 export async function listDisposables(power: StagePower, stateFolder: string): Promise<FoundDisposable[]> {
   const found: FoundDisposable[] = [];
   for (const device of await luksDevices(power)) {
@@ -70,8 +73,9 @@ function isStale(record: Pick<DisposableRecord, "boot" | "expires">, runningBoot
 }
 
 /**
- * Removes disposable keys with their slots. With `all`, also what this boot has staged. What would boot with the keys goes first, the
- * loaded kernel and the one-time entry: nothing may start a kernel whose keys open nothing.
+ * Removes disposable keys with their slots. With `all`, also what this boot has staged. What would
+ * boot with the keys goes first, the loaded kernel and the one-time entry: nothing may start a
+ * kernel whose keys open nothing.
  */
 export async function cleanUp(
   power: StagePower & Pick<System, "nowMs">,
@@ -83,8 +87,8 @@ export async function cleanUp(
 }
 
 /**
- * Takes back all that is staged, unless the system is going down; null where it is. Asked once more when nobody can be staging: what a
- * reboot that began meanwhile has staged is left to it.
+ * Takes back all that is staged, unless the system is going down; null where it is. Asked once more
+ * when nobody can be staging: what a reboot that began meanwhile has staged is left to it.
  */
 export async function cleanUpCalledOff(
   power: StagePower & Pick<System, "nowMs">,

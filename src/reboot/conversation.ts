@@ -1,11 +1,17 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
 
-/** What staging a boot has to say and to ask: of a person at a terminal, or of nobody and the journal. */
+/**
+ * What staging a boot has to say and to ask: of a person at a terminal, or of nobody and the
+ * journal.
+ */
 export interface Conversation {
   /** Progress, and what a person must know before keys are made. */
   hint(text: string): void;
-  /** Resolves once somebody has agreed. @throws NightlatchError usage/no-terminal, usage/cancelled */
+  /**
+   * Resolves once somebody has agreed.
+   * @throws NightlatchError usage/no-terminal, usage/cancelled
+   */
   requireConsent(question: string): Promise<void>;
   /**
    * The key that was given beforehand, which is read only once it is needed; null where none was.

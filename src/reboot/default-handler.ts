@@ -4,13 +4,17 @@ import type { System } from "../system/port.ts";
 
 const DROP_IN = "/etc/systemd/system/systemd-reboot.service.d/nightlatch.conf";
 const UNIT = "nightlatch-stage.service";
-/** A kernel that somebody else loaded, as Debian's kexec-tools do at each reboot, has no keys: it is not ours to start. */
+/**
+ * A kernel that somebody else loaded, as Debian's kexec-tools do at each reboot, has no keys: it is
+ * not ours to start.
+ */
 const STAGED = `${REBOOT_FOLDER}/staged`;
 
 /**
- * The last step of a reboot: into the kernel that was staged, if one was, else through the firmware as ever. The stock unit says
- * SuccessAction=reboot-force on systemd 252 to 257, none of which knows a "kexec if loaded". Should not even the request for
- * a reboot get through, systemd reboots at once rather than stand still half an hour (JobTimeoutSec of reboot.target).
+ * The last step of a reboot: into the kernel that was staged, if one was, else through the firmware
+ * as ever. The stock unit says SuccessAction=reboot-force on systemd 252 to 257, none of which
+ * knows a "kexec if loaded". Should not even the request for a reboot get through, systemd reboots
+ * at once rather than stand still half an hour (JobTimeoutSec of reboot.target).
  */
 const TEXT = `# Written by: nightlatch reboot --make-default. Removed by: nightlatch reboot --undo-default
 [Unit]
@@ -24,7 +28,10 @@ ExecStart=/bin/sh -c 'if [ -e ${STAGED} ] && [ "$$(cat /sys/kernel/kexec_loaded)
 
 type Power = Pick<System, "run" | "writeFile" | "removeFile" | "makeDirectory">;
 
-/** From now on every reboot of the system stages what it can. @throws NightlatchError reboot/blocked */
+/**
+ * From now on every reboot of the system stages what it can.
+ * @throws NightlatchError reboot/blocked
+ */
 export async function makeDefault(power: Power): Promise<void> {
   await power.makeDirectory(DROP_IN.replace(/\/[^/]+$/, ""), 0o755);
   await power.writeFile(DROP_IN, Buffer.from(TEXT), 0o644);
@@ -32,7 +39,10 @@ export async function makeDefault(power: Power): Promise<void> {
   await orderSystemd(power, ["systemctl", "enable", "--now", UNIT]);
 }
 
-/** Stages at the next reboot again, where a shutdown that was called off has stopped what does so. Returns before the unit is up. */
+/**
+ * Stages at the next reboot again, where a shutdown that was called off has stopped what does so.
+ * Returns before the unit is up.
+ */
 export async function resumeDefault(power: Pick<System, "run">): Promise<void> {
   const { status } = await askSystemd(power, ["systemctl", "is-enabled", "--quiet", UNIT]);
   if (status === 0) await orderSystemd(power, ["systemctl", "start", "--no-block", UNIT]);
@@ -59,7 +69,10 @@ const ATTRIBUTES_BYTES = 4;
 /** EFI_OS_INDICATIONS_BOOT_TO_FW_UI (UEFI 8.5.4). */
 const BOOT_TO_FW_UI = 1;
 
-/** Whether somebody wants the firmware's own menu (systemctl reboot --firmware-setup), past which a kexec would go. */
+/**
+ * Whether somebody wants the firmware's own menu (systemctl reboot --firmware-setup), past which a
+ * kexec would go.
+ */
 export async function wantsFirmwareSetup(power: Pick<System, "stat" | "readFile">): Promise<boolean> {
   if ((await power.stat(OS_INDICATIONS)) === null) return false;
   const value = await power.readFile(OS_INDICATIONS, 64);

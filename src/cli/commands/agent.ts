@@ -48,7 +48,10 @@ async function runAgent({ options, system, terminal }: Input): Promise<number> {
   return 0;
 }
 
-/** sd_listen_fds(3): exactly one socket, and handed to this very process. @throws NightlatchError agent/socket */
+/**
+ * sd_listen_fds(3): exactly one socket, and handed to this very process.
+ * @throws NightlatchError agent/socket
+ */
 export function inheritedSocket(env: NodeJS.ProcessEnv): { readonly fd: number } | null {
   if (env["LISTEN_PID"] !== String(process.pid)) return null;
   if (env["LISTEN_FDS"] !== "1") {

@@ -91,7 +91,10 @@ async function write(system: System, key: Buffer): Promise<void> {
   await system.writeFile(SEALED_MASTER_PATH, blob, 0o600);
 }
 
-/** Only the running server can tell that systemd unseals it for the unit: what opens here and now need not open there. */
+/**
+ * Only the running server can tell that systemd unseals it for the unit: what opens here and now
+ * need not open there.
+ */
 async function removePlain({ system, terminal, options }: Input, folder: string): Promise<void> {
   const status = await askServer(system, options.admin, "GET", ["status"]);
   const record = (await readRecord(system, folder))?.record;

@@ -65,7 +65,10 @@ export async function readKeyFile(
   return secret;
 }
 
-/** Whether a path is a name of standard input, by which that could not be opened where it is a socket. */
+/**
+ * Whether a path is a name of standard input, by which that could not be opened where it is a
+ * socket.
+ */
 export function isStandardInput(path: string | undefined): boolean {
   return path !== undefined && ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].includes(path);
 }

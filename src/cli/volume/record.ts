@@ -10,8 +10,8 @@ import type { CommandInput } from "../command.ts";
 type Spoken = Pick<CommandInput, "system" | "terminal">;
 
 /**
- * Puts the volume on record as the one that this machine opens: docs/format/bound.md. For a change whose passphrase was proved, which
- * is what makes it the person's own.
+ * Puts the volume on record as the one that this machine opens: docs/format/bound.md. For a change
+ * whose passphrase was proved, which is what makes it the person's own.
  * @returns whether another key was on record
  * @throws NightlatchError luks/unsupported, luks/not-proved, file/*
  */
@@ -26,7 +26,10 @@ export async function recordVolume({ system, terminal }: Spoken, change: Change)
   return true;
 }
 
-/** Puts the latches that the volume is bound to beside it. The binding stands whether it can be written or not. */
+/**
+ * Puts the latches that the volume is bound to beside it. The binding stands whether it can be
+ * written or not.
+ */
 export async function recordLatches({ system, terminal }: Spoken, change: Change): Promise<void> {
   const { stateFolder } = change;
   try {

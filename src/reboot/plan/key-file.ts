@@ -10,8 +10,9 @@ const KEY_LIMIT_BYTES = 8 << 20; // cryptsetup's own limit for a key file
 type Power = Pick<System, "run" | "readAt" | "stat">;
 
 /**
- * Whether a key file, or the part of it that the volume's line names, opens the volume now; `in-memory`: it does not outlive this boot, and
- * whoever makes it at the next one cannot be tried. One of a volume that is no LUKS cannot be wrong.
+ * Whether a key file, or the part of it that the volume's line names, opens the volume now;
+ * `in-memory`: it does not outlive this boot, and whoever makes it at the next one cannot be tried.
+ * One of a volume that is no LUKS cannot be wrong.
  * @throws NightlatchError file/*
  */
 export async function tryKeyFile(

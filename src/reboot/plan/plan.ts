@@ -15,8 +15,10 @@ import { type FoundVolume, resolveVolume } from "./volumes.ts";
 const FILE_LIMIT_BYTES = 1 << 30;
 
 /**
- * Reads the entry that will boot, its kernel and initramfs, and finds every volume that has to open on the way to a login.
- * @throws NightlatchError boot/*, reboot/blocked where a volume would wait for a person and cannot be helped
+ * Reads the entry that will boot, its kernel and initramfs, and finds every volume that has to open
+ * on the way to a login.
+ * @throws NightlatchError boot/*, reboot/blocked where a volume would wait for a person and cannot
+ * be helped
  */
 export async function planReboot(power: PlanPower, wish: EntryWish): Promise<RebootPlan> {
   const next = await readNextBoot(power, wish);
@@ -39,7 +41,10 @@ export async function planReboot(power: PlanPower, wish: EntryWish): Promise<Reb
   };
 }
 
-/** Null only where nothing has to be opened before the root. @throws NightlatchError boot/unsupported, boot/no-cryptsetup */
+/**
+ * Null only where nothing has to be opened before the root.
+ * @throws NightlatchError boot/unsupported, boot/no-cryptsetup
+ */
 function requireStack(entry: BootEntry, facts: InitramfsFacts | null, beneathRoot: readonly string[]): Stack | null {
   const rebuild = rebuildOf(facts);
   if (beneathRoot.length === 0) return facts?.opensLuks === true ? facts.stack : null;
@@ -80,8 +85,9 @@ function requireStack(entry: BootEntry, facts: InitramfsFacts | null, beneathRoo
 }
 
 /**
- * A key file that lies on the root, which is open by then. The word is Debian's, to the letter: cryptsetup-initramfs's hooks/cryptroot writes
- * it into the initramfs's crypttab, and its scripts/local-top/cryptroot puts the root's mount point in its place.
+ * A key file that lies on the root, which is open by then. The word is Debian's, to the letter:
+ * cryptsetup-initramfs's hooks/cryptroot writes it into the initramfs's crypttab, and its
+ * scripts/local-top/cryptroot puts the root's mount point in its place.
  */
 const ON_ROOT = "/FIXME-initramfs-rootmnt/";
 

@@ -12,8 +12,8 @@ const CRYPTTAB = "/etc/crypttab";
 const LIMIT_BYTES = 256 * 1024;
 
 /**
- * The volumes of /etc/crypttab that systemd opens after the initramfs, other than those in `inside`. One that may fail (nofail) and
- * is not there does not count.
+ * The volumes of /etc/crypttab that systemd opens after the initramfs, other than those in
+ * `inside`. One that may fail (nofail) and is not there does not count.
  * @throws NightlatchError reboot/blocked where one waits for a person and cannot be given a key
  */
 export async function planSystemVolumes(power: PlanPower, inside: ReadonlySet<string>): Promise<PlannedVolume[]> {
@@ -49,7 +49,10 @@ async function findUnlessMayFail(
   }
 }
 
-/** With one of these systemd takes any key file for the token's sealed blob (attach_luks_or_plain_or_bitlk of its cryptsetup.c). */
+/**
+ * With one of these systemd takes any key file for the token's sealed blob
+ * (attach_luks_or_plain_or_bitlk of its cryptsetup.c).
+ */
 const TOKENS = ["tpm2-device", "fido2-device", "pkcs11-uri"];
 
 async function howItOpens(
@@ -84,7 +87,10 @@ async function howItOpens(
   });
 }
 
-/** Where crypttab names no key, systemd takes a file of the volume's name, if it is there (crypttab(5)). */
+/**
+ * Where crypttab names no key, systemd takes a file of the volume's name, if it is there
+ * (crypttab(5)).
+ */
 async function keyPath(power: Pick<PlanPower, "stat">, { name, key }: InitramfsVolume): Promise<string | null> {
   if (key !== "none") return key;
   const usual = `/etc/cryptsetup-keys.d/${name}.key`;

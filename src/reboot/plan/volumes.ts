@@ -17,7 +17,10 @@ const FOLDERS: Readonly<Record<string, string>> = {
   PARTLABEL: "/dev/disk/by-partlabel",
 };
 
-/** The device that a crypttab names. @throws NightlatchError reboot/blocked where it is not there, or its header lies elsewhere */
+/**
+ * The device that a crypttab names.
+ * @throws NightlatchError reboot/blocked where it is not there, or its header lies elsewhere
+ */
 export async function resolveVolume(
   power: Pick<System, "run" | "readAt">,
   name: string,

@@ -10,8 +10,8 @@ import { fails, type Proof, proved, untried } from "./proof.ts";
 import type { ProofOptions } from "./system-volumes.ts";
 
 /**
- * Whether the stock clevis of an initramfs opens one of its volumes: every binding is tried in the running system, and the initramfs
- * looked through for what that binding needs there.
+ * Whether the stock clevis of an initramfs opens one of its volumes: every binding is tried in the
+ * running system, and the initramfs looked through for what that binding needs there.
  */
 export async function proveInitramfsVolume(
   system: System,

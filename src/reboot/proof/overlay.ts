@@ -9,9 +9,10 @@ const GENERATOR = "systemd's generator";
 const NO_KEY = new Uint8Array();
 
 /**
- * The plan, once systemd has said that in the initramfs it will use the keys that the overlay brings:
- * its own generator reads the overlay's crypttab and the next boot's command line. A plan whose
- * initramfs opens nothing by systemd, or of a system that has no generator to ask, is as it was.
+ * The plan, once systemd has said that in the initramfs it will use the keys that the overlay
+ * brings: its own generator reads the overlay's crypttab and the next boot's command line. A plan
+ * whose initramfs opens nothing by systemd, or of a system that has no generator to ask, is as it
+ * was.
  * @throws NightlatchError reboot/not-proved where it would do otherwise
  */
 export async function proveOverlay(power: Pick<System, "run">, plan: RebootPlan): Promise<RebootPlan> {

@@ -3,8 +3,9 @@ import { NightlatchError } from "../../core/errors.ts";
 import type { Opening, PlannedVolume } from "../plan/reboot-plan.ts";
 
 /**
- * Whether a volume opens at the next boot without a person and without a key that is staged for it. `proved`: it was tried just now, and
- * what does it at boot is in place. `untried`: it cannot be tried from here. `fails`: it would not.
+ * Whether a volume opens at the next boot without a person and without a key that is staged for it.
+ * `proved`: it was tried just now, and what does it at boot is in place. `untried`: it cannot be
+ * tried from here. `fails`: it would not.
  */
 export type Proof =
   | { readonly state: "proved"; readonly why: string }
@@ -20,7 +21,10 @@ export function openingOf({ mayFail }: PlannedVolume, proof: Proof): Opening {
   return { kind: "itself", why: `${proof.lack.what}${mayFail ? "; it may fail" : ""}`, proved: false };
 }
 
-/** What keeps volumes from opening by themselves, each with its reason; the remedy is the first one's. */
+/**
+ * What keeps volumes from opening by themselves, each with its reason; the remedy is the first
+ * one's.
+ */
 export function notProved(
   volumes: readonly { readonly volume: PlannedVolume; readonly lack: Lack }[],
 ): NightlatchError {

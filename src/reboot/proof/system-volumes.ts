@@ -18,8 +18,9 @@ export interface ProofOptions {
 }
 
 /**
- * Of volumes that the system opens after the initramfs and that no key file opens: whether the agent, or stock clevis, opens them at the
- * next boot. Each binding is tried, and what `nightlatch check` finds wrong with the way to it counts.
+ * Of volumes that the system opens after the initramfs and that no key file opens: whether the
+ * agent, or stock clevis, opens them at the next boot. Each binding is tried, and what `nightlatch
+ * check` finds wrong with the way to it counts.
  */
 export async function proveSystemVolumes(
   system: System,
@@ -103,7 +104,8 @@ function byBinding({ bindings, device }: VolumeFacts, who: string): Proof {
 }
 
 /**
- * For a kexec: a volume that a key socket opens after the boot needs no disposable key, and can be given none.
+ * For a kexec: a volume that a key socket opens after the boot needs no disposable key, and can be
+ * given none.
  * @throws NightlatchError reboot/not-proved where one that has to open was seen not to
  */
 export async function settleSockets(system: System, plan: RebootPlan, wish: ProofOptions): Promise<RebootPlan> {

@@ -33,14 +33,16 @@ export interface KeySources {
 }
 
 /**
- * `proved`: every authority was seen to open its slot. `likely`: what a person gave is taken to open the one slow slot that it can, for
- * whoever uses it to find out. So a passphrase's KDF is paid once and not twice.
+ * `proved`: every authority was seen to open its slot. `likely`: what a person gave is taken to
+ * open the one slow slot that it can, for whoever uses it to find out. So a passphrase's KDF is
+ * paid once and not twice.
  */
 export type Certainty = "proved" | "likely";
 
 /**
- * For each volume that needs a disposable key, a passphrase that opens it, and the slot. What is given is tried on all; somebody is asked
- * only for a volume that nothing else opens, and what is typed is tried on the rest as well: volumes that share a passphrase ask once.
+ * For each volume that needs a disposable key, a passphrase that opens it, and the slot. What is
+ * given is tried on all; somebody is asked only for a volume that nothing else opens, and what is
+ * typed is tried on the rest as well: volumes that share a passphrase ask once.
  * @param keys what is typed or recovered is added
  * @throws NightlatchError reboot/wrong-key, and what the sources throw
  */
@@ -59,7 +61,8 @@ export async function findAuthorities(
       (await tryFast(power, volume, [keys.remembered, ...keys.given].filter(isKey))) ??
       (await trySlow(power, volume, keys.given, certainty)) ??
       (await recover(volume, keys, sources)) ??
-      // Its slot was made fast. Should somebody have made it slow, it opens the volume all the same.
+      // Its slot was made fast. Should somebody have made it slow, it opens the volume all the
+      // same.
       (await trySlow(power, volume, [keys.remembered].filter(isKey), "proved")) ??
       (await askFor(power, volume, keys, sources, certainty));
     found.set(device, authority);

@@ -4,7 +4,10 @@ import type { RebootPlan } from "../plan/reboot-plan.ts";
 import { startOrdinaryReboot } from "../start.ts";
 import type { Carrier } from "./carrier.ts";
 
-/** A one-time boot entry: through the firmware, with the keys in a file on the boot loader's file system. Never chosen by itself. */
+/**
+ * A one-time boot entry: through the firmware, with the keys in a file on the boot loader's file
+ * system. Never chosen by itself.
+ */
 export const ONESHOT: Carrier = {
   via: "oneshot",
   async prepare(power, plan) {

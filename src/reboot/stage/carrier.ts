@@ -21,16 +21,25 @@ export type StagePower = Pick<
 /** How the keys of a staged boot reach it. */
 export interface Carrier {
   readonly via: "kexec" | "oneshot";
-  /** Finds out whether it can carry that boot. Nothing is changed. @throws NightlatchError where it cannot */
+  /**
+   * Finds out whether it can carry that boot. Nothing is changed.
+   * @throws NightlatchError where it cannot
+   */
   prepare(power: StagePower, plan: RebootPlan): Promise<PreparedCarry>;
-  /** An orderly shutdown into what was loaded. Returns when it is under way. @throws NightlatchError reboot/blocked */
+  /**
+   * An orderly shutdown into what was loaded. Returns when it is under way.
+   * @throws NightlatchError reboot/blocked
+   */
   start(power: StagePower): Promise<void>;
 }
 
 export interface PreparedCarry {
   /** What a person must know before keys are made, a paragraph each. */
   readonly warnings: readonly string[];
-  /** What a person has to agree to before that; null where the keys leave the memory nowhere in the clear. */
+  /**
+   * What a person has to agree to before that; null where the keys leave the memory nowhere in the
+   * clear.
+   */
   readonly question: string | null;
   /** What carries it, and where the keys will be, in a few words. */
   readonly words: string;

@@ -27,15 +27,19 @@ export interface StagingContext {
   readonly expires: number;
 }
 
-/** Header changes of this machine wait for each other (docs/format/intent.md); binding takes the same lock. */
+/**
+ * Header changes of this machine wait for each other (docs/format/intent.md); binding takes the
+ * same lock.
+ */
 export async function lockHeaders(power: Pick<System, "lock" | "makeDirectory">, stateFolder: string): Promise<Lock> {
   await power.makeDirectory(stateFolder, 0o700);
   return power.lock(`${stateFolder}/lock`, LOCK_WAIT_MS);
 }
 
 /**
- * Puts a new disposable key into a slot of its own and proves that it opens it. A failure is undone before it is thrown; a crash
- * at any step leaves a record by which the next run, boot or timer undoes it. No slot but the new one is written to.
+ * Puts a new disposable key into a slot of its own and proves that it opens it. A failure is undone
+ * before it is thrown; a crash at any step leaves a record by which the next run, boot or timer
+ * undoes it. No slot but the new one is written to.
  * @throws NightlatchError reboot/slots-full, reboot/not-proved, luks/*
  */
 export async function stageDisposableKey(
@@ -86,8 +90,8 @@ async function guardOf(power: Pick<System, "readAt">, device: string, header: Vo
 }
 
 /**
- * SHA-256 over all of a slot, parameters and key material: the same digest means that what opened it before opens it now.
- * Null for a slot that is not in use.
+ * SHA-256 over all of a slot, parameters and key material: the same digest means that what opened
+ * it before opens it now. Null for a slot that is not in use.
  */
 async function slotDigest(
   power: Pick<System, "readAt">,
@@ -103,7 +107,11 @@ async function slotDigest(
     .digest("hex");
 }
 
-/** Removes every record of a volume that `which` says, with its slot. @returns what was removed @throws as removeDisposable */
+/**
+ * Removes every record of a volume that `which` says, with its slot.
+ * @returns what was removed
+ * @throws as removeDisposable
+ */
 export async function removeDisposables(
   power: RecordPower,
   volume: Volume,
@@ -117,7 +125,8 @@ export async function removeDisposables(
 }
 
 /**
- * Removes a slot that is ours and then its record, each seen to be gone, as docs/format/disposable.md says.
+ * Removes a slot that is ours and then its record, each seen to be gone, as
+ * docs/format/disposable.md says.
  * @throws NightlatchError reboot/left-over where that cannot be done safely; both stay then
  */
 async function removeDisposable(

@@ -78,7 +78,10 @@ function split(volumes: readonly PlannedVolume[], keys: ReadonlyMap<PlannedVolum
   };
 }
 
-/** Undoes all that a staging of this boot did. @returns what is left, for the clean-up to try again */
+/**
+ * Undoes all that a staging of this boot did.
+ * @returns what is left, for the clean-up to try again
+ */
 async function undoStaging(
   power: StagePower,
   carry: PreparedCarry,

@@ -19,7 +19,10 @@ const OBSTACLES: ReadonlySet<ErrorCode> = new Set([
 ]);
 
 interface AutoRequest extends KexecRequest {
-  /** False where something was asked for that only a kexec can do: another entry, kernel or command line. */
+  /**
+   * False where something was asked for that only a kexec can do: another entry, kernel or command
+   * line.
+   */
   readonly mayBeOrdinary: boolean;
 }
 

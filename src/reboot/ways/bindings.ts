@@ -29,7 +29,10 @@ export async function planByBindings(system: System, options: ProofOptions): Pro
   return { ...plan, volumes };
 }
 
-/** GRUB asks for the passphrase of an encrypted /boot itself, before any of what is proved here begins. */
+/**
+ * GRUB asks for the passphrase of an encrypted /boot itself, before any of what is proved here
+ * begins.
+ */
 async function requirePlainBoot(system: Pick<System, "run">, { entry }: RebootPlan): Promise<void> {
   if (entry.source !== "grub") return;
   const files = [entry.kernel, ...entry.initrds].map(({ path }) => path);

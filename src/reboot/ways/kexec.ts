@@ -27,7 +27,10 @@ export async function stageByKexec(
   return await stageForKexec(system, { ...request, beforeStaging: () => restartExpiry(system) }, conversation);
 }
 
-/** The same, and starts no unit but what the request does before staging. @throws as stageByKexec */
+/**
+ * The same, and starts no unit but what the request does before staging.
+ * @throws as stageByKexec
+ */
 export async function stageForKexec(
   system: System,
   request: KexecRequest & Pick<StagingRequest, "beforeStaging">,

@@ -41,7 +41,10 @@ DEV is an encrypted partition or an image file of one. It is changed by cryptset
   run,
 });
 
-/** What is to be added, and removed for it: known before a passphrase is asked for, where nothing is left of an earlier run. */
+/**
+ * What is to be added, and removed for it: known before a passphrase is asked for, where nothing is
+ * left of an earlier run.
+ */
 interface Outlook {
   readonly present: readonly Binding[];
   readonly replaces: readonly Removal[];
@@ -69,7 +72,8 @@ async function run(input: BindInput): Promise<ExitStatus> {
   using passphrase = makePassphrase(system);
   const jwe = sealToAdvertisement(system, url, advertisement, passphrase.reveal());
   const token = { type: "clevis", jwe: formatFlattenedJwe(jwe) };
-  await recordVolume(input, change); // before the header: a binding without a record would be trusted at its first use
+  // Before the header: a binding without a record would be trusted at its first use.
+  await recordVolume(input, change);
   const { keyslot, token: bound } = await bindVolume(system, change, { passphrase, token, replaces });
   await plan.finish(change);
   await recordLatches(input, change);
@@ -89,8 +93,8 @@ async function run(input: BindInput): Promise<ExitStatus> {
 }
 
 /**
- * All that can be found out before a person types a passphrase: whether the volume is bound to that server, whether there is room,
- * whether what is to be replaced may go, and what the server says.
+ * All that can be found out before a person types a passphrase: whether the volume is bound to that
+ * server, whether there is room, whether what is to be replaced may go, and what the server says.
  * @param settled what an earlier run had left, which was settled just now
  */
 async function lookAhead(
@@ -130,7 +134,8 @@ function planOf(input: BindInput, pin: string | undefined, argument: string | un
 
 /**
  * Binding twice to one server gains nothing. That it works is proved all the same.
- * @param change what the passphrase was proved for; null where it was not asked for, and nothing goes on record
+ * @param change what the passphrase was proved for; null where it was not asked for, and nothing
+ * goes on record
  */
 async function alreadyBound(
   input: BindInput,
@@ -173,7 +178,10 @@ function opensNothing(device: string, binding: Binding): NightlatchError {
   });
 }
 
-/** A server that does not answer, or not now, is no reason to bind anew; and that could not be done without it either. */
+/**
+ * A server that does not answer, or not now, is no reason to bind anew; and that could not be done
+ * without it either.
+ */
 function doesNotOpen(device: string, binding: Binding, keyslot: number, error: unknown): unknown {
   if (!isError(error) || error.code === "usage/cancelled") return error;
   const passes = /^(?:net|system)\/|^pin\/(?:busy|locked)$/.test(error.code);

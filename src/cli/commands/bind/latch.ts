@@ -11,7 +11,9 @@ import type { BindPlan } from "./plan.ts";
 
 const INVITE_BYTES = 4096;
 
-/** With an invite the machine is enrolled first; without, its server is asked for one more latch. */
+/**
+ * With an invite the machine is enrolled first; without, its server is asked for one more latch.
+ */
 export async function latchPlan(input: BindInput, argument: string | undefined): Promise<BindPlan> {
   const { options, system, terminal } = input;
   if (options.thumbprint !== undefined) {

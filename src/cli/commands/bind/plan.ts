@@ -9,8 +9,8 @@ export interface BindPlan {
   /** Whether a binding asks the server that this one will ask. */
   isSameServer(binding: Binding): boolean;
   /**
-   * What to seal to. Comes before the passphrase, so that nobody types one for what a server refuses;
-   * whatever it asks of the network it may ask again after a power cut.
+   * What to seal to. Comes before the passphrase, so that nobody types one for what a server
+   * refuses; whatever it asks of the network it may ask again after a power cut.
    */
   prepare(volume: Pick<HeldVolume, "uuid">): Promise<{ readonly url: string; readonly advertisement: Advertisement }>;
   /** Called once the binding is durable and proved. */

@@ -8,7 +8,10 @@ import { fetchAdvertisement } from "../../../pins/tang/tang.ts";
 import type { BindInput } from "./options.ts";
 import type { BindPlan } from "./plan.ts";
 
-/** With a thumbprint the server is asked at once: one that it does not sign with is told of in any case. */
+/**
+ * With a thumbprint the server is asked at once: one that it does not sign with is told of in any
+ * case.
+ */
 export async function tangPlan(input: BindInput, argument: string | undefined): Promise<BindPlan> {
   const url = addressOf(argument);
   const thumbprint = input.options.thumbprint;

@@ -19,10 +19,12 @@ type Power = Pick<System, "run" | "stat" | "readAt">;
 export const UNKNOWN_DATA = "DATA";
 
 /**
- * UUID= stays the same when disks change places. It names block devices only, and only those that hold their own header: a file is named
- * by its path, the data of a detached header by what udev knows it by.
+ * UUID= stays the same when disks change places. It names block devices only, and only those that
+ * hold their own header: a file is named by its path, the data of a detached header by what udev
+ * knows it by.
  * @param device what holds the header, or with `header` the data
- * @throws NightlatchError usage/wrong for a path that no line of crypttab can hold, and as readVolumeHeader
+ * @throws NightlatchError usage/wrong for a path that no line of crypttab can hold, and as
+ * readVolumeHeader
  */
 export async function nameSource(power: Power, device: string, header: string | null): Promise<CrypttabSource> {
   if (header !== null) return { source: await lastingName(power, device), header: requirePath(header, /[\s\\,:]/) };
@@ -49,7 +51,10 @@ async function lastingName(power: Power, device: string): Promise<string> {
   return lasting.find((link) => link !== undefined) ?? path;
 }
 
-/** crypttab(5) has no quoting, and parts options at commas; header= parts a path from its device at a colon. */
+/**
+ * crypttab(5) has no quoting, and parts options at commas; header= parts a path from its device at
+ * a colon.
+ */
 function requirePath(path: string, cannotHold: RegExp): string {
   const absolute = resolve(path);
   const found = cannotHold.exec(absolute)?.[0];

@@ -92,7 +92,8 @@ async function revokeOrUninvite(
     try {
       return { changed: true, machine: null, latches: [], invite: await ask("invites", name, "void") };
     } catch (second) {
-      if (isError(second, "invite/used")) return ask("machines", name, "revoke"); // it has enrolled meanwhile
+      // It has enrolled meanwhile.
+      if (isError(second, "invite/used")) return ask("machines", name, "revoke");
       throw isError(second, "invite/unknown") ? error : second;
     }
   }

@@ -3,7 +3,10 @@ import type { Conversation } from "../../../reboot/conversation.ts";
 import { readKeyFile } from "../../volume/input.ts";
 import type { StagingInput } from "./options.ts";
 
-/** The conversation of a command: with the person at its terminal, and with what its options say beforehand. */
+/**
+ * The conversation of a command: with the person at its terminal, and with what its options say
+ * beforehand.
+ */
 export function converse(input: StagingInput): Conversation {
   const { options, system, terminal } = input;
   const keyFile = options["key-file"];

@@ -49,7 +49,10 @@ async function rebootByOneshot(input: RebootInput): Promise<ExitStatus> {
   return finishStaged(input, await stageByOneshot(system, request, converse(input)));
 }
 
-/** An ordinary reboot, through the firmware, once every volume was seen to open by itself. Nothing is staged. */
+/**
+ * An ordinary reboot, through the firmware, once every volume was seen to open by itself. Nothing
+ * is staged.
+ */
 async function rebootByBindings(input: RebootInput): Promise<ExitStatus> {
   const { options, system, terminal } = input;
   const [wrong] = givenOf(options, ["key-file", ...FOR_KEXEC]);
@@ -108,7 +111,8 @@ async function finishByBindings(
   const dryRun = options["dry-run"];
   const stateFolder = stateFolderOf(options.state);
   requireNotCancelled(terminal);
-  // A kernel that is loaded would be started in place of the firmware (systemd 255, our own drop-in).
+  // A kernel that is loaded would be started in place of the firmware (systemd 255, our own
+  // drop-in).
   if (!dryRun) await cleanUp(system, stateFolder, true);
   const via = `bindings, an ordinary reboot${initramfsText(plan)}, nothing staged`;
   for (const line of planLines(plan, via)) terminal.line(line);

@@ -40,7 +40,9 @@ by the next bind or unbind.`,
   run,
 });
 
-/** What goes, found out before a passphrase is asked for, where nothing is left of an earlier run. */
+/**
+ * What goes, found out before a passphrase is asked for, where nothing is left of an earlier run.
+ */
 interface Choice {
   readonly chosen: readonly Binding[];
   readonly removes: readonly Removal[];
