@@ -3,8 +3,9 @@ import { disarmOneshot, type FoundOneshot, findOneshot } from "../boot/oneshot/o
 import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { REBOOT_FOLDER } from "../core/places.ts";
-import { type Json, parseJson } from "../formats/json/json.ts";
 import type { DisposableRecord } from "../formats/own/disposable.ts";
+import { luksDevices } from "../host/block-devices.ts";
+import { bootId } from "../host/boot-id.ts";
 import { isGoingDown } from "../host/shutdown.ts";
 import { listRecords } from "../luks/disposable-record.ts";
 import { readVolumeHeader } from "../luks/header/header.ts";
@@ -18,6 +19,7 @@ interface FoundDisposable {
   readonly record: DisposableRecord;
 }
 
+/** What a clean-up has done. */
 export interface Cleaned {
   readonly removed: readonly FoundDisposable[];
   /** What was removed of a one-time boot: the choice in words, entries and files by their paths. */
@@ -26,29 +28,9 @@ export interface Cleaned {
   readonly failures: readonly NightlatchError[];
 }
 
-const OUTPUT_LIMIT_BYTES = 4 << 20;
-/** Where the initramfs says which keys it handed over (boot/hand-over.ts). */
+/** Where the initramfs says which keys it handed over (boot/overlay/hand-over.ts). */
 const HANDED_OVER = `${REBOOT_FOLDER}/handed-over`;
 const KEY_FOLDER = "/run/cryptsetup-keys.d";
-
-export async function bootId(power: Pick<System, "readFile">): Promise<string> {
-  return (await power.readFile("/proc/sys/kernel/random/boot_id", 64)).toString("latin1").trim();
-}
-
-/** Every LUKS volume that the system sees, by lsblk(8). */
-export async function luksDevices(power: Pick<System, "run">): Promise<string[]> {
-  const argv = ["lsblk", "--json", "--list", "--output", "PATH,FSTYPE"] as const;
-  const { stdout } = await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS, outputLimitBytes: OUTPUT_LIMIT_BYTES });
-  const json = parseJson(stdout, "lsblk's output", { lengthBytes: OUTPUT_LIMIT_BYTES });
-  const rows = typeof json === "object" && json !== null && !Array.isArray(json) ? json["blockdevices"] : null;
-  const paths = (Array.isArray(rows) ? rows : []).flatMap(pathOfLuks);
-  return [...new Set(paths)];
-}
-
-function pathOfLuks(row: Json): string[] {
-  if (typeof row !== "object" || row === null || Array.isArray(row)) return [];
-  return row["fstype"] === "crypto_LUKS" && typeof row["path"] === "string" ? [row["path"]] : [];
-}
 
 /**
  * What is staged now, on any volume. A volume that cannot be read has nothing that could be acted
@@ -73,9 +55,11 @@ function isStale(record: Pick<DisposableRecord, "boot" | "expires">, runningBoot
 }
 
 /**
- * Removes disposable keys with their slots. With `all`, also what this boot has staged. What would
- * boot with the keys goes first, the loaded kernel and the one-time entry: nothing may start a
- * kernel whose keys open nothing.
+ * Removes disposable keys with their slots: the stale ones, and with `all` also what this boot has
+ * staged. What would boot with the keys goes first, the loaded kernel and the one-time entry:
+ * nothing may start a kernel whose keys open nothing.
+ * @returns what was removed, and what could not be
+ * @throws NightlatchError system/busy, kexec/failed, and what keeps all devices from being listed
  */
 export async function cleanUp(
   power: StagePower & Pick<System, "nowMs">,
@@ -87,8 +71,9 @@ export async function cleanUp(
 }
 
 /**
- * Takes back all that is staged, unless the system is going down; null where it is. Asked once more
- * when nobody can be staging: what a reboot that began meanwhile has staged is left to it.
+ * Cleans up all that is staged, unless the system is going down; null where it is. Whether it is
+ * going down is asked once more when nobody can be staging: what a reboot that began meanwhile has
+ * staged is left to it.
  */
 export async function cleanUpCalledOff(
   power: StagePower & Pick<System, "nowMs">,
@@ -99,7 +84,7 @@ export async function cleanUpCalledOff(
   return (await isGoingDown(power)) ? null : await cleanUpWith(power, stateFolder, lock, true);
 }
 
-/** As `cleanUp`, for who holds the lock already. */
+/** The same as `cleanUp`, for a caller that holds the lock already. */
 export async function cleanUpWith(
   power: StagePower & Pick<System, "nowMs">,
   stateFolder: string,

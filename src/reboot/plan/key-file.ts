@@ -1,6 +1,6 @@
-import { SMALL_PROGRAM_MS } from "../../core/deadlines.ts";
 import { Secret } from "../../core/secret.ts";
 import { type InitramfsVolume, volumeOption } from "../../formats/initramfs/crypttab.ts";
+import { liesInMemory } from "../../host/file-system.ts";
 import { findSlotOpenedBy } from "../../luks/cryptsetup/keyslots.ts";
 import type { System } from "../../system/port.ts";
 import type { FoundVolume } from "./volumes.ts";
@@ -33,11 +33,4 @@ export async function tryKeyFile(
 function sizeOption(entry: InitramfsVolume, name: string): number | null {
   const text = volumeOption(entry, name);
   return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : null;
-}
-
-/** A file under /run or on another tmpfs dies with this boot. */
-async function liesInMemory(power: Pick<System, "run">, path: string): Promise<boolean> {
-  const argv = ["findmnt", "-n", "-o", "FSTYPE", "--target", path] as const;
-  const { status, stdout } = await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
-  return status === 0 && /^(?:tmpfs|ramfs|devtmpfs)$/.test(stdout.toString("latin1").trim());
 }

@@ -1,7 +1,8 @@
 import type { EntryWish } from "../../boot/entry/entries.ts";
 import { isError } from "../../core/errors.ts";
+import { bootId } from "../../host/boot-id.ts";
 import type { System } from "../../system/port.ts";
-import { bootId, cleanUp } from "../clean-up.ts";
+import { cleanUp } from "../clean-up.ts";
 import { requireCleanUp } from "../clean-up-units.ts";
 import type { Conversation } from "../conversation.ts";
 import { planReboot } from "../plan/plan.ts";
