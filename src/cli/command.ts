@@ -53,11 +53,12 @@ export interface Command<O extends Options = Options> {
 }
 
 /**
- * The same command. Its `run` knows the options by their declaration: a mistyped name does not
- * compile.
+ * Gives the same command. Its `run` knows the options by their declaration: a mistyped name does
+ * not compile.
  */
 export const defineCommand = <const O extends Options>(command: Command<O>): Command<O> => command;
 
+/** What a command is run with. */
 export interface CommandInput<O extends Options = Options> {
   readonly operands: readonly string[];
   readonly options: OptionValues<O>;
@@ -82,7 +83,7 @@ export interface Terminal {
    * dropped without --json.
    */
   item(value: Readonly<Record<string, unknown>>): void;
-  /** False once whoever read standard output has gone. */
+  /** False once the reader of standard output has gone. */
   readonly isHeard: boolean;
   /** A hint or progress on stderr, apart from errors. */
   hint(text: string): void;

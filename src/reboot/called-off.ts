@@ -16,8 +16,8 @@ const CLEAN_UP_MS = 5 * 60_000;
 
 /**
  * After a shutdown that was called off the default handler waits again, and the timer stops.
- * @param isLeft something could not be taken back: the timer of what expires, which the shutdown
- * has stopped, tries it again
+ * @param isLeft something could not be removed: the timer of what expires, which the shutdown has
+ * stopped, tries it again
  */
 export async function endCalledOff(power: Pick<System, "run">, isLeft: boolean): Promise<void> {
   await resumeDefault(power);
@@ -26,8 +26,8 @@ export async function endCalledOff(power: Pick<System, "run">, isLeft: boolean):
 }
 
 /**
- * A shutdown that was called off a moment ago takes nothing back of what is staged from now on. A
- * clean-up that it began ends first.
+ * Ends what a shutdown has left behind that was called off a moment ago: it does not clean up what
+ * is staged from now on. A clean-up that it began ends first.
  * @throws NightlatchError reboot/blocked
  */
 export async function settleCalledOff(power: Pick<System, "run">): Promise<void> {

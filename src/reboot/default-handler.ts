@@ -13,8 +13,8 @@ const STAGED = `${REBOOT_FOLDER}/staged`;
 /**
  * The last step of a reboot: into the kernel that was staged, if one was, else through the firmware
  * as ever. The stock unit says SuccessAction=reboot-force on systemd 252 to 257, none of which
- * knows a "kexec if loaded". Should not even the request for a reboot get through, systemd reboots
- * at once rather than stand still half an hour (JobTimeoutSec of reboot.target).
+ * knows a "kexec if loaded". If even the request for a reboot fails, systemd reboots at once
+ * instead of standing still for half an hour (JobTimeoutSec of reboot.target).
  */
 const TEXT = `# Written by: nightlatch reboot --make-default. Removed by: nightlatch reboot --undo-default
 [Unit]
@@ -48,6 +48,7 @@ export async function resumeDefault(power: Pick<System, "run">): Promise<void> {
   if (status === 0) await orderSystemd(power, ["systemctl", "start", "--no-block", UNIT]);
 }
 
+/** Reboots of the system stage nothing any more. @throws NightlatchError reboot/blocked */
 export async function undoDefault(power: Power): Promise<void> {
   await power.removeFile(DROP_IN);
   await orderSystemd(power, ["systemctl", "disable", "--now", UNIT]);
@@ -60,6 +61,7 @@ export async function markStaged(power: Pick<System, "writeFile" | "makeDirector
   await power.writeFile(STAGED, new Uint8Array(), 0o600);
 }
 
+/** The last step of a reboot goes through the firmware again. */
 export async function unmarkStaged(power: Pick<System, "removeFile">): Promise<void> {
   await power.removeFile(STAGED);
 }

@@ -87,6 +87,7 @@ export async function remember(
   }
 }
 
+/** What went with the remembered key. */
 export interface RemovedKey {
   /** How many volumes lost a keyslot. */
   readonly slots: number;

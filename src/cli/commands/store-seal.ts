@@ -92,8 +92,8 @@ async function write(system: System, key: Buffer): Promise<void> {
 }
 
 /**
- * Only the running server can tell that systemd unseals it for the unit: what opens here and now
- * need not open there.
+ * Asks the running server, which alone can tell that systemd unseals the key for the unit: what
+ * opens here and now need not open there.
  */
 async function removePlain({ system, terminal, options }: Input, folder: string): Promise<void> {
   const status = await askServer(system, options.admin, "GET", ["status"]);

@@ -27,8 +27,8 @@ export async function recordVolume({ system, terminal }: Spoken, change: Change)
 }
 
 /**
- * Puts the latches that the volume is bound to beside it. The binding stands whether it can be
- * written or not.
+ * Adds to the record the latches that the volume is bound to. Where that cannot be written, the
+ * person is told, and the binding stands.
  */
 export async function recordLatches({ system, terminal }: Spoken, change: Change): Promise<void> {
   const { stateFolder } = change;

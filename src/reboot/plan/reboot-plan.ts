@@ -4,6 +4,7 @@ import type { InitramfsVolume } from "../../formats/initramfs/crypttab.ts";
 import type { System } from "../../system/port.ts";
 import type { FoundVolume } from "./volumes.ts";
 
+/** What making a plan may do: look. */
 export type PlanPower = Pick<System, "run" | "stat" | "readFile" | "readAt" | "listDirectory">;
 
 /** What the next boot will load and open, as it was read; nothing is changed by making it. */

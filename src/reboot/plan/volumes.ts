@@ -3,6 +3,7 @@ import { isError, NightlatchError } from "../../core/errors.ts";
 import { readVolumeHeader, type VolumeHeader } from "../../luks/header/header.ts";
 import type { System } from "../../system/port.ts";
 
+/** The device of a volume, as it was found. */
 export interface FoundVolume {
   /** As a person knows it: /dev/vda3. */
   readonly device: string;

@@ -12,6 +12,7 @@ import type { System } from "../../system/port.ts";
 import type { PlannedVolume, RebootPlan } from "../plan/reboot-plan.ts";
 import { fails, notProved, openingOf, type Proof, proved, untried } from "./proof.ts";
 
+/** What a proof tries bindings with. */
 export interface ProofOptions {
   readonly stateFolder: string;
   readonly signal: AbortSignal;

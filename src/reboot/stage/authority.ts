@@ -5,7 +5,7 @@ import type { Slot } from "../../luks/header/slots.ts";
 import type { System } from "../../system/port.ts";
 import type { PlannedVolume } from "../plan/reboot-plan.ts";
 
-/** Keys that a command was given, or has found on its way. Wiped with it. */
+/** Keys that were given, or found on the way. Disposing it wipes them. */
 export class KeyRing implements Disposable {
   /** By a person: in a file, or typed. What opened something comes first. */
   readonly given: Secret[];
@@ -33,9 +33,10 @@ export interface KeySources {
 }
 
 /**
- * `proved`: every authority was seen to open its slot. `likely`: what a person gave is taken to
- * open the one slow slot that it can, for whoever uses it to find out. So a passphrase's KDF is
- * paid once and not twice.
+ * How sure it has to be that an authority opens its slot.
+ * `proved`: it was seen to.
+ * `likely`: what a person gave is taken to open the one slow slot that it can, and the caller finds
+ * out when it uses it. So a passphrase's KDF is paid for once and not twice.
  */
 export type Certainty = "proved" | "likely";
 
@@ -61,8 +62,7 @@ export async function findAuthorities(
       (await tryFast(power, volume, [keys.remembered, ...keys.given].filter(isKey))) ??
       (await trySlow(power, volume, keys.given, certainty)) ??
       (await recover(volume, keys, sources)) ??
-      // Its slot was made fast. Should somebody have made it slow, it opens the volume all the
-      // same.
+      // Its slot was made fast. If somebody has made it slow, it opens the volume all the same.
       (await trySlow(power, volume, [keys.remembered].filter(isKey), "proved")) ??
       (await askFor(power, volume, keys, sources, certainty));
     found.set(device, authority);

@@ -33,12 +33,12 @@ export interface Carrier {
   start(power: StagePower): Promise<void>;
 }
 
+/** A carrier that has found that it can carry this boot. */
 export interface PreparedCarry {
   /** What a person must know before keys are made, a paragraph each. */
   readonly warnings: readonly string[];
   /**
-   * What a person has to agree to before that; null where the keys leave the memory nowhere in the
-   * clear.
+   * What a person has to agree to before that; null where no key leaves the memory in the clear.
    */
   readonly question: string | null;
   /** What carries it, and where the keys will be, in a few words. */

@@ -10,6 +10,7 @@ import { lockHeaders, removeDisposables, type StagingContext, stageDisposableKey
 /** What a person is told on the way. */
 type StageProgress = (step: string) => void;
 
+/** Sizes of what the next boot will load. */
 export interface Staged {
   readonly overlayBytes: number;
   readonly initramfsBytes: number;

@@ -25,6 +25,7 @@ export interface StagedBoot {
   readonly expires: number;
 }
 
+/** Which boot to stage, and for how long. */
 export interface StagingRequest {
   readonly stateFolder: string;
   readonly wish: EntryWish;

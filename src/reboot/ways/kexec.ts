@@ -8,6 +8,7 @@ import type { Conversation } from "../conversation.ts";
 import { KEXEC } from "../stage/carrier-kexec.ts";
 import { type StagedBoot, type StagingRequest, stageNextBoot } from "../stage/staged-boot.ts";
 
+/** Which boot to stage. */
 export interface KexecRequest {
   readonly stateFolder: string;
   readonly wish: EntryWish;

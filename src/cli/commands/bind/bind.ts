@@ -42,8 +42,8 @@ DEV is an encrypted partition or an image file of one. It is changed by cryptset
 });
 
 /**
- * What is to be added, and removed for it: known before a passphrase is asked for, where nothing is
- * left of an earlier run.
+ * What is to be added, and removed for it. It is known before a passphrase is asked for, unless an
+ * earlier run has left something.
  */
 interface Outlook {
   readonly present: readonly Binding[];
@@ -179,8 +179,8 @@ function opensNothing(device: string, binding: Binding): NightlatchError {
 }
 
 /**
- * A server that does not answer, or not now, is no reason to bind anew; and that could not be done
- * without it either.
+ * A server that does not answer now is no reason to bind anew, which could not be done without it
+ * either.
  */
 function doesNotOpen(device: string, binding: Binding, keyslot: number, error: unknown): unknown {
   if (!isError(error) || error.code === "usage/cancelled") return error;

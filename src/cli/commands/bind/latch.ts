@@ -12,7 +12,7 @@ import type { BindPlan } from "./plan.ts";
 const INVITE_BYTES = 4096;
 
 /**
- * With an invite the machine is enrolled first; without, its server is asked for one more latch.
+ * With an invite the machine is enrolled first. Without one its server is asked for another latch.
  */
 export async function latchPlan(input: BindInput, argument: string | undefined): Promise<BindPlan> {
   const { options, system, terminal } = input;

@@ -1,6 +1,7 @@
 import type { CommandInput, Options } from "../../command.ts";
 import { KEY_FILE_OPTION, STATE_OPTION } from "../../volume/input.ts";
 
+/** The options of `bind`. */
 export const BIND_OPTIONS = {
   "key-file": KEY_FILE_OPTION,
   thumbprint: { value: "THP", help: "of the tang server's signing key, instead of a question" },
@@ -10,4 +11,5 @@ export const BIND_OPTIONS = {
   state: STATE_OPTION,
 } as const satisfies Options;
 
+/** What `bind` is run with. */
 export type BindInput = CommandInput<typeof BIND_OPTIONS>;

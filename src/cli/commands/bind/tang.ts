@@ -9,8 +9,8 @@ import type { BindInput } from "./options.ts";
 import type { BindPlan } from "./plan.ts";
 
 /**
- * With a thumbprint the server is asked at once: one that it does not sign with is told of in any
- * case.
+ * With a thumbprint the server is asked at once: even where the volume is bound already, the
+ * command says that the server does not sign with that key.
  */
 export async function tangPlan(input: BindInput, argument: string | undefined): Promise<BindPlan> {
   const url = addressOf(argument);
@@ -52,7 +52,7 @@ function addressOf(argument: string | undefined): string {
   );
 }
 
-/** Of what cannot be read as an address, nothing that may be a password is repeated either. */
+/** What cannot be read as an address may hold a password all the same, which no message repeats. */
 function holdsCredentials(argument: string): boolean {
   if (!argument.includes("@")) return false;
   if (!URL.canParse(argument)) return true;

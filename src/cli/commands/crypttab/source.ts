@@ -52,8 +52,8 @@ async function lastingName(power: Power, device: string): Promise<string> {
 }
 
 /**
- * crypttab(5) has no quoting, and parts options at commas; header= parts a path from its device at
- * a colon.
+ * crypttab(5) has no quotes, and separates options by commas; header= separates a path from its
+ * device by a colon.
  */
 function requirePath(path: string, cannotHold: RegExp): string {
   const absolute = resolve(path);

@@ -117,4 +117,5 @@ export function changeCommand(change: Change, summary: string, details: string):
   });
 }
 
+/** How many machines one command may change. */
 export const MAX_OPERANDS = 1000;

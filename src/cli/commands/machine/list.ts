@@ -27,13 +27,14 @@ export const command = defineCommand({
   },
 });
 
-/** When, and where to. */
+/** The cells of a release: when it was, and where to. */
 export function releaseCells(release: Json | undefined): [at: string, from: string] {
   const { at, from, often } = (release ?? {}) as JsonObject;
   if (at === undefined) return ["never", "-"];
   return [timeText(at), `${String(from ?? "many addresses")}${often === true ? ", often" : ""}`];
 }
 
+/** Says that the server has not read all of its log yet. */
 export function unreadHint(unread: Json | undefined): string {
   return `The server is still reading its log: the last ${String(unread)} entries are not looked at, so a release may be missing here.`;
 }

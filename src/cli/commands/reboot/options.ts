@@ -6,6 +6,7 @@ const YES_OPTION = {
   help: "do not ask whether keys may lie on an unencrypted /boot until the next boot is up",
 } as const satisfies Option;
 
+/** The options of `reboot`. */
 export const REBOOT_OPTIONS = {
   via: {
     value: "WAY",
@@ -34,6 +35,7 @@ export const REBOOT_OPTIONS = {
   state: STATE_OPTION,
 } as const satisfies Options;
 
+/** What `reboot` is run with. */
 export type RebootInput = CommandInput<typeof REBOOT_OPTIONS>;
 
 /** The options of every command that stages a boot. */
@@ -45,6 +47,7 @@ export const STAGING_OPTIONS = {
   state: STATE_OPTION,
 } as const satisfies Options;
 
+/** What such a command is run with. */
 export type StagingInput = CommandInput<typeof STAGING_OPTIONS>;
 
 /** Another boot entry than the one that comes next, or what to put in its place. */

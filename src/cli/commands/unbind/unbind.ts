@@ -41,7 +41,8 @@ by the next bind or unbind.`,
 });
 
 /**
- * What goes, found out before a passphrase is asked for, where nothing is left of an earlier run.
+ * What goes. It is known before a passphrase is asked for, unless an earlier run has left
+ * something.
  */
 interface Choice {
   readonly chosen: readonly Binding[];
