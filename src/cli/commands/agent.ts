@@ -3,8 +3,6 @@ import { NightlatchError } from "../../core/errors.ts";
 import { AGENT_CONFIG, AGENT_SOCKET, MACHINE_STATE } from "../../core/places.ts";
 import { type CommandInput, defineCommand, type Options } from "../command.ts";
 
-const IDLE_S = "30";
-
 const OPTIONS = {
   socket: { value: "PATH", help: "socket to make where systemd hands none over", default: AGENT_SOCKET },
   crypttab: { value: "FILE", help: "which volumes there are", default: "/etc/crypttab" },
@@ -13,7 +11,7 @@ const OPTIONS = {
   idle: {
     value: "SECONDS",
     help: "end after so long without a request, when started by systemd",
-    default: IDLE_S,
+    default: "30",
   },
 } as const satisfies Options;
 
@@ -31,14 +29,14 @@ Whatever fails is answered with nothing, and systemd asks for the passphrase.`,
 
 async function runAgent({ options, system, terminal }: Input): Promise<number> {
   const inherited = inheritedSocket(process.env);
-  const idleMs = inherited === null ? null : parseSeconds(options.idle ?? IDLE_S);
+  const idleMs = inherited === null ? null : parseSeconds(options.idle);
   const count = await serveKeys(
     system,
     {
-      listen: inherited ?? { path: options.socket ?? AGENT_SOCKET },
-      crypttab: options.crypttab ?? "/etc/crypttab",
-      config: options.config ?? AGENT_CONFIG,
-      state: options.state ?? MACHINE_STATE,
+      listen: inherited ?? { path: options.socket },
+      crypttab: options.crypttab,
+      config: options.config,
+      state: options.state,
       idleMs,
       log: journal(terminal.hint, process.env),
     },

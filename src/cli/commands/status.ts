@@ -65,7 +65,7 @@ async function run(input: Input): Promise<ExitStatus> {
     crypttab: options.crypttab,
     fstab: options.fstab,
     config: options.config,
-    socket: options.socket ?? AGENT_SOCKET,
+    socket: options.socket,
     stateFolder: stateFolderOf(options.state),
     tries: !options.offline,
     signal: terminal.signal,

@@ -67,7 +67,7 @@ async function run(input: BindInput): Promise<ExitStatus> {
   await using change = await beginVolumeChange(input, held);
   const outlook = early ?? (await lookAhead(input, held, plan, change.settled));
   if ("bound" in outlook) return await alreadyBound(input, held, plan, outlook.bound, change);
-  refuseWhenCancelled(terminal.signal);
+  requireNotCancelled(terminal.signal);
   const { present, replaces, url, advertisement } = outlook;
   using passphrase = makePassphrase(system);
   const jwe = sealToAdvertisement(system, url, advertisement, passphrase.reveal());
@@ -115,7 +115,7 @@ async function lookAhead(
   const prove = proveOverNetwork(system, terminal.signal);
   const replaces = await planRemovals(system, { volume: held.volume, prove }, tokens, namedSlots(options.slot));
   if (options.replace && first === undefined) tellNothingReplaced(terminal, device, plan, bindings);
-  refuseWhenCancelled(terminal.signal);
+  requireNotCancelled(terminal.signal);
   return { present, replaces, ...(await plan.prepare(held)) };
 }
 
@@ -194,6 +194,6 @@ function doesNotOpen(device: string, binding: Binding, keyslot: number, error: u
   });
 }
 
-function refuseWhenCancelled(signal: AbortSignal): void {
+function requireNotCancelled(signal: AbortSignal): void {
   if (signal.aborted) throw new NightlatchError("usage/cancelled", "cancelled", { meaning: "Nothing was changed." });
 }

@@ -56,7 +56,7 @@ async function run(input: Input): Promise<ExitStatus> {
     crypttab: options.crypttab,
     fstab: options.fstab,
     config: AGENT_CONFIG,
-    socket: options.socket ?? AGENT_SOCKET,
+    socket: options.socket,
     stateFolder: MACHINE_STATE,
     tries: false,
     signal: terminal.signal,
