@@ -19,10 +19,10 @@ const CLEAN_UP_MS = 5 * 60_000;
  * @param isLeft something could not be removed: the timer of what expires, which the shutdown has
  * stopped, tries it again
  */
-export async function endCalledOff(power: Pick<System, "run">, isLeft: boolean): Promise<void> {
-  await resumeDefault(power);
-  if (isLeft) await restartExpiry(power);
-  await orderSystemd(power, ["systemctl", "stop", TIMER]);
+export async function endCalledOff(system: Pick<System, "run">, isLeft: boolean): Promise<void> {
+  await resumeDefault(system);
+  if (isLeft) await restartExpiry(system);
+  await orderSystemd(system, ["systemctl", "stop", TIMER]);
 }
 
 /**
@@ -30,10 +30,10 @@ export async function endCalledOff(power: Pick<System, "run">, isLeft: boolean):
  * is staged from now on. A clean-up that it began ends first.
  * @throws NightlatchError reboot/blocked
  */
-export async function settleCalledOff(power: Pick<System, "run">): Promise<void> {
-  const { status } = await askSystemd(power, ["systemctl", "is-active", "--quiet", TIMER]);
+export async function settleCalledOff(system: Pick<System, "run">): Promise<void> {
+  const { status } = await askSystemd(system, ["systemctl", "is-active", "--quiet", TIMER]);
   // One that is still under way needs its timer.
-  if (status !== 0 || (await isGoingDown(power))) return;
-  await endCalledOff(power, false); // staging begins with a clean-up, and starts that timer itself
-  await orderSystemd(power, ["systemctl", "stop", SERVICE], { deadlineMs: CLEAN_UP_MS });
+  if (status !== 0 || (await isGoingDown(system))) return;
+  await endCalledOff(system, false); // staging begins with a clean-up, and starts that timer itself
+  await orderSystemd(system, ["systemctl", "stop", SERVICE], { deadlineMs: CLEAN_UP_MS });
 }

@@ -10,9 +10,9 @@ const UNITS = [`${CLEAN_UP}.service`, `${CLEAN_UP}.timer`, "nightlatch-called-of
  * it are there before anything is staged.
  * @throws NightlatchError reboot/blocked
  */
-export async function requireCleanUp(power: Pick<System, "run">): Promise<void> {
+export async function requireCleanUp(system: Pick<System, "run">): Promise<void> {
   const argv = ["systemctl", "show", "--property=UnitFileState", "--value", ...UNITS] as const;
-  const { stdout } = await askSystemd(power, argv);
+  const { stdout } = await askSystemd(system, argv);
   const states = stdout
     .toString("latin1")
     .split("\n")
@@ -36,16 +36,16 @@ const EXPIRY = "nightlatch-expiry";
  * life than its own one more timer runs, which is gone after it has run, or with this boot.
  * @throws NightlatchError reboot/blocked
  */
-export async function restartExpiry(power: Pick<System, "run">, lifeSeconds = LIFE_SECONDS): Promise<void> {
-  await order(power, ["systemctl", "restart", `${CLEAN_UP}.timer`]);
+export async function restartExpiry(system: Pick<System, "run">, lifeSeconds = LIFE_SECONDS): Promise<void> {
+  await order(system, ["systemctl", "restart", `${CLEAN_UP}.timer`]);
   if (lifeSeconds === LIFE_SECONDS) return;
   // There is none in most cases, and then this fails.
-  await askSystemd(power, ["systemctl", "stop", `${EXPIRY}.timer`]);
+  await askSystemd(system, ["systemctl", "stop", `${EXPIRY}.timer`]);
   const when = [`--on-active=${lifeSeconds + 1}`, "--timer-property=AccuracySec=1s"];
   const unit = [`--unit=${EXPIRY}`, "--collect", "--quiet"];
-  await order(power, ["systemd-run", ...unit, ...when, "systemctl", "start", `${CLEAN_UP}.service`]);
+  await order(system, ["systemd-run", ...unit, ...when, "systemctl", "start", `${CLEAN_UP}.service`]);
 }
 
-function order(power: Pick<System, "run">, argv: readonly [string, ...string[]]): Promise<void> {
-  return orderSystemd(power, argv, { meaning: "The machine does not reboot." });
+function order(system: Pick<System, "run">, argv: readonly [string, ...string[]]): Promise<void> {
+  return orderSystemd(system, argv, { meaning: "The machine does not reboot." });
 }

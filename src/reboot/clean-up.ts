@@ -36,11 +36,11 @@ const KEY_FOLDER = "/run/cryptsetup-keys.d";
  * What is staged now, on any volume. A volume that cannot be read has nothing that could be acted
  * on.
  */
-export async function listDisposables(power: StagePower, stateFolder: string): Promise<FoundDisposable[]> {
+export async function listDisposables(system: StagePower, stateFolder: string): Promise<FoundDisposable[]> {
   const found: FoundDisposable[] = [];
-  for (const device of await luksDevices(power)) {
+  for (const device of await luksDevices(system)) {
     try {
-      const records = await listRecords(power, stateFolder, await readVolumeHeader(power, device));
+      const records = await listRecords(system, stateFolder, await readVolumeHeader(system, device));
       found.push(...records.map(({ record }) => ({ device, record })));
     } catch (error) {
       if (!(error instanceof NightlatchError)) throw error;
@@ -62,12 +62,12 @@ function isStale(record: Pick<DisposableRecord, "boot" | "expires">, runningBoot
  * @throws NightlatchError system/busy, kexec/failed, and what keeps all devices from being listed
  */
 export async function cleanUp(
-  power: StagePower & Pick<System, "nowMs">,
+  system: StagePower & Pick<System, "nowMs">,
   stateFolder: string,
   all: boolean,
 ): Promise<Cleaned> {
-  await using lock = await lockHeaders(power, stateFolder);
-  return await cleanUpWith(power, stateFolder, lock, all);
+  await using lock = await lockHeaders(system, stateFolder);
+  return await cleanUpWith(system, stateFolder, lock, all);
 }
 
 /**
@@ -76,36 +76,36 @@ export async function cleanUp(
  * staged is left to it.
  */
 export async function cleanUpCalledOff(
-  power: StagePower & Pick<System, "nowMs">,
+  system: StagePower & Pick<System, "nowMs">,
   stateFolder: string,
 ): Promise<Cleaned | null> {
-  if (await isGoingDown(power)) return null;
-  await using lock = await lockHeaders(power, stateFolder);
-  return (await isGoingDown(power)) ? null : await cleanUpWith(power, stateFolder, lock, true);
+  if (await isGoingDown(system)) return null;
+  await using lock = await lockHeaders(system, stateFolder);
+  return (await isGoingDown(system)) ? null : await cleanUpWith(system, stateFolder, lock, true);
 }
 
 /** The same as `cleanUp`, for a caller that holds the lock already. */
 export async function cleanUpWith(
-  power: StagePower & Pick<System, "nowMs">,
+  system: StagePower & Pick<System, "nowMs">,
   stateFolder: string,
   lock: Lock,
   all: boolean,
 ): Promise<Cleaned> {
-  const running = await bootId(power);
-  const nowMs = power.nowMs();
-  const found = await listDisposables(power, stateFolder);
+  const running = await bootId(system);
+  const nowMs = system.nowMs();
+  const found = await listDisposables(system, stateFolder);
   const chosen = found.filter(({ record }) => all || isStale(record, running, nowMs));
   if (all || chosen.some(({ record }) => record.boot === running)) {
-    await unmarkStaged(power);
-    await unloadKexec(power);
+    await unmarkStaged(system);
+    await unloadKexec(system);
   }
-  const oneshot = await cancelOneshot(power, (mark) => all || isStale(mark, running, nowMs));
+  const oneshot = await cancelOneshot(system, (mark) => all || isStale(mark, running, nowMs));
   const failures = [...oneshot.failures];
   const removed: FoundDisposable[] = [];
   for (const device of new Set(chosen.map((one) => one.device))) {
     try {
       const records = await removeDisposables(
-        power,
+        system,
         { device, lock },
         stateFolder,
         (record) => all || isStale(record, running, nowMs),
@@ -116,8 +116,8 @@ export async function cleanUpWith(
       failures.push(error);
     }
   }
-  await clearKexecMemory(power);
-  await eraseHandedOver(power);
+  await clearKexecMemory(system);
+  await eraseHandedOver(system);
   return { removed, disarmed: oneshot.removed, failures };
 }
 
@@ -126,20 +126,20 @@ export async function cleanUpWith(
  * Its failures keep no slot from going.
  */
 async function cancelOneshot(
-  power: StagePower,
+  system: StagePower,
   mustGo: (mark: Pick<DisposableRecord, "boot" | "expires">) => boolean,
 ): Promise<{ readonly removed: readonly string[]; readonly failures: readonly NightlatchError[] }> {
-  const found = await findOrUnclear(power);
+  const found = await findOrUnclear(system);
   if (found === null) return { removed: [], failures: [] };
   if (found !== "unclear" && found.isArmed && found.mark !== null && !mustGo(found.mark))
     return { removed: [], failures: [] };
-  return disarmOneshot(power);
+  return disarmOneshot(system);
 }
 
 /** What cannot be made out is cancelled as well as it can be, which tells why. */
-async function findOrUnclear(power: StagePower): Promise<FoundOneshot | "unclear" | null> {
+async function findOrUnclear(system: StagePower): Promise<FoundOneshot | "unclear" | null> {
   try {
-    return await findOneshot(power);
+    return await findOneshot(system);
   } catch (error) {
     if (error instanceof NightlatchError) return "unclear";
     throw error;
@@ -147,18 +147,18 @@ async function findOrUnclear(power: StagePower): Promise<FoundOneshot | "unclear
 }
 
 /** Keys that the initramfs left for systemd: every volume that had one is open by now, or asks. */
-async function eraseHandedOver(power: StagePower): Promise<void> {
-  for (const name of await readHandedOver(power)) {
+async function eraseHandedOver(system: StagePower): Promise<void> {
+  for (const name of await readHandedOver(system)) {
     const path = `${KEY_FOLDER}/${name}`;
-    await power.run({ argv: ["shred", "--iterations=0", "--zero", path], deadlineMs: SMALL_PROGRAM_MS });
-    await power.removeFile(path);
+    await system.run({ argv: ["shred", "--iterations=0", "--zero", path], deadlineMs: SMALL_PROGRAM_MS });
+    await system.removeFile(path);
   }
-  await power.removeFile(HANDED_OVER);
+  await system.removeFile(HANDED_OVER);
 }
 
-async function readHandedOver(power: Pick<System, "readFile">): Promise<string[]> {
+async function readHandedOver(system: Pick<System, "readFile">): Promise<string[]> {
   try {
-    const text = (await power.readFile(HANDED_OVER, 64 * 1024)).toString("utf8");
+    const text = (await system.readFile(HANDED_OVER, 64 * 1024)).toString("utf8");
     return text.split("\n").filter((name) => name !== "" && !name.includes("/"));
   } catch (error) {
     if (isError(error, "file/missing")) return [];

@@ -32,38 +32,38 @@ type Power = Pick<System, "run" | "writeFile" | "removeFile" | "makeDirectory">;
  * From now on every reboot of the system stages what it can.
  * @throws NightlatchError reboot/blocked
  */
-export async function makeDefault(power: Power): Promise<void> {
-  await power.makeDirectory(DROP_IN.replace(/\/[^/]+$/, ""), 0o755);
-  await power.writeFile(DROP_IN, Buffer.from(TEXT), 0o644);
-  await orderSystemd(power, ["systemctl", "daemon-reload"]);
-  await orderSystemd(power, ["systemctl", "enable", "--now", UNIT]);
+export async function makeDefault(system: Power): Promise<void> {
+  await system.makeDirectory(DROP_IN.replace(/\/[^/]+$/, ""), 0o755);
+  await system.writeFile(DROP_IN, Buffer.from(TEXT), 0o644);
+  await orderSystemd(system, ["systemctl", "daemon-reload"]);
+  await orderSystemd(system, ["systemctl", "enable", "--now", UNIT]);
 }
 
 /**
  * Stages at the next reboot again, where a shutdown that was called off has stopped what does so.
  * Returns before the unit is up.
  */
-export async function resumeDefault(power: Pick<System, "run">): Promise<void> {
-  const { status } = await askSystemd(power, ["systemctl", "is-enabled", "--quiet", UNIT]);
-  if (status === 0) await orderSystemd(power, ["systemctl", "start", "--no-block", UNIT]);
+export async function resumeDefault(system: Pick<System, "run">): Promise<void> {
+  const { status } = await askSystemd(system, ["systemctl", "is-enabled", "--quiet", UNIT]);
+  if (status === 0) await orderSystemd(system, ["systemctl", "start", "--no-block", UNIT]);
 }
 
 /** Reboots of the system stage nothing any more. @throws NightlatchError reboot/blocked */
-export async function undoDefault(power: Power): Promise<void> {
-  await power.removeFile(DROP_IN);
-  await orderSystemd(power, ["systemctl", "disable", "--now", UNIT]);
-  await orderSystemd(power, ["systemctl", "daemon-reload"]);
+export async function undoDefault(system: Power): Promise<void> {
+  await system.removeFile(DROP_IN);
+  await orderSystemd(system, ["systemctl", "disable", "--now", UNIT]);
+  await orderSystemd(system, ["systemctl", "daemon-reload"]);
 }
 
 /** From now on the last step of a reboot is a kexec. In /run: it ends with the boot. */
-export async function markStaged(power: Pick<System, "writeFile" | "makeDirectory">): Promise<void> {
-  await power.makeDirectory(REBOOT_FOLDER, 0o700);
-  await power.writeFile(STAGED, new Uint8Array(), 0o600);
+export async function markStaged(system: Pick<System, "writeFile" | "makeDirectory">): Promise<void> {
+  await system.makeDirectory(REBOOT_FOLDER, 0o700);
+  await system.writeFile(STAGED, new Uint8Array(), 0o600);
 }
 
 /** The last step of a reboot goes through the firmware again. */
-export async function unmarkStaged(power: Pick<System, "removeFile">): Promise<void> {
-  await power.removeFile(STAGED);
+export async function unmarkStaged(system: Pick<System, "removeFile">): Promise<void> {
+  await system.removeFile(STAGED);
 }
 
 const OS_INDICATIONS = "/sys/firmware/efi/efivars/OsIndications-8be4df61-93ca-11d2-aa0d-00e098032b8c";
@@ -75,8 +75,8 @@ const BOOT_TO_FW_UI = 1;
  * Whether somebody wants the firmware's own menu (systemctl reboot --firmware-setup), past which a
  * kexec would go.
  */
-export async function wantsFirmwareSetup(power: Pick<System, "stat" | "readFile">): Promise<boolean> {
-  if ((await power.stat(OS_INDICATIONS)) === null) return false;
-  const value = await power.readFile(OS_INDICATIONS, 64);
+export async function wantsFirmwareSetup(system: Pick<System, "stat" | "readFile">): Promise<boolean> {
+  if ((await system.stat(OS_INDICATIONS)) === null) return false;
+  const value = await system.readFile(OS_INDICATIONS, 64);
   return ((value[ATTRIBUTES_BYTES] ?? 0) & BOOT_TO_FW_UI) !== 0;
 }

@@ -11,8 +11,8 @@ const SHOWN_LENGTH = 60;
  * does not; apt holds one while packages, the next kernel among them, are half installed.
  * @throws NightlatchError reboot/not-now
  */
-export async function requireNoHindrance(power: Pick<System, "run">): Promise<void> {
-  const blockers = await listShutdownBlockers(power);
+export async function requireNoHindrance(system: Pick<System, "run">): Promise<void> {
+  const blockers = await listShutdownBlockers(system);
   if (blockers.length > 0) {
     const holders = blockers.map(({ who, why, pid }) => `${quote(who)} (process ${pid}): ${quote(why)}`);
     throw notNow(
@@ -20,7 +20,7 @@ export async function requireNoHindrance(power: Pick<System, "run">): Promise<vo
       "Wait until that is done, or end the process. See: systemd-inhibit --list",
     );
   }
-  if (await isGoingDown(power)) {
+  if (await isGoingDown(system)) {
     throw notNow(
       "the system is going down already, or its systemd does not answer",
       "Let it end, or call it off: systemctl cancel. What it has stopped comes back by: systemctl start {sockets,timers,paths,default}.target",

@@ -16,18 +16,18 @@ type Power = Pick<System, "run" | "readAt" | "stat">;
  * @throws NightlatchError file/*
  */
 export async function tryKeyFile(
-  power: Power,
+  system: Power,
   entry: InitramfsVolume,
   path: string,
   { device, header }: FoundVolume,
 ): Promise<"opens" | "fails" | "in-memory"> {
-  if (await liesInMemory(power, path)) return "in-memory";
+  if (await liesInMemory(system, path)) return "in-memory";
   if (header === null) return "opens";
   const offset = sizeOption(entry, "keyfile-offset") ?? 0;
   const size = sizeOption(entry, "keyfile-size") ?? KEY_LIMIT_BYTES;
-  using key = Secret.take(await power.readAt(path, offset, Math.min(size, KEY_LIMIT_BYTES)));
+  using key = Secret.take(await system.readAt(path, offset, Math.min(size, KEY_LIMIT_BYTES)));
   if (key.lengthBytes === 0) return "fails";
-  return (await findSlotOpenedBy(power, { device }, header, key)) === null ? "fails" : "opens";
+  return (await findSlotOpenedBy(system, { device }, header, key)) === null ? "fails" : "opens";
 }
 
 function sizeOption(entry: InitramfsVolume, name: string): number | null {

@@ -20,16 +20,16 @@ const FILE_LIMIT_BYTES = 1 << 30;
  * @throws NightlatchError boot/*, reboot/blocked where a volume would wait for a person and cannot
  * be helped
  */
-export async function planReboot(power: PlanPower, wish: EntryWish): Promise<RebootPlan> {
-  const next = await readNextBoot(power, wish);
+export async function planReboot(system: PlanPower, wish: EntryWish): Promise<RebootPlan> {
+  const next = await readNextBoot(system, wish);
   const { entry, initrds, facts } = next;
-  const kernel = await readStart(power, entry.kernel, FILE_LIMIT_BYTES);
-  await requireKnownRoot(power);
-  const beneathRoot = await luksBeneath(power, "/");
+  const kernel = await readStart(system, entry.kernel, FILE_LIMIT_BYTES);
+  await requireKnownRoot(system);
+  const beneathRoot = await luksBeneath(system, "/");
   const stack = requireStack(entry, facts, beneathRoot);
-  const inside = await Promise.all(next.volumes.map((line) => planInitramfsVolume(power, line, facts)));
+  const inside = await Promise.all(next.volumes.map((line) => planInitramfsVolume(system, line, facts)));
   requireRoot(inside, beneathRoot, entry, facts);
-  const later = await planSystemVolumes(power, new Set(inside.map(({ name }) => name)));
+  const later = await planSystemVolumes(system, new Set(inside.map(({ name }) => name)));
   return {
     entry,
     cmdline: cmdlineForKexec(next.cmdline),
@@ -92,19 +92,19 @@ function requireStack(entry: BootEntry, facts: InitramfsFacts | null, beneathRoo
 const ON_ROOT = "/FIXME-initramfs-rootmnt/";
 
 async function planInitramfsVolume(
-  power: PlanPower,
+  system: PlanPower,
   line: InitramfsVolume,
   facts: InitramfsFacts | null,
 ): Promise<PlannedVolume> {
-  const found = await resolveVolume(power, line.name, line.source, line.options);
-  const opening = await howItOpens(power, line, found, facts);
+  const found = await resolveVolume(system, line.name, line.source, line.options);
+  const opening = await howItOpens(system, line, found, facts);
   // What the initramfs opens it asks for, whatever a line says of nofail.
   return { stage: "initramfs", name: line.name, found, line, mayFail: false, opening };
 }
 
 /** A key file that is there is left to do its work, unless it was seen that it cannot. */
 async function howItOpens(
-  power: PlanPower,
+  system: PlanPower,
   line: InitramfsVolume,
   found: FoundVolume,
   facts: InitramfsFacts | null,
@@ -112,9 +112,9 @@ async function howItOpens(
   if (line.key.startsWith("/") && volumeOption(line, "keyscript") === null) {
     if (line.key.startsWith(ON_ROOT)) {
       const path = line.key.slice(ON_ROOT.length - 1);
-      const isThere = (await power.stat(path))?.kind === "file";
+      const isThere = (await system.stat(path))?.kind === "file";
       if (!isThere) return { kind: "itself", why: `its key file ${path}, not tried`, proved: false };
-      if ((await tryKeyFile(power, line, path, found)) === "opens")
+      if ((await tryKeyFile(system, line, path, found)) === "opens")
         return { kind: "itself", why: `key file ${path}`, proved: true };
     } else if (facts?.has(line.key) === true) {
       return { kind: "itself", why: `its key file ${line.key} in the initramfs, not tried`, proved: false };

@@ -15,7 +15,7 @@ const NO_KEY = new Uint8Array();
  * was.
  * @throws NightlatchError reboot/not-proved where it would do otherwise
  */
-export async function proveOverlay(power: Pick<System, "run">, plan: RebootPlan): Promise<RebootPlan> {
+export async function proveOverlay(system: Pick<System, "run">, plan: RebootPlan): Promise<RebootPlan> {
   const { stack, volumes, cmdline } = plan;
   if (stack !== "dracut-systemd" && stack !== "mkinitcpio-systemd") return plan;
   const inside = volumes.filter((volume) => volume.stage === "initramfs");
@@ -23,7 +23,7 @@ export async function proveOverlay(power: Pick<System, "run">, plan: RebootPlan)
   const { text, lines } = systemdCrypttab(
     inside.map(({ line, opening }) => ({ volume: line, key: opening.kind === "disposable" ? NO_KEY : null })),
   );
-  const planned = await askGenerator(power, text, cmdline);
+  const planned = await askGenerator(system, text, cmdline);
   if (planned === null) return plan;
   const known = new Set(lines.map(({ name }) => name));
   const more = planned.find(({ name }) => !known.has(name));

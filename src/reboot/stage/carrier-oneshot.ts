@@ -10,12 +10,12 @@ import type { Carrier } from "./carrier.ts";
  */
 export const ONESHOT: Carrier = {
   via: "oneshot",
-  async prepare(power, plan) {
+  async prepare(system, plan) {
     const { entry, cmdline, initrds, volumes } = plan;
     if (!volumes.some(({ opening }) => opening.kind === "disposable"))
       throw unavailable("every volume opens without a key of ours", "Use --via bindings, which proves it first.");
     const initrdBytes = initrds.reduce((sum, initrd) => sum + initrd.length, 0);
-    const prepared = await prepareOneshot(power, { entry, cmdline, initrdBytes });
+    const prepared = await prepareOneshot(system, { entry, cmdline, initrdBytes });
     const { loader, overlay, fileSystem } = prepared;
     const encrypted = fileSystem.isEncrypted;
     const whether = encrypted ? "encrypted" : "NOT encrypted";
@@ -27,7 +27,7 @@ export const ONESHOT: Carrier = {
         oneshot: { loader, overlay, fileSystem: { type: fileSystem.type, device: fileSystem.source, encrypted } },
       },
       load: (_, bytes, { bootId, expires }, lock) => prepared.arm(bytes, { boot: bootId, expires }, lock),
-      undo: async () => (await disarmOneshot(power)).failures,
+      undo: async () => (await disarmOneshot(system)).failures,
     };
   },
   start: startOrdinaryReboot,

@@ -25,12 +25,12 @@ export interface Carrier {
    * Finds out whether it can carry that boot. Nothing is changed.
    * @throws NightlatchError where it cannot
    */
-  prepare(power: StagePower, plan: RebootPlan): Promise<PreparedCarry>;
+  prepare(system: StagePower, plan: RebootPlan): Promise<PreparedCarry>;
   /**
    * An orderly shutdown into what was loaded. Returns when it is under way.
    * @throws NightlatchError reboot/blocked
    */
-  start(power: StagePower): Promise<void>;
+  start(system: StagePower): Promise<void>;
 }
 
 /** A carrier that has found that it can carry this boot. */
@@ -51,11 +51,11 @@ export interface PreparedCarry {
    * @param lock held by every program whose late end would harm
    * @throws NightlatchError; what was done is there for `undo`
    */
-  load(power: StagePower, overlay: Buffer, context: StagingContext, lock: Lock): Promise<void>;
+  load(system: StagePower, overlay: Buffer, context: StagingContext, lock: Lock): Promise<void>;
   /**
    * Undoes whatever `load` did.
    * @returns what could not be undone, and is harmless without its keyslots
    * @throws NightlatchError
    */
-  undo(power: StagePower): Promise<readonly NightlatchError[]>;
+  undo(system: StagePower): Promise<readonly NightlatchError[]>;
 }

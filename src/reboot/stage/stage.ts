@@ -23,7 +23,7 @@ export interface Staged {
  * @param authorities what opens each device that gets a key
  */
 export async function stageBoot(
-  power: StagePower,
+  system: StagePower,
   carry: PreparedCarry,
   plan: RebootPlan,
   authorities: ReadonlyMap<string, Authority>,
@@ -31,19 +31,19 @@ export async function stageBoot(
   progress: StageProgress,
 ): Promise<Staged> {
   const keys = new Map<PlannedVolume, Secret>();
-  await using lock = await lockHeaders(power, context.stateFolder);
+  await using lock = await lockHeaders(system, context.stateFolder);
   try {
     for (const volume of plan.volumes) {
       if (volume.opening.kind !== "disposable") continue;
       const authority = authorities.get(volume.found.device);
       if (authority === undefined) throw new NightlatchError("reboot/not-proved", `${volume.name}: nothing opens it`);
       progress(`${volume.name}: a disposable key`);
-      keys.set(volume, await stageDisposableKey(power, { device: volume.found.device, lock }, authority, context));
+      keys.set(volume, await stageDisposableKey(system, { device: volume.found.device, lock }, authority, context));
     }
     progress("handing the keys over");
-    return await load(plan, keys, (overlay) => carry.load(power, overlay, context, lock));
+    return await load(plan, keys, (overlay) => carry.load(system, overlay, context, lock));
   } catch (error) {
-    for (const failure of await undoStaging(power, carry, plan, context, lock))
+    for (const failure of await undoStaging(system, carry, plan, context, lock))
       progress(`left over: ${failure.message}`);
     throw error;
   } finally {
@@ -84,18 +84,18 @@ function split(volumes: readonly PlannedVolume[], keys: ReadonlyMap<PlannedVolum
  * @returns what is left, for the clean-up to try again
  */
 async function undoStaging(
-  power: StagePower,
+  system: StagePower,
   carry: PreparedCarry,
   plan: RebootPlan,
   context: StagingContext,
   lock: Lock,
 ): Promise<readonly NightlatchError[]> {
-  const left = [...(await carry.undo(power))];
+  const left = [...(await carry.undo(system))];
   for (const { found } of plan.volumes) {
     if (found.header === null) continue;
     const volume = { device: found.device, lock };
     try {
-      await removeDisposables(power, volume, context.stateFolder, (record) => record.boot === context.bootId);
+      await removeDisposables(system, volume, context.stateFolder, (record) => record.boot === context.bootId);
     } catch (error) {
       if (!(error instanceof NightlatchError)) throw error;
       left.push(error);

@@ -26,21 +26,21 @@ export const UNKNOWN_DATA = "DATA";
  * @throws NightlatchError usage/wrong for a path that no line of crypttab can hold, and as
  * readVolumeHeader
  */
-export async function nameSource(power: Power, device: string, header: string | null): Promise<CrypttabSource> {
-  if (header !== null) return { source: await lastingName(power, device), header: requirePath(header, /[\s\\,:]/) };
-  const read = await readVolumeHeader(power, device);
-  if (await isDetached(power, device, read)) {
+export async function nameSource(system: Power, device: string, header: string | null): Promise<CrypttabSource> {
+  if (header !== null) return { source: await lastingName(system, device), header: requirePath(header, /[\s\\,:]/) };
+  const read = await readVolumeHeader(system, device);
+  if (await isDetached(system, device, read)) {
     return { source: UNKNOWN_DATA, header: requirePath(device, /[\s\\,:]/) };
   }
-  const facts = await power.stat(device);
+  const facts = await system.stat(device);
   return { source: facts?.kind === "file" ? requirePath(device, /[\s\\]/) : `UUID=${read.uuid}`, header: null };
 }
 
 /** /dev/sdb may be another disk at the next boot. */
-async function lastingName(power: Power, device: string): Promise<string> {
+async function lastingName(system: Power, device: string): Promise<string> {
   const path = requirePath(device, /[\s\\]/);
-  if ((await power.stat(path))?.kind !== "block" || path.startsWith("/dev/disk/by-")) return path;
-  const { status, stdout } = await power.run({
+  if ((await system.stat(path))?.kind !== "block" || path.startsWith("/dev/disk/by-")) return path;
+  const { status, stdout } = await system.run({
     argv: ["udevadm", "info", "--query=symlink", "--root", "--name", path],
     deadlineMs: SMALL_PROGRAM_MS,
   });
