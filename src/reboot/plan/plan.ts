@@ -20,8 +20,8 @@ const FILE_LIMIT_BYTES = 1 << 30;
  * @throws NightlatchError boot/*, reboot/blocked where a volume would wait for a person and cannot
  * be helped
  */
-export async function planReboot(system: PlanPower, wish: EntryWish): Promise<RebootPlan> {
-  const next = await readNextBoot(system, wish);
+export async function planReboot(system: PlanPower, wanted: EntryWish): Promise<RebootPlan> {
+  const next = await readNextBoot(system, wanted);
   const { entry, initrds, facts } = next;
   const kernel = await readStart(system, entry.kernel, FILE_LIMIT_BYTES);
   await requireKnownRoot(system);

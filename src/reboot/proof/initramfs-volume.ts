@@ -43,7 +43,7 @@ export async function proveInitramfsVolume(
   for (const { secret } of tried) secret?.wipe();
   const mending = await findMending(system, stack);
   const around = { mending, driver: await findDriver(system, plan, mending) };
-  const wish = { device, luksVersion: header.version, cmdline: plan.cmdline };
+  const options = { device, luksVersion: header.version, cmdline: plan.cmdline };
   const judged = await Promise.all(
     tried.map(async (attempt): Promise<Proof> => {
       const { binding } = attempt;
@@ -55,7 +55,7 @@ export async function proveInitramfsVolume(
           remedy ?? `Run: nightlatch unlock ${device} --test`,
         );
       }
-      const [lack] = await lacksOf(system, plan, around, binding, wish);
+      const [lack] = await lacksOf(system, plan, around, binding, options);
       if (lack !== undefined) return { state: "fails", lack };
       return proved(`clevis in the initramfs asks ${formatBinding(binding)}, tried from the running system`);
     }),

@@ -109,9 +109,9 @@ function byBinding({ bindings, device }: VolumeFacts, who: string): Proof {
  * given none.
  * @throws NightlatchError reboot/not-proved where one that has to open was seen not to
  */
-export async function settleSockets(system: System, plan: RebootPlan, wish: ProofOptions): Promise<RebootPlan> {
+export async function settleSockets(system: System, plan: RebootPlan, options: ProofOptions): Promise<RebootPlan> {
   const asked = plan.volumes.filter(({ opening }) => opening.kind === "socket");
-  const proofs = await proveSystemVolumes(system, asked, wish);
+  const proofs = await proveSystemVolumes(system, asked, options);
   const failing = asked.flatMap((volume) => {
     const proof = proofs.get(volume);
     return proof?.state === "fails" && !volume.mayFail ? [{ volume, lack: proof.lack }] : [];

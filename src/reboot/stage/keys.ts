@@ -36,8 +36,8 @@ export function keySources(
 function recoverBy(system: System, stateFolder: string, signal: AbortSignal): KeySources["recover"] {
   return async ({ found, name }) => {
     if (found.header === null) return null;
-    const wish = { stateFolder, name, trust: "first-use" } as const;
-    if ((await whyNotBound(system, found.device, found.header, wish)) !== null) return null;
+    const options = { stateFolder, name, trust: "first-use" } as const;
+    if ((await whyNotBound(system, found.device, found.header, options)) !== null) return null;
     for (const binding of listBindings(found.header)) {
       const attempt = await tryBinding(system, found.device, binding, signal);
       if (attempt.secret !== null) return { passphrase: attempt.secret, slot: attempt.keyslot };

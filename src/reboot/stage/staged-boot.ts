@@ -28,7 +28,7 @@ export interface StagedBoot {
 /** Which boot to stage, and for how long. */
 export interface StagingRequest {
   readonly stateFolder: string;
-  readonly wish: EntryWish;
+  readonly entry: EntryWish;
   readonly lifeSeconds: number;
   /** The last thing before headers are changed. */
   readonly beforeStaging: () => Promise<void>;
@@ -41,14 +41,14 @@ export interface StagingRequest {
 export async function stageNextBoot(
   system: System,
   carrier: Carrier,
-  { stateFolder, wish, lifeSeconds, beforeStaging }: StagingRequest,
+  { stateFolder, entry, lifeSeconds, beforeStaging }: StagingRequest,
   conversation: Conversation,
 ): Promise<StagedBoot> {
   const { hint, signal } = conversation;
   await requireCleanUp(system);
   const before = await cleanUp(system, stateFolder, true);
   if (before.removed.length + before.disarmed.length > 0) hint("What was staged before is taken back.");
-  const planned = await planReboot(system, wish);
+  const planned = await planReboot(system, entry);
   const settled = await settleSockets(system, planned, { stateFolder, signal });
   const plan = await proveOverlay(system, settled);
   const carry = await carrier.prepare(system, plan);

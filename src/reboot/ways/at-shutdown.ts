@@ -31,7 +31,7 @@ export async function stageAtShutdown(
   if (!(await isRebooting(system))) return { goesOn: "down" };
   if (await wantsFirmwareSetup(system)) return { goesOn: "into-firmware-setup" };
   try {
-    const request = { stateFolder, wish: NO_WISH, beforeStaging: async () => {} };
+    const request = { stateFolder, entry: NO_WISH, beforeStaging: async () => {} };
     const { plan } = await stageForKexec(system, request, { ...conversation, askSecret: null });
     if (!(await isRebooting(system))) {
       await cancelStaged(system, stateFolder, conversation);

@@ -11,7 +11,7 @@ import { type StagedBoot, type StagingRequest, stageNextBoot } from "../stage/st
 /** Which boot to stage. */
 export interface KexecRequest {
   readonly stateFolder: string;
-  readonly wish: EntryWish;
+  readonly entry: EntryWish;
 }
 
 /**

@@ -6,7 +6,7 @@ import { type CommandInput, defineCommand, type ExitStatus, type Options } from 
 import { parseExpires } from "../../expires.ts";
 import { stateFolderOf } from "../../volume/input.ts";
 import { converse } from "../reboot/conversation.ts";
-import { STAGING_OPTIONS, wishOf } from "../reboot/options.ts";
+import { entryOf, STAGING_OPTIONS } from "../reboot/options.ts";
 import { tellPerson, tellProgram } from "../reboot/report.ts";
 
 const OPTIONS = {
@@ -39,7 +39,7 @@ async function run(input: CommandInput<typeof OPTIONS>): Promise<ExitStatus> {
     });
   }
   const stateFolder = stateFolderOf(options.state);
-  const request = { stateFolder, wish: wishOf(options), lifeSeconds: lifeMs / 1000 };
+  const request = { stateFolder, entry: entryOf(options), lifeSeconds: lifeMs / 1000 };
   const boot = await stageByOneshot(system, request, converse(input));
   try {
     requireNotCancelled(terminal);

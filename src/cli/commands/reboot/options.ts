@@ -51,7 +51,7 @@ export const STAGING_OPTIONS = {
 export type StagingInput = CommandInput<typeof STAGING_OPTIONS>;
 
 /** Another boot entry than the one that comes next, or what to put in its place. */
-export function wishOf(options: Partial<RebootInput["options"]>): EntryWish {
+export function entryOf(options: Partial<RebootInput["options"]>): EntryWish {
   return {
     entry: options.entry ?? null,
     kernel: options.kernel ?? null,

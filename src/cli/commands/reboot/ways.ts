@@ -15,7 +15,7 @@ import type { System } from "../../../system/port.ts";
 import type { ExitStatus } from "../../command.ts";
 import { stateFolderOf } from "../../volume/input.ts";
 import { converse } from "./conversation.ts";
-import { type RebootInput, wishOf } from "./options.ts";
+import { entryOf, type RebootInput } from "./options.ts";
 import { DRY_RUN_OVER, describePlan, initramfsText, planLines, tellPerson, tellProgram } from "./report.ts";
 
 type Way = (input: RebootInput) => Promise<ExitStatus>;
@@ -32,20 +32,20 @@ export const WAYS: Readonly<Record<string, Way>> = {
 async function rebootByItself(input: RebootInput): Promise<ExitStatus> {
   const { options, system } = input;
   const mayBeOrdinary = givenOf(options, FOR_KEXEC).length === 0;
-  const request = { stateFolder: stateFolderOf(options.state), wish: wishOf(options), mayBeOrdinary };
+  const request = { stateFolder: stateFolderOf(options.state), entry: entryOf(options), mayBeOrdinary };
   const chosen = await chooseWay(system, request, converse(input));
   return chosen.way === "kexec" ? finishStaged(input, chosen.boot) : finishByBindings(input, chosen);
 }
 
 async function rebootByKexec(input: RebootInput): Promise<ExitStatus> {
   const { options, system } = input;
-  const request = { stateFolder: stateFolderOf(options.state), wish: wishOf(options) };
+  const request = { stateFolder: stateFolderOf(options.state), entry: entryOf(options) };
   return finishStaged(input, await stageByKexec(system, request, converse(input)));
 }
 
 async function rebootByOneshot(input: RebootInput): Promise<ExitStatus> {
   const { options, system } = input;
-  const request = { stateFolder: stateFolderOf(options.state), wish: wishOf(options), lifeSeconds: LIFE_SECONDS };
+  const request = { stateFolder: stateFolderOf(options.state), entry: entryOf(options), lifeSeconds: LIFE_SECONDS };
   return finishStaged(input, await stageByOneshot(system, request, converse(input)));
 }
 
