@@ -40,7 +40,10 @@ function section(table: Table): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** Paragraphs are filled; a list of terms becomes one; any other that is indented is shown as it stands. */
+/**
+ * Paragraphs are filled; a list of terms becomes one; any other that is indented is shown as it
+ * stands.
+ */
 function details(help: string): string[] {
   return help.split(/\n\s*\n/).flatMap((paragraph) => {
     const lines = paragraph.split("\n").filter((line) => line.trim() !== "");

@@ -20,7 +20,8 @@ export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
     },
     result: (value) => {
       if (json && !isTold) writeToStdout(`${JSON.stringify(value)}\n`);
-      isTold = true; // a failure after the result is told to people alone: a program reads one object
+      // A failure after the result is told to people alone: a program reads one object.
+      isTold = true;
     },
     item: (value) => {
       if (json) writeToStdout(`${JSON.stringify(value)}\n`);

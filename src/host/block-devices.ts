@@ -8,9 +8,9 @@ const LIMIT_BYTES = 1 << 20;
 const DEVICES_LIMIT_BYTES = 4 << 20;
 
 /** Every LUKS volume that the system sees, by lsblk(8). */
-export async function luksDevices(power: Pick<System, "run">): Promise<string[]> {
+export async function luksDevices(system: Pick<System, "run">): Promise<string[]> {
   const argv = ["lsblk", "--json", "--list", "--output", "PATH,FSTYPE"] as const;
-  const { stdout } = await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS, outputLimitBytes: DEVICES_LIMIT_BYTES });
+  const { stdout } = await system.run({ argv, deadlineMs: SMALL_PROGRAM_MS, outputLimitBytes: DEVICES_LIMIT_BYTES });
   const json = parseJson(stdout, "lsblk's output", { lengthBytes: DEVICES_LIMIT_BYTES });
   const rows = typeof json === "object" && json !== null && !Array.isArray(json) ? json["blockdevices"] : null;
   const paths = (Array.isArray(rows) ? rows : []).flatMap(pathOfLuks);

@@ -1,4 +1,7 @@
-/** Whatever goes wrong in a way that nobody expected is told like any failure: one JSON object, no stack, nothing that the error says. */
+/**
+ * Whatever goes wrong in a way that nobody expected is told like any failure: one JSON object, no
+ * stack, nothing that the error says.
+ */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";

@@ -5,7 +5,10 @@ import { STATE_OPTION, stateFolderOf } from "../../../src/cli/volume/input.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import { runCommand } from "../../support/terminal.ts";
 
-/** That what is expected here fails to compile is for tsc to see: it refuses an expectation that does not. */
+/**
+ * That what is expected here fails to compile is for tsc to see: it refuses an expectation that
+ * does not.
+ */
 const command = defineCommand({
   name: "open",
   summary: "opens a thing",

@@ -42,7 +42,8 @@ test("what only a kexec can do is not done otherwise", async () => {
 });
 
 test("what a person has to look at first is told, and no other way is tried", async () => {
-  // kexec is there. A volume of an earlier staging cannot be looked at, which is no obstacle of kexec's.
+  // kexec is there. A volume of an earlier staging cannot be looked at, which is no obstacle of
+  // kexec's.
   const enabled = "enabled\n\nenabled\n\nenabled\n";
   const system = writableSystem(
     { ...CAN_KEXEC, "/proc/sys/kernel/random/boot_id": "id\n" },
