@@ -1,17 +1,20 @@
 /**
- * Bash completion: packaging/completion.bash with its lists filled in from the command tables. A static script: completing
- * starts no Node.
+ * Bash completion: packaging/completion.bash with its lists filled in from the command tables.
+ * It is a static script: completing starts no Node.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command, Option } from "../src/cli/command.ts";
-import { COMMON_OPTIONS } from "../src/cli/parse.ts";
+import { optionsOf } from "../src/cli/parse.ts";
 import { COMMANDS } from "../src/cli/registry.ts";
 import { fillMarks } from "./marks.ts";
 
 type Table = Pick<Command, "name" | "operands" | "options">;
 
-/** @param tables every command, in the order of the help @throws Error when the skeleton lacks a mark */
+/**
+ * @param tables every command, in the order of the help
+ * @throws Error when the skeleton lacks a mark
+ */
 export function completionScript(skeleton: string, tables: readonly Table[]): string {
   const firstWords = [...new Set(tables.map(({ name }) => name.split(" ")[0] ?? ""))];
   const wordsAfter = (group: string) =>
@@ -25,15 +28,15 @@ export function completionScript(skeleton: string, tables: readonly Table[]): st
 }
 
 function commandCase(table: Table): string {
-  const options = [...table.options, ...COMMON_OPTIONS];
+  const options = optionsOf(table);
   const names = options.flatMap(spellings).join(" ");
-  const valued = options.filter((option) => "value" in option).flatMap(spellings);
+  const valued = options.filter(([, { value }]) => value !== undefined).flatMap(spellings);
   const files = /\b(DEV|FILE|DIR|PATH)\b/.test(table.operands ?? "") ? " files=yes" : "";
   return `'${table.name}') options='${names}' valued='${valued.join(" ")}'${files} ;;`;
 }
 
-const spellings = (option: Option): string[] =>
-  option.short === undefined ? [`--${option.name}`] : [`-${option.short}`, `--${option.name}`];
+const spellings = ([name, { short }]: readonly [string, Option]): string[] =>
+  short === undefined ? [`--${name}`] : [`-${short}`, `--${name}`];
 
 /** Every command's table, in the order of the registry. */
 export async function commandTables(): Promise<Command[]> {

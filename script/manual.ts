@@ -1,6 +1,6 @@
 /**
- * The manual page: packaging/man/nightlatch.1 with @COMMANDS@ replaced by what the command tables say, @VERSION@ by the version
- * and @DATE@ by the day of SOURCE_DATE_EPOCH.
+ * The manual page: packaging/man/nightlatch.1 with @COMMANDS@ replaced by what the command tables
+ * say, @VERSION@ by the version and @DATE@ by the day of SOURCE_DATE_EPOCH.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -30,21 +30,20 @@ function section(table: Table): string {
     "[\\fIoptions\\fR]",
   ];
   const lines = [`.SS "${literal(table.name)}"`, usage.filter(Boolean).join(" "), ".PP", text(sentence(table.summary))];
-  for (const option of table.options) {
+  for (const [name, option] of Object.entries(table.options)) {
     const value = option.value === undefined ? "" : ` \\fI${literal(option.value)}\\fR`;
     const fallback = option.default === undefined ? "" : ` (default \\fI${literal(option.default)}\\fR)`;
     const short = option.short === undefined ? "" : `\\fB\\-${literal(option.short)}\\fR, `;
-    lines.push(
-      ".TP",
-      `${short}\\fB\\-\\-${literal(option.name)}\\fR${value}`,
-      sentence(`${text(option.help)}${fallback}`),
-    );
+    lines.push(".TP", `${short}\\fB\\-\\-${literal(name)}\\fR${value}`, sentence(`${text(option.help)}${fallback}`));
   }
   if (table.details !== undefined) lines.push(...details(table.details));
   return `${lines.join("\n")}\n`;
 }
 
-/** Paragraphs are filled; a list of terms becomes one; any other that is indented is shown as it stands. */
+/**
+ * Paragraphs are filled; a list of terms becomes one; any other that is indented is shown as it
+ * stands.
+ */
 function details(help: string): string[] {
   return help.split(/\n\s*\n/).flatMap((paragraph) => {
     const lines = paragraph.split("\n").filter((line) => line.trim() !== "");

@@ -41,12 +41,12 @@ async function main(args: readonly string[]): Promise<number> {
       return second === undefined ? 2 : 0;
     }
     const { command, rest } = await findCommand(args);
-    const invocation = parseArguments(command, rest);
-    if (invocation.switches.has("help")) {
+    const { operands, options, asksHelp } = parseArguments(command, rest);
+    if (asksHelp) {
       writeToStdout(helpText(command));
       return 0;
     }
-    return await command.run({ ...invocation, ...(await surroundings(command, terminal)) });
+    return await command.run({ operands, options, ...(await surroundings(command, terminal)) });
   } catch (error) {
     return tellFailure(terminal, error);
   }
@@ -57,7 +57,8 @@ const SERVICES: ReadonlySet<string> = new Set(["agent", "serve"]);
 
 async function surroundings({ name }: Command, terminal: Terminal): Promise<{ system: System; terminal: Terminal }> {
   if (SERVICES.has(name)) return { system: nodeSystem, terminal };
-  return (await import("./cli/narration.ts")).narrate(nodeSystem, terminal);
+  const { narrate } = await import("./cli/narration.ts");
+  return narrate(nodeSystem, terminal);
 }
 
 /** The longest name wins: "machine invite" before "machine". */

@@ -1,37 +1,67 @@
+import type { Secret } from "../core/secret.ts";
 import type { System } from "../system/port.ts";
 
-/** One option of a command. `value` names its argument in help; without it the option is a switch. */
-export interface Option {
-  readonly name: string;
-  /** One letter, for who types it without looking: `n` for -n. */
+/** An option of a command, under its name. Without `value` it is a flag. */
+export type Option = Flag | ValuedOption;
+
+interface Flag {
+  /** One letter, for whoever types it without looking: `n` for -n. */
   readonly short?: string;
-  readonly value?: string;
   readonly help: string;
+  readonly value?: never;
+  readonly default?: never;
+}
+
+interface ValuedOption {
+  readonly short?: string;
+  readonly help: string;
+  /** Names the option's argument in the help. */
+  readonly value: string;
   readonly default?: string;
 }
+
+/** A command's options by their names, in the order of the help. */
+export type Options = Readonly<Record<string, Option>>;
+
+/**
+ * What a command gets of the options that it declares: a text where there is a default, else a text
+ * or undefined; of a flag, whether it was given.
+ */
+export type OptionValues<O extends Options> = { readonly [Name in keyof O]: OptionValue<O[Name]> };
+
+type OptionValue<O extends Option> = O extends { readonly value: string }
+  ? O extends { readonly default: string }
+    ? string
+    : string | undefined
+  : boolean;
 
 /**
  * A command as data: usage, help, completion and the man page's synopsis are all drawn from it.
  * `name` may have two words ("machine invite"). Every command also takes --json and --help.
  */
-export interface Command {
+export interface Command<O extends Options = Options> {
   readonly name: string;
   readonly summary: string;
   /** Positional arguments for the usage line, e.g. "DEV latch [INVITE]". */
   readonly operands?: string;
   readonly minOperands?: number;
   readonly maxOperands?: number;
-  readonly options: readonly Option[];
+  readonly options: O;
   /** Further help below the options: what it does to the disk, examples. */
   readonly details?: string;
-  run(input: CommandInput): Promise<ExitStatus>;
+  run(input: CommandInput<O>): Promise<ExitStatus>;
 }
 
-export interface CommandInput {
+/**
+ * Gives the same command. Its `run` knows the options by their declaration: a mistyped name does
+ * not compile.
+ */
+export const defineCommand = <const O extends Options>(command: Command<O>): Command<O> => command;
+
+/** What a command is run with. */
+export interface CommandInput<O extends Options = Options> {
   readonly operands: readonly string[];
-  /** Values of the options that were given or have a default. */
-  readonly options: Readonly<Record<string, string>>;
-  readonly switches: ReadonlySet<string>;
+  readonly options: OptionValues<O>;
   readonly system: System;
   readonly terminal: Terminal;
 }
@@ -53,17 +83,22 @@ export interface Terminal {
    * dropped without --json.
    */
   item(value: Readonly<Record<string, unknown>>): void;
-  /** False once whoever read standard output has gone. */
+  /** False once the reader of standard output has gone. */
   readonly isHeard: boolean;
   /** A hint or progress on stderr, apart from errors. */
   hint(text: string): void;
-  /** Reads a line without echo from the controlling terminal, or stdin where that is no terminal.
-   *  @throws NightlatchError usage/no-terminal */
-  askSecret(prompt: string): Promise<import("../core/secret.ts").Secret>;
-  /** Whether a person agrees, asked on stderr and answered on stdin; true where stdin is no terminal, for then nobody can be asked. */
+  /**
+   * Reads a line without echo from the controlling terminal, or stdin where that is no terminal.
+   * @throws NightlatchError usage/no-terminal
+   */
+  askSecret(prompt: string): Promise<Secret>;
+  /**
+   * Whether a person agrees, asked on stderr and answered on stdin; true where stdin is no
+   * terminal, for then nobody can be asked.
+   */
   confirm(question: string): Promise<boolean>;
   /** All of stdin, for `--key-file -` and `-` operands. */
-  readInput(limitBytes: number): Promise<import("../core/secret.ts").Secret>;
+  readInput(limitBytes: number): Promise<Secret>;
   /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
 }

@@ -2,13 +2,13 @@ import { printable } from "../core/text.ts";
 import type { Command, System } from "../system/port.ts";
 import type { Terminal } from "./command.ts";
 
-/** A person who sees nothing for longer wonders whether anything happens at all. */
+/** After a longer silence a person wonders whether anything happens at all. */
 const SILENCE_MS = 1000;
 const TICK_MS = 250;
 
 /**
- * What is being done, told when nothing was said for a while: once for each thing, so that a KDF of
- * a minute is one line. Time is an argument.
+ * Decides when to say what is being done: once nothing was said for a while, and once for each
+ * thing, so that a KDF of a minute is one line. Time is an argument.
  */
 export class Narrator {
   readonly #running = new Map<number, string>();
@@ -26,7 +26,7 @@ export class Narrator {
     this.#told = "";
   }
 
-  /** @returns what ends it */
+  /** Something has begun. @returns what to call when it has ended */
   begin(what: string): () => void {
     const number = this.#next++;
     this.#running.set(number, what);
@@ -44,7 +44,10 @@ export class Narrator {
   }
 }
 
-/** The same system and terminal; where a command is silent for more than a second, it says on stderr what it waits for. */
+/**
+ * Gives the same system and terminal, which say on stderr what a command waits for once it was
+ * silent for more than a second.
+ */
 export function narrate<S extends System>(system: S, terminal: Terminal): { system: S; terminal: Terminal } {
   const narrator = new Narrator(system.monotonicMs());
   const tick = () => {
@@ -96,7 +99,10 @@ export function narrate<S extends System>(system: S, terminal: Terminal): { syst
   };
 }
 
-/** In words, for the programs that take their time. Of an argument nothing is told but the device or the unit. */
+/**
+ * What a program does, in words, for those that take their time. Of its arguments only the device
+ * or the unit is told.
+ */
 export function describe({ argv }: Pick<Command, "argv">): string {
   const [program, ...args] = argv;
   const name = program.slice(program.lastIndexOf("/") + 1);
@@ -134,7 +140,9 @@ function describeCryptsetup(args: readonly string[]): string {
   return `${ACTIONS[action] ?? (action === "open" ? "opening" : "running cryptsetup on")} ${device}`;
 }
 
-/** Of those that we pass; every other option that begins with two dashes has a value. */
+/**
+ * Options without a value, of those that we pass; every other that begins with two dashes has one.
+ */
 const SWITCHES: ReadonlySet<string> = new Set(["--test-passphrase", "--disable-external-tokens"]);
 
 function positionals(args: readonly string[]): string[] {

@@ -4,12 +4,12 @@ import { type JsonObject, parseJson } from "../formats/json/json.ts";
 import type { System } from "../system/port.ts";
 import type { Option } from "./command.ts";
 
-export const ADMIN_OPTION: Option = {
-  name: "admin",
+/** `--admin`, of every command that asks the server. */
+export const ADMIN_OPTION = {
   value: "SOCKET",
   help: "Unix socket of the server",
   default: OPERATOR_SOCKET,
-};
+} as const satisfies Option;
 
 const DEADLINE_MS = 30_000;
 const MAX_ANSWER_BYTES = 64 << 20;

@@ -1,86 +1,86 @@
 import { parseArgs } from "node:util";
 import { NightlatchError } from "../core/errors.ts";
 import { printable } from "../core/text.ts";
-import type { Command } from "./command.ts";
+import type { Command, Option, Options, OptionValues } from "./command.ts";
 
-export interface Invocation {
+interface Invocation<O extends Options> {
   readonly operands: readonly string[];
-  readonly options: Readonly<Record<string, string>>;
-  readonly switches: ReadonlySet<string>;
+  readonly options: OptionValues<O>;
+  /** --help was given: the operands were not counted, and the command is not to run. */
+  readonly asksHelp: boolean;
 }
 
-/** Switches that every command takes. */
-export const COMMON_OPTIONS = [
-  { name: "json", help: "one JSON object on stdout instead of text" },
-  { name: "help", help: "show this help" },
-] as const;
+/** Flags that every command takes. */
+const COMMON_OPTIONS = {
+  json: { help: "one JSON object on stdout instead of text" },
+  help: { help: "show this help" },
+} as const satisfies Options;
 
-/** @throws NightlatchError usage/wrong */
-export function parseArguments(command: Command, args: readonly string[]): Invocation {
-  const known = [...command.options, ...COMMON_OPTIONS];
+/** The options of a command by their names, those that every command has last. */
+export function optionsOf(command: Pick<Command, "options">): [name: string, option: Option][] {
+  return Object.entries({ ...command.options, ...COMMON_OPTIONS });
+}
+
+/** What the command line says to a command. @throws NightlatchError usage/wrong */
+export function parseArguments<O extends Options>(command: Command<O>, args: readonly string[]): Invocation<O> {
   const { values, positionals } = parseStrictly(command, args);
-  const options: Record<string, string> = {};
-  const switches = new Set<string>();
-  for (const option of known) {
-    const given = values[option.name];
-    const fallback = "default" in option ? option.default : undefined;
-    if (typeof given === "string") options[option.name] = given;
-    else if (given === true) switches.add(option.name);
-    else if (fallback !== undefined) options[option.name] = fallback;
-  }
+  const options = Object.entries<Option>(command.options).map(([name, option]) => {
+    if (option.value === undefined) return [name, values[name] === true];
+    return [name, values[name] ?? option.default];
+  });
+  const asksHelp = values["help"] === true;
   const count = positionals.length;
-  if (!switches.has("help") && (count < (command.minOperands ?? 0) || count > (command.maxOperands ?? 0))) {
+  if (!asksHelp && (count < (command.minOperands ?? 0) || count > (command.maxOperands ?? 0))) {
     throw wrongUsage(command, count < (command.minOperands ?? 0) ? "an argument is missing" : "too many arguments");
   }
-  return { operands: positionals, options, switches };
+  return { operands: positionals, options: Object.fromEntries(options) as OptionValues<O>, asksHelp };
 }
 
 function parseStrictly(
-  command: Command,
+  command: Pick<Command, "name" | "options">,
   args: readonly string[],
 ): Pick<ReturnType<typeof parseArgs>, "values" | "positionals"> {
-  if (args.length === 0) return { values: {}, positionals: [] }; // as units run commands: a boot is spared the parser's loading
-  const known = [...command.options, ...COMMON_OPTIONS];
+  // Units run commands without arguments: a boot is spared loading the parser.
+  if (args.length === 0) return { values: {}, positionals: [] };
   try {
     return parseArgs({
       args: [...args],
       allowPositionals: true,
       options: Object.fromEntries(
-        known.map((o) => [
-          o.name,
+        optionsOf(command).map(([name, { value, short }]) => [
+          name,
           {
-            type: "value" in o ? ("string" as const) : ("boolean" as const),
-            ...("short" in o && o.short !== undefined ? { short: o.short } : {}),
+            type: value === undefined ? ("boolean" as const) : ("string" as const),
+            ...(short === undefined ? {} : { short }),
           },
         ]),
       ),
     });
   } catch (error) {
-    // The id of a latch may begin with a dash. No other word is repeated: it may be what belongs in no log.
+    // The id of a latch may begin with a dash. No other word is repeated: it may be what belongs in
+    // no log.
     const dashed = args.find((word) => /^-[\w-]{21}$/.test(word) && !word.startsWith("--"));
     const behind = dashed === undefined ? "" : ` A word that begins with a dash goes last, behind --: -- ${dashed}`;
     throw wrongUsage(command, (error as Error).message.split(". ")[0] ?? "wrong arguments", behind);
   }
 }
 
-function wrongUsage(command: Command, what: string, more = ""): NightlatchError {
-  return new NightlatchError("usage/wrong", `${command.name}: ${what}`, {
-    remedy: `See: nightlatch ${command.name} --help${printable(more, 200)}`,
+function wrongUsage({ name }: Pick<Command, "name">, what: string, more = ""): NightlatchError {
+  return new NightlatchError("usage/wrong", `${name}: ${what}`, {
+    remedy: `See: nightlatch ${name} --help${printable(more, 200)}`,
   });
 }
 
-export function usageLine(command: Command): string {
-  return ["nightlatch", command.name, command.operands, "[OPTIONS]"].filter(Boolean).join(" ");
-}
-
-export function helpText(command: Command): string {
-  const rows = [...command.options, ...COMMON_OPTIONS].map((option) => {
-    const short = "short" in option && option.short !== undefined ? `-${option.short}, ` : "";
-    const left = `${short}--${option.name}${"value" in option ? ` ${option.value}` : ""}`;
-    const fallback = "default" in option && option.default !== undefined ? ` (default ${option.default})` : "";
+/** What `nightlatch COMMAND --help` says. */
+export function helpText(command: Omit<Command, "run">): string {
+  const rows = optionsOf(command).map(([name, option]) => {
+    const short = option.short === undefined ? "" : `-${option.short}, `;
+    const left = `${short}--${name}${option.value === undefined ? "" : ` ${option.value}`}`;
+    const fallback = option.default === undefined ? "" : ` (default ${option.default})`;
     return `  ${left.padEnd(24)} ${option.help}${fallback}`;
   });
-  const parts = [`usage: ${usageLine(command)}`, "", command.summary, "", ...rows];
+  const usage = ["nightlatch", command.name, command.operands, "[OPTIONS]"].filter(Boolean).join(" ");
+  const parts = [`usage: ${usage}`, "", command.summary, "", ...rows];
   if (command.details !== undefined) parts.push("", command.details);
   return `${parts.join("\n")}\n`;
 }

@@ -2,13 +2,16 @@ import { describeDefect, traceOf } from "../core/defect.ts";
 import { NightlatchError } from "../core/errors.ts";
 import type { ExitStatus, Terminal } from "./command.ts";
 
-export interface Failure {
+interface Failure {
   readonly text: string;
   readonly json: Record<string, unknown>;
   readonly status: ExitStatus;
 }
 
-/** What is printed for a failure, and the exit status. Never the cause chain, nor what an unexpected error says: they could hold what a peer sent. */
+/**
+ * What is printed for a failure, and the exit status. It holds neither the chain of causes nor what
+ * an unexpected error says: they could hold what a peer sent.
+ */
 export function describeFailure(error: unknown): Failure {
   if (error instanceof NightlatchError) {
     const { code, message, meaning, remedy } = error;
@@ -35,7 +38,10 @@ function failure(first: string, told: Told, status: ExitStatus): Failure {
   return { text: `nightlatch: ${first}${more.join("")}`, json: { ok: false, error: told }, status };
 }
 
-/** Tells of a failure as every command does; the exit status. With NIGHTLATCH_DEBUG set, where a defect came from too. */
+/**
+ * Tells of a failure as every command does, and gives the exit status. With NIGHTLATCH_DEBUG set it
+ * tells where a defect came from too.
+ */
 export function tellFailure(terminal: Pick<Terminal, "result" | "hint">, error: unknown): ExitStatus {
   const { text, json, status } = describeFailure(error);
   terminal.result(json);
@@ -44,12 +50,14 @@ export function tellFailure(terminal: Pick<Terminal, "result" | "hint">, error: 
   return status;
 }
 
-/** Node's exit status where nothing is left to wait for and the program waits all the same. */
+/**
+ * Node's exit status where the program still waits, and nothing is left that could end the wait.
+ */
 const UNSETTLED = 13;
 
 /**
- * From now on what nobody caught is told like every failure, and ends the process: nothing is known of its state any more. A change may be
- * cut short anywhere by that, as by a power cut.
+ * From now on, an error that nobody caught is told like every failure, and ends the process:
+ * nothing is known of its state any more. That may cut a change short anywhere, as a power cut may.
  */
 export function catchDefects(terminal: Pick<Terminal, "result" | "hint">): void {
   process.on("uncaughtException", (error: unknown) => {

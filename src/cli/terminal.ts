@@ -9,7 +9,8 @@ export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
   let isTold = false;
   return {
     json,
-    // Node's standard streams take milliseconds to set up: only who uses them pays, for a boot may wait for this process.
+    // Node's standard streams take milliseconds to set up. Only a command that uses them pays for
+    // that: a boot may wait for this process.
     get isInteractive() {
       return process.stdin.isTTY === true;
     },
@@ -19,7 +20,8 @@ export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
     },
     result: (value) => {
       if (json && !isTold) writeToStdout(`${JSON.stringify(value)}\n`);
-      isTold = true; // a failure after the result is told to people alone: a program reads one object
+      // A failure after the result is told to people alone: a program reads one object.
+      isTold = true;
     },
     item: (value) => {
       if (json) writeToStdout(`${JSON.stringify(value)}\n`);
@@ -34,14 +36,17 @@ export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
   };
 }
 
-// Without a listener Node ends the process where a write fails. A reader that has gone (`bind … | head -1`, a journal that is restarted)
-// must neither stop a change to a header half-way nor take the agent from other volumes: what is said is lost, the work goes on, and
-// the exit status tells of the work.
+// Without a listener Node ends the process where a write fails. A reader that has gone (the head of
+// `bind … | head -1`, a journal that is restarted) must neither stop a change to a header half-way
+// nor take the agent from other volumes. What is said is lost, the work goes on, and the exit
+// status tells of the work.
 
 let isStdoutHeard = false;
 let hasReaderGone = false;
 
-/** A result that cannot be written, but for a reader that has gone, is a failure: a full disk, say. */
+/**
+ * A result that cannot be written, but for a reader that has gone, is a failure: a full disk, say.
+ */
 export function writeToStdout(text: string): void {
   if (!isStdoutHeard) process.stdout.on("error", onStdoutError);
   isStdoutHeard = true;

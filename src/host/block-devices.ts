@@ -5,6 +5,23 @@ import type { System } from "../system/port.ts";
 
 const LIMIT_BYTES = 1 << 20;
 
+const DEVICES_LIMIT_BYTES = 4 << 20;
+
+/** Every LUKS volume that the system sees, by lsblk(8). */
+export async function luksDevices(system: Pick<System, "run">): Promise<string[]> {
+  const argv = ["lsblk", "--json", "--list", "--output", "PATH,FSTYPE"] as const;
+  const { stdout } = await system.run({ argv, deadlineMs: SMALL_PROGRAM_MS, outputLimitBytes: DEVICES_LIMIT_BYTES });
+  const json = parseJson(stdout, "lsblk's output", { lengthBytes: DEVICES_LIMIT_BYTES });
+  const rows = typeof json === "object" && json !== null && !Array.isArray(json) ? json["blockdevices"] : null;
+  const paths = (Array.isArray(rows) ? rows : []).flatMap(pathOfLuks);
+  return [...new Set(paths)];
+}
+
+function pathOfLuks(row: Json): string[] {
+  if (typeof row !== "object" || row === null || Array.isArray(row)) return [];
+  return row["fstype"] === "crypto_LUKS" && typeof row["path"] === "string" ? [row["path"]] : [];
+}
+
 /** UUIDs of the LUKS volumes that a device lies on, by lsblk(8); empty where it is not encrypted. */
 export async function luksBeneathDevice(power: Pick<System, "run">, device: string): Promise<string[]> {
   const argv = ["lsblk", "--json", "--inverse", "-o", "NAME,FSTYPE,UUID", device] as const;

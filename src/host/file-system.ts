@@ -1,3 +1,4 @@
+import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { NightlatchError } from "../core/errors.ts";
 import { isJsonObject, parseJson } from "../formats/json/json.ts";
 import type { System } from "../system/port.ts";
@@ -53,4 +54,11 @@ export function pathOnFileSystem({ target, root }: FileSystem, path: string): st
   const folder = target === "/" ? "" : target;
   if (!path.startsWith(`${folder}/`)) return null;
   return `${root === "/" ? "" : root}${path.slice(folder.length)}`;
+}
+
+/** Whether a file dies with this boot: it lies under /run, or on another tmpfs. */
+export async function liesInMemory(system: Pick<System, "run">, path: string): Promise<boolean> {
+  const argv = ["findmnt", "-n", "-o", "FSTYPE", "--target", path] as const;
+  const { status, stdout } = await system.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
+  return status === 0 && /^(?:tmpfs|ramfs|devtmpfs)$/.test(stdout.toString("latin1").trim());
 }

@@ -3,8 +3,9 @@ import { disarmOneshot, type FoundOneshot, findOneshot } from "../boot/oneshot/o
 import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { isError, NightlatchError } from "../core/errors.ts";
 import { REBOOT_FOLDER } from "../core/places.ts";
-import { type Json, parseJson } from "../formats/json/json.ts";
 import type { DisposableRecord } from "../formats/own/disposable.ts";
+import { luksDevices } from "../host/block-devices.ts";
+import { bootId } from "../host/boot-id.ts";
 import { isGoingDown } from "../host/shutdown.ts";
 import { listRecords } from "../luks/disposable-record.ts";
 import { readVolumeHeader } from "../luks/header/header.ts";
@@ -13,49 +14,33 @@ import { unmarkStaged } from "./default-handler.ts";
 import type { StagePower } from "./stage/carrier.ts";
 import { lockHeaders, removeDisposables } from "./stage/disposable.ts";
 
-export interface FoundDisposable {
+interface FoundDisposable {
   readonly device: string;
   readonly record: DisposableRecord;
 }
 
+/** What a clean-up has done. */
 export interface Cleaned {
   readonly removed: readonly FoundDisposable[];
-  /** What was taken back of a one-time boot: the choice in words, entries and files by their paths. */
+  /** What was removed of a one-time boot: the choice in words, entries and files by their paths. */
   readonly disarmed: readonly string[];
   /** What could not be removed; the rest was. */
   readonly failures: readonly NightlatchError[];
 }
 
-const OUTPUT_LIMIT_BYTES = 4 << 20;
-/** Where the initramfs says which keys it handed over (boot/hand-over.ts). */
+/** Where the initramfs says which keys it handed over (boot/overlay/hand-over.ts). */
 const HANDED_OVER = `${REBOOT_FOLDER}/handed-over`;
 const KEY_FOLDER = "/run/cryptsetup-keys.d";
 
-export async function bootId(power: Pick<System, "readFile">): Promise<string> {
-  return (await power.readFile("/proc/sys/kernel/random/boot_id", 64)).toString("latin1").trim();
-}
-
-/** Every LUKS volume that the system sees, by lsblk(8). */
-export async function luksDevices(power: Pick<System, "run">): Promise<string[]> {
-  const argv = ["lsblk", "--json", "--list", "--output", "PATH,FSTYPE"] as const;
-  const { stdout } = await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS, outputLimitBytes: OUTPUT_LIMIT_BYTES });
-  const json = parseJson(stdout, "lsblk's output", { lengthBytes: OUTPUT_LIMIT_BYTES });
-  const rows = typeof json === "object" && json !== null && !Array.isArray(json) ? json["blockdevices"] : null;
-  const paths = (Array.isArray(rows) ? rows : []).flatMap(pathOfLuks);
-  return [...new Set(paths)];
-}
-
-function pathOfLuks(row: Json): string[] {
-  if (typeof row !== "object" || row === null || Array.isArray(row)) return [];
-  return row["fstype"] === "crypto_LUKS" && typeof row["path"] === "string" ? [row["path"]] : [];
-}
-
-/** What is staged now, on any volume. A volume that cannot be read has nothing that could be acted on. */
-export async function listDisposables(power: StagePower, stateFolder: string): Promise<FoundDisposable[]> {
+/**
+ * What is staged now, on any volume. A volume that cannot be read has nothing that could be acted
+ * on.
+ */
+export async function listDisposables(system: StagePower, stateFolder: string): Promise<FoundDisposable[]> {
   const found: FoundDisposable[] = [];
-  for (const device of await luksDevices(power)) {
+  for (const device of await luksDevices(system)) {
     try {
-      const records = await listRecords(power, stateFolder, await readVolumeHeader(power, device));
+      const records = await listRecords(system, stateFolder, await readVolumeHeader(system, device));
       found.push(...records.map(({ record }) => ({ device, record })));
     } catch (error) {
       if (!(error instanceof NightlatchError)) throw error;
@@ -65,62 +50,62 @@ export async function listDisposables(power: StagePower, stateFolder: string): P
 }
 
 /** A record of another boot, or one that has expired. */
-export function isStale(
-  record: Pick<DisposableRecord, "boot" | "expires">,
-  runningBootId: string,
-  nowMs: number,
-): boolean {
+function isStale(record: Pick<DisposableRecord, "boot" | "expires">, runningBootId: string, nowMs: number): boolean {
   return record.boot !== runningBootId || record.expires * 1000 <= nowMs;
 }
 
 /**
- * Removes disposable keys with their slots. With `all`, also what this boot has staged. What would boot with the keys goes first, the
- * loaded kernel and the one-time entry: nothing may start a kernel whose keys open nothing.
+ * Removes disposable keys with their slots: the stale ones, and with `all` also what this boot has
+ * staged. What would boot with the keys goes first, the loaded kernel and the one-time entry:
+ * nothing may start a kernel whose keys open nothing.
+ * @returns what was removed, and what could not be
+ * @throws NightlatchError system/busy, kexec/failed, and what keeps all devices from being listed
  */
 export async function cleanUp(
-  power: StagePower & Pick<System, "nowMs">,
+  system: StagePower & Pick<System, "nowMs">,
   stateFolder: string,
   all: boolean,
 ): Promise<Cleaned> {
-  await using lock = await lockHeaders(power, stateFolder);
-  return await cleanUpWith(power, stateFolder, lock, all);
+  await using lock = await lockHeaders(system, stateFolder);
+  return await cleanUpWith(system, stateFolder, lock, all);
 }
 
 /**
- * Takes back all that is staged, unless the system is going down; null where it is. Asked once more when nobody can be staging: what a
- * reboot that began meanwhile has staged is left to it.
+ * Cleans up all that is staged, unless the system is going down; null where it is. Whether it is
+ * going down is asked once more when nobody can be staging: what a reboot that began meanwhile has
+ * staged is left to it.
  */
 export async function cleanUpCalledOff(
-  power: StagePower & Pick<System, "nowMs">,
+  system: StagePower & Pick<System, "nowMs">,
   stateFolder: string,
 ): Promise<Cleaned | null> {
-  if (await isGoingDown(power)) return null;
-  await using lock = await lockHeaders(power, stateFolder);
-  return (await isGoingDown(power)) ? null : await cleanUpWith(power, stateFolder, lock, true);
+  if (await isGoingDown(system)) return null;
+  await using lock = await lockHeaders(system, stateFolder);
+  return (await isGoingDown(system)) ? null : await cleanUpWith(system, stateFolder, lock, true);
 }
 
-/** As `cleanUp`, for who holds the lock already. */
+/** The same as `cleanUp`, for a caller that holds the lock already. */
 export async function cleanUpWith(
-  power: StagePower & Pick<System, "nowMs">,
+  system: StagePower & Pick<System, "nowMs">,
   stateFolder: string,
   lock: Lock,
   all: boolean,
 ): Promise<Cleaned> {
-  const running = await bootId(power);
-  const nowMs = power.nowMs();
-  const found = await listDisposables(power, stateFolder);
+  const running = await bootId(system);
+  const nowMs = system.nowMs();
+  const found = await listDisposables(system, stateFolder);
   const chosen = found.filter(({ record }) => all || isStale(record, running, nowMs));
   if (all || chosen.some(({ record }) => record.boot === running)) {
-    await unmarkStaged(power);
-    await unloadKexec(power);
+    await unmarkStaged(system);
+    await unloadKexec(system);
   }
-  const oneshot = await takeBackOneshot(power, (mark) => all || isStale(mark, running, nowMs));
+  const oneshot = await cancelOneshot(system, (mark) => all || isStale(mark, running, nowMs));
   const failures = [...oneshot.failures];
   const removed: FoundDisposable[] = [];
   for (const device of new Set(chosen.map((one) => one.device))) {
     try {
       const records = await removeDisposables(
-        power,
+        system,
         { device, lock },
         stateFolder,
         (record) => all || isStale(record, running, nowMs),
@@ -131,27 +116,30 @@ export async function cleanUpWith(
       failures.push(error);
     }
   }
-  await clearKexecMemory(power);
-  await eraseHandedOver(power);
+  await clearKexecMemory(system);
+  await eraseHandedOver(system);
   return { removed, disarmed: oneshot.removed, failures };
 }
 
-/** What is whole and may stay stays; anything else that is found, half a one-time boot too, goes. Its failures keep no slot from going. */
-async function takeBackOneshot(
-  power: StagePower,
+/**
+ * What is whole and may stay stays; anything else that is found, half a one-time boot too, goes.
+ * Its failures keep no slot from going.
+ */
+async function cancelOneshot(
+  system: StagePower,
   mustGo: (mark: Pick<DisposableRecord, "boot" | "expires">) => boolean,
 ): Promise<{ readonly removed: readonly string[]; readonly failures: readonly NightlatchError[] }> {
-  const found = await findOrUnclear(power);
+  const found = await findOrUnclear(system);
   if (found === null) return { removed: [], failures: [] };
   if (found !== "unclear" && found.isArmed && found.mark !== null && !mustGo(found.mark))
     return { removed: [], failures: [] };
-  return disarmOneshot(power);
+  return disarmOneshot(system);
 }
 
-/** What cannot be made out is taken back as well as it can be, which tells why. */
-async function findOrUnclear(power: StagePower): Promise<FoundOneshot | "unclear" | null> {
+/** What cannot be made out is cancelled as well as it can be, which tells why. */
+async function findOrUnclear(system: StagePower): Promise<FoundOneshot | "unclear" | null> {
   try {
-    return await findOneshot(power);
+    return await findOneshot(system);
   } catch (error) {
     if (error instanceof NightlatchError) return "unclear";
     throw error;
@@ -159,18 +147,18 @@ async function findOrUnclear(power: StagePower): Promise<FoundOneshot | "unclear
 }
 
 /** Keys that the initramfs left for systemd: every volume that had one is open by now, or asks. */
-async function eraseHandedOver(power: StagePower): Promise<void> {
-  for (const name of await readHandedOver(power)) {
+async function eraseHandedOver(system: StagePower): Promise<void> {
+  for (const name of await readHandedOver(system)) {
     const path = `${KEY_FOLDER}/${name}`;
-    await power.run({ argv: ["shred", "--iterations=0", "--zero", path], deadlineMs: SMALL_PROGRAM_MS });
-    await power.removeFile(path);
+    await system.run({ argv: ["shred", "--iterations=0", "--zero", path], deadlineMs: SMALL_PROGRAM_MS });
+    await system.removeFile(path);
   }
-  await power.removeFile(HANDED_OVER);
+  await system.removeFile(HANDED_OVER);
 }
 
-async function readHandedOver(power: Pick<System, "readFile">): Promise<string[]> {
+async function readHandedOver(system: Pick<System, "readFile">): Promise<string[]> {
   try {
-    const text = (await power.readFile(HANDED_OVER, 64 * 1024)).toString("utf8");
+    const text = (await system.readFile(HANDED_OVER, 64 * 1024)).toString("utf8");
     return text.split("\n").filter((name) => name !== "" && !name.includes("/"));
   } catch (error) {
     if (isError(error, "file/missing")) return [];

@@ -7,11 +7,11 @@ import { readVolumeHeader } from "../luks/header/header.ts";
 import { findFreeSlot, keyslotHashOf } from "../luks/header/slots.ts";
 import type { System } from "../system/port.ts";
 import { type Cleaned, cleanUpWith } from "./clean-up.ts";
-import type { PlannedVolume } from "./plan/planned.ts";
+import type { PlannedVolume } from "./plan/reboot-plan.ts";
 import type { StagePower } from "./stage/carrier.ts";
 import { lockHeaders } from "./stage/disposable.ts";
 
-export type RememberPower = Pick<
+type RememberPower = Pick<
   System,
   "run" | "lock" | "readAt" | "readFile" | "writeFile" | "removeFile" | "makeDirectory" | "stat" | "random"
 >;
@@ -22,17 +22,21 @@ const ITERATIONS = 1000;
 
 const fileOf = (stateFolder: string): string => `${stateFolder}/remembered.key`;
 
-export async function isRemembered(power: Pick<System, "stat">, stateFolder: string): Promise<boolean> {
-  return (await power.stat(fileOf(stateFolder))) !== null;
+/** Whether there is a remembered key. */
+export async function isRemembered(system: Pick<System, "stat">, stateFolder: string): Promise<boolean> {
+  return (await system.stat(fileOf(stateFolder))) !== null;
 }
 
-/** The remembered key, or null where none is. @throws NightlatchError reboot/blocked where others than root can read it */
+/**
+ * The remembered key, which the caller wipes; null where there is none.
+ * @throws NightlatchError reboot/blocked where others than root can read it
+ */
 export async function rememberedKey(
-  power: Pick<System, "stat" | "readFile">,
+  system: Pick<System, "stat" | "readFile">,
   stateFolder: string,
 ): Promise<Secret | null> {
   const path = fileOf(stateFolder);
-  const facts = await power.stat(path);
+  const facts = await system.stat(path);
   if (facts === null) return null;
   if (facts.uid !== 0 || (facts.mode & 0o077) !== 0) {
     throw new NightlatchError("reboot/blocked", `${path} can be read by others than root`, {
@@ -40,23 +44,25 @@ export async function rememberedKey(
       remedy: "Run: nightlatch reboot --forget, then --remember",
     });
   }
-  return Secret.take(await power.readFile(path, KEY_BYTES));
+  return Secret.take(await system.readFile(path, KEY_BYTES));
 }
 
 /**
- * Keeps a key on the encrypted root that opens every volume of the plan, so that later reboots ask nobody. The file comes first:
- * cut off at any point, the next run finds by trying it which volumes have it.
- * @throws NightlatchError reboot/blocked where the folder does not lie on an encrypted volume, reboot/slots-full
+ * Keeps a key on the encrypted root that opens every volume of the plan, so that later reboots ask
+ * nobody. The file comes first: cut off at any point, the next run finds by trying it which volumes
+ * have it.
+ * @throws NightlatchError reboot/blocked where the folder does not lie on an encrypted volume,
+ * reboot/slots-full
  */
 export async function remember(
-  power: RememberPower,
+  system: RememberPower,
   volumes: readonly PlannedVolume[],
   authorities: ReadonlyMap<string, Authority>,
   stateFolder: string,
 ): Promise<void> {
-  await using lock = await lockHeaders(power, stateFolder);
+  await using lock = await lockHeaders(system, stateFolder);
   // /var may be a file system of its own: what counts is where the key comes to lie.
-  if ((await luksBeneath(power, stateFolder)).length === 0) {
+  if ((await luksBeneath(system, stateFolder)).length === 0) {
     throw new NightlatchError(
       "reboot/blocked",
       `${stateFolder} is not on an encrypted volume: a key cannot be kept there`,
@@ -66,51 +72,53 @@ export async function remember(
       },
     );
   }
-  const known = await rememberedKey(power, stateFolder);
-  using key = known ?? Secret.take(power.random(KEY_BYTES));
-  if (known === null) await power.writeFile(fileOf(stateFolder), key.reveal(), 0o400);
+  const known = await rememberedKey(system, stateFolder);
+  using key = known ?? Secret.take(system.random(KEY_BYTES));
+  if (known === null) await system.writeFile(fileOf(stateFolder), key.reveal(), 0o400);
   for (const { found } of volumes.filter(({ opening }) => opening.kind === "disposable")) {
     const volume = { device: found.device, lock };
-    const header = await readVolumeHeader(power, volume.device);
+    const header = await readVolumeHeader(system, volume.device);
     const authority = authorities.get(volume.device);
-    if (authority === undefined || (await findSlotOpenedBy(power, volume, header, key)) !== null) continue;
+    if (authority === undefined || (await findSlotOpenedBy(system, volume, header, key)) !== null) continue;
     const number = findFreeSlot(header);
     if (number === null) throw new NightlatchError("reboot/slots-full", `${volume.device} has no free keyslot`);
     const slot = { number, iterations: ITERATIONS, hash: keyslotHashOf(header), passphrase: key };
-    await addKeyslot(power, volume, slot, authority);
+    await addKeyslot(system, volume, slot, authority);
   }
 }
 
-export interface Forgotten {
+/** What went with the remembered key. */
+export interface RemovedKey {
   /** How many volumes lost a keyslot. */
   readonly slots: number;
   readonly staged: Cleaned;
 }
 
 /**
- * Removes the remembered key's slots, each once a passphrase was seen to open another one, and then the file. What is staged is taken back
- * before: the record of a disposable key that the remembered one made names its slot, without which it could not be removed safely.
- * Cut off at any point, the next run ends it: the file goes last.
+ * Removes the remembered key's slots, each once a passphrase was seen to open another one, and then
+ * the file. What is staged is cancelled before: the record of a disposable key that the remembered
+ * one made names its slot, without which it could not be removed safely. Cut off at any point, the
+ * next run ends it: the file goes last.
  * @param proof what opens the volumes besides it
- * @returns what became of what was staged; null where no key is remembered
- * @throws NightlatchError reboot/wrong-key, and nothing was changed; what kept a staged key's slot from going now and may not the next
- * time, and the remembered key stays
+ * @returns what was removed, and what became of what was staged; null where no key is remembered
+ * @throws NightlatchError reboot/wrong-key, and nothing was changed; what kept a staged key's slot
+ * from going now and may not the next time, and the remembered key stays
  */
-export async function forget(
-  power: RememberPower & StagePower & Pick<System, "nowMs">,
+export async function removeRememberedKey(
+  system: RememberPower & StagePower & Pick<System, "nowMs">,
   devices: readonly string[],
   proof: Secret,
   stateFolder: string,
-): Promise<Forgotten | null> {
-  await using lock = await lockHeaders(power, stateFolder);
-  using key = await rememberedKeyOrNone(power, stateFolder);
+): Promise<RemovedKey | null> {
+  await using lock = await lockHeaders(system, stateFolder);
+  using key = await rememberedKeyOrNone(system, stateFolder);
   if (key === null) return null;
   const slots = new Map<string, number>();
   for (const device of devices) {
-    const header = await readVolumeHeader(power, device);
-    const slot = await findSlotOpenedBy(power, { device, lock }, header, key);
+    const header = await readVolumeHeader(system, device);
+    const slot = await findSlotOpenedBy(system, { device, lock }, header, key);
     if (slot === null) continue;
-    const other = await findSlotOpenedBy(power, { device, lock }, header, proof, new Set([slot]));
+    const other = await findSlotOpenedBy(system, { device, lock }, header, proof, new Set([slot]));
     if (other === null || other === slot) {
       throw new NightlatchError(
         "reboot/wrong-key",
@@ -122,22 +130,22 @@ export async function forget(
     }
     slots.set(device, slot);
   }
-  const staged = await cleanUpWith(power, stateFolder, lock, true);
+  const staged = await cleanUpWith(system, stateFolder, lock, true);
   // What is left over cannot be removed with that slot either.
   const passing = staged.failures.find(({ code }) => !code.endsWith("/left-over"));
   if (passing !== undefined) throw passing;
-  for (const [device, slot] of slots) await killKeyslot(power, { device, lock }, slot, proof);
-  await power.run({
+  for (const [device, slot] of slots) await killKeyslot(system, { device, lock }, slot, proof);
+  await system.run({
     argv: ["shred", "--iterations=1", "--zero", fileOf(stateFolder)],
     deadlineMs: SMALL_PROGRAM_MS,
   });
-  await power.removeFile(fileOf(stateFolder));
+  await system.removeFile(fileOf(stateFolder));
   return { slots: slots.size, staged };
 }
 
-async function rememberedKeyOrNone(power: RememberPower, stateFolder: string): Promise<Secret | null> {
+async function rememberedKeyOrNone(system: RememberPower, stateFolder: string): Promise<Secret | null> {
   try {
-    return Secret.take(await power.readFile(fileOf(stateFolder), KEY_BYTES));
+    return Secret.take(await system.readFile(fileOf(stateFolder), KEY_BYTES));
   } catch (error) {
     if (isError(error, "file/missing")) return null;
     throw error;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Command, CommandInput, ExitStatus, Terminal } from "../../src/cli/command.ts";
+import type { Command, ExitStatus, Terminal } from "../../src/cli/command.ts";
 import { parseArguments } from "../../src/cli/parse.ts";
 import { Secret } from "../../src/core/secret.ts";
 import type { System } from "../../src/system/port.ts";
@@ -64,9 +64,9 @@ export async function runCommand(
     },
     signal: new AbortController().signal,
   };
-  const input: CommandInput = { ...parseArguments(command, args), system, terminal };
+  const { operands, options } = parseArguments(command, args);
   try {
-    return { status: await command.run(input), lines, hints, result: result ?? {} };
+    return { status: await command.run({ operands, options, system, terminal }), lines, hints, result: result ?? {} };
   } catch (error) {
     assert.equal(result, undefined, "a program was told an outcome before the error");
     throw error;

@@ -1,23 +1,27 @@
 import { readVolumeHeader } from "../../luks/header/header.ts";
-import type { Command, CommandInput, ExitStatus } from "../command.ts";
+import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../command.ts";
 import { beginVolumeChange, holdForChange } from "../volume/change.ts";
 import { KEY_FILE_OPTION, STATE_OPTION } from "../volume/input.ts";
 import { recordLatches, recordVolume } from "../volume/record.ts";
 
-export const command: Command = {
+const OPTIONS = { "key-file": KEY_FILE_OPTION, state: STATE_OPTION } as const satisfies Options;
+
+type Input = CommandInput<typeof OPTIONS>;
+
+export const command = defineCommand({
   name: "accept",
   summary: "put a volume on record as this machine's own",
   operands: "DEV",
   minOperands: 1,
   maxOperands: 1,
-  options: [KEY_FILE_OPTION, STATE_OPTION],
+  options: OPTIONS,
   details: `For a volume that was reencrypted, restored or made anew, or that another program has bound: its bindings are not asked while
 another volume is on record in its place. Asks for a passphrase, which proves that the volume is yours. Somebody else's volume
 in its place has the same name and the same UUID, but your passphrase does not open it. The volume itself is not changed.`,
   run,
-};
+});
 
-async function run(input: CommandInput): Promise<ExitStatus> {
+async function run(input: Input): Promise<ExitStatus> {
   const { operands, system, terminal } = input;
   const [device = ""] = operands;
   await readVolumeHeader(system, device); // a slip in DEV shows before anybody is asked

@@ -2,41 +2,42 @@ import { type ServiceLog, serveKeys } from "../../agent/service.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { AGENT_CONFIG, AGENT_SOCKET, MACHINE_STATE } from "../../core/places.ts";
 import { readPassedSockets } from "../../system/unix/listen-fds.ts";
-import type { Command, CommandInput } from "../command.ts";
+import { type CommandInput, defineCommand, type Options } from "../command.ts";
 
-const IDLE_S = "30";
+const OPTIONS = {
+  socket: { value: "PATH", help: "socket to make where systemd hands none over", default: AGENT_SOCKET },
+  crypttab: { value: "FILE", help: "which volumes there are", default: "/etc/crypttab" },
+  config: { value: "FILE", help: "deadlines, and commands that print a key", default: AGENT_CONFIG },
+  state: { value: "DIR", help: "what this machine keeps about itself", default: MACHINE_STATE },
+  idle: {
+    value: "SECONDS",
+    help: "end after so long without a request, when started by systemd",
+    default: "30",
+  },
+} as const satisfies Options;
 
-export const command: Command = {
+type Input = CommandInput<typeof OPTIONS>;
+
+export const command = defineCommand({
   name: "agent",
   summary: "answer systemd-cryptsetup with the keys of this machine's volumes",
-  options: [
-    { name: "socket", value: "PATH", help: "socket to make where systemd hands none over", default: AGENT_SOCKET },
-    { name: "crypttab", value: "FILE", help: "which volumes there are", default: "/etc/crypttab" },
-    { name: "config", value: "FILE", help: "deadlines, and commands that print a key", default: AGENT_CONFIG },
-    { name: "state", value: "DIR", help: "what this machine keeps about itself", default: MACHINE_STATE },
-    {
-      name: "idle",
-      value: "SECONDS",
-      help: "end after so long without a request, when started by systemd",
-      default: IDLE_S,
-    },
-  ],
+  options: OPTIONS,
   details: `A volume is opened by the bindings in its own header, or by a command that the configuration file names for it.
 It is asked for by a line of /etc/crypttab that names the socket as key file; nightlatch crypttab DEV writes one.
 Whatever fails is answered with nothing, and systemd asks for the passphrase.`,
   run: runAgent,
-};
+});
 
-async function runAgent({ options, system, terminal }: CommandInput): Promise<number> {
+async function runAgent({ options, system, terminal }: Input): Promise<number> {
   const inherited = inheritedSocket();
-  const idleMs = inherited === null ? null : parseSeconds(options["idle"] ?? IDLE_S);
+  const idleMs = inherited === null ? null : parseSeconds(options.idle);
   const count = await serveKeys(
     system,
     {
-      listen: inherited ?? { path: options["socket"] ?? AGENT_SOCKET },
-      crypttab: options["crypttab"] ?? "/etc/crypttab",
-      config: options["config"] ?? AGENT_CONFIG,
-      state: options["state"] ?? MACHINE_STATE,
+      listen: inherited ?? { path: options.socket },
+      crypttab: options.crypttab,
+      config: options.config,
+      state: options.state,
       idleMs,
       log: journal(terminal.hint, process.env),
     },

@@ -4,32 +4,36 @@ import { judge } from "../../check/judge/judge.ts";
 import { LONGEST } from "../../check/judge/lines.ts";
 import { AGENT_CONFIG, AGENT_SOCKET } from "../../core/places.ts";
 import { printable } from "../../core/text.ts";
-import type { Command, CommandInput, ExitStatus } from "../command.ts";
+import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../command.ts";
 import { STATE_OPTION, stateFolderOf } from "../volume/input.ts";
 
-export const command: Command = {
+const OPTIONS = {
+  crypttab: { value: "FILE", help: "which volumes there are", default: "/etc/crypttab" },
+  fstab: { value: "FILE", help: "where they are mounted", default: "/etc/fstab" },
+  config: { value: "FILE", help: "the agent's configuration", default: AGENT_CONFIG },
+  socket: { value: "PATH", help: "the agent's socket", default: AGENT_SOCKET },
+  state: STATE_OPTION,
+} as const satisfies Options;
+
+type Input = CommandInput<typeof OPTIONS>;
+
+export const command = defineCommand({
   name: "check",
   summary: "find what would go wrong at the next boot, and how to mend it",
-  options: [
-    { name: "crypttab", value: "FILE", help: "which volumes there are", default: "/etc/crypttab" },
-    { name: "fstab", value: "FILE", help: "where they are mounted", default: "/etc/fstab" },
-    { name: "config", value: "FILE", help: "the agent's configuration", default: AGENT_CONFIG },
-    { name: "socket", value: "PATH", help: "the agent's socket", default: AGENT_SOCKET },
-    STATE_OPTION,
-  ],
+  options: OPTIONS,
   details: `Looks at crypttab, fstab, the units and their order, the agent's socket and configuration. Every binding is tried: its server is
 asked, and the keyslot opened with the answer. Nothing is changed, and no command of the configuration is run.
 The status is 1 where there is an error: a volume would not open by itself, or the boot would stop.`,
   run,
-};
+});
 
-async function run({ options, system, terminal }: CommandInput): Promise<ExitStatus> {
+async function run({ options, system, terminal }: Input): Promise<ExitStatus> {
   const facts = await collectFacts(system, {
-    crypttab: options["crypttab"] ?? "",
-    fstab: options["fstab"] ?? "",
-    config: options["config"] ?? "",
-    socket: options["socket"] ?? "",
-    stateFolder: stateFolderOf(options),
+    crypttab: options.crypttab,
+    fstab: options.fstab,
+    config: options.config,
+    socket: options.socket,
+    stateFolder: stateFolderOf(options.state),
     signal: terminal.signal,
   });
   const findings = judge(facts);

@@ -6,32 +6,36 @@ import { parseListenAddress } from "../../server/address.ts";
 import { startServer } from "../../server/serve.ts";
 import { readPassedSockets } from "../../system/unix/listen-fds.ts";
 import { notifyReady } from "../../system/unix/notify.ts";
-import type { Command, CommandInput, ExitStatus } from "../command.ts";
+import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../command.ts";
 
-export const command: Command = {
+const OPTIONS = {
+  data: { value: "DIR", help: "folder of the store, its master key and its cells", default: SERVER_STORE },
+  listen: { value: "HOST:PORT", help: "address that machines connect to", default: "[::]:7654" },
+  admin: { value: "SOCKET", help: "Unix socket that operators connect to", default: OPERATOR_SOCKET },
+  url: { value: "URL", help: "address that invites carry (default: from --listen)" },
+  "accept-rollback": { help: "take an older copy of the store into use, where the latest is lost" },
+} as const satisfies Options;
+
+type Input = CommandInput<typeof OPTIONS>;
+
+export const command = defineCommand({
   name: "serve",
   summary: "run the key server",
-  options: [
-    { name: "data", value: "DIR", help: "folder of the store, its master key and its cells", default: SERVER_STORE },
-    { name: "listen", value: "HOST:PORT", help: "address that machines connect to", default: "[::]:7654" },
-    { name: "admin", value: "SOCKET", help: "Unix socket that operators connect to", default: OPERATOR_SOCKET },
-    { name: "url", value: "URL", help: "address that invites carry (default: from --listen)" },
-    { name: "accept-rollback", help: "take an older copy of the store into use, where the latest is lost" },
-  ],
+  options: OPTIONS,
   details: `The first start makes the store and its keys. A later start on a folder that lost them refuses: new keys would open none of
 the machines that the old ones hold; on an older copy of its store too: what was revoked since would be released again. Runs until SIGTERM or SIGINT. A socket that systemd passes is used in the place of --listen.
 
   nightlatch serve
   nightlatch serve --data /srv/latch --listen 192.168.1.2:7654 --url http://keys.example.org:7654`,
   run,
-};
+});
 
 const MASTER = {
   file: "The master key is master.key in the data folder.",
   credential: "The master key is the sealed one, which systemd has unsealed.",
 } as const;
 
-async function run({ options, switches, system, terminal }: CommandInput): Promise<ExitStatus> {
+async function run({ options, system, terminal }: Input): Promise<ExitStatus> {
   const { data = "", listen = "", admin = "", url } = options;
   const passed = readPassedSockets(process.env, process.pid);
   const server = await startServer(system, {
@@ -40,7 +44,7 @@ async function run({ options, switches, system, terminal }: CommandInput): Promi
     admin,
     ...(url === undefined ? {} : { url: requireUrl(url) }),
     credentials: process.env["CREDENTIALS_DIRECTORY"],
-    acceptRollback: switches.has("accept-rollback"),
+    acceptRollback: options["accept-rollback"],
     ...(passed === null || passed.count === 0 ? {} : { inheritedFd: passed.first }),
     log: (line) => terminal.hint(`nightlatch: ${line}`),
   });

@@ -24,28 +24,32 @@ import {
 import { hearCrypttab } from "../../formats/systemd/crypttab-heard.ts";
 import { isLuksVolume, kindOf } from "../../formats/systemd/crypttab-places.ts";
 import type { System } from "../../system/port.ts";
-import type { Command, CommandInput, ExitStatus, Terminal } from "../command.ts";
+import { type CommandInput, defineCommand, type ExitStatus, type Options, type Terminal } from "../command.ts";
 import { STATE_OPTION, stateFolderOf } from "../volume/input.ts";
 import { findEntry } from "./crypttab/entry.ts";
 import { lookForOneshot, oneshotJson, oneshotLines } from "./oneshot/report.ts";
 
-export const command: Command = {
+const OPTIONS = {
+  offline: { help: "ask no server and try no keyslot" },
+  crypttab: { value: "FILE", help: "which volumes there are", default: "/etc/crypttab" },
+  fstab: { value: "FILE", help: "where they are mounted", default: "/etc/fstab" },
+  config: { value: "FILE", help: "the agent's configuration", default: AGENT_CONFIG },
+  socket: { value: "PATH", help: "the agent's socket", default: AGENT_SOCKET },
+  state: STATE_OPTION,
+} as const satisfies Options;
+
+type Input = CommandInput<typeof OPTIONS>;
+
+export const command = defineCommand({
   name: "status",
   summary: "show volumes, keyslots, bindings, and what happens at the next boot",
   operands: "[DEV]",
   maxOperands: 1,
-  options: [
-    { name: "offline", help: "ask no server and try no keyslot" },
-    { name: "crypttab", value: "FILE", help: "which volumes there are", default: "/etc/crypttab" },
-    { name: "fstab", value: "FILE", help: "where they are mounted", default: "/etc/fstab" },
-    { name: "config", value: "FILE", help: "the agent's configuration", default: AGENT_CONFIG },
-    { name: "socket", value: "PATH", help: "the agent's socket", default: AGENT_SOCKET },
-    STATE_OPTION,
-  ],
+  options: OPTIONS,
   details: `Without DEV every volume of crypttab is shown. Each binding is tried: its server is asked, and the keyslot opened with the answer.
 Nothing is changed. The status is 1 where a volume cannot be read.`,
   run,
-};
+});
 
 interface Shown {
   readonly device: string;
@@ -55,15 +59,15 @@ interface Shown {
   readonly error: NightlatchError | null;
 }
 
-async function run(input: CommandInput): Promise<ExitStatus> {
-  const { options, switches, system, terminal } = input;
+async function run(input: Input): Promise<ExitStatus> {
+  const { options, system, terminal } = input;
   const wish: CheckWish = {
-    crypttab: options["crypttab"] ?? "",
-    fstab: options["fstab"] ?? "",
-    config: options["config"] ?? "",
-    socket: options["socket"] ?? AGENT_SOCKET,
-    stateFolder: stateFolderOf(options),
-    tries: !switches.has("offline"),
+    crypttab: options.crypttab,
+    fstab: options.fstab,
+    config: options.config,
+    socket: options.socket,
+    stateFolder: stateFolderOf(options.state),
+    tries: !options.offline,
     signal: terminal.signal,
   };
   const around = await readAround(system, wish);
@@ -74,7 +78,7 @@ async function run(input: CommandInput): Promise<ExitStatus> {
     shown.push(one);
     printVolume(terminal, one);
   }
-  if (shown.length === 0) terminal.line(`${options["crypttab"] ?? ""} names no volume. See: nightlatch status DEV`);
+  if (shown.length === 0) terminal.line(`${options.crypttab} names no volume. See: nightlatch status DEV`);
   const oneshot = await lookForOneshot(system);
   for (const line of oneshotLines(oneshot)) terminal.line(line);
   const ok = shown.every(({ error }) => error === null);
@@ -83,11 +87,7 @@ async function run(input: CommandInput): Promise<ExitStatus> {
 }
 
 /** Side by side, in crypttab's order. */
-async function* lookAtAll(
-  { operands, system }: CommandInput,
-  wish: CheckWish,
-  around: Surroundings,
-): AsyncGenerator<Shown> {
+async function* lookAtAll({ operands, system }: Input, wish: CheckWish, around: Surroundings): AsyncGenerator<Shown> {
   const crypttab = parseCrypttab(await readIfThere(system, wish.crypttab, CRYPTTAB_LIMIT_BYTES));
   const [device] = operands;
   const { entries: heard } = hearCrypttab(crypttab, around.cmdline).crypttab;

@@ -12,18 +12,22 @@ import {
   SEALED_MASTER_PATH,
 } from "../../server/store/keys/master-file.ts";
 import type { System } from "../../system/port.ts";
-import type { Command, CommandInput, ExitStatus } from "../command.ts";
+import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../command.ts";
 import { ADMIN_OPTION, askServer } from "../operator-client.ts";
 
-export const command: Command = {
+const OPTIONS = {
+  data: { value: "DIR", help: "folder of the store and its master key", default: SERVER_STORE },
+  "remove-plain": { help: "the second step: remove the master key that is not sealed" },
+  yes: { help: "do not ask" },
+  admin: ADMIN_OPTION,
+} as const satisfies Options;
+
+type Input = CommandInput<typeof OPTIONS>;
+
+export const command = defineCommand({
   name: "store seal",
   summary: "seal the key server's master key to this machine",
-  options: [
-    { name: "data", value: "DIR", help: "folder of the store and its master key", default: SERVER_STORE },
-    { name: "remove-plain", help: "the second step: remove the master key that is not sealed" },
-    { name: "yes", help: "do not ask" },
-    ADMIN_OPTION,
-  ],
+  options: OPTIONS,
   details: `Whoever takes the key server's disk alone then lacks the master key. It is sealed by systemd-creds(1), to this machine's
 TPM where it has one, else to its host key, which only helps where that is on another disk than the store. systemd unseals it for
 the server's unit at each start. Both steps can be repeated:
@@ -34,15 +38,15 @@ the server's unit at each start. Both steps can be repeated:
 
 Keep a copy of master.key in a safe place first: without it, a broken board takes every latch with it.`,
   run,
-};
+});
 
-async function run(input: CommandInput): Promise<ExitStatus> {
-  const folder = trimEndOf(input.options["data"] ?? "", "/");
-  await (input.switches.has("remove-plain") ? removePlain(input, folder) : seal(input, folder));
+async function run(input: Input): Promise<ExitStatus> {
+  const folder = trimEndOf(input.options.data, "/");
+  await (input.options["remove-plain"] ? removePlain(input, folder) : seal(input, folder));
   return 0;
 }
 
-async function seal({ system, terminal }: CommandInput, folder: string): Promise<void> {
+async function seal({ system, terminal }: Input, folder: string): Promise<void> {
   using plain = await readMasterKey(system, `${folder}/${MASTER_NAME}`);
   if ((await system.stat(`${folder}/${NEXT_MASTER_NAME}`)) !== null) {
     throw notSealed(
@@ -87,9 +91,12 @@ async function write(system: System, key: Buffer): Promise<void> {
   await system.writeFile(SEALED_MASTER_PATH, blob, 0o600);
 }
 
-/** Only the running server can tell that systemd unseals it for the unit: what opens here and now need not open there. */
-async function removePlain({ system, terminal, options, switches }: CommandInput, folder: string): Promise<void> {
-  const status = await askServer(system, options["admin"] ?? "", "GET", ["status"]);
+/**
+ * Asks the running server, which alone can tell that systemd unseals the key for the unit: what
+ * opens here and now need not open there.
+ */
+async function removePlain({ system, terminal, options }: Input, folder: string): Promise<void> {
+  const status = await askServer(system, options.admin, "GET", ["status"]);
   const record = (await readRecord(system, folder))?.record;
   if (status["master"] !== "credential" || record === undefined || status["store"] !== record.store) {
     throw notSealed(
@@ -106,7 +113,7 @@ async function removePlain({ system, terminal, options, switches }: CommandInput
     if (!isSame)
       throw notSealed(`${path} is not the master key that was sealed`, "Look what it is, and remove it by hand.");
     const question = `Remove ${path}? Without a copy elsewhere, this machine's hardware alone opens the store.`;
-    if (!switches.has("yes") && !(await terminal.confirm(question))) {
+    if (!options.yes && !(await terminal.confirm(question))) {
       throw new NightlatchError("usage/cancelled", "cancelled", { meaning: "Nothing was removed." });
     }
   }

@@ -7,37 +7,41 @@ import { openVolume } from "../../luks/cryptsetup/keyslots.ts";
 import { isDetached } from "../../luks/header/detached.ts";
 import { readVolumeHeader } from "../../luks/header/header.ts";
 import { refuseUnknownRequirements } from "../../luks/header/requirements.ts";
-import type { Command, CommandInput, ExitStatus } from "../command.ts";
+import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../command.ts";
 import { STATE_OPTION, stateFolderOf } from "../volume/input.ts";
 
-export const command: Command = {
+const OPTIONS = {
+  test: { help: "open nothing; say of every binding whether it would" },
+  header: { value: "FILE", help: "the header lies there, and DEV holds the data alone" },
+  state: STATE_OPTION,
+} as const satisfies Options;
+
+type Input = CommandInput<typeof OPTIONS>;
+
+export const command = defineCommand({
   name: "unlock",
   summary: "open a volume through its bindings",
   operands: "DEV [NAME]",
   minOperands: 1,
   maxOperands: 2,
-  options: [
-    { name: "test", help: "open nothing; say of every binding whether it would" },
-    { name: "header", value: "FILE", help: "the header lies there, and DEV holds the data alone" },
-    STATE_OPTION,
-  ],
+  options: OPTIONS,
   details: `A volume that stands in the place of the one that was bound is refused, and none of its bindings is asked: see nightlatch accept.
 All bindings are asked side by side, and the first that opens its keyslot is used. NAME is that of the mapping under /dev/mapper,
 luks-UUID by default. With --test the status is 0 where at least one binding opens the volume.`,
   run,
-};
+});
 
-async function run(input: CommandInput): Promise<ExitStatus> {
-  const { operands, switches, system, terminal } = input;
+async function run(input: Input): Promise<ExitStatus> {
+  const { operands, options, system, terminal } = input;
   const [data = "", name] = operands;
-  const device = input.options["header"] ?? data; // what holds the header
-  if (switches.has("test") && name !== undefined) {
+  const device = input.options.header ?? data; // what holds the header
+  if (options.test && name !== undefined) {
     throw new NightlatchError("usage/wrong", "unlock: --test opens nothing, so it takes no name");
   }
   const header = await readVolumeHeader(system, device);
   refuseUnknownRequirements(header, device);
-  if (!switches.has("test") && device === data && (await isDetached(system, device, header))) throw headerAlone(device);
-  const stateFolder = stateFolderOf(input.options);
+  if (!options.test && device === data && (await isDetached(system, device, header))) throw headerAlone(device);
+  const stateFolder = stateFolderOf(input.options.state);
   const refusal = await whyNotBound(system, device, header, { stateFolder, name: name ?? null, trust: "first-use" });
   if (refusal !== null) throw refusal;
   const bindings = listBindings(header);
@@ -45,7 +49,7 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   const stop = new AbortController();
   const signal = AbortSignal.any([terminal.signal, stop.signal]);
   const attempts = bindings.map((binding) => tryBinding(system, device, binding, signal));
-  if (switches.has("test")) return report(input, device, await Promise.all(attempts));
+  if (options.test) return report(input, device, await Promise.all(attempts));
   const won = await firstThatOpens(attempts);
   stop.abort();
   if (won === null) throw noneOpens(device, await Promise.all(attempts));
@@ -81,7 +85,7 @@ function firstThatOpens(attempts: readonly Promise<Attempt>[]): Promise<Opens | 
   });
 }
 
-function report({ terminal }: CommandInput, device: string, attempts: readonly Attempt[]): ExitStatus {
+function report({ terminal }: Input, device: string, attempts: readonly Attempt[]): ExitStatus {
   const bindings = attempts.map((attempt) => {
     attempt.secret?.wipe();
     terminal.line(`${attempt.secret === null ? "does not open" : "opens"}  ${formatBinding(attempt.binding)}`);

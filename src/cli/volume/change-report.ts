@@ -3,7 +3,7 @@ import type { Terminal } from "../command.ts";
 
 const OPERATIONS = { bind: "binding", rebind: "rebinding", unbind: "unbinding" } as const;
 
-/** What an earlier run had left, and what became of it. */
+/** Tells a person what an earlier run had left, and what became of it. */
 export function tellSettled(terminal: Terminal, device: string): Tell {
   return (settled) => {
     if (settled.outcome === "disowned") return tellDisowned(terminal, device, settled);
@@ -13,7 +13,7 @@ export function tellSettled(terminal: Terminal, device: string): Tell {
   };
 }
 
-/** The note goes when this is told, so it has to hold all that a person needs. */
+/** The record goes when this is told, so this has to hold all that a person needs. */
 function tellDisowned(terminal: Terminal, device: string, { intent, orphans }: Settled): void {
   const what = OPERATIONS[intent.operation];
   terminal.hint(
@@ -30,7 +30,7 @@ function tellDisowned(terminal: Terminal, device: string, { intent, orphans }: S
   }
 }
 
-/** Backups that nothing explains. */
+/** Tells of header backups that nothing explains. */
 export function reportBackups(terminal: Terminal, change: Pick<Change, "keptBackups">): void {
   for (const path of change.keptBackups) {
     terminal.hint(`nightlatch: ${path} holds keyslots that the volume has no longer.`);
@@ -40,6 +40,7 @@ export function reportBackups(terminal: Terminal, change: Pick<Change, "keptBack
   }
 }
 
+/** What an earlier run had left, for a program; docs/json.md. */
 export function settledJson(change: Pick<Change, "settled" | "keptBackups">): Record<string, unknown> {
   return {
     settled: change.settled.map(({ intent, outcome, orphans }) => ({ operation: intent.operation, outcome, orphans })),

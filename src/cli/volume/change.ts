@@ -1,23 +1,25 @@
 import { proveOverNetwork } from "../../bindings/recovery.ts";
 import { beginChange, type HeldVolume, holdVolume } from "../../luks/change/begin.ts";
 import type { Change } from "../../luks/change/change.ts";
-import type { CommandInput } from "../command.ts";
 import { reportBackups, tellSettled } from "./change-report.ts";
-import { readPassphrase, stateFolderOf } from "./input.ts";
+import { readPassphrase, stateFolderOf, type VolumeInput } from "./input.ts";
 
-/** Keeps other runs from changing a volume; the caller disposes it. Nobody is asked for anything. @throws as holdVolume */
-export async function holdForChange(input: CommandInput, device: string): Promise<HeldVolume> {
-  const { options, system, terminal } = input;
-  const held = await holdVolume(system, device, stateFolderOf(options));
+/**
+ * Keeps other runs from changing a volume; the caller disposes it. Nobody is asked for anything.
+ * @throws as holdVolume
+ */
+export async function holdForChange({ options, system, terminal }: VolumeInput, device: string): Promise<HeldVolume> {
+  const held = await holdVolume(system, device, stateFolderOf(options.state));
   reportBackups(terminal, held);
   return held;
 }
 
 /**
- * Asks for the passphrase, begins a change of a volume's header, and tells what an earlier run had left. The caller disposes it.
+ * Asks for the passphrase, begins a change of a volume's header, and tells what an earlier run had
+ * left. The caller disposes it.
  * @throws as beginChange
  */
-export async function beginVolumeChange(input: CommandInput, held: HeldVolume): Promise<Change> {
+export async function beginVolumeChange(input: VolumeInput, held: HeldVolume): Promise<Change> {
   const { system, terminal } = input;
   const { device } = held.volume;
   const change = await beginChange(system, held, {

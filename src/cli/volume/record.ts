@@ -7,13 +7,15 @@ import { type Change, readHeader } from "../../luks/change/change.ts";
 import { listServers } from "../../pins/latch/machine.ts";
 import type { CommandInput } from "../command.ts";
 
+type Spoken = Pick<CommandInput, "system" | "terminal">;
+
 /**
- * Puts the volume on record as the one that this machine opens: docs/format/bound.md. For a change whose passphrase was proved, which
- * is what makes it the person's own.
+ * Puts the volume on record as the one that this machine opens: docs/format/bound.md. For a change
+ * whose passphrase was proved, which is what makes it the person's own.
  * @returns whether another key was on record
  * @throws NightlatchError luks/unsupported, luks/not-proved, file/*
  */
-export async function recordVolume({ system, terminal }: CommandInput, change: Change): Promise<boolean> {
+export async function recordVolume({ system, terminal }: Spoken, change: Change): Promise<boolean> {
   const { device } = change.volume;
   const header = await readHeader(system, change);
   const { openedBy } = change;
@@ -24,8 +26,11 @@ export async function recordVolume({ system, terminal }: CommandInput, change: C
   return true;
 }
 
-/** Puts the latches that the volume is bound to beside it. The binding stands whether it can be written or not. */
-export async function recordLatches({ system, terminal }: CommandInput, change: Change): Promise<void> {
+/**
+ * Adds to the record the latches that the volume is bound to. Where that cannot be written, the
+ * person is told, and the binding stands.
+ */
+export async function recordLatches({ system, terminal }: Spoken, change: Change): Promise<void> {
   const { stateFolder } = change;
   try {
     const header = await readHeader(system, change);
@@ -43,7 +48,7 @@ export async function recordLatches({ system, terminal }: CommandInput, change: 
 }
 
 /** After bindings were removed: with the last one the record goes too. */
-export async function recordRemoval({ system, terminal }: CommandInput, change: Change): Promise<void> {
+export async function recordRemoval({ system, terminal }: Spoken, change: Change): Promise<void> {
   try {
     const bindings = listBindings(await readHeader(system, change));
     const urls = bindings.flatMap((binding) => binding.urls);

@@ -1,4 +1,5 @@
 import { parse } from "smol-toml";
+import { parseDuration } from "../../core/duration.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import {
   AGENT_CONFIG_LIMIT_BYTES,
@@ -156,19 +157,11 @@ class Table {
   duration(name: string, shortestMs: number): number | undefined {
     const value = this.#members.get(name);
     if (value === undefined) return undefined;
-    const durationMs = typeof value === "string" ? parseDuration(value) : null;
+    const durationMs = typeof value === "string" ? parseDuration(value, ["ms", "s", "m", "h"]) : null;
     if (durationMs === null) throw new Fault(`${this.pathOf(name)} is not a duration such as "20s"`);
     if (durationMs < shortestMs || durationMs > HOUR_MS) {
       throw new Fault(`${this.pathOf(name)} is not between ${shortestMs} ms and 1 h`);
     }
     return durationMs;
   }
-}
-
-const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: HOUR_MS };
-
-/** A whole number and its unit, in milliseconds; null for anything else. */
-export function parseDuration(text: string): number | null {
-  const [, count, unit] = /^(\d{1,9})(ms|s|m|h)$/.exec(text) ?? [];
-  return count === undefined || unit === undefined ? null : Number(count) * (UNITS_MS[unit] ?? 0);
 }

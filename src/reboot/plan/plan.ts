@@ -8,26 +8,28 @@ import { type InitramfsVolume, volumeOption } from "../../formats/initramfs/cryp
 import { cmdlineForKexec } from "../../formats/loader/kernel-cmdline.ts";
 import { luksBeneath, requireKnownRoot } from "../../host/block-devices.ts";
 import { tryKeyFile } from "./key-file.ts";
-import { laterVolumes } from "./later.ts";
-import type { Opening, PlannedVolume, PlanPower, RebootPlan } from "./planned.ts";
+import type { Opening, PlannedVolume, PlanPower, RebootPlan } from "./reboot-plan.ts";
+import { planSystemVolumes } from "./system-volumes.ts";
 import { type FoundVolume, resolveVolume } from "./volumes.ts";
 
 const FILE_LIMIT_BYTES = 1 << 30;
 
 /**
- * Reads the entry that will boot, its kernel and initramfs, and finds every volume that has to open on the way to a login.
- * @throws NightlatchError boot/*, reboot/blocked where a volume would wait for a person and cannot be helped
+ * Reads the entry that will boot, its kernel and initramfs, and finds every volume that has to open
+ * on the way to a login.
+ * @throws NightlatchError boot/*, reboot/blocked where a volume would wait for a person and cannot
+ * be helped
  */
-export async function planReboot(power: PlanPower, wish: EntryWish): Promise<RebootPlan> {
-  const next = await readNextBoot(power, wish);
+export async function planReboot(system: PlanPower, wanted: EntryWish): Promise<RebootPlan> {
+  const next = await readNextBoot(system, wanted);
   const { entry, initrds, facts } = next;
-  const kernel = await readStart(power, entry.kernel, FILE_LIMIT_BYTES);
-  await requireKnownRoot(power);
-  const beneathRoot = await luksBeneath(power, "/");
+  const kernel = await readStart(system, entry.kernel, FILE_LIMIT_BYTES);
+  await requireKnownRoot(system);
+  const beneathRoot = await luksBeneath(system, "/");
   const stack = requireStack(entry, facts, beneathRoot);
-  const inside = await Promise.all(next.volumes.map((line) => planInside(power, line, facts)));
+  const inside = await Promise.all(next.volumes.map((line) => planInitramfsVolume(system, line, facts)));
   requireRoot(inside, beneathRoot, entry, facts);
-  const later = await laterVolumes(power, new Set(inside.map(({ name }) => name)));
+  const later = await planSystemVolumes(system, new Set(inside.map(({ name }) => name)));
   return {
     entry,
     cmdline: cmdlineForKexec(next.cmdline),
@@ -39,7 +41,10 @@ export async function planReboot(power: PlanPower, wish: EntryWish): Promise<Reb
   };
 }
 
-/** Null only where nothing has to be opened before the root. @throws NightlatchError boot/unsupported, boot/no-cryptsetup */
+/**
+ * Null only where nothing has to be opened before the root.
+ * @throws NightlatchError boot/unsupported, boot/no-cryptsetup
+ */
 function requireStack(entry: BootEntry, facts: InitramfsFacts | null, beneathRoot: readonly string[]): Stack | null {
   const rebuild = rebuildOf(facts);
   if (beneathRoot.length === 0) return facts?.opensLuks === true ? facts.stack : null;
@@ -80,25 +85,26 @@ function requireStack(entry: BootEntry, facts: InitramfsFacts | null, beneathRoo
 }
 
 /**
- * A key file that lies on the root, which is open by then. The word is Debian's, to the letter: cryptsetup-initramfs's hooks/cryptroot writes
- * it into the initramfs's crypttab, and its scripts/local-top/cryptroot puts the root's mount point in its place.
+ * A key file that lies on the root, which is open by then. The word is Debian's, to the letter:
+ * cryptsetup-initramfs's hooks/cryptroot writes it into the initramfs's crypttab, and its
+ * scripts/local-top/cryptroot puts the root's mount point in its place.
  */
 const ON_ROOT = "/FIXME-initramfs-rootmnt/";
 
-async function planInside(
-  power: PlanPower,
+async function planInitramfsVolume(
+  system: PlanPower,
   line: InitramfsVolume,
   facts: InitramfsFacts | null,
 ): Promise<PlannedVolume> {
-  const found = await resolveVolume(power, line.name, line.source, line.options);
-  const opening = await howItOpens(power, line, found, facts);
+  const found = await resolveVolume(system, line.name, line.source, line.options);
+  const opening = await howItOpens(system, line, found, facts);
   // What the initramfs opens it asks for, whatever a line says of nofail.
-  return { name: line.name, found, line, mayFail: false, opening };
+  return { stage: "initramfs", name: line.name, found, line, mayFail: false, opening };
 }
 
 /** A key file that is there is left to do its work, unless it was seen that it cannot. */
 async function howItOpens(
-  power: PlanPower,
+  system: PlanPower,
   line: InitramfsVolume,
   found: FoundVolume,
   facts: InitramfsFacts | null,
@@ -106,9 +112,9 @@ async function howItOpens(
   if (line.key.startsWith("/") && volumeOption(line, "keyscript") === null) {
     if (line.key.startsWith(ON_ROOT)) {
       const path = line.key.slice(ON_ROOT.length - 1);
-      const isThere = (await power.stat(path))?.kind === "file";
+      const isThere = (await system.stat(path))?.kind === "file";
       if (!isThere) return { kind: "itself", why: `its key file ${path}, not tried`, proved: false };
-      if ((await tryKeyFile(power, line, path, found)) === "opens")
+      if ((await tryKeyFile(system, line, path, found)) === "opens")
         return { kind: "itself", why: `key file ${path}`, proved: true };
     } else if (facts?.has(line.key) === true) {
       return { kind: "itself", why: `its key file ${line.key} in the initramfs, not tried`, proved: false };

@@ -1,39 +1,40 @@
 import { NightlatchError } from "../../core/errors.ts";
 import { luksBeneath } from "../../host/block-devices.ts";
 import { askSystemd } from "../../host/systemd.ts";
-import { crypttabVolumes, laterVolumes } from "./later.ts";
-import type { PlanPower } from "./planned.ts";
+import type { PlanPower } from "./reboot-plan.ts";
+import { crypttabVolumes, planSystemVolumes } from "./system-volumes.ts";
 
 const STAYS = "x-initrd.attach";
 
 /**
- * Whether a soft reboot leaves the root that runs: then nothing holds the root's volume open. ostree
- * prepares another root at /run/nextroot, which systemd goes to where it is there
+ * Whether a soft reboot leaves the root that runs: then nothing holds the root's volume open.
+ * ostree prepares another root at /run/nextroot, which systemd goes to where it is there
  * (systemd-soft-reboot.service(8)).
  */
-async function replacesRoot(power: Pick<PlanPower, "stat">): Promise<boolean> {
-  for (const path of ["/run/ostree-booted", "/run/nextroot"]) if ((await power.stat(path)) !== null) return true;
+async function replacesRoot(system: Pick<PlanPower, "stat">): Promise<boolean> {
+  for (const path of ["/run/ostree-booted", "/run/nextroot"]) if ((await system.stat(path)) !== null) return true;
   return false;
 }
 
 /**
- * A soft reboot (systemd-soft-reboot.service(8)) comes back by itself: this systemd knows it, and every volume that it closes opens without
- * a person. It closes what an ordinary shutdown closes: all of crypttab but the root's, and what is marked x-initrd.attach (crypttab(5)).
+ * A soft reboot (systemd-soft-reboot.service(8)) comes back by itself: this systemd knows it, and
+ * every volume that it closes opens without a person. It closes what an ordinary shutdown closes:
+ * all of crypttab but the root's, and what is marked x-initrd.attach (crypttab(5)).
  * @throws NightlatchError reboot/blocked
  */
-export async function requireSoftReboot(power: PlanPower): Promise<void> {
+export async function requireSoftReboot(system: PlanPower): Promise<void> {
   const argv = ["systemctl", "show", "--property=LoadState", "--value", "soft-reboot.target"] as const;
-  const { stdout } = await askSystemd(power, argv);
+  const { stdout } = await askSystemd(system, argv);
   if (stdout.toString("latin1").trim() !== "loaded") {
     throw new NightlatchError("reboot/blocked", "this system's systemd knows no soft reboot", {
       meaning: "It came with systemd 254. The machine does not reboot.",
       remedy: "Take the way by kexec, which is the default: nightlatch reboot",
     });
   }
-  const staying = (await crypttabVolumes(power)).filter(({ options }) => options.includes(STAYS));
-  const beneathRoot = (await replacesRoot(power)) ? [] : await luksBeneath(power, "/");
+  const staying = (await crypttabVolumes(system)).filter(({ options }) => options.includes(STAYS));
+  const beneathRoot = (await replacesRoot(system)) ? [] : await luksBeneath(system, "/");
   const kept = new Set(beneathRoot.map((uuid) => uuid.toLowerCase()));
-  for (const { name, found, opening } of await laterVolumes(power, new Set(staying.map((line) => line.name)))) {
+  for (const { name, found, opening } of await planSystemVolumes(system, new Set(staying.map((line) => line.name)))) {
     // One that names a key socket is answered there, as at a boot.
     if (opening.kind !== "disposable" || kept.has(found.header?.uuid.toLowerCase() ?? "")) continue;
     throw new NightlatchError(

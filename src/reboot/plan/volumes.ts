@@ -3,6 +3,7 @@ import { isError, NightlatchError } from "../../core/errors.ts";
 import { readVolumeHeader, type VolumeHeader } from "../../luks/header/header.ts";
 import type { System } from "../../system/port.ts";
 
+/** The device of a volume, as it was found. */
 export interface FoundVolume {
   /** As a person knows it: /dev/vda3. */
   readonly device: string;
@@ -17,9 +18,12 @@ const FOLDERS: Readonly<Record<string, string>> = {
   PARTLABEL: "/dev/disk/by-partlabel",
 };
 
-/** The device that a crypttab names. @throws NightlatchError reboot/blocked where it is not there, or its header lies elsewhere */
+/**
+ * The device that a crypttab names.
+ * @throws NightlatchError reboot/blocked where it is not there, or its header lies elsewhere
+ */
 export async function resolveVolume(
-  power: Pick<System, "run" | "readAt">,
+  system: Pick<System, "run" | "readAt">,
   name: string,
   source: string,
   options: readonly string[],
@@ -33,11 +37,11 @@ export async function resolveVolume(
     folder === undefined || value === undefined
       ? source
       : `${folder}/${folder.endsWith("uuid") ? value.toLowerCase() : value}`;
-  const { status, stdout } = await power.run({ argv: ["readlink", "-e", "--", path], deadlineMs: SMALL_PROGRAM_MS });
+  const { status, stdout } = await system.run({ argv: ["readlink", "-e", "--", path], deadlineMs: SMALL_PROGRAM_MS });
   if (status !== 0) throw blocked(`${name}: its device ${source} is not there`, "That boot would wait for it.");
   const device = stdout.toString("utf8").replace(/\n$/, "");
   try {
-    return { device, header: await readVolumeHeader(power, device) };
+    return { device, header: await readVolumeHeader(system, device) };
   } catch (error) {
     if (isError(error, "luks/none")) return { device, header: null };
     throw error;

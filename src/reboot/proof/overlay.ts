@@ -3,35 +3,34 @@ import { systemdCrypttab } from "../../boot/overlay/key-file.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import type { InitramfsVolume } from "../../formats/initramfs/crypttab.ts";
 import type { System } from "../../system/port.ts";
-import type { PlannedVolume, RebootPlan } from "../plan/planned.ts";
+import type { PlannedVolume, RebootPlan } from "../plan/reboot-plan.ts";
 
 const GENERATOR = "systemd's generator";
 const NO_KEY = new Uint8Array();
 
 /**
- * The plan, once systemd has said that in the initramfs it will use the keys that the overlay brings:
- * its own generator reads the overlay's crypttab and the next boot's command line. A plan whose
- * initramfs opens nothing by systemd, or of a system that has no generator to ask, is as it was.
+ * The plan, once systemd has said that in the initramfs it will use the keys that the overlay
+ * brings: its own generator reads the overlay's crypttab and the next boot's command line. A plan
+ * whose initramfs opens nothing by systemd, or of a system that has no generator to ask, is as it
+ * was.
  * @throws NightlatchError reboot/not-proved where it would do otherwise
  */
-export async function proveOverlay(power: Pick<System, "run">, plan: RebootPlan): Promise<RebootPlan> {
+export async function proveOverlay(system: Pick<System, "run">, plan: RebootPlan): Promise<RebootPlan> {
   const { stack, volumes, cmdline } = plan;
   if (stack !== "dracut-systemd" && stack !== "mkinitcpio-systemd") return plan;
-  const inside = volumes.filter((volume) => volume.line !== null);
+  const inside = volumes.filter((volume) => volume.stage === "initramfs");
   if (!inside.some(({ opening }) => opening.kind === "disposable")) return plan;
   const { text, lines } = systemdCrypttab(
-    inside.flatMap(({ line, opening }) =>
-      line === null ? [] : [{ volume: line, key: opening.kind === "disposable" ? NO_KEY : null }],
-    ),
+    inside.map(({ line, opening }) => ({ volume: line, key: opening.kind === "disposable" ? NO_KEY : null })),
   );
-  const planned = await askGenerator(power, text, cmdline);
+  const planned = await askGenerator(system, text, cmdline);
   if (planned === null) return plan;
   const known = new Set(lines.map(({ name }) => name));
   const more = planned.find(({ name }) => !known.has(name));
   if (more !== undefined)
     throw notProved(`it would open ${more.name || "something"} as well, of which nothing is known here`);
   const heard = (volume: PlannedVolume): PlannedVolume =>
-    volume.opening.kind === "disposable" && volume.line !== null
+    volume.opening.kind === "disposable" && volume.stage === "initramfs"
       ? { ...volume, opening: { kind: "disposable", heardBy: GENERATOR } }
       : volume;
   for (const [index, { opening, name }] of inside.entries()) {
@@ -42,7 +41,10 @@ export async function proveOverlay(power: Pick<System, "run">, plan: RebootPlan)
   return { ...plan, volumes: volumes.map(heard) };
 }
 
-/** Options under which systemd-cryptsetup takes a key file for something else (cryptsetup.c), or opens nothing at a boot. */
+/**
+ * Options under which systemd-cryptsetup takes a key file for something else (cryptsetup.c), or
+ * opens nothing at a boot.
+ */
 const OTHERWISE =
   /^(?:(?:tpm2-device|fido2-device|pkcs11-uri|header|keyfile-offset|keyfile-size|key-slot)=|noauto$|tcrypt|bitlk|plain$)/;
 

@@ -3,9 +3,9 @@ import type { Secret } from "../../core/secret.ts";
 import { type Authority, findOpenedAmong, slotsToTry } from "../../luks/cryptsetup/keyslots.ts";
 import type { Slot } from "../../luks/header/slots.ts";
 import type { System } from "../../system/port.ts";
-import type { PlannedVolume } from "../plan/planned.ts";
+import type { PlannedVolume } from "../plan/reboot-plan.ts";
 
-/** Keys that a command was given, or has found on its way. Wiped with it. */
+/** Keys that were given, or found on the way. Disposing it wipes them. */
 export class KeyRing implements Disposable {
   /** By a person: in a file, or typed. What opened something comes first. */
   readonly given: Secret[];
@@ -33,19 +33,22 @@ export interface KeySources {
 }
 
 /**
- * `proved`: every authority was seen to open its slot. `likely`: what a person gave is taken to open the one slow slot that it can, for
- * whoever uses it to find out. So a passphrase's KDF is paid once and not twice.
+ * How sure it has to be that an authority opens its slot.
+ * `proved`: it was seen to.
+ * `likely`: what a person gave is taken to open the one slow slot that it can, and the caller finds
+ * out when it uses it. So a passphrase's KDF is paid for once and not twice.
  */
 export type Certainty = "proved" | "likely";
 
 /**
- * For each volume that needs a disposable key, a passphrase that opens it, and the slot. What is given is tried on all; somebody is asked
- * only for a volume that nothing else opens, and what is typed is tried on the rest as well: volumes that share a passphrase ask once.
+ * For each volume that needs a disposable key, a passphrase that opens it, and the slot. What is
+ * given is tried on all; somebody is asked only for a volume that nothing else opens, and what is
+ * typed is tried on the rest as well: volumes that share a passphrase ask once.
  * @param keys what is typed or recovered is added
  * @throws NightlatchError reboot/wrong-key, and what the sources throw
  */
 export async function findAuthorities(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volumes: readonly PlannedVolume[],
   keys: KeyRing,
   sources: KeySources,
@@ -56,12 +59,12 @@ export async function findAuthorities(
     const { device } = volume.found;
     if (volume.opening.kind !== "disposable" || found.has(device)) continue;
     const authority =
-      (await tryFast(power, volume, [keys.remembered, ...keys.given].filter(isKey))) ??
-      (await trySlow(power, volume, keys.given, certainty)) ??
+      (await tryFast(system, volume, [keys.remembered, ...keys.given].filter(isKey))) ??
+      (await trySlow(system, volume, keys.given, certainty)) ??
       (await recover(volume, keys, sources)) ??
-      // Its slot was made fast. Should somebody have made it slow, it opens the volume all the same.
-      (await trySlow(power, volume, [keys.remembered].filter(isKey), "proved")) ??
-      (await askFor(power, volume, keys, sources, certainty));
+      // Its slot was made fast. If somebody has made it slow, it opens the volume all the same.
+      (await trySlow(system, volume, [keys.remembered].filter(isKey), "proved")) ??
+      (await askFor(system, volume, keys, sources, certainty));
     found.set(device, authority);
   }
   return found;
@@ -69,13 +72,13 @@ export async function findAuthorities(
 
 const isKey = (key: Secret | null): key is Secret => key !== null;
 
-function tryFast(power: Pick<System, "run">, volume: PlannedVolume, keys: readonly Secret[]) {
+function tryFast(system: Pick<System, "run">, volume: PlannedVolume, keys: readonly Secret[]) {
   const { header } = volume.found;
-  return tryOn(power, volume, header === null ? [] : slotsToTry(header).fast, keys);
+  return tryOn(system, volume, header === null ? [] : slotsToTry(header).fast, keys);
 }
 
 async function trySlow(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: PlannedVolume,
   keys: readonly Secret[],
   certainty: Certainty,
@@ -85,17 +88,17 @@ async function trySlow(
   const [[only, ...others], [passphrase, ...rest]] = [slots, keys];
   const isOne = only !== undefined && others.length === 0 && passphrase !== undefined && rest.length === 0;
   if (certainty === "likely" && isOne) return { passphrase, slot: only.number };
-  return tryOn(power, volume, slots, keys);
+  return tryOn(system, volume, slots, keys);
 }
 
 async function tryOn(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   { found }: PlannedVolume,
   slots: readonly Slot[],
   keys: readonly Secret[],
 ): Promise<Authority | null> {
   for (const passphrase of keys) {
-    const slot = await findOpenedAmong(power, { device: found.device }, slots, passphrase);
+    const slot = await findOpenedAmong(system, { device: found.device }, slots, passphrase);
     if (slot !== null) return { passphrase, slot };
   }
   return null;
@@ -110,7 +113,7 @@ async function recover(volume: PlannedVolume, keys: KeyRing, sources: KeySources
 const TRIES = 3;
 
 async function askFor(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   volume: PlannedVolume,
   keys: KeyRing,
   { ask }: KeySources,
@@ -120,7 +123,7 @@ async function askFor(
     const passphrase = await ask(volume);
     keys.given.push(passphrase);
     const authority =
-      (await tryFast(power, volume, [passphrase])) ?? (await trySlow(power, volume, [passphrase], certainty));
+      (await tryFast(system, volume, [passphrase])) ?? (await trySlow(system, volume, [passphrase], certainty));
     if (authority === null) continue;
     keys.given.unshift(...keys.given.splice(-1));
     return authority;

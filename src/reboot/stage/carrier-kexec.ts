@@ -1,5 +1,5 @@
 import { loadKexec, unloadKexec } from "../../boot/kexec.ts";
-import { startKexec } from "../go.ts";
+import { startKexec } from "../start.ts";
 import type { Carrier } from "./carrier.ts";
 
 const NOT_USED_UP =
@@ -13,9 +13,9 @@ export const KEXEC: Carrier = {
     question: null,
     words: "no key on any disk",
     facts: {},
-    load: (power, overlay, _, lock) => loadKexec(power, { kernel, initrds, overlay, cmdline }, lock),
-    unload: async (power) => {
-      await unloadKexec(power);
+    load: (system, overlay, _, lock) => loadKexec(system, { kernel, initrds, overlay, cmdline }, lock),
+    undo: async (system) => {
+      await unloadKexec(system);
       return [];
     },
   }),

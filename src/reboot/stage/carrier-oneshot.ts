@@ -1,18 +1,21 @@
 import { type PreparedOneshot, unavailable } from "../../boot/oneshot/loader.ts";
 import { disarmOneshot, prepareOneshot } from "../../boot/oneshot/oneshot.ts";
-import { startOrdinaryReboot } from "../go.ts";
-import type { RebootPlan } from "../plan/planned.ts";
+import type { RebootPlan } from "../plan/reboot-plan.ts";
+import { startOrdinaryReboot } from "../start.ts";
 import type { Carrier } from "./carrier.ts";
 
-/** A one-time boot entry: through the firmware, with the keys in a file on the boot loader's file system. Never chosen by itself. */
+/**
+ * A one-time boot entry: through the firmware, with the keys in a file on the boot loader's file
+ * system. Never chosen by itself.
+ */
 export const ONESHOT: Carrier = {
   via: "oneshot",
-  async prepare(power, plan) {
+  async prepare(system, plan) {
     const { entry, cmdline, initrds, volumes } = plan;
     if (!volumes.some(({ opening }) => opening.kind === "disposable"))
       throw unavailable("every volume opens without a key of ours", "Use --via bindings, which proves it first.");
     const initrdBytes = initrds.reduce((sum, initrd) => sum + initrd.length, 0);
-    const prepared = await prepareOneshot(power, { entry, cmdline, initrdBytes });
+    const prepared = await prepareOneshot(system, { entry, cmdline, initrdBytes });
     const { loader, overlay, fileSystem } = prepared;
     const encrypted = fileSystem.isEncrypted;
     const whether = encrypted ? "encrypted" : "NOT encrypted";
@@ -24,7 +27,7 @@ export const ONESHOT: Carrier = {
         oneshot: { loader, overlay, fileSystem: { type: fileSystem.type, device: fileSystem.source, encrypted } },
       },
       load: (_, bytes, { bootId, expires }, lock) => prepared.arm(bytes, { boot: bootId, expires }, lock),
-      unload: async () => (await disarmOneshot(power)).failures,
+      undo: async () => (await disarmOneshot(system)).failures,
     };
   },
   start: startOrdinaryReboot,

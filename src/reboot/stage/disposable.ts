@@ -27,44 +27,48 @@ export interface StagingContext {
   readonly expires: number;
 }
 
-/** Header changes of this machine wait for each other (docs/format/intent.md); binding takes the same lock. */
-export async function lockHeaders(power: Pick<System, "lock" | "makeDirectory">, stateFolder: string): Promise<Lock> {
-  await power.makeDirectory(stateFolder, 0o700);
-  return power.lock(`${stateFolder}/lock`, LOCK_WAIT_MS);
+/**
+ * Header changes of this machine wait for each other (docs/format/intent.md); binding takes the
+ * same lock.
+ */
+export async function lockHeaders(system: Pick<System, "lock" | "makeDirectory">, stateFolder: string): Promise<Lock> {
+  await system.makeDirectory(stateFolder, 0o700);
+  return system.lock(`${stateFolder}/lock`, LOCK_WAIT_MS);
 }
 
 /**
- * Puts a new disposable key into a slot of its own and proves that it opens it. A failure is undone before it is thrown; a crash
- * at any step leaves a record by which the next run, boot or timer undoes it. No slot but the new one is written to.
+ * Puts a new disposable key into a slot of its own and proves that it opens it. A failure is undone
+ * before it is thrown; a crash at any step leaves a record by which the next run, boot or timer
+ * undoes it. No slot but the new one is written to.
  * @throws NightlatchError reboot/slots-full, reboot/not-proved, luks/*
  */
 export async function stageDisposableKey(
-  power: DisposablePower & Pick<System, "random">,
+  system: DisposablePower & Pick<System, "random">,
   volume: Volume,
   authority: Authority,
   context: StagingContext,
 ): Promise<Secret> {
-  const header = await readVolumeHeader(power, volume.device);
+  const header = await readVolumeHeader(system, volume.device);
   refuseRequirements(header, volume.device);
   const slot = findFreeSlot(header);
   if (slot === null) throw slotsFull(volume.device, countSlots(header).total);
-  const guard = await guardOf(power, volume.device, header, authority.slot);
-  const iterations = 1001 + (power.random(2).readUInt16LE() % 1024);
+  const guard = await guardOf(system, volume.device, header, authority.slot);
+  const iterations = 1001 + (system.random(2).readUInt16LE() % 1024);
   const record: DisposableRecord = { slot, iterations, boot: context.bootId, expires: context.expires, guard };
-  const key = Secret.take(power.random(KEY_BYTES));
-  const held = await addRecord(power, context.stateFolder, volume, header, record);
+  const key = Secret.take(system.random(KEY_BYTES));
+  const held = await addRecord(system, context.stateFolder, volume, header, record);
   try {
     const added = { number: slot, iterations, hash: keyslotHashOf(header), passphrase: key };
-    await addKeyslot(power, volume, added, authority);
+    await addKeyslot(system, volume, added, authority);
     // An initramfs names no slot, and would try the passphrase's slow KDF first.
-    if (header.version === 2) await preferKeyslot(power, volume, slot);
-    if (!(await opensSlot(power, volume, slot, key))) {
+    if (header.version === 2) await preferKeyslot(system, volume, slot);
+    if (!(await opensSlot(system, volume, slot, key))) {
       throw new NightlatchError("reboot/not-proved", `${volume.device}: the new key does not open its slot`);
     }
     return key;
   } catch (error) {
     key.wipe();
-    await removeDisposable(power, volume, context.stateFolder, held);
+    await removeDisposable(system, volume, context.stateFolder, held);
     throw error;
   }
 }
@@ -76,8 +80,8 @@ function slotsFull(device: string, total: number): NightlatchError {
   });
 }
 
-async function guardOf(power: Pick<System, "readAt">, device: string, header: VolumeHeader, slot: number) {
-  const digest = await slotDigest(power, device, findSlot(header, slot));
+async function guardOf(system: Pick<System, "readAt">, device: string, header: VolumeHeader, slot: number) {
+  const digest = await slotDigest(system, device, findSlot(header, slot));
   if (digest !== null) return { slot, digest };
   throw new NightlatchError("reboot/not-proved", `${device}: slot ${slot} changed while it was looked at`, {
     meaning: "The volume was not changed.",
@@ -86,56 +90,61 @@ async function guardOf(power: Pick<System, "readAt">, device: string, header: Vo
 }
 
 /**
- * SHA-256 over all of a slot, parameters and key material: the same digest means that what opened it before opens it now.
- * Null for a slot that is not in use.
+ * SHA-256 over all of a slot, parameters and key material: the same digest means that what opened
+ * it before opens it now. Null for a slot that is not in use.
  */
 async function slotDigest(
-  power: Pick<System, "readAt">,
+  system: Pick<System, "readAt">,
   device: string,
   slot: Slot | undefined,
 ): Promise<string | null> {
   if (slot === undefined) return null;
   const { number, pbkdf2Iterations, salt, area } = slot;
-  const material = await power.readAt(device, area.offsetBytes, area.lengthBytes);
+  const material = await system.readAt(device, area.offsetBytes, area.lengthBytes);
   return createHash("sha256")
     .update(JSON.stringify({ number, pbkdf2Iterations, salt, area }))
     .update(material)
     .digest("hex");
 }
 
-/** Removes every record of a volume that `which` says, with its slot. @returns what was removed @throws as removeDisposable */
+/**
+ * Removes every record of a volume that `which` says, with its slot.
+ * @returns what was removed
+ * @throws as removeDisposable
+ */
 export async function removeDisposables(
-  power: DisposablePower,
+  system: DisposablePower,
   volume: Volume,
   stateFolder: string,
   which: (record: DisposableRecord) => boolean,
 ): Promise<DisposableRecord[]> {
-  const held = await listRecords(power, stateFolder, await readVolumeHeader(power, volume.device));
+  const held = await listRecords(system, stateFolder, await readVolumeHeader(system, volume.device));
   const chosen = held.filter(({ record }) => which(record));
-  for (const one of chosen) await removeDisposable(power, volume, stateFolder, one);
+  for (const one of chosen) await removeDisposable(system, volume, stateFolder, one);
   return chosen.map(({ record }) => record);
 }
 
 /**
- * Removes a slot that is ours and then its record, each seen to be gone, as docs/format/disposable.md says.
+ * Removes a slot that is ours and then its record, each seen to be gone, as
+ * docs/format/disposable.md says.
  * @throws NightlatchError reboot/left-over where that cannot be done safely; both stay then
  */
 async function removeDisposable(
-  power: DisposablePower,
+  system: DisposablePower,
   volume: Volume,
   stateFolder: string,
   held: HeldRecord,
 ): Promise<void> {
   const { device } = volume;
-  const header = await readVolumeHeader(power, device);
+  const header = await readVolumeHeader(system, device);
   const { slot, guard, iterations } = held.record;
   if (isOurs(header, slot, iterations)) {
-    const digest = await slotDigest(power, device, findSlot(header, guard.slot));
+    const digest = await slotDigest(system, device, findSlot(header, guard.slot));
     if (digest !== guard.digest) throw unguarded(device, slot, held);
-    await runCryptsetup(power, volume, ["luksKillSlot", "-q", device, String(slot)]);
-    if (findSlot(await readVolumeHeader(power, device), slot) !== undefined) throw unguarded(device, slot, held);
+    await runCryptsetup(system, volume, ["luksKillSlot", "-q", device, String(slot)]);
+    if (findSlot(await readVolumeHeader(system, device), slot) !== undefined) throw unguarded(device, slot, held);
   }
-  await removeRecord(power, stateFolder, volume, header, held);
+  await removeRecord(system, stateFolder, volume, header, held);
 }
 
 /** Its fingerprint, and nobody else's claim on it. */

@@ -1,4 +1,7 @@
-/** Whatever goes wrong in a way that nobody expected is told like any failure: one JSON object, no stack, nothing that the error says. */
+/**
+ * Whatever goes wrong in a way that nobody expected is told like any failure: one JSON object, no
+ * stack, nothing that the error says.
+ */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -28,15 +31,15 @@ const WAYS: Readonly<Record<string, string>> = {
 
 function hookFor(way: string): string {
   const path = join(folder, `${way.replaceAll(/\W/g, "-")}.mjs`);
-  const source = `export const command = { name: "x", summary: "", options: [], maxOperands: 9, run: async ({ terminal }) => { ${WAYS[way]} } };`;
+  const source = `export const command = { name: "x", summary: "", options: {}, maxOperands: 9, run: async ({ terminal }) => { ${WAYS[way]} } };`;
   writeFileSync(
     path,
     `import { registerHooks } from "node:module";
      import { COMMANDS } from ${JSON.stringify(join(ROOT, "src/cli/registry.ts"))};
-     const names = Object.keys(COMMANDS).map((name) => "/src/cli/" + name.replace(" ", "-") + ".ts");
+     const paths = Object.values(COMMANDS).map((load) => "/src/cli/" + String(load).split('"./')[1].split('"')[0]);
      registerHooks({
        load: (url, context, next) =>
-         names.some((name) => url.endsWith(name))
+         paths.some((path) => url.endsWith(path))
            ? { format: "module", source: ${JSON.stringify(source)}, shortCircuit: true }
            : next(url, context),
      });`,

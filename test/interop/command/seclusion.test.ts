@@ -1,4 +1,7 @@
-/** Nobody looks into our processes: no debugger by a signal or the environment, no core file. docs/decisions/069-nobody-looks-in.md */
+/**
+ * Nobody looks into our processes: no debugger by a signal or the environment, no core file.
+ * docs/decisions/069-nobody-looks-in.md
+ */
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -28,7 +31,10 @@ writeFileSync(passphrase, PASSPHRASE);
 /** So slow that cryptsetup is seen at work with the passphrase. */
 const SLOW = ["--pbkdf-force-iterations", "1000000"];
 
-/** At the process's end: a SIGUSR1 to itself, time to heed it, and then what somebody outside could look into. */
+/**
+ * At the process's end: a SIGUSR1 to itself, time to heed it, and then what somebody outside could
+ * look into.
+ */
 const hook = join(folder, "hook.mjs");
 writeFileSync(
   hook,
@@ -52,7 +58,10 @@ async function look(entry: string, args: readonly string[]): Promise<unknown> {
   return JSON.parse(readFileSync(path, "utf8"));
 }
 
-/** Core files need a page at least, and 1 keeps them from programs in core_pattern too; the hard limit 0 of a unit stays as it is. */
+/**
+ * Core files need a page at least, and 1 keeps them from programs in core_pattern too; the hard
+ * limit 0 of a unit stays as it is.
+ */
 const SECLUDED = /^\{"dumpable":0,"core":\["[01]","[01]"\],"debugger":null\}$/;
 
 test("every command is secluded, however it ends", async () => {
@@ -153,7 +162,8 @@ describe("SIGUSR1, from the moment that a process can withstand it", () => {
       const argv = [...start, "bind", image, "latch", invite, "--key-file", passphrase, "--state", makeState(folder)];
       const { child, ended, ports } = await signalled(argv, (pid) => childOf(pid, "cryptsetup") !== null);
       const again = setInterval(() => child.kill("SIGUSR1"), 50);
-      // Node gives signals their defaults back on its last steps, when the result has long been told.
+      // Node gives signals their defaults back on its last steps, when the result has long been
+      // told.
       child.stdout.once("data", () => clearInterval(again));
       const how = await ended;
       clearInterval(again);

@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, test } from "node:test";
 
-// util-linux's script(1) gives the child a terminal of its own; what it prints is what a person would see.
+// util-linux's script(1) gives the child a terminal of its own; what it prints is what a person
+// would see.
 const folder = mkdtempSync(join(tmpdir(), "nightlatch-terminal-"));
 after(() => rmSync(folder, { recursive: true }));
 const asker = join(folder, "ask.ts");

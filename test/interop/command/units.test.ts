@@ -44,8 +44,8 @@ describe("unit ordering, as systemd itself judges it", { skip: noAnalyze }, () =
 });
 
 /**
- * Where systemd 252 puts each, from 0 to 10, with a tenth to spare. The three that change headers stay root, with the host's own file
- * systems: docs/decisions/071-what-the-root-units-can-bear.md.
+ * Where systemd 252 puts each, from 0 to 10, with a tenth to spare. The three that change headers
+ * stay root, with the host's own file systems: docs/decisions/071-what-the-root-units-can-bear.md.
  */
 const CEILINGS: Readonly<Record<string, number>> = {
   "nightlatch-agent.service": 2.9,

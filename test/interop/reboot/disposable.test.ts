@@ -199,7 +199,9 @@ test("LUKS1's record is for root alone", { skip }, async () => {
 
 class PowerCut extends Error {}
 
-/** A system whose every change stops for good at one step: nothing that is tried after it happens. */
+/**
+ * A system whose every change stops for good at one step: nothing that is tried after it happens.
+ */
 function cutOff(cutAt: number, when: "before" | "after"): { system: System; steps: () => number } {
   let steps = 0;
   const change = async <T>(act: () => Promise<T>): Promise<T> => {

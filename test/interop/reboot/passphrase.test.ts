@@ -1,4 +1,7 @@
-/** What a person gives, right or wrong, from the prompt to the header: through the command, on real headers. */
+/**
+ * What a person gives, right or wrong, from the prompt to the header: through the command, on real
+ * headers.
+ */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { before, test } from "node:test";
@@ -58,7 +61,8 @@ test("mistyped: what was begun is taken back, and it is asked for again", { skip
   assert.equal(result["ok"], true);
   assert.deepEqual(typed, [], "all were asked for");
   assert.match(hints.join("\n"), /… \S+root: the passphrase opens no keyslot: what was begun is taken back/);
-  // The first is found wrong by use and then by the search; what opened the first volume comes first for the others.
+  // The first is found wrong by use and then by the search; what opened the first volume comes
+  // first for the others.
   assert.equal(kdfs.length, 1 + 1 + 1 + 3 + 3, kdfs.join(" "));
   await runCommand(disarm, [], one.system);
   await assertNothingStaged(one, headers);
@@ -77,12 +81,16 @@ test("a wrong key file is refused, and nothing is changed", { skip }, async () =
     isError(error, "reboot/wrong-key"),
   );
   await assertNothingStaged(one, headers);
-  // A token came and went in the first one's metadata; its key material and the other volumes are as they were, bit for bit.
+  // A token came and went in the first one's metadata; its key material and the other volumes are
+  // as they were, bit for bit.
   const skipped = (disk: Buffer, index: number) => disk.subarray(index === 0 ? LUKS2_METADATA_BYTES : 0);
   assert.deepEqual(disks().map(skipped), before.map(skipped));
 });
 
-/** Runs `arm` with each passphrase in turn, the power cut after its first step, then its second, and so on: the next boot removes all. */
+/**
+ * Runs `arm` with each passphrase in turn, the power cut after its first step, then its second, and
+ * so on: the next boot removes all.
+ */
 async function cutEverywhere(typed: readonly string[], headers: unknown): Promise<void> {
   let steps = 0;
   for (let cut = true; cut; steps++) {
@@ -138,6 +146,7 @@ test("volumes of different passphrases: each is asked for once, and the power ma
   assert.match(hints.join("\n"), /… \S+swap: the passphrase opens no keyslot: what was begun is taken back/);
   await runCommand(disarm, [], one.system);
   await assertNothingStaged(one, headers);
-  // The first volume's passphrase is found not to be that of the second, of LUKS1, when its record is there and its slot is not.
+  // The first volume's passphrase is found not to be that of the second, of LUKS1, when its record
+  // is there and its slot is not.
   await cutEverywhere([PASSPHRASE, OTHER], headers);
 });

@@ -6,7 +6,7 @@ import { isError } from "../../../src/core/errors.ts";
 import { Secret } from "../../../src/core/secret.ts";
 import { listDisposables } from "../../../src/reboot/clean-up.ts";
 import { planReboot } from "../../../src/reboot/plan/plan.ts";
-import { forget, remember, rememberedKey } from "../../../src/reboot/remember.ts";
+import { remember, rememberedKey, removeRememberedKey } from "../../../src/reboot/remember.ts";
 import { findAuthorities, KeyRing } from "../../../src/reboot/stage/authority.ts";
 import { KEXEC } from "../../../src/reboot/stage/carrier-kexec.ts";
 import { stageBoot } from "../../../src/reboot/stage/stage.ts";
@@ -72,15 +72,17 @@ for (const [bootId, what] of [
   test(`a remembered key is forgotten while what it staged ${what}`, { skip }, async () => {
     const untouched = await slots();
     const one = await stagedByKey(bootId);
-    await assert.rejects(forget(one.system, DEVICES, secret("wrong"), STATE), (e) => isError(e, "reboot/wrong-key"));
+    await assert.rejects(removeRememberedKey(one.system, DEVICES, secret("wrong"), STATE), (e) =>
+      isError(e, "reboot/wrong-key"),
+    );
     assert.deepEqual(await staged(one), [3, "1"]);
 
-    const forgotten = await forget(one.system, DEVICES, secret(PASSPHRASE), STATE);
+    const forgotten = await removeRememberedKey(one.system, DEVICES, secret(PASSPHRASE), STATE);
     assert.deepEqual([forgotten?.slots, forgotten?.staged.removed.length, forgotten?.staged.failures], [3, 3, []]);
     assert.deepEqual(await staged(one), [0, "0"]);
     assert.deepEqual(await slots(), untouched);
     assert.equal(await rememberedKey(one.system, STATE), null);
-    assert.equal(await forget(one.system, DEVICES, secret(PASSPHRASE), STATE), null);
+    assert.equal(await removeRememberedKey(one.system, DEVICES, secret(PASSPHRASE), STATE), null);
   });
 }
 
@@ -109,11 +111,13 @@ test("the power goes at each step of forgetting: the passphrase opens every volu
       run: step(({ argv }: Command) => argv.join(" ").replace(/^cryptsetup /, ""), one.system.run),
       removeFile: step((path: string) => `remove ${path}`, one.system.removeFile),
     };
-    const outcome = await forget(system, DEVICES, secret(PASSPHRASE), STATE).catch((error: unknown) => error);
+    const outcome = await removeRememberedKey(system, DEVICES, secret(PASSPHRASE), STATE).catch(
+      (error: unknown) => error,
+    );
     isOver = !(outcome instanceof PowerCut);
     if (!isOver) {
       for (const name of DEVICES) assert.equal(opens(name, PASSPHRASE), true, `${cut.at(-1)}: ${name}`);
-      await forget(one.system, DEVICES, secret(PASSPHRASE), STATE);
+      await removeRememberedKey(one.system, DEVICES, secret(PASSPHRASE), STATE);
     }
     assert.deepEqual(await staged(one), [0, "0"], cut.join());
     assert.deepEqual(await slots(), untouched, cut.join());
@@ -146,7 +150,7 @@ test("--forget asks for a passphrase only where a key is remembered, and again w
 test("a staged slot that cannot be removed safely any more keeps no remembered key", { skip }, async () => {
   const one = await stagedByKey(BOOT);
   runTool(["cryptsetup", "luksKillSlot", "-q", device("root"), "1"]); // by hand
-  const forgotten = await forget(one.system, DEVICES, secret(PASSPHRASE), STATE);
+  const forgotten = await removeRememberedKey(one.system, DEVICES, secret(PASSPHRASE), STATE);
   assert.deepEqual([forgotten?.slots, forgotten?.staged.removed.length], [2, 2]);
   assert.deepEqual(
     forgotten?.staged.failures.map(({ code }) => code),

@@ -59,12 +59,12 @@ test("the plan: what the initramfs opens, then what the system opens", { skip },
   });
   const plan = await planReboot(system, NO_WISH);
   assert.deepEqual(
-    plan.volumes.map(({ name, found, line, opening }) => [name, found.device, line !== null, opening.kind]),
+    plan.volumes.map(({ name, found, stage, opening }) => [name, found.device, stage, opening.kind]),
     [
-      ["cryptroot", device("root"), true, "disposable"],
-      ["cryptswap", device("swap"), true, "disposable"],
-      ["data", device("data"), false, "disposable"],
-      ["tmp", device("data"), false, "itself"],
+      ["cryptroot", device("root"), "initramfs", "disposable"],
+      ["cryptswap", device("swap"), "initramfs", "disposable"],
+      ["data", device("data"), "system", "disposable"],
+      ["tmp", device("data"), "system", "itself"],
     ],
   );
   assert.equal(plan.cmdline, "root=/dev/mapper/cryptroot ro");

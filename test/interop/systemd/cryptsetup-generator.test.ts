@@ -9,7 +9,7 @@ import fc from "fast-check";
 import { askGenerator } from "../../../src/boot/initramfs/cryptsetup-generator.ts";
 import { neededVolumes } from "../../../src/boot/initramfs/needed.ts";
 import { isError } from "../../../src/core/errors.ts";
-import type { PlannedVolume, RebootPlan } from "../../../src/reboot/plan/planned.ts";
+import type { PlannedVolume, RebootPlan } from "../../../src/reboot/plan/reboot-plan.ts";
 import { proveOverlay } from "../../../src/reboot/proof/overlay.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 
@@ -102,6 +102,7 @@ test("every key of the overlay reaches systemd-cryptsetup, or the overlay is ref
       const needed = neededVolumes("dracut-systemd", facts(text), words);
       const volumes = needed.volumes.map(
         (entry): PlannedVolume => ({
+          stage: "initramfs",
           name: entry.name,
           found,
           line: entry,
@@ -135,6 +136,7 @@ test("a name that stands twice, which the generator fails at, is refused", { ski
   const needed = neededVolumes("dracut-systemd", facts(lines.join("\n")), "ro");
   const volumes = needed.volumes.map(
     (entry): PlannedVolume => ({
+      stage: "initramfs",
       name: entry.name,
       found,
       line: entry,

@@ -1,23 +1,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Command } from "../../../src/cli/command.ts";
+import { defineCommand } from "../../../src/cli/command.ts";
 import { helpText, parseArguments } from "../../../src/cli/parse.ts";
 import { describeFailure } from "../../../src/cli/report.ts";
 import { NightlatchError } from "../../../src/core/errors.ts";
 
-const command: Command = {
+const command = defineCommand({
   name: "open",
   summary: "Opens a thing.",
   operands: "DEV [NAME]",
   minOperands: 1,
   maxOperands: 2,
-  options: [
-    { name: "key-file", value: "FILE", help: "where the key is" },
-    { name: "state", value: "DIR", help: "state folder", default: "/var/lib/x" },
-    { name: "test", short: "t", help: "only try" },
-  ],
+  options: {
+    "key-file": { value: "FILE", help: "where the key is" },
+    state: { value: "DIR", help: "state folder", default: "/var/lib/x" },
+    test: { short: "t", help: "only try" },
+  },
   run: async () => 0,
-};
+});
 
 const wrong = (message: string) => ({
   code: "usage/wrong",
@@ -25,17 +25,19 @@ const wrong = (message: string) => ({
   remedy: "See: nightlatch open --help",
 });
 
-test("options, switches, defaults and operands are told apart", () => {
+test("options, flags, defaults and operands are told apart", () => {
   const invocation = parseArguments(command, ["/dev/vdb", "--test", "--key-file=-", "name"]);
   assert.deepEqual(invocation, {
     operands: ["/dev/vdb", "name"],
-    options: { "key-file": "-", state: "/var/lib/x" },
-    switches: new Set(["test"]),
+    options: { "key-file": "-", state: "/var/lib/x", test: true },
+    asksHelp: false,
   });
+  const bare = { operands: ["/dev/vdb"], options: { "key-file": undefined, state: "/var/lib/x", test: false } };
+  assert.deepEqual(parseArguments(command, ["/dev/vdb"]), { ...bare, asksHelp: false });
 });
 
 test("an option may have a letter", () => {
-  assert.ok(parseArguments(command, ["a", "-t"]).switches.has("test"));
+  assert.ok(parseArguments(command, ["a", "-t"]).options.test);
   assert.throws(() => parseArguments(command, ["a", "-x"]), wrong("Unknown option '-x'"));
   assert.throws(
     () => parseArguments(command, ["-x7Idx7Idx7Idx7Idx7Idx"]),
@@ -59,7 +61,7 @@ test("wrong usage says what is wrong and where to look", () => {
 });
 
 test("--help needs no operands", () => {
-  assert.ok(parseArguments(command, ["--help"]).switches.has("help"));
+  assert.ok(parseArguments(command, ["--help"]).asksHelp);
 });
 
 test("help shows every option with its default", () => {

@@ -8,10 +8,10 @@ const TABLES = [
     name: "open it",
     summary: "open a volume - at once",
     operands: "DEV latch [INVITE]",
-    options: [
-      { name: "key-file", value: "FILE", help: "the passphrase; - reads standard input", default: ".key" },
-      { name: "now", help: "at once" },
-    ],
+    options: {
+      "key-file": { value: "FILE", help: "the passphrase; - reads standard input", default: ".key" },
+      now: { help: "at once" },
+    },
     details: `First line.
 .second line, with a \\ in it
 

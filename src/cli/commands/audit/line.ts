@@ -6,7 +6,8 @@ const NAME_WIDTH = 12;
 
 /**
  * An entry of the log in a line: when, which machine, what happened.
- * @param entry as the server's `audit/tail` gives it; what it holds is shown harmlessly even where the store was tampered with
+ * @param entry as the server's `audit/tail` gives it. What it holds is made fit for a terminal: the
+ * store may have been tampered with.
  */
 export function auditLine(entry: JsonObject): string {
   const name = text(entry["name"]) || "-";

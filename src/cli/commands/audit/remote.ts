@@ -8,7 +8,10 @@ import type { AuditSource, Snapshot } from "../../../server/audit/verify.ts";
 import type { System } from "../../../system/port.ts";
 import { askServer } from "../../operator-client.ts";
 
-/** The log of a running server, over its admin socket: the server hands out what it has, and it is verified here. */
+/**
+ * The log of a running server, over its admin socket: the server hands out what it has, and it is
+ * verified here.
+ */
 export async function openRemoteAudit(
   system: Pick<System, "request">,
   socketPath: string,

@@ -1,18 +1,22 @@
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import type { JsonObject } from "../../../formats/json/json.ts";
-import type { Command, CommandInput, ExitStatus } from "../../command.ts";
+import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../../command.ts";
 import { ADMIN_OPTION, askServer } from "../../operator-client.ts";
 import { auditLine } from "./line.ts";
 
-export const command: Command = {
+const OPTIONS = {
+  lines: { short: "n", value: "N", help: "how many of the last entries", default: "10" },
+  follow: { short: "f", help: "go on with what comes, until it is interrupted" },
+  machine: { value: "NAME", help: "only what is about this machine" },
+  admin: ADMIN_OPTION,
+} as const satisfies Options;
+
+type Input = CommandInput<typeof OPTIONS>;
+
+export const command = defineCommand({
   name: "audit tail",
   summary: "which machine got a key when, and what else the server did: the end of its log",
-  options: [
-    { name: "lines", short: "n", value: "N", help: "how many of the last entries", default: "10" },
-    { name: "follow", short: "f", help: "go on with what comes, until it is interrupted" },
-    { name: "machine", value: "NAME", help: "only what is about this machine" },
-    ADMIN_OPTION,
-  ],
+  options: OPTIONS,
   details: `A line for each entry: when (UTC), which machine or invite, and what happened: to which address a volume's key was released, or why
 not. Refusals after the first of an hour, and releases of a volume that is asked for all the time, come as one line with their number. With
 --json each entry is an object on a line of its own.
@@ -21,19 +25,19 @@ The end of the log is shown as it is; that nothing of it was changed is for nigh
   nightlatch audit tail --follow
   nightlatch audit tail -n 100 --machine nas`,
   run,
-};
+});
 
 /** Entries that are asked for at once. */
 const PAGE = 256;
 const MAX_LINES = 100_000;
 const POLL_MS = 1_000;
 
-async function run({ options, switches, system, terminal }: CommandInput): Promise<ExitStatus> {
-  const lines = parseLines(options["lines"] ?? "");
+async function run({ options, system, terminal }: Input): Promise<ExitStatus> {
+  const lines = parseLines(options.lines);
   const { machine } = options;
   const ask = async (direction: "tail" | "after", position: string, count: number): Promise<Page> => {
     const path = ["audit", direction, position, String(count), ...(machine === undefined ? [] : [machine])];
-    const { entries, next, size } = await askServer(system, options["admin"] ?? "", "GET", path);
+    const { entries, next, size } = await askServer(system, options.admin, "GET", path);
     return { entries: entries as JsonObject[], next: Number(next), size: Number(size) };
   };
   const tell = (entry: JsonObject) => {
@@ -42,7 +46,7 @@ async function run({ options, switches, system, terminal }: CommandInput): Promi
   };
   const { entries, size } = await readLast(ask, lines);
   for (const entry of entries) tell(entry);
-  if (!switches.has("follow")) return 0;
+  if (!options.follow) return 0;
   let isWaiting = false;
   for (let from = size; !terminal.signal.aborted && terminal.isHeard; ) {
     try {

@@ -7,18 +7,22 @@ import { type AuditSource, type Snapshot, verifyLog } from "../../../server/audi
 import { storePath } from "../../../server/store/folder/paths.ts";
 import { openAuditSource } from "../../../server/store/sqlite/audit-source.ts";
 import type { System } from "../../../system/port.ts";
-import type { Command, CommandInput, ExitStatus } from "../../command.ts";
+import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../../command.ts";
 import { openRemoteAudit } from "./remote.ts";
 
-export const command: Command = {
+const OPTIONS = {
+  data: { value: "DIR", help: `data folder of the server (default ${SERVER_STORE})` },
+  admin: { value: "SOCKET", help: "ask the running server in place of reading its folder" },
+  after: { value: "FILE", help: "a checkpoint that was kept elsewhere: the log must have grown from it" },
+  save: { value: "FILE", help: "write the log's checkpoint to FILE, to be kept elsewhere" },
+} as const satisfies Options;
+
+type Input = CommandInput<typeof OPTIONS>;
+
+export const command = defineCommand({
   name: "audit verify",
   summary: "check that nothing in the server's log was changed, removed or cut off",
-  options: [
-    { name: "data", value: "DIR", help: `data folder of the server (default ${SERVER_STORE})` },
-    { name: "admin", value: "SOCKET", help: "ask the running server in place of reading its folder" },
-    { name: "after", value: "FILE", help: "a checkpoint that was kept elsewhere: the log must have grown from it" },
-    { name: "save", value: "FILE", help: "write the log's checkpoint to FILE, to be kept elsewhere" },
-  ],
+  options: OPTIONS,
   details: `Recomputes the log's Merkle tree, holds every signed checkpoint to it, and the machines, latches, keys and invites in the store to
 what the log says of them. A server may run meanwhile. Whoever replaces the whole folder with an older copy of it cannot be found out from the
 folder alone: keep a checkpoint on another machine and give it with --after. The checkpoint is printed last, as a signed note: to keep that text is
@@ -26,16 +30,16 @@ to keep the checkpoint.
 
   nightlatch audit verify --after yesterday.note --save today.note`,
   run,
-};
+});
 
-async function run({ options, system, terminal }: CommandInput): Promise<ExitStatus> {
+async function run({ options, system, terminal }: Input): Promise<ExitStatus> {
   using source = await openSource(options, system);
   const { snapshot } = source;
-  const after = options["after"];
+  const after = options.after;
   const earlier = after === undefined ? null : await readCheckpoint(system, after, snapshot);
   const { last, ...counts } = await verifyLog(source, earlier);
   const note = formatNote(last, snapshot.identity);
-  const save = options["save"];
+  const save = options.save;
   if (save !== undefined) await system.writeFile(save, Buffer.from(note), 0o644);
   const identity = thumbprintOf(exportPublicJwk(snapshot.identity));
   const verifier = formatVerifier(originOf(snapshot.storeId), snapshot.identity);
@@ -50,10 +54,9 @@ async function run({ options, system, terminal }: CommandInput): Promise<ExitSta
 }
 
 async function openSource(
-  options: CommandInput["options"],
+  { data, admin }: Input["options"],
   system: Pick<System, "request" | "stat">,
 ): Promise<AuditSource & Disposable> {
-  const { data, admin } = options;
   if (data !== undefined && admin !== undefined) {
     throw new NightlatchError("usage/wrong", "audit verify: --data and --admin exclude each other", {
       remedy: "See: nightlatch audit verify --help",

@@ -11,29 +11,23 @@ import { makePassphrase } from "../../../luks/cryptsetup/passphrase.ts";
 import { readVolumeHeader } from "../../../luks/header/header.ts";
 import { refuseRequirements } from "../../../luks/header/requirements.ts";
 import type { Seal } from "../../../pins/pin.ts";
-import type { Command, CommandInput, ExitStatus, Terminal } from "../../command.ts";
+import { defineCommand, type ExitStatus, type Terminal } from "../../command.ts";
 import { beginVolumeChange, holdForChange } from "../../volume/change.ts";
 import { settledJson } from "../../volume/change-report.ts";
-import { KEY_FILE_OPTION, namedSlots, STATE_OPTION } from "../../volume/input.ts";
+import { namedSlots } from "../../volume/input.ts";
 import { recordLatches, recordVolume } from "../../volume/record.ts";
 import { latchPlan } from "./latch.ts";
+import { BIND_OPTIONS, type BindInput } from "./options.ts";
 import type { BindPlan } from "./plan.ts";
 import { tangPlan } from "./tang.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "bind",
   summary: "let a key server open a LUKS volume, beside its passphrase",
   operands: "DEV latch [INVITE] | DEV tang URL",
   minOperands: 2,
   maxOperands: 3,
-  options: [
-    KEY_FILE_OPTION,
-    { name: "thumbprint", value: "THP", help: "of the tang server's signing key, instead of a question" },
-    { name: "server", value: "URL", help: "which server's latch, where the machine is enrolled at several" },
-    { name: "replace", help: "replace the volume's binding to this server, once the new one is proved" },
-    { name: "slot", value: "N", help: "with --replace: the old keyslot, where its server does not prove it any more" },
-    STATE_OPTION,
-  ],
+  options: BIND_OPTIONS,
   details: `Adds a keyslot with a random passphrase, and a clevis token that the server's answer opens it with. Then the server is asked, and
 the keyslot opened: a binding that does not work is taken back. The volume's own passphrase stays, and the server never learns a key.
 A run that is cut short leaves a volume that opens as before; the next bind or unbind clears up.
@@ -44,9 +38,12 @@ A run that is cut short leaves a volume that opens as before; the next bind or u
 
 DEV is an encrypted partition or an image file of one. It is changed by cryptsetup alone, after a backup of its header.`,
   run,
-};
+});
 
-/** What is to be added, and removed for it: known before a passphrase is asked for, where nothing is left of an earlier run. */
+/**
+ * What is to be added, and removed for it. It is known before a passphrase is asked for, unless an
+ * earlier run has left something.
+ */
 interface Outlook {
   readonly present: readonly Binding[];
   readonly replaces: readonly Removal[];
@@ -54,10 +51,10 @@ interface Outlook {
   readonly seal: Seal;
 }
 
-async function run(input: CommandInput): Promise<ExitStatus> {
-  const { operands, switches, system, terminal } = input;
+async function run(input: BindInput): Promise<ExitStatus> {
+  const { operands, options, system, terminal } = input;
   const [device = "", pin, argument] = operands;
-  if (namedSlots(input).size > 0 && !switches.has("replace")) {
+  if (namedSlots(options.slot).size > 0 && !options.replace) {
     throw new NightlatchError("usage/wrong", "bind: --slot goes with --replace, for the keyslot that is to go");
   }
   // A slip in DEV, or a reencryption, shows before anything is asked of a server or a person.
@@ -69,11 +66,12 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   await using change = await beginVolumeChange(input, held);
   const outlook = early ?? (await lookAhead(input, held, plan, change.settled));
   if ("bound" in outlook) return await alreadyBound(input, held, plan, outlook.bound, change);
-  refuseWhenCancelled(terminal.signal);
+  requireNotCancelled(terminal.signal);
   const { present, replaces, url, seal } = outlook;
   using passphrase = makePassphrase(system);
   const token = { type: "clevis", jwe: formatFlattenedJwe(seal(passphrase.reveal())) };
-  await recordVolume(input, change); // before the header: a binding without a record would be trusted at its first use
+  // Before the header: a binding without a record would be trusted at its first use.
+  await recordVolume(input, change);
   const { keyslot, token: bound } = await bindVolume(system, change, { passphrase, token, replaces });
   await plan.finish(change);
   await recordLatches(input, change);
@@ -93,29 +91,29 @@ async function run(input: CommandInput): Promise<ExitStatus> {
 }
 
 /**
- * All that can be found out before a person types a passphrase: whether the volume is bound to that server, whether there is room,
- * whether what is to be replaced may go, and what the server says.
+ * All that can be found out before a person types a passphrase: whether the volume is bound to that
+ * server, whether there is room, whether what is to be replaced may go, and what the server says.
  * @param settled what an earlier run had left, which was settled just now
  */
 async function lookAhead(
-  input: CommandInput,
+  input: BindInput,
   held: HeldVolume,
   plan: BindPlan,
   settled: readonly Settled[],
 ): Promise<Outlook | { readonly bound: Binding }> {
-  const { switches, system, terminal } = input;
+  const { options, system, terminal } = input;
   const { device } = held.volume;
   const bindings = listBindings(await readHeader(system, held));
   const present = bindings.filter((binding) => plan.isSameServer(binding));
   const [first] = present;
   const isNew = settled.some(({ added }) => present.some(({ token }) => token.digest === added?.digest));
-  if (first !== undefined && (isNew || !switches.has("replace"))) return { bound: first };
+  if (first !== undefined && (isNew || !options.replace)) return { bound: first };
   await requireRoom(system, held);
   const tokens = present.map((binding) => binding.token);
   const prove = proveOverNetwork(system, terminal.signal);
-  const replaces = await planRemovals(system, { volume: held.volume, prove }, tokens, namedSlots(input));
-  if (switches.has("replace") && first === undefined) tellNothingReplaced(terminal, device, plan, bindings);
-  refuseWhenCancelled(terminal.signal);
+  const replaces = await planRemovals(system, { volume: held.volume, prove }, tokens, namedSlots(options.slot));
+  if (options.replace && first === undefined) tellNothingReplaced(terminal, device, plan, bindings);
+  requireNotCancelled(terminal.signal);
   return { present, replaces, ...(await plan.prepare(held)) };
 }
 
@@ -124,7 +122,7 @@ function tellNothingReplaced(terminal: Terminal, device: string, { server }: Bin
   terminal.hint(`Nothing is replaced: ${device} has no binding to ${server}. ${has}`);
 }
 
-function planOf(input: CommandInput, pin: string | undefined, argument: string | undefined): Promise<BindPlan> {
+function planOf(input: BindInput, pin: string | undefined, argument: string | undefined): Promise<BindPlan> {
   if (pin === "latch") return latchPlan(input, argument);
   if (pin === "tang") return tangPlan(input, argument);
   throw new NightlatchError("usage/wrong", `bind: there is no pin ${JSON.stringify(pin)}`, {
@@ -134,10 +132,11 @@ function planOf(input: CommandInput, pin: string | undefined, argument: string |
 
 /**
  * Binding twice to one server gains nothing. That it works is proved all the same.
- * @param change what the passphrase was proved for; null where it was not asked for, and nothing goes on record
+ * @param change what the passphrase was proved for; null where it was not asked for, and nothing
+ * goes on record
  */
 async function alreadyBound(
-  input: CommandInput,
+  input: BindInput,
   held: HeldVolume,
   plan: BindPlan,
   binding: Binding,
@@ -177,7 +176,10 @@ function opensNothing(device: string, binding: Binding): NightlatchError {
   });
 }
 
-/** A server that does not answer, or not now, is no reason to bind anew; and that could not be done without it either. */
+/**
+ * A server that does not answer now is no reason to bind anew, which could not be done without it
+ * either.
+ */
 function doesNotOpen(device: string, binding: Binding, keyslot: number, error: unknown): unknown {
   if (!isError(error) || error.code === "usage/cancelled") return error;
   const passes = /^(?:net|system)\/|^pin\/(?:busy|locked)$/.test(error.code);
@@ -190,6 +192,6 @@ function doesNotOpen(device: string, binding: Binding, keyslot: number, error: u
   });
 }
 
-function refuseWhenCancelled(signal: AbortSignal): void {
+function requireNotCancelled(signal: AbortSignal): void {
   if (signal.aborted) throw new NightlatchError("usage/cancelled", "cancelled", { meaning: "Nothing was changed." });
 }

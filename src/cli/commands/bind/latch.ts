@@ -6,22 +6,24 @@ import { type Invite, parseInvite } from "../../../formats/own/invite.ts";
 import { anotherLatch, enrolMachine } from "../../../pins/latch/enrol.ts";
 import { type EnrolledServer, forgetNonce, listServers } from "../../../pins/latch/machine.ts";
 import { sealToAdvertisement } from "../../../pins/tang/tang.ts";
-import type { CommandInput } from "../../command.ts";
 import { isStandardInput, stateFolderOf } from "../../volume/input.ts";
+import type { BindInput } from "./options.ts";
 import type { BindPlan } from "./plan.ts";
 
 const INVITE_BYTES = 4096;
 
-/** With an invite the machine is enrolled first; without, its server is asked for one more latch. */
-export async function latchPlan(input: CommandInput, argument: string | undefined): Promise<BindPlan> {
+/**
+ * With an invite the machine is enrolled first. Without one its server is asked for another latch.
+ */
+export async function latchPlan(input: BindInput, argument: string | undefined): Promise<BindPlan> {
   const { options, system, terminal } = input;
-  if (options["thumbprint"] !== undefined) {
+  if (options.thumbprint !== undefined) {
     throw new NightlatchError("usage/wrong", "bind: --thumbprint goes with tang; an invite carries the server's own");
   }
   const invite = argument === undefined ? null : await readInvite(input, argument);
   const servers = invite === null ? await chooseServers(input) : [];
   const bases = invite === null ? servers.map((server) => server.url) : [invite.url];
-  const stateFolder = stateFolderOf(options);
+  const stateFolder = stateFolderOf(options.state);
   const limits = { timeoutMs: SERVER_TIMEOUT_MS, signal: terminal.signal };
   return {
     server: bases.join(", "),
@@ -42,7 +44,7 @@ export async function latchPlan(input: CommandInput, argument: string | undefine
   };
 }
 
-async function readInvite({ options, terminal }: CommandInput, argument: string): Promise<Invite> {
+async function readInvite({ options, terminal }: BindInput, argument: string): Promise<Invite> {
   if (argument !== "-") return parseInvite(argument);
   if (isStandardInput(options["key-file"])) {
     throw new NightlatchError("usage/wrong", "bind: standard input cannot be both the invite and the passphrase");
@@ -51,9 +53,9 @@ async function readInvite({ options, terminal }: CommandInput, argument: string)
   return parseInvite(line.reveal().toString("latin1"));
 }
 
-async function chooseServers({ options, system }: CommandInput): Promise<readonly EnrolledServer[]> {
-  const servers = await listServers(system, stateFolderOf(options));
-  const wanted = options["server"];
+async function chooseServers({ options, system }: BindInput): Promise<readonly EnrolledServer[]> {
+  const servers = await listServers(system, stateFolderOf(options.state));
+  const wanted = options.server;
   if (wanted === undefined) return servers;
   const chosen = servers.filter((server) => isSameAddress(server.url, wanted));
   if (chosen.length > 0) return chosen;

@@ -5,13 +5,16 @@ import { canonicalAddress, isSameAddress } from "../../../formats/network/server
 import { isBaseAddress } from "../../../formats/own/invite.ts";
 import { type Advertisement, requireTrust } from "../../../formats/tang/tang.ts";
 import { fetchAdvertisement, sealToAdvertisement } from "../../../pins/tang/tang.ts";
-import type { CommandInput } from "../../command.ts";
+import type { BindInput } from "./options.ts";
 import type { BindPlan } from "./plan.ts";
 
-/** With a thumbprint the server is asked at once: one that it does not sign with is told of in any case. */
-export async function tangPlan(input: CommandInput, argument: string | undefined): Promise<BindPlan> {
+/**
+ * With a thumbprint the server is asked at once: even where the volume is bound already, the
+ * command says that the server does not sign with that key.
+ */
+export async function tangPlan(input: BindInput, argument: string | undefined): Promise<BindPlan> {
   const url = addressOf(argument);
-  const thumbprint = input.options["thumbprint"];
+  const thumbprint = input.options.thumbprint;
   const known = thumbprint === undefined ? null : await fetchTrusted(input, url);
   return {
     server: url,
@@ -24,7 +27,7 @@ export async function tangPlan(input: CommandInput, argument: string | undefined
   };
 }
 
-async function fetchTrusted(input: CommandInput, url: string): Promise<Advertisement> {
+async function fetchTrusted(input: BindInput, url: string): Promise<Advertisement> {
   const { system, terminal } = input;
   const limits = { timeoutMs: SERVER_TIMEOUT_MS, signal: terminal.signal };
   const advertisement = await fetchAdvertisement(system, url, limits);
@@ -52,7 +55,7 @@ function addressOf(argument: string | undefined): string {
   );
 }
 
-/** Of what cannot be read as an address, nothing that may be a password is repeated either. */
+/** What cannot be read as an address may hold a password all the same, which no message repeats. */
 function holdsCredentials(argument: string): boolean {
   if (!argument.includes("@")) return false;
   if (!URL.canParse(argument)) return true;
@@ -61,8 +64,8 @@ function holdsCredentials(argument: string): boolean {
 }
 
 /** Never silently: a thumbprint that was given, or a person who compares. */
-async function trust({ options, terminal }: CommandInput, url: string, advertisement: Advertisement): Promise<void> {
-  const thumbprint = options["thumbprint"];
+async function trust({ options, terminal }: BindInput, url: string, advertisement: Advertisement): Promise<void> {
+  const thumbprint = options.thumbprint;
   if (thumbprint !== undefined) return requireTrust(advertisement, { thumbprint });
   const shown = advertisement.signingKeys.map((key) => thumbprintOf(key));
   if (!terminal.isInteractive) {

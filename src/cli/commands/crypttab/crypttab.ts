@@ -20,39 +20,43 @@ import {
   parseCrypttab,
 } from "../../../formats/systemd/crypttab.ts";
 import type { FstabEntry } from "../../../formats/systemd/fstab.ts";
-import type { Command, CommandInput, ExitStatus } from "../../command.ts";
+import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../../command.ts";
 import { findEntry } from "./entry.ts";
 import { type CrypttabSource, nameSource, UNKNOWN_DATA } from "./source.ts";
 
-export const command: Command = {
+const OPTIONS = {
+  crypttab: { value: "FILE", help: "which volumes there are", default: "/etc/crypttab" },
+  fstab: { value: "FILE", help: "where they are mounted", default: "/etc/fstab" },
+  socket: { value: "PATH", help: "the agent's socket", default: AGENT_SOCKET },
+  header: { value: "FILE", help: "the header lies there, and DEV holds the data alone" },
+} as const satisfies Options;
+
+type Input = CommandInput<typeof OPTIONS>;
+
+export const command = defineCommand({
   name: "crypttab",
   summary: "print the lines of crypttab and fstab with which a bound volume opens at boot",
   operands: "DEV [NAME]",
   minOperands: 1,
   maxOperands: 2,
-  options: [
-    { name: "crypttab", value: "FILE", help: "which volumes there are", default: "/etc/crypttab" },
-    { name: "fstab", value: "FILE", help: "where they are mounted", default: "/etc/fstab" },
-    { name: "socket", value: "PATH", help: "the agent's socket", default: AGENT_SOCKET },
-    { name: "header", value: "FILE", help: "the header lies there, and DEV holds the data alone" },
-  ],
+  options: OPTIONS,
   details: `Prints, and changes nothing. Of a volume that is in crypttab already it prints the lines that are there, and what to change in them.
 For another, NAME is the volume's name under /dev/mapper, and of the mount point in the line for fstab; both are yours to choose.
 
   nightlatch crypttab /dev/sdb1 backup
   nightlatch crypttab /dev/sdb backup --header /etc/backup.luks`,
   run,
-};
+});
 
-async function run(input: CommandInput): Promise<ExitStatus> {
+async function run(input: Input): Promise<ExitStatus> {
   const { operands, options, system, terminal } = input;
   const [device = "", name] = operands;
-  const header = options["header"] ?? null;
+  const header = options.header ?? null;
   const wish: CheckWish = {
-    crypttab: options["crypttab"] ?? "",
-    fstab: options["fstab"] ?? "",
+    crypttab: options.crypttab,
+    fstab: options.fstab,
     config: AGENT_CONFIG,
-    socket: options["socket"] ?? AGENT_SOCKET,
+    socket: options.socket,
     stateFolder: MACHINE_STATE,
     tries: false,
     signal: terminal.signal,
@@ -78,7 +82,7 @@ async function run(input: CommandInput): Promise<ExitStatus> {
 
 /** Of a volume that nothing opens yet. */
 function newLines(
-  { operands, options, terminal }: CommandInput,
+  { operands, options, terminal }: Input,
   facts: VolumeFacts,
   uuid: string | null,
   name: string | undefined,
@@ -92,7 +96,7 @@ function newLines(
     });
   }
   const overNetwork = facts.bindings.some(({ asksNetwork }) => asksNetwork);
-  const crypttab = formatCrypttabLine({ volume, source, header, socket: options["socket"] ?? "", overNetwork });
+  const crypttab = formatCrypttabLine({ volume, source, header, socket: options.socket, overNetwork });
   const fstab = `/dev/mapper/${volume} /mnt/${volume} auto ${overNetwork ? "defaults,_netdev,nofail" : "defaults"} 0 2`;
   terminal.line(`# /etc/crypttab\n${crypttab}\n# /etc/fstab\n${fstab}`);
   if (source === UNKNOWN_DATA) {
@@ -108,7 +112,7 @@ function newLines(
 
 /** Of one that the boot opens already: what is there, and what to change. */
 function presentLines(
-  { operands, terminal }: CommandInput,
+  { operands, terminal }: Input,
   wish: CheckWish,
   { early, mounts, bindings }: VolumeFacts,
   uuid: string | null,

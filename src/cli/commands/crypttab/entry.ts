@@ -4,7 +4,10 @@ import { type CrypttabEntry, devicePathOf, headerPathOf } from "../../../formats
 import { readVolumeHeader } from "../../../luks/header/header.ts";
 import type { System } from "../../../system/port.ts";
 
-/** The line of crypttab for a device, whichever of the device's names each of them uses; null where there is none. */
+/**
+ * The line of crypttab for a device, whichever of the device's names each of them uses; null where
+ * there is none.
+ */
 export async function findEntry(
   system: Pick<System, "run" | "readAt">,
   device: string,

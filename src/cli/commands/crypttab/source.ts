@@ -19,26 +19,28 @@ type Power = Pick<System, "run" | "stat" | "readAt">;
 export const UNKNOWN_DATA = "DATA";
 
 /**
- * UUID= stays the same when disks change places. It names block devices only, and only those that hold their own header: a file is named
- * by its path, the data of a detached header by what udev knows it by.
+ * UUID= stays the same when disks change places. It names block devices only, and only those that
+ * hold their own header: a file is named by its path, the data of a detached header by what udev
+ * knows it by.
  * @param device what holds the header, or with `header` the data
- * @throws NightlatchError usage/wrong for a path that no line of crypttab can hold, and as readVolumeHeader
+ * @throws NightlatchError usage/wrong for a path that no line of crypttab can hold, and as
+ * readVolumeHeader
  */
-export async function nameSource(power: Power, device: string, header: string | null): Promise<CrypttabSource> {
-  if (header !== null) return { source: await lastingName(power, device), header: requirePath(header, /[\s\\,:]/) };
-  const read = await readVolumeHeader(power, device);
-  if (await isDetached(power, device, read)) {
+export async function nameSource(system: Power, device: string, header: string | null): Promise<CrypttabSource> {
+  if (header !== null) return { source: await lastingName(system, device), header: requirePath(header, /[\s\\,:]/) };
+  const read = await readVolumeHeader(system, device);
+  if (await isDetached(system, device, read)) {
     return { source: UNKNOWN_DATA, header: requirePath(device, /[\s\\,:]/) };
   }
-  const facts = await power.stat(device);
+  const facts = await system.stat(device);
   return { source: facts?.kind === "file" ? requirePath(device, /[\s\\]/) : `UUID=${read.uuid}`, header: null };
 }
 
 /** /dev/sdb may be another disk at the next boot. */
-async function lastingName(power: Power, device: string): Promise<string> {
+async function lastingName(system: Power, device: string): Promise<string> {
   const path = requirePath(device, /[\s\\]/);
-  if ((await power.stat(path))?.kind !== "block" || path.startsWith("/dev/disk/by-")) return path;
-  const { status, stdout } = await power.run({
+  if ((await system.stat(path))?.kind !== "block" || path.startsWith("/dev/disk/by-")) return path;
+  const { status, stdout } = await system.run({
     argv: ["udevadm", "info", "--query=symlink", "--root", "--name", path],
     deadlineMs: SMALL_PROGRAM_MS,
   });
@@ -49,7 +51,10 @@ async function lastingName(power: Power, device: string): Promise<string> {
   return lasting.find((link) => link !== undefined) ?? path;
 }
 
-/** crypttab(5) has no quoting, and parts options at commas; header= parts a path from its device at a colon. */
+/**
+ * crypttab(5) has no quotes, and separates options by commas; header= separates a path from its
+ * device by a colon.
+ */
 function requirePath(path: string, cannotHold: RegExp): string {
   const absolute = resolve(path);
   const found = cannotHold.exec(absolute)?.[0];

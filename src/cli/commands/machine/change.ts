@@ -1,12 +1,22 @@
 import { isError } from "../../../core/errors.ts";
 import type { JsonObject } from "../../../formats/json/json.ts";
-import type { Command, CommandInput, ExitStatus, Option } from "../../command.ts";
+import {
+  type Command,
+  type CommandInput,
+  defineCommand,
+  type ExitStatus,
+  type Option,
+  type Options,
+} from "../../command.ts";
 import { ADMIN_OPTION, askServer } from "../../operator-client.ts";
 import { describeFailure } from "../../report.ts";
 
-export type Change = "lock" | "unlock" | "revoke";
+type Change = "lock" | "unlock" | "revoke";
 
-export const LATCH_OPTION: Option = { name: "latch", help: "the operands are ids of single latches, not machines" };
+const LATCH_OPTION = { help: "the operands are ids of single latches, not machines" } as const satisfies Option;
+
+/** The options of every command that changes machines. */
+export const CHANGE_OPTIONS = { latch: LATCH_OPTION, admin: ADMIN_OPTION } as const satisfies Options;
 
 const DONE: Readonly<Record<Change, (what: string) => string>> = {
   lock: (what) => `${what} is locked: nothing is released until it is unlocked.`,
@@ -15,20 +25,20 @@ const DONE: Readonly<Record<Change, (what: string) => string>> = {
 };
 
 /**
- * Changes one machine after the other; one that fails does not keep the others from being changed, for in a hurry the list may be
- * wrong in one place.
+ * Changes one machine after the other. One that fails does not keep the others from being changed:
+ * in a hurry the list may be wrong in one place.
  */
 export async function changeEach(
   change: Change,
-  { operands, options, switches, system, terminal }: CommandInput,
+  { operands, options, system, terminal }: CommandInput<typeof CHANGE_OPTIONS>,
 ): Promise<ExitStatus> {
-  const single = switches.has("latch");
+  const single = options.latch;
   const results: Record<string, unknown>[] = [];
   let failed: unknown = null;
   for (const operand of operands) {
     try {
       const path = [single ? "latches" : "machines", operand, change];
-      const ask = (...segments: string[]) => askServer(system, options["admin"] ?? "", "POST", segments);
+      const ask = (...segments: string[]) => askServer(system, options.admin, "POST", segments);
       const answer = await (change === "revoke" && !single ? revokeOrUninvite(operand, ask) : ask(...path));
       if (answer["machine"] === null) {
         terminal.line(`Nothing has enrolled as ${operand}. The invite for it is void: nothing will.`);
@@ -82,7 +92,8 @@ async function revokeOrUninvite(
     try {
       return { changed: true, machine: null, latches: [], invite: await ask("invites", name, "void") };
     } catch (second) {
-      if (isError(second, "invite/used")) return ask("machines", name, "revoke"); // it has enrolled meanwhile
+      // It has enrolled meanwhile.
+      if (isError(second, "invite/used")) return ask("machines", name, "revoke");
       throw isError(second, "invite/unknown") ? error : second;
     }
   }
@@ -92,17 +103,19 @@ function pastOf(change: Change): string {
   return { lock: "locked", unlock: "unlocked", revoke: "revoked" }[change];
 }
 
-export function changeCommand(change: Change, summary: string, details: string): Command {
-  return {
+/** A command that does nothing but the change: lock or unlock. */
+export function changeCommand(change: Change, summary: string, details: string): Command<typeof CHANGE_OPTIONS> {
+  return defineCommand({
     name: `machine ${change}`,
     summary,
     operands: "NAME...",
     minOperands: 1,
     maxOperands: MAX_OPERANDS,
-    options: [LATCH_OPTION, ADMIN_OPTION],
+    options: CHANGE_OPTIONS,
     details,
     run: (input) => changeEach(change, input),
-  };
+  });
 }
 
+/** How many machines one command may change. */
 export const MAX_OPERANDS = 1000;

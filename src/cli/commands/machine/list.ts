@@ -1,15 +1,15 @@
 import type { Json, JsonObject } from "../../../formats/json/json.ts";
-import type { Command } from "../../command.ts";
+import { defineCommand } from "../../command.ts";
 import { ADMIN_OPTION, askServer } from "../../operator-client.ts";
 import { formatTable } from "../../table.ts";
 import { timeText } from "../../time-text.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "machine list",
   summary: "the machines that the server knows, their last releases, and open invites",
-  options: [ADMIN_OPTION],
+  options: { admin: ADMIN_OPTION },
   async run({ options, system, terminal }) {
-    const answer = await askServer(system, options["admin"] ?? "", "GET", ["machines"]);
+    const answer = await askServer(system, options.admin, "GET", ["machines"]);
     const machines = answer["machines"] as JsonObject[];
     const invites = answer["invites"] as JsonObject[];
     if (machines.length === 0) terminal.line("No machine is enrolled. Make an invite: nightlatch machine invite NAME");
@@ -25,15 +25,16 @@ export const command: Command = {
     terminal.result({ ok: true, machines, invites, unread: answer["unread"] ?? 0 });
     return 0;
   },
-};
+});
 
-/** When, and where to. */
+/** The cells of a release: when it was, and where to. */
 export function releaseCells(release: Json | undefined): [at: string, from: string] {
   const { at, from, often } = (release ?? {}) as JsonObject;
   if (at === undefined) return ["never", "-"];
   return [timeText(at), `${String(from ?? "many addresses")}${often === true ? ", often" : ""}`];
 }
 
+/** Says that the server has not read all of its log yet. */
 export function unreadHint(unread: Json | undefined): string {
   return `The server is still reading its log: the last ${String(unread)} entries are not looked at, so a release may be missing here.`;
 }

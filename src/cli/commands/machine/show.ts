@@ -1,20 +1,20 @@
 import type { Json, JsonObject } from "../../../formats/json/json.ts";
-import type { Command } from "../../command.ts";
+import { defineCommand } from "../../command.ts";
 import { ADMIN_OPTION, askServer } from "../../operator-client.ts";
 import { formatTable } from "../../table.ts";
 import { timeText } from "../../time-text.ts";
 import { releaseCells, unreadHint } from "./list.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "machine show",
   summary: "one machine, its latches, and when each was last released or refused",
   operands: "NAME",
   minOperands: 1,
   maxOperands: 1,
-  options: [ADMIN_OPTION],
+  options: { admin: ADMIN_OPTION },
   async run({ operands, options, system, terminal }) {
     const [name = ""] = operands;
-    const answer = await askServer(system, options["admin"] ?? "", "GET", ["machines", name]);
+    const answer = await askServer(system, options.admin, "GET", ["machines", name]);
     const machine = answer["machine"] as JsonObject;
     const latches = answer["latches"] as JsonObject[];
     terminal.line(`${String(machine["name"])}: ${String(machine["state"])}, enrolled ${timeText(machine["enrolled"])}`);
@@ -34,7 +34,7 @@ export const command: Command = {
     terminal.result({ ok: true, machine, latches, unread: answer["unread"] ?? 0 });
     return 0;
   },
-};
+});
 
 function refusalLine(what: string, refusal: Json | undefined): string | null {
   const { at, from, reason, more } = (refusal ?? {}) as JsonObject;

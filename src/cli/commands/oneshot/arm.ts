@@ -1,53 +1,56 @@
 import { NightlatchError } from "../../../core/errors.ts";
-import type { Command, CommandInput, ExitStatus } from "../../command.ts";
-import { STATE_OPTION, stateFolderOf } from "../../volume/input.ts";
-import { parseDuration } from "../machine/invite.ts";
-import { YES_OPTION } from "../reboot/consent.ts";
-import { stageByOneshot } from "../reboot/oneshot.ts";
-import { requireNotCancelled, takeBackAll, tellPerson, tellProgram } from "../reboot/staged.ts";
+import { requireNotCancelled } from "../../../reboot/conversation.ts";
+import { cancelStaged } from "../../../reboot/stage/staged-boot.ts";
+import { stageByOneshot } from "../../../reboot/ways/oneshot.ts";
+import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../../command.ts";
+import { parseExpires } from "../../expires.ts";
+import { stateFolderOf } from "../../volume/input.ts";
+import { converse } from "../reboot/conversation.ts";
+import { entryOf, STAGING_OPTIONS } from "../reboot/options.ts";
+import { tellPerson, tellProgram } from "../reboot/report.ts";
 
-export const command: Command = {
+const OPTIONS = {
+  expires: { value: "TIME", help: "take it back by itself after this, such as 15m, 2h", default: "15m" },
+  ...STAGING_OPTIONS,
+} as const satisfies Options;
+
+export const command = defineCommand({
   name: "oneshot arm",
   summary: "let the next boot, and no other, open the volumes by itself, whoever starts it",
   maxOperands: 0,
-  options: [
-    { name: "expires", value: "TIME", help: "take it back by itself after this, such as 15m, 2h", default: "15m" },
-    { name: "key-file", value: "FILE", help: "what opens the volumes, instead of asking; - is standard input" },
-    YES_OPTION,
-    { name: "entry", value: "ID", help: "another boot entry, by the boot loader's name for it" },
-    { name: "cmdline", value: "TEXT", help: "kernel command line, instead of the entry's" },
-    STATE_OPTION,
-  ],
+  options: OPTIONS,
   details: [
     "For machines without kexec, and for people who reboot by other means. Does not reboot. GRUB or systemd-boot takes an entry of ours",
     "once; its keys lie on /boot, readable by whoever takes or copies the disk, until the next boot has come up, nightlatch oneshot disarm,",
     "or TIME. So it asks first, or takes --yes. The default entry stays as it is.",
   ].join("\n"),
   run,
-};
+});
 
 const MIN_MS = 60_000;
 const MAX_MS = 24 * 3_600_000;
 
-async function run(input: CommandInput): Promise<ExitStatus> {
-  const { options, terminal } = input;
-  const lifeMs = parseDuration(options["expires"] ?? "");
+async function run(input: CommandInput<typeof OPTIONS>): Promise<ExitStatus> {
+  const { options, system, terminal } = input;
+  const lifeMs = parseExpires(options.expires);
   if (lifeMs < MIN_MS || lifeMs > MAX_MS) {
     throw new NightlatchError("usage/wrong", "oneshot arm: --expires is at least a minute and at most a day", {
       meaning: "Nothing was changed.",
     });
   }
-  const boot = await stageByOneshot(input, lifeMs / 1000);
+  const stateFolder = stateFolderOf(options.state);
+  const request = { stateFolder, entry: entryOf(options), lifeSeconds: lifeMs / 1000 };
+  const boot = await stageByOneshot(system, request, converse(input));
   try {
-    requireNotCancelled(input);
+    requireNotCancelled(terminal);
   } catch (error) {
-    await takeBackAll(input, stateFolderOf(options));
+    await cancelStaged(system, stateFolder, terminal);
     throw error;
   }
   const { expires } = boot;
-  tellPerson(input, boot);
+  tellPerson(terminal, boot);
   const until = new Date(expires * 1000).toISOString();
   terminal.line(`  armed       until ${until}; to take it back: nightlatch oneshot disarm`);
-  tellProgram(input, boot, { ok: true, expires });
+  tellProgram(terminal, boot, { ok: true, expires });
   return 0;
 }

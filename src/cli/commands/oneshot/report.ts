@@ -4,9 +4,9 @@ import { NightlatchError } from "../../../core/errors.ts";
 import { printable } from "../../../core/text.ts";
 
 /** As findOneshot; its error where what is there cannot be made out. */
-export async function lookForOneshot(power: OneshotPower): Promise<FoundOneshot | NightlatchError | null> {
+export async function lookForOneshot(system: OneshotPower): Promise<FoundOneshot | NightlatchError | null> {
   try {
-    return await findOneshot(power);
+    return await findOneshot(system);
   } catch (error) {
     if (error instanceof NightlatchError) return error;
     throw error;

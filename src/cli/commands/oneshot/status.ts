@@ -1,12 +1,12 @@
 import { NightlatchError } from "../../../core/errors.ts";
-import type { Command } from "../../command.ts";
+import { defineCommand } from "../../command.ts";
 import { lookForOneshot, oneshotJson, oneshotLines } from "./report.ts";
 
-export const command: Command = {
+export const command = defineCommand({
   name: "oneshot status",
   summary: "what is armed, until when, and where its keys lie",
   maxOperands: 0,
-  options: [],
+  options: {},
   details: "Changes nothing. The status is 1 where it cannot be told.",
   async run({ system, terminal }) {
     const found = await lookForOneshot(system);
@@ -15,4 +15,4 @@ export const command: Command = {
     terminal.result({ ok, oneshot: oneshotJson(found) });
     return ok ? 0 : 1;
   },
-};
+});

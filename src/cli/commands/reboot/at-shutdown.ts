@@ -1,44 +1,41 @@
-import { NO_WISH } from "../../../boot/entry/entries.ts";
 import { NightlatchError } from "../../../core/errors.ts";
-import { isRebooting } from "../../../host/shutdown.ts";
-import { markStaged, wantsFirmwareSetup } from "../../../reboot/default-handler.ts";
-import type { CommandInput, ExitStatus } from "../../command.ts";
-import { planByBindings } from "./bindings.ts";
-import { prepare } from "./kexec.ts";
-import { takeBackAll } from "./staged.ts";
+import { stageAtShutdown } from "../../../reboot/ways/at-shutdown.ts";
+import { planByBindings } from "../../../reboot/ways/bindings.ts";
+import type { ExitStatus } from "../../command.ts";
+import { stateFolderOf } from "../../volume/input.ts";
+import { converse } from "./conversation.ts";
+import type { RebootInput } from "./options.ts";
 
 /**
- * Within a shutdown, with the remembered key or what a binding gives: where something speaks against a kexec the reboot is an ordinary one, and
- * the journal says whether that comes back by itself too. Starts no unit: a job queued now would be at odds with the shutdown's own.
+ * Within a shutdown. Where something speaks against a kexec the reboot is an ordinary one, and the
+ * journal says whether that comes back by itself too.
  */
-export async function stageAtShutdown(input: CommandInput): Promise<ExitStatus> {
-  const { system, terminal } = input;
-  if (!(await isRebooting(system))) return 0;
-  if (await wantsFirmwareSetup(system)) {
-    terminal.hint("An ordinary reboot: into the firmware's own menu, as was asked for.");
-    return 0;
-  }
-  try {
-    const { plan } = await prepare(input, NO_WISH, null, async () => {});
-    if (!(await isRebooting(system))) {
-      await takeBackAll(input, String(input.options["state"]));
+export async function rebootAtShutdown(input: RebootInput): Promise<ExitStatus> {
+  const { options, system, terminal } = input;
+  const outcome = await stageAtShutdown(system, stateFolderOf(options.state), converse(input));
+  switch (outcome.goesOn) {
+    case "down":
+      break;
+    case "into-firmware-setup":
+      terminal.hint("An ordinary reboot: into the firmware's own menu, as was asked for.");
+      break;
+    case "called-off":
       terminal.hint("The reboot was called off: what was staged for it is taken back.");
-      return 0;
-    }
-    await markStaged(system);
-    terminal.line(`The next boot, ${plan.entry.title}, comes by kexec and opens its volumes by itself.`);
-  } catch (error) {
-    if (!(error instanceof NightlatchError)) throw error;
-    terminal.hint(`An ordinary reboot: ${error.message} [${error.code}]`);
-    await tellBindings(input);
+      break;
+    case "by-kexec":
+      terminal.line(`The next boot, ${outcome.plan.entry.title}, comes by kexec and opens its volumes by itself.`);
+      break;
+    case "through-firmware":
+      terminal.hint(`An ordinary reboot: ${outcome.why.message} [${outcome.why.code}]`);
+      await tellBindings(input);
   }
   return 0;
 }
 
-async function tellBindings(input: CommandInput): Promise<void> {
-  const { terminal } = input;
+async function tellBindings({ options, system, terminal }: RebootInput): Promise<void> {
+  const { signal } = terminal;
   try {
-    const { volumes } = await planByBindings(input);
+    const { volumes } = await planByBindings(system, { stateFolder: stateFolderOf(options.state), signal });
     const how = volumes.flatMap(({ name, opening }) => (opening.kind === "itself" ? [`${name}: ${opening.why}`] : []));
     terminal.line(`It opens its volumes by itself all the same: ${how.join("; ")}.`);
   } catch (error) {

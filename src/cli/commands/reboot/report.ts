@@ -1,6 +1,27 @@
-import type { PlannedVolume, RebootPlan } from "../../../reboot/plan/planned.ts";
+import type { PlannedVolume, RebootPlan } from "../../../reboot/plan/reboot-plan.ts";
+import type { StagedBoot } from "../../../reboot/stage/staged-boot.ts";
+import type { Terminal } from "../../command.ts";
 
-/** The plan as a person reads it, once everything in it was tried. @param via the way that is gone, and what that means for the disks */
+/** Says how the staged boot will go. */
+export function tellPerson(terminal: Pick<Terminal, "line">, { carrier, carry, plan, staged }: StagedBoot): void {
+  const via = `${carrier.via}${initramfsText(plan)} + ${staged.overlayBytes} bytes, ${carry.words}`;
+  for (const line of planLines(plan, via)) terminal.line(line);
+}
+
+/** The same, once all is done: a program is told one outcome. @param facts what the command adds */
+export function tellProgram(
+  terminal: Pick<Terminal, "result">,
+  { carrier, carry, plan, staged, stagingMs }: StagedBoot,
+  facts: Readonly<Record<string, unknown>> & { readonly ok: boolean },
+): void {
+  const described = describePlan(plan, staged.overlayBytes);
+  terminal.result({ ...facts, via: carrier.via, stagingMs, ...described, ...carry.facts });
+}
+
+/**
+ * The plan as a person reads it, once everything in it was tried.
+ * @param via the way that is gone, and what that means for the disks
+ */
 export function planLines({ entry, volumes }: RebootPlan, via: string): string[] {
   const release = entry.release === null || entry.title.includes(entry.release) ? "" : `, linux ${entry.release}`;
   return [
@@ -24,14 +45,14 @@ export function initramfsText(plan: RebootPlan): string {
 
 const initramfsBytes = ({ initrds }: RebootPlan): number => initrds.reduce((sum, initrd) => sum + initrd.length, 0);
 
-function howItOpens({ opening, line }: PlannedVolume): string {
+function howItOpens({ opening, stage }: PlannedVolume): string {
   switch (opening.kind) {
     case "itself":
       return opening.proved ? `by itself: ${opening.why}` : opening.why;
     case "socket":
       return `by itself: key socket ${opening.path}`;
     case "disposable":
-      return `disposable key, proved (${triedOf(opening.heardBy)})${line === null ? ", after the initramfs" : ""}`;
+      return `disposable key, proved (${triedOf(opening.heardBy)})${stage === "system" ? ", after the initramfs" : ""}`;
   }
 }
 
@@ -55,11 +76,11 @@ export function describePlan(plan: RebootPlan, overlayBytes: number): Record<str
       notes: entry.notes,
     },
     initramfs: { stack, lengthBytes: initramfsBytes(plan), overlayBytes },
-    volumes: volumes.map(({ name, found, line, opening, mayFail }) => ({
+    volumes: volumes.map(({ name, found, stage, opening, mayFail }) => ({
       name,
       device: found.device,
       uuid: found.header?.uuid ?? null,
-      stage: line === null ? "system" : "initramfs",
+      stage,
       opens: describeOpening(opening),
       proved: opening.kind === "disposable" || (opening.kind === "itself" && opening.proved),
       tried: opening.kind === "disposable" ? triedOf(opening.heardBy) : null,

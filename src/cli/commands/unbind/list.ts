@@ -3,13 +3,12 @@ import { isError } from "../../../core/errors.ts";
 import type { Secret } from "../../../core/secret.ts";
 import { printable } from "../../../core/text.ts";
 import { CRYPTTAB_LIMIT_BYTES, headerPathOf, parseCrypttab } from "../../../formats/systemd/crypttab.ts";
+import { luksDevices } from "../../../host/block-devices.ts";
 import { findOpenedAmong, slotsToTry } from "../../../luks/cryptsetup/keyslots.ts";
 import { readVolumeHeader, type VolumeHeader } from "../../../luks/header/header.ts";
-import { luksDevices } from "../../../reboot/clean-up.ts";
 import { rememberedKey } from "../../../reboot/remember.ts";
 import type { System } from "../../../system/port.ts";
 import type { CommandInput, ExitStatus } from "../../command.ts";
-import { stateFolderOf } from "../../volume/input.ts";
 
 /** What of bindings and remembered keys is on one volume. */
 interface Remains {
@@ -21,11 +20,15 @@ interface Remains {
 }
 
 /**
- * What would stay on this machine's volumes if Nightlatch went, and how each is taken off: with it, and without it. Asks no server and
- * changes nothing. Where nothing would stay, nothing is said on standard output: the package's prerm reads it.
+ * What would stay on this machine's volumes if Nightlatch went, and how each is taken off: with it,
+ * and without it. Asks no server and changes nothing. Where nothing would stay, nothing is said on
+ * standard output: the package's prerm reads it.
  */
-export async function listRemains({ system, terminal, options }: CommandInput): Promise<ExitStatus> {
-  using key = await keyIfUsable(system, stateFolderOf(options));
+export async function listRemains(
+  { system, terminal }: Pick<CommandInput, "system" | "terminal">,
+  stateFolder: string,
+): Promise<ExitStatus> {
+  using key = await keyIfUsable(system, stateFolder);
   const found: Remains[] = [];
   const seen = await luksDevices(system).catch(nothingFor<readonly string[]>([]));
   for (const device of seen) found.push(...(await examine(system, device, key)));

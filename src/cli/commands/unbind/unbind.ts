@@ -7,46 +7,53 @@ import { planRemovals } from "../../../luks/change/authority.ts";
 import type { HeldVolume } from "../../../luks/change/begin.ts";
 import { readHeader, type Settled } from "../../../luks/change/change.ts";
 import { unbindVolume } from "../../../luks/change/unbind.ts";
-import type { Command, CommandInput, ExitStatus } from "../../command.ts";
+import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../../command.ts";
 import { beginVolumeChange, holdForChange } from "../../volume/change.ts";
 import { settledJson } from "../../volume/change-report.ts";
-import { KEY_FILE_OPTION, namedSlots, parseNumber, STATE_OPTION } from "../../volume/input.ts";
+import { KEY_FILE_OPTION, namedSlots, parseNumber, STATE_OPTION, stateFolderOf } from "../../volume/input.ts";
 import { recordRemoval } from "../../volume/record.ts";
 import { listRemains } from "./list.ts";
 
-export const command: Command = {
+const OPTIONS = {
+  slot: { value: "N", help: "the binding of this keyslot; it may go though its server does not prove it" },
+  token: { value: "N", help: "the binding of this token" },
+  all: { help: "every binding that fits, where there are several" },
+  list: { help: "what there is on all volumes, remembered keys too, and what takes it off; removes nothing" },
+  "key-file": KEY_FILE_OPTION,
+  state: STATE_OPTION,
+} as const satisfies Options;
+
+type Input = CommandInput<typeof OPTIONS>;
+
+export const command = defineCommand({
   name: "unbind",
   summary: "remove a binding: its keyslot, then its token",
   operands: "DEV [latch|tang|PIN] [URL] | --list",
   minOperands: 0,
   maxOperands: 3,
-  options: [
-    { name: "slot", value: "N", help: "the binding of this keyslot; it may go though its server does not prove it" },
-    { name: "token", value: "N", help: "the binding of this token" },
-    { name: "all", help: "every binding that fits, where there are several" },
-    { name: "list", help: "what there is on all volumes, remembered keys too, and what takes it off; removes nothing" },
-    KEY_FILE_OPTION,
-    STATE_OPTION,
-  ],
+  options: OPTIONS,
   details: `URL is the server's address or a latch's own, however it is spelt. Asks for a passphrase that stays: a keyslot is removed only after
 another one was opened with it. The server is asked too, and what it releases has to open the keyslot that goes: a token can be edited by
 whoever had the disk, to name a keyslot that is not its own. Where the server does not answer or was revoked, name the keyslot with --slot.
 The latch at the server is not touched; revoke the machine there if it is not to be trusted any more. A run that is cut short is completed
 by the next bind or unbind.`,
   run,
-};
+});
 
-/** What goes, found out before a passphrase is asked for, where nothing is left of an earlier run. */
+/**
+ * What goes. It is known before a passphrase is asked for, unless an earlier run has left
+ * something.
+ */
 interface Choice {
   readonly chosen: readonly Binding[];
   readonly removes: readonly Removal[];
 }
 
-async function run(input: CommandInput): Promise<ExitStatus> {
-  const { operands, options, switches, system, terminal } = input;
+async function run(input: Input): Promise<ExitStatus> {
+  const { operands, options, system, terminal } = input;
   const [device] = operands;
-  if (switches.has("list") && device === undefined) return await listRemains(input);
-  if (switches.has("list") || device === undefined) {
+  if (options.list && device === undefined) return await listRemains(input, stateFolderOf(options.state));
+  if (options.list || device === undefined) {
     throw new NightlatchError("usage/wrong", "unbind: name a volume, or pass --list and none", {
       remedy: "See: nightlatch unbind --help",
     });
@@ -69,30 +76,30 @@ async function run(input: CommandInput): Promise<ExitStatus> {
 
 /** @param settled what an earlier run had left, which was settled just now */
 async function choose(
-  input: CommandInput,
+  input: Input,
   { volume }: HeldVolume,
   wanted: (binding: Binding) => boolean,
   settled: readonly Settled[],
 ): Promise<Choice> {
-  const { switches, system, terminal } = input;
+  const { options, system, terminal } = input;
   const { device } = volume;
   const all = listBindings(await readHeader(system, { volume }));
   const chosen = all.filter(wanted);
   const hasCompleted = settled.some(({ intent, outcome }) => intent.operation === "unbind" && outcome === "completed");
   if (chosen.length === 0 && !hasCompleted) throw nothingToRemove(device, all);
-  if (chosen.length > 1 && !switches.has("all")) throw ambiguous(device, chosen);
+  if (chosen.length > 1 && !options.all) throw ambiguous(device, chosen);
   const tokens = chosen.map((binding) => binding.token);
   const prove = proveOverNetwork(system, terminal.signal);
-  return { chosen, removes: await planRemovals(system, { volume, prove }, tokens, namedSlots(input)) };
+  return { chosen, removes: await planRemovals(system, { volume, prove }, tokens, namedSlots(options.slot)) };
 }
 
 /** @throws NightlatchError usage/wrong */
-function parseSelection(input: CommandInput): (binding: Binding) => boolean {
-  const words = input.operands.slice(1);
+function parseSelection({ operands, options }: Input): (binding: Binding) => boolean {
+  const words = operands.slice(1);
   const pins = words.filter((word) => PIN.test(word));
   const addresses = words.filter((word) => !PIN.test(word));
-  const slot = parseNumber(input, "slot");
-  const token = parseNumber(input, "token");
+  const slot = parseNumber("slot", options.slot);
+  const token = parseNumber("token", options.token);
   const wrong = addresses.find((address) => canonicalAddress(address) === null);
   if (wrong !== undefined) {
     throw new NightlatchError("usage/wrong", `unbind: ${JSON.stringify(wrong.slice(0, 80))} is not an address`, {

@@ -5,7 +5,7 @@ import type { BootEntry } from "../../../../src/boot/entry/entry.ts";
 import type { OneshotPower } from "../../../../src/boot/oneshot/loader.ts";
 import { prepareOneshot } from "../../../../src/boot/oneshot/oneshot.ts";
 import { isError } from "../../../../src/core/errors.ts";
-import { restartExpiry } from "../../../../src/reboot/go.ts";
+import { restartExpiry } from "../../../../src/reboot/clean-up-units.ts";
 import { type FakeSystem, fakeSystem, type Programs } from "../../../support/fake-files.ts";
 
 const vector = (name: string) => readFileSync(new URL(`../../../vectors/boot/${name}`, import.meta.url));

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { isError, NightlatchError } from "../../../../src/core/errors.ts";
 import { AGENT_CONFIG_LIMIT_BYTES } from "../../../../src/formats/own/agent-config.ts";
-import { parseAgentConfig, parseDuration } from "../../../../src/formats/own/agent-config-file.ts";
+import { parseAgentConfig } from "../../../../src/formats/own/agent-config-file.ts";
 
 const parse = (text: string) => parseAgentConfig(Buffer.from(text), "agent.toml");
 
@@ -113,11 +113,6 @@ test("names that are JavaScript's own are names like any other", () => {
   const config = parse("[volume.__proto__]\nexec = ['a']\n[volume.constructor]\nexec = ['b']");
   assert.deepEqual([...config.volumes.keys()], ["__proto__", "constructor"]);
   assert.throws(() => parse("[volume.v]\n__proto__ = 1"), { message: "agent.toml: volume.v.__proto__ is not known" });
-});
-
-test("durations", () => {
-  assert.deepEqual(["1ms", "20s", "3m", "1h", "0s"].map(parseDuration), [1, 20_000, 180_000, 3_600_000, 0]);
-  assert.deepEqual(["", "s", "1", "1 s", "1.5s", "1S", "1234567890s", "1d"].map(parseDuration), Array(8).fill(null));
 });
 
 test("any text: a configuration within its bounds, or agent/bad-config", () => {

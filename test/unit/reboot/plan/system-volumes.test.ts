@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isError } from "../../../../src/core/errors.ts";
-import { laterVolumes } from "../../../../src/reboot/plan/later.ts";
+import { planSystemVolumes } from "../../../../src/reboot/plan/system-volumes.ts";
 import { fakeSystem } from "../../../support/fake-files.ts";
 
 const DATA = Buffer.alloc(1 << 20);
@@ -17,7 +17,7 @@ async function planned(crypttab: string, fstab: string): Promise<readonly boolea
     program === "readlink" ? { stdout: `${args.at(-1)}\n` } : undefined,
   );
   try {
-    return (await laterVolumes(system, new Set())).map(({ mayFail }) => mayFail);
+    return (await planSystemVolumes(system, new Set())).map(({ mayFail }) => mayFail);
   } catch (error) {
     assert.ok(isError(error, "reboot/blocked"), String(error));
     return null;

@@ -1,20 +1,24 @@
 import type { NightlatchError } from "../../../core/errors.ts";
 import { endCalledOff } from "../../../reboot/called-off.ts";
 import { type Cleaned, cleanUp, cleanUpCalledOff } from "../../../reboot/clean-up.ts";
-import type { CommandInput, ExitStatus } from "../../command.ts";
+import type { CommandInput, ExitStatus, Terminal } from "../../command.ts";
+import { type STATE_OPTION, stateFolderOf } from "../../volume/input.ts";
 
-/** @param all also what this boot has staged and has not expired */
-export async function takeBack(input: CommandInput, all: boolean): Promise<ExitStatus> {
-  return report(input, await cleanUp(input.system, String(input.options["state"]), all), {});
+type CancelInput = CommandInput<{ readonly state: typeof STATE_OPTION }>;
+
+/** Cancels all that is staged, or only what is stale: of an earlier boot, or expired. */
+export async function cancel(input: CancelInput, which: "all" | "stale"): Promise<ExitStatus> {
+  return report(input, await cleanUp(input.system, stateFolderOf(input.options.state), which === "all"), {});
 }
 
 /**
- * After a shutdown that began and was called off: all that was staged for it goes, and the default handler waits for the next reboot again.
- * While the system goes down nothing is done, and the timer asks again.
+ * After a shutdown that began and was called off: all that was staged for it goes, and the default
+ * handler waits for the next reboot again. While the system goes down nothing is done, and the
+ * timer asks again.
  */
-export async function takeBackCalledOff(input: CommandInput): Promise<ExitStatus> {
+export async function cancelIfCalledOff(input: CancelInput): Promise<ExitStatus> {
   const { system, terminal, options } = input;
-  const cleaned = await cleanUpCalledOff(system, String(options["state"]));
+  const cleaned = await cleanUpCalledOff(system, stateFolderOf(options.state));
   if (cleaned === null) {
     terminal.result({ ok: true, calledOff: false });
     return 0;
@@ -27,10 +31,9 @@ export async function takeBackCalledOff(input: CommandInput): Promise<ExitStatus
   return status;
 }
 
-function report(input: CommandInput, cleaned: Cleaned, facts: Readonly<Record<string, unknown>>): ExitStatus {
-  const { terminal } = input;
+function report({ terminal }: CancelInput, cleaned: Cleaned, facts: Readonly<Record<string, unknown>>): ExitStatus {
   const { removed, disarmed } = cleaned;
-  const failures = tellTakenBack(input, cleaned);
+  const failures = tellCleaned(terminal, cleaned);
   if (removed.length + disarmed.length + failures.length === 0) terminal.line("Nothing was staged.");
   terminal.result({
     ok: failures.length === 0,
@@ -42,8 +45,8 @@ function report(input: CommandInput, cleaned: Cleaned, facts: Readonly<Record<st
   return failures.length === 0 ? 0 : 1;
 }
 
-/** Tells a person what was taken back and what could not be. @returns the latter for a program */
-export function tellTakenBack({ terminal }: CommandInput, { removed, disarmed, failures }: Cleaned) {
+/** Tells a person what was removed and what could not be. @returns the latter, for a program */
+export function tellCleaned(terminal: Terminal, { removed, disarmed, failures }: Cleaned) {
   for (const what of disarmed) terminal.line(`${what}: removed`);
   for (const { device, record } of removed) terminal.line(`${device}: disposable key of slot ${record.slot} removed`);
   for (const failure of failures) terminal.hint(inWords(failure));

@@ -9,22 +9,24 @@ import { AGENT_CONFIG, AGENT_SOCKET } from "../../core/places.ts";
 import { startOf } from "../../formats/systemd/boot-start.ts";
 import { findOption } from "../../formats/systemd/crypttab.ts";
 import type { System } from "../../system/port.ts";
-import type { PlannedVolume, RebootPlan } from "../plan/planned.ts";
+import type { PlannedVolume, RebootPlan } from "../plan/reboot-plan.ts";
 import { fails, notProved, openingOf, type Proof, proved, untried } from "./proof.ts";
 
-export interface LaterWish {
+/** What a proof tries bindings with. */
+export interface ProofOptions {
   readonly stateFolder: string;
   readonly signal: AbortSignal;
 }
 
 /**
- * Of volumes that the system opens after the initramfs and that no key file opens: whether the agent, or stock clevis, opens them at the
- * next boot. Each binding is tried, and what `nightlatch check` finds wrong with the way to it counts.
+ * Of volumes that the system opens after the initramfs and that no key file opens: whether the
+ * agent, or stock clevis, opens them at the next boot. Each binding is tried, and what `nightlatch
+ * check` finds wrong with the way to it counts.
  */
-export async function proveLater(
+export async function proveSystemVolumes(
   system: System,
   volumes: readonly PlannedVolume[],
-  { stateFolder, signal }: LaterWish,
+  { stateFolder, signal }: ProofOptions,
 ): Promise<Map<PlannedVolume, Proof>> {
   const proofs = new Map<PlannedVolume, Proof>();
   if (volumes.length === 0) return proofs;
@@ -103,12 +105,13 @@ function byBinding({ bindings, device }: VolumeFacts, who: string): Proof {
 }
 
 /**
- * For a kexec: a volume that a key socket opens after the boot needs no disposable key, and can be given none.
+ * For a kexec: a volume that a key socket opens after the boot needs no disposable key, and can be
+ * given none.
  * @throws NightlatchError reboot/not-proved where one that has to open was seen not to
  */
-export async function settleSockets(system: System, plan: RebootPlan, wish: LaterWish): Promise<RebootPlan> {
+export async function settleSockets(system: System, plan: RebootPlan, options: ProofOptions): Promise<RebootPlan> {
   const asked = plan.volumes.filter(({ opening }) => opening.kind === "socket");
-  const proofs = await proveLater(system, asked, wish);
+  const proofs = await proveSystemVolumes(system, asked, options);
   const failing = asked.flatMap((volume) => {
     const proof = proofs.get(volume);
     return proof?.state === "fails" && !volume.mayFail ? [{ volume, lack: proof.lack }] : [];

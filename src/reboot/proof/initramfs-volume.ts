@@ -5,23 +5,23 @@ import { lacksOf } from "../../check/collect/early-lacks.ts";
 import { volumeOption } from "../../formats/initramfs/crypttab.ts";
 import { whyNotBound } from "../../luks/bound/bound.ts";
 import type { System } from "../../system/port.ts";
-import type { PlannedVolume, RebootPlan } from "../plan/planned.ts";
-import type { LaterWish } from "./later.ts";
+import type { InitramfsPlannedVolume, RebootPlan } from "../plan/reboot-plan.ts";
 import { fails, type Proof, proved, untried } from "./proof.ts";
+import type { ProofOptions } from "./system-volumes.ts";
 
 /**
- * Whether the stock clevis of an initramfs opens one of its volumes: every binding is tried in the running system, and the initramfs
- * looked through for what that binding needs there.
+ * Whether the stock clevis of an initramfs opens one of its volumes: every binding is tried in the
+ * running system, and the initramfs looked through for what that binding needs there.
  */
-export async function proveInInitramfs(
+export async function proveInitramfsVolume(
   system: System,
   plan: RebootPlan,
-  { found, line, name }: PlannedVolume,
-  { stateFolder, signal }: LaterWish,
+  { found, line, name }: InitramfsPlannedVolume,
+  { stateFolder, signal }: ProofOptions,
 ): Promise<Proof> {
   const { stack, facts, entry } = plan;
   const { device, header } = found;
-  if (header === null || line === null || stack === null || facts === null) {
+  if (header === null || stack === null || facts === null) {
     return untried("what opens it is not known here", "Use kexec.");
   }
   if (entry.source === "newest kernel") {
@@ -43,7 +43,7 @@ export async function proveInInitramfs(
   for (const { secret } of tried) secret?.wipe();
   const mending = await findMending(system, stack);
   const around = { mending, driver: await findDriver(system, plan, mending) };
-  const wish = { device, luksVersion: header.version, cmdline: plan.cmdline };
+  const options = { device, luksVersion: header.version, cmdline: plan.cmdline };
   const judged = await Promise.all(
     tried.map(async (attempt): Promise<Proof> => {
       const { binding } = attempt;
@@ -55,7 +55,7 @@ export async function proveInInitramfs(
           remedy ?? `Run: nightlatch unlock ${device} --test`,
         );
       }
-      const [lack] = await lacksOf(system, plan, around, binding, wish);
+      const [lack] = await lacksOf(system, plan, around, binding, options);
       if (lack !== undefined) return { state: "fails", lack };
       return proved(`clevis in the initramfs asks ${formatBinding(binding)}, tried from the running system`);
     }),
