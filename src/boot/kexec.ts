@@ -4,7 +4,7 @@ import { REBOOT_FOLDER } from "../core/places.ts";
 import { joinInitrds, paddingBeforeOverlay } from "../formats/initramfs/initramfs.ts";
 import type { Lock, System } from "../system/port.ts";
 
-type Power = Pick<System, "run" | "stat" | "readFile" | "writeFile" | "removeFile" | "makeDirectory">;
+type Power = Pick<System, "run" | "stat" | "readFileIfPresent" | "writeFile" | "removeFile" | "makeDirectory">;
 
 const DISABLED = "/proc/sys/kernel/kexec_load_disabled";
 const LOADED = "/sys/kernel/kexec_loaded";
@@ -14,7 +14,7 @@ const INITRD = `${FOLDER}/initrd`;
 const DEADLINE_MS = 120_000;
 
 /** Why kexec cannot be used here, in words for a person; null where nothing speaks against it. */
-export async function whyNoKexec(power: Pick<System, "run" | "stat" | "readFile">): Promise<string | null> {
+export async function whyNoKexec(power: Pick<System, "run" | "stat" | "readFileIfPresent">): Promise<string | null> {
   if ((await power.stat(LOADED)) === null) return "this kernel is built without kexec";
   const disabled = await readWord(power, DISABLED);
   if (disabled !== null && disabled !== "0")
@@ -29,18 +29,17 @@ export async function whyNoKexec(power: Pick<System, "run" | "stat" | "readFile"
 }
 
 /** Under lockdown (kernel_lockdown(7)) the kernel takes an image only by file, and only with a signature that it trusts. */
-export async function isLockedDown(power: Pick<System, "stat" | "readFile">): Promise<boolean> {
+export async function isLockedDown(power: Pick<System, "readFileIfPresent">): Promise<boolean> {
   const state = await readWord(power, LOCKDOWN);
   return state !== null && !state.includes("[none]");
 }
 
-export async function isKexecLoaded(power: Pick<System, "stat" | "readFile">): Promise<boolean> {
+export async function isKexecLoaded(power: Pick<System, "readFileIfPresent">): Promise<boolean> {
   return (await readWord(power, LOADED)) === "1";
 }
 
-async function readWord(power: Pick<System, "stat" | "readFile">, path: string): Promise<string | null> {
-  if ((await power.stat(path)) === null) return null;
-  return (await power.readFile(path, 4096)).toString("latin1").trim();
+async function readWord(power: Pick<System, "readFileIfPresent">, path: string): Promise<string | null> {
+  return (await power.readFileIfPresent(path, 4096))?.toString("latin1").trim() ?? null;
 }
 
 export interface KexecImage {
@@ -113,7 +112,7 @@ async function load(power: Power, args: readonly string[], lock: Lock | undefine
 }
 
 /** Takes the loaded image out of the kernel again. */
-export async function unloadKexec(power: Pick<System, "run" | "stat" | "readFile">): Promise<void> {
+export async function unloadKexec(power: Pick<System, "run" | "readFileIfPresent">): Promise<void> {
   if (!(await isKexecLoaded(power))) return;
   for (const how of ["-s", "-c"]) {
     await power.run({ argv: ["kexec", how, "-u"], deadlineMs: DEADLINE_MS });

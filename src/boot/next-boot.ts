@@ -23,7 +23,7 @@ const FILE_LIMIT_BYTES = 1 << 30;
 
 /** @throws NightlatchError boot/*, initramfs/malformed, crypttab/malformed and as the formats */
 export async function readNextBoot(
-  power: Pick<System, "run" | "stat" | "readFile" | "readAt" | "listDirectory">,
+  power: Pick<System, "run" | "stat" | "readFile" | "readFileIfPresent" | "readAt" | "listDirectory">,
   wish: EntryWish,
 ): Promise<NextBoot> {
   const entry = await findBootEntry(power, wish);

@@ -42,12 +42,6 @@ export async function fileSystemOf(power: Pick<System, "run">, path: string): Pr
   };
 }
 
-/** Bytes that root can still write there, by df(1). @throws NightlatchError boot/unsupported */
-export async function freeBytes(power: Pick<System, "run">, path: string): Promise<number> {
-  const said = await programOutput(power, ["df", "--output=avail", "--block-size=1", path]);
-  return Number(said.toString("latin1").trim().split("\n").at(-1));
-}
-
 /** A file's path from the root of its file system, as a boot loader names it; null where it lies outside of what is mounted. */
 export function pathOnFileSystem({ target, root }: FileSystem, path: string): string | null {
   const folder = target === "/" ? "" : target;

@@ -12,6 +12,8 @@ export interface System {
 
   /** Whole file, or all that comes through a pipe. @throws NightlatchError file/missing, file/denied, file/too-large, file/io */
   readFile(path: string, limitBytes: number): Promise<Buffer>;
+  /** As readFile; null where nothing is. @throws NightlatchError file/denied, file/too-large, file/io */
+  readFileIfPresent(path: string, limitBytes: number): Promise<Buffer | null>;
   /** Up to `lengthBytes` from `offsetBytes`; shorter at the end of the file or device. Nothing but a regular file or a
    *  block device is read. @throws as readFile, and file/wrong-kind */
   readAt(path: string, offsetBytes: number, lengthBytes: number): Promise<Buffer>;
@@ -27,8 +29,16 @@ export interface System {
   makeDirectory(path: string, mode: number): Promise<void>;
   /** Names in a folder, sorted; an absent folder is an empty list. */
   listDirectory(path: string): Promise<string[]>;
-  /** Follows links; null where nothing is. */
+  /** Follows links; null where nothing is. @throws NightlatchError file/denied, file/io */
   stat(path: string): Promise<FileFacts | null>;
+  /** As stat, of a link itself. */
+  lstat(path: string): Promise<FileFacts | null>;
+  /** The absolute path without a link in it. Null where nothing is that this process can reach.
+   *  @throws NightlatchError file/io */
+  realPath(path: string): Promise<string | null>;
+  /** Bytes that any user may still write on the file system of a path; root may have a reserve.
+   *  @throws NightlatchError file/missing, file/denied, file/io */
+  freeBytes(path: string): Promise<number>;
   /** Where, on the way to each file with its links followed, others than root and this process's user could change it, or could
    *  read one that is a secret; a place that is on the way to several once. Empty where that is nowhere, or nothing is there.
    *  @throws NightlatchError file/* but file/missing */
@@ -81,7 +91,8 @@ export interface Exit {
 }
 
 export interface FileFacts {
-  readonly kind: "file" | "directory" | "block" | "socket" | "other";
+  /** A link is told by lstat alone. */
+  readonly kind: "file" | "directory" | "block" | "socket" | "link" | "other";
   /** Permission bits, 0o7777. */
   readonly mode: number;
   readonly uid: number;

@@ -101,9 +101,13 @@ export function faultySystem(system: System, fault: Fault): FaultySystem {
     removeFile: (path) => step(`remove ${path}`, () => system.removeFile(path)),
     makeDirectory: (path, mode) => step(`mkdir ${path}`, () => system.makeDirectory(path, mode)),
     readFile: read(system.readFile),
+    readFileIfPresent: read(system.readFileIfPresent),
     readAt: read(system.readAt),
     listDirectory: read(system.listDirectory),
     stat: read(system.stat),
+    lstat: read(system.lstat),
+    realPath: read(system.realPath),
+    freeBytes: read(system.freeBytes),
     request: read(system.request),
     lock: read(system.lock),
   };

@@ -9,7 +9,7 @@ import { newestKernel } from "./newest-kernel.ts";
 import { hasOneShot, startedByStub, startedBySystemdBoot, systemdBootEntry } from "./systemd-boot.ts";
 import { unpackUnified } from "./unified-image.ts";
 
-type Power = Pick<System, "run" | "stat" | "readFile" | "readAt" | "listDirectory">;
+type Power = Pick<System, "run" | "stat" | "readFile" | "readFileIfPresent" | "readAt" | "listDirectory">;
 
 /** What a person says about the entry; null where nothing is said. */
 export interface EntryWish {

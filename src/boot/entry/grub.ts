@@ -8,7 +8,7 @@ import { type BlsEntry, parseBlsEntry, sortAsBlscfg } from "../../formats/loader
 import type { System } from "../../system/port.ts";
 import { GRUB_FILE_LIMIT_BYTES, GrubFiles } from "./grub-files.ts";
 
-type Power = Pick<System, "run" | "readFile" | "listDirectory" | "stat">;
+type Power = Pick<System, "run" | "readFile" | "readFileIfPresent" | "listDirectory" | "stat">;
 
 export interface GrubFound {
   readonly choice: GrubChoice;
@@ -148,13 +148,8 @@ function ignoring(codes: readonly ErrorCode[], run: () => void): void {
   }
 }
 
-async function readEnvironment(power: Pick<System, "readFile">, folder: string): Promise<EnvironmentFile> {
-  try {
-    return readGrubenv(await power.readFile(`${folder}/grubenv`, GRUB_FILE_LIMIT_BYTES));
-  } catch (error) {
-    if (isError(error, "file/missing")) return readGrubenv(null);
-    throw error;
-  }
+async function readEnvironment(power: Pick<System, "readFileIfPresent">, folder: string): Promise<EnvironmentFile> {
+  return readGrubenv(await power.readFileIfPresent(`${folder}/grubenv`, GRUB_FILE_LIMIT_BYTES));
 }
 
 /**

@@ -52,10 +52,9 @@ export async function hasOneShot(power: Pick<System, "stat">): Promise<boolean> 
 }
 
 /** The id of the entry that is set for the next boot alone, or null. */
-export async function oneShotOf(power: Pick<System, "stat" | "readFile">): Promise<string | null> {
-  if (!(await hasOneShot(power))) return null;
-  const value = (await power.readFile(ONE_SHOT, 4096)).subarray(4).toString("utf16le");
-  return value.replace(/\0.*$/s, "") || null;
+export async function oneShotOf(power: Pick<System, "readFileIfPresent">): Promise<string | null> {
+  const value = (await power.readFileIfPresent(ONE_SHOT, 4096))?.subarray(4).toString("utf16le");
+  return value?.replace(/\0.*$/s, "") || null;
 }
 
 /**

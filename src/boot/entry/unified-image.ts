@@ -5,7 +5,7 @@ import type { System } from "../../system/port.ts";
 import { type BootEntry, type BootFile, readStart, type StubFile } from "./entry.ts";
 import { addonsCmdline, filesBeside, placeOfImage } from "./stub-additions.ts";
 
-type Power = Pick<System, "stat" | "readFile" | "readAt" | "listDirectory">;
+type Power = Pick<System, "stat" | "readFileIfPresent" | "readAt" | "listDirectory">;
 
 const CMDLINE_LIMIT_BYTES = 1 << 20;
 

@@ -12,7 +12,7 @@ const INTERFACES = "/sys/class/net";
  * it holds one, where a card's driver is built into the kernel, and where there is no card to tell it by.
  */
 export async function whyNoDriver(
-  power: Pick<System, "run" | "readFile" | "listDirectory">,
+  power: Pick<System, "run" | "readFile" | "realPath" | "listDirectory">,
   facts: Pick<InitramfsFacts, "has">,
   release: string | null,
   mending: Mending,
@@ -20,9 +20,9 @@ export async function whyNoDriver(
   const drivers: string[] = [];
   for (const name of await power.listDirectory(INTERFACES)) {
     if (!(await isUp(power, name))) continue;
-    const device = await follow(power, `${INTERFACES}/${name}/device/driver`);
+    const device = await power.realPath(`${INTERFACES}/${name}/device/driver`);
     if (device === null) continue; // a bridge, the loopback
-    const driver = await follow(power, `${INTERFACES}/${name}/device/driver/module`);
+    const driver = await power.realPath(`${INTERFACES}/${name}/device/driver/module`);
     if (driver === null) return null; // built in
     drivers.push(driver.slice(driver.lastIndexOf("/") + 1));
   }
@@ -43,11 +43,6 @@ async function isUp(power: Pick<System, "readFile">, name: string): Promise<bool
     if (isError(error)) return false;
     throw error;
   }
-}
-
-async function follow(power: Pick<System, "run">, path: string): Promise<string | null> {
-  const { status, stdout } = await power.run({ argv: ["readlink", "-e", "--", path], deadlineMs: SMALL_PROGRAM_MS });
-  return status === 0 ? stdout.toString("utf8").trim() : null;
 }
 
 /** By modinfo(8), which knows the file's name (and compression) in that kernel, and what is built into it. */

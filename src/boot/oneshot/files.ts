@@ -2,7 +2,7 @@ import { SMALL_PROGRAM_MS } from "../../core/deadlines.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import type { System } from "../../system/port.ts";
 
-type Power = Pick<System, "run" | "stat" | "readFile" | "writeFile" | "removeFile" | "makeDirectory" | "listDirectory">;
+type Power = Pick<System, "run" | "stat" | "realPath" | "writeFile" | "removeFile" | "makeDirectory" | "listDirectory">;
 
 /** Where a boot loader's file systems are mounted; nothing of ours lies anywhere else. */
 export const BOOT_ROOTS = ["/boot", "/boot/efi", "/efi"] as const;
@@ -85,11 +85,7 @@ export async function removeOneshotFolders(power: Power): Promise<void> {
 }
 
 /** Whether a path below a root is reached over no link. */
-async function isInPlace(power: Pick<System, "run">, root: string, path: string): Promise<boolean> {
-  const resolve = async (one: string) => {
-    const { status, stdout } = await power.run({ argv: ["readlink", "-e", "--", one], deadlineMs: SMALL_PROGRAM_MS });
-    return status === 0 ? stdout.toString("utf8").replace(/\n$/, "") : null;
-  };
-  const [base, real] = [await resolve(root), await resolve(path)];
+async function isInPlace(power: Pick<System, "realPath">, root: string, path: string): Promise<boolean> {
+  const [base, real] = [await power.realPath(root), await power.realPath(path)];
   return base !== null && real === `${base}${path.slice(root.length)}`;
 }

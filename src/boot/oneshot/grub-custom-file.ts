@@ -1,5 +1,4 @@
-import { SMALL_PROGRAM_MS } from "../../core/deadlines.ts";
-import { isError, NightlatchError } from "../../core/errors.ts";
+import { NightlatchError } from "../../core/errors.ts";
 import { type CustomPart, findInCustom } from "../../formats/grub/custom-cfg.ts";
 import { type OneshotPower, unavailable } from "./loader.ts";
 
@@ -9,18 +8,12 @@ const TEMPORARY = /^custom\.cfg\.[0-9a-f]{12}\.tmp$/;
 /** The administrator's part of GRUB's configuration, in which ours is a guest. @param folder that of grub.cfg */
 export const customOf = (folder: string): string => `${folder}/custom.cfg`;
 
-export async function readOrNull(power: Pick<OneshotPower, "readFile">, path: string): Promise<Buffer | null> {
-  try {
-    return await power.readFile(path, LIMIT_BYTES);
-  } catch (error) {
-    if (isError(error, "file/missing")) return null;
-    throw error;
-  }
-}
-
 /** @throws NightlatchError oneshot/malformed */
-export async function findPart(power: Pick<OneshotPower, "readFile">, folder: string): Promise<CustomPart | null> {
-  const custom = await readOrNull(power, customOf(folder));
+export async function findPart(
+  power: Pick<OneshotPower, "readFileIfPresent">,
+  folder: string,
+): Promise<CustomPart | null> {
+  const custom = await power.readFileIfPresent(customOf(folder), LIMIT_BYTES);
   return custom === null ? null : findInCustom(custom);
 }
 
@@ -34,11 +27,7 @@ export async function readOwnCustom(power: OneshotPower, folder: string): Promis
   const path = customOf(folder);
   const facts = await power.stat(path);
   if (facts === null) return null;
-  const { status, stdout } = await power.run({
-    argv: ["find", path, "-maxdepth", "0", "-type", "f"],
-    deadlineMs: SMALL_PROGRAM_MS,
-  });
-  if (status !== 0 || stdout.length === 0) throw unavailable(`${path} is a link`, "Put the file itself there.");
+  if ((await power.lstat(path))?.kind !== "file") throw unavailable(`${path} is a link`, "Put the file itself there.");
   if (facts.uid !== 0 || facts.gid !== 0)
     throw unavailable(`${path} does not belong to root`, `Run: chown 0:0 ${path}`);
   return power.readFile(path, LIMIT_BYTES);
@@ -46,7 +35,7 @@ export async function readOwnCustom(power: OneshotPower, folder: string): Promis
 
 /** The administrator may have written to it while the passphrase was asked for. */
 export async function requireUnchanged(power: OneshotPower, folder: string, custom: Buffer | null): Promise<void> {
-  const now = await readOrNull(power, customOf(folder));
+  const now = await power.readFileIfPresent(customOf(folder), LIMIT_BYTES);
   if (custom === null ? now === null : now?.equals(custom) === true) return;
   throw new NightlatchError("oneshot/failed", `${customOf(folder)} was changed in the meantime`, {
     meaning: "It is left as it is. What was staged is taken back.",

@@ -1,4 +1,3 @@
-import { SMALL_PROGRAM_MS } from "../../core/deadlines.ts";
 import { programOutput } from "../../host/block-devices.ts";
 import { fileSystemOf } from "../../host/file-system.ts";
 import { type OneshotPower, unavailable } from "./loader.ts";
@@ -18,11 +17,8 @@ export async function requireGrubWrites(power: OneshotPower, folder: string): Pr
   if (facts?.kind !== "file" || facts.sizeBytes !== BLOCK_BYTES) {
     throw unavailable(`${path} is no environment block of ${BLOCK_BYTES} bytes`, `Run: grub-editenv ${path} create`);
   }
-  const { stdout } = await power.run({
-    argv: ["find", path, "-maxdepth", "0", "-type", "f"],
-    deadlineMs: SMALL_PROGRAM_MS,
-  });
-  if (stdout.length === 0) throw unavailable(`${path} is a link, over which GRUB does not write`);
+  if ((await power.lstat(path))?.kind !== "file")
+    throw unavailable(`${path} is a link, over which GRUB does not write`);
   const { options, type } = await fileSystemOf(power, folder);
   if (options.includes("ro"))
     throw unavailable(`${folder} is mounted for reading only`, `Run: mount -o remount,rw ${folder}`);

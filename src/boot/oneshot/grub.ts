@@ -12,12 +12,12 @@ import { ONESHOT_ID, type OneshotMark } from "../../formats/own/oneshot-mark.ts"
 import { type FileSystem, fileSystemOf, pathOnFileSystem } from "../../host/file-system.ts";
 import type { BootEntry } from "../entry/entry.ts";
 import { grubFolders, readGrub } from "../entry/grub.ts";
+import { GRUB_FILE_LIMIT_BYTES } from "../entry/grub-files.ts";
 import { oneshotFiles, writeOneshotFiles } from "./files.ts";
 import {
   customMode,
   customOf,
   findPart,
-  readOrNull,
   readOwnCustom,
   removePart,
   requireUnchanged,
@@ -136,8 +136,8 @@ async function beforeOurs(power: OneshotPower, folder: string): Promise<string |
   }
 }
 
-async function choiceOf(power: Pick<OneshotPower, "readFile">, folder: string): Promise<string | null> {
-  const block = await readOrNull(power, environmentOf(folder));
+async function choiceOf(power: Pick<OneshotPower, "readFileIfPresent">, folder: string): Promise<string | null> {
+  const block = await power.readFileIfPresent(environmentOf(folder), GRUB_FILE_LIMIT_BYTES);
   try {
     return block === null ? null : (parseGrubenv(block).get("next_entry") ?? null);
   } catch (error) {

@@ -7,7 +7,17 @@ import type { BootEntry } from "../entry/entry.ts";
 
 export type OneshotPower = Pick<
   System,
-  "run" | "stat" | "readFile" | "writeFile" | "removeFile" | "makeDirectory" | "listDirectory"
+  | "run"
+  | "stat"
+  | "lstat"
+  | "realPath"
+  | "freeBytes"
+  | "readFile"
+  | "readFileIfPresent"
+  | "writeFile"
+  | "removeFile"
+  | "makeDirectory"
+  | "listDirectory"
 >;
 
 /** What is to boot once. */

@@ -1,5 +1,5 @@
 import type { FileSystem } from "../../host/file-system.ts";
-import { fileSystemOf, freeBytes } from "../../host/file-system.ts";
+import { fileSystemOf } from "../../host/file-system.ts";
 import { BOOT_ROOTS } from "./files.ts";
 import { type OneshotPower, unavailable } from "./loader.ts";
 
@@ -25,7 +25,7 @@ export async function requireRoom(power: OneshotPower, root: string): Promise<vo
   const { options } = await fileSystemOf(power, root);
   if (options.includes("ro"))
     throw unavailable(`${root} is mounted for reading only`, `Run: mount -o remount,rw ${root}`);
-  const free = await freeBytes(power, root);
-  if (!(free >= ROOM_BYTES))
+  const free = await power.freeBytes(root);
+  if (free < ROOM_BYTES)
     throw unavailable(`${root} has no room left (${free} bytes)`, "Remove a kernel that is not needed.");
 }

@@ -23,7 +23,7 @@ export interface EarlyBoot {
   readonly beneath: StageFacts["beneath"];
 }
 
-type Power = Pick<System, "run" | "stat" | "readFile" | "readAt" | "listDirectory">;
+type Power = Pick<System, "run" | "stat" | "realPath" | "readFile" | "readFileIfPresent" | "readAt" | "listDirectory">;
 
 const REMEDIES: Partial<Readonly<Record<ErrorCode, string>>> = {
   "boot/ambiguous": "remove the configuration of the boot loader that does not start this machine",

@@ -4,7 +4,10 @@ import type { InitramfsVolume } from "../../formats/initramfs/crypttab.ts";
 import type { System } from "../../system/port.ts";
 import type { FoundVolume } from "./volumes.ts";
 
-export type PlanPower = Pick<System, "run" | "stat" | "readFile" | "readAt" | "listDirectory">;
+export type PlanPower = Pick<
+  System,
+  "run" | "stat" | "realPath" | "readFile" | "readFileIfPresent" | "readAt" | "listDirectory"
+>;
 
 /** What the next boot will load and open, as it was read; nothing is changed by making it. */
 export interface RebootPlan {

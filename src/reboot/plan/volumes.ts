@@ -1,4 +1,3 @@
-import { SMALL_PROGRAM_MS } from "../../core/deadlines.ts";
 import { isError, NightlatchError } from "../../core/errors.ts";
 import { readVolumeHeader, type VolumeHeader } from "../../luks/header/header.ts";
 import type { System } from "../../system/port.ts";
@@ -19,7 +18,7 @@ const FOLDERS: Readonly<Record<string, string>> = {
 
 /** The device that a crypttab names. @throws NightlatchError reboot/blocked where it is not there, or its header lies elsewhere */
 export async function resolveVolume(
-  power: Pick<System, "run" | "readAt">,
+  power: Pick<System, "realPath" | "readAt">,
   name: string,
   source: string,
   options: readonly string[],
@@ -33,9 +32,8 @@ export async function resolveVolume(
     folder === undefined || value === undefined
       ? source
       : `${folder}/${folder.endsWith("uuid") ? value.toLowerCase() : value}`;
-  const { status, stdout } = await power.run({ argv: ["readlink", "-e", "--", path], deadlineMs: SMALL_PROGRAM_MS });
-  if (status !== 0) throw blocked(`${name}: its device ${source} is not there`, "That boot would wait for it.");
-  const device = stdout.toString("utf8").replace(/\n$/, "");
+  const device = await power.realPath(path);
+  if (device === null) throw blocked(`${name}: its device ${source} is not there`, "That boot would wait for it.");
   try {
     return { device, header: await readVolumeHeader(power, device) };
   } catch (error) {

@@ -201,10 +201,7 @@ const BREAKS: Readonly<Record<FindingCode, readonly Break[] | { readonly file: s
   ],
   "check/initramfs-driver": [
     {
-      how: (machine) => {
-        machine.write("/sys/class/net/eth0/operstate", "up\n");
-        machine.drivers = ["virtio_net"];
-      },
+      how: (machine) => machine.plugCard("virtio_net"),
     },
   ],
   "check/initramfs-certificates": where(GENERATORS, "certificates, by each generator"),

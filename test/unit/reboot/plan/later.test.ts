@@ -13,9 +13,7 @@ const MOUNT = "/dev/mapper/data /srv ext4";
  */
 async function planned(crypttab: string, fstab: string): Promise<readonly boolean[] | null> {
   const files = { "/etc/crypttab": `${crypttab}\n`, "/etc/fstab": `${fstab}\n`, "/dev/vdc": DATA };
-  const system = fakeSystem(files, ([program, ...args]) =>
-    program === "readlink" ? { stdout: `${args.at(-1)}\n` } : undefined,
-  );
+  const system = fakeSystem(files);
   try {
     return (await laterVolumes(system, new Set())).map(({ mayFail }) => mayFail);
   } catch (error) {
