@@ -1,3 +1,4 @@
+import { ftruncateSync, writeSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { NightlatchError } from "../core/errors.ts";
 import { translate } from "./errno.ts";
@@ -33,4 +34,10 @@ export async function lockFile(path: string, waitMs: number): Promise<Lock> {
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
   return { descriptor: file.fd, [Symbol.asyncDispose]: () => file.close() };
+}
+
+/** Puts this process's number into the file of a lock that it holds, for people and for those who wait. @throws Error with `code` */
+export function noteHolder({ descriptor }: Lock): void {
+  ftruncateSync(descriptor);
+  writeSync(descriptor, `${process.pid}\n`);
 }

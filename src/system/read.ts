@@ -100,6 +100,7 @@ export function realPathOf(path: string): Promise<string | null> {
 
 /** What statfs(2) says, as far as it is asked for. */
 interface StatsFs {
+  readonly type: number;
   readonly bavail: number;
   readonly bsize: number;
   readonly frsize?: number;
@@ -110,6 +111,18 @@ export async function freeBytesAt(path: string): Promise<number> {
   try {
     const { bavail, bsize, frsize } = await statFileSystem(path);
     return bavail * (frsize ?? bsize); // Node 24 does not tell frsize, which is the same but on network file systems
+  } catch (error) {
+    throw translate(error, path);
+  }
+}
+
+/**
+ * The kernel's numbers for the file system that a file lies on: its kind (statfs(2), f_type), and its device (stat(2), st_dev).
+ * @throws NightlatchError file/missing, file/denied, file/io
+ */
+export async function fileSystemNumbers(path: string): Promise<{ readonly type: number; readonly device: number }> {
+  try {
+    return { type: (await statFileSystem(path)).type, device: (await statFile(path)).dev };
   } catch (error) {
     throw translate(error, path);
   }

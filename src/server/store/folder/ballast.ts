@@ -1,4 +1,3 @@
-import { statfs } from "node:fs/promises";
 import { isError } from "../../../core/errors.ts";
 import type { System } from "../../../system/port.ts";
 
@@ -10,7 +9,7 @@ export const BALLAST_NAME = "ballast";
 /** Of a run that was killed while it made one. */
 export const BALLAST_STRAY = /^ballast\.[0-9a-f]{12}\.tmp$/;
 
-type Power = Pick<System, "writeFile" | "removeFile" | "stat" | "listDirectory" | "random">;
+type Power = Pick<System, "writeFile" | "removeFile" | "stat" | "freeBytes" | "listDirectory" | "random">;
 
 /**
  * A file that only takes up room. On a full disk it is given up so that a change that stops releases can be recorded, and made again of
@@ -66,7 +65,11 @@ export class Ballast {
   async hold(): Promise<void> {
     if (this.isWhole) return;
     if (this.#owedBytes === 0) {
-      if ((await freeBytes(this.#folder)) >= 2 * BALLAST_BYTES) await this.#make(BALLAST_BYTES);
+      let free = 0;
+      await tolerate(async () => {
+        free = await this.#power.freeBytes(this.#folder);
+      });
+      if (free >= 2 * BALLAST_BYTES) await this.#make(BALLAST_BYTES);
       return;
     }
     const owed = this.#owedBytes;
@@ -81,15 +84,6 @@ export class Ballast {
     const isMade = await tolerate(() => this.#power.writeFile(this.#path, this.#power.random(lengthBytes), 0o600));
     if (isMade) this.#heldBytes = lengthBytes;
     return isMade;
-  }
-}
-
-async function freeBytes(folder: string): Promise<number> {
-  try {
-    const { bavail, bsize } = await statfs(folder);
-    return bavail * bsize;
-  } catch {
-    return 0;
   }
 }
 

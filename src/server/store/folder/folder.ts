@@ -1,5 +1,4 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
-import { lstatSync } from "node:fs";
 import { toBase64url } from "../../../core/bytes.ts";
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import { findFlaw } from "../../../core/ownership.ts";
@@ -40,6 +39,8 @@ export type FolderSystem = Pick<
   | "openInPlace"
   | "removeFile"
   | "stat"
+  | "lstat"
+  | "freeBytes"
   | "listDirectory"
   | "makeDirectory"
   | "lock"
@@ -117,7 +118,7 @@ export async function openFolder(system: FolderSystem, folder: string, owner: Fo
       sealed === null || isNew ? await readMasterKey(system, masterPath) : await readPlainMasterKey(system, folder);
     // SQLite gives the files that it makes beside it the same mode.
     if (isNew && !facts.hasStore) await system.writeFile(storePath(folder), new Uint8Array(), 0o600);
-    requireOwnFile(storePath(folder));
+    await requireOwnFile(system, storePath(folder));
     await requirePrivate(system, storePath(folder), uid);
     sqlite = new Sqlite(storePath(folder));
     if (isNew && plain !== null) {
@@ -195,8 +196,8 @@ async function requirePrivate(system: FolderSystem, path: string, uid: number): 
 }
 
 /** SQLite would follow a link, and lay its WAL, with keys in it, beside whatever that leads to. */
-function requireOwnFile(path: string): void {
-  if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return;
+async function requireOwnFile(system: Pick<System, "lstat">, path: string): Promise<void> {
+  if ((await system.lstat(path))?.kind !== "link") return;
   throw new NightlatchError("store/permissions", `${path} is a symbolic link`, {
     meaning:
       "What it leads to is outside of the folder that is kept private. Nothing was started, nothing was changed.",
