@@ -1,27 +1,16 @@
 import { formatBinding } from "../../bindings/binding.ts";
 import { type BindingStatus, isChangeUnderWay, type VolumeStatus, volumeStatus } from "../../bindings/volume-status.ts";
-import { isError, NightlatchError } from "../../core/errors.ts";
+import { NightlatchError } from "../../core/errors.ts";
 import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, configInPlaceOf } from "../../formats/own/agent-config.ts";
 import { parseAgentConfig } from "../../formats/own/agent-config-file.ts";
 import { findStarts } from "../../formats/systemd/boot-start.ts";
-import {
-  CRYPTTAB_LIMIT_BYTES,
-  type Crypttab,
-  type CrypttabEntry,
-  devicePathOf,
-  headerPathOf,
-  parseCrypttab,
-} from "../../formats/systemd/crypttab.ts";
+import { type Crypttab, type CrypttabEntry, devicePathOf, headerPathOf } from "../../formats/systemd/crypttab.ts";
 import { hearCrypttab } from "../../formats/systemd/crypttab-heard.ts";
 import { isLuksVolume, placeOf } from "../../formats/systemd/crypttab-places.ts";
-import {
-  FSTAB_LIMIT_BYTES,
-  type FstabEntry,
-  mountsMapping,
-  parseFstab,
-  takenMounts,
-} from "../../formats/systemd/fstab.ts";
+import { type FstabEntry, mountsMapping, takenMounts } from "../../formats/systemd/fstab.ts";
+import { readCrypttab } from "../../host/crypttab.ts";
 import { describeExposure, listExposed } from "../../host/exposed.ts";
+import { readFstab } from "../../host/fstab.ts";
 import { readVolumeHeader } from "../../luks/header/header.ts";
 import { hasTypedSlot } from "../../luks/header/typed.ts";
 import { listServers } from "../../pins/latch/machine.ts";
@@ -70,7 +59,7 @@ export interface Surroundings {
 /** Looks at everything, changes nothing; servers are asked and keyslots tried. @throws NightlatchError file/* but file/missing */
 export async function collectFacts(system: System, wish: CheckWish): Promise<CheckFacts> {
   const around = await readAround(system, wish);
-  const crypttab = parseCrypttab(await readIfThere(system, wish.crypttab, CRYPTTAB_LIMIT_BYTES));
+  const crypttab = await readCrypttab(system, wish.crypttab);
   const { entries: heard } = hearCrypttab(crypttab, around.cmdline).crypttab;
   const entries = heard.filter((entry) => isLuksVolume(entry) && wish.only?.has(entry.volume) !== false);
   const looked = await Promise.all(entries.map((entry) => lookAt(system, wish, entry, around)));
@@ -84,12 +73,14 @@ export async function collectFacts(system: System, wish: CheckWish): Promise<Che
 }
 
 export async function readAround(system: System, wish: CheckWish): Promise<Surroundings> {
-  const mounts = takenMounts(parseFstab(await readIfThere(system, wish.fstab, FSTAB_LIMIT_BYTES)));
+  const mounts = takenMounts(await readFstab(system, wish.fstab));
   const { config, error: configError } = await readConfig(system, wish.config);
   const isChanging = await isChangeUnderWay(system, wish.stateFolder);
   const early = wish.later === true ? NO_EARLY_BOOT : await readEarlyBoot(system);
-  const running = async () => (await readIfThere(system, "/proc/cmdline", CMDLINE_LIMIT_BYTES)).toString("latin1");
-  return { config, configError, mounts, isChanging, early, cmdline: early.next?.entry.cmdline ?? (await running()) };
+  const running = async () =>
+    (await system.readFileIfPresent("/proc/cmdline", CMDLINE_LIMIT_BYTES))?.toString("latin1");
+  const cmdline = early.next?.entry.cmdline ?? (await running()) ?? "";
+  return { config, configError, mounts, isChanging, early, cmdline };
 }
 
 const CMDLINE_LIMIT_BYTES = 64 * 1024;
@@ -242,21 +233,12 @@ async function findExposed(system: System, wish: CheckWish, config: AgentConfig)
   };
 }
 
-async function readConfig(system: Pick<System, "readFile">, path: string) {
-  const text = await readIfThere(system, path, AGENT_CONFIG_LIMIT_BYTES);
+async function readConfig(system: Pick<System, "readFileIfPresent">, path: string) {
+  const text = (await system.readFileIfPresent(path, AGENT_CONFIG_LIMIT_BYTES)) ?? Buffer.alloc(0);
   try {
     return { config: parseAgentConfig(text, path), error: null };
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
     return { config: configInPlaceOf(text), error };
-  }
-}
-
-export async function readIfThere(system: Pick<System, "readFile">, path: string, limitBytes: number): Promise<Buffer> {
-  try {
-    return await system.readFile(path, limitBytes);
-  } catch (error) {
-    if (isError(error, "file/missing")) return Buffer.alloc(0);
-    throw error;
   }
 }

@@ -1,6 +1,7 @@
 import { startOf } from "../../formats/systemd/boot-start.ts";
 import { devicePathOf, findOption } from "../../formats/systemd/crypttab.ts";
 import { isLuksVolume, isRandomKey, kindOf, placeOf } from "../../formats/systemd/crypttab-places.ts";
+import type { KeyPlace } from "../../host/crypttab.ts";
 import type { BindingFacts, CheckFacts, EarlyFacts, VolumeFacts } from "./facts.ts";
 import type { Finding } from "./finding.ts";
 import { AGENT_UNIT, judgeMachine } from "./machine.ts";
@@ -19,7 +20,7 @@ export interface OutlookFacts {
   /** What agent.toml runs for its key. */
   readonly program: string | null;
   /** Of the key path that systemd will use; null where there is nothing. */
-  readonly key: { readonly path: string; readonly kind: "file" | "socket" | "other" } | null;
+  readonly key: KeyPlace | null;
 }
 
 /** In agreement with `judge`: what that calls an error of the volume does not open by itself. */

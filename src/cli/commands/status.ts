@@ -6,23 +6,18 @@ import {
   type LookedAt,
   lookAt,
   readAround,
-  readIfThere,
   type Surroundings,
   strangerEntry,
 } from "../../check/collect/facts.ts";
 import type { CheckFacts } from "../../check/judge/facts.ts";
-import { foretell, type Outlook, type OutlookFacts } from "../../check/judge/outlook.ts";
+import { foretell, type Outlook } from "../../check/judge/outlook.ts";
 import type { NightlatchError } from "../../core/errors.ts";
 import { AGENT_CONFIG, AGENT_SOCKET } from "../../core/places.ts";
 import { printable } from "../../core/text.ts";
-import {
-  CRYPTTAB_LIMIT_BYTES,
-  type CrypttabEntry,
-  devicePathOf,
-  parseCrypttab,
-} from "../../formats/systemd/crypttab.ts";
+import type { CrypttabEntry } from "../../formats/systemd/crypttab.ts";
 import { hearCrypttab } from "../../formats/systemd/crypttab-heard.ts";
 import { isLuksVolume, kindOf } from "../../formats/systemd/crypttab-places.ts";
+import { findKey, readCrypttab } from "../../host/crypttab.ts";
 import type { System } from "../../system/port.ts";
 import type { Command, CommandInput, ExitStatus, Terminal } from "../command.ts";
 import { STATE_OPTION, stateFolderOf } from "../volume/input.ts";
@@ -88,7 +83,7 @@ async function* lookAtAll(
   wish: CheckWish,
   around: Surroundings,
 ): AsyncGenerator<Shown> {
-  const crypttab = parseCrypttab(await readIfThere(system, wish.crypttab, CRYPTTAB_LIMIT_BYTES));
+  const crypttab = await readCrypttab(system, wish.crypttab);
   const [device] = operands;
   const { entries: heard } = hearCrypttab(crypttab, around.cmdline).crypttab;
   const found = device === undefined ? null : await findEntry(system, device, heard);
@@ -132,18 +127,6 @@ async function lookAtStranger(system: System, wish: CheckWish, device: string, a
     facts,
   ]);
   return { device, entry: null, status, outlook: foretell(machine, facts, { program: null, key: null }), error };
-}
-
-/** crypttab(5): the third field, else a file of the volume's name in two folders. */
-async function findKey(system: Pick<System, "stat">, { key, volume }: CrypttabEntry): Promise<OutlookFacts["key"]> {
-  const usual = ["/etc/cryptsetup-keys.d", "/run/cryptsetup-keys.d"].map((folder) => `${folder}/${volume}.key`);
-  for (const path of key === null ? usual : [devicePathOf(key)]) {
-    const facts = await system.stat(path);
-    if (facts !== null) {
-      return { path, kind: facts.kind === "socket" || facts.kind === "file" ? facts.kind : "other" };
-    }
-  }
-  return null;
 }
 
 const tellFault = ({ message, code, meaning, remedy }: NightlatchError): readonly string[] => [

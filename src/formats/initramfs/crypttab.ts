@@ -40,7 +40,7 @@ export function formatInitramfsVolume(entry: InitramfsVolume): string {
 }
 
 /** The value of `name=value` among the options, "" for a bare `name`, null where it is absent. The last one counts. */
-export function volumeOption(entry: InitramfsVolume, name: string): string | null {
+export function volumeOption(entry: Pick<InitramfsVolume, "options">, name: string): string | null {
   const found = entry.options.findLast((option) => option === name || option.startsWith(`${name}=`));
   return found === undefined ? null : found.slice(name.length + 1);
 }

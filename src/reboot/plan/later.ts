@@ -1,15 +1,21 @@
 import { isError, NightlatchError } from "../../core/errors.ts";
-import { type InitramfsVolume, parseInitramfsCrypttab, volumeOption } from "../../formats/initramfs/crypttab.ts";
 import { findStarts, type Start } from "../../formats/systemd/boot-start.ts";
-import { parseCrypttab } from "../../formats/systemd/crypttab.ts";
-import { parseFstab, targetsOf } from "../../formats/systemd/fstab.ts";
+import {
+  type Crypttab,
+  type CrypttabEntry,
+  devicePathOf,
+  findOption,
+  isStartedByHand,
+  mayFail as mayFailByLine,
+} from "../../formats/systemd/crypttab.ts";
+import { isRandomKey } from "../../formats/systemd/crypttab-places.ts";
+import { targetsOf } from "../../formats/systemd/fstab.ts";
+import { findKey, readCrypttab, SYSTEM_CRYPTTAB } from "../../host/crypttab.ts";
+import { readFstab } from "../../host/fstab.ts";
 import type { System } from "../../system/port.ts";
 import { tryKeyFile } from "./key-file.ts";
 import type { Opening, PlannedVolume, PlanPower } from "./planned.ts";
 import { type FoundVolume, resolveVolume } from "./volumes.ts";
-
-const CRYPTTAB = "/etc/crypttab";
-const LIMIT_BYTES = 256 * 1024;
 
 /**
  * The volumes of /etc/crypttab that systemd opens after the initramfs, other than those in `inside`. One that may fail (nofail) and
@@ -18,15 +24,16 @@ const LIMIT_BYTES = 256 * 1024;
  */
 export async function laterVolumes(power: PlanPower, inside: ReadonlySet<string>): Promise<PlannedVolume[]> {
   const planned: PlannedVolume[] = [];
-  const starts = await readStarts(power);
-  for (const entry of await crypttabVolumes(power)) {
-    const start = starts.get(entry.name);
-    if (inside.has(entry.name) || staysClosed(entry, start)) continue;
-    const mayFail = entry.options.includes("nofail") || isFreeToFail(start);
+  const crypttab = await readCrypttab(power);
+  const starts = await readStarts(power, crypttab);
+  for (const entry of crypttab.entries) {
+    const start = starts.get(entry.volume);
+    if (inside.has(entry.volume) || staysClosed(entry, start)) continue;
+    const mayFail = mayFailByLine(entry) || isFreeToFail(start);
     const found = await findUnlessMayFail(power, entry, mayFail);
     if (found === null) continue;
     planned.push({
-      name: entry.name,
+      name: entry.volume,
       found,
       line: null,
       mayFail,
@@ -38,62 +45,65 @@ export async function laterVolumes(power: PlanPower, inside: ReadonlySet<string>
 
 async function findUnlessMayFail(
   power: PlanPower,
-  { name, source, options }: InitramfsVolume,
+  entry: CrypttabEntry,
   mayFail: boolean,
 ): Promise<FoundVolume | null> {
+  const { volume, device } = entry;
   try {
-    return await resolveVolume(power, name, source, options);
+    return await resolveVolume(power, volume, device, wordsOf(entry), devicePathOf(device));
   } catch (error) {
     if (mayFail && isError(error, "reboot/blocked")) return null;
     throw error;
   }
 }
 
+const wordsOf = ({ options }: CrypttabEntry): string[] =>
+  options.map(({ name, value }) => (value === null ? name : `${name}=${value}`));
+
 /** With one of these systemd takes any key file for the token's sealed blob (attach_luks_or_plain_or_bitlk of its cryptsetup.c). */
 const TOKENS = ["tpm2-device", "fido2-device", "pkcs11-uri"];
 
 async function howItOpens(
   power: PlanPower,
-  entry: InitramfsVolume,
+  entry: CrypttabEntry,
   found: FoundVolume,
   mayFail: boolean,
 ): Promise<Opening> {
-  const { name } = entry;
-  const token = TOKENS.find((option) => volumeOption(entry, option) !== null);
+  const token = TOKENS.find((option) => findOption(entry, option) !== undefined);
   if (token !== undefined) {
     return { kind: "itself", why: `its token or chip (${token}=), if that is willing: not tried`, proved: false };
   }
-  const key = await keyPath(power, entry);
-  if (key !== null && /^\/dev\/u?random$/.test(key)) return { kind: "itself", why: "random key", proved: true };
-  const kind = key === null ? undefined : (await power.stat(key))?.kind;
-  if (key !== null && kind === "socket") return { kind: "socket", path: key };
-  const tried = key !== null && kind === "file" ? await tryKeyFile(power, entry, key, found) : null;
-  if (tried === "opens") return { kind: "itself", why: `key file ${key}`, proved: true };
+  if (isRandomKey(entry.key)) return { kind: "itself", why: "random key", proved: true };
+  const key = await findKey(power, entry);
+  if (key?.kind === "socket") return { kind: "socket", path: key.path };
+  const tried = key?.kind === "file" ? await tryKeyFile(power, { options: wordsOf(entry) }, key.path, found) : null;
+  // What lies in /run now is gone at the next boot, which has the key that it is given in its place.
+  const isFree = key === null || tried === "in-memory";
+  const isGiven = entry.key === null && found.header !== null && findOption(entry, "keyscript") === undefined;
+  if (isFree && isGiven) return { kind: "disposable" };
+  if (tried === "opens") return { kind: "itself", why: `key file ${key?.path}`, proved: true };
   if (tried === "in-memory") {
     return {
       kind: "itself",
-      why: `key file ${key}, if it is made anew at each boot: it lies in memory`,
+      why: `key file ${key?.path}, if it is made anew at each boot: it lies in memory`,
       proved: false,
     };
   }
-  if (key === null && found.header !== null && volumeOption(entry, "keyscript") === null) return { kind: "disposable" };
   if (mayFail) return { kind: "itself", why: "not at all, or by a person: it may fail", proved: false };
-  throw new NightlatchError("reboot/blocked", `${name} (${found.device}) would ask for its key at the next boot`, {
-    meaning: `What ${CRYPTTAB} names for it (${key ?? entry.key}) does not open it. Nothing was changed.`,
-    remedy: `Mend its line in ${CRYPTTAB}, or mark it noauto or nofail, and with it what fstab mounts from it.`,
-  });
-}
-
-/** Where crypttab names no key, systemd takes a file of the volume's name, if it is there (crypttab(5)). */
-async function keyPath(power: Pick<PlanPower, "stat">, { name, key }: InitramfsVolume): Promise<string | null> {
-  if (key !== "none") return key;
-  const usual = `/etc/cryptsetup-keys.d/${name}.key`;
-  return (await power.stat(usual)) === null ? null : usual;
+  const named = key?.path ?? entry.key ?? "none";
+  throw new NightlatchError(
+    "reboot/blocked",
+    `${entry.volume} (${found.device}) would ask for its key at the next boot`,
+    {
+      meaning: `What ${SYSTEM_CRYPTTAB} names for it (${named}) does not open it. Nothing was changed.`,
+      remedy: `Mend its line in ${SYSTEM_CRYPTTAB}, or mark it noauto or nofail, and with it what fstab mounts from it.`,
+    },
+  );
 }
 
 /** A noauto volume is started all the same where a line of fstab needs it. */
-function staysClosed({ options }: InitramfsVolume, start: Start | undefined): boolean {
-  if (start === undefined) return options.includes("noauto");
+function staysClosed(entry: CrypttabEntry, start: Start | undefined): boolean {
+  if (start === undefined) return isStartedByHand(entry);
   return start.by === "hand" || start.by === "use";
 }
 
@@ -106,22 +116,6 @@ function isFreeToFail(start: Start | undefined): boolean {
  * What starts each volume; remote-cryptsetup.target and the command line may add to it, and count
  * as if they did.
  */
-async function readStarts(power: Pick<System, "readFile">): Promise<Map<string, Start>> {
-  const [crypttab, fstab] = [await readIfThere(power, CRYPTTAB), await readIfThere(power, "/etc/fstab")];
-  const mounts = parseFstab(fstab);
-  return findStarts({ crypttab: parseCrypttab(crypttab), mounts, startsRemote: true, cmdline: "" });
-}
-
-/** Every volume of the system's crypttab. @throws NightlatchError as parseInitramfsCrypttab */
-export async function crypttabVolumes(power: Pick<System, "readFile">): Promise<InitramfsVolume[]> {
-  return parseInitramfsCrypttab((await readIfThere(power, CRYPTTAB)).toString("utf8"), CRYPTTAB);
-}
-
-async function readIfThere(power: Pick<System, "readFile">, path: string): Promise<Buffer> {
-  try {
-    return await power.readFile(path, LIMIT_BYTES);
-  } catch (error) {
-    if (isError(error, "file/missing")) return Buffer.alloc(0);
-    throw error;
-  }
+async function readStarts(power: Pick<System, "readFileIfPresent">, crypttab: Crypttab): Promise<Map<string, Start>> {
+  return findStarts({ crypttab, mounts: await readFstab(power), startsRemote: true, cmdline: "" });
 }

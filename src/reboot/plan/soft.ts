@@ -1,7 +1,9 @@
 import { NightlatchError } from "../../core/errors.ts";
+import { findOption } from "../../formats/systemd/crypttab.ts";
 import { luksBeneath } from "../../host/block-devices.ts";
+import { readCrypttab } from "../../host/crypttab.ts";
 import { askSystemd } from "../../host/systemd.ts";
-import { crypttabVolumes, laterVolumes } from "./later.ts";
+import { laterVolumes } from "./later.ts";
 import type { PlanPower } from "./planned.ts";
 
 const STAYS = "x-initrd.attach";
@@ -30,10 +32,10 @@ export async function requireSoftReboot(power: PlanPower): Promise<void> {
       remedy: "Take the way by kexec, which is the default: nightlatch reboot",
     });
   }
-  const staying = (await crypttabVolumes(power)).filter(({ options }) => options.includes(STAYS));
+  const staying = (await readCrypttab(power)).entries.filter((entry) => findOption(entry, STAYS) !== undefined);
   const beneathRoot = (await replacesRoot(power)) ? [] : await luksBeneath(power, "/");
   const kept = new Set(beneathRoot.map((uuid) => uuid.toLowerCase()));
-  for (const { name, found, opening } of await laterVolumes(power, new Set(staying.map((line) => line.name)))) {
+  for (const { name, found, opening } of await laterVolumes(power, new Set(staying.map(({ volume }) => volume)))) {
     // One that names a key socket is answered there, as at a boot.
     if (opening.kind !== "disposable" || kept.has(found.header?.uuid.toLowerCase() ?? "")) continue;
     throw new NightlatchError(

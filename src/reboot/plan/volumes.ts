@@ -16,22 +16,21 @@ const FOLDERS: Readonly<Record<string, string>> = {
   PARTLABEL: "/dev/disk/by-partlabel",
 };
 
-/** The device that a crypttab names. @throws NightlatchError reboot/blocked where it is not there, or its header lies elsewhere */
+/**
+ * Finds the device that a crypttab names, and reads its header.
+ * @param path where it is; absent, what the initramfs's crypttab means by `source`
+ * @throws NightlatchError reboot/blocked where it is not there, or its header lies elsewhere
+ */
 export async function resolveVolume(
   power: Pick<System, "realPath" | "readAt">,
   name: string,
   source: string,
   options: readonly string[],
+  path: string = pathOf(source),
 ): Promise<FoundVolume> {
   if (options.some((option) => option.startsWith("header="))) {
     throw blocked(`${name} keeps its LUKS header in a file of its own`, "That is not supported yet.");
   }
-  const [, tag, value] = /^([A-Z]+)=(.*)$/.exec(source.replaceAll('"', "")) ?? [];
-  const folder = tag === undefined ? undefined : FOLDERS[tag];
-  const path =
-    folder === undefined || value === undefined
-      ? source
-      : `${folder}/${folder.endsWith("uuid") ? value.toLowerCase() : value}`;
   const device = await power.realPath(path);
   if (device === null) throw blocked(`${name}: its device ${source} is not there`, "That boot would wait for it.");
   try {
@@ -40,6 +39,13 @@ export async function resolveVolume(
     if (isError(error, "luks/none")) return { device, header: null };
     throw error;
   }
+}
+
+function pathOf(source: string): string {
+  const [, tag, value] = /^([A-Z]+)=(.*)$/.exec(source.replaceAll('"', "")) ?? [];
+  const folder = tag === undefined ? undefined : FOLDERS[tag];
+  if (folder === undefined || value === undefined) return source;
+  return `${folder}/${folder.endsWith("uuid") ? value.toLowerCase() : value}`;
 }
 
 function blocked(what: string, meaning: string): NightlatchError {

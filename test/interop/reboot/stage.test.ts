@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { dirname, join } from "node:path";
 import { before, test } from "node:test";
 import { NO_WISH } from "../../../src/boot/entry/entries.ts";
 import { isError } from "../../../src/core/errors.ts";
@@ -130,6 +131,21 @@ test("a key file counts where it opens the volume, all of it or a part, and is t
     proved: true,
   });
   await assert.rejects(opening({ files: { [usual]: "wrong" } }), (error) => isError(error, "reboot/blocked"));
+  // What lies in /run goes with this boot; the next one has the key that it is given there.
+  const inRun = "/run/cryptsetup-keys.d/data.key";
+  const left = { files: { [inRun]: "of this boot" }, programs: onTmpfs };
+  assert.deepEqual(await opening(left), { kind: "disposable" });
+});
+
+test("whoever answers on a socket of the volume's name is asked for its key", { skip }, async () => {
+  const { system, at } = world();
+  const path = "/run/cryptsetup-keys.d/data.key";
+  mkdirSync(dirname(at(path)), { recursive: true });
+  const server = createServer();
+  await new Promise<void>((done) => server.listen(at(path), done));
+  const { volumes } = await planReboot(system, NO_WISH);
+  assert.deepEqual(volumes.at(-1)?.opening, { kind: "socket", path });
+  await new Promise((done) => server.close(done));
 });
 
 test("one passphrase is asked once, a wrong one three times, and nothing is changed by it", { skip }, async () => {

@@ -1,25 +1,12 @@
-import {
-  type CheckWish,
-  factsAround,
-  lookAt,
-  readAround,
-  readIfThere,
-  strangerEntry,
-} from "../../../check/collect/facts.ts";
+import { type CheckWish, factsAround, lookAt, readAround, strangerEntry } from "../../../check/collect/facts.ts";
 import type { VolumeFacts } from "../../../check/judge/facts.ts";
 import { judgeVolume } from "../../../check/judge/volume.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import { AGENT_CONFIG, AGENT_SOCKET, MACHINE_STATE } from "../../../core/places.ts";
 import { printable, shellWord } from "../../../core/text.ts";
-import {
-  CRYPTTAB_LIMIT_BYTES,
-  type CrypttabEntry,
-  findOption,
-  formatCrypttabLine,
-  isVolumeName,
-  parseCrypttab,
-} from "../../../formats/systemd/crypttab.ts";
+import { type CrypttabEntry, findOption, formatCrypttabLine, isVolumeName } from "../../../formats/systemd/crypttab.ts";
 import type { FstabEntry } from "../../../formats/systemd/fstab.ts";
+import { readCrypttab } from "../../../host/crypttab.ts";
 import type { Command, CommandInput, ExitStatus } from "../../command.ts";
 import { findEntry } from "./entry.ts";
 import { type CrypttabSource, nameSource, UNKNOWN_DATA } from "./source.ts";
@@ -57,7 +44,7 @@ async function run(input: CommandInput): Promise<ExitStatus> {
     tries: false,
     signal: terminal.signal,
   };
-  const crypttab = parseCrypttab(await readIfThere(system, wish.crypttab, CRYPTTAB_LIMIT_BYTES));
+  const crypttab = await readCrypttab(system, wish.crypttab);
   const around = await readAround(system, wish);
   const find = (path: string) => findEntry(system, path, crypttab.entries);
   const entry = header === null ? await find(device) : ((await find(header)) ?? (await find(device)));
