@@ -3,7 +3,7 @@ import { joinInitrds } from "../formats/initramfs/initramfs.ts";
 import type { System } from "../system/port.ts";
 import { type EntryWish, findBootEntry } from "./entry/entries.ts";
 import { type BootEntry, readStart } from "./entry/entry.ts";
-import { packStubFiles } from "./entry/stub-additions.ts";
+import { packStubFiles } from "./entry/unified/stub-additions.ts";
 import { type InitramfsFacts, inspectInitramfs } from "./initramfs/inspect.ts";
 import { neededVolumes } from "./initramfs/needed.ts";
 

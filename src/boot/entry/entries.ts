@@ -4,10 +4,10 @@ import { KERNEL_HEADER_BYTES, kernelRelease } from "../../formats/loader/kernel-
 import { listMounts, locateBootFile, type Mount, mountOf } from "../../host/mounts.ts";
 import type { System } from "../../system/port.ts";
 import { type BootEntry, readStart, wholeFile } from "./entry.ts";
-import { grubEntry, grubFolders } from "./grub.ts";
+import { grubEntry, grubFolders } from "./grub/configuration.ts";
 import { newestKernel } from "./newest-kernel.ts";
-import { hasOneShot, startedByStub, startedBySystemdBoot, systemdBootEntry } from "./systemd-boot.ts";
-import { unpackUnified } from "./unified-image.ts";
+import { hasOneShot, startedByStub, startedBySystemdBoot, systemdBootEntry } from "./systemd-boot/bootctl.ts";
+import { unpackUnified } from "./unified/image.ts";
 
 type Power = Pick<System, "run" | "stat" | "readFile" | "readFileIfPresent" | "readAt" | "listDirectory">;
 

@@ -1,7 +1,7 @@
 import { NightlatchError } from "../../core/errors.ts";
 import type { OneshotMark } from "../../formats/own/oneshot-mark.ts";
 import { eraseOneshotFile, listEmptyFolders, listOneshotFiles, removeOneshotFolders } from "./files.ts";
-import { grubOneshot } from "./grub.ts";
+import { grubOneshot } from "./grub/grub.ts";
 import {
   type HeldOneshot,
   type OneshotLoader,

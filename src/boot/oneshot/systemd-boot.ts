@@ -4,7 +4,12 @@ import { formatBlsOneshot, markInBls } from "../../formats/loader/bls-one-time-e
 import { ONESHOT_ID, type OneshotMark } from "../../formats/own/oneshot-mark.ts";
 import { fileSystemOf } from "../../host/file-system.ts";
 import type { BootEntry } from "../entry/entry.ts";
-import { oneShotOf, type SystemdBootEntry, startedBySystemdBoot, systemdBootEntry } from "../entry/systemd-boot.ts";
+import {
+  oneShotOf,
+  type SystemdBootEntry,
+  startedBySystemdBoot,
+  systemdBootEntry,
+} from "../entry/systemd-boot/bootctl.ts";
 import { BOOT_ROOTS, oneshotFiles, writeOneshotFiles } from "./files.ts";
 import { mustRun, type OneshotLoader, type OneshotPower, settle, unavailable } from "./loader.ts";
 import { requireRoom } from "./place.ts";

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { findBootEntry, NO_WISH } from "../../../src/boot/entry/entries.ts";
 import { readStart } from "../../../src/boot/entry/entry.ts";
-import { packStubFiles } from "../../../src/boot/entry/stub-additions.ts";
+import { packStubFiles } from "../../../src/boot/entry/unified/stub-additions.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import { runInTree } from "../harness/chroot.ts";
 import { recipeOf } from "../harness/encrypted-root.ts";

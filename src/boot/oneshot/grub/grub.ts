@@ -1,19 +1,21 @@
 import { dirname } from "node:path";
-import { isError, NightlatchError } from "../../core/errors.ts";
-import { addToCustom, findInCustom } from "../../formats/grub/custom-cfg.ts";
-import { choose } from "../../formats/grub/default-entry.ts";
-import { parseGrubenv } from "../../formats/grub/grubenv.ts";
-import { runGrub } from "../../formats/grub/menu.ts";
-import { formatOneshotEntry } from "../../formats/grub/one-time-entry.ts";
-import { fallbackOf, whyNotOnce } from "../../formats/grub/one-time-entry-check.ts";
-import type { GrubEntry, GrubLinux } from "../../formats/grub/world.ts";
-import { paddingBeforeOverlay } from "../../formats/initramfs/initramfs.ts";
-import { ONESHOT_ID, type OneshotMark } from "../../formats/own/oneshot-mark.ts";
-import { type FileSystem, fileSystemOf, pathOnFileSystem } from "../../host/file-system.ts";
-import type { BootEntry } from "../entry/entry.ts";
-import { grubFolders, readGrub } from "../entry/grub.ts";
-import { GRUB_FILE_LIMIT_BYTES } from "../entry/grub-files.ts";
-import { oneshotFiles, writeOneshotFiles } from "./files.ts";
+import { isError, NightlatchError } from "../../../core/errors.ts";
+import { addToCustom, findInCustom } from "../../../formats/grub/custom-cfg.ts";
+import { choose } from "../../../formats/grub/default-entry.ts";
+import { parseGrubenv } from "../../../formats/grub/grubenv.ts";
+import { runGrub } from "../../../formats/grub/menu.ts";
+import { formatOneshotEntry } from "../../../formats/grub/one-time-entry.ts";
+import { fallbackOf, whyNotOnce } from "../../../formats/grub/one-time-entry-check.ts";
+import type { GrubEntry, GrubLinux } from "../../../formats/grub/world.ts";
+import { paddingBeforeOverlay } from "../../../formats/initramfs/initramfs.ts";
+import { ONESHOT_ID, type OneshotMark } from "../../../formats/own/oneshot-mark.ts";
+import { type FileSystem, fileSystemOf, pathOnFileSystem } from "../../../host/file-system.ts";
+import type { BootEntry } from "../../entry/entry.ts";
+import { grubFolders, readGrub } from "../../entry/grub/configuration.ts";
+import { GRUB_FILE_LIMIT_BYTES } from "../../entry/grub/files.ts";
+import { oneshotFiles, writeOneshotFiles } from "../files.ts";
+import { mustRun, type OneshotLoader, type OneshotPower, settle, unavailable } from "../loader.ts";
+import { requireRoom, rootOf } from "../place.ts";
 import {
   customMode,
   customOf,
@@ -23,10 +25,8 @@ import {
   requireUnchanged,
   stays,
   temporaries,
-} from "./grub-custom-file.ts";
-import { requireGrubWrites } from "./grub-writes.ts";
-import { mustRun, type OneshotLoader, type OneshotPower, settle, unavailable } from "./loader.ts";
-import { requireRoom, rootOf } from "./place.ts";
+} from "./custom-file.ts";
+import { requireGrubWrites } from "./writes.ts";
 
 const environmentOf = (folder: string): string => `${folder}/grubenv`;
 /** grub2-… on the families that keep /boot/grub2. */

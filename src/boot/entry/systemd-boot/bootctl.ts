@@ -1,13 +1,13 @@
-import { SMALL_PROGRAM_MS } from "../../core/deadlines.ts";
-import { NightlatchError } from "../../core/errors.ts";
-import type { JsonObject } from "../../formats/json/json.ts";
+import { SMALL_PROGRAM_MS } from "../../../core/deadlines.ts";
+import { NightlatchError } from "../../../core/errors.ts";
+import type { JsonObject } from "../../../formats/json/json.ts";
 import {
   defaultInBootctlText,
   parseBootctlList,
   tellsNoDefault,
   typeOfBootctlRow,
-} from "../../formats/loader/bootctl-list.ts";
-import type { System } from "../../system/port.ts";
+} from "../../../formats/loader/bootctl-list.ts";
+import type { System } from "../../../system/port.ts";
 
 /** An entry as `bootctl list --json` tells it. */
 export interface SystemdBootEntry {

@@ -1,8 +1,8 @@
-import { NightlatchError } from "../../core/errors.ts";
-import { type CpioFile, writeCpio } from "../../formats/initramfs/cpio.ts";
-import { PE_HEADER_BYTES, parsePeSections, sectionsOfProfile, stubText } from "../../formats/loader/uki.ts";
-import type { System } from "../../system/port.ts";
-import { readStart, type StubFile, wholeFile } from "./entry.ts";
+import { NightlatchError } from "../../../core/errors.ts";
+import { type CpioFile, writeCpio } from "../../../formats/initramfs/cpio.ts";
+import { PE_HEADER_BYTES, parsePeSections, sectionsOfProfile, stubText } from "../../../formats/loader/uki.ts";
+import type { System } from "../../../system/port.ts";
+import { readStart, type StubFile, wholeFile } from "../entry.ts";
 
 type Power = Pick<System, "stat" | "readAt" | "listDirectory">;
 

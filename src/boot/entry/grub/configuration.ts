@@ -1,12 +1,12 @@
-import { type ErrorCode, isError } from "../../core/errors.ts";
-import { unknown } from "../../formats/grub/budget.ts";
-import { choose, type GrubChoice } from "../../formats/grub/default-entry.ts";
-import { type EnvironmentFile, readGrubenv } from "../../formats/grub/grubenv.ts";
-import { runGrub } from "../../formats/grub/menu.ts";
-import { type GrubBlsEntry, type GrubFileKind, GrubTrace, type GrubWorld } from "../../formats/grub/world.ts";
-import { type BlsEntry, parseBlsEntry, sortAsBlscfg } from "../../formats/loader/bls.ts";
-import type { System } from "../../system/port.ts";
-import { GRUB_FILE_LIMIT_BYTES, GrubFiles } from "./grub-files.ts";
+import { type ErrorCode, isError } from "../../../core/errors.ts";
+import { unknown } from "../../../formats/grub/budget.ts";
+import { choose, type GrubChoice } from "../../../formats/grub/default-entry.ts";
+import { type EnvironmentFile, readGrubenv } from "../../../formats/grub/grubenv.ts";
+import { runGrub } from "../../../formats/grub/menu.ts";
+import { type GrubBlsEntry, type GrubFileKind, GrubTrace, type GrubWorld } from "../../../formats/grub/world.ts";
+import { type BlsEntry, parseBlsEntry, sortAsBlscfg } from "../../../formats/loader/bls.ts";
+import type { System } from "../../../system/port.ts";
+import { GRUB_FILE_LIMIT_BYTES, GrubFiles } from "./files.ts";
 
 type Power = Pick<System, "run" | "readFile" | "readFileIfPresent" | "listDirectory" | "stat">;
 

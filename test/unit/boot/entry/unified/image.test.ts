@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { findBootEntry, NO_WISH } from "../../../../src/boot/entry/entries.ts";
-import { packStubFiles, placeOfImage } from "../../../../src/boot/entry/stub-additions.ts";
-import { isError } from "../../../../src/core/errors.ts";
-import { CpioReader } from "../../../../src/formats/initramfs/cpio.ts";
-import { type PeSection, sectionsOfProfile, stubText } from "../../../../src/formats/loader/uki.ts";
-import { fakeSystem, type Programs } from "../../../support/fake-files.ts";
+import { findBootEntry, NO_WISH } from "../../../../../src/boot/entry/entries.ts";
+import { packStubFiles, placeOfImage } from "../../../../../src/boot/entry/unified/stub-additions.ts";
+import { isError } from "../../../../../src/core/errors.ts";
+import { CpioReader } from "../../../../../src/formats/initramfs/cpio.ts";
+import { type PeSection, sectionsOfProfile, stubText } from "../../../../../src/formats/loader/uki.ts";
+import { fakeSystem, type Programs } from "../../../../support/fake-files.ts";
 
 type Sections = readonly (readonly [string, string])[];
 

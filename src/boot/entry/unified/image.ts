@@ -1,8 +1,8 @@
-import { NightlatchError } from "../../core/errors.ts";
-import { isUki, PE_HEADER_BYTES, parsePeSections, sectionsOfProfile, stubText } from "../../formats/loader/uki.ts";
-import { isSecureBoot } from "../../host/secure-boot.ts";
-import type { System } from "../../system/port.ts";
-import { type BootEntry, type BootFile, readStart, type StubFile } from "./entry.ts";
+import { NightlatchError } from "../../../core/errors.ts";
+import { isUki, PE_HEADER_BYTES, parsePeSections, sectionsOfProfile, stubText } from "../../../formats/loader/uki.ts";
+import { isSecureBoot } from "../../../host/secure-boot.ts";
+import type { System } from "../../../system/port.ts";
+import { type BootEntry, type BootFile, readStart, type StubFile } from "../entry.ts";
 import { addonsCmdline, filesBeside, placeOfImage } from "./stub-additions.ts";
 
 type Power = Pick<System, "stat" | "readFileIfPresent" | "readAt" | "listDirectory">;

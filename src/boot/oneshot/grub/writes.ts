@@ -1,6 +1,6 @@
-import { programOutput } from "../../host/block-devices.ts";
-import { fileSystemOf } from "../../host/file-system.ts";
-import { type OneshotPower, unavailable } from "./loader.ts";
+import { programOutput } from "../../../host/block-devices.ts";
+import { fileSystemOf } from "../../../host/file-system.ts";
+import { type OneshotPower, unavailable } from "../loader.ts";
 
 const BLOCK_BYTES = 1024;
 /** What GRUB overwrites in place without a part of the file system being told: it writes to the blocks that it read. */

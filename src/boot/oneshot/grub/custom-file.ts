@@ -1,6 +1,6 @@
-import { NightlatchError } from "../../core/errors.ts";
-import { type CustomPart, findInCustom } from "../../formats/grub/custom-cfg.ts";
-import { type OneshotPower, unavailable } from "./loader.ts";
+import { NightlatchError } from "../../../core/errors.ts";
+import { type CustomPart, findInCustom } from "../../../formats/grub/custom-cfg.ts";
+import { type OneshotPower, unavailable } from "../loader.ts";
 
 const LIMIT_BYTES = 1 << 20;
 const TEMPORARY = /^custom\.cfg\.[0-9a-f]{12}\.tmp$/;

@@ -1,7 +1,7 @@
-import { isError } from "../../core/errors.ts";
-import type { GrubFileKind } from "../../formats/grub/world.ts";
-import { listMounts, type Mount, mountOf, placesOf, type Seen } from "../../host/mounts.ts";
-import type { System } from "../../system/port.ts";
+import { isError } from "../../../core/errors.ts";
+import type { GrubFileKind } from "../../../formats/grub/world.ts";
+import { listMounts, type Mount, mountOf, placesOf, type Seen } from "../../../host/mounts.ts";
+import type { System } from "../../../system/port.ts";
 
 /** Above this a file counts as there, and is not read. */
 export const GRUB_FILE_LIMIT_BYTES = 1 << 20;
