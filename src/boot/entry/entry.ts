@@ -5,8 +5,8 @@ import type { System } from "../../system/port.ts";
 /** A boot entry as the running system sees it: what to load, and from where it is known. */
 export interface BootEntry {
   readonly title: string;
-  /** What told it. */
-  readonly source: "options" | "grub" | "systemd-boot" | "extlinux" | "newest kernel";
+  /** What told it: `options`, the name of a boot loader, or `newest kernel`. */
+  readonly source: string;
   /** True for an entry that is set for the next boot alone. */
   readonly once: boolean;
   /** The loader's own name for it. */

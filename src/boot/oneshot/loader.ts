@@ -54,7 +54,10 @@ export interface HeldOneshot {
 
 /** One boot loader's way to boot another entry once. */
 export interface OneshotLoader {
-  readonly name: "GRUB" | "systemd-boot";
+  /** As people read it. */
+  readonly name: string;
+  /** The `source` of the entries that are its. */
+  readonly source: string;
   /** @throws NightlatchError oneshot/unavailable where it would not come back, or not only once */
   prepare(power: OneshotPower, request: OneshotRequest): Promise<PreparedOneshot>;
   find(power: OneshotPower): Promise<HeldOneshot | null>;

@@ -12,18 +12,30 @@ import {
 } from "./loader.ts";
 import { systemdBootOneshot } from "./systemd-boot.ts";
 
+/** Every boot loader that can boot another entry once. A new one is a folder or file beside these, and a line here. */
 const LOADERS: readonly OneshotLoader[] = [grubOneshot, systemdBootOneshot];
 
-/** @throws NightlatchError oneshot/unavailable where this boot loader cannot boot another entry once, or not only once */
-export async function prepareOneshot(power: OneshotPower, request: OneshotRequest): Promise<PreparedOneshot> {
+/** What is no boot loader, by the `source` of its entries. */
+const NO_LOADER: Readonly<Record<string, string>> = {
+  options: "--kernel names no entry of a boot loader",
+  "newest kernel": "no boot loader's configuration was found",
+};
+
+/**
+ * Finds out whether the entry's boot loader can boot another entry once. Nothing is changed.
+ * @throws NightlatchError oneshot/unavailable where it cannot, or not only once
+ */
+export async function prepareOneshot(
+  power: OneshotPower,
+  request: OneshotRequest,
+  loaders: readonly OneshotLoader[] = LOADERS,
+): Promise<PreparedOneshot> {
   const { source } = request.entry;
-  if (source === "grub") return grubOneshot.prepare(power, request);
-  if (source === "systemd-boot") return systemdBootOneshot.prepare(power, request);
-  if (source === "extlinux") throw unavailable("extlinux has no one-time choice", "Use kexec, GRUB or systemd-boot.");
-  throw unavailable(
-    source === "options" ? "--kernel names no entry of a boot loader" : "no boot loader's configuration was found",
-    "Use kexec (nightlatch reboot --via kexec).",
-  );
+  const loader = loaders.find((one) => one.source === source);
+  if (loader !== undefined) return loader.prepare(power, request);
+  const why = NO_LOADER[source];
+  if (why !== undefined) throw unavailable(why, "Use kexec (nightlatch reboot --via kexec).");
+  throw unavailable(`${source} has no one-time choice`, "Use kexec, GRUB or systemd-boot.");
 }
 
 /** All that is there of a one-time boot: whole, or left by a run that was cut off. */
@@ -38,9 +50,12 @@ export interface FoundOneshot {
 }
 
 /** By what lies on the disk and nothing else; null where there is nothing. */
-export async function findOneshot(power: OneshotPower): Promise<FoundOneshot | null> {
+export async function findOneshot(
+  power: OneshotPower,
+  loaders: readonly OneshotLoader[] = LOADERS,
+): Promise<FoundOneshot | null> {
   const files = await listOneshotFiles(power);
-  for (const loader of LOADERS) {
+  for (const loader of loaders) {
     const held = await loader.find(power);
     if (held === null) continue;
     const { mark } = held;
@@ -61,7 +76,10 @@ export interface Disarmed {
  * Takes back a one-time boot, whatever there is of it: the choice first, so that nothing boots an entry that is half gone; then the
  * entry; then the keys, overwritten. One step that fails keeps no other from being tried.
  */
-export async function disarmOneshot(power: OneshotPower): Promise<Disarmed> {
+export async function disarmOneshot(
+  power: OneshotPower,
+  loaders: readonly OneshotLoader[] = LOADERS,
+): Promise<Disarmed> {
   const removed: string[] = [];
   const failures: NightlatchError[] = [];
   const attempt = async (act: () => Promise<readonly string[]>) => {
@@ -72,9 +90,9 @@ export async function disarmOneshot(power: OneshotPower): Promise<Disarmed> {
       failures.push(error);
     }
   };
-  for (const loader of LOADERS)
+  for (const loader of loaders)
     await attempt(async () => ((await loader.unchoose(power)) ? [`the one-time choice of ${loader.name}`] : []));
-  for (const loader of LOADERS) await attempt(() => loader.removeEntry(power));
+  for (const loader of loaders) await attempt(() => loader.removeEntry(power));
   for (const path of await listOneshotFiles(power)) {
     await attempt(async () => {
       await eraseOneshotFile(power, path);

@@ -24,6 +24,7 @@ const entryOf = (root: string): string => `${folderOf(root)}/${FILE}`;
 /** systemd-boot: an entry file of ours, chosen once by LoaderEntryOneShot (systemd.io/BOOT_LOADER_INTERFACE). */
 export const systemdBootOneshot: OneshotLoader = {
   name: "systemd-boot",
+  source: "systemd-boot",
 
   async prepare(power, { entry, cmdline, initrdBytes }) {
     const other = await otherEntry(power, entry);

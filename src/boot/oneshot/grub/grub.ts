@@ -35,6 +35,7 @@ const editenvOf = (folder: string): string => (folder.endsWith("2") ? "grub2-edi
 /** GRUB: an entry of ours in custom.cfg, chosen once by `next_entry` in grubenv, as grub-reboot(8) chooses. */
 export const grubOneshot: OneshotLoader = {
   name: "GRUB",
+  source: "grub",
 
   async prepare(power, { entry, cmdline, initrdBytes }) {
     const [folder] = await grubFolders(power);
