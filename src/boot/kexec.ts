@@ -29,12 +29,12 @@ export async function whyNoKexec(power: Pick<System, "run" | "stat" | "readFileI
 }
 
 /** Under lockdown (kernel_lockdown(7)) the kernel takes an image only by file, and only with a signature that it trusts. */
-export async function isLockedDown(power: Pick<System, "readFileIfPresent">): Promise<boolean> {
+async function isLockedDown(power: Pick<System, "readFileIfPresent">): Promise<boolean> {
   const state = await readWord(power, LOCKDOWN);
   return state !== null && !state.includes("[none]");
 }
 
-export async function isKexecLoaded(power: Pick<System, "readFileIfPresent">): Promise<boolean> {
+async function isKexecLoaded(power: Pick<System, "readFileIfPresent">): Promise<boolean> {
   return (await readWord(power, LOADED)) === "1";
 }
 
@@ -42,7 +42,7 @@ async function readWord(power: Pick<System, "readFileIfPresent">, path: string):
   return (await power.readFileIfPresent(path, 4096))?.toString("latin1").trim() ?? null;
 }
 
-export interface KexecImage {
+interface KexecImage {
   readonly kernel: Buffer;
   readonly initrds: readonly Buffer[];
   /** Holds keys. */

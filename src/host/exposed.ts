@@ -2,7 +2,7 @@ import { NightlatchError } from "../core/errors.ts";
 import type { Exposure, System } from "../system/port.ts";
 
 /** What the agent acts upon, and what it speaks with. */
-export interface AgentFiles {
+interface AgentFiles {
   readonly crypttab: string;
   readonly config: string;
   readonly state: string;

@@ -15,7 +15,7 @@ export interface Mount {
 }
 
 /** How a boot loader names files. */
-export interface BootPlace {
+interface BootPlace {
   /** The file system that they lie on; null where it is not known. */
   readonly fsUuid: string | null;
   /** True where paths begin at a btrfs file system's default subvolume. */

@@ -34,7 +34,7 @@ async function makeFile(path: string, mode: number): Promise<number> {
 /** ioctl_iflags(2), as on every 64-bit machine. */
 const FS_IOC_GETFLAGS = 0x8008_6601;
 const FS_IOC_SETFLAGS = 0x4008_6602;
-export const FS_NOCOW_FL = 0x0080_0000;
+const FS_NOCOW_FL = 0x0080_0000;
 
 type Ioctl = (descriptor: number, request: number, flags: number[]) => number;
 

@@ -8,7 +8,7 @@ import { addressesInHosts, asksHostsFileFirst, parseAhosts } from "../formats/ne
  * can be killed. Node's own way runs getaddrinfo(3) on the four threads that also read files, and a name server that is silent
  * keeps a thread for ten seconds and more. docs/decisions/073-names-that-do-not-resolve.md
  */
-export interface NameRequest {
+interface NameRequest {
   /** For `net.connect`. */
   readonly lookup: LookupFunction;
   /** Whether an answer is still waited for. */

@@ -30,7 +30,7 @@ export interface EarlyLack extends Lack {
   readonly code: EarlyLackCode;
 }
 
-export type EarlyLackCode = "stack" | "clevis" | "network" | "driver" | "certificates" | "name";
+type EarlyLackCode = "stack" | "clevis" | "network" | "driver" | "certificates" | "name";
 
 type ClevisStack = "initramfs-tools" | "dracut-systemd";
 

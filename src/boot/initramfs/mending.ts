@@ -1,6 +1,6 @@
 import type { Stack } from "./inspect.ts";
 
-export type Generator = "initramfs-tools" | "dracut" | "mkinitcpio";
+type Generator = "initramfs-tools" | "dracut" | "mkinitcpio";
 
 /** How this machine installs packages and makes its initramfs, in commands that a person can run as they are. */
 export interface Mending {

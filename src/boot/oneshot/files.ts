@@ -9,7 +9,7 @@ export const BOOT_ROOTS = ["/boot", "/boot/efi", "/efi"] as const;
 const folderOf = (root: string): string => `${root}/nightlatch`;
 const OURS = /^oneshot\.(?:pad|cpio)(?:\.[0-9a-f]{12}\.tmp)?$/;
 
-export interface OneshotFiles {
+interface OneshotFiles {
   /** Zeros, and after them the archive: their names in the order in which they are loaded. */
   readonly pad: string;
   readonly overlay: string;

@@ -66,7 +66,7 @@ export async function findOneshot(
   return { loader: null, held: null, files, mark: null, isArmed: false };
 }
 
-export interface Disarmed {
+interface Disarmed {
   /** What is gone, for a person: the choice, the entry, files by their paths. */
   readonly removed: readonly string[];
   readonly failures: readonly NightlatchError[];

@@ -6,7 +6,7 @@ import { handOverFiles, type LaterKey, OVERLAY_FOLDER } from "./hand-over.ts";
 import { initramfsToolsFiles } from "./initramfs-tools.ts";
 import { dracutFiles, mkinitcpioFiles, systemdFiles } from "./key-file.ts";
 
-export interface OverlayRequest {
+interface OverlayRequest {
   readonly stack: Stack;
   readonly facts: InitramfsFacts;
   /** All that the initramfs opens, in order, with a key for those that it gets one for. */

@@ -9,7 +9,7 @@ import { thumbprintOf } from "../../formats/jose/jwk.ts";
 import type { System } from "../../system/port.ts";
 import type { EarlyBoot } from "./early-boot.ts";
 
-export interface LackWish {
+interface LackWish {
   readonly device: string;
   readonly luksVersion: 1 | 2;
   readonly cmdline: string;

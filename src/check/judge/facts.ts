@@ -115,7 +115,7 @@ export interface EarlyFacts {
   readonly unknown: { readonly what: string; readonly remedy: string } | null;
 }
 
-export type LackCode = "stack" | "clevis" | "network" | "driver" | "certificates" | "name";
+type LackCode = "stack" | "clevis" | "network" | "driver" | "certificates" | "name";
 
 export interface BindingFacts {
   readonly text: string;

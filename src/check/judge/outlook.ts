@@ -16,7 +16,7 @@ export interface Outlook {
   readonly text: string;
 }
 
-export interface OutlookFacts {
+interface OutlookFacts {
   /** What agent.toml runs for its key. */
   readonly program: string | null;
   /** Of the key path that systemd will use; null where there is nothing. */

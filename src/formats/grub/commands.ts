@@ -137,7 +137,7 @@ const NOT_FOLLOWED = new Set([
   ...["wrmsr", "xnu_devprop_load", "xnu_uuid", "zfs-bootfs", "zfsinfo"],
 ]);
 
-export type CommandKind =
+type CommandKind =
   | ("fine" | "doubtful" | "other loader" | "end" | "linux" | "initrd")
   | ("no command" | "not followed")
   | null;

@@ -7,7 +7,7 @@ const OPTIONS: readonly GrubOption[] = [
 ];
 
 /** What `menuentry` and `submenu` make of their words. */
-export interface EntryWords {
+interface EntryWords {
   /** The title, and what else there is. */
   readonly args: readonly string[];
   readonly id: string | null;

@@ -15,16 +15,12 @@ import {
 } from "./world.ts";
 
 /**
- * Runs a grub.cfg as GRUB would up to the menu, in a world that is given, and tells the menu:
- * nested, with ids, with what each entry loads. A command that is not known makes the answer
- * unknown. Bounded in work, depth and entries.
+ * Runs a grub.cfg as GRUB would up to the menu, in a world that is given, and tells the menu
+ * (nested, with ids, with what each entry loads), the variables, and what is written to the
+ * environment block. A command that is not known makes the answer unknown. Bounded in work, depth
+ * and entries.
  * @throws NightlatchError grub/malformed, grub/unknown
  */
-export function evaluateGrub(text: string, world: GrubWorld): GrubMenu {
-  return runGrub(text, world).menu;
-}
-
-/** @see evaluateGrub; with the variables, and what is written to the environment block. */
 export function runGrub(text: string, world: GrubWorld, trace = new GrubTrace()): GrubRun {
   const budget = new Budget(trace);
   const shared: Shared = { world, budget, trace, builtinOf };

@@ -1,5 +1,5 @@
 /** What grub_strtoul makes of a text, and why if it makes none (grub-core/kern/misc.c). */
-export interface GrubNumber {
+interface GrubNumber {
   readonly value: bigint;
   /** Where it stopped reading. */
   readonly end: number;

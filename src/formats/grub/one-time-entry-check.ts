@@ -4,7 +4,7 @@ import { choose, type GrubChoice } from "./default-entry.ts";
 import { runGrub } from "./menu.ts";
 import type { GrubEntry, GrubLinux, GrubMenu, GrubWorld } from "./world.ts";
 
-export interface ArmedGrub {
+interface ArmedGrub {
   /** Text of grub.cfg, and the world as it is before anything is changed. */
   readonly text: string;
   readonly world: GrubWorld;

@@ -7,7 +7,7 @@ import { formatGrub, quoteGrub } from "./print.ts";
 import { type Branch, configurationText, type Statement } from "./script.ts";
 import type { GrubSource } from "./world.ts";
 
-export interface OneshotWish {
+interface OneshotWish {
   readonly title: string;
   /** The command line to boot with. */
   readonly cmdline: string;

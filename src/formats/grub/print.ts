@@ -52,7 +52,7 @@ function branchText(
 /** Characters that stand for themselves outside quotes, in every place of a word. */
 const PLAIN = /^[A-Za-z0-9_.,/:=+@%^~*?![\]()-]+$/;
 
-export function formatWord(word: Word): string {
+function formatWord(word: Word): string {
   const runs: WordPart[] = [];
   for (const part of word) {
     const last = runs.at(-1);

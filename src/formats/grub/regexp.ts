@@ -2,7 +2,7 @@ import { type Budget, unknown } from "./budget.ts";
 import { type ParsedPattern, type Pattern, parsePattern } from "./regexp-parse.ts";
 
 /** What matched: the whole, then each group; null for a group that took no part. */
-export type Matched = readonly (string | null)[];
+type Matched = readonly (string | null)[];
 
 /**
  * GRUB's `regexp` (grub-core/commands/regexp.c): a POSIX extended expression, of whose matches the

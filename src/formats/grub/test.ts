@@ -2,7 +2,7 @@ import { type Budget, TOKEN_WORK } from "./budget.ts";
 import { readInt, readNumber } from "./number.ts";
 
 /** What `test` asks of the machine. */
-export interface TestWorld {
+interface TestWorld {
   readonly bits: 32 | 64;
   readonly budget: Budget;
   /** Null where it cannot be told. */

@@ -36,7 +36,7 @@ const MAX_NAME_BYTES = 4096;
 /** Bytes of zeros that bring `lengthBytes` to a multiple of 4. */
 export const padTo4 = (lengthBytes: number): number => -lengthBytes & 3;
 
-export interface CpioHeader extends CpioEntry {
+interface CpioHeader extends CpioEntry {
   readonly isTrailer: boolean;
   /** From the start of the header to the content. */
   readonly contentOffsetBytes: number;

@@ -49,18 +49,6 @@ export function nextPart(bytes: Uint8Array, fromBytes: number): InitramfsPart | 
 
 const ASCII_ZERO = 0x30;
 
-/**
- * Every part of an initramfs; one whose end only its decoder finds is taken to reach to the end.
- * @throws NightlatchError initramfs/malformed, cpio/malformed
- */
-export function walkInitramfs(bytes: Uint8Array): (InitramfsPart & { readonly endBytes: number })[] {
-  const parts: (InitramfsPart & { readonly endBytes: number })[] = [];
-  for (let part = nextPart(bytes, 0); part !== null; part = nextPart(bytes, parts.at(-1)?.endBytes ?? 0)) {
-    parts.push({ ...part, endBytes: part.endBytes ?? bytes.length });
-  }
-  return parts;
-}
-
 function endOfArchive(bytes: Uint8Array, start: number): number {
   let at = start;
   for (;;) {

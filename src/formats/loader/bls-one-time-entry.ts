@@ -1,6 +1,6 @@
 import { formatMark, type OneshotMark, parseMark } from "../own/oneshot-mark.ts";
 
-export interface BlsOneshotWish {
+interface BlsOneshotWish {
   readonly title: string;
   readonly options: string;
   /** Paths on the file system that holds the entry, behind the entry's own initrds. */

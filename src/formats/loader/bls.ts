@@ -47,7 +47,7 @@ export function parseBlsEntry(fileName: string, text: string): BlsEntry {
 }
 
 /** @throws NightlatchError bls/malformed */
-export function parseBlsFileName(fileName: string): Pick<BlsEntry, "id" | "counter"> {
+function parseBlsFileName(fileName: string): Pick<BlsEntry, "id" | "counter"> {
   const [, id, left, done] = /^([^/]+?)(?:\+(\d{1,9})(?:-(\d{1,9}))?)?\.(?:conf|efi)$/.exec(fileName) ?? [];
   if (id === undefined) throw malformed(fileName, "has a name that ends neither in .conf nor in .efi");
   return { id, counter: left === undefined ? null : { left: Number(left), done: Number(done ?? 0) } };

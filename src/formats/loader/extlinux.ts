@@ -1,7 +1,7 @@
 import { NightlatchError } from "../../core/errors.ts";
 
 /** A label of extlinux.conf (syslinux's configuration; U-Boot's "distro boot" reads the same). */
-export interface ExtlinuxEntry {
+interface ExtlinuxEntry {
   readonly label: string;
   readonly title: string;
   readonly kernel: string;
@@ -9,7 +9,7 @@ export interface ExtlinuxEntry {
   readonly options: string;
 }
 
-export interface ExtlinuxMenu {
+interface ExtlinuxMenu {
   readonly entries: readonly ExtlinuxEntry[];
   /** `default`, or `ontimeout` where it differs; "" where neither is given, so that the first label boots. */
   readonly default: string;

@@ -5,7 +5,7 @@ import { NightlatchError } from "../../core/errors.ts";
  * its loading and first use take 10 ms, a fifth of what the key socket's cold start may take (decision 003).
  * Messages are predicates: the caller puts the server's name before them.
  */
-export interface Http1Request {
+interface Http1Request {
   readonly method: "GET" | "POST";
   readonly url: URL;
   readonly headers?: Readonly<Record<string, string>>;

@@ -13,7 +13,7 @@ import {
 import { prefixesOf, simplifyPath, type UnitNeeds, unescapeUnit } from "./unit-path.ts";
 
 /** A line of one of the files, and with it the unit that systemd makes of it. */
-export type BootNode = CrypttabEntry | FstabEntry;
+type BootNode = CrypttabEntry | FstabEntry;
 
 /** What a target of the boot starts. */
 interface Member {
@@ -31,7 +31,7 @@ export interface BrokenUnit {
   readonly why: string;
 }
 
-export interface BootLines {
+interface BootLines {
   readonly volumes: readonly CrypttabEntry[];
   readonly mounts: readonly FstabEntry[];
   readonly broken: readonly BrokenUnit[];
@@ -169,7 +169,7 @@ function volumeMember(entry: CrypttabEntry): Member {
   return { node: entry, targets: [volumeTargetOf(entry)], isRequired: !mayFail(entry), isAutomount: false };
 }
 
-export function volumeTargetOf(entry: CrypttabEntry): string {
+function volumeTargetOf(entry: CrypttabEntry): string {
   return isNetworkVolume(entry) ? "remote-cryptsetup.target" : "cryptsetup.target";
 }
 

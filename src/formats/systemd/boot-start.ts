@@ -21,7 +21,7 @@ export interface Start {
   readonly why: string;
 }
 
-export interface StartFiles {
+interface StartFiles {
   readonly crypttab: Crypttab;
   readonly mounts: readonly FstabEntry[];
   /** Whether remote-cryptsetup.target is part of the boot. */

@@ -1,7 +1,7 @@
 import { type Crypttab, type CrypttabEntry, parseOptions } from "./crypttab.ts";
 import { readLuksWords } from "./luks-words.ts";
 
-export interface HeardCrypttab {
+interface HeardCrypttab {
   readonly crypttab: Crypttab;
   /** Volumes whose lines the command line keeps systemd from, with why. */
   readonly unheard: ReadonlyMap<string, string>;

@@ -2,7 +2,7 @@ import { type CrypttabEntry, devicePathOf, findOption } from "./crypttab.ts";
 import type { UnitNeeds } from "./unit-path.ts";
 
 /** A file on a device that is mounted for it: `PATH:DEVICE` of crypttab(5). */
-export interface Place {
+interface Place {
   readonly path: string;
   /** As udev names it; null where the path is the system's own. */
   readonly device: string | null;
@@ -35,7 +35,7 @@ export function isRandomKey(key: string | null): boolean {
  * Which of systemd's kinds of volume it is: of several options the last counts; without one it is
  * LUKS.
  */
-export type VolumeKind = "luks" | "plain" | "tcrypt" | "bitlk";
+type VolumeKind = "luks" | "plain" | "tcrypt" | "bitlk";
 
 export function kindOf({ options }: CrypttabEntry): VolumeKind {
   return options.map(({ name }) => KINDS.get(name)).findLast((kind) => kind !== undefined) ?? "luks";

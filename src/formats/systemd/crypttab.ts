@@ -21,7 +21,7 @@ export interface CrypttabEntry {
   readonly fields: readonly string[];
 }
 
-export interface CrypttabOption {
+interface CrypttabOption {
   readonly name: string;
   /** null for an option without `=`. */
   readonly value: string | null;
@@ -43,7 +43,7 @@ export interface Crypttab {
   readonly unreadable: readonly UnreadableLine[];
 }
 
-export interface UnreadableLine {
+interface UnreadableLine {
   readonly line: number;
   readonly isNetwork: boolean;
   readonly mayFail: boolean;
@@ -233,7 +233,7 @@ function encodeDeviceName(name: string): string {
 }
 
 /** What to put into crypttab so that the agent is asked for a volume's key. */
-export interface CrypttabAdvice {
+interface CrypttabAdvice {
   readonly volume: string;
   /** The second field. */
   readonly source: string;

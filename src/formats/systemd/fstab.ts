@@ -42,7 +42,7 @@ export function editFstabLine(
 }
 
 /** The device or file that is mounted, by a path of systemd's. */
-export function sourcePathOf({ source }: FstabEntry): string {
+function sourcePathOf({ source }: FstabEntry): string {
   return devicePathOf(source);
 }
 
@@ -94,7 +94,7 @@ function namedTargets(entry: FstabEntry): string[] {
 }
 
 /** Values of `NAME=VALUE`, in order. */
-export function optionValues({ options }: FstabEntry, name: string): string[] {
+function optionValues({ options }: FstabEntry, name: string): string[] {
   return options.filter((option) => option.startsWith(`${name}=`)).map((option) => option.slice(name.length + 1));
 }
 
@@ -110,7 +110,7 @@ export function mountsMapping(entry: FstabEntry, volume: string): boolean {
 }
 
 /** What starts it in a boot, and fails without it where it is required. */
-export interface MountTargets {
+interface MountTargets {
   readonly targets: readonly string[];
   readonly isRequired: boolean;
 }

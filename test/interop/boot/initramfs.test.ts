@@ -10,8 +10,9 @@ import { buildOverlay } from "../../../src/boot/overlay/overlay.ts";
 import { isError } from "../../../src/core/errors.ts";
 import type { Compression } from "../../../src/formats/initramfs/compressed-end.ts";
 import { writeCpio } from "../../../src/formats/initramfs/cpio.ts";
-import { joinInitrds, paddingBeforeOverlay, walkInitramfs } from "../../../src/formats/initramfs/initramfs.ts";
+import { joinInitrds, paddingBeforeOverlay } from "../../../src/formats/initramfs/initramfs.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
+import { walkInitramfs } from "../../support/initramfs-parts.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "nightlatch-initramfs-"));
 after(() => rmSync(folder, { recursive: true, force: true }));

@@ -7,7 +7,6 @@ import { NO_WISH } from "../../../src/boot/entry/entries.ts";
 import { isError } from "../../../src/core/errors.ts";
 import { Secret } from "../../../src/core/secret.ts";
 import { CpioReader, writeCpio } from "../../../src/formats/initramfs/cpio.ts";
-import { walkInitramfs } from "../../../src/formats/initramfs/initramfs.ts";
 import { opensSlot } from "../../../src/luks/cryptsetup/keyslots.ts";
 import { cleanUp, listDisposables } from "../../../src/reboot/clean-up.ts";
 import { planReboot } from "../../../src/reboot/plan/plan.ts";
@@ -15,6 +14,7 @@ import { findAuthorities, KeyRing, type KeySources } from "../../../src/reboot/s
 import { KEXEC } from "../../../src/reboot/stage/carrier-kexec.ts";
 import { stageBoot } from "../../../src/reboot/stage/stage.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
+import { walkInitramfs } from "../../support/initramfs-parts.ts";
 import {
   BOOT,
   device,

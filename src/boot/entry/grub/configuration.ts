@@ -10,7 +10,7 @@ import { GRUB_FILE_LIMIT_BYTES, GrubFiles } from "./files.ts";
 
 type Power = Pick<System, "run" | "readFile" | "readFileIfPresent" | "listDirectory" | "stat">;
 
-export interface GrubFound {
+interface GrubFound {
   readonly choice: GrubChoice;
   /** True where `next_entry` chose it. */
   readonly once: boolean;

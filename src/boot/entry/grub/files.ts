@@ -8,7 +8,7 @@ export const GRUB_FILE_LIMIT_BYTES = 1 << 20;
 const ON_UUID = /^\(uuid=([^)]*)\)(.*)$/s;
 
 /** What a file is to GRUB: its text, what else it is, or null where it is not there. */
-export type GrubFile = { readonly text: string } | { readonly kind: GrubFileKind } | null;
+type GrubFile = { readonly text: string } | { readonly kind: GrubFileKind } | null;
 
 /** Finds the files that a configuration asks for, as the running system sees them. */
 export class GrubFiles {

@@ -7,7 +7,7 @@ import { readStart, type StubFile, wholeFile } from "../entry.ts";
 type Power = Pick<System, "stat" | "readAt" | "listDirectory">;
 
 /** Where an image lies: its file system's root, as it is mounted here, and the folder of what is added to this image alone. */
-export interface ImagePlace {
+interface ImagePlace {
   readonly root: string;
   readonly folder: string;
 }

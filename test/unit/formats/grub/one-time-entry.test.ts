@@ -6,7 +6,7 @@ import { isError } from "../../../../src/core/errors.ts";
 import { addToCustom, findInCustom } from "../../../../src/formats/grub/custom-cfg.ts";
 import { choose } from "../../../../src/formats/grub/default-entry.ts";
 import type { WordPart } from "../../../../src/formats/grub/lexer.ts";
-import { evaluateGrub, runGrub } from "../../../../src/formats/grub/menu.ts";
+import { runGrub } from "../../../../src/formats/grub/menu.ts";
 import { formatOneshotEntry } from "../../../../src/formats/grub/one-time-entry.ts";
 import { fallbackOf, whyNotOnce } from "../../../../src/formats/grub/one-time-entry-check.ts";
 import { formatGrub, quoteGrub } from "../../../../src/formats/grub/print.ts";
@@ -15,6 +15,7 @@ import type { GrubLinux, GrubWorld } from "../../../../src/formats/grub/world.ts
 import { parseBlsEntry } from "../../../../src/formats/loader/bls.ts";
 import { formatBlsOneshot, markInBls } from "../../../../src/formats/loader/bls-one-time-entry.ts";
 import { formatMark, ONESHOT_ID, parseMark } from "../../../../src/formats/own/oneshot-mark.ts";
+import { evaluateGrub } from "../../../support/grub/menu.ts";
 
 const vector = (name: string) => readFileSync(new URL(`../../../vectors/boot/${name}`, import.meta.url), "utf8");
 const mark = {
