@@ -1,7 +1,7 @@
 import type { InitramfsVolume } from "../formats/initramfs/crypttab.ts";
 import { joinInitrds } from "../formats/initramfs/initramfs.ts";
 import type { System } from "../system/port.ts";
-import { type EntryWish, findBootEntry } from "./entry/entries.ts";
+import { type EntryOptions, findBootEntry } from "./entry/entries.ts";
 import { type BootEntry, readStart } from "./entry/entry.ts";
 import { packStubFiles } from "./entry/unified/stub-additions.ts";
 import { type InitramfsFacts, inspectInitramfs } from "./initramfs/inspect.ts";
@@ -23,13 +23,13 @@ const FILE_LIMIT_BYTES = 1 << 30;
 
 /** @throws NightlatchError boot/*, initramfs/malformed, crypttab/malformed and as the formats */
 export async function readNextBoot(
-  power: Pick<System, "run" | "stat" | "readFile" | "readFileIfPresent" | "readAt" | "listDirectory">,
-  wish: EntryWish,
+  system: Pick<System, "run" | "stat" | "readFile" | "readFileIfPresent" | "readAt" | "listDirectory">,
+  options: EntryOptions,
 ): Promise<NextBoot> {
-  const entry = await findBootEntry(power, wish);
-  const files = await Promise.all(entry.initrds.map((initrd) => readStart(power, initrd, FILE_LIMIT_BYTES)));
-  const initrds = [...files, ...(await packStubFiles(power, entry.stubFiles ?? []))];
-  const facts = files.length === 0 ? null : await inspectInitramfs(power, joinInitrds(initrds));
+  const entry = await findBootEntry(system, options);
+  const files = await Promise.all(entry.initrds.map((initrd) => readStart(system, initrd, FILE_LIMIT_BYTES)));
+  const initrds = [...files, ...(await packStubFiles(system, entry.stubFiles ?? []))];
+  const facts = files.length === 0 ? null : await inspectInitramfs(system, joinInitrds(initrds));
   const stack = facts?.opensLuks === true ? facts.stack : null;
   const needed =
     stack === null || facts === null

@@ -16,24 +16,24 @@ interface AgentFiles {
  * @throws NightlatchError file/*
  */
 export async function listExposed(
-  power: Pick<System, "findExposures">,
+  system: Pick<System, "findExposures">,
   { crypttab, config, state, programs }: AgentFiles,
 ): Promise<readonly Exposure[]> {
   const absolute = programs.filter((program) => program.startsWith("/"));
   const changeable = [crypttab, config, state, ...absolute].map((path) => ({ path, isSecret: false }));
-  return power.findExposures([...changeable, { path: `${state}/identity.key`, isSecret: true }]);
+  return system.findExposures([...changeable, { path: `${state}/identity.key`, isSecret: true }]);
 }
 
 /** @throws NightlatchError agent/exposed, file/* */
-export async function refuseExposed(power: Pick<System, "findExposures">, files: AgentFiles): Promise<void> {
-  const [exposure] = await listExposed(power, files);
+export async function refuseExposed(system: Pick<System, "findExposures">, files: AgentFiles): Promise<void> {
+  const [exposure] = await listExposed(system, files);
   if (exposure !== undefined) throw describeExposure(exposure);
 }
 
 /** @throws NightlatchError agent/exposed, file/* */
-export async function refuseExposedProgram(power: Pick<System, "findExposures">, program: string): Promise<void> {
+export async function refuseExposedProgram(system: Pick<System, "findExposures">, program: string): Promise<void> {
   if (!program.startsWith("/")) return;
-  const [exposure] = await power.findExposures([{ path: program, isSecret: false }]);
+  const [exposure] = await system.findExposures([{ path: program, isSecret: false }]);
   if (exposure !== undefined) throw describeExposure(exposure);
 }
 

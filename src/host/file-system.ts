@@ -21,9 +21,9 @@ export interface FileSystem {
 const LIMIT_BYTES = 1 << 20;
 
 /** By findmnt(8) and lsblk(8). @throws NightlatchError boot/unsupported, json/* */
-export async function fileSystemOf(power: Pick<System, "run">, path: string): Promise<FileSystem> {
+export async function fileSystemOf(system: Pick<System, "run">, path: string): Promise<FileSystem> {
   const columns = "TARGET,SOURCE,FSTYPE,UUID,FSROOT,OPTIONS";
-  const said = await programOutput(power, ["findmnt", "--json", "--nofsroot", "--target", path, "--output", columns]);
+  const said = await programOutput(system, ["findmnt", "--json", "--nofsroot", "--target", path, "--output", columns]);
   const json = parseJson(said, "findmnt's output", { lengthBytes: LIMIT_BYTES });
   const rows = isJsonObject(json) ? json["filesystems"] : null;
   // What is mounted over another comes last.
@@ -38,7 +38,7 @@ export async function fileSystemOf(power: Pick<System, "run">, path: string): Pr
     uuid: text("uuid"),
     root: text("fsroot") || "/",
     options: text("options").split(","),
-    isEncrypted: source.startsWith("/dev/") && (await luksBeneathDevice(power, source)).length > 0,
+    isEncrypted: source.startsWith("/dev/") && (await luksBeneathDevice(system, source)).length > 0,
   };
 }
 

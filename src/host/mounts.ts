@@ -39,9 +39,9 @@ const OUTPUT_LIMIT_BYTES = 4 << 20;
  * What is mounted, by findmnt(8).
  * @throws NightlatchError system/missing-program, boot/unsupported
  */
-export async function listMounts(power: Pick<System, "run">): Promise<Mount[]> {
+export async function listMounts(system: Pick<System, "run">): Promise<Mount[]> {
   const argv = ["findmnt", "--json", "--list", "--real", "--output", "TARGET,UUID,FSROOT"] as const;
-  const { status, stdout } = await power.run({
+  const { status, stdout } = await system.run({
     argv,
     deadlineMs: SMALL_PROGRAM_MS,
     outputLimitBytes: OUTPUT_LIMIT_BYTES,
@@ -75,14 +75,14 @@ const textOf = (row: { readonly [key: string]: Json }, name: string): string => 
  * @throws NightlatchError boot/not-mounted, boot/unsupported, boot/no-entry
  */
 export async function locateBootFile(
-  power: Pick<System, "stat" | "run">,
+  system: Pick<System, "stat" | "run">,
   mounts: readonly Mount[],
   path: string,
   place: BootPlace,
 ): Promise<string> {
-  const seen = await placesOf(power, mounts, path, place);
+  const seen = await placesOf(system, mounts, path, place);
   for (const candidate of seen.paths) {
-    if ((await factsOrNull(power, candidate))?.kind === "file") return candidate;
+    if ((await factsOrNull(system, candidate))?.kind === "file") return candidate;
   }
   if (seen.blindness === null) throw missing(path);
   throw new NightlatchError(
@@ -100,7 +100,7 @@ export async function locateBootFile(
  * boot/no-entry
  */
 export async function placesOf(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   mounts: readonly Mount[],
   path: string,
   { fsUuid, isRelative }: BootPlace,
@@ -117,7 +117,7 @@ export async function placesOf(
     if (/^[0-9a-f]{16}$/i.test(fsUuid)) throw namedOtherwise(path, fsUuid);
     return { paths: [], blindness: `no file system with the UUID ${fsUuid} is mounted` };
   }
-  const start = isRelative ? await defaultSubvolume(power, on) : "";
+  const start = isRelative ? await defaultSubvolume(system, on) : "";
   const paths = on.flatMap((mount) => under(mounts, mount, `${start}${absolute}`));
   if (paths.length > 0) return { paths, blindness: null };
   return {
@@ -148,11 +148,11 @@ export function mountOf(mounts: readonly Mount[], path: string): Mount | undefin
  * The subvolume of btrfs at which GRUB's paths begin: the default one. It is what btrfs(8) says, or
  * without that program what is mounted as the root, which was the default when it was mounted.
  */
-async function defaultSubvolume(power: Pick<System, "run">, on: readonly Mount[]): Promise<string> {
+async function defaultSubvolume(system: Pick<System, "run">, on: readonly Mount[]): Promise<string> {
   const mount = on.find(({ target }) => target === "/") ?? on[0];
   if (mount === undefined) return "";
   try {
-    const { status, stdout } = await power.run({
+    const { status, stdout } = await system.run({
       argv: ["btrfs", "subvolume", "get-default", mount.target],
       deadlineMs: SMALL_PROGRAM_MS,
     });
@@ -166,9 +166,9 @@ async function defaultSubvolume(power: Pick<System, "run">, on: readonly Mount[]
   return mount.root === "/" ? "" : mount.root;
 }
 
-async function factsOrNull(power: Pick<System, "stat">, path: string) {
+async function factsOrNull(system: Pick<System, "stat">, path: string) {
   try {
-    return await power.stat(path);
+    return await system.stat(path);
   } catch (error) {
     if (isError(error, "file/denied") || isError(error, "file/io")) return null;
     throw error;

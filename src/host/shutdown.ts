@@ -7,17 +7,17 @@ type Power = Pick<System, "run">;
 const WAYS_DOWN = /^\s*\d+\s+(?:reboot|kexec|poweroff|halt|exit|soft-reboot)\.target\s+start\s/m;
 
 /** Whether the shutdown that is under way is a reboot, not a power-off and not a kexec that was staged before. */
-export async function isRebooting(power: Power): Promise<boolean> {
-  return /^\s*\d+\s+reboot\.target\s+start\s/m.test((await listJobs(power)).text);
+export async function isRebooting(system: Power): Promise<boolean> {
+  return /^\s*\d+\s+reboot\.target\s+start\s/m.test((await listJobs(system)).text);
 }
 
 /** Whether the system is going down. A systemd that does not answer is at its end, or is not there: nothing is called off by that. */
-export async function isGoingDown(power: Power): Promise<boolean> {
-  const { ok, text } = await listJobs(power);
+export async function isGoingDown(system: Power): Promise<boolean> {
+  const { ok, text } = await listJobs(system);
   return !ok || WAYS_DOWN.test(text);
 }
 
-async function listJobs(power: Power): Promise<{ readonly ok: boolean; readonly text: string }> {
-  const { status, stdout } = await askSystemd(power, ["systemctl", "list-jobs", "--no-legend", "--plain"]);
+async function listJobs(system: Power): Promise<{ readonly ok: boolean; readonly text: string }> {
+  const { status, stdout } = await askSystemd(system, ["systemctl", "list-jobs", "--no-legend", "--plain"]);
   return { ok: status === 0, text: stdout.toString("latin1") };
 }

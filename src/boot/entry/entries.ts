@@ -14,7 +14,7 @@ import { unifiedImage } from "./unified/loader.ts";
 export const LOADERS: readonly Loader[] = [systemdBoot, unifiedImage, grub, extlinux];
 
 /** What a person says about the entry; null where nothing is said. */
-export interface EntryWish {
+export interface EntryOptions {
   /** The loader's own name of another entry than the one that would boot. */
   readonly entry: string | null;
   readonly kernel: string | null;
@@ -22,7 +22,7 @@ export interface EntryWish {
   readonly cmdline: string | null;
 }
 
-export const NO_WISH: EntryWish = { entry: null, kernel: null, initrds: [], cmdline: null };
+export const DEFAULT_ENTRY: EntryOptions = { entry: null, kernel: null, initrds: [], cmdline: null };
 
 /**
  * Finds the entry that will boot: what the options name; what a loader will take that started this system, or that has a configuration;
@@ -30,25 +30,26 @@ export const NO_WISH: EntryWish = { entry: null, kernel: null, initrds: [], cmdl
  * @throws NightlatchError boot/ambiguous, boot/no-entry, boot/not-mounted, boot/unsupported, and as the formats
  */
 export async function findBootEntry(
-  power: LoaderPower,
-  wish: EntryWish,
+  system: LoaderPower,
+  options: EntryOptions,
   loaders: readonly Loader[] = LOADERS,
 ): Promise<BootEntry> {
-  const mounts = await listMounts(power);
-  const draft = await (wish.kernel === null
-    ? fromLoader(power, { mounts, wanted: wish.entry }, loaders)
-    : fromOptions(power, wish.kernel, wish));
+  const mounts = await listMounts(system);
+  const draft = await (options.kernel === null
+    ? fromLoader(system, { mounts, wanted: options.entry }, loaders)
+    : fromOptions(system, options.kernel, options));
   const root = mountOf(mounts, draft.kernel.path)?.target ?? "/";
-  const unified = await unpackUnified(power, draft, root, wish.cmdline);
-  const cmdline = async () => wish.cmdline ?? (wish.kernel === null ? draft.cmdline : await runningCmdline(power));
+  const unified = await unpackUnified(system, draft, root, options.cmdline);
+  const cmdline = async () =>
+    options.cmdline ?? (options.kernel === null ? draft.cmdline : await runningCmdline(system));
   const entry = unified ?? { ...draft, cmdline: await cmdline() };
-  const start = await readStart(power, entry.kernel, KERNEL_HEADER_BYTES);
+  const start = await readStart(system, entry.kernel, KERNEL_HEADER_BYTES);
   return { ...entry, release: kernelRelease(start) ?? entry.release };
 }
 
-async function fromOptions(power: LoaderPower, kernel: string, wish: EntryWish): Promise<BootEntry> {
-  for (const path of [kernel, ...wish.initrds]) {
-    if ((await power.stat(path))?.kind !== "file") throw new NightlatchError("file/missing", `${path} is no file`);
+async function fromOptions(system: LoaderPower, kernel: string, options: EntryOptions): Promise<BootEntry> {
+  for (const path of [kernel, ...options.initrds]) {
+    if ((await system.stat(path))?.kind !== "file") throw new NightlatchError("file/missing", `${path} is no file`);
   }
   return {
     title: kernel,
@@ -56,7 +57,7 @@ async function fromOptions(power: LoaderPower, kernel: string, wish: EntryWish):
     once: false,
     id: kernel,
     kernel: wholeFile(kernel),
-    initrds: wish.initrds.map(wholeFile),
+    initrds: options.initrds.map(wholeFile),
     cmdline: "", // a unified image has its own
     release: null,
     notes: [],
@@ -68,20 +69,20 @@ async function fromOptions(power: LoaderPower, kernel: string, wish: EntryWish):
  * where there are several.
  */
 async function fromLoader(
-  power: LoaderPower,
+  system: LoaderPower,
   request: Omit<LoaderRequest, "configuration">,
   loaders: readonly Loader[],
 ) {
   for (const loader of loaders) {
-    if (await loader.hasStarted(power)) return loader.readEntry(power, { ...request, configuration: "" });
+    if (await loader.hasStarted(system)) return loader.readEntry(system, { ...request, configuration: "" });
   }
   const found: { readonly loader: Loader; readonly configuration: string }[] = [];
   for (const loader of loaders) {
-    for (const configuration of await loader.listConfigurations(power)) found.push({ loader, configuration });
+    for (const configuration of await loader.listConfigurations(system)) found.push({ loader, configuration });
   }
   const [first, ...others] = found;
-  if (first === undefined) return newestKernel(power, await runningCmdline(power));
-  if (others.length === 0) return first.loader.readEntry(power, { ...request, configuration: first.configuration });
+  if (first === undefined) return newestKernel(system, await runningCmdline(system));
+  if (others.length === 0) return first.loader.readEntry(system, { ...request, configuration: first.configuration });
   const configurations = found.map(({ configuration }) => configuration).join(", ");
   throw new NightlatchError("boot/ambiguous", `there is more than one boot loader: ${configurations}`, {
     meaning: "Which of them the firmware starts cannot be told from here. Nothing was changed.",

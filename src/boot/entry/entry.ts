@@ -42,13 +42,13 @@ export const wholeFile = (path: string): BootFile => ({ path, section: null });
 
 /** Up to `limitBytes` from the beginning of a file or part. @throws NightlatchError boot/no-entry, and as System.readAt */
 export async function readStart(
-  power: Pick<System, "readAt" | "stat">,
+  system: Pick<System, "readAt" | "stat">,
   file: BootFile,
   limitBytes: number,
 ): Promise<Buffer> {
   const { path, section } = file;
-  if (section !== null) return power.readAt(path, section.offsetBytes, Math.min(section.lengthBytes, limitBytes));
-  const facts = await power.stat(path);
+  if (section !== null) return system.readAt(path, section.offsetBytes, Math.min(section.lengthBytes, limitBytes));
+  const facts = await system.stat(path);
   if (facts === null) throw new NightlatchError("boot/no-entry", `${path}, a file of the next boot, is not there`);
-  return power.readAt(path, 0, Math.min(facts.sizeBytes, limitBytes));
+  return system.readAt(path, 0, Math.min(facts.sizeBytes, limitBytes));
 }

@@ -19,21 +19,21 @@ export interface Loader {
   /** As people and programs read it: `source` of its entries. */
   readonly name: string;
   /** Whether it is known to have started the running system. Then no other is looked for. */
-  hasStarted(power: LoaderPower): Promise<boolean>;
+  hasStarted(system: LoaderPower): Promise<boolean>;
   /** Paths of its configurations on this machine, for a loader that does not say whether it started the system. */
-  listConfigurations(power: LoaderPower): Promise<readonly string[]>;
+  listConfigurations(system: LoaderPower): Promise<readonly string[]>;
   /**
    * Reads the entry that it will boot, or the wanted one. The entry's files are where the running system sees them.
    * @throws NightlatchError boot/no-entry, boot/not-mounted, boot/unsupported, and as the formats
    */
-  readEntry(power: LoaderPower, request: LoaderRequest): Promise<BootEntry>;
+  readEntry(system: LoaderPower, request: LoaderRequest): Promise<BootEntry>;
 }
 
 const CMDLINE_LIMIT_BYTES = 1 << 20;
 
 /** The command line of the running kernel, without white space around it. @throws NightlatchError file/* */
-export async function runningCmdline(power: Pick<System, "readFile">): Promise<string> {
-  return (await power.readFile("/proc/cmdline", CMDLINE_LIMIT_BYTES)).toString("utf8").trim();
+export async function runningCmdline(system: Pick<System, "readFile">): Promise<string> {
+  return (await system.readFile("/proc/cmdline", CMDLINE_LIMIT_BYTES)).toString("utf8").trim();
 }
 
 /** @param where what a person looks at to see which entries there are */

@@ -8,14 +8,17 @@ import { type BootEntry, wholeFile } from "./entry.ts";
  * of its own (a hypervisor's direct boot).
  * @throws NightlatchError boot/no-entry
  */
-export async function newestKernel(power: Pick<System, "listDirectory" | "stat">, cmdline: string): Promise<BootEntry> {
-  const names = new Set(await power.listDirectory("/boot"));
+export async function newestKernel(
+  system: Pick<System, "listDirectory" | "stat">,
+  cmdline: string,
+): Promise<BootEntry> {
+  const names = new Set(await system.listDirectory("/boot"));
   const releases = [...names]
     .flatMap((name) => (name.startsWith("vmlinuz-") ? [name.slice("vmlinuz-".length)] : []))
     .sort((left, right) => compareRpmVersions(right, left));
   for (const release of releases) {
     const initrd = [`initrd.img-${release}`, `initramfs-${release}.img`].find((name) => names.has(name));
-    const modules = await power.stat(`/lib/modules/${release}`);
+    const modules = await system.stat(`/lib/modules/${release}`);
     if (initrd === undefined || modules?.kind !== "directory") continue;
     return {
       title: `linux ${release}`,

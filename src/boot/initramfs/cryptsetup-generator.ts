@@ -22,16 +22,16 @@ const NOT_FOUND = 127;
  * (systemd-cryptsetup-generator(8)). Null where this system has none.
  */
 export async function askGenerator(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   crypttab: string,
   cmdline: string,
 ): Promise<PlannedAttach[] | null> {
   // Not /tmp, which a shutdown may have unmounted.
-  const made = await power.run({ argv: ["mktemp", "-d", "-p", "/run"], deadlineMs: SMALL_PROGRAM_MS });
+  const made = await system.run({ argv: ["mktemp", "-d", "-p", "/run"], deadlineMs: SMALL_PROGRAM_MS });
   const folder = made.stdout.toString("utf8").trim();
   if (made.status !== 0 || folder === "") return null;
   try {
-    const told = await power.run({
+    const told = await system.run({
       argv: [
         "env",
         "SYSTEMD_IN_INITRD=1",
@@ -49,7 +49,7 @@ export async function askGenerator(
     // It fails as well where it could not make one unit of several: what it did make is what a boot has.
     if (told.status === NOT_RUNNABLE || told.status === NOT_FOUND) return null;
     const argv = ["grep", "-rhs", "^ExecStart=.*cryptsetup attach ", folder] as const;
-    const { stdout } = await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
+    const { stdout } = await system.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
     return stdout
       .toString("utf8")
       .split("\n")
@@ -59,7 +59,7 @@ export async function askGenerator(
     if (isError(error, "system/missing-program")) return null;
     throw error;
   } finally {
-    await power.run({ argv: ["rm", "-rf", "--", folder], deadlineMs: SMALL_PROGRAM_MS });
+    await system.run({ argv: ["rm", "-rf", "--", folder], deadlineMs: SMALL_PROGRAM_MS });
   }
 }
 

@@ -31,12 +31,12 @@ export interface InitramfsFacts {
  * in a stream: nothing is unpacked to a disk, and only configuration is kept.
  * @throws NightlatchError initramfs/malformed, cpio/malformed, system/missing-program
  */
-export async function inspectInitramfs(power: Pick<System, "run">, bytes: Buffer): Promise<InitramfsFacts> {
+export async function inspectInitramfs(system: Pick<System, "run">, bytes: Buffer): Promise<InitramfsFacts> {
   const listing = new Listing();
   let isEmpty = true;
   for (let part = nextPart(bytes, 0); part !== null; ) {
     isEmpty = false;
-    part = nextPart(bytes, await listPart(power, bytes, part, listing));
+    part = nextPart(bytes, await listPart(system, bytes, part, listing));
   }
   if (isEmpty) throw unreadable("it is empty");
   return listing.facts();
@@ -44,7 +44,7 @@ export async function inspectInitramfs(power: Pick<System, "run">, bytes: Buffer
 
 /** @returns the byte behind the part */
 async function listPart(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   bytes: Buffer,
   { compression, startBytes, endBytes }: InitramfsPart,
   into: Listing,
@@ -57,7 +57,7 @@ async function listPart(
   const content = bytes.subarray(startBytes, endBytes ?? bytes.length);
   const take = (chunk: Buffer) => reader.push(chunk);
   if (compression === null) take(content);
-  const lengthBytes = compression === null ? content.length : await decompress(power, compression, content, take);
+  const lengthBytes = compression === null ? content.length : await decompress(system, compression, content, take);
   if (!reader.finished) throw unreadable(`what its ${compression} archive holds does not end as an archive does`);
   return startBytes + lengthBytes;
 }

@@ -12,23 +12,23 @@ const INTERFACES = "/sys/class/net";
  * it holds one, where a card's driver is built into the kernel, and where there is no card to tell it by.
  */
 export async function whyNoDriver(
-  power: Pick<System, "run" | "readFile" | "realPath" | "listDirectory">,
+  system: Pick<System, "run" | "readFile" | "realPath" | "listDirectory">,
   facts: Pick<InitramfsFacts, "has">,
   release: string | null,
   mending: Mending,
 ): Promise<EarlyLack | null> {
   const drivers: string[] = [];
-  for (const name of await power.listDirectory(INTERFACES)) {
-    if (!(await isUp(power, name))) continue;
-    const device = await power.realPath(`${INTERFACES}/${name}/device/driver`);
+  for (const name of await system.listDirectory(INTERFACES)) {
+    if (!(await isUp(system, name))) continue;
+    const device = await system.realPath(`${INTERFACES}/${name}/device/driver`);
     if (device === null) continue; // a bridge, the loopback
-    const driver = await power.realPath(`${INTERFACES}/${name}/device/driver/module`);
+    const driver = await system.realPath(`${INTERFACES}/${name}/device/driver/module`);
     if (driver === null) return null; // built in
     drivers.push(driver.slice(driver.lastIndexOf("/") + 1));
   }
   const [first] = drivers;
   if (first === undefined) return null;
-  for (const driver of drivers) if (await holds(power, facts, release, driver)) return null;
+  for (const driver of drivers) if (await holds(system, facts, release, driver)) return null;
   return {
     code: "driver",
     what: `the initramfs holds no driver of a network card that is in use (${drivers.join(", ")})`,
@@ -36,9 +36,9 @@ export async function whyNoDriver(
   };
 }
 
-async function isUp(power: Pick<System, "readFile">, name: string): Promise<boolean> {
+async function isUp(system: Pick<System, "readFile">, name: string): Promise<boolean> {
   try {
-    return (await power.readFile(`${INTERFACES}/${name}/operstate`, 64)).toString("latin1").trim() === "up";
+    return (await system.readFile(`${INTERFACES}/${name}/operstate`, 64)).toString("latin1").trim() === "up";
   } catch (error) {
     if (isError(error)) return false;
     throw error;
@@ -47,14 +47,14 @@ async function isUp(power: Pick<System, "readFile">, name: string): Promise<bool
 
 /** By modinfo(8), which knows the file's name (and compression) in that kernel, and what is built into it. */
 async function holds(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   facts: Pick<InitramfsFacts, "has">,
   release: string | null,
   driver: string,
 ): Promise<boolean> {
   const kernel = release === null ? [] : ["-k", release];
   const argv = ["modinfo", ...kernel, "-F", "filename", driver] as const;
-  const { status, stdout } = await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
+  const { status, stdout } = await system.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
   const file = stdout.toString("utf8").trim();
   if (status !== 0) return false;
   return file === "(builtin)" || facts.has(file) || facts.has(file.replace(/\.(?:xz|zst|gz)$/, ""));

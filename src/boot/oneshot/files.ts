@@ -26,49 +26,49 @@ export const oneshotFiles = (root: string): OneshotFiles => ({
  * @param padding see docs/format/oneshot.md: what brings the archive to a multiple of 4 whether the loader pads or not
  * @throws NightlatchError file/*, oneshot/unavailable where the folder leads elsewhere
  */
-export async function writeOneshotFiles(power: Power, root: string, padding: Buffer, overlay: Buffer): Promise<void> {
+export async function writeOneshotFiles(system: Power, root: string, padding: Buffer, overlay: Buffer): Promise<void> {
   const { pad, overlay: path } = oneshotFiles(root);
-  await power.makeDirectory(folderOf(root), 0o700);
-  if (!(await isInPlace(power, root, folderOf(root)))) {
+  await system.makeDirectory(folderOf(root), 0o700);
+  if (!(await isInPlace(system, root, folderOf(root)))) {
     throw new NightlatchError("oneshot/unavailable", `${folderOf(root)} leads to another place`, {
       meaning: "No key was written.",
       remedy: `Remove it: rm ${folderOf(root)}`,
     });
   }
-  await power.writeFile(pad, padding, 0o400);
-  await power.writeFile(path, overlay, 0o400);
+  await system.writeFile(pad, padding, 0o400);
+  await system.writeFile(path, overlay, 0o400);
 }
 
 /** Files of ours, whole or cut short, on any of the file systems. */
-export async function listOneshotFiles(power: Pick<System, "listDirectory">): Promise<string[]> {
+export async function listOneshotFiles(system: Pick<System, "listDirectory">): Promise<string[]> {
   const found: string[] = [];
   for (const root of BOOT_ROOTS) {
-    const names = await power.listDirectory(folderOf(root));
+    const names = await system.listDirectory(folderOf(root));
     found.push(...names.filter((name) => OURS.test(name)).map((name) => `${folderOf(root)}/${name}`));
   }
   return found;
 }
 
 /** Folders of ours with nothing in them, which a run leaves that was cut off at once. */
-export async function listEmptyFolders(power: Pick<System, "stat" | "listDirectory">): Promise<string[]> {
+export async function listEmptyFolders(system: Pick<System, "stat" | "listDirectory">): Promise<string[]> {
   const found: string[] = [];
   for (const root of BOOT_ROOTS) {
-    const facts = await power.stat(folderOf(root));
-    if (facts?.kind === "directory" && (await power.listDirectory(folderOf(root))).length === 0)
+    const facts = await system.stat(folderOf(root));
+    if (facts?.kind === "directory" && (await system.listDirectory(folderOf(root))).length === 0)
       found.push(folderOf(root));
   }
   return found;
 }
 
 /** Overwrites a file of ours, removes it, and sees that it is gone. @throws NightlatchError oneshot/left-over, file/* */
-export async function eraseOneshotFile(power: Power, path: string): Promise<void> {
+export async function eraseOneshotFile(system: Power, path: string): Promise<void> {
   const root = BOOT_ROOTS.find((one) => path.startsWith(`${folderOf(one)}/`));
   // A link was put there by somebody else: what it leads to is not ours to overwrite.
-  const isOurs = root !== undefined && (await isInPlace(power, root, path));
+  const isOurs = root !== undefined && (await isInPlace(system, root, path));
   const argv = ["shred", "--force", "--iterations=1", "--zero", path] as const;
-  const wiped = isOurs ? (await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS })).status === 0 : true;
-  await power.removeFile(path);
-  if ((await power.stat(path)) !== null) throw leftOver(`${path} could not be removed`, `Run: shred -u ${path}`);
+  const wiped = isOurs ? (await system.run({ argv, deadlineMs: SMALL_PROGRAM_MS })).status === 0 : true;
+  await system.removeFile(path);
+  if ((await system.stat(path)) !== null) throw leftOver(`${path} could not be removed`, `Run: shred -u ${path}`);
   if (!wiped)
     throw leftOver(`${path} was removed, and could not be overwritten before`, "Run: fstrim, where the disk can");
 }
@@ -79,13 +79,13 @@ function leftOver(what: string, remedy: string): NightlatchError {
 }
 
 /** The folder goes with the last file; what somebody else keeps in it keeps it. */
-export async function removeOneshotFolders(power: Power): Promise<void> {
-  for (const folder of await listEmptyFolders(power))
-    await power.run({ argv: ["rmdir", folder], deadlineMs: SMALL_PROGRAM_MS });
+export async function removeOneshotFolders(system: Power): Promise<void> {
+  for (const folder of await listEmptyFolders(system))
+    await system.run({ argv: ["rmdir", folder], deadlineMs: SMALL_PROGRAM_MS });
 }
 
 /** Whether a path below a root is reached over no link. */
-async function isInPlace(power: Pick<System, "realPath">, root: string, path: string): Promise<boolean> {
-  const [base, real] = [await power.realPath(root), await power.realPath(path)];
+async function isInPlace(system: Pick<System, "realPath">, root: string, path: string): Promise<boolean> {
+  const [base, real] = [await system.realPath(root), await system.realPath(path)];
   return base !== null && real === `${base}${path.slice(root.length)}`;
 }

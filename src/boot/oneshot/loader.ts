@@ -59,12 +59,12 @@ export interface OneshotLoader {
   /** The `source` of the entries that are its. */
   readonly source: string;
   /** @throws NightlatchError oneshot/unavailable where it would not come back, or not only once */
-  prepare(power: OneshotPower, request: OneshotRequest): Promise<PreparedOneshot>;
-  find(power: OneshotPower): Promise<HeldOneshot | null>;
+  prepare(system: OneshotPower, request: OneshotRequest): Promise<PreparedOneshot>;
+  find(system: OneshotPower): Promise<HeldOneshot | null>;
   /** Puts back the one-time choice that was there before ours, if ours is set. True where it was. */
-  unchoose(power: OneshotPower): Promise<boolean>;
+  unchoose(system: OneshotPower): Promise<boolean>;
   /** Removes the entry. @returns what is gone, for a person */
-  removeEntry(power: OneshotPower): Promise<string[]>;
+  removeEntry(system: OneshotPower): Promise<string[]>;
 }
 
 export function unavailable(what: string, remedy?: string): NightlatchError {
@@ -76,12 +76,12 @@ export function unavailable(what: string, remedy?: string): NightlatchError {
 
 /** @throws NightlatchError oneshot/failed */
 export async function mustRun(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   argv: readonly [string, ...string[]],
   lock?: Lock,
 ): Promise<Buffer> {
   const held = lock === undefined ? {} : { lock };
-  const { status, stdout, stderr } = await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS, ...held });
+  const { status, stdout, stderr } = await system.run({ argv, deadlineMs: SMALL_PROGRAM_MS, ...held });
   if (status === 0) return stdout;
   const said = stderr.toString("utf8").trim().split("\n").at(-1)?.slice(0, 200) ?? "";
   throw new NightlatchError("oneshot/failed", `${argv.slice(0, 2).join(" ")} ended with status ${status}: ${said}`, {
@@ -94,6 +94,6 @@ export async function mustRun(
  * there for GRUB. syncfs(2) commits the journal of ext4 and then writes the blocks themselves.
  * @throws NightlatchError oneshot/failed
  */
-export async function settle(power: Pick<System, "run">, folder: string): Promise<void> {
-  await mustRun(power, ["sync", "--file-system", folder]);
+export async function settle(system: Pick<System, "run">, folder: string): Promise<void> {
+  await mustRun(system, ["sync", "--file-system", folder]);
 }

@@ -26,13 +26,13 @@ const NO_LOADER: Readonly<Record<string, string>> = {
  * @throws NightlatchError oneshot/unavailable where it cannot, or not only once
  */
 export async function prepareOneshot(
-  power: OneshotPower,
+  system: OneshotPower,
   request: OneshotRequest,
   loaders: readonly OneshotLoader[] = LOADERS,
 ): Promise<PreparedOneshot> {
   const { source } = request.entry;
   const loader = loaders.find((one) => one.source === source);
-  if (loader !== undefined) return loader.prepare(power, request);
+  if (loader !== undefined) return loader.prepare(system, request);
   const why = NO_LOADER[source];
   if (why !== undefined) throw unavailable(why, "Use kexec (nightlatch reboot --via kexec).");
   throw unavailable(`${source} has no one-time choice`, "Use kexec, GRUB or systemd-boot.");
@@ -51,18 +51,18 @@ export interface FoundOneshot {
 
 /** By what lies on the disk and nothing else; null where there is nothing. */
 export async function findOneshot(
-  power: OneshotPower,
+  system: OneshotPower,
   loaders: readonly OneshotLoader[] = LOADERS,
 ): Promise<FoundOneshot | null> {
-  const files = await listOneshotFiles(power);
+  const files = await listOneshotFiles(system);
   for (const loader of loaders) {
-    const held = await loader.find(power);
+    const held = await loader.find(system);
     if (held === null) continue;
     const { mark } = held;
     const isArmed = held.isChosen && held.entry !== null && mark !== null && files.includes(mark.overlay);
     return { loader: loader.name, held, files, mark, isArmed };
   }
-  if ((await listEmptyFolders(power)).length === 0 && files.length === 0) return null;
+  if ((await listEmptyFolders(system)).length === 0 && files.length === 0) return null;
   return { loader: null, held: null, files, mark: null, isArmed: false };
 }
 
@@ -77,7 +77,7 @@ interface Disarmed {
  * entry; then the keys, overwritten. One step that fails keeps no other from being tried.
  */
 export async function disarmOneshot(
-  power: OneshotPower,
+  system: OneshotPower,
   loaders: readonly OneshotLoader[] = LOADERS,
 ): Promise<Disarmed> {
   const removed: string[] = [];
@@ -91,16 +91,16 @@ export async function disarmOneshot(
     }
   };
   for (const loader of loaders)
-    await attempt(async () => ((await loader.unchoose(power)) ? [`the one-time choice of ${loader.name}`] : []));
-  for (const loader of loaders) await attempt(() => loader.removeEntry(power));
-  for (const path of await listOneshotFiles(power)) {
+    await attempt(async () => ((await loader.unchoose(system)) ? [`the one-time choice of ${loader.name}`] : []));
+  for (const loader of loaders) await attempt(() => loader.removeEntry(system));
+  for (const path of await listOneshotFiles(system)) {
     await attempt(async () => {
-      await eraseOneshotFile(power, path);
+      await eraseOneshotFile(system, path);
       return [path];
     });
   }
   await attempt(async () => {
-    await removeOneshotFolders(power);
+    await removeOneshotFolders(system);
     return [];
   });
   return { removed, failures };

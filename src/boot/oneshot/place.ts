@@ -7,7 +7,7 @@ import { type OneshotPower, unavailable } from "./loader.ts";
 const ROOM_BYTES = 1 << 20;
 
 /** The one of BOOT_ROOTS below which files of ours come to lie on that file system. @throws NightlatchError oneshot/unavailable */
-export async function rootOf(power: OneshotPower, fileSystem: FileSystem): Promise<string> {
+export async function rootOf(system: OneshotPower, fileSystem: FileSystem): Promise<string> {
   const root = fileSystem.target === "/" ? "/boot" : BOOT_ROOTS.find((one) => one === fileSystem.target);
   if (root === undefined) {
     throw unavailable(
@@ -15,17 +15,17 @@ export async function rootOf(power: OneshotPower, fileSystem: FileSystem): Promi
       `Mount it at one of ${BOOT_ROOTS.join(", ")}.`,
     );
   }
-  if ((await fileSystemOf(power, root)).target !== fileSystem.target)
+  if ((await fileSystemOf(system, root)).target !== fileSystem.target)
     throw unavailable(`${root} is another file system than the one that the initramfs lies on`);
   return root;
 }
 
 /** @throws NightlatchError oneshot/unavailable */
-export async function requireRoom(power: OneshotPower, root: string): Promise<void> {
-  const { options } = await fileSystemOf(power, root);
+export async function requireRoom(system: OneshotPower, root: string): Promise<void> {
+  const { options } = await fileSystemOf(system, root);
   if (options.includes("ro"))
     throw unavailable(`${root} is mounted for reading only`, `Run: mount -o remount,rw ${root}`);
-  const free = await power.freeBytes(root);
+  const free = await system.freeBytes(root);
   if (free < ROOM_BYTES)
     throw unavailable(`${root} has no room left (${free} bytes)`, "Remove a kernel that is not needed.");
 }

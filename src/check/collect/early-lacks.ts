@@ -9,7 +9,7 @@ import { thumbprintOf } from "../../formats/jose/jwk.ts";
 import type { System } from "../../system/port.ts";
 import type { EarlyBoot } from "./early-boot.ts";
 
-interface LackWish {
+interface LackRequest {
   readonly device: string;
   readonly luksVersion: 1 | 2;
   readonly cmdline: string;
@@ -17,11 +17,11 @@ interface LackWish {
 
 /** What the initramfs lacks for one binding of a volume that it opens: the one judgement of `check`, `status` and `reboot --via bindings`. */
 export async function lacksOf(
-  power: Pick<System, "run" | "readFile">,
+  system: Pick<System, "run" | "readFile">,
   { facts }: Pick<NextBoot, "facts">,
   { mending, driver }: Pick<EarlyBoot, "mending" | "driver">,
   binding: Binding,
-  { device, luksVersion, cmdline }: LackWish,
+  { device, luksVersion, cmdline }: LackRequest,
 ): Promise<EarlyLack[]> {
   if (facts === null || facts.stack === null || mending === null) return [];
   const pins = pinsOf(binding);
@@ -31,7 +31,7 @@ export async function lacksOf(
     luksVersion,
     cmdline: `${cmdline} ${facts.ownCmdline}`,
     mending,
-    names: await lookUpNames(power, binding.urls),
+    names: await lookUpNames(system, binding.urls),
     rebind: (url, address) => rebindSteps(device, binding, url, address),
   };
   const lacks = clevisLacks(facts.stack, facts, task);
@@ -39,11 +39,11 @@ export async function lacksOf(
 }
 
 async function lookUpNames(
-  power: Pick<System, "run" | "readFile">,
+  system: Pick<System, "run" | "readFile">,
   urls: readonly string[],
 ): Promise<ReadonlyMap<string, ServerName>> {
   const hosts = [...new Set(urls.map(hostOf))].filter((host) => host !== "");
-  return new Map(await Promise.all(hosts.map(async (host) => [host, await lookUpName(power, host)] as const)));
+  return new Map(await Promise.all(hosts.map(async (host) => [host, await lookUpName(system, host)] as const)));
 }
 
 /** What of clevis has to be there for a binding. */

@@ -22,7 +22,7 @@ import { type EarlyBoot, earlyFacts, readEarlyBoot } from "./early-boot.ts";
 import { lacksOf } from "./early-lacks.ts";
 import { readSystemd } from "./systemd.ts";
 
-export interface CheckWish {
+export interface CheckOptions {
   readonly crypttab: string;
   readonly fstab: string;
   readonly config: string;
@@ -57,26 +57,26 @@ export interface Surroundings {
 }
 
 /** Looks at everything, changes nothing; servers are asked and keyslots tried. @throws NightlatchError file/* but file/missing */
-export async function collectFacts(system: System, wish: CheckWish): Promise<CheckFacts> {
-  const around = await readAround(system, wish);
-  const crypttab = await readCrypttab(system, wish.crypttab);
+export async function collectFacts(system: System, options: CheckOptions): Promise<CheckFacts> {
+  const around = await readAround(system, options);
+  const crypttab = await readCrypttab(system, options.crypttab);
   const { entries: heard } = hearCrypttab(crypttab, around.cmdline).crypttab;
-  const entries = heard.filter((entry) => isLuksVolume(entry) && wish.only?.has(entry.volume) !== false);
-  const looked = await Promise.all(entries.map((entry) => lookAt(system, wish, entry, around)));
+  const entries = heard.filter((entry) => isLuksVolume(entry) && options.only?.has(entry.volume) !== false);
+  const looked = await Promise.all(entries.map((entry) => lookAt(system, options, entry, around)));
   return factsAround(
     system,
-    wish,
+    options,
     crypttab,
     around,
     looked.map(({ facts }) => facts),
   );
 }
 
-export async function readAround(system: System, wish: CheckWish): Promise<Surroundings> {
-  const mounts = takenMounts(await readFstab(system, wish.fstab));
-  const { config, error: configError } = await readConfig(system, wish.config);
-  const isChanging = await isChangeUnderWay(system, wish.stateFolder);
-  const early = wish.later === true ? NO_EARLY_BOOT : await readEarlyBoot(system);
+export async function readAround(system: System, options: CheckOptions): Promise<Surroundings> {
+  const mounts = takenMounts(await readFstab(system, options.fstab));
+  const { config, error: configError } = await readConfig(system, options.config);
+  const isChanging = await isChangeUnderWay(system, options.stateFolder);
+  const early = options.later === true ? NO_EARLY_BOOT : await readEarlyBoot(system);
   const running = async () =>
     (await system.readFileIfPresent("/proc/cmdline", CMDLINE_LIMIT_BYTES))?.toString("latin1");
   const cmdline = early.next?.entry.cmdline ?? (await running()) ?? "";
@@ -96,24 +96,24 @@ const NO_EARLY_BOOT: EarlyBoot = {
 
 export async function factsAround(
   system: System,
-  wish: CheckWish,
+  options: CheckOptions,
   crypttab: Crypttab,
   { config, configError, early, mounts, cmdline }: Surroundings,
   volumes: readonly VolumeFacts[],
 ): Promise<CheckFacts> {
-  const socket = await system.stat(wish.socket);
+  const socket = await system.stat(options.socket);
   const systemd = await readSystemd(system, new Set(crypttab.entries.flatMap(({ key }) => key ?? [])));
-  const { crypttab: crypttabFile, fstab, config: configFile } = wish;
+  const { crypttab: crypttabFile, fstab, config: configFile } = options;
   return {
-    agentSocket: wish.socket,
-    isEnrolled: await isEnrolled(system, wish.stateFolder),
-    files: { crypttab: crypttabFile, fstab, config: configFile, state: wish.stateFolder },
+    agentSocket: options.socket,
+    isEnrolled: await isEnrolled(system, options.stateFolder),
+    files: { crypttab: crypttabFile, fstab, config: configFile, state: options.stateFolder },
     crypttabFaults: crypttab.faults,
     volumes,
     starts: findStarts({ crypttab, mounts, startsRemote: systemd?.startsRemote ?? true, cmdline }),
     configError,
     strangers: [...config.volumes.keys()].filter((name) => !crypttab.entries.some(({ volume }) => volume === name)),
-    ...(await findExposed(system, wish, config)),
+    ...(await findExposed(system, options, config)),
     socket: socket === null ? null : { isSocket: socket.kind === "socket", mode: socket.mode, uid: socket.uid },
     systemd,
     clevisAnswers: await clevisAnswers(system),
@@ -138,7 +138,7 @@ export function strangerEntry(device: string): CrypttabEntry {
 
 export async function lookAt(
   system: System,
-  wish: CheckWish,
+  options: CheckOptions,
   entry: CrypttabEntry,
   { config, mounts: allMounts, early, isChanging }: Surroundings,
 ): Promise<LookedAt> {
@@ -158,15 +158,15 @@ export async function lookAt(
   const stage = { entry, mounts, beneath: early.beneath, inside: early.next?.volumes ?? [] };
   try {
     const status = await volumeStatus(system, device, {
-      ...wish,
-      tries: wish.tries !== false,
+      ...options,
+      tries: options.tries !== false,
       isChanging,
       ...(entry.line === 0 ? {} : { name: entry.volume }),
       trust: configured?.trust ?? config.trust,
     });
     const header = await readVolumeHeader(system, device);
     const uuid = status.uuid.toLowerCase();
-    const facts = earlyFacts(whyEarly({ ...stage, uuid }), { entry, uuid }, early, wish.crypttab);
+    const facts = earlyFacts(whyEarly({ ...stage, uuid }), { entry, uuid }, early, options.crypttab);
     const bindings = status.bindings.map((binding) =>
       bindingFacts(system, early, facts?.boot == null ? null : { device, luksVersion: status.version }, binding),
     );
@@ -185,7 +185,7 @@ export async function lookAt(
     };
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
-    const facts = earlyFacts(whyEarly({ ...stage, uuid: null }), { entry, uuid: null }, early, wish.crypttab);
+    const facts = earlyFacts(whyEarly({ ...stage, uuid: null }), { entry, uuid: null }, early, options.crypttab);
     const unknown = { uuid: null, early: facts, bindings: [], hasPassphrase: null, leftovers: [], warnings: [] };
     return { status: null, facts: { ...own, error, ...unknown } };
   }
@@ -217,10 +217,10 @@ async function isProgram(system: Pick<System, "stat">, program: string): Promise
 }
 
 /** As the agent judges its own files and the programs that it runs, and fstab by the same measure. */
-async function findExposed(system: System, wish: CheckWish, config: AgentConfig) {
-  const { crypttab, stateFolder: state, fstab } = wish;
+async function findExposed(system: System, options: CheckOptions, config: AgentConfig) {
+  const { crypttab, stateFolder: state, fstab } = options;
   const programs = [...config.volumes.values()].flatMap(({ command }) => command?.argv[0] ?? []);
-  const agents = await listExposed(system, { crypttab, config: wish.config, state, programs });
+  const agents = await listExposed(system, { crypttab, config: options.config, state, programs });
   const inFstab = await system.findExposures([{ path: fstab, isSecret: false }]);
   const others = inFstab.filter(({ path }) => !agents.some((told) => told.path === path));
   const all = [

@@ -1,7 +1,7 @@
 import { bindingJson, formatBinding } from "../../bindings/binding.ts";
 import type { VolumeStatus } from "../../bindings/volume-status.ts";
 import {
-  type CheckWish,
+  type CheckOptions,
   factsAround,
   type LookedAt,
   lookAt,
@@ -52,7 +52,7 @@ interface Shown {
 
 async function run(input: CommandInput): Promise<ExitStatus> {
   const { options, switches, system, terminal } = input;
-  const wish: CheckWish = {
+  const wish: CheckOptions = {
     crypttab: options["crypttab"] ?? "",
     fstab: options["fstab"] ?? "",
     config: options["config"] ?? "",
@@ -80,7 +80,7 @@ async function run(input: CommandInput): Promise<ExitStatus> {
 /** Side by side, in crypttab's order. */
 async function* lookAtAll(
   { operands, system }: CommandInput,
-  wish: CheckWish,
+  wish: CheckOptions,
   around: Surroundings,
 ): AsyncGenerator<Shown> {
   const crypttab = await readCrypttab(system, wish.crypttab);
@@ -114,7 +114,12 @@ async function show(
 }
 
 /** A volume that crypttab does not have: the initramfs may open it all the same. */
-async function lookAtStranger(system: System, wish: CheckWish, device: string, around: Surroundings): Promise<Shown> {
+async function lookAtStranger(
+  system: System,
+  wish: CheckOptions,
+  device: string,
+  around: Surroundings,
+): Promise<Shown> {
   const entry = strangerEntry(device);
   const { facts, status } = await lookAt(system, wish, entry, around);
   const { error, early } = facts;

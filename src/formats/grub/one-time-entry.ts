@@ -7,7 +7,7 @@ import { formatGrub, quoteGrub } from "./print.ts";
 import { type Branch, configurationText, type Statement } from "./script.ts";
 import type { GrubSource } from "./world.ts";
 
-interface OneshotWish {
+interface OneshotEntryRequest {
   readonly title: string;
   /** The command line to boot with. */
   readonly cmdline: string;
@@ -22,18 +22,18 @@ interface OneshotWish {
  * on after an `initrd` that failed, and would boot without any. Where its kernel is not there, `fallback` boots.
  * @throws NightlatchError oneshot/unavailable where the other cannot be followed
  */
-export function formatOneshotEntry(source: GrubSource, wish: OneshotWish): string {
+export function formatOneshotEntry(source: GrubSource, request: OneshotEntryRequest): string {
   if ([...source.linux.slice(0, 1), ...source.initrd].some((path) => path.startsWith("("))) {
     throw unavailable("names devices of the firmware for its kernel or initramfs");
   }
   const body = mapCommands(source.body, (command) => {
     const name = plainText(command.words[0]);
-    if (/^initrd(?:16|efi)?$/.test(name)) return guarded(command, wish.extra);
-    if (/^linux(?:16|efi)?$/.test(name)) return withCmdline(command, source, wish.cmdline);
+    if (/^initrd(?:16|efi)?$/.test(name)) return guarded(command, request.extra);
+    if (/^linux(?:16|efi)?$/.test(name)) return withCmdline(command, source, request.cmdline);
     return command;
   });
-  const words = ["menuentry", ...entryWords(source.args, wish.title).map(quoteGrub)].join(" ");
-  const text = `${fallbackText(wish.fallback)}${words} {\n${formatGrub(body, "  ")}}\n`;
+  const words = ["menuentry", ...entryWords(source.args, request.title).map(quoteGrub)].join(" ");
+  const text = `${fallbackText(request.fallback)}${words} {\n${formatGrub(body, "  ")}}\n`;
   // Lines that begin with "#" inside quotes, and carriage returns, GRUB leaves out when it reads a file.
   if (configurationText(text) !== text) throw unavailable("has words that cannot stand in a file of GRUB's");
   return text;

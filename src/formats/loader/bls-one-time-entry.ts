@@ -1,6 +1,6 @@
 import { formatMark, type OneshotMark, parseMark } from "../own/oneshot-mark.ts";
 
-interface BlsOneshotWish {
+interface BlsOneshotRequest {
   readonly title: string;
   readonly options: string;
   /** Paths on the file system that holds the entry, behind the entry's own initrds. */
@@ -15,7 +15,11 @@ const MARK = "# nightlatch-oneshot ";
  * A type 1 entry that does what another does, with more initrds. It has no sort key: entries that have one come before those
  * without, and the first is the default where none is configured.
  */
-export function formatBlsOneshot(other: string, mark: OneshotMark, { title, options, extra }: BlsOneshotWish): string {
+export function formatBlsOneshot(
+  other: string,
+  mark: OneshotMark,
+  { title, options, extra }: BlsOneshotRequest,
+): string {
   const kept = other.split(/\r?\n/).flatMap((line) => {
     const [, key, value] = /^([^#\s]\S*)\s+(.*)$/.exec(line.trim()) ?? [];
     return key !== undefined && value !== undefined && KEPT.has(key) ? [`${key} ${value}`] : [];

@@ -1,4 +1,4 @@
-import type { EntryWish } from "../../boot/entry/entries.ts";
+import type { EntryOptions } from "../../boot/entry/entries.ts";
 import { type BootEntry, readStart } from "../../boot/entry/entry.ts";
 import type { InitramfsFacts, Stack } from "../../boot/initramfs/inspect.ts";
 import { generatorOf, REBUILD } from "../../boot/initramfs/mending.ts";
@@ -18,7 +18,7 @@ const FILE_LIMIT_BYTES = 1 << 30;
  * Reads the entry that will boot, its kernel and initramfs, and finds every volume that has to open on the way to a login.
  * @throws NightlatchError boot/*, reboot/blocked where a volume would wait for a person and cannot be helped
  */
-export async function planReboot(power: PlanPower, wish: EntryWish): Promise<RebootPlan> {
+export async function planReboot(power: PlanPower, wish: EntryOptions): Promise<RebootPlan> {
   const next = await readNextBoot(power, wish);
   const { entry, initrds, facts } = next;
   const kernel = await readStart(power, entry.kernel, FILE_LIMIT_BYTES);

@@ -12,16 +12,16 @@ export const extlinux: Loader = {
 
   hasStarted: async () => false,
 
-  listConfigurations: async (power) => ((await power.stat(CONFIGURATION))?.kind === "file" ? [CONFIGURATION] : []),
+  listConfigurations: async (system) => ((await system.stat(CONFIGURATION))?.kind === "file" ? [CONFIGURATION] : []),
 
-  async readEntry(power, { mounts, wanted }) {
-    const menu = parseExtlinux((await power.readFile(CONFIGURATION, LIMIT_BYTES)).toString("utf8"));
+  async readEntry(system, { mounts, wanted }) {
+    const menu = parseExtlinux((await system.readFile(CONFIGURATION, LIMIT_BYTES)).toString("utf8"));
     const entry = wanted === null ? defaultExtlinuxEntry(menu) : menu.entries.find(({ label }) => label === wanted);
     if (entry === undefined || entry === null) throw noSuchEntry("extlinux", wanted, CONFIGURATION);
     const anywhere = { fsUuid: null, isRelative: false };
     // Relative paths start from the configuration's own folder.
     const locate = (path: string) =>
-      locateBootFile(power, mounts, path.startsWith("/") ? path : `/boot/extlinux/${path}`, anywhere).then(wholeFile);
+      locateBootFile(system, mounts, path.startsWith("/") ? path : `/boot/extlinux/${path}`, anywhere).then(wholeFile);
     return {
       title: entry.title,
       source: "extlinux",

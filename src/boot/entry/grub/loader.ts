@@ -11,10 +11,10 @@ export const grub: Loader = {
 
   hasStarted: async () => false,
 
-  listConfigurations: async (power) => (await grubFolders(power)).map((folder) => `${folder}/grub.cfg`),
+  listConfigurations: async (system) => (await grubFolders(system)).map((folder) => `${folder}/grub.cfg`),
 
-  async readEntry(power, { mounts, configuration, wanted }) {
-    const found = await grubEntry(power, dirname(configuration), wanted);
+  async readEntry(system, { mounts, configuration, wanted }) {
+    const found = await grubEntry(system, dirname(configuration), wanted);
     if (found === null || (wanted !== null && !found.choice.asNamed)) throw noSuchEntry("GRUB", wanted, configuration);
     const { entry, path, asNamed } = found.choice;
     const linux = entry.linux;
@@ -29,7 +29,7 @@ export const grub: Loader = {
       );
     }
     const place = { fsUuid: linux.fsUuid, isRelative: linux.isRelative === true };
-    const locate = (name: string) => locateBootFile(power, mounts, name, place).then(wholeFile);
+    const locate = (name: string) => locateBootFile(system, mounts, name, place).then(wholeFile);
     return {
       title: entry.title,
       source: "grub",

@@ -10,14 +10,14 @@ export const systemdBoot: Loader = {
 
   listConfigurations: async () => [],
 
-  async readEntry(power, { wanted }) {
-    const found = await systemdBootEntry(power, wanted);
+  async readEntry(system, { wanted }) {
+    const found = await systemdBootEntry(system, wanted);
     if (found === null) throw noSuchEntry("systemd-boot", wanted, "bootctl list");
     const at = (path: string) => wholeFile(`${found.root.replace(/\/$/, "")}/${path.replace(/^\/+/, "")}`);
     return {
       title: found.title,
       source: "systemd-boot",
-      once: wanted === null && (await hasOneShot(power)),
+      once: wanted === null && (await hasOneShot(system)),
       id: found.id,
       kernel: found.type === "type2" ? wholeFile(found.path) : at(found.linux),
       initrds: found.initrds.map(at),

@@ -25,16 +25,16 @@ const EXTRA: readonly (readonly [string, string])[] = [
  * @throws NightlatchError boot/no-entry, boot/unsupported, uki/malformed
  */
 export async function unpackUnified(
-  power: Power,
+  system: Power,
   entry: BootEntry,
   root: string,
   wanted: string | null,
 ): Promise<BootEntry | null> {
   const { profile = 0 } = entry;
   const { path } = entry.kernel;
-  const facts = await power.stat(path);
+  const facts = await system.stat(path);
   if (facts === null) throw new NightlatchError("boot/no-entry", `${path}, the kernel of the next boot, is not there`);
-  const header = await power.readAt(path, 0, Math.min(facts.sizeBytes, PE_HEADER_BYTES));
+  const header = await system.readAt(path, 0, Math.min(facts.sizeBytes, PE_HEADER_BYTES));
   const sections = parsePeSections(header, facts.sizeBytes);
   if (sections === null || !isUki(sections)) return null;
   const found = sectionsOfProfile(sections, profile);
@@ -51,11 +51,11 @@ export async function unpackUnified(
   }
   const text = async (name: string) => {
     const [file] = part(name);
-    return file === undefined ? "" : stubText(await readStart(power, file, CMDLINE_LIMIT_BYTES));
+    return file === undefined ? "" : stubText(await readStart(system, file, CMDLINE_LIMIT_BYTES));
   };
   const place = placeOfImage(root, path);
   const release = await text(".uname");
-  const beside = await filesBeside(power, place);
+  const beside = await filesBeside(system, place);
   const extra = EXTRA.flatMap(([section, name]): StubFile[] =>
     part(section).map((from) => ({ name: `.extra/${name}`, mode: 0o444, from })),
   );
@@ -70,11 +70,11 @@ export async function unpackUnified(
   };
 
   async function cmdlineOf(): Promise<string> {
-    const secure = await isSecureBoot(power);
+    const secure = await isSecureBoot(system);
     const own = await text(".cmdline");
     const given = stubText(Buffer.from(entry.cmdline));
     const base = given === "" || (secure && part(".cmdline").length > 0) ? own : given;
-    return [base, await addonsCmdline(power, place, release, secure)].filter((word) => word !== "").join(" ");
+    return [base, await addonsCmdline(system, place, release, secure)].filter((word) => word !== "").join(" ");
   }
 }
 

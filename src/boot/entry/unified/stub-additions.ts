@@ -36,10 +36,10 @@ export function placeOfImage(root: string, path: string): ImagePlace {
 }
 
 /** What systemd-stub packs of the files beside an image; docs/format/uki.md. */
-export async function filesBeside(power: Power, { root, folder }: ImagePlace): Promise<StubFile[]> {
+export async function filesBeside(system: Power, { root, folder }: ImagePlace): Promise<StubFile[]> {
   const found: StubFile[] = [];
   const take = async (from: string, target: string, mode: number, wants: (name: string) => boolean) => {
-    for (const name of await namesIn(power, from)) {
+    for (const name of await namesIn(system, from)) {
       if (wants(name)) found.push({ name: `.extra/${target}/${name}`, mode, from: wholeFile(`${from}/${name}`) });
     }
   };
@@ -64,32 +64,32 @@ const isSysext = (name: string): boolean => /\.raw$/i.test(name) && !isConfext(n
  * @throws NightlatchError boot/unsupported where that cannot be told, uki/malformed
  */
 export async function addonsCmdline(
-  power: Power,
+  system: Power,
   { root, folder }: ImagePlace,
   release: string,
   isSecureBoot: boolean,
 ): Promise<string> {
   const texts: string[] = [];
   for (const from of [`${root}/loader/addons`, folder]) {
-    for (const name of await namesIn(power, from)) {
+    for (const name of await namesIn(system, from)) {
       if (!/\.addon\.efi$/i.test(name)) continue;
       const path = `${from}/${name}`;
       if (isSecureBoot) throw untoldSignature(path);
-      texts.push(await addonCmdline(power, path, release));
+      texts.push(await addonCmdline(system, path, release));
     }
   }
   return texts.filter((text) => text !== "").join(" ");
 }
 
-async function addonCmdline(power: Power, path: string, release: string): Promise<string> {
-  const sizeBytes = (await power.stat(path))?.sizeBytes ?? 0;
-  const sections = parsePeSections(await power.readAt(path, 0, Math.min(sizeBytes, PE_HEADER_BYTES)), sizeBytes);
+async function addonCmdline(system: Power, path: string, release: string): Promise<string> {
+  const sizeBytes = (await system.stat(path))?.sizeBytes ?? 0;
+  const sections = parsePeSections(await system.readAt(path, 0, Math.min(sizeBytes, PE_HEADER_BYTES)), sizeBytes);
   // The firmware does not load it.
   if (sections === null) return "";
   const found = sectionsOfProfile(sections, 0) ?? new Map();
   const text = async (name: string) => {
     const section = found.get(name);
-    return section === undefined ? "" : stubText(await readStart(power, { path, section }, CMDLINE_LIMIT_BYTES));
+    return section === undefined ? "" : stubText(await readStart(system, { path, section }, CMDLINE_LIMIT_BYTES));
   };
   const other = await text(".uname");
   if (found.has(".linux") || (release !== "" && other !== "" && other !== release)) return "";
@@ -104,12 +104,12 @@ async function addonCmdline(power: Power, path: string, release: string): Promis
 }
 
 /** The archive that systemd-stub would put behind the initramfs; nothing where there is nothing to pack. @throws NightlatchError boot/unsupported */
-export async function packStubFiles(power: Power, files: readonly StubFile[]): Promise<Buffer[]> {
+export async function packStubFiles(system: Power, files: readonly StubFile[]): Promise<Buffer[]> {
   if (files.length === 0) return [];
   const packed: CpioFile[] = [];
   let leftBytes = MAX_BYTES;
   for (const { name, mode, from } of files) {
-    const content = await readStart(power, from, leftBytes + 1);
+    const content = await readStart(system, from, leftBytes + 1);
     leftBytes -= content.length;
     if (leftBytes < 0) throw tooMuch(`more than ${MAX_BYTES >> 20} MiB lie`);
     packed.push({ name, mode, content });
@@ -119,11 +119,11 @@ export async function packStubFiles(power: Power, files: readonly StubFile[]): P
 }
 
 /** Files alone, in the stub's order. */
-async function namesIn(power: Power, folder: string): Promise<string[]> {
+async function namesIn(system: Power, folder: string): Promise<string[]> {
   const names: string[] = [];
-  for (const name of await power.listDirectory(folder)) {
+  for (const name of await system.listDirectory(folder)) {
     if (!/^[\x20-\x2d\x2f-\x7e][\x20-\x7e]{0,254}$/.test(name)) continue;
-    if ((await power.stat(`${folder}/${name}`))?.kind === "file") names.push(name);
+    if ((await system.stat(`${folder}/${name}`))?.kind === "file") names.push(name);
   }
   return names.sort((left, right) => (left < right ? -1 : 1));
 }

@@ -10,32 +10,32 @@ export const customOf = (folder: string): string => `${folder}/custom.cfg`;
 
 /** @throws NightlatchError oneshot/malformed */
 export async function findPart(
-  power: Pick<OneshotPower, "readFileIfPresent">,
+  system: Pick<OneshotPower, "readFileIfPresent">,
   folder: string,
 ): Promise<CustomPart | null> {
-  const custom = await power.readFileIfPresent(customOf(folder), LIMIT_BYTES);
+  const custom = await system.readFileIfPresent(customOf(folder), LIMIT_BYTES);
   return custom === null ? null : findInCustom(custom);
 }
 
 /** What a write that was cut off left beside custom.cfg. */
-export async function temporaries(power: Pick<OneshotPower, "listDirectory">, folder: string): Promise<string[]> {
-  return (await power.listDirectory(folder)).filter((name) => TEMPORARY.test(name));
+export async function temporaries(system: Pick<OneshotPower, "listDirectory">, folder: string): Promise<string[]> {
+  return (await system.listDirectory(folder)).filter((name) => TEMPORARY.test(name));
 }
 
 /** custom.cfg as it is, or null; one that could not be put back as it was is refused. */
-export async function readOwnCustom(power: OneshotPower, folder: string): Promise<Buffer | null> {
+export async function readOwnCustom(system: OneshotPower, folder: string): Promise<Buffer | null> {
   const path = customOf(folder);
-  const facts = await power.stat(path);
+  const facts = await system.stat(path);
   if (facts === null) return null;
-  if ((await power.lstat(path))?.kind !== "file") throw unavailable(`${path} is a link`, "Put the file itself there.");
+  if ((await system.lstat(path))?.kind !== "file") throw unavailable(`${path} is a link`, "Put the file itself there.");
   if (facts.uid !== 0 || facts.gid !== 0)
     throw unavailable(`${path} does not belong to root`, `Run: chown 0:0 ${path}`);
-  return power.readFile(path, LIMIT_BYTES);
+  return system.readFile(path, LIMIT_BYTES);
 }
 
 /** The administrator may have written to it while the passphrase was asked for. */
-export async function requireUnchanged(power: OneshotPower, folder: string, custom: Buffer | null): Promise<void> {
-  const now = await power.readFileIfPresent(customOf(folder), LIMIT_BYTES);
+export async function requireUnchanged(system: OneshotPower, folder: string, custom: Buffer | null): Promise<void> {
+  const now = await system.readFileIfPresent(customOf(folder), LIMIT_BYTES);
   if (custom === null ? now === null : now?.equals(custom) === true) return;
   throw new NightlatchError("oneshot/failed", `${customOf(folder)} was changed in the meantime`, {
     meaning: "It is left as it is. What was staged is taken back.",
@@ -44,20 +44,20 @@ export async function requireUnchanged(power: OneshotPower, folder: string, cust
 }
 
 /** Takes our part out, and what is left of writing it. True where there was one. @throws NightlatchError oneshot/left-over, oneshot/malformed */
-export async function removePart(power: OneshotPower, folder: string): Promise<boolean> {
-  for (const name of await temporaries(power, folder)) await power.removeFile(`${folder}/${name}`);
-  const part = await findPart(power, folder);
+export async function removePart(system: OneshotPower, folder: string): Promise<boolean> {
+  for (const name of await temporaries(system, folder)) await system.removeFile(`${folder}/${name}`);
+  const part = await findPart(system, folder);
   if (part === null) return false;
-  const mode = await customMode(power, folder);
-  if (part.rest === null) await power.removeFile(customOf(folder));
-  else await power.writeFile(customOf(folder), part.rest, mode);
-  if ((await findPart(power, folder)) !== null) throw stays(customOf(folder));
+  const mode = await customMode(system, folder);
+  if (part.rest === null) await system.removeFile(customOf(folder));
+  else await system.writeFile(customOf(folder), part.rest, mode);
+  if ((await findPart(system, folder)) !== null) throw stays(customOf(folder));
   return true;
 }
 
 /** Its mode, or that of one that is to be made. */
-export async function customMode(power: Pick<OneshotPower, "stat">, folder: string): Promise<number> {
-  return (await power.stat(customOf(folder)))?.mode ?? 0o600;
+export async function customMode(system: Pick<OneshotPower, "stat">, folder: string): Promise<number> {
+  return (await system.stat(customOf(folder)))?.mode ?? 0o600;
 }
 
 export function stays(path: string): NightlatchError {

@@ -11,22 +11,22 @@ const WRITABLE = ["ext2", "xfs", "fat"];
  * grubenv, which works neither through LVM or RAID (grub-core/disk/diskfilter.c) nor where a file system never writes in place.
  * @throws NightlatchError oneshot/unavailable
  */
-export async function requireGrubWrites(power: OneshotPower, folder: string): Promise<void> {
+export async function requireGrubWrites(system: OneshotPower, folder: string): Promise<void> {
   const path = `${folder}/grubenv`;
-  const facts = await power.stat(path);
+  const facts = await system.stat(path);
   if (facts?.kind !== "file" || facts.sizeBytes !== BLOCK_BYTES) {
     throw unavailable(`${path} is no environment block of ${BLOCK_BYTES} bytes`, `Run: grub-editenv ${path} create`);
   }
-  if ((await power.lstat(path))?.kind !== "file")
+  if ((await system.lstat(path))?.kind !== "file")
     throw unavailable(`${path} is a link, over which GRUB does not write`);
-  const { options, type } = await fileSystemOf(power, folder);
+  const { options, type } = await fileSystemOf(system, folder);
   if (options.includes("ro"))
     throw unavailable(`${folder} is mounted for reading only`, `Run: mount -o remount,rw ${folder}`);
   if (options.includes("data=journal"))
     throw unavailable(`${folder} lies on a file system with data=journal, which would undo what GRUB wrote`);
   const probe = folder.endsWith("2") ? "grub2-probe" : "grub-probe";
   const said = async (target: string) =>
-    (await programOutput(power, [probe, `--target=${target}`, path])).toString("latin1").trim();
+    (await programOutput(system, [probe, `--target=${target}`, path])).toString("latin1").trim();
   const abstraction = (await said("abstraction")).split(/\s+/).filter((word) => word !== "");
   const through = abstraction.find((word) => word === "lvm" || word === "diskfilter" || word.startsWith("mdraid"));
   if (through !== undefined) {

@@ -1,4 +1,4 @@
-import { type CheckWish, factsAround, lookAt, readAround, strangerEntry } from "../../../check/collect/facts.ts";
+import { type CheckOptions, factsAround, lookAt, readAround, strangerEntry } from "../../../check/collect/facts.ts";
 import type { VolumeFacts } from "../../../check/judge/facts.ts";
 import { judgeVolume } from "../../../check/judge/volume.ts";
 import { NightlatchError } from "../../../core/errors.ts";
@@ -35,7 +35,7 @@ async function run(input: CommandInput): Promise<ExitStatus> {
   const { operands, options, system, terminal } = input;
   const [device = "", name] = operands;
   const header = options["header"] ?? null;
-  const wish: CheckWish = {
+  const wish: CheckOptions = {
     crypttab: options["crypttab"] ?? "",
     fstab: options["fstab"] ?? "",
     config: AGENT_CONFIG,
@@ -96,7 +96,7 @@ function newLines(
 /** Of one that the boot opens already: what is there, and what to change. */
 function presentLines(
   { operands, terminal }: CommandInput,
-  wish: CheckWish,
+  wish: CheckOptions,
   { early, mounts, bindings }: VolumeFacts,
   uuid: string | null,
   entry: CrypttabEntry | null,

@@ -1,4 +1,4 @@
-import { NO_WISH } from "../../../boot/entry/entries.ts";
+import { DEFAULT_ENTRY } from "../../../boot/entry/entries.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import { isRebooting } from "../../../host/shutdown.ts";
 import { markStaged, wantsFirmwareSetup } from "../../../reboot/default-handler.ts";
@@ -19,7 +19,7 @@ export async function stageAtShutdown(input: CommandInput): Promise<ExitStatus> 
     return 0;
   }
   try {
-    const { plan } = await prepare(input, NO_WISH, null, async () => {});
+    const { plan } = await prepare(input, DEFAULT_ENTRY, null, async () => {});
     if (!(await isRebooting(system))) {
       await takeBackAll(input, String(input.options["state"]));
       terminal.hint("The reboot was called off: what was staged for it is taken back.");

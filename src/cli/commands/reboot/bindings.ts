@@ -1,4 +1,4 @@
-import { NO_WISH } from "../../../boot/entry/entries.ts";
+import { DEFAULT_ENTRY } from "../../../boot/entry/entries.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import { luksBeneath } from "../../../host/block-devices.ts";
 import { cleanUp, listDisposables } from "../../../reboot/clean-up.ts";
@@ -62,7 +62,7 @@ function refuseOptions({ options }: CommandInput, names: readonly string[]): voi
  */
 export async function planByBindings(input: CommandInput): Promise<RebootPlan> {
   refuseOptions(input, ["entry", "kernel", "initrd", "cmdline"]);
-  const plan = await planReboot(input.system, NO_WISH);
+  const plan = await planReboot(input.system, DEFAULT_ENTRY);
   await requirePlainBoot(input.system, plan);
   const proofs = await proveAll(input, plan);
   const open = plan.volumes.flatMap((volume) => {

@@ -1,4 +1,4 @@
-import type { EntryWish } from "../../../boot/entry/entries.ts";
+import type { EntryOptions } from "../../../boot/entry/entries.ts";
 import { whyNoKexec } from "../../../boot/kexec.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import type { Secret } from "../../../core/secret.ts";
@@ -28,7 +28,7 @@ export async function stageByKexec(input: CommandInput): Promise<StagedBoot> {
  */
 export async function prepare(
   input: CommandInput,
-  wish: EntryWish,
+  wish: EntryOptions,
   ask: ((volume: PlannedVolume) => Promise<Secret>) | null,
   beforeStaging: () => Promise<void>,
 ): Promise<StagedBoot> {

@@ -1,4 +1,4 @@
-import { NO_WISH } from "../../../boot/entry/entries.ts";
+import { DEFAULT_ENTRY } from "../../../boot/entry/entries.ts";
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import { makeDefault } from "../../../reboot/default-handler.ts";
 import { requireCleanUp } from "../../../reboot/go.ts";
@@ -13,7 +13,7 @@ import { tellTakenBack } from "./take-back.ts";
 /** Every volume that the next boot opens gets one more slot, for a key that stays. */
 export async function rememberKey(input: CommandInput): Promise<ExitStatus> {
   const { system, terminal, options } = input;
-  const plan = await planReboot(system, NO_WISH);
+  const plan = await planReboot(system, DEFAULT_ENTRY);
   using keys = await knownKeys(input);
   const sources = { recover: recoverBy(input), ask: options["key-file"] === undefined ? askOn(input) : null };
   const authorities = await findAuthorities(system, plan.volumes, keys, sources, "proved");
@@ -40,7 +40,7 @@ export async function forgetKey(input: CommandInput): Promise<ExitStatus> {
 /** A person who mistypes is asked again. */
 async function proveAndForget(input: CommandInput): Promise<Forgotten | null> {
   const { system, terminal, options } = input;
-  const plan = await planReboot(system, NO_WISH);
+  const plan = await planReboot(system, DEFAULT_ENTRY);
   const devices = plan.volumes.flatMap(({ found }) => (found.header === null ? [] : [found.device]));
   const given = await readKeyFile(input);
   for (let tries = 1; ; tries++) {
@@ -73,7 +73,7 @@ async function requireAuthority(input: CommandInput): Promise<void> {
   if (key !== null) return;
   using keys = new KeyRing();
   try {
-    const { volumes } = await planReboot(system, NO_WISH);
+    const { volumes } = await planReboot(system, DEFAULT_ENTRY);
     await findAuthorities(system, volumes, keys, { recover: recoverBy(input), ask: null }, "proved");
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;

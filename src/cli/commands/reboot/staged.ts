@@ -1,4 +1,4 @@
-import type { EntryWish } from "../../../boot/entry/entries.ts";
+import type { EntryOptions } from "../../../boot/entry/entries.ts";
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import type { Secret } from "../../../core/secret.ts";
 import { bootId, cleanUp } from "../../../reboot/clean-up.ts";
@@ -31,7 +31,7 @@ export interface StagedBoot {
 }
 
 export interface StagingRequest {
-  readonly wish: EntryWish;
+  readonly wish: EntryOptions;
   readonly lifeSeconds: number;
   /** Null where nobody can be asked. */
   readonly ask: ((volume: PlannedVolume) => Promise<Secret>) | null;
@@ -125,7 +125,7 @@ export async function takeBackAll({ system, terminal }: CommandInput, stateFolde
   return failures.length === 0;
 }
 
-export function wishOf(options: CommandInput["options"]): EntryWish {
+export function wishOf(options: CommandInput["options"]): EntryOptions {
   return {
     entry: options["entry"] ?? null,
     kernel: options["kernel"] ?? null,

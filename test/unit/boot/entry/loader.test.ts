@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { findBootEntry, LOADERS, NO_WISH } from "../../../../src/boot/entry/entries.ts";
+import { DEFAULT_ENTRY, findBootEntry, LOADERS } from "../../../../src/boot/entry/entries.ts";
 import { wholeFile } from "../../../../src/boot/entry/entry.ts";
 import { type Loader, noSuchEntry } from "../../../../src/boot/entry/loader.ts";
 import type { OneshotLoader, OneshotPower } from "../../../../src/boot/oneshot/loader.ts";
@@ -49,27 +49,27 @@ const programs: Programs = ([program]) =>
 const machine = (more: Readonly<Record<string, string>> = {}) => fakeSystem({ ...FILES, ...more }, programs);
 
 test("a new boot loader is its own file and one line in the list: its entry boots, or the one that is named", async () => {
-  const entry = await findBootEntry(machine(), NO_WISH, loaders);
+  const entry = await findBootEntry(machine(), DEFAULT_ENTRY, loaders);
   assert.deepEqual([entry.source, entry.id, entry.cmdline], ["lines", "one", "root=/dev/sda1 ro"]);
-  const named = await findBootEntry(machine(), { ...NO_WISH, entry: "other" }, loaders);
+  const named = await findBootEntry(machine(), { ...DEFAULT_ENTRY, entry: "other" }, loaders);
   assert.deepEqual([named.id, named.cmdline], ["other", "single"]);
-  await assert.rejects(findBootEntry(machine(), { ...NO_WISH, entry: "third" }, loaders), (error) =>
+  await assert.rejects(findBootEntry(machine(), { ...DEFAULT_ENTRY, entry: "third" }, loaders), (error) =>
     isError(error, "boot/no-entry"),
   );
 });
 
 test("beside another loader it is for a person to tell, but where it says that it started this system", async () => {
-  await assert.rejects(findBootEntry(machine(GRUB), NO_WISH, loaders), {
+  await assert.rejects(findBootEntry(machine(GRUB), DEFAULT_ENTRY, loaders), {
     code: "boot/ambiguous",
     message: `there is more than one boot loader: /boot/grub/grub.cfg, ${MENU}`,
   });
-  assert.equal((await findBootEntry(machine({ ...GRUB, [STARTED]: "" }), NO_WISH, loaders)).source, "lines");
-  assert.equal((await findBootEntry(machine(GRUB), NO_WISH)).source, "grub");
+  assert.equal((await findBootEntry(machine({ ...GRUB, [STARTED]: "" }), DEFAULT_ENTRY, loaders)).source, "lines");
+  assert.equal((await findBootEntry(machine(GRUB), DEFAULT_ENTRY)).source, "grub");
 });
 
 test("its one-time boot is one more line; without one there is none", async () => {
   const power = machine() as unknown as OneshotPower;
-  const entry = await findBootEntry(machine(), NO_WISH, loaders);
+  const entry = await findBootEntry(machine(), DEFAULT_ENTRY, loaders);
   const request = { entry, cmdline: "ro", initrdBytes: 10 };
   await assert.rejects(prepareOneshot(power, request), {
     code: "oneshot/unavailable",
