@@ -1,6 +1,6 @@
 /**
- * Bash completion: packaging/completion.bash with its lists filled in from the command tables. A static script: completing
- * starts no Node.
+ * Bash completion: packaging/completion.bash with its lists filled in from the command tables. A
+ * static script: completing starts no Node.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,10 @@ import { fillMarks } from "./marks.ts";
 
 type Table = Pick<Command, "name" | "operands" | "options">;
 
-/** @param tables every command, in the order of the help @throws Error when the skeleton lacks a mark */
+/**
+ * @param tables every command, in the order of the help
+ * @throws Error when the skeleton lacks a mark
+ */
 export function completionScript(skeleton: string, tables: readonly Table[]): string {
   const firstWords = [...new Set(tables.map(({ name }) => name.split(" ")[0] ?? ""))];
   const wordsAfter = (group: string) =>

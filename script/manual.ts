@@ -1,6 +1,6 @@
 /**
- * The manual page: packaging/man/nightlatch.1 with @COMMANDS@ replaced by what the command tables say, @VERSION@ by the version
- * and @DATE@ by the day of SOURCE_DATE_EPOCH.
+ * The manual page: packaging/man/nightlatch.1 with @COMMANDS@ replaced by what the command tables
+ * say, @VERSION@ by the version and @DATE@ by the day of SOURCE_DATE_EPOCH.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -44,7 +44,10 @@ function section(table: Table): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** Paragraphs are filled; a list of terms becomes one; any other that is indented is shown as it stands. */
+/**
+ * Paragraphs are filled; a list of terms becomes one; any other that is indented is shown as it
+ * stands.
+ */
 function details(help: string): string[] {
   return help.split(/\n\s*\n/).flatMap((paragraph) => {
     const lines = paragraph.split("\n").filter((line) => line.trim() !== "");

@@ -28,7 +28,10 @@ export async function whyNoKexec(system: Pick<System, "run" | "stat" | "readFile
   return null;
 }
 
-/** Under lockdown (kernel_lockdown(7)) the kernel takes an image only by file, and only with a signature that it trusts. */
+/**
+ * Under lockdown (kernel_lockdown(7)) the kernel takes an image only by file, and only with a
+ * signature that it trusts.
+ */
 async function isLockedDown(system: Pick<System, "readFileIfPresent">): Promise<boolean> {
   const state = await readWord(system, LOCKDOWN);
   return state !== null && !state.includes("[none]");
@@ -51,9 +54,11 @@ interface KexecImage {
 }
 
 /**
- * Loads a kernel for the next reboot. The initramfs with its keys passes through a ramfs, which is never swapped, and is
- * overwritten there; the kernel keeps the only copy. Loading by file comes first: it is the one that lockdown allows.
- * @param lock held by the program that loads, too: should we be killed, who takes this back waits until it has ended
+ * Loads a kernel for the next reboot. The initramfs with its keys passes through a ramfs, which is
+ * never swapped, and is overwritten there; the kernel keeps the only copy. Loading by file comes
+ * first: it is the one that lockdown allows.
+ * @param lock held by the program that loads, too: should we be killed, who takes this back waits
+ * until it has ended
  * @throws NightlatchError kexec/failed; nothing is loaded then
  */
 export async function loadKexec(system: Power, image: KexecImage, lock?: Lock): Promise<void> {
@@ -81,7 +86,9 @@ export async function loadKexec(system: Power, image: KexecImage, lock?: Lock): 
   }
 }
 
-/** Overwrites and lets go of the memory that an image passed through; also of a run that was killed. */
+/**
+ * Overwrites and lets go of the memory that an image passed through; also of a run that was killed.
+ */
 export async function clearKexecMemory(system: Pick<System, "run" | "stat">): Promise<void> {
   if ((await system.stat(INITRD)) !== null) {
     await system.run({ argv: ["shred", "--iterations=0", "--zero", INITRD], deadlineMs: DEADLINE_MS });

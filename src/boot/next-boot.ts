@@ -15,7 +15,9 @@ export interface NextBoot {
   readonly facts: InitramfsFacts | null;
   /** What the initramfs opens; empty where its generator is not known. */
   readonly volumes: readonly InitramfsVolume[];
-  /** The command line that a kexec boots with: without what would overrule an overlay's crypttab. */
+  /**
+   * The command line that a kexec boots with: without what would overrule an overlay's crypttab.
+   */
   readonly cmdline: string;
 }
 

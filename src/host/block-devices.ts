@@ -5,7 +5,9 @@ import type { System } from "../system/port.ts";
 
 const LIMIT_BYTES = 1 << 20;
 
-/** UUIDs of the LUKS volumes that a device lies on, by lsblk(8); empty where it is not encrypted. */
+/**
+ * UUIDs of the LUKS volumes that a device lies on, by lsblk(8); empty where it is not encrypted.
+ */
 export async function luksBeneathDevice(system: Pick<System, "run">, device: string): Promise<string[]> {
   const argv = ["lsblk", "--json", "--inverse", "-o", "NAME,FSTYPE,UUID", device] as const;
   const uuids = new Set<string>();
@@ -17,8 +19,8 @@ export async function luksBeneathDevice(system: Pick<System, "run">, device: str
 }
 
 /**
- * The same of the file system that a path lies on, by findmnt(8) too; empty as well where it lies on
- * no device (requireKnownRoot).
+ * The same of the file system that a path lies on, by findmnt(8) too; empty as well where it lies
+ * on no device (requireKnownRoot).
  */
 export async function luksBeneath(system: Pick<System, "run">, path: string): Promise<string[]> {
   const source = await sourceOf(system, path);
@@ -57,7 +59,10 @@ function collect(json: Json, into: Set<string>): void {
   for (const child of Object.values(json)) collect(child, into);
 }
 
-/** What a program that only tells prints. @throws NightlatchError boot/unsupported where it fails */
+/**
+ * What a program that only tells prints.
+ * @throws NightlatchError boot/unsupported where it fails
+ */
 export async function programOutput(
   system: Pick<System, "run">,
   argv: readonly [string, ...string[]],

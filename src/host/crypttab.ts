@@ -32,8 +32,9 @@ export interface KeyPlace {
 const KEY_FOLDERS = ["/etc/cryptsetup-keys.d", "/run/cryptsetup-keys.d"];
 
 /**
- * Finds what systemd will take for a volume's key: what the third field names, else a file or socket of the volume's name in one of two
- * folders. Null where nothing is there now, or where the key lies on a device of its own (`PATH:DEVICE`), which nobody looks into.
+ * Finds what systemd will take for a volume's key: what the third field names, else a file or
+ * socket of the volume's name in one of two folders. Null where nothing is there now, or where the
+ * key lies on a device of its own (`PATH:DEVICE`), which nobody looks into.
  * @throws NightlatchError file/denied, file/io
  */
 export async function findKey(

@@ -11,8 +11,9 @@ interface AgentFiles {
 }
 
 /**
- * What of the agent's files others than root could change, or read where it is the machine's identity. One measure for the agent and
- * for `nightlatch check`: docs/decisions/075-files-that-others-can-change.md
+ * What of the agent's files others than root could change, or read where it is the machine's
+ * identity. One measure for the agent and for `nightlatch check`:
+ * docs/decisions/075-files-that-others-can-change.md
  * @throws NightlatchError file/*
  */
 export async function listExposed(

@@ -42,7 +42,10 @@ export async function fileSystemOf(system: Pick<System, "run">, path: string): P
   };
 }
 
-/** A file's path from the root of its file system, as a boot loader names it; null where it lies outside of what is mounted. */
+/**
+ * A file's path from the root of its file system, as a boot loader names it; null where it lies
+ * outside of what is mounted.
+ */
 export function pathOnFileSystem({ target, root }: FileSystem, path: string): string | null {
   const folder = target === "/" ? "" : target;
   if (!path.startsWith(`${folder}/`)) return null;

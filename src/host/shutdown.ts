@@ -3,15 +3,24 @@ import { askSystemd } from "./systemd.ts";
 
 type Power = Pick<System, "run">;
 
-/** Units of systemd.special(7) by which the system goes down; each stays queued until the last moment. */
+/**
+ * Units of systemd.special(7) by which the system goes down; each stays queued until the last
+ * moment.
+ */
 const WAYS_DOWN = /^\s*\d+\s+(?:reboot|kexec|poweroff|halt|exit|soft-reboot)\.target\s+start\s/m;
 
-/** Whether the shutdown that is under way is a reboot, not a power-off and not a kexec that was staged before. */
+/**
+ * Whether the shutdown that is under way is a reboot, not a power-off and not a kexec that was
+ * staged before.
+ */
 export async function isRebooting(system: Power): Promise<boolean> {
   return /^\s*\d+\s+reboot\.target\s+start\s/m.test((await listJobs(system)).text);
 }
 
-/** Whether the system is going down. A systemd that does not answer is at its end, or is not there: nothing is called off by that. */
+/**
+ * Whether the system is going down. A systemd that does not answer is at its end, or is not there:
+ * nothing is called off by that.
+ */
 export async function isGoingDown(system: Power): Promise<boolean> {
   const { ok, text } = await listJobs(system);
   return !ok || WAYS_DOWN.test(text);

@@ -5,7 +5,10 @@ import type { Exit, System } from "../system/port.ts";
 type Power = Pick<System, "run">;
 type Argv = readonly [string, ...string[]];
 
-/** What systemd says to a question; a status other than 0 is an answer, too. @throws NightlatchError system/* */
+/**
+ * What systemd says to a question; a status other than 0 is an answer, too.
+ * @throws NightlatchError system/*
+ */
 export function askSystemd(system: Power, argv: Argv): Promise<Exit> {
   return system.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
 }

@@ -43,7 +43,10 @@ async function loadIoctl(): Promise<Ioctl> {
   return koffi.load(null).func("int ioctl(int fd, unsigned long request, _Inout_ int *flags)") as Ioctl;
 }
 
-/** chattr +C. A file system that does not know it refuses, which is fine: it has no copies to forbid, or none that can be. */
+/**
+ * chattr +C. A file system that does not know it refuses, which is fine: it has no copies to
+ * forbid, or none that can be.
+ */
 async function forbidCopyOnWrite(descriptor: number): Promise<void> {
   const ioctl = await loadIoctl();
   const flags = [0];

@@ -10,7 +10,8 @@ const LOCK_NB = 4;
 const RETRY_MS = 50;
 
 /**
- * flock(2), which Node does not offer: the kernel gives it up with the last descriptor, so nothing stale is ever left.
+ * flock(2), which Node does not offer: the kernel gives it up with the last descriptor, so nothing
+ * stale is ever left.
  * @see System.lock
  */
 export async function lockFile(path: string, waitMs: number): Promise<Lock> {
@@ -36,7 +37,11 @@ export async function lockFile(path: string, waitMs: number): Promise<Lock> {
   return { descriptor: file.fd, [Symbol.asyncDispose]: () => file.close() };
 }
 
-/** Puts this process's number into the file of a lock that it holds, for people and for those who wait. @throws Error with `code` */
+/**
+ * Puts this process's number into the file of a lock that it holds, for people and for those who
+ * wait.
+ * @throws Error with `code`
+ */
 export function noteHolder({ descriptor }: Lock): void {
   ftruncateSync(descriptor);
   writeSync(descriptor, `${process.pid}\n`);

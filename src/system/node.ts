@@ -14,8 +14,8 @@ import {
 } from "./read.ts";
 
 /**
- * The real system. Only `main.ts` and the entry points beside it name this module. What the agent does not need to give a key
- * is loaded at its first use: docs/decisions/020-cold-start.md.
+ * The real system. Only `main.ts` and the entry points beside it name this module. What the agent
+ * does not need to give a key is loaded at its first use: docs/decisions/020-cold-start.md.
  */
 export const nodeSystem: System = {
   run: async (command) => (await import("./run.ts")).runProgram(command),

@@ -1,8 +1,9 @@
 import type { Flaw } from "../core/ownership.ts";
 
 /**
- * The port to the world. Everything that touches a process, a file, the network, the clock or chance goes through it, so that
- * a function's parameter type (`Pick<System, "run">`) says what power it needs, and a test can stop the world at any step.
+ * The port to the world. Everything that touches a process, a file, the network, the clock or
+ * chance goes through it, so that a function's parameter type (`Pick<System, "run">`) says what
+ * power it needs, and a test can stop the world at any step.
  */
 export interface System {
   /** Runs a program by absolute path or PATH name, no shell, `LC_ALL=C`, with a deadline and an output limit.
@@ -10,18 +11,28 @@ export interface System {
    *  @throws NightlatchError system/missing-program, system/timeout, system/output-too-large */
   run(command: Command): Promise<Exit>;
 
-  /** Whole file, or all that comes through a pipe. @throws NightlatchError file/missing, file/denied, file/too-large, file/io */
+  /**
+   * Whole file, or all that comes through a pipe.
+   * @throws NightlatchError file/missing, file/denied, file/too-large, file/io
+   */
   readFile(path: string, limitBytes: number): Promise<Buffer>;
-  /** As readFile; null where nothing is. @throws NightlatchError file/denied, file/too-large, file/io */
+  /**
+   * As readFile; null where nothing is.
+   * @throws NightlatchError file/denied, file/too-large, file/io
+   */
   readFileIfPresent(path: string, limitBytes: number): Promise<Buffer | null>;
   /** Up to `lengthBytes` from `offsetBytes`; shorter at the end of the file or device. Nothing but a regular file or a
    *  block device is read. @throws as readFile, and file/wrong-kind */
   readAt(path: string, offsetBytes: number, lengthBytes: number): Promise<Buffer>;
-  /** Atomic and durable: a temporary file beside it, fsync, rename, fsync of the folder. @throws file/denied, file/full, file/io */
+  /**
+   * Atomic and durable: a temporary file beside it, fsync, rename, fsync of the folder.
+   * @throws file/denied, file/full, file/io
+   */
   writeFile(path: string, bytes: Uint8Array, mode: number): Promise<void>;
   /** A file that is changed where it lies, so that what is overwritten is gone as far as the file system can do that.
-   *  `made` is the mode of one that is made where there is none, empty and durably; without it a missing one is refused.
-   *  @throws NightlatchError file/missing, file/denied, file/full, file/io, as all its members do */
+   *  `made` is the mode of one that is made where there is none, empty and durably; without it a
+   * missing one is refused.
+   * @throws NightlatchError file/missing, file/denied, file/full, file/io, as all its members do */
   openInPlace(path: string, made?: number): Promise<InPlaceFile>;
   /** Removes a file; one that is not there is fine. The folder is synced. */
   removeFile(path: string): Promise<void>;
@@ -40,12 +51,14 @@ export interface System {
    *  @throws NightlatchError file/missing, file/denied, file/io */
   freeBytes(path: string): Promise<number>;
   /** Where, on the way to each file with its links followed, others than root and this process's user could change it, or could
-   *  read one that is a secret; a place that is on the way to several once. Empty where that is nowhere, or nothing is there.
-   *  @throws NightlatchError file/* but file/missing */
+   *  read one that is a secret; a place that is on the way to several once. Empty where that is
+   * nowhere, or nothing is there.
+   * @throws NightlatchError file/* but file/missing */
   findExposures(files: readonly { readonly path: string; readonly isSecret: boolean }[]): Promise<readonly Exposure[]>;
   /** Waits for an exclusive lock on a file, which is made where it is missing and stays. It is held until it is disposed, or until this
    *  process and every program that was run with it have ended, however they ended.
-   *  @throws NightlatchError system/busy when it is not had within waitMs, file/missing (the folder), file/denied, file/io */
+   * @throws NightlatchError system/busy when it is not had within waitMs, file/missing (the
+   * folder), file/denied, file/io */
   lock(path: string, waitMs: number): Promise<Lock>;
 
   /** One HTTP exchange, no redirects followed, no connection kept.
@@ -66,10 +79,16 @@ export interface Command {
   readonly argv: readonly [string, ...string[]];
   /** Written to stdin, which is then closed. The only way for key material into a program. */
   readonly stdin?: Uint8Array;
-  /** Its stdin is a pipe, which a program can open by the names /dev/stdin and /dev/fd/0, and not the socket that Node makes. */
+  /**
+   * Its stdin is a pipe, which a program can open by the names /dev/stdin and /dev/fd/0, and not
+   * the socket that Node makes.
+   */
   readonly opensStdin?: boolean;
   readonly deadlineMs: number;
-  /** Takes stdout piece by piece as it comes, for what is too large to hold. `Exit.stdout` is then empty, and no limit holds. */
+  /**
+   * Takes stdout piece by piece as it comes, for what is too large to hold. `Exit.stdout` is then
+   * empty, and no limit holds.
+   */
   readonly take?: (chunk: Buffer) => void;
   /** For stdout and stderr each; 1 MiB where it is absent. */
   readonly outputLimitBytes?: number;
@@ -127,12 +146,18 @@ export interface HttpRequest {
   /** A Unix socket to connect to in place of the URL's host. */
   readonly socketPath?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** A function is called once, when the connection has been begun: it comes about while the body does. */
+  /**
+   * A function is called once, when the connection has been begun: it comes about while the body
+   * does.
+   */
   readonly body?: Uint8Array | (() => Uint8Array);
   readonly deadlineMs: number;
   readonly limitBytes: number;
   readonly signal?: AbortSignal;
-  /** Called once the request is on its way: what is computed then takes no time, for the server is at work. Not called by every system. */
+  /**
+   * Called once the request is on its way: what is computed then takes no time, for the server is
+   * at work. Not called by every system.
+   */
   readonly onSent?: () => void;
 }
 

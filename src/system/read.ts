@@ -4,7 +4,8 @@ import { NightlatchError } from "../core/errors.ts";
 import { translate } from "./errno.ts";
 import type { FileFacts } from "./port.ts";
 
-// Not node:fs/promises, which takes milliseconds to load: whoever only reads, as the agent does while a boot waits, is spared them.
+// Not node:fs/promises, which takes milliseconds to load: whoever only reads, as the agent does
+// while a boot waits, is spared them.
 const openFile = promisify(open);
 const readFile = promisify(read);
 const closeFile = promisify(close);
@@ -29,7 +30,8 @@ export async function readWhole(path: string, limitBytes: number): Promise<Buffe
 
 /** @see System.readAt */
 export async function readRange(path: string, offsetBytes: number, lengthBytes: number): Promise<Buffer> {
-  // Without O_NONBLOCK the open of a pipe that nobody writes to would hold one of Node's few threads for ever.
+  // Without O_NONBLOCK the open of a pipe that nobody writes to would hold one of Node's few
+  // threads for ever.
   return withFile(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY, async (descriptor) => {
     const facts = await statOpenFile(descriptor);
     if (!facts.isFile() && !facts.isBlockDevice()) {
@@ -110,14 +112,16 @@ interface StatsFs {
 export async function freeBytesAt(path: string): Promise<number> {
   try {
     const { bavail, bsize, frsize } = await statFileSystem(path);
-    return bavail * (frsize ?? bsize); // Node 24 does not tell frsize, which is the same but on network file systems
+    // Node 24 does not tell frsize, which differs on network file systems alone.
+    return bavail * (frsize ?? bsize);
   } catch (error) {
     throw translate(error, path);
   }
 }
 
 /**
- * The kernel's numbers for the file system that a file lies on: its kind (statfs(2), f_type), and its device (stat(2), st_dev).
+ * The kernel's numbers for the file system that a file lies on: its kind (statfs(2), f_type), and
+ * its device (stat(2), st_dev).
  * @throws NightlatchError file/missing, file/denied, file/io
  */
 export async function fileSystemNumbers(path: string): Promise<{ readonly type: number; readonly device: number }> {

@@ -5,8 +5,8 @@ import { closeSync, existsSync, fdatasyncSync, fstatSync, openSync, readSync, st
 const ZEROS = Buffer.alloc(1 << 20);
 
 /**
- * Overwrites a file with zeros, in place and durably. What cannot be overwritten stays as it is: a file that is not there, or one on a
- * full disk that copies on write.
+ * Overwrites a file with zeros, in place and durably. What cannot be overwritten stays as it is: a
+ * file that is not there, or one on a full disk that copies on write.
  */
 export function overwriteWithZeros(path: string): void {
   let descriptor: number | undefined;
@@ -22,7 +22,10 @@ export function overwriteWithZeros(path: string): void {
   }
 }
 
-/** Whether a file begins with four bytes of zeros; false where it is shorter, or not there. @throws Error with `code` */
+/**
+ * Whether a file begins with four bytes of zeros; false where it is shorter, or not there.
+ * @throws Error with `code`
+ */
 export function beginsWithZeros(path: string): boolean {
   if (!existsSync(path)) return false;
   const descriptor = openSync(path, "r");

@@ -27,7 +27,10 @@ function rawEntry({ name, mode, content = "", inode = 0, linkCount = 1 }: RawEnt
   return Buffer.concat([header, pad(header.length), bytes, pad(bytes.length)]);
 }
 
-/** A device, and no pipe: the kernel would open one that a later entry links to, and wait for a reader for ever. */
+/**
+ * A device, and no pipe: the kernel would open one that a later entry links to, and wait for a
+ * reader for ever.
+ */
 const S_IFCHR = 0o020000;
 
 /** Few names, so that entries meet: over each other, through links, where no folder is. */
@@ -56,7 +59,10 @@ export function rawEntries(folder: string): fc.Arbitrary<RawEntry[]> {
   return fc.array(entry, { maxLength: 14 }).map((rest) => [first, ...rest]);
 }
 
-/** What RootFileSystem makes of archives that follow each other: a line a name, with the content of what is a file. */
+/**
+ * What RootFileSystem makes of archives that follow each other: a line a name, with the content of
+ * what is a file.
+ */
 export function unpackedByModel(archives: readonly Buffer[]): string[] {
   const root = new RootFileSystem();
   for (const archive of archives) {

@@ -1,7 +1,8 @@
 /**
- * A machine of files, for what `nightlatch check` advises: real volumes, bindings, servers and commands; systemd, apt and what makes an
- * initramfs are played, by what they do to the files. A remedy is applied to the letter: a line of a file is replaced, a command is run by
- * bash with the machine's own /etc in the place of this one's.
+ * A machine of files, for what `nightlatch check` advises: real volumes, bindings, servers and
+ * commands; systemd, apt and what makes an initramfs are played, by what they do to the files. A
+ * remedy is applied to the letter: a line of a file is replaced, a command is run by bash with the
+ * machine's own /etc in the place of this one's.
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -117,7 +118,10 @@ export class CheckMachine {
     this.write("/sys/class/net/eth0/operstate", "up\n");
   }
 
-  /** What update-initramfs does: what crypttab marks is in it, but for a volume whose key is no file that it can copy. */
+  /**
+   * What update-initramfs does: what crypttab marks is in it, but for a volume whose key is no file
+   * that it can copy.
+   */
   rebuild(): void {
     const marked = this.read(CRYPTTAB)
       .split("\n")
@@ -153,7 +157,10 @@ export class CheckMachine {
     return found.nextBoot;
   }
 
-  /** Replaces the line; runs the command. @returns false where a step is for a person to understand */
+  /**
+   * Replaces the line; runs the command.
+   * @returns false where a step is for a person to understand
+   */
   apply(step: string, stdin = ""): boolean {
     const [, line, path, text] = /^line (\d+) of (\S+): (.*)$/.exec(step) ?? [];
     if (line !== undefined && path !== undefined && text !== undefined) {

@@ -25,7 +25,8 @@ export interface FakeSystem extends Pick<System, "run" | Reading> {
 
 /**
  * A world of files and programs, for what only reads. Folders are what files imply.
- * @param links paths that are links, and where each leads, as `realPath` has it; what is read of one is in `files`
+ * @param links paths that are links, and where each leads, as `realPath` has it; what is read of
+ * one is in `files`
  */
 export function fakeSystem(
   files: Files,

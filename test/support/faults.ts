@@ -1,6 +1,9 @@
 import type { Command, Exit, InPlaceFile, System } from "../../src/system/port.ts";
 
-/** What every call throws once the power is gone. Not one of the project's errors: nothing may take it for an answer. */
+/**
+ * What every call throws once the power is gone. Not one of the project's errors: nothing may take
+ * it for an answer.
+ */
 export class PowerCut extends Error {
   constructor() {
     super("the power is gone");
@@ -12,7 +15,10 @@ export interface Fault {
   /** Which of the calls that change something: programs run, files written, changed in place, synced or removed, folders made; the first
    *  is 1. */
   readonly at: number;
-  /** `during` kills a program with SIGKILL after `delayMs`, and writes half of what is written in place; for the rest it is `after`. */
+  /**
+   * `during` kills a program with SIGKILL after `delayMs`, and writes half of what is written in
+   * place; for the rest it is `after`.
+   */
   readonly when: "before" | "during" | "after";
   readonly delayMs?: number;
 }

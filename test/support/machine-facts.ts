@@ -1,4 +1,7 @@
-/** A machine as the manual sets it up: one volume that the agent opens over the network. Tests break it. */
+/**
+ * A machine as the manual sets it up: one volume that the agent opens over the network. Tests break
+ * it.
+ */
 import assert from "node:assert/strict";
 import type { BindingFacts, CheckFacts, EarlyFacts, SystemdFacts, VolumeFacts } from "../../src/check/judge/facts.ts";
 import { findStarts } from "../../src/formats/systemd/boot-start.ts";

@@ -10,7 +10,10 @@ import { systemdBoot } from "./systemd-boot/loader.ts";
 import { unpackUnified } from "./unified/image.ts";
 import { unifiedImage } from "./unified/loader.ts";
 
-/** Every boot loader that is known, in the order in which they are asked. A new one is a folder beside these, and a line here. */
+/**
+ * Every boot loader that is known, in the order in which they are asked. A new one is a folder
+ * beside these, and a line here.
+ */
 export const LOADERS: readonly Loader[] = [systemdBoot, unifiedImage, grub, extlinux];
 
 /** What a person says about the entry; null where nothing is said. */
@@ -25,9 +28,11 @@ export interface EntryOptions {
 export const DEFAULT_ENTRY: EntryOptions = { entry: null, kernel: null, initrds: [], cmdline: null };
 
 /**
- * Finds the entry that will boot: what the options name; what a loader will take that started this system, or that has a configuration;
- * the newest installed kernel where there is no boot loader (a machine that is booted from outside). Its files are there.
- * @throws NightlatchError boot/ambiguous, boot/no-entry, boot/not-mounted, boot/unsupported, and as the formats
+ * Finds the entry that will boot: what the options name; what a loader will take that started this
+ * system, or that has a configuration; the newest installed kernel where there is no boot loader (a
+ * machine that is booted from outside). Its files are there.
+ * @throws NightlatchError boot/ambiguous, boot/no-entry, boot/not-mounted, boot/unsupported, and as
+ * the formats
  */
 export async function findBootEntry(
   system: LoaderPower,
@@ -65,8 +70,8 @@ async function fromOptions(system: LoaderPower, kernel: string, options: EntryOp
 }
 
 /**
- * One that started the running system is the one that boots next. Else the one with a configuration is, which is for a person to tell
- * where there are several.
+ * One that started the running system is the one that boots next. Else the one with a configuration
+ * is, which is for a person to tell where there are several.
  */
 async function fromLoader(
   system: LoaderPower,

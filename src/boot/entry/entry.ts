@@ -30,7 +30,10 @@ export interface BootFile {
   readonly section: PeSection | null;
 }
 
-/** A file of the initramfs that systemd-stub makes of one beside a unified image, or of one of its sections. */
+/**
+ * A file of the initramfs that systemd-stub makes of one beside a unified image, or of one of its
+ * sections.
+ */
 export interface StubFile {
   /** In the initramfs. */
   readonly name: string;
@@ -40,7 +43,10 @@ export interface StubFile {
 
 export const wholeFile = (path: string): BootFile => ({ path, section: null });
 
-/** Up to `limitBytes` from the beginning of a file or part. @throws NightlatchError boot/no-entry, and as System.readAt */
+/**
+ * Up to `limitBytes` from the beginning of a file or part.
+ * @throws NightlatchError boot/no-entry, and as System.readAt
+ */
 export async function readStart(
   system: Pick<System, "readAt" | "stat">,
   file: BootFile,

@@ -4,8 +4,8 @@ import type { System } from "../../system/port.ts";
 import { type BootEntry, wholeFile } from "./entry.ts";
 
 /**
- * The newest kernel of /boot that has an initramfs and modules, with the running command line: for a machine without a boot loader
- * of its own (a hypervisor's direct boot).
+ * The newest kernel of /boot that has an initramfs and modules, with the running command line: for
+ * a machine without a boot loader of its own (a hypervisor's direct boot).
  * @throws NightlatchError boot/no-entry
  */
 export async function newestKernel(

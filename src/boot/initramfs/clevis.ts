@@ -13,7 +13,10 @@ export interface ClevisTask {
   /** The kernel's, with what the initramfs brings along. */
   readonly cmdline: string;
   readonly mending: Mending;
-  /** How the running system knows the servers' names; one that is not there counts as known everywhere. */
+  /**
+   * How the running system knows the servers' names; one that is not there counts as known
+   * everywhere.
+   */
   readonly names: ReadonlyMap<string, ServerName>;
   /** The command that binds the volume to that server by another address. */
   readonly rebind: (url: string, address: string | null) => string;
@@ -34,7 +37,10 @@ type EarlyLackCode = "stack" | "clevis" | "network" | "driver" | "certificates" 
 
 type ClevisStack = "initramfs-tools" | "dracut-systemd";
 
-/** What answers the prompt, and what it runs: clevis-initramfs's and clevis-dracut's own lists (clevis 19 to 21). */
+/**
+ * What answers the prompt, and what it runs: clevis-initramfs's and clevis-dracut's own lists
+ * (clevis 19 to 21).
+ */
 const PARTS: Readonly<Record<ClevisStack, readonly string[]>> = {
   "initramfs-tools": [
     "scripts/local-top/clevis",
@@ -55,8 +61,9 @@ const PACKAGES: Readonly<Record<ClevisStack, string>> = {
 };
 
 /**
- * Why the stock clevis of an initramfs could not open a volume, as far as its files and the command line tell, everything at once; empty
- * where nothing speaks against it. Whether its network comes up cannot be told from here.
+ * Why the stock clevis of an initramfs could not open a volume, as far as its files and the command
+ * line tell, everything at once; empty where nothing speaks against it. Whether its network comes
+ * up cannot be told from here.
  */
 export function clevisLacks(stack: Stack, facts: Pick<InitramfsFacts, "has">, task: ClevisTask): EarlyLack[] {
   if (stack !== "initramfs-tools" && stack !== "dracut-systemd") {
@@ -116,7 +123,10 @@ function networkLacks(stack: ClevisStack, facts: Pick<InitramfsFacts, "has">, ta
   return [...lacks, ...urls.flatMap((url) => nameLack(url, task) ?? [])];
 }
 
-/** An initramfs has no /etc/hosts and no name service but DNS, and that where its network tells it a server. */
+/**
+ * An initramfs has no /etc/hosts and no name service but DNS, and that where its network tells it a
+ * server.
+ */
 function nameLack(url: string, { cmdline, names, rebind }: ClevisTask): EarlyLack | null {
   const host = hostOf(url);
   const name = names.get(host);
@@ -138,7 +148,10 @@ function nameLack(url: string, { cmdline, names, rebind }: ClevisTask): EarlyLac
   }
 }
 
-/** The kernel's nfsroot.txt, initramfs-tools(7), dracut.cmdline(7): `ip=CLIENT:…:DNS0:DNS1`, colons of IPv6 in brackets. */
+/**
+ * The kernel's nfsroot.txt, initramfs-tools(7), dracut.cmdline(7): `ip=CLIENT:…:DNS0:DNS1`, colons
+ * of IPv6 in brackets.
+ */
 function isStaticWithoutDns(cmdline: string): boolean {
   if (cmdlineValues(cmdline, "nameserver").length > 0) return false;
   const fixed = cmdlineValues(cmdline, "ip")

@@ -17,8 +17,8 @@ const NOT_RUNNABLE = 126;
 const NOT_FOUND = 127;
 
 /**
- * What systemd would open in an initramfs with this crypttab and this command line, by systemd's own
- * generator, that of the running system, which an initramfs is made of
+ * What systemd would open in an initramfs with this crypttab and this command line, by systemd's
+ * own generator, that of the running system, which an initramfs is made of
  * (systemd-cryptsetup-generator(8)). Null where this system has none.
  */
 export async function askGenerator(
@@ -46,7 +46,8 @@ export async function askGenerator(
       opensStdin: true,
       deadlineMs: SMALL_PROGRAM_MS,
     });
-    // It fails as well where it could not make one unit of several: what it did make is what a boot has.
+    // It fails as well where it could not make one unit of several: what it did make is what a boot
+    // has.
     if (told.status === NOT_RUNNABLE || told.status === NOT_FOUND) return null;
     const argv = ["grep", "-rhs", "^ExecStart=.*cryptsetup attach ", folder] as const;
     const { stdout } = await system.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
@@ -63,7 +64,10 @@ export async function askGenerator(
   }
 }
 
-/** `attach 'NAME' 'SOURCE' 'KEY' 'OPTIONS'`, where % is doubled (systemd.unit(5)). What reads otherwise is no volume's. */
+/**
+ * `attach 'NAME' 'SOURCE' 'KEY' 'OPTIONS'`, where % is doubled (systemd.unit(5)). What reads
+ * otherwise is no volume's.
+ */
 function parseExecStart(line: string): PlannedAttach {
   const [, name = "", key = "", options = ""] = /attach '([^']*)' '[^']*' '([^']*)' '([^']*)'$/.exec(line) ?? [];
   const plain = (text: string) => text.replaceAll("%%", "%");

@@ -9,8 +9,8 @@ const DEADLINE_MS = 120_000;
 const OUTPUT_LIMIT_BYTES = 4 * 2 ** 30;
 
 /**
- * Gives what a compressed part of an initramfs holds to `take`, piece by piece. `content` ends where
- * the part does; for gzip and LZMA, whose end only their decoder finds, it may go on.
+ * Gives what a compressed part of an initramfs holds to `take`, piece by piece. `content` ends
+ * where the part does; for gzip and LZMA, whose end only their decoder finds, it may go on.
  * @returns the part's length in bytes
  * @throws NightlatchError initramfs/malformed, system/missing-program, and what `take` throws
  */
@@ -31,7 +31,10 @@ export async function decompress(
   return content.length;
 }
 
-/** What the kernel's gunzip reads of the header (lib/decompress_inflate.c): no extra field, comment or checksum. */
+/**
+ * What the kernel's gunzip reads of the header (lib/decompress_inflate.c): no extra field, comment
+ * or checksum.
+ */
 const HEADER_BYTES = 10;
 const HAS_NAME = 8;
 const READ_FLAGS = 1 | HAS_NAME;

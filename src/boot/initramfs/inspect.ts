@@ -66,7 +66,10 @@ const CONFIGURATION =
   /^(?:cryptroot\/crypttab|etc\/crypttab|etc\/cmdline\.d\/[^/]+\.conf|etc\/cmdline|scripts\/init-bottom\/ORDER)$/;
 const isConfiguration = (name: string): boolean => CONFIGURATION.test(name);
 
-/** A name of a file with several can be configuration by another of them; what such files hold together is bounded. */
+/**
+ * A name of a file with several can be configuration by another of them; what such files hold
+ * together is bounded.
+ */
 const LINKED_FILE_BYTES = 256 * 1024;
 const LINKED_FILES_BYTES = 64 << 20;
 
@@ -109,7 +112,10 @@ class Listing {
     };
   }
 
-  /** @throws NightlatchError initramfs/malformed where it was too large to be kept, or is reached by a way that is not followed */
+  /**
+   * @throws NightlatchError initramfs/malformed where it was too large to be kept, or is reached by
+   * a way that is not followed
+   */
   #text(name: string): string | null {
     const content = this.#root.content(name);
     if (content !== "unknown") return content?.toString("utf8") ?? null;

@@ -2,7 +2,10 @@ import type { Stack } from "./inspect.ts";
 
 type Generator = "initramfs-tools" | "dracut" | "mkinitcpio";
 
-/** How this machine installs packages and makes its initramfs, in commands that a person can run as they are. */
+/**
+ * How this machine installs packages and makes its initramfs, in commands that a person can run as
+ * they are.
+ */
 export interface Mending {
   readonly generator: Generator;
   /** Makes the initramfs of every kernel anew. */
@@ -54,7 +57,10 @@ export function addDriver({ generator, rebuild }: Mending, driver: string): stri
   }
 }
 
-/** Puts a file of the system into the initramfs, at the same place. `what`: a word for its configuration's name. */
+/**
+ * Puts a file of the system into the initramfs, at the same place. `what`: a word for its
+ * configuration's name.
+ */
 export function addFile({ generator, rebuild }: Mending, path: string, what: string): string {
   switch (generator) {
     case "initramfs-tools": {
@@ -74,7 +80,10 @@ export function addFile({ generator, rebuild }: Mending, path: string, what: str
   }
 }
 
-/** Has the initramfs say a word of the kernel's command line by itself, whatever the boot loader. Of dracut alone. */
+/**
+ * Has the initramfs say a word of the kernel's command line by itself, whatever the boot loader. Of
+ * dracut alone.
+ */
 export function addDracutWord({ rebuild }: Mending, word: string, what: string): string {
   return `echo 'kernel_cmdline+=" ${word} "' > ${DRACUT_CONF}/nightlatch-${what}.conf && ${rebuild}`;
 }

@@ -8,8 +8,9 @@ import { addDriver, type Mending } from "./mending.ts";
 const INTERFACES = "/sys/class/net";
 
 /**
- * Why an initramfs cannot bring a network up on this machine: it holds the driver of no network card that carries a signal now. Null where
- * it holds one, where a card's driver is built into the kernel, and where there is no card to tell it by.
+ * Why an initramfs cannot bring a network up on this machine: it holds the driver of no network
+ * card that carries a signal now. Null where it holds one, where a card's driver is built into the
+ * kernel, and where there is no card to tell it by.
  */
 export async function whyNoDriver(
   system: Pick<System, "run" | "readFile" | "realPath" | "listDirectory">,
@@ -45,7 +46,10 @@ async function isUp(system: Pick<System, "readFile">, name: string): Promise<boo
   }
 }
 
-/** By modinfo(8), which knows the file's name (and compression) in that kernel, and what is built into it. */
+/**
+ * By modinfo(8), which knows the file's name (and compression) in that kernel, and what is built
+ * into it.
+ */
 async function holds(
   system: Pick<System, "run">,
   facts: Pick<InitramfsFacts, "has">,

@@ -3,8 +3,9 @@ import { isError } from "../../core/errors.ts";
 import type { System } from "../../system/port.ts";
 
 /**
- * How the running system knows a server's name. `here`: it is this machine; `hosts`: from /etc/hosts and not from DNS; `hosts-perhaps`: from
- * /etc/hosts, and what asks DNS here reads that file as well; `other`: from some other service, such as mDNS; `dns`: as everybody does.
+ * How the running system knows a server's name. `here`: it is this machine; `hosts`: from
+ * /etc/hosts and not from DNS; `hosts-perhaps`: from /etc/hosts, and what asks DNS here reads that
+ * file as well; `other`: from some other service, such as mDNS; `dns`: as everybody does.
  */
 export interface ServerName {
   readonly kind: "here" | "hosts" | "hosts-perhaps" | "other" | "dns" | "unknown";
@@ -18,7 +19,10 @@ const STUB = /^\s*nameserver\s+127\.0\.0\.5[34]\b/m;
 /** glibc gives a silent name server up after 5 s, twice (resolv.conf(5)); a person is waiting. */
 const LOOK_UP_MS = 8_000;
 
-/** By getent(1), one source of names after the other. @param host a name or an address, without brackets */
+/**
+ * By getent(1), one source of names after the other.
+ * @param host a name or an address, without brackets
+ */
 export async function lookUpName(system: Pick<System, "run" | "readFile">, host: string): Promise<ServerName> {
   // Not even its own address is wrong for certain: a tunnel in the initramfs may listen there.
   if (isIP(host) > 0) return { kind: "dns", address: host };

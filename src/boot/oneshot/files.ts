@@ -23,7 +23,8 @@ export const oneshotFiles = (root: string): OneshotFiles => ({
 
 /**
  * Writes both, durably, for root alone where the file system knows owners.
- * @param padding see docs/format/oneshot.md: what brings the archive to a multiple of 4 whether the loader pads or not
+ * @param padding see docs/format/oneshot.md: what brings the archive to a multiple of 4 whether the
+ * loader pads or not
  * @throws NightlatchError file/*, oneshot/unavailable where the folder leads elsewhere
  */
 export async function writeOneshotFiles(system: Power, root: string, padding: Buffer, overlay: Buffer): Promise<void> {
@@ -60,7 +61,10 @@ export async function listEmptyFolders(system: Pick<System, "stat" | "listDirect
   return found;
 }
 
-/** Overwrites a file of ours, removes it, and sees that it is gone. @throws NightlatchError oneshot/left-over, file/* */
+/**
+ * Overwrites a file of ours, removes it, and sees that it is gone.
+ * @throws NightlatchError oneshot/left-over, file/*
+ */
 export async function eraseOneshotFile(system: Power, path: string): Promise<void> {
   const root = BOOT_ROOTS.find((one) => path.startsWith(`${folderOf(one)}/`));
   // A link was put there by somebody else: what it leads to is not ours to overwrite.

@@ -35,9 +35,12 @@ export interface PreparedOneshot {
   readonly overlay: string;
   readonly fileSystem: FileSystem;
   /**
-   * The files, the entry, and at last the choice, each durable before the next: cut off at any step, the default boots.
-   * @param lock held by the program that chooses: should we be killed, who takes it back waits until it has ended
-   * @throws NightlatchError oneshot/failed, file/*; what was done is left for `OneshotLoader`'s other calls
+   * The files, the entry, and at last the choice, each durable before the next: cut off at any
+   * step, the default boots.
+   * @param lock held by the program that chooses: should we be killed, who takes it back waits
+   * until it has ended
+   * @throws NightlatchError oneshot/failed, file/*; what was done is left for `OneshotLoader`'s
+   * other calls
    */
   arm(overlay: Buffer, validity: Pick<OneshotMark, "boot" | "expires">, lock: Lock): Promise<void>;
 }
@@ -61,7 +64,9 @@ export interface OneshotLoader {
   /** @throws NightlatchError oneshot/unavailable where it would not come back, or not only once */
   prepare(system: OneshotPower, request: OneshotRequest): Promise<PreparedOneshot>;
   find(system: OneshotPower): Promise<HeldOneshot | null>;
-  /** Puts back the one-time choice that was there before ours, if ours is set. True where it was. */
+  /**
+   * Puts back the one-time choice that was there before ours, if ours is set. True where it was.
+   */
   unchoose(system: OneshotPower): Promise<boolean>;
   /** Removes the entry. @returns what is gone, for a person */
   removeEntry(system: OneshotPower): Promise<string[]>;
@@ -90,8 +95,9 @@ export async function mustRun(
 }
 
 /**
- * What was written before is where a boot loader finds it, which knows no journal: a metadata block that is only in the journal is not
- * there for GRUB. syncfs(2) commits the journal of ext4 and then writes the blocks themselves.
+ * What was written before is where a boot loader finds it, which knows no journal: a metadata block
+ * that is only in the journal is not there for GRUB. syncfs(2) commits the journal of ext4 and then
+ * writes the blocks themselves.
  * @throws NightlatchError oneshot/failed
  */
 export async function settle(system: Pick<System, "run">, folder: string): Promise<void> {

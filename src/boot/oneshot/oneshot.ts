@@ -12,7 +12,10 @@ import {
 } from "./loader.ts";
 import { systemdBootOneshot } from "./systemd-boot.ts";
 
-/** Every boot loader that can boot another entry once. A new one is a folder or file beside these, and a line here. */
+/**
+ * Every boot loader that can boot another entry once. A new one is a folder or file beside these,
+ * and a line here.
+ */
 const LOADERS: readonly OneshotLoader[] = [grubOneshot, systemdBootOneshot];
 
 /** What is no boot loader, by the `source` of its entries. */
@@ -73,8 +76,9 @@ interface Disarmed {
 }
 
 /**
- * Takes back a one-time boot, whatever there is of it: the choice first, so that nothing boots an entry that is half gone; then the
- * entry; then the keys, overwritten. One step that fails keeps no other from being tried.
+ * Takes back a one-time boot, whatever there is of it: the choice first, so that nothing boots an
+ * entry that is half gone; then the entry; then the keys, overwritten. One step that fails keeps no
+ * other from being tried.
  */
 export async function disarmOneshot(
   system: OneshotPower,

@@ -6,8 +6,11 @@ import { type OneshotPower, unavailable } from "./loader.ts";
 /** Far more than an overlay takes: a file system that is nearly full is not to be filled by us. */
 const ROOM_BYTES = 1 << 20;
 
-/** The one of BOOT_ROOTS below which files of ours come to lie on that file system. @throws NightlatchError oneshot/unavailable */
-export async function rootOf(system: OneshotPower, fileSystem: FileSystem): Promise<string> {
+/**
+ * The one of BOOT_ROOTS below which files of ours come to lie on that file system.
+ * @throws NightlatchError oneshot/unavailable
+ */
+export async function bootRootOf(system: OneshotPower, fileSystem: FileSystem): Promise<string> {
   const root = fileSystem.target === "/" ? "/boot" : BOOT_ROOTS.find((one) => one === fileSystem.target);
   if (root === undefined) {
     throw unavailable(
@@ -21,7 +24,7 @@ export async function rootOf(system: OneshotPower, fileSystem: FileSystem): Prom
 }
 
 /** @throws NightlatchError oneshot/unavailable */
-export async function requireRoom(system: OneshotPower, root: string): Promise<void> {
+export async function requireBootRoom(system: OneshotPower, root: string): Promise<void> {
   const { options } = await fileSystemOf(system, root);
   if (options.includes("ro"))
     throw unavailable(`${root} is mounted for reading only`, `Run: mount -o remount,rw ${root}`);

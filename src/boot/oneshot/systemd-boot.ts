@@ -12,7 +12,7 @@ import {
 } from "../entry/systemd-boot/bootctl.ts";
 import { BOOT_ROOTS, oneshotFiles, writeOneshotFiles } from "./files.ts";
 import { mustRun, type OneshotLoader, type OneshotPower, settle, unavailable } from "./loader.ts";
-import { requireRoom } from "./place.ts";
+import { requireBootRoom } from "./place.ts";
 
 const LIMIT_BYTES = 64 * 1024;
 /** The file's name, which is also the loader's id. */
@@ -21,7 +21,10 @@ const TEMPORARY = /^nightlatch-oneshot\.conf\.[0-9a-f]{12}\.tmp$/;
 const folderOf = (root: string): string => `${root}/loader/entries`;
 const entryOf = (root: string): string => `${folderOf(root)}/${FILE}`;
 
-/** systemd-boot: an entry file of ours, chosen once by LoaderEntryOneShot (systemd.io/BOOT_LOADER_INTERFACE). */
+/**
+ * systemd-boot: an entry file of ours, chosen once by LoaderEntryOneShot
+ * (systemd.io/BOOT_LOADER_INTERFACE).
+ */
 export const systemdBootOneshot: OneshotLoader = {
   name: "systemd-boot",
   source: "systemd-boot",
@@ -35,7 +38,7 @@ export const systemdBootOneshot: OneshotLoader = {
         `Mount it at one of ${BOOT_ROOTS.join(", ")}.`,
       );
     const text = (await system.readFile(other.path, LIMIT_BYTES)).toString("utf8");
-    await requireRoom(system, root);
+    await requireBootRoom(system, root);
     const files = oneshotFiles(root);
     const extra = [files.pad, files.overlay].map((path) => path.slice(root.length));
     const before = await oneShotOf(system);
@@ -116,7 +119,10 @@ async function otherEntry(system: OneshotPower, entry: BootEntry): Promise<Syste
   return other;
 }
 
-/** As bootctl, which counts as the loader does, sees it: there, with all that it is to load, and not the default by itself. */
+/**
+ * As bootctl, which counts as the loader does, sees it: there, with all that it is to load, and not
+ * the default by itself.
+ */
 async function requireListed(
   system: OneshotPower,
   other: SystemdBootEntry,

@@ -31,7 +31,10 @@ const REMEDIES: Partial<Readonly<Record<ErrorCode, string>>> = {
   "initramfs/malformed": "make the initramfs anew, by the program that makes it here",
 };
 
-/** Never throws one of our errors: where the next boot cannot be read (in a container, by an ordinary user), it says why. */
+/**
+ * Never throws one of our errors: where the next boot cannot be read (in a container, by an
+ * ordinary user), it says why.
+ */
 export async function readEarlyBoot(system: Power): Promise<EarlyBoot> {
   const [beneath, next] = await Promise.all([findBeneath(system), orError(() => readNextBoot(system, DEFAULT_ENTRY))]);
   const stack = next instanceof NightlatchError ? null : (next.facts?.stack ?? null);
@@ -72,7 +75,10 @@ const PROGRAMS = [
   ["/usr/bin/mkinitcpio", "mkinitcpio"],
 ] as const;
 
-/** What the running root, /usr and the swap that it resumes from lie on; nothing where that cannot be told. */
+/**
+ * What the running root, /usr and the swap that it resumes from lie on; nothing where that cannot
+ * be told.
+ */
 async function findBeneath(system: Power): Promise<StageFacts["beneath"]> {
   const uuids = async (find: () => Promise<string[]>): Promise<ReadonlySet<string>> => {
     const found = await orError(find);
@@ -130,8 +136,9 @@ export function earlyFacts(
 }
 
 /**
- * What makes an initramfs open a volume. dracut takes one of crypttab that is marked, or beneath the running root, where it is made for this
- * machine alone (hostonly); where it is made for all, what the command line names.
+ * What makes an initramfs open a volume. dracut takes one of crypttab that is marked, or beneath
+ * the running root, where it is made for this machine alone (hostonly); where it is made for all,
+ * what the command line names.
  */
 function openingSteps(
   { facts, volumes }: NextBoot,

@@ -15,7 +15,10 @@ interface LackRequest {
   readonly cmdline: string;
 }
 
-/** What the initramfs lacks for one binding of a volume that it opens: the one judgement of `check`, `status` and `reboot --via bindings`. */
+/**
+ * What the initramfs lacks for one binding of a volume that it opens: the one judgement of `check`,
+ * `status` and `reboot --via bindings`.
+ */
 export async function lacksOf(
   system: Pick<System, "run" | "readFile">,
   { facts }: Pick<NextBoot, "facts">,
@@ -52,7 +55,10 @@ function pinsOf({ kind }: Binding): string[] {
   return kind === "sss" ? ["sss", "tang"] : [kind];
 }
 
-/** A binding's address is sealed into it, so that another one is another binding: to the same server, told by its signing key. */
+/**
+ * A binding's address is sealed into it, so that another one is another binding: to the same
+ * server, told by its signing key.
+ */
 function rebindSteps(device: string, binding: Binding, url: string, address: string | null): string {
   if (address === null)
     return `bind it to a server on another machine: nightlatch bind ${shellWord(device)} latch INVITE`;
@@ -68,7 +74,10 @@ function rebindSteps(device: string, binding: Binding, url: string, address: str
   return `nightlatch bind ${dev} tang ${shellWord(text)} --thumbprint=${thumbprint}\nnightlatch unbind ${dev} ${shellWord(url)}`;
 }
 
-/** A key that the server signs its advertisement with, as the binding holds it; null for several servers at once. */
+/**
+ * A key that the server signs its advertisement with, as the binding holds it; null for several
+ * servers at once.
+ */
 function trustedKey({ token, kind }: Binding): string | null {
   if (kind !== "latch" && kind !== "tang") return null;
   const pin = parseClevisPin(readClevis(token));

@@ -56,7 +56,10 @@ export interface Surroundings {
   readonly isChanging: boolean;
 }
 
-/** Looks at everything, changes nothing; servers are asked and keyslots tried. @throws NightlatchError file/* but file/missing */
+/**
+ * Looks at everything, changes nothing; servers are asked and keyslots tried.
+ * @throws NightlatchError file/* but file/missing
+ */
 export async function collectFacts(system: System, options: CheckOptions): Promise<CheckFacts> {
   const around = await readAround(system, options);
   const crypttab = await readCrypttab(system, options.crypttab);
@@ -216,7 +219,9 @@ async function isProgram(system: Pick<System, "stat">, program: string): Promise
   return facts.some((found) => found?.kind === "file" && (found.mode & 0o111) !== 0);
 }
 
-/** As the agent judges its own files and the programs that it runs, and fstab by the same measure. */
+/**
+ * As the agent judges its own files and the programs that it runs, and fstab by the same measure.
+ */
 async function findExposed(system: System, options: CheckOptions, config: AgentConfig) {
   const { crypttab, stateFolder: state, fstab } = options;
   const programs = [...config.volumes.values()].flatMap(({ command }) => command?.argv[0] ?? []);

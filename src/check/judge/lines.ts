@@ -10,7 +10,10 @@ import {
 import { editFstabLine, type FstabEntry, isStarted } from "../../formats/systemd/fstab.ts";
 import type { CheckFacts, VolumeFacts } from "./facts.ts";
 
-/** What to change in a volume's line, so that the agent is asked for its key and gets the answer in time. */
+/**
+ * What to change in a volume's line, so that the agent is asked for its key and gets the answer in
+ * time.
+ */
 export function agentEdit(facts: CheckFacts, volume: VolumeFacts): CrypttabEdit {
   const { entry, command } = volume;
   const cut = command === null ? ["keyfile-size", "keyfile-offset"] : [];
@@ -28,7 +31,9 @@ export function clevisEdit(facts: CheckFacts, volume: VolumeFacts): CrypttabEdit
   return { without: ["headless", ...(network.without ?? [])], having: network.having ?? [] };
 }
 
-/** A key that comes over the network: the volume waits for that, and the boot not for the volume. */
+/**
+ * A key that comes over the network: the volume waits for that, and the boot not for the volume.
+ */
 function networkEdit(facts: CheckFacts, volume: VolumeFacts): CrypttabEdit {
   const { entry } = volume;
   if (!asksNetwork(volume) || isLeftClosed(startOf(facts, volume))) return {};
@@ -61,7 +66,9 @@ export function givesUpEarly({ deadlineMs }: VolumeFacts, { options }: FstabEntr
   return deadlineMs > MOUNT_WAITS_MS && !options.some(isBounded);
 }
 
-/** Options that a mount of the volume has to have; `byAgent`: where it is the agent that opens it. */
+/**
+ * Options that a mount of the volume has to have; `byAgent`: where it is the agent that opens it.
+ */
 export function mountOptions(volume: VolumeFacts, mount: FstabEntry, byAgent: boolean): string[] {
   const isNetwork = asksNetwork(volume) && isStarted(mount);
   // Swap is no file system: nothing waits for it but its own target.
@@ -73,7 +80,10 @@ export function mountOptions(volume: VolumeFacts, mount: FstabEntry, byAgent: bo
   ];
 }
 
-/** Of a volume that the initramfs opens: no agent, and none of the options of a volume that may come late. */
+/**
+ * Of a volume that the initramfs opens: no agent, and none of the options of a volume that may come
+ * late.
+ */
 export const EARLY_EDIT: CrypttabEdit = {
   key: "none",
   without: ["_netdev", "nofail", "fail", "keyfile-size", "keyfile-offset"],

@@ -9,7 +9,10 @@ import { isAnswered, judgeVolume } from "./volume.ts";
 
 /** What happens to a volume at the next boot, as far as it can be told from here. */
 export interface Outlook {
-  /** `open`: by itself. `ask`: somebody types the passphrase. `closed`: nothing opens it. `unknown`: it cannot be told from here. */
+  /**
+   * `open`: by itself. `ask`: somebody types the passphrase. `closed`: nothing opens it. `unknown`:
+   * it cannot be told from here.
+   */
   readonly will: "open" | "ask" | "closed" | "unknown";
   /** Who opens it: the initramfs, or the system after it. */
   readonly stage: "initramfs" | "system";
@@ -146,7 +149,10 @@ function byKey(text: string, key: OutlookFacts["key"]): Pick<Outlook, "will" | "
   return { will: "open", text: `opens with the key in ${path}, if that is right` };
 }
 
-/** Of the machine's own errors those that stand between the agent and this volume; where systemd does not run they tell of another boot. */
+/**
+ * Of the machine's own errors those that stand between the agent and this volume; where systemd
+ * does not run they tell of another boot.
+ */
 function spoilerOf(facts: CheckFacts, volume: VolumeFacts): Finding | undefined {
   const byAgent = volume.entry.key === facts.agentSocket;
   const subjects = new Set(byAgent ? [AGENT_UNIT, facts.agentSocket, "systemd"] : ["systemd"]);

@@ -45,7 +45,8 @@ export function isAnswered({ clevisAnswers }: CheckFacts, { entry, early, bindin
 }
 
 /**
- * What is wrong with a volume whose passphrase clevis types, for one that is opened after the initramfs, which crypttab alone does not tell.
+ * What is wrong with a volume whose passphrase clevis types, for one that is opened after the
+ * initramfs, which crypttab alone does not tell.
  */
 export function judgeAnswered(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   if (volume.error !== null) return unreadable(facts, volume);
@@ -173,7 +174,10 @@ function lineSteps(facts: CheckFacts, volume: VolumeFacts, edit: CrypttabEdit): 
   return [crypttabStep(facts, volume, edit), ...starts].join("\n");
 }
 
-/** A _netdev volume is started by the mount that needs it, or by a target that Debian leaves disabled. */
+/**
+ * A _netdev volume is started by the mount that needs it, or by a target that Debian leaves
+ * disabled.
+ */
 function startStep(facts: CheckFacts, volume: VolumeFacts): string[] {
   const { systemd } = facts;
   if (systemd === null || systemd.startsRemote || startOf(facts, volume).mount !== null) return [];

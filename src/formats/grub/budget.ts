@@ -15,7 +15,7 @@ const MAX_DEPTH = 32;
  * memory was made by work, so that a bound on work is a bound on memory, too. GRUB has no such
  * bounds, so what passes them is refused.
  */
-export class Budget {
+export class WorkBudget {
   readonly #spent: { work: number };
   #entries = 0;
   #depth = 0;

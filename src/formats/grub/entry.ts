@@ -1,4 +1,4 @@
-import { type GrubOption, parseArguments } from "./options.ts";
+import { type GrubOption, parseGrubArguments } from "./options.ts";
 import { BAD_ARGUMENT, OK } from "./status.ts";
 
 const OPTIONS: readonly GrubOption[] = [
@@ -21,7 +21,7 @@ interface EntryWords {
  * @returns a status where no entry comes of them
  */
 export function entryWords(args: readonly string[], hasBlock: boolean): EntryWords | number {
-  const parsed = parseArguments(args, OPTIONS, true);
+  const parsed = parseGrubArguments(args, OPTIONS, true);
   if (typeof parsed === "string") return parsed === "help" ? OK : BAD_ARGUMENT;
   const source = parsed.options.get("source")?.at(-1);
   if (parsed.rest.length === 0 || (source !== undefined) === hasBlock) return BAD_ARGUMENT;

@@ -1,4 +1,4 @@
-import { type Budget, TOKEN_WORK, unknown } from "./budget.ts";
+import { TOKEN_WORK, unknown, type WorkBudget } from "./budget.ts";
 import { commandKind } from "./commands.ts";
 import type { Word } from "./lexer.ts";
 import { type Block, configurationText, type Statement, type Unit, UnitReader } from "./script.ts";
@@ -35,13 +35,13 @@ export class Interpreter {
   functionReturn = false;
   readonly functions: Map<string, GrubFunction>;
   readonly #builtin: (name: string) => Builtin | null;
-  readonly #budget: Budget;
+  readonly #budget: WorkBudget;
 
   constructor(
     variables: Variables,
     functions: ReadonlyMap<string, GrubFunction>,
     builtin: (name: string) => Builtin | null,
-    budget: Budget,
+    budget: WorkBudget,
   ) {
     this.variables = variables;
     this.functions = new Map(functions);

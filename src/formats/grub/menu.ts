@@ -1,4 +1,4 @@
-import { Budget } from "./budget.ts";
+import { WorkBudget } from "./budget.ts";
 import { builtinOf } from "./builtins.ts";
 import { type EntryDraft, GrubMachine, type Shared } from "./machine.ts";
 import { parseGrubScript } from "./script.ts";
@@ -22,7 +22,7 @@ import {
  * @throws NightlatchError grub/malformed, grub/unknown
  */
 export function runGrub(text: string, world: GrubWorld, trace = new GrubTrace()): GrubRun {
-  const budget = new Budget(trace);
+  const budget = new WorkBudget(trace);
   const shared: Shared = { world, budget, trace, builtinOf };
   const variables = new Variables(budget);
   for (const [name, value] of startingVariables(world)) {

@@ -17,7 +17,7 @@ export interface GrubArguments {
  * its help, and does nothing.
  * @param acceptsDash whether what looks like an option that is not known is an argument
  */
-export function parseArguments(
+export function parseGrubArguments(
   args: readonly string[],
   known: readonly GrubOption[],
   acceptsDash = false,

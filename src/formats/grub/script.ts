@@ -1,4 +1,4 @@
-import { Budget, malformed } from "./budget.ts";
+import { malformed, WorkBudget } from "./budget.ts";
 import { Lexer, type Token, type Word } from "./lexer.ts";
 
 export type Statement =
@@ -40,7 +40,7 @@ const MAX_DEPTH = 32;
  * @throws NightlatchError grub/malformed
  */
 export function parseGrubScript(text: string): Statement[] {
-  const reader = new UnitReader(text, new Budget());
+  const reader = new UnitReader(text, new WorkBudget());
   const statements: Statement[] = [];
   for (let unit = reader.next(); unit !== null; unit = reader.next()) {
     if (unit.kind === "error")
@@ -84,7 +84,7 @@ export class UnitReader {
   #functions: Statement[] = [];
 
   /** @throws NightlatchError grub/malformed where the text is too long */
-  constructor(text: string, budget: Budget) {
+  constructor(text: string, budget: WorkBudget) {
     if (text.length > MAX_LENGTH) throw malformed(`is larger than ${MAX_LENGTH} characters`);
     this.#lexer = new Lexer(text.endsWith("\n") ? text : `${text}\n`, budget);
   }

@@ -1,5 +1,5 @@
 import { deviceBy, deviceByUuid } from "./device.ts";
-import { type GrubOption, parseArguments } from "./options.ts";
+import { type GrubOption, parseGrubArguments } from "./options.ts";
 import { BAD_ARGUMENT, INVALID_COMMAND, OK } from "./status.ts";
 
 const hint = (name: string, letter = ""): GrubOption => ({ name, letter, value: "needed" });
@@ -25,7 +25,7 @@ export interface Search {
 
 /** @returns a status where nothing is looked for (grub-core/commands/search_wrap.c) */
 export function parseSearch(args: readonly string[]): Search | number {
-  const parsed = parseArguments(args, OPTIONS);
+  const parsed = parseGrubArguments(args, OPTIONS);
   if (parsed === "help") return OK;
   if (parsed === "refused") return BAD_ARGUMENT;
   const { options } = parsed;

@@ -1,10 +1,10 @@
-import { type Budget, TOKEN_WORK } from "./budget.ts";
+import { TOKEN_WORK, type WorkBudget } from "./budget.ts";
 import { readInt, readNumber } from "./number.ts";
 
 /** What `test` asks of the machine. */
 interface TestWorld {
   readonly bits: 32 | 64;
-  readonly budget: Budget;
+  readonly budget: WorkBudget;
   /** Null where it cannot be told. */
   fileFacts(path: string): { readonly kind: "file" | "directory" | "absent"; readonly isEmpty: boolean };
   /**

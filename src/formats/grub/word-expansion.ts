@@ -1,4 +1,4 @@
-import { type Budget, TOKEN_WORK, unknown } from "./budget.ts";
+import { TOKEN_WORK, unknown, type WorkBudget } from "./budget.ts";
 import type { Word } from "./lexer.ts";
 
 /**
@@ -10,7 +10,7 @@ import type { Word } from "./lexer.ts";
 export function expandWords(
   words: readonly Word[],
   values: (name: string, quoted: boolean) => readonly string[],
-  budget: Budget,
+  budget: WorkBudget,
 ): string[] {
   const line = new Line(budget);
   for (const word of words) {
@@ -43,12 +43,12 @@ type Wildcards = "none" | "all" | "unescaped";
 
 class Line {
   readonly #done: string[] = [];
-  readonly #budget: Budget;
+  readonly #budget: WorkBudget;
   #current: string | null = null;
   #isPattern = false;
   #startsWithStar = false;
 
-  constructor(budget: Budget) {
+  constructor(budget: WorkBudget) {
     this.#budget = budget;
   }
 

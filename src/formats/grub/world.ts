@@ -71,7 +71,7 @@ export class GrubTrace {
   readonly asked = new Set<string>();
   /** Commands that ran, and files, of which it is not known whether they work or are there. */
   readonly doubts = new Set<string>();
-  /** What it has cost so far: see Budget. */
+  /** What it has cost so far: see WorkBudget. */
   work = 0;
 }
 

@@ -1,8 +1,9 @@
 import { NightlatchError } from "../../core/errors.ts";
 
 /**
- * The archive of an initramfs: cpio "newc" (magic 070701; 070702 with a checksum is read, not written), as the kernel's
- * init/initramfs.c and Documentation/driver-api/early-userspace/buffer-format.rst have it.
+ * The archive of an initramfs: cpio "newc" (magic 070701; 070702 with a checksum is read, not
+ * written), as the kernel's init/initramfs.c and
+ * Documentation/driver-api/early-userspace/buffer-format.rst have it.
  */
 export interface CpioEntry {
   /** Without a leading slash. */
@@ -78,9 +79,10 @@ function malformed(offsetBytes: number, what: string): NightlatchError {
 }
 
 /**
- * An archive of these files, in order, with every folder on the way once and before what is in it: the kernel drops a file
- * whose folder does not exist without a word. A folder's mode is applied to a folder that exists, so `folderModes` says what
- * it is to be (0755 where it does not). All belongs to root, times are zero: the same input gives the same bytes.
+ * An archive of these files, in order, with every folder on the way once and before what is in it:
+ * the kernel drops a file whose folder does not exist without a word. A folder's mode is applied to
+ * a folder that exists, so `folderModes` says what it is to be (0755 where it does not). All
+ * belongs to root, times are zero: the same input gives the same bytes.
  */
 export function writeCpio(files: readonly CpioFile[], folderModes: Readonly<Record<string, number>> = {}): Buffer {
   const parts: Buffer[] = [];
@@ -117,8 +119,9 @@ function member(inode: number, name: string, mode: number, content: Uint8Array):
 }
 
 /**
- * Reads an archive that comes in pieces, as from a decompressor. Every entry is told; content is kept only for those that
- * `wants` names, up to `contentLimitBytes` each. Archives that follow each other (NUL padding between) are read as one.
+ * Reads an archive that comes in pieces, as from a decompressor. Every entry is told; content is
+ * kept only for those that `wants` names, up to `contentLimitBytes` each. Archives that follow each
+ * other (NUL padding between) are read as one.
  * @throws NightlatchError cpio/malformed from `push`
  */
 export class CpioReader {
@@ -140,7 +143,9 @@ export class CpioReader {
     this.#endArchive = endArchive;
   }
 
-  /** Whether the last archive that began was read to its trailer, and only padding came after it. */
+  /**
+   * Whether the last archive that began was read to its trailer, and only padding came after it.
+   */
   get finished(): boolean {
     return this.#finished && this.#pending.length === 0;
   }

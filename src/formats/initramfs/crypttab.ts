@@ -1,8 +1,8 @@
 import { NightlatchError } from "../../core/errors.ts";
 
 /**
- * One line of the crypttab that an initramfs holds. Fields are kept as they stand, octal escapes and all: what an overlay does not
- * change must reach the next boot as it was written.
+ * One line of the crypttab that an initramfs holds. Fields are kept as they stand, octal escapes
+ * and all: what an overlay does not change must reach the next boot as it was written.
  */
 export interface InitramfsVolume {
   readonly name: string;
@@ -22,7 +22,8 @@ export function parseInitramfsCrypttab(text: string, what: string): InitramfsVol
     const fields = line.trim().split(/[ \t]+/);
     const [name, source, key, options] = fields;
     if (name === undefined || name === "" || name.startsWith("#")) return [];
-    if (source === undefined) return []; // passed over by systemd and by Debian's scripts, and so is what follows the options
+    // Passed over by systemd and by Debian's scripts, as is what follows the options.
+    if (source === undefined) return [];
     return [
       {
         name,
@@ -39,7 +40,10 @@ export function formatInitramfsVolume(entry: InitramfsVolume): string {
   return [entry.name, entry.source, entry.key, entry.options.join(",") || "luks"].join(" ");
 }
 
-/** The value of `name=value` among the options, "" for a bare `name`, null where it is absent. The last one counts. */
+/**
+ * The value of `name=value` among the options, "" for a bare `name`, null where it is absent. The
+ * last one counts.
+ */
 export function volumeOption(entry: Pick<InitramfsVolume, "options">, name: string): string | null {
   const found = entry.options.findLast((option) => option === name || option.startsWith(`${name}=`));
   return found === undefined ? null : found.slice(name.length + 1);

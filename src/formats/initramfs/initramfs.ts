@@ -60,8 +60,8 @@ function endOfArchive(bytes: Uint8Array, start: number): number {
 }
 
 /**
- * What to put between an initramfs and an uncompressed archive appended to it: the alignment, and at
- * least four NULs, which every decompressor of the kernel (LZ4's above all, which reads a next
+ * What to put between an initramfs and an uncompressed archive appended to it: the alignment, and
+ * at least four NULs, which every decompressor of the kernel (LZ4's above all, which reads a next
  * block's size) takes for an end.
  */
 export function paddingBeforeOverlay(initramfsLengthBytes: number): Buffer {

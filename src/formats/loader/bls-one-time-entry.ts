@@ -7,13 +7,16 @@ interface BlsOneshotRequest {
   readonly extra: readonly string[];
 }
 
-/** Of the other entry: what says for which machine it is, and what it loads (uapi-group.org, Boot Loader Specification). */
+/**
+ * Of the other entry: what says for which machine it is, and what it loads (uapi-group.org, Boot
+ * Loader Specification).
+ */
 const KEPT = new Set(["version", "machine-id", "architecture", "linux", "initrd", "devicetree", "devicetree-overlay"]);
 const MARK = "# nightlatch-oneshot ";
 
 /**
- * A type 1 entry that does what another does, with more initrds. It has no sort key: entries that have one come before those
- * without, and the first is the default where none is configured.
+ * A type 1 entry that does what another does, with more initrds. It has no sort key: entries that
+ * have one come before those without, and the first is the default where none is configured.
  */
 export function formatBlsOneshot(
   other: string,

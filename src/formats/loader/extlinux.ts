@@ -11,13 +11,19 @@ interface ExtlinuxEntry {
 
 interface ExtlinuxMenu {
   readonly entries: readonly ExtlinuxEntry[];
-  /** `default`, or `ontimeout` where it differs; "" where neither is given, so that the first label boots. */
+  /**
+   * `default`, or `ontimeout` where it differs; "" where neither is given, so that the first label
+   * boots.
+   */
   readonly default: string;
 }
 
 const MAX_BYTES = 256 * 1024;
 
-/** Keywords in any case; an `append` before the first label holds for all that have none. @throws NightlatchError extlinux/malformed */
+/**
+ * Keywords in any case; an `append` before the first label holds for all that have none.
+ * @throws NightlatchError extlinux/malformed
+ */
 export function parseExtlinux(text: string): ExtlinuxMenu {
   if (text.length > MAX_BYTES) throw malformed(`is larger than ${MAX_BYTES} bytes`);
   const sections: Map<string, string>[] = [new Map()];

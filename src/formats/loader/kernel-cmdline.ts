@@ -1,6 +1,7 @@
 /**
- * A kernel command line in its words, as the kernel's next_arg() (lib/cmdline.c) splits it: white space separates, double
- * quotes keep white space together. The words keep their quotes, so that joining them gives the same line.
+ * A kernel command line in its words, as the kernel's next_arg() (lib/cmdline.c) splits it: white
+ * space separates, double quotes keep white space together. The words keep their quotes, so that
+ * joining them gives the same line.
  */
 export function splitCmdline(line: string): string[] {
   return line.match(/(?:"[^"]*(?:"|$)|[^\s"])+/g) ?? [];
@@ -15,8 +16,9 @@ export function cmdlineValues(line: string, name: string): string[] {
 }
 
 /**
- * The line without `retain_initrd`, which would keep the initramfs, and the key in it, in memory for as long as the kernel
- * runs, and without the boot loader's own note of the image (it names a path that only the loader's file system has).
+ * The line without `retain_initrd`, which would keep the initramfs, and the key in it, in memory
+ * for as long as the kernel runs, and without the boot loader's own note of the image (it names a
+ * path that only the loader's file system has).
  */
 export function cmdlineForKexec(line: string): string {
   return splitCmdline(line)

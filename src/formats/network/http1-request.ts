@@ -68,7 +68,10 @@ export function parseHttp1RequestHead(text: string): Http1RequestHead | HeadFaul
   return { method, target, isKept: !isClosed, framing, lengthBytes, awaitsContinue };
 }
 
-/** Without the blanks around it. Not by a pattern: one that looks for an end takes the square of a long value's length. */
+/**
+ * Without the blanks around it. Not by a pattern: one that looks for an end takes the square of a
+ * long value's length.
+ */
 function fieldValue(line: string, name: string): string {
   let [start, end] = [name.length + 1, line.length];
   while (start < end && isBlank(line.charCodeAt(start))) start++;
@@ -126,7 +129,10 @@ export class Http1BodyReader {
     return this.#gathering.capacityBytes;
   }
 
-  /** Takes what belongs to the body from `at` on; the input stays the caller's. @returns where it ended */
+  /**
+   * Takes what belongs to the body from `at` on; the input stays the caller's.
+   * @returns where it ended
+   */
   push(input: Buffer, at: number): number {
     let next = at;
     while (this.#state === "more" && next < input.length) {

@@ -45,7 +45,10 @@ export function isLatch(address: string): boolean {
   return LATCH.test(canonicalAddress(address) ?? "");
 }
 
-/** The server's own address in its one spelling, for a latch without its path; null where it is none. */
+/**
+ * The server's own address in its one spelling, for a latch without its path; null where it is
+ * none.
+ */
 export function serverOf(address: string): string | null {
   return canonicalAddress(address)?.replace(LATCH, "") ?? null;
 }

@@ -43,8 +43,9 @@ interface BootLines {
 type Reached = Map<BootNode, FstabEntry | null>;
 
 /**
- * Who needs whom in a boot: the jobs of systemd's transaction. Where a unit needs one that cannot be
- * had, it is left to chance which of its other needs are started, and so for whatever requires it.
+ * Who needs whom in a boot: the jobs of systemd's transaction. Where a unit needs one that cannot
+ * be had, it is left to chance which of its other needs are started, and so for whatever requires
+ * it.
  */
 export class BootGraph {
   readonly #volumes = new Map<string, CrypttabEntry>();
@@ -145,7 +146,8 @@ export class BootGraph {
     ];
     return {
       nodes: nodes.filter((node) => node !== undefined),
-      // A device can always be waited for; of other units it is not known here whether they are there.
+      // A device can always be waited for; of other units it is not known here whether they are
+      // there.
       missing: named
         .filter(({ name, node }) => node === undefined && /^\/(?!dev\/)|^systemd-cryptsetup@/.test(name))
         .map(({ name }) => name),

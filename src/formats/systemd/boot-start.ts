@@ -10,7 +10,8 @@ export interface Start {
    * - `mount`: a line of fstab that needs it, on its own mapping or through others.
    * - `use`: such a line with x-systemd.automount, once somebody looks there.
    * - `hand`: it is noauto, and nothing in these files needs it.
-   * - `nobody`: it is _netdev, remote-cryptsetup.target is not part of the boot, and nothing in these files needs it.
+   * - `nobody`: it is _netdev, remote-cryptsetup.target is not part of the boot, and nothing in
+   * these files needs it.
    * - `unheard`: the kernel command line keeps systemd from its line.
    * - `unsure`: it cannot be told.
    */

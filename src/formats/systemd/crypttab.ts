@@ -2,8 +2,8 @@ import { isUtf8 } from "node:buffer";
 
 /**
  * /etc/crypttab as systemd reads it (crypttab(5), and systemd 252's cryptsetup-generator.c and
- * fstab-util.c where the manual page is silent): four fields parted by white space, no quoting, what
- * follows them is a remark, a line that is no entry is passed over.
+ * fstab-util.c where the manual page is silent): four fields parted by white space, no quoting,
+ * what follows them is a remark, a line that is no entry is passed over.
  */
 export interface CrypttabEntry {
   /** Counted from 1. */
@@ -11,7 +11,10 @@ export interface CrypttabEntry {
   readonly volume: string;
   /** As it is written: a path, `UUID=…`, `LABEL=…`, `PARTUUID=…`, `PARTLABEL=…`. */
   readonly device: string;
-  /** null where the field is absent, `-` or `none`: systemd then looks for a `.key` file of the volume's name. */
+  /**
+   * null where the field is absent, `-` or `none`: systemd then looks for a `.key` file of the
+   * volume's name.
+   */
   readonly key: string | null;
   readonly options: readonly CrypttabOption[];
   /**
@@ -133,7 +136,8 @@ function whyStops(entry: CrypttabEntry, seen: ReadonlySet<string>): string | nul
   return [device, ...others].some((path) => path.split("/").includes("..")) ? "has .. in a path" : null;
 }
 
-// What isspace(3) matches in the C locale, as sscanf parts fields; \n, \r and NUL end the line before.
+// What isspace(3) matches in the C locale, as sscanf parts fields; \n, \r and NUL end the line
+// before.
 const WHITE_SPACE = /[ \t\v\f]+/;
 const LINE_END = /\r\n|\n\r|[\n\r\0]/;
 
@@ -171,7 +175,10 @@ export interface CrypttabEdit {
   readonly having?: readonly string[];
 }
 
-/** A line as it is, but for the edit: the user's own device, options and what follows stay as they are written. */
+/**
+ * A line as it is, but for the edit: the user's own device, options and what follows stay as they
+ * are written.
+ */
 export function editCrypttabLine(entry: CrypttabEntry, { key, without = [], having = [] }: CrypttabEdit): string {
   const [volume = "", device = "", oldKey = "none", options, ...rest] = entry.fields;
   const kept = optionWords(options).filter((word) => !without.includes(word.split("=")[0] ?? ""));
@@ -203,7 +210,10 @@ const TAGS: readonly (readonly [string, string])[] = [
   ["PARTLABEL=", "partlabel"],
 ];
 
-/** The path that a device specification of crypttab or fstab stands for (systemd's fstab_node_to_udev_node). */
+/**
+ * The path that a device specification of crypttab or fstab stands for (systemd's
+ * fstab_node_to_udev_node).
+ */
 export function devicePathOf(specification: string): string {
   for (const [prefix, folder] of TAGS) {
     if (specification.startsWith(prefix)) {
@@ -224,7 +234,10 @@ export function headerPathOf(entry: CrypttabEntry): string {
   return findOption(entry, "header")?.value ?? devicePathOf(entry.device);
 }
 
-/** udev's encoding of a label in a link's name (encode_devnode_name): what is not plain becomes \xHH, byte by byte. */
+/**
+ * udev's encoding of a label in a link's name (encode_devnode_name): what is not plain becomes
+ * \xHH, byte by byte.
+ */
 function encodeDeviceName(name: string): string {
   return name.replaceAll(/[^0-9A-Za-z#+\-.:=@_\u0080-\u{10ffff}]/gu, (character) => {
     const code = character.charCodeAt(0);

@@ -1,7 +1,10 @@
 import { devicePathOf } from "./crypttab.ts";
 import { parentOf, simplifyPath, type UnitNeeds } from "./unit-path.ts";
 
-/** /etc/fstab as getmntent(3) reads it: fields parted by blanks, `\040` and its like for what a field may not hold. */
+/**
+ * /etc/fstab as getmntent(3) reads it: fields parted by blanks, `\040` and its like for what a
+ * field may not hold.
+ */
 export interface FstabEntry {
   /** Counted from 1. */
   readonly line: number;

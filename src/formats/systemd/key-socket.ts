@@ -1,11 +1,14 @@
 import { isVolumeName } from "./crypttab.ts";
 
 /**
- * What systemd-cryptsetup binds its end of the key socket to: NUL, a random number in hexadecimal, `/cryptsetup/`, the volume
- * (crypttab(5), AF_UNIX KEY FILES).
+ * What systemd-cryptsetup binds its end of the key socket to: NUL, a random number in hexadecimal,
+ * `/cryptsetup/`, the volume (crypttab(5), AF_UNIX KEY FILES).
  */
 interface KeySocketPeer {
-  /** `cryptsetup`, or `cryptsetup-tpm2` and the like, which ask for an encrypted blob and not for a key. */
+  /**
+   * `cryptsetup`, or `cryptsetup-tpm2` and the like, which ask for an encrypted blob and not for a
+   * key.
+   */
   readonly kind: string;
   readonly volume: string;
 }

@@ -1,4 +1,7 @@
-/** What `systemctl show -p …` prints of several units: blocks of `Name=value`, parted by empty lines (systemctl(1)). */
+/**
+ * What `systemctl show -p …` prints of several units: blocks of `Name=value`, parted by empty lines
+ * (systemctl(1)).
+ */
 export type UnitProperties = ReadonlyMap<string, string>;
 
 export const UNIT_PROPERTIES_LIMIT_BYTES = 8 << 20;

@@ -3,7 +3,10 @@ import { libcFunction } from "./native.ts";
 /** An address; null where C gives NULL. */
 export type Pointer = bigint | null;
 
-/** OpenSSL's own functions, each as its manual page has it: Node carries the library and exports its symbols. */
+/**
+ * OpenSSL's own functions, each as its manual page has it: Node carries the library and exports its
+ * symbols.
+ */
 export interface Openssl {
   EC_GROUP_new_by_curve_name(nid: number): Pointer;
   EC_GROUP_get0_order(group: Pointer): Pointer;
@@ -103,7 +106,10 @@ export const NID_P256 = 415;
 export const NID_P384 = 715;
 export const NID_P521 = 716;
 
-/** OpenSSL's error queue is Node's too: what we caused must not surface in a later call of node:crypto. */
+/**
+ * OpenSSL's error queue is Node's too: what we caused must not surface in a later call of
+ * node:crypto.
+ */
 export function opensslFailure(openssl: Openssl, what: string): Error {
   openssl.ERR_clear_error();
   return new Error(`OpenSSL could not ${what}`);

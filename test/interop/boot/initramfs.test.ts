@@ -153,7 +153,8 @@ for (const shell of ["dash", "busybox"]) {
       .replace("/lib/cryptsetup/askpass", `${root}/askpass`);
     writeFileSync(join(root, "script"), script);
     writeFileSync(join(root, "askpass"), `#!/bin/sh\nprintf "typed after: $1"\n`, { mode: 0o755 });
-    // The programs of an initramfs are the shell's own family, and the reader is slow: the key is gone before it is read.
+    // The programs of an initramfs are the shell's own family, and the reader is slow: the key is
+    // gone before it is read.
     const programs = join(root, "bin");
     mkdirSync(programs);
     if (shell === "busybox") run(["busybox", "--install", "-s", programs]);

@@ -115,7 +115,10 @@ for (const loader of LOADERS) {
   });
 }
 
-/** A machine that opens only its root: its steps are fewer. GRUB's default is not its first entry, which it takes where a choice names none. */
+/**
+ * A machine that opens only its root: its steps are fewer. GRUB's default is not its first entry,
+ * which it takes where a choice names none.
+ */
 function oneVolume({ make, name }: Loader): OneshotWorld {
   const initrd = initramfs(`cryptroot ${device("root")} none luks\n`);
   const options = { crypttab: "", initrd };
@@ -137,7 +140,10 @@ function oneVolume({ make, name }: Loader): OneshotWorld {
 const withoutChoice = (files: Map<string, string>): Map<string, string> =>
   new Map([...files].map(([path, text]) => [path, path.endsWith("grubenv") ? "grubenv" : text]));
 
-/** After a cut (what is after one step is before the next): the default with its prompt, or a whole one-time boot and then the default; the passphrase opens; the clean-up finds all. */
+/**
+ * After a cut (what is after one step is before the next): the default with its prompt, or a whole
+ * one-time boot and then the default; the passphrase opens; the clean-up finds all.
+ */
 async function assertHarmless(
   one: OneshotWorld,
   loader: Loader,

@@ -1,4 +1,7 @@
-/** The files of a one-time entry on /boot: somebody else's beside them, writes cut in the middle, and what GRUB itself makes of them. */
+/**
+ * The files of a one-time entry on /boot: somebody else's beside them, writes cut in the middle,
+ * and what GRUB itself makes of them.
+ */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";

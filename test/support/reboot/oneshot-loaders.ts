@@ -60,7 +60,10 @@ export const LOADERS: readonly Loader[] = [
   },
 ];
 
-/** What the kernel gets, by a loader that pads between initrds (GRUB, systemd-boot since 256.6) and by one that does not. */
+/**
+ * What the kernel gets, by a loader that pads between initrds (GRUB, systemd-boot since 256.6) and
+ * by one that does not.
+ */
 export function loadedInitramfs(one: OneshotWorld, { root }: Loader, { initrds }: Booted, pads: boolean): Buffer {
   const parts = initrds.map((path) => readFileSync(one.at(`${root}${path}`)));
   return Buffer.concat(parts.flatMap((part) => [part, Buffer.alloc(pads ? -part.length & 3 : 0)]));

@@ -1,4 +1,7 @@
-/** reboot-world.ts with a boot loader: GRUB's own tools on its own files, or systemd-boot's files with a bootctl of ours. */
+/**
+ * reboot-world.ts with a boot loader: GRUB's own tools on its own files, or systemd-boot's files
+ * with a bootctl of ours.
+ */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -168,7 +171,9 @@ export interface Booted {
   readonly options: string;
 }
 
-/** What GRUB boots from this disk, with what it writes to its environment block on the way written. */
+/**
+ * What GRUB boots from this disk, with what it writes to its environment block on the way written.
+ */
 export function bootGrub({ at }: World): Booted {
   const files = new Map<string, string>();
   for (const path of ["/boot/grub/custom.cfg", "/boot/nightlatch/oneshot.pad", "/boot/nightlatch/oneshot.cpio"])

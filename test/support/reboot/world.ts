@@ -1,4 +1,7 @@
-/** This machine with other disks, another /boot and another kexec; what is real: headers, cryptsetup, decompressors, servers. */
+/**
+ * This machine with other disks, another /boot and another kexec; what is real: headers,
+ * cryptsetup, decompressors, servers.
+ */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
@@ -197,7 +200,10 @@ export function world({
   return { system, changes, loaded, at };
 }
 
-/** A network card of the world's, and the kernel's module that drives it, as the links of sysfs tell it. */
+/**
+ * A network card of the world's, and the kernel's module that drives it, as the links of sysfs tell
+ * it.
+ */
 export function plugCard({ at }: Pick<World, "at">, name: string, driver: string): void {
   const link = (target: string, path: string) => {
     mkdirSync(dirname(at(path)), { recursive: true });

@@ -57,7 +57,8 @@ export function planBoot({ crypttab, fstab, enabled = [], cmdline = "quiet" }: B
       "cat $folder/crypttab >$root/etc/crypttab; cat $folder/fstab >$root/etc/fstab",
       `chmod 644 $root/etc/crypttab $root/etc/fstab; mkdir -p ${wants}`,
       ...enabled.map((unit) => `ln -sf /lib/systemd/system/${unit} ${wants}/`),
-      // As nobody: a system manager in its test mode reads the units and runs the generators, and changes nothing.
+      // As nobody: a system manager in its test mode reads the units and runs the generators, and
+      // changes nothing.
       `cd /; exec timeout 120 chroot --userspec=65534:65534 $root ${SYSTEMD} ` +
         "--test --system --unit=multi-user.target --log-level=err --log-target=console --show-status=false",
     ];

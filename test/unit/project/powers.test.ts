@@ -20,7 +20,10 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
 /** Programs whose answers the port gives: nobody runs them. */
 const NEEDLESS_PROGRAMS = ["find", "df", "readlink", "realpath", "stat", "cat", "ls"];
 
-/** The powers that a file's text imports, whichever way: a type is none, nor is a function that only computes. */
+/**
+ * The powers that a file's text imports, whichever way: a type is none, nor is a function that only
+ * computes.
+ */
 function powersIn(text: string): string[] {
   const wide = text.replace(/^import type [^;]*;$/gm, "").replace(/^import \{ isIP \} from "node:net";$/gm, "");
   const named = wide.matchAll(/(?:from|import|import\(|require\(|getBuiltinModule\()\s*"(?:node:)?([a-z_/]+)"/g);
@@ -43,7 +46,8 @@ test("files, programs and the network are reached through src/system alone", () 
 });
 
 test("no program is run for what the port tells", () => {
-  // What GRUB's own language and this machine's initramfs have by these names is no program of ours.
+  // What GRUB's own language and this machine's initramfs have by these names is no program of
+  // ours.
   const found = files()
     .filter(({ file }) => !file.startsWith("formats/"))
     .filter(({ text }) => programsIn(text).some((program) => NEEDLESS_PROGRAMS.includes(program)));

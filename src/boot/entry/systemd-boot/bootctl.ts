@@ -33,7 +33,10 @@ const STUB_INFO = "/sys/firmware/efi/efivars/StubInfo-4a67b082-0a4c-41cf-b6c7-44
 const ONE_SHOT = "/sys/firmware/efi/efivars/LoaderEntryOneShot-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 const OUTPUT_LIMIT_BYTES = 1 << 20;
 
-/** Whether systemd-boot started this system: it says so in an EFI variable (systemd.io/BOOT_LOADER_INTERFACE). */
+/**
+ * Whether systemd-boot started this system: it says so in an EFI variable
+ * (systemd.io/BOOT_LOADER_INTERFACE).
+ */
 export async function startedBySystemdBoot(system: Pick<System, "stat" | "readFile">): Promise<boolean> {
   if ((await system.stat(LOADER_INFO)) === null) return false;
   const value = await system.readFile(LOADER_INFO, 4096);
@@ -58,8 +61,9 @@ export async function oneShotOf(system: Pick<System, "readFileIfPresent">): Prom
 }
 
 /**
- * The entry that systemd-boot will take, or the one of that id; null where there is none. systemd-boot's own counting of what is
- * the default (one-shot, default variable, loader.conf, sort keys, boot counters) is left to bootctl, which shares its code.
+ * The entry that systemd-boot will take, or the one of that id; null where there is none.
+ * systemd-boot's own counting of what is the default (one-shot, default variable, loader.conf, sort
+ * keys, boot counters) is left to bootctl, which shares its code.
  * @throws NightlatchError boot/unsupported, json/malformed
  */
 export async function systemdBootEntry(

@@ -18,10 +18,12 @@ const EXTRA: readonly (readonly [string, string])[] = [
 ];
 
 /**
- * An entry whose kernel is a unified image, as systemd-stub would start it: kernel, initramfs and command line of it, and what is
- * added from beside it (docs/format/uki.md). Null where its kernel is none.
+ * An entry whose kernel is a unified image, as systemd-stub would start it: kernel, initramfs and
+ * command line of it, and what is added from beside it (docs/format/uki.md). Null where its kernel
+ * is none.
  * @param root where the kernel's file system is mounted
- * @param wanted what a person says in the place of every other command line; null where nothing is said
+ * @param wanted what a person says in the place of every other command line; null where nothing is
+ * said
  * @throws NightlatchError boot/no-entry, boot/unsupported, uki/malformed
  */
 export async function unpackUnified(

@@ -2,7 +2,10 @@ import { NightlatchError } from "../../../core/errors.ts";
 import type { Loader } from "../loader.ts";
 import { startedByStub } from "../systemd-boot/bootctl.ts";
 
-/** A unified kernel image that no known loader started: which image comes next is refused, not guessed. */
+/**
+ * A unified kernel image that no known loader started: which image comes next is refused, not
+ * guessed.
+ */
 export const unifiedImage: Loader = {
   name: "unified image",
 

@@ -6,7 +6,10 @@ import { readStart, type StubFile, wholeFile } from "../entry.ts";
 
 type Power = Pick<System, "stat" | "readAt" | "listDirectory">;
 
-/** Where an image lies: its file system's root, as it is mounted here, and the folder of what is added to this image alone. */
+/**
+ * Where an image lies: its file system's root, as it is mounted here, and the folder of what is
+ * added to this image alone.
+ */
 interface ImagePlace {
   readonly root: string;
   readonly folder: string;
@@ -28,7 +31,10 @@ const FOLDER_MODES: Readonly<Record<string, number>> = {
   ".extra/global_confext": 0o555,
 };
 
-/** The place of an image whose file system is mounted at `root`; a boot counter in its name is none of the folder's. */
+/**
+ * The place of an image whose file system is mounted at `root`; a boot counter in its name is none
+ * of the folder's.
+ */
 export function placeOfImage(root: string, path: string): ImagePlace {
   const prefix = root === "/" ? "" : root;
   const name = path.slice(prefix.length).replace(/^([^+]*)\+\d+(?:-\d+)?(?=\.|$)/, "$1");
@@ -59,7 +65,8 @@ const isConfext = (name: string): boolean => /\.confext\.raw$/i.test(name);
 const isSysext = (name: string): boolean => /\.raw$/i.test(name) && !isConfext(name);
 
 /**
- * What the addons beside an image put at the end of its command line, in their order; "" where there are none.
+ * What the addons beside an image put at the end of its command line, in their order; "" where
+ * there are none.
  * @param release of the image, as its `.uname` says; "" where it does not
  * @throws NightlatchError boot/unsupported where that cannot be told, uki/malformed
  */
@@ -103,7 +110,11 @@ async function addonCmdline(system: Power, path: string, release: string): Promi
   return text(".cmdline");
 }
 
-/** The archive that systemd-stub would put behind the initramfs; nothing where there is nothing to pack. @throws NightlatchError boot/unsupported */
+/**
+ * The archive that systemd-stub would put behind the initramfs; nothing where there is nothing to
+ * pack.
+ * @throws NightlatchError boot/unsupported
+ */
 export async function packStubFiles(system: Power, files: readonly StubFile[]): Promise<Buffer[]> {
   if (files.length === 0) return [];
   const packed: CpioFile[] = [];

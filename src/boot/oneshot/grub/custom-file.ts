@@ -5,7 +5,10 @@ import { type OneshotPower, unavailable } from "../loader.ts";
 const LIMIT_BYTES = 1 << 20;
 const TEMPORARY = /^custom\.cfg\.[0-9a-f]{12}\.tmp$/;
 
-/** The administrator's part of GRUB's configuration, in which ours is a guest. @param folder that of grub.cfg */
+/**
+ * The administrator's part of GRUB's configuration, in which ours is a guest.
+ * @param folder that of grub.cfg
+ */
 export const customOf = (folder: string): string => `${folder}/custom.cfg`;
 
 /** @throws NightlatchError oneshot/malformed */
@@ -43,7 +46,10 @@ export async function requireUnchanged(system: OneshotPower, folder: string, cus
   });
 }
 
-/** Takes our part out, and what is left of writing it. True where there was one. @throws NightlatchError oneshot/left-over, oneshot/malformed */
+/**
+ * Takes our part out, and what is left of writing it. True where there was one.
+ * @throws NightlatchError oneshot/left-over, oneshot/malformed
+ */
 export async function removePart(system: OneshotPower, folder: string): Promise<boolean> {
   for (const name of await temporaries(system, folder)) await system.removeFile(`${folder}/${name}`);
   const part = await findPart(system, folder);

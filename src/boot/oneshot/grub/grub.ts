@@ -15,7 +15,7 @@ import { grubFolders, readGrub } from "../../entry/grub/configuration.ts";
 import { GRUB_FILE_LIMIT_BYTES } from "../../entry/grub/files.ts";
 import { oneshotFiles, writeOneshotFiles } from "../files.ts";
 import { mustRun, type OneshotLoader, type OneshotPower, settle, unavailable } from "../loader.ts";
-import { requireRoom, rootOf } from "../place.ts";
+import { bootRootOf, requireBootRoom } from "../place.ts";
 import {
   customMode,
   customOf,
@@ -32,7 +32,10 @@ const environmentOf = (folder: string): string => `${folder}/grubenv`;
 /** grub2-… on the families that keep /boot/grub2. */
 const editenvOf = (folder: string): string => (folder.endsWith("2") ? "grub2-editenv" : "grub-editenv");
 
-/** GRUB: an entry of ours in custom.cfg, chosen once by `next_entry` in grubenv, as grub-reboot(8) chooses. */
+/**
+ * GRUB: an entry of ours in custom.cfg, chosen once by `next_entry` in grubenv, as grub-reboot(8)
+ * chooses.
+ */
 export const grubOneshot: OneshotLoader = {
   name: "GRUB",
   source: "grub",
@@ -72,7 +75,7 @@ export const grubOneshot: OneshotLoader = {
     const expected: GrubLinux = { ...other.linux, initrds: [...other.linux.initrds, ...extra], options: cmdline };
     const obstacle = whyNotOnce({ text, world, custom: draft, expected, extra });
     if (obstacle !== null) throw unavailable(obstacle, `See ${folder}/grub.cfg and ${customOf(folder)}.`);
-    await requireRoom(system, place.root);
+    await requireBootRoom(system, place.root);
     return {
       loader: "GRUB",
       overlay: files.overlay,
@@ -166,7 +169,7 @@ async function placeOf(
   if (!there || JSON.stringify(named) !== JSON.stringify(seen)) {
     throw unavailable("where GRUB finds the entry's initramfs cannot be told from where it is mounted");
   }
-  return { fileSystem, root: await rootOf(system, fileSystem) };
+  return { fileSystem, root: await bootRootOf(system, fileSystem) };
 }
 
 /** The disk as it is now, run as GRUB will run it. */

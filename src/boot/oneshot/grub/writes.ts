@@ -3,12 +3,16 @@ import { fileSystemOf } from "../../../host/file-system.ts";
 import { type OneshotPower, unavailable } from "../loader.ts";
 
 const BLOCK_BYTES = 1024;
-/** What GRUB overwrites in place without a part of the file system being told: it writes to the blocks that it read. */
+/**
+ * What GRUB overwrites in place without a part of the file system being told: it writes to the
+ * blocks that it read.
+ */
 const WRITABLE = ["ext2", "xfs", "fat"];
 
 /**
- * GRUB must be able to take back its one-time choice itself, or the entry would boot for ever: `save_env` writes to the blocks of
- * grubenv, which works neither through LVM or RAID (grub-core/disk/diskfilter.c) nor where a file system never writes in place.
+ * GRUB must be able to take back its one-time choice itself, or the entry would boot for ever:
+ * `save_env` writes to the blocks of grubenv, which works neither through LVM or RAID
+ * (grub-core/disk/diskfilter.c) nor where a file system never writes in place.
  * @throws NightlatchError oneshot/unavailable
  */
 export async function requireGrubWrites(system: OneshotPower, folder: string): Promise<void> {

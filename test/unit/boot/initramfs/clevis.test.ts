@@ -131,7 +131,10 @@ test("stacks in which nobody knows how clevis runs", () => {
   }
 });
 
-/** Cards by name: whether they carry a signal, and their driver's module; null for one that is built in, undefined for no hardware. */
+/**
+ * Cards by name: whether they carry a signal, and their driver's module; null for one that is built
+ * in, undefined for no hardware.
+ */
 type Cards = Readonly<Record<string, readonly [state: string, module: string | null | undefined]>>;
 
 function machineWith(cards: Cards, builtin = false) {

@@ -64,7 +64,9 @@ function arm(
   return { part, written, expected, why };
 }
 
-/** Statements with texts that stand together as one, so that two ways to write the same are equal. */
+/**
+ * Statements with texts that stand together as one, so that two ways to write the same are equal.
+ */
 function merged(statements: readonly Statement[]): unknown {
   return JSON.parse(JSON.stringify(statements), (key, value) => {
     // A block's text is what is between its braces, in whatever way it is written.
@@ -201,7 +203,8 @@ test("titles, ids and arguments of any kind come through, or are refused, and no
   const words = fc.string({ maxLength: 12 }).map((text) => text.replaceAll("\0", ""));
   fc.assert(
     fc.property(words, words, fc.array(words, { maxLength: 4 }), (title, id, args) => {
-      // A title that begins with a dash is an option to GRUB, and a line that begins with "#" is none.
+      // A title that begins with a dash is an option to GRUB, and a line that begins with "#" is
+      // none.
       fc.pre(!title.startsWith("-") && !/[\r]|\n#/.test(title + id + args.join("")));
       const line = ["linux /v", ...args.map(quoteGrub)].join(" ");
       const text = `set timeout=5

@@ -207,7 +207,8 @@ test("crypttab: comments, absent fields, options", () => {
   assert.equal(volumeOption(root, "discard"), "");
   assert.equal(volumeOption(root, "tr"), null);
   assert.equal(formatInitramfsVolume(root), "root UUID=1 none luks,discard,tries=5");
-  // As systemd's sscanf() and Debian's scripts have it: a line of one word is passed over, and so is what follows four.
+  // As systemd's sscanf() and Debian's scripts have it: a line of one word is passed over, and so
+  // is what follows four.
   assert.deepEqual(parseInitramfsCrypttab("root\na b c d e # f\n", "t"), [
     { name: "a", source: "b", key: "c", options: ["d"] },
   ]);

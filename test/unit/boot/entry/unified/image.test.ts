@@ -91,7 +91,8 @@ test("a section of a profile is its own or the base's, whatever the table", () =
   const table = fc.array(fc.record({ name: names, lengthBytes: fc.nat(2), offsetBytes: fc.nat() }), { maxLength: 12 });
   fc.assert(
     fc.property(table, fc.nat(3), (sections, profile) => {
-      // As pe_locate_profile_sections of systemd's pe.c is called twice: for the base, then for the profile.
+      // As pe_locate_profile_sections of systemd's pe.c is called twice: for the base, then for the
+      // profile.
       let number = -1;
       const numbers = sections.map(({ name }) => (name === ".profile" ? ++number : number));
       const of = (wanted: number) => sections.filter((_, index) => numbers[index] === wanted);
