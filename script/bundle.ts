@@ -5,8 +5,8 @@
  *
  *   package.json            name and version
  *   lib/nightlatch.mjs      the command; its parts are loaded when a command needs them
- *   lib/agent.cjs           nightlatch agent alone: it loads agent-program.cjs with its bytecode, agent-program.cache; see
- *                           docs/decisions/020-cold-start.md
+ *   lib/agent.cjs           nightlatch agent alone: it loads agent-program.cjs with its bytecode,
+ *                           agent-program.cache; see docs/decisions/020-cold-start.md
  *   lib/toml.cjs            what the agent reads an agent.toml with
  *   lib/koffi.node          what both load for calls to libc
  *   node_modules/           native packages, of this machine's architecture

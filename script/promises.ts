@@ -5,9 +5,10 @@
  * usage: node script/promises.ts [FOLDER]    (a folder with a tsconfig.json; the checkout where it
  * is absent)
  *
- *   floating   a statement that is a promise; `await` it, or handle both of its ends: .then(ok, failed), .catch(failed). `void` says that it
- *              cannot fail.
- *   unawaited  `return` of a promise inside `try`, or where `using` disposes of something: the disposal would not wait for it
+ *   floating   a statement that is a promise; `await` it, or handle both of its ends:
+ *              .then(ok, failed), .catch(failed). `void` says that it cannot fail.
+ *   unawaited  `return` of a promise inside `try`, or where `using` disposes of something: the
+ *              disposal would not wait for it
  *   misused    a function that returns a promise where nobody looks at what is returned
  */
 import { relative, resolve } from "node:path";

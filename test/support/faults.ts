@@ -12,8 +12,10 @@ export class PowerCut extends Error {
 }
 
 export interface Fault {
-  /** Which of the calls that change something: programs run, files written, changed in place, synced or removed, folders made; the first
-   *  is 1. */
+  /**
+   * Which of the calls that change something, counted from 1: programs run, files written, changed
+   * in place, synced or removed, folders made.
+   */
   readonly at: number;
   /**
    * `during` kills a program with SIGKILL after `delayMs`, and writes half of what is written in
