@@ -13,7 +13,10 @@ const FOLDER = `${REBOOT_FOLDER}/kexec`;
 const INITRD = `${FOLDER}/initrd`;
 const DEADLINE_MS = 120_000;
 
-/** Why kexec cannot be used here, in words for a person; null where nothing speaks against it. */
+/**
+ * Tells why kexec cannot be used here, in words for a person. Null where nothing speaks against it.
+ * @throws NightlatchError file/*, system/*
+ */
 export async function whyNoKexec(system: Pick<System, "run" | "stat" | "readFileIfPresent">): Promise<string | null> {
   if ((await system.stat(LOADED)) === null) return "this kernel is built without kexec";
   const disabled = await readWord(system, DISABLED);
@@ -56,9 +59,9 @@ interface KexecImage {
 /**
  * Loads a kernel for the next reboot. The initramfs with its keys passes through a ramfs, which is
  * never swapped, and is overwritten there; the kernel keeps the only copy. Loading by file comes
- * first: it is the one that lockdown allows.
- * @param lock held by the program that loads, too: should we be killed, who takes this back waits
- * until it has ended
+ * first, for it is what lockdown allows.
+ * @param lock held by the program that loads, too: if this process is killed, whoever undoes its
+ * work waits until that program has ended
  * @throws NightlatchError kexec/failed; nothing is loaded then
  */
 export async function loadKexec(system: Power, image: KexecImage, lock?: Lock): Promise<void> {
@@ -87,7 +90,8 @@ export async function loadKexec(system: Power, image: KexecImage, lock?: Lock): 
 }
 
 /**
- * Overwrites and lets go of the memory that an image passed through; also of a run that was killed.
+ * Overwrites and frees the memory that an image passed through, also that of a run that was killed.
+ * @throws NightlatchError kexec/failed, system/*
  */
 export async function clearKexecMemory(system: Pick<System, "run" | "stat">): Promise<void> {
   if ((await system.stat(INITRD)) !== null) {
@@ -118,7 +122,10 @@ async function load(system: Power, args: readonly string[], lock: Lock | undefin
   );
 }
 
-/** Takes the loaded image out of the kernel again. */
+/**
+ * Takes the loaded image out of the kernel again. Nothing is done where there is none.
+ * @throws NightlatchError kexec/failed where it stays
+ */
 export async function unloadKexec(system: Pick<System, "run" | "readFileIfPresent">): Promise<void> {
   if (!(await isKexecLoaded(system))) return;
   for (const how of ["-s", "-c"]) {

@@ -23,7 +23,11 @@ export interface NextBoot {
 
 const FILE_LIMIT_BYTES = 1 << 30;
 
-/** @throws NightlatchError boot/*, initramfs/malformed, crypttab/malformed and as the formats */
+/**
+ * Reads the entry that boots next, its initramfs, and the volumes that this opens.
+ * @throws NightlatchError boot/*, initramfs/malformed, crypttab/malformed, and what the formats
+ * throw
+ */
 export async function readNextBoot(
   system: Pick<System, "run" | "stat" | "readFile" | "readFileIfPresent" | "readAt" | "listDirectory">,
   options: EntryOptions,

@@ -6,7 +6,9 @@ import type { System } from "../system/port.ts";
 const LIMIT_BYTES = 1 << 20;
 
 /**
- * UUIDs of the LUKS volumes that a device lies on, by lsblk(8); empty where it is not encrypted.
+ * Lists the UUIDs of the LUKS volumes that a device lies on, by lsblk(8). Empty where it is not
+ * encrypted.
+ * @throws NightlatchError boot/unsupported, json/*, system/*
  */
 export async function luksBeneathDevice(system: Pick<System, "run">, device: string): Promise<string[]> {
   const argv = ["lsblk", "--json", "--inverse", "-o", "NAME,FSTYPE,UUID", device] as const;
@@ -19,8 +21,10 @@ export async function luksBeneathDevice(system: Pick<System, "run">, device: str
 }
 
 /**
- * The same of the file system that a path lies on, by findmnt(8) too; empty as well where it lies
- * on no device (requireKnownRoot).
+ * Lists the UUIDs of the LUKS volumes that a path's file system lies on, by findmnt(8) and
+ * lsblk(8). Empty where it is not encrypted, and where it lies on no device, which requireKnownRoot
+ * tells apart.
+ * @throws NightlatchError boot/unsupported, json/*, system/*
  */
 export async function luksBeneath(system: Pick<System, "run">, path: string): Promise<string[]> {
   const source = await sourceOf(system, path);
@@ -60,8 +64,8 @@ function collect(json: Json, into: Set<string>): void {
 }
 
 /**
- * What a program that only tells prints.
- * @throws NightlatchError boot/unsupported where it fails
+ * Runs a program that only tells something, and gives what it prints.
+ * @throws NightlatchError boot/unsupported where it fails, system/*
  */
 export async function programOutput(
   system: Pick<System, "run">,

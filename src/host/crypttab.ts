@@ -8,7 +8,7 @@ import {
 import { placeOf } from "../formats/systemd/crypttab-places.ts";
 import type { System } from "../system/port.ts";
 
-/** The table of the volumes that the system opens, itself or after the initramfs. */
+/** The table of the volumes that the system opens; an initramfs is made with some of its lines. */
 export const SYSTEM_CRYPTTAB = "/etc/crypttab";
 
 /**

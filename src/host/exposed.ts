@@ -11,10 +11,10 @@ interface AgentFiles {
 }
 
 /**
- * What of the agent's files others than root could change, or read where it is the machine's
- * identity. One measure for the agent and for `nightlatch check`:
+ * Lists which of the agent's files others than root could change, and the machine's identity where
+ * others could read it. The agent and `nightlatch check` measure alike:
  * docs/decisions/075-files-that-others-can-change.md
- * @throws NightlatchError file/*
+ * @throws NightlatchError file/* but file/missing
  */
 export async function listExposed(
   system: Pick<System, "findExposures">,
@@ -25,13 +25,21 @@ export async function listExposed(
   return system.findExposures([...changeable, { path: `${state}/identity.key`, isSecret: true }]);
 }
 
-/** @throws NightlatchError agent/exposed, file/* */
+/**
+ * Refuses to go on where others than root could change one of the agent's files, or read its
+ * identity.
+ * @throws NightlatchError agent/exposed, file/* but file/missing
+ */
 export async function refuseExposed(system: Pick<System, "findExposures">, files: AgentFiles): Promise<void> {
   const [exposure] = await listExposed(system, files);
   if (exposure !== undefined) throw describeExposure(exposure);
 }
 
-/** @throws NightlatchError agent/exposed, file/* */
+/**
+ * Refuses a program that others than root could change. One without a path is looked for in the
+ * system's folders, and passes.
+ * @throws NightlatchError agent/exposed, file/* but file/missing
+ */
 export async function refuseExposedProgram(system: Pick<System, "findExposures">, program: string): Promise<void> {
   if (!program.startsWith("/")) return;
   const [exposure] = await system.findExposures([{ path: program, isSecret: false }]);
@@ -44,6 +52,7 @@ const WHAT: Readonly<Record<Exposure["flaw"], string>> = {
   read: "can be read by others than root",
 };
 
+/** Makes the error for an exposed file, with the command that mends it. */
 export function describeExposure(exposure: Exposure): NightlatchError {
   const { path, flaw, uid, mode } = exposure;
   const facts = `user ${uid}, mode ${mode.toString(8).padStart(4, "0")}`;

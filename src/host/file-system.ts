@@ -20,7 +20,10 @@ export interface FileSystem {
 
 const LIMIT_BYTES = 1 << 20;
 
-/** By findmnt(8) and lsblk(8). @throws NightlatchError boot/unsupported, json/* */
+/**
+ * Tells what file system a path lies on, by findmnt(8) and lsblk(8).
+ * @throws NightlatchError boot/unsupported, json/*, system/*
+ */
 export async function fileSystemOf(system: Pick<System, "run">, path: string): Promise<FileSystem> {
   const columns = "TARGET,SOURCE,FSTYPE,UUID,FSROOT,OPTIONS";
   const said = await programOutput(system, ["findmnt", "--json", "--nofsroot", "--target", path, "--output", columns]);
@@ -43,8 +46,8 @@ export async function fileSystemOf(system: Pick<System, "run">, path: string): P
 }
 
 /**
- * A file's path from the root of its file system, as a boot loader names it; null where it lies
- * outside of what is mounted.
+ * Names a file by its path from the root of its file system, as a boot loader names it. Null where
+ * it lies outside of what is mounted.
  */
 export function pathOnFileSystem({ target, root }: FileSystem, path: string): string | null {
   const folder = target === "/" ? "" : target;

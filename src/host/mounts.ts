@@ -36,7 +36,7 @@ export interface Seen {
 const OUTPUT_LIMIT_BYTES = 4 << 20;
 
 /**
- * What is mounted, by findmnt(8).
+ * Lists what is mounted, by findmnt(8).
  * @throws NightlatchError system/missing-program, boot/unsupported
  */
 export async function listMounts(system: Pick<System, "run">): Promise<Mount[]> {
@@ -69,9 +69,9 @@ const textOf = (row: { readonly [key: string]: Json }, name: string): string => 
 };
 
 /**
- * Where the running system sees a file that a boot loader names. With a file system's UUID: on that
- * one, wherever it is mounted. Without: under the root, /boot, or the EFI system partition,
- * whichever has it first.
+ * Finds where the running system sees a file that a boot loader names. With a file system's UUID it
+ * is on that one, wherever it is mounted. Without, it is under the root, /boot, or the EFI system
+ * partition, whichever has it first.
  * @throws NightlatchError boot/not-mounted, boot/unsupported, boot/no-entry
  */
 export async function locateBootFile(
@@ -96,6 +96,8 @@ export async function locateBootFile(
 }
 
 /**
+ * Lists where the running system would see a file that a boot loader names, whether it is there or
+ * not.
  * @throws NightlatchError boot/unsupported where the file system's name says nothing here,
  * boot/no-entry
  */
@@ -137,7 +139,10 @@ function under(mounts: readonly Mount[], mount: Mount, path: string): string[] {
   return mountOf(mounts, seen)?.target === mount.target ? [seen] : [];
 }
 
-/** The mount on which a path lies; what is mounted later hides what was there. */
+/**
+ * Finds the mount on which a path lies; what is mounted later hides what was there. Undefined where
+ * there is none.
+ */
 export function mountOf(mounts: readonly Mount[], path: string): Mount | undefined {
   const holds = ({ target }: Mount) => target === "/" || path === target || path.startsWith(`${target}/`);
   const longest = Math.max(...mounts.filter(holds).map(({ target }) => target.length));

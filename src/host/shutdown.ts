@@ -10,16 +10,18 @@ type Power = Pick<System, "run">;
 const WAYS_DOWN = /^\s*\d+\s+(?:reboot|kexec|poweroff|halt|exit|soft-reboot)\.target\s+start\s/m;
 
 /**
- * Whether the shutdown that is under way is a reboot, not a power-off and not a kexec that was
+ * Whether the shutdown that is under way is a reboot, and neither a power-off nor a kexec that was
  * staged before.
+ * @throws NightlatchError system/*
  */
 export async function isRebooting(system: Power): Promise<boolean> {
   return /^\s*\d+\s+reboot\.target\s+start\s/m.test((await listJobs(system)).text);
 }
 
 /**
- * Whether the system is going down. A systemd that does not answer is at its end, or is not there:
- * nothing is called off by that.
+ * Whether the system is going down. A systemd that does not answer is at its end, or is not there,
+ * so that counts as yes.
+ * @throws NightlatchError system/*
  */
 export async function isGoingDown(system: Power): Promise<boolean> {
   const { ok, text } = await listJobs(system);

@@ -6,14 +6,18 @@ type Power = Pick<System, "run">;
 type Argv = readonly [string, ...string[]];
 
 /**
- * What systemd says to a question; a status other than 0 is an answer, too.
+ * Asks systemd something. A status other than 0 is an answer, too.
  * @throws NightlatchError system/*
  */
 export function askSystemd(system: Power, argv: Argv): Promise<Exit> {
   return system.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
 }
 
-/** @throws NightlatchError reboot/blocked, system/* */
+/**
+ * Has systemd do something, and waits until it is done.
+ * @param meaning what it means for the person if systemd refuses
+ * @throws NightlatchError reboot/blocked, system/*
+ */
 export async function orderSystemd(
   system: Power,
   argv: Argv,

@@ -8,8 +8,8 @@ import type { HttpRequest, HttpResponse } from "./port.ts";
 const HEAD_BYTES = 16 << 10;
 
 /**
- * The deadline bounds the whole exchange, from the look-up of the name to the last byte: an answer
- * that drips in is cut off.
+ * Makes one exchange. The time limit bounds all of it, from the look-up of the name to the last
+ * byte, so an answer that drips in is cut off.
  * @see System.request
  */
 export async function exchange(request: HttpRequest): Promise<HttpResponse> {
@@ -70,7 +70,9 @@ export async function exchange(request: HttpRequest): Promise<HttpResponse> {
   });
 }
 
-/** Whoever answers requests in a test takes it from here too, and once. */
+/**
+ * Takes the body of a request, once. A test that answers requests itself takes it from here, too.
+ */
 export function bodyOf({ body }: Pick<HttpRequest, "body">): Uint8Array | undefined {
   return typeof body === "function" ? body() : body;
 }

@@ -54,7 +54,11 @@ async function forbidCopyOnWrite(descriptor: number): Promise<void> {
   ioctl(descriptor, FS_IOC_SETFLAGS, [(flags[0] ?? 0) | FS_NOCOW_FL]);
 }
 
-/** Whether a file has the attribute. @throws NightlatchError file/* */
+/**
+ * Whether a file has the attribute that makes a copying file system overwrite it in place (chattr
+ * +C).
+ * @throws NightlatchError file/*
+ */
 export async function isCopyOnWriteForbidden(path: string): Promise<boolean> {
   const ioctl = await loadIoctl();
   try {

@@ -10,8 +10,8 @@ const LOCK_NB = 4;
 const RETRY_MS = 50;
 
 /**
- * flock(2), which Node does not offer: the kernel gives it up with the last descriptor, so nothing
- * stale is ever left.
+ * Takes flock(2), which Node does not offer. The kernel frees it with the last descriptor, so
+ * nothing stale is ever left.
  * @see System.lock
  */
 export async function lockFile(path: string, waitMs: number): Promise<Lock> {
@@ -38,7 +38,7 @@ export async function lockFile(path: string, waitMs: number): Promise<Lock> {
 }
 
 /**
- * Puts this process's number into the file of a lock that it holds, for people and for those who
+ * Writes this process's number into the file of a lock that it holds, for people and for those who
  * wait.
  * @throws Error with `code`
  */

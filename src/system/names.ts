@@ -33,6 +33,7 @@ const FILE_BYTES = 1 << 20;
 const NAME_LENGTH = 253;
 const SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 
+/** Begins a look-up of names for one request, which can be dropped. */
 export function requestName(): NameRequest {
   let using: LookUp | null = null;
   const drop = () => {

@@ -16,8 +16,8 @@ const NO_CORE = 1n;
 const LATE_DEBUGGER_MS = 100;
 
 /**
- * Nobody looks into this process: every program of ours calls it before it does anything, for
- * passphrases and keys pass through all of them. See docs/decisions/069-nobody-looks-in.md.
+ * Keeps everybody from looking into this process. Every program of ours calls it before anything
+ * else, for passphrases and keys pass through all of them: docs/decisions/069-nobody-looks-in.md.
  */
 export function secludeProcess(): void {
   refuseDebugger();
@@ -25,7 +25,7 @@ export function secludeProcess(): void {
   forbidCoreFiles();
 }
 
-/** As `secludeProcess`, where a unit has set the limit of core files already and a boot waits. */
+/** Does the same where a unit has set the limit of core files already, and a boot waits. */
 export function secludeService(): void {
   refuseDebugger();
   forbidDumps();

@@ -28,7 +28,7 @@ function libc(): Functions {
 }
 
 /**
- * What every connection that is accepted from this socket inherits (tcp(7)): no delay of small
+ * Sets what every connection that is accepted from this socket inherits (tcp(7)): no delay of small
  * writes, keep-alive, and how much the kernel keeps for each, in each direction.
  */
 export function prepareConnections(listening: number, bufferBytes: number): void {
@@ -46,8 +46,8 @@ function set(fd: number, level: number, option: number, value: number): void {
 }
 
 /**
- * How many files and connections this process may have open (getrlimit(2)); Node has raised it to
- * the hard limit.
+ * Tells how many files and connections this process may have open (getrlimit(2)). Node has raised
+ * it to the hard limit.
  */
 export function descriptorLimit(): number {
   const limit = Buffer.alloc(RLIMIT_BYTES);
@@ -68,8 +68,8 @@ const address = Buffer.alloc(SOCKADDR_BYTES);
 const length = Buffer.alloc(4);
 
 /**
- * One more connection that waits on the listening socket, which must not block; null where there is
- * none.
+ * Accepts one more connection that waits on the listening socket, which must not block. Null where
+ * none waits.
  */
 export function acceptNext(listening: number): Arrival | null {
   length.writeUInt32LE(SOCKADDR_BYTES);
@@ -77,7 +77,7 @@ export function acceptNext(listening: number): Arrival | null {
   return fd < 0 ? null : { fd, address: readAddress() };
 }
 
-/** Ends a connection that nothing was made of. */
+/** Closes a connection that nothing was made of. */
 export function closeArrival({ fd }: Arrival): void {
   libc().close(fd);
 }

@@ -25,14 +25,15 @@ export interface EntryOptions {
   readonly cmdline: string | null;
 }
 
+/** Nothing is said: the entry that boots anyway. */
 export const DEFAULT_ENTRY: EntryOptions = { entry: null, kernel: null, initrds: [], cmdline: null };
 
 /**
- * Finds the entry that will boot: what the options name; what a loader will take that started this
- * system, or that has a configuration; the newest installed kernel where there is no boot loader (a
- * machine that is booted from outside). Its files are there.
- * @throws NightlatchError boot/ambiguous, boot/no-entry, boot/not-mounted, boot/unsupported, and as
- * the formats
+ * Finds the entry that will boot. It is what the options name; else what a loader takes that
+ * started this system, or that has a configuration; else the newest installed kernel, on a machine
+ * that is booted from outside. The entry's files are there.
+ * @throws NightlatchError boot/ambiguous, boot/no-entry, boot/not-mounted, boot/unsupported, and
+ * what the formats throw
  */
 export async function findBootEntry(
   system: LoaderPower,

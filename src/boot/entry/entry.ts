@@ -41,11 +41,12 @@ export interface StubFile {
   readonly from: BootFile;
 }
 
+/** Names a file of which all is meant. */
 export const wholeFile = (path: string): BootFile => ({ path, section: null });
 
 /**
- * Up to `limitBytes` from the beginning of a file or part.
- * @throws NightlatchError boot/no-entry, and as System.readAt
+ * Reads up to `limitBytes` from the beginning of a file or part.
+ * @throws NightlatchError boot/no-entry where the file is not there, and as System.readAt
  */
 export async function readStart(
   system: Pick<System, "readAt" | "stat">,

@@ -42,14 +42,18 @@ export interface Loader {
 const CMDLINE_LIMIT_BYTES = 1 << 20;
 
 /**
- * The command line of the running kernel, without white space around it.
+ * Reads the command line of the running kernel, without white space around it.
  * @throws NightlatchError file/*
  */
 export async function runningCmdline(system: Pick<System, "readFile">): Promise<string> {
   return (await system.readFile("/proc/cmdline", CMDLINE_LIMIT_BYTES)).toString("utf8").trim();
 }
 
-/** @param where what a person looks at to see which entries there are */
+/**
+ * Makes the error for an entry that a loader does not have.
+ * @param wanted null where it has none at all
+ * @param where what a person looks at to see which entries there are
+ */
 export function noSuchEntry(loader: string, wanted: string | null, where: string): NightlatchError {
   const what = wanted === null ? "has no entry that it would boot" : `has no entry ${JSON.stringify(wanted)}`;
   return new NightlatchError("boot/no-entry", `${loader} ${what}`, {

@@ -4,8 +4,9 @@ import type { System } from "../../system/port.ts";
 import { type BootEntry, wholeFile } from "./entry.ts";
 
 /**
- * The newest kernel of /boot that has an initramfs and modules, with the running command line: for
- * a machine without a boot loader of its own (a hypervisor's direct boot).
+ * Finds the newest kernel of /boot that has an initramfs and modules, for a machine without a boot
+ * loader of its own (a hypervisor's direct boot).
+ * @param cmdline the running one, with which it is taken to boot
  * @throws NightlatchError boot/no-entry
  */
 export async function newestKernel(

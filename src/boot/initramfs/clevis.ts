@@ -61,8 +61,8 @@ const PACKAGES: Readonly<Record<ClevisStack, string>> = {
 };
 
 /**
- * Why the stock clevis of an initramfs could not open a volume, as far as its files and the command
- * line tell, everything at once; empty where nothing speaks against it. Whether its network comes
+ * Lists, all at once, why the stock clevis of an initramfs could not open a volume, as far as its
+ * files and the command line tell. Empty where nothing speaks against it. Whether its network comes
  * up cannot be told from here.
  */
 export function clevisLacks(stack: Stack, facts: Pick<InitramfsFacts, "has">, task: ClevisTask): EarlyLack[] {
@@ -160,7 +160,10 @@ function isStaticWithoutDns(cmdline: string): boolean {
   return fixed.length > 0 && fixed.every((fields) => !fields.slice(7, 9).some((field) => field !== ""));
 }
 
-/** Without the brackets of an IPv6 address; empty where it is no address at all. */
+/**
+ * Reads the host of an address, without the brackets of an IPv6 address; "" where the text is no
+ * address.
+ */
 export function hostOf(url: string): string {
   return URL.canParse(url) ? new URL(url).hostname.replace(/^\[(.*)\]$/, "$1") : "";
 }

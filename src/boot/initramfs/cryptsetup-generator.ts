@@ -17,9 +17,10 @@ const NOT_RUNNABLE = 126;
 const NOT_FOUND = 127;
 
 /**
- * What systemd would open in an initramfs with this crypttab and this command line, by systemd's
- * own generator, that of the running system, which an initramfs is made of
- * (systemd-cryptsetup-generator(8)). Null where this system has none.
+ * Asks systemd's own generator what it would open in an initramfs with this crypttab and this
+ * command line (systemd-cryptsetup-generator(8)). It is the running system's, which an initramfs is
+ * made of. Null where this system has none.
+ * @throws NightlatchError system/*
  */
 export async function askGenerator(
   system: Pick<System, "run">,

@@ -9,8 +9,9 @@ const DEADLINE_MS = 120_000;
 const OUTPUT_LIMIT_BYTES = 4 * 2 ** 30;
 
 /**
- * Gives what a compressed part of an initramfs holds to `take`, piece by piece. `content` ends
- * where the part does; for gzip and LZMA, whose end only their decoder finds, it may go on.
+ * Decompresses a part of an initramfs, and gives `take` what it holds, piece by piece.
+ * @param content ends where the part does; for gzip and LZMA, whose end only their decoder finds,
+ * it may go on
  * @returns the part's length in bytes
  * @throws NightlatchError initramfs/malformed, system/missing-program, and what `take` throws
  */

@@ -27,8 +27,8 @@ export interface InitramfsFacts {
 }
 
 /**
- * What an initramfs holds. Uncompressed parts are listed in place; compressed ones are decompressed
- * in a stream: nothing is unpacked to a disk, and only configuration is kept.
+ * Reads what an initramfs holds. Uncompressed parts are listed in place. Compressed ones are
+ * decompressed in a stream: nothing is unpacked to a disk, and only configuration is kept.
  * @throws NightlatchError initramfs/malformed, cpio/malformed, system/missing-program
  */
 export async function inspectInitramfs(system: Pick<System, "run">, bytes: Buffer): Promise<InitramfsFacts> {

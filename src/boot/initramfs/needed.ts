@@ -11,8 +11,8 @@ export interface OverlayVolume {
 }
 
 /**
- * The volumes that an initramfs opens under a command line, as its own scripts decide it. `stack`
- * is one that is known.
+ * Lists the volumes that an initramfs opens under a command line, as its own scripts decide it.
+ * @param stack one that is known
  * @throws NightlatchError crypttab/malformed, boot/unsupported
  */
 export function neededVolumes(

@@ -8,9 +8,10 @@ import { addDriver, type Mending } from "./mending.ts";
 const INTERFACES = "/sys/class/net";
 
 /**
- * Why an initramfs cannot bring a network up on this machine: it holds the driver of no network
- * card that carries a signal now. Null where it holds one, where a card's driver is built into the
- * kernel, and where there is no card to tell it by.
+ * Tells why an initramfs cannot bring a network up on this machine: it holds the driver of no
+ * network card that carries a signal now. Null where it holds one, where a card's driver is built
+ * into the kernel, and where there is no card to tell it by.
+ * @throws NightlatchError file/*, system/*
  */
 export async function whyNoDriver(
   system: Pick<System, "run" | "readFile" | "realPath" | "listDirectory">,

@@ -20,8 +20,10 @@ const STUB = /^\s*nameserver\s+127\.0\.0\.5[34]\b/m;
 const LOOK_UP_MS = 8_000;
 
 /**
- * By getent(1), one source of names after the other.
+ * Looks a name up with getent(1), in one source of names after the other, to tell which of them
+ * knows it.
  * @param host a name or an address, without brackets
+ * @throws NightlatchError system/*
  */
 export async function lookUpName(system: Pick<System, "run" | "readFile">, host: string): Promise<ServerName> {
   // Not even its own address is wrong for certain: a tunnel in the initramfs may listen there.

@@ -4,7 +4,7 @@ import type { System } from "../../system/port.ts";
 
 type Power = Pick<System, "run" | "stat" | "realPath" | "writeFile" | "removeFile" | "makeDirectory" | "listDirectory">;
 
-/** Where a boot loader's file systems are mounted; nothing of ours lies anywhere else. */
+/** Where a boot loader's file systems are mounted. None of our files lies anywhere else. */
 export const BOOT_ROOTS = ["/boot", "/boot/efi", "/efi"] as const;
 const folderOf = (root: string): string => `${root}/nightlatch`;
 const OURS = /^oneshot\.(?:pad|cpio)(?:\.[0-9a-f]{12}\.tmp)?$/;
@@ -15,16 +15,19 @@ interface OneshotFiles {
   readonly overlay: string;
 }
 
-/** @param root one of BOOT_ROOTS */
+/**
+ * Names our files on a boot loader's file system.
+ * @param root one of BOOT_ROOTS
+ */
 export const oneshotFiles = (root: string): OneshotFiles => ({
   pad: `${folderOf(root)}/oneshot.pad`,
   overlay: `${folderOf(root)}/oneshot.cpio`,
 });
 
 /**
- * Writes both, durably, for root alone where the file system knows owners.
- * @param padding see docs/format/oneshot.md: what brings the archive to a multiple of 4 whether the
- * loader pads or not
+ * Writes both files, durably, for root alone where the file system knows owners.
+ * @param padding brings the archive to a multiple of 4 whether the loader pads or not
+ * (docs/format/oneshot.md)
  * @throws NightlatchError file/*, oneshot/unavailable where the folder leads elsewhere
  */
 export async function writeOneshotFiles(system: Power, root: string, padding: Buffer, overlay: Buffer): Promise<void> {
@@ -40,7 +43,10 @@ export async function writeOneshotFiles(system: Power, root: string, padding: Bu
   await system.writeFile(path, overlay, 0o400);
 }
 
-/** Files of ours, whole or cut short, on any of the file systems. */
+/**
+ * Lists our files, whole or cut short, on any of the file systems.
+ * @throws NightlatchError file/*
+ */
 export async function listOneshotFiles(system: Pick<System, "listDirectory">): Promise<string[]> {
   const found: string[] = [];
   for (const root of BOOT_ROOTS) {
@@ -50,7 +56,10 @@ export async function listOneshotFiles(system: Pick<System, "listDirectory">): P
   return found;
 }
 
-/** Folders of ours with nothing in them, which a run leaves that was cut off at once. */
+/**
+ * Lists our folders with nothing in them. A run that was cut off at once leaves one.
+ * @throws NightlatchError file/*
+ */
 export async function listEmptyFolders(system: Pick<System, "stat" | "listDirectory">): Promise<string[]> {
   const found: string[] = [];
   for (const root of BOOT_ROOTS) {
@@ -62,7 +71,7 @@ export async function listEmptyFolders(system: Pick<System, "stat" | "listDirect
 }
 
 /**
- * Overwrites a file of ours, removes it, and sees that it is gone.
+ * Overwrites one of our files, removes it, and makes sure that it is gone.
  * @throws NightlatchError oneshot/left-over, file/*
  */
 export async function eraseOneshotFile(system: Power, path: string): Promise<void> {
@@ -82,7 +91,10 @@ function leftOver(what: string, remedy: string): NightlatchError {
   return new NightlatchError("oneshot/left-over", what, { meaning, remedy });
 }
 
-/** The folder goes with the last file; what somebody else keeps in it keeps it. */
+/**
+ * Removes our folders that are empty. What somebody else keeps in one keeps it.
+ * @throws NightlatchError file/*, system/*
+ */
 export async function removeOneshotFolders(system: Power): Promise<void> {
   for (const folder of await listEmptyFolders(system))
     await system.run({ argv: ["rmdir", folder], deadlineMs: SMALL_PROGRAM_MS });

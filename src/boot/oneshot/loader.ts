@@ -5,6 +5,7 @@ import type { FileSystem } from "../../host/file-system.ts";
 import type { Lock, System } from "../../system/port.ts";
 import type { BootEntry } from "../entry/entry.ts";
 
+/** What a one-time boot may do to the world. */
 export type OneshotPower = Pick<
   System,
   | "run"
@@ -72,6 +73,7 @@ export interface OneshotLoader {
   removeEntry(system: OneshotPower): Promise<string[]>;
 }
 
+/** Makes the error for a machine on which a one-time boot is not possible. */
 export function unavailable(what: string, remedy?: string): NightlatchError {
   return new NightlatchError("oneshot/unavailable", `a one-time boot is not possible here: ${what}`, {
     meaning: "Nothing was changed.",
@@ -79,7 +81,10 @@ export function unavailable(what: string, remedy?: string): NightlatchError {
   });
 }
 
-/** @throws NightlatchError oneshot/failed */
+/**
+ * Runs a program that has to succeed, and gives what it prints.
+ * @throws NightlatchError oneshot/failed, system/*
+ */
 export async function mustRun(
   system: Pick<System, "run">,
   argv: readonly [string, ...string[]],
@@ -95,10 +100,10 @@ export async function mustRun(
 }
 
 /**
- * What was written before is where a boot loader finds it, which knows no journal: a metadata block
- * that is only in the journal is not there for GRUB. syncfs(2) commits the journal of ext4 and then
- * writes the blocks themselves.
- * @throws NightlatchError oneshot/failed
+ * Brings what was written to where a boot loader finds it. A loader knows no journal: a metadata
+ * block that is only in the journal is not there for GRUB. syncfs(2) commits the journal of ext4,
+ * and then writes the blocks themselves.
+ * @throws NightlatchError oneshot/failed, system/*
  */
 export async function settle(system: Pick<System, "run">, folder: string): Promise<void> {
   await mustRun(system, ["sync", "--file-system", folder]);

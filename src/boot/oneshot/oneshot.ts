@@ -52,7 +52,11 @@ export interface FoundOneshot {
   readonly isArmed: boolean;
 }
 
-/** By what lies on the disk and nothing else; null where there is nothing. */
+/**
+ * Finds what there is of a one-time boot, by what lies on the disk and nothing else. Null where
+ * there is nothing.
+ * @throws NightlatchError oneshot/malformed, file/*
+ */
 export async function findOneshot(
   system: OneshotPower,
   loaders: readonly OneshotLoader[] = LOADERS,
@@ -76,9 +80,9 @@ interface Disarmed {
 }
 
 /**
- * Takes back a one-time boot, whatever there is of it: the choice first, so that nothing boots an
- * entry that is half gone; then the entry; then the keys, overwritten. One step that fails keeps no
- * other from being tried.
+ * Undoes a one-time boot, whatever there is of it. The choice goes first, so that nothing boots an
+ * entry that is half gone; then the entry; then the keys, overwritten. If one step fails, the
+ * others are tried all the same.
  */
 export async function disarmOneshot(
   system: OneshotPower,

@@ -7,7 +7,7 @@ import { type OneshotPower, unavailable } from "./loader.ts";
 const ROOM_BYTES = 1 << 20;
 
 /**
- * The one of BOOT_ROOTS below which files of ours come to lie on that file system.
+ * Finds the one of BOOT_ROOTS below which our files come to lie on that file system.
  * @throws NightlatchError oneshot/unavailable
  */
 export async function bootRootOf(system: OneshotPower, fileSystem: FileSystem): Promise<string> {
@@ -23,7 +23,10 @@ export async function bootRootOf(system: OneshotPower, fileSystem: FileSystem): 
   return root;
 }
 
-/** @throws NightlatchError oneshot/unavailable */
+/**
+ * Makes sure that our files can be written there, and leave room.
+ * @throws NightlatchError oneshot/unavailable
+ */
 export async function requireBootRoom(system: OneshotPower, root: string): Promise<void> {
   const { options } = await fileSystemOf(system, root);
   if (options.includes("ro"))

@@ -17,8 +17,9 @@ const REPLACED =
 const USUAL_TRIES = 3;
 
 /**
- * systemd-cryptsetup in the initramfs: etc/crypttab with a path, which comes before tokens and TPM,
- * is erased after its use (keyfile-erase), and whose failure leads to the prompt.
+ * Makes the overlay for systemd-cryptsetup in the initramfs: an etc/crypttab with the path of a
+ * key. That comes before tokens and TPM, is erased after its use (keyfile-erase), and leads to the
+ * prompt where it fails.
  */
 export function systemdFiles(volumes: readonly OverlayVolume[], handsOver: boolean): CpioFile[] {
   const unit = [
@@ -44,8 +45,9 @@ export function systemdFiles(volumes: readonly OverlayVolume[], handsOver: boole
 }
 
 /**
- * dracut's own cryptroot-ask: it reads etc/crypttab's key, falls back to the prompt, and erases
- * nothing, so a hook does.
+ * Makes the overlay for dracut's own cryptroot-ask. It reads the key that etc/crypttab names, falls
+ * back to the prompt, and erases nothing, so a hook does.
+ * @throws NightlatchError boot/unsupported
  */
 export function dracutFiles(
   facts: Pick<InitramfsFacts, "has">,
@@ -67,8 +69,9 @@ export function dracutFiles(
 }
 
 /**
- * The encrypt hook takes /crypto_keyfile.bin where `cryptkey=` names no other, falls back to the
- * prompt, and removes it.
+ * Makes the overlay for mkinitcpio's encrypt hook. It takes /crypto_keyfile.bin where `cryptkey=`
+ * names no other, falls back to the prompt, and removes the file.
+ * @throws NightlatchError boot/unsupported
  */
 export function mkinitcpioFiles(volumes: readonly OverlayVolume[]): CpioFile[] {
   return volumes.flatMap(({ volume, key }) => {
@@ -87,7 +90,7 @@ export function mkinitcpioFiles(volumes: readonly OverlayVolume[]): CpioFile[] {
 }
 
 /**
- * The etc/crypttab that systemd will read in the initramfs, and the lines of it, in the order of
+ * Makes the etc/crypttab that systemd will read in the initramfs, and its lines in the order of
  * `volumes`.
  */
 export function systemdCrypttab(volumes: readonly OverlayVolume[]): {

@@ -5,8 +5,8 @@ const ENABLED = ["cryptsetup.target.wants", "remote-cryptsetup.target.wants"].ma
 );
 
 /**
- * Whether stock clevis answers systemd's passphrase prompts at the next boot: its path unit is
- * enabled.
+ * Whether stock clevis answers systemd's passphrase prompts at the next boot, which it does where
+ * its path unit is enabled.
  */
 export async function clevisAnswers(system: Pick<System, "stat">): Promise<boolean> {
   const links = await Promise.all(ENABLED.map((path) => system.stat(path)));

@@ -32,8 +32,8 @@ const REMEDIES: Partial<Readonly<Record<ErrorCode, string>>> = {
 };
 
 /**
- * Never throws one of our errors: where the next boot cannot be read (in a container, by an
- * ordinary user), it says why.
+ * Reads what is known of the initramfs that boots next. Where it cannot be read (in a container, by
+ * an ordinary user), the answer says why; none of our errors is thrown.
  */
 export async function readEarlyBoot(system: Power): Promise<EarlyBoot> {
   const [beneath, next] = await Promise.all([findBeneath(system), orError(() => readNextBoot(system, DEFAULT_ENTRY))]);
@@ -47,6 +47,10 @@ export async function readEarlyBoot(system: Power): Promise<EarlyBoot> {
   return { next, unknown: null, mending, driver: await findDriver(system, next, mending), beneath };
 }
 
+/**
+ * Tells why an initramfs lacks the driver of this machine's network card. Null where it does not,
+ * or where there is no initramfs or nobody knows how to mend it.
+ */
 export async function findDriver(
   system: Power,
   { facts, entry }: Pick<NextBoot, "facts" | "entry">,
@@ -55,7 +59,10 @@ export async function findDriver(
   return facts === null || mending === null ? null : await whyNoDriver(system, facts, entry.release, mending);
 }
 
-/** By the initramfs that is there; else by the program that would make one. */
+/**
+ * Tells how an initramfs is mended here: by what made the one that is there, else by the program
+ * that would make one. Null where neither is known.
+ */
 export async function findMending(
   system: Pick<System, "stat" | "readFile">,
   stack: Parameters<typeof generatorOf>[0] | null,
@@ -110,7 +117,9 @@ async function beneathResume(system: Power): Promise<string[]> {
   return (await Promise.all(devices.map((device) => luksBeneathDevice(system, device)))).flat();
 }
 
-/** What is known of one volume there. */
+/**
+ * Tells what is known of one volume that the initramfs opens. Null for one that the system opens.
+ */
 export function earlyFacts(
   reason: EarlyReason | null,
   volume: Pick<StageFacts, "entry" | "uuid">,

@@ -16,8 +16,8 @@ interface LackRequest {
 }
 
 /**
- * What the initramfs lacks for one binding of a volume that it opens: the one judgement of `check`,
- * `status` and `reboot --via bindings`.
+ * Lists what the initramfs lacks for one binding of a volume that it opens. `check`, `status` and
+ * `reboot --via bindings` all judge by this.
  */
 export async function lacksOf(
   system: Pick<System, "run" | "readFile">,

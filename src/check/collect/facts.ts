@@ -22,6 +22,7 @@ import { type EarlyBoot, earlyFacts, readEarlyBoot } from "./early-boot.ts";
 import { lacksOf } from "./early-lacks.ts";
 import { readSystemd } from "./systemd.ts";
 
+/** Which files are looked at, and how far. */
 export interface CheckOptions {
   readonly crypttab: string;
   readonly fstab: string;
@@ -57,7 +58,7 @@ export interface Surroundings {
 }
 
 /**
- * Looks at everything, changes nothing; servers are asked and keyslots tried.
+ * Looks at everything, and changes nothing; servers are asked and keyslots tried.
  * @throws NightlatchError file/* but file/missing
  */
 export async function collectFacts(system: System, options: CheckOptions): Promise<CheckFacts> {
@@ -75,6 +76,10 @@ export async function collectFacts(system: System, options: CheckOptions): Promi
   );
 }
 
+/**
+ * Reads what is around the volumes: fstab, the agent's configuration, the next boot.
+ * @throws NightlatchError file/* but file/missing
+ */
 export async function readAround(system: System, options: CheckOptions): Promise<Surroundings> {
   const mounts = takenMounts(await readFstab(system, options.fstab));
   const { config, error: configError } = await readConfig(system, options.config);
@@ -97,6 +102,10 @@ const NO_EARLY_BOOT: EarlyBoot = {
   beneath: { root: new Set(), usr: new Set(), resume: new Set() },
 };
 
+/**
+ * Puts together what `check` judges, of a machine that was read and volumes that were looked at.
+ * @throws NightlatchError file/* but file/missing
+ */
 export async function factsAround(
   system: System,
   options: CheckOptions,
@@ -134,11 +143,15 @@ async function isEnrolled(system: Pick<System, "readFile" | "listDirectory">, st
   }
 }
 
-/** For a volume that crypttab does not have. */
+/** Makes an entry for a volume that crypttab does not have; its line is 0. */
 export function strangerEntry(device: string): CrypttabEntry {
   return { line: 0, volume: device, device, key: null, options: [], fields: [device, device] };
 }
 
+/**
+ * Looks at one volume: its header, its bindings, and what would open it. What cannot be read is
+ * told in `facts.error`, not thrown.
+ */
 export async function lookAt(
   system: System,
   options: CheckOptions,

@@ -9,8 +9,9 @@ import type { System } from "../../system/port.ts";
 import type { Responder, SystemdFacts } from "../judge/facts.ts";
 
 /**
- * What systemd says of the units that answer for keys; null where it does not run.
+ * Asks systemd about the units that answer for keys. Null where systemd does not run.
  * @param keys paths that crypttab names as keys
+ * @throws NightlatchError system/*
  */
 export async function readSystemd(
   system: Pick<System, "run" | "stat">,

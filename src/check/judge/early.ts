@@ -4,8 +4,8 @@ import { type Finding, type FindingCode, findingsOf } from "./finding.ts";
 import { crypttabStep, EARLY_EDIT, fstabStep } from "./lines.ts";
 
 /**
- * What is wrong with a volume that the initramfs opens: no agent runs there, and what opens it by
- * itself is clevis.
+ * Judges a volume that the initramfs opens: no agent runs there, and what opens it by itself is
+ * clevis.
  */
 export function judgeEarly(facts: CheckFacts, volume: VolumeFacts, early: EarlyFacts): Finding[] {
   return [

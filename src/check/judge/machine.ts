@@ -18,10 +18,7 @@ const EARLY = new Set([
   "sysinit.target",
 ]);
 
-/**
- * What is wrong with the machine around its volumes: configuration, the agent's socket, the order
- * of units.
- */
+/** Judges the machine around its volumes: configuration, the agent's socket, the order of units. */
 export function judgeMachine(facts: CheckFacts): Finding[] {
   const asked = facts.volumes.filter(({ entry }) => entry.key === facts.agentSocket);
   return [

@@ -26,7 +26,10 @@ interface OutlookFacts {
   readonly key: KeyPlace | null;
 }
 
-/** In agreement with `judge`: what that calls an error of the volume does not open by itself. */
+/**
+ * Foretells what happens to a volume at the next boot. It agrees with `judge`: a volume of which
+ * that tells an error does not open by itself.
+ */
 export function foretell(facts: CheckFacts, volume: VolumeFacts, own: OutlookFacts): Outlook {
   if (volume.early !== null) return foretellEarly(facts, volume, volume.early);
   const left = leftClosed(facts, volume);

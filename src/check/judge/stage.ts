@@ -26,7 +26,7 @@ export interface EarlyReason {
   readonly isNeeded: boolean;
 }
 
-/** Why it is the initramfs that opens a volume; null where it is the system, after it. */
+/** Tells why it is the initramfs that opens a volume. Null where the system does, after it. */
 export function whyEarly({ entry, uuid, mounts, beneath, inside }: StageFacts): EarlyReason | null {
   const isMountedAt = (target: string) => mounts.some((mount) => mount.target === target);
   const isBeneath = (what: "root" | "usr" | "resume") => uuid !== null && beneath[what].has(uuid);
@@ -40,8 +40,8 @@ export function whyEarly({ entry, uuid, mounts, beneath, inside }: StageFacts): 
 }
 
 /**
- * The line by which an initramfs opens a volume. Generators write the name and the device in their
- * own ways.
+ * Finds the line by which an initramfs opens a volume. Generators write the name and the device in
+ * their own ways. Null where there is none.
  */
 export function findInside(
   { entry, uuid }: Pick<StageFacts, "entry" | "uuid">,

@@ -3,8 +3,8 @@ import type { Variables } from "./variables.ts";
 import type { GrubBlsEntry } from "./world.ts";
 
 /**
- * What Fedora's `blscfg` makes of an entry: text of the script, which is run when the entry is
- * chosen (commands/blscfg.c there).
+ * Makes of an entry what Fedora's `blscfg` makes of it: text of the script, which is run when the
+ * entry is chosen (commands/blscfg.c there).
  */
 export function blsSource(entry: GrubBlsEntry, variables: Variables, budget: WorkBudget): string {
   const expand = (text: string) => expandBls(text, variables, budget);

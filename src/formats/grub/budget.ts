@@ -48,11 +48,18 @@ export class WorkBudget {
   }
 }
 
+/**
+ * Makes the error for a configuration that GRUB would not take. `how` completes "the GRUB
+ * configuration".
+ */
 export function malformed(how: string): NightlatchError {
   return new NightlatchError("grub/malformed", `the GRUB configuration ${how}`);
 }
 
-/** What GRUB would do cannot be told from here. `how` completes "the GRUB configuration". */
+/**
+ * Makes the error for a configuration of which it cannot be told from here what GRUB would do.
+ * `how` completes "the GRUB configuration".
+ */
 export function unknown(how: string): NightlatchError {
   return new NightlatchError("grub/unknown", `the GRUB configuration ${how}`, {
     meaning: "What the machine's next boot would do cannot be told. Nothing was changed.",

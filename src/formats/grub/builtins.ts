@@ -17,8 +17,8 @@ const SET: GrubOption = { name: "set", letter: "s", value: "needed" };
 const DATE = ["YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "WEEKDAY"];
 
 /**
- * Commands that change what the script does, by name. Null for one that is not a command of GRUB's,
- * as far as is known.
+ * Finds a command that changes what the script does, by its name. Null for one that is not a
+ * command of GRUB's, as far as is known.
  */
 export function builtinOf(machine: GrubMachine, name: string): Builtin | null {
   const own = Object.hasOwn(BUILTINS, name) ? BUILTINS[name] : undefined;

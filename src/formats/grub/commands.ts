@@ -142,7 +142,9 @@ type CommandKind =
   | ("no command" | "not followed")
   | null;
 
-/** What is known of a command that is not followed in itself; null for one that is not known. */
+/**
+ * Tells what is known of a command that is not followed in itself. Null for one that is not known.
+ */
 export function commandKind(name: string): CommandKind {
   if (LINUX.has(name)) return "linux";
   if (INITRD.has(name)) return "initrd";

@@ -11,7 +11,7 @@ const END = "### END nightlatch-oneshot ###";
 type Before = "no file" | "no newline" | "newline";
 
 /**
- * custom.cfg with our part behind what the administrator has in it, of which no byte changes.
+ * Puts our part behind what the administrator has in custom.cfg, of which no byte changes.
  * @param custom null where there is no file; it holds no part of ours
  * @param text statements, ending in a newline
  */
@@ -33,8 +33,8 @@ export interface CustomPart {
 }
 
 /**
- * Our part of custom.cfg, or null where there is none. What the administrator has written before or
- * behind it in the meantime stays.
+ * Finds our part of custom.cfg. Null where there is none. What the administrator has written before
+ * or behind it in the meantime stays.
  * @throws NightlatchError oneshot/malformed where it begins and does not end
  */
 export function findInCustom(custom: Uint8Array): CustomPart | null {

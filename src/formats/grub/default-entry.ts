@@ -15,9 +15,9 @@ export interface GrubChoice {
 type ChoiceRules = "gnu" | "fedora" | "person";
 
 /**
- * The entry that GRUB boots with `selector` as its `default` when nobody touches the menu
- * (grub-core/normal/menu.c): a number, an id or a title, a ">" leads into a submenu (a ">" in a
- * title is doubled), and whatever is not found is the first entry. The menu's own is
+ * Chooses the entry that GRUB boots with `selector` as its `default` when nobody touches the menu
+ * (grub-core/normal/menu.c). A selector is a number, an id or a title; a ">" leads into a submenu
+ * (a ">" in a title is doubled); and whatever is not found is the first entry. The menu's own is
  * `menu.default`. Null for an empty menu, also within a submenu.
  * @throws NightlatchError grub/unknown, grub/malformed from the submenus on the way
  */

@@ -16,8 +16,8 @@ interface EntryWords {
 }
 
 /**
- * The words behind `menuentry` (grub-core/commands/menuentry.c), the block in braces as the last of
- * them.
+ * Reads the words behind `menuentry` (grub-core/commands/menuentry.c). The block in braces is the
+ * last of them.
  * @returns a status where no entry comes of them
  */
 export function entryWords(args: readonly string[], hasBlock: boolean): EntryWords | number {

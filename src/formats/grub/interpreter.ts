@@ -232,6 +232,7 @@ function nth(args: readonly string[], number: string): readonly string[] {
   return arg === undefined ? [] : [arg];
 }
 
+/** Makes the error for a command that is not followed here. */
 export function notFollowed(name: string): Error {
   return unknown(`calls ${JSON.stringify(name.slice(0, 40))}, of which it is not known here what it does`);
 }

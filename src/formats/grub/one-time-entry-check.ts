@@ -17,9 +17,9 @@ interface ArmedGrub {
 }
 
 /**
- * Why a machine with this GRUB would not come back once and only once by our entry, in words; null
- * where it will. The configuration is run as GRUB runs it: at the boot that is armed, at the one
- * after it, and with our files gone.
+ * Tells, in words, why a machine with this GRUB would not come back once and only once by our
+ * entry. Null where it will. The configuration is run as GRUB runs it: at the boot that is armed,
+ * at the one after it, and with our files gone.
  * @throws NightlatchError grub/malformed, grub/unknown
  */
 export function whyNotOnce(armed: ArmedGrub): string | null {
@@ -69,8 +69,8 @@ const isSameChoice = (left: GrubChoice | null, right: GrubChoice | null): boolea
   left?.path === right?.path && isSame(left?.entry.linux ?? null, right?.entry.linux ?? null);
 
 /**
- * The top-level entry to fall back to: the one that boots anyway if it is there, else the first
- * that boots; null for none.
+ * Chooses the top-level entry to fall back to: the one that boots anyway if it is there, else the
+ * first that boots. Null where there is none.
  */
 export function fallbackOf(menu: GrubMenu): number | null {
   const own = choose(menu, menu.default)?.entry;

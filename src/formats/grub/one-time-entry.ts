@@ -20,9 +20,9 @@ interface OneshotEntryRequest {
 }
 
 /**
- * An entry that does what another does, with more initrds. Where one of these is not there it boots
- * as the other would: GRUB goes on after an `initrd` that failed, and would boot without any. Where
- * its kernel is not there, `fallback` boots.
+ * Writes an entry that does what another does, with more initrds. If one of these is not there, it
+ * boots as the other would: GRUB goes on after an `initrd` that failed, and would boot without any.
+ * If its kernel is not there, `fallback` boots.
  * @throws NightlatchError oneshot/unavailable where the other cannot be followed
  */
 export function formatOneshotEntry(source: GrubSource, request: OneshotEntryRequest): string {

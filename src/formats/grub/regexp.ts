@@ -5,10 +5,10 @@ import { type ParsedPattern, type Pattern, parsePattern } from "./regexp-parse.t
 type Matched = readonly (string | null)[];
 
 /**
- * GRUB's `regexp` (grub-core/commands/regexp.c): a POSIX extended expression, of whose matches the
- * leftmost and then the longest counts. Where each part can end is worked out once for each place,
- * so that nothing backtracks; the work is counted.
- * @returns null where it does not match, or is no expression
+ * Matches as GRUB's `regexp` does (grub-core/commands/regexp.c): a POSIX extended expression, of
+ * whose matches the leftmost and then the longest counts. Where each part can end is worked out
+ * once for each place, so that nothing backtracks; the work is counted. Null where it does not
+ * match, or is no expression.
  * @throws NightlatchError grub/unknown where what a group matched cannot be told, grub/malformed
  * where it takes too much work
  */

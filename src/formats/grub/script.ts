@@ -36,7 +36,7 @@ const MAX_LENGTH = 1 << 20;
 const MAX_DEPTH = 32;
 
 /**
- * All statements of a text without errors.
+ * Reads all statements of a text without errors.
  * @throws NightlatchError grub/malformed
  */
 export function parseGrubScript(text: string): Statement[] {
@@ -51,8 +51,8 @@ export function parseGrubScript(text: string): Statement[] {
 }
 
 /**
- * A file's text as GRUB reads it: without carriage returns, and without the lines that begin with
- * "#" (normal/main.c, lib/getline.c).
+ * Takes out of a file's text what GRUB does: carriage returns, and the lines that begin with "#"
+ * (normal/main.c, lib/getline.c).
  */
 export function configurationText(text: string): string {
   const lines = text.replaceAll("\r", "").split("\n");

@@ -23,7 +23,10 @@ export interface Search {
   readonly isDoubtful: boolean;
 }
 
-/** @returns a status where nothing is looked for (grub-core/commands/search_wrap.c) */
+/**
+ * Reads the words of a `search`.
+ * @returns a status where nothing is looked for (grub-core/commands/search_wrap.c)
+ */
 export function parseSearch(args: readonly string[]): Search | number {
   const parsed = parseGrubArguments(args, OPTIONS);
   if (parsed === "help") return OK;
@@ -41,7 +44,7 @@ export function parseSearch(args: readonly string[]): Search | number {
   return INVALID_COMMAND;
 }
 
-/** `search.fs_uuid WHAT [VARIABLE [HINT…]]` and its like. */
+/** Reads the words of `search.fs_uuid WHAT [VARIABLE [HINT…]]` and its like. */
 export function parseOldSearch(kind: "fs_uuid" | "fs_label" | "file", args: readonly string[]): Search | number {
   const [what, variable] = args;
   if (what === undefined) return BAD_ARGUMENT;

@@ -17,7 +17,8 @@ interface TestWorld {
 }
 
 /**
- * GRUB's `[` and `test` (grub-core/commands/test.c), in one pass and without a stack of calls.
+ * Evaluates GRUB's `[` and `test` (grub-core/commands/test.c), in one pass and without a stack of
+ * calls.
  * @param args without the command's name
  */
 export function evaluateTest(args: readonly string[], world: TestWorld): boolean {

@@ -133,7 +133,7 @@ const FEATURES = [
 /** The device that GRUB started from, whose name is not known here. */
 export const START_DEVICE = "nightlatch:start";
 
-/** What GRUB sets and exports by itself before it reads its configuration. */
+/** Lists what GRUB sets and exports by itself before it reads its configuration. */
 export function startingVariables(world: GrubWorld): Map<string, string> {
   return new Map([
     ["root", START_DEVICE],

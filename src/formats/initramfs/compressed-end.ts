@@ -5,9 +5,10 @@ import { unreadable } from "./unreadable.ts";
 export type Compression = "gzip" | "bzip2" | "lzma" | "xz" | "lzop" | "lz4" | "zstd";
 
 /**
- * The byte behind a compressed archive that starts at `startBytes`: where the kernel's decompressor
- * stops, and its reader goes on (lib/decompress_*.c, init/initramfs.c). Null for gzip and LZMA,
- * whose end only their decoder finds. Nothing is decompressed, and each step consumes something.
+ * Finds the byte behind a compressed archive that starts at `startBytes`: where the kernel's
+ * decompressor stops, and its reader goes on (lib/decompress_*.c, init/initramfs.c). Null for gzip
+ * and LZMA, whose end only their decoder finds. Nothing is decompressed, and each step consumes
+ * something.
  * @throws NightlatchError initramfs/malformed
  */
 export function endOfCompressed(compression: Compression, bytes: Uint8Array, startBytes: number): number | null {

@@ -46,7 +46,7 @@ interface CpioHeader extends CpioEntry {
 }
 
 /**
- * The header at `offsetBytes`, or null when more bytes are needed to tell.
+ * Reads the header at `offsetBytes`. Null where more bytes are needed to tell.
  * @throws NightlatchError cpio/malformed
  */
 export function parseCpioHeader(bytes: Uint8Array, offsetBytes: number): CpioHeader | null {
@@ -79,10 +79,11 @@ function malformed(offsetBytes: number, what: string): NightlatchError {
 }
 
 /**
- * An archive of these files, in order, with every folder on the way once and before what is in it:
- * the kernel drops a file whose folder does not exist without a word. A folder's mode is applied to
- * a folder that exists, so `folderModes` says what it is to be (0755 where it does not). All
- * belongs to root, times are zero: the same input gives the same bytes.
+ * Writes an archive of these files, in order, with every folder on the way once and before what is
+ * in it, for the kernel drops a file whose folder does not exist without a word. All belongs to
+ * root, and times are zero: the same input gives the same bytes.
+ * @param folderModes what a folder's mode is to be, 0755 where it does not say: it is applied to a
+ * folder that exists, too
  */
 export function writeCpio(files: readonly CpioFile[], folderModes: Readonly<Record<string, number>> = {}): Buffer {
   const parts: Buffer[] = [];

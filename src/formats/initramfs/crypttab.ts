@@ -15,7 +15,11 @@ export interface InitramfsVolume {
 
 const MAX_BYTES = 256 * 1024;
 
-/** @throws NightlatchError crypttab/malformed; `what` names the file */
+/**
+ * Reads the crypttab that an initramfs holds. Lines that open nothing are passed over.
+ * @param what names the file in an error
+ * @throws NightlatchError crypttab/malformed
+ */
 export function parseInitramfsCrypttab(text: string, what: string): InitramfsVolume[] {
   if (text.length > MAX_BYTES) throw malformed(what, `is larger than ${MAX_BYTES} bytes`);
   return text.split("\n").flatMap((line) => {
@@ -35,14 +39,14 @@ export function parseInitramfsCrypttab(text: string, what: string): InitramfsVol
   });
 }
 
-/** One line, without its end. */
+/** Writes one line, without its end. */
 export function formatInitramfsVolume(entry: InitramfsVolume): string {
   return [entry.name, entry.source, entry.key, entry.options.join(",") || "luks"].join(" ");
 }
 
 /**
- * The value of `name=value` among the options, "" for a bare `name`, null where it is absent. The
- * last one counts.
+ * Reads the value of `name=value` among the options: "" for a bare `name`, null where it is absent.
+ * The last one counts.
  */
 export function volumeOption(entry: Pick<InitramfsVolume, "options">, name: string): string | null {
   const found = entry.options.findLast((option) => option === name || option.startsWith(`${name}=`));

@@ -15,8 +15,8 @@ const KEPT = new Set(["version", "machine-id", "architecture", "linux", "initrd"
 const MARK = "# nightlatch-oneshot ";
 
 /**
- * A type 1 entry that does what another does, with more initrds. It has no sort key: entries that
- * have one come before those without, and the first is the default where none is configured.
+ * Writes a type 1 entry that does what another does, with more initrds. It has no sort key: entries
+ * that have one come before those without, and the first is the default where none is configured.
  */
 export function formatBlsOneshot(
   other: string,
@@ -37,7 +37,10 @@ export function formatBlsOneshot(
   return `${lines.join("\n")}\n`;
 }
 
-/** Null where the file has none. @throws NightlatchError oneshot/malformed, json/* */
+/**
+ * Reads our mark in an entry file. Null where it has none.
+ * @throws NightlatchError oneshot/malformed, json/*
+ */
 export function markInBls(text: string): OneshotMark | null {
   const line = text.split("\n").find((one) => one.startsWith(MARK));
   return line === undefined ? null : parseMark(line.slice(MARK.length));

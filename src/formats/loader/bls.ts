@@ -25,8 +25,8 @@ export interface BlsEntry {
 const MAX_BYTES = 64 * 1024;
 
 /**
- * One entry file. Keys that repeat: `initrd` and `options` add up, of the others the last one
- * counts; unknown ones are skipped.
+ * Reads one entry file. Of keys that repeat, `initrd` and `options` add up, and of the others the
+ * last one counts; unknown ones are skipped.
  * @throws NightlatchError bls/malformed
  */
 export function parseBlsEntry(fileName: string, text: string): BlsEntry {
@@ -64,7 +64,7 @@ function malformed(fileName: string, how: string): NightlatchError {
 }
 
 /**
- * GRUB's order of BLS entries (Fedora's blscfg): by file name as RPM compares versions, the
+ * Sorts BLS entries as GRUB does (Fedora's blscfg): by file name as RPM compares versions, the
  * greatest first.
  */
 export function sortAsBlscfg<T extends { readonly id: string }>(entries: readonly T[]): T[] {
@@ -72,8 +72,8 @@ export function sortAsBlscfg<T extends { readonly id: string }>(entries: readonl
 }
 
 /**
- * rpmvercmp: digits by value, letters by order, digits above letters, `~` below the end, `^` above
- * it.
+ * Compares as rpmvercmp does: digits by value, letters by order, digits above letters, `~` below
+ * the end, `^` above it.
  */
 export function compareRpmVersions(left: string, right: string): number {
   const pieces = (text: string) => text.match(/\d+|[A-Za-z]+|~|\^/g) ?? [];

@@ -21,7 +21,8 @@ interface ExtlinuxMenu {
 const MAX_BYTES = 256 * 1024;
 
 /**
- * Keywords in any case; an `append` before the first label holds for all that have none.
+ * Reads a menu. Keywords may be in any case. An `append` before the first label holds for all that
+ * have none.
  * @throws NightlatchError extlinux/malformed
  */
 export function parseExtlinux(text: string): ExtlinuxMenu {
@@ -63,7 +64,7 @@ function entryOf(section: ReadonlyMap<string, string>, commonAppend: string): Ex
   };
 }
 
-/** The entry that boots when nobody touches the menu, or null where `default` names none. */
+/** Finds the entry that boots when nobody touches the menu. Null where `default` names none. */
 export function defaultExtlinuxEntry(menu: ExtlinuxMenu): ExtlinuxEntry | null {
   if (menu.default === "") return menu.entries[0] ?? null;
   return menu.entries.find((entry) => entry.label === menu.default) ?? null;

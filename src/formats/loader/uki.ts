@@ -14,9 +14,9 @@ const SECTION_HEADER_BYTES = 40;
 export const PE_HEADER_BYTES = 16 * 1024;
 
 /**
- * The sections of a PE image (Microsoft's "PE Format": COFF header behind the offset at 0x3c, then
- * the optional header, then the section table). `fileLengthBytes` is the whole file's. Null where
- * it is no PE image.
+ * Reads the sections of a PE image (Microsoft's "PE Format": COFF header behind the offset at 0x3c,
+ * then the optional header, then the section table). Null where it is no PE image.
+ * @param fileLengthBytes the whole file's
  * @throws NightlatchError uki/malformed
  */
 export function parsePeSections(start: Uint8Array, fileLengthBytes: number): PeSection[] | null {
@@ -74,7 +74,7 @@ export function sectionsOfProfile(
 }
 
 /**
- * A section's text as systemd-stub hands it on (mangle_stub_cmdline): up to a NUL, control
+ * Reads a section's text as systemd-stub hands it on (mangle_stub_cmdline): up to a NUL, control
  * characters as spaces, none at either end.
  */
 export function stubText(bytes: Buffer): string {
@@ -85,7 +85,7 @@ export function stubText(bytes: Buffer): string {
 }
 
 /**
- * Whether it is a unified kernel image: a Linux in a section of another program, and mostly what it
+ * Whether a program is a unified kernel image: it holds a Linux in a section, and mostly what that
  * boots with.
  */
 export function isUki(sections: readonly PeSection[]): boolean {

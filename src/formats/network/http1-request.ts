@@ -26,7 +26,10 @@ const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) (\/[\x21-\x7e]*|\*|[A-Za-z]
 const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[^\x00-\x08\x0a-\x1f\x7f]*$/;
 const LENGTH = /^\d{1,15}$/;
 
-/** @param text the head without the empty line at its end, in Latin-1 */
+/**
+ * Reads the head of a request, or tells what is wrong with it.
+ * @param text the head without the empty line at its end, in Latin-1
+ */
 export function parseHttp1RequestHead(text: string): Http1RequestHead | HeadFault {
   const lines = text.split("\r\n");
   const [, method, target, minor] = REQUEST_LINE.exec(lines[0] ?? "") ?? [];

@@ -22,7 +22,10 @@ export interface Http1Response {
   readonly body: Buffer;
 }
 
-/** Head and body. Credentials in the URL become basic authentication, as with curl. */
+/**
+ * Writes a request's head and body. Credentials in the URL become basic authentication, as with
+ * curl.
+ */
 export function formatHttp1Request({ method, url, headers, body }: Http1Request): Buffer {
   const lines = [`${method} ${url.pathname}${url.search} HTTP/1.1`];
   const fields = { host: url.host, connection: "close", ...authorization(url), ...headers, ...lengthOf(body) };

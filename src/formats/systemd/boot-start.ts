@@ -68,14 +68,14 @@ export function findStarts({ crypttab: all, mounts, startsRemote, cmdline }: Sta
   return starts;
 }
 
-/** Whether the boot itself starts it. */
+/** Whether the boot itself starts a volume. */
 export function isInBoot({ by }: Start): boolean {
   return by === "target" || by === "mount";
 }
 
 /**
- * What starts a volume that is judged; one that crypttab does not have, or is not told of, counts
- * as started.
+ * Tells what starts a volume that is judged. One that crypttab does not have, or that is not told
+ * of, counts as started.
  */
 export function startOf(
   { starts }: { readonly starts: ReadonlyMap<string, Start> },
@@ -84,7 +84,10 @@ export function startOf(
   return starts.get(entry.volume) ?? { by: "target", mount: null, why: "" };
 }
 
-/** The boot does not open it, by the owner's own will, and nothing about it stops the boot. */
+/**
+ * Whether the boot leaves a volume closed by the owner's own will, and nothing about it stops the
+ * boot.
+ */
 export function isLeftClosed({ by }: Start): boolean {
   return by === "hand" || by === "use" || by === "unheard";
 }

@@ -8,9 +8,9 @@ interface HeardCrypttab {
 }
 
 /**
- * The system's crypttab as systemd takes it after the initramfs, with this kernel command line:
- * `luks=no` and `luks.crypttab=no` turn it off, `luks.uuid=` and `luks.name=` make a list of all
- * that is opened, `luks.options=UUID=…` overrules a line (systemd-cryptsetup-generator(8)).
+ * Reads the system's crypttab as systemd takes it after the initramfs, with this kernel command
+ * line: `luks=no` and `luks.crypttab=no` turn it off, `luks.uuid=` and `luks.name=` make a list of
+ * all that is opened, `luks.options=UUID=…` overrules a line (systemd-cryptsetup-generator(8)).
  */
 export function hearCrypttab(crypttab: Crypttab, cmdline: string): HeardCrypttab {
   const { isEnabled, readsCrypttab, disks } = readLuksWords(cmdline, false);

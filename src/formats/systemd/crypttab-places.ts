@@ -9,7 +9,7 @@ interface Place {
 }
 
 /**
- * As systemd's split_keyspec reads the key and the header: what follows the last colon counts where
+ * Reads a key or a header as systemd's split_keyspec does: what follows the last colon counts where
  * it is a device.
  */
 export function placeOf(text: string): Place {
@@ -37,6 +37,7 @@ export function isRandomKey(key: string | null): boolean {
  */
 type VolumeKind = "luks" | "plain" | "tcrypt" | "bitlk";
 
+/** Tells which kind of volume a line opens. */
 export function kindOf({ options }: CrypttabEntry): VolumeKind {
   return options.map(({ name }) => KINDS.get(name)).findLast((kind) => kind !== undefined) ?? "luks";
 }
@@ -53,12 +54,15 @@ const KINDS: ReadonlyMap<string, VolumeKind> = new Map([
   ["tcrypt-keyfile", "tcrypt"],
 ]);
 
-/** Swap with a new key at each boot, and what is no LUKS at all, have no header to look at. */
+/**
+ * Whether a line's volume has a header to look at. Swap with a new key at each boot, and what is no
+ * LUKS at all, have none.
+ */
 export function isLuksVolume(entry: CrypttabEntry): boolean {
   return kindOf(entry) === "luks" && !isRandomKey(entry.key);
 }
 
-/** What the volume's unit waits for: its device or image, key and header. */
+/** Lists what a volume's unit waits for: its device or image, key and header. */
 export function needsOfVolume(entry: CrypttabEntry): UnitNeeds {
   const places = [{ path: entry.device, device: null }, ...placesOf(entry)];
   const named = places.map(({ path, device }) => device ?? devicePathOf(path));

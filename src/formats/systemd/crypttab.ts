@@ -56,7 +56,7 @@ interface UnreadableLine {
 /** No crypttab comes near it. */
 export const CRYPTTAB_LIMIT_BYTES = 1 << 20;
 
-/** Never throws: what is not an entry becomes a fault. */
+/** Reads a crypttab. It never throws: a line that is no entry becomes a fault. */
 export function parseCrypttab(bytes: Uint8Array): Crypttab {
   const entries: CrypttabEntry[] = [];
   const faults: CrypttabFault[] = [];
@@ -145,12 +145,12 @@ function isNone(key: string | undefined): key is undefined {
   return key === undefined || key === "-" || key === "none";
 }
 
-/** systemd-cryptsetup refuses every other (filename_is_valid). */
+/** Whether a name may be a volume's. systemd-cryptsetup refuses every other (filename_is_valid). */
 export function isVolumeName(name: string): boolean {
   return name !== "." && name !== ".." && /^[^/\0]+$/.test(name) && Buffer.byteLength(name) <= 255;
 }
 
-/** Commas part options; `\,` and `\\` stand for themselves. */
+/** Reads the field of options. Commas part them; `\,` and `\\` stand for themselves. */
 export function parseOptions(text: string | undefined): CrypttabOption[] {
   return optionWords(text).map((word) => {
     const plain = word.replaceAll(/\\([\\,])/g, "$1");
@@ -176,8 +176,8 @@ export interface CrypttabEdit {
 }
 
 /**
- * A line as it is, but for the edit: the user's own device, options and what follows stay as they
- * are written.
+ * Writes a line as it is, but for the edit. The user's own device, options and what follows stay as
+ * they are written.
  */
 export function editCrypttabLine(entry: CrypttabEntry, { key, without = [], having = [] }: CrypttabEdit): string {
   const [volume = "", device = "", oldKey = "none", options, ...rest] = entry.fields;
@@ -186,19 +186,25 @@ export function editCrypttabLine(entry: CrypttabEntry, { key, without = [], havi
   return [volume, device, key ?? oldKey, words.length === 0 ? "luks" : words.join(","), ...rest].join(" ");
 }
 
-/** The last of that name, which is the one that counts; undefined where there is none. */
+/**
+ * Finds the last option of these names, which is the one that counts. Undefined where there is
+ * none.
+ */
 export function findOption(entry: CrypttabEntry, ...names: readonly string[]): CrypttabOption | undefined {
   return entry.options.findLast((option) => names.includes(option.name));
 }
 
+/** Whether a volume waits for the network (_netdev). */
 export function isNetworkVolume(entry: CrypttabEntry): boolean {
   return findOption(entry, "_netdev") !== undefined;
 }
 
+/** Whether the boot goes on without a volume (nofail). */
 export function mayFail(entry: CrypttabEntry): boolean {
   return findOption(entry, "nofail", "fail")?.name === "nofail";
 }
 
+/** Whether a line keeps the boot from starting its volume (noauto). */
 export function isStartedByHand(entry: CrypttabEntry): boolean {
   return findOption(entry, "noauto", "auto")?.name === "noauto";
 }
@@ -211,7 +217,7 @@ const TAGS: readonly (readonly [string, string])[] = [
 ];
 
 /**
- * The path that a device specification of crypttab or fstab stands for (systemd's
+ * Names the path that a device specification of crypttab or fstab stands for (systemd's
  * fstab_node_to_udev_node).
  */
 export function devicePathOf(specification: string): string {
@@ -229,7 +235,7 @@ function unquote(text: string): string {
   return quoted ? text.slice(1, -1) : text;
 }
 
-/** Where a volume's header is: on its device, or apart from it (`header=`). */
+/** Names the path of a volume's header: its device, or what `header=` names. */
 export function headerPathOf(entry: CrypttabEntry): string {
   return findOption(entry, "header")?.value ?? devicePathOf(entry.device);
 }
@@ -257,7 +263,7 @@ interface CrypttabAdvice {
   readonly overNetwork: boolean;
 }
 
-/** One line, without its end. */
+/** Writes one line, without its end. */
 export function formatCrypttabLine({ volume, source, header, socket, overNetwork }: CrypttabAdvice): string {
   const detached = header === null ? "" : `,header=${header}`;
   return `${volume} ${source} ${socket} luks${detached}${overNetwork ? ",_netdev,nofail" : ""}`;

@@ -15,7 +15,10 @@ interface KeySocketPeer {
 
 const PATTERN = /^\0[0-9a-f]{1,16}\/(cryptsetup(?:-[a-z0-9-]+)?)\/([^/]+)$/;
 
-/** null for every other name. */
+/**
+ * Reads the name of a peer of the key socket. Null for every name that systemd-cryptsetup and its
+ * like do not use.
+ */
 export function parseKeySocketPeer(name: Uint8Array): KeySocketPeer | null {
   let text: string;
   try {

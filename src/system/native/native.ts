@@ -12,8 +12,8 @@ interface Library {
 let libc: Library | null = null;
 
 /**
- * A function of libc by its C prototype, e.g. `int getpeername(int, void *, void *)`. A Uint8Array
- * passes as a pointer to its bytes.
+ * Finds a function of libc by its C prototype, e.g. `int getpeername(int, void *, void *)`. A
+ * Uint8Array passes as a pointer to its bytes.
  */
 export function libcFunction(prototype: string): NativeFunction {
   libc ??= loadKoffi().load(null);

@@ -86,7 +86,7 @@ const PROTOTYPES: Readonly<Record<keyof Openssl, string>> = {
 
 let opened: Openssl | null | undefined;
 
-/** Null where koffi or one of the symbols is missing. */
+/** Opens the OpenSSL that Node brings. Null where koffi or one of the symbols is missing. */
 export function openOpenssl(): Openssl | null {
   if (opened === undefined) {
     try {
@@ -107,8 +107,8 @@ export const NID_P384 = 715;
 export const NID_P521 = 716;
 
 /**
- * OpenSSL's error queue is Node's too: what we caused must not surface in a later call of
- * node:crypto.
+ * Makes an error, and empties OpenSSL's error queue. That is Node's too, and what we caused must
+ * not surface in a later call of node:crypto.
  */
 export function opensslFailure(openssl: Openssl, what: string): Error {
   openssl.ERR_clear_error();

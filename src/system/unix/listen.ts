@@ -3,8 +3,8 @@ import { connect, type Server } from "node:net";
 import { dirname } from "node:path";
 
 /**
- * Listens on a Unix socket that only its owner may connect to from its first moment on, and that is
- * there only once it is being listened on: a connection between bind(2) and listen(2) would be
+ * Listens on a Unix socket that only its owner may connect to, from its first moment on. The socket
+ * is there only once it is listened on: a connection between bind(2) and listen(2) would be
  * refused, which systemd-cryptsetup takes for a failure without a prompt. A socket that nobody
  * listens on any more is replaced.
  * @throws Error with `code`: ENOTSOCK where something else lies there, EADDRINUSE where another

@@ -23,9 +23,10 @@ const ROUNDS = 8;
 const ASKED_LIMIT = 500;
 
 /**
- * The folders with a grub.cfg: one on a machine in order. On UEFI also those on the EFI system
- * partition, where RHEL 8 has its own; other systems have a few lines there that lead to the one in
- * /boot, and count only where there is none.
+ * Lists the folders with a grub.cfg; a machine in order has one. On UEFI those on the EFI system
+ * partition count too, where RHEL 8 has its own. Other systems have a few lines there that lead to
+ * the one in /boot; such a folder counts only where there is no other.
+ * @throws NightlatchError file/*
  */
 export async function grubFolders(system: Pick<System, "stat" | "readFile" | "listDirectory">): Promise<string[]> {
   const found: string[] = [];
@@ -51,11 +52,9 @@ async function textOrNull(system: Pick<System, "stat" | "readFile">, path: strin
 }
 
 /**
- * The entry that GRUB will boot, its configuration run as GRUB runs it, with grubenv as it is on
- * the disk now.
- * @param selector another entry than the default: number, id or title, with ">" into submenus; null
- * for the default
- * @returns null where the menu is empty
+ * Finds the entry that GRUB will boot. Its configuration is run as GRUB runs it, with grubenv as it
+ * is on the disk now. Null where the menu is empty.
+ * @param selector another entry than the default: its number, id or title, with ">" into submenus
  * @throws NightlatchError grub/malformed, grub/unknown, bls/malformed, file/*
  */
 export async function grubEntry(system: Power, folder: string, selector: string | null): Promise<GrubFound | null> {
@@ -87,8 +86,8 @@ const isSame = (left: GrubChoice | null, right: GrubChoice | null): boolean =>
   left?.path === right?.path && JSON.stringify(left?.entry.linux) === JSON.stringify(right?.entry.linux);
 
 /**
- * grub.cfg, and all that it asks for on its way to the menu and in its entries, as it is on the
- * disk now.
+ * Reads grub.cfg as it is on the disk now, and all that it asks for on its way to the menu and in
+ * its entries.
  * @throws NightlatchError grub/malformed, grub/unknown, bls/malformed, file/*
  */
 export async function readGrub(

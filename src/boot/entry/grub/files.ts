@@ -3,7 +3,7 @@ import type { GrubFileKind } from "../../../formats/grub/world.ts";
 import { listMounts, type Mount, mountOf, placesOf, type Seen } from "../../../host/mounts.ts";
 import type { System } from "../../../system/port.ts";
 
-/** Above this a file counts as there, and is not read. */
+/** A larger file counts as there, and is not read. */
 export const GRUB_FILE_LIMIT_BYTES = 1 << 20;
 const ON_UUID = /^\(uuid=([^)]*)\)(.*)$/s;
 

@@ -5,7 +5,7 @@ import { wholeFile } from "../entry.ts";
 import { type Loader, noSuchEntry } from "../loader.ts";
 import { grubEntry, grubFolders } from "./configuration.ts";
 
-/** GRUB: what its configuration gives when it is run as GRUB runs it. */
+/** GRUB boots what its configuration gives when it is run as GRUB runs it. */
 export const grub: Loader = {
   name: "grub",
 

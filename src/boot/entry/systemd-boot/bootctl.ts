@@ -34,8 +34,9 @@ const ONE_SHOT = "/sys/firmware/efi/efivars/LoaderEntryOneShot-4a67b082-0a4c-41c
 const OUTPUT_LIMIT_BYTES = 1 << 20;
 
 /**
- * Whether systemd-boot started this system: it says so in an EFI variable
+ * Whether systemd-boot started this system. It says so in an EFI variable
  * (systemd.io/BOOT_LOADER_INTERFACE).
+ * @throws NightlatchError file/*
  */
 export async function startedBySystemdBoot(system: Pick<System, "stat" | "readFile">): Promise<boolean> {
   if ((await system.stat(LOADER_INFO)) === null) return false;
@@ -44,27 +45,30 @@ export async function startedBySystemdBoot(system: Pick<System, "stat" | "readFi
   return value.subarray(4).toString("utf16le").startsWith("systemd-boot");
 }
 
-/** Whether this system is what a unified kernel image held: its stub says so in an EFI variable. */
+/** Whether this system was held in a unified kernel image. Its stub says so in an EFI variable. */
 export async function startedByStub(system: Pick<System, "stat">): Promise<boolean> {
   return (await system.stat(STUB_INFO)) !== null;
 }
 
-/** True where an entry is set for the next boot alone. */
+/** Whether an entry is set for the next boot alone. */
 export async function hasOneShot(system: Pick<System, "stat">): Promise<boolean> {
   return (await system.stat(ONE_SHOT)) !== null;
 }
 
-/** The id of the entry that is set for the next boot alone, or null. */
+/**
+ * Reads the id of the entry that is set for the next boot alone. Null where none is.
+ * @throws NightlatchError file/*
+ */
 export async function oneShotOf(system: Pick<System, "readFileIfPresent">): Promise<string | null> {
   const value = (await system.readFileIfPresent(ONE_SHOT, 4096))?.subarray(4).toString("utf16le");
   return value?.replace(/\0.*$/s, "") || null;
 }
 
 /**
- * The entry that systemd-boot will take, or the one of that id; null where there is none.
- * systemd-boot's own counting of what is the default (one-shot, default variable, loader.conf, sort
- * keys, boot counters) is left to bootctl, which shares its code.
- * @throws NightlatchError boot/unsupported, json/malformed
+ * Finds the entry that systemd-boot will take, or the one of that id. Null where there is none. How
+ * systemd-boot comes to its default (one-shot, default variable, loader.conf, sort keys, boot
+ * counters) is left to bootctl, which shares its code.
+ * @throws NightlatchError boot/unsupported, json/malformed, system/*
  */
 export async function systemdBootEntry(
   system: Pick<System, "run">,

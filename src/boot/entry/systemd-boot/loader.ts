@@ -2,7 +2,7 @@ import { wholeFile } from "../entry.ts";
 import { type Loader, noSuchEntry } from "../loader.ts";
 import { hasOneShot, startedBySystemdBoot, systemdBootEntry } from "./bootctl.ts";
 
-/** systemd-boot: what bootctl lists, where it started the running system. */
+/** systemd-boot, where it started the running system, boots what bootctl lists as its default. */
 export const systemdBoot: Loader = {
   name: "systemd-boot",
 

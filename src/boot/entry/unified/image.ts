@@ -18,13 +18,13 @@ const EXTRA: readonly (readonly [string, string])[] = [
 ];
 
 /**
- * An entry whose kernel is a unified image, as systemd-stub would start it: kernel, initramfs and
- * command line of it, and what is added from beside it (docs/format/uki.md). Null where its kernel
- * is none.
+ * Unpacks an entry whose kernel is a unified image, as systemd-stub would start it: kernel,
+ * initramfs and command line of the image, and what is added from beside it (docs/format/uki.md).
+ * Null where its kernel is no such image.
  * @param root where the kernel's file system is mounted
  * @param wanted what a person says in the place of every other command line; null where nothing is
  * said
- * @throws NightlatchError boot/no-entry, boot/unsupported, uki/malformed
+ * @throws NightlatchError boot/no-entry, boot/unsupported, uki/malformed, file/*
  */
 export async function unpackUnified(
   system: Power,

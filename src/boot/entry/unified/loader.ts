@@ -3,7 +3,7 @@ import type { Loader } from "../loader.ts";
 import { startedByStub } from "../systemd-boot/bootctl.ts";
 
 /**
- * A unified kernel image that no known loader started: which image comes next is refused, not
+ * A unified kernel image that no known loader started. Which image comes next is refused, not
  * guessed.
  */
 export const unifiedImage: Loader = {

@@ -32,8 +32,8 @@ const FOLDER_MODES: Readonly<Record<string, number>> = {
 };
 
 /**
- * The place of an image whose file system is mounted at `root`; a boot counter in its name is none
- * of the folder's.
+ * Names the folder of additions for an image whose file system is mounted at `root`. A boot counter
+ * in the image's name is no part of it.
  */
 export function placeOfImage(root: string, path: string): ImagePlace {
   const prefix = root === "/" ? "" : root;
@@ -41,7 +41,10 @@ export function placeOfImage(root: string, path: string): ImagePlace {
   return { root: prefix, folder: `${prefix}${name}.extra.d` };
 }
 
-/** What systemd-stub packs of the files beside an image; docs/format/uki.md. */
+/**
+ * Lists what systemd-stub packs of the files beside an image (docs/format/uki.md).
+ * @throws NightlatchError file/*
+ */
 export async function filesBeside(system: Power, { root, folder }: ImagePlace): Promise<StubFile[]> {
   const found: StubFile[] = [];
   const take = async (from: string, target: string, mode: number, wants: (name: string) => boolean) => {
@@ -65,8 +68,8 @@ const isConfext = (name: string): boolean => /\.confext\.raw$/i.test(name);
 const isSysext = (name: string): boolean => /\.raw$/i.test(name) && !isConfext(name);
 
 /**
- * What the addons beside an image put at the end of its command line, in their order; "" where
- * there are none.
+ * Reads what the addons beside an image put at the end of its command line, in their order; ""
+ * where there are none.
  * @param release of the image, as its `.uname` says; "" where it does not
  * @throws NightlatchError boot/unsupported where that cannot be told, uki/malformed
  */
@@ -111,9 +114,9 @@ async function addonCmdline(system: Power, path: string, release: string): Promi
 }
 
 /**
- * The archive that systemd-stub would put behind the initramfs; nothing where there is nothing to
- * pack.
- * @throws NightlatchError boot/unsupported
+ * Packs the archives that systemd-stub would put behind the initramfs; none where there is nothing
+ * to pack.
+ * @throws NightlatchError boot/unsupported, file/*
  */
 export async function packStubFiles(system: Power, files: readonly StubFile[]): Promise<Buffer[]> {
   if (files.length === 0) return [];

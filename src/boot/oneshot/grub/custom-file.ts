@@ -6,12 +6,15 @@ const LIMIT_BYTES = 1 << 20;
 const TEMPORARY = /^custom\.cfg\.[0-9a-f]{12}\.tmp$/;
 
 /**
- * The administrator's part of GRUB's configuration, in which ours is a guest.
+ * Names the administrator's part of GRUB's configuration, in which ours is a guest.
  * @param folder that of grub.cfg
  */
 export const customOf = (folder: string): string => `${folder}/custom.cfg`;
 
-/** @throws NightlatchError oneshot/malformed */
+/**
+ * Finds our part of custom.cfg. Null where there is none.
+ * @throws NightlatchError oneshot/malformed, file/*
+ */
 export async function findPart(
   system: Pick<OneshotPower, "readFileIfPresent">,
   folder: string,
@@ -20,12 +23,19 @@ export async function findPart(
   return custom === null ? null : findInCustom(custom);
 }
 
-/** What a write that was cut off left beside custom.cfg. */
+/**
+ * Lists what a write that was cut off left beside custom.cfg.
+ * @throws NightlatchError file/*
+ */
 export async function temporaries(system: Pick<OneshotPower, "listDirectory">, folder: string): Promise<string[]> {
   return (await system.listDirectory(folder)).filter((name) => TEMPORARY.test(name));
 }
 
-/** custom.cfg as it is, or null; one that could not be put back as it was is refused. */
+/**
+ * Reads custom.cfg as it is. Null where there is none. A file that could not be put back as it was
+ * is refused.
+ * @throws NightlatchError oneshot/unavailable, file/*
+ */
 export async function readOwnCustom(system: OneshotPower, folder: string): Promise<Buffer | null> {
   const path = customOf(folder);
   const facts = await system.stat(path);
@@ -36,7 +46,11 @@ export async function readOwnCustom(system: OneshotPower, folder: string): Promi
   return system.readFile(path, LIMIT_BYTES);
 }
 
-/** The administrator may have written to it while the passphrase was asked for. */
+/**
+ * Makes sure that custom.cfg is as it was read: the administrator may have written to it while the
+ * passphrase was asked for.
+ * @throws NightlatchError oneshot/failed, file/*
+ */
 export async function requireUnchanged(system: OneshotPower, folder: string, custom: Buffer | null): Promise<void> {
   const now = await system.readFileIfPresent(customOf(folder), LIMIT_BYTES);
   if (custom === null ? now === null : now?.equals(custom) === true) return;
@@ -47,8 +61,9 @@ export async function requireUnchanged(system: OneshotPower, folder: string, cus
 }
 
 /**
- * Takes our part out, and what is left of writing it. True where there was one.
- * @throws NightlatchError oneshot/left-over, oneshot/malformed
+ * Takes our part out of custom.cfg, and removes what is left of writing it. True where there was
+ * one.
+ * @throws NightlatchError oneshot/left-over, oneshot/malformed, file/*
  */
 export async function removePart(system: OneshotPower, folder: string): Promise<boolean> {
   for (const name of await temporaries(system, folder)) await system.removeFile(`${folder}/${name}`);
@@ -61,11 +76,12 @@ export async function removePart(system: OneshotPower, folder: string): Promise<
   return true;
 }
 
-/** Its mode, or that of one that is to be made. */
+/** Tells the mode of custom.cfg, or of one that is to be made. */
 export async function customMode(system: Pick<OneshotPower, "stat">, folder: string): Promise<number> {
   return (await system.stat(customOf(folder)))?.mode ?? 0o600;
 }
 
+/** Makes the error for a part of ours that could not be taken out of a file. */
 export function stays(path: string): NightlatchError {
   return new NightlatchError("oneshot/left-over", `our part of ${path} could not be taken out`, {
     meaning: "The next boot may take an entry whose keys open nothing, and asks for the passphrase then.",

@@ -10,10 +10,10 @@ const BLOCK_BYTES = 1024;
 const WRITABLE = ["ext2", "xfs", "fat"];
 
 /**
- * GRUB must be able to take back its one-time choice itself, or the entry would boot for ever:
+ * Makes sure that GRUB can take back its one-time choice itself, or the entry would boot for ever.
  * `save_env` writes to the blocks of grubenv, which works neither through LVM or RAID
  * (grub-core/disk/diskfilter.c) nor where a file system never writes in place.
- * @throws NightlatchError oneshot/unavailable
+ * @throws NightlatchError oneshot/unavailable, boot/unsupported
  */
 export async function requireGrubWrites(system: OneshotPower, folder: string): Promise<void> {
   const path = `${folder}/grubenv`;
