@@ -1,6 +1,7 @@
 /**
- * What strangers can keep from everybody else: a server of ours under one flood after the other, with machines that mean it and an
- * operator beside it. All of it on this machine. usage: bench/hostile [--seconds N] [--only FLOOD] [--json]
+ * What strangers can keep from everybody else: a server of ours under one flood after the other,
+ * with machines that mean it and an operator beside it. All of it on this machine. usage:
+ * bench/hostile [--seconds N] [--only FLOOD] [--json]
  */
 import { spawn } from "node:child_process";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
@@ -42,7 +43,10 @@ interface Flood extends Pick<AttackPlan, "kind" | "connections" | "rate" | "sour
   readonly asks?: { readonly path: string; readonly body: string };
 }
 
-/** A new machine with an invite that nobody made: its signature is sound, and checking it is all that the server can do. */
+/**
+ * A new machine with an invite that nobody made: its signature is sound, and checking it is all
+ * that the server can do.
+ */
 const enrolment = buildEnrolRequest(
   generateKeyPairSync("ed25519").privateKey,
   { id: randomBytes(16).toString("base64url"), key: Secret.copy(randomBytes(32)) },
@@ -68,7 +72,8 @@ const floods: readonly Flood[] = [
   { name: "connections of an IPv6 /64", kind: "holding", connections: 5000, sources: SLASH_64, host: V6 },
 ];
 
-const hasNetwork = Object.values(networkInterfaces()).length <= 1; // a namespace of its own has lo alone
+// A namespace of its own has lo alone.
+const hasNetwork = Object.values(networkInterfaces()).length <= 1;
 const rows: Row[] = [];
 for (const flood of floods) {
   if (values.only !== undefined && values.only !== flood.name) continue;

@@ -1,11 +1,14 @@
 /**
- * What staging a reboot costs, on a LUKS2 volume in an image file and an initramfs of this machine's own programs (no guest, no
- * kexec): reading the initramfs, the disposable key (record, keyslot, proof), the image with its overlay, and the removal.
- * With --guest also, in one run on one machine: seconds from the command to the login prompt for a firmware reboot whose passphrases
- * are typed as soon as they are asked for, and for `nightlatch reboot`, given the passphrase and by a remembered key. The machine boots
- * through GRUB on OVMF (grub-efi) or SeaBIOS (grub-bios), as fast as these are in an emulator: a server's self-test, a minute or more,
- * comes on top of what is measured. GRUB's timeout and the passphrase's KDF are what Debian makes them.
- * usage: script/node bench/reboot.ts [--rounds N] [--mib N] [--guest [--guest-rounds N] [--loader NAME,…]] [--json]
+ * What staging a reboot costs, on a LUKS2 volume in an image file and an initramfs of this
+ * machine's own programs (no guest, no kexec): reading the initramfs, the disposable key (record,
+ * keyslot, proof), the image with its overlay, and the removal. With --guest also, in one run on
+ * one machine: seconds from the command to the login prompt for a firmware reboot whose passphrases
+ * are typed as soon as they are asked for, and for `nightlatch reboot`, given the passphrase and by
+ * a remembered key. The machine boots through GRUB on OVMF (grub-efi) or SeaBIOS (grub-bios), as
+ * fast as these are in an emulator: a server's self-test, a minute or more, comes on top of what is
+ * measured. GRUB's timeout and the passphrase's KDF are what Debian makes them.
+ * usage: script/node bench/reboot.ts [--rounds N] [--mib N] [--guest [--guest-rounds N] [--loader
+ * NAME,…]] [--json]
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
@@ -50,7 +53,10 @@ function must(argv: readonly [string, ...string[]], input = ""): Buffer {
   return stdout;
 }
 
-/** What makes an archive initramfs-tools', and then programs of this machine up to about `mib` unpacked, as zstd packs them. */
+/**
+ * What makes an archive initramfs-tools', and then programs of this machine up to about `mib`
+ * unpacked, as zstd packs them.
+ */
 function makeInitramfs(mib: number): Buffer {
   const tree = join(folder, "tree");
   const script = `
@@ -99,11 +105,17 @@ interface GuestTimes {
   readonly firmware: number[];
   readonly givenPassphrase: number[];
   readonly rememberedKey: number[];
-  /** Of a dry run by the remembered key: no KDF of a passphrase is in it, nor the search for the slot that the key opens. */
+  /**
+   * Of a dry run by the remembered key: no KDF of a passphrase is in it, nor the search for the
+   * slot that the key opens.
+   */
   readonly staging: number[];
 }
 
-/** The tests' guests hurry where Debian does not: GRUB's timeout, and the KDF, measured by cryptsetup on the machine that it is for. */
+/**
+ * The tests' guests hurry where Debian does not: GRUB's timeout, and the KDF, measured by
+ * cryptsetup on the machine that it is for.
+ */
 const AS_DEBIAN = `
 set -e
 sed -i s/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=5/ /etc/default/grub

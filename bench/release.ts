@@ -1,7 +1,8 @@
 /**
- * Releases per second and per CPU-second of the server's own, with durable receipts, beside tangd on the same machine in the same
- * run, and beside OpenSSL's bare exchange as the limit. What is compared takes turns, so that the machine's other work falls on all
- * alike; medians over the rounds are shown. usage: bench/release [--rounds N] [--seconds N] [--json]
+ * Releases per second and per CPU-second of the server's own, with durable receipts, beside tangd
+ * on the same machine in the same run, and beside OpenSSL's bare exchange as the limit. What is
+ * compared takes turns, so that the machine's other work falls on all alike; medians over the
+ * rounds are shown. usage: bench/release [--rounds N] [--seconds N] [--json]
  */
 import { spawn } from "node:child_process";
 import { join } from "node:path";

@@ -1,6 +1,8 @@
 /**
- * What a large store costs at a start, in a revocation and at the first start of this version: script/node bench/start.ts [MACHINES...]. A machine has one latch, with keys and an
- * advertisement of the usual lengths, and some entries of the log; one has 64. The store lies under TMPDIR. No peer: tangd keeps nothing.
+ * What a large store costs at a start, in a revocation and at the first start of this version:
+ * script/node bench/start.ts [MACHINES...]. A machine has one latch, with keys and an advertisement
+ * of the usual lengths, and some entries of the log; one has 64. The store lies under TMPDIR. No
+ * peer: tangd keeps nothing.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, statSync } from "node:fs";

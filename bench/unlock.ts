@@ -1,7 +1,8 @@
 /**
- * From the connection on the key socket to the key, cold (the connection starts the agent) and warm (it runs), beside
- * `clevis luks pass` on the same volume and server in the same run, and beside a bare start of Node as the limit. What is compared
- * takes turns, so that the machine's other work falls on all alike. usage: script/node bench/unlock.ts [--rounds N] [--json]
+ * From the connection on the key socket to the key, cold (the connection starts the agent) and warm
+ * (it runs), beside `clevis luks pass` on the same volume and server in the same run, and beside a
+ * bare start of Node as the limit. What is compared takes turns, so that the machine's other work
+ * falls on all alike. usage: script/node bench/unlock.ts [--rounds N] [--json]
  */
 import { parseArgs } from "node:util";
 import { startTangd } from "../test/support/tangd.ts";
@@ -18,7 +19,8 @@ import {
 
 const { values } = parseArgs({ options: { rounds: { type: "string", default: "25" }, json: { type: "boolean" } } });
 const rounds = Number(values.rounds);
-// A latch is released 120 times at once and then slower (src/server/policy/pace.ts): that would be measured in place of the agent.
+// A latch is released 120 times at once and then slower (src/server/policy/pace.ts): that would be
+// measured in place of the agent.
 if (!(rounds >= 1 && rounds <= 35)) throw new RangeError("--rounds is a number from 1 to 35");
 
 must([`${ROOT}/script/bundle`]);

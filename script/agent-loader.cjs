@@ -1,6 +1,7 @@
 "use strict";
-// Starts agent-program.cjs from the bytecode that script/bundle made of it: a boot waits for the compiler else. V8 refuses bytecode of
-// another version or source, and then compiles as ever. See docs/decisions/020-cold-start.md.
+// Starts agent-program.cjs from the bytecode that script/bundle made of it: a boot waits for the
+// compiler else. V8 refuses bytecode of another version or source, and then compiles as ever. See
+// docs/decisions/020-cold-start.md.
 const { readFileSync } = require("node:fs");
 const { join } = require("node:path");
 const { Script } = require("node:vm");

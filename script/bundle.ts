@@ -1,12 +1,12 @@
 /**
- * Makes the tree that the package installs: the command and the agent as one file each, the native modules that they load, nothing
- * else of node_modules. The Node runtime is not part of it.
+ * Makes the tree that the package installs: the command and the agent as one file each, the native
+ * modules that they load, nothing else of node_modules. The Node runtime is not part of it.
  * usage: script/bundle [FOLDER]    (build/nightlatch where it is absent)
  *
  *   package.json            name and version
  *   lib/nightlatch.mjs      the command; its parts are loaded when a command needs them
- *   lib/agent.cjs           nightlatch agent alone: it loads agent-program.cjs with its bytecode, agent-program.cache; see
- *                           docs/decisions/020-cold-start.md
+ *   lib/agent.cjs           nightlatch agent alone: it loads agent-program.cjs with its bytecode,
+ *                           agent-program.cache; see docs/decisions/020-cold-start.md
  *   lib/toml.cjs            what the agent reads an agent.toml with
  *   lib/koffi.node          what both load for calls to libc
  *   node_modules/           native packages, of this machine's architecture
@@ -41,7 +41,10 @@ const quickCrypto: Plugin = {
     onResolve({ filter: /^node:crypto$/ }, () => ({ path: join(root, "src/system/native/quick-crypto.ts") })),
 };
 
-/** Needed by who has an agent.toml that says something: in a file of its own it costs nobody else its bytecode. */
+/**
+ * Needed by who has an agent.toml that says something: in a file of its own it costs nobody else
+ * its bytecode.
+ */
 const tomlApart: Plugin = {
   name: "toml-apart",
   setup: ({ onResolve }) => onResolve({ filter: /^smol-toml$/ }, () => ({ path: "./toml.cjs", external: true })),
@@ -62,7 +65,8 @@ await build({
   plugins: [quickCrypto, tomlApart],
   outfile: join(out, "lib/agent-program.cjs"),
   format: "cjs",
-  // What runs from bytecode has nobody who answers import(): it is require() then, with the same promise around it.
+  // What runs from bytecode has nobody who answers import(): it is require() then, with the same
+  // promise around it.
   supported: { "dynamic-import": false },
   define: { "import.meta.dirname": "__dirname", "import.meta.url": "__filename" },
   banner: { js: "(function (exports, require, module, __filename, __dirname) {" },
@@ -76,7 +80,8 @@ await build({
   format: "cjs",
 });
 copyFileSync(join(root, "script/agent-loader.cjs"), join(out, "lib/agent.cjs"));
-// Names without a folder: the bytes would differ with it. The flags as the unit sets them: V8 takes no bytecode of other flags.
+// Names without a folder: the bytes would differ with it. The flags as the unit sets them: V8 takes
+// no bytecode of other flags.
 const makeCache = [
   "--hash-seed=1",
   ...agentNodeFlags(),

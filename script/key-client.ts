@@ -1,6 +1,7 @@
 /**
- * Asks a key socket as systemd-cryptsetup does (crypttab(5), AF_UNIX KEY FILES): binds its own end to an abstract name that
- * tells the volume, connects, shuts down its writing side, and reads to the end of file.
+ * Asks a key socket as systemd-cryptsetup does (crypttab(5), AF_UNIX KEY FILES): binds its own end
+ * to an abstract name that tells the volume, connects, shuts down its writing side, and reads to
+ * the end of file.
  * usage: node script/key-client.ts SOCKET VOLUME > KEY
  */
 import { randomBytes } from "node:crypto";
@@ -12,7 +13,10 @@ export interface KeyQuestion {
   readonly volume: string;
   /** `cryptsetup` where it is absent. */
   readonly kind?: string;
-  /** The whole name in place of the one that systemd would use, without the leading NUL; null: no name at all. */
+  /**
+   * The whole name in place of the one that systemd would use, without the leading NUL; null: no
+   * name at all.
+   */
   readonly name?: string | Buffer | null;
   /** Leaves the writing side open. */
   readonly keepOpen?: boolean;
@@ -21,7 +25,10 @@ export interface KeyQuestion {
 const AF_UNIX = 1;
 const SOCK_STREAM_CLOEXEC = 0x80001;
 
-/** A connection that has asked; what comes out of it is the key. Node's own connect cannot bind its end. */
+/**
+ * A connection that has asked; what comes out of it is the key. Node's own connect cannot bind its
+ * end.
+ */
 export function askForKey(question: KeyQuestion): Socket {
   const fd = libcFunction("int socket(int, int, int)")(AF_UNIX, SOCK_STREAM_CLOEXEC, 0);
   const { volume, kind = "cryptsetup", name = `${randomBytes(8).toString("hex")}/${kind}/${volume}` } = question;

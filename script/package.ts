@@ -62,7 +62,10 @@ function place(tree: string, file: PackagedFile): void {
   chmodSync(target, file.mode);
 }
 
-/** Symbols for debuggers only: a fifth of what is installed. What the loader and native modules need stays. */
+/**
+ * Symbols for debuggers only: a fifth of what is installed. What the loader and native modules need
+ * stays.
+ */
 async function strip(elf: readonly string[]): Promise<void> {
   for (const file of elf) await must(["strip", "--strip-unneeded", "--remove-section=.comment", file]);
 }

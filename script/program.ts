@@ -21,7 +21,10 @@ export async function run(
   return { status: exit.status, stdout: exit.stdout.toString(), stderr: exit.stderr.toString() };
 }
 
-/** Runs a program of the host that must succeed; its standard output. @throws Error with the end of what it printed */
+/**
+ * Runs a program of the host that must succeed; its standard output.
+ * @throws Error with the end of what it printed
+ */
 export async function must(
   argv: readonly [string, ...string[]],
   deadlineMs?: number,

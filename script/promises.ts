@@ -1,11 +1,14 @@
 /**
- * Finds promises that nobody waits for, by their types: Nightlatch holds locks and keys by `using`, and what goes on after its lock is
- * gone, or fails where nobody hears, ends a change to a header half-way.
- * usage: node script/promises.ts [FOLDER]    (a folder with a tsconfig.json; the checkout where it is absent)
+ * Finds promises that nobody waits for, by their types: Nightlatch holds locks and keys by `using`,
+ * and what goes on after its lock is gone, or fails where nobody hears, ends a change to a header
+ * half-way.
+ * usage: node script/promises.ts [FOLDER]    (a folder with a tsconfig.json; the checkout where it
+ * is absent)
  *
- *   floating   a statement that is a promise; `await` it, or handle both of its ends: .then(ok, failed), .catch(failed). `void` says that it
- *              cannot fail.
- *   unawaited  `return` of a promise inside `try`, or where `using` disposes of something: the disposal would not wait for it
+ *   floating   a statement that is a promise; `await` it, or handle both of its ends:
+ *              .then(ok, failed), .catch(failed). `void` says that it cannot fail.
+ *   unawaited  `return` of a promise inside `try`, or where `using` disposes of something: the
+ *              disposal would not wait for it
  *   misused    a function that returns a promise where nobody looks at what is returned
  */
 import { relative, resolve } from "node:path";

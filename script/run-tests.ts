@@ -1,5 +1,6 @@
 /**
- * Runs test files and ends with `N passed, N failed, N skipped`; every skipped test is listed with its reason.
+ * Runs test files and ends with `N passed, N failed, N skipped`; every skipped test is listed with
+ * its reason.
  * usage: node script/run-tests.ts [--parallel N] FILE...
  */
 import { resolve } from "node:path";
@@ -23,7 +24,8 @@ interface Outcome {
   readonly details: { readonly type?: string | undefined };
 }
 
-// A suite and a file are containers, not tests: their tests were counted. One that fails by itself (a throw at load) counts.
+// A suite and a file are containers, not tests: their tests were counted. One that fails by itself
+// (a throw at load) counts.
 const isContainer = (outcome: Outcome): boolean => outcome.details.type === "suite" || outcome.details.type === "file";
 
 // A file that hangs is a failure, not a run that never ends. A guest's own waits are shorter.

@@ -1,6 +1,7 @@
 /**
- * The clients, in a process of their own: node bench/fleet/load.ts, a plan as JSON on stdin, figures as JSON on stdout.
- * Raw sockets and requests that were written before the clock starts: it must not be what is measured.
+ * The clients, in a process of their own: node bench/fleet/load.ts, a plan as JSON on stdin,
+ * figures as JSON on stdout. Raw sockets and requests that were written before the clock starts: it
+ * must not be what is measured.
  */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";

@@ -54,7 +54,10 @@ export async function startOurs(
   };
 }
 
-/** The recovery path of the latch that was bound. The bench trusts its own server: the signature is not checked. */
+/**
+ * The recovery path of the latch that was bound. The bench trusts its own server: the signature is
+ * not checked.
+ */
 async function bind(url: string, path: string, body: Buffer): Promise<string> {
   const answer = await fetch(url + path, { method: "POST", body: new Uint8Array(body) });
   if (answer.status !== 200) throw new Error(`${path} was answered ${answer.status}`);
@@ -64,7 +67,10 @@ async function bind(url: string, path: string, body: Buffer): Promise<string> {
   return `/latch/${latch}/rec/${thumbprintOf(exchange)}`;
 }
 
-/** tangd as Debian runs it: a process for each connection, as systemd's Accept=yes does; socat is the listener. */
+/**
+ * tangd as Debian runs it: a process for each connection, as systemd's Accept=yes does; socat is
+ * the listener.
+ */
 export async function startTang(curve: "P-256" | "P-521"): Promise<Peer> {
   const tangd = await startTangd({ exchangeCurve: curve });
   const keys = readdirSync(tangd.keysFolder).map((name) =>

@@ -1,6 +1,6 @@
 /**
- * A flood, in a process of its own: node bench/siege/attack.ts, a plan as JSON on stdin, figures as JSON on stdout. It ends by
- * itself, and connects to this machine alone.
+ * A flood, in a process of its own: node bench/siege/attack.ts, a plan as JSON on stdin, figures as
+ * JSON on stdout. It ends by itself, and connects to this machine alone.
  */
 import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
@@ -81,7 +81,10 @@ if (plan.kind !== "none") await Promise.all(Array.from({ length: plan.connection
 process.stdout.write(JSON.stringify({ opened, sentBytes, answers } satisfies AttackFigures));
 process.exit(0);
 
-/** One connection after the other, a little later each to begin with, lest this process be what is slow. */
+/**
+ * One connection after the other, a little later each to begin with, lest this process be what is
+ * slow.
+ */
 async function keepAt(index: number): Promise<void> {
   await wait(Math.floor(index / 10));
   while (!isOver()) {

@@ -1,6 +1,7 @@
 /**
- * Machines that mean it, in a process of their own: node bench/siege/clients.ts, a plan as JSON on stdin, figures as JSON on stdout.
- * Each asks for a recovery four times a second, on a new connection, as a boot would, and waits for 5 s at most.
+ * Machines that mean it, in a process of their own: node bench/siege/clients.ts, a plan as JSON on
+ * stdin, figures as JSON on stdout. Each asks for a recovery four times a second, on a new
+ * connection, as a boot would, and waits for 5 s at most.
  */
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";

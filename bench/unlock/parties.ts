@@ -1,4 +1,7 @@
-/** Who takes part: a volume bound to a real tangd, one bound to our own server, and the agent in its several states. */
+/**
+ * Who takes part: a volume bound to a real tangd, one bound to our own server, and the agent in its
+ * several states.
+ */
 import { type ChildProcessByStdio, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
@@ -50,8 +53,9 @@ export const AGENTS = {
 } as const;
 
 /**
- * In a mount namespace of its own, so that the agent finds the bench's crypttab and state at their usual places, as the unit has it, and no
- * agent.toml. What is mounted is gone with the process; the overlays have no upper half, so nothing of the machine can be changed.
+ * In a mount namespace of its own, so that the agent finds the bench's crypttab and state at their
+ * usual places, as the unit has it, and no agent.toml. What is mounted is gone with the process;
+ * the overlays have no upper half, so nothing of the machine can be changed.
  */
 const NAMESPACE = `
   mount -t overlay overlay -o "lowerdir=$0/etc:/etc" /etc &&
@@ -88,7 +92,9 @@ export async function startOurServer(): Promise<OurServer> {
 
 let sequence = 0;
 
-/** From the connection to the key, the agent being started by the connection, as systemd does it. */
+/**
+ * From the connection to the key, the agent being started by the connection, as systemd does it.
+ */
 export async function coldKey(agent: readonly string[], volume: string): Promise<number> {
   const socket = join(folder, `cold-${sequence++}.sock`);
   const child = activate(socket, agent);

@@ -1,11 +1,9 @@
-import { mkdirSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
-import { dirname } from "node:path";
 import { NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
 import { parseKeySocketPeer } from "../formats/systemd/key-socket.ts";
 import { acceptWaiting } from "../system/unix/accept.ts";
-import { listenPrivately } from "../system/unix/listen.ts";
+import { listenPrivately, makePrivateFolderOf } from "../system/unix/listen.ts";
 import { type UnixPeer, unixPeerIsGone, unixPeerOf } from "../system/unix/peer.ts";
 
 /**
@@ -197,7 +195,7 @@ function descriptorOf(socket: Socket): number | null {
 async function listen(server: Server, where: KeySocketOptions["listen"]): Promise<void> {
   try {
     if ("path" in where) {
-      mkdirSync(dirname(where.path), { recursive: true, mode: 0o700 });
+      makePrivateFolderOf(where.path);
       return await listenPrivately(server, where.path);
     }
     await new Promise<void>((resolve, reject) => {

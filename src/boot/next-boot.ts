@@ -1,9 +1,9 @@
 import type { InitramfsVolume } from "../formats/initramfs/crypttab.ts";
 import { joinInitrds } from "../formats/initramfs/initramfs.ts";
 import type { System } from "../system/port.ts";
-import { type EntryWish, findBootEntry } from "./entry/entries.ts";
+import { type EntryOptions, findBootEntry } from "./entry/entries.ts";
 import { type BootEntry, readStart } from "./entry/entry.ts";
-import { packStubFiles } from "./entry/stub-additions.ts";
+import { packStubFiles } from "./entry/unified/stub-additions.ts";
 import { type InitramfsFacts, inspectInitramfs } from "./initramfs/inspect.ts";
 import { neededVolumes } from "./initramfs/needed.ts";
 
@@ -15,21 +15,27 @@ export interface NextBoot {
   readonly facts: InitramfsFacts | null;
   /** What the initramfs opens; empty where its generator is not known. */
   readonly volumes: readonly InitramfsVolume[];
-  /** The command line that a kexec boots with: without what would overrule an overlay's crypttab. */
+  /**
+   * The command line that a kexec boots with: without what would overrule an overlay's crypttab.
+   */
   readonly cmdline: string;
 }
 
 const FILE_LIMIT_BYTES = 1 << 30;
 
-/** @throws NightlatchError boot/*, initramfs/malformed, crypttab/malformed and as the formats */
+/**
+ * Reads the entry that boots next, its initramfs, and the volumes that this opens.
+ * @throws NightlatchError boot/*, initramfs/malformed, crypttab/malformed, and what the formats
+ * throw
+ */
 export async function readNextBoot(
-  power: Pick<System, "run" | "stat" | "readFile" | "readAt" | "listDirectory">,
-  wish: EntryWish,
+  system: Pick<System, "run" | "stat" | "readFile" | "readFileIfPresent" | "readAt" | "listDirectory">,
+  options: EntryOptions,
 ): Promise<NextBoot> {
-  const entry = await findBootEntry(power, wish);
-  const files = await Promise.all(entry.initrds.map((initrd) => readStart(power, initrd, FILE_LIMIT_BYTES)));
-  const initrds = [...files, ...(await packStubFiles(power, entry.stubFiles ?? []))];
-  const facts = files.length === 0 ? null : await inspectInitramfs(power, joinInitrds(initrds));
+  const entry = await findBootEntry(system, options);
+  const files = await Promise.all(entry.initrds.map((initrd) => readStart(system, initrd, FILE_LIMIT_BYTES)));
+  const initrds = [...files, ...(await packStubFiles(system, entry.stubFiles ?? []))];
+  const facts = files.length === 0 ? null : await inspectInitramfs(system, joinInitrds(initrds));
   const stack = facts?.opensLuks === true ? facts.stack : null;
   const needed =
     stack === null || facts === null

@@ -4,7 +4,6 @@ import { type Json, parseJson } from "../formats/json/json.ts";
 import type { System } from "../system/port.ts";
 
 const LIMIT_BYTES = 1 << 20;
-
 const DEVICES_LIMIT_BYTES = 4 << 20;
 
 /** Every LUKS volume that the system sees, by lsblk(8). */
@@ -22,27 +21,33 @@ function pathOfLuks(row: Json): string[] {
   return row["fstype"] === "crypto_LUKS" && typeof row["path"] === "string" ? [row["path"]] : [];
 }
 
-/** UUIDs of the LUKS volumes that a device lies on, by lsblk(8); empty where it is not encrypted. */
-export async function luksBeneathDevice(power: Pick<System, "run">, device: string): Promise<string[]> {
+/**
+ * Lists the UUIDs of the LUKS volumes that a device lies on, by lsblk(8). Empty where it is not
+ * encrypted.
+ * @throws NightlatchError boot/unsupported, json/*, system/*
+ */
+export async function luksBeneathDevice(system: Pick<System, "run">, device: string): Promise<string[]> {
   const argv = ["lsblk", "--json", "--inverse", "-o", "NAME,FSTYPE,UUID", device] as const;
   const uuids = new Set<string>();
   collect(
-    parseJson(await programOutput(power, argv), "lsblk's output", { lengthBytes: LIMIT_BYTES, depth: 64 }),
+    parseJson(await programOutput(system, argv), "lsblk's output", { lengthBytes: LIMIT_BYTES, depth: 64 }),
     uuids,
   );
   return [...uuids];
 }
 
 /**
- * The same of the file system that a path lies on, by findmnt(8) too; empty as well where it lies on
- * no device (requireKnownRoot).
+ * Lists the UUIDs of the LUKS volumes that a path's file system lies on, by findmnt(8) and
+ * lsblk(8). Empty where it is not encrypted, and where it lies on no device, which requireKnownRoot
+ * tells apart.
+ * @throws NightlatchError boot/unsupported, json/*, system/*
  */
-export async function luksBeneath(power: Pick<System, "run">, path: string): Promise<string[]> {
-  const source = await sourceOf(power, path);
-  if (source.startsWith("/dev/")) return luksBeneathDevice(power, source);
+export async function luksBeneath(system: Pick<System, "run">, path: string): Promise<string[]> {
+  const source = await sourceOf(system, path);
+  if (source.startsWith("/dev/")) return luksBeneathDevice(system, source);
   // ostree mounts an image made of files as the root; the device that holds them is at /sysroot.
-  const beneath = path === "/" ? await sourceOf(power, OSTREE_ROOT) : "";
-  return beneath.startsWith("/dev/") ? luksBeneathDevice(power, beneath) : [];
+  const beneath = path === "/" ? await sourceOf(system, OSTREE_ROOT) : "";
+  return beneath.startsWith("/dev/") ? luksBeneathDevice(system, beneath) : [];
 }
 
 const OSTREE_ROOT = "/sysroot";
@@ -52,9 +57,9 @@ const OSTREE_ROOT = "/sysroot";
  * open something for it cannot be told from here.
  * @throws NightlatchError boot/unsupported
  */
-export async function requireKnownRoot(power: Pick<System, "run">): Promise<void> {
-  const source = await sourceOf(power, "/");
-  if (source.startsWith("/dev/") || (await sourceOf(power, OSTREE_ROOT)).startsWith("/dev/")) return;
+export async function requireKnownRoot(system: Pick<System, "run">): Promise<void> {
+  const source = await sourceOf(system, "/");
+  if (source.startsWith("/dev/") || (await sourceOf(system, OSTREE_ROOT)).startsWith("/dev/")) return;
   throw new NightlatchError("boot/unsupported", `the root (${source || "of no name"}) lies on no block device`, {
     meaning:
       "Whether it is encrypted, and what would open it at the next boot, is not known here. Nothing was changed.",
@@ -62,9 +67,9 @@ export async function requireKnownRoot(power: Pick<System, "run">): Promise<void
   });
 }
 
-async function sourceOf(power: Pick<System, "run">, path: string): Promise<string> {
+async function sourceOf(system: Pick<System, "run">, path: string): Promise<string> {
   const argv = ["findmnt", "-n", "-v", "-o", "SOURCE", "--target", path] as const;
-  return (await programOutput(power, argv)).toString("utf8").trim();
+  return (await programOutput(system, argv)).toString("utf8").trim();
 }
 
 function collect(json: Json, into: Set<string>): void {
@@ -74,9 +79,15 @@ function collect(json: Json, into: Set<string>): void {
   for (const child of Object.values(json)) collect(child, into);
 }
 
-/** What a program that only tells prints. @throws NightlatchError boot/unsupported where it fails */
-export async function programOutput(power: Pick<System, "run">, argv: readonly [string, ...string[]]): Promise<Buffer> {
-  const { status, stdout, stderr } = await power.run({
+/**
+ * Runs a program that only tells something, and gives what it prints.
+ * @throws NightlatchError boot/unsupported where it fails, system/*
+ */
+export async function programOutput(
+  system: Pick<System, "run">,
+  argv: readonly [string, ...string[]],
+): Promise<Buffer> {
+  const { status, stdout, stderr } = await system.run({
     argv,
     deadlineMs: SMALL_PROGRAM_MS,
     outputLimitBytes: LIMIT_BYTES,

@@ -2,7 +2,7 @@ import { NightlatchError } from "../core/errors.ts";
 import type { Exposure, System } from "../system/port.ts";
 
 /** What the agent acts upon, and what it speaks with. */
-export interface AgentFiles {
+interface AgentFiles {
   readonly crypttab: string;
   readonly config: string;
   readonly state: string;
@@ -11,29 +11,38 @@ export interface AgentFiles {
 }
 
 /**
- * What of the agent's files others than root could change, or read where it is the machine's identity. One measure for the agent and
- * for `nightlatch check`: docs/decisions/075-files-that-others-can-change.md
- * @throws NightlatchError file/*
+ * Lists which of the agent's files others than root could change, and the machine's identity where
+ * others could read it. The agent and `nightlatch check` measure alike:
+ * docs/decisions/075-files-that-others-can-change.md
+ * @throws NightlatchError file/* but file/missing
  */
 export async function listExposed(
-  power: Pick<System, "findExposures">,
+  system: Pick<System, "findExposures">,
   { crypttab, config, state, programs }: AgentFiles,
 ): Promise<readonly Exposure[]> {
   const absolute = programs.filter((program) => program.startsWith("/"));
   const changeable = [crypttab, config, state, ...absolute].map((path) => ({ path, isSecret: false }));
-  return power.findExposures([...changeable, { path: `${state}/identity.key`, isSecret: true }]);
+  return system.findExposures([...changeable, { path: `${state}/identity.key`, isSecret: true }]);
 }
 
-/** @throws NightlatchError agent/exposed, file/* */
-export async function refuseExposed(power: Pick<System, "findExposures">, files: AgentFiles): Promise<void> {
-  const [exposure] = await listExposed(power, files);
+/**
+ * Refuses to go on where others than root could change one of the agent's files, or read its
+ * identity.
+ * @throws NightlatchError agent/exposed, file/* but file/missing
+ */
+export async function refuseExposed(system: Pick<System, "findExposures">, files: AgentFiles): Promise<void> {
+  const [exposure] = await listExposed(system, files);
   if (exposure !== undefined) throw describeExposure(exposure);
 }
 
-/** @throws NightlatchError agent/exposed, file/* */
-export async function refuseExposedProgram(power: Pick<System, "findExposures">, program: string): Promise<void> {
+/**
+ * Refuses a program that others than root could change. One without a path is looked for in the
+ * system's folders, and passes.
+ * @throws NightlatchError agent/exposed, file/* but file/missing
+ */
+export async function refuseExposedProgram(system: Pick<System, "findExposures">, program: string): Promise<void> {
   if (!program.startsWith("/")) return;
-  const [exposure] = await power.findExposures([{ path: program, isSecret: false }]);
+  const [exposure] = await system.findExposures([{ path: program, isSecret: false }]);
   if (exposure !== undefined) throw describeExposure(exposure);
 }
 
@@ -43,6 +52,7 @@ const WHAT: Readonly<Record<Exposure["flaw"], string>> = {
   read: "can be read by others than root",
 };
 
+/** Makes the error for an exposed file, with the command that mends it. */
 export function describeExposure(exposure: Exposure): NightlatchError {
   const { path, flaw, uid, mode } = exposure;
   const facts = `user ${uid}, mode ${mode.toString(8).padStart(4, "0")}`;

@@ -21,10 +21,13 @@ export interface FileSystem {
 
 const LIMIT_BYTES = 1 << 20;
 
-/** By findmnt(8) and lsblk(8). @throws NightlatchError boot/unsupported, json/* */
-export async function fileSystemOf(power: Pick<System, "run">, path: string): Promise<FileSystem> {
+/**
+ * Tells what file system a path lies on, by findmnt(8) and lsblk(8).
+ * @throws NightlatchError boot/unsupported, json/*, system/*
+ */
+export async function fileSystemOf(system: Pick<System, "run">, path: string): Promise<FileSystem> {
   const columns = "TARGET,SOURCE,FSTYPE,UUID,FSROOT,OPTIONS";
-  const said = await programOutput(power, ["findmnt", "--json", "--nofsroot", "--target", path, "--output", columns]);
+  const said = await programOutput(system, ["findmnt", "--json", "--nofsroot", "--target", path, "--output", columns]);
   const json = parseJson(said, "findmnt's output", { lengthBytes: LIMIT_BYTES });
   const rows = isJsonObject(json) ? json["filesystems"] : null;
   // What is mounted over another comes last.
@@ -39,17 +42,14 @@ export async function fileSystemOf(power: Pick<System, "run">, path: string): Pr
     uuid: text("uuid"),
     root: text("fsroot") || "/",
     options: text("options").split(","),
-    isEncrypted: source.startsWith("/dev/") && (await luksBeneathDevice(power, source)).length > 0,
+    isEncrypted: source.startsWith("/dev/") && (await luksBeneathDevice(system, source)).length > 0,
   };
 }
 
-/** Bytes that root can still write there, by df(1). @throws NightlatchError boot/unsupported */
-export async function freeBytes(power: Pick<System, "run">, path: string): Promise<number> {
-  const said = await programOutput(power, ["df", "--output=avail", "--block-size=1", path]);
-  return Number(said.toString("latin1").trim().split("\n").at(-1));
-}
-
-/** A file's path from the root of its file system, as a boot loader names it; null where it lies outside of what is mounted. */
+/**
+ * Names a file by its path from the root of its file system, as a boot loader names it. Null where
+ * it lies outside of what is mounted.
+ */
 export function pathOnFileSystem({ target, root }: FileSystem, path: string): string | null {
   const folder = target === "/" ? "" : target;
   if (!path.startsWith(`${folder}/`)) return null;

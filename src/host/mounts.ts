@@ -15,7 +15,7 @@ export interface Mount {
 }
 
 /** How a boot loader names files. */
-export interface BootPlace {
+interface BootPlace {
   /** The file system that they lie on; null where it is not known. */
   readonly fsUuid: string | null;
   /** True where paths begin at a btrfs file system's default subvolume. */
@@ -36,12 +36,12 @@ export interface Seen {
 const OUTPUT_LIMIT_BYTES = 4 << 20;
 
 /**
- * What is mounted, by findmnt(8).
+ * Lists what is mounted, by findmnt(8).
  * @throws NightlatchError system/missing-program, boot/unsupported
  */
-export async function listMounts(power: Pick<System, "run">): Promise<Mount[]> {
+export async function listMounts(system: Pick<System, "run">): Promise<Mount[]> {
   const argv = ["findmnt", "--json", "--list", "--real", "--output", "TARGET,UUID,FSROOT"] as const;
-  const { status, stdout } = await power.run({
+  const { status, stdout } = await system.run({
     argv,
     deadlineMs: SMALL_PROGRAM_MS,
     outputLimitBytes: OUTPUT_LIMIT_BYTES,
@@ -69,20 +69,20 @@ const textOf = (row: { readonly [key: string]: Json }, name: string): string => 
 };
 
 /**
- * Where the running system sees a file that a boot loader names. With a file system's UUID: on that
- * one, wherever it is mounted. Without: under the root, /boot, or the EFI system partition,
- * whichever has it first.
+ * Finds where the running system sees a file that a boot loader names. With a file system's UUID it
+ * is on that one, wherever it is mounted. Without, it is under the root, /boot, or the EFI system
+ * partition, whichever has it first.
  * @throws NightlatchError boot/not-mounted, boot/unsupported, boot/no-entry
  */
 export async function locateBootFile(
-  power: Pick<System, "stat" | "run">,
+  system: Pick<System, "stat" | "run">,
   mounts: readonly Mount[],
   path: string,
   place: BootPlace,
 ): Promise<string> {
-  const seen = await placesOf(power, mounts, path, place);
+  const seen = await placesOf(system, mounts, path, place);
   for (const candidate of seen.paths) {
-    if ((await factsOrNull(power, candidate))?.kind === "file") return candidate;
+    if ((await factsOrNull(system, candidate))?.kind === "file") return candidate;
   }
   if (seen.blindness === null) throw missing(path);
   throw new NightlatchError(
@@ -96,11 +96,13 @@ export async function locateBootFile(
 }
 
 /**
+ * Lists where the running system would see a file that a boot loader names, whether it is there or
+ * not.
  * @throws NightlatchError boot/unsupported where the file system's name says nothing here,
  * boot/no-entry
  */
 export async function placesOf(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   mounts: readonly Mount[],
   path: string,
   { fsUuid, isRelative }: BootPlace,
@@ -117,7 +119,7 @@ export async function placesOf(
     if (/^[0-9a-f]{16}$/i.test(fsUuid)) throw namedOtherwise(path, fsUuid);
     return { paths: [], blindness: `no file system with the UUID ${fsUuid} is mounted` };
   }
-  const start = isRelative ? await defaultSubvolume(power, on) : "";
+  const start = isRelative ? await defaultSubvolume(system, on) : "";
   const paths = on.flatMap((mount) => under(mounts, mount, `${start}${absolute}`));
   if (paths.length > 0) return { paths, blindness: null };
   return {
@@ -137,7 +139,10 @@ function under(mounts: readonly Mount[], mount: Mount, path: string): string[] {
   return mountOf(mounts, seen)?.target === mount.target ? [seen] : [];
 }
 
-/** The mount on which a path lies; what is mounted later hides what was there. */
+/**
+ * Finds the mount on which a path lies; what is mounted later hides what was there. Undefined where
+ * there is none.
+ */
 export function mountOf(mounts: readonly Mount[], path: string): Mount | undefined {
   const holds = ({ target }: Mount) => target === "/" || path === target || path.startsWith(`${target}/`);
   const longest = Math.max(...mounts.filter(holds).map(({ target }) => target.length));
@@ -148,11 +153,11 @@ export function mountOf(mounts: readonly Mount[], path: string): Mount | undefin
  * The subvolume of btrfs at which GRUB's paths begin: the default one. It is what btrfs(8) says, or
  * without that program what is mounted as the root, which was the default when it was mounted.
  */
-async function defaultSubvolume(power: Pick<System, "run">, on: readonly Mount[]): Promise<string> {
+async function defaultSubvolume(system: Pick<System, "run">, on: readonly Mount[]): Promise<string> {
   const mount = on.find(({ target }) => target === "/") ?? on[0];
   if (mount === undefined) return "";
   try {
-    const { status, stdout } = await power.run({
+    const { status, stdout } = await system.run({
       argv: ["btrfs", "subvolume", "get-default", mount.target],
       deadlineMs: SMALL_PROGRAM_MS,
     });
@@ -166,9 +171,9 @@ async function defaultSubvolume(power: Pick<System, "run">, on: readonly Mount[]
   return mount.root === "/" ? "" : mount.root;
 }
 
-async function factsOrNull(power: Pick<System, "stat">, path: string) {
+async function factsOrNull(system: Pick<System, "stat">, path: string) {
   try {
-    return await power.stat(path);
+    return await system.stat(path);
   } catch (error) {
     if (isError(error, "file/denied") || isError(error, "file/io")) return null;
     throw error;

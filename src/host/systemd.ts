@@ -5,18 +5,25 @@ import type { Exit, System } from "../system/port.ts";
 type Power = Pick<System, "run">;
 type Argv = readonly [string, ...string[]];
 
-/** What systemd says to a question; a status other than 0 is an answer, too. @throws NightlatchError system/* */
-export function askSystemd(power: Power, argv: Argv): Promise<Exit> {
-  return power.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
+/**
+ * Asks systemd something. A status other than 0 is an answer, too.
+ * @throws NightlatchError system/*
+ */
+export function askSystemd(system: Power, argv: Argv): Promise<Exit> {
+  return system.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
 }
 
-/** @throws NightlatchError reboot/blocked, system/* */
+/**
+ * Has systemd do something, and waits until it is done.
+ * @param meaning what it means for the person if systemd refuses
+ * @throws NightlatchError reboot/blocked, system/*
+ */
 export async function orderSystemd(
-  power: Power,
+  system: Power,
   argv: Argv,
   { meaning, deadlineMs = SMALL_PROGRAM_MS }: { readonly meaning?: string; readonly deadlineMs?: number } = {},
 ): Promise<void> {
-  const { status, stderr } = await power.run({ argv, deadlineMs });
+  const { status, stderr } = await system.run({ argv, deadlineMs });
   if (status === 0) return;
   const said = stderr.toString("utf8").trim().slice(0, 300);
   throw new NightlatchError(

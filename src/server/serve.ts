@@ -66,7 +66,7 @@ export async function startServer(system: FolderSystem, options: ServeOptions): 
   const answers = new Answers();
   const machines = createMachineServer(service, answers, report);
   let url = options.url ?? "";
-  const owner = { uid, operatorGroup: findOperatorGroup() };
+  const owner = { uid, operatorGroup: await findOperatorGroup(system) };
   const admin = createAdminServer(
     { service, answers, masterSource: opened.masterSource, url: () => url },
     owner,

@@ -16,7 +16,7 @@ const PHRASES: Partial<Record<ErrorCode, string>> = {
   "file/full": "could not be written: no space is left",
 };
 
-/** What the errors of node:fs mean. */
+/** Makes one of our errors of what node:fs throws. One of ours stays as it is. */
 export function translate(error: unknown, path: string): NightlatchError {
   if (error instanceof NightlatchError) return error;
   const errno = (error as NodeJS.ErrnoException).code ?? "unknown";

@@ -13,7 +13,8 @@ const STICKY = 0o1000;
 const WORLD_WRITE = 0o002;
 
 /**
- * Goes the way that the kernel goes, folder by folder and link by link: whoever can put another thing in one's place has the file.
+ * Goes the way that the kernel goes, folder by folder and link by link: whoever can put another
+ * thing in one's place has the file.
  * @see System.findExposures
  */
 export async function findExposures(
@@ -70,8 +71,9 @@ async function findExposure(path: string, isSecret: boolean, look: Look): Promis
 }
 
 /**
- * In a sticky folder only its owner can replace what it owns, and each step's owner is looked at. A folder on the way that a group
- * may write is that group's trust: /usr/local of Debian's staff, say.
+ * In a sticky folder only its owner can replace what it owns, and each step's owner is looked at. A
+ * folder on the way that a group may write is that group's trust: /usr/local of Debian's staff,
+ * say.
  */
 function flawOfFolder({ uid, mode }: { readonly uid: number; readonly mode: number }, owners: readonly number[]) {
   if (!owners.includes(uid)) return "owner";

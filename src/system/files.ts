@@ -36,7 +36,8 @@ export async function makeFolder(path: string, mode: number): Promise<void> {
   try {
     const first = await mkdir(path, { recursive: true, mode });
     if (first === undefined) return;
-    // A folder is where its parent says so: without these, a power cut takes it with everything that was synced inside it.
+    // A folder is where its parent says so: without these, a power cut takes it with everything
+    // that was synced inside it.
     const top = dirname(resolve(first));
     for (let made = resolve(path); made.length > top.length; made = dirname(made)) await syncFolder(dirname(made));
   } catch (error) {

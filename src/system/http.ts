@@ -8,7 +8,8 @@ import type { HttpRequest, HttpResponse } from "./port.ts";
 const HEAD_BYTES = 16 << 10;
 
 /**
- * The deadline bounds the whole exchange, from the look-up of the name to the last byte: an answer that drips in is cut off.
+ * Makes one exchange. The time limit bounds all of it, from the look-up of the name to the last
+ * byte, so an answer that drips in is cut off.
  * @see System.request
  */
 export async function exchange(request: HttpRequest): Promise<HttpResponse> {
@@ -64,11 +65,14 @@ export async function exchange(request: HttpRequest): Promise<HttpResponse> {
         reject(error);
       }
     };
-    process.nextTick(send, socket); // Node itself connects, or looks the name up, in the ticks before
+    // Node itself connects, or looks the name up, in the ticks before.
+    process.nextTick(send, socket);
   });
 }
 
-/** Whoever answers requests in a test takes it from here too, and once. */
+/**
+ * Takes the body of a request, once. A test that answers requests itself takes it from here, too.
+ */
 export function bodyOf({ body }: Pick<HttpRequest, "body">): Uint8Array | undefined {
   return typeof body === "function" ? body() : body;
 }
@@ -143,8 +147,9 @@ function addressOf({ protocol, hostname, port }: URL, socketPath: string | undef
 }
 
 /**
- * TLS costs milliseconds to load, which the key socket's cold start has to pay: only those who use it do. Certificates are judged by
- * the system's store, as curl and so clevis judges them, which holds an administrator's own; by Node's where there is none.
+ * TLS costs milliseconds to load, which the key socket's cold start has to pay: only those who use
+ * it do. Certificates are judged by the system's store, as curl and so clevis judges them, which
+ * holds an administrator's own; by Node's where there is none.
  */
 async function secureConnector(): Promise<(target: Target) => Socket> {
   const { connect, getCACertificates } = await import("node:tls");

@@ -34,7 +34,7 @@ async function makeFile(path: string, mode: number): Promise<number> {
 /** ioctl_iflags(2), as on every 64-bit machine. */
 const FS_IOC_GETFLAGS = 0x8008_6601;
 const FS_IOC_SETFLAGS = 0x4008_6602;
-export const FS_NOCOW_FL = 0x0080_0000;
+const FS_NOCOW_FL = 0x0080_0000;
 
 type Ioctl = (descriptor: number, request: number, flags: number[]) => number;
 
@@ -43,7 +43,10 @@ async function loadIoctl(): Promise<Ioctl> {
   return koffi.load(null).func("int ioctl(int fd, unsigned long request, _Inout_ int *flags)") as Ioctl;
 }
 
-/** chattr +C. A file system that does not know it refuses, which is fine: it has no copies to forbid, or none that can be. */
+/**
+ * chattr +C. A file system that does not know it refuses, which is fine: it has no copies to
+ * forbid, or none that can be.
+ */
 async function forbidCopyOnWrite(descriptor: number): Promise<void> {
   const ioctl = await loadIoctl();
   const flags = [0];
@@ -51,7 +54,11 @@ async function forbidCopyOnWrite(descriptor: number): Promise<void> {
   ioctl(descriptor, FS_IOC_SETFLAGS, [(flags[0] ?? 0) | FS_NOCOW_FL]);
 }
 
-/** Whether a file has the attribute. @throws NightlatchError file/* */
+/**
+ * Whether a file has the attribute that makes a copying file system overwrite it in place (chattr
+ * +C).
+ * @throws NightlatchError file/*
+ */
 export async function isCopyOnWriteForbidden(path: string): Promise<boolean> {
   const ioctl = await loadIoctl();
   try {

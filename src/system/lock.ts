@@ -1,3 +1,4 @@
+import { ftruncateSync, writeSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { NightlatchError } from "../core/errors.ts";
 import { translate } from "./errno.ts";
@@ -9,7 +10,8 @@ const LOCK_NB = 4;
 const RETRY_MS = 50;
 
 /**
- * flock(2), which Node does not offer: the kernel gives it up with the last descriptor, so nothing stale is ever left.
+ * Takes flock(2), which Node does not offer. The kernel frees it with the last descriptor, so
+ * nothing stale is ever left.
  * @see System.lock
  */
 export async function lockFile(path: string, waitMs: number): Promise<Lock> {
@@ -33,4 +35,14 @@ export async function lockFile(path: string, waitMs: number): Promise<Lock> {
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
   return { descriptor: file.fd, [Symbol.asyncDispose]: () => file.close() };
+}
+
+/**
+ * Writes this process's number into the file of a lock that it holds, for people and for those who
+ * wait.
+ * @throws Error with `code`
+ */
+export function noteHolder({ descriptor }: Lock): void {
+  ftruncateSync(descriptor);
+  writeSync(descriptor, `${process.pid}\n`);
 }

@@ -4,11 +4,12 @@ import { isIP, type LookupFunction, type Socket } from "node:net";
 import { addressesInHosts, asksHostsFileFirst, parseAhosts } from "../formats/network/hosts.ts";
 
 /**
- * Names of servers, asked for as glibc asks (nsswitch.conf(5): /etc/hosts, DNS, systemd-resolved, mDNS, …), but by a program that
- * can be killed. Node's own way runs getaddrinfo(3) on the four threads that also read files, and a name server that is silent
- * keeps a thread for ten seconds and more. docs/decisions/073-names-that-do-not-resolve.md
+ * Names of servers, asked for as glibc asks (nsswitch.conf(5): /etc/hosts, DNS, systemd-resolved,
+ * mDNS, …), but by a program that can be killed. Node's own way runs getaddrinfo(3) on the four
+ * threads that also read files, and a name server that is silent keeps a thread for ten seconds and
+ * more. docs/decisions/073-names-that-do-not-resolve.md
  */
-export interface NameRequest {
+interface NameRequest {
   /** For `net.connect`. */
   readonly lookup: LookupFunction;
   /** Whether an answer is still waited for. */
@@ -21,7 +22,10 @@ export interface NameRequest {
 const AT_ONCE = 128;
 /** glibc gives up by itself after two rounds of 5 s over at most three name servers. */
 const LIFE_MS = 35_000;
-/** A name whose first server is silent may be answered by the second: the next attempt, after its pause, finds the answer. */
+/**
+ * A name whose first server is silent may be answered by the second: the next attempt, after its
+ * pause, finds the answer.
+ */
 const LINGER_MS = 6_000;
 const ADDRESS_COUNT = 16;
 const OUTPUT_BYTES = 64 << 10;
@@ -29,6 +33,7 @@ const FILE_BYTES = 1 << 20;
 const NAME_LENGTH = 253;
 const SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 
+/** Begins a look-up of names for one request, which can be dropped. */
 export function requestName(): NameRequest {
   let using: LookUp | null = null;
   const drop = () => {
@@ -67,7 +72,10 @@ function notFound(name: string): NodeJS.ErrnoException {
   return Object.assign(new Error(`${name} has no address`), { code: "ENOTFOUND" });
 }
 
-/** null where /etc/hosts does not decide. The files are small and on the root: read at once, without a thread. */
+/**
+ * null where /etc/hosts does not decide. The files are small and on the root: read at once, without
+ * a thread.
+ */
 function readHosts(name: string): readonly string[] | null {
   if (!asksHostsFileFirst(readSmall("/etc/nsswitch.conf"))) return null;
   const addresses = addressesInHosts(readSmall("/etc/hosts"), name);
@@ -102,7 +110,8 @@ class LookUp {
       env: { ...process.env, LC_ALL: "C", PATH: SEARCH_PATH },
       stdio: ["ignore", "pipe", "ignore"],
     });
-    // Whoever waits has a deadline that keeps this process alive; nobody else does it on a name's account.
+    // Whoever waits has a deadline that keeps this process alive; nobody else does it on a name's
+    // account.
     child.unref();
     (child.stdout as Socket).unref();
     let text = "";

@@ -2,15 +2,25 @@ import { randomBytes } from "node:crypto";
 import { findExposures } from "./exposure.ts";
 import { exchange } from "./http.ts";
 import type { System } from "./port.ts";
-import { factsOf, listFolder, readRange, readWhole } from "./read.ts";
+import {
+  factsOf,
+  factsOfLink,
+  freeBytesAt,
+  listFolder,
+  readRange,
+  readWhole,
+  realPathOf,
+  wholeIfPresent,
+} from "./read.ts";
 
 /**
- * The real system. Only `main.ts` and the entry points beside it name this module. What the agent does not need to give a key
- * is loaded at its first use: docs/decisions/020-cold-start.md.
+ * The real system. Only `main.ts` and the entry points beside it name this module. What the agent
+ * does not need to give a key is loaded at its first use: docs/decisions/020-cold-start.md.
  */
 export const nodeSystem: System = {
   run: async (command) => (await import("./run.ts")).runProgram(command),
   readFile: readWhole,
+  readFileIfPresent: wholeIfPresent,
   readAt: readRange,
   writeFile: async (path, bytes, mode) => (await import("./files.ts")).writeDurably(path, bytes, mode),
   openInPlace: async (path, made) => (await import("./in-place.ts")).openFileInPlace(path, made),
@@ -18,6 +28,9 @@ export const nodeSystem: System = {
   makeDirectory: async (path, mode) => (await import("./files.ts")).makeFolder(path, mode),
   listDirectory: listFolder,
   stat: factsOf,
+  lstat: factsOfLink,
+  realPath: realPathOf,
+  freeBytes: freeBytesAt,
   findExposures,
   lock: async (path, waitMs) => (await import("./lock.ts")).lockFile(path, waitMs),
   request: exchange,

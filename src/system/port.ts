@@ -1,65 +1,131 @@
 import type { Flaw } from "../core/ownership.ts";
 
 /**
- * The port to the world. Everything that touches a process, a file, the network, the clock or chance goes through it, so that
- * a function's parameter type (`Pick<System, "run">`) says what power it needs, and a test can stop the world at any step.
+ * The port to the world. Everything that touches a process, a file, the network, the clock or
+ * chance goes through it. A function's parameter type (`Pick<System, "run">`) says what power it
+ * needs, and a test can stop the world at any step.
  */
 export interface System {
-  /** Runs a program by absolute path or PATH name, no shell, `LC_ALL=C`, with a deadline and an output limit.
-   *  A non-zero exit is an answer, not a throw.
-   *  @throws NightlatchError system/missing-program, system/timeout, system/output-too-large */
+  /**
+   * Runs a program by absolute path or PATH name, without a shell, with `LC_ALL=C`. A status other
+   * than 0 is an answer, not a throw.
+   * @throws NightlatchError system/missing-program, system/timeout, system/output-too-large
+   */
   run(command: Command): Promise<Exit>;
 
-  /** Whole file, or all that comes through a pipe. @throws NightlatchError file/missing, file/denied, file/too-large, file/io */
+  /**
+   * Reads a whole file, or all that comes through a pipe.
+   * @throws NightlatchError file/missing, file/denied, file/too-large, file/io
+   */
   readFile(path: string, limitBytes: number): Promise<Buffer>;
-  /** Up to `lengthBytes` from `offsetBytes`; shorter at the end of the file or device. Nothing but a regular file or a
-   *  block device is read. @throws as readFile, and file/wrong-kind */
+  /**
+   * Reads a whole file that may be missing. Null where nothing is.
+   * @throws NightlatchError file/denied, file/too-large, file/io
+   */
+  readFileIfPresent(path: string, limitBytes: number): Promise<Buffer | null>;
+  /**
+   * Reads up to `lengthBytes` from `offsetBytes` of a regular file or a block device. The answer is
+   * shorter where that ends. Nothing else is read, and a pipe is not waited for.
+   * @throws NightlatchError file/wrong-kind, file/missing, file/denied, file/io
+   */
   readAt(path: string, offsetBytes: number, lengthBytes: number): Promise<Buffer>;
-  /** Atomic and durable: a temporary file beside it, fsync, rename, fsync of the folder. @throws file/denied, file/full, file/io */
+  /**
+   * Writes a file, atomically and durably: a temporary file beside it, fsync, rename, and fsync of
+   * the folder. If the power goes, the old file or the new one is there, whole.
+   * @throws NightlatchError file/missing (the folder), file/denied, file/full, file/io
+   */
   writeFile(path: string, bytes: Uint8Array, mode: number): Promise<void>;
-  /** A file that is changed where it lies, so that what is overwritten is gone as far as the file system can do that.
-   *  `made` is the mode of one that is made where there is none, empty and durably; without it a missing one is refused.
-   *  @throws NightlatchError file/missing, file/denied, file/full, file/io, as all its members do */
+  /**
+   * Opens a file that is changed where it lies: what is overwritten is then gone, as far as the file
+   * system can do that. All members of the answer throw the same errors.
+   * @param made the mode of a file that is made, empty and durably, where there is none; absent, a
+   * missing file is refused
+   * @throws NightlatchError file/missing, file/denied, file/full, file/io
+   */
   openInPlace(path: string, made?: number): Promise<InPlaceFile>;
-  /** Removes a file; one that is not there is fine. The folder is synced. */
+  /**
+   * Removes a file, durably. A file that is not there is removed already.
+   * @throws NightlatchError file/denied, file/io
+   */
   removeFile(path: string): Promise<void>;
-  /** Makes a folder and its parents, durably; one that exists keeps its mode. */
+  /**
+   * Makes a folder and its parents, durably. A folder that exists keeps its mode.
+   * @throws NightlatchError file/denied, file/full, file/io
+   */
   makeDirectory(path: string, mode: number): Promise<void>;
-  /** Names in a folder, sorted; an absent folder is an empty list. */
+  /**
+   * Lists the names in a folder, sorted. A folder that is not there has none.
+   * @throws NightlatchError file/denied, file/io
+   */
   listDirectory(path: string): Promise<string[]>;
-  /** Follows links; null where nothing is. */
+  /**
+   * Tells what lies at a path, or where its links lead. Null where nothing is.
+   * @throws NightlatchError file/denied, file/io
+   */
   stat(path: string): Promise<FileFacts | null>;
-  /** Where, on the way to each file with its links followed, others than root and this process's user could change it, or could
-   *  read one that is a secret; a place that is on the way to several once. Empty where that is nowhere, or nothing is there.
-   *  @throws NightlatchError file/* but file/missing */
+  /**
+   * Tells what lies at a path, which may be a link itself. Null where nothing is.
+   * @throws NightlatchError file/denied, file/io
+   */
+  lstat(path: string): Promise<FileFacts | null>;
+  /**
+   * Follows every link of a path. Null where nothing is that this process can reach.
+   * @throws NightlatchError file/io
+   */
+  realPath(path: string): Promise<string | null>;
+  /**
+   * Tells how many bytes any user may still write on the file system of a path; root may have a
+   * reserve beside.
+   * @throws NightlatchError file/missing, file/denied, file/io
+   */
+  freeBytes(path: string): Promise<number>;
+  /**
+   * Finds, on the way to each file with its links followed, the first place where users other than
+   * root and this process's own could change the file, or read it if it is a secret. A place on the
+   * way to several files is told once. Empty where there is none, or where nothing is there.
+   * @throws NightlatchError file/denied, file/io
+   */
   findExposures(files: readonly { readonly path: string; readonly isSecret: boolean }[]): Promise<readonly Exposure[]>;
-  /** Waits for an exclusive lock on a file, which is made where it is missing and stays. It is held until it is disposed, or until this
-   *  process and every program that was run with it have ended, however they ended.
-   *  @throws NightlatchError system/busy when it is not had within waitMs, file/missing (the folder), file/denied, file/io */
+  /**
+   * Waits for an exclusive lock on a file, which is made where it is missing, and stays. The lock is
+   * held until it is disposed, or until this process and every program that was run with it have
+   * ended, however they ended.
+   * @throws NightlatchError system/busy where it is not had within `waitMs`, file/missing (the
+   * folder), file/denied, file/io
+   */
   lock(path: string, waitMs: number): Promise<Lock>;
 
-  /** One HTTP exchange, no redirects followed, no connection kept.
-   *  @throws NightlatchError net/unreachable, net/timeout, net/too-large */
+  /**
+   * Makes one HTTP exchange. No redirect is followed, and no connection kept.
+   * @throws NightlatchError net/unreachable, net/timeout, net/too-large
+   */
   request(request: HttpRequest): Promise<HttpResponse>;
 
-  /** Wall clock, milliseconds since the epoch. */
+  /** The wall clock, in milliseconds since the epoch. */
   nowMs(): number;
-  /** Never goes back; origin unspecified. */
+  /** Milliseconds since some moment; never goes back. */
   monotonicMs(): number;
-  /** Resolves early, without a throw, when the signal aborts. */
+  /** Waits. An aborted signal ends the wait early, without a throw. */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
-  /** From the kernel's CSPRNG. */
+  /** Bytes from the kernel's random number generator. */
   random(lengthBytes: number): Buffer;
 }
 
 export interface Command {
   readonly argv: readonly [string, ...string[]];
-  /** Written to stdin, which is then closed. The only way for key material into a program. */
+  /** Written to stdin, which is then closed. It is the only way for key material into a program. */
   readonly stdin?: Uint8Array;
-  /** Its stdin is a pipe, which a program can open by the names /dev/stdin and /dev/fd/0, and not the socket that Node makes. */
+  /**
+   * Makes stdin a pipe, which the program can open as /dev/stdin or /dev/fd/0. The socket that Node
+   * makes cannot be opened so.
+   */
   readonly opensStdin?: boolean;
+  /** How long it may run. */
   readonly deadlineMs: number;
-  /** Takes stdout piece by piece as it comes, for what is too large to hold. `Exit.stdout` is then empty, and no limit holds. */
+  /**
+   * Takes stdout piece by piece as it comes, for what is too large to hold. `Exit.stdout` is then
+   * empty, and no limit holds.
+   */
   readonly take?: (chunk: Buffer) => void;
   /** For stdout and stderr each; 1 MiB where it is absent. */
   readonly outputLimitBytes?: number;
@@ -73,7 +139,7 @@ export interface Lock extends AsyncDisposable {
 }
 
 export interface Exit {
-  /** Exit status, or null when a signal ended it. */
+  /** The exit status, or null where a signal ended it. */
   readonly status: number | null;
   readonly signal: string | null;
   readonly stdout: Buffer;
@@ -81,7 +147,8 @@ export interface Exit {
 }
 
 export interface FileFacts {
-  readonly kind: "file" | "directory" | "block" | "socket" | "other";
+  /** `link` is told by lstat alone. */
+  readonly kind: "file" | "directory" | "block" | "socket" | "link" | "other";
   /** Permission bits, 0o7777. */
   readonly mode: number;
   readonly uid: number;
@@ -92,14 +159,14 @@ export interface FileFacts {
 /** Its members are synchronous: nothing can come between the steps of a change. */
 export interface InPlaceFile extends Disposable {
   readonly sizeBytes: number;
-  /** Shorter at the end of the file. */
+  /** Reads from an offset; the answer is shorter where the file ends. */
   read(offsetBytes: number, lengthBytes: number): Buffer;
-  /** Durable once `sync` has returned. */
+  /** Overwrites from an offset. It is durable once `sync` has returned. */
   write(offsetBytes: number, bytes: Uint8Array): void;
   sync(): void;
 }
 
-/** The first place on the way to a file that is not its owner's alone. */
+/** The first place on the way to a file that others than its owner have a hand in. */
 export interface Exposure {
   readonly path: string;
   readonly kind: "file" | "folder" | "link";
@@ -111,17 +178,21 @@ export interface Exposure {
 
 export interface HttpRequest {
   readonly method: "GET" | "POST";
-  /** http:, https: */
+  /** http: or https: */
   readonly url: string;
   /** A Unix socket to connect to in place of the URL's host. */
   readonly socketPath?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** A function is called once, when the connection has been begun: it comes about while the body does. */
+  /** A function is called once, after the connection was begun: the body is made while that comes. */
   readonly body?: Uint8Array | (() => Uint8Array);
+  /** How long all of it may take, from the look-up of the name to the last byte. */
   readonly deadlineMs: number;
   readonly limitBytes: number;
   readonly signal?: AbortSignal;
-  /** Called once the request is on its way: what is computed then takes no time, for the server is at work. Not called by every system. */
+  /**
+   * Called once the request is on its way. What is computed then costs no time, for the server is at
+   * work. Not every system calls it.
+   */
   readonly onSent?: () => void;
 }
 

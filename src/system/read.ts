@@ -1,14 +1,18 @@
-import { close, constants, fstat, open, read, readdir, stat } from "node:fs";
+import { close, constants, fstat, lstat, open, read, readdir, realpath, type Stats, stat, statfs } from "node:fs";
 import { promisify } from "node:util";
 import { NightlatchError } from "../core/errors.ts";
 import { translate } from "./errno.ts";
 import type { FileFacts } from "./port.ts";
 
-// Not node:fs/promises, which takes milliseconds to load: whoever only reads, as the agent does while a boot waits, is spared them.
+// Not node:fs/promises, which takes milliseconds to load: whoever only reads, as the agent does
+// while a boot waits, is spared them.
 const openFile = promisify(open);
 const readFile = promisify(read);
 const closeFile = promisify(close);
 const statFile = promisify(stat);
+const statLink = promisify(lstat) as (path: string) => Promise<Stats>;
+const statFileSystem = promisify(statfs) as (path: string) => Promise<StatsFs>;
+const followLinks = promisify(realpath.native) as (path: string) => Promise<string>;
 const listNames = promisify(readdir) as (path: string) => Promise<string[]>;
 const statOpenFile = promisify(fstat);
 
@@ -26,7 +30,8 @@ export async function readWhole(path: string, limitBytes: number): Promise<Buffe
 
 /** @see System.readAt */
 export async function readRange(path: string, offsetBytes: number, lengthBytes: number): Promise<Buffer> {
-  // Without O_NONBLOCK the open of a pipe that nobody writes to would hold one of Node's few threads for ever.
+  // Without O_NONBLOCK the open of a pipe that nobody writes to would hold one of Node's few
+  // threads for ever.
   return withFile(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY, async (descriptor) => {
     const facts = await statOpenFile(descriptor);
     if (!facts.isFile() && !facts.isBlockDevice()) {
@@ -49,34 +54,96 @@ async function readFully(descriptor: number, into: Buffer, offsetBytes: number |
   return done;
 }
 
+/** @see System.readFileIfPresent */
+export function wholeIfPresent(path: string, limitBytes: number): Promise<Buffer | null> {
+  return ifPresent(path, null, () => readWhole(path, limitBytes));
+}
+
 /** @see System.stat */
-export async function factsOf(path: string): Promise<FileFacts | null> {
+export function factsOf(path: string): Promise<FileFacts | null> {
+  return ifPresent(path, null, async () => describe(await statFile(path)));
+}
+
+/** @see System.lstat */
+export function factsOfLink(path: string): Promise<FileFacts | null> {
+  return ifPresent(path, null, async () => describe(await statLink(path)));
+}
+
+function describe(facts: Stats): FileFacts {
+  return {
+    kind: kindOf(facts),
+    mode: facts.mode & 0o7777,
+    uid: facts.uid,
+    gid: facts.gid,
+    sizeBytes: facts.size,
+  };
+}
+
+function kindOf(facts: Stats): FileFacts["kind"] {
+  if (facts.isFile()) return "file";
+  if (facts.isDirectory()) return "directory";
+  if (facts.isBlockDevice()) return "block";
+  if (facts.isSocket()) return "socket";
+  return facts.isSymbolicLink() ? "link" : "other";
+}
+
+/** @see System.realPath */
+export function realPathOf(path: string): Promise<string | null> {
+  return ifPresent(path, null, async () => {
+    try {
+      return await followLinks(path);
+    } catch (error) {
+      const { code = "" } = error as NodeJS.ErrnoException;
+      if (code === "ELOOP" || code === "EACCES") return null;
+      throw error;
+    }
+  });
+}
+
+/** What statfs(2) says, as far as it is asked for. */
+interface StatsFs {
+  readonly type: number;
+  readonly bavail: number;
+  readonly bsize: number;
+  readonly frsize?: number;
+}
+
+/** @see System.freeBytes */
+export async function freeBytesAt(path: string): Promise<number> {
   try {
-    const facts = await statFile(path);
-    const kind = facts.isFile()
-      ? "file"
-      : facts.isDirectory()
-        ? "directory"
-        : facts.isBlockDevice()
-          ? "block"
-          : facts.isSocket()
-            ? "socket"
-            : "other";
-    return { kind, mode: facts.mode & 0o7777, uid: facts.uid, gid: facts.gid, sizeBytes: facts.size };
+    const { bavail, bsize, frsize } = await statFileSystem(path);
+    // Node 24 does not tell frsize, which differs on network file systems alone.
+    return bavail * (frsize ?? bsize);
   } catch (error) {
-    const known = translate(error, path);
-    if (known.code === "file/missing") return null;
-    throw known;
+    throw translate(error, path);
+  }
+}
+
+/**
+ * The kernel's numbers for the file system that a file lies on: its kind (statfs(2), f_type), and
+ * its device (stat(2), st_dev).
+ * @throws NightlatchError file/missing, file/denied, file/io
+ */
+export async function fileSystemNumbers(path: string): Promise<{ readonly type: number; readonly device: number }> {
+  try {
+    return { type: (await statFileSystem(path)).type, device: (await statFile(path)).dev };
+  } catch (error) {
+    throw translate(error, path);
   }
 }
 
 /** @see System.listDirectory */
-export async function listFolder(path: string): Promise<string[]> {
+export function listFolder(path: string): Promise<string[]> {
+  return ifPresent(path, [], async () => (await listNames(path)).sort());
+}
+
+/** What is read of a path, or what stands for it where nothing is. */
+async function ifPresent<T>(path: string, absent: T, read: () => Promise<T>): Promise<T> {
   try {
-    return (await listNames(path)).sort();
+    return await read();
   } catch (error) {
     const known = translate(error, path);
-    if (known.code === "file/missing") return [];
+    if (known.code === "file/missing") return absent;
     throw known;
   }
 }

@@ -61,7 +61,8 @@ export function runProgram(command: Command): Promise<Exit> {
       settle();
       reject(notStarted(program, error.code ?? "unknown"));
     });
-    // A child that it leaves behind (a daemon, say) may hold its pipes: what it has printed itself has been read once they are silent.
+    // A child that it leaves behind (a daemon, say) may hold its pipes: what it has printed itself
+    // has been read once they are silent.
     child.on("exit", () => whenSilent(child, () => closeOutput(child)));
     child.on("close", (status, signal) => {
       settle();
@@ -73,8 +74,9 @@ export function runProgram(command: Command): Promise<Exit> {
 }
 
 /**
- * The program takes the shell's place: were it the shell's child, it could go on to change a header when somebody killed the shell. `--norc`,
- * because a bash whose input is a socket runs ~/.bashrc first (bash(1), "INVOCATION"), which could read what is meant for the program.
+ * The program takes the shell's place: were it the shell's child, it could go on to change a header
+ * when somebody killed the shell. `--norc`, because a bash whose input is a socket runs ~/.bashrc
+ * first (bash(1), "INVOCATION"), which could read what is meant for the program.
  */
 const BEHIND_PIPE = ["bash", "--norc", "-c", 'exec "$@" < <(cat)', "bash"] as const;
 const NOT_FOUND = 127;
@@ -97,7 +99,8 @@ function whenSilent(child: ChildProcess, then: () => void): void {
   let heard = false;
   const wait = () => {
     heard = false;
-    // The turn after the timer reads what is there: in a process that was busy it may not have been read yet.
+    // The turn after the timer reads what is there: in a process that was busy it may not have been
+    // read yet.
     timer = setTimeout(() => setImmediate(() => (heard ? wait() : then())), LAST_OUTPUT_MS);
   };
   for (const stream of [child.stdout, child.stderr]) {

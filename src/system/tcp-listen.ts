@@ -28,14 +28,15 @@ function libc(): Functions {
 }
 
 /**
- * What every connection that is accepted from this socket inherits (tcp(7)): no delay of small
+ * Sets what every connection that is accepted from this socket inherits (tcp(7)): no delay of small
  * writes, keep-alive, and how much the kernel keeps for each, in each direction.
  */
 export function prepareConnections(listening: number, bufferBytes: number): void {
   set(listening, SOL_SOCKET, SO_KEEPALIVE, 1);
   set(listening, SOL_SOCKET, SO_RCVBUF, bufferBytes);
   set(listening, SOL_SOCKET, SO_SNDBUF, bufferBytes);
-  set(listening, IPPROTO_TCP, TCP_NODELAY, 1); // a socket that systemd passed may be no TCP one, and needs none of it
+  // A socket that systemd passed may be no TCP one, and needs none of it.
+  set(listening, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
 function set(fd: number, level: number, option: number, value: number): void {
@@ -44,7 +45,10 @@ function set(fd: number, level: number, option: number, value: number): void {
   libc().setsockopt(fd, level, option, bytes, bytes.length);
 }
 
-/** How many files and connections this process may have open (getrlimit(2)); Node has raised it to the hard limit. */
+/**
+ * Tells how many files and connections this process may have open (getrlimit(2)). Node has raised
+ * it to the hard limit.
+ */
 export function descriptorLimit(): number {
   const limit = Buffer.alloc(RLIMIT_BYTES);
   return libc().getrlimit(RLIMIT_NOFILE, limit) === 0 ? Number(limit.readBigUInt64LE(0)) : Number.POSITIVE_INFINITY;
@@ -53,21 +57,27 @@ export function descriptorLimit(): number {
 /** A connection that was accepted, and is nothing but a descriptor yet. */
 export interface Arrival {
   readonly fd: number;
-  /** Whose it is, an IPv6 address without abbreviation; empty where it is no address of the Internet's. */
+  /**
+   * Whose it is, an IPv6 address without abbreviation; empty where it is no address of the
+   * Internet's.
+   */
   readonly address: string;
 }
 
 const address = Buffer.alloc(SOCKADDR_BYTES);
 const length = Buffer.alloc(4);
 
-/** One more connection that waits on the listening socket, which must not block; null where there is none. */
+/**
+ * Accepts one more connection that waits on the listening socket, which must not block. Null where
+ * none waits.
+ */
 export function acceptNext(listening: number): Arrival | null {
   length.writeUInt32LE(SOCKADDR_BYTES);
   const fd = libc().accept4(listening, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
   return fd < 0 ? null : { fd, address: readAddress() };
 }
 
-/** Ends a connection that nothing was made of. */
+/** Closes a connection that nothing was made of. */
 export function closeArrival({ fd }: Arrival): void {
   libc().close(fd);
 }

@@ -5,8 +5,8 @@ import type { System } from "../../system/port.ts";
 /** A boot entry as the running system sees it: what to load, and from where it is known. */
 export interface BootEntry {
   readonly title: string;
-  /** What told it. */
-  readonly source: "options" | "grub" | "systemd-boot" | "extlinux" | "newest kernel";
+  /** What told it: `options`, the name of a boot loader, or `newest kernel`. */
+  readonly source: string;
   /** True for an entry that is set for the next boot alone. */
   readonly once: boolean;
   /** The loader's own name for it. */
@@ -30,7 +30,10 @@ export interface BootFile {
   readonly section: PeSection | null;
 }
 
-/** A file of the initramfs that systemd-stub makes of one beside a unified image, or of one of its sections. */
+/**
+ * A file of the initramfs that systemd-stub makes of one beside a unified image, or of one of its
+ * sections.
+ */
 export interface StubFile {
   /** In the initramfs. */
   readonly name: string;
@@ -38,17 +41,21 @@ export interface StubFile {
   readonly from: BootFile;
 }
 
+/** Names a file of which all is meant. */
 export const wholeFile = (path: string): BootFile => ({ path, section: null });
 
-/** Up to `limitBytes` from the beginning of a file or part. @throws NightlatchError boot/no-entry, and as System.readAt */
+/**
+ * Reads up to `limitBytes` from the beginning of a file or part.
+ * @throws NightlatchError boot/no-entry where the file is not there, and as System.readAt
+ */
 export async function readStart(
-  power: Pick<System, "readAt" | "stat">,
+  system: Pick<System, "readAt" | "stat">,
   file: BootFile,
   limitBytes: number,
 ): Promise<Buffer> {
   const { path, section } = file;
-  if (section !== null) return power.readAt(path, section.offsetBytes, Math.min(section.lengthBytes, limitBytes));
-  const facts = await power.stat(path);
+  if (section !== null) return system.readAt(path, section.offsetBytes, Math.min(section.lengthBytes, limitBytes));
+  const facts = await system.stat(path);
   if (facts === null) throw new NightlatchError("boot/no-entry", `${path}, a file of the next boot, is not there`);
-  return power.readAt(path, 0, Math.min(facts.sizeBytes, limitBytes));
+  return system.readAt(path, 0, Math.min(facts.sizeBytes, limitBytes));
 }

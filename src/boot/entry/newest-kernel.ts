@@ -4,18 +4,22 @@ import type { System } from "../../system/port.ts";
 import { type BootEntry, wholeFile } from "./entry.ts";
 
 /**
- * The newest kernel of /boot that has an initramfs and modules, with the running command line: for a machine without a boot loader
- * of its own (a hypervisor's direct boot).
+ * Finds the newest kernel of /boot that has an initramfs and modules, for a machine without a boot
+ * loader of its own (a hypervisor's direct boot).
+ * @param cmdline the running one, with which it is taken to boot
  * @throws NightlatchError boot/no-entry
  */
-export async function newestKernel(power: Pick<System, "listDirectory" | "stat">, cmdline: string): Promise<BootEntry> {
-  const names = new Set(await power.listDirectory("/boot"));
+export async function newestKernel(
+  system: Pick<System, "listDirectory" | "stat">,
+  cmdline: string,
+): Promise<BootEntry> {
+  const names = new Set(await system.listDirectory("/boot"));
   const releases = [...names]
     .flatMap((name) => (name.startsWith("vmlinuz-") ? [name.slice("vmlinuz-".length)] : []))
     .sort((left, right) => compareRpmVersions(right, left));
   for (const release of releases) {
     const initrd = [`initrd.img-${release}`, `initramfs-${release}.img`].find((name) => names.has(name));
-    const modules = await power.stat(`/lib/modules/${release}`);
+    const modules = await system.stat(`/lib/modules/${release}`);
     if (initrd === undefined || modules?.kind !== "directory") continue;
     return {
       title: `linux ${release}`,

@@ -15,7 +15,10 @@ export interface ClevisTask {
   /** The kernel's, with what the initramfs brings along. */
   readonly cmdline: string;
   readonly mending: Mending;
-  /** How the running system knows the servers' names; one that is not there counts as known everywhere. */
+  /**
+   * How the running system knows the servers' names; one that is not there counts as known
+   * everywhere.
+   */
   readonly names: ReadonlyMap<string, ServerName>;
   /** The command that binds the volume to that server by another address. */
   readonly rebind: (url: string, address: string | null) => string;
@@ -32,11 +35,14 @@ export interface EarlyLack extends Lack {
   readonly code: EarlyLackCode;
 }
 
-export type EarlyLackCode = "stack" | "clevis" | "network" | "driver" | "certificates" | "name";
+type EarlyLackCode = "stack" | "clevis" | "network" | "driver" | "certificates" | "name";
 
 type ClevisStack = "initramfs-tools" | "dracut-systemd";
 
-/** What answers the prompt, and what it runs: clevis-initramfs's and clevis-dracut's own lists (clevis 19 to 21). */
+/**
+ * What answers the prompt, and what it runs: clevis-initramfs's and clevis-dracut's own lists
+ * (clevis 19 to 21).
+ */
 const PARTS: Readonly<Record<ClevisStack, readonly string[]>> = {
   "initramfs-tools": [
     "scripts/local-top/clevis",
@@ -57,8 +63,9 @@ const PACKAGES: Readonly<Record<ClevisStack, string>> = {
 };
 
 /**
- * Why the stock clevis of an initramfs could not open a volume, as far as its files and the command line tell, everything at once; empty
- * where nothing speaks against it. Whether its network comes up cannot be told from here.
+ * Lists, all at once, why the stock clevis of an initramfs could not open a volume, as far as its
+ * files and the command line tell. Empty where nothing speaks against it. Whether its network comes
+ * up cannot be told from here.
  */
 export function clevisLacks(stack: Stack, facts: Pick<InitramfsFacts, "has">, task: ClevisTask): EarlyLack[] {
   if (stack !== "initramfs-tools" && stack !== "dracut-systemd") {
@@ -118,7 +125,10 @@ function networkLacks(stack: ClevisStack, facts: Pick<InitramfsFacts, "has">, ta
   return [...lacks, ...urls.flatMap((url) => nameLack(url, task) ?? [])];
 }
 
-/** An initramfs has no /etc/hosts and no name service but DNS, and that where its network tells it a server. */
+/**
+ * An initramfs has no /etc/hosts and no name service but DNS, and that where its network tells it a
+ * server.
+ */
 function nameLack(url: string, { cmdline, names, rebind }: ClevisTask): EarlyLack | null {
   const host = hostOf(url);
   const name = names.get(host);
@@ -140,7 +150,10 @@ function nameLack(url: string, { cmdline, names, rebind }: ClevisTask): EarlyLac
   }
 }
 
-/** The kernel's nfsroot.txt, initramfs-tools(7), dracut.cmdline(7): `ip=CLIENT:…:DNS0:DNS1`, colons of IPv6 in brackets. */
+/**
+ * The kernel's nfsroot.txt, initramfs-tools(7), dracut.cmdline(7): `ip=CLIENT:…:DNS0:DNS1`, colons
+ * of IPv6 in brackets.
+ */
 function isStaticWithoutDns(cmdline: string): boolean {
   if (cmdlineValues(cmdline, "nameserver").length > 0) return false;
   const fixed = cmdlineValues(cmdline, "ip")
@@ -149,7 +162,10 @@ function isStaticWithoutDns(cmdline: string): boolean {
   return fixed.length > 0 && fixed.every((fields) => !fields.slice(7, 9).some((field) => field !== ""));
 }
 
-/** Without the brackets of an IPv6 address; empty where it is no address at all. */
+/**
+ * Reads the host of an address, without the brackets of an IPv6 address; "" where the text is no
+ * address.
+ */
 export function hostOf(url: string): string {
   return URL.canParse(url) ? new URL(url).hostname.replace(/^\[(.*)\]$/, "$1") : "";
 }

@@ -17,21 +17,22 @@ const NOT_RUNNABLE = 126;
 const NOT_FOUND = 127;
 
 /**
- * What systemd would open in an initramfs with this crypttab and this command line, by systemd's own
- * generator, that of the running system, which an initramfs is made of
- * (systemd-cryptsetup-generator(8)). Null where this system has none.
+ * Asks systemd's own generator what it would open in an initramfs with this crypttab and this
+ * command line (systemd-cryptsetup-generator(8)). It is the running system's, which an initramfs is
+ * made of. Null where this system has none.
+ * @throws NightlatchError system/*
  */
 export async function askGenerator(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   crypttab: string,
   cmdline: string,
 ): Promise<PlannedAttach[] | null> {
   // Not /tmp, which a shutdown may have unmounted.
-  const made = await power.run({ argv: ["mktemp", "-d", "-p", "/run"], deadlineMs: SMALL_PROGRAM_MS });
+  const made = await system.run({ argv: ["mktemp", "-d", "-p", "/run"], deadlineMs: SMALL_PROGRAM_MS });
   const folder = made.stdout.toString("utf8").trim();
   if (made.status !== 0 || folder === "") return null;
   try {
-    const told = await power.run({
+    const told = await system.run({
       argv: [
         "env",
         "SYSTEMD_IN_INITRD=1",
@@ -46,10 +47,11 @@ export async function askGenerator(
       opensStdin: true,
       deadlineMs: SMALL_PROGRAM_MS,
     });
-    // It fails as well where it could not make one unit of several: what it did make is what a boot has.
+    // It fails as well where it could not make one unit of several: what it did make is what a boot
+    // has.
     if (told.status === NOT_RUNNABLE || told.status === NOT_FOUND) return null;
     const argv = ["grep", "-rhs", "^ExecStart=.*cryptsetup attach ", folder] as const;
-    const { stdout } = await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
+    const { stdout } = await system.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
     return stdout
       .toString("utf8")
       .split("\n")
@@ -59,11 +61,14 @@ export async function askGenerator(
     if (isError(error, "system/missing-program")) return null;
     throw error;
   } finally {
-    await power.run({ argv: ["rm", "-rf", "--", folder], deadlineMs: SMALL_PROGRAM_MS });
+    await system.run({ argv: ["rm", "-rf", "--", folder], deadlineMs: SMALL_PROGRAM_MS });
   }
 }
 
-/** `attach 'NAME' 'SOURCE' 'KEY' 'OPTIONS'`, where % is doubled (systemd.unit(5)). What reads otherwise is no volume's. */
+/**
+ * `attach 'NAME' 'SOURCE' 'KEY' 'OPTIONS'`, where % is doubled (systemd.unit(5)). What reads
+ * otherwise is no volume's.
+ */
 function parseExecStart(line: string): PlannedAttach {
   const [, name = "", key = "", options = ""] = /attach '([^']*)' '[^']*' '([^']*)' '([^']*)'$/.exec(line) ?? [];
   const plain = (text: string) => text.replaceAll("%%", "%");

@@ -9,13 +9,14 @@ const DEADLINE_MS = 120_000;
 const OUTPUT_LIMIT_BYTES = 4 * 2 ** 30;
 
 /**
- * Gives what a compressed part of an initramfs holds to `take`, piece by piece. `content` ends where
- * the part does; for gzip and LZMA, whose end only their decoder finds, it may go on.
+ * Decompresses a part of an initramfs, and gives `take` what it holds, piece by piece.
+ * @param content ends where the part does; for gzip and LZMA, whose end only their decoder finds,
+ * it may go on
  * @returns the part's length in bytes
  * @throws NightlatchError initramfs/malformed, system/missing-program, and what `take` throws
  */
 export async function decompress(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   compression: Compression,
   content: Buffer,
   take: (chunk: Buffer) => void,
@@ -23,15 +24,18 @@ export async function decompress(
   const bounded = boundedBy(OUTPUT_LIMIT_BYTES, take);
   if (compression === "gzip") return inflate(content, bounded);
   const argv = [compression, "-dc"] as const;
-  const { status } = await power.run({ argv, stdin: content, deadlineMs: DEADLINE_MS, take: bounded });
+  const { status } = await system.run({ argv, stdin: content, deadlineMs: DEADLINE_MS, take: bounded });
   if (status !== 0) {
     if (compression !== "lzma") throw unreadable(`${compression} ended with status ${status}`);
-    await requireLzmaToEnd(power, content);
+    await requireLzmaToEnd(system, content);
   }
   return content.length;
 }
 
-/** What the kernel's gunzip reads of the header (lib/decompress_inflate.c): no extra field, comment or checksum. */
+/**
+ * What the kernel's gunzip reads of the header (lib/decompress_inflate.c): no extra field, comment
+ * or checksum.
+ */
 const HEADER_BYTES = 10;
 const HAS_NAME = 8;
 const READ_FLAGS = 1 | HAS_NAME;
@@ -73,12 +77,12 @@ const LZMA_ZEROS = 8;
  * An LZMA archive says nowhere how long it is. lzma(1) gives all of it and then fails where
  * something follows: where that is more than NULs, the kernel would unpack it.
  */
-async function requireLzmaToEnd(power: Pick<System, "run">, content: Buffer): Promise<void> {
+async function requireLzmaToEnd(system: Pick<System, "run">, content: Buffer): Promise<void> {
   let end = content.length;
   while (end > 0 && content[end - 1] === 0) end--;
   for (let zeros = 0; zeros <= LZMA_ZEROS && end + zeros <= content.length; zeros++) {
     const stdin = content.subarray(0, end + zeros);
-    const { status } = await power.run({ argv: ["lzma", "-dc"], stdin, deadlineMs: DEADLINE_MS, take: () => {} });
+    const { status } = await system.run({ argv: ["lzma", "-dc"], stdin, deadlineMs: DEADLINE_MS, take: () => {} });
     if (status === 0) return;
   }
   throw new NightlatchError("initramfs/malformed", "what follows an LZMA archive in the initramfs cannot be told", {

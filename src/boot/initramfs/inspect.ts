@@ -27,16 +27,16 @@ export interface InitramfsFacts {
 }
 
 /**
- * What an initramfs holds. Uncompressed parts are listed in place; compressed ones are decompressed
- * in a stream: nothing is unpacked to a disk, and only configuration is kept.
+ * Reads what an initramfs holds. Uncompressed parts are listed in place. Compressed ones are
+ * decompressed in a stream: nothing is unpacked to a disk, and only configuration is kept.
  * @throws NightlatchError initramfs/malformed, cpio/malformed, system/missing-program
  */
-export async function inspectInitramfs(power: Pick<System, "run">, bytes: Buffer): Promise<InitramfsFacts> {
+export async function inspectInitramfs(system: Pick<System, "run">, bytes: Buffer): Promise<InitramfsFacts> {
   const listing = new Listing();
   let isEmpty = true;
   for (let part = nextPart(bytes, 0); part !== null; ) {
     isEmpty = false;
-    part = nextPart(bytes, await listPart(power, bytes, part, listing));
+    part = nextPart(bytes, await listPart(system, bytes, part, listing));
   }
   if (isEmpty) throw unreadable("it is empty");
   return listing.facts();
@@ -44,7 +44,7 @@ export async function inspectInitramfs(power: Pick<System, "run">, bytes: Buffer
 
 /** @returns the byte behind the part */
 async function listPart(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   bytes: Buffer,
   { compression, startBytes, endBytes }: InitramfsPart,
   into: Listing,
@@ -57,7 +57,7 @@ async function listPart(
   const content = bytes.subarray(startBytes, endBytes ?? bytes.length);
   const take = (chunk: Buffer) => reader.push(chunk);
   if (compression === null) take(content);
-  const lengthBytes = compression === null ? content.length : await decompress(power, compression, content, take);
+  const lengthBytes = compression === null ? content.length : await decompress(system, compression, content, take);
   if (!reader.finished) throw unreadable(`what its ${compression} archive holds does not end as an archive does`);
   return startBytes + lengthBytes;
 }
@@ -66,7 +66,10 @@ const CONFIGURATION =
   /^(?:cryptroot\/crypttab|etc\/crypttab|etc\/cmdline\.d\/[^/]+\.conf|etc\/cmdline|scripts\/init-bottom\/ORDER)$/;
 const isConfiguration = (name: string): boolean => CONFIGURATION.test(name);
 
-/** A name of a file with several can be configuration by another of them; what such files hold together is bounded. */
+/**
+ * A name of a file with several can be configuration by another of them; what such files hold
+ * together is bounded.
+ */
 const LINKED_FILE_BYTES = 256 * 1024;
 const LINKED_FILES_BYTES = 64 << 20;
 
@@ -109,7 +112,10 @@ class Listing {
     };
   }
 
-  /** @throws NightlatchError initramfs/malformed where it was too large to be kept, or is reached by a way that is not followed */
+  /**
+   * @throws NightlatchError initramfs/malformed where it was too large to be kept, or is reached by
+   * a way that is not followed
+   */
   #text(name: string): string | null {
     const content = this.#root.content(name);
     if (content !== "unknown") return content?.toString("utf8") ?? null;

@@ -1,8 +1,11 @@
 import type { Stack } from "./inspect.ts";
 
-export type Generator = "initramfs-tools" | "dracut" | "mkinitcpio";
+type Generator = "initramfs-tools" | "dracut" | "mkinitcpio";
 
-/** How this machine installs packages and makes its initramfs, in commands that a person can run as they are. */
+/**
+ * How this machine installs packages and makes its initramfs, in commands that a person can run as
+ * they are.
+ */
 export interface Mending {
   readonly generator: Generator;
   /** Makes the initramfs of every kernel anew. */
@@ -10,6 +13,7 @@ export interface Mending {
   readonly install: (name: string) => string;
 }
 
+/** The command that makes every initramfs anew, by generator. */
 export const REBUILD: Readonly<Record<Generator, string>> = {
   "initramfs-tools": "update-initramfs -u -k all",
   dracut: "dracut --force --regenerate-all",
@@ -24,6 +28,7 @@ const INSTALLERS: readonly (readonly [RegExp, string])[] = [
   [/\barch\b/, "pacman -S"],
 ];
 
+/** Tells how an initramfs of that generator is mended on that system. */
 export function mendingOf(generator: Generator, osRelease: ReadonlyMap<string, string>): Mending {
   const words = `${osRelease.get("ID") ?? ""} ${osRelease.get("ID_LIKE") ?? ""}`;
   const installer = INSTALLERS.find(([pattern]) => pattern.test(words))?.[1];
@@ -34,6 +39,7 @@ export function mendingOf(generator: Generator, osRelease: ReadonlyMap<string, s
   };
 }
 
+/** Names the program that made an initramfs with these scripts in it. */
 export function generatorOf(stack: Stack): Generator {
   if (stack === "initramfs-tools") return "initramfs-tools";
   return stack.startsWith("dracut") ? "dracut" : "mkinitcpio";
@@ -42,7 +48,7 @@ export function generatorOf(stack: Stack): Generator {
 /** dracut.conf(5) takes every file of its folder. */
 const DRACUT_CONF = "/etc/dracut.conf.d";
 
-/** Puts a kernel module into the initramfs. */
+/** Tells a person how to put a kernel module into the initramfs. */
 export function addDriver({ generator, rebuild }: Mending, driver: string): string {
   switch (generator) {
     case "initramfs-tools":
@@ -54,7 +60,10 @@ export function addDriver({ generator, rebuild }: Mending, driver: string): stri
   }
 }
 
-/** Puts a file of the system into the initramfs, at the same place. `what`: a word for its configuration's name. */
+/**
+ * Tells a person how to put a file of the system into the initramfs, at the same place.
+ * @param what a word for the name of its configuration
+ */
 export function addFile({ generator, rebuild }: Mending, path: string, what: string): string {
   switch (generator) {
     case "initramfs-tools": {
@@ -74,7 +83,10 @@ export function addFile({ generator, rebuild }: Mending, path: string, what: str
   }
 }
 
-/** Has the initramfs say a word of the kernel's command line by itself, whatever the boot loader. Of dracut alone. */
+/**
+ * Tells a person how to have dracut's initramfs say a word of the kernel's command line by itself,
+ * whatever the boot loader says.
+ */
 export function addDracutWord({ rebuild }: Mending, word: string, what: string): string {
   return `echo 'kernel_cmdline+=" ${word} "' > ${DRACUT_CONF}/nightlatch-${what}.conf && ${rebuild}`;
 }

@@ -10,12 +10,12 @@ export interface NeededVolumes {
 }
 
 /**
- * What systemd opens in an initramfs (systemd-cryptsetup-generator(8), its parse_proc_cmdline_item and
- * add_crypttab_devices): once the command line lists a UUID, only what it speaks of is opened, under
- * the name that crypttab has for it; options that it gives a volume overrule those of its line; and
- * `crypttab=no` turns the file off, the overlay's as well. So all of that is taken into the overlay's
- * lines, and the command line changed to let them count: the last word does, and `rd.` is heard in
- * the initramfs alone.
+ * What systemd opens in an initramfs (systemd-cryptsetup-generator(8), its parse_proc_cmdline_item
+ * and add_crypttab_devices): once the command line lists a UUID, only what it speaks of is opened,
+ * under the name that crypttab has for it; options that it gives a volume overrule those of its
+ * line; and `crypttab=no` turns the file off, the overlay's as well. So all of that is taken into
+ * the overlay's lines, and the command line changed to let them count: the last word does, and
+ * `rd.` is heard in the initramfs alone.
  * @param ownCmdline what dracut's own scripts read beside the kernel's command line
  */
 export function neededBySystemd(
@@ -42,7 +42,10 @@ export function neededBySystemd(
   return { volumes, cmdline: withoutOverrules(cmdline, words, new Set(volumes.map(uuidOf)), hasList) };
 }
 
-/** Options that stand in the overlay's lines are taken out; what they had put on the list stays on it. */
+/**
+ * Options that stand in the overlay's lines are taken out; what they had put on the list stays on
+ * it.
+ */
 function withoutOverrules(cmdline: string, words: LuksWords, taken: ReadonlySet<string>, hasList: boolean): string {
   const left = splitCmdline(cmdline).flatMap((word) => {
     const [, uuid = ""] = UUID_VALUE.exec(wordValue(word, "luks.options", true) ?? "") ?? [];
@@ -52,7 +55,9 @@ function withoutOverrules(cmdline: string, words: LuksWords, taken: ReadonlySet<
   return [...left, ...(words.readsCrypttab ? [] : ["rd.luks.crypttab=1"])].join(" ");
 }
 
-/** By which a line of crypttab is looked for: its device's UUID, or that of a name like dracut's. */
+/**
+ * By which a line of crypttab is looked for: its device's UUID, or that of a name like dracut's.
+ */
 function uuidOf({ name, source }: InitramfsVolume): string {
   const [, uuid] = /^(?:UUID=|\/dev\/disk\/by-uuid\/)(.*)$/.exec(source) ?? [];
   return uuid ?? (name.startsWith("luks-") ? name.slice("luks-".length) : source);

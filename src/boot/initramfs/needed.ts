@@ -11,7 +11,8 @@ export interface OverlayVolume {
 }
 
 /**
- * The volumes that an initramfs opens under a command line, as its own scripts decide it. `stack` is one that is known.
+ * Lists the volumes that an initramfs opens under a command line, as its own scripts decide it.
+ * @param stack one that is known
  * @throws NightlatchError crypttab/malformed, boot/unsupported
  */
 export function neededVolumes(
@@ -37,7 +38,10 @@ export function neededVolumes(
   }
 }
 
-/** `cryptopts=` overrules the file (cryptsetup-initramfs, local-top/cryptroot); an empty one turns all off. */
+/**
+ * `cryptopts=` overrules the file (cryptsetup-initramfs, local-top/cryptroot); an empty one turns
+ * all off.
+ */
 function forInitramfsTools(inside: readonly InitramfsVolume[], cmdline: string): NeededVolumes {
   const given = cmdlineValues(cmdline, "cryptopts");
   if (given.length === 0) return { volumes: inside, cmdline };
@@ -57,7 +61,10 @@ function fromCryptopts(value: string): InitramfsVolume[] {
   return volume.source === "" ? [] : [volume];
 }
 
-/** dracut.cmdline(7): without a list it opens every LUKS volume that it finds. @throws NightlatchError boot/unsupported */
+/**
+ * dracut.cmdline(7): without a list it opens every LUKS volume that it finds.
+ * @throws NightlatchError boot/unsupported
+ */
 function requireNoAuto(cmdline: string): void {
   const isListed = cmdlineValues(cmdline, "rd.luks.uuid").length > 0;
   if (isListed || !isOn(cmdlineValues(cmdline, "rd.auto").at(-1) ?? "0")) return;
@@ -70,8 +77,9 @@ function requireNoAuto(cmdline: string): void {
 const isOn = (value: string): boolean => !["0", "no", "n", "false", "f", "off"].includes(value.toLowerCase());
 
 /**
- * dracut.cmdline(7), without systemd: `rd.luks.uuid=` and `rd.luks.name=` make a list, and then only what is on it
- * is opened, under the name and with the options that crypttab has for it; without a list, what crypttab has.
+ * dracut.cmdline(7), without systemd: `rd.luks.uuid=` and `rd.luks.name=` make a list, and then
+ * only what is on it is opened, under the name and with the options that crypttab has for it;
+ * without a list, what crypttab has.
  */
 function listedByUuid(inside: readonly InitramfsVolume[], cmdline: string): InitramfsVolume[] {
   const values = (suffix: string) => cmdlineValues(cmdline, `rd.luks${suffix}`);
@@ -92,7 +100,10 @@ function listedByUuid(inside: readonly InitramfsVolume[], cmdline: string): Init
   return [...known, ...rest.map(([uuid, name]) => ({ name, source: `UUID=${uuid}`, key: "none", options: [] }))];
 }
 
-/** By which the command line finds a line of crypttab: its device's, or that of a name like dracut's. */
+/**
+ * By which the command line finds a line of crypttab: its device's, or that of a name like
+ * dracut's.
+ */
 function uuidOf({ name, source }: InitramfsVolume): string {
   const isByUuid = /^(?:"?UUID=|\/dev\/disk\/by-uuid\/)/.test(source);
   return bareUuid(isByUuid || !name.startsWith("luks-") ? source : name);

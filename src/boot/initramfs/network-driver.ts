@@ -8,27 +8,29 @@ import { addDriver, type Mending } from "./mending.ts";
 const INTERFACES = "/sys/class/net";
 
 /**
- * Why an initramfs cannot bring a network up on this machine: it holds the driver of no network card that carries a signal now. Null where
- * it holds one, where a card's driver is built into the kernel, and where there is no card to tell it by.
+ * Tells why an initramfs cannot bring a network up on this machine: it holds the driver of no
+ * network card that carries a signal now. Null where it holds one, where a card's driver is built
+ * into the kernel, and where there is no card to tell it by.
+ * @throws NightlatchError file/*, system/*
  */
 export async function whyNoDriver(
-  power: Pick<System, "run" | "readFile" | "listDirectory">,
+  system: Pick<System, "run" | "readFile" | "realPath" | "listDirectory">,
   facts: Pick<InitramfsFacts, "has">,
   release: string | null,
   mending: Mending,
 ): Promise<EarlyLack | null> {
   const drivers: string[] = [];
-  for (const name of await power.listDirectory(INTERFACES)) {
-    if (!(await isUp(power, name))) continue;
-    const device = await follow(power, `${INTERFACES}/${name}/device/driver`);
+  for (const name of await system.listDirectory(INTERFACES)) {
+    if (!(await isUp(system, name))) continue;
+    const device = await system.realPath(`${INTERFACES}/${name}/device/driver`);
     if (device === null) continue; // a bridge, the loopback
-    const driver = await follow(power, `${INTERFACES}/${name}/device/driver/module`);
+    const driver = await system.realPath(`${INTERFACES}/${name}/device/driver/module`);
     if (driver === null) return null; // built in
     drivers.push(driver.slice(driver.lastIndexOf("/") + 1));
   }
   const [first] = drivers;
   if (first === undefined) return null;
-  for (const driver of drivers) if (await holds(power, facts, release, driver)) return null;
+  for (const driver of drivers) if (await holds(system, facts, release, driver)) return null;
   return {
     code: "driver",
     what: `the initramfs holds no driver of a network card that is in use (${drivers.join(", ")})`,
@@ -36,30 +38,28 @@ export async function whyNoDriver(
   };
 }
 
-async function isUp(power: Pick<System, "readFile">, name: string): Promise<boolean> {
+async function isUp(system: Pick<System, "readFile">, name: string): Promise<boolean> {
   try {
-    return (await power.readFile(`${INTERFACES}/${name}/operstate`, 64)).toString("latin1").trim() === "up";
+    return (await system.readFile(`${INTERFACES}/${name}/operstate`, 64)).toString("latin1").trim() === "up";
   } catch (error) {
     if (isError(error)) return false;
     throw error;
   }
 }
 
-async function follow(power: Pick<System, "run">, path: string): Promise<string | null> {
-  const { status, stdout } = await power.run({ argv: ["readlink", "-e", "--", path], deadlineMs: SMALL_PROGRAM_MS });
-  return status === 0 ? stdout.toString("utf8").trim() : null;
-}
-
-/** By modinfo(8), which knows the file's name (and compression) in that kernel, and what is built into it. */
+/**
+ * By modinfo(8), which knows the file's name (and compression) in that kernel, and what is built
+ * into it.
+ */
 async function holds(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   facts: Pick<InitramfsFacts, "has">,
   release: string | null,
   driver: string,
 ): Promise<boolean> {
   const kernel = release === null ? [] : ["-k", release];
   const argv = ["modinfo", ...kernel, "-F", "filename", driver] as const;
-  const { status, stdout } = await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
+  const { status, stdout } = await system.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
   const file = stdout.toString("utf8").trim();
   if (status !== 0) return false;
   return file === "(builtin)" || facts.has(file) || facts.has(file.replace(/\.(?:xz|zst|gz)$/, ""));

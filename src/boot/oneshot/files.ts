@@ -2,73 +2,86 @@ import { SMALL_PROGRAM_MS } from "../../core/deadlines.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import type { System } from "../../system/port.ts";
 
-type Power = Pick<System, "run" | "stat" | "readFile" | "writeFile" | "removeFile" | "makeDirectory" | "listDirectory">;
+type Power = Pick<System, "run" | "stat" | "realPath" | "writeFile" | "removeFile" | "makeDirectory" | "listDirectory">;
 
-/** Where a boot loader's file systems are mounted; nothing of ours lies anywhere else. */
+/** Where a boot loader's file systems are mounted. None of our files lies anywhere else. */
 export const BOOT_ROOTS = ["/boot", "/boot/efi", "/efi"] as const;
 const folderOf = (root: string): string => `${root}/nightlatch`;
 const OURS = /^oneshot\.(?:pad|cpio)(?:\.[0-9a-f]{12}\.tmp)?$/;
 
-export interface OneshotFiles {
+interface OneshotFiles {
   /** Zeros, and after them the archive: their names in the order in which they are loaded. */
   readonly pad: string;
   readonly overlay: string;
 }
 
-/** @param root one of BOOT_ROOTS */
+/**
+ * Names our files on a boot loader's file system.
+ * @param root one of BOOT_ROOTS
+ */
 export const oneshotFiles = (root: string): OneshotFiles => ({
   pad: `${folderOf(root)}/oneshot.pad`,
   overlay: `${folderOf(root)}/oneshot.cpio`,
 });
 
 /**
- * Writes both, durably, for root alone where the file system knows owners.
- * @param padding see docs/format/oneshot.md: what brings the archive to a multiple of 4 whether the loader pads or not
+ * Writes both files, durably, for root alone where the file system knows owners.
+ * @param padding brings the archive to a multiple of 4 whether the loader pads or not
+ * (docs/format/oneshot.md)
  * @throws NightlatchError file/*, oneshot/unavailable where the folder leads elsewhere
  */
-export async function writeOneshotFiles(power: Power, root: string, padding: Buffer, overlay: Buffer): Promise<void> {
+export async function writeOneshotFiles(system: Power, root: string, padding: Buffer, overlay: Buffer): Promise<void> {
   const { pad, overlay: path } = oneshotFiles(root);
-  await power.makeDirectory(folderOf(root), 0o700);
-  if (!(await isInPlace(power, root, folderOf(root)))) {
+  await system.makeDirectory(folderOf(root), 0o700);
+  if (!(await isInPlace(system, root, folderOf(root)))) {
     throw new NightlatchError("oneshot/unavailable", `${folderOf(root)} leads to another place`, {
       meaning: "No key was written.",
       remedy: `Remove it: rm ${folderOf(root)}`,
     });
   }
-  await power.writeFile(pad, padding, 0o400);
-  await power.writeFile(path, overlay, 0o400);
+  await system.writeFile(pad, padding, 0o400);
+  await system.writeFile(path, overlay, 0o400);
 }
 
-/** Files of ours, whole or cut short, on any of the file systems. */
-export async function listOneshotFiles(power: Pick<System, "listDirectory">): Promise<string[]> {
+/**
+ * Lists our files, whole or cut short, on any of the file systems.
+ * @throws NightlatchError file/*
+ */
+export async function listOneshotFiles(system: Pick<System, "listDirectory">): Promise<string[]> {
   const found: string[] = [];
   for (const root of BOOT_ROOTS) {
-    const names = await power.listDirectory(folderOf(root));
+    const names = await system.listDirectory(folderOf(root));
     found.push(...names.filter((name) => OURS.test(name)).map((name) => `${folderOf(root)}/${name}`));
   }
   return found;
 }
 
-/** Folders of ours with nothing in them, which a run leaves that was cut off at once. */
-export async function listEmptyFolders(power: Pick<System, "stat" | "listDirectory">): Promise<string[]> {
+/**
+ * Lists our folders with nothing in them. A run that was cut off at once leaves one.
+ * @throws NightlatchError file/*
+ */
+export async function listEmptyFolders(system: Pick<System, "stat" | "listDirectory">): Promise<string[]> {
   const found: string[] = [];
   for (const root of BOOT_ROOTS) {
-    const facts = await power.stat(folderOf(root));
-    if (facts?.kind === "directory" && (await power.listDirectory(folderOf(root))).length === 0)
+    const facts = await system.stat(folderOf(root));
+    if (facts?.kind === "directory" && (await system.listDirectory(folderOf(root))).length === 0)
       found.push(folderOf(root));
   }
   return found;
 }
 
-/** Overwrites a file of ours, removes it, and sees that it is gone. @throws NightlatchError oneshot/left-over, file/* */
-export async function eraseOneshotFile(power: Power, path: string): Promise<void> {
+/**
+ * Overwrites one of our files, removes it, and makes sure that it is gone.
+ * @throws NightlatchError oneshot/left-over, file/*
+ */
+export async function eraseOneshotFile(system: Power, path: string): Promise<void> {
   const root = BOOT_ROOTS.find((one) => path.startsWith(`${folderOf(one)}/`));
   // A link was put there by somebody else: what it leads to is not ours to overwrite.
-  const isOurs = root !== undefined && (await isInPlace(power, root, path));
+  const isOurs = root !== undefined && (await isInPlace(system, root, path));
   const argv = ["shred", "--force", "--iterations=1", "--zero", path] as const;
-  const wiped = isOurs ? (await power.run({ argv, deadlineMs: SMALL_PROGRAM_MS })).status === 0 : true;
-  await power.removeFile(path);
-  if ((await power.stat(path)) !== null) throw leftOver(`${path} could not be removed`, `Run: shred -u ${path}`);
+  const wiped = isOurs ? (await system.run({ argv, deadlineMs: SMALL_PROGRAM_MS })).status === 0 : true;
+  await system.removeFile(path);
+  if ((await system.stat(path)) !== null) throw leftOver(`${path} could not be removed`, `Run: shred -u ${path}`);
   if (!wiped)
     throw leftOver(`${path} was removed, and could not be overwritten before`, "Run: fstrim, where the disk can");
 }
@@ -78,18 +91,17 @@ function leftOver(what: string, remedy: string): NightlatchError {
   return new NightlatchError("oneshot/left-over", what, { meaning, remedy });
 }
 
-/** The folder goes with the last file; what somebody else keeps in it keeps it. */
-export async function removeOneshotFolders(power: Power): Promise<void> {
-  for (const folder of await listEmptyFolders(power))
-    await power.run({ argv: ["rmdir", folder], deadlineMs: SMALL_PROGRAM_MS });
+/**
+ * Removes our folders that are empty. What somebody else keeps in one keeps it.
+ * @throws NightlatchError file/*, system/*
+ */
+export async function removeOneshotFolders(system: Power): Promise<void> {
+  for (const folder of await listEmptyFolders(system))
+    await system.run({ argv: ["rmdir", folder], deadlineMs: SMALL_PROGRAM_MS });
 }
 
 /** Whether a path below a root is reached over no link. */
-async function isInPlace(power: Pick<System, "run">, root: string, path: string): Promise<boolean> {
-  const resolve = async (one: string) => {
-    const { status, stdout } = await power.run({ argv: ["readlink", "-e", "--", one], deadlineMs: SMALL_PROGRAM_MS });
-    return status === 0 ? stdout.toString("utf8").replace(/\n$/, "") : null;
-  };
-  const [base, real] = [await resolve(root), await resolve(path)];
+async function isInPlace(system: Pick<System, "realPath">, root: string, path: string): Promise<boolean> {
+  const [base, real] = [await system.realPath(root), await system.realPath(path)];
   return base !== null && real === `${base}${path.slice(root.length)}`;
 }

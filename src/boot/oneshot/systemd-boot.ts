@@ -4,10 +4,15 @@ import { formatBlsOneshot, markInBls } from "../../formats/loader/bls-one-time-e
 import { ONESHOT_ID, type OneshotMark } from "../../formats/own/oneshot-mark.ts";
 import { fileSystemOf } from "../../host/file-system.ts";
 import type { BootEntry } from "../entry/entry.ts";
-import { oneShotOf, type SystemdBootEntry, startedBySystemdBoot, systemdBootEntry } from "../entry/systemd-boot.ts";
+import {
+  oneShotOf,
+  type SystemdBootEntry,
+  startedBySystemdBoot,
+  systemdBootEntry,
+} from "../entry/systemd-boot/bootctl.ts";
 import { BOOT_ROOTS, oneshotFiles, writeOneshotFiles } from "./files.ts";
 import { mustRun, type OneshotLoader, type OneshotPower, settle, unavailable } from "./loader.ts";
-import { requireRoom } from "./place.ts";
+import { requireBootRoom } from "./place.ts";
 
 const LIMIT_BYTES = 64 * 1024;
 /** The file's name, which is also the loader's id. */
@@ -16,23 +21,27 @@ const TEMPORARY = /^nightlatch-oneshot\.conf\.[0-9a-f]{12}\.tmp$/;
 const folderOf = (root: string): string => `${root}/loader/entries`;
 const entryOf = (root: string): string => `${folderOf(root)}/${FILE}`;
 
-/** systemd-boot: an entry file of ours, chosen once by LoaderEntryOneShot (systemd.io/BOOT_LOADER_INTERFACE). */
+/**
+ * systemd-boot: an entry file of ours, chosen once by LoaderEntryOneShot
+ * (systemd.io/BOOT_LOADER_INTERFACE).
+ */
 export const systemdBootOneshot: OneshotLoader = {
   name: "systemd-boot",
+  source: "systemd-boot",
 
-  async prepare(power, { entry, cmdline, initrdBytes }) {
-    const other = await otherEntry(power, entry);
+  async prepare(system, { entry, cmdline, initrdBytes }) {
+    const other = await otherEntry(system, entry);
     const root = BOOT_ROOTS.find((one) => one === other.root.replace(/\/$/, ""));
     if (root === undefined)
       throw unavailable(
         `the entry lies on what is mounted at ${other.root}`,
         `Mount it at one of ${BOOT_ROOTS.join(", ")}.`,
       );
-    const text = (await power.readFile(other.path, LIMIT_BYTES)).toString("utf8");
-    await requireRoom(power, root);
+    const text = (await system.readFile(other.path, LIMIT_BYTES)).toString("utf8");
+    await requireBootRoom(system, root);
     const files = oneshotFiles(root);
     const extra = [files.pad, files.overlay].map((path) => path.slice(root.length));
-    const before = await oneShotOf(power);
+    const before = await oneShotOf(system);
     // With it set bootctl would not tell whether ours were the default without it.
     if (before !== null)
       throw unavailable(
@@ -42,17 +51,17 @@ export const systemdBootOneshot: OneshotLoader = {
     return {
       loader: "systemd-boot",
       overlay: files.overlay,
-      fileSystem: await fileSystemOf(power, root),
+      fileSystem: await fileSystemOf(system, root),
       arm: async (overlay, validity, lock) => {
-        await writeOneshotFiles(power, root, paddingBeforeOverlay(initrdBytes), overlay);
+        await writeOneshotFiles(system, root, paddingBeforeOverlay(initrdBytes), overlay);
         const title = `Nightlatch, this boot only: ${other.title}`;
         const mark = { ...validity, overlay: files.overlay, before: null };
         const written = formatBlsOneshot(text, mark, { title, options: cmdline, extra });
-        await power.writeFile(entryOf(root), Buffer.from(written), 0o600);
-        await settle(power, root);
-        await requireListed(power, other, extra, cmdline);
-        await mustRun(power, ["bootctl", "set-oneshot", FILE], lock);
-        if ((await oneShotOf(power)) === FILE) return;
+        await system.writeFile(entryOf(root), Buffer.from(written), 0o600);
+        await settle(system, root);
+        await requireListed(system, other, extra, cmdline);
+        await mustRun(system, ["bootctl", "set-oneshot", FILE], lock);
+        if ((await oneShotOf(system)) === FILE) return;
         throw new NightlatchError("oneshot/failed", "bootctl set-oneshot ended well, and no one-time choice is set", {
           meaning: "It is taken back.",
         });
@@ -60,32 +69,34 @@ export const systemdBootOneshot: OneshotLoader = {
     };
   },
 
-  async find(power) {
-    const isChosen = (await oneShotOf(power)) === FILE;
+  async find(system) {
+    const isChosen = (await oneShotOf(system)) === FILE;
     for (const root of BOOT_ROOTS) {
-      const names = await power.listDirectory(folderOf(root));
-      if (names.includes(FILE)) return { entry: entryOf(root), mark: await markOf(power, root), isChosen };
+      const names = await system.listDirectory(folderOf(root));
+      if (names.includes(FILE)) return { entry: entryOf(root), mark: await markOf(system, root), isChosen };
       if (names.some((name) => TEMPORARY.test(name))) return { entry: null, mark: null, isChosen };
     }
     return isChosen ? { entry: null, mark: null, isChosen } : null;
   },
 
-  async unchoose(power) {
-    if ((await oneShotOf(power)) !== FILE) return false;
-    await mustRun(power, ["bootctl", "set-oneshot", ""]);
-    if ((await oneShotOf(power)) !== FILE) return true;
+  async unchoose(system) {
+    if ((await oneShotOf(system)) !== FILE) return false;
+    await mustRun(system, ["bootctl", "set-oneshot", ""]);
+    if ((await oneShotOf(system)) !== FILE) return true;
     throw new NightlatchError("oneshot/left-over", "the one-time choice of systemd-boot could not be taken back", {
       meaning: "The next boot takes an entry whose keys open nothing, and asks for the passphrase then.",
       remedy: 'Run: bootctl set-oneshot ""',
     });
   },
 
-  async removeEntry(power) {
+  async removeEntry(system) {
     const gone: string[] = [];
     for (const root of BOOT_ROOTS) {
-      const names = (await power.listDirectory(folderOf(root))).filter((name) => name === FILE || TEMPORARY.test(name));
+      const names = (await system.listDirectory(folderOf(root))).filter(
+        (name) => name === FILE || TEMPORARY.test(name),
+      );
       for (const name of names) {
-        await power.removeFile(`${folderOf(root)}/${name}`);
+        await system.removeFile(`${folderOf(root)}/${name}`);
         if (name === FILE) gone.push(entryOf(root));
       }
     }
@@ -94,9 +105,9 @@ export const systemdBootOneshot: OneshotLoader = {
 };
 
 /** The entry that is to boot, which has to be one that another can be made of. */
-async function otherEntry(power: OneshotPower, entry: BootEntry): Promise<SystemdBootEntry> {
-  if (!(await startedBySystemdBoot(power))) throw unavailable("systemd-boot did not start this system");
-  const other = await systemdBootEntry(power, entry.id);
+async function otherEntry(system: OneshotPower, entry: BootEntry): Promise<SystemdBootEntry> {
+  if (!(await startedBySystemdBoot(system))) throw unavailable("systemd-boot did not start this system");
+  const other = await systemdBootEntry(system, entry.id);
   if (other === null) throw unavailable(`bootctl does not know the entry ${JSON.stringify(entry.id)}`);
   if (other.type === "type2" || entry.kernel.section !== null) {
     throw unavailable(
@@ -108,14 +119,17 @@ async function otherEntry(power: OneshotPower, entry: BootEntry): Promise<System
   return other;
 }
 
-/** As bootctl, which counts as the loader does, sees it: there, with all that it is to load, and not the default by itself. */
+/**
+ * As bootctl, which counts as the loader does, sees it: there, with all that it is to load, and not
+ * the default by itself.
+ */
 async function requireListed(
-  power: OneshotPower,
+  system: OneshotPower,
   other: SystemdBootEntry,
   extra: readonly string[],
   cmdline: string,
 ): Promise<void> {
-  const ours = await systemdBootEntry(power, FILE);
+  const ours = await systemdBootEntry(system, FILE);
   const initrds = [...other.initrds, ...extra];
   const isWhole =
     ours?.linux === other.linux && JSON.stringify(ours.initrds) === JSON.stringify(initrds) && ours.options === cmdline;
@@ -131,10 +145,10 @@ async function requireListed(
   );
 }
 
-async function markOf(power: OneshotPower, root: string): Promise<OneshotMark | null> {
-  if ((await power.stat(entryOf(root))) === null) return null;
+async function markOf(system: OneshotPower, root: string): Promise<OneshotMark | null> {
+  if ((await system.stat(entryOf(root))) === null) return null;
   try {
-    return markInBls((await power.readFile(entryOf(root), LIMIT_BYTES)).toString("utf8"));
+    return markInBls((await system.readFile(entryOf(root), LIMIT_BYTES)).toString("utf8"));
   } catch (error) {
     if (error instanceof NightlatchError) return null;
     throw error;

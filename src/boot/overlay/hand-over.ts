@@ -1,26 +1,37 @@
 import type { CpioFile } from "../../formats/initramfs/cpio.ts";
 
-/** The overlay's own folder in the initramfs: in its root, so that no link of the initramfs is replaced by a folder. */
+/**
+ * The overlay's own folder, in the initramfs's root: so no link of the initramfs is replaced by a
+ * folder.
+ */
 export const OVERLAY_FOLDER = "nightlatch";
 
-/** A key that the initramfs uses no more: other bytes over it, in place, then gone. By the shell alone: dracut brings no dd. */
+/**
+ * Shell words that erase a key which the initramfs uses no more: other bytes over it, in place,
+ * then gone. The shell does it alone, for dracut brings no dd.
+ */
 export const ERASE = (path: string): string => `printf '%064d' 0 1<>"${path}"; rm -f "${path}"`;
 
 /**
- * A key's bytes into a pipe. Never by `cat`: busybox's splices the file's own page into it, and what overwrites the file an instant
- * later is what the reader gets. dd is there in busybox and klibc, of which initramfs-tools has one.
+ * Shell words that put a key's bytes into a pipe. `cat` would not do: busybox's splices the file's
+ * own page into the pipe, and what overwrites the file an instant later is what the reader gets.
+ * busybox and klibc have dd, and initramfs-tools has one of them.
  */
 export const PIPE = (path: string): string => `dd if="${path}" bs=64 count=1 2>/dev/null`;
 
-/** A key for a volume that is opened after the initramfs, where systemd looks for it under the volume's name. */
+/**
+ * A key for a volume that is opened after the initramfs, where systemd looks for it under the
+ * volume's name.
+ */
 export interface LaterKey {
   readonly name: string;
   readonly key: Uint8Array;
 }
 
 /**
- * Carries keys from the initramfs to /run/cryptsetup-keys.d, where systemd looks for a volume whose crypttab names no key
- * (crypttab(5)). An archive cannot put them there: /run is mounted over.
+ * Makes the files that carry keys from the initramfs to /run/cryptsetup-keys.d, where systemd looks
+ * for a volume whose crypttab names no key (crypttab(5)). An archive cannot put them there itself,
+ * for /run is mounted over.
  */
 export function handOverFiles(keys: readonly LaterKey[]): CpioFile[] {
   if (keys.length === 0) return [];

@@ -7,8 +7,10 @@ import { ERASE, OVERLAY_FOLDER, PIPE } from "./hand-over.ts";
 const ORDER = "scripts/init-bottom/ORDER";
 
 /**
- * cryptsetup-initramfs: its crypttab again, with a keyscript for each volume that has a key. A key file in the third field would
- * mean one try and no prompt (local-top/cryptroot), a keyscript is asked again with CRYPTTAB_TRIED counted up.
+ * Makes the overlay for cryptsetup-initramfs: its crypttab again, with a keyscript for each volume
+ * that has a key. A key file in the third field would mean one try and no prompt
+ * (local-top/cryptroot); a keyscript is asked again, with CRYPTTAB_TRIED counted up.
+ * @throws NightlatchError boot/unsupported
  */
 export function initramfsToolsFiles(
   facts: Pick<InitramfsFacts, "content">,
@@ -27,7 +29,10 @@ export function initramfsToolsFiles(
   ];
 }
 
-/** key-slot= would also bind the passphrase that is typed; keyfile-* are for a key file that is not used now. */
+/**
+ * key-slot= would also bind the passphrase that is typed; keyfile-* are for a key file that is not
+ * used now.
+ */
 const REPLACED = ["keyscript", "keyslot", "key-slot", "keyfile-size", "keyfile-offset", "tries"];
 
 function withKeyscript(volume: InitramfsVolume, index: number): InitramfsVolume {

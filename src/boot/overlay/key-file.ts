@@ -6,8 +6,8 @@ import type { OverlayVolume } from "../initramfs/needed.ts";
 import { ERASE, OVERLAY_FOLDER } from "./hand-over.ts";
 
 /**
- * A key-slot= or key file option of before would speak of another key. With a token's option the key
- * file is taken for the token's sealed blob, never for a key (attach_luks_or_plain_or_bitlk of
+ * A key-slot= or key file option of before would speak of another key. With a token's option the
+ * key file is taken for the token's sealed blob, never for a key (attach_luks_or_plain_or_bitlk of
  * systemd's cryptsetup.c).
  */
 const REPLACED =
@@ -17,8 +17,9 @@ const REPLACED =
 const USUAL_TRIES = 3;
 
 /**
- * systemd-cryptsetup in the initramfs: etc/crypttab with a path, which comes before tokens and TPM, is erased after its use
- * (keyfile-erase), and whose failure leads to the prompt.
+ * Makes the overlay for systemd-cryptsetup in the initramfs: an etc/crypttab with the path of a
+ * key. That comes before tokens and TPM, is erased after its use (keyfile-erase), and leads to the
+ * prompt where it fails.
  */
 export function systemdFiles(volumes: readonly OverlayVolume[], handsOver: boolean): CpioFile[] {
   const unit = [
@@ -43,7 +44,11 @@ export function systemdFiles(volumes: readonly OverlayVolume[], handsOver: boole
   ];
 }
 
-/** dracut's own cryptroot-ask: it reads etc/crypttab's key, falls back to the prompt, and erases nothing, so a hook does. */
+/**
+ * Makes the overlay for dracut's own cryptroot-ask. It reads the key that etc/crypttab names, falls
+ * back to the prompt, and erases nothing, so a hook does.
+ * @throws NightlatchError boot/unsupported
+ */
 export function dracutFiles(
   facts: Pick<InitramfsFacts, "has">,
   volumes: readonly OverlayVolume[],
@@ -63,7 +68,11 @@ export function dracutFiles(
   ];
 }
 
-/** The encrypt hook takes /crypto_keyfile.bin where `cryptkey=` names no other, falls back to the prompt, and removes it. */
+/**
+ * Makes the overlay for mkinitcpio's encrypt hook. It takes /crypto_keyfile.bin where `cryptkey=`
+ * names no other, falls back to the prompt, and removes the file.
+ * @throws NightlatchError boot/unsupported
+ */
 export function mkinitcpioFiles(volumes: readonly OverlayVolume[]): CpioFile[] {
   return volumes.flatMap(({ volume, key }) => {
     if (key === null) return [];
@@ -80,7 +89,10 @@ export function mkinitcpioFiles(volumes: readonly OverlayVolume[]): CpioFile[] {
   });
 }
 
-/** The etc/crypttab that systemd will read in the initramfs, and the lines of it, in the order of `volumes`. */
+/**
+ * Makes the etc/crypttab that systemd will read in the initramfs, and its lines in the order of
+ * `volumes`.
+ */
 export function systemdCrypttab(volumes: readonly OverlayVolume[]): {
   readonly text: string;
   readonly lines: readonly InitramfsVolume[];
@@ -91,7 +103,10 @@ export function systemdCrypttab(volumes: readonly OverlayVolume[]): {
 
 type Options = readonly string[];
 
-/** The key file is erased after its use. One try is ours: after it the prompt is there as often as before; 0 is without end. */
+/**
+ * The key file is erased after its use. One try is ours: after it the prompt is there as often as
+ * before; 0 is without end.
+ */
 function systemdOptions(options: Options): Options {
   const given = /^tries=(\d{1,9})$/.exec(options.findLast((option) => option.startsWith("tries=")) ?? "")?.[1];
   const tries = Number(given ?? USUAL_TRIES);

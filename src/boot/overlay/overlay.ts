@@ -6,7 +6,7 @@ import { handOverFiles, type LaterKey, OVERLAY_FOLDER } from "./hand-over.ts";
 import { initramfsToolsFiles } from "./initramfs-tools.ts";
 import { dracutFiles, mkinitcpioFiles, systemdFiles } from "./key-file.ts";
 
-export interface OverlayRequest {
+interface OverlayRequest {
   readonly stack: Stack;
   readonly facts: InitramfsFacts;
   /** All that the initramfs opens, in order, with a key for those that it gets one for. */
@@ -16,8 +16,9 @@ export interface OverlayRequest {
 }
 
 /**
- * The archive that, put behind an initramfs, opens its volumes with the keys that it carries, each once, and leaves every prompt
- * that there was. Holds keys: it belongs in memory that is not swapped, and is to be wiped.
+ * Makes the archive that is put behind an initramfs: it opens the volumes with the keys that it
+ * carries, each once, and leaves every prompt that there was. It holds keys: it belongs in memory
+ * that is not swapped, and is to be wiped.
  * @throws NightlatchError boot/unsupported where the initramfs has no place for what is asked
  */
 export function buildOverlay(request: OverlayRequest): Buffer {

@@ -1,4 +1,4 @@
-import { NO_WISH } from "../../boot/entry/entries.ts";
+import { DEFAULT_ENTRY } from "../../boot/entry/entries.ts";
 import type { EarlyLack } from "../../boot/initramfs/clevis.ts";
 import { addDracutWord, generatorOf, type Mending, mendingOf } from "../../boot/initramfs/mending.ts";
 import { whyNoDriver } from "../../boot/initramfs/network-driver.ts";
@@ -23,7 +23,7 @@ export interface EarlyBoot {
   readonly beneath: StageFacts["beneath"];
 }
 
-type Power = Pick<System, "run" | "stat" | "readFile" | "readAt" | "listDirectory">;
+type Power = Pick<System, "run" | "stat" | "realPath" | "readFile" | "readFileIfPresent" | "readAt" | "listDirectory">;
 
 const REMEDIES: Partial<Readonly<Record<ErrorCode, string>>> = {
   "boot/ambiguous": "remove the configuration of the boot loader that does not start this machine",
@@ -31,37 +31,47 @@ const REMEDIES: Partial<Readonly<Record<ErrorCode, string>>> = {
   "initramfs/malformed": "make the initramfs anew, by the program that makes it here",
 };
 
-/** Never throws one of our errors: where the next boot cannot be read (in a container, by an ordinary user), it says why. */
-export async function readEarlyBoot(power: Power): Promise<EarlyBoot> {
-  const [beneath, next] = await Promise.all([findBeneath(power), orError(() => readNextBoot(power, NO_WISH))]);
+/**
+ * Reads what is known of the initramfs that boots next. Where it cannot be read (in a container, by
+ * an ordinary user), the answer says why; none of our errors is thrown.
+ */
+export async function readEarlyBoot(system: Power): Promise<EarlyBoot> {
+  const [beneath, next] = await Promise.all([findBeneath(system), orError(() => readNextBoot(system, DEFAULT_ENTRY))]);
   const stack = next instanceof NightlatchError ? null : (next.facts?.stack ?? null);
-  const mending = await findMending(power, stack);
+  const mending = await findMending(system, stack);
   if (next instanceof NightlatchError) {
     const { message, code } = next;
     const unknown = { what: `${message} [${code}]`, remedy: REMEDIES[code] ?? "run it as root, with /boot mounted" };
     return { next: null, unknown, mending, driver: null, beneath };
   }
-  return { next, unknown: null, mending, driver: await findDriver(power, next, mending), beneath };
+  return { next, unknown: null, mending, driver: await findDriver(system, next, mending), beneath };
 }
 
+/**
+ * Tells why an initramfs lacks the driver of this machine's network card. Null where it does not,
+ * or where there is no initramfs or nobody knows how to mend it.
+ */
 export async function findDriver(
-  power: Power,
+  system: Power,
   { facts, entry }: Pick<NextBoot, "facts" | "entry">,
   mending: Mending | null,
 ): Promise<EarlyLack | null> {
-  return facts === null || mending === null ? null : await whyNoDriver(power, facts, entry.release, mending);
+  return facts === null || mending === null ? null : await whyNoDriver(system, facts, entry.release, mending);
 }
 
-/** By the initramfs that is there; else by the program that would make one. */
+/**
+ * Tells how an initramfs is mended here: by what made the one that is there, else by the program
+ * that would make one. Null where neither is known.
+ */
 export async function findMending(
-  power: Pick<System, "stat" | "readFile">,
+  system: Pick<System, "stat" | "readFile">,
   stack: Parameters<typeof generatorOf>[0] | null,
 ): Promise<Mending | null> {
-  const release = await orError(() => power.readFile("/etc/os-release", 64 * 1024));
+  const release = await orError(() => system.readFile("/etc/os-release", 64 * 1024));
   const osRelease = parseOsRelease(release instanceof NightlatchError ? "" : release.toString("utf8"));
   if (stack !== null) return mendingOf(generatorOf(stack), osRelease);
   for (const [program, generator] of PROGRAMS) {
-    if ((await power.stat(program)) !== null) return mendingOf(generator, osRelease);
+    if ((await system.stat(program)) !== null) return mendingOf(generator, osRelease);
   }
   return null;
 }
@@ -72,25 +82,28 @@ const PROGRAMS = [
   ["/usr/bin/mkinitcpio", "mkinitcpio"],
 ] as const;
 
-/** What the running root, /usr and the swap that it resumes from lie on; nothing where that cannot be told. */
-async function findBeneath(power: Power): Promise<StageFacts["beneath"]> {
+/**
+ * What the running root, /usr and the swap that it resumes from lie on; nothing where that cannot
+ * be told.
+ */
+async function findBeneath(system: Power): Promise<StageFacts["beneath"]> {
   const uuids = async (find: () => Promise<string[]>): Promise<ReadonlySet<string>> => {
     const found = await orError(find);
     return new Set(found instanceof NightlatchError ? [] : found.map((uuid) => uuid.toLowerCase()));
   };
   const [root, usr, resume] = await Promise.all([
-    uuids(() => luksBeneath(power, "/")),
-    uuids(() => luksBeneath(power, "/usr")),
-    uuids(() => beneathResume(power)),
+    uuids(() => luksBeneath(system, "/")),
+    uuids(() => luksBeneath(system, "/usr")),
+    uuids(() => beneathResume(system)),
   ]);
   return { root, usr: new Set([...usr].filter((uuid) => !root.has(uuid))), resume };
 }
 
 /** The kernel's own parameter, and initramfs-tools' configuration. */
-async function beneathResume(power: Power): Promise<string[]> {
+async function beneathResume(system: Power): Promise<string[]> {
   const texts = await Promise.all(
     ["/proc/cmdline", "/etc/initramfs-tools/conf.d/resume"].map((path) =>
-      orError(async () => (await power.readFile(path, 64 * 1024)).toString("latin1")),
+      orError(async () => (await system.readFile(path, 64 * 1024)).toString("latin1")),
     ),
   );
   const [cmdline, configured] = texts.map((text) => (text instanceof NightlatchError ? "" : text));
@@ -101,10 +114,12 @@ async function beneathResume(power: Power): Promise<string[]> {
   const devices = named
     .map((word) => devicePathOf(word.replaceAll('"', "")))
     .filter((path) => path.startsWith("/dev/"));
-  return (await Promise.all(devices.map((device) => luksBeneathDevice(power, device)))).flat();
+  return (await Promise.all(devices.map((device) => luksBeneathDevice(system, device)))).flat();
 }
 
-/** What is known of one volume there. */
+/**
+ * Tells what is known of one volume that the initramfs opens. Null for one that the system opens.
+ */
 export function earlyFacts(
   reason: EarlyReason | null,
   volume: Pick<StageFacts, "entry" | "uuid">,
@@ -130,8 +145,9 @@ export function earlyFacts(
 }
 
 /**
- * What makes an initramfs open a volume. dracut takes one of crypttab that is marked, or beneath the running root, where it is made for this
- * machine alone (hostonly); where it is made for all, what the command line names.
+ * What makes an initramfs open a volume. dracut takes one of crypttab that is marked, or beneath
+ * the running root, where it is made for this machine alone (hostonly); where it is made for all,
+ * what the command line names.
  */
 function openingSteps(
   { facts, volumes }: NextBoot,

@@ -10,19 +10,22 @@ import { thumbprintOf } from "../../formats/jose/jwk.ts";
 import type { System } from "../../system/port.ts";
 import type { EarlyBoot } from "./early-boot.ts";
 
-export interface LackWish {
+interface LackRequest {
   readonly device: string;
   readonly luksVersion: 1 | 2;
   readonly cmdline: string;
 }
 
-/** What the initramfs lacks for one binding of a volume that it opens: the one judgement of `check`, `status` and `reboot --via bindings`. */
+/**
+ * Lists what the initramfs lacks for one binding of a volume that it opens. `check`, `status` and
+ * `reboot --via bindings` all judge by this.
+ */
 export async function lacksOf(
-  power: Pick<System, "run" | "readFile">,
+  system: Pick<System, "run" | "readFile">,
   { facts }: Pick<NextBoot, "facts">,
   { mending, driver }: Pick<EarlyBoot, "mending" | "driver">,
   binding: Binding,
-  { device, luksVersion, cmdline }: LackWish,
+  { device, luksVersion, cmdline }: LackRequest,
 ): Promise<EarlyLack[]> {
   if (facts === null || facts.stack === null || mending === null) return [];
   const { pins, network } = binding.early;
@@ -33,7 +36,7 @@ export async function lacksOf(
     luksVersion,
     cmdline: `${cmdline} ${facts.ownCmdline}`,
     mending,
-    names: await lookUpNames(power, binding.urls),
+    names: await lookUpNames(system, binding.urls),
     rebind: (url, address) => rebindSteps(device, binding, url, address),
   };
   const lacks = clevisLacks(facts.stack, facts, task);
@@ -41,14 +44,17 @@ export async function lacksOf(
 }
 
 async function lookUpNames(
-  power: Pick<System, "run" | "readFile">,
+  system: Pick<System, "run" | "readFile">,
   urls: readonly string[],
 ): Promise<ReadonlyMap<string, ServerName>> {
   const hosts = [...new Set(urls.map(hostOf))].filter((host) => host !== "");
-  return new Map(await Promise.all(hosts.map(async (host) => [host, await lookUpName(power, host)] as const)));
+  return new Map(await Promise.all(hosts.map(async (host) => [host, await lookUpName(system, host)] as const)));
 }
 
-/** A binding's address is sealed into it, so that another one is another binding: to the same server, told by its signing key. */
+/**
+ * A binding's address is sealed into it, so that another one is another binding: to the same
+ * server, told by its signing key.
+ */
 function rebindSteps(device: string, binding: Binding, url: string, address: string | null): string {
   if (address === null)
     return `bind it to a server on another machine: nightlatch bind ${shellWord(device)} latch INVITE`;
@@ -64,7 +70,10 @@ function rebindSteps(device: string, binding: Binding, url: string, address: str
   return `nightlatch bind ${dev} tang ${shellWord(text)} --thumbprint=${thumbprint}\nnightlatch unbind ${dev} ${shellWord(url)}`;
 }
 
-/** A key that the server signs its advertisement with, as the binding holds it; null for several servers at once. */
+/**
+ * A key that the server signs its advertisement with, as the binding holds it; null for several
+ * servers at once.
+ */
 function trustedKey({ token, kind }: Binding): string | null {
   if (kind !== "latch" && kind !== "tang") return null;
   const [key] = parseTangPin(parseClevisPin(readClevis(token))).signingKeys;

@@ -1,27 +1,16 @@
 import { formatBinding } from "../../bindings/binding.ts";
 import { type BindingStatus, isChangeUnderWay, type VolumeStatus, volumeStatus } from "../../bindings/volume-status.ts";
-import { isError, NightlatchError } from "../../core/errors.ts";
+import { NightlatchError } from "../../core/errors.ts";
 import { AGENT_CONFIG_LIMIT_BYTES, type AgentConfig, configInPlaceOf } from "../../formats/own/agent-config.ts";
 import { parseAgentConfig } from "../../formats/own/agent-config-file.ts";
 import { findStarts } from "../../formats/systemd/boot-start.ts";
-import {
-  CRYPTTAB_LIMIT_BYTES,
-  type Crypttab,
-  type CrypttabEntry,
-  devicePathOf,
-  headerPathOf,
-  parseCrypttab,
-} from "../../formats/systemd/crypttab.ts";
+import { type Crypttab, type CrypttabEntry, devicePathOf, headerPathOf } from "../../formats/systemd/crypttab.ts";
 import { hearCrypttab } from "../../formats/systemd/crypttab-heard.ts";
 import { isLuksVolume, placeOf } from "../../formats/systemd/crypttab-places.ts";
-import {
-  FSTAB_LIMIT_BYTES,
-  type FstabEntry,
-  mountsMapping,
-  parseFstab,
-  takenMounts,
-} from "../../formats/systemd/fstab.ts";
+import { type FstabEntry, mountsMapping, takenMounts } from "../../formats/systemd/fstab.ts";
+import { readCrypttab } from "../../host/crypttab.ts";
 import { describeExposure, listExposed } from "../../host/exposed.ts";
+import { readFstab } from "../../host/fstab.ts";
 import { readVolumeHeader } from "../../luks/header/header.ts";
 import { hasTypedSlot } from "../../luks/header/typed.ts";
 import { listServers } from "../../pins/latch/machine.ts";
@@ -33,7 +22,8 @@ import { type EarlyBoot, earlyFacts, readEarlyBoot } from "./early-boot.ts";
 import { lacksOf } from "./early-lacks.ts";
 import { readSystemd } from "./systemd.ts";
 
-export interface CheckWish {
+/** Which files are looked at, and how far. */
+export interface CheckOptions {
   readonly crypttab: string;
   readonly fstab: string;
   readonly config: string;
@@ -67,29 +57,38 @@ export interface Surroundings {
   readonly isChanging: boolean;
 }
 
-/** Looks at everything, changes nothing; servers are asked and keyslots tried. @throws NightlatchError file/* but file/missing */
-export async function collectFacts(system: System, wish: CheckWish): Promise<CheckFacts> {
-  const around = await readAround(system, wish);
-  const crypttab = parseCrypttab(await readIfThere(system, wish.crypttab, CRYPTTAB_LIMIT_BYTES));
+/**
+ * Looks at everything, and changes nothing; servers are asked and keyslots tried.
+ * @throws NightlatchError file/* but file/missing
+ */
+export async function collectFacts(system: System, options: CheckOptions): Promise<CheckFacts> {
+  const around = await readAround(system, options);
+  const crypttab = await readCrypttab(system, options.crypttab);
   const { entries: heard } = hearCrypttab(crypttab, around.cmdline).crypttab;
-  const entries = heard.filter((entry) => isLuksVolume(entry) && wish.only?.has(entry.volume) !== false);
-  const looked = await Promise.all(entries.map((entry) => lookAt(system, wish, entry, around)));
+  const entries = heard.filter((entry) => isLuksVolume(entry) && options.only?.has(entry.volume) !== false);
+  const looked = await Promise.all(entries.map((entry) => lookAt(system, options, entry, around)));
   return factsAround(
     system,
-    wish,
+    options,
     crypttab,
     around,
     looked.map(({ facts }) => facts),
   );
 }
 
-export async function readAround(system: System, wish: CheckWish): Promise<Surroundings> {
-  const mounts = takenMounts(parseFstab(await readIfThere(system, wish.fstab, FSTAB_LIMIT_BYTES)));
-  const { config, error: configError } = await readConfig(system, wish.config);
-  const isChanging = await isChangeUnderWay(system, wish.stateFolder);
-  const early = wish.later === true ? NO_EARLY_BOOT : await readEarlyBoot(system);
-  const running = async () => (await readIfThere(system, "/proc/cmdline", CMDLINE_LIMIT_BYTES)).toString("latin1");
-  return { config, configError, mounts, isChanging, early, cmdline: early.next?.entry.cmdline ?? (await running()) };
+/**
+ * Reads what is around the volumes: fstab, the agent's configuration, the next boot.
+ * @throws NightlatchError file/* but file/missing
+ */
+export async function readAround(system: System, options: CheckOptions): Promise<Surroundings> {
+  const mounts = takenMounts(await readFstab(system, options.fstab));
+  const { config, error: configError } = await readConfig(system, options.config);
+  const isChanging = await isChangeUnderWay(system, options.stateFolder);
+  const early = options.later === true ? NO_EARLY_BOOT : await readEarlyBoot(system);
+  const running = async () =>
+    (await system.readFileIfPresent("/proc/cmdline", CMDLINE_LIMIT_BYTES))?.toString("latin1");
+  const cmdline = early.next?.entry.cmdline ?? (await running()) ?? "";
+  return { config, configError, mounts, isChanging, early, cmdline };
 }
 
 const CMDLINE_LIMIT_BYTES = 64 * 1024;
@@ -103,26 +102,30 @@ const NO_EARLY_BOOT: EarlyBoot = {
   beneath: { root: new Set(), usr: new Set(), resume: new Set() },
 };
 
+/**
+ * Puts together what `check` judges, of a machine that was read and volumes that were looked at.
+ * @throws NightlatchError file/* but file/missing
+ */
 export async function factsAround(
   system: System,
-  wish: CheckWish,
+  options: CheckOptions,
   crypttab: Crypttab,
   { config, configError, early, mounts, cmdline }: Surroundings,
   volumes: readonly VolumeFacts[],
 ): Promise<CheckFacts> {
-  const socket = await system.stat(wish.socket);
+  const socket = await system.stat(options.socket);
   const systemd = await readSystemd(system, new Set(crypttab.entries.flatMap(({ key }) => key ?? [])));
-  const { crypttab: crypttabFile, fstab, config: configFile } = wish;
+  const { crypttab: crypttabFile, fstab, config: configFile } = options;
   return {
-    agentSocket: wish.socket,
-    isEnrolled: await isEnrolled(system, wish.stateFolder),
-    files: { crypttab: crypttabFile, fstab, config: configFile, state: wish.stateFolder },
+    agentSocket: options.socket,
+    isEnrolled: await isEnrolled(system, options.stateFolder),
+    files: { crypttab: crypttabFile, fstab, config: configFile, state: options.stateFolder },
     crypttabFaults: crypttab.faults,
     volumes,
     starts: findStarts({ crypttab, mounts, startsRemote: systemd?.startsRemote ?? true, cmdline }),
     configError,
     strangers: [...config.volumes.keys()].filter((name) => !crypttab.entries.some(({ volume }) => volume === name)),
-    ...(await findExposed(system, wish, config)),
+    ...(await findExposed(system, options, config)),
     socket: socket === null ? null : { isSocket: socket.kind === "socket", mode: socket.mode, uid: socket.uid },
     systemd,
     clevisAnswers: await clevisAnswers(system),
@@ -140,14 +143,18 @@ async function isEnrolled(system: Pick<System, "readFile" | "listDirectory">, st
   }
 }
 
-/** For a volume that crypttab does not have. */
+/** Makes an entry for a volume that crypttab does not have; its line is 0. */
 export function strangerEntry(device: string): CrypttabEntry {
   return { line: 0, volume: device, device, key: null, options: [], fields: [device, device] };
 }
 
+/**
+ * Looks at one volume: its header, its bindings, and what would open it. What cannot be read is
+ * told in `facts.error`, not thrown.
+ */
 export async function lookAt(
   system: System,
-  wish: CheckWish,
+  options: CheckOptions,
   entry: CrypttabEntry,
   { config, mounts: allMounts, early, isChanging }: Surroundings,
 ): Promise<LookedAt> {
@@ -167,15 +174,15 @@ export async function lookAt(
   const stage = { entry, mounts, beneath: early.beneath, inside: early.next?.volumes ?? [] };
   try {
     const status = await volumeStatus(system, device, {
-      ...wish,
-      tries: wish.tries !== false,
+      ...options,
+      tries: options.tries !== false,
       isChanging,
       ...(entry.line === 0 ? {} : { name: entry.volume }),
       trust: configured?.trust ?? config.trust,
     });
     const header = await readVolumeHeader(system, device);
     const uuid = status.uuid.toLowerCase();
-    const facts = earlyFacts(whyEarly({ ...stage, uuid }), { entry, uuid }, early, wish.crypttab);
+    const facts = earlyFacts(whyEarly({ ...stage, uuid }), { entry, uuid }, early, options.crypttab);
     const bindings = status.bindings.map((binding) =>
       bindingFacts(system, early, facts?.boot == null ? null : { device, luksVersion: status.version }, binding),
     );
@@ -194,7 +201,7 @@ export async function lookAt(
     };
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
-    const facts = earlyFacts(whyEarly({ ...stage, uuid: null }), { entry, uuid: null }, early, wish.crypttab);
+    const facts = earlyFacts(whyEarly({ ...stage, uuid: null }), { entry, uuid: null }, early, options.crypttab);
     const unknown = { uuid: null, early: facts, bindings: [], hasPassphrase: null, leftovers: [], warnings: [] };
     return { status: null, facts: { ...own, error, ...unknown } };
   }
@@ -225,11 +232,13 @@ async function isProgram(system: Pick<System, "stat">, program: string): Promise
   return facts.some((found) => found?.kind === "file" && (found.mode & 0o111) !== 0);
 }
 
-/** As the agent judges its own files and the programs that it runs, and fstab by the same measure. */
-async function findExposed(system: System, wish: CheckWish, config: AgentConfig) {
-  const { crypttab, stateFolder: state, fstab } = wish;
+/**
+ * As the agent judges its own files and the programs that it runs, and fstab by the same measure.
+ */
+async function findExposed(system: System, options: CheckOptions, config: AgentConfig) {
+  const { crypttab, stateFolder: state, fstab } = options;
   const programs = [...config.volumes.values()].flatMap(({ command }) => command?.argv[0] ?? []);
-  const agents = await listExposed(system, { crypttab, config: wish.config, state, programs });
+  const agents = await listExposed(system, { crypttab, config: options.config, state, programs });
   const inFstab = await system.findExposures([{ path: fstab, isSecret: false }]);
   const others = inFstab.filter(({ path }) => !agents.some((told) => told.path === path));
   const all = [
@@ -242,21 +251,12 @@ async function findExposed(system: System, wish: CheckWish, config: AgentConfig)
   };
 }
 
-async function readConfig(system: Pick<System, "readFile">, path: string) {
-  const text = await readIfThere(system, path, AGENT_CONFIG_LIMIT_BYTES);
+async function readConfig(system: Pick<System, "readFileIfPresent">, path: string) {
+  const text = (await system.readFileIfPresent(path, AGENT_CONFIG_LIMIT_BYTES)) ?? Buffer.alloc(0);
   try {
     return { config: parseAgentConfig(text, path), error: null };
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
     return { config: configInPlaceOf(text), error };
-  }
-}
-
-export async function readIfThere(system: Pick<System, "readFile">, path: string, limitBytes: number): Promise<Buffer> {
-  try {
-    return await system.readFile(path, limitBytes);
-  } catch (error) {
-    if (isError(error, "file/missing")) return Buffer.alloc(0);
-    throw error;
   }
 }

@@ -8,7 +8,11 @@ import {
 import type { System } from "../../system/port.ts";
 import type { Responder, SystemdFacts } from "../judge/facts.ts";
 
-/** What systemd says of the units that answer for keys; null where it does not run. @param keys paths that crypttab names as keys */
+/**
+ * Asks systemd about the units that answer for keys. Null where systemd does not run.
+ * @param keys paths that crypttab names as keys
+ * @throws NightlatchError system/*
+ */
 export async function readSystemd(
   system: Pick<System, "run" | "stat">,
   keys: ReadonlySet<string>,
@@ -45,7 +49,8 @@ function isPartOfBoot(target: UnitProperties | undefined): boolean {
 
 async function readResponder(system: Pick<System, "run">, socket: UnitProperties, path: string): Promise<Responder> {
   const unit = socket.get("Id") ?? "";
-  // With Accept=yes there is a service for each connection, and none yet: any instance has the template's properties.
+  // With Accept=yes there is a service for each connection, and none yet: any instance has the
+  // template's properties.
   const name = listOf(socket, "Triggers")[0] ?? unit.replace(/\.socket$/, "@check.service");
   const [service] = await show(system, ["LoadState", "DefaultDependencies", "After"], name);
   const isKnown = service?.get("LoadState") === "loaded";

@@ -2,7 +2,7 @@ import { shellWord } from "../../core/text.ts";
 import type { BindingFacts, CheckFacts, VolumeFacts } from "./facts.ts";
 import { type Finding, findingsOf } from "./finding.ts";
 
-/** One that does not open is an error where no other does. */
+/** Judges the bindings of a volume. One that does not open it is an error where no other does. */
 export function judgeBindings(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   const words = { state: facts.files.state, latch: latchWords(facts) };
   const { bindings, command, device, entry } = volume;
@@ -27,7 +27,10 @@ export function judgeBindings(facts: CheckFacts, volume: VolumeFacts): Finding[]
   });
 }
 
-/** How bind is told to have a latch made: a machine that a server knows needs no invite, and one for another name is refused. */
+/**
+ * Tells how bind is asked for a latch. A machine that a server knows needs no invite, and an invite
+ * for another name is refused.
+ */
 export const latchWords = ({ isEnrolled }: Pick<CheckFacts, "isEnrolled">): string =>
   isEnrolled ? "latch" : "latch INVITE";
 
@@ -89,7 +92,9 @@ function anotherIdentity(state: string, { kind }: BindingFacts): string[] {
   return kind === "latch" ? [`if the machine is trusted again, make it another one: mv ${path} ${path}.revoked`] : [];
 }
 
-/** The server of a binding that is done with does not prove its keyslot any more: a person names it. */
+/**
+ * The server of a binding that is done with does not prove its keyslot any more: a person names it.
+ */
 function bindAnew(device: string, { kind, urls, keyslots }: BindingFacts, latch: string): string {
   const where = kind === "latch" ? latch : `tang ${shellWord(urls[0] ?? "URL")}`;
   const slot = keyslots[0] === undefined ? "" : ` --slot ${keyslots[0]}`;

@@ -3,7 +3,10 @@ import type { CheckFacts, EarlyFacts, VolumeFacts } from "./facts.ts";
 import { type Finding, type FindingCode, findingsOf } from "./finding.ts";
 import { crypttabStep, EARLY_EDIT, fstabStep } from "./lines.ts";
 
-/** What is wrong with a volume that the initramfs opens: no agent runs there, and what opens it by itself is clevis. */
+/**
+ * Judges a volume that the initramfs opens: no agent runs there, and what opens it by itself is
+ * clevis.
+ */
 export function judgeEarly(facts: CheckFacts, volume: VolumeFacts, early: EarlyFacts): Finding[] {
   return [
     ...judgeKey(facts, volume, early),
@@ -13,7 +16,9 @@ export function judgeEarly(facts: CheckFacts, volume: VolumeFacts, early: EarlyF
   ];
 }
 
-/** An initramfs-tools that finds a key it cannot copy leaves the volume out, and with it the prompt. */
+/**
+ * An initramfs-tools that finds a key it cannot copy leaves the volume out, and with it the prompt.
+ */
 function judgeKey(facts: CheckFacts, volume: VolumeFacts, { why, isNeeded }: EarlyFacts): Finding[] {
   const { entry } = volume;
   if (entry.key !== facts.agentSocket) return [];
@@ -30,7 +35,10 @@ function judgeKey(facts: CheckFacts, volume: VolumeFacts, { why, isNeeded }: Ear
   ];
 }
 
-/** systemd-fstab-generator orders a network mount behind the network, and everything else behind the root. */
+/**
+ * systemd-fstab-generator orders a network mount behind the network, and everything else behind the
+ * root.
+ */
 function judgeMounts(facts: CheckFacts, { entry, mounts }: VolumeFacts): Finding[] {
   const { error } = findingsOf(entry.volume);
   const late = ["_netdev", "nofail"];
@@ -73,7 +81,9 @@ function judgeInitramfs(
   return [warning("check/initramfs-missing", `${text}, although ${why}: systemd opens it, later`, remedy)];
 }
 
-/** Each generator has a mark of its own: cryptsetup-initramfs `initramfs`, dracut `x-initrd.attach`. */
+/**
+ * Each generator has a mark of its own: cryptsetup-initramfs `initramfs`, dracut `x-initrd.attach`.
+ */
 function uselessMark({ mending }: CheckFacts, { entry }: VolumeFacts): CrypttabEdit | null {
   const [own, other] =
     mending?.generator === "initramfs-tools" ? ["initramfs", "x-initrd.attach"] : ["x-initrd.attach", "initramfs"];
@@ -81,7 +91,10 @@ function uselessMark({ mending }: CheckFacts, { entry }: VolumeFacts): CrypttabE
   return { without: [other] };
 }
 
-/** Of the first binding that opens the volume now; where one of them lacks nothing, nothing is wrong. */
+/**
+ * Of the first binding that opens the volume now; where one of them lacks nothing, nothing is
+ * wrong.
+ */
 function judgeLacks({ entry, bindings }: VolumeFacts, { boot }: EarlyFacts): Finding[] {
   if (boot === null || !boot.opensIt || boot.keyscript !== null) return [];
   const { error } = findingsOf(entry.volume);

@@ -6,7 +6,10 @@ import type { FstabEntry } from "../../formats/systemd/fstab.ts";
 /** All that `nightlatch check` judges. What is null could not be found out here. */
 export interface CheckFacts {
   readonly agentSocket: string;
-  /** A key server knows this machine: it gives another latch without an invite, and refuses one that was made for another name. */
+  /**
+   * A key server knows this machine: it gives another latch without an invite, and refuses one that
+   * was made for another name.
+   */
   readonly isEnrolled: boolean;
   readonly files: {
     readonly crypttab: string;
@@ -22,9 +25,15 @@ export interface CheckFacts {
   readonly configError: NightlatchError | null;
   /** Volumes that agent.toml names and crypttab does not. */
   readonly strangers: readonly string[];
-  /** Files of root's that others could change, in the agent's words; `isAgents`: it acts upon this one, and refuses to. */
+  /**
+   * Files of root's that others could change, in the agent's words; `isAgents`: it acts upon this
+   * one, and refuses to.
+   */
   readonly exposed: readonly { readonly path: string; readonly refusal: NightlatchError; readonly isAgents: boolean }[];
-  /** The machine's identity where others than root may read it, with the agent's refusal; null where not, or there is none. */
+  /**
+   * The machine's identity where others than root may read it, with the agent's refusal; null where
+   * not, or there is none.
+   */
   readonly readableIdentity: { readonly path: string; readonly refusal: NightlatchError } | null;
   /** Of the agent's socket; null where there is nothing. */
   readonly socket: { readonly isSocket: boolean; readonly mode: number; readonly uid: number } | null;
@@ -39,7 +48,10 @@ export interface CheckFacts {
 export interface SystemdFacts {
   /** Of nightlatch-agent.socket. */
   readonly agentUnit: { readonly load: string; readonly file: string; readonly active: string };
-  /** Whether remote-cryptsetup.target is part of the boot, which starts the _netdev volumes that no mount pulls in. */
+  /**
+   * Whether remote-cryptsetup.target is part of the boot, which starts the _netdev volumes that no
+   * mount pulls in.
+   */
   readonly startsRemote: boolean;
   /** Units that listen on a path which crypttab names as a key. */
   readonly responders: readonly Responder[];
@@ -101,9 +113,13 @@ export interface EarlyFacts {
   readonly boot: {
     /** The boot entry's. */
     readonly title: string;
-    /** Whether it is the boot loader that says so; else it is the newest kernel that is installed. */
+    /**
+     * Whether it is the boot loader that says so; else it is the newest kernel that is installed.
+     */
     readonly isCertain: boolean;
-    /** Whether the initramfs can open LUKS volumes at all, and this is one of those that it opens. */
+    /**
+     * Whether the initramfs can open LUKS volumes at all, and this is one of those that it opens.
+     */
     readonly opensIt: boolean;
     /** What makes it open it, where it does not: steps, a line each. */
     readonly remedy: string;
@@ -115,7 +131,7 @@ export interface EarlyFacts {
   readonly unknown: { readonly what: string; readonly remedy: string } | null;
 }
 
-export type LackCode = "stack" | "clevis" | "network" | "driver" | "certificates" | "name";
+type LackCode = "stack" | "clevis" | "network" | "driver" | "certificates" | "name";
 
 export interface BindingFacts {
   readonly text: string;

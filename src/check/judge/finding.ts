@@ -1,4 +1,7 @@
-/** Every finding that there is. `docs/check.md` lists them for users; a test holds that the remedy of each was applied. */
+/**
+ * Every finding that there is. `docs/check.md` lists them for users; a test holds that the remedy
+ * of each was applied.
+ */
 export const FINDING_CODES = [
   // crypttab, fstab, agent.toml
   "check/crypttab",
@@ -55,13 +58,19 @@ export type FindingCode = (typeof FINDING_CODES)[number];
 export interface Finding {
   /** Stays the same between releases. */
   readonly code: FindingCode;
-  /** `error`: a volume does not open by itself, or the boot stops. `warning`: it goes well as long as nothing else goes wrong. */
+  /**
+   * `error`: a volume does not open by itself, or the boot stops. `warning`: it goes well as long
+   * as nothing else goes wrong.
+   */
   readonly severity: "error" | "warning";
   /** A volume of crypttab, a unit, a file. */
   readonly subject: string;
   /** What would happen. */
   readonly text: string;
-  /** What mends it, a step a line, in order: a command, `line N of FILE: ` with what is to stand there, or what a person has to do. */
+  /**
+   * What mends it, a step a line, in order: a command, `line N of FILE: ` with what is to stand
+   * there, or what a person has to do.
+   */
   readonly remedy: string;
 }
 

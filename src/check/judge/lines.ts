@@ -10,7 +10,10 @@ import {
 import { editFstabLine, type FstabEntry, isStarted } from "../../formats/systemd/fstab.ts";
 import type { CheckFacts, VolumeFacts } from "./facts.ts";
 
-/** What to change in a volume's line, so that the agent is asked for its key and gets the answer in time. */
+/**
+ * Tells what to change in a volume's line, so that the agent is asked for its key and its answer
+ * comes in time.
+ */
 export function agentEdit(facts: CheckFacts, volume: VolumeFacts): CrypttabEdit {
   const { entry, command } = volume;
   const cut = command === null ? ["keyfile-size", "keyfile-offset"] : [];
@@ -22,13 +25,18 @@ export function agentEdit(facts: CheckFacts, volume: VolumeFacts): CrypttabEdit 
   };
 }
 
-/** The same where clevis answers: the options of a network volume, and that systemd asks at all. */
+/**
+ * Tells what to change in a volume's line where clevis answers: it needs the options of a network
+ * volume, and systemd has to ask at all.
+ */
 export function clevisEdit(facts: CheckFacts, volume: VolumeFacts): CrypttabEdit {
   const network = networkEdit(facts, volume);
   return { without: ["headless", ...(network.without ?? [])], having: network.having ?? [] };
 }
 
-/** A key that comes over the network: the volume waits for that, and the boot not for the volume. */
+/**
+ * A key that comes over the network: the volume waits for that, and the boot not for the volume.
+ */
 function networkEdit(facts: CheckFacts, volume: VolumeFacts): CrypttabEdit {
   const { entry } = volume;
   if (!asksNetwork(volume) || isLeftClosed(startOf(facts, volume))) return {};
@@ -39,20 +47,20 @@ function networkEdit(facts: CheckFacts, volume: VolumeFacts): CrypttabEdit {
   };
 }
 
-/** The path that the agent's answers take: whether it needs the network. */
+/** Whether the agent's answer needs the network. */
 export function asksNetwork({ bindings, command }: VolumeFacts): boolean {
   return command === null && bindings.some((binding) => binding.asksNetwork);
 }
 
 export const TOKEN_DEVICES = ["tpm2-device", "pkcs11-uri", "fido2-device"];
 
-/** Whether key-slot= names one that the agent's key does not open. */
+/** Whether key-slot= names a keyslot that the agent's key does not open. */
 export function isWrongSlot({ entry, bindings }: VolumeFacts): boolean {
   const slot = findOption(entry, "key-slot")?.value;
   return slot != null && !bindings.some(({ keyslots }) => keyslots.includes(Number(slot)));
 }
 
-/** DefaultDeviceTimeoutSec= of systemd-system.conf(5). */
+/** How long a mount waits for its device: DefaultDeviceTimeoutSec= of systemd-system.conf(5). */
 export const MOUNT_WAITS_MS = 90_000;
 
 /** Whether a mount may give up before the agent does. */
@@ -61,7 +69,10 @@ export function givesUpEarly({ deadlineMs }: VolumeFacts, { options }: FstabEntr
   return deadlineMs > MOUNT_WAITS_MS && !options.some(isBounded);
 }
 
-/** Options that a mount of the volume has to have; `byAgent`: where it is the agent that opens it. */
+/**
+ * Lists the options that a mount of the volume has to have.
+ * @param byAgent whether it is the agent that opens it
+ */
 export function mountOptions(volume: VolumeFacts, mount: FstabEntry, byAgent: boolean): string[] {
   const isNetwork = asksNetwork(volume) && isStarted(mount);
   // Swap is no file system: nothing waits for it but its own target.
@@ -73,13 +84,19 @@ export function mountOptions(volume: VolumeFacts, mount: FstabEntry, byAgent: bo
   ];
 }
 
-/** Of a volume that the initramfs opens: no agent, and none of the options of a volume that may come late. */
+/**
+ * The change to the line of a volume that the initramfs opens: no agent, and none of the options of
+ * a volume that may come late.
+ */
 export const EARLY_EDIT: CrypttabEdit = {
   key: "none",
   without: ["_netdev", "nofail", "fail", "keyfile-size", "keyfile-offset"],
 };
 
-/** A step of a remedy. What cannot be printed as it is would be pasted wrong. */
+/**
+ * Words the step of a remedy that changes a line of crypttab: the whole line, or what to change in
+ * one that cannot be printed as it is, and so would be pasted wrong.
+ */
 export function crypttabStep({ files }: CheckFacts, { entry }: VolumeFacts, edit: CrypttabEdit): string {
   const line = editCrypttabLine(entry, edit);
   if (isPlain(line)) return `line ${entry.line} of ${files.crypttab}: ${line}`;
@@ -91,6 +108,7 @@ export function crypttabStep({ files }: CheckFacts, { entry }: VolumeFacts, edit
   return `edit line ${entry.line} of ${files.crypttab}: ${words.join("; ")}`;
 }
 
+/** Words the step of a remedy that changes a line of fstab, as crypttabStep. */
 export function fstabStep({ files }: CheckFacts, mount: FstabEntry, edit: Parameters<typeof editFstabLine>[1]): string {
   const line = editFstabLine(mount, edit);
   if (isPlain(line)) return `line ${mount.line} of ${files.fstab}: ${line}`;
@@ -107,5 +125,5 @@ function isPlain(line: string): boolean {
   return printable(line, LONGEST) === line && !line.includes("\ufffd");
 }
 
-/** Beyond it a remedy would not be shown whole. */
+/** A longer line would not be shown whole in a remedy. */
 export const LONGEST = 8000;

@@ -6,7 +6,10 @@ import type { Finding, FindingCode } from "./finding.ts";
 import { crypttabStep, fstabStep } from "./lines.ts";
 
 export const AGENT_UNIT = "nightlatch-agent.socket";
-/** Ordered before these, a unit with default dependencies waits for itself: they come before sysinit.target, it comes after. */
+/**
+ * Ordered before these, a unit with default dependencies waits for itself: they come before
+ * sysinit.target, it comes after.
+ */
 const EARLY = new Set([
   "cryptsetup-pre.target",
   "cryptsetup.target",
@@ -15,7 +18,7 @@ const EARLY = new Set([
   "sysinit.target",
 ]);
 
-/** What is wrong with the machine around its volumes: configuration, the agent's socket, the order of units. */
+/** Judges the machine around its volumes: configuration, the agent's socket, the order of units. */
 export function judgeMachine(facts: CheckFacts): Finding[] {
   const asked = facts.volumes.filter(({ entry }) => entry.key === facts.agentSocket);
   return [

@@ -1,6 +1,7 @@
 import { startOf } from "../../formats/systemd/boot-start.ts";
 import { devicePathOf, findOption } from "../../formats/systemd/crypttab.ts";
 import { isLuksVolume, isRandomKey, kindOf, placeOf } from "../../formats/systemd/crypttab-places.ts";
+import type { KeyPlace } from "../../host/crypttab.ts";
 import type { BindingFacts, CheckFacts, EarlyFacts, VolumeFacts } from "./facts.ts";
 import type { Finding } from "./finding.ts";
 import { AGENT_UNIT, judgeMachine } from "./machine.ts";
@@ -8,21 +9,27 @@ import { isAnswered, judgeVolume } from "./volume.ts";
 
 /** What happens to a volume at the next boot, as far as it can be told from here. */
 export interface Outlook {
-  /** `open`: by itself. `ask`: somebody types the passphrase. `closed`: nothing opens it. `unknown`: it cannot be told from here. */
+  /**
+   * `open`: by itself. `ask`: somebody types the passphrase. `closed`: nothing opens it. `unknown`:
+   * it cannot be told from here.
+   */
   readonly will: "open" | "ask" | "closed" | "unknown";
   /** Who opens it: the initramfs, or the system after it. */
   readonly stage: "initramfs" | "system";
   readonly text: string;
 }
 
-export interface OutlookFacts {
+interface OutlookFacts {
   /** What agent.toml runs for its key. */
   readonly program: string | null;
   /** Of the key path that systemd will use; null where there is nothing. */
-  readonly key: { readonly path: string; readonly kind: "file" | "socket" | "other" } | null;
+  readonly key: KeyPlace | null;
 }
 
-/** In agreement with `judge`: what that calls an error of the volume does not open by itself. */
+/**
+ * Foretells what happens to a volume at the next boot. It agrees with `judge`: a volume of which
+ * that tells an error does not open by itself.
+ */
 export function foretell(facts: CheckFacts, volume: VolumeFacts, own: OutlookFacts): Outlook {
   if (volume.early !== null) return foretellEarly(facts, volume, volume.early);
   const left = leftClosed(facts, volume);
@@ -145,7 +152,10 @@ function byKey(text: string, key: OutlookFacts["key"]): Pick<Outlook, "will" | "
   return { will: "open", text: `opens with the key in ${path}, if that is right` };
 }
 
-/** Of the machine's own errors those that stand between the agent and this volume; where systemd does not run they tell of another boot. */
+/**
+ * Of the machine's own errors those that stand between the agent and this volume; where systemd
+ * does not run they tell of another boot.
+ */
 function spoilerOf(facts: CheckFacts, volume: VolumeFacts): Finding | undefined {
   const byAgent = volume.entry.key === facts.agentSocket;
   const subjects = new Set(byAgent ? [AGENT_UNIT, facts.agentSocket, "systemd"] : ["systemd"]);

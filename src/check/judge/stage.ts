@@ -10,7 +10,10 @@ export interface StageFacts {
   readonly uuid: string | null;
   /** fstab's entries on its mapping. */
   readonly mounts: readonly FstabEntry[];
-  /** UUIDs, in lower case, of the volumes beneath what the running system's initramfs had to find, through LVM or whatever lies between. */
+  /**
+   * UUIDs, in lower case, of the volumes beneath what the running system's initramfs had to find,
+   * through LVM or whatever lies between.
+   */
   readonly beneath: Readonly<Record<"root" | "usr" | "resume", ReadonlySet<string>>>;
   /** What the initramfs that will boot opens. */
   readonly inside: readonly InitramfsVolume[];
@@ -23,7 +26,7 @@ export interface EarlyReason {
   readonly isNeeded: boolean;
 }
 
-/** Why it is the initramfs that opens a volume; null where it is the system, after it. */
+/** Tells why it is the initramfs that opens a volume. Null where the system does, after it. */
 export function whyEarly({ entry, uuid, mounts, beneath, inside }: StageFacts): EarlyReason | null {
   const isMountedAt = (target: string) => mounts.some((mount) => mount.target === target);
   const isBeneath = (what: "root" | "usr" | "resume") => uuid !== null && beneath[what].has(uuid);
@@ -36,7 +39,10 @@ export function whyEarly({ entry, uuid, mounts, beneath, inside }: StageFacts): 
   return null;
 }
 
-/** The line by which an initramfs opens a volume. Generators write the name and the device in their own ways. */
+/**
+ * Finds the line by which an initramfs opens a volume. Generators write the name and the device in
+ * their own ways. Null where there is none.
+ */
 export function findInside(
   { entry, uuid }: Pick<StageFacts, "entry" | "uuid">,
   inside: readonly InitramfsVolume[],

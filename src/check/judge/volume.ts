@@ -20,7 +20,7 @@ import {
   TOKEN_DEVICES,
 } from "./lines.ts";
 
-/** What is wrong with one line of crypttab and the volume behind it. */
+/** Judges one line of crypttab, and the volume behind it. */
 export function judgeVolume(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   if (volume.error !== null) return [...unreadable(facts, volume), ...judgeStart(facts, volume)];
   return [
@@ -39,13 +39,14 @@ function judgeWay(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   return isAnswered(facts, volume) ? judgeAnswerer(facts, volume) : judgeKey(facts, volume);
 }
 
-/** Stock clevis types, when systemd asks for the passphrase, what a binding gives. */
+/** Whether stock clevis, when systemd asks for the passphrase, types what a binding gives. */
 export function isAnswered({ clevisAnswers }: CheckFacts, { entry, early, bindings }: VolumeFacts): boolean {
   return clevisAnswers && early === null && entry.key === null && bindings.length > 0;
 }
 
 /**
- * What is wrong with a volume whose passphrase clevis types, for one that is opened after the initramfs, which crypttab alone does not tell.
+ * Judges a volume whose passphrase clevis types, for one that is opened after the initramfs.
+ * Crypttab alone does not tell that.
  */
 export function judgeAnswered(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   if (volume.error !== null) return unreadable(facts, volume);
@@ -173,7 +174,10 @@ function lineSteps(facts: CheckFacts, volume: VolumeFacts, edit: CrypttabEdit): 
   return [crypttabStep(facts, volume, edit), ...starts].join("\n");
 }
 
-/** A _netdev volume is started by the mount that needs it, or by a target that Debian leaves disabled. */
+/**
+ * A _netdev volume is started by the mount that needs it, or by a target that Debian leaves
+ * disabled.
+ */
 function startStep(facts: CheckFacts, volume: VolumeFacts): string[] {
   const { systemd } = facts;
   if (systemd === null || systemd.startsRemote || startOf(facts, volume).mount !== null) return [];
@@ -225,7 +229,9 @@ function judgeKey(facts: CheckFacts, volume: VolumeFacts): Finding[] {
 
 const isOfKey = (option: string): boolean => option.startsWith("keyfile-");
 
-/** All that it takes to have the agent asked: half of it would be worse than nothing. */
+/**
+ * Words all the steps that it takes to have the agent asked. Half of them would be worse than none.
+ */
 export function agentSteps(facts: CheckFacts, volume: VolumeFacts): string {
   const mounts = volume.mounts.filter((mount) => mountOptions(volume, mount, true).length > 0);
   return [

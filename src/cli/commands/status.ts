@@ -1,28 +1,23 @@
 import { bindingJson, formatBinding } from "../../bindings/binding.ts";
 import type { VolumeStatus } from "../../bindings/volume-status.ts";
 import {
-  type CheckWish,
+  type CheckOptions,
   factsAround,
   type LookedAt,
   lookAt,
   readAround,
-  readIfThere,
   type Surroundings,
   strangerEntry,
 } from "../../check/collect/facts.ts";
 import type { CheckFacts } from "../../check/judge/facts.ts";
-import { foretell, type Outlook, type OutlookFacts } from "../../check/judge/outlook.ts";
+import { foretell, type Outlook } from "../../check/judge/outlook.ts";
 import type { NightlatchError } from "../../core/errors.ts";
 import { AGENT_CONFIG, AGENT_SOCKET } from "../../core/places.ts";
 import { printable } from "../../core/text.ts";
-import {
-  CRYPTTAB_LIMIT_BYTES,
-  type CrypttabEntry,
-  devicePathOf,
-  parseCrypttab,
-} from "../../formats/systemd/crypttab.ts";
+import type { CrypttabEntry } from "../../formats/systemd/crypttab.ts";
 import { hearCrypttab } from "../../formats/systemd/crypttab-heard.ts";
 import { isLuksVolume, kindOf } from "../../formats/systemd/crypttab-places.ts";
+import { findKey, readCrypttab } from "../../host/crypttab.ts";
 import type { System } from "../../system/port.ts";
 import { type CommandInput, defineCommand, type ExitStatus, type Options, type Terminal } from "../command.ts";
 import { STATE_OPTION, stateFolderOf } from "../volume/input.ts";
@@ -61,7 +56,7 @@ interface Shown {
 
 async function run(input: Input): Promise<ExitStatus> {
   const { options, system, terminal } = input;
-  const wish: CheckWish = {
+  const checkOptions: CheckOptions = {
     crypttab: options.crypttab,
     fstab: options.fstab,
     config: options.config,
@@ -70,11 +65,11 @@ async function run(input: Input): Promise<ExitStatus> {
     tries: !options.offline,
     signal: terminal.signal,
   };
-  const around = await readAround(system, wish);
+  const around = await readAround(system, checkOptions);
   const { configError: fault } = around;
   if (fault !== null) for (const line of tellFault(fault)) terminal.line(line);
   const shown: Shown[] = [];
-  for await (const one of lookAtAll(input, wish, around)) {
+  for await (const one of lookAtAll(input, checkOptions, around)) {
     shown.push(one);
     printVolume(terminal, one);
   }
@@ -87,18 +82,22 @@ async function run(input: Input): Promise<ExitStatus> {
 }
 
 /** Side by side, in crypttab's order. */
-async function* lookAtAll({ operands, system }: Input, wish: CheckWish, around: Surroundings): AsyncGenerator<Shown> {
-  const crypttab = parseCrypttab(await readIfThere(system, wish.crypttab, CRYPTTAB_LIMIT_BYTES));
+async function* lookAtAll(
+  { operands, system }: Input,
+  checkOptions: CheckOptions,
+  around: Surroundings,
+): AsyncGenerator<Shown> {
+  const crypttab = await readCrypttab(system, checkOptions.crypttab);
   const [device] = operands;
   const { entries: heard } = hearCrypttab(crypttab, around.cmdline).crypttab;
   const found = device === undefined ? null : await findEntry(system, device, heard);
   if (device !== undefined && found === null) {
-    yield await lookAtStranger(system, wish, device, around);
+    yield await lookAtStranger(system, checkOptions, device, around);
     return;
   }
   const entries = found === null ? heard : [found];
-  const looked = entries.map((entry) => ({ entry, volume: lookAt(system, wish, entry, around) }));
-  const facts = await factsAround(system, wish, crypttab, around, []);
+  const looked = entries.map((entry) => ({ entry, volume: lookAt(system, checkOptions, entry, around) }));
+  const facts = await factsAround(system, checkOptions, crypttab, around, []);
   for (const { entry, volume } of looked) yield await show(system, facts, entry, await volume, device);
 }
 
@@ -119,31 +118,28 @@ async function show(
 }
 
 /** A volume that crypttab does not have: the initramfs may open it all the same. */
-async function lookAtStranger(system: System, wish: CheckWish, device: string, around: Surroundings): Promise<Shown> {
+async function lookAtStranger(
+  system: System,
+  checkOptions: CheckOptions,
+  device: string,
+  around: Surroundings,
+): Promise<Shown> {
   const entry = strangerEntry(device);
-  const { facts, status } = await lookAt(system, wish, entry, around);
+  const { facts, status } = await lookAt(system, checkOptions, entry, around);
   const { error, early } = facts;
   if (error !== null) return { device, entry: null, status: null, outlook: null, error };
   if (early === null) {
     const text = "is not in crypttab, and the initramfs does not open it: nothing opens it";
     return { device, entry: null, status, outlook: { will: "closed", stage: "system", text }, error };
   }
-  const machine = await factsAround(system, wish, { entries: [], faults: [], stopsAt: null, unreadable: [] }, around, [
-    facts,
-  ]);
+  const machine = await factsAround(
+    system,
+    checkOptions,
+    { entries: [], faults: [], stopsAt: null, unreadable: [] },
+    around,
+    [facts],
+  );
   return { device, entry: null, status, outlook: foretell(machine, facts, { program: null, key: null }), error };
-}
-
-/** crypttab(5): the third field, else a file of the volume's name in two folders. */
-async function findKey(system: Pick<System, "stat">, { key, volume }: CrypttabEntry): Promise<OutlookFacts["key"]> {
-  const usual = ["/etc/cryptsetup-keys.d", "/run/cryptsetup-keys.d"].map((folder) => `${folder}/${volume}.key`);
-  for (const path of key === null ? usual : [devicePathOf(key)]) {
-    const facts = await system.stat(path);
-    if (facts !== null) {
-      return { path, kind: facts.kind === "socket" || facts.kind === "file" ? facts.kind : "other" };
-    }
-  }
-  return null;
 }
 
 const tellFault = ({ message, code, meaning, remedy }: NightlatchError): readonly string[] => [

@@ -1,12 +1,12 @@
-import { type Budget, TOKEN_WORK } from "./budget.ts";
+import { TOKEN_WORK, type WorkBudget } from "./budget.ts";
 import type { Variables } from "./variables.ts";
 import type { GrubBlsEntry } from "./world.ts";
 
 /**
- * What Fedora's `blscfg` makes of an entry: text of the script, which is run when the entry is
- * chosen (commands/blscfg.c there).
+ * Makes of an entry what Fedora's `blscfg` makes of it: text of the script, which is run when the
+ * entry is chosen (commands/blscfg.c there).
  */
-export function blsSource(entry: GrubBlsEntry, variables: Variables, budget: Budget): string {
+export function blsSource(entry: GrubBlsEntry, variables: Variables, budget: WorkBudget): string {
   const expand = (text: string) => expandBls(text, variables, budget);
   const options = expand(entry.options) || expand(variables.get("default_kernelopts") ?? "");
   const folder = (path: string) => path.slice(0, path.lastIndexOf("/") + 1);
@@ -23,7 +23,7 @@ export function blsSource(entry: GrubBlsEntry, variables: Variables, budget: Bud
 /**
  * Variables by `$name`; of `\$` the dollar stays for the script. A space behind a value is its own.
  */
-function expandBls(text: string, variables: Variables, budget: Budget): string {
+function expandBls(text: string, variables: Variables, budget: WorkBudget): string {
   budget.spend(text.length);
   return text.replace(/\\\$|\$([A-Za-z0-9_]*)( ?)/g, (found, name) => {
     if (found === "\\$") return found;

@@ -15,7 +15,7 @@ const MAX_DEPTH = 32;
  * memory was made by work, so that a bound on work is a bound on memory, too. GRUB has no such
  * bounds, so what passes them is refused.
  */
-export class Budget {
+export class WorkBudget {
   readonly #spent: { work: number };
   #entries = 0;
   #depth = 0;
@@ -48,11 +48,18 @@ export class Budget {
   }
 }
 
+/**
+ * Makes the error for a configuration that GRUB would not take. `how` completes "the GRUB
+ * configuration".
+ */
 export function malformed(how: string): NightlatchError {
   return new NightlatchError("grub/malformed", `the GRUB configuration ${how}`);
 }
 
-/** What GRUB would do cannot be told from here. `how` completes "the GRUB configuration". */
+/**
+ * Makes the error for a configuration of which it cannot be told from here what GRUB would do.
+ * `how` completes "the GRUB configuration".
+ */
 export function unknown(how: string): NightlatchError {
   return new NightlatchError("grub/unknown", `the GRUB configuration ${how}`, {
     meaning: "What the machine's next boot would do cannot be told. Nothing was changed.",

@@ -4,7 +4,7 @@ import { requireNoDevice } from "./device.ts";
 import { type Builtin, notFollowed } from "./interpreter.ts";
 import type { GrubMachine } from "./machine.ts";
 import { asInt, readNumber } from "./number.ts";
-import { type GrubOption, parseArguments } from "./options.ts";
+import { type GrubOption, parseGrubArguments } from "./options.ts";
 import { matchRegexp } from "./regexp.ts";
 import { parseOldSearch, parseSearch, type Search } from "./search.ts";
 import * as status from "./status.ts";
@@ -17,8 +17,8 @@ const SET: GrubOption = { name: "set", letter: "s", value: "needed" };
 const DATE = ["YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "WEEKDAY"];
 
 /**
- * Commands that change what the script does, by name. Null for one that is not a command of GRUB's,
- * as far as is known.
+ * Finds a command that changes what the script does, by its name. Null for one that is not a
+ * command of GRUB's, as far as is known.
  */
 export function builtinOf(machine: GrubMachine, name: string): Builtin | null {
   const own = Object.hasOwn(BUILTINS, name) ? BUILTINS[name] : undefined;
@@ -114,7 +114,7 @@ const leaveFunction: Own = ({ interpreter, variables }, args) => {
 };
 
 const regexp: Own = ({ variables, budget }, args) => {
-  const parsed = parseArguments(args, [SET]);
+  const parsed = parseGrubArguments(args, [SET]);
   if (typeof parsed === "string") return parsed === "help" ? OK : BAD_ARGUMENT;
   const [expression, text] = parsed.rest;
   if (expression === undefined || text === undefined || parsed.rest.length !== 2) return BAD_ARGUMENT;
@@ -188,8 +188,8 @@ const BUILTINS: { readonly [name: string]: Own } = {
   configfile: (machine, args) => machine.configfile(args),
   menuentry: (machine, args, block) => machine.addEntry("entry", args, block),
   submenu: (machine, args, block) => machine.addEntry("submenu", args, block),
-  load_env: (machine, args) => machine.disk.environment("load", parseArguments(args, [FILE, SKIP_SIGNATURE])),
-  save_env: (machine, args) => machine.disk.environment("save", parseArguments(args, [FILE, SKIP_SIGNATURE])),
+  load_env: (machine, args) => machine.disk.environment("load", parseGrubArguments(args, [FILE, SKIP_SIGNATURE])),
+  save_env: (machine, args) => machine.disk.environment("save", parseGrubArguments(args, [FILE, SKIP_SIGNATURE])),
   search: (machine, args) => search(machine, parseSearch(args)),
   "search.fs_uuid": (machine, args) => search(machine, parseOldSearch("fs_uuid", args)),
   "search.fs_label": (machine, args) => search(machine, parseOldSearch("fs_label", args)),

@@ -1,6 +1,7 @@
 /**
- * The command line that GRUB gives a kernel for the arguments of `linux` (grub-core/lib/cmdline.c, grub_create_loader_cmdline): an argument
- * with a space stands in double quotes, and a quote or backslash has a backslash before it, unless it begins `\xHH`.
+ * Joins the arguments of `linux` to the command line that GRUB gives a kernel
+ * (grub-core/lib/cmdline.c, grub_create_loader_cmdline). An argument with a space stands in double
+ * quotes. A quote or backslash has a backslash before it, unless it begins `\xHH`.
  */
 export function grubCmdline(args: readonly string[]): string {
   return args.map(quoted).join(" ");

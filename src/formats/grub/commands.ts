@@ -137,12 +137,14 @@ const NOT_FOLLOWED = new Set([
   ...["wrmsr", "xnu_devprop_load", "xnu_uuid", "zfs-bootfs", "zfsinfo"],
 ]);
 
-export type CommandKind =
+type CommandKind =
   | ("fine" | "doubtful" | "other loader" | "end" | "linux" | "initrd")
   | ("no command" | "not followed")
   | null;
 
-/** What is known of a command that is not followed in itself; null for one that is not known. */
+/**
+ * Tells what is known of a command that is not followed in itself. Null for one that is not known.
+ */
 export function commandKind(name: string): CommandKind {
   if (LINUX.has(name)) return "linux";
   if (INITRD.has(name)) return "initrd";

@@ -4,11 +4,14 @@ import { formatMark, type OneshotMark, parseMark } from "../own/oneshot-mark.ts"
 const BEGIN = "### BEGIN nightlatch-oneshot; taken out again by: nightlatch oneshot disarm ###";
 const END = "### END nightlatch-oneshot ###";
 
-/** How the file ended before, which it ends with again: without a file, without a newline at its end, or with one. */
+/**
+ * How the file ended before, which it ends with again: without a file, without a newline at its
+ * end, or with one.
+ */
 type Before = "no file" | "no newline" | "newline";
 
 /**
- * custom.cfg with our part behind what the administrator has in it, of which no byte changes.
+ * Puts our part behind what the administrator has in custom.cfg, of which no byte changes.
  * @param custom null where there is no file; it holds no part of ours
  * @param text statements, ending in a newline
  */
@@ -21,14 +24,17 @@ export function addToCustom(custom: Uint8Array | null, mark: OneshotMark, text: 
 const needsNewline = (bytes: Uint8Array): boolean => bytes.length > 0 && bytes.at(-1) !== 0x0a;
 
 export interface CustomPart {
-  /** Null where it cannot be understood: it is ours all the same, for it stands between our lines. */
+  /**
+   * Null where it cannot be understood: it is ours all the same, for it stands between our lines.
+   */
   readonly mark: OneshotMark | null;
   /** The file without it, byte for byte as it was; null where there was none. */
   readonly rest: Buffer | null;
 }
 
 /**
- * Our part of custom.cfg, or null where there is none. What the administrator has written before or behind it in the meantime stays.
+ * Finds our part of custom.cfg. Null where there is none. What the administrator has written before
+ * or behind it in the meantime stays.
  * @throws NightlatchError oneshot/malformed where it begins and does not end
  */
 export function findInCustom(custom: Uint8Array): CustomPart | null {

@@ -12,19 +12,15 @@ export interface GrubChoice {
 }
 
 /** Who reads a choice: either GRUB, or we for a person, whose "6.1" is no 6. */
-export type ChoiceRules = "gnu" | "fedora" | "person";
+type ChoiceRules = "gnu" | "fedora" | "person";
 
 /**
- * The entry that GRUB boots when nobody touches the menu (grub-core/normal/menu.c): `default` is a
- * number, an id or a title, a ">" leads into a submenu (a ">" in a title is doubled), and whatever
- * is not found is the first entry. Null for an empty menu, also within a submenu.
+ * Chooses the entry that GRUB boots with `selector` as its `default` when nobody touches the menu
+ * (grub-core/normal/menu.c). A selector is a number, an id or a title; a ">" leads into a submenu
+ * (a ">" in a title is doubled); and whatever is not found is the first entry. The menu's own is
+ * `menu.default`. Null for an empty menu, also within a submenu.
  * @throws NightlatchError grub/unknown, grub/malformed from the submenus on the way
  */
-export function defaultGrubEntry(menu: GrubMenu): GrubChoice | null {
-  return choose(menu, menu.default);
-}
-
-/** @see defaultGrubEntry, with another value than the menu's own. */
 export function choose(menu: GrubMenu, selector: string, rules?: ChoiceRules): GrubChoice | null {
   return chooseWithin(menu, selector, rules, 0);
 }

@@ -11,20 +11,20 @@ const ELSE = "nightlatch:";
 export const deviceByUuid = (uuid: string): string => `${BY_UUID}${uuid}`;
 export const deviceBy = (kind: "label" | "file", what: string): string => `${ELSE}${kind}=${what}`;
 
-/** A path in two: the device in parentheses in front of it, or null, and the rest. */
+/** Splits a path into the device in parentheses in front of it, or null, and the rest. */
 export function splitDevice(path: string): { readonly device: string | null; readonly path: string } {
   const end = path.startsWith("(") ? path.indexOf(")") : -1;
   return end < 0 ? { device: null, path } : { device: path.slice(1, end), path: path.slice(end + 1) };
 }
 
-/** UUID of the file system on a device that `search` found; null for another. */
+/** Reads the UUID of the file system on a device that `search` found. Null for another device. */
 export function uuidOfDevice(device: string): string | null {
   return device.startsWith(BY_UUID) ? device.slice(BY_UUID.length) : null;
 }
 
 /**
- * @throws NightlatchError grub/unknown for text in which a device's name stands that GRUB alone
- * knows
+ * Refuses text in which a device's name stands that GRUB alone knows.
+ * @throws NightlatchError grub/unknown
  */
 export function requireNoDevice(text: string, what: string): void {
   if (text.includes(ELSE)) throw unknown(`${what} the name of a device, which is not known here`);

@@ -1,4 +1,4 @@
-import { type Budget, unknown } from "./budget.ts";
+import { unknown, type WorkBudget } from "./budget.ts";
 import { splitDevice, uuidOfDevice } from "./device.ts";
 import { type EnvironmentFile, readGrubenv } from "./grubenv.ts";
 import type { GrubArguments } from "./options.ts";
@@ -9,7 +9,7 @@ import { type GrubFileKind, type GrubTrace, type GrubWorld, START_DEVICE } from 
 /** What all runs of one configuration share. */
 export interface DiskShared {
   readonly world: GrubWorld;
-  readonly budget: Budget;
+  readonly budget: WorkBudget;
   readonly trace: GrubTrace;
 }
 

@@ -1,4 +1,4 @@
-import { type GrubOption, parseArguments } from "./options.ts";
+import { type GrubOption, parseGrubArguments } from "./options.ts";
 import { BAD_ARGUMENT, OK } from "./status.ts";
 
 const OPTIONS: readonly GrubOption[] = [
@@ -7,7 +7,7 @@ const OPTIONS: readonly GrubOption[] = [
 ];
 
 /** What `menuentry` and `submenu` make of their words. */
-export interface EntryWords {
+interface EntryWords {
   /** The title, and what else there is. */
   readonly args: readonly string[];
   readonly id: string | null;
@@ -16,12 +16,12 @@ export interface EntryWords {
 }
 
 /**
- * The words behind `menuentry` (grub-core/commands/menuentry.c), the block in braces as the last of
- * them.
+ * Reads the words behind `menuentry` (grub-core/commands/menuentry.c). The block in braces is the
+ * last of them.
  * @returns a status where no entry comes of them
  */
 export function entryWords(args: readonly string[], hasBlock: boolean): EntryWords | number {
-  const parsed = parseArguments(args, OPTIONS, true);
+  const parsed = parseGrubArguments(args, OPTIONS, true);
   if (typeof parsed === "string") return parsed === "help" ? OK : BAD_ARGUMENT;
   const source = parsed.options.get("source")?.at(-1);
   if (parsed.rest.length === 0 || (source !== undefined) === hasBlock) return BAD_ARGUMENT;

@@ -5,8 +5,8 @@ const MAX_BYTES = 64 * 1024;
 const [NEWLINE, BACKSLASH, HASH, EQUALS] = [0x0a, 0x5c, 0x23, 0x3d];
 
 /**
- * GRUB's environment block as GRUB reads it (grub_envblk_iterate in grub-core/lib/envblk.c): a
- * header line, `name=value` lines with `\` before a newline or backslash of the value, and `#` up
+ * Reads GRUB's environment block as GRUB reads it (grub_envblk_iterate in grub-core/lib/envblk.c):
+ * a header line, `name=value` lines with `\` before a newline or backslash of the value, and `#` up
  * to the end of the block. A line that begins with `#` is none; a name goes up to the next `=`,
  * over lines if need be; what is not ended by a newline counts for nothing.
  * @throws NightlatchError grub/malformed
@@ -40,7 +40,10 @@ export interface EnvironmentFile {
   readonly grubenv: "good" | "odd" | "bad" | "absent";
 }
 
-/** @param block null where there is no file */
+/**
+ * Reads an environment block, or tells that it cannot be read as GRUB would.
+ * @param block null where there is no file
+ */
 export function readGrubenv(block: Uint8Array | null): EnvironmentFile {
   if (block === null) return { environment: new Map(), grubenv: "absent" };
   try {

@@ -1,4 +1,4 @@
-import { type Budget, TOKEN_WORK, unknown } from "./budget.ts";
+import { TOKEN_WORK, unknown, type WorkBudget } from "./budget.ts";
 import { commandKind } from "./commands.ts";
 import type { Word } from "./lexer.ts";
 import { type Block, configurationText, type Statement, type Unit, UnitReader } from "./script.ts";
@@ -35,13 +35,13 @@ export class Interpreter {
   functionReturn = false;
   readonly functions: Map<string, GrubFunction>;
   readonly #builtin: (name: string) => Builtin | null;
-  readonly #budget: Budget;
+  readonly #budget: WorkBudget;
 
   constructor(
     variables: Variables,
     functions: ReadonlyMap<string, GrubFunction>,
     builtin: (name: string) => Builtin | null,
-    budget: Budget,
+    budget: WorkBudget,
   ) {
     this.variables = variables;
     this.functions = new Map(functions);
@@ -232,6 +232,7 @@ function nth(args: readonly string[], number: string): readonly string[] {
   return arg === undefined ? [] : [arg];
 }
 
+/** Makes the error for a command that is not followed here. */
 export function notFollowed(name: string): Error {
   return unknown(`calls ${JSON.stringify(name.slice(0, 40))}, of which it is not known here what it does`);
 }

@@ -1,4 +1,4 @@
-import { type Budget, TOKEN_WORK } from "./budget.ts";
+import { TOKEN_WORK, type WorkBudget } from "./budget.ts";
 
 /**
  * A piece of a word: text as it is, or a variable, which splits into words where it is not quoted.
@@ -35,11 +35,11 @@ const IN_QUOTES = /[^"$\\]+/y;
  */
 export class Lexer {
   readonly text: string;
-  readonly #budget: Budget;
+  readonly #budget: WorkBudget;
   #at = 0;
 
   /** @param text ends in a newline */
-  constructor(text: string, budget: Budget) {
+  constructor(text: string, budget: WorkBudget) {
     this.text = text;
     this.#budget = budget;
   }

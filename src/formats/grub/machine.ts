@@ -1,5 +1,5 @@
 import { blsSource } from "./bls.ts";
-import { type Budget, unknown } from "./budget.ts";
+import { unknown, type WorkBudget } from "./budget.ts";
 import { grubCmdline } from "./cmdline.ts";
 import { requireNoDevice, uuidOfDevice } from "./device.ts";
 import { type DiskShared, GrubDisk } from "./disk.ts";
@@ -64,7 +64,7 @@ export class GrubMachine {
     this.interpreter = new Interpreter(variables, functions, (name) => shared.builtinOf(this, name), shared.budget);
   }
 
-  get budget(): Budget {
+  get budget(): WorkBudget {
     return this.shared.budget;
   }
 

@@ -1,4 +1,4 @@
-import { Budget } from "./budget.ts";
+import { WorkBudget } from "./budget.ts";
 import { builtinOf } from "./builtins.ts";
 import { type EntryDraft, GrubMachine, type Shared } from "./machine.ts";
 import { parseGrubScript } from "./script.ts";
@@ -15,18 +15,14 @@ import {
 } from "./world.ts";
 
 /**
- * Runs a grub.cfg as GRUB would up to the menu, in a world that is given, and tells the menu:
- * nested, with ids, with what each entry loads. A command that is not known makes the answer
- * unknown. Bounded in work, depth and entries.
+ * Runs a grub.cfg as GRUB would up to the menu, in a world that is given, and tells the menu
+ * (nested, with ids, with what each entry loads), the variables, and what is written to the
+ * environment block. A command that is not known makes the answer unknown. Bounded in work, depth
+ * and entries.
  * @throws NightlatchError grub/malformed, grub/unknown
  */
-export function evaluateGrub(text: string, world: GrubWorld): GrubMenu {
-  return runGrub(text, world).menu;
-}
-
-/** @see evaluateGrub; with the variables, and what is written to the environment block. */
 export function runGrub(text: string, world: GrubWorld, trace = new GrubTrace()): GrubRun {
-  const budget = new Budget(trace);
+  const budget = new WorkBudget(trace);
   const shared: Shared = { world, budget, trace, builtinOf };
   const variables = new Variables(budget);
   for (const [name, value] of startingVariables(world)) {

@@ -1,5 +1,5 @@
 /** What grub_strtoul makes of a text, and why if it makes none (grub-core/kern/misc.c). */
-export interface GrubNumber {
+interface GrubNumber {
   readonly value: bigint;
   /** Where it stopped reading. */
   readonly end: number;
@@ -10,8 +10,8 @@ const isSpace = (character: string | undefined): boolean =>
   character === " " || character === "\t" || character === "\n" || character === "\r";
 
 /**
- * A number as grub_strtoul reads it: white space, `0x` or a leading 0 where the base is open, as
- * many digits as there are, and whatever stands behind them. No sign.
+ * Reads a number as grub_strtoul reads it: white space, `0x` or a leading 0 where the base is open,
+ * as many digits as there are, and whatever stands behind them. It has no sign.
  * @param base 0 for what the number itself says
  * @param bits of an unsigned long: 32 where GRUB runs on a BIOS
  */
@@ -52,7 +52,8 @@ function digitOf(character: string | undefined): number {
 export const asInt = (value: bigint): number => Number(BigInt.asIntN(32, value));
 
 /**
- * A number with a sign as `test` reads it, which keeps an `int` of it (grub-core/commands/test.c).
+ * Reads a number with a sign as `test` reads it, which keeps an `int` of it
+ * (grub-core/commands/test.c).
  */
 export function readInt(text: string, bits: 32 | 64): number {
   if (!text.startsWith("-")) return asInt(readNumber(text, 0, bits).value);

@@ -4,7 +4,7 @@ import { choose, type GrubChoice } from "./default-entry.ts";
 import { runGrub } from "./menu.ts";
 import type { GrubEntry, GrubLinux, GrubMenu, GrubWorld } from "./world.ts";
 
-export interface ArmedGrub {
+interface ArmedGrub {
   /** Text of grub.cfg, and the world as it is before anything is changed. */
   readonly text: string;
   readonly world: GrubWorld;
@@ -17,8 +17,9 @@ export interface ArmedGrub {
 }
 
 /**
- * Why a machine with this GRUB would not come back once and only once by our entry, in words; null where it will. The
- * configuration is run as GRUB runs it: at the boot that is armed, at the one after it, and with our files gone.
+ * Tells, in words, why a machine with this GRUB would not come back once and only once by our
+ * entry. Null where it will. The configuration is run as GRUB runs it: at the boot that is armed,
+ * at the one after it, and with our files gone.
  * @throws NightlatchError grub/malformed, grub/unknown
  */
 export function whyNotOnce(armed: ArmedGrub): string | null {
@@ -67,7 +68,10 @@ const linuxFields = ({ kernel, initrds, options, fsUuid }: GrubLinux) => [kernel
 const isSameChoice = (left: GrubChoice | null, right: GrubChoice | null): boolean =>
   left?.path === right?.path && isSame(left?.entry.linux ?? null, right?.entry.linux ?? null);
 
-/** The top-level entry to fall back to: the one that boots anyway if it is there, else the first that boots; null for none. */
+/**
+ * Chooses the top-level entry to fall back to: the one that boots anyway if it is there, else the
+ * first that boots. Null where there is none.
+ */
 export function fallbackOf(menu: GrubMenu): number | null {
   const own = choose(menu, menu.default)?.entry;
   const boots = menu.entries.flatMap((entry, index) => (bootsLinux(entry) ? [{ entry, index }] : []));

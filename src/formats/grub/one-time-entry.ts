@@ -7,39 +7,46 @@ import { formatGrub, quoteGrub } from "./print.ts";
 import { type Branch, configurationText, type Statement } from "./script.ts";
 import type { GrubSource } from "./world.ts";
 
-export interface OneshotWish {
+interface OneshotEntryRequest {
   readonly title: string;
   /** The command line to boot with. */
   readonly cmdline: string;
-  /** Files to load behind the entry's own initrds, as GRUB names them on the entry's file system. */
+  /**
+   * Files to load behind the entry's own initrds, as GRUB names them on the entry's file system.
+   */
   readonly extra: readonly string[];
   /** Number of the top-level entry that boots if ours cannot; null where there is none. */
   readonly fallback: number | null;
 }
 
 /**
- * An entry that does what another does, with more initrds. Where one of these is not there it boots as the other would: GRUB goes
- * on after an `initrd` that failed, and would boot without any. Where its kernel is not there, `fallback` boots.
+ * Writes an entry that does what another does, with more initrds. If one of these is not there, it
+ * boots as the other would: GRUB goes on after an `initrd` that failed, and would boot without any.
+ * If its kernel is not there, `fallback` boots.
  * @throws NightlatchError oneshot/unavailable where the other cannot be followed
  */
-export function formatOneshotEntry(source: GrubSource, wish: OneshotWish): string {
+export function formatOneshotEntry(source: GrubSource, request: OneshotEntryRequest): string {
   if ([...source.linux.slice(0, 1), ...source.initrd].some((path) => path.startsWith("("))) {
     throw unavailable("names devices of the firmware for its kernel or initramfs");
   }
   const body = mapCommands(source.body, (command) => {
     const name = plainText(command.words[0]);
-    if (/^initrd(?:16|efi)?$/.test(name)) return guarded(command, wish.extra);
-    if (/^linux(?:16|efi)?$/.test(name)) return withCmdline(command, source, wish.cmdline);
+    if (/^initrd(?:16|efi)?$/.test(name)) return guarded(command, request.extra);
+    if (/^linux(?:16|efi)?$/.test(name)) return withCmdline(command, source, request.cmdline);
     return command;
   });
-  const words = ["menuentry", ...entryWords(source.args, wish.title).map(quoteGrub)].join(" ");
-  const text = `${fallbackText(wish.fallback)}${words} {\n${formatGrub(body, "  ")}}\n`;
-  // Lines that begin with "#" inside quotes, and carriage returns, GRUB leaves out when it reads a file.
+  const words = ["menuentry", ...entryWords(source.args, request.title).map(quoteGrub)].join(" ");
+  const text = `${fallbackText(request.fallback)}${words} {\n${formatGrub(body, "  ")}}\n`;
+  // Lines that begin with "#" inside quotes, and carriage returns, GRUB leaves out when it reads a
+  // file.
   if (configurationText(text) !== text) throw unavailable("has words that cannot stand in a file of GRUB's");
   return text;
 }
 
-/** GRUB's own way out of an entry that returns (grub-core/normal/menu.c), unless the administrator has one. */
+/**
+ * GRUB's own way out of an entry that returns (grub-core/normal/menu.c), unless the administrator
+ * has one.
+ */
 function fallbackText(fallback: number | null): string {
   if (fallback === null) return "";
   const test = `[ "\${default}" = '${ONESHOT_ID}' -a -z "\${fallback}" ]`;
@@ -95,7 +102,10 @@ function guarded(command: Command, extra: readonly string[]): Statement {
   return { kind: "if", branches: [{ condition: [condition], body: [more] }], otherwise: [command] };
 }
 
-/** As it is written, variables and all, unless the command line is to be another: then the words of it that are its own arguments. */
+/**
+ * As it is written, variables and all, unless the command line is to be another: then the words of
+ * it that are its own arguments.
+ */
 function withCmdline(command: Command, source: GrubSource, cmdline: string): Command {
   const args = source.linux.slice(1);
   if (grubCmdline(args) === cmdline) return command;

@@ -13,11 +13,11 @@ export interface GrubArguments {
 }
 
 /**
- * What a command is called with; or "refused" where GRUB prints an error, "help" where it prints
- * its help, and does nothing.
+ * Reads what a command is called with. The answer is "refused" where GRUB prints an error, and
+ * "help" where it prints its help; it does nothing then.
  * @param acceptsDash whether what looks like an option that is not known is an argument
  */
-export function parseArguments(
+export function parseGrubArguments(
   args: readonly string[],
   known: readonly GrubOption[],
   acceptsDash = false,

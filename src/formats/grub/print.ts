@@ -2,7 +2,7 @@ import type { Word, WordPart } from "./lexer.ts";
 import type { Branch, Statement } from "./script.ts";
 
 /**
- * Text as one word of GRUB's script that nothing in it changes: in single quotes nothing is special
+ * Writes text as one word of GRUB's script, in single quotes, in which nothing is special
  * (grub-core/script/yylex.l).
  */
 export function quoteGrub(text: string): string {
@@ -10,8 +10,8 @@ export function quoteGrub(text: string): string {
 }
 
 /**
- * Statements as text that parses to the same statements again. Ends in a newline; one statement a
- * line.
+ * Writes statements as text that parses to the same statements again, one statement a line. It ends
+ * in a newline.
  */
 export function formatGrub(statements: readonly Statement[], indent = ""): string {
   return statements.map((statement) => `${indent}${formatStatement(statement, indent)}\n`).join("");
@@ -52,7 +52,7 @@ function branchText(
 /** Characters that stand for themselves outside quotes, in every place of a word. */
 const PLAIN = /^[A-Za-z0-9_.,/:=+@%^~*?![\]()-]+$/;
 
-export function formatWord(word: Word): string {
+function formatWord(word: Word): string {
   const runs: WordPart[] = [];
   for (const part of word) {
     const last = runs.at(-1);

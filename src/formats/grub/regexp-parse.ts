@@ -19,8 +19,8 @@ const MAX_REPEAT = 255;
 const MAX_DEPTH = 32;
 
 /**
- * What `regexp` of GRUB is given, as regcomp(3) with REG_EXTENDED reads it. Null where it refuses
- * it.
+ * Reads what `regexp` of GRUB is given, as regcomp(3) does with REG_EXTENDED. Null where that
+ * refuses it.
  * @param source one character a byte
  * @throws NightlatchError grub/unknown for GNU's additions, which are not followed here
  */

@@ -1,18 +1,23 @@
-import { type Budget, unknown } from "./budget.ts";
+import { unknown, type WorkBudget } from "./budget.ts";
 import { type ParsedPattern, type Pattern, parsePattern } from "./regexp-parse.ts";
 
 /** What matched: the whole, then each group; null for a group that took no part. */
-export type Matched = readonly (string | null)[];
+type Matched = readonly (string | null)[];
 
 /**
- * GRUB's `regexp` (grub-core/commands/regexp.c): a POSIX extended expression, of whose matches the
- * leftmost and then the longest counts. Where each part can end is worked out once for each place,
- * so that nothing backtracks; the work is counted.
- * @returns null where it does not match, or is no expression
+ * Matches as GRUB's `regexp` does (grub-core/commands/regexp.c): a POSIX extended expression, of
+ * whose matches the leftmost and then the longest counts. Where each part can end is worked out
+ * once for each place, so that nothing backtracks; the work is counted. Null where it does not
+ * match, or is no expression.
  * @throws NightlatchError grub/unknown where what a group matched cannot be told, grub/malformed
  * where it takes too much work
  */
-export function matchRegexp(expression: string, text: string, wantsGroups: boolean, budget: Budget): Matched | null {
+export function matchRegexp(
+  expression: string,
+  text: string,
+  wantsGroups: boolean,
+  budget: WorkBudget,
+): Matched | null {
   const bytes = (value: string) => Buffer.from(value, "utf8").toString("latin1");
   const parsed = parsePattern(bytes(expression));
   if (parsed === null) return null;
@@ -43,10 +48,10 @@ type Ends = ReadonlySet<number>;
 
 class Matching {
   readonly #text: string;
-  readonly #budget: Budget;
+  readonly #budget: WorkBudget;
   readonly #ends = new Map<Pattern, Map<number, Ends>>();
 
-  constructor(text: string, budget: Budget) {
+  constructor(text: string, budget: WorkBudget) {
     this.#text = text;
     this.#budget = budget;
   }

@@ -1,4 +1,4 @@
-import { Budget, malformed } from "./budget.ts";
+import { malformed, WorkBudget } from "./budget.ts";
 import { Lexer, type Token, type Word } from "./lexer.ts";
 
 export type Statement =
@@ -36,11 +36,11 @@ const MAX_LENGTH = 1 << 20;
 const MAX_DEPTH = 32;
 
 /**
- * All statements of a text without errors.
+ * Reads all statements of a text without errors.
  * @throws NightlatchError grub/malformed
  */
 export function parseGrubScript(text: string): Statement[] {
-  const reader = new UnitReader(text, new Budget());
+  const reader = new UnitReader(text, new WorkBudget());
   const statements: Statement[] = [];
   for (let unit = reader.next(); unit !== null; unit = reader.next()) {
     if (unit.kind === "error")
@@ -51,8 +51,8 @@ export function parseGrubScript(text: string): Statement[] {
 }
 
 /**
- * A file's text as GRUB reads it: without carriage returns, and without the lines that begin with
- * "#" (normal/main.c, lib/getline.c).
+ * Takes out of a file's text what GRUB does: carriage returns, and the lines that begin with "#"
+ * (normal/main.c, lib/getline.c).
  */
 export function configurationText(text: string): string {
   const lines = text.replaceAll("\r", "").split("\n");
@@ -84,7 +84,7 @@ export class UnitReader {
   #functions: Statement[] = [];
 
   /** @throws NightlatchError grub/malformed where the text is too long */
-  constructor(text: string, budget: Budget) {
+  constructor(text: string, budget: WorkBudget) {
     if (text.length > MAX_LENGTH) throw malformed(`is larger than ${MAX_LENGTH} characters`);
     this.#lexer = new Lexer(text.endsWith("\n") ? text : `${text}\n`, budget);
   }

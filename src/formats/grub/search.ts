@@ -1,5 +1,5 @@
 import { deviceBy, deviceByUuid } from "./device.ts";
-import { type GrubOption, parseArguments } from "./options.ts";
+import { type GrubOption, parseGrubArguments } from "./options.ts";
 import { BAD_ARGUMENT, INVALID_COMMAND, OK } from "./status.ts";
 
 const hint = (name: string, letter = ""): GrubOption => ({ name, letter, value: "needed" });
@@ -23,9 +23,12 @@ export interface Search {
   readonly isDoubtful: boolean;
 }
 
-/** @returns a status where nothing is looked for (grub-core/commands/search_wrap.c) */
+/**
+ * Reads the words of a `search`.
+ * @returns a status where nothing is looked for (grub-core/commands/search_wrap.c)
+ */
 export function parseSearch(args: readonly string[]): Search | number {
-  const parsed = parseArguments(args, OPTIONS);
+  const parsed = parseGrubArguments(args, OPTIONS);
   if (parsed === "help") return OK;
   if (parsed === "refused") return BAD_ARGUMENT;
   const { options } = parsed;
@@ -41,7 +44,7 @@ export function parseSearch(args: readonly string[]): Search | number {
   return INVALID_COMMAND;
 }
 
-/** `search.fs_uuid WHAT [VARIABLE [HINT…]]` and its like. */
+/** Reads the words of `search.fs_uuid WHAT [VARIABLE [HINT…]]` and its like. */
 export function parseOldSearch(kind: "fs_uuid" | "fs_label" | "file", args: readonly string[]): Search | number {
   const [what, variable] = args;
   if (what === undefined) return BAD_ARGUMENT;

@@ -1,10 +1,10 @@
-import { type Budget, TOKEN_WORK } from "./budget.ts";
+import { TOKEN_WORK, type WorkBudget } from "./budget.ts";
 import { readInt, readNumber } from "./number.ts";
 
 /** What `test` asks of the machine. */
-export interface TestWorld {
+interface TestWorld {
   readonly bits: 32 | 64;
-  readonly budget: Budget;
+  readonly budget: WorkBudget;
   /** Null where it cannot be told. */
   fileFacts(path: string): { readonly kind: "file" | "directory" | "absent"; readonly isEmpty: boolean };
   /**
@@ -17,7 +17,8 @@ export interface TestWorld {
 }
 
 /**
- * GRUB's `[` and `test` (grub-core/commands/test.c), in one pass and without a stack of calls.
+ * Evaluates GRUB's `[` and `test` (grub-core/commands/test.c), in one pass and without a stack of
+ * calls.
  * @param args without the command's name
  */
 export function evaluateTest(args: readonly string[], world: TestWorld): boolean {

@@ -1,4 +1,4 @@
-import { type Budget, TOKEN_WORK, unknown } from "./budget.ts";
+import { TOKEN_WORK, unknown, type WorkBudget } from "./budget.ts";
 
 interface Variable {
   /** Null for a value that nobody here knows. */
@@ -13,10 +13,10 @@ const WATCHED = new Set(["root", "prefix", "pager", "color_normal", "color_highl
 export class Variables {
   readonly #own = new Map<string, Variable | null>();
   readonly #base: Variables | null;
-  readonly #budget: Budget;
+  readonly #budget: WorkBudget;
 
   /** @param base what holds where nothing is set here; it does not change any more */
-  constructor(budget: Budget, base: Variables | null = null) {
+  constructor(budget: WorkBudget, base: Variables | null = null) {
     this.#budget = budget;
     this.#base = base;
   }

@@ -1,16 +1,17 @@
-import { type Budget, TOKEN_WORK, unknown } from "./budget.ts";
+import { TOKEN_WORK, unknown, type WorkBudget } from "./budget.ts";
 import type { Word } from "./lexer.ts";
 
 /**
- * What the words of a command become (grub_script_arglist_to_argv in grub-core/script/execute.c):
- * unquoted variables split at white space, and a word of nothing but empty ones vanishes.
+ * Makes of the words of a command what GRUB makes of them (grub_script_arglist_to_argv in
+ * grub-core/script/execute.c). Unquoted variables split at white space, and a word of nothing but
+ * empty ones vanishes.
  * @param values of a variable: more than one where it splits
  * @throws NightlatchError grub/unknown for names of files by a pattern, and for translations
  */
 export function expandWords(
   words: readonly Word[],
   values: (name: string, quoted: boolean) => readonly string[],
-  budget: Budget,
+  budget: WorkBudget,
 ): string[] {
   const line = new Line(budget);
   for (const word of words) {
@@ -30,7 +31,7 @@ export function expandWords(
   return line.done();
 }
 
-/** A value of a variable that is not quoted: its words. */
+/** Splits the value of a variable that is not quoted into its words. */
 export function splitValue(value: string): string[] {
   return value.split(/[ \t\r\n]/).filter((piece) => piece !== "");
 }
@@ -43,12 +44,12 @@ type Wildcards = "none" | "all" | "unescaped";
 
 class Line {
   readonly #done: string[] = [];
-  readonly #budget: Budget;
+  readonly #budget: WorkBudget;
   #current: string | null = null;
   #isPattern = false;
   #startsWithStar = false;
 
-  constructor(budget: Budget) {
+  constructor(budget: WorkBudget) {
     this.#budget = budget;
   }
 

@@ -71,7 +71,7 @@ export class GrubTrace {
   readonly asked = new Set<string>();
   /** Commands that ran, and files, of which it is not known whether they work or are there. */
   readonly doubts = new Set<string>();
-  /** What it has cost so far: see Budget. */
+  /** What it has cost so far: see WorkBudget. */
   work = 0;
 }
 
@@ -133,7 +133,7 @@ const FEATURES = [
 /** The device that GRUB started from, whose name is not known here. */
 export const START_DEVICE = "nightlatch:start";
 
-/** What GRUB sets and exports by itself before it reads its configuration. */
+/** Lists what GRUB sets and exports by itself before it reads its configuration. */
 export function startingVariables(world: GrubWorld): Map<string, string> {
   return new Map([
     ["root", START_DEVICE],

@@ -5,9 +5,10 @@ import { unreadable } from "./unreadable.ts";
 export type Compression = "gzip" | "bzip2" | "lzma" | "xz" | "lzop" | "lz4" | "zstd";
 
 /**
- * The byte behind a compressed archive that starts at `startBytes`: where the kernel's decompressor
- * stops, and its reader goes on (lib/decompress_*.c, init/initramfs.c). Null for gzip and LZMA, whose
- * end only their decoder finds. Nothing is decompressed, and each step consumes something.
+ * Finds the byte behind a compressed archive that starts at `startBytes`: where the kernel's
+ * decompressor stops, and its reader goes on (lib/decompress_*.c, init/initramfs.c). Null for gzip
+ * and LZMA, whose end only their decoder finds. Nothing is decompressed, and each step consumes
+ * something.
  * @throws NightlatchError initramfs/malformed
  */
 export function endOfCompressed(compression: Compression, bytes: Uint8Array, startBytes: number): number | null {
@@ -138,7 +139,9 @@ function endOfZstd(cursor: Cursor): number {
   return cursor.at;
 }
 
-/** Bytes of a block's check: none, CRC32. The kernel knows no other (Documentation/staging/xz.rst). */
+/**
+ * Bytes of a block's check: none, CRC32. The kernel knows no other (Documentation/staging/xz.rst).
+ */
 const XZ_CHECK_BYTES: ReadonlyMap<number, number> = new Map([
   [0, 0],
   [1, 4],
@@ -195,11 +198,17 @@ function variableInteger(cursor: Cursor): number {
   throw cursor.unreadable("has an index with a number that does not end");
 }
 
-/** The 48 bits that end a stream of bzip2, the square root of pi, in halves; then comes a checksum of 32. */
+/**
+ * The 48 bits that end a stream of bzip2, the square root of pi, in halves; then comes a checksum
+ * of 32.
+ */
 const BZIP2_END_HIGH = 0x177245;
 const BZIP2_END_LOW = 0x385090;
 
-/** Blocks have no lengths: the mark of the end is looked for at every bit. Who decompresses sees whether it was the end. */
+/**
+ * Blocks have no lengths: the mark of the end is looked for at every bit. Who decompresses sees
+ * whether it was the end.
+ */
 function endOfBzip2(bytes: Uint8Array, startBytes: number): number {
   let high = 0;
   let low = 0;

@@ -1,8 +1,9 @@
 import { NightlatchError } from "../../core/errors.ts";
 
 /**
- * The archive of an initramfs: cpio "newc" (magic 070701; 070702 with a checksum is read, not written), as the kernel's
- * init/initramfs.c and Documentation/driver-api/early-userspace/buffer-format.rst have it.
+ * The archive of an initramfs: cpio "newc" (magic 070701; 070702 with a checksum is read, not
+ * written), as the kernel's init/initramfs.c and
+ * Documentation/driver-api/early-userspace/buffer-format.rst have it.
  */
 export interface CpioEntry {
   /** Without a leading slash. */
@@ -36,7 +37,7 @@ const MAX_NAME_BYTES = 4096;
 /** Bytes of zeros that bring `lengthBytes` to a multiple of 4. */
 export const padTo4 = (lengthBytes: number): number => -lengthBytes & 3;
 
-export interface CpioHeader extends CpioEntry {
+interface CpioHeader extends CpioEntry {
   readonly isTrailer: boolean;
   /** From the start of the header to the content. */
   readonly contentOffsetBytes: number;
@@ -45,7 +46,7 @@ export interface CpioHeader extends CpioEntry {
 }
 
 /**
- * The header at `offsetBytes`, or null when more bytes are needed to tell.
+ * Reads the header at `offsetBytes`. Null where more bytes are needed to tell.
  * @throws NightlatchError cpio/malformed
  */
 export function parseCpioHeader(bytes: Uint8Array, offsetBytes: number): CpioHeader | null {
@@ -78,9 +79,11 @@ function malformed(offsetBytes: number, what: string): NightlatchError {
 }
 
 /**
- * An archive of these files, in order, with every folder on the way once and before what is in it: the kernel drops a file
- * whose folder does not exist without a word. A folder's mode is applied to a folder that exists, so `folderModes` says what
- * it is to be (0755 where it does not). All belongs to root, times are zero: the same input gives the same bytes.
+ * Writes an archive of these files, in order, with every folder on the way once and before what is
+ * in it, for the kernel drops a file whose folder does not exist without a word. All belongs to
+ * root, and times are zero: the same input gives the same bytes.
+ * @param folderModes what a folder's mode is to be, 0755 where it does not say: it is applied to a
+ * folder that exists, too
  */
 export function writeCpio(files: readonly CpioFile[], folderModes: Readonly<Record<string, number>> = {}): Buffer {
   const parts: Buffer[] = [];
@@ -117,8 +120,9 @@ function member(inode: number, name: string, mode: number, content: Uint8Array):
 }
 
 /**
- * Reads an archive that comes in pieces, as from a decompressor. Every entry is told; content is kept only for those that
- * `wants` names, up to `contentLimitBytes` each. Archives that follow each other (NUL padding between) are read as one.
+ * Reads an archive that comes in pieces, as from a decompressor. Every entry is told; content is
+ * kept only for those that `wants` names, up to `contentLimitBytes` each. Archives that follow each
+ * other (NUL padding between) are read as one.
  * @throws NightlatchError cpio/malformed from `push`
  */
 export class CpioReader {
@@ -140,7 +144,9 @@ export class CpioReader {
     this.#endArchive = endArchive;
   }
 
-  /** Whether the last archive that began was read to its trailer, and only padding came after it. */
+  /**
+   * Whether the last archive that began was read to its trailer, and only padding came after it.
+   */
   get finished(): boolean {
     return this.#finished && this.#pending.length === 0;
   }

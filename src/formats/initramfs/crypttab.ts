@@ -1,8 +1,8 @@
 import { NightlatchError } from "../../core/errors.ts";
 
 /**
- * One line of the crypttab that an initramfs holds. Fields are kept as they stand, octal escapes and all: what an overlay does not
- * change must reach the next boot as it was written.
+ * One line of the crypttab that an initramfs holds. Fields are kept as they stand, octal escapes
+ * and all: what an overlay does not change must reach the next boot as it was written.
  */
 export interface InitramfsVolume {
   readonly name: string;
@@ -15,14 +15,19 @@ export interface InitramfsVolume {
 
 const MAX_BYTES = 256 * 1024;
 
-/** @throws NightlatchError crypttab/malformed; `what` names the file */
+/**
+ * Reads the crypttab that an initramfs holds. Lines that open nothing are passed over.
+ * @param what names the file in an error
+ * @throws NightlatchError crypttab/malformed
+ */
 export function parseInitramfsCrypttab(text: string, what: string): InitramfsVolume[] {
   if (text.length > MAX_BYTES) throw malformed(what, `is larger than ${MAX_BYTES} bytes`);
   return text.split("\n").flatMap((line) => {
     const fields = line.trim().split(/[ \t]+/);
     const [name, source, key, options] = fields;
     if (name === undefined || name === "" || name.startsWith("#")) return [];
-    if (source === undefined) return []; // passed over by systemd and by Debian's scripts, and so is what follows the options
+    // Passed over by systemd and by Debian's scripts, as is what follows the options.
+    if (source === undefined) return [];
     return [
       {
         name,
@@ -34,13 +39,16 @@ export function parseInitramfsCrypttab(text: string, what: string): InitramfsVol
   });
 }
 
-/** One line, without its end. */
+/** Writes one line, without its end. */
 export function formatInitramfsVolume(entry: InitramfsVolume): string {
   return [entry.name, entry.source, entry.key, entry.options.join(",") || "luks"].join(" ");
 }
 
-/** The value of `name=value` among the options, "" for a bare `name`, null where it is absent. The last one counts. */
-export function volumeOption(entry: InitramfsVolume, name: string): string | null {
+/**
+ * Reads the value of `name=value` among the options: "" for a bare `name`, null where it is absent.
+ * The last one counts.
+ */
+export function volumeOption(entry: Pick<InitramfsVolume, "options">, name: string): string | null {
   const found = entry.options.findLast((option) => option === name || option.startsWith(`${name}=`));
   return found === undefined ? null : found.slice(name.length + 1);
 }

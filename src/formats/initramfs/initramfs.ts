@@ -23,10 +23,10 @@ const MAGICS: readonly (readonly [Compression, readonly number[]])[] = [
 ];
 
 /**
- * The next part of a concatenated initramfs, (NUL | cpio | compressed cpio)*, at `fromBytes` or
- * behind it, as unpack_to_rootfs of the kernel's init/initramfs.c goes on. Null where only NULs are
- * left. Nothing is decompressed. The kernel wants an uncompressed header at a multiple of 4; one
- * elsewhere is refused, as the kernel unpacks nothing from there on.
+ * Finds the next part of a concatenated initramfs, (NUL / cpio / compressed cpio)*, at `fromBytes`
+ * or behind it, as unpack_to_rootfs of the kernel's init/initramfs.c goes on. Null where only NULs
+ * are left. Nothing is decompressed. The kernel wants an uncompressed header at a multiple of 4;
+ * one elsewhere is refused, as the kernel unpacks nothing from there on.
  * @throws NightlatchError initramfs/malformed, cpio/malformed
  */
 export function nextPart(bytes: Uint8Array, fromBytes: number): InitramfsPart | null {
@@ -49,18 +49,6 @@ export function nextPart(bytes: Uint8Array, fromBytes: number): InitramfsPart | 
 
 const ASCII_ZERO = 0x30;
 
-/**
- * Every part of an initramfs; one whose end only its decoder finds is taken to reach to the end.
- * @throws NightlatchError initramfs/malformed, cpio/malformed
- */
-export function walkInitramfs(bytes: Uint8Array): (InitramfsPart & { readonly endBytes: number })[] {
-  const parts: (InitramfsPart & { readonly endBytes: number })[] = [];
-  for (let part = nextPart(bytes, 0); part !== null; part = nextPart(bytes, parts.at(-1)?.endBytes ?? 0)) {
-    parts.push({ ...part, endBytes: part.endBytes ?? bytes.length });
-  }
-  return parts;
-}
-
 function endOfArchive(bytes: Uint8Array, start: number): number {
   let at = start;
   for (;;) {
@@ -72,15 +60,15 @@ function endOfArchive(bytes: Uint8Array, start: number): number {
 }
 
 /**
- * What to put between an initramfs and an uncompressed archive appended to it: the alignment, and at
- * least four NULs, which every decompressor of the kernel (LZ4's above all, which reads a next
- * block's size) takes for an end.
+ * Makes what goes between an initramfs and an uncompressed archive appended to it: the alignment,
+ * and at least four NULs. Every decompressor of the kernel takes those for an end (LZ4's above all,
+ * which reads a next block's size).
  */
 export function paddingBeforeOverlay(initramfsLengthBytes: number): Buffer {
   return Buffer.alloc(4 + padTo4(initramfsLengthBytes));
 }
 
-/** Several initrds as a boot loader hands them over: each brought to a multiple of 4. */
+/** Joins several initrds as a boot loader hands them over, each brought to a multiple of 4. */
 export function joinInitrds(initrds: readonly Uint8Array[]): Buffer {
   return Buffer.concat(initrds.flatMap((initrd) => [initrd, Buffer.alloc(padTo4(initrd.byteLength))]));
 }

@@ -13,11 +13,15 @@ export class RootFileSystem {
   #links = new Map<string, string>();
   #entries = 0;
 
-  /** @param content what the entry holds; null where it was not kept. @throws NightlatchError initramfs/malformed */
+  /**
+   * @param content what the entry holds; null where it was not kept.
+   * @throws NightlatchError initramfs/malformed
+   */
   add(entry: CpioEntry, content: Buffer | null): void {
     if (++this.#entries > MAX_ENTRIES) throw unreadable(`it holds more than ${MAX_ENTRIES} entries`);
     const type = entry.mode & S_IFMT;
-    if (type !== S_IFREG && type !== S_IFLNK && entry.sizeBytes > 0) return; // the kernel skips those
+    // The kernel skips those.
+    if (type !== S_IFREG && type !== S_IFLNK && entry.sizeBytes > 0) return;
     const first = type === S_IFREG ? this.#firstOf(entry) : undefined;
     if (type === S_IFLNK && (entry.sizeBytes > PATH_MAX_BYTES || content === null)) return;
     const isFree = this.#clear(entry.name, first === undefined ? KINDS.get(type) : undefined);
@@ -46,7 +50,10 @@ export class RootFileSystem {
     this.#links = new Map();
   }
 
-  /** The file's content: null where there is no such file, "unknown" where it was not kept. Links are followed. */
+  /**
+   * The file's content: null where there is no such file, "unknown" where it was not kept. Links
+   * are followed.
+   */
   content(name: string): Buffer | "unknown" | null {
     const node = this.#find(name);
     if (node?.kind !== "file") return null;
@@ -70,7 +77,10 @@ export class RootFileSystem {
     }
   }
 
-  /** The kernel's clean_path: what is of another kind goes, unless it is a folder with something in it. Whether nothing of another kind is left. */
+  /**
+   * The kernel's clean_path: what is of another kind goes, unless it is a folder with something in
+   * it. Whether nothing of another kind is left.
+   */
   #clear(name: string, kind: Node["kind"] | undefined): boolean {
     const place = this.#place(name);
     const there = place?.folder.children.get(place.name);
@@ -80,7 +90,10 @@ export class RootFileSystem {
     return true;
   }
 
-  /** The first name of a file with several, which this one may be: it is kept whether a file could be made by it or not (find_link). */
+  /**
+   * The first name of a file with several, which this one may be: it is kept whether a file could
+   * be made by it or not (find_link).
+   */
   #firstOf({ linkCount, fileId, name }: CpioEntry): string | undefined {
     if (linkCount < 2) return undefined;
     const first = this.#links.get(fileId);
@@ -102,7 +115,10 @@ export class RootFileSystem {
     if (entry.sizeBytes > 0 && linked.kind === "file") linked.content = content;
   }
 
-  /** The folder that a name lies in, links on the way followed, and its last part. Null where that folder is not there. */
+  /**
+   * The folder that a name lies in, links on the way followed, and its last part. Null where that
+   * folder is not there.
+   */
   #place(name: string): Place | null {
     const parts = name.split("/").filter((part) => part !== "" && part !== ".");
     const last = parts.pop();

@@ -1,21 +1,28 @@
 import { formatMark, type OneshotMark, parseMark } from "../own/oneshot-mark.ts";
 
-export interface BlsOneshotWish {
+interface BlsOneshotRequest {
   readonly title: string;
   readonly options: string;
   /** Paths on the file system that holds the entry, behind the entry's own initrds. */
   readonly extra: readonly string[];
 }
 
-/** Of the other entry: what says for which machine it is, and what it loads (uapi-group.org, Boot Loader Specification). */
+/**
+ * Of the other entry: what says for which machine it is, and what it loads (uapi-group.org, Boot
+ * Loader Specification).
+ */
 const KEPT = new Set(["version", "machine-id", "architecture", "linux", "initrd", "devicetree", "devicetree-overlay"]);
 const MARK = "# nightlatch-oneshot ";
 
 /**
- * A type 1 entry that does what another does, with more initrds. It has no sort key: entries that have one come before those
- * without, and the first is the default where none is configured.
+ * Writes a type 1 entry that does what another does, with more initrds. It has no sort key: entries
+ * that have one come before those without, and the first is the default where none is configured.
  */
-export function formatBlsOneshot(other: string, mark: OneshotMark, { title, options, extra }: BlsOneshotWish): string {
+export function formatBlsOneshot(
+  other: string,
+  mark: OneshotMark,
+  { title, options, extra }: BlsOneshotRequest,
+): string {
   const kept = other.split(/\r?\n/).flatMap((line) => {
     const [, key, value] = /^([^#\s]\S*)\s+(.*)$/.exec(line.trim()) ?? [];
     return key !== undefined && value !== undefined && KEPT.has(key) ? [`${key} ${value}`] : [];
@@ -30,7 +37,10 @@ export function formatBlsOneshot(other: string, mark: OneshotMark, { title, opti
   return `${lines.join("\n")}\n`;
 }
 
-/** Null where the file has none. @throws NightlatchError oneshot/malformed, json/* */
+/**
+ * Reads our mark in an entry file. Null where it has none.
+ * @throws NightlatchError oneshot/malformed, json/*
+ */
 export function markInBls(text: string): OneshotMark | null {
   const line = text.split("\n").find((one) => one.startsWith(MARK));
   return line === undefined ? null : parseMark(line.slice(MARK.length));

@@ -1,6 +1,9 @@
 import { NightlatchError } from "../../core/errors.ts";
 
-/** A Boot Loader Specification type 1 entry (uapi-group.org/specifications/specs/boot_loader_specification). */
+/**
+ * A Boot Loader Specification type 1 entry
+ * (uapi-group.org/specifications/specs/boot_loader_specification).
+ */
 export interface BlsEntry {
   /** The file's name without `.conf` and without the boot counter. */
   readonly id: string;
@@ -13,14 +16,17 @@ export interface BlsEntry {
   readonly initrds: readonly string[];
   readonly efi: string;
   readonly options: string;
-  /** Tries left and done, from a `+LEFT-DONE` in the file's name; null where boots are not counted. */
+  /**
+   * Tries left and done, from a `+LEFT-DONE` in the file's name; null where boots are not counted.
+   */
   readonly counter: { readonly left: number; readonly done: number } | null;
 }
 
 const MAX_BYTES = 64 * 1024;
 
 /**
- * One entry file. Keys that repeat: `initrd` and `options` add up, of the others the last one counts; unknown ones are skipped.
+ * Reads one entry file. Of keys that repeat, `initrd` and `options` add up, and of the others the
+ * last one counts; unknown ones are skipped.
  * @throws NightlatchError bls/malformed
  */
 export function parseBlsEntry(fileName: string, text: string): BlsEntry {
@@ -47,7 +53,7 @@ export function parseBlsEntry(fileName: string, text: string): BlsEntry {
 }
 
 /** @throws NightlatchError bls/malformed */
-export function parseBlsFileName(fileName: string): Pick<BlsEntry, "id" | "counter"> {
+function parseBlsFileName(fileName: string): Pick<BlsEntry, "id" | "counter"> {
   const [, id, left, done] = /^([^/]+?)(?:\+(\d{1,9})(?:-(\d{1,9}))?)?\.(?:conf|efi)$/.exec(fileName) ?? [];
   if (id === undefined) throw malformed(fileName, "has a name that ends neither in .conf nor in .efi");
   return { id, counter: left === undefined ? null : { left: Number(left), done: Number(done ?? 0) } };
@@ -57,12 +63,18 @@ function malformed(fileName: string, how: string): NightlatchError {
   return new NightlatchError("bls/malformed", `the boot entry ${fileName} ${how}`);
 }
 
-/** GRUB's order of BLS entries (Fedora's blscfg): by file name as RPM compares versions, the greatest first. */
+/**
+ * Sorts BLS entries as GRUB does (Fedora's blscfg): by file name as RPM compares versions, the
+ * greatest first.
+ */
 export function sortAsBlscfg<T extends { readonly id: string }>(entries: readonly T[]): T[] {
   return [...entries].sort((left, right) => compareRpmVersions(right.id, left.id));
 }
 
-/** rpmvercmp: digits by value, letters by order, digits above letters, `~` below the end, `^` above it. */
+/**
+ * Compares as rpmvercmp does: digits by value, letters by order, digits above letters, `~` below
+ * the end, `^` above it.
+ */
 export function compareRpmVersions(left: string, right: string): number {
   const pieces = (text: string) => text.match(/\d+|[A-Za-z]+|~|\^/g) ?? [];
   const [lefts, rights] = [pieces(left), pieces(right)];

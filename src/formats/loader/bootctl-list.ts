@@ -4,8 +4,8 @@ import { isJsonObject, type JsonObject, parseJson } from "../json/json.ts";
 const LIMIT_BYTES = 1 << 20;
 
 /**
- * The entries of `bootctl list --json=short`: a list since systemd 253; up to 252 (Debian 12) one object a line, which tell neither their
- * type nor which is the default.
+ * Reads the entries of `bootctl list --json=short`. It is a list since systemd 253. Up to 252
+ * (Debian 12) it is one object a line, and they tell neither their type nor which is the default.
  * @throws NightlatchError json/malformed, json/too-large, json/duplicate-key
  */
 export function parseBootctlList(output: Uint8Array): JsonObject[] {
@@ -23,15 +23,19 @@ export function parseBootctlList(output: Uint8Array): JsonObject[] {
 export const tellsNoDefault = (rows: readonly JsonObject[]): boolean => !rows.some((row) => "isDefault" in row);
 
 /**
- * The id of the default in `bootctl list` as it is for people (boot_entry_show in systemd's bootspec.c): the marks stand at the end of the title,
- * the id is a line of its own below. Null where no entry has the mark, or more than one.
+ * Reads the id of the default in `bootctl list` as it is for people (boot_entry_show in systemd's
+ * bootspec.c). The marks stand at the end of the title, and the id is a line of its own below. Null
+ * where no entry has the mark, or more than one.
  */
 export function defaultInBootctlText(text: string): string | null {
   const found = [...text.matchAll(/^ *title: .* \(default\)(?: \([a-z/ ]+\))*\n *id: (.+)$/gm)];
   return found.length === 1 ? (found[0]?.[1] ?? null) : null;
 }
 
-/** `type1` for an entry file, `type2` for a unified kernel image, "" for what boots no Linux (the firmware's setup, another loader). */
+/**
+ * Reads an entry's type: `type1` for an entry file, `type2` for a unified kernel image, "" for what
+ * boots no Linux (the firmware's setup, another loader).
+ */
 export function typeOfBootctlRow(row: JsonObject): string {
   const { type, path } = row;
   if (typeof type === "string") return type;

@@ -1,7 +1,7 @@
 import { NightlatchError } from "../../core/errors.ts";
 
 /** A label of extlinux.conf (syslinux's configuration; U-Boot's "distro boot" reads the same). */
-export interface ExtlinuxEntry {
+interface ExtlinuxEntry {
   readonly label: string;
   readonly title: string;
   readonly kernel: string;
@@ -9,15 +9,22 @@ export interface ExtlinuxEntry {
   readonly options: string;
 }
 
-export interface ExtlinuxMenu {
+interface ExtlinuxMenu {
   readonly entries: readonly ExtlinuxEntry[];
-  /** `default`, or `ontimeout` where it differs; "" where neither is given, so that the first label boots. */
+  /**
+   * `default`, or `ontimeout` where it differs; "" where neither is given, so that the first label
+   * boots.
+   */
   readonly default: string;
 }
 
 const MAX_BYTES = 256 * 1024;
 
-/** Keywords in any case; an `append` before the first label holds for all that have none. @throws NightlatchError extlinux/malformed */
+/**
+ * Reads a menu. Keywords may be in any case. An `append` before the first label holds for all that
+ * have none.
+ * @throws NightlatchError extlinux/malformed
+ */
 export function parseExtlinux(text: string): ExtlinuxMenu {
   if (text.length > MAX_BYTES) throw malformed(`is larger than ${MAX_BYTES} bytes`);
   const sections: Map<string, string>[] = [new Map()];
@@ -57,7 +64,7 @@ function entryOf(section: ReadonlyMap<string, string>, commonAppend: string): Ex
   };
 }
 
-/** The entry that boots when nobody touches the menu, or null where `default` names none. */
+/** Finds the entry that boots when nobody touches the menu. Null where `default` names none. */
 export function defaultExtlinuxEntry(menu: ExtlinuxMenu): ExtlinuxEntry | null {
   if (menu.default === "") return menu.entries[0] ?? null;
   return menu.entries.find((entry) => entry.label === menu.default) ?? null;

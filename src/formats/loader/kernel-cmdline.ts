@@ -1,12 +1,15 @@
 /**
- * A kernel command line in its words, as the kernel's next_arg() (lib/cmdline.c) splits it: white space separates, double
- * quotes keep white space together. The words keep their quotes, so that joining them gives the same line.
+ * Splits a kernel command line into its words, as the kernel's next_arg() does (lib/cmdline.c):
+ * white space separates, and double quotes keep white space together. The words keep their quotes,
+ * so that joining them gives the same line.
  */
 export function splitCmdline(line: string): string[] {
   return line.match(/(?:"[^"]*(?:"|$)|[^\s"])+/g) ?? [];
 }
 
-/** Values of every `name=value`, in order, without the quotes. A bare `name` counts as "". */
+/**
+ * Lists the values of every `name=value`, in order, without the quotes. A bare `name` counts as "".
+ */
 export function cmdlineValues(line: string, name: string): string[] {
   return splitCmdline(line)
     .map((word) => word.replaceAll('"', ""))
@@ -15,8 +18,9 @@ export function cmdlineValues(line: string, name: string): string[] {
 }
 
 /**
- * The line without `retain_initrd`, which would keep the initramfs, and the key in it, in memory for as long as the kernel
- * runs, and without the boot loader's own note of the image (it names a path that only the loader's file system has).
+ * Takes two words out of a command line. `retain_initrd` would keep the initramfs, and the key in
+ * it, in memory for as long as the kernel runs. The boot loader's own note of the image names a
+ * path that only the loader's file system has.
  */
 export function cmdlineForKexec(line: string): string {
   return splitCmdline(line)

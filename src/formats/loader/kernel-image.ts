@@ -1,9 +1,13 @@
-/** Enough of a kernel for `kernelRelease`: the version string of a bzImage stands within its setup sectors. */
+/**
+ * Enough of a kernel for `kernelRelease`: the version string of a bzImage stands within its setup
+ * sectors.
+ */
 export const KERNEL_HEADER_BYTES = 64 * 1024;
 
 /**
- * The release of an x86 kernel from its own header (Documentation/arch/x86/boot.rst: "HdrS" at 0x202, `kernel_version` at 0x20e
- * plus 0x200), e.g. "6.1.0-50-amd64". Null where the image has none.
+ * Reads the release of an x86 kernel from its own header (Documentation/arch/x86/boot.rst: "HdrS"
+ * at 0x202, `kernel_version` at 0x20e plus 0x200), e.g. "6.1.0-50-amd64". Null where the image has
+ * none.
  */
 export function kernelRelease(start: Uint8Array): string | null {
   const bytes = Buffer.from(start.buffer, start.byteOffset, start.byteLength);

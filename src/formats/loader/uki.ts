@@ -14,8 +14,9 @@ const SECTION_HEADER_BYTES = 40;
 export const PE_HEADER_BYTES = 16 * 1024;
 
 /**
- * The sections of a PE image (Microsoft's "PE Format": COFF header behind the offset at 0x3c, then the optional header, then the
- * section table). `fileLengthBytes` is the whole file's. Null where it is no PE image.
+ * Reads the sections of a PE image (Microsoft's "PE Format": COFF header behind the offset at 0x3c,
+ * then the optional header, then the section table). Null where it is no PE image.
+ * @param fileLengthBytes the whole file's
  * @throws NightlatchError uki/malformed
  */
 export function parsePeSections(start: Uint8Array, fileLengthBytes: number): PeSection[] | null {
@@ -46,9 +47,10 @@ export function parsePeSections(start: Uint8Array, fileLengthBytes: number): PeS
 }
 
 /**
- * The sections of one profile by their names, as systemd-stub finds them (pe.c): the base, and in its place what stands behind the
- * profile's own `.profile`; the first of a name counts, and one of no bytes takes the base's away. Null where there is no such profile;
- * profile 0 is the base where the image has none.
+ * The sections of one profile by their names, as systemd-stub finds them (pe.c): the base, and in
+ * its place what stands behind the profile's own `.profile`; the first of a name counts, and one of
+ * no bytes takes the base's away. Null where there is no such profile; profile 0 is the base where
+ * the image has none.
  */
 export function sectionsOfProfile(
   sections: readonly PeSection[],
@@ -71,7 +73,10 @@ export function sectionsOfProfile(
   return found;
 }
 
-/** A section's text as systemd-stub hands it on (mangle_stub_cmdline): up to a NUL, control characters as spaces, none at either end. */
+/**
+ * Reads a section's text as systemd-stub hands it on (mangle_stub_cmdline): up to a NUL, control
+ * characters as spaces, none at either end.
+ */
 export function stubText(bytes: Buffer): string {
   const end = bytes.indexOf(0);
   const text = bytes.toString("utf8", 0, end === -1 ? bytes.length : end);
@@ -79,7 +84,10 @@ export function stubText(bytes: Buffer): string {
   return text.replaceAll(/[\x01-\x1f\x7f]/g, " ").trim();
 }
 
-/** Whether it is a unified kernel image: a Linux in a section of another program, and mostly what it boots with. */
+/**
+ * Whether a program is a unified kernel image: it holds a Linux in a section, and mostly what that
+ * boots with.
+ */
 export function isUki(sections: readonly PeSection[]): boolean {
   return sections.some(({ name }) => name === ".linux");
 }

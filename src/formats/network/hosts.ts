@@ -1,6 +1,7 @@
 /**
- * First fields, which should be addresses, of a name in /etc/hosts (hosts(5)), in the file's order, names compared without regard to case. Every line that has
- * the name counts, as getaddrinfo(3) of glibc has it.
+ * Lists the first fields, which should be addresses, of a name in /etc/hosts (hosts(5)), in the
+ * file's order. Names are compared without regard to case. Every line that has the name counts, as
+ * getaddrinfo(3) of glibc has it.
  */
 export function addressesInHosts(text: string, name: string): string[] {
   const wanted = name.toLowerCase();
@@ -12,8 +13,8 @@ export function addressesInHosts(text: string, name: string): string[] {
 }
 
 /**
- * Whether nsswitch.conf(5) has /etc/hosts asked before anything else, and what is found there taken: `hosts: files …` without an
- * action of its own behind it.
+ * Whether nsswitch.conf(5) has /etc/hosts asked before anything else, and takes what is found
+ * there: `hosts: files …` without an action of its own behind it.
  */
 export function asksHostsFileFirst(text: string): boolean {
   const lines = text.split("\n").flatMap((line) => /^\s*hosts\s*:(.*)$/.exec(line.replace(/#.*$/, ""))?.[1] ?? []);
@@ -21,8 +22,8 @@ export function asksHostsFileFirst(text: string): boolean {
 }
 
 /**
- * What `getent ahosts NAME` prints (getent(1)): a line for each address and socket type, in the order in which they should be
- * tried.
+ * Reads what `getent ahosts NAME` prints (getent(1)): a line for each address and socket type, in
+ * the order in which they should be tried.
  */
 export function parseAhosts(text: string): string[] {
   return [

@@ -26,7 +26,10 @@ const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) (\/[\x21-\x7e]*|\*|[A-Za-z]
 const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[^\x00-\x08\x0a-\x1f\x7f]*$/;
 const LENGTH = /^\d{1,15}$/;
 
-/** @param text the head without the empty line at its end, in Latin-1 */
+/**
+ * Reads the head of a request, or tells what is wrong with it.
+ * @param text the head without the empty line at its end, in Latin-1
+ */
 export function parseHttp1RequestHead(text: string): Http1RequestHead | HeadFault {
   const lines = text.split("\r\n");
   const [, method, target, minor] = REQUEST_LINE.exec(lines[0] ?? "") ?? [];
@@ -68,7 +71,10 @@ export function parseHttp1RequestHead(text: string): Http1RequestHead | HeadFaul
   return { method, target, isKept: !isClosed, framing, lengthBytes, awaitsContinue };
 }
 
-/** Without the blanks around it. Not by a pattern: one that looks for an end takes the square of a long value's length. */
+/**
+ * Without the blanks around it. Not by a pattern: one that looks for an end takes the square of a
+ * long value's length.
+ */
 function fieldValue(line: string, name: string): string {
   let [start, end] = [name.length + 1, line.length];
   while (start < end && isBlank(line.charCodeAt(start))) start++;
@@ -126,7 +132,10 @@ export class Http1BodyReader {
     return this.#gathering.capacityBytes;
   }
 
-  /** Takes what belongs to the body from `at` on; the input stays the caller's. @returns where it ended */
+  /**
+   * Takes what belongs to the body from `at` on; the input stays the caller's.
+   * @returns where it ended
+   */
   push(input: Buffer, at: number): number {
     let next = at;
     while (this.#state === "more" && next < input.length) {

@@ -1,11 +1,12 @@
 import { NightlatchError } from "../../core/errors.ts";
 
 /**
- * The part of HTTP/1.1 (RFC 9110, RFC 9112) that one request on a connection of its own needs. node:http does this and far more;
- * its loading and first use take 10 ms, a fifth of what the key socket's cold start may take (decision 003).
- * Messages are predicates: the caller puts the server's name before them.
+ * The part of HTTP/1.1 (RFC 9110, RFC 9112) that one request on a connection of its own needs.
+ * node:http does this and far more; its loading and first use take 10 ms, a fifth of what the key
+ * socket's cold start may take (decision 003). Messages are predicates: the caller puts the
+ * server's name before them.
  */
-export interface Http1Request {
+interface Http1Request {
   readonly method: "GET" | "POST";
   readonly url: URL;
   readonly headers?: Readonly<Record<string, string>>;
@@ -21,7 +22,10 @@ export interface Http1Response {
   readonly body: Buffer;
 }
 
-/** Head and body. Credentials in the URL become basic authentication, as with curl. */
+/**
+ * Writes a request's head and body. Credentials in the URL become basic authentication, as with
+ * curl.
+ */
 export function formatHttp1Request({ method, url, headers, body }: Http1Request): Buffer {
   const lines = [`${method} ${url.pathname}${url.search} HTTP/1.1`];
   const fields = { host: url.host, connection: "close", ...authorization(url), ...headers, ...lengthOf(body) };
@@ -105,7 +109,8 @@ export class Http1ResponseReader {
     const end = this.#pending.indexOf(END_OF_HEAD);
     this.#limitHead(end < 0 ? this.#pending.length : end);
     if (end < 0) {
-      // Told as soon as it shows: a server of another protocol may wait for an answer to its greeting.
+      // Told as soon as it shows: a server of another protocol may wait for an answer to its
+      // greeting.
       if (!"HTTP/1.".startsWith(this.#pending.toString("latin1", 0, 7))) malformed("status line");
       return false;
     }
@@ -226,7 +231,10 @@ function trimOws(text: string): string {
   return text.slice(start, end);
 }
 
-/** By their names in lower case. A field whose meaning a second one could change (RFC 9112 section 6.3) must be the only one. */
+/**
+ * By their names in lower case. A field whose meaning a second one could change (RFC 9112 section
+ * 6.3) must be the only one.
+ */
 function parseFields(lines: readonly string[]): Map<string, string> {
   const fields = new Map<string, string>();
   for (const line of lines) {

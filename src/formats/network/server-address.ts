@@ -9,11 +9,11 @@ import { trimEndOf } from "../../core/text.ts";
 const UNRESERVED = /^[A-Za-z0-9._~-]$/;
 
 /**
- * The one spelling of an address: scheme and host in lower case, an IP address as the URL standard
- * writes it, no default port, no dot segments, no percent-encoding that is not needed, no fragment,
- * no slash at the end. An address without a scheme is http's, as curl takes it. User and password,
- * if there are any, stay out: they say who asks, not who is asked.
- * @returns null where the text is no http or https address
+ * Writes an address in its one spelling: scheme and host in lower case, an IP address as the URL
+ * standard writes it, no default port, no dot segments, no percent-encoding that is not needed, no
+ * fragment, no slash at the end. An address without a scheme is http's, as curl takes it. User and
+ * password, if there are any, stay out: they say who asks, not who is asked. Null where the text is
+ * no http or https address.
  */
 export function canonicalAddress(text: string): string | null {
   const whole = text.includes("://") ? text : `http://${text}`;
@@ -22,7 +22,10 @@ export function canonicalAddress(text: string): string | null {
   return `${protocol}//${host}${trimEndOf(plainPath(pathname), "/")}${search}`;
 }
 
-/** A name with a dot at its end is the same name; only the look-up skips the search domains. */
+/**
+ * Whether two addresses name one server. A name with a dot at its end is the same name; only the
+ * look-up skips the search domains.
+ */
 export function isSameAddress(one: string, other: string): boolean {
   const [a, b] = [comparable(one), comparable(other)];
   return a !== null && a === b;
@@ -41,11 +44,15 @@ function plainPath(path: string): string {
 /** docs/format/latch.md: a latch is a tang at an address of this form. */
 const LATCH = /\/latch\/[\w-]{22}$/;
 
+/** Whether an address is that of a latch. */
 export function isLatch(address: string): boolean {
   return LATCH.test(canonicalAddress(address) ?? "");
 }
 
-/** The server's own address in its one spelling, for a latch without its path; null where it is none. */
+/**
+ * Writes the server's own address in its one spelling: for a latch, without its path. Null where
+ * the text is no address.
+ */
 export function serverOf(address: string): string | null {
   return canonicalAddress(address)?.replace(LATCH, "") ?? null;
 }

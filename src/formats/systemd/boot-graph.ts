@@ -13,7 +13,7 @@ import {
 import { prefixesOf, simplifyPath, type UnitNeeds, unescapeUnit } from "./unit-path.ts";
 
 /** A line of one of the files, and with it the unit that systemd makes of it. */
-export type BootNode = CrypttabEntry | FstabEntry;
+type BootNode = CrypttabEntry | FstabEntry;
 
 /** What a target of the boot starts. */
 interface Member {
@@ -31,7 +31,7 @@ export interface BrokenUnit {
   readonly why: string;
 }
 
-export interface BootLines {
+interface BootLines {
   readonly volumes: readonly CrypttabEntry[];
   readonly mounts: readonly FstabEntry[];
   readonly broken: readonly BrokenUnit[];
@@ -43,8 +43,9 @@ export interface BootLines {
 type Reached = Map<BootNode, FstabEntry | null>;
 
 /**
- * Who needs whom in a boot: the jobs of systemd's transaction. Where a unit needs one that cannot be
- * had, it is left to chance which of its other needs are started, and so for whatever requires it.
+ * Who needs whom in a boot: the jobs of systemd's transaction. Where a unit needs one that cannot
+ * be had, it is left to chance which of its other needs are started, and so for whatever requires
+ * it.
  */
 export class BootGraph {
   readonly #volumes = new Map<string, CrypttabEntry>();
@@ -145,7 +146,8 @@ export class BootGraph {
     ];
     return {
       nodes: nodes.filter((node) => node !== undefined),
-      // A device can always be waited for; of other units it is not known here whether they are there.
+      // A device can always be waited for; of other units it is not known here whether they are
+      // there.
       missing: named
         .filter(({ name, node }) => node === undefined && /^\/(?!dev\/)|^systemd-cryptsetup@/.test(name))
         .map(({ name }) => name),
@@ -169,7 +171,7 @@ function volumeMember(entry: CrypttabEntry): Member {
   return { node: entry, targets: [volumeTargetOf(entry)], isRequired: !mayFail(entry), isAutomount: false };
 }
 
-export function volumeTargetOf(entry: CrypttabEntry): string {
+function volumeTargetOf(entry: CrypttabEntry): string {
   return isNetworkVolume(entry) ? "remote-cryptsetup.target" : "cryptsetup.target";
 }
 

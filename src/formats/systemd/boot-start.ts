@@ -10,7 +10,8 @@ export interface Start {
    * - `mount`: a line of fstab that needs it, on its own mapping or through others.
    * - `use`: such a line with x-systemd.automount, once somebody looks there.
    * - `hand`: it is noauto, and nothing in these files needs it.
-   * - `nobody`: it is _netdev, remote-cryptsetup.target is not part of the boot, and nothing in these files needs it.
+   * - `nobody`: it is _netdev, remote-cryptsetup.target is not part of the boot, and nothing in
+   * these files needs it.
    * - `unheard`: the kernel command line keeps systemd from its line.
    * - `unsure`: it cannot be told.
    */
@@ -21,7 +22,7 @@ export interface Start {
   readonly why: string;
 }
 
-export interface StartFiles {
+interface StartFiles {
   readonly crypttab: Crypttab;
   readonly mounts: readonly FstabEntry[];
   /** Whether remote-cryptsetup.target is part of the boot. */
@@ -67,14 +68,14 @@ export function findStarts({ crypttab: all, mounts, startsRemote, cmdline }: Sta
   return starts;
 }
 
-/** Whether the boot itself starts it. */
+/** Whether the boot itself starts a volume. */
 export function isInBoot({ by }: Start): boolean {
   return by === "target" || by === "mount";
 }
 
 /**
- * What starts a volume that is judged; one that crypttab does not have, or is not told of, counts
- * as started.
+ * Tells what starts a volume that is judged. One that crypttab does not have, or that is not told
+ * of, counts as started.
  */
 export function startOf(
   { starts }: { readonly starts: ReadonlyMap<string, Start> },
@@ -83,7 +84,10 @@ export function startOf(
   return starts.get(entry.volume) ?? { by: "target", mount: null, why: "" };
 }
 
-/** The boot does not open it, by the owner's own will, and nothing about it stops the boot. */
+/**
+ * Whether the boot leaves a volume closed by the owner's own will, and nothing about it stops the
+ * boot.
+ */
 export function isLeftClosed({ by }: Start): boolean {
   return by === "hand" || by === "use" || by === "unheard";
 }

@@ -1,16 +1,16 @@
 import { type Crypttab, type CrypttabEntry, parseOptions } from "./crypttab.ts";
 import { readLuksWords } from "./luks-words.ts";
 
-export interface HeardCrypttab {
+interface HeardCrypttab {
   readonly crypttab: Crypttab;
   /** Volumes whose lines the command line keeps systemd from, with why. */
   readonly unheard: ReadonlyMap<string, string>;
 }
 
 /**
- * The system's crypttab as systemd takes it after the initramfs, with this kernel command line:
- * `luks=no` and `luks.crypttab=no` turn it off, `luks.uuid=` and `luks.name=` make a list of all
- * that is opened, `luks.options=UUID=…` overrules a line (systemd-cryptsetup-generator(8)).
+ * Reads the system's crypttab as systemd takes it after the initramfs, with this kernel command
+ * line: `luks=no` and `luks.crypttab=no` turn it off, `luks.uuid=` and `luks.name=` make a list of
+ * all that is opened, `luks.options=UUID=…` overrules a line (systemd-cryptsetup-generator(8)).
  */
 export function hearCrypttab(crypttab: Crypttab, cmdline: string): HeardCrypttab {
   const { isEnabled, readsCrypttab, disks } = readLuksWords(cmdline, false);

@@ -2,14 +2,14 @@ import { type CrypttabEntry, devicePathOf, findOption } from "./crypttab.ts";
 import type { UnitNeeds } from "./unit-path.ts";
 
 /** A file on a device that is mounted for it: `PATH:DEVICE` of crypttab(5). */
-export interface Place {
+interface Place {
   readonly path: string;
   /** As udev names it; null where the path is the system's own. */
   readonly device: string | null;
 }
 
 /**
- * As systemd's split_keyspec reads the key and the header: what follows the last colon counts where
+ * Reads a key or a header as systemd's split_keyspec does: what follows the last colon counts where
  * it is a device.
  */
 export function placeOf(text: string): Place {
@@ -35,8 +35,9 @@ export function isRandomKey(key: string | null): boolean {
  * Which of systemd's kinds of volume it is: of several options the last counts; without one it is
  * LUKS.
  */
-export type VolumeKind = "luks" | "plain" | "tcrypt" | "bitlk";
+type VolumeKind = "luks" | "plain" | "tcrypt" | "bitlk";
 
+/** Tells which kind of volume a line opens. */
 export function kindOf({ options }: CrypttabEntry): VolumeKind {
   return options.map(({ name }) => KINDS.get(name)).findLast((kind) => kind !== undefined) ?? "luks";
 }
@@ -53,12 +54,15 @@ const KINDS: ReadonlyMap<string, VolumeKind> = new Map([
   ["tcrypt-keyfile", "tcrypt"],
 ]);
 
-/** Swap with a new key at each boot, and what is no LUKS at all, have no header to look at. */
+/**
+ * Whether a line's volume has a header to look at. Swap with a new key at each boot, and what is no
+ * LUKS at all, have none.
+ */
 export function isLuksVolume(entry: CrypttabEntry): boolean {
   return kindOf(entry) === "luks" && !isRandomKey(entry.key);
 }
 
-/** What the volume's unit waits for: its device or image, key and header. */
+/** Lists what a volume's unit waits for: its device or image, key and header. */
 export function needsOfVolume(entry: CrypttabEntry): UnitNeeds {
   const places = [{ path: entry.device, device: null }, ...placesOf(entry)];
   const named = places.map(({ path, device }) => device ?? devicePathOf(path));

@@ -2,8 +2,8 @@ import { isUtf8 } from "node:buffer";
 
 /**
  * /etc/crypttab as systemd reads it (crypttab(5), and systemd 252's cryptsetup-generator.c and
- * fstab-util.c where the manual page is silent): four fields parted by white space, no quoting, what
- * follows them is a remark, a line that is no entry is passed over.
+ * fstab-util.c where the manual page is silent): four fields parted by white space, no quoting,
+ * what follows them is a remark, a line that is no entry is passed over.
  */
 export interface CrypttabEntry {
   /** Counted from 1. */
@@ -11,7 +11,10 @@ export interface CrypttabEntry {
   readonly volume: string;
   /** As it is written: a path, `UUID=…`, `LABEL=…`, `PARTUUID=…`, `PARTLABEL=…`. */
   readonly device: string;
-  /** null where the field is absent, `-` or `none`: systemd then looks for a `.key` file of the volume's name. */
+  /**
+   * null where the field is absent, `-` or `none`: systemd then looks for a `.key` file of the
+   * volume's name.
+   */
   readonly key: string | null;
   readonly options: readonly CrypttabOption[];
   /**
@@ -21,7 +24,7 @@ export interface CrypttabEntry {
   readonly fields: readonly string[];
 }
 
-export interface CrypttabOption {
+interface CrypttabOption {
   readonly name: string;
   /** null for an option without `=`. */
   readonly value: string | null;
@@ -43,7 +46,7 @@ export interface Crypttab {
   readonly unreadable: readonly UnreadableLine[];
 }
 
-export interface UnreadableLine {
+interface UnreadableLine {
   readonly line: number;
   readonly isNetwork: boolean;
   readonly mayFail: boolean;
@@ -53,7 +56,7 @@ export interface UnreadableLine {
 /** No crypttab comes near it. */
 export const CRYPTTAB_LIMIT_BYTES = 1 << 20;
 
-/** Never throws: what is not an entry becomes a fault. */
+/** Reads a crypttab. It never throws: a line that is no entry becomes a fault. */
 export function parseCrypttab(bytes: Uint8Array): Crypttab {
   const entries: CrypttabEntry[] = [];
   const faults: CrypttabFault[] = [];
@@ -133,7 +136,8 @@ function whyStops(entry: CrypttabEntry, seen: ReadonlySet<string>): string | nul
   return [device, ...others].some((path) => path.split("/").includes("..")) ? "has .. in a path" : null;
 }
 
-// What isspace(3) matches in the C locale, as sscanf parts fields; \n, \r and NUL end the line before.
+// What isspace(3) matches in the C locale, as sscanf parts fields; \n, \r and NUL end the line
+// before.
 const WHITE_SPACE = /[ \t\v\f]+/;
 const LINE_END = /\r\n|\n\r|[\n\r\0]/;
 
@@ -141,12 +145,12 @@ function isNone(key: string | undefined): key is undefined {
   return key === undefined || key === "-" || key === "none";
 }
 
-/** systemd-cryptsetup refuses every other (filename_is_valid). */
+/** Whether a name may be a volume's. systemd-cryptsetup refuses every other (filename_is_valid). */
 export function isVolumeName(name: string): boolean {
   return name !== "." && name !== ".." && /^[^/\0]+$/.test(name) && Buffer.byteLength(name) <= 255;
 }
 
-/** Commas part options; `\,` and `\\` stand for themselves. */
+/** Reads the field of options. Commas part them; `\,` and `\\` stand for themselves. */
 export function parseOptions(text: string | undefined): CrypttabOption[] {
   return optionWords(text).map((word) => {
     const plain = word.replaceAll(/\\([\\,])/g, "$1");
@@ -171,7 +175,10 @@ export interface CrypttabEdit {
   readonly having?: readonly string[];
 }
 
-/** A line as it is, but for the edit: the user's own device, options and what follows stay as they are written. */
+/**
+ * Writes a line as it is, but for the edit. The user's own device, options and what follows stay as
+ * they are written.
+ */
 export function editCrypttabLine(entry: CrypttabEntry, { key, without = [], having = [] }: CrypttabEdit): string {
   const [volume = "", device = "", oldKey = "none", options, ...rest] = entry.fields;
   const kept = optionWords(options).filter((word) => !without.includes(word.split("=")[0] ?? ""));
@@ -179,19 +186,25 @@ export function editCrypttabLine(entry: CrypttabEntry, { key, without = [], havi
   return [volume, device, key ?? oldKey, words.length === 0 ? "luks" : words.join(","), ...rest].join(" ");
 }
 
-/** The last of that name, which is the one that counts; undefined where there is none. */
+/**
+ * Finds the last option of these names, which is the one that counts. Undefined where there is
+ * none.
+ */
 export function findOption(entry: CrypttabEntry, ...names: readonly string[]): CrypttabOption | undefined {
   return entry.options.findLast((option) => names.includes(option.name));
 }
 
+/** Whether a volume waits for the network (_netdev). */
 export function isNetworkVolume(entry: CrypttabEntry): boolean {
   return findOption(entry, "_netdev") !== undefined;
 }
 
+/** Whether the boot goes on without a volume (nofail). */
 export function mayFail(entry: CrypttabEntry): boolean {
   return findOption(entry, "nofail", "fail")?.name === "nofail";
 }
 
+/** Whether a line keeps the boot from starting its volume (noauto). */
 export function isStartedByHand(entry: CrypttabEntry): boolean {
   return findOption(entry, "noauto", "auto")?.name === "noauto";
 }
@@ -203,7 +216,10 @@ const TAGS: readonly (readonly [string, string])[] = [
   ["PARTLABEL=", "partlabel"],
 ];
 
-/** The path that a device specification of crypttab or fstab stands for (systemd's fstab_node_to_udev_node). */
+/**
+ * Names the path that a device specification of crypttab or fstab stands for (systemd's
+ * fstab_node_to_udev_node).
+ */
 export function devicePathOf(specification: string): string {
   for (const [prefix, folder] of TAGS) {
     if (specification.startsWith(prefix)) {
@@ -219,12 +235,15 @@ function unquote(text: string): string {
   return quoted ? text.slice(1, -1) : text;
 }
 
-/** Where a volume's header is: on its device, or apart from it (`header=`). */
+/** Names the path of a volume's header: its device, or what `header=` names. */
 export function headerPathOf(entry: CrypttabEntry): string {
   return findOption(entry, "header")?.value ?? devicePathOf(entry.device);
 }
 
-/** udev's encoding of a label in a link's name (encode_devnode_name): what is not plain becomes \xHH, byte by byte. */
+/**
+ * udev's encoding of a label in a link's name (encode_devnode_name): what is not plain becomes
+ * \xHH, byte by byte.
+ */
 function encodeDeviceName(name: string): string {
   return name.replaceAll(/[^0-9A-Za-z#+\-.:=@_\u0080-\u{10ffff}]/gu, (character) => {
     const code = character.charCodeAt(0);
@@ -233,7 +252,7 @@ function encodeDeviceName(name: string): string {
 }
 
 /** What to put into crypttab so that the agent is asked for a volume's key. */
-export interface CrypttabAdvice {
+interface CrypttabAdvice {
   readonly volume: string;
   /** The second field. */
   readonly source: string;
@@ -244,7 +263,7 @@ export interface CrypttabAdvice {
   readonly overNetwork: boolean;
 }
 
-/** One line, without its end. */
+/** Writes one line, without its end. */
 export function formatCrypttabLine({ volume, source, header, socket, overNetwork }: CrypttabAdvice): string {
   const detached = header === null ? "" : `,header=${header}`;
   return `${volume} ${source} ${socket} luks${detached}${overNetwork ? ",_netdev,nofail" : ""}`;

@@ -1,7 +1,10 @@
 import { devicePathOf } from "./crypttab.ts";
 import { parentOf, simplifyPath, type UnitNeeds } from "./unit-path.ts";
 
-/** /etc/fstab as getmntent(3) reads it: fields parted by blanks, `\040` and its like for what a field may not hold. */
+/**
+ * /etc/fstab as getmntent(3) reads it: fields parted by blanks, `\040` and its like for what a
+ * field may not hold.
+ */
 export interface FstabEntry {
   /** Counted from 1. */
   readonly line: number;
@@ -16,7 +19,7 @@ export interface FstabEntry {
 
 export const FSTAB_LIMIT_BYTES = 1 << 20;
 
-/** Never throws: a line that is no entry is passed over, as mount(8) does. */
+/** Reads a fstab. It never throws: a line that is no entry is passed over, as mount(8) does. */
 export function parseFstab(bytes: Uint8Array): FstabEntry[] {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
   return text.split("\n").flatMap((line, index) => {
@@ -27,7 +30,7 @@ export function parseFstab(bytes: Uint8Array): FstabEntry[] {
   });
 }
 
-/** A line as it is, but for options to take out and to add. */
+/** Writes a line as it is, but for options to take out and to add. */
 export function editFstabLine(
   entry: FstabEntry,
   edit: { without?: readonly string[]; having?: readonly string[] },
@@ -42,11 +45,14 @@ export function editFstabLine(
 }
 
 /** The device or file that is mounted, by a path of systemd's. */
-export function sourcePathOf({ source }: FstabEntry): string {
+function sourcePathOf({ source }: FstabEntry): string {
   return devicePathOf(source);
 }
 
-/** Where systemd mounts it, of swap the device itself; null where systemd passes over the line. */
+/**
+ * Tells where systemd mounts an entry; of swap it is the device itself. Null where systemd passes
+ * over the line.
+ */
 export function mountPointOf(entry: FstabEntry): string | null {
   const { target, type } = entry;
   if (type === "swap") return simplifyPath(sourcePathOf(entry));
@@ -54,8 +60,8 @@ export function mountPointOf(entry: FstabEntry): string | null {
 }
 
 /**
- * The lines that systemd makes units of: of two for one place the first counts; swap has its device
- * in the place of one.
+ * Lists the lines that systemd makes units of: of two for one place the first counts; swap has its
+ * device in the place of one.
  */
 export function takenMounts(entries: readonly FstabEntry[]): FstabEntry[] {
   const seen = new Set<string>();
@@ -73,14 +79,15 @@ function says({ options }: FstabEntry, name: string, ...others: readonly string[
   return found === name;
 }
 
+/** Whether an entry is mounted at its first use. */
 export function isAutomount(entry: FstabEntry): boolean {
   const marked = says(entry, "x-systemd.automount") || entry.options.includes("comment=systemd.automount");
   return marked && entry.type !== "swap" && mountPointOf(entry) !== "/";
 }
 
 /**
- * Whether a boot mounts it; the root is mounted whatever the line says, and what names its targets
- * whatever noauto says.
+ * Whether a boot mounts an entry. The root is mounted whatever the line says, and what names its
+ * targets whatever noauto says.
  */
 export function isStarted(entry: FstabEntry): boolean {
   if (mountPointOf(entry) === "/") return true;
@@ -94,13 +101,13 @@ function namedTargets(entry: FstabEntry): string[] {
 }
 
 /** Values of `NAME=VALUE`, in order. */
-export function optionValues({ options }: FstabEntry, name: string): string[] {
+function optionValues({ options }: FstabEntry, name: string): string[] {
   return options.filter((option) => option.startsWith(`${name}=`)).map((option) => option.slice(name.length + 1));
 }
 
 /**
- * Whether it mounts, or swaps to, a volume of this name, by any of the names of its mapping; a file
- * system's UUID tells nothing.
+ * Whether an entry mounts, or swaps to, a volume of this name, by any of the names of its mapping.
+ * A file system's UUID tells nothing.
  */
 export function mountsMapping(entry: FstabEntry, volume: string): boolean {
   const path = simplifyPath(sourcePathOf(entry));
@@ -110,13 +117,14 @@ export function mountsMapping(entry: FstabEntry, volume: string): boolean {
 }
 
 /** What starts it in a boot, and fails without it where it is required. */
-export interface MountTargets {
+interface MountTargets {
   readonly targets: readonly string[];
   readonly isRequired: boolean;
 }
 
 /**
- * The target of the local file systems, of those of the network, of swap, or what the line names.
+ * Tells which target mounts an entry: that of the local file systems, of those of the network, of
+ * swap, or what the line names.
  */
 export function targetsOf(entry: FstabEntry): MountTargets {
   const named = namedTargets(entry);
@@ -133,6 +141,7 @@ const NETWORK_TYPES: ReadonlySet<string> = new Set(
   "afs ceph cifs smb3 smbfs sshfs ncpfs ncp nfs nfs4 gfs gfs2 glusterfs pvfs2 ocfs2 lustre davfs".split(" "),
 );
 
+/** Lists what an entry's mount waits for. */
 export function needsOfMount(entry: FstabEntry): UnitNeeds {
   const source = sourcePathOf(entry);
   const place = mountPointOf(entry);
@@ -148,7 +157,10 @@ export function needsOfMount(entry: FstabEntry): UnitNeeds {
   };
 }
 
-/** Of the unit that mounts it at its first use: what the mount itself needs is needed then. */
+/**
+ * Lists what the unit waits for that mounts an entry at its first use. What the mount itself needs
+ * is needed then.
+ */
 export function needsOfAutomount(entry: FstabEntry): UnitNeeds {
   const parent = parentOf(mountPointOf(entry) ?? "/");
   return { ...NOTHING, paths: parent === null ? [] : [parent] };

@@ -1,18 +1,24 @@
 import { isVolumeName } from "./crypttab.ts";
 
 /**
- * What systemd-cryptsetup binds its end of the key socket to: NUL, a random number in hexadecimal, `/cryptsetup/`, the volume
- * (crypttab(5), AF_UNIX KEY FILES).
+ * What systemd-cryptsetup binds its end of the key socket to: NUL, a random number in hexadecimal,
+ * `/cryptsetup/`, the volume (crypttab(5), AF_UNIX KEY FILES).
  */
-export interface KeySocketPeer {
-  /** `cryptsetup`, or `cryptsetup-tpm2` and the like, which ask for an encrypted blob and not for a key. */
+interface KeySocketPeer {
+  /**
+   * `cryptsetup`, or `cryptsetup-tpm2` and the like, which ask for an encrypted blob and not for a
+   * key.
+   */
   readonly kind: string;
   readonly volume: string;
 }
 
 const PATTERN = /^\0[0-9a-f]{1,16}\/(cryptsetup(?:-[a-z0-9-]+)?)\/([^/]+)$/;
 
-/** null for every other name. */
+/**
+ * Reads the name of a peer of the key socket. Null for every name that systemd-cryptsetup and its
+ * like do not use.
+ */
 export function parseKeySocketPeer(name: Uint8Array): KeySocketPeer | null {
   let text: string;
   try {

@@ -19,7 +19,7 @@ export interface LuksWords {
 export const UUID_VALUE = /^([0-9a-fA-F-]+)=(\S+)$/;
 
 /**
- * What a kernel command line says to systemd-cryptsetup-generator(8): `rd.` is heard in an
+ * Reads what a kernel command line says to systemd-cryptsetup-generator(8). `rd.` is heard in an
  * initramfs alone.
  */
 export function readLuksWords(cmdline: string, inInitramfs: boolean): LuksWords {
@@ -50,7 +50,8 @@ export function readLuksWords(cmdline: string, inInitramfs: boolean): LuksWords 
 }
 
 /**
- * Of `NAME=VALUE`, and in an initramfs of `rd.NAME=VALUE`; "" of a bare name, null of another word.
+ * Reads the value of `NAME=VALUE`, and in an initramfs of `rd.NAME=VALUE`: "" of a bare name, null
+ * of another word.
  */
 export function wordValue(word: string, name: string, inInitramfs: boolean): string | null {
   const plain = word.replaceAll('"', "");

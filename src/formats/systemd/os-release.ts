@@ -1,4 +1,6 @@
-/** os-release(5): shell-like assignments without expansion. Lines that are none are skipped. */
+/**
+ * Reads os-release(5): shell-like assignments without expansion. Lines that are none are skipped.
+ */
 export function parseOsRelease(text: string): Map<string, string> {
   const values = new Map<string, string>();
   for (const line of text.slice(0, 64 * 1024).split("\n")) {

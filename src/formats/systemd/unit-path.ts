@@ -8,7 +8,8 @@ export interface UnitNeeds {
 }
 
 /**
- * A path as systemd compares it: no slash twice or at the end, no `.` in between (path_simplify).
+ * Writes a path as systemd compares it (path_simplify): no slash twice or at the end, no `.` in
+ * between.
  */
 export function simplifyPath(path: string): string {
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
@@ -19,8 +20,8 @@ export function simplifyPath(path: string): string {
 const PATH_LIMIT = 4096;
 
 /**
- * The path and all that it lies beneath, the root first; empty where it is not absolute, or too
- * long.
+ * Lists the path and all that it lies beneath, the root first. Empty where it is not absolute, or
+ * too long.
  */
 export function prefixesOf(path: string): string[] {
   if (!path.startsWith("/") || path.length > PATH_LIMIT) return [];
@@ -28,12 +29,12 @@ export function prefixesOf(path: string): string[] {
   return ["/", ...parts.map((_, index) => `/${parts.slice(0, index + 1).join("/")}`)];
 }
 
-/** The path that it lies beneath; null of the root. */
+/** Names the path that another lies beneath. Null of the root. */
 export function parentOf(path: string): string | null {
   return prefixesOf(path).at(-2) ?? null;
 }
 
-/** What systemd-escape(1) --unescape makes of it. */
+/** Unescapes a unit's name as systemd-escape(1) --unescape does. */
 export function unescapeUnit(name: string): string {
   const bytes = Buffer.from(name).toString("latin1").replaceAll("-", "/");
   const plain = bytes.replaceAll(/\\x([0-9a-f]{2})/gi, (_, hex: string) =>

@@ -1,9 +1,15 @@
-/** What `systemctl show -p …` prints of several units: blocks of `Name=value`, parted by empty lines (systemctl(1)). */
+/**
+ * What `systemctl show -p …` prints of several units: blocks of `Name=value`, parted by empty lines
+ * (systemctl(1)).
+ */
 export type UnitProperties = ReadonlyMap<string, string>;
 
 export const UNIT_PROPERTIES_LIMIT_BYTES = 8 << 20;
 
-/** A property that is printed several times (`Listen=`) has its values joined by line feeds. */
+/**
+ * Reads what `systemctl show` prints of several units. A property that is printed several times
+ * (`Listen=`) has its values joined by line feeds.
+ */
 export function parseUnitProperties(text: string): UnitProperties[] {
   return text
     .split(/\n{2,}/)

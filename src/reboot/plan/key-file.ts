@@ -17,7 +17,7 @@ type Power = Pick<System, "run" | "readAt" | "stat">;
  */
 export async function tryKeyFile(
   system: Power,
-  entry: InitramfsVolume,
+  entry: Pick<InitramfsVolume, "options">,
   path: string,
   { device, header }: FoundVolume,
 ): Promise<"opens" | "fails" | "in-memory"> {
@@ -30,7 +30,7 @@ export async function tryKeyFile(
   return (await findSlotOpenedBy(system, { device }, header, key)) === null ? "fails" : "opens";
 }
 
-function sizeOption(entry: InitramfsVolume, name: string): number | null {
+function sizeOption(entry: Pick<InitramfsVolume, "options">, name: string): number | null {
   const text = volumeOption(entry, name);
   return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : null;
 }

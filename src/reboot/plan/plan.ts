@@ -1,4 +1,4 @@
-import type { EntryWish } from "../../boot/entry/entries.ts";
+import type { EntryOptions } from "../../boot/entry/entries.ts";
 import { type BootEntry, readStart } from "../../boot/entry/entry.ts";
 import type { InitramfsFacts, Stack } from "../../boot/initramfs/inspect.ts";
 import { generatorOf, REBUILD } from "../../boot/initramfs/mending.ts";
@@ -20,7 +20,7 @@ const FILE_LIMIT_BYTES = 1 << 30;
  * @throws NightlatchError boot/*, reboot/blocked where a volume would wait for a person and cannot
  * be helped
  */
-export async function planReboot(system: PlanPower, wanted: EntryWish): Promise<RebootPlan> {
+export async function planReboot(system: PlanPower, wanted: EntryOptions): Promise<RebootPlan> {
   const next = await readNextBoot(system, wanted);
   const { entry, initrds, facts } = next;
   const kernel = await readStart(system, entry.kernel, FILE_LIMIT_BYTES);

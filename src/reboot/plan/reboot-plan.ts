@@ -5,7 +5,10 @@ import type { System } from "../../system/port.ts";
 import type { FoundVolume } from "./volumes.ts";
 
 /** What making a plan may do: look. */
-export type PlanPower = Pick<System, "run" | "stat" | "readFile" | "readAt" | "listDirectory">;
+export type PlanPower = Pick<
+  System,
+  "run" | "stat" | "realPath" | "readFile" | "readFileIfPresent" | "readAt" | "listDirectory"
+>;
 
 /** What the next boot will load and open, as it was read; nothing is changed by making it. */
 export interface RebootPlan {

@@ -1,34 +1,41 @@
 import { isError, NightlatchError } from "../../core/errors.ts";
-import { type InitramfsVolume, parseInitramfsCrypttab, volumeOption } from "../../formats/initramfs/crypttab.ts";
 import { findStarts, type Start } from "../../formats/systemd/boot-start.ts";
-import { parseCrypttab } from "../../formats/systemd/crypttab.ts";
-import { parseFstab, targetsOf } from "../../formats/systemd/fstab.ts";
+import {
+  type Crypttab,
+  type CrypttabEntry,
+  devicePathOf,
+  findOption,
+  isStartedByHand,
+  mayFail as mayFailByLine,
+} from "../../formats/systemd/crypttab.ts";
+import { isRandomKey } from "../../formats/systemd/crypttab-places.ts";
+import { targetsOf } from "../../formats/systemd/fstab.ts";
+import { findKey, readCrypttab, SYSTEM_CRYPTTAB } from "../../host/crypttab.ts";
+import { readFstab } from "../../host/fstab.ts";
 import type { System } from "../../system/port.ts";
 import { tryKeyFile } from "./key-file.ts";
 import type { Opening, PlannedVolume, PlanPower } from "./reboot-plan.ts";
 import { type FoundVolume, resolveVolume } from "./volumes.ts";
 
-const CRYPTTAB = "/etc/crypttab";
-const LIMIT_BYTES = 256 * 1024;
-
 /**
- * The volumes of /etc/crypttab that systemd opens after the initramfs, other than those in
- * `inside`. One that may fail (nofail) and is not there does not count.
+ * The volumes of /etc/crypttab that systemd opens after the initramfs, other than those in `inside`. One that may fail (nofail) and
+ * is not there does not count.
  * @throws NightlatchError reboot/blocked where one waits for a person and cannot be given a key
  */
 export async function planSystemVolumes(system: PlanPower, inside: ReadonlySet<string>): Promise<PlannedVolume[]> {
   const planned: PlannedVolume[] = [];
-  const starts = await readStarts(system);
-  for (const entry of await crypttabVolumes(system)) {
-    const start = starts.get(entry.name);
-    if (inside.has(entry.name) || staysClosed(entry, start)) continue;
-    const mayFail = entry.options.includes("nofail") || isFreeToFail(start);
+  const crypttab = await readCrypttab(system);
+  const starts = await readStarts(system, crypttab);
+  for (const entry of crypttab.entries) {
+    const start = starts.get(entry.volume);
+    if (inside.has(entry.volume) || staysClosed(entry, start)) continue;
+    const mayFail = mayFailByLine(entry) || isFreeToFail(start);
     const found = await findUnlessMayFail(system, entry, mayFail);
     if (found === null) continue;
     planned.push({
-      stage: "system",
-      name: entry.name,
+      name: entry.volume,
       found,
+      stage: "system",
       mayFail,
       opening: await howItOpens(system, entry, found, mayFail),
     });
@@ -38,68 +45,65 @@ export async function planSystemVolumes(system: PlanPower, inside: ReadonlySet<s
 
 async function findUnlessMayFail(
   system: PlanPower,
-  { name, source, options }: InitramfsVolume,
+  entry: CrypttabEntry,
   mayFail: boolean,
 ): Promise<FoundVolume | null> {
+  const { volume, device } = entry;
   try {
-    return await resolveVolume(system, name, source, options);
+    return await resolveVolume(system, volume, device, wordsOf(entry), devicePathOf(device));
   } catch (error) {
     if (mayFail && isError(error, "reboot/blocked")) return null;
     throw error;
   }
 }
 
-/**
- * With one of these systemd takes any key file for the token's sealed blob
- * (attach_luks_or_plain_or_bitlk of its cryptsetup.c).
- */
+const wordsOf = ({ options }: CrypttabEntry): string[] =>
+  options.map(({ name, value }) => (value === null ? name : `${name}=${value}`));
+
+/** With one of these systemd takes any key file for the token's sealed blob (attach_luks_or_plain_or_bitlk of its cryptsetup.c). */
 const TOKENS = ["tpm2-device", "fido2-device", "pkcs11-uri"];
 
 async function howItOpens(
   system: PlanPower,
-  entry: InitramfsVolume,
+  entry: CrypttabEntry,
   found: FoundVolume,
   mayFail: boolean,
 ): Promise<Opening> {
-  const { name } = entry;
-  const token = TOKENS.find((option) => volumeOption(entry, option) !== null);
+  const token = TOKENS.find((option) => findOption(entry, option) !== undefined);
   if (token !== undefined) {
     return { kind: "itself", why: `its token or chip (${token}=), if that is willing: not tried`, proved: false };
   }
-  const key = await keyPath(system, entry);
-  if (key !== null && /^\/dev\/u?random$/.test(key)) return { kind: "itself", why: "random key", proved: true };
-  const kind = key === null ? undefined : (await system.stat(key))?.kind;
-  if (key !== null && kind === "socket") return { kind: "socket", path: key };
-  const tried = key !== null && kind === "file" ? await tryKeyFile(system, entry, key, found) : null;
-  if (tried === "opens") return { kind: "itself", why: `key file ${key}`, proved: true };
+  if (isRandomKey(entry.key)) return { kind: "itself", why: "random key", proved: true };
+  const key = await findKey(system, entry);
+  if (key?.kind === "socket") return { kind: "socket", path: key.path };
+  const tried = key?.kind === "file" ? await tryKeyFile(system, { options: wordsOf(entry) }, key.path, found) : null;
+  // What lies in /run now is gone at the next boot, which has the key that it is given in its place.
+  const isFree = key === null || tried === "in-memory";
+  const isGiven = entry.key === null && found.header !== null && findOption(entry, "keyscript") === undefined;
+  if (isFree && isGiven) return { kind: "disposable" };
+  if (tried === "opens") return { kind: "itself", why: `key file ${key?.path}`, proved: true };
   if (tried === "in-memory") {
     return {
       kind: "itself",
-      why: `key file ${key}, if it is made anew at each boot: it lies in memory`,
+      why: `key file ${key?.path}, if it is made anew at each boot: it lies in memory`,
       proved: false,
     };
   }
-  if (key === null && found.header !== null && volumeOption(entry, "keyscript") === null) return { kind: "disposable" };
   if (mayFail) return { kind: "itself", why: "not at all, or by a person: it may fail", proved: false };
-  throw new NightlatchError("reboot/blocked", `${name} (${found.device}) would ask for its key at the next boot`, {
-    meaning: `What ${CRYPTTAB} names for it (${key ?? entry.key}) does not open it. Nothing was changed.`,
-    remedy: `Mend its line in ${CRYPTTAB}, or mark it noauto or nofail, and with it what fstab mounts from it.`,
-  });
-}
-
-/**
- * Where crypttab names no key, systemd takes a file of the volume's name, if it is there
- * (crypttab(5)).
- */
-async function keyPath(system: Pick<PlanPower, "stat">, { name, key }: InitramfsVolume): Promise<string | null> {
-  if (key !== "none") return key;
-  const usual = `/etc/cryptsetup-keys.d/${name}.key`;
-  return (await system.stat(usual)) === null ? null : usual;
+  const named = key?.path ?? entry.key ?? "none";
+  throw new NightlatchError(
+    "reboot/blocked",
+    `${entry.volume} (${found.device}) would ask for its key at the next boot`,
+    {
+      meaning: `What ${SYSTEM_CRYPTTAB} names for it (${named}) does not open it. Nothing was changed.`,
+      remedy: `Mend its line in ${SYSTEM_CRYPTTAB}, or mark it noauto or nofail, and with it what fstab mounts from it.`,
+    },
+  );
 }
 
 /** A noauto volume is started all the same where a line of fstab needs it. */
-function staysClosed({ options }: InitramfsVolume, start: Start | undefined): boolean {
-  if (start === undefined) return options.includes("noauto");
+function staysClosed(entry: CrypttabEntry, start: Start | undefined): boolean {
+  if (start === undefined) return isStartedByHand(entry);
   return start.by === "hand" || start.by === "use";
 }
 
@@ -112,22 +116,6 @@ function isFreeToFail(start: Start | undefined): boolean {
  * What starts each volume; remote-cryptsetup.target and the command line may add to it, and count
  * as if they did.
  */
-async function readStarts(system: Pick<System, "readFile">): Promise<Map<string, Start>> {
-  const [crypttab, fstab] = [await readIfThere(system, CRYPTTAB), await readIfThere(system, "/etc/fstab")];
-  const mounts = parseFstab(fstab);
-  return findStarts({ crypttab: parseCrypttab(crypttab), mounts, startsRemote: true, cmdline: "" });
-}
-
-/** Every volume of the system's crypttab. @throws NightlatchError as parseInitramfsCrypttab */
-export async function crypttabVolumes(system: Pick<System, "readFile">): Promise<InitramfsVolume[]> {
-  return parseInitramfsCrypttab((await readIfThere(system, CRYPTTAB)).toString("utf8"), CRYPTTAB);
-}
-
-async function readIfThere(system: Pick<System, "readFile">, path: string): Promise<Buffer> {
-  try {
-    return await system.readFile(path, LIMIT_BYTES);
-  } catch (error) {
-    if (isError(error, "file/missing")) return Buffer.alloc(0);
-    throw error;
-  }
+async function readStarts(system: Pick<System, "readFileIfPresent">, crypttab: Crypttab): Promise<Map<string, Start>> {
+  return findStarts({ crypttab, mounts: await readFstab(system), startsRemote: true, cmdline: "" });
 }

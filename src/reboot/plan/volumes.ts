@@ -1,9 +1,7 @@
-import { SMALL_PROGRAM_MS } from "../../core/deadlines.ts";
 import { isError, NightlatchError } from "../../core/errors.ts";
 import { readVolumeHeader, type VolumeHeader } from "../../luks/header/header.ts";
 import type { System } from "../../system/port.ts";
 
-/** The device of a volume, as it was found. */
 export interface FoundVolume {
   /** As a person knows it: /dev/vda3. */
   readonly device: string;
@@ -19,33 +17,35 @@ const FOLDERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * The device that a crypttab names.
+ * Finds the device that a crypttab names, and reads its header.
+ * @param path where it is; absent, what the initramfs's crypttab means by `source`
  * @throws NightlatchError reboot/blocked where it is not there, or its header lies elsewhere
  */
 export async function resolveVolume(
-  system: Pick<System, "run" | "readAt">,
+  system: Pick<System, "realPath" | "readAt">,
   name: string,
   source: string,
   options: readonly string[],
+  path: string = pathOf(source),
 ): Promise<FoundVolume> {
   if (options.some((option) => option.startsWith("header="))) {
     throw blocked(`${name} keeps its LUKS header in a file of its own`, "That is not supported yet.");
   }
-  const [, tag, value] = /^([A-Z]+)=(.*)$/.exec(source.replaceAll('"', "")) ?? [];
-  const folder = tag === undefined ? undefined : FOLDERS[tag];
-  const path =
-    folder === undefined || value === undefined
-      ? source
-      : `${folder}/${folder.endsWith("uuid") ? value.toLowerCase() : value}`;
-  const { status, stdout } = await system.run({ argv: ["readlink", "-e", "--", path], deadlineMs: SMALL_PROGRAM_MS });
-  if (status !== 0) throw blocked(`${name}: its device ${source} is not there`, "That boot would wait for it.");
-  const device = stdout.toString("utf8").replace(/\n$/, "");
+  const device = await system.realPath(path);
+  if (device === null) throw blocked(`${name}: its device ${source} is not there`, "That boot would wait for it.");
   try {
     return { device, header: await readVolumeHeader(system, device) };
   } catch (error) {
     if (isError(error, "luks/none")) return { device, header: null };
     throw error;
   }
+}
+
+function pathOf(source: string): string {
+  const [, tag, value] = /^([A-Z]+)=(.*)$/.exec(source.replaceAll('"', "")) ?? [];
+  const folder = tag === undefined ? undefined : FOLDERS[tag];
+  if (folder === undefined || value === undefined) return source;
+  return `${folder}/${folder.endsWith("uuid") ? value.toLowerCase() : value}`;
 }
 
 function blocked(what: string, meaning: string): NightlatchError {

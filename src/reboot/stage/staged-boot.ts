@@ -1,4 +1,4 @@
-import type { EntryWish } from "../../boot/entry/entries.ts";
+import type { EntryOptions } from "../../boot/entry/entries.ts";
 import { isError } from "../../core/errors.ts";
 import { bootId } from "../../host/boot-id.ts";
 import type { System } from "../../system/port.ts";
@@ -28,7 +28,7 @@ export interface StagedBoot {
 /** Which boot to stage, and for how long. */
 export interface StagingRequest {
   readonly stateFolder: string;
-  readonly entry: EntryWish;
+  readonly entry: EntryOptions;
   readonly lifeSeconds: number;
   /** The last thing before headers are changed. */
   readonly beforeStaging: () => Promise<void>;

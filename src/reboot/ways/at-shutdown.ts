@@ -1,4 +1,4 @@
-import { NO_WISH } from "../../boot/entry/entries.ts";
+import { DEFAULT_ENTRY } from "../../boot/entry/entries.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { isRebooting } from "../../host/shutdown.ts";
 import type { System } from "../../system/port.ts";
@@ -31,7 +31,7 @@ export async function stageAtShutdown(
   if (!(await isRebooting(system))) return { goesOn: "down" };
   if (await wantsFirmwareSetup(system)) return { goesOn: "into-firmware-setup" };
   try {
-    const request = { stateFolder, entry: NO_WISH, beforeStaging: async () => {} };
+    const request = { stateFolder, entry: DEFAULT_ENTRY, beforeStaging: async () => {} };
     const { plan } = await stageForKexec(system, request, { ...conversation, askSecret: null });
     if (!(await isRebooting(system))) {
       await cancelStaged(system, stateFolder, conversation);

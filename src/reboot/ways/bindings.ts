@@ -1,4 +1,4 @@
-import { NO_WISH } from "../../boot/entry/entries.ts";
+import { DEFAULT_ENTRY } from "../../boot/entry/entries.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { luksBeneath } from "../../host/block-devices.ts";
 import type { System } from "../../system/port.ts";
@@ -14,7 +14,7 @@ import { type ProofOptions, proveSystemVolumes } from "../proof/system-volumes.t
  * @throws NightlatchError reboot/not-proved, and as planReboot
  */
 export async function planByBindings(system: System, options: ProofOptions): Promise<RebootPlan> {
-  const plan = await planReboot(system, NO_WISH);
+  const plan = await planReboot(system, DEFAULT_ENTRY);
   await requirePlainBoot(system, plan);
   const proofs = await proveAll(system, plan, options);
   const open = plan.volumes.flatMap((volume) => {

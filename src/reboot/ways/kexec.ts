@@ -1,4 +1,4 @@
-import type { EntryWish } from "../../boot/entry/entries.ts";
+import type { EntryOptions } from "../../boot/entry/entries.ts";
 import { whyNoKexec } from "../../boot/kexec.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import type { System } from "../../system/port.ts";
@@ -11,7 +11,7 @@ import { type StagedBoot, type StagingRequest, stageNextBoot } from "../stage/st
 /** Which boot to stage. */
 export interface KexecRequest {
   readonly stateFolder: string;
-  readonly entry: EntryWish;
+  readonly entry: EntryOptions;
 }
 
 /**

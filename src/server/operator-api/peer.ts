@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { libcFunction } from "../../system/native/native.ts";
+import type { System } from "../../system/port.ts";
 import { unixPeerOf } from "../../system/unix/peer.ts";
 
 /** Who is at the other end of a Unix socket, as the kernel noted it when it connected. */
@@ -16,10 +16,7 @@ const SO_PEERGROUPS = 59; // socket(7); the value is Linux's, asm-generic/socket
 /** Whoever is in more groups than this counts as being in none of them. */
 const MAX_GROUPS = 1024;
 
-/**
- * Who is at the other end of a socket. Null where the kernel does not tell: such a peer has no
- * rights.
- */
+/** Null where the kernel does not tell: such a peer has no rights. */
 export function peerOf(socket: Socket): Peer | null {
   const fd = descriptorOf(socket);
   const peer = fd === null ? null : unixPeerOf(fd);
@@ -41,9 +38,10 @@ function descriptorOf(socket: Socket): number | null {
   return typeof fd === "number" && fd >= 0 ? fd : null;
 }
 
-/** The id of the operators' group; null where there is none. */
-export function findOperatorGroup(): number | null {
-  const line = readFileSync("/etc/group", "utf8")
+/** The group of operators, by its id; null where there is none. @throws NightlatchError file/* */
+export async function findOperatorGroup(system: Pick<System, "readFile">): Promise<number | null> {
+  const line = (await system.readFile("/etc/group", GROUPS_LIMIT_BYTES))
+    .toString("utf8")
     .split("\n")
     .find((entry) => entry.startsWith(`${OPERATOR_GROUP}:`));
   const gid = Number(line?.split(":")[2] ?? Number.NaN);
@@ -51,3 +49,4 @@ export function findOperatorGroup(): number | null {
 }
 
 const OPERATOR_GROUP = "nightlatch";
+const GROUPS_LIMIT_BYTES = 4 << 20;

@@ -1,9 +1,8 @@
-import { chmodSync, chownSync } from "node:fs";
 import type { Server } from "node:http";
 import { dirname } from "node:path";
 import { NightlatchError } from "../../core/errors.ts";
 import type { System } from "../../system/port.ts";
-import { listenPrivately } from "../../system/unix/listen.ts";
+import { listenPrivately, openToGroup } from "../../system/unix/listen.ts";
 
 /**
  * Listens on a Unix socket that only root, the server's own user and the operators' group can
@@ -25,8 +24,7 @@ export async function listenOnSocket(
   }
   if (owner.operatorGroup === null) return;
   try {
-    chownSync(path, owner.uid, owner.operatorGroup);
-    chmodSync(path, 0o660);
+    openToGroup(path, owner.uid, owner.operatorGroup);
   } catch (error) {
     // A server that is not root and not of that group cannot hand it over. Then its own user
     // administers alone.

@@ -11,15 +11,19 @@ interface Library {
 
 let libc: Library | null = null;
 
-/** A function of libc by its C prototype, e.g. `int getpeername(int, void *, void *)`. A Uint8Array passes as a pointer to its bytes. */
+/**
+ * Finds a function of libc by its C prototype, e.g. `int getpeername(int, void *, void *)`. A
+ * Uint8Array passes as a pointer to its bytes.
+ */
 export function libcFunction(prototype: string): NativeFunction {
   libc ??= loadKoffi().load(null);
   return libc.func(prototype);
 }
 
 /**
- * Koffi's native half alone: its JavaScript half, which is not needed for plain integers and pointers, takes ten times longer to
- * load, and a boot waits for it. In the package the file lies beside the program, else npm has put it into node_modules.
+ * Koffi's native half alone: its JavaScript half, which is not needed for plain integers and
+ * pointers, takes ten times longer to load, and a boot waits for it. In the package the file lies
+ * beside the program, else npm has put it into node_modules.
  */
 function loadKoffi(): { load(path: null): Library } {
   const loaded = { exports: {} };

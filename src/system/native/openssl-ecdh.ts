@@ -9,7 +9,10 @@ export interface OpensslCurve {
 
 const scalars = new FinalizationRegistry<() => void>((free) => free());
 
-/** With the members of node:crypto's ECDH (EC_POINT_mul(3), BN_bin2bn(3)). Points are encoded as SEC 1 has it, uncompressed. */
+/**
+ * With the members of node:crypto's ECDH (EC_POINT_mul(3), BN_bin2bn(3)). Points are encoded as SEC
+ * 1 has it, uncompressed.
+ */
 export class OpensslEcdh {
   readonly #openssl: Openssl;
   readonly #lengthBytes: number;

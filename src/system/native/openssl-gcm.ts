@@ -7,7 +7,10 @@ const SET_TAG = 0x11; // EVP_CTRL_AEAD_SET_TAG, evp.h
 
 const contexts = new FinalizationRegistry<() => void>((free) => free());
 
-/** AES-256 in GCM, with the members of node:crypto's DecipherGCM (EVP_EncryptInit(3), "AEAD Interface"). */
+/**
+ * AES-256 in GCM, with the members of node:crypto's DecipherGCM (EVP_EncryptInit(3), "AEAD
+ * Interface").
+ */
 export class GcmDecipher {
   readonly #openssl: Openssl;
   readonly #context: Pointer;

@@ -3,7 +3,10 @@ import { libcFunction } from "./native.ts";
 /** An address; null where C gives NULL. */
 export type Pointer = bigint | null;
 
-/** OpenSSL's own functions, each as its manual page has it: Node carries the library and exports its symbols. */
+/**
+ * OpenSSL's own functions, each as its manual page has it: Node carries the library and exports its
+ * symbols.
+ */
 export interface Openssl {
   EC_GROUP_new_by_curve_name(nid: number): Pointer;
   EC_GROUP_get0_order(group: Pointer): Pointer;
@@ -83,7 +86,7 @@ const PROTOTYPES: Readonly<Record<keyof Openssl, string>> = {
 
 let opened: Openssl | null | undefined;
 
-/** Null where koffi or one of the symbols is missing. */
+/** Opens the OpenSSL that Node brings. Null where koffi or one of the symbols is missing. */
 export function openOpenssl(): Openssl | null {
   if (opened === undefined) {
     try {
@@ -103,7 +106,10 @@ export const NID_P256 = 415;
 export const NID_P384 = 715;
 export const NID_P521 = 716;
 
-/** OpenSSL's error queue is Node's too: what we caused must not surface in a later call of node:crypto. */
+/**
+ * Makes an error, and empties OpenSSL's error queue. That is Node's too, and what we caused must
+ * not surface in a later call of node:crypto.
+ */
 export function opensslFailure(openssl: Openssl, what: string): Error {
   openssl.ERR_clear_error();
   return new Error(`OpenSSL could not ${what}`);

@@ -1,7 +1,9 @@
 /**
- * What the key agent calls of node:crypto on its way to a key, by the same OpenSSL without node:crypto: loading that takes a seventh of a cold
- * start (docs/decisions/054-agent-without-node-crypto.md). script/bundle.ts puts this module in its place in the agent's program, and only there.
- * Whatever is not served here is node:crypto's own, loaded then.
+ * What the key agent calls of node:crypto on its way to a key, by the same OpenSSL without
+ * node:crypto: loading that takes a seventh of a cold start
+ * (docs/decisions/054-agent-without-node-crypto.md). script/bundle.ts puts this module in its place
+ * in the agent's program, and only there. Whatever is not served here is node:crypto's own, loaded
+ * then.
  */
 import type * as whole from "node:crypto";
 import { libcFunction } from "./native.ts";
@@ -67,7 +69,10 @@ export function timingSafeEqual(one: Uint8Array, other: Uint8Array): boolean {
   return openssl.CRYPTO_memcmp(one, other, one.byteLength) === 0;
 }
 
-/** getrandom(2) gives as much in one piece, and all of it, from the pool that OpenSSL is seeded from. */
+/**
+ * getrandom(2) gives as much in one piece, and all of it, from the pool that OpenSSL is seeded
+ * from.
+ */
 const RANDOM_BYTES = 256;
 
 export function randomBytes(lengthBytes: number): Buffer {

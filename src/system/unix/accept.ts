@@ -18,11 +18,13 @@ function libc() {
 }
 
 /**
- * The connections that wait on a listening socket already (accept4(2)), left open where their other end shuts down its writing side; none
- * where this is no listening socket of streams. Node accepts only what it listens on, and that takes it milliseconds of loading.
+ * Accepts the connections that wait on a listening socket already (accept4(2)). They stay open when
+ * their other end shuts down its writing side. None where this is no listening socket of streams.
+ * Node accepts only what it listens on, for which it loads for milliseconds.
  */
 export function acceptWaiting(listening: number, limitCount: number): Socket[] {
-  // systemd hands over sockets that block: an empty queue would be waited on for ever. Node sets the same when it listens.
+  // systemd hands over sockets that block: an empty queue would be waited on for ever. Node sets
+  // the same when it listens.
   if (libc().fcntl(listening, F_SETFL, O_NONBLOCK) !== 0) return [];
   const sockets: Socket[] = [];
   while (sockets.length < limitCount) {

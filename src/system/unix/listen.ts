@@ -1,11 +1,14 @@
-import { lstatSync, renameSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { connect, type Server } from "node:net";
+import { dirname } from "node:path";
 
 /**
- * Listens on a Unix socket that only its owner may connect to from its first moment on, and that is there only once it is being
- * listened on: a connection between bind(2) and listen(2) would be refused, which systemd-cryptsetup takes for a failure without
- * a prompt. A socket that nobody listens on any more is replaced.
- * @throws Error with `code`: ENOTSOCK where something else lies there, EADDRINUSE where another program listens
+ * Listens on a Unix socket that only its owner may connect to, from its first moment on. The socket
+ * is there only once it is listened on: a connection between bind(2) and listen(2) would be
+ * refused, which systemd-cryptsetup takes for a failure without a prompt. A socket that nobody
+ * listens on any more is replaced.
+ * @throws Error with `code`: ENOTSOCK where something else lies there, EADDRINUSE where another
+ * program listens
  */
 export async function listenPrivately(server: Server, path: string): Promise<void> {
   const present = lstatSync(path, { throwIfNoEntry: false });
@@ -24,6 +27,23 @@ export async function listenPrivately(server: Server, path: string): Promise<voi
   });
   renameSync(temporary, path);
   server.once("close", () => rmSync(path, { force: true })); // Node removes only the name that it knows
+}
+
+/**
+ * Lets a group connect to a socket, too.
+ * @throws Error with `code`: EPERM where this process may not give it away
+ */
+export function openToGroup(path: string, uid: number, gid: number): void {
+  chownSync(path, uid, gid);
+  chmodSync(path, 0o660);
+}
+
+/**
+ * Makes the folder that a socket is to lie in, for its owner alone; one that exists keeps its mode.
+ * @throws Error with `code`
+ */
+export function makePrivateFolderOf(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
 }
 
 function isAlive(path: string): Promise<boolean> {

@@ -3,7 +3,10 @@ import { libcFunction } from "../native/native.ts";
 const AF_UNIX = 1;
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
 
-/** Tells systemd that the service is ready, where the unit asked to be told (Type=notify, sd_notify(3)). */
+/**
+ * Tells systemd that the service is ready, where the unit asked to be told (Type=notify,
+ * sd_notify(3)).
+ */
 export function notifyReady(env: Readonly<Record<string, string | undefined>>): void {
   const path = env["NOTIFY_SOCKET"];
   if (path === undefined || !/^[/@]./.test(path)) return;

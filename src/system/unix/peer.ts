@@ -2,7 +2,10 @@ import { libcFunction, type NativeFunction } from "../native/native.ts";
 
 /** The other end of an accepted AF_UNIX connection, which Node does not tell of (unix(7)). */
 export interface UnixPeer {
-  /** What the peer bound its end to, after the family: empty for most, `\0…` for an abstract name. The peer's own choice. */
+  /**
+   * What the peer bound its end to, after the family: empty for most, `\0…` for an abstract name.
+   * The peer's own choice.
+   */
   readonly name: Buffer;
   /** SO_PEERCRED: who connected, by the kernel's word. */
   readonly pid: number;
@@ -28,7 +31,10 @@ function libc() {
   return functions;
 }
 
-/** null where the connection is gone or is no AF_UNIX one. */
+/**
+ * Tells who is at the other end of a Unix socket. Null where the connection is gone, or is no
+ * AF_UNIX one.
+ */
 export function unixPeerOf(fd: number): UnixPeer | null {
   const address = Buffer.alloc(SOCKADDR_UN_BYTES);
   const credentials = Buffer.alloc(UCRED_BYTES);
@@ -47,8 +53,9 @@ export function unixPeerOf(fd: number): UnixPeer | null {
 }
 
 /**
- * Whether the peer has closed its end, not merely shut down its writing side as systemd-cryptsetup does: Node reports the first
- * and is then silent about the second (POLLHUP, poll(2)).
+ * Whether the peer has closed its end, and has not merely shut down its writing side, as
+ * systemd-cryptsetup does. Node reports the first and is then silent about the second (POLLHUP,
+ * poll(2)).
  */
 export function unixPeerIsGone(fd: number): boolean {
   const entry = Buffer.alloc(8);

@@ -6,9 +6,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { findBootEntry, NO_WISH } from "../../../src/boot/entry/entries.ts";
+import { DEFAULT_ENTRY, findBootEntry } from "../../../src/boot/entry/entries.ts";
 import { readStart } from "../../../src/boot/entry/entry.ts";
-import { packStubFiles } from "../../../src/boot/entry/stub-additions.ts";
+import { packStubFiles } from "../../../src/boot/entry/unified/stub-additions.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import { runInTree } from "../harness/chroot.ts";
 import { recipeOf } from "../harness/encrypted-root.ts";
@@ -61,7 +61,7 @@ test("an image that ukify made is read as it was made, by the entries that bootc
       readFile: async (path, limit) => (path === LOADER_INFO ? loaderInfo : nodeSystem.readFile(path, limit)),
     };
     const found = async (entry: string) => {
-      const read = await findBootEntry(power, { ...NO_WISH, entry });
+      const read = await findBootEntry(power, { ...DEFAULT_ENTRY, entry });
       const [archive = Buffer.alloc(0)] = await packStubFiles(power, read.stubFiles ?? []);
       assert.match(archive.toString("latin1"), /\.extra\/global_credentials\/nl\.cred\0+planted/);
       const initrds = await Promise.all(read.initrds.map((file) => readStart(power, file, 1 << 20)));

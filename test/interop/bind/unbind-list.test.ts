@@ -27,8 +27,8 @@ function machine(images: readonly string[]): System {
       const stdout = Buffer.from(JSON.stringify({ blockdevices }));
       return { status: 0, signal: null, stdout, stderr: Buffer.alloc(0) };
     },
-    readFile: async (path, limit) =>
-      path === "/etc/crypttab" ? Buffer.from(crypttab) : nodeSystem.readFile(path, limit),
+    readFileIfPresent: async (path, limit) =>
+      path === "/etc/crypttab" ? Buffer.from(crypttab) : nodeSystem.readFileIfPresent(path, limit),
   };
 }
 

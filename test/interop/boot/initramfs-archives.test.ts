@@ -76,7 +76,9 @@ function archiveOf({ files, links, symlinks }: Tree): { archive: Buffer; listing
   return { archive, listing: lines.sort() };
 }
 
-/** Without what a symbolic link leads to, which on this disk is another place than in the archive. */
+/**
+ * Without what a symbolic link leads to, which on this disk is another place than in the archive.
+ */
 const withoutTargets = (lines: readonly string[], { symlinks }: Tree): string[] =>
   lines.map((line) => (Object.hasOwn(symlinks, line.split("=")[0] ?? "") ? line.replace(/=.*$/s, "=") : line));
 
@@ -143,7 +145,8 @@ test("of archives that follow each other, however compressed, the last crypttab 
       for (const [index, [compressor, paddingBytes]] of chain.entries()) {
         const files = index === 0 ? Object.fromEntries(DRACUT.map((name) => [name, name])) : {};
         const plain = filesOf({ ...files, "etc/crypttab": `root-${index} UUID=1 none luks\n` });
-        // lz4 reads the size of a next block: without four NULs the kernel takes what follows for one.
+        // lz4 reads the size of a next block: without four NULs the kernel takes what follows for
+        // one.
         const least = chain[index - 1]?.[0] === "lz4" ? 4 : 0;
         const padding = Math.max(paddingBytes, least);
         const aligned = compressor === "none" ? padding + (-(lengthBytes + padding) & 3) : padding;

@@ -10,8 +10,9 @@ import { buildOverlay } from "../../../src/boot/overlay/overlay.ts";
 import { isError } from "../../../src/core/errors.ts";
 import type { Compression } from "../../../src/formats/initramfs/compressed-end.ts";
 import { writeCpio } from "../../../src/formats/initramfs/cpio.ts";
-import { joinInitrds, paddingBeforeOverlay, walkInitramfs } from "../../../src/formats/initramfs/initramfs.ts";
+import { joinInitrds, paddingBeforeOverlay } from "../../../src/formats/initramfs/initramfs.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
+import { walkInitramfs } from "../../support/initramfs-parts.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "nightlatch-initramfs-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -152,7 +153,8 @@ for (const shell of ["dash", "busybox"]) {
       .replace("/lib/cryptsetup/askpass", `${root}/askpass`);
     writeFileSync(join(root, "script"), script);
     writeFileSync(join(root, "askpass"), `#!/bin/sh\nprintf "typed after: $1"\n`, { mode: 0o755 });
-    // The programs of an initramfs are the shell's own family, and the reader is slow: the key is gone before it is read.
+    // The programs of an initramfs are the shell's own family, and the reader is slow: the key is
+    // gone before it is read.
     const programs = join(root, "bin");
     mkdirSync(programs);
     if (shell === "busybox") run(["busybox", "--install", "-s", programs]);

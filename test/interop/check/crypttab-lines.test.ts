@@ -1,4 +1,7 @@
-/** Volumes in files and with detached headers: the printed lines, read by systemd's own generator, and answered by the agent. */
+/**
+ * Volumes in files and with detached headers: the printed lines, read by systemd's own generator,
+ * and answered by the agent.
+ */
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";

@@ -1,6 +1,7 @@
 /**
- * Every remedy that `nightlatch check` prints, applied to the letter on a machine that was broken for it: the finding is gone then, no
- * error is there that was not there before, and what the user wrote beside it still is.
+ * Every remedy that `nightlatch check` prints, applied to the letter on a machine that was broken
+ * for it: the finding is gone then, no error is there that was not there before, and what the user
+ * wrote beside it still is.
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -201,10 +202,7 @@ const BREAKS: Readonly<Record<FindingCode, readonly Break[] | { readonly file: s
   ],
   "check/initramfs-driver": [
     {
-      how: (machine) => {
-        machine.write("/sys/class/net/eth0/operstate", "up\n");
-        machine.drivers = ["virtio_net"];
-      },
+      how: (machine) => machine.plugCard("virtio_net"),
     },
   ],
   "check/initramfs-certificates": where(GENERATORS, "certificates, by each generator"),
@@ -335,7 +333,10 @@ before(async () => {
   for (const name of NAMES) copyFileSync(device(name), `${device(name)}.blank`);
 });
 
-/** The server that both volumes are bound at, and what its machines keep; made anew when a break has spoilt it. */
+/**
+ * The server that both volumes are bound at, and what its machines keep; made anew when a break has
+ * spoilt it.
+ */
 interface Bound {
   readonly server: Served;
   readonly state: string;
@@ -427,7 +428,8 @@ async function tryRemedy(
     assert.deepEqual(codesOf(last), stays ? [code] : []);
     if (!stays) assert.equal((await machine.outlook("cryptroot")).will, "open", code);
     for (const [index, path] of [CRYPTTAB, FSTAB].entries()) keepsOwn(other[index] ?? [], machine.read(path));
-    // The passphrase opens what it opened, and the command that found nothing finds nothing in a second run.
+    // The passphrase opens what it opened, and the command that found nothing finds nothing in a
+    // second run.
     for (const name of NAMES) {
       const argv = ["open", "--test-passphrase", "--key-file", "-", device(name)];
       const input = code === "check/no-passphrase" ? typed.trim() : PASSPHRASE;

@@ -1,4 +1,7 @@
-/** What `status` and `check` name of a volume that something is the matter with. Each remedy is applied. */
+/**
+ * What `status` and `check` name of a volume that something is the matter with. Each remedy is
+ * applied.
+ */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";

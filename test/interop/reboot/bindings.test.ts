@@ -17,6 +17,7 @@ import {
   NAMES,
   noCryptsetup,
   PASSPHRASE,
+  plugCard,
   type World,
   type WorldOptions,
   world,
@@ -95,8 +96,6 @@ async function machine(
       return JSON.stringify({ blockdevices: [{ name: "vda1", fstype: "ext4" }] });
     if (argv[0] === "systemd-analyze") return "";
     if (argv[0] === "modinfo") return "/lib/modules/6.1.0/kernel/drivers/net/virtio_net.ko\n";
-    if (argv[0] === "readlink" && argv.at(-1)?.startsWith("/sys/class/net/eth0/device/driver"))
-      return "/sys/module/virtio_net\n";
     if (argv[0] !== "systemctl") return undefined;
     if (asks("show", "nightlatch-agent.socket"))
       return `LoadState=loaded\nUnitFileState=${enabled}\nActiveState=active\n`;
@@ -113,6 +112,7 @@ async function machine(
   };
   const made = world({ crypttab: line(), initrd: withClevis(), ...options, files, programs });
   mkdirSync(made.at("/run/systemd/system"), { recursive: true });
+  plugCard(made, "eth0", "virtio_net");
   mkdirSync(dirname(made.at(AGENT)), { recursive: true });
   const socket = createServer();
   sockets.push(socket);

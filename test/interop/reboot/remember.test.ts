@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { NO_WISH } from "../../../src/boot/entry/entries.ts";
+import { DEFAULT_ENTRY } from "../../../src/boot/entry/entries.ts";
 import { command as reboot } from "../../../src/cli/commands/reboot/reboot.ts";
 import { isError } from "../../../src/core/errors.ts";
 import { Secret } from "../../../src/core/secret.ts";
@@ -41,7 +41,7 @@ async function stagedByKey(bootId: string): Promise<World> {
   const one = world();
   const { system } = one;
   const openedBy = async (key: Secret) => {
-    const plan = await planReboot(system, NO_WISH);
+    const plan = await planReboot(system, DEFAULT_ENTRY);
     return { plan, authorities: await findAuthorities(system, plan.volumes, new KeyRing([key]), nobody, "proved") };
   };
   const first = await openedBy(secret(PASSPHRASE));

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { dirname, join } from "node:path";
 import { before, test } from "node:test";
-import { NO_WISH } from "../../../src/boot/entry/entries.ts";
+import { DEFAULT_ENTRY } from "../../../src/boot/entry/entries.ts";
 import { isError } from "../../../src/core/errors.ts";
 import { Secret } from "../../../src/core/secret.ts";
 import { CpioReader, writeCpio } from "../../../src/formats/initramfs/cpio.ts";
-import { walkInitramfs } from "../../../src/formats/initramfs/initramfs.ts";
 import { opensSlot } from "../../../src/luks/cryptsetup/keyslots.ts";
 import { cleanUp, listDisposables } from "../../../src/reboot/clean-up.ts";
 import { planReboot } from "../../../src/reboot/plan/plan.ts";
@@ -14,6 +14,7 @@ import { findAuthorities, KeyRing, type KeySources } from "../../../src/reboot/s
 import { KEXEC } from "../../../src/reboot/stage/carrier-kexec.ts";
 import { stageBoot } from "../../../src/reboot/stage/stage.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
+import { walkInitramfs } from "../../support/initramfs-parts.ts";
 import {
   BOOT,
   device,
@@ -40,7 +41,7 @@ const nobody = { recover: nothing, ask: null };
 const passphrase = (text = PASSPHRASE) => Secret.copy(Buffer.from(text));
 const context = { stateFolder: "/var/lib/nightlatch", bootId: BOOT, expires: 4_000_000_000 };
 const stage = async ({ system }: World) => {
-  const plan = await planReboot(system, NO_WISH);
+  const plan = await planReboot(system, DEFAULT_ENTRY);
   return stageBoot(
     system,
     await KEXEC.prepare(system, plan),
@@ -57,7 +58,7 @@ test("the plan: what the initramfs opens, then what the system opens", { skip },
   const { system } = world({
     crypttab: `cryptroot ${device("root")} none luks\ndata ${device("data")} none luks\n${random}${rest}`,
   });
-  const plan = await planReboot(system, NO_WISH);
+  const plan = await planReboot(system, DEFAULT_ENTRY);
   assert.deepEqual(
     plan.volumes.map(({ name, found, stage, opening }) => [name, found.device, stage, opening.kind]),
     [
@@ -93,13 +94,13 @@ test("the plan is refused where the boot would wait for a person, or find no roo
   writeFileSync(keyFile, "not the key");
   for (const [options, code, message] of refused) {
     await assert.rejects(
-      planReboot(world(options).system, NO_WISH),
+      planReboot(world(options).system, DEFAULT_ENTRY),
       (error) => isError(error) && error.code === code && message.test(error.message),
       code,
     );
   }
   writeFileSync(keyFile, PASSPHRASE);
-  const plan = await planReboot(world({ crypttab: `data ${device("data")} ${keyFile} luks\n` }).system, NO_WISH);
+  const plan = await planReboot(world({ crypttab: `data ${device("data")} ${keyFile} luks\n` }).system, DEFAULT_ENTRY);
   assert.deepEqual(plan.volumes.at(-1)?.opening, { kind: "itself", why: `key file ${keyFile}`, proved: true });
 });
 
@@ -109,7 +110,7 @@ test("a key file counts where it opens the volume, all of it or a part, and is t
   const keyFile = join(folder, "long-key-file");
   writeFileSync(keyFile, `12345${PASSPHRASE}6789`);
   const opening = async (options: WorldOptions) => {
-    const { volumes } = await planReboot(world(options).system, NO_WISH);
+    const { volumes } = await planReboot(world(options).system, DEFAULT_ENTRY);
     return volumes.at(-1)?.opening;
   };
   const line = (cut: string) => ({ crypttab: `data ${device("data")} ${keyFile} luks,${cut}\n` });
@@ -130,11 +131,26 @@ test("a key file counts where it opens the volume, all of it or a part, and is t
     proved: true,
   });
   await assert.rejects(opening({ files: { [usual]: "wrong" } }), (error) => isError(error, "reboot/blocked"));
+  // What lies in /run goes with this boot; the next one has the key that it is given there.
+  const inRun = "/run/cryptsetup-keys.d/data.key";
+  const left = { files: { [inRun]: "of this boot" }, programs: onTmpfs };
+  assert.deepEqual(await opening(left), { kind: "disposable" });
+});
+
+test("whoever answers on a socket of the volume's name is asked for its key", { skip }, async () => {
+  const { system, at } = world();
+  const path = "/run/cryptsetup-keys.d/data.key";
+  mkdirSync(dirname(at(path)), { recursive: true });
+  const server = createServer();
+  await new Promise<void>((done) => server.listen(at(path), done));
+  const { volumes } = await planReboot(system, DEFAULT_ENTRY);
+  assert.deepEqual(volumes.at(-1)?.opening, { kind: "socket", path });
+  await new Promise((done) => server.close(done));
 });
 
 test("one passphrase is asked once, a wrong one three times, and nothing is changed by it", { skip }, async () => {
   const { system } = world();
-  const { volumes } = await planReboot(system, NO_WISH);
+  const { volumes } = await planReboot(system, DEFAULT_ENTRY);
   const asked: string[] = [];
   const ask = (text: string) => async (volume: { name: string }) => {
     asked.push(volume.name);
@@ -230,7 +246,7 @@ test("a step that fails, whichever it is, leaves nothing behind", { skip }, asyn
 test("what another boot staged is stale; what has expired is, too", { skip }, async () => {
   const before = await slots();
   const one = world();
-  const plan = await planReboot(one.system, NO_WISH);
+  const plan = await planReboot(one.system, DEFAULT_ENTRY);
   const staged = async (changed: Partial<typeof context>) => {
     const keys = new KeyRing([passphrase()]);
     const authorities = await findAuthorities(one.system, plan.volumes, keys, nobody, "proved");

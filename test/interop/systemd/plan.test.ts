@@ -1,4 +1,7 @@
-/** What `check` says of which volumes a boot starts, and what its remedies make of it, judged by systemd itself. */
+/**
+ * What `check` says of which volumes a boot starts, and what its remedies make of it, judged by
+ * systemd itself.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { judge } from "../../../src/check/judge/judge.ts";
@@ -10,7 +13,10 @@ const UNIT = unitOf("data");
 const UUID = "11111111-2222-3333-4444-555555555555";
 const REMOTE = "remote-cryptsetup.target";
 
-/** A line of crypttab, one of fstab, whether remote-cryptsetup.target is enabled; whether the boot starts the volume. */
+/**
+ * A line of crypttab, one of fstab, whether remote-cryptsetup.target is enabled; whether the boot
+ * starts the volume.
+ */
 const CASES: readonly (readonly [options: string, fstab: string, isEnabled: boolean, starts: boolean])[] = [
   ["luks,_netdev,nofail", "", false, false],
   ["luks,_netdev,nofail", "", true, true],

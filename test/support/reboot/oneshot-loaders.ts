@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { CpioReader } from "../../../src/formats/initramfs/cpio.ts";
-import { walkInitramfs } from "../../../src/formats/initramfs/initramfs.ts";
+import { walkInitramfs } from "../initramfs-parts.ts";
 import {
   type Booted,
   bootGrub,

@@ -84,7 +84,7 @@ export function systemdBootWorld(options: OneshotOptions = {}): OneshotWorld {
   });
 }
 
-const PASSED = ["find", "readlink", "shred", "rmdir", "sync", "grub-editenv"];
+const PASSED = ["shred", "rmdir", "sync", "grub-editenv"];
 
 function withPrograms(base: World, options: OneshotOptions, mount: Readonly<Record<string, string>>): OneshotWorld {
   const units: string[] = [];
@@ -114,8 +114,6 @@ function withPrograms(base: World, options: OneshotOptions, mount: Readonly<Reco
         );
       case "grub-probe":
         return answer(args.includes("--target=fs") ? (options.probed ?? "ext2\n") : (options.abstraction ?? "\n"));
-      case "df":
-        return answer(`Avail\n${options.freeBytes ?? 1e9}\n`);
       case "systemctl":
         if (args[0] === "show") return answer("enabled\n\nenabled\n\nenabled\n");
         if (args[0] === "list-jobs" || args[0] === "is-active") return base.system.run(command);
@@ -130,7 +128,7 @@ function withPrograms(base: World, options: OneshotOptions, mount: Readonly<Reco
         return base.system.run(command);
     }
   };
-  return { ...base, units, system: { ...base.system, run } };
+  return { ...base, units, system: { ...base.system, run, freeBytes: async () => options.freeBytes ?? 1e9 } };
 }
 
 /** Lists and chooses as the real one does, for entries that all have, or have not, a sort key. */

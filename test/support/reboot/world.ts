@@ -4,9 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { NightlatchError } from "../../../src/core/errors.ts";
 import { writeCpio } from "../../../src/formats/initramfs/cpio.ts";
 import { readVolumeHeader } from "../../../src/luks/header/header.ts";
@@ -104,6 +104,9 @@ export function world({
     mkdirSync(dirname(at(path)), { recursive: true });
     writeFileSync(at(path), content);
   }
+  /** A path as it is in this world, whose own root lies in a folder of the test's. */
+  const named = <T extends string | null>(path: T): T | string =>
+    path?.startsWith(`${root}/`) === true ? path.slice(root.length) : path;
   const changes: (readonly string[])[] = [];
   const loaded: Buffer[] = [];
   let mounted = false;
@@ -178,15 +181,15 @@ export function world({
     ...nodeSystem,
     run,
     stat: (path) => nodeSystem.stat(at(path)),
+    lstat: (path) => nodeSystem.lstat(at(path)),
+    realPath: async (path) => named(await nodeSystem.realPath(at(path))),
+    freeBytes: (path) => nodeSystem.freeBytes(at(path)),
     findExposures: async (wanted) => {
       const found = await nodeSystem.findExposures(wanted.map((one) => ({ ...one, path: at(one.path) })));
-      // Named as in this world, whose own root lies in a folder of the test's.
-      return found.map((one) => ({
-        ...one,
-        path: one.path.startsWith(`${root}/`) ? one.path.slice(root.length) : one.path,
-      }));
+      return found.map((one) => ({ ...one, path: named(one.path) }));
     },
     readFile: (path, limitBytes) => nodeSystem.readFile(at(path), limitBytes),
+    readFileIfPresent: (path, limitBytes) => nodeSystem.readFileIfPresent(at(path), limitBytes),
     readAt: (path, offset, length) => nodeSystem.readAt(at(path), offset, length),
     listDirectory: (path) => nodeSystem.listDirectory(at(path)),
     makeDirectory: (path, mode) => nodeSystem.makeDirectory(at(path), mode),
@@ -195,4 +198,19 @@ export function world({
     removeFile: (path) => change(["remove", path], () => nodeSystem.removeFile(at(path))),
   };
   return { system, changes, loaded, at };
+}
+
+/**
+ * A network card of the world's, and the kernel's module that drives it, as the links of sysfs tell
+ * it.
+ */
+export function plugCard({ at }: Pick<World, "at">, name: string, driver: string): void {
+  const link = (target: string, path: string) => {
+    mkdirSync(dirname(at(path)), { recursive: true });
+    symlinkSync(relative(dirname(at(path)), at(target)), at(path));
+  };
+  mkdirSync(at(`/sys/module/${driver}`), { recursive: true });
+  mkdirSync(at(`/sys/bus/drivers/${driver}`), { recursive: true });
+  link(`/sys/bus/drivers/${driver}`, `/sys/class/net/${name}/device/driver`);
+  link(`/sys/module/${driver}`, `/sys/bus/drivers/${driver}/module`);
 }

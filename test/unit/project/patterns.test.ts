@@ -1,4 +1,6 @@
-/** Patterns whose work grows with the square of their text: none is put to what comes from outside. */
+/**
+ * Patterns whose work grows with the square of their text: none is put to what comes from outside.
+ */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,7 +8,10 @@ import { test } from "node:test";
 
 const SRC = join(import.meta.dirname, "../../../src");
 
-/** Blanks that something lazy before them may take as well; or an end that is looked for from each character anew. */
+/**
+ * Blanks that something lazy before them may take as well; or an end that is looked for from each
+ * character anew.
+ */
 const LAZY_BEFORE_BLANKS = /\.[*+]\?\)?(?:\\s|\[ \\t\]| )[*+]/;
 const END_WITHOUT_BEGINNING = /(?:^|[|])(?:\\?.|\[[^\]]*\])[*+]\$(?:$|[|])/;
 

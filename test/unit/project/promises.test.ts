@@ -17,7 +17,9 @@ declare function listen(listener: (text: string) => void | Promise<void>): void;
 declare const held: { use(): Promise<number> } & AsyncDisposable & Disposable;
 `;
 
-/** What is found in each function, by the comment at its line's end; no comment stands for nothing. */
+/**
+ * What is found in each function, by the comment at its line's end; no comment stands for nothing.
+ */
 const CASES = `
 export async function a() { work(); } // floating
 export async function b() { maybe(); } // floating

@@ -1,25 +1,12 @@
-import {
-  type CheckWish,
-  factsAround,
-  lookAt,
-  readAround,
-  readIfThere,
-  strangerEntry,
-} from "../../../check/collect/facts.ts";
+import { type CheckOptions, factsAround, lookAt, readAround, strangerEntry } from "../../../check/collect/facts.ts";
 import type { VolumeFacts } from "../../../check/judge/facts.ts";
 import { judgeVolume } from "../../../check/judge/volume.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import { AGENT_CONFIG, AGENT_SOCKET, MACHINE_STATE } from "../../../core/places.ts";
 import { printable, shellWord } from "../../../core/text.ts";
-import {
-  CRYPTTAB_LIMIT_BYTES,
-  type CrypttabEntry,
-  findOption,
-  formatCrypttabLine,
-  isVolumeName,
-  parseCrypttab,
-} from "../../../formats/systemd/crypttab.ts";
+import { type CrypttabEntry, findOption, formatCrypttabLine, isVolumeName } from "../../../formats/systemd/crypttab.ts";
 import type { FstabEntry } from "../../../formats/systemd/fstab.ts";
+import { readCrypttab } from "../../../host/crypttab.ts";
 import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../../command.ts";
 import { findEntry } from "./entry.ts";
 import { type CrypttabSource, nameSource, UNKNOWN_DATA } from "./source.ts";
@@ -52,7 +39,7 @@ async function run(input: Input): Promise<ExitStatus> {
   const { operands, options, system, terminal } = input;
   const [device = "", name] = operands;
   const header = options.header ?? null;
-  const wish: CheckWish = {
+  const checkOptions: CheckOptions = {
     crypttab: options.crypttab,
     fstab: options.fstab,
     config: AGENT_CONFIG,
@@ -61,11 +48,11 @@ async function run(input: Input): Promise<ExitStatus> {
     tries: false,
     signal: terminal.signal,
   };
-  const crypttab = parseCrypttab(await readIfThere(system, wish.crypttab, CRYPTTAB_LIMIT_BYTES));
-  const around = await readAround(system, wish);
+  const crypttab = await readCrypttab(system, checkOptions.crypttab);
+  const around = await readAround(system, checkOptions);
   const find = (path: string) => findEntry(system, path, crypttab.entries);
   const entry = header === null ? await find(device) : ((await find(header)) ?? (await find(device)));
-  const looked = await lookAt(system, wish, entry ?? strangerEntry(header ?? device), around);
+  const looked = await lookAt(system, checkOptions, entry ?? strangerEntry(header ?? device), around);
   const { facts, status } = looked;
   if (facts.error !== null) throw facts.error;
   if (facts.bindings.length === 0) {
@@ -76,8 +63,8 @@ async function run(input: Input): Promise<ExitStatus> {
   if (entry === null && facts.early === null) {
     return newLines(input, facts, uuid, name, await nameSource(system, device, header));
   }
-  const machine = await factsAround(system, wish, crypttab, around, [facts]);
-  return presentLines(input, wish, facts, uuid, entry, judgeVolume(machine, facts));
+  const machine = await factsAround(system, checkOptions, crypttab, around, [facts]);
+  return presentLines(input, checkOptions, facts, uuid, entry, judgeVolume(machine, facts));
 }
 
 /** Of a volume that nothing opens yet. */
@@ -113,7 +100,7 @@ function newLines(
 /** Of one that the boot opens already: what is there, and what to change. */
 function presentLines(
   { operands, terminal }: Input,
-  wish: CheckWish,
+  checkOptions: CheckOptions,
   { early, mounts, bindings }: VolumeFacts,
   uuid: string | null,
   entry: CrypttabEntry | null,
@@ -122,10 +109,10 @@ function presentLines(
   const [device = ""] = operands;
   const textOf = ({ fields }: CrypttabEntry | FstabEntry) => fields.join(" ");
   if (early !== null) terminal.line(`# ${device} is opened in the initramfs: ${early.why}. No agent runs there.`);
-  if (entry === null) terminal.line(`# It needs no line in ${wish.crypttab}.`);
-  else terminal.line(`# line ${entry.line} of ${wish.crypttab}, as it is\n${printable(textOf(entry), 4000)}`);
+  if (entry === null) terminal.line(`# It needs no line in ${checkOptions.crypttab}.`);
+  else terminal.line(`# line ${entry.line} of ${checkOptions.crypttab}, as it is\n${printable(textOf(entry), 4000)}`);
   for (const mount of mounts) {
-    terminal.line(`# line ${mount.line} of ${wish.fstab}, as it is\n${printable(textOf(mount), 4000)}`);
+    terminal.line(`# line ${mount.line} of ${checkOptions.fstab}, as it is\n${printable(textOf(mount), 4000)}`);
   }
   const changes = [...new Set(findings.flatMap(({ remedy }) => remedy.split("\n")))].filter((step) =>
     /^line \d+ of /.test(step),

@@ -1,4 +1,3 @@
-import { SMALL_PROGRAM_MS } from "../../../core/deadlines.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import { type CrypttabEntry, devicePathOf, headerPathOf } from "../../../formats/systemd/crypttab.ts";
 import { readVolumeHeader } from "../../../luks/header/header.ts";
@@ -9,28 +8,23 @@ import type { System } from "../../../system/port.ts";
  * there is none.
  */
 export async function findEntry(
-  system: Pick<System, "run" | "readAt">,
+  system: Pick<System, "realPath" | "readAt">,
   device: string,
   entries: readonly CrypttabEntry[],
 ): Promise<CrypttabEntry | null> {
   const byPath = entries.find((entry) => headerPathOf(entry) === device || entry.device === device);
   if (byPath !== undefined) return byPath;
-  const real = await realPath(system, device);
+  const real = await system.realPath(device);
   for (const entry of entries) {
     for (const path of new Set([headerPathOf(entry), devicePathOf(entry.device)])) {
-      if (real !== null && (await realPath(system, path)) === real) return entry;
+      if (real !== null && (await system.realPath(path)) === real) return entry;
     }
   }
   return findByUuid(system, device, entries);
 }
 
-async function realPath(system: Pick<System, "run">, path: string): Promise<string | null> {
-  const { status, stdout } = await system.run({ argv: ["readlink", "-e", "--", path], deadlineMs: SMALL_PROGRAM_MS });
-  return status === 0 ? stdout.toString("utf8").replace(/\n$/, "") : null;
-}
-
 /** Where udev made no link for it, as in a container or of an image file. */
-async function findByUuid(system: Pick<System, "run" | "readAt">, device: string, entries: readonly CrypttabEntry[]) {
+async function findByUuid(system: Pick<System, "readAt">, device: string, entries: readonly CrypttabEntry[]) {
   try {
     const { uuid } = await readVolumeHeader(system, device);
     const named = `/dev/disk/by-uuid/${uuid.toLowerCase()}`;

@@ -1,4 +1,4 @@
-import { NO_WISH } from "../../../boot/entry/entries.ts";
+import { DEFAULT_ENTRY } from "../../../boot/entry/entries.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import { requireCleanUp } from "../../../reboot/clean-up-units.ts";
 import { makeDefault } from "../../../reboot/default-handler.ts";
@@ -35,7 +35,7 @@ async function requireAuthority(input: StagingInput): Promise<void> {
   if (key !== null) return;
   using keys = new KeyRing();
   try {
-    const { volumes } = await planReboot(system, NO_WISH);
+    const { volumes } = await planReboot(system, DEFAULT_ENTRY);
     const sources = keySources(system, stateFolder, { ...converse(input), askSecret: null });
     await findAuthorities(system, volumes, keys, sources, "proved");
   } catch (error) {

@@ -1,4 +1,4 @@
-import type { EntryWish } from "../../../boot/entry/entries.ts";
+import type { EntryOptions } from "../../../boot/entry/entries.ts";
 import type { CommandInput, Option, Options } from "../../command.ts";
 import { STATE_OPTION } from "../../volume/input.ts";
 
@@ -51,7 +51,7 @@ export const STAGING_OPTIONS = {
 export type StagingInput = CommandInput<typeof STAGING_OPTIONS>;
 
 /** Another boot entry than the one that comes next, or what to put in its place. */
-export function entryOf(options: Partial<RebootInput["options"]>): EntryWish {
+export function entryOf(options: Partial<RebootInput["options"]>): EntryOptions {
   return {
     entry: options.entry ?? null,
     kernel: options.kernel ?? null,

@@ -1,4 +1,4 @@
-import { NO_WISH } from "../../../boot/entry/entries.ts";
+import { DEFAULT_ENTRY } from "../../../boot/entry/entries.ts";
 import { isError } from "../../../core/errors.ts";
 import { planReboot } from "../../../reboot/plan/plan.ts";
 import { isRemembered, type RemovedKey, remember, removeRememberedKey } from "../../../reboot/remember.ts";
@@ -13,7 +13,7 @@ import type { StagingInput } from "./options.ts";
 /** Every volume that the next boot opens gets one more slot, for a key that stays. */
 export async function rememberKey(input: StagingInput): Promise<ExitStatus> {
   const { system, terminal, options } = input;
-  const plan = await planReboot(system, NO_WISH);
+  const plan = await planReboot(system, DEFAULT_ENTRY);
   const stateFolder = stateFolderOf(options.state);
   const conversation = converse(input);
   using keys = await knownKeys(system, stateFolder, conversation);
@@ -43,7 +43,7 @@ export async function removeKey(input: StagingInput): Promise<ExitStatus> {
 /** A person who mistypes is asked again. */
 async function proveAndRemove(input: StagingInput): Promise<RemovedKey | null> {
   const { system, terminal, options } = input;
-  const plan = await planReboot(system, NO_WISH);
+  const plan = await planReboot(system, DEFAULT_ENTRY);
   const devices = plan.volumes.flatMap(({ found }) => (found.header === null ? [] : [found.device]));
   const given = await readKeyFile(options["key-file"], system, terminal);
   for (let tries = 1; ; tries++) {

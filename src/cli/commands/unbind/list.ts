@@ -2,8 +2,9 @@ import { type Binding, bindingJson, formatBinding, listBindings } from "../../..
 import { isError } from "../../../core/errors.ts";
 import type { Secret } from "../../../core/secret.ts";
 import { printable } from "../../../core/text.ts";
-import { CRYPTTAB_LIMIT_BYTES, headerPathOf, parseCrypttab } from "../../../formats/systemd/crypttab.ts";
+import { headerPathOf } from "../../../formats/systemd/crypttab.ts";
 import { luksDevices } from "../../../host/block-devices.ts";
+import { readCrypttab } from "../../../host/crypttab.ts";
 import { findOpenedAmong, slotsToTry } from "../../../luks/cryptsetup/keyslots.ts";
 import { readVolumeHeader, type VolumeHeader } from "../../../luks/header/header.ts";
 import { rememberedKey } from "../../../reboot/remember.ts";
@@ -54,8 +55,8 @@ export async function listRemains(
 
 /** What crypttab names besides: image files, headers that lie elsewhere. */
 async function namedDevices(system: System): Promise<readonly string[]> {
-  const text = await system.readFile("/etc/crypttab", CRYPTTAB_LIMIT_BYTES).catch(nothingFor(Buffer.alloc(0)));
-  return parseCrypttab(text).entries.map(headerPathOf);
+  const crypttab = await readCrypttab(system).catch(nothingFor(null));
+  return crypttab?.entries.map(headerPathOf) ?? [];
 }
 
 /** Nothing for what is plain, away, or damaged: no binding of it could be removed. */

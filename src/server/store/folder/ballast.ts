@@ -1,4 +1,3 @@
-import { statfs } from "node:fs/promises";
 import { isError } from "../../../core/errors.ts";
 import type { System } from "../../../system/port.ts";
 
@@ -14,7 +13,7 @@ export const BALLAST_NAME = "ballast";
 /** What is left of a run that was killed while it made a ballast. */
 const BALLAST_STRAY = /^ballast\.[0-9a-f]{12}\.tmp$/;
 
-type BallastSystem = Pick<System, "writeFile" | "removeFile" | "stat" | "listDirectory" | "random">;
+type BallastSystem = Pick<System, "writeFile" | "removeFile" | "stat" | "freeBytes" | "listDirectory" | "random">;
 
 /**
  * A file that only takes up room. On a full disk it is given up so that a change that stops
@@ -74,7 +73,11 @@ export class Ballast {
   async hold(): Promise<void> {
     if (this.isWhole) return;
     if (this.#owedBytes === 0) {
-      if ((await freeBytes(this.#folder)) >= 2 * BALLAST_BYTES) await this.#make(BALLAST_BYTES);
+      let free = 0;
+      await tolerate(async () => {
+        free = await this.#system.freeBytes(this.#folder);
+      });
+      if (free >= 2 * BALLAST_BYTES) await this.#make(BALLAST_BYTES);
       return;
     }
     const owed = this.#owedBytes;
@@ -92,15 +95,6 @@ export class Ballast {
     const isMade = await tolerate(() => this.#system.writeFile(this.#path, this.#system.random(lengthBytes), 0o600));
     if (isMade) this.#heldBytes = lengthBytes;
     return isMade;
-  }
-}
-
-async function freeBytes(folder: string): Promise<number> {
-  try {
-    const { bavail, bsize } = await statfs(folder);
-    return bavail * bsize;
-  } catch {
-    return 0;
   }
 }
 

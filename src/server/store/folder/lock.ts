@@ -1,5 +1,5 @@
-import { ftruncateSync, writeSync } from "node:fs";
 import { isError, NightlatchError } from "../../../core/errors.ts";
+import { noteHolder } from "../../../system/lock.ts";
 import type { Lock, System } from "../../../system/port.ts";
 
 const MAX_PID_BYTES = 64;
@@ -12,8 +12,7 @@ const MAX_PID_BYTES = 64;
 export async function lockFolder(system: Pick<System, "lock" | "readFile">, path: string): Promise<Lock> {
   try {
     const lock = await system.lock(path, 0);
-    ftruncateSync(lock.descriptor);
-    writeSync(lock.descriptor, `${process.pid}\n`);
+    noteHolder(lock);
     return lock;
   } catch (error) {
     if (!isError(error, "system/busy")) throw error;

@@ -1,7 +1,7 @@
-import { stat, statfs } from "node:fs/promises";
 import { isError } from "../../../core/errors.ts";
 import { isCopyOnWriteForbidden } from "../../../system/in-place.ts";
 import type { System } from "../../../system/port.ts";
+import { fileSystemNumbers } from "../../../system/read.ts";
 
 /**
  * What is known of the file system that a file lies on, as far as it matters for overwriting the
@@ -58,12 +58,12 @@ function warning(path: string, where: string): string {
  */
 export async function readMedium(system: Pick<System, "readFile">, path: string): Promise<Medium> {
   try {
-    const [{ type }, { dev }] = [await statfs(path), await stat(path)];
+    const { type, device } = await fileSystemNumbers(path);
     const mounts = await system.readFile("/proc/self/mountinfo", MAX_MOUNTINFO_BYTES);
-    const options = optionsOf(mounts.toString(), dev);
+    const options = optionsOf(mounts.toString(), device);
     return { type, options, isCopyOnWriteForbidden: type === BTRFS && (await isCopyOnWriteForbidden(path)) };
   } catch (error) {
-    if (!isError(error) && !(error instanceof Error && "syscall" in error)) throw error;
+    if (!isError(error)) throw error;
     return { type: 0, options: "", isCopyOnWriteForbidden: false };
   }
 }

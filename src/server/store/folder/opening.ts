@@ -15,6 +15,8 @@ export type FolderSystem = Pick<
   | "openInPlace"
   | "removeFile"
   | "stat"
+  | "lstat"
+  | "freeBytes"
   | "listDirectory"
   | "makeDirectory"
   | "lock"
@@ -80,7 +82,7 @@ export async function prepareFiles(opening: Opening): Promise<MasterKey | null> 
     sealed === null || isFirst ? await readMasterKey(system, master) : await readPlainMasterKey(system, folder);
   // SQLite gives the files that it makes beside it the same mode.
   if (isFirst && !facts.hasStore) await system.writeFile(store, new Uint8Array(), 0o600);
-  requireOwnFile(store);
+  await requireOwnFile(system, store);
   await requirePrivate(system, store, uid);
   return plain;
 }

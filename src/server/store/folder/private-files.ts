@@ -1,4 +1,3 @@
-import { lstatSync } from "node:fs";
 import { NightlatchError } from "../../../core/errors.ts";
 import { findFlaw } from "../../../core/ownership.ts";
 import type { System } from "../../../system/port.ts";
@@ -30,8 +29,8 @@ export async function requirePrivate(system: Pick<System, "stat">, path: string,
  * it, beside whatever it leads to.
  * @throws NightlatchError store/permissions
  */
-export function requireOwnFile(path: string): void {
-  if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return;
+export async function requireOwnFile(system: Pick<System, "lstat">, path: string): Promise<void> {
+  if ((await system.lstat(path))?.kind !== "link") return;
   throw new NightlatchError("store/permissions", `${path} is a symbolic link`, {
     meaning:
       "What it leads to is outside of the folder that is kept private. Nothing was started, nothing was changed.",

@@ -1,7 +1,7 @@
-import { closeSync, existsSync, fdatasyncSync, fstatSync, openSync, readSync, statSync, writeSync } from "node:fs";
 import Database from "better-sqlite3";
 import type { Compilable, CompiledQuery } from "kysely";
 import { isError, type NightlatchError } from "../../../core/errors.ts";
+import { beginsWithZeros, overwriteWithZeros, sizeOfFile } from "../../../system/wipe-file.ts";
 import { failureOf, heldByAnother } from "./failure.ts";
 
 type Parameters = readonly unknown[];
@@ -43,7 +43,7 @@ export class Sqlite {
       this.#database.pragma("trusted_schema = OFF");
       this.#database.pragma("cell_size_check = ON");
     });
-    this.#isHollow = !readonly && isZeroed(`${path}-wal`);
+    this.#isHollow = !readonly && beginsWithZeros(`${path}-wal`);
   }
 
   /** A statement that is run often; its SQL is known to be right. */
@@ -110,13 +110,13 @@ export class Sqlite {
     // this connection writes.
     if (!this.#isHollow && !this.#checkpoint("RESTART")) return false;
     this.#isHollow = true;
-    overwrite(`${this.#path}-wal`);
+    overwriteWithZeros(`${this.#path}-wal`);
     return this.#emptyWal();
   }
 
   /** How long the WAL is; 0 where there is none. */
   get walBytes(): number {
-    return statSync(`${this.#path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+    return sizeOfFile(`${this.#path}-wal`);
   }
 
   #requireWal(): void {
@@ -186,42 +186,8 @@ export class Sqlite {
  * (docs/benchmarks.md, bench/start).
  */
 const REWRITE_BYTES = 16 << 20;
-const ZEROS = Buffer.alloc(1 << 20);
 /**
  * A backup tool may hold the file's lock for a moment. The event loop waits with it, so this is
  * short.
  */
 const BUSY_MS = 500;
-
-/**
- * Overwrites a file with zeros, in place. What cannot be overwritten, on a full disk that copies on
- * write, stays: it opens nothing.
- */
-function overwrite(path: string): void {
-  let descriptor: number | undefined;
-  try {
-    descriptor = openSync(path, "r+");
-    const { size } = fstatSync(descriptor);
-    for (let at = 0; at < size; ) at += writeSync(descriptor, ZEROS, 0, Math.min(ZEROS.length, size - at), at);
-    fdatasyncSync(descriptor);
-  } catch (error) {
-    if (!(error instanceof Error && "syscall" in error)) throw error;
-  } finally {
-    if (descriptor !== undefined) closeSync(descriptor);
-  }
-}
-
-/**
- * Whether the WAL is one of a run that ended between the two steps, while another program had the
- * file open.
- */
-function isZeroed(path: string): boolean {
-  if (!existsSync(path)) return false;
-  const descriptor = openSync(path, "r");
-  try {
-    const first = Buffer.alloc(4);
-    return readSync(descriptor, first, 0, first.length, 0) === first.length && first.readUInt32BE() === 0;
-  } finally {
-    closeSync(descriptor);
-  }
-}

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { findBootEntry, NO_WISH } from "../../../../src/boot/entry/entries.ts";
+import { DEFAULT_ENTRY, findBootEntry } from "../../../../src/boot/entry/entries.ts";
 import { isError } from "../../../../src/core/errors.ts";
 import { fakeSystem, type Programs } from "../../../support/fake-files.ts";
 
@@ -35,7 +35,7 @@ test("GRUB: the saved entry, its files, its release, its own command line", asyn
     "/boot/grub/grub.cfg": vector("grub-debian12-saved.cfg"),
     "/boot/grub/grubenv": vector("grubenv"),
   };
-  const entry = await findBootEntry(fakeSystem(files, ROOT_ONLY), NO_WISH);
+  const entry = await findBootEntry(fakeSystem(files, ROOT_ONLY), DEFAULT_ENTRY);
   assert.deepEqual(entry, {
     title: "Debian GNU/Linux, with Linux 6.1.0-49-amd64",
     source: "grub",
@@ -52,16 +52,16 @@ test("GRUB: the saved entry, its files, its release, its own command line", asyn
 test("GRUB: next_entry is once, --entry and --cmdline come before it, a wrong default is told about", async () => {
   const grubenv = Buffer.from("# GRUB Environment Block\nnext_entry=1>0\n");
   const files = { ...KERNELS, "/boot/grub/grub.cfg": vector("grub-debian12.cfg"), "/boot/grub/grubenv": grubenv };
-  const next = await findBootEntry(fakeSystem(files, ROOT_ONLY), NO_WISH);
+  const next = await findBootEntry(fakeSystem(files, ROOT_ONLY), DEFAULT_ENTRY);
   assert.deepEqual([next.once, next.release], [true, "6.1.0-50-amd64"]);
-  const wished = await findBootEntry(fakeSystem(files, ROOT_ONLY), { ...NO_WISH, entry: "1>2", cmdline: "mine" });
+  const wished = await findBootEntry(fakeSystem(files, ROOT_ONLY), { ...DEFAULT_ENTRY, entry: "1>2", cmdline: "mine" });
   assert.deepEqual([wished.once, wished.release, wished.cmdline], [false, "6.1.0-49-amd64", "mine"]);
   await assert.rejects(
-    findBootEntry(fakeSystem(files, ROOT_ONLY), { ...NO_WISH, entry: "no such" }),
+    findBootEntry(fakeSystem(files, ROOT_ONLY), { ...DEFAULT_ENTRY, entry: "no such" }),
     (error) => isError(error, "boot/no-entry") && /GRUB has no entry "no such"/.test(error.message),
   );
   const gone = { ...files, "/boot/grub/grubenv": Buffer.from("# GRUB Environment Block\nnext_entry=gone\n") };
-  assert.match(String((await findBootEntry(fakeSystem(gone, ROOT_ONLY), NO_WISH)).notes[0]), /not there/);
+  assert.match(String((await findBootEntry(fakeSystem(gone, ROOT_ONLY), DEFAULT_ENTRY)).notes[0]), /not there/);
 });
 
 test("GRUB: paths are on the file system that the entry searches for, wherever it is mounted", async () => {
@@ -75,14 +75,17 @@ test("GRUB: paths are on the file system that the entry searches for, wherever i
     "/vmlinuz": "old",
   };
   const boot = { target: "/boot", uuid: "b00t", fsroot: "/" };
-  const entry = await findBootEntry(fakeSystem(files, mounted({ target: "/", uuid: "r", fsroot: "/" }, boot)), NO_WISH);
+  const entry = await findBootEntry(
+    fakeSystem(files, mounted({ target: "/", uuid: "r", fsroot: "/" }, boot)),
+    DEFAULT_ENTRY,
+  );
   assert.equal(entry.kernel.path, "/boot/vmlinuz");
   assert.deepEqual(
     entry.initrds.map(({ path }) => path),
     ["/boot/ucode", "/boot/initrd"],
   );
   await assert.rejects(
-    findBootEntry(fakeSystem(files, ROOT_ONLY), NO_WISH),
+    findBootEntry(fakeSystem(files, ROOT_ONLY), DEFAULT_ENTRY),
     (error) => isError(error, "boot/not-mounted") && /B00T/.test(error.message),
   );
   const subvolume =
@@ -91,14 +94,14 @@ test("GRUB: paths are on the file system that the entry searches for, wherever i
     { target: "/", uuid: "b00t", fsroot: "/@" },
     { target: "/home", uuid: "b00t", fsroot: "/@home" },
   );
-  const inside = await findBootEntry(fakeSystem({ ...files, "/boot/grub/grub.cfg": subvolume }, btrfs), NO_WISH);
+  const inside = await findBootEntry(fakeSystem({ ...files, "/boot/grub/grub.cfg": subvolume }, btrfs), DEFAULT_ENTRY);
   assert.equal(inside.kernel.path, "/boot/vmlinuz");
   const missing = { ...files, "/boot/grub/grub.cfg": "menuentry a { linux /gone\n }" };
-  await assert.rejects(findBootEntry(fakeSystem(missing, ROOT_ONLY), NO_WISH), (error) =>
+  await assert.rejects(findBootEntry(fakeSystem(missing, ROOT_ONLY), DEFAULT_ENTRY), (error) =>
     isError(error, "boot/no-entry"),
   );
   const climbing = { ...files, "/boot/grub/grub.cfg": "menuentry a { linux /../vmlinuz\n }" };
-  await assert.rejects(findBootEntry(fakeSystem(climbing, ROOT_ONLY), NO_WISH), (error) =>
+  await assert.rejects(findBootEntry(fakeSystem(climbing, ROOT_ONLY), DEFAULT_ENTRY), (error) =>
     isError(error, "boot/no-entry"),
   );
 });
@@ -116,7 +119,10 @@ test("GRUB with BLS entries, as Fedora and RHEL have it", async () => {
     "/boot/vmlinuz-6.8.5": kernel("6.8.5"),
     "/boot/initramfs-6.8.5.img": "i",
   };
-  const found = await findBootEntry(fakeSystem(files, mounted({ target: "/boot", uuid: "b", fsroot: "/" })), NO_WISH);
+  const found = await findBootEntry(
+    fakeSystem(files, mounted({ target: "/boot", uuid: "b", fsroot: "/" })),
+    DEFAULT_ENTRY,
+  );
   assert.equal(found.title, "Fedora (6.8.5)");
   assert.equal(found.cmdline, "root=UUID=1 ro rd.luks.uuid=luks-2 quiet");
   assert.deepEqual(found.initrds, [{ path: "/boot/initramfs-6.8.5.img", section: null }]);
@@ -150,14 +156,16 @@ test("systemd-boot: what bootctl calls the default, before any GRUB that lies ar
   const programs: Programs = (argv, command) =>
     argv[0] === "bootctl" ? { stdout: JSON.stringify(rows) } : ROOT_ONLY(argv, command);
   const system = fakeSystem(files, programs);
-  const entry = await findBootEntry(system, NO_WISH);
+  const entry = await findBootEntry(system, DEFAULT_ENTRY);
   assert.deepEqual(
     [entry.source, entry.id, entry.once, entry.release],
     ["systemd-boot", "debian-6.12.conf", true, "6.12.1"],
   );
   assert.deepEqual(entry.initrds, [{ path: "/boot/efi/debian/6.12/initrd.img", section: null }]);
   assert.deepEqual(system.ran.at(-1), ["bootctl", "list", "--json=short", "--no-pager"]);
-  await assert.rejects(findBootEntry(system, { ...NO_WISH, entry: "x" }), (error) => isError(error, "boot/no-entry"));
+  await assert.rejects(findBootEntry(system, { ...DEFAULT_ENTRY, entry: "x" }), (error) =>
+    isError(error, "boot/no-entry"),
+  );
 });
 
 test("systemd-boot 252, whose bootctl tells the default only in its list for people", async () => {
@@ -181,9 +189,9 @@ test("systemd-boot 252, whose bootctl tells the default only in its list for peo
     if (argv[0] !== "bootctl") return ROOT_ONLY(argv, command);
     return { stdout: argv.includes("--json=short") ? json : text };
   };
-  const found = await findBootEntry(fakeSystem(files, programs), NO_WISH);
+  const found = await findBootEntry(fakeSystem(files, programs), DEFAULT_ENTRY);
   assert.deepEqual([found.id, found.release, found.cmdline], ["two.conf", "6.1.2", "root=x nl=two"]);
-  const named = await findBootEntry(fakeSystem(files, programs), { ...NO_WISH, entry: "one.conf" });
+  const named = await findBootEntry(fakeSystem(files, programs), { ...DEFAULT_ENTRY, entry: "one.conf" });
   assert.equal(named.release, "6.1.1");
 });
 
@@ -213,7 +221,7 @@ test("a unified kernel image is taken apart: kernel, initramfs, command line, re
   const files = { [LOADER_INFO]: loaderInfo("systemd-boot 252"), "/efi/EFI/Linux/a.efi": image };
   const programs: Programs = (argv, command) =>
     argv[0] === "bootctl" ? { stdout: JSON.stringify(rows) } : ROOT_ONLY(argv, command);
-  const entry = await findBootEntry(fakeSystem(files, programs), NO_WISH);
+  const entry = await findBootEntry(fakeSystem(files, programs), DEFAULT_ENTRY);
   assert.deepEqual(entry.kernel.section, { name: ".linux", offsetBytes: 1200, lengthBytes: 10 });
   assert.deepEqual(entry.initrds, [
     { path: "/efi/EFI/Linux/a.efi", section: { name: ".initrd", offsetBytes: 1300, lengthBytes: 9 } },
@@ -225,9 +233,9 @@ test("extlinux, with paths from its own folder", async () => {
   const text =
     "default l0\nlabel l0\n  linux ../vmlinuz-old\nlabel l1\n linux /boot/vmlinuz-6.1.0-50-amd64\n initrd /boot/initrd.img-6.1.0-50-amd64\n append ro\n";
   const files = { ...KERNELS, "/boot/extlinux/extlinux.conf": text };
-  const entry = await findBootEntry(fakeSystem(files, ROOT_ONLY), { ...NO_WISH, entry: "l1" });
+  const entry = await findBootEntry(fakeSystem(files, ROOT_ONLY), { ...DEFAULT_ENTRY, entry: "l1" });
   assert.deepEqual([entry.source, entry.cmdline, entry.release], ["extlinux", "ro", "6.1.0-50-amd64"]);
-  await assert.rejects(findBootEntry(fakeSystem(files, ROOT_ONLY), NO_WISH), (error) =>
+  await assert.rejects(findBootEntry(fakeSystem(files, ROOT_ONLY), DEFAULT_ENTRY), (error) =>
     isError(error, "boot/no-entry"),
   );
 });
@@ -235,7 +243,7 @@ test("extlinux, with paths from its own folder", async () => {
 test("two boot loaders are not guessed between", async () => {
   const files = { ...KERNELS, "/boot/grub/grub.cfg": "", "/boot/extlinux/extlinux.conf": "" };
   await assert.rejects(
-    findBootEntry(fakeSystem(files, ROOT_ONLY), NO_WISH),
+    findBootEntry(fakeSystem(files, ROOT_ONLY), DEFAULT_ENTRY),
     (error) => isError(error, "boot/ambiguous") && /--kernel/.test(String(error.remedy)),
   );
 });
@@ -247,18 +255,22 @@ test("no boot loader: the newest kernel that is whole, with the running command 
     "/boot/initrd.img-6.1.0-9-amd64": "i",
     "/lib/modules/6.1.0-9-amd64/modules.dep": "",
   };
-  const entry = await findBootEntry(fakeSystem({ ...KERNELS, ...modules }, ROOT_ONLY), NO_WISH);
+  const entry = await findBootEntry(fakeSystem({ ...KERNELS, ...modules }, ROOT_ONLY), DEFAULT_ENTRY);
   assert.deepEqual(
     [entry.source, entry.release, entry.cmdline],
     ["newest kernel", "6.1.0-49-amd64", "root=/dev/sda1 running"],
   );
-  await assert.rejects(findBootEntry(fakeSystem(KERNELS, ROOT_ONLY), NO_WISH), (error) =>
+  await assert.rejects(findBootEntry(fakeSystem(KERNELS, ROOT_ONLY), DEFAULT_ENTRY), (error) =>
     isError(error, "boot/no-entry"),
   );
 });
 
 test("what a person names is taken as it is, if it is there", async () => {
-  const wish = { ...NO_WISH, kernel: "/boot/vmlinuz-6.1.0-49-amd64", initrds: ["/boot/initrd.img-6.1.0-49-amd64"] };
+  const wish = {
+    ...DEFAULT_ENTRY,
+    kernel: "/boot/vmlinuz-6.1.0-49-amd64",
+    initrds: ["/boot/initrd.img-6.1.0-49-amd64"],
+  };
   const entry = await findBootEntry(fakeSystem(KERNELS, ROOT_ONLY), wish);
   assert.deepEqual(
     [entry.source, entry.release, entry.cmdline],

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { findBootEntry, NO_WISH } from "../../../../src/boot/entry/entries.ts";
+import { DEFAULT_ENTRY, findBootEntry } from "../../../../src/boot/entry/entries.ts";
 import { isError } from "../../../../src/core/errors.ts";
 import { fakeSystem, type Programs } from "../../../support/fake-files.ts";
 
@@ -56,7 +56,7 @@ const findmnt =
     argv[0] === "findmnt" ? { stdout: JSON.stringify({ filesystems: rows }) } : more(argv, command);
 
 async function entryOf(files: Files, rows: readonly Row[], more?: Programs) {
-  const { kernel, initrds, cmdline, id } = await findBootEntry(fakeSystem(files, findmnt(rows, more)), NO_WISH);
+  const { kernel, initrds, cmdline, id } = await findBootEntry(fakeSystem(files, findmnt(rows, more)), DEFAULT_ENTRY);
   return { kernel: kernel.path, initrds: initrds.map(({ path }) => path), cmdline, id };
 }
 

@@ -4,7 +4,7 @@ import { type ClevisTask, clevisLacks } from "../../../../src/boot/initramfs/cle
 import { mendingOf } from "../../../../src/boot/initramfs/mending.ts";
 import { whyNoDriver } from "../../../../src/boot/initramfs/network-driver.ts";
 import type { ServerName } from "../../../../src/boot/initramfs/server-name.ts";
-import { fakeSystem } from "../../../support/fake-files.ts";
+import { fakeSystem, type Programs } from "../../../support/fake-files.ts";
 
 const DEBIAN = mendingOf("initramfs-tools", new Map([["ID", "debian"]]));
 const TANG: ClevisTask = {
@@ -132,21 +132,26 @@ test("stacks in which nobody knows how clevis runs", () => {
   }
 });
 
-/** Cards by name: whether they carry a signal, and their driver's module; null for one that is built in, undefined for no hardware. */
+/**
+ * Cards by name: whether they carry a signal, and their driver's module; null for one that is built
+ * in, undefined for no hardware.
+ */
 type Cards = Readonly<Record<string, readonly [state: string, module: string | null | undefined]>>;
 
 function machineWith(cards: Cards, builtin = false) {
   const files = Object.fromEntries(
     Object.entries(cards).map(([name, [state]]) => [`/sys/class/net/${name}/operstate`, `${state}\n`]),
   );
-  return fakeSystem(files, (argv) => {
-    if (argv[0] === "modinfo")
-      return { stdout: builtin ? "(builtin)\n" : `/lib/modules/6.12/kernel/drivers/net/${argv.at(-1)}.ko.xz\n` };
-    const [, name = "", what] = /^\/sys\/class\/net\/([^/]+)\/device\/(.*)$/.exec(String(argv.at(-1))) ?? [];
-    const module = cards[name]?.[1];
-    if (module === undefined || (what === "driver/module" && module === null)) return { status: 1 };
-    return { stdout: what === "driver" ? "/sys/bus/pci/drivers/x\n" : `/sys/module/${module}\n` };
+  const links: Record<string, string> = {};
+  for (const [name, [, module]] of Object.entries(cards)) {
+    const driver = `/sys/class/net/${name}/device/driver`;
+    if (module !== undefined) links[driver] = "/sys/bus/pci/drivers/x";
+    if (typeof module === "string") links[`${driver}/module`] = `/sys/module/${module}`;
+  }
+  const modinfo: Programs = (argv) => ({
+    stdout: builtin ? "(builtin)\n" : `/lib/modules/6.12/kernel/drivers/net/${argv.at(-1)}.ko.xz\n`,
   });
+  return fakeSystem(files, modinfo, links);
 }
 
 test("an initramfs without the driver of any card that carries a signal has no network", async () => {

@@ -28,8 +28,12 @@ const entry = (changed: Partial<BootEntry>): BootEntry => ({
   ...changed,
 });
 /** What only reads: a call that changes something is an error of the test. */
-const reading = (files: Record<string, string | Buffer>, programs: Programs) => {
-  const fake = fakeSystem(files, programs);
+const reading = (
+  files: Record<string, string | Buffer>,
+  programs: Programs,
+  links: Readonly<Record<string, string>> = {},
+) => {
+  const fake = fakeSystem(files, programs, links);
   return fake as FakeSystem & OneshotPower;
 };
 const prepare = (power: OneshotPower, changed: Partial<BootEntry> = {}) =>
@@ -52,7 +56,6 @@ const bootctl =
   (changed: Record<string, unknown> = {}): Programs =>
   (argv) => {
     if (argv[0] === "bootctl") return { stdout: JSON.stringify([row(changed)]) };
-    if (argv[0] === "df") return { stdout: "Avail\n999999999\n" };
     if (argv[0] === "findmnt")
       return { stdout: JSON.stringify({ filesystems: [{ target: "/boot", source: "/dev/sda1", fstype: "vfat" }] }) };
     return argv[0] === "lsblk" ? { stdout: '{"blockdevices":[]}' } : undefined;
@@ -95,13 +98,13 @@ test("GRUB's tools go by the name of the folder; links are not followed", async 
       [names[0]]: "k",
       [names[1]]: "i",
     };
-    return reading(files, (argv) => {
-      if (argv[0] === "find") return { stdout: argv[1] === linked ? "" : `${argv[1]}\n` };
+    const programs: Programs = (argv) => {
       if (argv[0] === "findmnt")
         return { stdout: JSON.stringify({ filesystems: [{ target: "/", source: "/dev/sda1", fstype: "ext4" }] }) };
       if (argv[0]?.endsWith("-probe")) return { stdout: argv[1] === "--target=fs" ? "ext2\n" : "\n" };
       return bootctl()(argv, { argv: ["x"], deadlineMs: 0 });
-    });
+    };
+    return reading(files, programs, { [linked]: "/elsewhere" });
   };
   const grub: Partial<BootEntry> = {
     source: "grub",

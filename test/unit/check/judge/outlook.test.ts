@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { BindingFacts, CheckFacts, EarlyFacts, VolumeFacts } from "../../../../src/check/judge/facts.ts";
 import { judge } from "../../../../src/check/judge/judge.ts";
-import { foretell, type Outlook, type OutlookFacts } from "../../../../src/check/judge/outlook.ts";
+import { foretell, type Outlook } from "../../../../src/check/judge/outlook.ts";
 import { BINDING, EARLY, GOOD_LINE, machine, SOCKET, SYSTEMD, volume } from "../../../support/machine-facts.ts";
 
-interface Given extends Partial<OutlookFacts> {
+interface Given extends Partial<Parameters<typeof foretell>[2]> {
   readonly line?: string;
   readonly volume?: Partial<VolumeFacts>;
   readonly machine?: Partial<CheckFacts>;

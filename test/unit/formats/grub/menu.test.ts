@@ -3,10 +3,10 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import fc from "fast-check";
 import { isError } from "../../../../src/core/errors.ts";
-import { choose, defaultGrubEntry } from "../../../../src/formats/grub/default-entry.ts";
+import { choose } from "../../../../src/formats/grub/default-entry.ts";
 import { parseGrubenv } from "../../../../src/formats/grub/grubenv.ts";
-import { evaluateGrub } from "../../../../src/formats/grub/menu.ts";
 import type { GrubWorld } from "../../../../src/formats/grub/world.ts";
+import { defaultGrubEntry, evaluateGrub } from "../../../support/grub/menu.ts";
 
 const vector = (name: string) => readFileSync(new URL(`../../../vectors/boot/${name}`, import.meta.url));
 const world = (overrides: Partial<GrubWorld> = {}): GrubWorld => ({

@@ -6,7 +6,7 @@ import { isError } from "../../../../src/core/errors.ts";
 import { addToCustom, findInCustom } from "../../../../src/formats/grub/custom-cfg.ts";
 import { choose } from "../../../../src/formats/grub/default-entry.ts";
 import type { WordPart } from "../../../../src/formats/grub/lexer.ts";
-import { evaluateGrub, runGrub } from "../../../../src/formats/grub/menu.ts";
+import { runGrub } from "../../../../src/formats/grub/menu.ts";
 import { formatOneshotEntry } from "../../../../src/formats/grub/one-time-entry.ts";
 import { fallbackOf, whyNotOnce } from "../../../../src/formats/grub/one-time-entry-check.ts";
 import { formatGrub, quoteGrub } from "../../../../src/formats/grub/print.ts";
@@ -15,6 +15,7 @@ import type { GrubLinux, GrubWorld } from "../../../../src/formats/grub/world.ts
 import { parseBlsEntry } from "../../../../src/formats/loader/bls.ts";
 import { formatBlsOneshot, markInBls } from "../../../../src/formats/loader/bls-one-time-entry.ts";
 import { formatMark, ONESHOT_ID, parseMark } from "../../../../src/formats/own/oneshot-mark.ts";
+import { evaluateGrub } from "../../../support/grub/menu.ts";
 
 const vector = (name: string) => readFileSync(new URL(`../../../vectors/boot/${name}`, import.meta.url), "utf8");
 const mark = {
@@ -63,7 +64,9 @@ function arm(
   return { part, written, expected, why };
 }
 
-/** Statements with texts that stand together as one, so that two ways to write the same are equal. */
+/**
+ * Statements with texts that stand together as one, so that two ways to write the same are equal.
+ */
 function merged(statements: readonly Statement[]): unknown {
   return JSON.parse(JSON.stringify(statements), (key, value) => {
     // A block's text is what is between its braces, in whatever way it is written.
@@ -200,7 +203,8 @@ test("titles, ids and arguments of any kind come through, or are refused, and no
   const words = fc.string({ maxLength: 12 }).map((text) => text.replaceAll("\0", ""));
   fc.assert(
     fc.property(words, words, fc.array(words, { maxLength: 4 }), (title, id, args) => {
-      // A title that begins with a dash is an option to GRUB, and a line that begins with "#" is none.
+      // A title that begins with a dash is an option to GRUB, and a line that begins with "#" is
+      // none.
       fc.pre(!title.startsWith("-") && !/[\r]|\n#/.test(title + id + args.join("")));
       const line = ["linux /v", ...args.map(quoteGrub)].join(" ");
       const text = `set timeout=5

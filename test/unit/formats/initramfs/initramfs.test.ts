@@ -4,7 +4,8 @@ import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { isError } from "../../../../src/core/errors.ts";
 import { type CpioEntry, CpioReader, S_IFDIR, S_IFREG, writeCpio } from "../../../../src/formats/initramfs/cpio.ts";
-import { joinInitrds, paddingBeforeOverlay, walkInitramfs } from "../../../../src/formats/initramfs/initramfs.ts";
+import { joinInitrds, paddingBeforeOverlay } from "../../../../src/formats/initramfs/initramfs.ts";
+import { walkInitramfs } from "../../../support/initramfs-parts.ts";
 
 const file = (name: string, text: string, mode = 0o644) => ({ name, mode, content: Buffer.from(text) });
 

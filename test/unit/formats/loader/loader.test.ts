@@ -7,12 +7,7 @@ import {
   parseInitramfsCrypttab,
   volumeOption,
 } from "../../../../src/formats/initramfs/crypttab.ts";
-import {
-  compareRpmVersions,
-  parseBlsEntry,
-  parseBlsFileName,
-  sortAsBlscfg,
-} from "../../../../src/formats/loader/bls.ts";
+import { compareRpmVersions, parseBlsEntry, sortAsBlscfg } from "../../../../src/formats/loader/bls.ts";
 import { defaultExtlinuxEntry, parseExtlinux } from "../../../../src/formats/loader/extlinux.ts";
 import { cmdlineForKexec, cmdlineValues, splitCmdline } from "../../../../src/formats/loader/kernel-cmdline.ts";
 import { kernelRelease } from "../../../../src/formats/loader/kernel-image.ts";
@@ -52,14 +47,18 @@ test("BLS entries: repeated initrd and options add up, other keys take the last"
 });
 
 test("BLS file names: the boot counter is no part of the id", () => {
-  assert.deepEqual(parseBlsFileName("a+b.conf"), { id: "a+b", counter: null });
-  assert.deepEqual(parseBlsFileName("a+0.efi"), { id: "a", counter: { left: 0, done: 0 } });
+  const read = (name: string) => {
+    const { id, counter } = parseBlsEntry(name, "linux /linux");
+    return { id, counter };
+  };
+  assert.deepEqual(read("a+b.conf"), { id: "a+b", counter: null });
+  assert.deepEqual(read("a+0.efi"), { id: "a", counter: { left: 0, done: 0 } });
   assert.throws(
-    () => parseBlsFileName("a.txt"),
+    () => read("a.txt"),
     (error) => isError(error, "bls/malformed"),
   );
   assert.throws(
-    () => parseBlsFileName("../a.conf"),
+    () => read("../a.conf"),
     (error) => isError(error, "bls/malformed"),
   );
 });
@@ -208,7 +207,8 @@ test("crypttab: comments, absent fields, options", () => {
   assert.equal(volumeOption(root, "discard"), "");
   assert.equal(volumeOption(root, "tr"), null);
   assert.equal(formatInitramfsVolume(root), "root UUID=1 none luks,discard,tries=5");
-  // As systemd's sscanf() and Debian's scripts have it: a line of one word is passed over, and so is what follows four.
+  // As systemd's sscanf() and Debian's scripts have it: a line of one word is passed over, and so
+  // is what follows four.
   assert.deepEqual(parseInitramfsCrypttab("root\na b c d e # f\n", "t"), [
     { name: "a", source: "b", key: "c", options: ["d"] },
   ]);

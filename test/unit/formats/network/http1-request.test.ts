@@ -1,4 +1,7 @@
-/** What a server takes for a request: no more than Node's own parser does, and the same of it, in whatever pieces it comes. */
+/**
+ * What a server takes for a request: no more than Node's own parser does, and the same of it, in
+ * whatever pieces it comes.
+ */
 import assert from "node:assert/strict";
 import { createServer, METHODS } from "node:http";
 import { Duplex } from "node:stream";
@@ -157,7 +160,8 @@ interface Understood {
 async function byNode(bytes: Buffer): Promise<Understood | null> {
   const wire = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
   const server = createServer({ maxHeaderSize: 16_384 });
-  Object.assign(server, { httpAllowHalfOpen: true }); // the bytes end, and the answer is not looked at
+  // The bytes end, and the answer is not looked at.
+  Object.assign(server, { httpAllowHalfOpen: true });
   const found = new Promise<Understood | null>((resolve) => {
     server.on("request", (request) => {
       const { method, url } = request;

@@ -11,8 +11,8 @@ function startsOf(crypttab: string, fstab = "", more: { startsRemote?: boolean; 
 }
 
 /**
- * Line of crypttab after `v UUID=1 none `, fstab, what starts it. test/interop/systemd/starts.test.ts
- * asks systemd.
+ * Line of crypttab after `v UUID=1 none `, fstab, what starts it.
+ * test/interop/systemd/starts.test.ts asks systemd.
  */
 const CASES: readonly (readonly [options: string, fstab: string, by: Start["by"]])[] = [
   ["luks", "", "target"],

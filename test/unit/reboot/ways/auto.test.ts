@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { NO_WISH } from "../../../../src/boot/entry/entries.ts";
+import { DEFAULT_ENTRY } from "../../../../src/boot/entry/entries.ts";
 import { isError } from "../../../../src/core/errors.ts";
 import type { Conversation } from "../../../../src/reboot/conversation.ts";
 import { chooseWay } from "../../../../src/reboot/ways/auto.ts";
@@ -19,7 +19,7 @@ const conversation: Conversation = {
   signal: new AbortController().signal,
 };
 
-const request = { stateFolder: "/state", entry: NO_WISH };
+const request = { stateFolder: "/state", entry: DEFAULT_ENTRY };
 
 test("where kexec is not to be had, bindings are tried; where they open nothing too, both are told", async () => {
   const system = writableSystem({}, noTimer);
@@ -36,7 +36,7 @@ test("where kexec is not to be had, bindings are tried; where they open nothing 
 
 test("what only a kexec can do is not done otherwise", async () => {
   const system = writableSystem({}, noTimer);
-  const wanted = { ...request, entry: { ...NO_WISH, cmdline: "ro" }, mayBeOrdinary: false };
+  const wanted = { ...request, entry: { ...DEFAULT_ENTRY, cmdline: "ro" }, mayBeOrdinary: false };
   await assert.rejects(chooseWay(system, wanted, conversation), (error) => isError(error, "kexec/unavailable"));
   assert.ok(!system.ran.some(([program]) => program === "findmnt"), "a plan was made");
 });

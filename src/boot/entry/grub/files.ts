@@ -1,24 +1,24 @@
-import { isError } from "../../core/errors.ts";
-import type { GrubFileKind } from "../../formats/grub/world.ts";
-import { listMounts, type Mount, mountOf, placesOf, type Seen } from "../../host/mounts.ts";
-import type { System } from "../../system/port.ts";
+import { isError } from "../../../core/errors.ts";
+import type { GrubFileKind } from "../../../formats/grub/world.ts";
+import { listMounts, type Mount, mountOf, placesOf, type Seen } from "../../../host/mounts.ts";
+import type { System } from "../../../system/port.ts";
 
-/** Above this a file counts as there, and is not read. */
+/** A larger file counts as there, and is not read. */
 export const GRUB_FILE_LIMIT_BYTES = 1 << 20;
 const ON_UUID = /^\(uuid=([^)]*)\)(.*)$/s;
 
 /** What a file is to GRUB: its text, what else it is, or null where it is not there. */
-export type GrubFile = { readonly text: string } | { readonly kind: GrubFileKind } | null;
+type GrubFile = { readonly text: string } | { readonly kind: GrubFileKind } | null;
 
 /** Finds the files that a configuration asks for, as the running system sees them. */
 export class GrubFiles {
-  readonly #power: Pick<System, "run" | "stat" | "readFile">;
+  readonly #system: Pick<System, "run" | "stat" | "readFile">;
   readonly #folder: string;
   #mounts: readonly Mount[] | null = null;
 
   /** @param folder that of grub.cfg */
-  constructor(power: Pick<System, "run" | "stat" | "readFile">, folder: string) {
-    this.#power = power;
+  constructor(system: Pick<System, "run" | "stat" | "readFile">, folder: string) {
+    this.#system = system;
     this.#folder = folder;
   }
 
@@ -26,12 +26,12 @@ export class GrubFiles {
   async find(key: string): Promise<GrubFile> {
     const seen = await this.#places(key);
     for (const path of seen.paths) {
-      const facts = await this.#power.stat(path);
+      const facts = await this.#system.stat(path);
       if (facts === null) continue;
       if (facts.kind === "directory") return { kind: "directory" };
       if (facts.sizeBytes === 0) return { kind: "empty file" };
       if (facts.sizeBytes > GRUB_FILE_LIMIT_BYTES) return { kind: "file" };
-      return { text: (await this.#power.readFile(path, GRUB_FILE_LIMIT_BYTES)).toString("utf8") };
+      return { text: (await this.#system.readFile(path, GRUB_FILE_LIMIT_BYTES)).toString("utf8") };
     }
     return seen.blindness === null ? null : { kind: "unseen" };
   }
@@ -39,11 +39,11 @@ export class GrubFiles {
   async #places(key: string): Promise<Seen> {
     const here = (path: string): Seen => ({ paths: [path], blindness: null });
     if (key === this.#folder || key.startsWith(`${this.#folder}/`)) return here(key);
-    this.#mounts ??= await listMounts(this.#power);
+    this.#mounts ??= await listMounts(this.#system);
     const mounts = this.#mounts;
     const [, fsUuid, path] = ON_UUID.exec(key) ?? [];
     try {
-      if (fsUuid !== undefined) return await placesOf(this.#power, mounts, path ?? "", { fsUuid, isRelative: false });
+      if (fsUuid !== undefined) return await placesOf(this.#system, mounts, path ?? "", { fsUuid, isRelative: false });
     } catch (error) {
       if (!isError(error, "boot/unsupported") && !isError(error, "boot/no-entry")) throw error;
       return { paths: [], blindness: "its file system is not known here" };

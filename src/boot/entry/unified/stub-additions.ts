@@ -1,13 +1,16 @@
-import { NightlatchError } from "../../core/errors.ts";
-import { type CpioFile, writeCpio } from "../../formats/initramfs/cpio.ts";
-import { PE_HEADER_BYTES, parsePeSections, sectionsOfProfile, stubText } from "../../formats/loader/uki.ts";
-import type { System } from "../../system/port.ts";
-import { readStart, type StubFile, wholeFile } from "./entry.ts";
+import { NightlatchError } from "../../../core/errors.ts";
+import { type CpioFile, writeCpio } from "../../../formats/initramfs/cpio.ts";
+import { PE_HEADER_BYTES, parsePeSections, sectionsOfProfile, stubText } from "../../../formats/loader/uki.ts";
+import type { System } from "../../../system/port.ts";
+import { readStart, type StubFile, wholeFile } from "../entry.ts";
 
 type Power = Pick<System, "stat" | "readAt" | "listDirectory">;
 
-/** Where an image lies: its file system's root, as it is mounted here, and the folder of what is added to this image alone. */
-export interface ImagePlace {
+/**
+ * Where an image lies: its file system's root, as it is mounted here, and the folder of what is
+ * added to this image alone.
+ */
+interface ImagePlace {
   readonly root: string;
   readonly folder: string;
 }
@@ -28,18 +31,24 @@ const FOLDER_MODES: Readonly<Record<string, number>> = {
   ".extra/global_confext": 0o555,
 };
 
-/** The place of an image whose file system is mounted at `root`; a boot counter in its name is none of the folder's. */
+/**
+ * Names the folder of additions for an image whose file system is mounted at `root`. A boot counter
+ * in the image's name is no part of it.
+ */
 export function placeOfImage(root: string, path: string): ImagePlace {
   const prefix = root === "/" ? "" : root;
   const name = path.slice(prefix.length).replace(/^([^+]*)\+\d+(?:-\d+)?(?=\.|$)/, "$1");
   return { root: prefix, folder: `${prefix}${name}.extra.d` };
 }
 
-/** What systemd-stub packs of the files beside an image; docs/format/uki.md. */
-export async function filesBeside(power: Power, { root, folder }: ImagePlace): Promise<StubFile[]> {
+/**
+ * Lists what systemd-stub packs of the files beside an image (docs/format/uki.md).
+ * @throws NightlatchError file/*
+ */
+export async function filesBeside(system: Power, { root, folder }: ImagePlace): Promise<StubFile[]> {
   const found: StubFile[] = [];
   const take = async (from: string, target: string, mode: number, wants: (name: string) => boolean) => {
-    for (const name of await namesIn(power, from)) {
+    for (const name of await namesIn(system, from)) {
       if (wants(name)) found.push({ name: `.extra/${target}/${name}`, mode, from: wholeFile(`${from}/${name}`) });
     }
   };
@@ -59,37 +68,38 @@ const isConfext = (name: string): boolean => /\.confext\.raw$/i.test(name);
 const isSysext = (name: string): boolean => /\.raw$/i.test(name) && !isConfext(name);
 
 /**
- * What the addons beside an image put at the end of its command line, in their order; "" where there are none.
+ * Reads what the addons beside an image put at the end of its command line, in their order; ""
+ * where there are none.
  * @param release of the image, as its `.uname` says; "" where it does not
  * @throws NightlatchError boot/unsupported where that cannot be told, uki/malformed
  */
 export async function addonsCmdline(
-  power: Power,
+  system: Power,
   { root, folder }: ImagePlace,
   release: string,
   isSecureBoot: boolean,
 ): Promise<string> {
   const texts: string[] = [];
   for (const from of [`${root}/loader/addons`, folder]) {
-    for (const name of await namesIn(power, from)) {
+    for (const name of await namesIn(system, from)) {
       if (!/\.addon\.efi$/i.test(name)) continue;
       const path = `${from}/${name}`;
       if (isSecureBoot) throw untoldSignature(path);
-      texts.push(await addonCmdline(power, path, release));
+      texts.push(await addonCmdline(system, path, release));
     }
   }
   return texts.filter((text) => text !== "").join(" ");
 }
 
-async function addonCmdline(power: Power, path: string, release: string): Promise<string> {
-  const sizeBytes = (await power.stat(path))?.sizeBytes ?? 0;
-  const sections = parsePeSections(await power.readAt(path, 0, Math.min(sizeBytes, PE_HEADER_BYTES)), sizeBytes);
+async function addonCmdline(system: Power, path: string, release: string): Promise<string> {
+  const sizeBytes = (await system.stat(path))?.sizeBytes ?? 0;
+  const sections = parsePeSections(await system.readAt(path, 0, Math.min(sizeBytes, PE_HEADER_BYTES)), sizeBytes);
   // The firmware does not load it.
   if (sections === null) return "";
   const found = sectionsOfProfile(sections, 0) ?? new Map();
   const text = async (name: string) => {
     const section = found.get(name);
-    return section === undefined ? "" : stubText(await readStart(power, { path, section }, CMDLINE_LIMIT_BYTES));
+    return section === undefined ? "" : stubText(await readStart(system, { path, section }, CMDLINE_LIMIT_BYTES));
   };
   const other = await text(".uname");
   if (found.has(".linux") || (release !== "" && other !== "" && other !== release)) return "";
@@ -103,13 +113,17 @@ async function addonCmdline(power: Power, path: string, release: string): Promis
   return text(".cmdline");
 }
 
-/** The archive that systemd-stub would put behind the initramfs; nothing where there is nothing to pack. @throws NightlatchError boot/unsupported */
-export async function packStubFiles(power: Power, files: readonly StubFile[]): Promise<Buffer[]> {
+/**
+ * Packs the archives that systemd-stub would put behind the initramfs; none where there is nothing
+ * to pack.
+ * @throws NightlatchError boot/unsupported, file/*
+ */
+export async function packStubFiles(system: Power, files: readonly StubFile[]): Promise<Buffer[]> {
   if (files.length === 0) return [];
   const packed: CpioFile[] = [];
   let leftBytes = MAX_BYTES;
   for (const { name, mode, from } of files) {
-    const content = await readStart(power, from, leftBytes + 1);
+    const content = await readStart(system, from, leftBytes + 1);
     leftBytes -= content.length;
     if (leftBytes < 0) throw tooMuch(`more than ${MAX_BYTES >> 20} MiB lie`);
     packed.push({ name, mode, content });
@@ -119,11 +133,11 @@ export async function packStubFiles(power: Power, files: readonly StubFile[]): P
 }
 
 /** Files alone, in the stub's order. */
-async function namesIn(power: Power, folder: string): Promise<string[]> {
+async function namesIn(system: Power, folder: string): Promise<string[]> {
   const names: string[] = [];
-  for (const name of await power.listDirectory(folder)) {
+  for (const name of await system.listDirectory(folder)) {
     if (!/^[\x20-\x2d\x2f-\x7e][\x20-\x7e]{0,254}$/.test(name)) continue;
-    if ((await power.stat(`${folder}/${name}`))?.kind === "file") names.push(name);
+    if ((await system.stat(`${folder}/${name}`))?.kind === "file") names.push(name);
   }
   return names.sort((left, right) => (left < right ? -1 : 1));
 }

@@ -1,13 +1,13 @@
-import { SMALL_PROGRAM_MS } from "../../core/deadlines.ts";
-import { NightlatchError } from "../../core/errors.ts";
-import type { JsonObject } from "../../formats/json/json.ts";
+import { SMALL_PROGRAM_MS } from "../../../core/deadlines.ts";
+import { NightlatchError } from "../../../core/errors.ts";
+import type { JsonObject } from "../../../formats/json/json.ts";
 import {
   defaultInBootctlText,
   parseBootctlList,
   tellsNoDefault,
   typeOfBootctlRow,
-} from "../../formats/loader/bootctl-list.ts";
-import type { System } from "../../system/port.ts";
+} from "../../../formats/loader/bootctl-list.ts";
+import type { System } from "../../../system/port.ts";
 
 /** An entry as `bootctl list --json` tells it. */
 export interface SystemdBootEntry {
@@ -33,55 +33,62 @@ const STUB_INFO = "/sys/firmware/efi/efivars/StubInfo-4a67b082-0a4c-41cf-b6c7-44
 const ONE_SHOT = "/sys/firmware/efi/efivars/LoaderEntryOneShot-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 const OUTPUT_LIMIT_BYTES = 1 << 20;
 
-/** Whether systemd-boot started this system: it says so in an EFI variable (systemd.io/BOOT_LOADER_INTERFACE). */
-export async function startedBySystemdBoot(power: Pick<System, "stat" | "readFile">): Promise<boolean> {
-  if ((await power.stat(LOADER_INFO)) === null) return false;
-  const value = await power.readFile(LOADER_INFO, 4096);
+/**
+ * Whether systemd-boot started this system. It says so in an EFI variable
+ * (systemd.io/BOOT_LOADER_INTERFACE).
+ * @throws NightlatchError file/*
+ */
+export async function startedBySystemdBoot(system: Pick<System, "stat" | "readFile">): Promise<boolean> {
+  if ((await system.stat(LOADER_INFO)) === null) return false;
+  const value = await system.readFile(LOADER_INFO, 4096);
   // Four bytes of attributes, then UTF-16.
   return value.subarray(4).toString("utf16le").startsWith("systemd-boot");
 }
 
-/** Whether this system is what a unified kernel image held: its stub says so in an EFI variable. */
-export async function startedByStub(power: Pick<System, "stat">): Promise<boolean> {
-  return (await power.stat(STUB_INFO)) !== null;
+/** Whether this system was held in a unified kernel image. Its stub says so in an EFI variable. */
+export async function startedByStub(system: Pick<System, "stat">): Promise<boolean> {
+  return (await system.stat(STUB_INFO)) !== null;
 }
 
-/** True where an entry is set for the next boot alone. */
-export async function hasOneShot(power: Pick<System, "stat">): Promise<boolean> {
-  return (await power.stat(ONE_SHOT)) !== null;
-}
-
-/** The id of the entry that is set for the next boot alone, or null. */
-export async function oneShotOf(power: Pick<System, "stat" | "readFile">): Promise<string | null> {
-  if (!(await hasOneShot(power))) return null;
-  const value = (await power.readFile(ONE_SHOT, 4096)).subarray(4).toString("utf16le");
-  return value.replace(/\0.*$/s, "") || null;
+/** Whether an entry is set for the next boot alone. */
+export async function hasOneShot(system: Pick<System, "stat">): Promise<boolean> {
+  return (await system.stat(ONE_SHOT)) !== null;
 }
 
 /**
- * The entry that systemd-boot will take, or the one of that id; null where there is none. systemd-boot's own counting of what is
- * the default (one-shot, default variable, loader.conf, sort keys, boot counters) is left to bootctl, which shares its code.
- * @throws NightlatchError boot/unsupported, json/malformed
+ * Reads the id of the entry that is set for the next boot alone. Null where none is.
+ * @throws NightlatchError file/*
+ */
+export async function oneShotOf(system: Pick<System, "readFileIfPresent">): Promise<string | null> {
+  const value = (await system.readFileIfPresent(ONE_SHOT, 4096))?.subarray(4).toString("utf16le");
+  return value?.replace(/\0.*$/s, "") || null;
+}
+
+/**
+ * Finds the entry that systemd-boot will take, or the one of that id. Null where there is none. How
+ * systemd-boot comes to its default (one-shot, default variable, loader.conf, sort keys, boot
+ * counters) is left to bootctl, which shares its code.
+ * @throws NightlatchError boot/unsupported, json/malformed, system/*
  */
 export async function systemdBootEntry(
-  power: Pick<System, "run">,
+  system: Pick<System, "run">,
   id: string | null,
 ): Promise<SystemdBootEntry | null> {
-  const rows = parseBootctlList(await bootctlList(power, ["--json=short"]));
+  const rows = parseBootctlList(await bootctlList(system, ["--json=short"]));
   const marked = rows.find((one) => one["isDefault"] === true)?.["id"] ?? null;
-  const defaultId = tellsNoDefault(rows) ? await defaultOfText(power) : marked;
+  const defaultId = tellsNoDefault(rows) ? await defaultOfText(system) : marked;
   const wanted = id ?? defaultId;
   const row = rows.find((one) => wanted !== null && one["id"] === wanted);
   return row === undefined ? null : entryOf(row, row["id"] === defaultId);
 }
 
-const defaultOfText = async (power: Pick<System, "run">): Promise<string | null> =>
-  defaultInBootctlText((await bootctlList(power, [])).toString("utf8"));
+const defaultOfText = async (system: Pick<System, "run">): Promise<string | null> =>
+  defaultInBootctlText((await bootctlList(system, [])).toString("utf8"));
 
 /** @throws NightlatchError boot/unsupported */
-async function bootctlList(power: Pick<System, "run">, options: readonly string[]): Promise<Buffer> {
+async function bootctlList(system: Pick<System, "run">, options: readonly string[]): Promise<Buffer> {
   const argv = ["bootctl", "list", ...options, "--no-pager"] as const;
-  const { status, stdout, stderr } = await power.run({
+  const { status, stdout, stderr } = await system.run({
     argv,
     deadlineMs: SMALL_PROGRAM_MS,
     outputLimitBytes: OUTPUT_LIMIT_BYTES,

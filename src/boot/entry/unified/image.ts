@@ -1,11 +1,11 @@
-import { NightlatchError } from "../../core/errors.ts";
-import { isUki, PE_HEADER_BYTES, parsePeSections, sectionsOfProfile, stubText } from "../../formats/loader/uki.ts";
-import { isSecureBoot } from "../../host/secure-boot.ts";
-import type { System } from "../../system/port.ts";
-import { type BootEntry, type BootFile, readStart, type StubFile } from "./entry.ts";
+import { NightlatchError } from "../../../core/errors.ts";
+import { isUki, PE_HEADER_BYTES, parsePeSections, sectionsOfProfile, stubText } from "../../../formats/loader/uki.ts";
+import { isSecureBoot } from "../../../host/secure-boot.ts";
+import type { System } from "../../../system/port.ts";
+import { type BootEntry, type BootFile, readStart, type StubFile } from "../entry.ts";
 import { addonsCmdline, filesBeside, placeOfImage } from "./stub-additions.ts";
 
-type Power = Pick<System, "stat" | "readFile" | "readAt" | "listDirectory">;
+type Power = Pick<System, "stat" | "readFileIfPresent" | "readAt" | "listDirectory">;
 
 const CMDLINE_LIMIT_BYTES = 1 << 20;
 
@@ -18,23 +18,25 @@ const EXTRA: readonly (readonly [string, string])[] = [
 ];
 
 /**
- * An entry whose kernel is a unified image, as systemd-stub would start it: kernel, initramfs and command line of it, and what is
- * added from beside it (docs/format/uki.md). Null where its kernel is none.
+ * Unpacks an entry whose kernel is a unified image, as systemd-stub would start it: kernel,
+ * initramfs and command line of the image, and what is added from beside it (docs/format/uki.md).
+ * Null where its kernel is no such image.
  * @param root where the kernel's file system is mounted
- * @param wanted what a person says in the place of every other command line; null where nothing is said
- * @throws NightlatchError boot/no-entry, boot/unsupported, uki/malformed
+ * @param wanted what a person says in the place of every other command line; null where nothing is
+ * said
+ * @throws NightlatchError boot/no-entry, boot/unsupported, uki/malformed, file/*
  */
 export async function unpackUnified(
-  power: Power,
+  system: Power,
   entry: BootEntry,
   root: string,
   wanted: string | null,
 ): Promise<BootEntry | null> {
   const { profile = 0 } = entry;
   const { path } = entry.kernel;
-  const facts = await power.stat(path);
+  const facts = await system.stat(path);
   if (facts === null) throw new NightlatchError("boot/no-entry", `${path}, the kernel of the next boot, is not there`);
-  const header = await power.readAt(path, 0, Math.min(facts.sizeBytes, PE_HEADER_BYTES));
+  const header = await system.readAt(path, 0, Math.min(facts.sizeBytes, PE_HEADER_BYTES));
   const sections = parsePeSections(header, facts.sizeBytes);
   if (sections === null || !isUki(sections)) return null;
   const found = sectionsOfProfile(sections, profile);
@@ -51,11 +53,11 @@ export async function unpackUnified(
   }
   const text = async (name: string) => {
     const [file] = part(name);
-    return file === undefined ? "" : stubText(await readStart(power, file, CMDLINE_LIMIT_BYTES));
+    return file === undefined ? "" : stubText(await readStart(system, file, CMDLINE_LIMIT_BYTES));
   };
   const place = placeOfImage(root, path);
   const release = await text(".uname");
-  const beside = await filesBeside(power, place);
+  const beside = await filesBeside(system, place);
   const extra = EXTRA.flatMap(([section, name]): StubFile[] =>
     part(section).map((from) => ({ name: `.extra/${name}`, mode: 0o444, from })),
   );
@@ -70,11 +72,11 @@ export async function unpackUnified(
   };
 
   async function cmdlineOf(): Promise<string> {
-    const secure = await isSecureBoot(power);
+    const secure = await isSecureBoot(system);
     const own = await text(".cmdline");
     const given = stubText(Buffer.from(entry.cmdline));
     const base = given === "" || (secure && part(".cmdline").length > 0) ? own : given;
-    return [base, await addonsCmdline(power, place, release, secure)].filter((word) => word !== "").join(" ");
+    return [base, await addonsCmdline(system, place, release, secure)].filter((word) => word !== "").join(" ");
   }
 }
 

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { findBootEntry, NO_WISH } from "../../../../src/boot/entry/entries.ts";
-import { packStubFiles, placeOfImage } from "../../../../src/boot/entry/stub-additions.ts";
-import { isError } from "../../../../src/core/errors.ts";
-import { CpioReader } from "../../../../src/formats/initramfs/cpio.ts";
-import { type PeSection, sectionsOfProfile, stubText } from "../../../../src/formats/loader/uki.ts";
-import { fakeSystem, type Programs } from "../../../support/fake-files.ts";
+import { DEFAULT_ENTRY, findBootEntry } from "../../../../../src/boot/entry/entries.ts";
+import { packStubFiles, placeOfImage } from "../../../../../src/boot/entry/unified/stub-additions.ts";
+import { isError } from "../../../../../src/core/errors.ts";
+import { CpioReader } from "../../../../../src/formats/initramfs/cpio.ts";
+import { type PeSection, sectionsOfProfile, stubText } from "../../../../../src/formats/loader/uki.ts";
+import { fakeSystem, type Programs } from "../../../../support/fake-files.ts";
 
 type Sections = readonly (readonly [string, string])[];
 
@@ -58,7 +58,7 @@ function machine(files: Readonly<Record<string, string | Buffer>>, row: Readonly
   return fakeSystem({ ...LOADER, ...RUNNING, ...files }, programs);
 }
 
-const entryOf = (...args: Parameters<typeof machine>) => findBootEntry(machine(...args), NO_WISH);
+const entryOf = (...args: Parameters<typeof machine>) => findBootEntry(machine(...args), DEFAULT_ENTRY);
 const refused = (pattern: RegExp) => (error: unknown) =>
   isError(error, "boot/unsupported") && pattern.test(`${error.message} ${error.remedy}`);
 const content = (image: Buffer, section: PeSection | null) =>
@@ -91,7 +91,8 @@ test("a section of a profile is its own or the base's, whatever the table", () =
   const table = fc.array(fc.record({ name: names, lengthBytes: fc.nat(2), offsetBytes: fc.nat() }), { maxLength: 12 });
   fc.assert(
     fc.property(table, fc.nat(3), (sections, profile) => {
-      // As pe_locate_profile_sections of systemd's pe.c is called twice: for the base, then for the profile.
+      // As pe_locate_profile_sections of systemd's pe.c is called twice: for the base, then for the
+      // profile.
       let number = -1;
       const numbers = sections.map(({ name }) => (name === ".profile" ? ++number : number));
       const of = (wanted: number) => sections.filter((_, index) => numbers[index] === wanted);
@@ -114,7 +115,7 @@ test("text of a section, as the stub hands it on", () => {
 test("an image that is named brings its own command line, and a kernel gets the running one", async () => {
   const files = { [IMAGE]: pe(BASE), "/boot/vmlinuz": "a kernel" };
   const named = (kernel: string, cmdline: string | null = null) =>
-    findBootEntry(machine(files), { ...NO_WISH, kernel, cmdline });
+    findBootEntry(machine(files), { ...DEFAULT_ENTRY, kernel, cmdline });
   assert.equal((await named(IMAGE)).cmdline, "root=x ro");
   assert.equal((await named(IMAGE, "mine")).cmdline, "mine");
   assert.equal((await named("/boot/vmlinuz")).cmdline, "root=running");
@@ -164,7 +165,7 @@ test("addons come behind the command line, the common ones first, each in the or
   };
   assert.equal((await entryOf(files)).cmdline, "root=x ro B=1 b=1 z=1");
   await assert.rejects(entryOf({ ...files, ...SECURE }), refused(/B\.ADDON\.EFI.* --cmdline/));
-  const told = await findBootEntry(machine({ ...files, ...SECURE }), { ...NO_WISH, cmdline: "root=told" });
+  const told = await findBootEntry(machine({ ...files, ...SECURE }), { ...DEFAULT_ENTRY, cmdline: "root=told" });
   assert.equal(told.cmdline, "root=told");
   const more = { ...files, "/efi/loader/addons/i.addon.efi": addon("i=1", [[".initrd", "i"]]) };
   await assert.rejects(entryOf(more), refused(/i\.addon\.efi adds more .*\.initrd/));
@@ -182,7 +183,7 @@ test("what the stub packs for the initramfs comes along, where systemd looks for
     "/efi/loader/extensions/b.raw": "five",
     "/efi/loader/extensions/b.confext.raw": "six",
   });
-  const entry = await findBootEntry(power, NO_WISH);
+  const entry = await findBootEntry(power, DEFAULT_ENTRY);
   const [archive = Buffer.alloc(0), ...others] = await packStubFiles(power, entry.stubFiles ?? []);
   assert.equal(others.length, 0);
   const packed: [string, string, string | null][] = [];
@@ -239,6 +240,6 @@ test("an image that the firmware started itself leaves the next boot untold", as
     [IMAGE]: pe(BASE),
   };
   await assert.rejects(entryOf(files), refused(/perhaps by the firmware itself .*--kernel/));
-  const named = await findBootEntry(machine(files), { ...NO_WISH, kernel: IMAGE });
+  const named = await findBootEntry(machine(files), { ...DEFAULT_ENTRY, kernel: IMAGE });
   assert.equal(named.cmdline, "root=x ro");
 });

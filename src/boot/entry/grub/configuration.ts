@@ -1,16 +1,16 @@
-import { type ErrorCode, isError } from "../../core/errors.ts";
-import { unknown } from "../../formats/grub/budget.ts";
-import { choose, type GrubChoice } from "../../formats/grub/default-entry.ts";
-import { type EnvironmentFile, readGrubenv } from "../../formats/grub/grubenv.ts";
-import { runGrub } from "../../formats/grub/menu.ts";
-import { type GrubBlsEntry, type GrubFileKind, GrubTrace, type GrubWorld } from "../../formats/grub/world.ts";
-import { type BlsEntry, parseBlsEntry, sortAsBlscfg } from "../../formats/loader/bls.ts";
-import type { System } from "../../system/port.ts";
-import { GRUB_FILE_LIMIT_BYTES, GrubFiles } from "./grub-files.ts";
+import { type ErrorCode, isError } from "../../../core/errors.ts";
+import { unknown } from "../../../formats/grub/budget.ts";
+import { choose, type GrubChoice } from "../../../formats/grub/default-entry.ts";
+import { type EnvironmentFile, readGrubenv } from "../../../formats/grub/grubenv.ts";
+import { runGrub } from "../../../formats/grub/menu.ts";
+import { type GrubBlsEntry, type GrubFileKind, GrubTrace, type GrubWorld } from "../../../formats/grub/world.ts";
+import { type BlsEntry, parseBlsEntry, sortAsBlscfg } from "../../../formats/loader/bls.ts";
+import type { System } from "../../../system/port.ts";
+import { GRUB_FILE_LIMIT_BYTES, GrubFiles } from "./files.ts";
 
-type Power = Pick<System, "run" | "readFile" | "listDirectory" | "stat">;
+type Power = Pick<System, "run" | "readFile" | "readFileIfPresent" | "listDirectory" | "stat">;
 
-export interface GrubFound {
+interface GrubFound {
   readonly choice: GrubChoice;
   /** True where `next_entry` chose it. */
   readonly once: boolean;
@@ -23,20 +23,21 @@ const ROUNDS = 8;
 const ASKED_LIMIT = 500;
 
 /**
- * The folders with a grub.cfg: one on a machine in order. On UEFI also those on the EFI system
- * partition, where RHEL 8 has its own; other systems have a few lines there that lead to the one in
- * /boot, and count only where there is none.
+ * Lists the folders with a grub.cfg; a machine in order has one. On UEFI those on the EFI system
+ * partition count too, where RHEL 8 has its own. Other systems have a few lines there that lead to
+ * the one in /boot; such a folder counts only where there is no other.
+ * @throws NightlatchError file/*
  */
-export async function grubFolders(power: Pick<System, "stat" | "readFile" | "listDirectory">): Promise<string[]> {
+export async function grubFolders(system: Pick<System, "stat" | "readFile" | "listDirectory">): Promise<string[]> {
   const found: string[] = [];
   for (const folder of ["/boot/grub", "/boot/grub2"]) {
-    if ((await power.stat(`${folder}/grub.cfg`))?.kind === "file") found.push(folder);
+    if ((await system.stat(`${folder}/grub.cfg`))?.kind === "file") found.push(folder);
   }
-  if ((await power.stat("/sys/firmware/efi")) === null) return found;
+  if ((await system.stat("/sys/firmware/efi")) === null) return found;
   const leading: string[] = [];
   for (const esp of ["/boot/efi/EFI", "/efi/EFI"]) {
-    for (const name of await power.listDirectory(esp)) {
-      const text = await textOrNull(power, `${esp}/${name}/grub.cfg`);
+    for (const name of await system.listDirectory(esp)) {
+      const text = await textOrNull(system, `${esp}/${name}/grub.cfg`);
       if (text === null) continue;
       const isWhole = text.includes("menuentry") || text.includes("blscfg");
       (isWhole ? found : leading).push(`${esp}/${name}`);
@@ -45,21 +46,19 @@ export async function grubFolders(power: Pick<System, "stat" | "readFile" | "lis
   return found.length > 0 ? found : leading;
 }
 
-async function textOrNull(power: Pick<System, "stat" | "readFile">, path: string): Promise<string | null> {
-  if ((await power.stat(path))?.kind !== "file") return null;
-  return (await power.readFile(path, GRUB_FILE_LIMIT_BYTES)).toString("utf8");
+async function textOrNull(system: Pick<System, "stat" | "readFile">, path: string): Promise<string | null> {
+  if ((await system.stat(path))?.kind !== "file") return null;
+  return (await system.readFile(path, GRUB_FILE_LIMIT_BYTES)).toString("utf8");
 }
 
 /**
- * The entry that GRUB will boot, its configuration run as GRUB runs it, with grubenv as it is on
- * the disk now.
- * @param selector another entry than the default: number, id or title, with ">" into submenus; null
- * for the default
- * @returns null where the menu is empty
+ * Finds the entry that GRUB will boot. Its configuration is run as GRUB runs it, with grubenv as it
+ * is on the disk now. Null where the menu is empty.
+ * @param selector another entry than the default: its number, id or title, with ">" into submenus
  * @throws NightlatchError grub/malformed, grub/unknown, bls/malformed, file/*
  */
-export async function grubEntry(power: Power, folder: string, selector: string | null): Promise<GrubFound | null> {
-  const { text, world } = await readGrub(power, folder);
+export async function grubEntry(system: Power, folder: string, selector: string | null): Promise<GrubFound | null> {
+  const { text, world } = await readGrub(system, folder);
   const trace = new GrubTrace();
   const choice = chooseIn(text, world, selector, trace);
   if (trace.doubts.size > 0) {
@@ -87,28 +86,28 @@ const isSame = (left: GrubChoice | null, right: GrubChoice | null): boolean =>
   left?.path === right?.path && JSON.stringify(left?.entry.linux) === JSON.stringify(right?.entry.linux);
 
 /**
- * grub.cfg, and all that it asks for on its way to the menu and in its entries, as it is on the
- * disk now.
+ * Reads grub.cfg as it is on the disk now, and all that it asks for on its way to the menu and in
+ * its entries.
  * @throws NightlatchError grub/malformed, grub/unknown, bls/malformed, file/*
  */
 export async function readGrub(
-  power: Power,
+  system: Power,
   folder: string,
 ): Promise<{ readonly text: string; readonly world: GrubWorld }> {
-  const text = (await power.readFile(`${folder}/grub.cfg`, GRUB_FILE_LIMIT_BYTES)).toString("utf8");
+  const text = (await system.readFile(`${folder}/grub.cfg`, GRUB_FILE_LIMIT_BYTES)).toString("utf8");
   const start = {
     prefix: folder,
-    platform: (await power.stat("/sys/firmware/efi")) === null ? "pc" : "efi",
-    ...(await readEnvironment(power, folder)),
+    platform: (await system.stat("/sys/firmware/efi")) === null ? "pc" : "efi",
+    ...(await readEnvironment(system, folder)),
   } as const;
-  const finder = new GrubFiles(power, folder);
+  const finder = new GrubFiles(system, folder);
   const files = new Map<string, string>();
   const other = new Map<string, GrubFileKind>();
   const known = new Set<string>();
   let blsEntries: GrubBlsEntry[] | null = null;
   for (let round = 0; round < ROUNDS; round++) {
     if (blsEntries === null && [text, ...files.values()].some((one) => one.includes("blscfg")))
-      blsEntries = await readBlsEntries(power);
+      blsEntries = await readBlsEntries(system);
     const world: GrubWorld = { ...start, files, other, blsEntries: blsEntries ?? [] };
     const fresh = [...askedIn(text, world)].filter((key) => !known.has(key));
     if (fresh.length === 0) return { text, world };
@@ -148,26 +147,21 @@ function ignoring(codes: readonly ErrorCode[], run: () => void): void {
   }
 }
 
-async function readEnvironment(power: Pick<System, "readFile">, folder: string): Promise<EnvironmentFile> {
-  try {
-    return readGrubenv(await power.readFile(`${folder}/grubenv`, GRUB_FILE_LIMIT_BYTES));
-  } catch (error) {
-    if (isError(error, "file/missing")) return readGrubenv(null);
-    throw error;
-  }
+async function readEnvironment(system: Pick<System, "readFileIfPresent">, folder: string): Promise<EnvironmentFile> {
+  return readGrubenv(await system.readFileIfPresent(`${folder}/grubenv`, GRUB_FILE_LIMIT_BYTES));
 }
 
 /**
  * GRUB's blscfg shows the entries of /boot/loader/entries, the greatest name first, and uses what
  * stands in them unchecked.
  */
-async function readBlsEntries(power: Pick<System, "readFile" | "listDirectory">): Promise<GrubBlsEntry[]> {
+async function readBlsEntries(system: Pick<System, "readFile" | "listDirectory">): Promise<GrubBlsEntry[]> {
   const folder = "/boot/loader/entries";
-  const names = (await power.listDirectory(folder)).filter((name) => name.endsWith(".conf")).slice(0, ENTRIES_LIMIT);
+  const names = (await system.listDirectory(folder)).filter((name) => name.endsWith(".conf")).slice(0, ENTRIES_LIMIT);
   const entries: BlsEntry[] = [];
   for (const name of names) {
     entries.push(
-      parseBlsEntry(name, (await power.readFile(`${folder}/${name}`, GRUB_FILE_LIMIT_BYTES)).toString("utf8")),
+      parseBlsEntry(name, (await system.readFile(`${folder}/${name}`, GRUB_FILE_LIMIT_BYTES)).toString("utf8")),
     );
   }
   return sortAsBlscfg(entries).map(({ id, title, linux, initrds, options }) => ({
