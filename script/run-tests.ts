@@ -28,8 +28,9 @@ interface Outcome {
 // (a throw at load) counts.
 const isContainer = (outcome: Outcome): boolean => outcome.details.type === "suite" || outcome.details.type === "file";
 
-// A file that hangs is a failure, not a run that never ends. A guest's own waits are shorter.
-const FILE_TIMEOUT_MS = 30 * 60_000;
+// A file that hangs is a failure, not a run that never ends. A guest's own waits are shorter; one
+// that boots a dozen times beside another needs more than half an hour.
+const FILE_TIMEOUT_MS = (process.env["NIGHTLATCH_TEST_FULL"] ? 90 : 30) * 60_000;
 const stream = run({
   files: positionals.map((file) => resolve(file)),
   concurrency: Number(values.parallel),

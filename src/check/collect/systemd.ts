@@ -19,7 +19,6 @@ export async function readSystemd(
 ): Promise<SystemdFacts | null> {
   if ((await system.stat("/run/systemd/system")) === null) return null;
   const [agent] = await show(system, ["LoadState", "UnitFileState", "ActiveState"], "nightlatch-agent.socket");
-  const [remote] = await show(system, ["UnitFileState", "WantedBy", "RequiredBy"], "remote-cryptsetup.target");
   const property = (name: string) => agent?.get(name) || "unknown";
   const sockets = await show(system, ["Id", "Listen", "DefaultDependencies", "Before", "Triggers"], "*.socket");
   const responders: Responder[] = [];
@@ -29,22 +28,51 @@ export async function readSystemd(
   }
   return {
     agentUnit: { load: property("LoadState"), file: property("UnitFileState"), active: property("ActiveState") },
-    startsRemote: isPartOfBoot(remote),
+    startsRemote: await isPartOfBoot(system, "remote-cryptsetup.target"),
     responders,
     cycles: await findCycles(system),
   };
 }
 
 /**
- * Another unit may want a target that nobody enabled. What is not told counts as Debian's
- * neighbours have it: enabled.
+ * Whether the boot pulls a target in. Who enabled it counts, and any other unit that wants it, but
+ * only where the boot starts that one: initrd-root-device.target wants remote-cryptsetup.target on
+ * every machine, and takes part in no boot but the initramfs's. What is not told counts as enabled,
+ * as with Debian's neighbours.
  */
-function isPartOfBoot(target: UnitProperties | undefined): boolean {
+async function isPartOfBoot(system: Pick<System, "run">, name: string): Promise<boolean> {
+  const [target] = await show(system, ["UnitFileState", ...PULLED_BY], name);
   if (target === undefined) return true;
   const state = target.get("UnitFileState") ?? "";
   if (state.startsWith("masked")) return false;
-  const isPulled = listOf(target, "WantedBy").length > 0 || listOf(target, "RequiredBy").length > 0;
-  return isPulled || !["disabled", "static", "bad"].includes(state);
+  if (!["disabled", "static", "bad"].includes(state)) return true;
+  const pullers = pullersOf(target);
+  return pullers.length > 0 && (await isPulledByBoot(system, pullers));
+}
+
+/** The other ends of Wants=, Requires=, BindsTo= and Upholds= (org.freedesktop.systemd1(5)). */
+const PULLED_BY = ["WantedBy", "RequiredBy", "BoundBy", "UpheldBy"];
+/** A real chain has three or four units; a machine has a few hundred that anything pulls in. */
+const CHAIN_LENGTH = 16;
+const UNITS_LIMIT = 1000;
+
+/** Whether default.target is above one of these units, by whatever way. */
+async function isPulledByBoot(system: Pick<System, "run">, pullers: readonly string[]): Promise<boolean> {
+  const [start] = await show(system, ["Id"], "default.target");
+  const goal = start?.get("Id") ?? "default.target";
+  const seen = new Set<string>();
+  let above = [...pullers];
+  for (let round = 0; round < CHAIN_LENGTH && above.length > 0 && seen.size < UNITS_LIMIT; round++) {
+    if (above.includes(goal)) return true;
+    for (const unit of above) seen.add(unit);
+    const next = (await show(system, ["Id", ...PULLED_BY], ...above)).flatMap(pullersOf);
+    above = [...new Set(next)].filter((unit) => !seen.has(unit)).slice(0, UNITS_LIMIT);
+  }
+  return false;
+}
+
+function pullersOf(unit: UnitProperties): string[] {
+  return PULLED_BY.flatMap((property) => listOf(unit, property));
 }
 
 async function readResponder(system: Pick<System, "run">, socket: UnitProperties, path: string): Promise<Responder> {
@@ -68,10 +96,10 @@ async function readResponder(system: Pick<System, "run">, socket: UnitProperties
 async function show(
   system: Pick<System, "run">,
   properties: readonly string[],
-  pattern: string,
+  ...patterns: readonly string[]
 ): Promise<UnitProperties[]> {
   const { stdout } = await system.run({
-    argv: ["systemctl", "show", `--property=${properties.join(",")}`, "--", pattern],
+    argv: ["systemctl", "show", `--property=${properties.join(",")}`, "--", ...patterns],
     deadlineMs: SMALL_PROGRAM_MS,
     outputLimitBytes: UNIT_PROPERTIES_LIMIT_BYTES,
   });
