@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { readSystemd } from "../../../src/cli/check-systemd.ts";
-import type { Command } from "../../../src/system/port.ts";
+import { readSystemd } from "../../../../src/check/collect/systemd.ts";
+import type { Command } from "../../../../src/system/port.ts";
 
 const REMOTE = "remote-cryptsetup.target";
 
