@@ -9,12 +9,12 @@ export interface Ended {
 /** Runs a program of the host; whatever its exit status. */
 export async function run(
   argv: readonly [string, ...string[]],
-  deadlineMs = 120_000,
+  timeoutMs = 120_000,
   stdin?: Uint8Array,
 ): Promise<Ended> {
   const exit = await runProgram({
     argv,
-    deadlineMs,
+    timeoutMs,
     outputLimitBytes: 16 << 20,
     ...(stdin === undefined ? {} : { stdin }),
   });
@@ -27,10 +27,10 @@ export async function run(
  */
 export async function must(
   argv: readonly [string, ...string[]],
-  deadlineMs?: number,
+  timeoutMs?: number,
   stdin?: Uint8Array,
 ): Promise<string> {
-  const ended = await run(argv, deadlineMs, stdin);
+  const ended = await run(argv, timeoutMs, stdin);
   if (ended.status !== 0) {
     const tail = `${ended.stdout}${ended.stderr}`.split("\n").slice(-25).join("\n");
     throw new Error(`${argv.slice(0, 4).join(" ")} ended with ${ended.status}:\n${tail}`);

@@ -16,7 +16,7 @@ export function commandSource(system: Pick<System, "run">, command: KeyCommand):
     attempt: async (limits) => {
       const exit = await system.run({
         argv: command.argv,
-        deadlineMs: Math.min(command.timeoutMs, limits.timeoutMs),
+        timeoutMs: Math.min(command.timeoutMs, limits.timeoutMs),
         outputLimitBytes: KEY_LIMIT_BYTES,
         signal: limits.signal,
       });

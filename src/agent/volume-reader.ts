@@ -85,7 +85,7 @@ async function readByProgram(
       "iflag=skip_bytes,count_bytes,fullblock,nonblock",
       "status=none",
     ],
-    deadlineMs: PROGRAM_MS,
+    timeoutMs: PROGRAM_MS,
     outputLimitBytes: lengthBytes,
   });
   if (status === 0) return stdout;

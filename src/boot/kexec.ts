@@ -23,7 +23,7 @@ export async function whyNoKexec(system: Pick<System, "run" | "stat" | "readFile
   if (disabled !== null && disabled !== "0")
     return "kexec is switched off until the next boot (sysctl kernel.kexec_load_disabled)";
   try {
-    await system.run({ argv: ["kexec", "--version"], deadlineMs: SMALL_PROGRAM_MS });
+    await system.run({ argv: ["kexec", "--version"], timeoutMs: SMALL_PROGRAM_MS });
   } catch (error) {
     if (isError(error, "system/missing-program")) return "the program kexec is not installed (package kexec-tools)";
     throw error;
@@ -95,16 +95,16 @@ export async function loadKexec(system: Power, image: KexecImage, lock?: Lock): 
  */
 export async function clearKexecMemory(system: Pick<System, "run" | "stat">): Promise<void> {
   if ((await system.stat(INITRD)) !== null) {
-    await system.run({ argv: ["shred", "--iterations=0", "--zero", INITRD], deadlineMs: DEADLINE_MS });
+    await system.run({ argv: ["shred", "--iterations=0", "--zero", INITRD], timeoutMs: DEADLINE_MS });
   }
-  const { status } = await system.run({ argv: ["mountpoint", "--quiet", FOLDER], deadlineMs: SMALL_PROGRAM_MS });
+  const { status } = await system.run({ argv: ["mountpoint", "--quiet", FOLDER], timeoutMs: SMALL_PROGRAM_MS });
   if (status === 0) await must(system, ["umount", FOLDER]);
 }
 
 const NOTHING_LOADED = "No kernel is loaded: a reboot now is an ordinary one.";
 
 async function load(system: Power, args: readonly string[], lock: Lock | undefined): Promise<void> {
-  const held = { deadlineMs: DEADLINE_MS, ...(lock === undefined ? {} : { lock }) };
+  const held = { timeoutMs: DEADLINE_MS, ...(lock === undefined ? {} : { lock }) };
   const byFile = await system.run({ argv: ["kexec", "-s", "-l", ...args], ...held });
   if (byFile.status === 0) return;
   const locked = await isLockedDown(system);
@@ -129,7 +129,7 @@ async function load(system: Power, args: readonly string[], lock: Lock | undefin
 export async function unloadKexec(system: Pick<System, "run" | "readFileIfPresent">): Promise<void> {
   if (!(await isKexecLoaded(system))) return;
   for (const how of ["-s", "-c"]) {
-    await system.run({ argv: ["kexec", how, "-u"], deadlineMs: DEADLINE_MS });
+    await system.run({ argv: ["kexec", how, "-u"], timeoutMs: DEADLINE_MS });
     if (!(await isKexecLoaded(system))) return;
   }
   throw new NightlatchError("kexec/failed", "the loaded kernel could not be unloaded", {
@@ -139,7 +139,7 @@ export async function unloadKexec(system: Pick<System, "run" | "readFileIfPresen
 }
 
 async function must(system: Pick<System, "run">, argv: readonly [string, ...string[]]): Promise<void> {
-  const { status, stderr } = await system.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
+  const { status, stderr } = await system.run({ argv, timeoutMs: SMALL_PROGRAM_MS });
   if (status === 0) return;
   const said = stderr.toString("utf8").trim().slice(0, 200);
   throw new NightlatchError("kexec/failed", `${argv[0]} ended with status ${status}: ${said}`, {

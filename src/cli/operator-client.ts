@@ -42,7 +42,7 @@ async function request(
   what: { readonly method: "GET" | "POST"; readonly url: string; readonly body?: Buffer },
 ) {
   try {
-    return await system.request({ ...what, socketPath, deadlineMs: DEADLINE_MS, limitBytes: MAX_ANSWER_BYTES });
+    return await system.request({ ...what, socketPath, timeoutMs: DEADLINE_MS, limitBytes: MAX_ANSWER_BYTES });
   } catch (error) {
     if (!isError(error, "net/unreachable")) throw error;
     const denied = /\bEACCES\b/.test(error.message);

@@ -9,7 +9,7 @@ const DEVICES_LIMIT_BYTES = 4 << 20;
 /** Every LUKS volume that the system sees, by lsblk(8). */
 export async function luksDevices(system: Pick<System, "run">): Promise<string[]> {
   const argv = ["lsblk", "--json", "--list", "--output", "PATH,FSTYPE"] as const;
-  const { stdout } = await system.run({ argv, deadlineMs: SMALL_PROGRAM_MS, outputLimitBytes: DEVICES_LIMIT_BYTES });
+  const { stdout } = await system.run({ argv, timeoutMs: SMALL_PROGRAM_MS, outputLimitBytes: DEVICES_LIMIT_BYTES });
   const json = parseJson(stdout, "lsblk's output", { lengthBytes: DEVICES_LIMIT_BYTES });
   const rows = typeof json === "object" && json !== null && !Array.isArray(json) ? json["blockdevices"] : null;
   const paths = (Array.isArray(rows) ? rows : []).flatMap(pathOfLuks);
@@ -89,7 +89,7 @@ export async function programOutput(
 ): Promise<Buffer> {
   const { status, stdout, stderr } = await system.run({
     argv,
-    deadlineMs: SMALL_PROGRAM_MS,
+    timeoutMs: SMALL_PROGRAM_MS,
     outputLimitBytes: LIMIT_BYTES,
   });
   if (status === 0) return stdout;

@@ -59,6 +59,6 @@ export function pathOnFileSystem({ target, root }: FileSystem, path: string): st
 /** Whether a file dies with this boot: it lies under /run, or on another tmpfs. */
 export async function liesInMemory(system: Pick<System, "run">, path: string): Promise<boolean> {
   const argv = ["findmnt", "-n", "-o", "FSTYPE", "--target", path] as const;
-  const { status, stdout } = await system.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
+  const { status, stdout } = await system.run({ argv, timeoutMs: SMALL_PROGRAM_MS });
   return status === 0 && /^(?:tmpfs|ramfs|devtmpfs)$/.test(stdout.toString("latin1").trim());
 }

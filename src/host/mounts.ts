@@ -43,7 +43,7 @@ export async function listMounts(system: Pick<System, "run">): Promise<Mount[]> 
   const argv = ["findmnt", "--json", "--list", "--real", "--output", "TARGET,UUID,FSROOT"] as const;
   const { status, stdout } = await system.run({
     argv,
-    deadlineMs: SMALL_PROGRAM_MS,
+    timeoutMs: SMALL_PROGRAM_MS,
     outputLimitBytes: OUTPUT_LIMIT_BYTES,
   });
   if (status !== 0) throw new NightlatchError("boot/unsupported", `findmnt ended with status ${status}`);
@@ -159,7 +159,7 @@ async function defaultSubvolume(system: Pick<System, "run">, on: readonly Mount[
   try {
     const { status, stdout } = await system.run({
       argv: ["btrfs", "subvolume", "get-default", mount.target],
-      deadlineMs: SMALL_PROGRAM_MS,
+      timeoutMs: SMALL_PROGRAM_MS,
     });
     const said = stdout.toString("utf8").trim();
     if (status === 0 && /^ID 5 \(FS_TREE\)/.test(said)) return "";

@@ -52,7 +52,7 @@ export async function listShutdownBlockers(system: Power): Promise<ShutdownBlock
   const manager = ["org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager"] as const;
   const argv = ["busctl", "--json=short", "call", ...manager, "ListInhibitors"] as const;
   const stdout = await outputOrNone(() =>
-    system.run({ argv, deadlineMs: SMALL_PROGRAM_MS, outputLimitBytes: LIMIT_BYTES }),
+    system.run({ argv, timeoutMs: SMALL_PROGRAM_MS, outputLimitBytes: LIMIT_BYTES }),
   );
   if (stdout === null) return [];
   const reply = parseJson(stdout, "logind's answer", { lengthBytes: LIMIT_BYTES });

@@ -10,7 +10,7 @@ type Argv = readonly [string, ...string[]];
  * @throws NightlatchError system/*
  */
 export function askSystemd(system: Power, argv: Argv): Promise<Exit> {
-  return system.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
+  return system.run({ argv, timeoutMs: SMALL_PROGRAM_MS });
 }
 
 /**
@@ -21,9 +21,9 @@ export function askSystemd(system: Power, argv: Argv): Promise<Exit> {
 export async function orderSystemd(
   system: Power,
   argv: Argv,
-  { meaning, deadlineMs = SMALL_PROGRAM_MS }: { readonly meaning?: string; readonly deadlineMs?: number } = {},
+  { meaning, timeoutMs = SMALL_PROGRAM_MS }: { readonly meaning?: string; readonly timeoutMs?: number } = {},
 ): Promise<void> {
-  const { status, stderr } = await system.run({ argv, deadlineMs });
+  const { status, stderr } = await system.run({ argv, timeoutMs });
   if (status === 0) return;
   const said = stderr.toString("utf8").trim().slice(0, 300);
   throw new NightlatchError(

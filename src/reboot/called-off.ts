@@ -35,5 +35,5 @@ export async function settleCalledOff(system: Pick<System, "run">): Promise<void
   // One that is still under way needs its timer.
   if (status !== 0 || (await isGoingDown(system))) return;
   await endCalledOff(system, false); // staging begins with a clean-up, and starts that timer itself
-  await orderSystemd(system, ["systemctl", "stop", SERVICE], { deadlineMs: CLEAN_UP_MS });
+  await orderSystemd(system, ["systemctl", "stop", SERVICE], { timeoutMs: CLEAN_UP_MS });
 }

@@ -150,7 +150,7 @@ async function findOrUnclear(system: StagePower): Promise<FoundOneshot | "unclea
 async function eraseHandedOver(system: StagePower): Promise<void> {
   for (const name of await readHandedOver(system)) {
     const path = `${KEY_FOLDER}/${name}`;
-    await system.run({ argv: ["shred", "--iterations=0", "--zero", path], deadlineMs: SMALL_PROGRAM_MS });
+    await system.run({ argv: ["shred", "--iterations=0", "--zero", path], timeoutMs: SMALL_PROGRAM_MS });
     await system.removeFile(path);
   }
   await system.removeFile(HANDED_OVER);

@@ -137,7 +137,7 @@ export async function removeRememberedKey(
   for (const [device, slot] of slots) await killKeyslot(system, { device, lock }, slot, proof);
   await system.run({
     argv: ["shred", "--iterations=1", "--zero", fileOf(stateFolder)],
-    deadlineMs: SMALL_PROGRAM_MS,
+    timeoutMs: SMALL_PROGRAM_MS,
   });
   await system.removeFile(fileOf(stateFolder));
   return { slots: slots.size, staged };

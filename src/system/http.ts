@@ -33,8 +33,8 @@ export async function exchange(request: HttpRequest): Promise<HttpResponse> {
     const giveUp = () => fail(new NightlatchError("net/timeout", "was given up"));
     const deadline = setTimeout(() => {
       const what = name.isPending() ? "has a name that nobody resolved" : "did not answer";
-      fail(new NightlatchError("net/timeout", `${what} within ${request.deadlineMs} ms`));
-    }, request.deadlineMs);
+      fail(new NightlatchError("net/timeout", `${what} within ${request.timeoutMs} ms`));
+    }, request.timeoutMs);
     if (request.signal?.aborted) return giveUp();
     request.signal?.addEventListener("abort", giveUp, { once: true });
 

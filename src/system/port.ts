@@ -121,7 +121,7 @@ export interface Command {
    */
   readonly opensStdin?: boolean;
   /** How long it may run. */
-  readonly deadlineMs: number;
+  readonly timeoutMs: number;
   /**
    * Takes stdout piece by piece as it comes, for what is too large to hold. `Exit.stdout` is then
    * empty, and no limit holds.
@@ -186,7 +186,7 @@ export interface HttpRequest {
   /** A function is called once, after the connection was begun: the body is made while that comes. */
   readonly body?: Uint8Array | (() => Uint8Array);
   /** How long all of it may take, from the look-up of the name to the last byte. */
-  readonly deadlineMs: number;
+  readonly timeoutMs: number;
   readonly limitBytes: number;
   readonly signal?: AbortSignal;
   /**

@@ -36,8 +36,8 @@ export function runProgram(command: Command): Promise<Exit> {
       }, LAST_OUTPUT_MS);
     };
     const deadline = setTimeout(() => {
-      abandon(new NightlatchError("system/timeout", `${program} did not end within ${command.deadlineMs} ms`));
-    }, command.deadlineMs);
+      abandon(new NightlatchError("system/timeout", `${program} did not end within ${command.timeoutMs} ms`));
+    }, command.timeoutMs);
     const onAbort = () => abandon(new NightlatchError("system/timeout", `${program} was given up`));
     command.signal?.addEventListener("abort", onAbort, { once: true });
     if (command.signal?.aborted) onAbort();

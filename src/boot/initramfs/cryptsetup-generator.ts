@@ -28,7 +28,7 @@ export async function askGenerator(
   cmdline: string,
 ): Promise<PlannedAttach[] | null> {
   // Not /tmp, which a shutdown may have unmounted.
-  const made = await system.run({ argv: ["mktemp", "-d", "-p", "/run"], deadlineMs: SMALL_PROGRAM_MS });
+  const made = await system.run({ argv: ["mktemp", "-d", "-p", "/run"], timeoutMs: SMALL_PROGRAM_MS });
   const folder = made.stdout.toString("utf8").trim();
   if (made.status !== 0 || folder === "") return null;
   try {
@@ -45,13 +45,13 @@ export async function askGenerator(
       ],
       stdin: Buffer.from(crypttab),
       opensStdin: true,
-      deadlineMs: SMALL_PROGRAM_MS,
+      timeoutMs: SMALL_PROGRAM_MS,
     });
     // It fails as well where it could not make one unit of several: what it did make is what a boot
     // has.
     if (told.status === NOT_RUNNABLE || told.status === NOT_FOUND) return null;
     const argv = ["grep", "-rhs", "^ExecStart=.*cryptsetup attach ", folder] as const;
-    const { stdout } = await system.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
+    const { stdout } = await system.run({ argv, timeoutMs: SMALL_PROGRAM_MS });
     return stdout
       .toString("utf8")
       .split("\n")
@@ -61,7 +61,7 @@ export async function askGenerator(
     if (isError(error, "system/missing-program")) return null;
     throw error;
   } finally {
-    await system.run({ argv: ["rm", "-rf", "--", folder], deadlineMs: SMALL_PROGRAM_MS });
+    await system.run({ argv: ["rm", "-rf", "--", folder], timeoutMs: SMALL_PROGRAM_MS });
   }
 }
 

@@ -24,7 +24,7 @@ export async function decompress(
   const bounded = boundedBy(OUTPUT_LIMIT_BYTES, take);
   if (compression === "gzip") return inflate(content, bounded);
   const argv = [compression, "-dc"] as const;
-  const { status } = await system.run({ argv, stdin: content, deadlineMs: DEADLINE_MS, take: bounded });
+  const { status } = await system.run({ argv, stdin: content, timeoutMs: DEADLINE_MS, take: bounded });
   if (status !== 0) {
     if (compression !== "lzma") throw unreadable(`${compression} ended with status ${status}`);
     await requireLzmaToEnd(system, content);
@@ -82,7 +82,7 @@ async function requireLzmaToEnd(system: Pick<System, "run">, content: Buffer): P
   while (end > 0 && content[end - 1] === 0) end--;
   for (let zeros = 0; zeros <= LZMA_ZEROS && end + zeros <= content.length; zeros++) {
     const stdin = content.subarray(0, end + zeros);
-    const { status } = await system.run({ argv: ["lzma", "-dc"], stdin, deadlineMs: DEADLINE_MS, take: () => {} });
+    const { status } = await system.run({ argv: ["lzma", "-dc"], stdin, timeoutMs: DEADLINE_MS, take: () => {} });
     if (status === 0) return;
   }
   throw new NightlatchError("initramfs/malformed", "what follows an LZMA archive in the initramfs cannot be told", {

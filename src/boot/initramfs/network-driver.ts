@@ -59,7 +59,7 @@ async function holds(
 ): Promise<boolean> {
   const kernel = release === null ? [] : ["-k", release];
   const argv = ["modinfo", ...kernel, "-F", "filename", driver] as const;
-  const { status, stdout } = await system.run({ argv, deadlineMs: SMALL_PROGRAM_MS });
+  const { status, stdout } = await system.run({ argv, timeoutMs: SMALL_PROGRAM_MS });
   const file = stdout.toString("utf8").trim();
   if (status !== 0) return false;
   return file === "(builtin)" || facts.has(file) || facts.has(file.replace(/\.(?:xz|zst|gz)$/, ""));

@@ -47,7 +47,7 @@ async function ask(system: Pick<System, "run">, host: string, source: string | n
   try {
     const { status, stdout } = await system.run({
       argv: ["getent", ...service, "--", "ahosts", host],
-      deadlineMs: LOOK_UP_MS,
+      timeoutMs: LOOK_UP_MS,
     });
     if (status !== 0) return [];
     const addresses = stdout

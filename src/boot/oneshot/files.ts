@@ -79,7 +79,7 @@ export async function eraseOneshotFile(system: Power, path: string): Promise<voi
   // A link was put there by somebody else: what it leads to is not ours to overwrite.
   const isOurs = root !== undefined && (await isInPlace(system, root, path));
   const argv = ["shred", "--force", "--iterations=1", "--zero", path] as const;
-  const wiped = isOurs ? (await system.run({ argv, deadlineMs: SMALL_PROGRAM_MS })).status === 0 : true;
+  const wiped = isOurs ? (await system.run({ argv, timeoutMs: SMALL_PROGRAM_MS })).status === 0 : true;
   await system.removeFile(path);
   if ((await system.stat(path)) !== null) throw leftOver(`${path} could not be removed`, `Run: shred -u ${path}`);
   if (!wiped)
@@ -97,7 +97,7 @@ function leftOver(what: string, remedy: string): NightlatchError {
  */
 export async function removeOneshotFolders(system: Power): Promise<void> {
   for (const folder of await listEmptyFolders(system))
-    await system.run({ argv: ["rmdir", folder], deadlineMs: SMALL_PROGRAM_MS });
+    await system.run({ argv: ["rmdir", folder], timeoutMs: SMALL_PROGRAM_MS });
 }
 
 /** Whether a path below a root is reached over no link. */

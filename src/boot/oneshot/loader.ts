@@ -91,7 +91,7 @@ export async function mustRun(
   lock?: Lock,
 ): Promise<Buffer> {
   const held = lock === undefined ? {} : { lock };
-  const { status, stdout, stderr } = await system.run({ argv, deadlineMs: SMALL_PROGRAM_MS, ...held });
+  const { status, stdout, stderr } = await system.run({ argv, timeoutMs: SMALL_PROGRAM_MS, ...held });
   if (status === 0) return stdout;
   const said = stderr.toString("utf8").trim().split("\n").at(-1)?.slice(0, 200) ?? "";
   throw new NightlatchError("oneshot/failed", `${argv.slice(0, 2).join(" ")} ended with status ${status}: ${said}`, {

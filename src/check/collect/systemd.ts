@@ -100,7 +100,7 @@ async function show(
 ): Promise<UnitProperties[]> {
   const { stdout } = await system.run({
     argv: ["systemctl", "show", `--property=${properties.join(",")}`, "--", ...patterns],
-    deadlineMs: SMALL_PROGRAM_MS,
+    timeoutMs: SMALL_PROGRAM_MS,
     outputLimitBytes: UNIT_PROPERTIES_LIMIT_BYTES,
   });
   return parseUnitProperties(stdout.toString("utf8"));
@@ -111,7 +111,7 @@ async function findCycles(system: Pick<System, "run">): Promise<readonly string[
   try {
     const { stderr } = await system.run({
       argv: ["systemd-analyze", "verify", "--man=no", "default.target"],
-      deadlineMs: SMALL_PROGRAM_MS,
+      timeoutMs: SMALL_PROGRAM_MS,
     });
     const lines = stderr.toString("utf8").split("\n");
     return lines.filter((line) => /found ordering cycle/i.test(line)).map((line) => line.trim());

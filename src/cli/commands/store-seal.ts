@@ -141,7 +141,7 @@ const MAX_BLOB_BYTES = 64 << 10;
 const DEADLINE_MS = 60_000;
 
 async function creds(system: System, args: readonly string[], stdin: Uint8Array): Promise<Buffer> {
-  const exit = await system.run({ argv: ["systemd-creds", ...args, "-", "-"], stdin, deadlineMs: DEADLINE_MS });
+  const exit = await system.run({ argv: ["systemd-creds", ...args, "-", "-"], stdin, timeoutMs: DEADLINE_MS });
   if (exit.status === 0 && exit.stdout.length > 0) return exit.stdout;
   exit.stdout.fill(0);
   const why = exit.stderr.toString().trim().split("\n").at(-1)?.slice(0, 200) ?? "";
@@ -152,7 +152,7 @@ async function creds(system: System, args: readonly string[], stdin: Uint8Array)
 }
 
 async function hasTpm(system: System): Promise<boolean> {
-  const { status } = await system.run({ argv: ["systemd-creds", "has-tpm2"], deadlineMs: DEADLINE_MS });
+  const { status } = await system.run({ argv: ["systemd-creds", "has-tpm2"], timeoutMs: DEADLINE_MS });
   return status === 0;
 }
 

@@ -44,7 +44,7 @@ export async function backUpHeader(
   path: string,
 ): Promise<void> {
   await runCryptsetup(system, volume, ["luksHeaderBackup", "-q", "--header-backup-file", path, volume.device]);
-  const synced = await system.run({ argv: ["sync", path], deadlineMs: 60_000 });
+  const synced = await system.run({ argv: ["sync", path], timeoutMs: 60_000 });
   if (synced.status !== 0) {
     await system.removeFile(path);
     throw new NightlatchError("file/io", `${path} could not be written`, { meaning: "Nothing was changed." });

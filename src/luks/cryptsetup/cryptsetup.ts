@@ -28,7 +28,7 @@ export async function runCryptsetup(
 ): Promise<Buffer> {
   const command: Command = {
     argv: ["cryptsetup", ...args],
-    deadlineMs: TIMEOUT_MS,
+    timeoutMs: TIMEOUT_MS,
     ...options,
     ...(stdin === undefined ? {} : { stdin }),
     ...(volume.lock === undefined ? {} : { lock: volume.lock }),

@@ -104,7 +104,7 @@ async function write(system: Power, volume: Volume, offsetBytes: number, stdin: 
   const { status } = await system.run({
     argv: ["dd", ...target, "conv=notrunc,fsync", "status=none"],
     stdin,
-    deadlineMs: TIMEOUT_MS,
+    timeoutMs: TIMEOUT_MS,
     ...(volume.lock === undefined ? {} : { lock: volume.lock }),
   });
   if (status !== 0)

@@ -42,7 +42,7 @@ async function runLuksmeta(
 ): Promise<void> {
   const exit = await system.run({
     argv: ["luksmeta", ...args],
-    deadlineMs: TIMEOUT_MS,
+    timeoutMs: TIMEOUT_MS,
     ...(stdin === undefined ? {} : { stdin }),
     ...(volume.lock === undefined ? {} : { lock: volume.lock }),
   });

@@ -145,7 +145,7 @@ async function ask(
     headers: { "content-type": ENROLMENT_TYPE },
     body: request,
     limitBytes: ENROLMENT_BYTES,
-    deadlineMs: limits.timeoutMs,
+    timeoutMs: limits.timeoutMs,
     ...(limits.signal === undefined ? {} : { signal: limits.signal }),
   });
   if (response.status !== 200) throw refusal(url, response);

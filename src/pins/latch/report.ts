@@ -46,7 +46,7 @@ export async function sendReport(
     headers: { "content-type": ENROLMENT_TYPE },
     body: report,
     limitBytes: ENROLMENT_BYTES,
-    deadlineMs: timeoutMs,
+    timeoutMs: timeoutMs,
     ...(signal === undefined ? {} : { signal }),
   });
   const { host } = new URL(url);

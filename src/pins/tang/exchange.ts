@@ -37,7 +37,7 @@ export async function recoverTangKey(
     url: `${pin.url}/rec/${pin.kid}`,
     headers: { "content-type": JWK_TYPE },
     body: () => formatRecovery(begin().request),
-    deadlineMs: limits.timeoutMs,
+    timeoutMs: limits.timeoutMs,
     limitBytes: RECOVERY_BYTES,
     ...(limits.signal === undefined ? {} : { signal: limits.signal }),
     onSent: () => begin().prepare(),

@@ -42,7 +42,7 @@ export async function fetchAdvertisement(
   const response = await system.request({
     method: "GET",
     url: kid === undefined ? `${url}/adv` : `${url}/adv/${kid}`,
-    deadlineMs: timeoutMs,
+    timeoutMs: timeoutMs,
     limitBytes: ADVERTISEMENT_BYTES,
     ...(signal === undefined ? {} : { signal }),
   });

@@ -37,13 +37,13 @@ async function race(): Promise<Accelerator> {
 }
 
 /** How long the sector took to count and to leave; null when it did not in time. */
-async function bootMs(sector: string, accel: Accelerator, deadlineMs: number): Promise<number | null> {
+async function bootMs(sector: string, accel: Accelerator, timeoutMs: number): Promise<number | null> {
   const quiet = ["-nodefaults", "-display", "none", "-no-reboot", "-m", "16"];
   const exit = ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"];
   const drive = ["-drive", `format=raw,file=${sector},if=ide,snapshot=on`];
   const startMs = performance.now();
   try {
-    const ended = await run(["qemu-system-x86_64", "-accel", accel, ...quiet, ...exit, ...drive], deadlineMs);
+    const ended = await run(["qemu-system-x86_64", "-accel", accel, ...quiet, ...exit, ...drive], timeoutMs);
     return ended.status === EXIT_STATUS ? performance.now() - startMs : null;
   } catch {
     return null;

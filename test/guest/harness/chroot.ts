@@ -22,9 +22,9 @@ exec chroot "$1" /bin/sh -euc "$2"
  * Runs a shell script as root inside a tree, with the mounts that maintainer scripts expect. No service is started in it.
  * @returns what it printed @throws Error
  */
-export function runInTree(tree: string, script: string, deadlineMs = 900_000): Promise<string> {
+export function runInTree(tree: string, script: string, timeoutMs = 900_000): Promise<string> {
   const environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"];
   const unshare = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"];
   const command = ["nice", "-n", "10", "env", ...environment, ...unshare, "sh", "-c", ENTER, "sh", tree, script];
-  return must(command as [string, ...string[]], deadlineMs);
+  return must(command as [string, ...string[]], timeoutMs);
 }

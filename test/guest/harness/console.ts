@@ -38,7 +38,7 @@ export class Console {
   }
 
   /** Resolves with the match once the text behind the last match has one. @throws Error at the deadline, or when the guest is gone */
-  waitFor(pattern: RegExp, deadlineMs: number): Promise<RegExpExecArray> {
+  waitFor(pattern: RegExp, timeoutMs: number): Promise<RegExpExecArray> {
     return new Promise((resolve, reject) => {
       const settle = () => {
         clearTimeout(timer);
@@ -57,8 +57,8 @@ export class Console {
       };
       const timer = setTimeout(() => {
         settle();
-        reject(this.#failure(pattern, `not within ${deadlineMs / 1000} s`));
-      }, deadlineMs);
+        reject(this.#failure(pattern, `not within ${timeoutMs / 1000} s`));
+      }, timeoutMs);
       this.#waiting.add(look);
       look();
     });

@@ -70,34 +70,34 @@ export class Machine implements AsyncDisposable {
   }
 
   /** Waits for the login prompt of this boot, and for the shell. */
-  async login(deadlineMs = BOOT_DEADLINE_MS): Promise<void> {
-    await this.console.waitFor(/login: /, deadlineMs);
-    await this.shell.booted(this.#previousBoot, deadlineMs);
+  async login(timeoutMs = BOOT_DEADLINE_MS): Promise<void> {
+    await this.console.waitFor(/login: /, timeoutMs);
+    await this.shell.booted(this.#previousBoot, timeoutMs);
   }
 
   /** Runs a bash script as root in the guest. */
-  run(script: string, deadlineMs = COMMAND_DEADLINE_MS, stdin = ""): Promise<Outcome> {
-    return this.shell.run(script, deadlineMs, stdin);
+  run(script: string, timeoutMs = COMMAND_DEADLINE_MS, stdin = ""): Promise<Outcome> {
+    return this.shell.run(script, timeoutMs, stdin);
   }
 
   /** The same, for one that must succeed. @throws Error with what it printed */
-  async must(script: string, deadlineMs = COMMAND_DEADLINE_MS, stdin = ""): Promise<string> {
-    const outcome = await this.run(script, deadlineMs, stdin);
+  async must(script: string, timeoutMs = COMMAND_DEADLINE_MS, stdin = ""): Promise<string> {
+    const outcome = await this.run(script, timeoutMs, stdin);
     if (outcome.status === 0) return outcome.stdout;
     throw new Error(`in the guest, ${script}\nended with ${outcome.status}:\n${outcome.stdout}${outcome.stderr}`);
   }
 
   /** An orderly reboot, started in the guest, up to the next login prompt. */
-  async reboot(deadlineMs = BOOT_DEADLINE_MS): Promise<void> {
-    await this.restart(() => this.run("systemctl reboot"), deadlineMs);
-    await this.login(deadlineMs);
+  async reboot(timeoutMs = BOOT_DEADLINE_MS): Promise<void> {
+    await this.restart(() => this.run("systemctl reboot"), timeoutMs);
+    await this.login(timeoutMs);
   }
 
   /**
    * Starts what makes the guest come up anew, whose answer may never come, and waits until the root's systemd greets.
    * @throws Error at once where `start` is a command that fails
    */
-  async restart(start: () => Promise<Outcome | undefined>, deadlineMs = BOOT_DEADLINE_MS): Promise<void> {
+  async restart(start: () => Promise<Outcome | undefined>, timeoutMs = BOOT_DEADLINE_MS): Promise<void> {
     this.#previousBoot = this.shell.bootId;
     const failed = new Promise<never>((_, reject) => {
       const judge = (outcome: Outcome | undefined) => {
@@ -106,7 +106,7 @@ export class Machine implements AsyncDisposable {
       };
       start().then(judge, () => {}); // the shell dies with the boot
     });
-    await Promise.race([this.console.waitFor(/Welcome to/, deadlineMs), failed]);
+    await Promise.race([this.console.waitFor(/Welcome to/, timeoutMs), failed]);
   }
 
   /** As if the power had gone and come back: what the guest had not written is lost. Does not wait for the boot. */
@@ -115,8 +115,8 @@ export class Machine implements AsyncDisposable {
   }
 
   /** An orderly shutdown, up to the end of QEMU. */
-  async powerOff(deadlineMs = BOOT_DEADLINE_MS): Promise<void> {
-    const ended = once(this.#qemu, "close", { signal: AbortSignal.timeout(deadlineMs) });
+  async powerOff(timeoutMs = BOOT_DEADLINE_MS): Promise<void> {
+    const ended = once(this.#qemu, "close", { signal: AbortSignal.timeout(timeoutMs) });
     this.run("systemctl poweroff").catch(() => {}); // the shell dies with the machine
     await ended;
   }

@@ -64,14 +64,9 @@ export async function stopAt(machine: Machine, at: number | string, how: Stop): 
 }
 
 /** Runs a command, which takes the passphrase, up to where it holds; what it does goes on in the background. */
-export async function runUntilHeld(
-  machine: Machine,
-  command: string,
-  deadlineMs: number,
-  stdin: string,
-): Promise<void> {
+export async function runUntilHeld(machine: Machine, command: string, timeoutMs: number, stdin: string): Promise<void> {
   const start = `printf %s "$(cat)" | setsid ${command} >/root/intercept/log 2>&1 &`;
-  await machine.must(`${start}\nuntil [ -e /root/intercept/held ]; do sleep 0.2; done`, deadlineMs, stdin);
+  await machine.must(`${start}\nuntil [ -e /root/intercept/held ]; do sleep 0.2; done`, timeoutMs, stdin);
 }
 
 /** No longer. @returns the calls since, the one that it stopped at last */

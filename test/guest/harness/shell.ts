@@ -37,9 +37,9 @@ export class Shell {
   }
 
   /** Waits for a boot other than `previous`. */
-  async booted(previous: string | null, deadlineMs: number): Promise<string> {
+  async booted(previous: string | null, timeoutMs: number): Promise<string> {
     if (this.#bootId !== null && this.#bootId !== previous) return this.#bootId;
-    return this.#within(deadlineMs, "a boot of the guest", (resolve) => {
+    return this.#within(timeoutMs, "a boot of the guest", (resolve) => {
       const listener = (bootId: string) => {
         if (bootId === previous) return;
         this.#boots.delete(listener);
@@ -50,13 +50,13 @@ export class Shell {
   }
 
   /** Runs a bash script as root; whatever its exit status (124: it took longer than the deadline). */
-  run(script: string, deadlineMs: number, stdin = ""): Promise<Outcome> {
+  run(script: string, timeoutMs: number, stdin = ""): Promise<Outcome> {
     const id = `r${this.#nextId++}`;
     const encoded = [script, stdin].map((text) => Buffer.from(text).toString("base64"));
-    const answer = this.#within<Outcome>(deadlineMs + 30_000, JSON.stringify(script), (resolve) => {
+    const answer = this.#within<Outcome>(timeoutMs + 30_000, JSON.stringify(script), (resolve) => {
       this.#answers.set(id, resolve);
     });
-    this.#stream.write(`${id} ${Math.ceil(deadlineMs / 1000)} ${encoded.join(" ")}\n`);
+    this.#stream.write(`${id} ${Math.ceil(timeoutMs / 1000)} ${encoded.join(" ")}\n`);
     return answer;
   }
 
@@ -71,14 +71,14 @@ export class Shell {
     }
   }
 
-  #within<T>(deadlineMs: number, what: string, start: (resolve: (value: T) => void) => void): Promise<T> {
+  #within<T>(timeoutMs: number, what: string, start: (resolve: (value: T) => void) => void): Promise<T> {
     return new Promise((resolve, reject) => {
       const fail = (error: Error) => {
         clearTimeout(timer);
         this.#failures.delete(fail);
         reject(error);
       };
-      const timer = setTimeout(() => fail(new Error(`no answer to ${what} within ${deadlineMs / 1000} s`)), deadlineMs);
+      const timer = setTimeout(() => fail(new Error(`no answer to ${what} within ${timeoutMs / 1000} s`)), timeoutMs);
       this.#failures.add(fail);
       start((value) => {
         clearTimeout(timer);

@@ -21,7 +21,7 @@ const HTTP = resolve(import.meta.dirname, "../../../src/system/http.ts");
 async function ask(url: string, store: string, emptyFolder: string, more: NodeJS.ProcessEnv = {}): Promise<string> {
   const script = `
     const { exchange } = await import(${JSON.stringify(HTTP)});
-    await exchange({ method: "GET", url: process.argv[1], deadlineMs: 30000, limitBytes: 100 }).then(
+    await exchange({ method: "GET", url: process.argv[1], timeoutMs: 30000, limitBytes: 100 }).then(
       ({ status }) => console.log(status),
       ({ code, message, remedy }) => console.log(code, message.replace(/^.*?:\\d+ /, "") + "|" + remedy));`;
   const env = { ...process.env, SSL_CERT_FILE: store, SSL_CERT_DIR: emptyFolder, ...more };

@@ -118,7 +118,7 @@ function clumsy(bytes: Buffer, dies = false): System {
         "oflag=seek_bytes",
         "conv=notrunc",
       ] as const;
-      await nodeSystem.run({ argv, stdin: bytes, deadlineMs: 10_000 });
+      await nodeSystem.run({ argv, stdin: bytes, timeoutMs: 10_000 });
       return dies ? { ...exit, status: null, signal: "SIGKILL" as const } : exit;
     },
   };

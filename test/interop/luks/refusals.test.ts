@@ -186,7 +186,7 @@ test("two changes do not overlap; a program that a killed run left running still
   const started = Promise.withResolvers<void>();
   const straggler = nodeSystem.run({
     argv,
-    deadlineMs: 600_000,
+    timeoutMs: 600_000,
     lock,
     signal: stop.signal,
     take: () => started.resolve(),

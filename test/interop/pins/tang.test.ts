@@ -112,7 +112,7 @@ test("sss: two of three servers, one of which is gone; nested", { skip }, async 
   const pin = (url: string, advertisement: string) => ({ url, adv: JSON.parse(advertisement) });
   const adv = async (url: string) =>
     (
-      await nodeSystem.request({ method: "GET", url: `${url}/adv`, limitBytes: 65536, deadlineMs: limits.timeoutMs })
+      await nodeSystem.request({ method: "GET", url: `${url}/adv`, limitBytes: 65536, timeoutMs: limits.timeoutMs })
     ).body.toString();
   const gone = await startTangd();
   const goneAdv = await adv(gone.url);

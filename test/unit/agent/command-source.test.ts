@@ -38,7 +38,7 @@ test("it is run as it was written, with its own time or what is left", async () 
   ] as const) {
     const { power, commands } = ran(exit(0, "key"));
     await commandSource(power, CURL).attempt({ timeoutMs, signal });
-    assert.deepEqual(commands, [{ argv: CURL.argv, deadlineMs: expectedMs, outputLimitBytes: 8 << 20, signal }]);
+    assert.deepEqual(commands, [{ argv: CURL.argv, timeoutMs: expectedMs, outputLimitBytes: 8 << 20, signal }]);
   }
 });
 

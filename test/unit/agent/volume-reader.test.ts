@@ -75,7 +75,7 @@ test("beside a read that is stuck others go by dd, which may be stuck too; as it
       "iflag=skip_bytes,count_bytes,fullblock,nonblock",
       "status=none",
     ],
-    deadlineMs: 600_000,
+    timeoutMs: 600_000,
     outputLimitBytes: 512,
   });
   await assert.rejects(time.run(reader.readAt("/broken", 0, 1)), {

@@ -95,8 +95,8 @@ test("a program, a server and a lock are waited for aloud, on stderr, with --jso
     } as Partial<Terminal> as Terminal);
     const argv = ["cryptsetup", "luksAddKey", "-q", "--key-file", "/dev/stdin", "/dev/vdb", "/dev/fd/0"] as const;
     const all = [
-      () => system.run({ argv, deadlineMs: 1 }),
-      () => system.request({ method: "GET", url: "http://me:secret@keys:7654/x", deadlineMs: 1, limitBytes: 1 }),
+      () => system.run({ argv, timeoutMs: 1 }),
+      () => system.request({ method: "GET", url: "http://me:secret@keys:7654/x", timeoutMs: 1, limitBytes: 1 }),
       () => system.lock("/state/lock", 1),
     ];
     const aloud = ["… adding a keyslot to /dev/vdb", "… asking keys:7654", "… waiting for another nightlatch to end"];

@@ -120,7 +120,7 @@ test("the request names the key and says nothing that is secret or constant", as
     bodies.push(Buffer.from(request.body).toString());
     assert.equal(request.method, "POST");
     assert.deepEqual(request.headers, { "content-type": "application/jwk+json" });
-    assert.equal(request.deadlineMs, 1000);
+    assert.equal(request.timeoutMs, 1000);
     return null;
   });
   await recoverSecret(power, caseNamed("tang, P-256"), limits);

@@ -15,7 +15,7 @@ import { host } from "../../support/http-host.ts";
 const closed = (socket: Socket) => new Promise((resolve) => socket.once("close", resolve));
 
 const get = (url: string, more: Partial<HttpRequest> = {}) =>
-  exchange({ method: "GET", url, deadlineMs: 20_000, limitBytes: 1000, ...more });
+  exchange({ method: "GET", url, timeoutMs: 20_000, limitBytes: 1000, ...more });
 
 async function failure(answer: Promise<unknown>): Promise<NightlatchError> {
   return answer.then(
@@ -63,7 +63,7 @@ test("a request is sent as it was asked for, on a connection of its own", async 
     url: `${server.url}/rec/x?y`,
     headers: { "content-type": "c/d" },
     body: Buffer.from("body"),
-    deadlineMs: 20_000,
+    timeoutMs: 20_000,
     limitBytes: 10,
   });
   const [head = ""] = heads;
@@ -110,7 +110,7 @@ test("a redirect is an answer like any other", async () => {
 const HEAD = "HTTP/1.1 200 OK\r\n";
 
 test("silence ends at the deadline", () =>
-  fails(() => {}, "net/timeout", /did not answer within 150 ms$/, { deadlineMs: 150 }));
+  fails(() => {}, "net/timeout", /did not answer within 150 ms$/, { timeoutMs: 150 }));
 
 test("an answer that drips in ends at the deadline, its head or its body", async () => {
   const drip = (start: string, more: string) => (socket: Socket) => {
@@ -119,13 +119,13 @@ test("an answer that drips in ends at the deadline, its head or its body", async
     socket.on("close", () => clearInterval(timer));
   };
   const message = /did not answer within 200 ms$/;
-  await fails(drip(HEAD, "X: y\r\n"), "net/timeout", message, { deadlineMs: 200 });
-  await fails(drip(`${HEAD}Content-Length: 900\r\n\r\n`, "x"), "net/timeout", message, { deadlineMs: 200 });
+  await fails(drip(HEAD, "X: y\r\n"), "net/timeout", message, { timeoutMs: 200 });
+  await fails(drip(`${HEAD}Content-Length: 900\r\n\r\n`, "x"), "net/timeout", message, { timeoutMs: 200 });
   await fails(drip(`${HEAD}Transfer-Encoding: chunked\r\n\r\n`, "1\r\nx\r\n"), "net/timeout", message, {
-    deadlineMs: 200,
+    timeoutMs: 200,
   });
   await fails(drip("HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n"), "net/timeout", message, {
-    deadlineMs: 200,
+    timeoutMs: 200,
   });
 });
 

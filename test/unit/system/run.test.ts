@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { runProgram } from "../../../src/system/run.ts";
 
 const sh = (script: string, more: object = {}) =>
-  runProgram({ argv: ["/bin/sh", "-c", script], deadlineMs: 20_000, ...more });
+  runProgram({ argv: ["/bin/sh", "-c", script], timeoutMs: 20_000, ...more });
 
 test("exit status, both outputs and a binary stdin come through", async () => {
   const stdin = Buffer.from([0, 255, 10, 13, 0]);
@@ -20,7 +20,7 @@ test("without stdin a program reads nothing, and the environment holds no more t
 });
 
 test("a program that does not end is killed with its children", async () => {
-  await assert.rejects(sh("sleep 1000 & sleep 1000", { deadlineMs: 200 }), {
+  await assert.rejects(sh("sleep 1000 & sleep 1000", { timeoutMs: 200 }), {
     code: "system/timeout",
     message: "/bin/sh did not end within 200 ms",
   });
@@ -31,7 +31,7 @@ test("a program that prints too much is stopped", async () => {
 });
 
 test("a program that is not there says which package work is needed", async () => {
-  await assert.rejects(runProgram({ argv: ["/nonexistent/tool"], deadlineMs: 1000 }), {
+  await assert.rejects(runProgram({ argv: ["/nonexistent/tool"], timeoutMs: 1000 }), {
     code: "system/missing-program",
     message: "/nonexistent/tool could not be started (ENOENT)",
   });
@@ -60,8 +60,8 @@ test("a program that opens its input by name is told apart from the shell before
   const killed = await named("kill -KILL $$");
   assert.deepEqual([killed.status, killed.signal], [null, "SIGKILL"]);
   assert.equal((await named("exit 3", { stdin: Buffer.alloc(1 << 20) })).status, 3);
-  await assert.rejects(named("sleep 1000", { deadlineMs: 200 }), { code: "system/timeout" });
-  await assert.rejects(runProgram({ argv: ["/nonexistent/tool"], stdin, opensStdin: true, deadlineMs: 20_000 }), {
+  await assert.rejects(named("sleep 1000", { timeoutMs: 200 }), { code: "system/timeout" });
+  await assert.rejects(runProgram({ argv: ["/nonexistent/tool"], stdin, opensStdin: true, timeoutMs: 20_000 }), {
     code: "system/missing-program",
     message: "/nonexistent/tool could not be started (ENOENT)",
   });
@@ -84,7 +84,7 @@ test("a program that left a child of its own session with its pipes is given up 
 
 test("a program that ends and leaves a daemon with its pipes has ended: what it printed is there, the daemon lives", async () => {
   const { status, stdout } = await sh("setsid sleep 1000 & echo $!; head -c 300000 /dev/zero; printf key", {
-    deadlineMs: 20_000,
+    timeoutMs: 20_000,
   });
   const [pid = "", ...rest] = stdout.toString("latin1").split("\n");
   process.kill(Number(pid), "SIGKILL"); // throws where it is gone

@@ -90,7 +90,7 @@ async function bootctlList(system: Pick<System, "run">, options: readonly string
   const argv = ["bootctl", "list", ...options, "--no-pager"] as const;
   const { status, stdout, stderr } = await system.run({
     argv,
-    deadlineMs: SMALL_PROGRAM_MS,
+    timeoutMs: SMALL_PROGRAM_MS,
     outputLimitBytes: OUTPUT_LIMIT_BYTES,
   });
   if (status === 0) return stdout;

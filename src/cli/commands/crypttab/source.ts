@@ -42,7 +42,7 @@ async function lastingName(system: Power, device: string): Promise<string> {
   if ((await system.stat(path))?.kind !== "block" || path.startsWith("/dev/disk/by-")) return path;
   const { status, stdout } = await system.run({
     argv: ["udevadm", "info", "--query=symlink", "--root", "--name", path],
-    deadlineMs: SMALL_PROGRAM_MS,
+    timeoutMs: SMALL_PROGRAM_MS,
   });
   const links = status === 0 ? stdout.toString("utf8").trim().split(/\s+/) : [];
   const lasting = ["/dev/disk/by-partuuid/", "/dev/disk/by-id/"].map((folder) =>

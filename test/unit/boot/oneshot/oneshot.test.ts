@@ -102,7 +102,7 @@ test("GRUB's tools go by the name of the folder; links are not followed", async 
       if (argv[0] === "findmnt")
         return { stdout: JSON.stringify({ filesystems: [{ target: "/", source: "/dev/sda1", fstype: "ext4" }] }) };
       if (argv[0]?.endsWith("-probe")) return { stdout: argv[1] === "--target=fs" ? "ext2\n" : "\n" };
-      return bootctl()(argv, { argv: ["x"], deadlineMs: 0 });
+      return bootctl()(argv, { argv: ["x"], timeoutMs: 0 });
     };
     return reading(files, programs, { [linked]: "/elsewhere" });
   };

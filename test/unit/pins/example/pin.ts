@@ -14,7 +14,7 @@ export const examplePin: Pin = {
       early: { pins: ["example"], network: true },
       describe: () => `example at ${new URL(url).host}`,
       async recover({ system, limits }) {
-        const { body } = await system.request({ method: "GET", url, limitBytes: 64, deadlineMs: limits.timeoutMs });
+        const { body } = await system.request({ method: "GET", url, limitBytes: 64, timeoutMs: limits.timeoutMs });
         return [Secret.take(Buffer.from(body.toString("latin1"), "hex"))];
       },
     };
