@@ -5,7 +5,10 @@ import { openTerminal } from "./cli/terminal.ts";
 import { nodeSystem } from "./system/node.ts";
 import { secludeService } from "./system/seclusion.ts";
 
-/** `nightlatch agent` by itself, as its unit starts it: a boot waits for the key, and what is not loaded takes no time. */
+/**
+ * `nightlatch agent` by itself, as its unit starts it: a boot waits for the key, and what is not
+ * loaded takes no time.
+ */
 async function main(args: readonly string[]): Promise<number> {
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());

@@ -1,5 +1,5 @@
 import { printable } from "../core/text.ts";
-import type { Command, System } from "../system/port.ts";
+import type { RunRequest, System } from "../system/port.ts";
 import type { Terminal } from "./command.ts";
 
 /** After a longer silence a person wonders whether anything happens at all. */
@@ -103,7 +103,7 @@ export function narrate<S extends System>(system: S, terminal: Terminal): { syst
  * What a program does, in words, for those that take their time. Of its arguments only the device
  * or the unit is told.
  */
-export function describe({ argv }: Pick<Command, "argv">): string {
+export function describe({ argv }: Pick<RunRequest, "argv">): string {
   const [program, ...args] = argv;
   const name = program.slice(program.lastIndexOf("/") + 1);
   switch (name) {

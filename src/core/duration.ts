@@ -1,6 +1,6 @@
 const UNITS_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-export type DurationUnit = keyof typeof UNITS_MS;
+type DurationUnit = keyof typeof UNITS_MS;
 
 /** A whole number and one of these units, such as 90m, in milliseconds; null for anything else. */
 export function parseDuration(text: string, units: readonly DurationUnit[]): number | null {

@@ -35,7 +35,7 @@ async function listJobs(system: Power): Promise<{ readonly ok: boolean; readonly
 }
 
 /** Who keeps a shutdown from beginning, in words of their own choice. */
-export interface ShutdownBlocker {
+interface ShutdownBlocker {
   readonly who: string;
   readonly why: string;
   readonly pid: string;

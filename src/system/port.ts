@@ -11,7 +11,7 @@ export interface System {
    * than 0 is an answer, not a throw.
    * @throws NightlatchError system/missing-program, system/timeout, system/output-too-large
    */
-  run(command: Command): Promise<Exit>;
+  run(command: RunRequest): Promise<Exit>;
 
   /**
    * Reads a whole file, or all that comes through a pipe.
@@ -36,8 +36,8 @@ export interface System {
    */
   writeFile(path: string, bytes: Uint8Array, mode: number): Promise<void>;
   /**
-   * Opens a file that is changed where it lies: what is overwritten is then gone, as far as the file
-   * system can do that. All members of the answer throw the same errors.
+   * Opens a file that is changed where it lies: what is overwritten is then gone, as far as the
+   * file system can do that. All members of the answer throw the same errors.
    * @param made the mode of a file that is made, empty and durably, where there is none; absent, a
    * missing file is refused
    * @throws NightlatchError file/missing, file/denied, file/full, file/io
@@ -87,8 +87,8 @@ export interface System {
    */
   findExposures(files: readonly { readonly path: string; readonly isSecret: boolean }[]): Promise<readonly Exposure[]>;
   /**
-   * Waits for an exclusive lock on a file, which is made where it is missing, and stays. The lock is
-   * held until it is disposed, or until this process and every program that was run with it have
+   * Waits for an exclusive lock on a file, which is made where it is missing, and stays. The lock
+   * is held until it is disposed, or until this process and every program that was run with it have
    * ended, however they ended.
    * @throws NightlatchError system/busy where it is not had within `waitMs`, file/missing (the
    * folder), file/denied, file/io
@@ -111,7 +111,7 @@ export interface System {
   random(lengthBytes: number): Buffer;
 }
 
-export interface Command {
+export interface RunRequest {
   readonly argv: readonly [string, ...string[]];
   /** Written to stdin, which is then closed. It is the only way for key material into a program. */
   readonly stdin?: Uint8Array;
@@ -183,15 +183,17 @@ export interface HttpRequest {
   /** A Unix socket to connect to in place of the URL's host. */
   readonly socketPath?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** A function is called once, after the connection was begun: the body is made while that comes. */
+  /**
+   * A function is called once, after the connection was begun: the body is made while that comes.
+   */
   readonly body?: Uint8Array | (() => Uint8Array);
   /** How long all of it may take, from the look-up of the name to the last byte. */
   readonly timeoutMs: number;
   readonly limitBytes: number;
   readonly signal?: AbortSignal;
   /**
-   * Called once the request is on its way. What is computed then costs no time, for the server is at
-   * work. Not every system calls it.
+   * Called once the request is on its way. What is computed then costs no time, for the server is
+   * at work. Not every system calls it.
    */
   readonly onSent?: () => void;
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { NightlatchError } from "../core/errors.ts";
-import type { Command, Exit } from "./port.ts";
+import type { Exit, RunRequest } from "./port.ts";
 
 const DEFAULT_OUTPUT_LIMIT_BYTES = 1 << 20;
 /** For what the pipes of a program that has ended still hold. */
@@ -9,7 +9,7 @@ const LAST_OUTPUT_MS = 100;
 const SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** @see System.run */
-export function runProgram(command: Command): Promise<Exit> {
+export function runProgram(command: RunRequest): Promise<Exit> {
   const [program] = command.argv;
   const [spawned, ...args] = command.opensStdin ? [...BEHIND_PIPE, ...command.argv] : command.argv;
   const limitBytes = command.outputLimitBytes ?? DEFAULT_OUTPUT_LIMIT_BYTES;

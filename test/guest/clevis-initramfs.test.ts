@@ -1,4 +1,7 @@
-/** What `--via bindings` looks for in an initramfs, against those that Debian's own clevis packages make. Nothing is booted. */
+/**
+ * What `--via bindings` looks for in an initramfs, against those that Debian's own clevis packages
+ * make. Nothing is booted.
+ */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

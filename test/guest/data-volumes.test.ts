@@ -1,6 +1,7 @@
 /**
- * Two data volumes of a machine with our package, bound to a key server on the host: one that systemd opens when the network is
- * there (`_netdev`), one that it wants open before sysinit.target. Everything is what a user does; every step is a real boot.
+ * Two data volumes of a machine with our package, bound to a key server on the host: one that
+ * systemd opens when the network is there (`_netdev`), one that it wants open before
+ * sysinit.target. Everything is what a user does; every step is a real boot.
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -133,7 +134,10 @@ async function prepare(suite: Suite): Promise<Scene> {
   return { machine, server, [Symbol.asyncDispose]: () => moved.disposeAsync() };
 }
 
-/** Where there is no kexec: the bindings are seen to open every volume, and then it is an ordinary reboot in which nobody is asked. */
+/**
+ * Where there is no kexec: the bindings are seen to open every volume, and then it is an ordinary
+ * reboot in which nobody is asked.
+ */
 async function rebootByBindings(machine: Machine): Promise<void> {
   const from = machine.console.transcript().length;
   const refused = await machine.run("nightlatch reboot");
@@ -178,7 +182,10 @@ async function assertClosed(machine: Machine): Promise<void> {
   assert.equal((await machine.run("mountpoint --quiet /srv")).status, 32);
 }
 
-/** systemd broke no cycle, neither in this boot nor when it looks at the units; and the local volume was open before sysinit. */
+/**
+ * systemd broke no cycle, neither in this boot nor when it looks at the units; and the local volume
+ * was open before sysinit.
+ */
 async function assertOrdering(machine: Machine): Promise<void> {
   assert.doesNotMatch(await machine.must("journalctl -b --no-pager"), /ordering cycle/i);
   const units = "default.target nightlatch-agent.socket nightlatch-agent.service nightlatch-server.service";
@@ -190,7 +197,10 @@ async function assertOrdering(machine: Machine): Promise<void> {
   assert.ok(opened > 0 && opened < sysinit, `opened at ${opened} µs, sysinit.target at ${sysinit} µs`);
 }
 
-/** The local volume's key comes over the network: here that goes well, for networkd is early, and check says that it need not. */
+/**
+ * The local volume's key comes over the network: here that goes well, for networkd is early, and
+ * check says that it need not.
+ */
 async function assertChecked(machine: Machine): Promise<void> {
   const { status, stdout } = await machine.run("nightlatch check --json");
   const { findings } = JSON.parse(stdout) as { findings: { code: string; severity: string; subject: string }[] };
@@ -208,7 +218,10 @@ async function assertOpenedByClevis(machine: Machine): Promise<void> {
   await machine.must(`set -o pipefail; clevis luks pass -d /dev/vdb -s 1 | ${tried}`);
 }
 
-/** What the units promise about the process that handles keys, as systemd has it and as the kernel has it. */
+/**
+ * What the units promise about the process that handles keys, as systemd has it and as the kernel
+ * has it.
+ */
 async function assertConfined(machine: Machine): Promise<void> {
   const modes = "700 root directory\n600 root socket\n";
   assert.equal(await machine.must("stat -c '%a %U %F' /run/nightlatch /run/nightlatch/agent.sock"), modes);
@@ -219,7 +232,8 @@ async function assertConfined(machine: Machine): Promise<void> {
   const shown = await machine.must(`systemctl show ${names} nightlatch-agent.service`);
   assert.deepEqual(shown.trim().split("\n").sort(), wanted.map(([name, value]) => `${name}=${value}`).sort());
 
-  // Anew and in one go: one that nobody has asked for a while ends by itself. systemd's own child, "(node)", is not yet confined.
+  // Anew and in one go: one that nobody has asked for a while ends by itself. systemd's own child,
+  // "(node)", is not yet confined.
   const status = await machine.must(`set -e; systemctl restart nightlatch-agent.service
 cd /proc/$(systemctl show --value -p MainPID nightlatch-agent.service)
 while grep -q '^(' comm; do sleep 0.1; done

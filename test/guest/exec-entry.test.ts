@@ -1,6 +1,7 @@
 /**
- * The set-up that people write by hand: a socket and a templated service for each volume, that runs curl against a URL which
- * wants a secret header. Shown at work, then replaced by one `exec` entry of the agent's configuration.
+ * The set-up that people write by hand: a socket and a templated service for each volume, that runs
+ * curl against a URL which wants a secret header. Shown at work, then replaced by one `exec` entry
+ * of the agent's configuration.
  */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";

@@ -1,7 +1,7 @@
 /**
- * What an initramfs holds, by us and by the kernel that unpacks it: random archives, hundreds in one
- * boot, each below a folder of its own; then ends that are odd, a boot each. A kernel is booted with
- * nothing but a shell that tells what it finds.
+ * What an initramfs holds, by us and by the kernel that unpacks it: random archives, hundreds in
+ * one boot, each below a folder of its own; then ends that are odd, a boot each. A kernel is booted
+ * with nothing but a shell that tells what it finds.
  */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
@@ -31,7 +31,10 @@ const pack = (compressor: Compressor, plain: Buffer): Buffer => {
   return stdout;
 };
 
-/** A shell and a program that tells, between two marks, a line for each name below the folders of the cases. */
+/**
+ * A shell and a program that tells, between two marks, a line for each name below the folders of
+ * the cases.
+ */
 function shellArchive(): Buffer {
   const init = `#!/bin/busybox sh
 /bin/busybox mkdir -p /dev /proc
@@ -141,7 +144,10 @@ const comment = (archive: Buffer) => {
   return changed;
 };
 
-/** Each is put behind an archive that is whole, aligned. What we refuse, though the kernel takes it, says why. */
+/**
+ * Each is put behind an archive that is whole, aligned. What we refuse, though the kernel takes it,
+ * says why.
+ */
 const ENDS: readonly { name: string; end: () => Buffer; weRefuse?: string }[] = [
   { name: "nothing", end: () => Buffer.alloc(0) },
   { name: "NULs", end: () => Buffer.alloc(7) },

@@ -1,6 +1,7 @@
 /**
- * The interop tests against the programs of Debian testing: cryptsetup, clevis, systemd's generators and its plan of a boot, GRUB. They
- * run in a tree with this checkout; nothing is booted.
+ * The interop tests against the programs of Debian testing: cryptsetup, clevis, systemd's
+ * generators and its plan of a boot, GRUB. They run in a tree with this checkout; nothing is
+ * booted.
  */
 import { cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -48,7 +49,10 @@ const FILES = [
   "command/units",
 ].map((name) => `test/interop/${name}.test.ts`);
 
-/** A root that is a mount, for tests that make a mount namespace; a /sys that systemd takes for a machine's, with its control groups. */
+/**
+ * A root that is a mount, for tests that make a mount namespace; a /sys that systemd takes for a
+ * machine's, with its control groups.
+ */
 const AS_A_MACHINE = "mount -t sysfs sys /sys; mount -t cgroup2 cgroup2 /sys/fs/cgroup; mount --rbind / /mnt";
 
 test("the interop tests agree with the programs of Debian testing", { skip: onlyInFull() }, (t) =>

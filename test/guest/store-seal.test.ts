@@ -1,4 +1,7 @@
-/** The master key sealed as the manual has it, under the package's own unit: across restarts and a boot, and the way back. */
+/**
+ * The master key sealed as the manual has it, under the package's own unit: across restarts and a
+ * boot, and the way back.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bootImage } from "./harness/image.ts";

@@ -1,11 +1,11 @@
 import { NightlatchError } from "../../src/core/errors.ts";
-import type { Command, Exit, FileFacts, System } from "../../src/system/port.ts";
+import type { Exit, FileFacts, RunRequest, System } from "../../src/system/port.ts";
 
 type Files = Readonly<Record<string, string | Buffer>>;
 /** Answers a program, or undefined for one that is not installed. */
 export type Programs = (
   argv: readonly string[],
-  command: Command,
+  command: RunRequest,
 ) => { status?: number; stdout?: string; stderr?: string } | undefined;
 
 type Reading =

@@ -1,4 +1,4 @@
-import type { Command, Exit, InPlaceFile, System } from "../../src/system/port.ts";
+import type { Exit, InPlaceFile, RunRequest, System } from "../../src/system/port.ts";
 
 /**
  * What every call throws once the power is gone. Not one of the project's errors: nothing may take
@@ -118,7 +118,7 @@ export function faultySystem(system: System, fault: Fault): FaultySystem {
 }
 
 /** An aborted signal kills the program's whole group with SIGKILL. */
-async function runAndKill(system: System, command: Command, delayMs: number): Promise<Exit> {
+async function runAndKill(system: System, command: RunRequest, delayMs: number): Promise<Exit> {
   const kill = new AbortController();
   const timer = setTimeout(() => kill.abort(), delayMs);
   try {

@@ -1,5 +1,5 @@
 import { type ErrorCode, NightlatchError } from "../../core/errors.ts";
-import type { Command, Exit, Lock, System } from "../../system/port.ts";
+import type { Exit, Lock, RunRequest, System } from "../../system/port.ts";
 
 /** The volume that a command works on. */
 export interface Volume {
@@ -24,9 +24,9 @@ export async function runCryptsetup(
   volume: Volume,
   args: readonly string[],
   stdin?: Uint8Array,
-  options: Pick<Command, "opensStdin"> = {},
+  options: Pick<RunRequest, "opensStdin"> = {},
 ): Promise<Buffer> {
-  const command: Command = {
+  const command: RunRequest = {
     argv: ["cryptsetup", ...args],
     timeoutMs: TIMEOUT_MS,
     ...options,

@@ -9,8 +9,8 @@ import { planSystemVolumes } from "./system-volumes.ts";
 const STAYS = "x-initrd.attach";
 
 /**
- * Whether a soft reboot leaves the root that runs: then nothing holds the root's volume open. ostree
- * prepares another root at /run/nextroot, which systemd goes to where it is there
+ * Whether a soft reboot leaves the root that runs: then nothing holds the root's volume open.
+ * ostree prepares another root at /run/nextroot, which systemd goes to where it is there
  * (systemd-soft-reboot.service(8)).
  */
 async function replacesRoot(system: Pick<PlanPower, "stat">): Promise<boolean> {
@@ -19,8 +19,9 @@ async function replacesRoot(system: Pick<PlanPower, "stat">): Promise<boolean> {
 }
 
 /**
- * A soft reboot (systemd-soft-reboot.service(8)) comes back by itself: this systemd knows it, and every volume that it closes opens without
- * a person. It closes what an ordinary shutdown closes: all of crypttab but the root's, and what is marked x-initrd.attach (crypttab(5)).
+ * A soft reboot (systemd-soft-reboot.service(8)) comes back by itself: this systemd knows it, and
+ * every volume that it closes opens without a person. It closes what an ordinary shutdown closes:
+ * all of crypttab but the root's, and what is marked x-initrd.attach (crypttab(5)).
  * @throws NightlatchError reboot/blocked
  */
 export async function requireSoftReboot(system: PlanPower): Promise<void> {

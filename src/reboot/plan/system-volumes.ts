@@ -18,8 +18,8 @@ import type { Opening, PlannedVolume, PlanPower } from "./reboot-plan.ts";
 import { type FoundVolume, resolveVolume } from "./volumes.ts";
 
 /**
- * The volumes of /etc/crypttab that systemd opens after the initramfs, other than those in `inside`. One that may fail (nofail) and
- * is not there does not count.
+ * The volumes of /etc/crypttab that systemd opens after the initramfs, other than those in
+ * `inside`. One that may fail (nofail) and is not there does not count.
  * @throws NightlatchError reboot/blocked where one waits for a person and cannot be given a key
  */
 export async function planSystemVolumes(system: PlanPower, inside: ReadonlySet<string>): Promise<PlannedVolume[]> {
@@ -60,7 +60,10 @@ async function findUnlessMayFail(
 const wordsOf = ({ options }: CrypttabEntry): string[] =>
   options.map(({ name, value }) => (value === null ? name : `${name}=${value}`));
 
-/** With one of these systemd takes any key file for the token's sealed blob (attach_luks_or_plain_or_bitlk of its cryptsetup.c). */
+/**
+ * With one of these systemd takes any key file for the token's sealed blob
+ * (attach_luks_or_plain_or_bitlk of its cryptsetup.c).
+ */
 const TOKENS = ["tpm2-device", "fido2-device", "pkcs11-uri"];
 
 async function howItOpens(
@@ -77,7 +80,8 @@ async function howItOpens(
   const key = await findKey(system, entry);
   if (key?.kind === "socket") return { kind: "socket", path: key.path };
   const tried = key?.kind === "file" ? await tryKeyFile(system, { options: wordsOf(entry) }, key.path, found) : null;
-  // What lies in /run now is gone at the next boot, which has the key that it is given in its place.
+  // What lies in /run now is gone at the next boot, which has the key that it is given in its
+  // place.
   const isFree = key === null || tried === "in-memory";
   const isGiven = entry.key === null && found.header !== null && findOption(entry, "keyscript") === undefined;
   if (isFree && isGiven) return { kind: "disposable" };

@@ -5,13 +5,13 @@ import type { Answers } from "../http/answers.ts";
 import { json, type Reply } from "../http/reply.ts";
 import { invite, uninvite } from "../service/invite.ts";
 import type { Service } from "../service/service.ts";
-import { type Change, type Changed, type ChangeRequest, changeLatch, changeMachine } from "../service/states.ts";
+import { type Changed, type ChangeRequest, changeLatch, changeMachine, type StateChange } from "../service/states.ts";
 import type { MasterSource } from "../store/folder/upgrade.ts";
 import { showAudit } from "./audit.ts";
 import { listMachines, showMachine } from "./machines.ts";
 import type { Role } from "./roles.ts";
 import { showTail } from "./tail.ts";
-import { latchView, machineView, timeText } from "./views.ts";
+import { latchView, machineView, isoTime } from "./views.ts";
 
 /** A request that came over the admin socket. */
 interface AdminRequest {
@@ -69,7 +69,7 @@ export async function administer(context: AdminContext, request: AdminRequest): 
 }
 
 /** An operator may stop releases at once. What cannot be undone is the administrator's. */
-function requireRole(role: Role, change: Change): void {
+function requireRole(role: Role, change: StateChange): void {
   if (role === "admin" || change !== "revoke") return;
   throw new NightlatchError("admin/denied", "revoking destroys keys and is root's", {
     meaning: "Nothing was changed.",
@@ -98,12 +98,12 @@ async function makeInvite({ service, url }: AdminContext, request: AdminRequest)
   const { name, lifetimeMs } = parseInviteRequest(request.body);
   const made = await invite(service, { name, lifetimeMs, url: url(), by: request.uid });
   const { line, id, replaced } = made;
-  return json(200, { invite: line, id, name, expires: timeText(made.expiresMs), replaced, url: url() });
+  return json(200, { invite: line, id, name, expires: isoTime(made.expiresMs), replaced, url: url() });
 }
 
 async function voidInvite({ service }: AdminContext, name: string, request: AdminRequest): Promise<Reply> {
   const { id, createdMs, expiresMs } = await uninvite(service, { name, by: request.uid });
-  return json(200, { id, name, created: timeText(createdMs), expires: timeText(expiresMs) });
+  return json(200, { id, name, created: isoTime(createdMs), expires: isoTime(expiresMs) });
 }
 
 /** Answers a change, and not before every answer that was given earlier has left. */
@@ -136,6 +136,6 @@ function parseInviteRequest(body: Buffer): { readonly name: string; readonly lif
   throw new NightlatchError("request/malformed", "the request is not one for an invite");
 }
 
-function isChange(verb: string | undefined): verb is Change {
+function isChange(verb: string | undefined): verb is StateChange {
   return verb === "lock" || verb === "unlock" || verb === "revoke";
 }

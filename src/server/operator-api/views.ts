@@ -10,13 +10,13 @@ import type { InviteRow, LatchRow, MachineRow } from "../store/port.ts";
  */
 export function machineView(machine: MachineRow): Record<string, unknown> {
   const { id, name, state, epoch, enrolledMs } = machine;
-  return { id, name, state, epoch, enrolled: timeText(enrolledMs) };
+  return { id, name, state, epoch, enrolled: isoTime(enrolledMs) };
 }
 
 /** A latch as docs/format/admin.md shows it. */
 export function latchView(latch: LatchRow): Record<string, unknown> {
   const { id, volume, state, epoch, createdMs } = latch;
-  return { id, volume, state, epoch, created: timeText(createdMs) };
+  return { id, volume, state, epoch, created: isoTime(createdMs) };
 }
 
 /** An invite as docs/format/admin.md shows it. */
@@ -26,7 +26,7 @@ export function inviteView(
 ): Record<string, unknown> {
   const { id, name, createdMs, expiresMs, madeAt } = invite;
   const expired = hasExpired(expiresMs, { nowMs, latestMs: latestSince(times, madeAt) });
-  return { id, name, created: timeText(createdMs), expires: timeText(expiresMs), expired };
+  return { id, name, created: isoTime(createdMs), expires: isoTime(expiresMs), expired };
 }
 
 /**
@@ -56,13 +56,13 @@ export function refusalView(body: Buffer | null): Record<string, unknown> | null
 }
 
 /** A time as RFC 3339 text, in UTC. */
-export function timeText(atMs: number): string {
+export function isoTime(atMs: number): string {
   return new Date(atMs).toISOString();
 }
 
 /** A time in the log as text. Null where it is none, or one that no clock can have. */
 export function entryTime(at: Json | undefined): string | null {
-  return typeof at === "number" && Math.abs(at) <= MAX_TIME_MS ? timeText(at) : null;
+  return typeof at === "number" && Math.abs(at) <= MAX_TIME_MS ? isoTime(at) : null;
 }
 
 /** ECMA-262 section 21.4.1.1. */

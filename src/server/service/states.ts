@@ -7,13 +7,13 @@ import type { Operation, Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 
 /** What an operator does to a machine or a latch. */
-export type Change = "lock" | "unlock" | "revoke";
+export type StateChange = "lock" | "unlock" | "revoke";
 
 /** An operator's request for a change. */
 export interface ChangeRequest {
   /** The operator's user id. */
   readonly by: number;
-  readonly change: Change;
+  readonly change: StateChange;
 }
 
 /** What a change has done. */
@@ -39,7 +39,7 @@ export interface Changed {
 
 type Done = Omit<Changed, "destroyed" | "scrubbed" | "recorded">;
 
-const RESULT: Readonly<Record<Change, State>> = { lock: "locked", unlock: "active", revoke: "revoked" };
+const RESULT: Readonly<Record<StateChange, State>> = { lock: "locked", unlock: "active", revoke: "revoked" };
 
 /**
  * Changes the state of a machine, and of its latches with it. The machine is given by its name or

@@ -1,6 +1,7 @@
 /**
- * A machine with a data volume, broken in one way after another under a systemd that runs: what `nightlatch check` prints is applied to
- * the letter, the finding is gone, nothing worse has come, and the machine boots and opens its volume with all of that in its files.
+ * A machine with a data volume, broken in one way after another under a systemd that runs: what
+ * `nightlatch check` prints is applied to the letter, the finding is gone, nothing worse has come,
+ * and the machine boots and opens its volume with all of that in its files.
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";

@@ -1,6 +1,7 @@
 /**
- * `nightlatch reboot` on a machine that Secure Boot guards: Microsoft's keys in the firmware, Debian's own shim, GRUB and kernel. A kernel that
- * is not signed as it has to be is refused and nothing is left staged; the signed one is landed in, and from there once more; and the entry for
+ * `nightlatch reboot` on a machine that Secure Boot guards: Microsoft's keys in the firmware,
+ * Debian's own shim, GRUB and kernel. A kernel that is not signed as it has to be is refused and
+ * nothing is left staged; the signed one is landed in, and from there once more; and the entry for
  * one boot passes what shim and GRUB check.
  */
 import assert from "node:assert/strict";
@@ -20,7 +21,10 @@ import type { Machine } from "../harness/machine.ts";
 import { assertClean, assertNothingStaged, assertOpens, BY_KEXEC, headers, settle } from "../harness/reboot-machine.ts";
 import { onlyInFull } from "../harness/requirements.ts";
 
-/** Of a signed kernel: one without the signature (the entry of PE's certificate table is emptied), and one with a bit of its code changed. */
+/**
+ * Of a signed kernel: one without the signature (the entry of PE's certificate table is emptied),
+ * and one with a bit of its code changed.
+ */
 const SPOIL = `
 const { readFileSync, writeFileSync } = require("node:fs");
 const image = readFileSync(process.argv[2]);

@@ -1,6 +1,7 @@
 /**
- * A unified kernel image with profiles, addons and a credential, which Debian 13's own ukify makes: its bootctl tells the entries, and what we
- * would boot of each is held against what went in. No machine is booted: unified-image.test.ts does that.
+ * A unified kernel image with profiles, addons and a credential, which Debian 13's own ukify makes:
+ * its bootctl tells the entries, and what we would boot of each is held against what went in. No
+ * machine is booted: unified-image.test.ts does that.
  */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

@@ -1,7 +1,8 @@
 /**
- * `nightlatch reboot` on a machine that systemd-boot boots by unified kernel images: what the image holds is landed in by kexec with nobody
- * typing; and of an image of several profiles, with addons and a credential beside it, exactly what systemd-stub itself would start. The stub
- * is the judge: what it booted is held against what we said before, and against what our kexec booted.
+ * `nightlatch reboot` on a machine that systemd-boot boots by unified kernel images: what the image
+ * holds is landed in by kexec with nobody typing; and of an image of several profiles, with addons
+ * and a credential beside it, exactly what systemd-stub itself would start. The stub is the judge:
+ * what it booted is held against what we said before, and against what our kexec booted.
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -22,7 +23,10 @@ import { onlyInFull } from "../harness/requirements.ts";
 
 const TRIXIE = { suite: "trixie", generator: "dracut", compression: "zstd" } as const;
 
-/** A second image: two profiles beside its own, an addon for all images and one for this one, a credential. The last profile is the default then. */
+/**
+ * A second image: two profiles beside its own, an addon for all images and one for this one, a
+ * credential. The last profile is the default then.
+ */
 const SECOND_IMAGE = `set -e
 esp=/boot/efi
 release=$(uname -r)

@@ -1,6 +1,7 @@
 /**
- * Which accelerator QEMU runs the guests on. That /dev/kvm is there says little: in a nested or para-virtualized host it may
- * hang or crawl. So a boot sector that counts is really booted under each, and KVM is taken when it is the faster one.
+ * Which accelerator QEMU runs the guests on. That /dev/kvm is there says little: in a nested or
+ * para-virtualized host it may hang or crawl. So a boot sector that counts is really booted under
+ * each, and KVM is taken when it is the faster one.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

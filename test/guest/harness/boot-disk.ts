@@ -1,4 +1,7 @@
-/** Boot disks, with a partition table or without, made in a file with no loop device: sfdisk writes the table, the partitions are copied in. */
+/**
+ * Boot disks, with a partition table or without, made in a file with no loop device: sfdisk writes
+ * the table, the partitions are copied in.
+ */
 import {
   closeSync,
   mkdirSync,
@@ -27,8 +30,8 @@ const MIB = 1 << 20;
 const BOOT_MIB = 256;
 
 /**
- * `boot.raw` in `out`. /boot of the tree goes to that disk (null: a guest without a loader), or to a partition of it behind the EFI system
- * partition, or stays in the tree.
+ * `boot.raw` in `out`. /boot of the tree goes to that disk (null: a guest without a loader), or to
+ * a partition of it behind the EFI system partition, or stays in the tree.
  */
 export async function makeBootDisk(
   kind: LoaderKind | null,
@@ -56,7 +59,10 @@ export async function makeBootDisk(
   for (const { file } of partitions) rmSync(file);
 }
 
-/** The partitions in their order, each where the last one ended, the first at 1 MiB: the gap holds GRUB's core image on a BIOS. */
+/**
+ * The partitions in their order, each where the last one ended, the first at 1 MiB: the gap holds
+ * GRUB's core image on a BIOS.
+ */
 async function makePartitionedDisk(
   target: string,
   label: "dos" | "gpt",

@@ -1,9 +1,11 @@
 /**
- * What the guest tests build and keep: trees and images, outside the checkout, one folder an entry, named by a digest of all
- * that went into it. `$NIGHTLATCH_GUEST_CACHE`, else `$XDG_CACHE_HOME/nightlatch-guests`, else `~/.cache/nightlatch-guests`.
+ * What the guest tests build and keep: trees and images, outside the checkout, one folder an entry,
+ * named by a digest of all that went into it. `$NIGHTLATCH_GUEST_CACHE`, else
+ * `$XDG_CACHE_HOME/nightlatch-guests`, else `~/.cache/nightlatch-guests`.
  *
- * An entry appears by one rename, so an interrupted build is never taken for a whole one. Builders of one kind wait for each
- * other; what an interrupted one left is removed by the next, which holds the lock and so knows that nobody is at it.
+ * An entry appears by one rename, so an interrupted build is never taken for a whole one. Builders
+ * of one kind wait for each other; what an interrupted one left is removed by the next, which holds
+ * the lock and so knows that nobody is at it.
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -31,7 +33,10 @@ export function digestOf(...inputs: readonly unknown[]): string {
 }
 
 export interface CacheEntry {
-  /** One lock and one clean-up for all entries of a kind. A builder may ask for entries of another kind, never of its own. */
+  /**
+   * One lock and one clean-up for all entries of a kind. A builder may ask for entries of another
+   * kind, never of its own.
+   */
   readonly kind: string;
   readonly name: string;
   readonly digest: string;
@@ -75,7 +80,10 @@ function removeAll(shelf: string, chosen: (name: string) => boolean): void {
   for (const name of readdirSync(shelf).filter(chosen)) rmSync(join(shelf, name), { recursive: true, force: true });
 }
 
-/** Waits for a lock shared by every process that uses this cache. It ends with the process, however that ends. */
+/**
+ * Waits for a lock shared by every process that uses this cache. It ends with the process, however
+ * that ends.
+ */
 export async function lock(name: string): Promise<AsyncDisposable> {
   mkdirSync(cacheRoot(), { recursive: true, mode: 0o700 });
   // flock's child ends at the end of its input, which comes when we close the pipe and when we die.

@@ -1,6 +1,7 @@
 /**
- * What `nightlatch check` advises for a volume that the initramfs opens, applied to the letter with Debian's own initramfs-tools and dracut,
- * in a tree that has apt and all that a machine has but a kernel that runs. Nothing is booted: the files new-user-*.test.ts do that.
+ * What `nightlatch check` advises for a volume that the initramfs opens, applied to the letter with
+ * Debian's own initramfs-tools and dracut, in a tree that has apt and all that a machine has but a
+ * kernel that runs. Nothing is booted: the files new-user-*.test.ts do that.
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -51,7 +52,10 @@ class Tree {
     return join(this.path, path);
   }
 
-  /** What is typed at its shell, with the link that udev would make, and a root that is a mount of its own. */
+  /**
+   * What is typed at its shell, with the link that udev would make, and a root that is a mount of
+   * its own.
+   */
   run(command: string): Promise<string> {
     writeFileSync(this.at("/tmp/typed"), `set -eu\n${command}\n`);
     const link = `mkdir -p /dev/disk/by-uuid && ln -sf ${IMAGE} /dev/disk/by-uuid/${this.uuid}`;

@@ -1,6 +1,9 @@
 import { must } from "../../../script/program.ts";
 
-/** A mount and PID namespace of its own: whatever is mounted or left running vanishes with the command, however it ends. */
+/**
+ * A mount and PID namespace of its own: whatever is mounted or left running vanishes with the
+ * command, however it ends.
+ */
 const ENTER = `
 set -e
 mount -t proc proc "$1/proc"
@@ -19,7 +22,8 @@ exec chroot "$1" /bin/sh -euc "$2"
 `;
 
 /**
- * Runs a shell script as root inside a tree, with the mounts that maintainer scripts expect. No service is started in it.
+ * Runs a shell script as root inside a tree, with the mounts that maintainer scripts expect. No
+ * service is started in it.
  * @returns what it printed @throws Error
  */
 export function runInTree(tree: string, script: string, timeoutMs = 900_000): Promise<string> {

@@ -1,6 +1,6 @@
 /**
- * The guest's serial console: everything that it prints is kept in a file, and what is waited for is searched from where the
- * last wait ended. A wait that fails says what the console showed last.
+ * The guest's serial console: everything that it prints is kept in a file, and what is waited for
+ * is searched from where the last wait ended. A wait that fails says what the console showed last.
  */
 import { createWriteStream, type WriteStream } from "node:fs";
 import type { Duplex } from "node:stream";
@@ -37,7 +37,10 @@ export class Console {
     this.#wake();
   }
 
-  /** Resolves with the match once the text behind the last match has one. @throws Error at the deadline, or when the guest is gone */
+  /**
+   * Resolves with the match once the text behind the last match has one.
+   * @throws Error at the deadline, or when the guest is gone
+   */
   waitFor(pattern: RegExp, timeoutMs: number): Promise<RegExpExecArray> {
     return new Promise((resolve, reject) => {
       const settle = () => {

@@ -1,6 +1,9 @@
 import type { Duplex } from "node:stream";
 
-/** QEMU's machine protocol, as far as the tests need it: commands one after the other, events ignored. */
+/**
+ * QEMU's machine protocol, as far as the tests need it: commands one after the other, events
+ * ignored.
+ */
 export class Control {
   readonly #stream: Duplex;
   #rest = "";

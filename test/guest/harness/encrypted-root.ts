@@ -1,7 +1,8 @@
 /**
- * A machine as an administrator has it: /boot on a disk of its own, root, swap and a data volume on LUKS2 under one passphrase.
- * QEMU starts the kernel; what its boot loader would start is what the guest's own grub-mkconfig writes. With a loader, the boot disk
- * has partitions, and firmware-machine.ts puts the loader on it.
+ * A machine as an administrator has it: /boot on a disk of its own, root, swap and a data volume on
+ * LUKS2 under one passphrase. QEMU starts the kernel; what its boot loader would start is what the
+ * guest's own grub-mkconfig writes. With a loader, the boot disk has partitions, and
+ * firmware-machine.ts puts the loader on it.
  */
 import { copyFileSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";

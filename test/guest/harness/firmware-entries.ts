@@ -1,6 +1,7 @@
 /**
- * Machines that a real firmware boots through a real boot loader: `nightlatch reboot --dry-run` names the entry that is then booted,
- * whichever way it was chosen; and a kernel that was just installed is the one that `nightlatch reboot` lands in.
+ * Machines that a real firmware boots through a real boot loader: `nightlatch reboot --dry-run`
+ * names the entry that is then booted, whichever way it was chosen; and a kernel that was just
+ * installed is the one that `nightlatch reboot` lands in.
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -23,7 +24,10 @@ interface Choosing {
   readonly source: string;
   /** Shell that makes `$old`, a release, the default of all boots. */
   readonly setDefault: string;
-  /** Shell that adds an entry of the administrator's own: kernel `$old`, its initramfs and /own.img, the command line `$line`. */
+  /**
+   * Shell that adds an entry of the administrator's own: kernel `$old`, its initramfs and /own.img,
+   * the command line `$line`.
+   */
   readonly addOwn: string;
   /** Shell that chooses it for one boot. */
   readonly chooseOwnOnce: string;
@@ -121,8 +125,9 @@ async function live(machine: Machine, choosing: Choosing): Promise<void> {
 }
 
 /**
- * initramfs-tools' init reads conf/conf.d before all else. Compressed: a kernel that loads several files itself (systemd-boot leaves it
- * to the EFI stub) does not pad between them, and finds an archive that is not compressed only at a multiple of 4.
+ * initramfs-tools' init reads conf/conf.d before all else. Compressed: a kernel that loads several
+ * files itself (systemd-boot leaves it to the EFI stub) does not pad between them, and finds an
+ * archive that is not compressed only at a multiple of 4.
  */
 const OWN_INITRAMFS = `
 mkdir -p /root/own/conf/conf.d

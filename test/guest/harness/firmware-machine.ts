@@ -1,6 +1,7 @@
 /**
- * A machine with an encrypted root that its firmware boots (SeaBIOS, or OVMF) through a boot loader that the guest's own tools put on
- * the boot disk: it is started once by QEMU's direct kernel boot for that, and the disk is kept.
+ * A machine with an encrypted root that its firmware boots (SeaBIOS, or OVMF) through a boot loader
+ * that the guest's own tools put on the boot disk: it is started once by QEMU's direct kernel boot
+ * for that, and the disk is kept.
  */
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,6 +1,7 @@
 /**
- * A boot entry that is good for one boot, through a real firmware and boot loader: the machine comes back once with nobody typing, after
- * an orderly reboot and after a power cut; the boot after that asks, and all that was changed is what it was.
+ * A boot entry that is good for one boot, through a real firmware and boot loader: the machine
+ * comes back once with nobody typing, after an orderly reboot and after a power cut; the boot after
+ * that asks, and all that was changed is what it was.
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -19,8 +20,9 @@ import { settle } from "./reboot-machine.ts";
 import { onlyInFull } from "./requirements.ts";
 
 /**
- * All that a one-time boot touches: slots and tokens, files of /boot, GRUB's variables, the firmware's. Without what a loader changes at every
- * boot: the random seed, and `next_entry`, which GRUB leaves empty.
+ * All that a one-time boot touches: slots and tokens, files of /boot, GRUB's variables, the
+ * firmware's. Without what a loader changes at every boot: the random seed, and `next_entry`, which
+ * GRUB leaves empty.
  */
 const STATE = `
 for name in vda vdb vdc; do cryptsetup luksDump --dump-json-metadata /dev/$name; done

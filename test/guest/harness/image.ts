@@ -1,6 +1,7 @@
 /**
- * Disk images that boot: a recipe's tree, our package installed in it where one is given, on one unpartitioned ext4 disk, with
- * its kernel and initramfs beside it for QEMU's direct boot. Nothing here needs a loop device: mke2fs fills the file system.
+ * Disk images that boot: a recipe's tree, our package installed in it where one is given, on one
+ * unpartitioned ext4 disk, with its kernel and initramfs beside it for QEMU's direct boot. Nothing
+ * here needs a loop device: mke2fs fills the file system.
  */
 import { copyFileSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

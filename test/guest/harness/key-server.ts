@@ -24,7 +24,10 @@ export class KeyServer implements AsyncDisposable {
     this.forward = { guestAddress: HOST_ADDRESS, guestPort: GUEST_PORT, hostPort };
   }
 
-  /** `nightlatch machine …` as its operator types it; what it answers as JSON. @throws Error where it fails */
+  /**
+   * `nightlatch machine …` as its operator types it; what it answers as JSON.
+   * @throws Error where it fails
+   */
   async machine(...words: string[]): Promise<Record<string, unknown>> {
     const argv = [COMMAND, "machine", ...words, "--admin", this.#admin, "--json"] as const;
     return JSON.parse(await must(argv)) as Record<string, unknown>;

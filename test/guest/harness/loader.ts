@@ -1,4 +1,7 @@
-/** The boot loaders of guests that a firmware boots, as data: what each needs in the tree, on its disk, and done once in the running guest. */
+/**
+ * The boot loaders of guests that a firmware boots, as data: what each needs in the tree, on its
+ * disk, and done once in the running guest.
+ */
 import { type GuestFile, KERNEL } from "./recipe.ts";
 
 export type Loader = "grub-bios" | "grub-efi" | "systemd-boot" | "shim" | "uki";
@@ -25,7 +28,10 @@ export interface LoaderKind {
 export const ESP_VOLUME_ID = "10000005";
 export const ESP_UUID = "1000-0005";
 
-/** What every loader's entry says to the kernel: little on the console but how systemd gets on, and no more work than needed. */
+/**
+ * What every loader's entry says to the kernel: little on the console but how systemd gets on, and
+ * no more work than needed.
+ */
 export const FIRMWARE_CMDLINE = "console=ttyS0 quiet loglevel=4 systemd.show_status=true mitigations=off panic=5";
 
 const GRUB_DEFAULTS = [
@@ -110,7 +116,8 @@ export const LOADERS: Readonly<Record<Loader, LoaderKind>> = {
     hasUpdate: false,
     ownBoot: false,
     espMiB: 300,
-    // The stub puts no word of its own in front. A line that began with root= would pass for one of a kexec (reboot-machine.ts).
+    // The stub puts no word of its own in front. A line that began with root= would pass for one of
+    // a kexec (reboot-machine.ts).
     files: (words) => ({
       "/etc/kernel/cmdline": { text: `ro root=/dev/mapper/cryptroot ${withWords(words)}\n` },
       "/etc/kernel/install.conf": {
@@ -127,7 +134,10 @@ export const LOADERS: Readonly<Record<Loader, LoaderKind>> = {
   },
 };
 
-/** The kernel that such a guest starts with, and the one that waits in UPDATE_FOLDER: by every loader's order the newer of the two. */
+/**
+ * The kernel that such a guest starts with, and the one that waits in UPDATE_FOLDER: by every
+ * loader's order the newer of the two.
+ */
 export const FIRST_KERNEL = "linux-image-amd64";
 export const UPDATE_FOLDER = "/var/lib/kernel-update";
 

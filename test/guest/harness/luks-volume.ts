@@ -1,7 +1,8 @@
 /**
- * LUKS2 images with a file system inside, made with no device mapper: cryptsetup formats the header on the image file with a
- * volume key that we chose, and the payload is a plain ext4 image that we encrypt ourselves, as dm-crypt would
- * (aes-xts-plain64, 4096-byte sectors, the IV being the sector's number in units of 512 bytes, little endian).
+ * LUKS2 images with a file system inside, made with no device mapper: cryptsetup formats the header
+ * on the image file with a volume key that we chose, and the payload is a plain ext4 image that we
+ * encrypt ourselves, as dm-crypt would (aes-xts-plain64, 4096-byte sectors, the IV being the
+ * sector's number in units of 512 bytes, little endian).
  */
 import { createCipheriv, randomBytes } from "node:crypto";
 import {
@@ -31,7 +32,9 @@ export interface LuksOptions {
   readonly files?: Readonly<Record<string, string>>;
 }
 
-/** A LUKS2 image of `sizeMiB` beside the header, with an ext4 labelled `label` that holds the files. */
+/**
+ * A LUKS2 image of `sizeMiB` beside the header, with an ext4 labelled `label` that holds the files.
+ */
 export async function makeLuksVolume(
   target: string,
   label: string,

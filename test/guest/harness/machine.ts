@@ -1,7 +1,8 @@
 /**
- * A whole machine under QEMU. It boots an image on an overlay of its own, so that every machine starts clean, and reaches
- * nothing but the host's services that a test names. Its serial console can be read and typed at (console.ts), commands run in
- * it (shell.ts), and it can be rebooted, reset as a power cut does, and stopped. One machine runs at a time on this host.
+ * A whole machine under QEMU. It boots an image on an overlay of its own, so that every machine
+ * starts clean, and reaches nothing but the host's services that a test names. Its serial console
+ * can be read and typed at (console.ts), commands run in it (shell.ts), and it can be rebooted,
+ * reset as a power cut does, and stopped. One machine runs at a time on this host.
  *
  *   await using machine = await startMachine({ image, disks: [{ file, format: "raw", serial: "data" }] });
  *   await machine.login();
@@ -31,11 +32,16 @@ export interface MachineOptions {
   readonly memoryMiB?: number;
   /** Added to the kernel's command line. */
   readonly commandLine?: string;
-  /** Boots through the firmware, from the disk that says so, instead of QEMU's direct kernel boot. */
+  /**
+   * Boots through the firmware, from the disk that says so, instead of QEMU's direct kernel boot.
+   */
   readonly firmwareBoot?: boolean;
   readonly board?: Board;
   readonly extra?: readonly string[];
-  /** A file for what is written to the image, which outlives the machine: the next one with it is this one, switched on again. */
+  /**
+   * A file for what is written to the image, which outlives the machine: the next one with it is
+   * this one, switched on again.
+   */
   readonly overlay?: string;
 }
 
@@ -94,7 +100,8 @@ export class Machine implements AsyncDisposable {
   }
 
   /**
-   * Starts what makes the guest come up anew, whose answer may never come, and waits until the root's systemd greets.
+   * Starts what makes the guest come up anew, whose answer may never come, and waits until the
+   * root's systemd greets.
    * @throws Error at once where `start` is a command that fails
    */
   async restart(start: () => Promise<Outcome | undefined>, timeoutMs = BOOT_DEADLINE_MS): Promise<void> {
@@ -109,7 +116,10 @@ export class Machine implements AsyncDisposable {
     await Promise.race([this.console.waitFor(/Welcome to/, timeoutMs), failed]);
   }
 
-  /** As if the power had gone and come back: what the guest had not written is lost. Does not wait for the boot. */
+  /**
+   * As if the power had gone and come back: what the guest had not written is lost. Does not wait
+   * for the boot.
+   */
   async reset(): Promise<void> {
     await this.#control.execute("system_reset");
   }

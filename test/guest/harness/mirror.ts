@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
 
 /**
- * The Debian archive that this machine's own apt takes its packages from, so that the guests' trees come from where the
- * administrator says; null where apt knows none.
+ * The Debian archive that this machine's own apt takes its packages from, so that the guests' trees
+ * come from where the administrator says; null where apt knows none.
  */
 export function debianMirror(): string | null {
   const filters = ["Created-By: Packages", "Origin: Debian", "Label: Debian"];
@@ -15,8 +15,8 @@ export function debianMirror(): string | null {
 }
 
 /**
- * Words for a guest's own apt-get: that archive may be a mirror that has stood still for longer than a suite's list is good for, and
- * the administrator has said that this will do.
+ * Words for a guest's own apt-get: that archive may be a mirror that has stood still for longer
+ * than a suite's list is good for, and the administrator has said that this will do.
  */
 export function validityOptions(): string {
   const said = ask("apt-config", ["shell", "CHECKS", "Acquire::Check-Valid-Until/b"]);

@@ -1,6 +1,7 @@
 /**
- * Tests on a suite that moves: one that fails there is told apart by a control, the same machine without our package doing by hand
- * what the test has us do. Where that fails too, it is the suite's own fault, and the test is skipped with that reason.
+ * Tests on a suite that moves: one that fails there is told apart by a control, the same machine
+ * without our package doing by hand what the test has us do. Where that fails too, it is the
+ * suite's own fault, and the test is skipped with that reason.
  */
 import type { TestContext } from "node:test";
 import { moves, RELEASES, type Suite } from "./recipe.ts";
@@ -48,7 +49,10 @@ const ASK = `dpkg-query -W -f '\${db:Status-Abbrev} \${Package} \${Version}\\n' 
   "libc6",
 ].join(" ")} 2>/dev/null | sed -n 's/^ii *//p'`;
 
-/** Prints what the suite held when the test saw it. `ask` runs a shell line in the guest or its tree. */
+/**
+ * Prints what the suite held when the test saw it. `ask` runs a shell line in the guest or its
+ * tree.
+ */
 export async function tellVersions(
   t: TestContext,
   suite: Suite,

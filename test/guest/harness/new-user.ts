@@ -1,6 +1,7 @@
 /**
- * The new user's way: a root is bound to a latch, then nothing is done but what `nightlatch check` prints, to the letter. Switched off and
- * on, the machine comes back by itself; locked at the server, it asks, and the passphrase opens it.
+ * The new user's way: a root is bound to a latch, then nothing is done but what `nightlatch check`
+ * prints, to the letter. Switched off and on, the machine comes back by itself; locked at the
+ * server, it asks, and the passphrase opens it.
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -108,7 +109,10 @@ async function newUser(kind: Kind, expected: readonly string[]): Promise<void> {
   }
 }
 
-/** One file a generator: each takes half an hour where nothing is accelerated. @param expected findings that the way leads over */
+/**
+ * One file a generator: each takes half an hour where nothing is accelerated.
+ * @param expected findings that the way leads over
+ */
 export function testNewUser(name: string, kind: Kind, expected: readonly FindingCode[]): void {
   describe(name, { skip: onlyInFull(), concurrency: 1 }, () => {
     test("nothing but what check prints: it comes back by itself, and asks when it is locked", () =>

@@ -6,7 +6,10 @@ import { cached, digestOf } from "./cache.ts";
 const ROOT = join(import.meta.dirname, "../../..");
 const INPUTS = ["src", "packaging", "script"];
 
-/** The .deb of this checkout as it stands, made by script/package; kept for as long as nothing that goes into it changes. */
+/**
+ * The .deb of this checkout as it stands, made by script/package; kept for as long as nothing that
+ * goes into it changes.
+ */
 export async function builtPackage(): Promise<string> {
   const files = INPUTS.flatMap((part) => filesBelow(join(ROOT, part))).concat(join(ROOT, "package-lock.json"));
   const digest = digestOf(...files.flatMap((file) => [file.slice(ROOT.length), readFileSync(file)]));

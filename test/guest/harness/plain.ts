@@ -1,6 +1,6 @@
 /**
- * Machines without our package that do by hand what the tests have it do. Where one of them fails as well, the failure is not ours
- * (moving.ts).
+ * Machines without our package that do by hand what the tests have it do. Where one of them fails
+ * as well, the failure is not ours (moving.ts).
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -36,7 +36,10 @@ export async function openByKeyFile(suite: Suite): Promise<void> {
   }
 }
 
-/** Loads the kernel that is installed with the entry's command line, starts it as `systemctl kexec` does, and types the passphrase. */
+/**
+ * Loads the kernel that is installed with the entry's command line, starts it as `systemctl kexec`
+ * does, and types the passphrase.
+ */
 export async function kexecByHand(kind: Kind): Promise<void> {
   await withMachineOf({ ...kind, deb: null }, async (machine) => {
     const load = `set -e

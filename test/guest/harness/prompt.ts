@@ -8,8 +8,9 @@ const PROMPT_OR_LOGIN = new RegExp(`${PROMPT.source}|(?=login: )`);
 const DEADLINE_MS = 900_000;
 
 /**
- * Answers the questions of one boot up to its login prompt, which the caller has to wait for: the next boot's is looked for behind it.
- * How many there are is the boot's affair: systemd asks for two volumes at once, or takes for the second what was typed for the first.
+ * Answers the questions of one boot up to its login prompt, which the caller has to wait for: the
+ * next boot's is looked for behind it. How many there are is the boot's affair: systemd asks for
+ * two volumes at once, or takes for the second what was typed for the first.
  */
 export async function typePassphrase(console: Console): Promise<void> {
   for (let count = 0; ; count++) {

@@ -10,7 +10,10 @@ export interface Disk {
   readonly boots?: boolean;
 }
 
-/** A TCP service of the host that the guest reaches at an address of its own network; there is nothing else on that network. */
+/**
+ * A TCP service of the host that the guest reaches at an address of its own network; there is
+ * nothing else on that network.
+ */
 export interface Forward {
   /** e.g. 10.0.2.100 */
   readonly guestAddress: string;
@@ -33,7 +36,10 @@ export interface Hardware {
   readonly extra: readonly string[];
 }
 
-/** The second has the memory that only the firmware reaches (SMM), without which anybody could write Secure Boot's variables. */
+/**
+ * The second has the memory that only the firmware reaches (SMM), without which anybody could write
+ * Secure Boot's variables.
+ */
 export type Board = "pc" | "q35,smm=on";
 
 export interface DirectBoot {
@@ -42,7 +48,9 @@ export interface DirectBoot {
   readonly commandLine: string;
 }
 
-/** Only networks of this range exist in the guest (QEMU's own default, restricted to the forwards). */
+/**
+ * Only networks of this range exist in the guest (QEMU's own default, restricted to the forwards).
+ */
 export const HOST_ADDRESS = "10.0.2.100";
 
 export function qemuArguments(hardware: Hardware): string[] {
@@ -53,13 +61,15 @@ export function qemuArguments(hardware: Hardware): string[] {
   );
   // QEMU 7.2's emulation of cmpxchg16b is wrong, and Debian 13's kernel dies of it.
   const cpu = hardware.accelerator === "kvm" ? "host" : "max,-cx16";
-  // Code that QEMU has translated stays until its buffer is full, through reboots too. Where data lies now that was code once, each write
-  // is slow until then: with the buffer as large as it comes modprobe hung for 48 s (the kernel's own "soft lockup"), and reboots for minutes.
+  // Code that QEMU has translated stays until its buffer is full, through reboots too. Where data
+  // lies now that was code once, each write is slow until then: with the buffer as large as it
+  // comes modprobe hung for 48 s (the kernel's own "soft lockup"), and reboots for minutes.
   const accelerator = hardware.accelerator === "kvm" ? "kvm" : "tcg,tb-size=256";
   const board = hardware.board ?? "pc";
   const argv = ["-nodefaults", "-display", "none", "-machine", board, "-accel", accelerator, "-cpu", cpu];
-  // A kernel patches its own code while it runs. QEMU's emulation of several processors can miss that on another one, which then jumps
-  // to itself for ever (seen: a soft lockup at a patched jump of sk_filter_trim_cap); with one there is no other.
+  // A kernel patches its own code while it runs. QEMU's emulation of several processors can miss
+  // that on another one, which then jumps to itself for ever (seen: a soft lockup at a patched jump
+  // of sk_filter_trim_cap); with one there is no other.
   argv.push(
     "-smp",
     hardware.accelerator === "kvm" ? "2" : "1",

@@ -1,6 +1,6 @@
 /**
- * `nightlatch reboot --make-default` on whole machines: every reboot of the system comes back by itself, and is an ordinary one where that
- * cannot be had without a person; a power-off stays one.
+ * `nightlatch reboot --make-default` on whole machines: every reboot of the system comes back by
+ * itself, and is an ordinary one where that cannot be had without a person; a power-off stays one.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,6 +1,7 @@
 /**
- * Stands in front of the programs by which a reboot is staged and taken back, in the guest, and kills Nightlatch at the nth of its calls,
- * or holds it there for the power to be cut. It is mounted over them, so it goes with the boot.
+ * Stands in front of the programs by which a reboot is staged and taken back, in the guest, and
+ * kills Nightlatch at the nth of its calls, or holds it there for the power to be cut. It is
+ * mounted over them, so it goes with the boot.
  */
 import type { Machine } from "./machine.ts";
 
@@ -15,12 +16,16 @@ const PROGRAMS = [
 ];
 
 /**
- * `before`: Nightlatch is killed and the program never runs. `during`: killed as the program begins, which goes on by itself. `hold`: nobody
- * is killed, the program ends, and its caller waits for ever to hear of it; `hold-before`, and the program does not begin.
+ * `before`: Nightlatch is killed and the program never runs. `during`: killed as the program
+ * begins, which goes on by itself. `hold`: nobody is killed, the program ends, and its caller waits
+ * for ever to hear of it; `hold-before`, and the program does not begin.
  */
 export type Stop = "before" | "during" | "hold" | "hold-before";
 
-/** What Nightlatch alone calls counts; everybody else's calls pass. `exec -a`: systemctl has many names. */
+/**
+ * What Nightlatch alone calls counts; everybody else's calls pass. `exec -a`: systemctl has many
+ * names.
+ */
 const WRAPPER = `#!/bin/bash
 real=/root/intercept/real/NAME
 [ -e /root/intercept/at ] && [ "$(readlink /proc/$PPID/exe)" = /usr/lib/nightlatch/node ] || exec -a "$0" $real "$@"
@@ -36,7 +41,10 @@ case $(</root/intercept/how) in
 esac
 `;
 
-/** Calls that change nothing, and are not counted: a kill before one finds what the last change left. */
+/**
+ * Calls that change nothing, and are not counted: a kill before one finds what the last change
+ * left.
+ */
 const LOOKS =
   '"cryptsetup open "* | "kexec --version" | "systemctl show "* | "systemctl list-jobs "* | "systemctl is-"*';
 
@@ -57,13 +65,19 @@ export async function intercept(machine: Machine): Promise<void> {
   await machine.must([...setUp, ...lines, ": >/run/intercepted"].join("\n"), 60_000, WRAPPER.replace("LOOKS", LOOKS));
 }
 
-/** At the nth call from now, or at the first that a glob matches, as in `cryptsetup luksAddKey*vda*`. */
+/**
+ * At the nth call from now, or at the first that a glob matches, as in `cryptsetup
+ * luksAddKey*vda*`.
+ */
 export async function stopAt(machine: Machine, at: number | string, how: Stop): Promise<void> {
   const script = `cd /root/intercept && rm -f held calls && touch calls && echo ${how} >how && cat >at`;
   await machine.must(script, 60_000, String(at));
 }
 
-/** Runs a command, which takes the passphrase, up to where it holds; what it does goes on in the background. */
+/**
+ * Runs a command, which takes the passphrase, up to where it holds; what it does goes on in the
+ * background.
+ */
 export async function runUntilHeld(machine: Machine, command: string, timeoutMs: number, stdin: string): Promise<void> {
   const start = `printf %s "$(cat)" | setsid ${command} >/root/intercept/log 2>&1 &`;
   await machine.must(`${start}\nuntil [ -e /root/intercept/held ]; do sleep 0.2; done`, timeoutMs, stdin);

@@ -1,6 +1,6 @@
 /**
- * `nightlatch reboot` on whole machines: an encrypted root, swap and a data volume under one passphrase come back to a login with
- * nobody typing, and nothing of the key is left.
+ * `nightlatch reboot` on whole machines: an encrypted root, swap and a data volume under one
+ * passphrase come back to a login with nobody typing, and nothing of the key is left.
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -19,15 +19,21 @@ import {
 } from "./reboot-machine.ts";
 import { onlyInFull } from "./requirements.ts";
 
-/** Tells each new key that cryptsetup is given on the serial line, for the search, and is cryptsetup otherwise. */
+/**
+ * Tells each new key that cryptsetup is given on the serial line, for the search, and is cryptsetup
+ * otherwise.
+ */
 const RECORDER = `#!/bin/bash
 case "$*" in
-  *luksAddKey*) tee >(tail -c 64 | od -An -v -tx1 | tr -d ' \\n' | sed 's/.*/KEY &\\n/' >/dev/ttyS0) | /usr/sbin/cryptsetup.real "$@" ;;
-  *) exec /usr/sbin/cryptsetup.real "$@" ;;
+  * luksAddKey*) tee >(tail -c 64 | od -An -v -tx1 | tr -d ' \\n' | sed 's/.*/KEY &\\n/'
+  * >/dev/ttyS0) | /usr/sbin/cryptsetup.real "$@" ;; ) exec /usr/sbin/cryptsetup.real "$@" ;;
 esac
 `;
 
-/** Which of the needles (hex) a device or file of the guest holds; the whole of it is read, past every cache. */
+/**
+ * Which of the needles (hex) a device or file of the guest holds; the whole of it is read, past
+ * every cache.
+ */
 const SEARCH = `
 const { openSync, readFileSync, readSync } = require("node:fs");
 const needles = readFileSync(0, "latin1").trim().split(" ").map((hex) => Buffer.from(hex, "hex"));
@@ -58,7 +64,10 @@ async function search(machine: Machine, needles: readonly Buffer[]): Promise<str
   return found.split("\n").filter((line) => line !== "");
 }
 
-/** One file a few kinds, for a file's time is bounded. `stack` is what Nightlatch finds in the initramfs. */
+/**
+ * One file a few kinds, for a file's time is bounded. `stack` is what Nightlatch finds in the
+ * initramfs.
+ */
 export function testKexec(name: string, kind: Kind, stack: string): void {
   describe(name, { skip: onlyInFull(), concurrency: 1 }, () => {
     test("comes back by itself, in the kernel of the entry, with nothing left behind", async (t) => {

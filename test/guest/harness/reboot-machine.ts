@@ -1,6 +1,7 @@
 /**
- * A machine with an encrypted root, swap and data volume, as the tests of `nightlatch reboot` use it: started, rebooted by itself or with
- * the passphrase typed, its power cut, and looked at for what was left behind.
+ * A machine with an encrypted root, swap and data volume, as the tests of `nightlatch reboot` use
+ * it: started, rebooted by itself or with the passphrase typed, its power cut, and looked at for
+ * what was left behind.
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -18,7 +19,10 @@ export const VOLUMES = ["vda", "vdb", "vdc"];
 
 export type Kind = Omit<EncryptedRoot, "deb">;
 
-/** One machine, its passphrase typed for the first boot, its boot loader's configuration made by itself; its disks are in `folder`. */
+/**
+ * One machine, its passphrase typed for the first boot, its boot loader's configuration made by
+ * itself; its disks are in `folder`.
+ */
 export async function withMachine(kind: Kind, use: (machine: Machine, folder: string) => Promise<void>): Promise<void> {
   await withMachineOf({ ...kind, deb: await builtPackage() }, async (machine, folder) => {
     await settle(machine);

@@ -1,4 +1,7 @@
-/** What a remedy of `nightlatch check` says, as a person reads it: a line of a file to replace, or a command to run. */
+/**
+ * What a remedy of `nightlatch check` says, as a person reads it: a line of a file to replace, or a
+ * command to run.
+ */
 export type Step =
   | { readonly file: string; readonly line: number; readonly text: string }
   | { readonly command: string };

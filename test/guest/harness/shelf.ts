@@ -1,6 +1,6 @@
 /**
- * Packages on the guest's own disk, for its apt: a guest has no network to Debian's archive, and what is tested types the
- * `apt-get install` that a person types.
+ * Packages on the guest's own disk, for its apt: a guest has no network to Debian's archive, and
+ * what is tested types the `apt-get install` that a person types.
  */
 import type { Recipe } from "./recipe.ts";
 

@@ -1,6 +1,7 @@
 /**
- * Commands in the guest, over a virtio port that files/test-shell answers: exact output and exit status, no screen scraping.
- * It is there from early in the boot until the shutdown; each boot announces itself with its boot id.
+ * Commands in the guest, over a virtio port that files/test-shell answers: exact output and exit
+ * status, no screen scraping. It is there from early in the boot until the shutdown; each boot
+ * announces itself with its boot id.
  */
 import type { Duplex } from "node:stream";
 
@@ -49,7 +50,9 @@ export class Shell {
     });
   }
 
-  /** Runs a bash script as root; whatever its exit status (124: it took longer than the deadline). */
+  /**
+   * Runs a bash script as root; whatever its exit status (124: it took longer than the deadline).
+   */
   run(script: string, timeoutMs: number, stdin = ""): Promise<Outcome> {
     const id = `r${this.#nextId++}`;
     const encoded = [script, stdin].map((text) => Buffer.from(text).toString("base64"));

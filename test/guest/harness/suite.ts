@@ -1,6 +1,6 @@
 /**
- * A suite that moves (Debian testing): what it holds today, as an input of what is made from it, and a failure that is its own.
- * docs/decisions/089-a-suite-that-moves.md
+ * A suite that moves (Debian testing): what it holds today, as an input of what is made from it,
+ * and a failure that is its own. docs/decisions/089-a-suite-that-moves.md
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,10 @@ import { cacheRoot, lock } from "./cache.ts";
 import { debianMirror } from "./mirror.ts";
 import { KERNEL, moves, RELEASES, type Suite } from "./recipe.ts";
 
-/** What decides how a guest boots and what our package runs on: a tree is made anew once one of these has another version. */
+/**
+ * What decides how a guest boots and what our package runs on: a tree is made anew once one of
+ * these has another version.
+ */
 const DECIDING = [
   "base-files",
   "libc6",
@@ -32,10 +35,16 @@ export class SuiteFault extends Error {
   }
 }
 
-/** apt's word that a name of ours is none of the suite's: our recipe, or our package's Depends, is out of date. */
+/**
+ * apt's word that a name of ours is none of the suite's: our recipe, or our package's Depends, is
+ * out of date.
+ */
 const UNKNOWN_NAME = /Unable to locate package|has no installation candidate/;
 
-/** Work in which nothing of ours has a part: where the suite moves, its failure is the suite's. @throws SuiteFault */
+/**
+ * Work in which nothing of ours has a part: where the suite moves, its failure is the suite's.
+ * @throws SuiteFault
+ */
 export async function blamed<T>(suite: Suite, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -48,8 +57,9 @@ export async function blamed<T>(suite: Suite, work: () => Promise<T>): Promise<T
 const states = new Map<Suite, Promise<string>>();
 
 /**
- * One line a deciding package and version, empty for a suite that stands still. Asked once a process, so that all that one test
- * makes is of one state. @throws SuiteFault where the archive does not tell
+ * One line a deciding package and version, empty for a suite that stands still. Asked once a
+ * process, so that all that one test makes is of one state.
+ * @throws SuiteFault where the archive does not tell
  */
 export async function stateOf(suite: Suite): Promise<string> {
   if (!moves(suite)) return "";
@@ -58,7 +68,10 @@ export async function stateOf(suite: Suite): Promise<string> {
   return await known;
 }
 
-/** By apt, with lists of its own: it checks the archive's signature, and fetches nothing where nothing has changed. */
+/**
+ * By apt, with lists of its own: it checks the archive's signature, and fetches nothing where
+ * nothing has changed.
+ */
 async function askArchive(suite: Suite): Promise<string> {
   const mirror = debianMirror();
   if (mirror === null) throw new Error("this machine's apt has no Debian archive configured");

@@ -1,7 +1,8 @@
 /**
- * Debian trees made by debootstrap, with no loop device, device mapper or KVM, as root. Two stages, each cached: the minimal
- * base of a release, and a recipe's packages and files on top. Neither holds our own package: an image adds that (image.ts).
- * Every tree can be worked through files/test-shell (shell.ts) and by root at the serial console, without a password.
+ * Debian trees made by debootstrap, with no loop device, device mapper or KVM, as root. Two stages,
+ * each cached: the minimal base of a release, and a recipe's packages and files on top. Neither
+ * holds our own package: an image adds that (image.ts). Every tree can be worked through
+ * files/test-shell (shell.ts) and by root at the serial console, without a password.
  */
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -41,7 +42,10 @@ const FINISH = [
   "rm -rf /var/lib/apt/lists /var/log/*.log",
 ];
 
-/** An archive of the recipe's tree (`tar --zstd`). @throws Error when something cannot be downloaded or installed, or SuiteFault */
+/**
+ * An archive of the recipe's tree (`tar --zstd`).
+ * @throws Error when something cannot be downloaded or installed, or SuiteFault
+ */
 export async function treeArchive(recipe: Recipe): Promise<string> {
   const base = await baseArchive(recipe.suite);
   const digest = digestOf(...BUILDER, recipe, COMMON, base);
@@ -80,7 +84,10 @@ async function baseArchive(suite: Suite): Promise<string> {
 }
 
 const ARCHIVE = "tree.tar.zst";
-/** One script does for every release of Debian's that is made here; a debootstrap older than a release lacks the link of its name. */
+/**
+ * One script does for every release of Debian's that is made here; a debootstrap older than a
+ * release lacks the link of its name.
+ */
 const SCRIPT = "sid";
 
 const pack = (tree: string, archive: string) =>

@@ -27,7 +27,10 @@ const SUITES: readonly (readonly [Suite, string | false])[] = [
   ["forky", onlyInFull()],
 ];
 
-/** Every file and folder, its type, mode and owner. What dpkg and systemd's helpers note for themselves is not ours. */
+/**
+ * Every file and folder, its type, mode and owner. What dpkg and systemd's helpers note for
+ * themselves is not ours.
+ */
 const survey = (tree: string): Promise<string> =>
   must([
     "find",
@@ -105,7 +108,8 @@ test("purging keeps a key server's store, and says so", { skip: whyNoGuest() }, 
     assert.ok(existsSync(join(server, "store.id")));
     assert.equal(existsSync(join(machine, "identity.key")), false);
 
-    // The disk that holds the store is away: the record beside the mount point is what tells the next start.
+    // The disk that holds the store is away: the record beside the mount point is what tells the
+    // next start.
     rmSync(join(server, "store/store.sqlite"));
     assert.match(await purge(), /was kept/);
     assert.ok(existsSync(join(server, "store.id")));
@@ -184,7 +188,8 @@ test("a removal tells what stays and how it is taken off; a person may stop it, 
     assert.ok(removed.includes(`nightlatch: this stays when Nightlatch goes:\n${list}`), removed);
     assert.deepEqual([existsSync(key), await slots()], [true, made]);
 
-    // A person who says no, then a purge of what is left: the key's keyslots are named before it goes.
+    // A person who says no, then a purge of what is left: the key's keyslots are named before it
+    // goes.
     await inTree("dpkg -i /root/nightlatch.deb");
     const gone = await inTree(`${TERMINAL}\n(sleep 1; echo no) | ${atTerminal("dpkg --remove nightlatch")}`);
     assert.match(gone, /Keep Nightlatch for now/);

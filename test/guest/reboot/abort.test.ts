@@ -1,6 +1,7 @@
 /**
- * A reboot that does not come to its end, on a whole machine: scheduled and unscheduled again, held up by somebody's lock, called off while
- * it hangs. The system runs on, headers and kernel as before, and what comes next works as ever.
+ * A reboot that does not come to its end, on a whole machine: scheduled and unscheduled again, held
+ * up by somebody's lock, called off while it hangs. The system runs on, headers and kernel as
+ * before, and what comes next works as ever.
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -28,7 +29,10 @@ TimeoutStopSec=infinity
 `;
 const REBOOT = "nightlatch reboot --key-file -";
 
-/** A unit that hangs at every shutdown, and a shell that is there all the while; a journal that outlives the boot. */
+/**
+ * A unit that hangs at every shutdown, and a shell that is there all the while; a journal that
+ * outlives the boot.
+ */
 async function prepare(machine: Machine): Promise<void> {
   const lines = [
     "set -e; cat >/etc/systemd/system/stuck.service",
@@ -78,7 +82,8 @@ describe("a reboot that is called off", { skip: onlyInFull(), concurrency: 1 }, 
       await assertNothingStaged(machine, before);
       await machine.must(`kill ${holder}; while systemd-inhibit --list | grep flashing; do sleep 1; done`);
 
-      // All is staged, the shutdown hangs, and is called off. The next one, begun at once, loses nothing to it.
+      // All is staged, the shutdown hangs, and is called off. The next one, begun at once, loses
+      // nothing to it.
       await callOff(machine, REBOOT, "kexec", "[ $(cat /sys/kernel/kexec_loaded) = 1 ]");
       await assertOpens(machine);
       await rebootByItself(machine);
@@ -96,7 +101,8 @@ describe("a reboot that is called off", { skip: onlyInFull(), concurrency: 1 }, 
       assert.equal(await bootId(machine), boot);
       await assertNothingStaged(machine, before);
 
-      // Staged within the shutdown, which hangs, and is called off: all is taken back, and the default handler waits for the next one.
+      // Staged within the shutdown, which hangs, and is called off: all is taken back, and the
+      // default handler waits for the next one.
       await callOff(machine, "systemctl reboot", "reboot", "[ -e /run/nightlatch-reboot/staged ]");
       await awaitTakenBack(machine);
       await assertNothingStaged(machine, before);
@@ -114,7 +120,8 @@ describe("a reboot that is called off", { skip: onlyInFull(), concurrency: 1 }, 
       await rebootByItself(machine, "systemctl reboot");
       await assertClean(machine, before);
 
-      // Nobody calls it off: it has half an hour as an ordinary reboot has, here a minute, and then goes through the firmware to a prompt.
+      // Nobody calls it off: it has half an hour as an ordinary reboot has, here a minute, and then
+      // goes through the firmware to a prompt.
       await machine.must("nightlatch reboot --undo-default", DEADLINE_MS);
       const limitOf = (target: string) =>
         machine.must(`systemctl show -p JobTimeoutUSec -p JobTimeoutAction ${target}`);

@@ -1,4 +1,7 @@
-/** An initramfs packed by each program that Debian's generators offer: the reboot comes back by itself with every one. */
+/**
+ * An initramfs packed by each program that Debian's generators offer: the reboot comes back by
+ * itself with every one.
+ */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import {

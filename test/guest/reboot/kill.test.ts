@@ -1,6 +1,6 @@
 /**
- * `nightlatch reboot` killed at every step, on a whole machine: every volume takes its passphrase, and one --cancel leaves headers, kernel
- * and memory as they were.
+ * `nightlatch reboot` killed at every step, on a whole machine: every volume takes its passphrase,
+ * and one --cancel leaves headers, kernel and memory as they were.
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -61,7 +61,8 @@ describe("killed", { skip: onlyInFull(), concurrency: 1 }, () => {
         t.diagnostic(`killed before ${calls.at(-1)}`);
         await takeBack();
       }
-      // Nothing; on one volume after the other a record, then its slot; on the way back the slot goes first.
+      // Nothing; on one volume after the other a record, then its slot; on the way back the slot
+      // goes first.
       assert.equal(states.size, 1 + 3 * 2 + (3 * 2 - 1), [...states].join("\n"));
       assert.ok(loaded > 0, "a kernel was loaded at none of the kills");
 

@@ -1,7 +1,8 @@
 /**
- * `nightlatch reboot` under lockdown (kernel_lockdown(7)), which Secure Boot switches on: a kernel whose signature the running one does not
- * trust is refused with its reason, and nothing is left staged. The certificate that Debian's kernels are signed with comes from shim, so
- * on these machines, which have none, none is trusted.
+ * `nightlatch reboot` under lockdown (kernel_lockdown(7)), which Secure Boot switches on: a kernel
+ * whose signature the running one does not trust is refused with its reason, and nothing is left
+ * staged. The certificate that Debian's kernels are signed with comes from shim, so on these
+ * machines, which have none, none is trusted.
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";

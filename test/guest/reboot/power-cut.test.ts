@@ -1,6 +1,7 @@
 /**
- * The power goes while `nightlatch reboot` is at work, on a whole machine: the next boot asks for the passphrase, takes it, and removes what
- * was staged. One cut for each state that the disks can be in, of one volume and of all, and for each part of the way to the new boot.
+ * The power goes while `nightlatch reboot` is at work, on a whole machine: the next boot asks for
+ * the passphrase, takes it, and removes what was staged. One cut for each state that the disks can
+ * be in, of one volume and of all, and for each part of the way to the new boot.
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -11,7 +12,10 @@ import { onlyInFull } from "../harness/requirements.ts";
 
 const REBOOT = "nightlatch reboot --key-file -";
 
-/** Where the command is held when the power goes, and whether the headers differ then from what they were. */
+/**
+ * Where the command is held when the power goes, and whether the headers differ then from what they
+ * were.
+ */
 const STEPS: readonly (readonly [string, string, Stop, string])[] = [
   ["with a record, and no slot yet", "cryptsetup token import*/dev/vda", "hold", REBOOT],
   ["with the slot of one volume", "cryptsetup luksAddKey*/dev/vda*", "hold", REBOOT],

@@ -1,6 +1,6 @@
 /**
- * `nightlatch reboot` on a whole machine, where something speaks against it: refused with its reason, headers and kernel as before. And a
- * shutdown that is called off.
+ * `nightlatch reboot` on a whole machine, where something speaks against it: refused with its
+ * reason, headers and kernel as before. And a shutdown that is called off.
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";

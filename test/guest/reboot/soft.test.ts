@@ -1,4 +1,7 @@
-/** `nightlatch reboot --via soft`: user space anew, the running kernel, the volumes as they were, nobody asked. */
+/**
+ * `nightlatch reboot --via soft`: user space anew, the running kernel, the volumes as they were,
+ * nobody asked.
+ */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { PROMPT } from "../harness/prompt.ts";

@@ -197,7 +197,8 @@ test("what is bound and does not open says what to do, and that is what mends it
   const bound = await runCommand(bind, [image, "latch", "--replace", ...keyArgs(state)], nodeSystem);
   assert.equal((bound.result["replaced"] as unknown[]).length, 1);
 
-  // A server that holds back: no word of binding anew. One that has revoked: with the keyslot named it is done.
+  // A server that holds back: no word of binding anew. One that has revoked: with the keyslot named
+  // it is done.
   const second = makeImage("luks2");
   const machine = "held-back";
   const args = [second.image, "latch", "--state", second.state];
@@ -231,7 +232,10 @@ test("a server that is away is no reason to bind anew", { skip: noTangd }, async
   assert.doesNotMatch(said, /anew|--replace/);
 });
 
-/** Each gives the passphrase by another kind of file; cryptsetup takes all but a socket, which cannot be opened by its name. */
+/**
+ * Each gives the passphrase by another kind of file; cryptsetup takes all but a socket, which
+ * cannot be opened by its name.
+ */
 const WAYS: Readonly<Record<string, string>> = {
   "process substitution": '"$@" --key-file <(printf "%s" "$PASS")',
   "/dev/stdin, a pipe": 'printf "%s" "$PASS" | "$@" --key-file /dev/stdin',

@@ -1,4 +1,7 @@
-/** However an address is spelt, by us or by stock clevis, it is one server: no second binding in silence, and unbind finds it. */
+/**
+ * However an address is spelt, by us or by stock clevis, it is one server: no second binding in
+ * silence, and unbind finds it.
+ */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { command as bind } from "../../../src/cli/commands/bind/bind.ts";

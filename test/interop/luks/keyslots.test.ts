@@ -10,7 +10,7 @@ import { addKeyslot, findSlotOpenedBy } from "../../../src/luks/cryptsetup/keysl
 import { readVolumeHeader } from "../../../src/luks/header/header.ts";
 import { keyslotHashOf } from "../../../src/luks/header/slots.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
-import type { Command, Exit } from "../../../src/system/port.ts";
+import type { Exit, RunRequest } from "../../../src/system/port.ts";
 import { addSlot, forge, makeFolder, makeVolume, opens, PASSPHRASE, runTool } from "../../support/volumes.ts";
 
 const folder = makeFolder();
@@ -27,9 +27,9 @@ function makeThree(type: "luks1" | "luks2"): string {
 }
 
 /** Runs the real programs, and keeps what was run. */
-function watched(change: (argv: Command["argv"]) => Command["argv"] = (argv) => argv) {
+function watched(change: (argv: RunRequest["argv"]) => RunRequest["argv"] = (argv) => argv) {
   const commands: string[] = [];
-  const run = (command: Command): Promise<Exit> => {
+  const run = (command: RunRequest): Promise<Exit> => {
     commands.push(command.argv.join(" "));
     return nodeSystem.run({ ...command, argv: change(command.argv) });
   };
@@ -43,7 +43,7 @@ const isKnown = version?.[1] === "2" && ["6", "7"].includes(String(version[2]));
 /** Has cryptsetup say which keyslots it opens, each time that it does, with a KDF. */
 function talkative() {
   const said: string[] = [];
-  const run = async (command: Command): Promise<Exit> => {
+  const run = async (command: RunRequest): Promise<Exit> => {
     const exit = await nodeSystem.run({ ...command, argv: [...command.argv, "--debug"] });
     said.push(exit.stdout.toString());
     return exit;
@@ -85,7 +85,7 @@ test("a cryptsetup that cannot be told which keyslot to unlock with adds one all
   // What 2.5 and before say to an option that they do not know, this one says to one that nobody
   // knows.
   const { commands, power } = watched(
-    (argv) => argv.map((word) => (word === "--new-key-slot" ? "--unheard-of" : word)) as unknown as Command["argv"],
+    (argv) => argv.map((word) => (word === "--new-key-slot" ? "--unheard-of" : word)) as unknown as RunRequest["argv"],
   );
   using current = secret(PASSPHRASE);
   const added = { number: 5, iterations: 1500, hash: null, passphrase: secret("new") };

@@ -12,7 +12,7 @@ import { isError, type NightlatchError } from "../../../src/core/errors.ts";
 import { CLEVIS_UUID, findGap, findHole } from "../../../src/formats/luks/luksmeta.ts";
 import { type Luks1Volume, readVolumeHeader } from "../../../src/luks/header/header.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
-import type { Command, System } from "../../../src/system/port.ts";
+import type { RunRequest, System } from "../../../src/system/port.ts";
 import { fails, folder, leavesAlone, makeBench } from "../../support/luks-bench.ts";
 import { type Bench, bind, unbind } from "../../support/luks-change.ts";
 import { makeVolume } from "../../support/volumes.ts";
@@ -105,7 +105,7 @@ test("a binding that luksmeta would write over another's data is refused, and bo
 function clumsy(bytes: Buffer, dies = false): System {
   return {
     ...nodeSystem,
-    async run(command: Command) {
+    async run(command: RunRequest) {
       const exit = await nodeSystem.run(command);
       const [program, action, , device = ""] = command.argv;
       if (program !== "luksmeta" || action !== "save") return exit;

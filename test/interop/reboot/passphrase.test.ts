@@ -9,7 +9,7 @@ import { command as arm } from "../../../src/cli/commands/oneshot/arm.ts";
 import { command as disarm } from "../../../src/cli/commands/oneshot/disarm.ts";
 import { isError } from "../../../src/core/errors.ts";
 import { cleanUp, listDisposables } from "../../../src/reboot/clean-up.ts";
-import type { Command, System } from "../../../src/system/port.ts";
+import type { RunRequest, System } from "../../../src/system/port.ts";
 import { faultySystem, PowerCut } from "../../support/faults.ts";
 import { nextBoot, STATE } from "../../support/reboot/oneshot-loaders.ts";
 import { grubWorld, type OneshotWorld, skip } from "../../support/reboot/oneshot-world.ts";
@@ -27,7 +27,7 @@ before(async () => {
 /** Each cryptsetup that is told to try the passphrase's keyslot: a KDF. */
 function countingKdfs(system: System, slot = 0): { readonly system: System; readonly kdfs: string[] } {
   const kdfs: string[] = [];
-  const run = (command: Command) => {
+  const run = (command: RunRequest) => {
     const at = command.argv.indexOf("--key-slot");
     if (command.argv[at + 1] === String(slot) && !command.argv.includes("config")) kdfs.push(String(command.argv[1]));
     return system.run(command);

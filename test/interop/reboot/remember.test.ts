@@ -10,7 +10,7 @@ import { remember, rememberedKey, removeRememberedKey } from "../../../src/reboo
 import { findAuthorities, KeyRing } from "../../../src/reboot/stage/authority.ts";
 import { KEXEC } from "../../../src/reboot/stage/carrier-kexec.ts";
 import { stageBoot } from "../../../src/reboot/stage/stage.ts";
-import type { Command } from "../../../src/system/port.ts";
+import type { RunRequest } from "../../../src/system/port.ts";
 import { PowerCut } from "../../support/faults.ts";
 import {
   BOOT,
@@ -108,7 +108,7 @@ test("the power goes at each step of forgetting: the passphrase opens every volu
     };
     const system = {
       ...one.system,
-      run: step(({ argv }: Command) => argv.join(" ").replace(/^cryptsetup /, ""), one.system.run),
+      run: step(({ argv }: RunRequest) => argv.join(" ").replace(/^cryptsetup /, ""), one.system.run),
       removeFile: step((path: string) => `remove ${path}`, one.system.removeFile),
     };
     const outcome = await removeRememberedKey(system, DEVICES, secret(PASSPHRASE), STATE).catch(

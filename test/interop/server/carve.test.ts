@@ -1,4 +1,7 @@
-/** A thief takes the key server's disk too: what can be found in its raw blocks after a revocation, on real file systems. */
+/**
+ * A thief takes the key server's disk too: what can be found in its raw blocks after a revocation,
+ * on real file systems.
+ */
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -77,7 +80,10 @@ interface Secrets {
   readonly cell: Buffer;
 }
 
-/** What of a latch or an invite a thief would look for, read from the folder of a server that is stopped. */
+/**
+ * What of a latch or an invite a thief would look for, read from the folder of a server that is
+ * stopped.
+ */
 function secretsOf(folder: string, id: string): Secrets {
   const database = new Database(join(folder, "store.sqlite"), { readonly: true });
   const keys = database

@@ -1,4 +1,7 @@
-/** Stock clevis against our server: what the issue promises to those who use nothing else of ours on the machine. */
+/**
+ * Stock clevis against our server: what the issue promises to those who use nothing else of ours on
+ * the machine.
+ */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { generateKeyPairSync, randomBytes } from "node:crypto";

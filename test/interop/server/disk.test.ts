@@ -13,7 +13,10 @@ const noMount =
     ? false
     : "a file system cannot be mounted here (not root?)";
 
-/** The program's arguments follow; it keeps this process's id, and its data folder is a file system of its own. */
+/**
+ * The program's arguments follow; it keeps this process's id, and its data folder is a file system
+ * of its own.
+ */
 const onSmallDisk = (folder: string, size = "2m"): readonly [string, ...string[]] => [
   "unshare",
   "-m",

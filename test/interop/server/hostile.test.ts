@@ -1,4 +1,7 @@
-/** Floods, against a server that runs as a process of its own; bench/hostile measures what these do not time. */
+/**
+ * Floods, against a server that runs as a process of its own; bench/hostile measures what these do
+ * not time.
+ */
 import assert from "node:assert/strict";
 import { execFile, spawnSync } from "node:child_process";
 import { once } from "node:events";

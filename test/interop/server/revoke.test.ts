@@ -1,6 +1,6 @@
 /**
- * What must hold over the real wire: no release follows a revocation that was acknowledged, and every release that was answered
- * has its receipt, however the server ends.
+ * What must hold over the real wire: no release follows a revocation that was acknowledged, and
+ * every release that was answered has its receipt, however the server ends.
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -18,7 +18,10 @@ import { type EnrolledLatch, enrolAt, exchangeRaw, randomPoint, rawRequest } fro
 
 const CLIENTS = 16;
 
-/** A client that asks for one latch again and again on one connection; `pipeline` requests are on their way at a time. */
+/**
+ * A client that asks for one latch again and again on one connection; `pipeline` requests are on
+ * their way at a time.
+ */
 class Hammer {
   readonly #socket: Socket;
   readonly #requests: Buffer[];

@@ -1,4 +1,7 @@
-/** The master key sealed by the real systemd-creds, with a host key of the test's own, and a server that gets it as from systemd. */
+/**
+ * The master key sealed by the real systemd-creds, with a host key of the test's own, and a server
+ * that gets it as from systemd.
+ */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -11,7 +14,10 @@ import { enrolAt, exchangeRaw, randomPoint, rawRequest } from "../../support/ser
 
 const NAME = "nightlatch-server.master.key";
 
-/** Runs in a mount namespace of its own, where systemd's secrets and sealed files are folders of the test. */
+/**
+ * Runs in a mount namespace of its own, where systemd's secrets and sealed files are folders of the
+ * test.
+ */
 const around = (home: string): readonly [string, ...string[]] => {
   for (const name of ["systemd", "sealed"]) mkdirSync(join(home, name), { recursive: true, mode: 0o700 });
   const script =

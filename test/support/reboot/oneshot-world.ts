@@ -14,7 +14,7 @@ import { runGrub } from "../../../src/formats/grub/menu.ts";
 import type { GrubLinux } from "../../../src/formats/grub/world.ts";
 import { parseBlsEntry } from "../../../src/formats/loader/bls.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
-import type { Command, Exit, System } from "../../../src/system/port.ts";
+import type { Exit, RunRequest, System } from "../../../src/system/port.ts";
 import { initramfs, inside, noCryptsetup, type World, type WorldOptions, world } from "./world.ts";
 
 const noGrub = spawnSync("grub-editenv", ["--version"]).status === 0 ? false : "grub-editenv is not installed";
@@ -95,7 +95,7 @@ function withPrograms(base: World, options: OneshotOptions, mount: Readonly<Reco
     stdout: Buffer.from(stdout),
     stderr: Buffer.alloc(0),
   });
-  const run = async (command: Command): Promise<Exit> => {
+  const run = async (command: RunRequest): Promise<Exit> => {
     const [program, ...args] = command.argv;
     const paths = args.map((arg) => (/^\/(?:boot|efi)(?:\/|$)/.test(arg) ? base.at(arg) : arg));
     if (PASSED.includes(program) && paths.some((path, index) => path !== args[index])) {
@@ -224,7 +224,7 @@ export function failingAt(system: System, failAt: number): { readonly system: Sy
     if (++count === failAt) throw new NightlatchError("file/io", "the test fails it");
     return act();
   };
-  const isChange = ({ argv }: Command) =>
+  const isChange = ({ argv }: RunRequest) =>
     argv.some((arg) =>
       ["luksAddKey", "config", "luksKillSlot", "import", "remove", "set", "unset", "set-oneshot"].includes(arg),
     ) || argv[0] === "shred";

@@ -12,7 +12,7 @@ import { writeCpio } from "../../../src/formats/initramfs/cpio.ts";
 import { readVolumeHeader } from "../../../src/luks/header/header.ts";
 import { listSlots } from "../../../src/luks/header/slots.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
-import type { Command, Exit, System } from "../../../src/system/port.ts";
+import type { Exit, RunRequest, System } from "../../../src/system/port.ts";
 
 export const noCryptsetup = spawnSync("cryptsetup", ["--version"]).status === 0 ? false : "cryptsetup is not installed";
 export const folder = mkdtempSync(join(tmpdir(), "nightlatch-stage-"));
@@ -121,7 +121,7 @@ export function world({
     if (changes.length === failAt) throw new NightlatchError("file/io", "the test fails it");
     return act();
   };
-  const run = async (command: Command): Promise<Exit> => {
+  const run = async (command: RunRequest): Promise<Exit> => {
     const [program, ...args] = command.argv;
     const said = programs(command.argv);
     if (said !== undefined) return answer(said);

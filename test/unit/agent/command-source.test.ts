@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { commandSource } from "../../../src/agent/command-source.ts";
 import { isError, NightlatchError } from "../../../src/core/errors.ts";
 import type { KeyCommand } from "../../../src/formats/own/agent-config.ts";
-import type { Command, Exit } from "../../../src/system/port.ts";
+import type { Exit, RunRequest } from "../../../src/system/port.ts";
 
 const signal = new AbortController().signal;
 const CURL: KeyCommand = {
@@ -22,8 +22,8 @@ const exit = (status: number | null, stdout: string, more: Partial<Exit> = {}): 
 });
 
 function ran(outcome: Exit | NightlatchError) {
-  const commands: Command[] = [];
-  const run = async (command: Command) => {
+  const commands: RunRequest[] = [];
+  const run = async (command: RunRequest) => {
     commands.push(command);
     if (outcome instanceof NightlatchError) throw outcome;
     return outcome;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { makeVolumeReader } from "../../../src/agent/volume-reader.ts";
 import { NightlatchError } from "../../../src/core/errors.ts";
-import type { Command, Exit } from "../../../src/system/port.ts";
+import type { Exit, RunRequest } from "../../../src/system/port.ts";
 import { VirtualTime } from "../../support/virtual-time.ts";
 
 const exit = (status: number, stdout = ""): Exit => ({
@@ -19,7 +19,7 @@ const exit = (status: number, stdout = ""): Exit => ({
 function world(takesMs: (path: string) => number = () => 1) {
   const time = new VirtualTime();
   const reads: string[] = [];
-  const commands: Command[] = [];
+  const commands: RunRequest[] = [];
   const revive: (() => void)[] = [];
   const power = {
     ...time.power,
@@ -30,7 +30,7 @@ function world(takesMs: (path: string) => number = () => 1) {
       if (path === "/absent") throw new NightlatchError("file/missing", "absent");
       return Buffer.from(`here ${path}`);
     },
-    run: async (command: Command) => {
+    run: async (command: RunRequest) => {
       commands.push(command);
       if (command.argv.includes("if=/dead2")) return new Promise<Exit>(() => {});
       if (command.argv.includes("if=/broken")) return exit(1);

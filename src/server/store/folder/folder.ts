@@ -9,7 +9,7 @@ import { EmbeddedStore } from "./embedded.ts";
 import { lockFolder } from "./lock.ts";
 import { readMedium, warnOfMedium } from "./medium.ts";
 import { createStore, findStore, openStore } from "./open.ts";
-import { beginOpening, type FolderOptions, type FolderSystem, type Opening, prepareFiles } from "./opening.ts";
+import { beginOpening, type FolderOpening, type FolderOptions, type FolderSystem, prepareFiles } from "./opening.ts";
 import { cellsPath, lockPath, storePath } from "./paths.ts";
 import { isFirstStart, planOpening } from "./plan.ts";
 import { requirePrivate } from "./private-files.ts";
@@ -57,7 +57,7 @@ export async function openFolder(system: FolderSystem, folder: string, options: 
 }
 
 /** Opens the store's file, and closes it again where what is in it cannot be used. */
-async function openFiles(opening: Opening, plain: MasterKey | null, lock: AsyncDisposable): Promise<OpenedStore> {
+async function openFiles(opening: FolderOpening, plain: MasterKey | null, lock: AsyncDisposable): Promise<OpenedStore> {
   const sqlite = new Sqlite(storePath(opening.folder));
   try {
     const tables = await openTables(opening, sqlite, plain);
@@ -75,7 +75,7 @@ interface OpenTables extends UnwrappedStore {
 }
 
 /** Fills the tables at a first start, brings older ones to this version, and opens their keys. */
-async function openTables(opening: Opening, sqlite: Sqlite, plain: MasterKey | null): Promise<OpenTables> {
+async function openTables(opening: FolderOpening, sqlite: Sqlite, plain: MasterKey | null): Promise<OpenTables> {
   const { system, folder, facts, record, sealed } = opening;
   const isFirst = isFirstStart(opening.plan);
   if (isFirst && plain !== null) {
@@ -93,7 +93,7 @@ async function openTables(opening: Opening, sqlite: Sqlite, plain: MasterKey | n
  * Holds the store to its record, finishes what a crash has left, and brings the record up to date.
  */
 async function takeIntoUse(
-  opening: Opening,
+  opening: FolderOpening,
   sqlite: Sqlite,
   { storeId, identity, cells, source, warnings }: OpenTables,
   lock: AsyncDisposable,

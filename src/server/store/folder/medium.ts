@@ -60,7 +60,7 @@ export async function readMedium(system: Pick<System, "readFile">, path: string)
   try {
     const { type, device } = await fileSystemNumbers(path);
     const mounts = await system.readFile("/proc/self/mountinfo", MAX_MOUNTINFO_BYTES);
-    const options = optionsOf(mounts.toString(), device);
+    const options = mountOptionsOf(mounts.toString(), device);
     return { type, options, isCopyOnWriteForbidden: type === BTRFS && (await isCopyOnWriteForbidden(path)) };
   } catch (error) {
     if (!isError(error)) throw error;
@@ -74,7 +74,7 @@ const MAX_MOUNTINFO_BYTES = 4 << 20;
  * The options of the file system itself, found by the device's number as stat(2) gives it. Empty
  * where there are none.
  */
-export function optionsOf(mountinfo: string, device: number): string {
+export function mountOptionsOf(mountinfo: string, device: number): string {
   const major = ((device >>> 8) & 0xfff) | (Math.floor(device / 2 ** 32) & 0xffff_f000);
   const minor = (device & 0xff) | ((device >>> 12) & 0xfff_ff00);
   for (const line of mountinfo.split("\n")) {

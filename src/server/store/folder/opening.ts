@@ -38,7 +38,7 @@ export interface FolderOptions {
 }
 
 /** A start whose folder is locked, and whose plan is made. */
-export interface Opening {
+export interface FolderOpening {
   readonly system: FolderSystem;
   readonly folder: string;
   readonly options: FolderOptions;
@@ -57,7 +57,7 @@ export async function beginOpening(
   folder: string,
   options: FolderOptions,
   sealed: MasterKey | null,
-): Promise<Opening> {
+): Promise<FolderOpening> {
   const facts = await surveyFolder(system, folder, sealed !== null);
   const plan = planOpening(facts);
   const record = facts.record ?? newRecord(system);
@@ -71,7 +71,7 @@ export async function beginOpening(
  * replace.
  * @returns the master key in the folder; null where there is none and the sealed one has to do
  */
-export async function prepareFiles(opening: Opening): Promise<MasterKey | null> {
+export async function prepareFiles(opening: FolderOpening): Promise<MasterKey | null> {
   const { system, folder, facts, sealed } = opening;
   const { uid } = opening.options;
   const isFirst = isFirstStart(opening.plan);

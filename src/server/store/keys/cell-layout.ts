@@ -2,7 +2,9 @@
 export const CELL_BYTES = 32;
 /** The length of one copy of a chunk. */
 export const COPY_BYTES = 64 << 10;
-/** Where the copies begin in a chunk: a sector that a power cut tears in one is whole in the other. */
+/**
+ * Where the copies begin in a chunk: a sector that a power cut tears in one is whole in the other.
+ */
 export const COPIES = [0, COPY_BYTES] as const;
 /** The length of a chunk. */
 export const CHUNK_BYTES = 2 * COPY_BYTES;

@@ -9,7 +9,8 @@ export function heldByAnother(path: string): NightlatchError {
 }
 
 /**
- * Tells a failure of SQLite as ours: store/full, store/missing, store/damaged, store/busy, store/io.
+ * Tells a failure of SQLite as ours: store/full, store/missing, store/damaged, store/busy,
+ * store/io.
  * @throws what is no failure of SQLite, as it is
  */
 export function failureOf(error: unknown, path: string): NightlatchError {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { readSystemd } from "../../../../src/check/collect/systemd.ts";
-import type { Command } from "../../../../src/system/port.ts";
+import type { RunRequest } from "../../../../src/system/port.ts";
 
 const REMOTE = "remote-cryptsetup.target";
 
@@ -13,7 +13,7 @@ type Units = Readonly<Record<string, Readonly<Record<string, string>>>>;
 function systemd(units: Units, boot = "graphical.target") {
   return {
     stat: async () => ({ isSocket: false, mode: 0o755, uid: 0 }) as never,
-    run: async ({ argv }: Command) => {
+    run: async ({ argv }: RunRequest) => {
       const names = argv[0] === "systemctl" ? argv.slice(argv.indexOf("--") + 1) : [];
       const asked =
         argv

@@ -8,12 +8,12 @@ import { addKeyslot, killKeyslot, opensSlot, openVolume } from "../../../../src/
 import { initLuksmeta, saveLuksmeta, wipeLuksmeta } from "../../../../src/luks/cryptsetup/luksmeta.ts";
 import { makePassphrase } from "../../../../src/luks/cryptsetup/passphrase.ts";
 import { importToken, removeToken } from "../../../../src/luks/cryptsetup/tokens.ts";
-import type { Command, Exit } from "../../../../src/system/port.ts";
+import type { Exit, RunRequest } from "../../../../src/system/port.ts";
 
 /** Records what is run, stdin copied before its owner wipes it, and ends it as told. */
 function recorder(exit: Partial<Exit> = {}) {
   const commands: { argv: readonly string[]; stdin: string | null }[] = [];
-  const run = async (command: Command): Promise<Exit> => {
+  const run = async (command: RunRequest): Promise<Exit> => {
     const stdin = command.stdin === undefined ? null : Buffer.from(command.stdin).toString("latin1");
     commands.push({ argv: command.argv, stdin });
     return { status: 0, signal: null, stdout: Buffer.alloc(0), stderr: Buffer.alloc(0), ...exit };
@@ -130,7 +130,7 @@ test("what a program prints cannot disturb the terminal", async () => {
 
 test("a backup that cannot be synced is no backup", async () => {
   const removed: string[] = [];
-  const run = async (command: Command): Promise<Exit> => ({
+  const run = async (command: RunRequest): Promise<Exit> => ({
     status: command.argv[0] === "sync" ? 1 : 0,
     signal: null,
     stdout: Buffer.alloc(0),

@@ -10,7 +10,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
 import type { State } from "../../../../src/server/policy/decide.ts";
-import { type Change, changeLatch, changeMachine } from "../../../../src/server/service/states.ts";
+import { changeLatch, changeMachine, type StateChange } from "../../../../src/server/service/states.ts";
 import { storePath } from "../../../../src/server/store/folder/paths.ts";
 import { openAuditSource } from "../../../../src/server/store/sqlite/audit-source.ts";
 import {
@@ -54,11 +54,11 @@ interface ModelInvite {
 
 const NAMES = ["nas", "pi", "vps"];
 const INVITE_MS = 600_000;
-const NEXT: Readonly<Record<Change, State>> = { lock: "locked", unlock: "active", revoke: "revoked" };
+const NEXT: Readonly<Record<StateChange, State>> = { lock: "locked", unlock: "active", revoke: "revoked" };
 
 /** `pick` chooses among whatever there is at that moment. */
 const pick = fc.nat(1000);
-const change = fc.constantFrom<Change>("lock", "unlock", "revoke");
+const change = fc.constantFrom<StateChange>("lock", "unlock", "revoke");
 const step = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("invite" as const), pick }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("enrol" as const), pick, invite: pick, again: fc.boolean() }) },

@@ -13,7 +13,7 @@ import { verifyLog } from "../../../../src/server/audit/verify.ts";
 import { assembleService } from "../../../../src/server/service/assemble.ts";
 import { keepHouse, startHousekeeping } from "../../../../src/server/service/housekeeping.ts";
 import type { Service } from "../../../../src/server/service/service.ts";
-import { type Change, changeLatch, changeMachine } from "../../../../src/server/service/states.ts";
+import { changeLatch, changeMachine, type StateChange } from "../../../../src/server/service/states.ts";
 import { type OpenedStore, openFolder } from "../../../../src/server/store/folder/folder.ts";
 import type { Store, Transaction } from "../../../../src/server/store/port.ts";
 import { nodeSystem } from "../../../../src/system/node.ts";
@@ -194,7 +194,7 @@ interface Act {
   readonly kind: "invite" | "enrol" | "latch" | "release" | "machine" | "one-latch" | "house";
   readonly pick: number;
   readonly other: number;
-  readonly change: Change;
+  readonly change: StateChange;
   readonly nonce: Buffer;
 }
 
@@ -203,7 +203,7 @@ const actOf = (...kinds: Act["kind"][]) =>
     kind: fc.constantFrom(...kinds),
     pick: fc.nat(1000),
     other: fc.nat(1000),
-    change: fc.constantFrom<Change>("lock", "unlock", "lock", "unlock", "revoke"),
+    change: fc.constantFrom<StateChange>("lock", "unlock", "lock", "unlock", "revoke"),
     nonce: fc.nat(5).map((nonce) => Buffer.alloc(16, nonce)),
   });
 const act = fc.oneof(

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { optionsOf, readMedium, warnOfMedium } from "../../../../../src/server/store/folder/medium.ts";
+import { mountOptionsOf, readMedium, warnOfMedium } from "../../../../../src/server/store/folder/medium.ts";
 import { nodeSystem } from "../../../../../src/system/node.ts";
 
 const plain = { options: "rw", isCopyOnWriteForbidden: false };
@@ -25,10 +25,10 @@ test("the file system's own options are found by its device", () => {
     "",
   ].join("\n");
   const device = (major: number, minor: number) => (minor & 0xff) + (major << 8) + (minor >> 8) * 2 ** 20;
-  assert.equal(optionsOf(mounts, device(259, 2)), "rw,errors=remount-ro");
-  assert.equal(optionsOf(mounts, device(8, 300)), "rw,data=journal");
-  assert.equal(optionsOf(mounts, device(8, 30)), "rw,other");
-  assert.equal(optionsOf(mounts, device(9, 9)), "");
+  assert.equal(mountOptionsOf(mounts, device(259, 2)), "rw,errors=remount-ro");
+  assert.equal(mountOptionsOf(mounts, device(8, 300)), "rw,data=journal");
+  assert.equal(mountOptionsOf(mounts, device(8, 30)), "rw,other");
+  assert.equal(mountOptionsOf(mounts, device(9, 9)), "");
 });
 
 test("this machine's is read without a throw, and so is one that is not there", async () => {

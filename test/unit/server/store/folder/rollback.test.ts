@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { NightlatchError } from "../../../../../src/core/errors.ts";
 import { verifyLog } from "../../../../../src/server/audit/verify.ts";
-import { type Change, changeLatch, changeMachine } from "../../../../../src/server/service/states.ts";
+import { changeLatch, changeMachine, type StateChange } from "../../../../../src/server/service/states.ts";
 import { storePath } from "../../../../../src/server/store/folder/paths.ts";
 import { openAuditSource } from "../../../../../src/server/store/sqlite/audit-source.ts";
 import { nodeSystem } from "../../../../../src/system/node.ts";
@@ -49,7 +49,7 @@ function refusesOlder(home: Copied): Promise<void> {
   });
 }
 
-for (const change of ["lock", "revoke"] as const satisfies Change[]) {
+for (const change of ["lock", "revoke"] as const satisfies StateChange[]) {
   for (const end of ["a clean stop", "a crash"] as const) {
     test(`an older copy does not undo a ${change} that was acknowledged before ${end}`, async () => {
       using home = await copied();
