@@ -11,7 +11,7 @@ import { showAudit } from "./audit.ts";
 import { listMachines, showMachine } from "./machines.ts";
 import type { Role } from "./roles.ts";
 import { showTail } from "./tail.ts";
-import { latchView, machineView, isoTime } from "./views.ts";
+import { isoTime, latchView, machineView } from "./views.ts";
 
 /** A request that came over the admin socket. */
 interface AdminRequest {

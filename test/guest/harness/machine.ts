@@ -4,7 +4,8 @@
  * can be read and typed at (console.ts), commands run in it (shell.ts), and it can be rebooted,
  * reset as a power cut does, and stopped. One machine runs at a time on this host.
  *
- *   await using machine = await startMachine({ image, disks: [{ file, format: "raw", serial: "data" }] });
+ *   const disks = [{ file, format: "raw", serial: "data" }];
+ *   await using machine = await startMachine({ image, disks });
  *   await machine.login();
  *   const { stdout } = await machine.must("systemctl is-system-running --wait");
  *   await machine.reboot();

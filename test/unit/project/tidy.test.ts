@@ -25,7 +25,7 @@ const DEFINITION = /^(export )?(?:async )?(?:const|let|function\*?|class|abstrac
 const IMPORT = /(?:import|export)\s+(?:type\s+)?\{([^}]*)\}\s+from\s+"(\.[^"]+)"/g;
 const LAZY_IMPORT = /\{([^{}]*)\}\s*=\s*await\s+import\("(\.[^"]+)"\)/g;
 /** A file that is taken whole: as a namespace, or when it is needed. */
-const WHOLE = /(?:import \* as \w+ from |(?<!await )import\()"(\.[^"]+)"/g;
+const WHOLE = /(?:import \* as \w+ from |(?<!= await )import\()"(\.[^"]+)"/g;
 
 /** `path name` of everything that these sources import by name. */
 function importedBy(sources: readonly Source[]): Set<string> {
@@ -59,7 +59,9 @@ function unread(sources: readonly Source[], readers: readonly Source[], tests: r
     [...text.matchAll(DEFINITION)]
       .filter(([, exported]) => exported !== undefined)
       .map(([, , name = ""]) => ({ name, one: `${path} ${name}` }))
-      .filter(({ one }) => !imported.has(one) && !imported.has(`${path} *`) && !BY_NAME.some((pattern) => pattern.test(one)))
+      .filter(
+        ({ one }) => !imported.has(one) && !imported.has(`${path} *`) && !BY_NAME.some((pattern) => pattern.test(one)),
+      )
       .filter(({ name, one }) => !tested.has(one) || text.match(new RegExp(`\\b${name}\\b`, "g"))?.length === 1)
       .map(({ one }) => one),
   );
@@ -82,7 +84,7 @@ function wideComments({ path, text }: Source): string[] {
   return text
     .split("\n")
     .flatMap((line, index) =>
-      /^\s*(?:\/\/|\/?\*)/.test(line) && line.length > COLUMNS ? [`${path}:${index + 1}`] : [],
+      /^\s*(?:\/\/(?! biome-ignore)|\/?\*)/.test(line) && line.length > COLUMNS ? [`${path}:${index + 1}`] : [],
     );
 }
 
