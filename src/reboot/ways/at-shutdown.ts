@@ -5,8 +5,8 @@ import type { System } from "../../system/port.ts";
 import type { Conversation } from "../conversation.ts";
 import { markStaged, wantsFirmwareSetup } from "../default-handler.ts";
 import type { RebootPlan } from "../plan/reboot-plan.ts";
-import { cancelStaged } from "../stage/staged-boot.ts";
 import { stageForKexec } from "./kexec.ts";
+import { cancelStaged } from "./staged-boot.ts";
 
 /** How a shutdown that is under way goes on. */
 type AtShutdown =

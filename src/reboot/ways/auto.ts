@@ -2,9 +2,9 @@ import { type ErrorCode, NightlatchError } from "../../core/errors.ts";
 import type { System } from "../../system/port.ts";
 import type { Conversation } from "../conversation.ts";
 import type { RebootPlan } from "../plan/reboot-plan.ts";
-import type { StagedBoot } from "../stage/staged-boot.ts";
 import { planByBindings } from "./bindings.ts";
 import { type KexecRequest, stageByKexec } from "./kexec.ts";
+import type { StagedBoot } from "./staged-boot.ts";
 
 /**
  * What kexec, or this machine, cannot do. Everything else, such as a wrong passphrase or a header

@@ -6,7 +6,7 @@ import { settleCalledOff } from "../called-off.ts";
 import { LIFE_SECONDS, restartExpiry } from "../clean-up-units.ts";
 import type { Conversation } from "../conversation.ts";
 import { KEXEC } from "../stage/carrier-kexec.ts";
-import { type StagedBoot, type StagingRequest, stageNextBoot } from "../stage/staged-boot.ts";
+import { type StagedBoot, type StagingRequest, stageNextBoot } from "./staged-boot.ts";
 
 /** Which boot to stage. */
 export interface KexecRequest {

@@ -3,7 +3,7 @@ import { settleCalledOff } from "../called-off.ts";
 import { restartExpiry } from "../clean-up-units.ts";
 import type { Conversation } from "../conversation.ts";
 import { ONESHOT } from "../stage/carrier-oneshot.ts";
-import { type StagedBoot, type StagingRequest, stageNextBoot } from "../stage/staged-boot.ts";
+import { type StagedBoot, type StagingRequest, stageNextBoot } from "./staged-boot.ts";
 
 /**
  * Stages the next boot in a boot entry that is good for one boot, which goes through the firmware.

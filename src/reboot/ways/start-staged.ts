@@ -1,7 +1,7 @@
 import type { System } from "../../system/port.ts";
 import { type Conversation, requireNotCancelled } from "../conversation.ts";
 import { requireNoHindrance } from "../hindrance.ts";
-import { cancelStaged, type StagedBoot } from "../stage/staged-boot.ts";
+import { cancelStaged, type StagedBoot } from "./staged-boot.ts";
 
 /**
  * Reboots into what is staged. A shutdown that does not begin leaves nothing staged.

@@ -1,7 +1,7 @@
 import { NightlatchError } from "../../../core/errors.ts";
 import { requireNotCancelled } from "../../../reboot/conversation.ts";
-import { cancelStaged } from "../../../reboot/stage/staged-boot.ts";
 import { stageByOneshot } from "../../../reboot/ways/oneshot.ts";
+import { cancelStaged } from "../../../reboot/ways/staged-boot.ts";
 import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../../command.ts";
 import { parseExpires } from "../../expires.ts";
 import { stateFolderOf } from "../../volume/input.ts";

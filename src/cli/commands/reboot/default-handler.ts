@@ -5,7 +5,7 @@ import { makeDefault } from "../../../reboot/default-handler.ts";
 import { planReboot } from "../../../reboot/plan/plan.ts";
 import { rememberedKey } from "../../../reboot/remember.ts";
 import { findAuthorities, KeyRing } from "../../../reboot/stage/authority.ts";
-import { keySources } from "../../../reboot/stage/keys.ts";
+import { keySources } from "../../../reboot/ways/keys.ts";
 import type { ExitStatus } from "../../command.ts";
 import { stateFolderOf } from "../../volume/input.ts";
 import { converse } from "./conversation.ts";

@@ -3,7 +3,7 @@ import { isError } from "../../../core/errors.ts";
 import { planReboot } from "../../../reboot/plan/plan.ts";
 import { isRemembered, type RemovedKey, remember, removeRememberedKey } from "../../../reboot/remember.ts";
 import { findAuthorities } from "../../../reboot/stage/authority.ts";
-import { keySources, knownKeys } from "../../../reboot/stage/keys.ts";
+import { keySources, knownKeys } from "../../../reboot/ways/keys.ts";
 import type { ExitStatus } from "../../command.ts";
 import { readKeyFile, stateFolderOf, TRIES } from "../../volume/input.ts";
 import { tellCleaned } from "./cancel.ts";

@@ -1,5 +1,5 @@
 import type { PlannedVolume, RebootPlan } from "../../../reboot/plan/reboot-plan.ts";
-import type { StagedBoot } from "../../../reboot/stage/staged-boot.ts";
+import type { StagedBoot } from "../../../reboot/ways/staged-boot.ts";
 import type { Terminal } from "../../command.ts";
 
 /** Says how the staged boot will go. */

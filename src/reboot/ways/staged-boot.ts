@@ -9,10 +9,10 @@ import { planReboot } from "../plan/plan.ts";
 import type { RebootPlan } from "../plan/reboot-plan.ts";
 import { proveOverlay } from "../proof/overlay.ts";
 import { settleSockets } from "../proof/system-volumes.ts";
-import { type Certainty, findAuthorities } from "./authority.ts";
-import type { Carrier, PreparedCarry } from "./carrier.ts";
+import { type Certainty, findAuthorities } from "../stage/authority.ts";
+import type { Carrier, PreparedCarry } from "../stage/carrier.ts";
+import { type Staged, stageBoot } from "../stage/stage.ts";
 import { keySources, knownKeys } from "./keys.ts";
-import { type Staged, stageBoot } from "./stage.ts";
 
 /** A boot that is staged, and waits. */
 export interface StagedBoot {

@@ -4,7 +4,7 @@ import { whyNotBound } from "../../luks/bound/bound.ts";
 import type { System } from "../../system/port.ts";
 import type { Conversation } from "../conversation.ts";
 import { rememberedKey } from "../remember.ts";
-import { KeyRing, type KeySources } from "./authority.ts";
+import { KeyRing, type KeySources } from "../stage/authority.ts";
 
 /**
  * The key that was remembered, and the one that was given; the caller disposes them.
