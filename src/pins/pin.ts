@@ -66,5 +66,8 @@ export interface RecoverAttempt {
 /** What a pin needs of the world for an attempt. */
 export type PinPower = Pick<System, "request" | "random">;
 
-/** Seals the passphrase of a keyslot into a new binding; the passphrase stays the caller's. */
-export type Seal = (passphrase: Uint8Array) => FlattenedJwe;
+/**
+ * Seals the passphrase of a keyslot into a new binding; the passphrase stays the caller's.
+ * @throws NightlatchError what the pin says where its chip or card does not answer
+ */
+export type Seal = (passphrase: Uint8Array) => Promise<FlattenedJwe>;

@@ -47,7 +47,7 @@ DEV is an encrypted partition or an image file of one. It is changed by cryptset
 interface Outlook {
   readonly present: readonly Binding[];
   readonly replaces: readonly Removal[];
-  readonly url: string;
+  readonly target: string;
   readonly seal: Seal;
 }
 
@@ -67,15 +67,15 @@ async function run(input: BindInput): Promise<ExitStatus> {
   const outlook = early ?? (await lookAhead(input, held, plan, change.settled));
   if ("bound" in outlook) return await alreadyBound(input, held, plan, outlook.bound, change);
   requireNotCancelled(terminal.signal);
-  const { present, replaces, url, seal } = outlook;
+  const { present, replaces, target, seal } = outlook;
   using passphrase = makePassphrase(system);
-  const token = { type: "clevis", jwe: formatFlattenedJwe(seal(passphrase.reveal())) };
+  const token = { type: "clevis", jwe: formatFlattenedJwe(await seal(passphrase.reveal())) };
   // Before the header: a binding without a record would be trusted at its first use.
   await recordVolume(input, change);
   const { keyslot, token: bound } = await bindVolume(system, change, { passphrase, token, replaces });
   await plan.finish(change);
   await recordLatches(input, change);
-  terminal.line(`Bound ${device}: ${url}, keyslot ${keyslot}. The server was asked, and the keyslot opened.`);
+  terminal.line(`Bound ${device}: ${target}, keyslot ${keyslot}. The server was asked, and the keyslot opened.`);
   for (const old of present) terminal.line(`Removed: ${formatBinding(old)}`);
   terminal.line(`What happens at the next boot: nightlatch status ${device}`);
   terminal.result({
@@ -104,7 +104,7 @@ async function lookAhead(
   const { options, system, terminal } = input;
   const { device } = held.volume;
   const bindings = listBindings(await readHeader(system, held));
-  const present = bindings.filter((binding) => plan.isSameServer(binding));
+  const present = bindings.filter((binding) => plan.isSameTarget(binding));
   const [first] = present;
   const isNew = settled.some(({ added }) => present.some(({ token }) => token.digest === added?.digest));
   if (first !== undefined && (isNew || !options.replace)) return { bound: first };
@@ -117,9 +117,9 @@ async function lookAhead(
   return { present, replaces, ...(await plan.prepare(held)) };
 }
 
-function tellNothingReplaced(terminal: Terminal, device: string, { server }: BindPlan, all: readonly Binding[]): void {
+function tellNothingReplaced(terminal: Terminal, device: string, { target }: BindPlan, all: readonly Binding[]): void {
   const has = all.length === 0 ? "It has none at all." : `These stay: ${all.map(formatBinding).join("; ")}.`;
-  terminal.hint(`Nothing is replaced: ${device} has no binding to ${server}. ${has}`);
+  terminal.hint(`Nothing is replaced: ${device} has no binding to ${target}. ${has}`);
 }
 
 function planOf(input: BindInput, pin: string | undefined, argument: string | undefined): Promise<BindPlan> {

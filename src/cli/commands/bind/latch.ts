@@ -26,8 +26,8 @@ export async function latchPlan(input: BindInput, argument: string | undefined):
   const stateFolder = stateFolderOf(options.state);
   const limits = { timeoutMs: SERVER_TIMEOUT_MS, signal: terminal.signal };
   return {
-    server: bases.join(", "),
-    isSameServer: (binding) => binding.kind === "latch" && bases.some((base) => asksServer(binding, base)),
+    target: bases.join(", "),
+    isSameTarget: (binding) => binding.kind === "latch" && bases.some((base) => asksServer(binding, base)),
     async prepare({ uuid }) {
       const [only, ...others] = servers;
       const server = only === undefined || others.length > 0 ? {} : { server: only.thumbprint };
@@ -38,7 +38,7 @@ export async function latchPlan(input: BindInput, argument: string | undefined):
       invite?.key.wipe();
       terminal.hint(`The server made a latch for this volume; it knows this machine as ${latch.name}.`);
       const { latchUrl: url, advertisement } = latch;
-      return { url, seal: (passphrase) => sealToAdvertisement(system, url, advertisement, passphrase) };
+      return { target: url, seal: async (passphrase) => sealToAdvertisement(system, url, advertisement, passphrase) };
     },
     finish: ({ uuid }) => forgetNonce(system, stateFolder, uuid),
   };

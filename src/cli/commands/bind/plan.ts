@@ -4,16 +4,16 @@ import type { Seal } from "../../../pins/pin.ts";
 
 /** One way of binding, prepared as far as it can be without the volume. */
 export interface BindPlan {
-  /** The server, for a person. */
-  readonly server: string;
-  /** Whether a binding asks the server that this one will ask. */
-  isSameServer(binding: Binding): boolean;
+  /** What the binding will ask, for a person: a server's address, a chip, a card. */
+  readonly target: string;
+  /** Whether a binding asks what this one will ask, so that it is replaced by it. */
+  isSameTarget(binding: Binding): boolean;
   /**
-   * The address that the binding will ask, and how to seal to it. Comes before the passphrase, so
-   * that nobody types one for what a server refuses; whatever it asks of the network it may ask
-   * again after a power cut.
+   * What exactly the binding will ask, and how to seal to it. Comes before the passphrase, so that
+   * nobody types one for what a server refuses; whatever it asks of the network it may ask again
+   * after a power cut.
    */
-  prepare(volume: Pick<HeldVolume, "uuid">): Promise<{ readonly url: string; readonly seal: Seal }>;
+  prepare(volume: Pick<HeldVolume, "uuid">): Promise<{ readonly target: string; readonly seal: Seal }>;
   /** Called once the binding is durable and proved. */
   finish(volume: Pick<HeldVolume, "uuid">): Promise<void>;
 }

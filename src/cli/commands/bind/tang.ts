@@ -17,11 +17,14 @@ export async function tangPlan(input: BindInput, argument: string | undefined): 
   const thumbprint = input.options.thumbprint;
   const known = thumbprint === undefined ? null : await fetchTrusted(input, url);
   return {
-    server: url,
-    isSameServer: ({ kind, urls }) => kind !== "sss" && urls.some((one) => isSameAddress(one, url)),
+    target: url,
+    isSameTarget: ({ kind, urls }) => kind !== "sss" && urls.some((one) => isSameAddress(one, url)),
     prepare: async () => {
       const advertisement = known ?? (await fetchTrusted(input, url));
-      return { url, seal: (passphrase) => sealToAdvertisement(input.system, url, advertisement, passphrase) };
+      return {
+        target: url,
+        seal: async (passphrase) => sealToAdvertisement(input.system, url, advertisement, passphrase),
+      };
     },
     finish: async () => {},
   };
