@@ -3,6 +3,7 @@ import { NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
 import { parseKeySocketPeer } from "../formats/systemd/key-socket.ts";
 import { acceptWaiting } from "../system/unix/accept.ts";
+import { descriptorOf } from "../system/unix/descriptor.ts";
 import { listenPrivately, makePrivateFolderOf } from "../system/unix/listen.ts";
 import { type UnixPeer, unixPeerIsGone, unixPeerOf } from "../system/unix/peer.ts";
 
@@ -184,12 +185,6 @@ function write(socket: Socket, bytes: Buffer): Promise<boolean> {
     socket.on("finish", () => end(true));
     socket.end(bytes);
   });
-}
-
-/** Node has no name for it in its API; the handle has had this member since it exists. */
-function descriptorOf(socket: Socket): number | null {
-  const { _handle: handle } = socket as Socket & { readonly _handle?: { readonly fd?: number } | null };
-  return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : null;
 }
 
 async function listen(server: Server, where: KeySocketOptions["listen"]): Promise<void> {

@@ -184,7 +184,7 @@ const REFUSALS: Readonly<Record<RefusalCode, readonly [what: string, remedy: str
   "invite/unknown": ["does not know the invite", "Check the line, or make a new invite at the server."],
   "invite/used": [
     "says that the invite was used already",
-    "Make a new invite. If it was not this machine, see with nightlatch machine list at the server who has used it.",
+    "Make a new invite. If it was not this machine, nightlatch machine list at the server shows which has used it.",
   ],
   "invite/expired": ["says that the invite has expired", "Make a new invite at the server."],
   "invite/other-machine": ["says that the invite was made for another machine", "Pass the invite on that machine."],

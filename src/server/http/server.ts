@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Http1RequestHead } from "../../formats/network/http1-request.ts";
 import { descriptorLimit, prepareConnections } from "../../system/tcp-listen.ts";
+import { descriptorOf } from "../../system/unix/descriptor.ts";
 import { Admission } from "./admission.ts";
 import type { Answers } from "./answers.ts";
 import { Arrivals } from "./arrivals.ts";
@@ -159,10 +160,4 @@ export class StrangerServer implements Hall {
     await Promise.all([stopped, this.#closed.promise]);
     clearTimeout(force);
   }
-}
-
-/** Node keeps the descriptor on the handle and shows it nowhere else. */
-function descriptorOf(server: Server & { readonly _handle?: { readonly fd?: number } | null }): number | null {
-  const fd = server._handle?.fd;
-  return typeof fd === "number" && fd >= 0 ? fd : null;
 }

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { libcFunction } from "../../system/native/native.ts";
 import type { System } from "../../system/port.ts";
+import { descriptorOf } from "../../system/unix/descriptor.ts";
 import { unixPeerOf } from "../../system/unix/peer.ts";
 
 /** Who is at the other end of a Unix socket, as the kernel noted it when it connected. */
@@ -30,12 +31,6 @@ function groupsOf(fd: number): number[] {
   length.writeUInt32LE(groups.length);
   if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, length) !== 0) return [];
   return Array.from({ length: length.readUInt32LE() / 4 }, (_, index) => groups.readUInt32LE(index * 4));
-}
-
-/** Node keeps the descriptor on the handle and shows it nowhere else. */
-function descriptorOf(socket: Socket): number | null {
-  const fd = (socket as Socket & { readonly _handle?: { readonly fd?: number } | null })._handle?.fd;
-  return typeof fd === "number" && fd >= 0 ? fd : null;
 }
 
 /** The group of operators, by its id; null where there is none. @throws NightlatchError file/* */
