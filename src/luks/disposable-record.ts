@@ -1,4 +1,3 @@
-import { isError } from "../core/errors.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../formats/json/json.ts";
 import { type DisposableRecord, formatDisposable, parseDisposable } from "../formats/own/disposable.ts";
 import type { System } from "../system/port.ts";
@@ -9,7 +8,7 @@ import type { VolumeHeader } from "./header/header.ts";
 /** What it takes to keep records of disposable keys. */
 export type DisposablePower = Pick<
   System,
-  "run" | "readAt" | "readFile" | "writeFile" | "removeFile" | "makeDirectory"
+  "run" | "readAt" | "readFileIfPresent" | "writeFile" | "removeFile" | "makeDirectory"
 >;
 
 /** A record, and how to name it when it is to go: a token's number, or null for LUKS1's file. */
@@ -26,7 +25,7 @@ const fileOf = (stateFolder: string, uuid: string): string => `${stateFolder}/di
  * @throws NightlatchError disposable/malformed, file/*, json/*
  */
 export async function listRecords(
-  system: Pick<System, "readFile">,
+  system: Pick<System, "readFileIfPresent">,
   stateFolder: string,
   header: VolumeHeader,
 ): Promise<HeldRecord[]> {
@@ -41,14 +40,11 @@ export async function listRecords(
   });
 }
 
-async function readRecordFile(system: Pick<System, "readFile">, path: string): Promise<JsonObject | null> {
-  try {
-    const json = parseJson(await system.readFile(path, FILE_LIMIT_BYTES), path, { lengthBytes: FILE_LIMIT_BYTES });
-    return isJsonObject(json) ? json : {};
-  } catch (error) {
-    if (isError(error, "file/missing")) return null;
-    throw error;
-  }
+async function readRecordFile(system: Pick<System, "readFileIfPresent">, path: string): Promise<JsonObject | null> {
+  const bytes = await system.readFileIfPresent(path, FILE_LIMIT_BYTES);
+  if (bytes === null) return null;
+  const json = parseJson(bytes, path, { lengthBytes: FILE_LIMIT_BYTES });
+  return isJsonObject(json) ? json : {};
 }
 
 /**

@@ -1,7 +1,7 @@
 import { clearKexecMemory, unloadKexec } from "../boot/kexec.ts";
 import { disarmOneshot, type FoundOneshot, findOneshot } from "../boot/oneshot/oneshot.ts";
 import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
-import { isError, NightlatchError } from "../core/errors.ts";
+import { NightlatchError } from "../core/errors.ts";
 import { REBOOT_FOLDER } from "../core/places.ts";
 import type { DisposableRecord } from "../formats/own/disposable.ts";
 import { luksDevices } from "../host/block-devices.ts";
@@ -156,12 +156,7 @@ async function eraseHandedOver(system: StagePower): Promise<void> {
   await system.removeFile(HANDED_OVER);
 }
 
-async function readHandedOver(system: Pick<System, "readFile">): Promise<string[]> {
-  try {
-    const text = (await system.readFile(HANDED_OVER, 64 * 1024)).toString("utf8");
-    return text.split("\n").filter((name) => name !== "" && !name.includes("/"));
-  } catch (error) {
-    if (isError(error, "file/missing")) return [];
-    throw error;
-  }
+async function readHandedOver(system: Pick<System, "readFileIfPresent">): Promise<string[]> {
+  const text = (await system.readFileIfPresent(HANDED_OVER, 64 * 1024))?.toString("utf8") ?? "";
+  return text.split("\n").filter((name) => name !== "" && !name.includes("/"));
 }

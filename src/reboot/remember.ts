@@ -1,5 +1,5 @@
 import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
-import { isError, NightlatchError } from "../core/errors.ts";
+import { NightlatchError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
 import { luksBeneath } from "../host/block-devices.ts";
 import { type Authority, addKeyslot, findSlotOpenedBy, killKeyslot } from "../luks/cryptsetup/keyslots.ts";
@@ -13,7 +13,16 @@ import { lockHeaders } from "./stage/disposable.ts";
 
 type RememberPower = Pick<
   System,
-  "run" | "lock" | "readAt" | "readFile" | "writeFile" | "removeFile" | "makeDirectory" | "stat" | "random"
+  | "run"
+  | "lock"
+  | "readAt"
+  | "readFile"
+  | "readFileIfPresent"
+  | "writeFile"
+  | "removeFile"
+  | "makeDirectory"
+  | "stat"
+  | "random"
 >;
 
 const KEY_BYTES = 64;
@@ -144,10 +153,6 @@ export async function removeRememberedKey(
 }
 
 async function rememberedKeyOrNone(system: RememberPower, stateFolder: string): Promise<Secret | null> {
-  try {
-    return Secret.take(await system.readFile(fileOf(stateFolder), KEY_BYTES));
-  } catch (error) {
-    if (isError(error, "file/missing")) return null;
-    throw error;
-  }
+  const bytes = await system.readFileIfPresent(fileOf(stateFolder), KEY_BYTES);
+  return bytes === null ? null : Secret.take(bytes);
 }

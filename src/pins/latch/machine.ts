@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
-import { isError, NightlatchError } from "../../core/errors.ts";
+import { NightlatchError } from "../../core/errors.ts";
 import { importEd25519Seed } from "../../formats/jose/jwk.ts";
 import { type JsonObject, parseJson } from "../../formats/json/json.ts";
 import { hasExactly, isBase64urlOf } from "../../formats/json/narrow.ts";
@@ -14,7 +14,7 @@ import type { System } from "../../system/port.ts";
  */
 export type StatePower = Pick<
   System,
-  "readFile" | "writeFile" | "removeFile" | "makeDirectory" | "listDirectory" | "random"
+  "readFile" | "readFileIfPresent" | "writeFile" | "removeFile" | "makeDirectory" | "listDirectory" | "random"
 >;
 
 /** A server that this machine is enrolled at. */
@@ -37,9 +37,12 @@ const SEED_BYTES = 32;
  * Reads the machine's identity, an Ed25519 private key; null where it has none yet.
  * @throws NightlatchError machine/bad-state, file/*
  */
-export async function readIdentity(system: Pick<System, "readFile">, stateFolder: string): Promise<KeyObject | null> {
+export async function readIdentity(
+  system: Pick<System, "readFileIfPresent">,
+  stateFolder: string,
+): Promise<KeyObject | null> {
   const path = identityPath(stateFolder);
-  const der = await readIfThere(system, path);
+  const der = await system.readFileIfPresent(path, FILE_BYTES);
   if (der === null) return null;
   try {
     const key = createPrivateKey({ key: der, format: "der", type: "pkcs8" });
@@ -106,7 +109,7 @@ export async function readOrMakeNonce(
   request: { readonly volume: string; readonly invite: string | null },
 ): Promise<Buffer> {
   const path = noncePath(stateFolder, request.volume);
-  const kept = await readIfThere(system, path);
+  const kept = await system.readFileIfPresent(path, FILE_BYTES);
   if (kept !== null) {
     const { nonce, invite } = membersOf(kept, path, ["invite", "nonce"]);
     if (!isBase64urlOf(nonce, NONCE_BYTES)) throw badState(path, "holds no nonce");
@@ -153,15 +156,6 @@ function membersOf(bytes: Buffer, path: string, members: readonly string[]): Jso
     // said below
   }
   throw badState(path, "is damaged");
-}
-
-async function readIfThere(system: Pick<System, "readFile">, path: string): Promise<Buffer | null> {
-  try {
-    return await system.readFile(path, FILE_BYTES);
-  } catch (error) {
-    if (isError(error, "file/missing")) return null;
-    throw error;
-  }
 }
 
 function writeJson(system: Pick<System, "writeFile">, path: string, json: JsonObject): Promise<void> {

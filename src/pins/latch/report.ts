@@ -7,7 +7,7 @@ import type { System } from "../../system/port.ts";
 import { type EnrolledServer, listServers, readIdentity } from "./machine.ts";
 
 /** What it takes to report to a server. */
-export type ReportPower = Pick<System, "readFile" | "listDirectory" | "request" | "random">;
+export type ReportPower = Pick<System, "readFile" | "readFileIfPresent" | "listDirectory" | "request" | "random">;
 
 /**
  * Lists the servers that a report about a volume goes to: those of its latches, or all that the

@@ -65,6 +65,8 @@ class Machine implements EnrolPower {
     if (bytes === undefined) throw new NightlatchError("file/missing", `${path} does not exist`);
     return Buffer.from(bytes);
   };
+  readFileIfPresent = async (path: string): Promise<Buffer | null> =>
+    this.files.has(path) ? await this.readFile(path) : null;
   listDirectory = async (path: string): Promise<string[]> =>
     [...this.files.keys()]
       .filter((name) => name.startsWith(`${path}/`))
