@@ -11,11 +11,11 @@ try {
 }
 
 const { catchDefects, tellFailure } = await import("./cli/report.ts");
-const { familyOf, familyOverview, overview } = await import("./cli/overview.ts");
+const { familyOf, findCommand } = await import("./cli/find.ts");
+const { familyOverview, overview } = await import("./cli/overview.ts");
 const { helpText, parseArguments } = await import("./cli/parse.ts");
 const { COMMANDS } = await import("./cli/registry.ts");
 const { openTerminal, writeToStdout } = await import("./cli/terminal.ts");
-const { NightlatchError } = await import("./core/errors.ts");
 const { nodeSystem } = await import("./system/node.ts");
 
 /** Composition root: picks the command and hands it the real system. */
@@ -59,19 +59,6 @@ async function surroundings({ name }: Command, terminal: Terminal): Promise<{ sy
   if (SERVICES.has(name)) return { system: nodeSystem, terminal };
   const { narrate } = await import("./cli/narration.ts");
   return narrate(nodeSystem, terminal);
-}
-
-/** The longest name wins: "machine invite" before "machine". */
-async function findCommand(args: readonly string[]): Promise<{ command: Command; rest: readonly string[] }> {
-  for (const words of [2, 1]) {
-    const name = args.slice(0, words).join(" ");
-    const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-    if (load !== undefined) return { command: (await load()).command, rest: args.slice(words) };
-  }
-  const family = familyOf(args[0] ?? "");
-  throw new NightlatchError("usage/wrong", `there is no command ${JSON.stringify(args.slice(0, 2).join(" "))}`, {
-    remedy: family.length > 0 ? `There are: ${family.join(", ")}.` : "See: nightlatch --help",
-  });
 }
 
 /** `machine` alone is no command, but the beginning of several. */

@@ -1,7 +1,10 @@
 import type { Command } from "./command.ts";
 
-/** Commands by name. Loaded when called: the key socket's cold start pays for what it loads. */
-export const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = {
+/** Commands by name. Each is loaded when it is called: the start pays for what is loaded. */
+export type Commands = Readonly<Record<string, () => Promise<{ readonly command: Command }>>>;
+
+/** Every command, in the order of the help. */
+export const COMMANDS: Commands = {
   reboot: () => import("./commands/reboot/reboot.ts"),
   "oneshot arm": () => import("./commands/oneshot/arm.ts"),
   "oneshot disarm": () => import("./commands/oneshot/disarm.ts"),

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { test } from "node:test";
-import { familyOf, familyOverview, overview } from "../../../src/cli/overview.ts";
+import { familyOf } from "../../../src/cli/find.ts";
+import { familyOverview, overview } from "../../../src/cli/overview.ts";
 import { COMMANDS } from "../../../src/cli/registry.ts";
 import { COMMAND } from "../../support/serve.ts";
 
