@@ -15,6 +15,7 @@ import {
   makeDoor,
   startAgent,
 } from "../../support/agent/process.ts";
+import { shippedAgent } from "../../support/agent/shipped.ts";
 import { holdReads, noHolding } from "../../support/agent/stuck.ts";
 import { clevisToken } from "../../support/clevis-token.ts";
 import { noTangd, startTangd, type Tangd } from "../../support/tangd.ts";
@@ -355,9 +356,8 @@ describe("the agent", { skip: noTangd }, () => {
   test("a second agent on the same socket is told off", async () => {
     configure({});
     await withAgent(async (agent) => {
-      const { status, stderr } = spawnSync(agent.process.spawnfile, ["agent", "--socket", agent.socket], {
-        encoding: "utf8",
-      });
+      const [program = "", ...args] = shippedAgent();
+      const { status, stderr } = spawnSync(program, [...args, "--socket", agent.socket], { encoding: "utf8" });
       assert.equal(status, 1);
       assert.match(stderr, /another program listens on .* already \[agent\/socket\]/);
     });

@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { fetchKey } from "../../../script/key-client.ts";
 import { activate } from "../../support/agent/activator.ts";
-import { COMMAND, configureAgent, startAgent } from "../../support/agent/process.ts";
+import { configureAgent, startAgent } from "../../support/agent/process.ts";
+import { shippedAgent } from "../../support/agent/shipped.ts";
 import { makeFolder } from "../../support/volumes.ts";
 
 const folder = makeFolder();
@@ -99,7 +100,7 @@ test("who comes while the agent ends for idleness is served by it or by the next
   writeFileSync(at("agent.toml"), '[volume.v]\nexec = ["printf", "key"]\n');
   const socket = at("activated.sock");
   const files = ["--crypttab", at("crypttab"), "--config", at("agent.toml"), "--state", at("state")];
-  await using activator = activate(socket, [COMMAND, "agent", "--idle", "0", ...files]);
+  await using activator = activate(socket, [...shippedAgent(), "--idle", "0", ...files]);
   for (let round = 0; round < 12; round++) {
     // One after the other at ever other distances: some find it serving, some at its end, some
     // gone.

@@ -1,13 +1,12 @@
-/** The agent as a process of its own, as a boot has it. */
+/** The agent that the package ships, as a process of its own, as a boot has it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer, request } from "node:http";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { fetchKey } from "../../../script/key-client.ts";
-
-export const COMMAND = resolve(import.meta.dirname, "../../../bin/nightlatch");
+import { shippedAgent } from "./shipped.ts";
 
 export interface AgentProcess extends AsyncDisposable {
   readonly process: ChildProcess;
@@ -50,8 +49,7 @@ export async function startAgent({
   const socket = join(folder, "run", `agent-${sequence++}.sock`);
   const agent = [
     ...through,
-    COMMAND,
-    "agent",
+    ...shippedAgent(),
     ...["--crypttab", join(folder, "crypttab")],
     ...["--config", join(folder, "agent.toml")],
     ...["--state", join(folder, "state")],
