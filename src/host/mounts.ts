@@ -3,6 +3,7 @@ import { isError, NightlatchError } from "../core/errors.ts";
 import { type Json, parseJson } from "../formats/json/json.ts";
 import type { System } from "../system/port.ts";
 
+/** A mount of the running system: a line of /proc/self/mountinfo. */
 export interface Mount {
   readonly target: string;
   /** UUID of the file system, "" where it has none. */

@@ -111,6 +111,7 @@ export interface System {
   random(lengthBytes: number): Buffer;
 }
 
+/** A program to run: its words, what it reads, and how long it may take. */
 export interface RunRequest {
   readonly argv: readonly [string, ...string[]];
   /** Written to stdin, which is then closed. It is the only way for key material into a program. */
@@ -134,10 +135,12 @@ export interface RunRequest {
   readonly lock?: Lock;
 }
 
+/** A lock that is held until it is disposed. */
 export interface Lock extends AsyncDisposable {
   readonly descriptor: number;
 }
 
+/** How a program ended, and what it printed. */
 export interface Exit {
   /** The exit status, or null where a signal ended it. */
   readonly status: number | null;
@@ -146,6 +149,7 @@ export interface Exit {
   readonly stderr: Buffer;
 }
 
+/** What stat(2) says of a file. */
 export interface FileFacts {
   /** `link` is told by lstat alone. */
   readonly kind: "file" | "directory" | "block" | "socket" | "link" | "other";
@@ -176,6 +180,7 @@ export interface Exposure {
   readonly uid: number;
 }
 
+/** One request of HTTP, with its limits. */
 export interface HttpRequest {
   readonly method: "GET" | "POST";
   /** http: or https: */
@@ -198,6 +203,7 @@ export interface HttpRequest {
   readonly onSent?: () => void;
 }
 
+/** An answer of HTTP, whatever its status. */
 export interface HttpResponse {
   readonly status: number;
   readonly contentType: string;

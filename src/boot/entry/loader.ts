@@ -6,6 +6,7 @@ import type { BootEntry } from "./entry.ts";
 /** What reading a boot loader's configuration may do. */
 export type LoaderPower = Pick<System, "run" | "stat" | "readFile" | "readFileIfPresent" | "readAt" | "listDirectory">;
 
+/** Which entry a boot loader is asked for, and on what machine. */
 export interface LoaderRequest {
   readonly mounts: readonly Mount[];
   /**

@@ -9,6 +9,7 @@ import { decompress } from "./decompress.ts";
 /** What opens volumes in an initramfs, told from what is in it. */
 export type Stack = "initramfs-tools" | "dracut-systemd" | "dracut" | "mkinitcpio" | "mkinitcpio-systemd";
 
+/** What an initramfs is and holds, as far as opening volumes goes. */
 export interface InitramfsFacts {
   /** Null where no generator that is known made it. */
   readonly stack: Stack | null;

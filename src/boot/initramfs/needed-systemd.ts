@@ -2,6 +2,7 @@ import type { InitramfsVolume } from "../../formats/initramfs/crypttab.ts";
 import { splitCmdline } from "../../formats/loader/kernel-cmdline.ts";
 import { type LuksWords, readLuksWords, UUID_VALUE, wordValue } from "../../formats/systemd/luks-words.ts";
 
+/** What systemd opens in an initramfs, and the command line with which it does. */
 export interface NeededVolumes {
   /** What the initramfs will open, in its order, by the names that it will give. */
   readonly volumes: readonly InitramfsVolume[];

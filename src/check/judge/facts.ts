@@ -45,6 +45,7 @@ export interface CheckFacts {
   readonly mending: { readonly generator: string; readonly rebuild: string } | null;
 }
 
+/** What systemd says of units, as the judgement needs it. */
 export interface SystemdFacts {
   /** Of nightlatch-agent.socket. */
   readonly agentUnit: { readonly load: string; readonly file: string; readonly active: string };
@@ -73,6 +74,7 @@ export interface Responder {
   } | null;
 }
 
+/** What is known of one line of crypttab and the volume that it names. */
 export interface VolumeFacts {
   readonly entry: CrypttabEntry;
   /** Where the device, or the detached header, is looked for. */
@@ -133,6 +135,7 @@ export interface EarlyFacts {
 
 type LackCode = "stack" | "clevis" | "network" | "driver" | "certificates" | "name";
 
+/** What is known of one binding, and whether it opens now. */
 export interface BindingFacts {
   readonly text: string;
   readonly asksNetwork: boolean;

@@ -52,6 +52,7 @@ export const FINDING_CODES = [
   "check/header",
 ] as const;
 
+/** One of the codes of docs/check.md. */
 export type FindingCode = (typeof FINDING_CODES)[number];
 
 /** Something that would go wrong at the next boot, or may. */

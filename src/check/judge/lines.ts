@@ -52,6 +52,7 @@ export function asksNetwork({ bindings, command }: VolumeFacts): boolean {
   return command === null && bindings.some((binding) => binding.asksNetwork);
 }
 
+/** Options of crypttab that have systemd ask a chip or a card. */
 export const TOKEN_DEVICES = ["tpm2-device", "pkcs11-uri", "fido2-device"];
 
 /** Whether key-slot= names a keyslot that the agent's key does not open. */

@@ -5,6 +5,7 @@ import type { CheckFacts, Responder, SystemdFacts } from "./facts.ts";
 import type { Finding, FindingCode } from "./finding.ts";
 import { crypttabStep, fstabStep } from "./lines.ts";
 
+/** The unit whose socket crypttab names. */
 export const AGENT_UNIT = "nightlatch-agent.socket";
 /**
  * Ordered before these, a unit with default dependencies waits for itself: they come before

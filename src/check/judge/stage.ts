@@ -19,6 +19,7 @@ export interface StageFacts {
   readonly inside: readonly InitramfsVolume[];
 }
 
+/** Why the initramfs opens a volume. */
 export interface EarlyReason {
   /** e.g. `the root lies on it`. */
   readonly why: string;

@@ -23,6 +23,7 @@ export function addToCustom(custom: Uint8Array | null, mark: OneshotMark, text: 
 
 const needsNewline = (bytes: Uint8Array): boolean => bytes.length > 0 && bytes.at(-1) !== 0x0a;
 
+/** Our part of a custom.cfg, and the rest of the file. */
 export interface CustomPart {
   /**
    * Null where it cannot be understood: it is ours all the same, for it stands between our lines.

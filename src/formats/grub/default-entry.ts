@@ -1,6 +1,7 @@
 import { asInt, readNumber } from "./number.ts";
 import type { GrubEntry, GrubMenu } from "./world.ts";
 
+/** The entry that boots when nobody chooses. */
 export interface GrubChoice {
   readonly entry: GrubEntry;
   /** Ids from the outermost submenu to the entry, as `grub-reboot` takes them, joined by ">". */

@@ -9,6 +9,7 @@ const ELSE = "nightlatch:";
 
 /** The device that `search` found, by what it looked for. */
 export const deviceByUuid = (uuid: string): string => `${BY_UUID}${uuid}`;
+/** The device that `search` found by a label or a file. */
 export const deviceBy = (kind: "label" | "file", what: string): string => `${ELSE}${kind}=${what}`;
 
 /** Splits a path into the device in parentheses in front of it, or null, and the rest. */

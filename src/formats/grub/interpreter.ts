@@ -17,6 +17,7 @@ interface Scope {
   args: readonly string[];
 }
 
+/** A function of a script, and how many calls of it are being run. */
 export interface GrubFunction {
   readonly body: readonly Statement[];
   executing: number;

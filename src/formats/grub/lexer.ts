@@ -8,8 +8,10 @@ export type WordPart =
   | { readonly kind: "variable"; readonly name: string; readonly quoted: boolean }
   /** `$"…"`, which GRUB looks up in its translations. */
   | { readonly kind: "translated"; readonly text: string };
+/** A word of a script: its parts stand without a blank between them. */
 export type Word = readonly WordPart[];
 
+/** What the lexer gives the parser, with its place in the script. */
 export interface Token {
   readonly kind: "newline" | ";" | "{" | "}" | "keyword" | "name" | "word" | "bad" | "end";
   /** What stands there, where nothing in it is quoted or expanded; else null. */

@@ -6,6 +6,7 @@ export interface GrubOption {
   readonly value: "none" | "needed" | "optional";
 }
 
+/** What a command was called with: its options, and the rest. */
 export interface GrubArguments {
   /** Values of the options that are set, in their order; "" for one without. */
   readonly options: ReadonlyMap<string, readonly string[]>;

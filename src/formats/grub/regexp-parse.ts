@@ -9,6 +9,7 @@ export type Pattern =
   | { readonly kind: "repeat"; readonly inner: Pattern; readonly min: number; readonly max: number }
   | { readonly kind: "group"; readonly inner: Pattern; readonly number: number };
 
+/** A pattern, and how many groups it has. */
 export interface ParsedPattern {
   readonly pattern: Pattern;
   readonly groups: number;

@@ -1,6 +1,7 @@
 import { malformed, WorkBudget } from "./budget.ts";
 import { Lexer, type Token, type Word } from "./lexer.ts";
 
+/** A statement of a script (grub-core/script/parser.y). */
 export type Statement =
   | { readonly kind: "command"; readonly words: readonly Word[]; readonly block: Block | null }
   | { readonly kind: "if"; readonly branches: readonly Branch[]; readonly otherwise: readonly Statement[] }
@@ -19,6 +20,7 @@ export interface Block {
   readonly body: readonly Statement[];
 }
 
+/** A condition, and what is run where it holds. */
 export interface Branch {
   readonly condition: readonly Statement[];
   readonly body: readonly Statement[];

@@ -1,6 +1,7 @@
 import type { EnvironmentFile } from "./grubenv.ts";
 import type { Statement } from "./script.ts";
 
+/** An entry of a menu, as `menuentry` and `submenu` make it. */
 export interface GrubEntry {
   readonly title: string;
   readonly id: string;
@@ -39,6 +40,7 @@ export interface GrubSource {
   readonly initrd: readonly string[];
 }
 
+/** A menu, and what chooses in it. */
 export interface GrubMenu {
   readonly entries: readonly GrubEntry[];
   /** The variable `default` as it stood when the menu was shown; "" where it was not set. */
@@ -75,6 +77,7 @@ export class GrubTrace {
   work = 0;
 }
 
+/** What an entry boots, where it boots a Linux kernel. */
 export interface GrubLinux {
   /** Paths as the entry has them, with any `(device)` in front taken off. */
   readonly kernel: string;
@@ -107,6 +110,7 @@ export interface GrubBlsEntry {
  */
 export type GrubFileKind = "file" | "empty file" | "directory" | "unseen";
 
+/** What GRUB finds on the machine when it runs the configuration. */
 export interface GrubWorld {
   /** The folder of grub.cfg, as the running system names it. */
   readonly prefix: string;

@@ -17,6 +17,7 @@ export interface CpioEntry {
   readonly fileId: string;
 }
 
+/** A regular file for an archive. */
 export interface CpioFile {
   readonly name: string;
   /** Permission bits. */
@@ -24,6 +25,7 @@ export interface CpioFile {
   readonly content: Uint8Array;
 }
 
+/** Kinds of file in a mode: inode(7). */
 export const S_IFMT = 0o170000;
 export const S_IFDIR = 0o040000;
 export const S_IFREG = 0o100000;

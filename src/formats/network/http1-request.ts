@@ -18,6 +18,7 @@ export interface Http1RequestHead {
   readonly awaitsContinue: boolean;
 }
 
+/** The status that a request is refused with whose head is wrong. */
 export type HeadFault = 400 | 417;
 
 /** With a target in origin, asterisk or absolute form (RFC 9112 section 3.2). */

@@ -13,6 +13,7 @@ interface Http1Request {
   readonly body?: Uint8Array | undefined;
 }
 
+/** An answer, whole, as it came over one connection. */
 export interface Http1Response {
   readonly status: number;
   /** As it was sent; empty where there is none. */

@@ -30,12 +30,14 @@ interface CrypttabOption {
   readonly value: string | null;
 }
 
+/** A line of a crypttab that holds something, and opens nothing. */
 export interface CrypttabFault {
   readonly line: number;
   /** What is wrong, and what systemd makes of it. */
   readonly what: string;
 }
 
+/** A crypttab as systemd reads it. */
 export interface Crypttab {
   readonly entries: readonly CrypttabEntry[];
   /** Lines that systemd opens nothing by although they hold something. */

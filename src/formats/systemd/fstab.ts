@@ -17,6 +17,7 @@ export interface FstabEntry {
   readonly fields: readonly string[];
 }
 
+/** More is not read of a fstab. */
 export const FSTAB_LIMIT_BYTES = 1 << 20;
 
 /** Reads a fstab. It never throws: a line that is no entry is passed over, as mount(8) does. */

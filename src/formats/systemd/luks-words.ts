@@ -8,7 +8,9 @@ interface NamedDisk {
   isListed: boolean;
 }
 
+/** What the luks and rd.luks words of a command line say, read in their order. */
 export interface LuksWords {
+  /** Whether the command line leaves systemd anything to open. */
   isEnabled: boolean;
   readsCrypttab: boolean;
   defaultOptions: string[];

@@ -4,6 +4,7 @@
  */
 export type UnitProperties = ReadonlyMap<string, string>;
 
+/** More is not taken of what `systemctl show` prints. */
 export const UNIT_PROPERTIES_LIMIT_BYTES = 8 << 20;
 
 /**

@@ -2,6 +2,7 @@ import { isError, NightlatchError } from "../../core/errors.ts";
 import { readVolumeHeader, type VolumeHeader } from "../../luks/header/header.ts";
 import type { System } from "../../system/port.ts";
 
+/** A device, and the header that was read on it. */
 export interface FoundVolume {
   /** As a person knows it: /dev/vda3. */
   readonly device: string;

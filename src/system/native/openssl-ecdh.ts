@@ -1,5 +1,6 @@
 import { CONSTANT_TIME, type Openssl, opensslFailure, type Pointer, UNCOMPRESSED } from "./openssl.ts";
 
+/** A curve, as OpenSSL names it. */
 export interface OpensslCurve {
   /** obj_mac.h */
   readonly nid: number;

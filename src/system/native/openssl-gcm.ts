@@ -1,5 +1,6 @@
 import { type Openssl, opensslFailure, type Pointer } from "./openssl.ts";
 
+/** Lengths of AES-256-GCM (NIST SP 800-38D). */
 export const GCM_KEY_BYTES = 32;
 export const GCM_IV_BYTES = 12;
 const TAG_BYTES = 16;

@@ -99,6 +99,7 @@ export function openOpenssl(): Openssl | null {
   return opened;
 }
 
+/** Constants of OpenSSL's headers. */
 export const UNCOMPRESSED = 4; // POINT_CONVERSION_UNCOMPRESSED, ec.h
 export const CONSTANT_TIME = 4; // BN_FLG_CONSTTIME, bn.h
 /** NIDs of obj_mac.h. */

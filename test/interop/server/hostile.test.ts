@@ -91,7 +91,7 @@ const noNamespace = spawnSync("unshare", ["-n", "true"]).status === 0 ? false : 
 test("one host with a /64 has the connections of one host", { skip: noNamespace }, async () => {
   const prepare =
     'ip link set lo up && ip -6 route add local fd99::/64 dev lo && echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind && exec "$@"';
-  const script = join(import.meta.dirname, "slash64.ts");
+  const script = join(import.meta.dirname, "../../support/server/slash64.ts");
   const args = [
     "-n",
     "sh",

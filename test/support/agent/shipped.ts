@@ -1,4 +1,4 @@
-/** The agent as the package ships it: one file with its bytecode, and OpenSSL without node:crypto. */
+/** The agent that ships: one file with its bytecode, and OpenSSL without node:crypto. */
 import { spawnSync } from "node:child_process";
 import { join, resolve } from "node:path";
 import { agentNodeFlags } from "../../../script/agent-unit.ts";

@@ -1,9 +1,9 @@
 /**
- * What keeps the house tidy: an export has a reader in the product, a name is defined once, and a
- * comment fits the page.
+ * What keeps the house tidy: an export has a reader in the product and a docstring, a name is
+ * defined once, a comment fits the page, and a file that is named by its place is there.
  */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { test } from "node:test";
 
@@ -88,6 +88,35 @@ function wideComments({ path, text }: Source): string[] {
     );
 }
 
+/** Exports that say nothing of themselves. Constants in a row share the docstring of the first. */
+function undocumented({ path, text }: Source): string[] {
+  const lines = text.split("\n");
+  const isSaid = (index: number): boolean => {
+    const above = lines[index - 1] ?? "";
+    if (above.endsWith("*/")) return true;
+    const isConstant = (line = "") => /^export const \w+ = [^;]+;/.test(line);
+    return isConstant(above) && isConstant(lines[index]) && isSaid(index - 1);
+  };
+  return lines.flatMap((line, index) => {
+    const [, name] =
+      /^export (?:async )?(?:const|function\*?|(?:abstract )?class|interface|type) (\w+)/.exec(line) ?? [];
+    if (name === undefined || isSaid(index) || BY_NAME.some((pattern) => pattern.test(`${path} ${name}`))) return [];
+    return [`${path} ${name}`];
+  });
+}
+
+/** What a build or a test makes before it is read. */
+const MADE = /^src\/system\/native\/koffi\.node$/;
+
+/** Files that are named by their place beside the one that names them, and are not there. */
+function missing({ path, text }: Source): string[] {
+  const named = [
+    ...text.matchAll(/(?:join|resolve)\(import\.meta\.dirname, "([^"]+)"/g),
+    ...text.matchAll(/new URL\("(\.[^"]+)", import\.meta\.url\)/g),
+  ].map(([, to = ""]) => join(dirname(path), to));
+  return named.filter((file) => !MADE.test(file) && !existsSync(join(ROOT, file))).map((file) => `${path}: ${file}`);
+}
+
 const product = [...sourcesOf("src"), ...sourcesOf("script"), ...sourcesOf("bench")];
 
 test("an export has a reader beside tests", () => {
@@ -102,6 +131,14 @@ test("a comment fits the page", () => {
   assert.deepEqual([...product, ...sourcesOf("test")].flatMap(wideComments), []);
 });
 
+test("an export says what it is", () => {
+  assert.deepEqual(sourcesOf("src").flatMap(undocumented), []);
+});
+
+test("a file that is named by its place is there", () => {
+  assert.deepEqual([...product, ...sourcesOf("test")].flatMap(missing), []);
+});
+
 test("what is untidy is found", () => {
   const a = { path: "src/a.ts", text: `export const one = 1;\nexport function two() {}\n// ${"x".repeat(98)}\n` };
   const b = { path: "src/b.ts", text: 'import { one } from "./a.ts";\nexport const one = 2;\n' };
@@ -111,4 +148,8 @@ test("what is untidy is found", () => {
   assert.deepEqual(unread([{ ...a, text: `${a.text}two();` }], [b], [c]), []);
   assert.deepEqual(definedTwice([a, b]), ["one: src/a.ts, src/b.ts"]);
   assert.deepEqual(wideComments(a), ["src/a.ts:3"]);
+  assert.deepEqual(undocumented({ ...a, text: `/** Numbers. */\n${a.text}` }), ["src/a.ts two"]);
+  // In two pieces, so that this file does not name it.
+  const named = `join(import.meta${'.dirname, "../nowhere.ts")'}`;
+  assert.deepEqual(missing({ ...a, text: named }), ["src/a.ts: nowhere.ts"]);
 });
