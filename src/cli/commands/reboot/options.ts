@@ -1,4 +1,5 @@
 import type { EntryOptions } from "../../../boot/entry/entries.ts";
+import { NightlatchError } from "../../../core/errors.ts";
 import type { CommandInput, Option, Options } from "../../command.ts";
 import { STATE_OPTION } from "../../volume/input.ts";
 
@@ -37,6 +38,33 @@ export const REBOOT_OPTIONS = {
 
 /** What `reboot` is run with. */
 export type RebootInput = CommandInput<typeof REBOOT_OPTIONS>;
+
+/** Options that choose another boot than the one that comes next. */
+export const ENTRY_NAMES = ["entry", "kernel", "initrd", "cmdline"] as const;
+
+/** Options that mean something to a part of what `reboot` does, and nothing to the rest. */
+const PARTIAL_NAMES = ["key-file", ...ENTRY_NAMES] as const;
+
+type PartialName = (typeof PARTIAL_NAMES)[number];
+
+/** Lists those of some options that were given. */
+export function givenOf<Name extends PartialName>(options: RebootInput["options"], names: readonly Name[]): Name[] {
+  return names.filter((name) => options[name] !== undefined);
+}
+
+/**
+ * Refuses what was given and would be passed over: somebody means something by it.
+ * @param what what is done, as a person says it
+ * @throws NightlatchError usage/wrong
+ */
+export function requireOnly(options: RebootInput["options"], what: string, taken: readonly PartialName[]): void {
+  const [wrong] = givenOf(
+    options,
+    PARTIAL_NAMES.filter((name) => !taken.includes(name)),
+  );
+  if (wrong === undefined) return;
+  throw new NightlatchError("usage/wrong", `reboot: --${wrong} says nothing to ${what}`, { remedy: "Leave it out." });
+}
 
 /** The options of every command that stages a boot. */
 export const STAGING_OPTIONS = {

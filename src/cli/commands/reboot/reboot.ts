@@ -5,7 +5,7 @@ import { defineCommand, type ExitStatus } from "../../command.ts";
 import { rebootAtShutdown } from "./at-shutdown.ts";
 import { cancel, cancelIfCalledOff } from "./cancel.ts";
 import { makeDefaultHandler } from "./default-handler.ts";
-import { REBOOT_OPTIONS, type RebootInput } from "./options.ts";
+import { REBOOT_OPTIONS, type RebootInput, requireOnly } from "./options.ts";
 import { rememberKey, removeKey } from "./remember.ts";
 import { WAYS } from "./ways.ts";
 
@@ -25,6 +25,7 @@ export const command = defineCommand({
 
 type Action = (input: RebootInput) => Promise<ExitStatus>;
 
+/** What is done in place of a reboot. */
 const ACTIONS = {
   cancel: (input) => cancel(input, "all"),
   "clean-up": (input) => cancel(input, "stale"),
@@ -41,6 +42,9 @@ const ACTIONS = {
   "at-shutdown": rebootAtShutdown,
 } as const satisfies Partial<Record<keyof RebootInput["options"], Action>>;
 
+/** Those that ask for a key. */
+const ASKS_KEY: ReadonlySet<string> = new Set(["remember", "forget"]);
+
 async function run(input: RebootInput): Promise<ExitStatus> {
   const actions = Object.keys(ACTIONS) as (keyof typeof ACTIONS)[];
   const named = ([...actions, "dry-run"] as const).filter((name) => input.options[name]);
@@ -48,8 +52,14 @@ async function run(input: RebootInput): Promise<ExitStatus> {
     throw new NightlatchError("usage/wrong", `reboot: --${named.join(" and --")} exclude each other`);
   }
   const [only] = named;
-  if (only !== undefined && only !== "dry-run") return ACTIONS[only](input);
   const { via } = input.options;
+  if (only !== undefined && only !== "dry-run") {
+    requireOnly(input.options, `--${only}`, ASKS_KEY.has(only) ? ["key-file"] : []);
+    if (via !== REBOOT_OPTIONS.via.default) {
+      throw new NightlatchError("usage/wrong", `reboot: --via says nothing to --${only}`, { remedy: "Leave it out." });
+    }
+    return ACTIONS[only](input);
+  }
   const reboot = Object.hasOwn(WAYS, via) ? WAYS[via] : undefined;
   if (reboot !== undefined) {
     await lookForHindrance(input);

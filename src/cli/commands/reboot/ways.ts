@@ -1,4 +1,4 @@
-import { NightlatchError } from "../../../core/errors.ts";
+import type { NightlatchError } from "../../../core/errors.ts";
 import { cleanUp, listDisposables } from "../../../reboot/clean-up.ts";
 import { LIFE_SECONDS } from "../../../reboot/clean-up-units.ts";
 import { requireNotCancelled } from "../../../reboot/conversation.ts";
@@ -15,7 +15,7 @@ import type { System } from "../../../system/port.ts";
 import type { ExitStatus } from "../../command.ts";
 import { stateFolderOf } from "../../volume/input.ts";
 import { converse } from "./conversation.ts";
-import { entryOf, type RebootInput } from "./options.ts";
+import { ENTRY_NAMES, entryOf, givenOf, type RebootInput, requireOnly } from "./options.ts";
 import { DRY_RUN_OVER, describePlan, initramfsText, planLines, tellPerson, tellProgram } from "./report.ts";
 
 type Way = (input: RebootInput) => Promise<ExitStatus>;
@@ -31,7 +31,7 @@ export const WAYS: Readonly<Record<string, Way>> = {
 
 async function rebootByItself(input: RebootInput): Promise<ExitStatus> {
   const { options, system } = input;
-  const mayBeOrdinary = givenOf(options, FOR_KEXEC).length === 0;
+  const mayBeOrdinary = givenOf(options, ENTRY_NAMES).length === 0;
   const request = { stateFolder: stateFolderOf(options.state), entry: entryOf(options), mayBeOrdinary };
   const chosen = await chooseWay(system, request, converse(input));
   return chosen.way === "kexec" ? finishStaged(input, chosen.boot) : finishByBindings(input, chosen);
@@ -55,28 +55,14 @@ async function rebootByOneshot(input: RebootInput): Promise<ExitStatus> {
  */
 async function rebootByBindings(input: RebootInput): Promise<ExitStatus> {
   const { options, system, terminal } = input;
-  const [wrong] = givenOf(options, ["key-file", ...FOR_KEXEC]);
-  if (wrong !== undefined) {
-    throw new NightlatchError("usage/wrong", `reboot: --${wrong} says nothing to an ordinary reboot`, {
-      remedy: "Leave it out, or use --via kexec.",
-    });
-  }
+  requireOnly(options, "an ordinary reboot, which takes what the boot loader has", []);
   const { signal } = terminal;
   const plan = await planByBindings(system, { stateFolder: stateFolderOf(options.state), signal });
   return finishByBindings(input, { plan, passedOver: [] });
 }
 
-/** Options that say nothing to an ordinary reboot, which takes what the boot loader has. */
-const FOR_KEXEC = ["entry", "kernel", "initrd", "cmdline"] as const;
-
-function givenOf<Name extends keyof RebootInput["options"]>(
-  options: RebootInput["options"],
-  names: readonly Name[],
-): Name[] {
-  return names.filter((name) => options[name] !== undefined);
-}
-
 async function rebootSoftly({ system, terminal, options }: RebootInput): Promise<ExitStatus> {
+  requireOnly(options, "a soft reboot, which keeps the running kernel", []);
   await requireSoftReboot(system);
   terminal.line("  via         soft reboot: user space anew, the running kernel and the open volumes stay");
   const dryRun = options["dry-run"];

@@ -14,10 +14,16 @@ test("arguments that exclude each other, and ways that there are not", async () 
     [["--cancel", "--dry-run"], /--cancel and --dry-run exclude each other/],
     [["--remember", "--forget"], /--remember and --forget exclude each other/],
     [["--via", "magic"], /there is no way "magic"/],
+    [["--at-shutdown", "--entry", "x"], /--entry says nothing to --at-shutdown/],
+    [["--make-default", "--key-file", "x"], /--key-file says nothing to --make-default/],
+    [["--remember", "--kernel", "x"], /--kernel says nothing to --remember/],
+    [["--cancel", "--via", "soft"], /--via says nothing to --cancel/],
+    [["--via", "bindings", "--key-file", "x"], /--key-file says nothing to an ordinary reboot/],
+    [["--via", "soft", "--cmdline", "x"], /--cmdline says nothing to a soft reboot/],
   ];
   for (const [args, message] of wrong) {
     await assert.rejects(
-      runCommand(command, args, writableSystem({})),
+      runCommand(command, args, writableSystem({}, calm)),
       (error) => isError(error, "usage/wrong") && message.test(error.message),
     );
   }
