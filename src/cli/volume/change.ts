@@ -3,6 +3,7 @@ import { beginChange, type HeldVolume, holdVolume } from "../../luks/change/begi
 import type { Change } from "../../luks/change/change.ts";
 import { reportBackups, tellSettled } from "./change-report.ts";
 import { readPassphrase, stateFolderOf, type VolumeInput } from "./input.ts";
+import type { Passphrases } from "./passphrases.ts";
 
 /**
  * Keeps other runs from changing a volume; the caller disposes it. Nobody is asked for anything.
@@ -17,16 +18,22 @@ export async function holdForChange({ options, system, terminal }: VolumeInput, 
 /**
  * Asks for the passphrase, begins a change of a volume's header, and tells what an earlier run had
  * left. The caller disposes it.
+ * @param passphrases where several volumes are changed in one run
  * @throws as beginChange
  */
-export async function beginVolumeChange(input: VolumeInput, held: HeldVolume): Promise<Change> {
+export async function beginVolumeChange(
+  input: VolumeInput,
+  held: HeldVolume,
+  passphrases: Passphrases | null = null,
+): Promise<Change> {
   const { system, terminal } = input;
   const { device } = held.volume;
   const change = await beginChange(system, held, {
-    passphrase: (tries) => readPassphrase(input, device, tries),
+    passphrase: (tries) => passphrases?.give(device, tries) ?? readPassphrase(input, device, tries),
     prove: proveOverNetwork(system, terminal.signal),
     tell: tellSettled(terminal, device),
   });
+  passphrases?.keep(change.passphrase);
   if (held.left.length > 0) reportBackups(terminal, change);
   return change;
 }

@@ -12,7 +12,8 @@ export interface SssPin {
   readonly children: readonly FlattenedJwe[];
 }
 
-const CHILD_COUNT = 64;
+/** An sss has at most this many shares. */
+export const SHARE_COUNT = 64;
 const PRIME_BYTES = 64;
 
 /**
@@ -28,8 +29,8 @@ export function parseSssPin(clevis: ClevisPin): SssPin {
   if (prime.length > PRIME_BYTES || prime[0] === 0 || lastByte % 2 === 0) {
     malformedBinding("the binding's shares have no usable prime");
   }
-  if (!isList(children, CHILD_COUNT)) {
-    malformedBinding(`the binding's shares are not a list of at most ${CHILD_COUNT}`);
+  if (!isList(children, SHARE_COUNT)) {
+    malformedBinding(`the binding's shares are not a list of at most ${SHARE_COUNT}`);
   }
   if (!isInteger(threshold, 1, children.length)) {
     malformedBinding("the binding's threshold does not fit the number of its shares");

@@ -1,32 +1,25 @@
-import { type Binding, bindingJson, describeToken, formatBinding, listBindings } from "../../../bindings/binding.ts";
-import { proveOverNetwork } from "../../../bindings/recovery.ts";
-import { isError, NightlatchError } from "../../../core/errors.ts";
-import { formatFlattenedJwe } from "../../../formats/jose/jwe.ts";
-import type { Removal } from "../../../formats/own/intent.ts";
-import { planRemovals } from "../../../luks/change/authority.ts";
-import type { HeldVolume } from "../../../luks/change/begin.ts";
-import { bindVolume, requireRoom } from "../../../luks/change/bind.ts";
-import { type Change, proveToken, readHeader, type Settled } from "../../../luks/change/change.ts";
-import { makePassphrase } from "../../../luks/cryptsetup/passphrase.ts";
+import { NightlatchError } from "../../../core/errors.ts";
 import { readVolumeHeader } from "../../../luks/header/header.ts";
 import { refuseRequirements } from "../../../luks/header/requirements.ts";
-import type { Seal } from "../../../pins/pin.ts";
-import { defineCommand, type ExitStatus, type Terminal } from "../../command.ts";
-import { beginVolumeChange, holdForChange } from "../../volume/change.ts";
-import { settledJson } from "../../volume/change-report.ts";
-import { namedSlots } from "../../volume/input.ts";
-import { recordLatches, recordVolume } from "../../volume/record.ts";
-import { latchPlan } from "./latch.ts";
+import { defineCommand, type ExitStatus } from "../../command.ts";
+import { workOnEach } from "../../volume/each.ts";
+import { isStandardInput, namedSlots } from "../../volume/input.ts";
+import { Passphrases } from "../../volume/passphrases.ts";
 import { BIND_OPTIONS, type BindInput } from "./options.ts";
-import type { BindPlan } from "./plan.ts";
-import { tangPlan } from "./tang.ts";
+import { BIND_PINS, planOf } from "./pins.ts";
+import { leavesOf, type PinRequest, parseBindRequest } from "./request.ts";
+import { bindOne } from "./volume.ts";
+
+/** So many words are more than anybody types; they are looked at before they are refused. */
+const WORD_COUNT = 1024;
+const CONFIGURATION_BYTES = 64 << 10;
 
 export const command = defineCommand({
   name: "bind",
   summary: "let a key server open a LUKS volume, beside its passphrase",
-  operands: "DEV latch [INVITE] | DEV tang URL",
+  operands: "DEV… latch [INVITE] | DEV… tang URL | DEV… sss T PIN…",
   minOperands: 2,
-  maxOperands: 3,
+  maxOperands: WORD_COUNT,
   options: BIND_OPTIONS,
   details: `Adds a keyslot with a random passphrase, and a clevis token that the server's answer opens it with. Then the server is asked, and
 the keyslot opened: a binding that does not work is taken back. The volume's own passphrase stays, and the server never learns a key.
@@ -34,164 +27,75 @@ A run that is cut short leaves a volume that opens as before; the next bind or u
 
   latch  on a Nightlatch server. INVITE is the line of nightlatch machine invite; - reads it from standard input. A machine that is
          enrolled needs none.
-  tang   on any tang server, whose thumbprint tang-show-keys shows there.
+  tang   on any tang server, whose thumbprint tang-show-keys shows there; thp=THP behind URL, or --thumbprint THP, gives it.
+  sss    over several pins, of which any T give the key, such as sss 2 latch tang URL. An sss within an sss goes in parentheses, words
+         of their own: sss 2 latch \\( sss 1 tang URL1 tang URL2 \\). Each pin is proved by itself.
+
+Of several volumes each is bound and told by itself; one that fails leaves the others bound, and the status is 1. A passphrase that opens
+one is tried on the next before you are asked again. In place of a pin's words clevis's own configuration is taken, as a word
+(sss '{"t":1,"pins":{"tang":[{"url":"http://a"},{"url":"http://b"}]}}') or from --config FILE.
 
 DEV is an encrypted partition or an image file of one. It is changed by cryptsetup alone, after a backup of its header.`,
   run,
 });
 
-/**
- * What is to be added, and removed for it. It is known before a passphrase is asked for, unless an
- * earlier run has left something.
- */
-interface Outlook {
-  readonly present: readonly Binding[];
-  readonly replaces: readonly Removal[];
-  readonly target: string;
-  readonly seal: Seal;
-}
-
 async function run(input: BindInput): Promise<ExitStatus> {
-  const { operands, options, system, terminal } = input;
-  const [device = "", pin, argument] = operands;
-  if (namedSlots(options.slot).size > 0 && !options.replace) {
-    throw new NightlatchError("usage/wrong", "bind: --slot goes with --replace, for the keyslot that is to go");
-  }
-  // A slip in DEV, or a reencryption, shows before anything is asked of a server or a person.
-  refuseRequirements(await readVolumeHeader(system, device), device);
-  const plan = await planOf(input, pin, argument);
-  await using held = await holdForChange(input, device);
-  const early = held.left.length > 0 ? null : await lookAhead(input, held, plan, []);
-  if (early !== null && "bound" in early) return await alreadyBound(input, held, plan, early.bound, null);
-  await using change = await beginVolumeChange(input, held);
-  const outlook = early ?? (await lookAhead(input, held, plan, change.settled));
-  if ("bound" in outlook) return await alreadyBound(input, held, plan, outlook.bound, change);
-  requireNotCancelled(terminal.signal);
-  const { present, replaces, target, seal } = outlook;
-  using passphrase = makePassphrase(system);
-  const token = { type: "clevis", jwe: formatFlattenedJwe(await seal(passphrase.reveal())) };
-  // Before the header: a binding without a record would be trusted at its first use.
-  await recordVolume(input, change);
-  const { keyslot, token: bound } = await bindVolume(system, change, { passphrase, token, replaces });
-  await plan.finish(change);
-  await recordLatches(input, change);
-  terminal.line(`Bound ${device}: ${target}, keyslot ${keyslot}. The server was asked, and the keyslot opened.`);
-  for (const old of present) terminal.line(`Removed: ${formatBinding(old)}`);
-  terminal.line(`What happens at the next boot: nightlatch status ${device}`);
-  terminal.result({
-    ok: true,
-    device,
-    uuid: change.uuid,
-    outcome: "bound",
-    binding: bindingJson(describeToken(bound)),
-    replaced: present.map(bindingJson),
-    ...settledJson(change),
-  });
-  return 0;
-}
-
-/**
- * All that can be found out before a person types a passphrase: whether the volume is bound to that
- * server, whether there is room, whether what is to be replaced may go, and what the server says.
- * @param settled what an earlier run had left, which was settled just now
- */
-async function lookAhead(
-  input: BindInput,
-  held: HeldVolume,
-  plan: BindPlan,
-  settled: readonly Settled[],
-): Promise<Outlook | { readonly bound: Binding }> {
-  const { options, system, terminal } = input;
-  const { device } = held.volume;
-  const bindings = listBindings(await readHeader(system, held));
-  const present = bindings.filter((binding) => plan.isSameTarget(binding));
-  const [first] = present;
-  const isNew = settled.some(({ added }) => present.some(({ token }) => token.digest === added?.digest));
-  if (first !== undefined && (isNew || !options.replace)) return { bound: first };
-  await requireRoom(system, held);
-  const tokens = present.map((binding) => binding.token);
-  const prove = proveOverNetwork(system, terminal.signal);
-  const replaces = await planRemovals(system, { volume: held.volume, prove }, tokens, namedSlots(options.slot));
-  if (options.replace && first === undefined) tellNothingReplaced(terminal, device, plan, bindings);
-  requireNotCancelled(terminal.signal);
-  return { present, replaces, ...(await plan.prepare(held)) };
-}
-
-function tellNothingReplaced(terminal: Terminal, device: string, { target }: BindPlan, all: readonly Binding[]): void {
-  const has = all.length === 0 ? "It has none at all." : `These stay: ${all.map(formatBinding).join("; ")}.`;
-  terminal.hint(`Nothing is replaced: ${device} has no binding to ${target}. ${has}`);
-}
-
-function planOf(input: BindInput, pin: string | undefined, argument: string | undefined): Promise<BindPlan> {
-  if (pin === "latch") return latchPlan(input, argument);
-  if (pin === "tang") return tangPlan(input, argument);
-  throw new NightlatchError("usage/wrong", `bind: there is no pin ${JSON.stringify(pin)}`, {
-    remedy: "Say latch or tang. See: nightlatch bind --help",
-  });
-}
-
-/**
- * Binding twice to one server gains nothing. That it works is proved all the same.
- * @param change what the passphrase was proved for; null where it was not asked for, and nothing
- * goes on record
- */
-async function alreadyBound(
-  input: BindInput,
-  held: HeldVolume,
-  plan: BindPlan,
-  binding: Binding,
-  change: Change | null,
-): Promise<ExitStatus> {
   const { system, terminal } = input;
-  const { volume, uuid } = held;
-  const { device } = volume;
-  const [keyslot] = binding.token.keyslots;
-  if (keyslot === undefined) throw opensNothing(device, binding);
-  const prove = proveOverNetwork(system, terminal.signal);
-  await proveToken(system, { volume, prove }, binding.token, keyslot).catch((error: unknown) => {
-    throw doesNotOpen(device, binding, keyslot, error);
-  });
-  await plan.finish(held);
-  if (change !== null) {
-    await recordVolume(input, change);
-    await recordLatches(input, change);
+  const { devices, pin } = parseBindRequest(input.operands, BIND_PINS, await readConfiguration(input));
+  requireFit(input, devices, pin);
+  // A slip in DEV, or a reencryption, shows before anything is asked of a server or a person.
+  const faults = new Map<string, unknown>();
+  for (const device of devices) {
+    try {
+      refuseRequirements(await readVolumeHeader(system, device), device);
+    } catch (error) {
+      faults.set(device, error);
+    }
   }
-  terminal.line(`${device} is bound already: ${formatBinding(binding)}. The server was asked, and the keyslot opened.`);
-  terminal.result({
-    ok: true,
-    device,
-    uuid,
-    outcome: "bound-already",
-    binding: bindingJson(binding),
-    replaced: [],
-    ...settledJson(change ?? { ...held, settled: [] }),
-  });
-  return 0;
+  const plan = faults.size < devices.length ? await planOf(input, pin) : null;
+  try {
+    using passphrases = new Passphrases(input);
+    return await workOnEach(terminal, devices, async (device) => {
+      if (plan === null || faults.has(device)) throw faults.get(device);
+      return bindOne(input, device, plan, passphrases);
+    });
+  } finally {
+    plan?.end?.();
+  }
 }
 
-function opensNothing(device: string, binding: Binding): NightlatchError {
-  return new NightlatchError("luks/not-proved", `${device} has a token for that server which belongs to no keyslot`, {
-    meaning: "Nothing was changed.",
-    remedy: `Remove it with nightlatch unbind ${device} --token ${binding.token.id}, or pass --replace.`,
-  });
+/** null where `--config` is not given. */
+async function readConfiguration({ options, system, terminal }: BindInput): Promise<Buffer | null> {
+  const { config: path } = options;
+  if (path === undefined) return null;
+  if (!isStandardInput(path)) return system.readFile(path, CONFIGURATION_BYTES);
+  if (isStandardInput(options["key-file"])) {
+    throw new NightlatchError(
+      "usage/wrong",
+      "bind: standard input cannot be both the configuration and the passphrase",
+    );
+  }
+  return (await terminal.readInput(CONFIGURATION_BYTES)).reveal();
 }
 
-/**
- * A server that does not answer now is no reason to bind anew, which could not be done without it
- * either.
- */
-function doesNotOpen(device: string, binding: Binding, keyslot: number, error: unknown): unknown {
-  if (!isError(error) || error.code === "usage/cancelled") return error;
-  const passes = /^(?:net|system)\/|^pin\/(?:busy|locked)$/.test(error.code);
-  const said = `${device} is bound already (${formatBinding(binding)})`;
-  return new NightlatchError(error.code, `${said}, and does not open by it now: ${error.message}`, {
-    meaning: passes ? "The binding may well be in order. Nothing was changed." : "Nothing was changed.",
-    remedy: passes
-      ? (error.remedy ?? "Try again when the server answers.")
-      : `To bind it anew, if no passphrase of yours opens keyslot ${keyslot}: the same with --replace --slot ${keyslot}.`,
-  });
+/** Options that say something of one volume or of one pin fit where there is one. */
+function requireFit({ options }: BindInput, devices: readonly string[], pin: PinRequest): void {
+  if (namedSlots(options.slot).size > 0 && (!options.replace || devices.length > 1)) {
+    const what = options.replace ? "--slot goes with one volume alone" : "--slot goes with --replace";
+    throw new NightlatchError("usage/wrong", `bind: ${what}, for the keyslot that is to go`);
+  }
+  const leaves = leavesOf(pin);
+  for (const [option, name, word] of PIN_OPTIONS) {
+    const count = leaves.filter((leaf) => leaf.name === name).length;
+    if (options[option] === undefined || count === 1) continue;
+    const remedy = count === 0 ? "Leave it out." : `Say ${word} behind each of them.`;
+    throw new NightlatchError("usage/wrong", `bind: --${option} goes with one ${name}, and there are ${count}`, {
+      remedy,
+    });
+  }
 }
 
-function requireNotCancelled(signal: AbortSignal): void {
-  if (signal.aborted) throw new NightlatchError("usage/cancelled", "cancelled", { meaning: "Nothing was changed." });
-}
+const PIN_OPTIONS = [
+  ["thumbprint", "tang", "thp=THP"],
+  ["server", "latch", "server=URL"],
+] as const;

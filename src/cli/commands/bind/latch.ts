@@ -1,6 +1,7 @@
 import { asksServer } from "../../../bindings/binding.ts";
 import { SERVER_TIMEOUT_MS } from "../../../bindings/recovery.ts";
 import { NightlatchError } from "../../../core/errors.ts";
+import { isText } from "../../../formats/json/narrow.ts";
 import { isSameAddress } from "../../../formats/network/server-address.ts";
 import { type Invite, parseInvite } from "../../../formats/own/invite.ts";
 import { anotherLatch, enrolMachine } from "../../../pins/latch/enrol.ts";
@@ -8,20 +9,34 @@ import { type EnrolledServer, forgetNonce, listServers } from "../../../pins/lat
 import { sealToAdvertisement } from "../../../pins/tang/tang.ts";
 import { isStandardInput, stateFolderOf } from "../../volume/input.ts";
 import type { BindInput } from "./options.ts";
-import type { BindPlan } from "./plan.ts";
+import type { BindPin, BindPlan } from "./plan.ts";
 
 const INVITE_BYTES = 4096;
+const SERVER_WORD = "server=";
+
+/** The pin latch, as `bind` takes it. */
+export const latchWords: BindPin = {
+  name: "latch",
+  usage: "[INVITE | server=URL]",
+  needs: 0,
+  // An invite is longer: what is short is a slip, and told as one.
+  takes: (word, before) => before.length === 0 && !/^[a-z0-9]{1,16}$/.test(word),
+  members: {
+    invite: (value) => (isText(value, INVITE_BYTES) ? [value] : null),
+    server: (value) => (isText(value, INVITE_BYTES) ? [SERVER_WORD + value] : null),
+  },
+  plan: latchPlan,
+};
 
 /**
  * With an invite the machine is enrolled first. Without one its server is asked for another latch.
  */
-export async function latchPlan(input: BindInput, argument: string | undefined): Promise<BindPlan> {
+async function latchPlan(input: BindInput, words: readonly string[]): Promise<BindPlan> {
   const { options, system, terminal } = input;
-  if (options.thumbprint !== undefined) {
-    throw new NightlatchError("usage/wrong", "bind: --thumbprint goes with tang; an invite carries the server's own");
-  }
-  const invite = argument === undefined ? null : await readInvite(input, argument);
-  const servers = invite === null ? await chooseServers(input) : [];
+  const [argument] = words;
+  const named = argument?.startsWith(SERVER_WORD) === true ? argument.slice(SERVER_WORD.length) : null;
+  const invite = argument === undefined || named !== null ? null : await readInvite(input, argument);
+  const servers = invite === null ? await chooseServers(input, named ?? options.server) : [];
   const bases = invite === null ? servers.map((server) => server.url) : [invite.url];
   const stateFolder = stateFolderOf(options.state);
   const limits = { timeoutMs: SERVER_TIMEOUT_MS, signal: terminal.signal };
@@ -35,27 +50,30 @@ export async function latchPlan(input: BindInput, argument: string | undefined):
         invite === null
           ? await anotherLatch(system, stateFolder, { volume: uuid, ...server }, limits)
           : await enrolMachine(system, stateFolder, invite, uuid, limits);
-      invite?.key.wipe();
       terminal.hint(`The server made a latch for this volume; it knows this machine as ${latch.name}.`);
       const { latchUrl: url, advertisement } = latch;
       return { target: url, seal: async (passphrase) => sealToAdvertisement(system, url, advertisement, passphrase) };
     },
     finish: ({ uuid }) => forgetNonce(system, stateFolder, uuid),
+    end: () => invite?.key.wipe(),
   };
 }
 
 async function readInvite({ options, terminal }: BindInput, argument: string): Promise<Invite> {
   if (argument !== "-") return parseInvite(argument);
-  if (isStandardInput(options["key-file"])) {
-    throw new NightlatchError("usage/wrong", "bind: standard input cannot be both the invite and the passphrase");
+  const other = isStandardInput(options["key-file"]) ? "the passphrase" : "the configuration";
+  if (isStandardInput(options["key-file"]) || isStandardInput(options.config)) {
+    throw new NightlatchError("usage/wrong", `bind: standard input cannot be both the invite and ${other}`);
   }
   using line = await terminal.readInput(INVITE_BYTES);
   return parseInvite(line.reveal().toString("latin1"));
 }
 
-async function chooseServers({ options, system }: BindInput): Promise<readonly EnrolledServer[]> {
+async function chooseServers(
+  { options, system }: BindInput,
+  wanted: string | undefined,
+): Promise<readonly EnrolledServer[]> {
   const servers = await listServers(system, stateFolderOf(options.state));
-  const wanted = options.server;
   if (wanted === undefined) return servers;
   const chosen = servers.filter((server) => isSameAddress(server.url, wanted));
   if (chosen.length > 0) return chosen;

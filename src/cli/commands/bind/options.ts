@@ -3,6 +3,10 @@ import { KEY_FILE_OPTION, STATE_OPTION } from "../../volume/input.ts";
 
 /** The options of `bind`. */
 export const BIND_OPTIONS = {
+  config: {
+    value: "FILE",
+    help: "what the pin is configured with, in clevis's form, in place of its words; - reads standard input",
+  },
   "key-file": KEY_FILE_OPTION,
   thumbprint: { value: "THP", help: "of the tang server's signing key, instead of a question" },
   server: { value: "URL", help: "which server's latch, where the machine is enrolled at several" },

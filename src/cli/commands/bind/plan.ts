@@ -1,8 +1,19 @@
 import type { Binding } from "../../../bindings/binding.ts";
 import type { HeldVolume } from "../../../luks/change/begin.ts";
 import type { Seal } from "../../../pins/pin.ts";
+import type { BindInput } from "./options.ts";
+import type { PinWords } from "./request.ts";
 
-/** One way of binding, prepared as far as it can be without the volume. */
+/** A pin that `bind` binds to. Each has a line in `pins.ts`. */
+export interface BindPin extends PinWords {
+  /**
+   * Makes the plan of the words, which `takes` has taken. Nothing is changed yet.
+   * @throws NightlatchError usage/wrong, and what the pin says
+   */
+  plan(input: BindInput, words: readonly string[]): Promise<BindPlan>;
+}
+
+/** One way of binding, prepared as far as it can be without the volume; it may serve several. */
 export interface BindPlan {
   /** What the binding will ask, for a person: a server's address, a chip, a card. */
   readonly target: string;
@@ -16,4 +27,6 @@ export interface BindPlan {
   prepare(volume: Pick<HeldVolume, "uuid">): Promise<{ readonly target: string; readonly seal: Seal }>;
   /** Called once the binding is durable and proved. */
   finish(volume: Pick<HeldVolume, "uuid">): Promise<void>;
+  /** Called at the end of the run, whatever came of it, to wipe what was kept for the next volume. */
+  readonly end?: () => void;
 }

@@ -1,26 +1,46 @@
 import { SERVER_TIMEOUT_MS } from "../../../bindings/recovery.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import { thumbprintOf } from "../../../formats/jose/jwk.ts";
+import { isText } from "../../../formats/json/narrow.ts";
 import { canonicalAddress, isSameAddress } from "../../../formats/network/server-address.ts";
 import { isBaseAddress } from "../../../formats/own/invite.ts";
 import { type Advertisement, requireTrust } from "../../../formats/tang/tang.ts";
 import { fetchAdvertisement, sealToAdvertisement } from "../../../pins/tang/tang.ts";
+import type { Terminal } from "../../command.ts";
 import type { BindInput } from "./options.ts";
-import type { BindPlan } from "./plan.ts";
+import type { BindPin, BindPlan } from "./plan.ts";
+
+const THUMBPRINT_WORD = "thp=";
+const WORD_LENGTH = 2048;
+
+/** The pin tang, as `bind` takes it. */
+export const tangWords: BindPin = {
+  name: "tang",
+  usage: "URL [thp=THP]",
+  needs: 1,
+  takes: (word, before) => before.length < 2 && word.startsWith(THUMBPRINT_WORD) === (before.length === 1),
+  members: {
+    url: (value) => (isText(value, WORD_LENGTH) ? [value] : null),
+    thp: (value) => (isText(value, WORD_LENGTH) ? [THUMBPRINT_WORD + value] : null),
+  },
+  plan: tangPlan,
+};
 
 /**
  * With a thumbprint the server is asked at once: even where the volume is bound already, the
  * command says that the server does not sign with that key.
  */
-export async function tangPlan(input: BindInput, argument: string | undefined): Promise<BindPlan> {
-  const url = addressOf(argument);
-  const thumbprint = input.options.thumbprint;
-  const known = thumbprint === undefined ? null : await fetchTrusted(input, url);
+async function tangPlan(input: BindInput, [address = "", word]: readonly string[]): Promise<BindPlan> {
+  const url = addressOf(address);
+  const thumbprint = word?.slice(THUMBPRINT_WORD.length) ?? input.options.thumbprint;
+  let known = thumbprint === undefined ? null : await fetchTrusted(input, url, thumbprint);
   return {
     target: url,
     isSameTarget: ({ kind, urls }) => kind !== "sss" && urls.some((one) => isSameAddress(one, url)),
     prepare: async () => {
-      const advertisement = known ?? (await fetchTrusted(input, url));
+      // One answer serves all volumes, and a person compares once.
+      known ??= await fetchTrusted(input, url, thumbprint);
+      const advertisement = known;
       return {
         target: url,
         seal: async (passphrase) => sealToAdvertisement(input.system, url, advertisement, passphrase),
@@ -30,17 +50,20 @@ export async function tangPlan(input: BindInput, argument: string | undefined): 
   };
 }
 
-async function fetchTrusted(input: BindInput, url: string): Promise<Advertisement> {
-  const { system, terminal } = input;
+async function fetchTrusted(
+  { system, terminal }: BindInput,
+  url: string,
+  thumbprint: string | undefined,
+): Promise<Advertisement> {
   const limits = { timeoutMs: SERVER_TIMEOUT_MS, signal: terminal.signal };
   const advertisement = await fetchAdvertisement(system, url, limits);
-  await trust(input, url, advertisement);
+  if (thumbprint === undefined) await askForTrust(terminal, url, advertisement);
+  else requireTrust(advertisement, { thumbprint });
   return advertisement;
 }
 
 /** In its one spelling, which goes into the header. */
-function addressOf(argument: string | undefined): string {
-  if (argument === undefined) throw new NightlatchError("usage/wrong", "bind: tang needs the server's address");
+function addressOf(argument: string): string {
   if (holdsCredentials(argument)) {
     throw new NightlatchError("usage/wrong", "bind: an address with a user or password is not written into a header", {
       meaning: "Whoever has the disk could read it there. Nothing was changed.",
@@ -66,10 +89,8 @@ function holdsCredentials(argument: string): boolean {
   return username !== "" || password !== "";
 }
 
-/** Never silently: a thumbprint that was given, or a person who compares. */
-async function trust({ options, terminal }: BindInput, url: string, advertisement: Advertisement): Promise<void> {
-  const thumbprint = options.thumbprint;
-  if (thumbprint !== undefined) return requireTrust(advertisement, { thumbprint });
+/** Without a thumbprint that was given, a person compares. */
+async function askForTrust(terminal: Terminal, url: string, advertisement: Advertisement): Promise<void> {
   const shown = advertisement.signingKeys.map((key) => thumbprintOf(key));
   if (!terminal.isInteractive) {
     throw new NightlatchError(
