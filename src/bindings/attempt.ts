@@ -1,9 +1,10 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
 import { opensSlot } from "../luks/cryptsetup/keyslots.ts";
+import type { ShareOutcome } from "../pins/recover.ts";
 import type { System } from "../system/port.ts";
 import type { Binding } from "./binding.ts";
-import { proveOverNetwork } from "./recovery.ts";
+import { recoverOverNetwork } from "./recovery.ts";
 
 /** What came of an attempt at one binding: a secret that opens a keyslot, or an error. */
 export type Attempt = Opens | { readonly binding: Binding; readonly secret: null; readonly error: NightlatchError };
@@ -31,15 +32,17 @@ function inTurn<T>(work: () => Promise<T>): Promise<T> {
 /**
  * Asks a binding's servers, and opens one of its keyslots with the answer. No mapping is made. A
  * NightlatchError is given back in the attempt and not thrown.
+ * @param outcomes where it is given, every share is asked, and it is filled with what came of them
  */
 export async function tryBinding(
   system: Pick<System, "run" | "request" | "random">,
   device: string,
   binding: Binding,
   signal: AbortSignal,
+  outcomes?: ShareOutcome[],
 ): Promise<Attempt> {
   try {
-    const secret = await proveOverNetwork(system, signal)(binding.token);
+    const secret = await recoverOverNetwork(system, binding.token, signal, outcomes);
     for (const keyslot of binding.token.keyslots) {
       if (await inTurn(() => opensSlot(system, { device }, keyslot, secret))) return { binding, secret, keyslot };
     }

@@ -1,9 +1,11 @@
 import { NightlatchError } from "../core/errors.ts";
+import type { Secret } from "../core/secret.ts";
 import { parseClevisToken } from "../formats/clevis/clevis.ts";
 import type { FlattenedJwe } from "../formats/jose/jwe.ts";
 import type { Prove } from "../luks/change/change.ts";
 import type { HeldToken } from "../luks/header/bindings.ts";
-import { recoverSecret } from "../pins/recover.ts";
+import { recoverEveryShare, recoverSecret, type ShareOutcome } from "../pins/recover.ts";
+import { isWorthRetrying } from "../pins/retry.ts";
 import type { System } from "../system/port.ts";
 
 /** How long one server has to answer while a person waits. */
@@ -12,12 +14,54 @@ export const SERVER_TIMEOUT_MS = 10_000;
 /**
  * Makes the proof that a header change asks for: the servers that a token names are asked, once.
  */
-export function proveOverNetwork(system: Pick<System, "request" | "random">, signal?: AbortSignal): Prove {
-  return (token) => {
-    const limits = { timeoutMs: SERVER_TIMEOUT_MS, ...(signal === undefined ? {} : { signal }) };
-    return recoverSecret(system, readClevis(token), limits);
+export function proveOverNetwork(system: Pick<System, "request" | "random">, signal: AbortSignal): Prove {
+  return (token) => recoverOverNetwork(system, token, signal);
+}
+
+/**
+ * Asks the servers that a token names for what it seals, once. The caller wipes the secret.
+ * @param outcomes where it is given, every share is asked, and it is filled with what came of them
+ * @throws NightlatchError as recoverSecret, clevis/malformed
+ */
+export async function recoverOverNetwork(
+  system: Pick<System, "request" | "random">,
+  token: HeldToken,
+  signal: AbortSignal,
+  outcomes?: ShareOutcome[],
+): Promise<Secret> {
+  const limits = { timeoutMs: SERVER_TIMEOUT_MS, signal };
+  const jwe = readClevis(token);
+  return outcomes === undefined ? recoverSecret(system, jwe, limits) : recoverEveryShare(system, jwe, limits, outcomes);
+}
+
+/**
+ * Makes a proof that asks every share of a token too, so that none is found out to be of no use
+ * when it is needed.
+ * @param unproved is filled with the shares, nested ones included, that could not be asked now,
+ *   though the token opens without them: docs/decisions/101-what-is-proved-of-shares.md. The proof
+ *   throws where a share answers and is of no use.
+ */
+export function proveEveryShare(
+  system: Pick<System, "request" | "random">,
+  signal: AbortSignal,
+  unproved: ShareOutcome[],
+): Prove {
+  return async (token) => {
+    const outcomes: ShareOutcome[] = [];
+    const secret = await recoverOverNetwork(system, token, signal, outcomes);
+    const failed = flatten(outcomes).filter(({ error }) => error !== null);
+    const lasting = failed.find(({ error }) => !isWorthRetrying(error));
+    if (lasting !== undefined) {
+      secret.wipe();
+      throw lasting.error;
+    }
+    unproved.splice(0, unproved.length, ...failed.filter(({ shares }) => shares.length === 0));
+    return secret;
   };
 }
+
+const flatten = (outcomes: readonly ShareOutcome[]): readonly ShareOutcome[] =>
+  outcomes.flatMap((outcome) => [outcome, ...flatten(outcome.shares)]);
 
 /**
  * Reads what a clevis token holds.

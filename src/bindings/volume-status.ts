@@ -11,9 +11,11 @@ import { type HeldToken, listTokens } from "../luks/header/bindings.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header/header.ts";
 import { describeRequirements } from "../luks/header/requirements.ts";
 import { countSlots } from "../luks/header/slots.ts";
+import type { ShareOutcome } from "../pins/recover.ts";
 import type { System } from "../system/port.ts";
 import { tryBinding } from "./attempt.ts";
 import { type Binding, listBindings, listOthers } from "./binding.ts";
+import { describeShares, type SharesStatus } from "./shares.ts";
 
 /** What there is to say about one volume, without a passphrase and without a change. */
 export interface VolumeStatus {
@@ -48,6 +50,8 @@ export interface BindingStatus {
   /** null: not tried, or a pin that is not ours to try. */
   readonly opens: boolean | null;
   readonly error: NightlatchError | null;
+  /** What is nested in it, each asked to its end; null where nothing is. */
+  readonly shares: SharesStatus | null;
 }
 
 interface StatusOptions {
@@ -75,7 +79,8 @@ export async function volumeStatus(system: System, device: string, options: Stat
   const { stateFolder, name = null, trust = DEFAULT_AGENT_CONFIG.trust } = options;
   const refusal = await whyNotBound(system, device, header, { stateFolder, name, trust });
   const bindings = listBindings(header).map((binding) => {
-    return refusal === null ? statusOf(system, device, binding, options) : { binding, opens: false, error: refusal };
+    if (refusal === null) return statusOf(system, device, binding, options);
+    return { binding, opens: false, error: refusal, shares: describeShares(binding, null) };
   });
   return {
     device,
@@ -97,12 +102,14 @@ async function statusOf(
   binding: Binding,
   { tries, signal }: StatusOptions,
 ): Promise<BindingStatus> {
-  if (!tries) return { binding, opens: null, error: null };
-  const attempt = await tryBinding(system, device, binding, signal);
+  if (!tries) return { binding, opens: null, error: null, shares: describeShares(binding, null) };
+  const outcomes: ShareOutcome[] = [];
+  const attempt = await tryBinding(system, device, binding, signal, outcomes);
   attempt.secret?.wipe();
-  if (attempt.secret !== null) return { binding, opens: true, error: null };
+  const shares = describeShares(binding, outcomes);
+  if (attempt.secret !== null) return { binding, opens: true, error: null, shares };
   const { error } = attempt;
-  return { binding, opens: error.code === "pin/unsupported" ? null : false, error };
+  return { binding, opens: error.code === "pin/unsupported" ? null : false, error, shares };
 }
 
 const OPERATIONS = { bind: "a binding", rebind: "a rebinding", unbind: "an unbinding" } as const;

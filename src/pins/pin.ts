@@ -26,6 +26,8 @@ export interface BoundPin {
   readonly urls: readonly string[];
   /** The bindings within it, by which it opens: the shares of an sss. Most pins have none. */
   readonly children: readonly FlattenedJwe[];
+  /** How many of the children give the key; absent where there are none. */
+  readonly threshold?: number;
   readonly early: EarlyNeeds;
   /**
    * Says what is asked for the key, for a line of the log, e.g. `tang at keys.example.org`.
@@ -56,6 +58,8 @@ type RecoverKey = (attempt: RecoverAttempt) => Promise<readonly Secret[]>;
 export interface RecoverAttempt {
   readonly system: PinPower;
   readonly limits: AttemptLimits;
+  /** Whether every child is to be asked to its end, though fewer would do: somebody wants to know. */
+  readonly asksAll: boolean;
   /**
    * Gives what a child was sealed from. All children count against the limits of the whole binding.
    * @throws NightlatchError as recoverSecret

@@ -30,7 +30,31 @@ export function recoverSecret(
   limits: AttemptLimits,
   pins: readonly Pin[] = PINS,
 ): Promise<Secret> {
-  return recover({ system, pins, servers: SERVER_COUNT, turn: Promise.resolve() }, jwe, limits, 0);
+  return recover({ system, pins, servers: SERVER_COUNT, turn: Promise.resolve() }, jwe, limits, 0, null);
+}
+
+/** What came of one child of a binding. */
+export interface ShareOutcome {
+  readonly jwe: FlattenedJwe;
+  /** Why it gave nothing; null where it gave its share. */
+  readonly error: NightlatchError | null;
+  /** Of the bindings within it, in their order. */
+  readonly shares: readonly ShareOutcome[];
+}
+
+/**
+ * Opens a binding as `recoverSecret` does, but asks every child to its end, though fewer would do.
+ * @param outcomes is filled with what came of the children, in their order, whether the binding
+ *   opens or not
+ * @throws NightlatchError as recoverSecret
+ */
+export function recoverEveryShare(
+  system: PinPower,
+  jwe: FlattenedJwe,
+  limits: AttemptLimits,
+  outcomes: ShareOutcome[],
+): Promise<Secret> {
+  return recover({ system, pins: PINS, servers: SERVER_COUNT, turn: Promise.resolve() }, jwe, limits, 0, outcomes);
 }
 
 /** What the bindings that are nested in one share. */
@@ -43,7 +67,13 @@ interface Attempt {
   turn: Promise<void>;
 }
 
-async function recover(attempt: Attempt, jwe: FlattenedJwe, limits: AttemptLimits, depth: number): Promise<Secret> {
+async function recover(
+  attempt: Attempt,
+  jwe: FlattenedJwe,
+  limits: AttemptLimits,
+  depth: number,
+  outcomes: ShareOutcome[] | null,
+): Promise<Secret> {
   const pin = readPin(jwe, attempt.pins);
   if (pin.recover === null) throw unsupported(pin.kind);
   if (pin.children.length > 0 && depth >= DEPTH) tooMuch(`shares within shares more than ${DEPTH} deep`);
@@ -57,9 +87,29 @@ async function recover(attempt: Attempt, jwe: FlattenedJwe, limits: AttemptLimit
   const keys = await pin.recover({
     system: attempt.system,
     limits,
-    recoverChild: (child, childLimits) => recover(attempt, child, childLimits, depth + 1),
+    asksAll: outcomes !== null,
+    recoverChild: (child, childLimits) => {
+      const work = (below: ShareOutcome[] | null) => recover(attempt, child, childLimits, depth + 1, below);
+      return outcomes === null ? work(null) : watched(child, outcomes, work);
+    },
   });
   return open(jwe, keys);
+}
+
+/** Puts down what comes of a child, in the place that it has among its siblings. */
+async function watched(
+  jwe: FlattenedJwe,
+  outcomes: ShareOutcome[],
+  work: (below: ShareOutcome[]) => Promise<Secret>,
+): Promise<Secret> {
+  const shares: ShareOutcome[] = [];
+  const place = outcomes.push({ jwe, error: null, shares }) - 1;
+  try {
+    return await work(shares);
+  } catch (error) {
+    if (isError(error)) outcomes[place] = { jwe, error, shares };
+    throw error;
+  }
 }
 
 /**

@@ -1,4 +1,5 @@
 import { bindingJson, formatBinding } from "../../bindings/binding.ts";
+import type { SharesStatus } from "../../bindings/shares.ts";
 import type { VolumeStatus } from "../../bindings/volume-status.ts";
 import {
   type CheckOptions,
@@ -169,10 +170,11 @@ function printVolume(terminal: Terminal, { device, entry, status, outlook, error
   const { version, uuid, label, keyslots } = status;
   const title = [name, `LUKS${version}`, printable(uuid), ...(label === "" ? [] : [`"${printable(label)}"`])];
   terminal.line(`${title.join("  ")}  ${keyslots.used} of ${keyslots.total} keyslots used`);
-  for (const { binding, opens, error } of status.bindings) {
+  for (const { binding, opens, error, shares } of status.bindings) {
     const verdict = opens === null ? "" : opens ? ": opens" : ": does not open now";
     row("binding", `${formatBinding(binding)}, token ${binding.token.id}${verdict}`);
     if (error !== null) row("", `${error.message} [${error.code}]`);
+    for (const line of shareLines(shares)) row("", line);
   }
   for (const token of status.others) {
     const where = token.keyslots.length === 0 ? "no keyslot" : `keyslot ${token.keyslots.join(", ")}`;
@@ -184,6 +186,36 @@ function printVolume(terminal: Terminal, { device, entry, status, outlook, error
   for (const { text } of status.leftovers) row("left over", text);
   for (const { text, remedy } of status.warnings) row("warning", remedy === null ? text : `${text}. ${remedy}`);
   if (outlook !== null) row("next boot", outlook.text);
+}
+
+/** The threshold, and each share below it with whether it answers. */
+function shareLines(shares: SharesStatus | null): string[] {
+  if (shares === null) return [];
+  const { threshold, children } = shares;
+  const answering = children.filter(({ answers }) => answers).length;
+  const now = children.some(({ answers }) => answers !== null)
+    ? `; ${answering} ${answering === 1 ? "answers" : "answer"} now`
+    : "";
+  const lines = children.flatMap(({ binding, answers, error, shares }) => {
+    const verdict = answers === null ? "" : answers ? ": answers" : ": does not answer now";
+    const told = error === null || shares !== null ? [] : [`  ${error.message} [${error.code}]`];
+    return [
+      `${[binding.kind, ...(shares === null ? binding.urls : [])].join(" ")}${verdict}`,
+      ...told,
+      ...shareLines(shares),
+    ];
+  });
+  return [`${threshold} of ${children.length} open it${now}`, ...lines].map((line) => `  ${line}`);
+}
+
+function sharesJson(shares: SharesStatus | null): Record<string, unknown> {
+  if (shares === null) return {};
+  const { threshold, children } = shares;
+  const told = children.map(({ binding: { kind, urls }, answers, error, shares }) => {
+    const why = error === null ? {} : { error: { code: error.code, message: error.message, remedy: error.remedy } };
+    return { kind, urls, answers, ...why, ...sharesJson(shares) };
+  });
+  return { threshold, shares: told };
 }
 
 function volumeJson({ device, entry, status, outlook, error }: Shown): Record<string, unknown> {
@@ -201,9 +233,10 @@ function volumeJson({ device, entry, status, outlook, error }: Shown): Record<st
     uuid,
     label,
     keyslots,
-    bindings: status.bindings.map(({ binding, opens, error }) => ({
+    bindings: status.bindings.map(({ binding, opens, error, shares }) => ({
       ...bindingJson(binding),
       opens,
+      ...sharesJson(shares),
       ...(error === null ? {} : { error: { code: error.code, message: error.message, remedy: error.remedy } }),
     })),
     tokens: status.others.map(({ id, type, keyslots }) => ({ token: id, type, keyslots })),

@@ -1,6 +1,6 @@
 import { proveOverNetwork } from "../../bindings/recovery.ts";
 import { beginChange, type HeldVolume, holdVolume } from "../../luks/change/begin.ts";
-import type { Change } from "../../luks/change/change.ts";
+import type { Change, Prove } from "../../luks/change/change.ts";
 import { reportBackups, tellSettled } from "./change-report.ts";
 import { readPassphrase, stateFolderOf, type VolumeInput } from "./input.ts";
 import type { Passphrases } from "./passphrases.ts";
@@ -15,22 +15,29 @@ export async function holdForChange({ options, system, terminal }: VolumeInput, 
   return held;
 }
 
+/** What differs from change to change. */
+interface ChangeOptions {
+  /** Where several volumes are changed in one run. */
+  readonly passphrases?: Passphrases;
+  /** Whose proof is taken; the servers' alone, where it is absent. */
+  readonly prove?: Prove;
+}
+
 /**
  * Asks for the passphrase, begins a change of a volume's header, and tells what an earlier run had
  * left. The caller disposes it.
- * @param passphrases where several volumes are changed in one run
  * @throws as beginChange
  */
 export async function beginVolumeChange(
   input: VolumeInput,
   held: HeldVolume,
-  passphrases: Passphrases | null = null,
+  { passphrases, prove }: ChangeOptions = {},
 ): Promise<Change> {
   const { system, terminal } = input;
   const { device } = held.volume;
   const change = await beginChange(system, held, {
     passphrase: (tries) => passphrases?.give(device, tries) ?? readPassphrase(input, device, tries),
-    prove: proveOverNetwork(system, terminal.signal),
+    prove: prove ?? proveOverNetwork(system, terminal.signal),
     tell: tellSettled(terminal, device),
   });
   passphrases?.keep(change.passphrase);

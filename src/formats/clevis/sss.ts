@@ -1,6 +1,8 @@
+import { toBase64url } from "../../core/bytes.ts";
 import { Secret } from "../../core/secret.ts";
 import { invert, modulo, toBytes, toInteger } from "../jose/curve.ts";
-import { type FlattenedJwe, parseCompactJwe } from "../jose/jwe.ts";
+import { type FlattenedJwe, formatCompactJwe, parseCompactJwe } from "../jose/jwe.ts";
+import type { JsonObject } from "../json/json.ts";
 import { isInteger, isList } from "../json/narrow.ts";
 import { type ClevisPin, configurationOf, decodeMember, malformedBinding, requireAlgorithm } from "./clevis.ts";
 
@@ -43,6 +45,64 @@ export function parseSssPin(clevis: ClevisPin): SssPin {
       return parseCompactJwe(child, "a share of the binding");
     }),
   };
+}
+
+/** Makes the header that `clevis encrypt sss` writes, member for member. */
+export function sssHeader({ threshold, prime, children }: SssPin): JsonObject {
+  const sss = { jwe: children.map(formatCompactJwe), p: toBase64url(prime), t: threshold };
+  return { alg: "dir", clevis: { pin: "sss", sss }, enc: "A256GCM" };
+}
+
+/** A secret that was drawn, and its shares. The caller wipes them. */
+export interface Dealt {
+  /** Of the prime's length. */
+  readonly secret: Secret;
+  readonly shares: readonly Secret[];
+}
+
+/**
+ * Draws a secret and deals it: a polynomial of degree t−1 over the integers modulo p, all
+ * coefficients drawn evenly, the constant term being the secret; a share is a point of it at a
+ * place that was drawn too, which is neither 0 nor another share's. Coefficients are BigInts, which
+ * cannot be wiped.
+ * @param prime whose highest bit is set, so that at most every second draw is thrown away
+ * @param threshold from 1 to `count`
+ */
+export function dealShares(
+  prime: Uint8Array,
+  { threshold, count }: { readonly threshold: number; readonly count: number },
+  random: (lengthBytes: number) => Buffer,
+): Dealt {
+  const p = toInteger(prime);
+  const coefficients = Array.from({ length: threshold }, () => drawBelow(p, prime.byteLength, random));
+  const places = new Set<bigint>();
+  while (places.size < count) {
+    const x = drawBelow(p, prime.byteLength, random);
+    if (x !== 0n) places.add(x);
+  }
+  const shares = [...places].map((x) => {
+    const y = coefficients.reduceRight((sum, coefficient) => modulo(sum * x + coefficient, p), 0n);
+    const share = Buffer.alloc(2 * prime.byteLength);
+    writeInteger(share, 0, x, prime.byteLength);
+    writeInteger(share, prime.byteLength, y, prime.byteLength);
+    return Secret.take(share);
+  });
+  return { secret: Secret.take(toBytes(coefficients[0] ?? 0n, prime.byteLength)), shares };
+}
+
+function drawBelow(p: bigint, lengthBytes: number, random: (lengthBytes: number) => Buffer): bigint {
+  for (;;) {
+    const bytes = random(lengthBytes);
+    const value = toInteger(bytes);
+    bytes.fill(0);
+    if (value < p) return value;
+  }
+}
+
+function writeInteger(into: Buffer, offset: number, value: bigint, lengthBytes: number): void {
+  const bytes = toBytes(value, lengthBytes);
+  bytes.copy(into, offset);
+  bytes.fill(0);
 }
 
 /**

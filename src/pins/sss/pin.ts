@@ -12,6 +12,7 @@ export const sssPin: Pin = {
       kind: "sss",
       urls: [],
       children: pin.children,
+      threshold: pin.threshold,
       // As for shares of tang, whatever the shares are: which of others are needed, the threshold
       // leaves open.
       early: { pins: ["sss", "tang"], network: true },
@@ -23,9 +24,9 @@ export const sssPin: Pin = {
 
 /**
  * Opens all children side by side. The rest is given up as soon as enough have answered, or enough
- * cannot any more. Shares that are not used are wiped.
+ * cannot any more, unless all are to be asked. Shares that are not used are wiped.
  */
-async function recoverShared(pin: SssPin, { limits, recoverChild }: RecoverAttempt): Promise<Secret> {
+async function recoverShared(pin: SssPin, { limits, asksAll, recoverChild }: RecoverAttempt): Promise<Secret> {
   const stop = new AbortController();
   const signal = limits.signal === undefined ? stop.signal : AbortSignal.any([limits.signal, stop.signal]);
   const shares: Secret[] = [];
@@ -34,7 +35,9 @@ async function recoverShared(pin: SssPin, { limits, recoverChild }: RecoverAttem
   try {
     await new Promise<void>((resolve) => {
       const settleIfDone = () => {
-        if (shares.length < pin.threshold && pin.children.length - failures.length >= pin.threshold) return;
+        const pending = pin.children.length - failures.length - shares.length;
+        const isOpen = shares.length < pin.threshold && shares.length + pending >= pin.threshold;
+        if (pending > 0 && (isOpen || asksAll)) return;
         settled = true;
         resolve();
       };
@@ -55,7 +58,7 @@ async function recoverShared(pin: SssPin, { limits, recoverChild }: RecoverAttem
     if (shares.length < pin.threshold) throw tellingFailure(pin, failures);
     return combineShares(
       pin.prime,
-      shares.map((share) => share.reveal()),
+      shares.slice(0, pin.threshold).map((share) => share.reveal()),
     );
   } finally {
     stop.abort();

@@ -1,5 +1,5 @@
 import { type Binding, bindingJson, describeToken, formatBinding, listBindings } from "../../../bindings/binding.ts";
-import { proveOverNetwork } from "../../../bindings/recovery.ts";
+import { proveEveryShare, proveOverNetwork } from "../../../bindings/recovery.ts";
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import { formatFlattenedJwe } from "../../../formats/jose/jwe.ts";
 import type { Removal } from "../../../formats/own/intent.ts";
@@ -8,7 +8,9 @@ import type { HeldVolume } from "../../../luks/change/begin.ts";
 import { bindVolume, requireRoom } from "../../../luks/change/bind.ts";
 import { type Change, proveToken, readHeader, type Settled } from "../../../luks/change/change.ts";
 import { makePassphrase } from "../../../luks/cryptsetup/passphrase.ts";
+import { describePin } from "../../../pins/nested.ts";
 import type { Seal } from "../../../pins/pin.ts";
+import type { ShareOutcome } from "../../../pins/recover.ts";
 import type { Terminal } from "../../command.ts";
 import { beginVolumeChange, holdForChange } from "../../volume/change.ts";
 import { settledJson } from "../../volume/change-report.ts";
@@ -31,7 +33,6 @@ interface Outlook {
 
 /**
  * Binds one volume, and tells of it.
- * @param passphrases where the run is over several volumes
  * @returns what it tells a program: docs/json.md
  * @throws NightlatchError as holdVolume, beginChange and bindVolume; and what the plan says
  */
@@ -39,13 +40,15 @@ export async function bindOne(
   input: BindInput,
   device: string,
   plan: BindPlan,
-  passphrases: Passphrases | null,
+  passphrases: Passphrases,
 ): Promise<Record<string, unknown>> {
   const { system, terminal } = input;
   await using held = await holdForChange(input, device);
   const early = held.left.length > 0 ? null : await lookAhead(input, held, plan, []);
   if (early !== null && "bound" in early) return await alreadyBound(input, held, plan, early.bound, null);
-  await using change = await beginVolumeChange(input, held, passphrases);
+  const unproved: ShareOutcome[] = [];
+  const prove = proveEveryShare(system, terminal.signal, unproved);
+  await using change = await beginVolumeChange(input, held, { passphrases, prove });
   const outlook = early ?? (await lookAhead(input, held, plan, change.settled));
   if ("bound" in outlook) return await alreadyBound(input, held, plan, outlook.bound, change);
   requireNotCancelled(terminal.signal);
@@ -57,7 +60,10 @@ export async function bindOne(
   const { keyslot, token: bound } = await bindVolume(system, change, { passphrase, token, replaces });
   await plan.finish(change);
   await recordLatches(input, change);
-  terminal.line(`Bound ${device}: ${target}, keyslot ${keyslot}. The server was asked, and the keyslot opened.`);
+  const binding = describeToken(bound);
+  const asked = binding.kind === "sss" ? "Its pins were" : "The server was";
+  terminal.line(`Bound ${device}: ${target}, keyslot ${keyslot}. ${asked} asked, and the keyslot opened.`);
+  for (const { jwe, error } of unproved) terminal.line(`Not proved: ${describePin(jwe)}: ${error?.message}`);
   for (const old of present) terminal.line(`Removed: ${formatBinding(old)}`);
   terminal.line(`What happens at the next boot: nightlatch status ${device}`);
   return {
@@ -65,8 +71,9 @@ export async function bindOne(
     device,
     uuid: change.uuid,
     outcome: "bound",
-    binding: bindingJson(describeToken(bound)),
+    binding: bindingJson(binding),
     replaced: present.map(bindingJson),
+    unproved: unproved.map(({ jwe, error }) => ({ pin: describePin(jwe), code: error?.code, message: error?.message })),
     ...settledJson(change),
   };
 }

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
-import { combineShares } from "../../../../src/formats/clevis/sss.ts";
+import { combineShares, dealShares, parseSssPin, sssHeader } from "../../../../src/formats/clevis/sss.ts";
 import { modulo, toBytes, toInteger } from "../../../../src/formats/jose/curve.ts";
+import type { JsonObject } from "../../../../src/formats/json/json.ts";
 
 /** A safe prime of 256 bits, as `openssl prime -generate -safe -bits 256` gave it. */
 const P = BigInt("0xD2D020E529F58919FDB9D0A3CFF72A2E0E858906B5D8884A4400CECCBE4DD55B");
@@ -35,6 +37,49 @@ test("any t shares give the secret; with one share changed they give another", (
       assert.notDeepEqual(combineShares(prime, [changed, ...others]).reveal(), secret);
     }),
   );
+});
+
+test("what is dealt is given by any t shares, and by no fewer", () => {
+  const threshold = fc.integer({ min: 1, max: 6 });
+  const cases = threshold.chain((t) =>
+    fc.tuple(fc.constant(t), fc.integer({ min: t, max: 8 }), fc.infiniteStream(fc.nat())),
+  );
+  fc.assert(
+    fc.property(cases, ([threshold, count, draws]) => {
+      const { secret, shares } = dealShares(prime, { threshold, count }, randomBytes);
+      assert.equal(shares.length, count);
+      const order = shares.map((share) => ({ share, at: draws.next().value ?? 0 })).sort((a, b) => a.at - b.at);
+      const chosen = order.map(({ share }) => share.reveal());
+      assert.deepEqual(combineShares(prime, chosen.slice(0, threshold)).reveal(), secret.reveal());
+      if (threshold > 1) {
+        assert.notDeepEqual(combineShares(prime, chosen.slice(0, threshold - 1)).reveal(), secret.reveal());
+      }
+    }),
+  );
+});
+
+test("draws that are no element, and places that are taken, are drawn again", () => {
+  const draws = [prime, toBytes(7n, 32), toBytes(0n, 32), toBytes(1n, 32), toBytes(1n, 32), toBytes(2n, 32)];
+  const random = (length: number) => {
+    const next = Buffer.from(draws.shift() ?? assert.fail());
+    assert.equal(next.byteLength, length);
+    return next;
+  };
+  const { secret, shares } = dealShares(prime, { threshold: 1, count: 2 }, random);
+  assert.deepEqual(secret.reveal(), toBytes(7n, 32));
+  assert.deepEqual(
+    shares.map((share) => share.reveal()),
+    [1n, 2n].map((x) => Buffer.concat([toBytes(x, 32), toBytes(7n, 32)])),
+  );
+  assert.deepEqual(draws, []);
+});
+
+test("the header that is written is read back", () => {
+  const child = { protected: "e30", encrypted_key: "", iv: "A".repeat(16), ciphertext: "", tag: "A".repeat(22) };
+  const pin = { threshold: 1, prime, children: [child, child] };
+  const header = sssHeader(pin);
+  const clevis = header["clevis"] as { readonly sss: JsonObject };
+  assert.deepEqual(parseSssPin({ name: "sss", header, configuration: clevis.sss }), pin);
 });
 
 test("a secret with zeros before it keeps its length", () => {
