@@ -15,6 +15,7 @@ import type { ShareOutcome } from "../pins/recover.ts";
 import type { System } from "../system/port.ts";
 import { tryBinding } from "./attempt.ts";
 import { type Binding, listBindings, listOthers } from "./binding.ts";
+import { findRotated, type Rotated } from "./rotation.ts";
 import { describeShares, type SharesStatus } from "./shares.ts";
 
 /** What there is to say about one volume, without a passphrase and without a change. */
@@ -52,6 +53,8 @@ export interface BindingStatus {
   readonly error: NightlatchError | null;
   /** What is nested in it, each asked to its end; null where nothing is. */
   readonly shares: SharesStatus | null;
+  /** Servers of it whose keys were rotated; empty where none was asked. */
+  readonly rotated: readonly Rotated[];
 }
 
 interface StatusOptions {
@@ -80,7 +83,7 @@ export async function volumeStatus(system: System, device: string, options: Stat
   const refusal = await whyNotBound(system, device, header, { stateFolder, name, trust });
   const bindings = listBindings(header).map((binding) => {
     if (refusal === null) return statusOf(system, device, binding, options);
-    return { binding, opens: false, error: refusal, shares: describeShares(binding, null) };
+    return { binding, opens: false, error: refusal, shares: describeShares(binding, null), rotated: [] };
   });
   return {
     device,
@@ -102,14 +105,17 @@ async function statusOf(
   binding: Binding,
   { tries, signal }: StatusOptions,
 ): Promise<BindingStatus> {
-  if (!tries) return { binding, opens: null, error: null, shares: describeShares(binding, null) };
+  if (!tries) return { binding, opens: null, error: null, shares: describeShares(binding, null), rotated: [] };
   const outcomes: ShareOutcome[] = [];
-  const attempt = await tryBinding(system, device, binding, signal, outcomes);
+  const [attempt, rotated] = await Promise.all([
+    tryBinding(system, device, binding, signal, outcomes),
+    findRotated(system, binding, signal),
+  ]);
   attempt.secret?.wipe();
   const shares = describeShares(binding, outcomes);
-  if (attempt.secret !== null) return { binding, opens: true, error: null, shares };
+  if (attempt.secret !== null) return { binding, opens: true, error: null, shares, rotated };
   const { error } = attempt;
-  return { binding, opens: error.code === "pin/unsupported" ? null : false, error, shares };
+  return { binding, opens: error.code === "pin/unsupported" ? null : false, error, shares, rotated };
 }
 
 const OPERATIONS = { bind: "a binding", rebind: "a rebinding", unbind: "an unbinding" } as const;

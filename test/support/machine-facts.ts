@@ -20,6 +20,7 @@ export const BINDING: BindingFacts = {
   token: 0,
   kind: "latch",
   lacks: [],
+  rotated: [],
 };
 export const SYSTEMD: SystemdFacts = {
   agentUnit: { load: "loaded", file: "enabled", active: "active" },

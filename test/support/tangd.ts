@@ -56,6 +56,7 @@ export async function startTangd(options: TangdOptions = {}): Promise<Tangd> {
     keysFolder,
     rotate: () => must(`${LIBEXEC}/tangd-rotate-keys`, ["-d", keysFolder]),
     [Symbol.asyncDispose]: async () => {
+      if (listener.exitCode !== null || listener.signalCode !== null) return; // it was ended before
       const ended = new Promise((resolve) => listener.once("exit", resolve));
       listener.kill();
       await ended;

@@ -211,7 +211,7 @@ async function bindingFacts(
   system: System,
   early: EarlyBoot,
   volume: { readonly device: string; readonly luksVersion: 1 | 2 } | null,
-  { binding, opens, error }: BindingStatus,
+  { binding, opens, error, rotated: keys }: BindingStatus,
 ): Promise<BindingFacts> {
   const { next } = early;
   const { kind, urls, token } = binding;
@@ -221,7 +221,8 @@ async function bindingFacts(
       : await lacksOf(system, next, early, binding, { ...volume, cmdline: next.entry.cmdline });
   const asksNetwork = urls.length > 0;
   const { keyslots, id } = token;
-  return { text: formatBinding(binding), asksNetwork, keyslots, opens, error, urls, token: id, kind, lacks };
+  const rotated = keys.map(({ url }) => url);
+  return { text: formatBinding(binding), asksNetwork, keyslots, opens, error, urls, rotated, token: id, kind, lacks };
 }
 
 const SEARCH_FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];

@@ -10,7 +10,7 @@ export function judgeBindings(facts: CheckFacts, volume: VolumeFacts): Finding[]
   const another = bindings.some(({ opens }) => opens === true);
   const tell = another || command !== null ? warning : error;
   return bindings.flatMap((binding) => {
-    if (binding.opens === true) return [];
+    if (binding.opens === true) return binding.rotated.map((url) => warning("check/rotated", ...rotatedAt(url, device)));
     if (binding.opens === null) {
       const text = `${binding.text}: cannot be tried here`;
       return [warning("check/binding-untried", text, `see: clevis luks list -d ${shellWord(device)}`)];
@@ -26,6 +26,12 @@ export function judgeBindings(facts: CheckFacts, volume: VolumeFacts): Finding[]
     ];
   });
 }
+
+/** A tang that is asked by its old keys opens the volume until somebody tidies up there. */
+const rotatedAt = (url: string, device: string): readonly [text: string, remedy: string] => [
+  `${url} no longer advertises the keys that the volume is bound to: once they are removed there, it does not open any more`,
+  `nightlatch rotate ${shellWord(device)}`,
+];
 
 /**
  * Tells how bind is asked for a latch. A machine that a server knows needs no invite, and an invite

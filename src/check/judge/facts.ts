@@ -144,6 +144,8 @@ export interface BindingFacts {
   readonly opens: boolean | null;
   readonly error: NightlatchError | null;
   readonly urls: readonly string[];
+  /** Addresses of its tangs whose keys were rotated since. */
+  readonly rotated: readonly string[];
   readonly token: number;
   /** `latch`, `tang`, `sss`, `tpm2`, …; `damaged`. */
   readonly kind: string;

@@ -47,6 +47,7 @@ export const FINDING_CODES = [
   "check/no-command",
   "check/binding",
   "check/binding-untried",
+  "check/rotated",
   "check/no-passphrase",
   "check/leftover",
   "check/header",

@@ -170,11 +170,12 @@ function printVolume(terminal: Terminal, { device, entry, status, outlook, error
   const { version, uuid, label, keyslots } = status;
   const title = [name, `LUKS${version}`, printable(uuid), ...(label === "" ? [] : [`"${printable(label)}"`])];
   terminal.line(`${title.join("  ")}  ${keyslots.used} of ${keyslots.total} keyslots used`);
-  for (const { binding, opens, error, shares } of status.bindings) {
+  for (const { binding, opens, error, shares, rotated } of status.bindings) {
     const verdict = opens === null ? "" : opens ? ": opens" : ": does not open now";
     row("binding", `${formatBinding(binding)}, token ${binding.token.id}${verdict}`);
     if (error !== null) row("", `${error.message} [${error.code}]`);
     for (const line of shareLines(shares)) row("", line);
+    for (const { url } of rotated) row("", `${url} no longer advertises its keys. New ones: nightlatch rotate ${device}`);
   }
   for (const token of status.others) {
     const where = token.keyslots.length === 0 ? "no keyslot" : `keyslot ${token.keyslots.join(", ")}`;
@@ -233,10 +234,11 @@ function volumeJson({ device, entry, status, outlook, error }: Shown): Record<st
     uuid,
     label,
     keyslots,
-    bindings: status.bindings.map(({ binding, opens, error, shares }) => ({
+    bindings: status.bindings.map(({ binding, opens, error, shares, rotated }) => ({
       ...bindingJson(binding),
       opens,
       ...sharesJson(shares),
+      rotated,
       ...(error === null ? {} : { error: { code: error.code, message: error.message, remedy: error.remedy } }),
     })),
     tokens: status.others.map(({ id, type, keyslots }) => ({ token: id, type, keyslots })),

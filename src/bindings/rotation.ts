@@ -1,0 +1,57 @@
+import { isError } from "../core/errors.ts";
+import { parseClevisPin } from "../formats/clevis/clevis.ts";
+import { parseTangPin } from "../formats/clevis/tang.ts";
+import { hasThumbprint, thumbprintOf } from "../formats/jose/jwk.ts";
+import { fetchAdvertisement } from "../pins/tang/tang.ts";
+import type { System } from "../system/port.ts";
+import type { Binding } from "./binding.ts";
+import { readClevis, SERVER_TIMEOUT_MS } from "./recovery.ts";
+import { sharesOf } from "./shares.ts";
+
+/** A tang that no longer advertises keys which a binding holds: they were rotated. */
+export interface Rotated {
+  readonly url: string;
+  /** Thumbprints (S256) of those keys: the exchange key, and the keys that vouch for its next one. */
+  readonly keys: readonly string[];
+}
+
+/**
+ * Finds the tangs of a binding, its shares' included, whose keys were rotated since, as `clevis
+ * luks report` does. They still release by the old keys, until somebody removes these. A latch has
+ * its own state at its server and is not asked, nor is it told of a server that does not answer.
+ */
+export async function findRotated(
+  system: Pick<System, "request">,
+  binding: Binding,
+  signal: AbortSignal,
+): Promise<readonly Rotated[]> {
+  const asked = leavesOf(binding)
+    .filter(({ kind }) => kind === "tang")
+    .map((leaf) => rotatedAt(system, leaf, signal));
+  return (await Promise.all(asked)).filter((rotated) => rotated !== null);
+}
+
+/** The bindings that ask somebody themselves: a binding, or all that is nested in it. */
+function leavesOf(binding: Binding): readonly Binding[] {
+  return sharesOf(binding)?.children.flatMap(leavesOf) ?? [binding];
+}
+
+async function rotatedAt(
+  system: Pick<System, "request">,
+  { token }: Binding,
+  signal: AbortSignal,
+): Promise<Rotated | null> {
+  const { url, exchangeKey, signingKeys } = parseTangPin(parseClevisPin(readClevis(token)));
+  try {
+    const { exchangeKeys, signingKeys: now } = await fetchAdvertisement(system, url, {
+      timeoutMs: SERVER_TIMEOUT_MS,
+      signal,
+    });
+    const held = [exchangeKey, ...signingKeys].map((key) => thumbprintOf(key));
+    const keys = held.filter((name) => ![...exchangeKeys, ...now].some((key) => hasThumbprint(key, name)));
+    return keys.length === 0 ? null : { url, keys };
+  } catch (error) {
+    if (isError(error)) return null; // that it does not answer, or what it answers, is told elsewhere
+    throw error;
+  }
+}
