@@ -38,7 +38,7 @@ export async function recoverOverNetwork(
  * Makes a proof that asks every share of a token too, so that none is found out to be of no use
  * when it is needed.
  * @param unproved is filled with the shares, nested ones included, that could not be asked now,
- *   though the token opens without them: docs/decisions/101-what-is-proved-of-shares.md. The proof
+ *   though the token opens without them: docs/decisions/101-shares-and-rotations.md. The proof
  *   throws where a share answers and is of no use.
  */
 export function proveEveryShare(

@@ -11,6 +11,7 @@ export const COMMANDS: Commands = {
   "oneshot status": () => import("./commands/oneshot/status.ts"),
   bind: () => import("./commands/bind/bind.ts"),
   unbind: () => import("./commands/unbind/unbind.ts"),
+  rotate: () => import("./commands/rotate/rotate.ts"),
   accept: () => import("./commands/accept.ts"),
   status: () => import("./commands/status.ts"),
   unlock: () => import("./commands/unlock.ts"),

@@ -10,7 +10,8 @@ export function judgeBindings(facts: CheckFacts, volume: VolumeFacts): Finding[]
   const another = bindings.some(({ opens }) => opens === true);
   const tell = another || command !== null ? warning : error;
   return bindings.flatMap((binding) => {
-    if (binding.opens === true) return binding.rotated.map((url) => warning("check/rotated", ...rotatedAt(url, device)));
+    if (binding.opens === true)
+      return binding.rotated.map((url) => warning("check/rotated", ...rotatedAt(url, device)));
     if (binding.opens === null) {
       const text = `${binding.text}: cannot be tried here`;
       return [warning("check/binding-untried", text, `see: clevis luks list -d ${shellWord(device)}`)];

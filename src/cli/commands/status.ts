@@ -175,7 +175,8 @@ function printVolume(terminal: Terminal, { device, entry, status, outlook, error
     row("binding", `${formatBinding(binding)}, token ${binding.token.id}${verdict}`);
     if (error !== null) row("", `${error.message} [${error.code}]`);
     for (const line of shareLines(shares)) row("", line);
-    for (const { url } of rotated) row("", `${url} no longer advertises its keys. New ones: nightlatch rotate ${device}`);
+    for (const { url } of rotated)
+      row("", `${url} no longer advertises its keys. New ones: nightlatch rotate ${device}`);
   }
   for (const token of status.others) {
     const where = token.keyslots.length === 0 ? "no keyslot" : `keyslot ${token.keyslots.join(", ")}`;

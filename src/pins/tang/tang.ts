@@ -1,13 +1,14 @@
-import { NightlatchError } from "../../core/errors.ts";
+import { isError, NightlatchError } from "../../core/errors.ts";
 import type { AttemptLimits } from "../../core/limits.ts";
 import { tangHeader } from "../../formats/clevis/tang.ts";
 import { encryptJwe, type FlattenedJwe } from "../../formats/jose/jwe.ts";
-import { jwkOfPoint, pointOf } from "../../formats/jose/jwk.ts";
+import { jwkOfPoint, type PublicJwk, pointOf, thumbprintOf } from "../../formats/jose/jwk.ts";
 import { parseJson } from "../../formats/json/json.ts";
 import { provision } from "../../formats/tang/ecmr.ts";
 import {
   ADVERTISEMENT_BYTES,
   type Advertisement,
+  isTrusted,
   parseAdvertisement,
   requireTrust,
   type Trust,
@@ -57,6 +58,32 @@ export async function fetchAdvertisement(
     parseJson(response.body, "the advertisement", { lengthBytes: ADVERTISEMENT_BYTES }),
   );
   if (trust !== undefined) requireTrust(advertisement, trust);
+  return advertisement;
+}
+
+/**
+ * Fetches what a server advertises now, and lets keys vouch for it that were trusted before: one
+ * that was rotated is hidden, and signs where it is asked to by its name. Whether one has is for
+ * `isTrusted` to tell.
+ * @param former the keys that were trusted
+ * @throws NightlatchError as fetchAdvertisement
+ */
+export async function fetchSuccessorOf(
+  system: Pick<System, "request">,
+  url: string,
+  former: readonly PublicJwk[],
+  limits: AttemptLimits,
+): Promise<Advertisement> {
+  const advertisement = await fetchAdvertisement(system, url, limits);
+  if (isTrusted(advertisement, { keys: former })) return advertisement;
+  for (const key of former) {
+    try {
+      const named = await fetchAdvertisement(system, url, { ...limits, kid: thumbprintOf(key) });
+      if (isTrusted(named, { keys: [key] })) return named;
+    } catch (error) {
+      if (!isError(error, "pin/bad-reply")) throw error; // the server has that key no more
+    }
+  }
   return advertisement;
 }
 

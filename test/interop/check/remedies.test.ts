@@ -257,7 +257,10 @@ const BREAKS: Readonly<Record<FindingCode, readonly Break[] | { readonly file: s
       how: () => addToken(device("data"), { ...boundToken().token, keyslots: [] }),
     },
   ],
-  "check/rotated": where("test/interop/bind/rotate.test.ts", "a rotation at the server is told, followed, and told no more"),
+  "check/rotated": where(
+    "test/interop/bind/rotate.test.ts",
+    "a rotation at the server is told, followed, and told no more",
+  ),
   "check/binding-untried": [
     {
       how: () => addToken(device("data"), { type: "clevis", keyslots: ["1"], jwe: tpm2Jwe() }),

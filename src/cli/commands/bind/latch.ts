@@ -2,7 +2,7 @@ import { asksServer } from "../../../bindings/binding.ts";
 import { SERVER_TIMEOUT_MS } from "../../../bindings/recovery.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import { isText } from "../../../formats/json/narrow.ts";
-import { isSameAddress } from "../../../formats/network/server-address.ts";
+import { isSameAddress, serverOf } from "../../../formats/network/server-address.ts";
 import { type Invite, parseInvite } from "../../../formats/own/invite.ts";
 import { anotherLatch, enrolMachine } from "../../../pins/latch/enrol.ts";
 import { type EnrolledServer, forgetNonce, listServers } from "../../../pins/latch/machine.ts";
@@ -26,6 +26,7 @@ export const latchWords: BindPin = {
     server: (value) => (isText(value, INVITE_BYTES) ? [SERVER_WORD + value] : null),
   },
   plan: latchPlan,
+  wordsOf: ({ urls: [url = ""] }) => [SERVER_WORD + (serverOf(url) ?? url)],
 };
 
 /**

@@ -1,3 +1,7 @@
+import type { Binding } from "../../../bindings/binding.ts";
+import { readClevis } from "../../../bindings/recovery.ts";
+import { sharesOf } from "../../../bindings/shares.ts";
+import { configurationOf, parseClevisPin } from "../../../formats/clevis/clevis.ts";
 import { latchWords } from "./latch.ts";
 import type { BindInput } from "./options.ts";
 import type { BindPin, BindPlan } from "./plan.ts";
@@ -22,3 +26,33 @@ export async function planOf(input: BindInput, request: PinRequest): Promise<Bin
   if (pin === undefined) throw new Error("a request names a pin of the list");
   return pin.plan(input, request.words);
 }
+
+/**
+ * Makes the plan of a binding that asks what a present one asks, with new keys; null where `bind`
+ * does not bind to its pin, or to one that is nested in it.
+ * @throws NightlatchError what the pin says
+ */
+export async function planAgain(input: BindInput, former: Binding): Promise<BindPlan | null> {
+  const shares = sharesOf(former);
+  if (shares === null) {
+    const pin = BIND_PINS.find(({ name }) => name === former.kind);
+    return pin === undefined ? null : pin.plan(input, (pin.wordsOf ?? configuredWords(pin))(former), former);
+  }
+  const children: BindPlan[] = [];
+  for (const child of shares.children) {
+    const plan = await planAgain(input, child);
+    if (plan === null) return null;
+    children.push(plan);
+  }
+  return sssPlan(input.system, shares.threshold, children);
+}
+
+const configuredWords =
+  ({ members }: BindPin) =>
+  ({ token }: Binding): readonly string[] => {
+    const configuration = configurationOf(parseClevisPin(readClevis(token)));
+    return Object.entries(members).flatMap(([member, wordsOf]) => {
+      const value = configuration[member];
+      return value === undefined ? [] : (wordsOf(value) ?? []);
+    });
+  };

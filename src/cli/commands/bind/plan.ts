@@ -8,9 +8,16 @@ import type { PinWords } from "./request.ts";
 export interface BindPin extends PinWords {
   /**
    * Makes the plan of the words, which `takes` has taken. Nothing is changed yet.
+   * @param former the binding that the new one takes the place of, where it is the same with new
+   *   keys: whom that one trusts needs no other proof
    * @throws NightlatchError usage/wrong, and what the pin says
    */
-  plan(input: BindInput, words: readonly string[]): Promise<BindPlan>;
+  plan(input: BindInput, words: readonly string[], former?: Binding): Promise<BindPlan>;
+  /**
+   * The words that ask for what a binding of this pin asks. Where it is absent, they are told by
+   * those members of the binding's configuration that `members` has.
+   */
+  readonly wordsOf?: (binding: Binding) => readonly string[];
 }
 
 /** One way of binding, prepared as far as it can be without the volume; it may serve several. */

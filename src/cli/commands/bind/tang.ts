@@ -1,11 +1,14 @@
-import { SERVER_TIMEOUT_MS } from "../../../bindings/recovery.ts";
+import type { Binding } from "../../../bindings/binding.ts";
+import { readClevis, SERVER_TIMEOUT_MS } from "../../../bindings/recovery.ts";
 import { NightlatchError } from "../../../core/errors.ts";
+import { parseClevisPin } from "../../../formats/clevis/clevis.ts";
+import { parseTangPin } from "../../../formats/clevis/tang.ts";
 import { thumbprintOf } from "../../../formats/jose/jwk.ts";
 import { isText } from "../../../formats/json/narrow.ts";
 import { canonicalAddress, isSameAddress } from "../../../formats/network/server-address.ts";
 import { isBaseAddress } from "../../../formats/own/invite.ts";
-import { type Advertisement, requireTrust } from "../../../formats/tang/tang.ts";
-import { fetchAdvertisement, sealToAdvertisement } from "../../../pins/tang/tang.ts";
+import { type Advertisement, isTrusted, requireTrust } from "../../../formats/tang/tang.ts";
+import { fetchAdvertisement, fetchSuccessorOf, sealToAdvertisement } from "../../../pins/tang/tang.ts";
 import type { Terminal } from "../../command.ts";
 import type { BindInput } from "./options.ts";
 import type { BindPin, BindPlan } from "./plan.ts";
@@ -24,22 +27,29 @@ export const tangWords: BindPin = {
     thp: (value) => (isText(value, WORD_LENGTH) ? [THUMBPRINT_WORD + value] : null),
   },
   plan: tangPlan,
+  wordsOf: ({ urls: [url = ""] }) => [canonicalAddress(url) ?? url],
 };
 
 /**
  * With a thumbprint the server is asked at once: even where the volume is bound already, the
  * command says that the server does not sign with that key.
  */
-async function tangPlan(input: BindInput, [address = "", word]: readonly string[]): Promise<BindPlan> {
+async function tangPlan(
+  input: BindInput,
+  [address = "", word]: readonly string[],
+  former?: Binding,
+): Promise<BindPlan> {
   const url = addressOf(address);
   const thumbprint = word?.slice(THUMBPRINT_WORD.length) ?? input.options.thumbprint;
-  let known = thumbprint === undefined ? null : await fetchTrusted(input, url, thumbprint);
+  const fetch = () =>
+    former === undefined ? fetchTrusted(input, url, thumbprint) : fetchSuccessor(input, url, former);
+  let known = thumbprint === undefined ? null : await fetch();
   return {
     target: url,
     isSameTarget: ({ kind, urls }) => kind !== "sss" && urls.some((one) => isSameAddress(one, url)),
     prepare: async () => {
       // One answer serves all volumes, and a person compares once.
-      known ??= await fetchTrusted(input, url, thumbprint);
+      known ??= await fetch();
       const advertisement = known;
       return {
         target: url,
@@ -59,6 +69,19 @@ async function fetchTrusted(
   const advertisement = await fetchAdvertisement(system, url, limits);
   if (thumbprint === undefined) await askForTrust(terminal, url, advertisement);
   else requireTrust(advertisement, { thumbprint });
+  return advertisement;
+}
+
+/** What a key vouches for that a binding trusts already; for the rest a person compares. */
+async function fetchSuccessor(
+  { system, terminal }: BindInput,
+  url: string,
+  { token }: Binding,
+): Promise<Advertisement> {
+  const { signingKeys } = parseTangPin(parseClevisPin(readClevis(token)));
+  const limits = { timeoutMs: SERVER_TIMEOUT_MS, signal: terminal.signal };
+  const advertisement = await fetchSuccessorOf(system, url, signingKeys, limits);
+  if (!isTrusted(advertisement, { keys: signingKeys })) await askForTrust(terminal, url, advertisement);
   return advertisement;
 }
 

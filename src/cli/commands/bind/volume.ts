@@ -53,13 +53,7 @@ export async function bindOne(
   if ("bound" in outlook) return await alreadyBound(input, held, plan, outlook.bound, change);
   requireNotCancelled(terminal.signal);
   const { present, replaces, target, seal } = outlook;
-  using passphrase = makePassphrase(system);
-  const token = { type: "clevis", jwe: formatFlattenedJwe(await seal(passphrase.reveal())) };
-  // Before the header: a binding without a record would be trusted at its first use.
-  await recordVolume(input, change);
-  const { keyslot, token: bound } = await bindVolume(system, change, { passphrase, token, replaces });
-  await plan.finish(change);
-  await recordLatches(input, change);
+  const { keyslot, token: bound } = await sealAndBind(input, change, plan, { seal, replaces });
   const binding = describeToken(bound);
   const asked = binding.kind === "sss" ? "Its pins were" : "The server was";
   terminal.line(`Bound ${device}: ${target}, keyslot ${keyslot}. ${asked} asked, and the keyslot opened.`);
@@ -76,6 +70,27 @@ export async function bindOne(
     unproved: unproved.map(({ jwe, error }) => ({ pin: describePin(jwe), code: error?.code, message: error?.message })),
     ...settledJson(change),
   };
+}
+
+/**
+ * Adds the keyslot and the token of a plan that was prepared, takes what it replaces away, and puts
+ * it all on record.
+ * @throws NightlatchError as bindVolume, and what sealing throws; the volume is as it was then
+ */
+export async function sealAndBind(
+  input: BindInput,
+  change: Change,
+  plan: Pick<BindPlan, "finish">,
+  { seal, replaces }: Pick<Outlook, "seal" | "replaces">,
+): ReturnType<typeof bindVolume> {
+  using passphrase = makePassphrase(input.system);
+  const token = { type: "clevis", jwe: formatFlattenedJwe(await seal(passphrase.reveal())) };
+  // Before the header: a binding without a record would be trusted at its first use.
+  await recordVolume(input, change);
+  const bound = await bindVolume(input.system, change, { passphrase, token, replaces });
+  await plan.finish(change);
+  await recordLatches(input, change);
+  return bound;
 }
 
 /**

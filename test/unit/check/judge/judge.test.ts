@@ -23,6 +23,16 @@ test("a machine as the manual sets it up has nothing to find", () => {
   assert.deepEqual(judge(machine({ systemd: { ...SYSTEMD, cycles: null } })), []);
 });
 
+test("a tang whose keys were rotated is told while it still opens the volume; not twice where it does not", () => {
+  const bound: BindingFacts = { ...BINDING, kind: "tang", urls: ["http://tang"], rotated: ["http://tang"] };
+  const [finding, ...others] = judge(machine({ volumes: [volume(GOOD_LINE, { bindings: [bound] })] }));
+  assert.deepEqual(others, []);
+  assert.deepEqual([finding?.code, finding?.severity], ["check/rotated", "warning"]);
+  assert.equal(finding?.remedy, "nightlatch rotate /dev/disk/by-uuid/1234");
+  const error = new NightlatchError("net/timeout", "too late");
+  assert.deepEqual(foundIn(GOOD_LINE, { bindings: [{ ...bound, opens: false, error }] }), ["error check/binding"]);
+});
+
 describe("crypttab and fstab", () => {
   test("a network volume without _netdev stops the boot; the line that mends it is given", () => {
     const [finding, ...others] = judge(machine({ volumes: [volume(`data UUID=1234 ${SOCKET} luks`)] }));

@@ -1,0 +1,179 @@
+import { type Binding, bindingJson, describeToken, formatBinding, listBindings } from "../../../bindings/binding.ts";
+import { proveEveryShare, proveOverNetwork } from "../../../bindings/recovery.ts";
+import { isError, NightlatchError } from "../../../core/errors.ts";
+import { shellWord } from "../../../core/text.ts";
+import { isLatch } from "../../../formats/network/server-address.ts";
+import type { Removal } from "../../../formats/own/intent.ts";
+import { planRemovals } from "../../../luks/change/authority.ts";
+import type { HeldVolume } from "../../../luks/change/begin.ts";
+import { type Change, readHeader, type Settled } from "../../../luks/change/change.ts";
+import { describePin } from "../../../pins/nested.ts";
+import type { ShareOutcome } from "../../../pins/recover.ts";
+import { describeFailure } from "../../report.ts";
+import { beginVolumeChange, holdForChange } from "../../volume/change.ts";
+import { settledJson } from "../../volume/change-report.ts";
+import type { Passphrases } from "../../volume/passphrases.ts";
+import type { BindInput } from "../bind/options.ts";
+import { planAgain } from "../bind/pins.ts";
+import type { BindPlan } from "../bind/plan.ts";
+import { sealAndBind } from "../bind/volume.ts";
+
+/** A binding that gets new keys. */
+interface Turn {
+  readonly former: Binding;
+  readonly plan: BindPlan;
+  /** What takes the former one away, once the new one is proved. */
+  readonly removal: Removal;
+}
+
+/** A binding that stays as it is, and why. */
+interface Failed {
+  readonly former: Binding;
+  readonly error: NightlatchError;
+}
+
+interface Choice {
+  readonly turns: readonly Turn[];
+  /** Bindings of pins that are not ours to bind to. */
+  readonly skipped: readonly Binding[];
+  readonly failed: readonly Failed[];
+}
+
+/**
+ * Gives each binding of a volume new keys, one after the other, and tells of it. A binding whose
+ * server fails stays as it is.
+ * @param keepsFormer the former bindings stay: an initramfs opens the volume by them
+ * @returns what it tells a program: docs/json.md
+ * @throws NightlatchError as holdVolume, beginChange and bindVolume; and where nothing can be done,
+ *   why
+ */
+export async function rotateVolume(
+  input: BindInput,
+  device: string,
+  { keepsFormer, passphrases }: { readonly keepsFormer: boolean; readonly passphrases: Passphrases },
+): Promise<Record<string, unknown>> {
+  const { system, terminal } = input;
+  await using held = await holdForChange(input, device);
+  const early = held.left.length > 0 ? null : await choose(input, held, { keepsFormer, settled: [] });
+  if (early !== null) refuseIfNothing(early, device);
+  const unproved: ShareOutcome[] = [];
+  const prove = proveEveryShare(system, terminal.signal, unproved);
+  await using change = await beginVolumeChange(input, held, { passphrases, prove });
+  const {
+    turns,
+    skipped,
+    failed: unable,
+  } = early ?? (await choose(input, held, { keepsFormer, settled: change.settled }));
+  const failed = [...unable];
+  const rotated: Record<string, unknown>[] = [];
+  for (const turn of turns) {
+    const { former } = turn;
+    try {
+      const binding = await rotateOne(input, change, turn, keepsFormer);
+      for (const { jwe, error } of unproved) terminal.line(`Not proved: ${describePin(jwe)}: ${error?.message}`);
+      rotated.push({ binding: bindingJson(binding), former: bindingJson(former), removed: !keepsFormer });
+    } catch (error) {
+      if (!isError(error) || !isItsOwn(error)) throw error;
+      failed.push({ former, error });
+    } finally {
+      turn.plan.end?.();
+    }
+  }
+  for (const binding of skipped)
+    terminal.line(`Left as it is: ${formatBinding(binding)}, whose pin is not rotated here.`);
+  for (const { former, error } of failed) {
+    terminal.hint(`nightlatch: ${formatBinding(former)} stays as it is.\n${describeFailure(error).text}`);
+  }
+  return {
+    ok: failed.length === 0,
+    device,
+    uuid: change.uuid,
+    rotated,
+    skipped: skipped.map(bindingJson),
+    failed: failed.map(({ former, error: { code, message } }) => ({ binding: bindingJson(former), code, message })),
+    ...settledJson(change),
+  };
+}
+
+async function rotateOne(
+  input: BindInput,
+  change: Change,
+  { former, plan, removal }: Turn,
+  keepsFormer: boolean,
+): Promise<Binding> {
+  const { terminal } = input;
+  const { device } = change.volume;
+  const { seal, target } = await plan.prepare(change);
+  const bound = await sealAndBind(input, change, plan, { seal, replaces: keepsFormer ? [] : [removal] });
+  terminal.line(`Rotated ${device}: ${target}, keyslot ${bound.keyslot}. It was asked, and the keyslot opened.`);
+  if (keepsFormer) {
+    terminal.line(`An initramfs opens ${device}, so the former one stays: ${formatBinding(former)}.`);
+    terminal.line(`Once the machine has come up: nightlatch unbind ${shellWord(device)} --slot ${removal.keyslot}`);
+    return describeToken(bound.token);
+  }
+  terminal.line(`Removed: ${formatBinding(former)}`);
+  for (const url of former.urls.filter(isLatch)) {
+    const id = url.slice(url.lastIndexOf("/") + 1);
+    terminal.line(
+      `Its latch is still at the server, where this destroys it: nightlatch machine revoke --latch -- ${id}`,
+    );
+  }
+  return describeToken(bound.token);
+}
+
+/** Failures of one binding, which leave the volume as it was and say nothing of the others. */
+const isItsOwn = ({ code }: NightlatchError): boolean =>
+  /^(?:net|pin|tang|jw[ekst]|json|clevis|enrolment|invite|machine|latch)\//.test(code);
+
+/** @param settled what an earlier run had left: what it completed is rotated already */
+async function choose(
+  input: BindInput,
+  held: HeldVolume,
+  { keepsFormer, settled }: { readonly keepsFormer: boolean; readonly settled: readonly Settled[] },
+): Promise<Choice> {
+  const { system, terminal } = input;
+  const done = new Set(settled.map(({ added }) => added?.digest));
+  const bindings = listBindings(await readHeader(system, held)).filter(({ token }) => !done.has(token.digest));
+  const prove = proveOverNetwork(system, terminal.signal);
+  const turns: Turn[] = [];
+  const skipped: Binding[] = [];
+  const failed: Failed[] = [];
+  for (const former of bindings) {
+    try {
+      const plan = await planAgain(input, former);
+      const removals = { volume: held.volume, prove };
+      const isTwice = bindings.some((other) => other !== former && plan?.isSameTarget(other));
+      if (keepsFormer && plan !== null && isTwice) throw leftTwice(held.volume.device, plan);
+      if (plan === null) skipped.push(former);
+      else
+        for (const removal of await planRemovals(system, removals, [former.token], NOBODY))
+          turns.push({ former, plan, removal });
+    } catch (error) {
+      if (!isError(error) || error.code === "usage/cancelled") throw error;
+      failed.push({ former, error });
+    }
+  }
+  return { turns, skipped, failed };
+}
+
+/** Each run would add one more. */
+function leftTwice(device: string, { target }: BindPlan): NightlatchError {
+  return new NightlatchError("usage/wrong", `${device} has two bindings to ${target}, as a rotation leaves them`, {
+    meaning: "Nothing was changed.",
+    remedy: `Once the machine has come up, remove the former: nightlatch unbind ${shellWord(device)} --slot N`,
+  });
+}
+
+const NOBODY: ReadonlySet<number> = new Set();
+
+/** Before a passphrase is typed for nothing. */
+function refuseIfNothing({ turns, skipped, failed }: Choice, device: string): void {
+  const [first] = failed;
+  if (turns.length > 0) return;
+  if (first !== undefined) throw first.error;
+  const what =
+    skipped.length === 0
+      ? "has no binding"
+      : `has no binding that is rotated here: ${skipped.map(formatBinding).join("; ")}`;
+  throw new NightlatchError("luks/not-bound", `${device} ${what}`, { meaning: "Nothing was changed." });
+}
