@@ -11,7 +11,7 @@ import { sharesOf } from "./shares.ts";
 /** A tang that no longer advertises keys which a binding holds: they were rotated. */
 export interface Rotated {
   readonly url: string;
-  /** Thumbprints (S256) of those keys: the exchange key, and the keys that vouch for its next one. */
+  /** Thumbprints (S256) of those: the exchange key, and keys that vouch for the next one. */
   readonly keys: readonly string[];
 }
 

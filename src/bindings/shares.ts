@@ -7,7 +7,7 @@ import { type Binding, describeToken } from "./binding.ts";
 import { readClevis } from "./recovery.ts";
 
 /** The bindings within a binding, and how many of them open it. */
-export interface Shares {
+interface Shares {
   readonly threshold: number;
   /** Their tokens are the whole binding's, with the share's own JWE and no keyslot. */
   readonly children: readonly Binding[];
@@ -28,7 +28,7 @@ function tokenOf(token: HeldToken, jwe: FlattenedJwe): HeldToken {
 }
 
 /** A share, and whether it gives what the whole needs of it. */
-export interface ShareStatus {
+interface ShareStatus {
   readonly binding: Binding;
   /** null: not tried. */
   readonly answers: boolean | null;

@@ -58,7 +58,7 @@ type RecoverKey = (attempt: RecoverAttempt) => Promise<readonly Secret[]>;
 export interface RecoverAttempt {
   readonly system: PinPower;
   readonly limits: AttemptLimits;
-  /** Whether every child is to be asked to its end, though fewer would do: somebody wants to know. */
+  /** Whether every child is to be asked to its end, though fewer would do. */
   readonly asksAll: boolean;
   /**
    * Gives what a child was sealed from. All children count against the limits of the whole binding.

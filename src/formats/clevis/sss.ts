@@ -54,7 +54,7 @@ export function sssHeader({ threshold, prime, children }: SssPin): JsonObject {
 }
 
 /** A secret that was drawn, and its shares. The caller wipes them. */
-export interface Dealt {
+interface Dealt {
   /** Of the prime's length. */
   readonly secret: Secret;
   readonly shares: readonly Secret[];

@@ -1,4 +1,4 @@
-/** New keys for what is bound: a rotation at a tang followed, another latch, shares; cut anywhere. */
+/** New keys for what is bound: a tang's rotation, another latch, shares; cut anywhere. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { copyFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";

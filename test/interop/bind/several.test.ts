@@ -1,4 +1,4 @@
-/** One bind of several volumes: asked once, each told by itself, one that fails keeps none from it. */
+/** One bind of several volumes: asked once, each told by itself. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";

@@ -15,7 +15,7 @@ const INVITE_BYTES = 4096;
 const SERVER_WORD = "server=";
 
 /** The pin latch, as `bind` takes it. */
-export const latchWords: BindPin = {
+export const latchEntry: BindPin = {
   name: "latch",
   usage: "[INVITE | server=URL]",
   needs: 0,

@@ -2,15 +2,15 @@ import type { Binding } from "../../../bindings/binding.ts";
 import { readClevis } from "../../../bindings/recovery.ts";
 import { sharesOf } from "../../../bindings/shares.ts";
 import { configurationOf, parseClevisPin } from "../../../formats/clevis/clevis.ts";
-import { latchWords } from "./latch.ts";
+import { latchEntry } from "./latch.ts";
 import type { BindInput } from "./options.ts";
 import type { BindPin, BindPlan } from "./plan.ts";
 import type { PinRequest } from "./request.ts";
 import { sssPlan } from "./sss.ts";
-import { tangWords } from "./tang.ts";
+import { tangEntry } from "./tang.ts";
 
 /** The pins that `bind` binds to, in the order in which they are told. */
-export const BIND_PINS: readonly BindPin[] = [latchWords, tangWords];
+export const BIND_PINS: readonly BindPin[] = [latchEntry, tangEntry];
 
 /**
  * Makes the plan of a request.

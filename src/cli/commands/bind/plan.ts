@@ -34,6 +34,6 @@ export interface BindPlan {
   prepare(volume: Pick<HeldVolume, "uuid">): Promise<{ readonly target: string; readonly seal: Seal }>;
   /** Called once the binding is durable and proved. */
   finish(volume: Pick<HeldVolume, "uuid">): Promise<void>;
-  /** Called at the end of the run, whatever came of it, to wipe what was kept for the next volume. */
+  /** Called at the end of the run, whatever came of it: wipes what was kept for the next volume. */
   readonly end?: () => void;
 }

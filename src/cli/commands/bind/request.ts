@@ -21,7 +21,7 @@ export interface PinWords {
 }
 
 /** What `bind` is asked for. */
-export interface BindRequest {
+interface BindRequest {
   readonly devices: readonly string[];
   readonly pin: PinRequest;
 }
@@ -35,7 +35,7 @@ interface PlainRequest {
 }
 
 /** So many of the children give the key. */
-export interface SssRequest {
+interface SssRequest {
   readonly threshold: number;
   readonly children: readonly PinRequest[];
 }

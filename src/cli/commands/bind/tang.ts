@@ -17,7 +17,7 @@ const THUMBPRINT_WORD = "thp=";
 const WORD_LENGTH = 2048;
 
 /** The pin tang, as `bind` takes it. */
-export const tangWords: BindPin = {
+export const tangEntry: BindPin = {
   name: "tang",
   usage: "URL [thp=THP]",
   needs: 1,
