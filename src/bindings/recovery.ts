@@ -4,9 +4,9 @@ import { parseClevisToken } from "../formats/clevis/clevis.ts";
 import type { FlattenedJwe } from "../formats/jose/jwe.ts";
 import type { Prove } from "../luks/change/change.ts";
 import type { HeldToken } from "../luks/header/bindings.ts";
+import type { PinPower } from "../pins/pin.ts";
 import { recoverEveryShare, recoverSecret, type ShareOutcome } from "../pins/recover.ts";
 import { isWorthRetrying } from "../pins/retry.ts";
-import type { System } from "../system/port.ts";
 
 /** How long one server has to answer while a person waits. */
 export const SERVER_TIMEOUT_MS = 10_000;
@@ -14,7 +14,7 @@ export const SERVER_TIMEOUT_MS = 10_000;
 /**
  * Makes the proof that a header change asks for: the servers that a token names are asked, once.
  */
-export function proveOverNetwork(system: Pick<System, "request" | "random">, signal: AbortSignal): Prove {
+export function proveOverNetwork(system: PinPower, signal: AbortSignal): Prove {
   return (token) => recoverOverNetwork(system, token, signal);
 }
 
@@ -24,7 +24,7 @@ export function proveOverNetwork(system: Pick<System, "request" | "random">, sig
  * @throws NightlatchError as recoverSecret, clevis/malformed
  */
 export async function recoverOverNetwork(
-  system: Pick<System, "request" | "random">,
+  system: PinPower,
   token: HeldToken,
   signal: AbortSignal,
   outcomes?: ShareOutcome[],
@@ -41,11 +41,7 @@ export async function recoverOverNetwork(
  *   though the token opens without them: docs/decisions/101-shares-and-rotations.md. The proof
  *   throws where a share answers and is of no use.
  */
-export function proveEveryShare(
-  system: Pick<System, "request" | "random">,
-  signal: AbortSignal,
-  unproved: ShareOutcome[],
-): Prove {
+export function proveEveryShare(system: PinPower, signal: AbortSignal, unproved: ShareOutcome[]): Prove {
   return async (token) => {
     const outcomes: ShareOutcome[] = [];
     const secret = await recoverOverNetwork(system, token, signal, outcomes);

@@ -68,7 +68,7 @@ for (const type of ["luks2", "luks1"] as const) {
     assert.deepEqual([urls[0]?.startsWith(latch), ...urls.slice(1)], [true, one.url, other.url]);
     assert.match(
       bound.lines[0] ?? "",
-      /: 2 of \[\S+\/latch\/\S+, 1 of \[\S+, \S+\]\], keyslot 1\. Its pins were asked/,
+      /: 2 of \[\S+\/latch\/\S+, 1 of \[\S+, \S+\]\], keyslot 1\. Each of them was asked/,
     );
 
     const pass = clevisPass(image);

@@ -11,6 +11,7 @@ import type { BindPlan } from "./plan.ts";
 export function sssPlan(system: Pick<System, "random">, threshold: number, children: readonly BindPlan[]): BindPlan {
   return {
     target: targetOf(threshold, children),
+    asked: "Each of them",
     isSameTarget: (binding) => isSameThreshold(binding, threshold, children),
     async prepare(volume) {
       const prepared: Awaited<ReturnType<BindPlan["prepare"]>>[] = [];

@@ -55,8 +55,8 @@ export async function bindOne(
   const { present, replaces, target, seal } = outlook;
   const { keyslot, token: bound } = await sealAndBind(input, change, plan, { seal, replaces });
   const binding = describeToken(bound);
-  const asked = binding.kind === "sss" ? "Its pins were" : "The server was";
-  terminal.line(`Bound ${device}: ${target}, keyslot ${keyslot}. ${asked} asked, and the keyslot opened.`);
+  const asked = plan.asked ?? "The server";
+  terminal.line(`Bound ${device}: ${target}, keyslot ${keyslot}. ${asked} was asked, and the keyslot opened.`);
   for (const { jwe, error } of unproved) terminal.line(`Not proved: ${describePin(jwe)}: ${error?.message}`);
   for (const old of present) terminal.line(`Removed: ${formatBinding(old)}`);
   terminal.line(`What happens at the next boot: nightlatch status ${device}`);
@@ -151,7 +151,8 @@ async function alreadyBound(
     await recordVolume(input, change);
     await recordLatches(input, change);
   }
-  terminal.line(`${device} is bound already: ${formatBinding(binding)}. The server was asked, and the keyslot opened.`);
+  const asked = plan.asked ?? "The server";
+  terminal.line(`${device} is bound already: ${formatBinding(binding)}. ${asked} was asked, and the keyslot opened.`);
   return {
     ok: true,
     device,
