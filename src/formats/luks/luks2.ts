@@ -18,6 +18,8 @@ export interface Luks2Header extends Luks2Metadata {
   readonly seqid: bigint;
   /** Of one copy: binary header and JSON area. */
   readonly sizeBytes: number;
+  /** How many bytes its JSON may still grow by; a zero has to stand behind it. */
+  readonly freeBytes: number;
 }
 
 /**
@@ -68,6 +70,7 @@ export function verifyLuks2Copy(bytes: Buffer, offsetBytes: number): Luks2Copy {
  * @throws NightlatchError luks/damaged
  */
 export function readLuks2Copy({ bytes, seqid }: Luks2Copy): Luks2Header {
+  const area = bytes.subarray(BINARY_BYTES);
   return {
     version: 2,
     uuid: readText(bytes, 168, 40),
@@ -75,7 +78,8 @@ export function readLuks2Copy({ bytes, seqid }: Luks2Copy): Luks2Header {
     subsystem: readText(bytes, 208, 48),
     seqid,
     sizeBytes: bytes.length,
-    ...readLuks2Metadata(parseLuks2Json(bytes.subarray(BINARY_BYTES))),
+    ...readLuks2Metadata(parseLuks2Json(area)),
+    freeBytes: area.length - 1 - area.indexOf(0),
   };
 }
 

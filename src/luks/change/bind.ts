@@ -26,9 +26,6 @@ interface Bound {
   readonly token: HeldToken;
 }
 
-/** A compact JWE of a tang pin has about 2.5 KB; a caller that does not know yet assumes this. */
-const USUAL_TOKEN_BYTES = 4096;
-
 /**
  * Makes sure that a binding can be added at all, before an invite is spent on it.
  * @throws NightlatchError luks/no-keyslot, luks/no-token-slot, luks/unsupported
@@ -39,7 +36,7 @@ export async function requireRoom(
 ): Promise<void> {
   const header = await readHeader(system, change);
   chooseSlot(header, change.volume.device);
-  change.ledger.requireRoom(header, USUAL_TOKEN_BYTES);
+  change.ledger.requireRoom(header, null);
 }
 
 /**

@@ -46,9 +46,10 @@ export interface HeldIntent {
 export interface Ledger {
   /**
    * Makes sure that a binding can be added.
+   * @param tokenBytes null where it is not known yet
    * @throws NightlatchError luks/no-token-slot, luks/unsupported
    */
-  requireRoom(header: VolumeHeader, tokenBytes: number): void;
+  requireRoom(header: VolumeHeader, tokenBytes: number | null): void;
   addToken(header: VolumeHeader, token: JsonObject, keyslot: number): Promise<void>;
   removeToken(token: HeldToken): Promise<void>;
   /** @throws NightlatchError luks/unknown-intent */

@@ -10,6 +10,9 @@ import { type Luks1Volume, readVolumeHeader, type VolumeHeader } from "../header
 import type { ChangePower, Ledger } from "./ledger.ts";
 import { entrySharing, sharedEntry } from "./removal.ts";
 
+/** A compact JWE of a tang pin has about 2.5 KB. */
+const USUAL_TOKEN_BYTES = 4096;
+
 /**
  * Keeps bindings in luksmeta, where stock clevis looks for them; LUKS1 has no place for a note of
  * an intent. luksmeta writes an entry's data first and then the one sector of the table, so an
@@ -18,7 +21,7 @@ import { entrySharing, sharedEntry } from "./removal.ts";
  */
 export function luks1Ledger(system: Pick<ChangePower, "run" | "readAt">, volume: Volume): Ledger {
   return {
-    requireRoom: (header, tokenBytes) => requireGap(volume.device, asLuks1(header), tokenBytes),
+    requireRoom: (header, tokenBytes) => requireGap(volume.device, asLuks1(header), tokenBytes ?? USUAL_TOKEN_BYTES),
     async addToken(header, token, keyslot) {
       const data = Buffer.from(compactOf(token), "latin1");
       requireGap(volume.device, asLuks1(header), data.length);

@@ -18,8 +18,11 @@ export function luks2Ledger(system: Pick<System, "run">, volume: Volume): Ledger
     return id;
   };
   return {
-    requireRoom(header) {
-      if (findFreeTokens(asLuks2(header), 2).length < 2) throw noTokenSlot(volume.device);
+    requireRoom(header, tokenBytes) {
+      const luks2 = asLuks2(header);
+      if (findFreeTokens(luks2, 2).length < 2) throw noTokenSlot(volume.device);
+      const needed = (tokenBytes ?? 0) + BESIDE_BYTES;
+      if (needed > luks2.freeBytes) throw noRoom(volume.device, needed, luks2.freeBytes);
     },
     async addToken(header, token, keyslot) {
       await importToken(system, volume, nextToken(header), { ...token, keyslots: [String(keyslot)] });
@@ -38,6 +41,19 @@ export function luks2Ledger(system: Pick<System, "run">, volume: Volume): Ledger
 function asLuks2(header: VolumeHeader): Luks2Volume {
   if (header.version !== 2) throw new TypeError("not a LUKS2 volume");
   return header;
+}
+
+/** What a keyslot and the note of an intent take beside the token; a little less than they do. */
+const BESIDE_BYTES = 600;
+
+function noRoom(device: string, needed: number, free: number): NightlatchError {
+  const what = `${device}: the binding takes ${needed} bytes of the header's metadata, and ${free} are left`;
+  return new NightlatchError("luks/no-token-slot", what, {
+    meaning:
+      "Nothing was changed. Keys of a tang take more room than those of a latch, and shares more than they take alone.",
+    remedy:
+      "Remove a binding that is not needed with nightlatch unbind, or bind to fewer shares; see nightlatch status.",
+  });
 }
 
 function noTokenSlot(device: string): NightlatchError {

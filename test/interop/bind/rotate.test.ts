@@ -149,7 +149,9 @@ test("a latch is another one afterwards, and the line that destroys the former d
 test("shares get new keys together, nested ones too, and each server is followed", { skip }, async () => {
   await using one = await startTangd({ exchangeCurve: "P-256" });
   await using other = await startTangd({ exchangeCurve: "P-256" });
-  const { image, state } = makeImage("luks2");
+  // Rotated keys are of 521 bits, and the former token and the new one stand side by side.
+  const image = makeVolume(folder, "roomy.img", "luks2", [...SMALL.luks2, "--luks2-metadata-size", "64k"], 4);
+  const state = makeState(folder);
   const pin = ["sss", "2", "latch", await inviteAt(server()), "(", "sss", "2", "tang", one.url, "tang", other.url, ")"];
   await runCommand(bind, [image, ...pin, ...keyArgs(state)], nodeSystem, { agrees: true });
   for (const tangd of [one, other]) tangd.rotate();

@@ -194,6 +194,20 @@ test("a share that answers with another key takes the binding back, though the o
   });
 });
 
+test("shares that the header has no room for are refused before it is changed", { skip: noTangd }, async () => {
+  await using tangd = await startTangd();
+  const { image, state } = makeImage("luks2");
+  const before = await headerDigest(image);
+  const many = Array.from({ length: 6 }, () => ["tang", tangd.url]).flat();
+  const args = [image, "sss", "2", ...many, ...keyArgs(state)];
+  await assert.rejects(runCommand(bind, args, nodeSystem, { agrees: true }), (error) => {
+    assert.ok(isError(error, "luks/no-token-slot"));
+    assert.match(error.message, /takes \d+ bytes of the header's metadata, and \d+ are left$/);
+    return true;
+  });
+  assert.equal(await headerDigest(image), before);
+});
+
 test("options of one pin are refused where there are several", async () => {
   const { image, state } = makeImage("luks2");
   const two = ["sss", "1", "tang", "http://a.example", "tang", "http://b.example"];

@@ -123,7 +123,9 @@ async function rotateOne(
 
 /** Failures of one binding, which leave the volume as it was and say nothing of the others. */
 const isItsOwn = ({ code }: NightlatchError): boolean =>
-  /^(?:net|pin|tang|jw[ekst]|json|clevis|enrolment|invite|machine|latch)\//.test(code);
+  /^(?:net|pin|tang|jw[ekst]|json|clevis|enrolment|invite|machine|latch)\/|^luks\/no-(?:keyslot|token-slot)$/.test(
+    code,
+  );
 
 /** @param settled what an earlier run had left: what it completed is rotated already */
 async function choose(
