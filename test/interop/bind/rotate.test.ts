@@ -231,7 +231,7 @@ test("the power goes before, in and after each step of a rotation; it opens thro
   await runCommand(bind, [bound, "tang", tangd.url, ...keyArgs(boundState)], nodeSystem, { agrees: true });
   const whens = isFull ? (["before", "during", "after"] as const) : (["after"] as const);
   for (const when of whens) {
-    for (let step = 1; ; step++) {
+    for (let step = isFull ? 1 : 2; ; step += isFull ? 1 : 3) {
       const image = join(folder, "cut.img");
       const state = makeState(folder);
       copyFileSync(bound, image);
@@ -240,13 +240,14 @@ test("the power goes before, in and after each step of a rotation; it opens thro
       const system = faultySystem(nodeSystem, { at: step, when, delayMs: 40 });
       await runCommand(rotate, args, system).catch(() => null);
       const what = `cut ${when} step ${step}, ${system.steps.at(-1)}`;
-      await assertOpens(image, what);
+      assert.ok(opens(image, PASSPHRASE) && (await opensNow(image)), what);
       if (!system.wasCut) {
         assert.ok(step > 12, `only ${step} steps`);
+        assert.ok(opens(image, "second"), what);
         break;
       }
+      // It proves what it leaves, by the server and the keyslot.
       assert.equal((await runCommand(rotate, args, nodeSystem)).status, 0, what);
-      await assertOpens(image, what);
       const { tokens, files, slots } = await seen(image, state);
       assert.deepEqual([tokens.length, files, slots.length], [1, [], 3], what);
     }

@@ -26,7 +26,7 @@ the keyslot opened: a binding that does not work is taken back. The volume's own
 A run that is cut short leaves a volume that opens as before; the next bind or unbind clears up.
 
   latch  on a Nightlatch server. INVITE is the line of nightlatch machine invite; - reads it from standard input. A machine that is
-         enrolled needs none.
+         enrolled needs none; server=URL in its place, or --server URL, says which server's where it is enrolled at several.
   tang   on any tang server, whose thumbprint tang-show-keys shows there; thp=THP behind URL, or --thumbprint THP, gives it.
   sss    over several pins, of which any T give the key, such as sss 2 latch tang URL. An sss within an sss goes in parentheses, words
          of their own: sss 2 latch \\( sss 1 tang URL1 tang URL2 \\). Each pin is proved by itself.
