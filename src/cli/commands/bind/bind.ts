@@ -20,13 +20,14 @@ import { latchPlan } from "./latch.ts";
 import { BIND_OPTIONS, type BindInput } from "./options.ts";
 import type { BindPlan } from "./plan.ts";
 import { tangPlan } from "./tang.ts";
+import { tpm2Plan } from "./tpm2.ts";
 
 export const command = defineCommand({
   name: "bind",
-  summary: "let a key server open a LUKS volume, beside its passphrase",
-  operands: "DEV latch [INVITE] | DEV tang URL",
+  summary: "let a key server or the machine's TPM open a LUKS volume, beside its passphrase",
+  operands: "DEV latch [INVITE] | DEV tang URL | DEV tpm2 [pcr=LIST]",
   minOperands: 2,
-  maxOperands: 3,
+  maxOperands: 6,
   options: BIND_OPTIONS,
   details: `Adds a keyslot with a random passphrase, and a clevis token that the server's answer opens it with. Then the server is asked, and
 the keyslot opened: a binding that does not work is taken back. The volume's own passphrase stays, and the server never learns a key.
@@ -35,6 +36,9 @@ A run that is cut short leaves a volume that opens as before; the next bind or u
   latch  on a Nightlatch server. INVITE is the line of nightlatch machine invite; - reads it from standard input. A machine that is
          enrolled needs none.
   tang   on any tang server, whose thumbprint tang-show-keys shows there.
+  tpm2   by the machine's TPM 2.0. With pcr=7,11, or another list of up to eight registers, only in the state that they tell now: an
+         update that changes one of them wants bind ... --replace --slot N afterwards, N being the old keyslot. bank=NAME is the bank
+         of the registers (sha256), key=ecc or key=rsa the kind of the chip's own key (ecc).
 
 DEV is an encrypted partition or an image file of one. It is changed by cryptsetup alone, after a backup of its header.`,
   run,
@@ -53,13 +57,13 @@ interface Outlook {
 
 async function run(input: BindInput): Promise<ExitStatus> {
   const { operands, options, system, terminal } = input;
-  const [device = "", pin, argument] = operands;
+  const [device = "", pin, ...words] = operands;
   if (namedSlots(options.slot).size > 0 && !options.replace) {
     throw new NightlatchError("usage/wrong", "bind: --slot goes with --replace, for the keyslot that is to go");
   }
   // A slip in DEV, or a reencryption, shows before anything is asked of a server or a person.
   refuseRequirements(await readVolumeHeader(system, device), device);
-  const plan = await planOf(input, pin, argument);
+  const plan = await planOf(input, pin, words);
   await using held = await holdForChange(input, device);
   const early = held.left.length > 0 ? null : await lookAhead(input, held, plan, []);
   if (early !== null && "bound" in early) return await alreadyBound(input, held, plan, early.bound, null);
@@ -75,7 +79,7 @@ async function run(input: BindInput): Promise<ExitStatus> {
   const { keyslot, token: bound } = await bindVolume(system, change, { passphrase, token, replaces });
   await plan.finish(change);
   await recordLatches(input, change);
-  terminal.line(`Bound ${device}: ${target}, keyslot ${keyslot}. The server was asked, and the keyslot opened.`);
+  terminal.line(`Bound ${device}: ${target}, keyslot ${keyslot}. ${plan.asked ?? "The server"} was asked, and the keyslot opened.`);
   for (const old of present) terminal.line(`Removed: ${formatBinding(old)}`);
   terminal.line(`What happens at the next boot: nightlatch status ${device}`);
   terminal.result({
@@ -122,11 +126,16 @@ function tellNothingReplaced(terminal: Terminal, device: string, { target }: Bin
   terminal.hint(`Nothing is replaced: ${device} has no binding to ${target}. ${has}`);
 }
 
-function planOf(input: BindInput, pin: string | undefined, argument: string | undefined): Promise<BindPlan> {
+function planOf(input: BindInput, pin: string | undefined, words: readonly string[]): Promise<BindPlan> {
+  if (pin === "tpm2") return tpm2Plan(input, words);
+  const [argument, ...more] = words;
+  if (more.length > 0) {
+    throw new NightlatchError("usage/wrong", "bind: too many arguments", { remedy: "See: nightlatch bind --help" });
+  }
   if (pin === "latch") return latchPlan(input, argument);
   if (pin === "tang") return tangPlan(input, argument);
   throw new NightlatchError("usage/wrong", `bind: there is no pin ${JSON.stringify(pin)}`, {
-    remedy: "Say latch or tang. See: nightlatch bind --help",
+    remedy: "Say latch, tang or tpm2. See: nightlatch bind --help",
   });
 }
 
@@ -156,7 +165,7 @@ async function alreadyBound(
     await recordVolume(input, change);
     await recordLatches(input, change);
   }
-  terminal.line(`${device} is bound already: ${formatBinding(binding)}. The server was asked, and the keyslot opened.`);
+  terminal.line(`${device} is bound already: ${formatBinding(binding)}. ${plan.asked ?? "The server"} was asked, and the keyslot opened.`);
   terminal.result({
     ok: true,
     device,
@@ -182,7 +191,7 @@ function opensNothing(device: string, binding: Binding): NightlatchError {
  */
 function doesNotOpen(device: string, binding: Binding, keyslot: number, error: unknown): unknown {
   if (!isError(error) || error.code === "usage/cancelled") return error;
-  const passes = /^(?:net|system)\/|^pin\/(?:busy|locked)$/.test(error.code);
+  const passes = /^(?:net|system)\/|^pin\/(?:busy|locked)$|^tpm2\/(?:no-chip|silent|busy|lockout)$/.test(error.code);
   const said = `${device} is bound already (${formatBinding(binding)})`;
   return new NightlatchError(error.code, `${said}, and does not open by it now: ${error.message}`, {
     meaning: passes ? "The binding may well be in order. Nothing was changed." : "Nothing was changed.",

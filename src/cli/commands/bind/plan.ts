@@ -6,6 +6,8 @@ import type { Seal } from "../../../pins/pin.ts";
 export interface BindPlan {
   /** What the binding will ask, for a person: a server's address, a chip, a card. */
   readonly target: string;
+  /** Who was asked, as a sentence begins; `The server` where it is absent. */
+  readonly asked?: string;
   /** Whether a binding asks what this one will ask, so that it is replaced by it. */
   isSameTarget(binding: Binding): boolean;
   /**
