@@ -1,10 +1,10 @@
 import { NightlatchError } from "../core/errors.ts";
 import { isSameAddress, serverOf } from "../formats/network/server-address.ts";
 import { INTENT_TYPE } from "../formats/own/intent.ts";
-import type { Registers } from "../formats/tpm2/registers.ts";
+import type { Measured } from "../formats/tpm2/registers.ts";
 import { type HeldToken, listTokens } from "../luks/header/bindings.ts";
 import type { VolumeHeader } from "../luks/header/header.ts";
-import { urlsOf } from "../pins/nested.ts";
+import { measuredOf, urlsOf } from "../pins/nested.ts";
 import type { EarlyNeeds, Pin } from "../pins/pin.ts";
 import { PINS, readPin } from "../pins/pins.ts";
 import { readClevis } from "./recovery.ts";
@@ -18,8 +18,8 @@ export interface Binding {
   readonly urls: readonly string[];
   /** What a person is told of it beside its servers; absent where that is nothing. */
   readonly detail?: string;
-  /** The registers of the machine's TPM that it is sealed to; null where it is to none. */
-  readonly registers: Registers | null;
+  /** What of the machine's start it, or a share of it, is sealed to; empty where that is nothing. */
+  readonly measured: readonly Measured[];
   /** What stock clevis needs to open it in an initramfs. */
   readonly early: EarlyNeeds;
   /** Why it is damaged; null where it is not. */
@@ -42,13 +42,13 @@ export function listOthers(header: VolumeHeader): readonly HeldToken[] {
 export function describeToken(token: HeldToken, pins: readonly Pin[] = PINS): Binding {
   try {
     const pin = readPin(readClevis(token), pins);
-    const { kind, early, detail, registers = null } = pin;
+    const { kind, early, detail } = pin;
     const told = detail === undefined ? {} : { detail };
-    return { token, kind, urls: urlsOf(pin, pins), early, registers, ...told, fault: null };
+    return { token, kind, urls: urlsOf(pin, pins), early, measured: measuredOf(pin, pins), ...told, fault: null };
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
     const early = { pins: ["damaged"], network: false };
-    return { token, kind: "damaged", urls: [], early, registers: null, fault: error.message };
+    return { token, kind: "damaged", urls: [], early, measured: [], fault: error.message };
   }
 }
 
@@ -66,8 +66,8 @@ export function formatBinding({ token, kind, urls, detail }: Binding): string {
 }
 
 /** The members of a binding in the JSON output: docs/json.md. */
-export function bindingJson({ token, kind, urls, registers, fault }: Binding): Record<string, unknown> {
-  const measured =
-    registers === null ? {} : { registers: { bank: registers.bank.name, numbers: registers.numbers } };
-  return { token: token.id, keyslots: token.keyslots, kind, urls, ...measured, ...(fault === null ? {} : { fault }) };
+export function bindingJson({ token, kind, urls, measured, fault }: Binding): Record<string, unknown> {
+  const registers = measured.map(({ registers: { bank, numbers } }) => ({ bank: bank.name, numbers }));
+  const told = registers.length === 0 ? {} : { registers };
+  return { token: token.id, keyslots: token.keyslots, kind, urls, ...told, ...(fault === null ? {} : { fault }) };
 }

@@ -2,7 +2,7 @@ import type { AttemptLimits } from "../core/limits.ts";
 import type { Secret } from "../core/secret.ts";
 import type { ClevisPin } from "../formats/clevis/clevis.ts";
 import type { FlattenedJwe } from "../formats/jose/jwe.ts";
-import type { Registers } from "../formats/tpm2/registers.ts";
+import type { Measured } from "../formats/tpm2/registers.ts";
 import type { System } from "../system/port.ts";
 
 /**
@@ -30,8 +30,8 @@ export interface BoundPin {
   readonly early: EarlyNeeds;
   /** What a person is told of it beside its servers, e.g. the registers of a TPM; often nothing. */
   readonly detail?: string;
-  /** What of the machine's start it is sealed to; null or absent where that is nothing. */
-  readonly registers?: Registers | null;
+  /** What of the machine's start it is sealed to; absent where that is nothing. */
+  readonly measured?: Measured;
   /**
    * Says what is asked for the key, for a line of the log, e.g. `tang at keys.example.org`.
    * @param children what its children ask, or how many they are

@@ -9,6 +9,14 @@ export interface Registers {
   readonly numbers: readonly number[];
 }
 
+/** What an object is sealed to: these registers, with the values of which that digest was made. */
+export interface Measured {
+  readonly registers: Registers;
+  /** Of the policy. */
+  readonly hash: TpmHash;
+  readonly policy: Buffer;
+}
+
 /** A PC's TPM has registers 0 to 23. */
 const REGISTER_COUNT = 24;
 const BITMAP_BYTES = 3;

@@ -15,7 +15,7 @@ export const tpm2Pin: Pin = {
       children: [],
       early: { pins: ["tpm2"], network: false },
       detail,
-      registers: pin.registers,
+      ...(pin.registers === null ? {} : { measured: { registers: pin.registers, ...pin.public } }),
       describe: () => `tpm2 ${detail}`,
       recover: async ({ system, limits }) => [await unsealKey(system, pin, limits)],
     };
