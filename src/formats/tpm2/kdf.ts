@@ -1,4 +1,4 @@
-import { tpmDigest, tpmHmac, type TpmHash } from "./hash.ts";
+import { type TpmHash, tpmDigest, tpmHmac } from "./hash.ts";
 import { u32 } from "./wire.ts";
 
 /** What sets one derived key apart from another of the same secret. */

@@ -1,4 +1,4 @@
-import { tpmDigest, hashOfId, type TpmHash } from "./hash.ts";
+import { hashOfId, type TpmHash, tpmDigest } from "./hash.ts";
 import { type Refuse, sized, TpmReader, u16, u32 } from "./wire.ts";
 
 const [ALG_RSA, ALG_KEYEDHASH, ALG_AES, ALG_NULL, ALG_ECC, ALG_CFB] = [0x0001, 0x0008, 0x0006, 0x0010, 0x0023, 0x0043];

@@ -1,4 +1,4 @@
-import { tpmDigest, type TpmHash } from "./hash.ts";
+import { type TpmHash, tpmDigest } from "./hash.ts";
 import { u8, u16, u32 } from "./wire.ts";
 
 /** Platform configuration registers of one bank: what a machine measured as it started. */

@@ -9,7 +9,7 @@ import {
   refuseAnswer,
   type TpmCommand,
 } from "./command.ts";
-import { tpmDigest, tpmHmac, type TpmHash } from "./hash.ts";
+import { type TpmHash, tpmDigest, tpmHmac } from "./hash.ts";
 import { kdfa } from "./kdf.ts";
 import { sized, TpmReader, u8, u32 } from "./wire.ts";
 

@@ -7,12 +7,12 @@ import type { PrimaryKind } from "../../formats/tpm2/public-area.ts";
 import type { Registers } from "../../formats/tpm2/registers.ts";
 import { makeSalt } from "../../formats/tpm2/salt.ts";
 import {
-  type TpmExchange,
   OWN_NONCE_BYTES,
   passwordExchange,
   plainExchange,
   sessionExchange,
   sessionOf,
+  type TpmExchange,
   type TpmSession,
 } from "../../formats/tpm2/session.ts";
 import type { System, TpmConnection } from "../../system/port.ts";

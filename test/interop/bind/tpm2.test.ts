@@ -116,7 +116,10 @@ describe("bind tpm2", { skip: noSwtpm || noClevis }, () => {
       [["7,11"], 'bind: "7,11" is not known after tpm2'],
       [["--replace"], "bind: with --replace say which registers the new binding is sealed to"],
     ] as const) {
-      await assert.rejects(runCommand(bind, [image, "tpm2", ...words], nodeSystem), { code: "usage/wrong", message: told });
+      await assert.rejects(runCommand(bind, [image, "tpm2", ...words], nodeSystem), {
+        code: "usage/wrong",
+        message: told,
+      });
     }
     process.env["TPM2TOOLS_TCTI"] = "swtpm:path=/nowhere";
     try {

@@ -126,7 +126,11 @@ describe("tpm2", { skip: noSwtpm || noClevis }, () => {
     await withPlace("tabrmd:bus_name=com.example", "tpm2/no-chip");
     await withPlace("device:/dev/null", "tpm2/malformed");
     await withPlace("device:/dev/zero", "tpm2/malformed");
-    const answers = { silent: "", nonsense: "HTTP/1.1 400 Bad Request\r\n\r\n".padEnd(5000, "x"), cut: "\x80\x01\0\0\0\x0a" };
+    const answers = {
+      silent: "",
+      nonsense: "HTTP/1.1 400 Bad Request\r\n\r\n".padEnd(5000, "x"),
+      cut: "\x80\x01\0\0\0\x0a",
+    };
     for (const [name, answer] of Object.entries(answers)) {
       const path = join(folder, name);
       const server = createServer((socket) => {

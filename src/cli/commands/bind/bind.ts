@@ -79,7 +79,9 @@ async function run(input: BindInput): Promise<ExitStatus> {
   const { keyslot, token: bound } = await bindVolume(system, change, { passphrase, token, replaces });
   await plan.finish(change);
   await recordLatches(input, change);
-  terminal.line(`Bound ${device}: ${target}, keyslot ${keyslot}. ${plan.asked ?? "The server"} was asked, and the keyslot opened.`);
+  terminal.line(
+    `Bound ${device}: ${target}, keyslot ${keyslot}. ${plan.asked ?? "The server"} was asked, and the keyslot opened.`,
+  );
   for (const old of present) terminal.line(`Removed: ${formatBinding(old)}`);
   terminal.line(`What happens at the next boot: nightlatch status ${device}`);
   terminal.result({
@@ -165,7 +167,9 @@ async function alreadyBound(
     await recordVolume(input, change);
     await recordLatches(input, change);
   }
-  terminal.line(`${device} is bound already: ${formatBinding(binding)}. ${plan.asked ?? "The server"} was asked, and the keyslot opened.`);
+  terminal.line(
+    `${device} is bound already: ${formatBinding(binding)}. ${plan.asked ?? "The server"} was asked, and the keyslot opened.`,
+  );
   terminal.result({
     ok: true,
     device,
