@@ -18,7 +18,7 @@ export interface Binding {
   readonly urls: readonly string[];
   /** What a person is told of it beside its servers; absent where that is nothing. */
   readonly detail?: string;
-  /** What of the machine's start it, or a share of it, is sealed to; empty where that is nothing. */
+  /** What of the machine's start it, or a share of it, is sealed to; empty if that is nothing. */
   readonly measured: readonly Measured[];
   /** What stock clevis needs to open it in an initramfs. */
   readonly early: EarlyNeeds;

@@ -13,7 +13,7 @@ const KEY_BYTES = 32;
 const IV_BYTES = 12;
 
 /** What a binding is sealed to, beside the chip itself. */
-export interface SealTo {
+interface SealTo {
   readonly kind: PrimaryKind;
   /** null: whatever was started on the machine opens it. */
   readonly registers: Registers | null;

@@ -17,7 +17,7 @@ import { fails, notProved, openingOf, type Proof, proved, untried } from "./proo
 export interface ProofOptions {
   readonly stateFolder: string;
   readonly signal: AbortSignal;
-  /** Whether the firmware starts the next boot, and measures it; a kexec leaves what is measured. */
+  /** Whether the firmware starts the next boot, and measures it; a kexec measures nothing. */
   readonly throughFirmware?: boolean;
 }
 
@@ -52,7 +52,7 @@ export async function proveSystemVolumes(
   return proofs;
 }
 
-/** Why none of the bindings that open a volume now is sure to at the next boot; null where one is. */
+/** Why no binding that opens a volume now is sure to at the next boot; null where one is. */
 function unsteadyOf(facts: CheckFacts, { name }: PlannedVolume): string | null {
   const bindings = facts.volumes.find(({ entry }) => entry.volume === name)?.bindings ?? [];
   const reasons = bindings.filter(({ opens }) => opens === true).map(whyUnsteady);

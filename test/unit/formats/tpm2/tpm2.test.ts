@@ -193,7 +193,7 @@ test("an answer is read or refused, whatever it is", () => {
 
 test("registers that were not asked for, twice or too many, are refused", () => {
   const command = readRegisters({ bank: SHA256, numbers: [7] });
-  const value = "0020" + "00".repeat(32);
+  const value = `0020${"00".repeat(32)}`;
   const read = (selection: string, count: string, values: string) =>
     readAnswer(command, bytes(`00000001${selection}${count}${values}`), 0);
   assert.equal(read("00000001000b03800000", "00000001", value).values.size, 1);
