@@ -57,15 +57,20 @@ describe("the agent and the TPM", { skip: noSwtpm || noSocat, concurrency: 1 }, 
     const driver = spawn("socat", [`PTY,link=${device},raw,echo=0`, "EXEC:sleep 1000"]);
     while (!existsSync(device)) await new Promise((wake) => setTimeout(wake, 20));
     process.env["TPM2TOOLS_TCTI"] = `device:${device}`;
-    const config = 'deadline = "4s"\n[volume.other]\nexec = ["/usr/bin/printf", "from elsewhere"]\n';
+    const short = ["hanging", "twice"].map((name) => `[volume.${name}]\ndeadline = "4s"\n`).join("");
+    const config = `${short}[volume.other]\nexec = ["/usr/bin/printf", "from elsewhere"]\n`;
     configureAgent(folder, { hanging, twice, other: bare }, config);
+    await using _driver = {
+      [Symbol.asyncDispose]: async () => {
+        driver.kill();
+        await once(driver, "exit");
+      },
+    };
     await using agent = await startAgent({ folder });
     const silent = Promise.all([agent.ask("hanging"), agent.ask("twice")]);
-    assert.equal(String(await agent.ask("other")), "from elsewhere");
+    assert.equal(String(await agent.ask("other")), "from elsewhere", agent.log());
     for (const key of await silent) assert.equal(key.length, 0);
     await agent.said(/hanging: .*\[(?:tpm2\/silent|agent\/deadline)\]/);
     assert.equal(await agent.stop(), 0);
-    driver.kill();
-    await once(driver, "exit");
   });
 });
