@@ -22,18 +22,18 @@ export function judgeMeasured(volume: VolumeFacts, binding: BindingFacts): Findi
     const what = `${binding.text}${isShare ? `: a share is sealed to ${bank}:${numbers}, and` : ""}`;
     if (isNow === false) {
       const text = `${what} gives nothing: the registers hold another state than it was sealed to`;
-      return [warning("check/tpm2-state", text, [WHY_MEASURED, rebindStep(volume.device, binding)].join("\n"))];
+      return [warning("check/tpm-state", text, [WHY_MEASURED, rebindStep(volume.device, binding)].join("\n"))];
     }
     const found: Finding[] = [];
     if (pending.length > 0) {
       const text = `${what} will not open at the next boot, which starts another kernel than runs now: ${describe(pending)}`;
-      found.push(tell("check/tpm2-update", text, remedy));
+      found.push(tell("check/tpm-update", text, remedy));
     }
     if (early !== null && moving.length > 0) {
       const text = `${what} is sealed to the state of the running system, which the initramfs never has: ${describe(moving)}`;
       const without = numbers.filter((number) => !moving.includes(number));
       const step = rebindStep(volume.device, { ...binding, measured: [{ ...NONE, bank, numbers: without }] });
-      found.push(tell("check/tpm2-moving", text, step));
+      found.push(tell("check/tpm-moving", text, step));
     }
     return found;
   });

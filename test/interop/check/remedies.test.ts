@@ -257,9 +257,9 @@ const BREAKS: Readonly<Record<FindingCode, readonly Break[] | { readonly file: s
       how: () => addToken(device("data"), { ...boundToken().token, keyslots: [] }),
     },
   ],
-  "check/tpm2-state": where("test/interop/check/tpm2.test.ts", "the registers of a binding are judged"),
-  "check/tpm2-update": where("test/interop/check/tpm2.test.ts", "the registers of a binding are judged"),
-  "check/tpm2-moving": where("test/interop/check/tpm2.test.ts", "the registers of a binding are judged"),
+  "check/tpm-state": where("test/interop/check/tpm2.test.ts", "the registers of a binding are judged"),
+  "check/tpm-update": where("test/interop/check/tpm2.test.ts", "the registers of a binding are judged"),
+  "check/tpm-moving": where("test/interop/check/tpm2.test.ts", "the registers of a binding are judged"),
   "check/binding-untried": [
     {
       how: () => addToken(device("data"), { type: "clevis", keyslots: ["1"], jwe: foreignJwe() }),

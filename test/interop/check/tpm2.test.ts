@@ -56,7 +56,7 @@ describe("check and the TPM", { skip: noSwtpm || noClevis, concurrency: 1 }, () 
     // A kernel waits; register 12, of zeros, has nothing of it.
     const [update, ...more] = judged(await facts(NEXT));
     assert.deepEqual(more, []);
-    assert.equal(update?.code, "check/tpm2-update");
+    assert.equal(update?.code, "check/tpm-update");
     assert.equal(update.severity, "error");
     assert.match(update.text, /register 9 holds the kernel and initramfs .*; register 11 holds/);
     // That boot, with a passphrase typed.
@@ -68,7 +68,7 @@ describe("check and the TPM", { skip: noSwtpm || noClevis, concurrency: 1 }, () 
 
     // An initramfs is to open it, where register 11 is another one.
     const [moving] = judged(await facts(null), EARLY);
-    assert.equal(moving?.code, "check/tpm2-moving");
+    assert.equal(moving?.code, "check/tpm-moving");
     assert.match(moving.text, /register 11 holds a unified kernel image, and how far the boot has come$/);
     await apply(moving.remedy);
     assert.deepEqual((await facts(null)).measured[0]?.numbers, [7, 9, 12]);
@@ -80,13 +80,15 @@ describe("check and the TPM", { skip: noSwtpm || noClevis, concurrency: 1 }, () 
       const jwe = chip.run(["clevis", "encrypt", "sss", JSON.stringify({ t: 1, pins })], "secret").toString("latin1");
       const json = clevisToken(parseCompactJwe(jwe), 1);
       const { measured, kind } = describeToken({ id: 0, type: "clevis", keyslots: [1], digest: "", json });
-      return { judge: async () => judged({ ...BINDING, kind, measured: await measuredFacts(nodeSystem, null, measured) }) };
+      return {
+        judge: async () => judged({ ...BINDING, kind, measured: await measuredFacts(nodeSystem, null, measured) }),
+      };
     };
     const before = await shared();
     assert.deepEqual(await before.judge(), []);
     chip.extend(23);
     const [stale] = await before.judge();
-    assert.equal(stale?.code, "check/tpm2-state");
+    assert.equal(stale?.code, "check/tpm-state");
     assert.equal(stale.severity, "warning");
     assert.match(stale.remedy, /bind the volume anew with all its shares$/);
     assert.deepEqual(await (await shared()).judge(), []);
