@@ -9,6 +9,7 @@ export interface TpmHash {
   readonly lengthBytes: number;
 }
 
+/** The hash of all that is sealed here. */
 export const SHA256: TpmHash = { name: "sha256", id: 0x000b, lengthBytes: 32 };
 
 const HASHES: readonly TpmHash[] = [

@@ -5,6 +5,7 @@ const [ALG_RSA, ALG_KEYEDHASH, ALG_AES, ALG_NULL, ALG_ECC, ALG_CFB] = [0x0001, 0
 const ECC_NIST_P256 = 0x0003;
 const AES_BITS = 128;
 const RSA_BITS = 2048;
+/** Of a point of P-256. */
 export const COORDINATE_BYTES = 32;
 
 /** TPMA_OBJECT, part 2 section 8.3. */

@@ -50,6 +50,7 @@ export function registerPolicy(hash: TpmHash, registers: Registers, values: read
   return tpmDigest(hash, start, u32(CC_POLICY_PCR), formatSelection(registers), tpmDigest(hash, ...values));
 }
 
+/** TPM_CC of PolicyPCR, which goes into the digest of its policy too. */
 export const CC_POLICY_PCR = 0x0000017f;
 
 /** What makes a register another at a later boot. */

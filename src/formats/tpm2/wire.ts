@@ -53,14 +53,17 @@ export class TpmReader {
   }
 }
 
+/** Writes one byte. */
 export const u8 = (value: number): Buffer => Buffer.of(value);
 
+/** Writes a number in two bytes, the highest first. */
 export function u16(value: number): Buffer {
   const bytes = Buffer.alloc(2);
   bytes.writeUInt16BE(value);
   return bytes;
 }
 
+/** Writes a number in four bytes, the highest first. */
 export function u32(value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(value);
