@@ -20,7 +20,8 @@ import { type RacePower, raceSources, type Won } from "./race.ts";
 import type { KeySource } from "./source.ts";
 
 /** What it takes to find a volume's key. */
-export type AnswerPower = RacePower & Pick<System, "readAt" | "run" | "request" | "listDirectory" | "findExposures">;
+export type AnswerPower = RacePower &
+  Pick<System, "readAt" | "run" | "request" | "openTpm" | "listDirectory" | "findExposures">;
 
 interface AnswerOptions {
   /** Path of the crypttab. */

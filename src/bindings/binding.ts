@@ -1,9 +1,10 @@
 import { NightlatchError } from "../core/errors.ts";
 import { isSameAddress, serverOf } from "../formats/network/server-address.ts";
 import { INTENT_TYPE } from "../formats/own/intent.ts";
+import type { Measured } from "../formats/tpm2/registers.ts";
 import { type HeldToken, listTokens } from "../luks/header/bindings.ts";
 import type { VolumeHeader } from "../luks/header/header.ts";
-import { urlsOf } from "../pins/nested.ts";
+import { measuredOf, urlsOf } from "../pins/nested.ts";
 import type { EarlyNeeds, Pin } from "../pins/pin.ts";
 import { PINS, readPin } from "../pins/pins.ts";
 import { readClevis } from "./recovery.ts";
@@ -15,6 +16,10 @@ export interface Binding {
   readonly kind: string;
   /** Addresses of the servers that it asks, in the token's order. */
   readonly urls: readonly string[];
+  /** What a person is told of it beside its servers; absent where that is nothing. */
+  readonly detail?: string;
+  /** What of the machine's start it, or a share of it, is sealed to; empty if that is nothing. */
+  readonly measured: readonly Measured[];
   /** What stock clevis needs to open it in an initramfs. */
   readonly early: EarlyNeeds;
   /** Why it is damaged; null where it is not. */
@@ -37,11 +42,13 @@ export function listOthers(header: VolumeHeader): readonly HeldToken[] {
 export function describeToken(token: HeldToken, pins: readonly Pin[] = PINS): Binding {
   try {
     const pin = readPin(readClevis(token), pins);
-    return { token, kind: pin.kind, urls: urlsOf(pin, pins), early: pin.early, fault: null };
+    const { kind, early, detail } = pin;
+    const told = detail === undefined ? {} : { detail };
+    return { token, kind, urls: urlsOf(pin, pins), early, measured: measuredOf(pin, pins), ...told, fault: null };
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
     const early = { pins: ["damaged"], network: false };
-    return { token, kind: "damaged", urls: [], early, fault: error.message };
+    return { token, kind: "damaged", urls: [], early, measured: [], fault: error.message };
   }
 }
 
@@ -53,12 +60,14 @@ export function asksServer({ urls }: Pick<Binding, "urls">, address: string): bo
 }
 
 /** One line: `latch http://keys:7654/latch/…, keyslot 1`. */
-export function formatBinding({ token, kind, urls }: Binding): string {
+export function formatBinding({ token, kind, urls, detail }: Binding): string {
   const where = token.keyslots.length === 0 ? "no keyslot" : `keyslot ${token.keyslots.join(", ")}`;
-  return `${[kind, ...urls].join(" ")}, ${where}`;
+  return `${[kind, ...(detail === undefined ? [] : [detail]), ...urls].join(" ")}, ${where}`;
 }
 
 /** The members of a binding in the JSON output: docs/json.md. */
-export function bindingJson({ token, kind, urls, fault }: Binding): Record<string, unknown> {
-  return { token: token.id, keyslots: token.keyslots, kind, urls, ...(fault === null ? {} : { fault }) };
+export function bindingJson({ token, kind, urls, measured, fault }: Binding): Record<string, unknown> {
+  const registers = measured.map(({ registers: { bank, numbers } }) => ({ bank: bank.name, numbers }));
+  const told = registers.length === 0 ? {} : { registers };
+  return { token: token.id, keyslots: token.keyslots, kind, urls, ...told, ...(fault === null ? {} : { fault }) };
 }

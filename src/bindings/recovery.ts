@@ -12,7 +12,8 @@ import { isWorthRetrying } from "../pins/retry.ts";
 export const SERVER_TIMEOUT_MS = 10_000;
 
 /**
- * Makes the proof that a header change asks for: the servers that a token names are asked, once.
+ * Makes the proof that a header change asks for: the servers or the chip that a token names are
+ * asked, once.
  */
 export function proveOverNetwork(system: PinPower, signal: AbortSignal): Prove {
   return (token) => recoverOverNetwork(system, token, signal);

@@ -71,6 +71,7 @@ export function narrate<S extends System>(system: S, terminal: Terminal): { syst
       ...system,
       run: (command) => during(describe(command), () => system.run(command)),
       request: (request) => during(`asking ${hostOf(request.url)}`, () => system.request(request)),
+      openTpm: (limits) => during("waiting for the machine's TPM", () => system.openTpm(limits)),
       lock: (path, waitMs) => during("waiting for another nightlatch to end", () => system.lock(path, waitMs)),
     },
     terminal: {

@@ -90,6 +90,16 @@ export const ERROR_CODES = [
   "pin/busy",
   "pin/bad-reply",
   "pin/wrong-key",
+  // the machine's TPM
+  "tpm2/no-chip",
+  "tpm2/silent",
+  "tpm2/busy",
+  "tpm2/malformed",
+  "tpm2/unsupported",
+  "tpm2/refused",
+  "tpm2/wrong-state",
+  "tpm2/other-chip",
+  "tpm2/lockout",
   // luks
   "luks/none",
   "luks/damaged",

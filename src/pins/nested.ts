@@ -1,5 +1,6 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { FlattenedJwe } from "../formats/jose/jwe.ts";
+import type { Measured } from "../formats/tpm2/registers.ts";
 import type { BoundPin, Pin } from "./pin.ts";
 import { PINS, readPin } from "./pins.ts";
 
@@ -26,6 +27,19 @@ export function urlsOf(pin: BoundPin, pins: readonly Pin[] = PINS): string[] {
     return bound === null ? [] : urlsOf(bound, pins);
   });
   return [...pin.urls, ...ofChildren];
+}
+
+/**
+ * Lists what of the machine's start a binding is sealed to, its children included, in their order.
+ */
+export function measuredOf(pin: BoundPin, pins: readonly Pin[] = PINS, depth = 0): Measured[] {
+  const own = pin.measured === undefined ? [] : [pin.measured];
+  if (depth >= DEPTH) return own;
+  const ofChildren = pin.children.flatMap((child) => {
+    const bound = tryReadPin(child, pins);
+    return bound === null ? [] : measuredOf(bound, pins, depth + 1);
+  });
+  return [...own, ...ofChildren];
 }
 
 /**

@@ -2,6 +2,7 @@ import type { AttemptLimits } from "../core/limits.ts";
 import type { Secret } from "../core/secret.ts";
 import type { ClevisPin } from "../formats/clevis/clevis.ts";
 import type { FlattenedJwe } from "../formats/jose/jwe.ts";
+import type { Measured } from "../formats/tpm2/registers.ts";
 import type { System } from "../system/port.ts";
 
 /**
@@ -29,6 +30,10 @@ export interface BoundPin {
   /** How many of the children give the key; absent where there are none. */
   readonly threshold?: number;
   readonly early: EarlyNeeds;
+  /** What a person is told of it beside its servers, e.g. the registers of a TPM; often nothing. */
+  readonly detail?: string;
+  /** What of the machine's start it is sealed to; absent where that is nothing. */
+  readonly measured?: Measured;
   /**
    * Says what is asked for the key, for a line of the log, e.g. `tang at keys.example.org`.
    * @param children what its children ask, or how many they are
@@ -50,7 +55,7 @@ export interface EarlyNeeds {
  * Makes one attempt, without a retry, at the key that the binding's JWE is encrypted with.
  * @returns candidates, of which at most one is right; decryption tells which. The caller wipes
  *   them.
- * @throws NightlatchError net/*, pin/*, and what the pin's own format says
+ * @throws NightlatchError net/*, pin/*, tpm2/*, and what the pin's own format says
  */
 type RecoverKey = (attempt: RecoverAttempt) => Promise<readonly Secret[]>;
 
@@ -68,7 +73,7 @@ export interface RecoverAttempt {
 }
 
 /** What a pin needs of the world for an attempt. */
-export type PinPower = Pick<System, "request" | "random">;
+export type PinPower = Pick<System, "request" | "random" | "openTpm">;
 
 /**
  * Seals the passphrase of a keyslot into a new binding; the passphrase stays the caller's.

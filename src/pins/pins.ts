@@ -3,9 +3,10 @@ import type { FlattenedJwe } from "../formats/jose/jwe.ts";
 import type { BoundPin, Pin } from "./pin.ts";
 import { sssPin } from "./sss/pin.ts";
 import { tangPin } from "./tang/pin.ts";
+import { tpm2Pin } from "./tpm2/pin.ts";
 
 /** The pins that Nightlatch opens. A latch is a tang at an address of our server. */
-export const PINS: readonly Pin[] = [tangPin, sssPin];
+export const PINS: readonly Pin[] = [tangPin, tpm2Pin, sssPin];
 
 /**
  * Reads a binding's header. A pin that is not on the list is told by its name, and has no

@@ -2,7 +2,7 @@ import { NightlatchError } from "../core/errors.ts";
 
 /**
  * These failures may pass without anybody doing anything: a network, a proxy or the server itself
- * is still starting. docs/decisions/074-what-may-pass-is-asked-again.md
+ * is still starting, or a chip's driver. docs/decisions/074-what-may-pass-is-asked-again.md
  */
 const PASSING: ReadonlySet<string> = new Set([
   "net/unreachable",
@@ -11,6 +11,9 @@ const PASSING: ReadonlySet<string> = new Set([
   "pin/busy",
   "pin/unknown-key",
   "pin/bad-reply",
+  "tpm2/no-chip",
+  "tpm2/silent",
+  "tpm2/busy",
 ]);
 
 /** Tells whether the same attempt, made later, may end otherwise by itself. */

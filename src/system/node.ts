@@ -34,6 +34,7 @@ export const nodeSystem: System = {
   findExposures,
   lock: async (path, waitMs) => (await import("./lock.ts")).lockFile(path, waitMs),
   request: exchange,
+  openTpm: async (limits) => (await import("./tpm/tpm.ts")).connectTpm(limits),
   nowMs: () => Date.now(),
   monotonicMs: () => {
     const [seconds, nanoseconds] = process.hrtime();

@@ -1,3 +1,4 @@
+import type { AttemptLimits } from "../core/limits.ts";
 import type { Flaw } from "../core/ownership.ts";
 
 /**
@@ -101,6 +102,13 @@ export interface System {
    */
   request(request: HttpRequest): Promise<HttpResponse>;
 
+  /**
+   * Opens a conversation with the machine's TPM 2.0: /dev/tpmrm0, or where TPM2TOOLS_TCTI says.
+   * @param limits of the conversation, all commands of it together
+   * @throws NightlatchError tpm2/no-chip, tpm2/silent
+   */
+  openTpm(limits: AttemptLimits): Promise<TpmConnection>;
+
   /** The wall clock, in milliseconds since the epoch. */
   nowMs(): number;
   /** Milliseconds since some moment; never goes back. */
@@ -201,6 +209,17 @@ export interface HttpRequest {
    * at work. Not every system calls it.
    */
   readonly onSent?: () => void;
+}
+
+/** A conversation with a TPM. What it leaves in the chip's memory is its own to flush. */
+export interface TpmConnection extends AsyncDisposable {
+  /**
+   * Sends one command, and gives the answer whole. A command that the chip wants once more is sent
+   * once more.
+   * @throws NightlatchError tpm2/silent where none comes in time, tpm2/no-chip where it is gone,
+   *   tpm2/malformed where what comes has no head of an answer
+   */
+  transmit(command: Uint8Array): Promise<Buffer>;
 }
 
 /** An answer of HTTP, whatever its status. */

@@ -19,6 +19,7 @@ export const BINDING: BindingFacts = {
   urls: ["http://keys:7654/latch/x"],
   token: 0,
   kind: "latch",
+  measured: [],
   lacks: [],
   rotated: [],
 };

@@ -62,6 +62,9 @@ const PACKAGES: Readonly<Record<ClevisStack, string>> = {
   "dracut-systemd": "clevis-dracut",
 };
 
+/** What clevis-decrypt-tpm2 runs. */
+const TPM2_TOOLS = ["tpm2_createprimary", "tpm2_flushcontext", "tpm2_load", "tpm2_unseal"];
+
 /**
  * Lists, all at once, why the stock clevis of an initramfs could not open a volume, as far as its
  * files and the command line tell. Empty where nothing speaks against it. Whether its network comes
@@ -79,6 +82,7 @@ export function clevisLacks(stack: Stack, facts: Pick<InitramfsFacts, "has">, ta
     ...PARTS[stack],
     ...programs(...pins.map((pin) => `clevis-decrypt-${pin}`)),
     ...programs(...(luksVersion === 1 ? ["luksmeta"] : []), ...(pins.includes("tang") ? ["curl"] : [])),
+    ...programs(...(pins.includes("tpm2") ? TPM2_TOOLS : [])),
   ];
   const missing = needed.filter((name) => !facts.has(name));
   const isStarted = stack === "initramfs-tools" || WANTED.some((name) => facts.has(name));
@@ -88,7 +92,8 @@ export function clevisLacks(stack: Stack, facts: Pick<InitramfsFacts, "has">, ta
       : isStarted
         ? null
         : "nothing in the initramfs starts its clevis-luks-askpass.path";
-  const remedy = `${mending.install(PACKAGES[stack])}\n${mending.rebuild}`;
+  const packages = pins.includes("tpm2") ? `${PACKAGES[stack]} clevis-tpm2` : PACKAGES[stack];
+  const remedy = `${mending.install(packages)}\n${mending.rebuild}`;
   return [
     ...(what === null ? [] : [{ code: "clevis" as const, what, remedy }]),
     ...(network ? networkLacks(stack, facts, task) : []),

@@ -20,6 +20,7 @@ import { whyEarly } from "../judge/stage.ts";
 import { clevisAnswers } from "./clevis-askpass.ts";
 import { type EarlyBoot, earlyFacts, readEarlyBoot } from "./early-boot.ts";
 import { lacksOf } from "./early-lacks.ts";
+import { measuredFacts } from "./measured.ts";
 import { readSystemd } from "./systemd.ts";
 
 /** Which files are looked at, and how far. */
@@ -222,7 +223,20 @@ async function bindingFacts(
   const asksNetwork = urls.length > 0;
   const { keyslots, id } = token;
   const rotated = keys.map(({ url }) => url);
-  return { text: formatBinding(binding), asksNetwork, keyslots, opens, error, urls, rotated, token: id, kind, lacks };
+  const measured = opens === null && error === null ? [] : await measuredFacts(system, next, binding.measured);
+  return {
+    text: formatBinding(binding),
+    asksNetwork,
+    keyslots,
+    opens,
+    error,
+    urls,
+    rotated,
+    token: id,
+    kind,
+    measured,
+    lacks,
+  };
 }
 
 const SEARCH_FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];

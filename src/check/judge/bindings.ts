@@ -1,6 +1,7 @@
 import { shellWord } from "../../core/text.ts";
 import type { BindingFacts, CheckFacts, VolumeFacts } from "./facts.ts";
 import { type Finding, findingsOf } from "./finding.ts";
+import { judgeMeasured, rebindStep, WHY_MEASURED } from "./measured.ts";
 
 /** Judges the bindings of a volume. One that does not open it is an error where no other does. */
 export function judgeBindings(facts: CheckFacts, volume: VolumeFacts): Finding[] {
@@ -10,8 +11,10 @@ export function judgeBindings(facts: CheckFacts, volume: VolumeFacts): Finding[]
   const another = bindings.some(({ opens }) => opens === true);
   const tell = another || command !== null ? warning : error;
   return bindings.flatMap((binding) => {
-    if (binding.opens === true)
-      return binding.rotated.map((url) => warning("check/rotated", ...rotatedAt(url, device)));
+    if (binding.opens === true) {
+      const rotated = binding.rotated.map((url) => warning("check/rotated", ...rotatedAt(url, device)));
+      return [...rotated, ...judgeMeasured(volume, binding)];
+    }
     if (binding.opens === null) {
       const text = `${binding.text}: cannot be tried here`;
       return [warning("check/binding-untried", text, `see: clevis luks list -d ${shellWord(device)}`)];
@@ -61,6 +64,9 @@ function remedyOf(
       return [...anotherIdentity(state, binding), bindAnew(device, binding, "latch INVITE")].join("\n");
     case "pin/unknown-key":
       return `see whether the server's store was replaced by another; where the old one is gone\n${bindAnew(device, binding, "latch INVITE")}`;
+    case "tpm2/wrong-state":
+    case "tpm2/other-chip":
+      return [WHY_MEASURED, rebindStep(device, binding)].join("\n");
     case "pin/wrong-key":
     case "luks/not-proved":
       return bindAnew(device, binding, latch);
@@ -102,7 +108,9 @@ function anotherIdentity(state: string, { kind }: BindingFacts): string[] {
 /**
  * The server of a binding that is done with does not prove its keyslot any more: a person names it.
  */
-function bindAnew(device: string, { kind, urls, keyslots }: BindingFacts, latch: string): string {
+function bindAnew(device: string, binding: BindingFacts, latch: string): string {
+  const { kind, urls, keyslots } = binding;
+  if (kind === "tpm2") return rebindStep(device, binding);
   const where = kind === "latch" ? latch : `tang ${shellWord(urls[0] ?? "URL")}`;
   const slot = keyslots[0] === undefined ? "" : ` --slot ${keyslots[0]}`;
   return `bind it anew, if the machine is trusted: nightlatch bind ${shellWord(device)} ${where} --replace${slot}`;

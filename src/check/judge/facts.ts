@@ -135,6 +135,20 @@ export interface EarlyFacts {
 
 type LackCode = "stack" | "clevis" | "network" | "driver" | "certificates" | "name";
 
+/** Registers of the machine's TPM that a key is sealed to. */
+export interface MeasuredFacts {
+  readonly bank: string;
+  readonly numbers: readonly number[];
+  /** Whether they hold now what the key is sealed to; null where the chip was not asked. */
+  readonly isNow: boolean | null;
+  /** Those that something has measured into since the boot loader, and may again. */
+  readonly moving: readonly number[];
+  /** Those that the kernel which boots next makes others than the running one has. */
+  readonly pending: readonly number[];
+  /** Those that a boot through the firmware may make others without anybody at the firmware. */
+  readonly unsteady: readonly number[];
+}
+
 /** What is known of one binding, and whether it opens now. */
 export interface BindingFacts {
   readonly text: string;
@@ -149,6 +163,8 @@ export interface BindingFacts {
   readonly token: number;
   /** `latch`, `tang`, `sss`, `tpm2`, …; `damaged`. */
   readonly kind: string;
+  /** What of the machine's start it, or a share of it, is sealed to. */
+  readonly measured: readonly MeasuredFacts[];
   /** What the initramfs that opens the volume lacks for it; empty elsewhere. */
   readonly lacks: readonly { readonly code: LackCode; readonly what: string; readonly remedy: string }[];
 }

@@ -78,7 +78,7 @@ function foretellEarly(facts: CheckFacts, volume: VolumeFacts, early: EarlyFacts
   if (!boot.isCertain) {
     return told("unknown", `opens by itself if ${boot.title} is what boots, which no boot loader's configuration says`);
   }
-  return told("open", `opens by itself: clevis in the initramfs asks ${open.urls.join(", ")}`);
+  return told("open", `opens by itself: clevis in the initramfs asks ${whomOf(open)}`);
 }
 
 function foretellLater(
@@ -112,11 +112,16 @@ function foretellLater(
 
 function byBindings(bindings: readonly BindingFacts[], who: string): Pick<Outlook, "will" | "text"> {
   if (bindings.length === 0) return { will: "ask", text: "asks for the passphrase: it has no binding" };
-  const opening = bindings.filter(({ opens }) => opens === true).flatMap(({ urls }) => urls);
+  const opening = bindings.filter(({ opens }) => opens === true).map(whomOf);
   if (opening.length > 0) return { will: "open", text: `opens by itself: ${who} ${opening.join(", ")}` };
   if (bindings.some(({ opens }) => opens === null))
     return { will: "unknown", text: `opens if ${who} and gets an answer, which was not tried` };
   return { will: "ask", text: "asks for the passphrase: no binding opens it now" };
+}
+
+/** The servers that a binding asks, or the machine's own TPM. */
+function whomOf({ urls, kind }: BindingFacts): string {
+  return urls.length === 0 && kind === "tpm2" ? "the machine's TPM" : urls.join(", ");
 }
 
 /** What the boot does not start; null where it does. */

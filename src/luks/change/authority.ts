@@ -52,7 +52,7 @@ function notProved(
       ? `luksmeta wipe -f -d ${device} -s ${token.id}`
       : `cryptsetup token remove --token-id ${token.id} ${device}`;
   const remedy = looksRight
-    ? `If no passphrase of yours opens keyslot ${keyslot} (${test}), pass --slot ${keyslot} to remove it without its server.`
+    ? `If no passphrase of yours opens keyslot ${keyslot} (${test}), pass --slot ${keyslot} to remove it all the same.`
     : `Remove the token alone, and keyslot ${keyslot} stays: ${byHand}`;
   const why = looksRight
     ? "A header can be edited by whoever had the disk, so its token alone is not believed. Nothing was changed."

@@ -2,6 +2,8 @@ import { tryBinding } from "../../bindings/attempt.ts";
 import { formatBinding, listBindings, listOthers } from "../../bindings/binding.ts";
 import { findDriver, findMending } from "../../check/collect/early-boot.ts";
 import { lacksOf } from "../../check/collect/early-lacks.ts";
+import { measuredFacts } from "../../check/collect/measured.ts";
+import { whyUnsteady } from "../../check/judge/measured.ts";
 import { volumeOption } from "../../formats/initramfs/crypttab.ts";
 import { whyNotBound } from "../../luks/bound/bound.ts";
 import type { System } from "../../system/port.ts";
@@ -57,6 +59,9 @@ export async function proveInitramfsVolume(
       }
       const [lack] = await lacksOf(system, plan, around, binding, options);
       if (lack !== undefined) return { state: "fails", lack };
+      const measured = await measuredFacts(system, plan, binding.measured);
+      const unsteady = whyUnsteady({ text: formatBinding(binding), measured });
+      if (unsteady !== null) return untried(unsteady, "Use kexec.");
       return proved(`clevis in the initramfs asks ${formatBinding(binding)}, tried from the running system`);
     }),
   );

@@ -4,6 +4,7 @@ import type { CheckFacts, VolumeFacts } from "../../check/judge/facts.ts";
 import type { Finding } from "../../check/judge/finding.ts";
 import { judge } from "../../check/judge/judge.ts";
 import { AGENT_UNIT } from "../../check/judge/machine.ts";
+import { whyUnsteady } from "../../check/judge/measured.ts";
 import { agentSteps, judgeAnswered } from "../../check/judge/volume.ts";
 import { AGENT_CONFIG, AGENT_SOCKET } from "../../core/places.ts";
 import { startOf } from "../../formats/systemd/boot-start.ts";
@@ -16,6 +17,8 @@ import { fails, notProved, openingOf, type Proof, proved, untried } from "./proo
 export interface ProofOptions {
   readonly stateFolder: string;
   readonly signal: AbortSignal;
+  /** Whether the firmware starts the next boot, and measures it; a kexec measures nothing. */
+  readonly throughFirmware?: boolean;
 }
 
 /**
@@ -26,7 +29,7 @@ export interface ProofOptions {
 export async function proveSystemVolumes(
   system: System,
   volumes: readonly PlannedVolume[],
-  { stateFolder, signal }: ProofOptions,
+  { stateFolder, signal, throughFirmware = false }: ProofOptions,
 ): Promise<Map<PlannedVolume, Proof>> {
   const proofs = new Map<PlannedVolume, Proof>();
   if (volumes.length === 0) return proofs;
@@ -41,8 +44,19 @@ export async function proveSystemVolumes(
     later: true,
   });
   const answers = await clevisAnswers(system);
-  for (const volume of volumes) proofs.set(volume, proveOne(facts, answers, volume));
+  for (const volume of volumes) {
+    const proof = proveOne(facts, answers, volume);
+    const unsteady = throughFirmware && proof.state === "proved" ? unsteadyOf(facts, volume) : null;
+    proofs.set(volume, unsteady === null ? proof : untried(unsteady, "Use kexec."));
+  }
   return proofs;
+}
+
+/** Why no binding that opens a volume now is sure to at the next boot; null where one is. */
+function unsteadyOf(facts: CheckFacts, { name }: PlannedVolume): string | null {
+  const bindings = facts.volumes.find(({ entry }) => entry.volume === name)?.bindings ?? [];
+  const reasons = bindings.filter(({ opens }) => opens === true).map(whyUnsteady);
+  return reasons.includes(null) ? null : (reasons[0] ?? null);
 }
 
 function proveOne(facts: CheckFacts, answers: boolean, { name, opening }: PlannedVolume): Proof {

@@ -48,7 +48,7 @@ async function requirePlainBoot(system: Pick<System, "run">, { entry }: RebootPl
 async function proveAll(system: System, plan: RebootPlan, options: ProofOptions): Promise<Map<PlannedVolume, Proof>> {
   const isAsked = ({ opening, stage }: PlannedVolume) =>
     stage === "system" && (opening.kind === "socket" || opening.kind === "disposable");
-  const proofs = await proveSystemVolumes(system, plan.volumes.filter(isAsked), options);
+  const proofs = await proveSystemVolumes(system, plan.volumes.filter(isAsked), { ...options, throughFirmware: true });
   for (const volume of plan.volumes) {
     if (volume.stage === "system" || volume.opening.kind === "itself") continue;
     proofs.set(volume, await proveInitramfsVolume(system, plan, volume, options));

@@ -18,6 +18,9 @@ export const createPrivateKey: Whole["createPrivateKey"] = (...args) => nodeCryp
 export const createPublicKey: Whole["createPublicKey"] = (...args) => nodeCrypto().createPublicKey(...args);
 export const createHmac: Whole["createHmac"] = (...args) => nodeCrypto().createHmac(...args);
 export const createCipheriv = (...args: Parameters<Whole["createCipheriv"]>) => nodeCrypto().createCipheriv(...args);
+export const publicEncrypt = (...args: Parameters<Whole["publicEncrypt"]>) => nodeCrypto().publicEncrypt(...args);
+/** Of all constants those that are read. */
+export const constants = { RSA_PKCS1_OAEP_PADDING: 4 };
 export const sign = (...args: Parameters<Whole["sign"]>) => nodeCrypto().sign(...args);
 export const verify = (...args: Parameters<Whole["verify"]>) => nodeCrypto().verify(...args);
 

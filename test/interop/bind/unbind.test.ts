@@ -92,7 +92,7 @@ test("nor does it where the slot has a binding's iteration count", async () => {
       /^A header can be edited by whoever had the disk, so its token alone is not believed\. Nothing was changed\.$/,
     remedy:
       `If no passphrase of yours opens keyslot 5 (cryptsetup open --test-passphrase --key-slot 5 ${image}), ` +
-      "pass --slot 5 to remove it without its server.",
+      "pass --slot 5 to remove it all the same.",
   };
   await refuses(bound, () => runCommand(unbind, [image, ...keyArgs(state)], nodeSystem), wanted);
   await refuses(bound, () => runCommand(unbind, [image, "--all", ...keyArgs(state)], nodeSystem), wanted);
@@ -109,7 +109,7 @@ for (const type of ["luks2", "luks1"] as const) {
       meaning: /Nothing was changed\.$/,
       remedy:
         `If no passphrase of yours opens keyslot 1 (cryptsetup open --test-passphrase --key-slot 1 ${image}), ` +
-        "pass --slot 1 to remove it without its server.",
+        "pass --slot 1 to remove it all the same.",
     });
     const removed = await runCommand(unbind, [image, "--slot", "1", ...keyArgs(state)], nodeSystem);
     assert.equal((removed.result["removed"] as unknown[]).length, 1);
@@ -130,7 +130,7 @@ for (const type of ["luks2", "luks1"] as const) {
       meaning: /Nothing was changed\.$/,
       remedy:
         `If no passphrase of yours opens keyslot 1 (cryptsetup open --test-passphrase --key-slot 1 ${image}), ` +
-        "pass --slot 1 to remove it without its server.",
+        "pass --slot 1 to remove it all the same.",
     });
     // The invite was not spent on what was refused.
     const done = await runCommand(bind, [...args, "--slot", "1"], nodeSystem);

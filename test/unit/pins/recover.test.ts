@@ -182,7 +182,7 @@ test("sss: the error is worth a retry exactly if a retry may reach the threshold
 test("sss: a child that nobody supports counts as one that failed", async () => {
   const header = (clevis: object) => ({ alg: "dir", enc: "A256GCM", clevis }) as Parameters<typeof encryptJwe>[0];
   const tpm = formatCompactJwe(
-    encryptJwe(header({ pin: "tpm2", tpm2: {} }), randomBytes(32), randomBytes(12), randomBytes(64)),
+    encryptJwe(header({ pin: "yubikey", yubikey: {} }), randomBytes(32), randomBytes(12), randomBytes(64)),
   );
   const p = Buffer.alloc(32, 0xff).toString("base64url");
   const sealed = encryptJwe(
@@ -193,7 +193,7 @@ test("sss: a child that nobody supports counts as one that failed", async () => 
   );
   await assert.rejects(recoverSecret(playTangs().power, sealed, limits), {
     code: "pin/unsupported",
-    message: "the binding needs the pin tpm2, which is not supported",
+    message: "the binding needs the pin yubikey, which is not supported",
   });
 });
 

@@ -8,9 +8,10 @@ import type { BindPin, BindPlan } from "./plan.ts";
 import type { PinRequest } from "./request.ts";
 import { sssPlan } from "./sss.ts";
 import { tangEntry } from "./tang.ts";
+import { tpm2Entry } from "./tpm2.ts";
 
 /** The pins that `bind` binds to, in the order in which they are told. */
-export const BIND_PINS: readonly BindPin[] = [latchEntry, tangEntry];
+export const BIND_PINS: readonly BindPin[] = [latchEntry, tangEntry, tpm2Entry];
 
 /**
  * Makes the plan of a request.

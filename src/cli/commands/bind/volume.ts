@@ -177,7 +177,7 @@ function opensNothing(device: string, binding: Binding): NightlatchError {
  */
 function doesNotOpen(device: string, binding: Binding, keyslot: number, error: unknown): unknown {
   if (!isError(error) || error.code === "usage/cancelled") return error;
-  const passes = /^(?:net|system)\/|^pin\/(?:busy|locked)$/.test(error.code);
+  const passes = /^(?:net|system)\/|^pin\/(?:busy|locked)$|^tpm2\/(?:no-chip|silent|busy|lockout)$/.test(error.code);
   const said = `${device} is bound already (${formatBinding(binding)})`;
   return new NightlatchError(error.code, `${said}, and does not open by it now: ${error.message}`, {
     meaning: passes ? "The binding may well be in order. Nothing was changed." : "Nothing was changed.",

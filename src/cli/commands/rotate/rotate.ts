@@ -65,7 +65,7 @@ async function run(input: Input): Promise<ExitStatus> {
     const keepsFormer = await isOpenedEarly(input, entry ?? strangerEntry(one), around);
     return rotateVolume(asBindInput(input), one, { keepsFormer, passphrases });
   };
-  return workOnEach(terminal, devices, work);
+  return await workOnEach(terminal, devices, work);
 }
 
 /** Volumes that cannot be read are listed too: that they cannot is told of each. */

@@ -1,0 +1,68 @@
+import { connect, type Socket } from "node:net";
+import { lengthOfMessage, MESSAGE_BYTES, refuseAnswer } from "../../formats/tpm2/command.ts";
+import type { TpmPlace } from "../../formats/tpm2/place.ts";
+import { noChip, silent, type TpmLine } from "./line.ts";
+
+/** Connects to the command socket of a software TPM, which serves one program after the other. */
+export async function openSocket(place: Exclude<TpmPlace, { kind: "device" }>, ends: AbortSignal): Promise<TpmLine> {
+  const name = place.kind === "unix" ? place.path : `${place.host}:${place.port}`;
+  const socket = place.kind === "unix" ? connect(place.path) : connect(place.port, place.host);
+  await settled(socket, name, ends, (done) => socket.once("connect", done));
+  return {
+    exchange: (command) => exchange(socket, name, ends, command),
+    [Symbol.asyncDispose]: async () => {
+      socket.destroy();
+    },
+  };
+}
+
+/** Reads one answer. What comes behind it, or is longer than any answer, ends the conversation. */
+async function exchange(socket: Socket, name: string, ends: AbortSignal, command: Uint8Array): Promise<Buffer> {
+  let bytes = Buffer.alloc(0);
+  let onData: (chunk: Buffer) => void = () => {};
+  try {
+    await settled(socket, name, ends, (done) => {
+      onData = (chunk) => {
+        bytes = Buffer.concat([bytes, chunk.subarray(0, MESSAGE_BYTES + 1)]);
+        if (bytes.length > MESSAGE_BYTES || bytes.length >= (lengthOfMessage(bytes) ?? Number.POSITIVE_INFINITY))
+          done();
+      };
+      socket.on("data", onData);
+      socket.write(command);
+    });
+  } finally {
+    socket.off("data", onData);
+  }
+  if (bytes.length > MESSAGE_BYTES) refuseAnswer("it is longer than any");
+  return bytes;
+}
+
+/** Waits until `begin` calls back. A socket that fails, ends or is silent is not used again. */
+function settled(socket: Socket, name: string, ends: AbortSignal, begin: (done: () => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const clean = () => {
+      socket.off("error", onError);
+      socket.off("close", onClose);
+      ends.removeEventListener("abort", giveUp);
+    };
+    const fail = (error: Error) => {
+      clean();
+      socket.on("error", () => {});
+      socket.destroy();
+      reject(error);
+    };
+    const onError = (error: NodeJS.ErrnoException) => fail(noChip(`${name}: ${error.code ?? "unknown"}`));
+    const onClose = () => fail(noChip(`${name} has closed the connection`));
+    const giveUp = () => fail(silent(name));
+    socket.on("error", onError);
+    socket.on("close", onClose);
+    ends.addEventListener("abort", giveUp, { once: true });
+    if (ends.aborted) return giveUp();
+    if (socket.destroyed) return onClose();
+    begin(() => {
+      clean();
+      socket.on("error", () => {}); // of an idle connection; the next exchange finds it closed
+      resolve();
+    });
+  });
+}

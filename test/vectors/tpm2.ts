@@ -1,0 +1,59 @@
+/**
+ * Makes tpm2.json: bindings by the real clevis to a software TPM, and what our own opening and
+ * sealing said to that TPM and heard of it, so that unit tests can play the chip. Needs the
+ * packages clevis-tpm2, swtpm and tpm2-tools. Every run draws new keys. usage: script/node
+ * test/vectors/tpm2.ts > test/vectors/tpm2.json && script/lint --write
+ */
+import { randomBytes } from "node:crypto";
+import { formatCompactJwe, parseCompactJwe } from "../../src/formats/jose/jwe.ts";
+import { SHA256 } from "../../src/formats/tpm2/hash.ts";
+import { recoverSecret } from "../../src/pins/recover.ts";
+import { sealToChip } from "../../src/pins/tpm2/seal.ts";
+import { nodeSystem } from "../../src/system/node.ts";
+import { startSwtpm } from "../support/tpm/swtpm.ts";
+import { record } from "../support/tpm/transcript.ts";
+
+const plaintext = randomBytes(40).toString("base64url");
+const limits = { timeoutMs: 10_000 };
+await using chip = await startSwtpm();
+process.env["TPM2TOOLS_TCTI"] = chip.tcti;
+
+const encrypt = (configuration: object): string =>
+  chip
+    .run(["clevis", "encrypt", "tpm2", JSON.stringify(configuration), "-y"], plaintext)
+    .toString()
+    .trim();
+
+async function openRecorded(name: string, jwe: string) {
+  const { power, transcript } = record(nodeSystem);
+  const system = { ...power, request: nodeSystem.request };
+  const error = await recoverSecret(system, parseCompactJwe(jwe), limits).then(
+    (secret) => {
+      if (secret.reveal().toString() !== plaintext) throw new Error(`${name}: another plaintext`);
+      return null;
+    },
+    (thrown: { code: string }) => thrown.code,
+  );
+  return { name, jwe, error, ...transcript };
+}
+
+const registers = { pcr_bank: "sha256", pcr_ids: "7,11" };
+const bindings = {
+  "ecc, registers": encrypt(registers),
+  "ecc, none": encrypt({}),
+  sha384: encrypt({ hash: "sha384", pcr_bank: "sha384", pcr_ids: "0" }),
+};
+const opened = [];
+for (const [name, jwe] of Object.entries(bindings)) opened.push(await openRecorded(name, jwe));
+
+const { power, transcript } = record(nodeSystem);
+const to = { kind: "ecc", registers: { bank: SHA256, numbers: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] } } as const;
+const jwe = await sealToChip(power, to, Buffer.from(plaintext), limits);
+const sealed = { jwe: formatCompactJwe(jwe), registers: to.registers.numbers, ...transcript };
+
+chip.extend(11);
+opened.push(await openRecorded("another state", bindings["ecc, registers"]));
+chip.run(["tpm2_clear", "-c", "p"]);
+opened.push(await openRecorded("cleared", bindings["ecc, none"]));
+
+process.stdout.write(`${JSON.stringify({ plaintext, opened, sealed }, null, 2)}\n`);
