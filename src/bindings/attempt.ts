@@ -1,7 +1,7 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
 import { opensSlot } from "../luks/cryptsetup/keyslots.ts";
-import type { System } from "../system/port.ts";
+import type { PinPower } from "../pins/pin.ts";
 import type { Binding } from "./binding.ts";
 import { proveOverNetwork } from "./recovery.ts";
 
@@ -33,7 +33,7 @@ function inTurn<T>(work: () => Promise<T>): Promise<T> {
  * NightlatchError is given back in the attempt and not thrown.
  */
 export async function tryBinding(
-  system: Pick<System, "run" | "request" | "random">,
+  system: PinPower,
   device: string,
   binding: Binding,
   signal: AbortSignal,

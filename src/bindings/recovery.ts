@@ -3,16 +3,17 @@ import { parseClevisToken } from "../formats/clevis/clevis.ts";
 import type { FlattenedJwe } from "../formats/jose/jwe.ts";
 import type { Prove } from "../luks/change/change.ts";
 import type { HeldToken } from "../luks/header/bindings.ts";
+import type { PinPower } from "../pins/pin.ts";
 import { recoverSecret } from "../pins/recover.ts";
-import type { System } from "../system/port.ts";
 
 /** How long one server has to answer while a person waits. */
 export const SERVER_TIMEOUT_MS = 10_000;
 
 /**
- * Makes the proof that a header change asks for: the servers that a token names are asked, once.
+ * Makes the proof that a header change asks for: the servers and cards that a token names are asked,
+ * once.
  */
-export function proveOverNetwork(system: Pick<System, "request" | "random">, signal?: AbortSignal): Prove {
+export function proveOverNetwork(system: PinPower, signal?: AbortSignal): Prove {
   return (token) => {
     const limits = { timeoutMs: SERVER_TIMEOUT_MS, ...(signal === undefined ? {} : { signal }) };
     return recoverSecret(system, readClevis(token), limits);

@@ -3,6 +3,7 @@ import type { Secret } from "../core/secret.ts";
 import type { ClevisPin } from "../formats/clevis/clevis.ts";
 import type { FlattenedJwe } from "../formats/jose/jwe.ts";
 import type { System } from "../system/port.ts";
+import type { AskPin } from "./pkcs11/pin-source.ts";
 
 /**
  * A pin is one way of giving a binding's key: docs/decisions/093-a-pin-is-a-folder.md. Each pin
@@ -64,7 +65,13 @@ export interface RecoverAttempt {
 }
 
 /** What a pin needs of the world for an attempt. */
-export type PinPower = Pick<System, "request" | "random">;
+export type PinPower = Pick<
+  System,
+  "request" | "random" | "run" | "realPath" | "findExposures" | "readFileIfPresent"
+> & {
+  /** Absent where nobody is there to be asked, as in the agent. */
+  readonly askPin?: AskPin;
+};
 
 /**
  * Seals the passphrase of a keyslot into a new binding; the passphrase stays the caller's.

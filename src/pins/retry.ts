@@ -2,7 +2,7 @@ import { NightlatchError } from "../core/errors.ts";
 
 /**
  * These failures may pass without anybody doing anything: a network, a proxy or the server itself
- * is still starting. docs/decisions/074-what-may-pass-is-asked-again.md
+ * is still starting, or a card's reader. No PIN was tried for an absent card. docs/decisions/074-what-may-pass-is-asked-again.md
  */
 const PASSING: ReadonlySet<string> = new Set([
   "net/unreachable",
@@ -11,6 +11,7 @@ const PASSING: ReadonlySet<string> = new Set([
   "pin/busy",
   "pin/unknown-key",
   "pin/bad-reply",
+  "card/absent",
 ]);
 
 /** Tells whether the same attempt, made later, may end otherwise by itself. */

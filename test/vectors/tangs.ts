@@ -7,9 +7,11 @@ import { hasThumbprint, parseEcPublicJwk, pointOf } from "../../src/formats/jose
 import { type Json, type JsonObject, parseJson } from "../../src/formats/json/json.ts";
 import { createMultiplier } from "../../src/formats/tang/ecmr.ts";
 import { formatRecovery, parseRecoveryRequest } from "../../src/formats/tang/tang.ts";
+import type { PinPower } from "../../src/pins/pin.ts";
 import { bodyOf } from "../../src/system/http.ts";
-import type { HttpRequest, HttpResponse, System } from "../../src/system/port.ts";
+import type { HttpRequest, HttpResponse } from "../../src/system/port.ts";
 import { readEcPrivateJwk } from "../support/keys.ts";
+import { NO_CARD } from "../support/no-card.ts";
 
 interface ClevisVectors {
   readonly plaintext: string;
@@ -34,7 +36,7 @@ export type Answer = (request: Sent) => Promise<HttpResponse> | HttpResponse;
 
 /** Answers as the vectors' tangs would; `override` may answer first, for a server by its number. */
 export function playTangs(override: (server: number, request: Sent) => ReturnType<Answer> | null = () => null): {
-  readonly power: Pick<System, "request" | "random">;
+  readonly power: PinPower;
   readonly asked: string[];
 } {
   const asked: string[] = [];
@@ -45,7 +47,7 @@ export function playTangs(override: (server: number, request: Sent) => ReturnTyp
     const server = clevisVectors.servers[at] ?? assert.fail(`nobody is at ${request.url}`);
     return (await override(at, request)) ?? recover(server, request);
   };
-  return { power: { request, random: randomBytes }, asked };
+  return { power: { ...NO_CARD, request, random: randomBytes }, asked };
 }
 
 function recover(server: (typeof clevisVectors.servers)[number], request: Sent): HttpResponse {

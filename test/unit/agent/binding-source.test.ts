@@ -7,9 +7,10 @@ import type { JsonObject } from "../../../src/formats/json/json.ts";
 import { parseAdvertisement } from "../../../src/formats/tang/tang.ts";
 import type { VolumeHeader } from "../../../src/luks/header/header.ts";
 import { sealToAdvertisement } from "../../../src/pins/tang/tang.ts";
+import { NO_CARD } from "../../support/no-card.ts";
 import { clevisVectors } from "../../vectors/tangs.ts";
 
-const power = { request: () => assert.fail(), random: randomBytes };
+const power = { ...NO_CARD, request: () => assert.fail(), random: randomBytes };
 const advertisement = parseAdvertisement(clevisVectors.servers[1]?.advertisement ?? null);
 const tang = (url: string): FlattenedJwe => sealToAdvertisement(power, url, advertisement, Buffer.from("share"));
 

@@ -1,0 +1,84 @@
+import { createHash } from "node:crypto";
+import type { AttemptLimits } from "../../core/limits.ts";
+import type { Secret } from "../../core/secret.ts";
+import type { CardAnswer, CardTask, TokenFacts } from "../../formats/pkcs11/exchange.ts";
+import { formatPkcs11Uri, type Pkcs11Uri } from "../../formats/pkcs11/uri.ts";
+import type { System } from "../../system/port.ts";
+import { askCard } from "./driver.ts";
+import { findModule, type ModulePower } from "./module.ts";
+import { failureOf, knownWrong } from "./outcome.ts";
+import { credentialPin, type PinSourcePower, pinNeeded, statedPin } from "./pin-source.ts";
+
+/** What using a card takes. */
+export type CardPower = ModulePower & PinSourcePower & Pick<System, "run" | "random">;
+
+/**
+ * Has the card that a URI means do one thing. The PIN comes from the URI, a credential or a person,
+ * in that order, and is tried once: a PIN that was wrong is not tried again while this process
+ * lives, nor one that nobody typed while the card says that tries were lost. The caller wipes the
+ * secrets.
+ * @throws NightlatchError card/*, file/*
+ */
+export async function useCard(
+  system: CardPower,
+  uri: Pkcs11Uri,
+  task: CardTask,
+  limits: AttemptLimits,
+): Promise<CardAnswer> {
+  const module = await findModule(system, uri.modulePath);
+  return await inTurn(module, async () => {
+    const ask = (pin: Uint8Array | null, attended: boolean) =>
+      askCard(system, { module, token: uri.token, object: uri.object, task, attended, pin }, limits);
+    using stated = await statedPin(system, uri);
+    if (stated !== null) return await tryPin(system, stated, uri, null, (pin) => ask(pin, false));
+    const first = await ask(null, system.askPin !== undefined);
+    if (first.outcome !== "pin-needed") return done(first, uri);
+    const token = first.token ?? { label: "", serial: "" };
+    using kept = await credentialPin(system, token);
+    if (kept !== null) return await tryPin(system, kept, uri, token, (pin) => ask(pin, false));
+    if (system.askPin === undefined) throw pinNeeded(token);
+    using typed = await system.askPin(token);
+    return await tryPin(system, typed, uri, token, (pin) => ask(pin, true));
+  });
+}
+
+/** PINs that were wrong, hashed with what this process alone knows: a PIN has few digits. */
+const refused = new Set<string>();
+let processSalt: Buffer | null = null;
+
+async function tryPin(
+  system: Pick<System, "random">,
+  pin: Secret,
+  uri: Pkcs11Uri,
+  token: TokenFacts | null,
+  ask: (pin: Uint8Array) => Promise<CardAnswer>,
+): Promise<CardAnswer> {
+  processSalt ??= system.random(32);
+  const name = hashOf(processSalt, pin, token === null ? formatPkcs11Uri(uri) : `${token.label}\0${token.serial}`);
+  if (refused.has(name)) throw knownWrong(token);
+  const answer = await ask(pin.reveal());
+  if (answer.outcome === "wrong-pin") refused.add(name);
+  return done(answer, uri);
+}
+
+function hashOf(salt: Buffer, pin: Secret, card: string): string {
+  return createHash("sha256").update(salt).update(`${card}\0`).update(pin.reveal()).digest("hex");
+}
+
+function done(answer: CardAnswer, uri: Pkcs11Uri): CardAnswer {
+  if (answer.outcome === "done") return answer;
+  throw failureOf(answer, uri);
+}
+
+/**
+ * One at a time for each driver: two bindings of one card that asked side by side would try a wrong
+ * PIN twice.
+ */
+const turns = new Map<string, Promise<unknown>>();
+
+function inTurn<T>(module: string, work: () => Promise<T>): Promise<T> {
+  const mine = (turns.get(module) ?? Promise.resolve()).then(work, work);
+  turns.set(module, mine);
+  mine.catch(() => {}); // whoever asked for it gets it
+  return mine;
+}
