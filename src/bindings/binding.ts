@@ -15,6 +15,8 @@ export interface Binding {
   readonly kind: string;
   /** Addresses of the servers that it asks, in the token's order. */
   readonly urls: readonly string[];
+  /** What it asks that is no server, such as the URI of a card's key; null where there is none. */
+  readonly target: string | null;
   /** What stock clevis needs to open it in an initramfs. */
   readonly early: EarlyNeeds;
   /** Why it is damaged; null where it is not. */
@@ -37,11 +39,18 @@ export function listOthers(header: VolumeHeader): readonly HeldToken[] {
 export function describeToken(token: HeldToken, pins: readonly Pin[] = PINS): Binding {
   try {
     const pin = readPin(readClevis(token), pins);
-    return { token, kind: pin.kind, urls: urlsOf(pin, pins), early: pin.early, fault: null };
+    return {
+      token,
+      kind: pin.kind,
+      urls: urlsOf(pin, pins),
+      target: pin.target ?? null,
+      early: pin.early,
+      fault: null,
+    };
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
     const early = { pins: ["damaged"], network: false };
-    return { token, kind: "damaged", urls: [], early, fault: error.message };
+    return { token, kind: "damaged", urls: [], target: null, early, fault: error.message };
   }
 }
 
@@ -53,12 +62,19 @@ export function asksServer({ urls }: Pick<Binding, "urls">, address: string): bo
 }
 
 /** One line: `latch http://keys:7654/latch/…, keyslot 1`. */
-export function formatBinding({ token, kind, urls }: Binding): string {
+export function formatBinding({ token, kind, urls, target }: Binding): string {
   const where = token.keyslots.length === 0 ? "no keyslot" : `keyslot ${token.keyslots.join(", ")}`;
-  return `${[kind, ...urls].join(" ")}, ${where}`;
+  return `${[kind, ...urls, ...(target === null ? [] : [target])].join(" ")}, ${where}`;
 }
 
 /** The members of a binding in the JSON output: docs/json.md. */
-export function bindingJson({ token, kind, urls, fault }: Binding): Record<string, unknown> {
-  return { token: token.id, keyslots: token.keyslots, kind, urls, ...(fault === null ? {} : { fault }) };
+export function bindingJson({ token, kind, urls, target, fault }: Binding): Record<string, unknown> {
+  return {
+    token: token.id,
+    keyslots: token.keyslots,
+    kind,
+    urls,
+    ...(target === null ? {} : { target }),
+    ...(fault === null ? {} : { fault }),
+  };
 }

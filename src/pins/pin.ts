@@ -25,6 +25,8 @@ export interface BoundPin {
   readonly kind: string;
   /** Addresses of the servers that it asks itself, in its order. */
   readonly urls: readonly string[];
+  /** What it asks that is no server, in one line: the URI of a card's key. */
+  readonly target?: string;
   /** The bindings within it, by which it opens: the shares of an sss. Most pins have none. */
   readonly children: readonly FlattenedJwe[];
   readonly early: EarlyNeeds;

@@ -2,6 +2,8 @@ import { libcFunction, pointerTo } from "./native/native.ts";
 
 const PR_SET_PDEATHSIG = 1;
 const PR_SET_NO_NEW_PRIVS = 38;
+const PR_SET_SECCOMP = 22;
+const SECCOMP_MODE_FILTER = 2;
 const SIGKILL = 9;
 /** CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: files of a token in software, sockets of a daemon. */
 const KEPT_CAPABILITIES = (1 << 1) | (1 << 2);
@@ -16,12 +18,17 @@ const CAPABILITY_SETS_BYTES = 24;
  * @throws Error where the kernel refuses
  */
 export function confineProcess(): void {
-  const prctl = libcFunction("int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)");
   must(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "end with its parent");
   must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "forgo new privileges");
   dropCapabilities();
   refuseNetwork();
 }
+
+function prctl(option: number, ...values: readonly [Ulong, Ulong, Ulong, Ulong]): number {
+  return libcFunction("int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)")(option, ...values);
+}
+
+type Ulong = number | bigint;
 
 function dropCapabilities(): void {
   const header = Buffer.alloc(8);
@@ -39,14 +46,13 @@ function dropCapabilities(): void {
 interface Architecture {
   /** AUDIT_ARCH_ */
   readonly audit: number;
-  /** Numbers of system calls. */
+  /** Number of the system call. */
   readonly socket: number;
-  readonly seccomp: number;
 }
 
 const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
-  x64: { audit: 0xc000_003e, socket: 41, seccomp: 317 },
-  arm64: { audit: 0xc000_00b7, socket: 198, seccomp: 277 },
+  x64: { audit: 0xc000_003e, socket: 41 },
+  arm64: { audit: 0xc000_00b7, socket: 198 },
 };
 
 const IO_URING_SETUP = 425;
@@ -62,14 +68,14 @@ const REFUSE = 0x0005_0000 | EAFNOSUPPORT;
 const [NUMBER, ARCHITECTURE, FIRST_ARGUMENT] = [0, 4, 16];
 
 /**
- * A seccomp filter, for all threads of this process: sockets are of a daemon on this machine
+ * A seccomp filter for this thread, on which the driver runs, and those that it makes: sockets are of a daemon on this machine
  * (AF_UNIX), or of the kernel (AF_NETLINK, by which a USB library hears of a reader). No namespace:
  * making one takes a capability that the agent's unit does not have.
  */
 function refuseNetwork(): void {
   const architecture = ARCHITECTURES[process.arch];
   if (architecture === undefined) throw new Error(`of system calls on ${process.arch} nothing is known here`);
-  const { audit, socket, seccomp } = architecture;
+  const { audit, socket } = architecture;
   const filter = program([
     [LOAD, 0, 0, ARCHITECTURE],
     [IS_EQUAL, 0, 7, audit],
@@ -83,9 +89,8 @@ function refuseNetwork(): void {
     [RETURN, 0, 0, REFUSE],
     [RETURN, 0, 0, ALLOW],
   ]);
-  const [SET_MODE_FILTER, TSYNC] = [1, 1];
-  const call = libcFunction("long syscall(long, unsigned long, unsigned long, const void *)");
-  must(Number(call(seccomp, SET_MODE_FILTER, TSYNC, filter)), "give up the network");
+  // Not seccomp(2), which systemd's @system-service lacks.
+  must(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, pointerTo(filter), 0, 0), "give up the network");
 }
 
 type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, value: number];

@@ -13,7 +13,8 @@ export function judgeBindings(facts: CheckFacts, volume: VolumeFacts): Finding[]
     if (binding.opens === true) return [];
     if (binding.opens === null) {
       const text = `${binding.text}: cannot be tried here`;
-      return [warning("check/binding-untried", text, `see: clevis luks list -d ${shellWord(device)}`)];
+      const byPerson = binding.error?.code === "card/pin-needed" ? binding.error.remedy : undefined;
+      return [warning("check/binding-untried", text, byPerson ?? `see: clevis luks list -d ${shellWord(device)}`)];
     }
     const reason =
       binding.error === null ? "it refers to no keyslot" : `${binding.error.message} [${binding.error.code}]`;

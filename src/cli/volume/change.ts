@@ -1,6 +1,7 @@
 import { proveOverNetwork } from "../../bindings/recovery.ts";
 import { beginChange, type HeldVolume, holdVolume } from "../../luks/change/begin.ts";
 import type { Change } from "../../luks/change/change.ts";
+import { askingForPins } from "./card-pin.ts";
 import { reportBackups, tellSettled } from "./change-report.ts";
 import { readPassphrase, stateFolderOf, type VolumeInput } from "./input.ts";
 
@@ -24,7 +25,7 @@ export async function beginVolumeChange(input: VolumeInput, held: HeldVolume): P
   const { device } = held.volume;
   const change = await beginChange(system, held, {
     passphrase: (tries) => readPassphrase(input, device, tries),
-    prove: proveOverNetwork(system, terminal.signal),
+    prove: proveOverNetwork(askingForPins(system, terminal), terminal.signal),
     tell: tellSettled(terminal, device),
   });
   if (held.left.length > 0) reportBackups(terminal, change);

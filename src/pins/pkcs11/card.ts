@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { isError } from "../../core/errors.ts";
 import type { AttemptLimits } from "../../core/limits.ts";
 import type { Secret } from "../../core/secret.ts";
 import type { CardAnswer, CardTask, TokenFacts } from "../../formats/pkcs11/exchange.ts";
@@ -35,7 +36,14 @@ export async function useCard(
     if (first.outcome !== "pin-needed") return done(first, uri);
     const token = first.token ?? { label: "", serial: "" };
     using kept = await credentialPin(system, token);
-    if (kept !== null) return await tryPin(system, kept, uri, token, (pin) => ask(pin, false));
+    if (kept !== null) {
+      try {
+        return await tryPin(system, kept, uri, token, (pin) => ask(pin, false));
+      } catch (error) {
+        // No try was made: a person may make one.
+        if (!isError(error, "card/few-tries") || system.askPin === undefined) throw error;
+      }
+    }
     if (system.askPin === undefined) throw pinNeeded(token);
     using typed = await system.askPin(token);
     return await tryPin(system, typed, uri, token, (pin) => ask(pin, true));

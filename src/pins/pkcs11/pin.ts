@@ -48,6 +48,7 @@ function bound(name: string, uri: Pkcs11Uri, recover: (attempt: RecoverAttempt) 
   return {
     kind: "pkcs11",
     urls: [],
+    target: text,
     children: [],
     early: { pins: [name], network: false },
     describe: () => text,

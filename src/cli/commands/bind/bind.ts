@@ -12,19 +12,21 @@ import { readVolumeHeader } from "../../../luks/header/header.ts";
 import { refuseRequirements } from "../../../luks/header/requirements.ts";
 import type { Seal } from "../../../pins/pin.ts";
 import { defineCommand, type ExitStatus, type Terminal } from "../../command.ts";
+import { askingForPins } from "../../volume/card-pin.ts";
 import { beginVolumeChange, holdForChange } from "../../volume/change.ts";
 import { settledJson } from "../../volume/change-report.ts";
 import { namedSlots } from "../../volume/input.ts";
 import { recordLatches, recordVolume } from "../../volume/record.ts";
 import { latchPlan } from "./latch.ts";
 import { BIND_OPTIONS, type BindInput } from "./options.ts";
+import { pkcs11Plan } from "./pkcs11.ts";
 import type { BindPlan } from "./plan.ts";
 import { tangPlan } from "./tang.ts";
 
 export const command = defineCommand({
   name: "bind",
-  summary: "let a key server open a LUKS volume, beside its passphrase",
-  operands: "DEV latch [INVITE] | DEV tang URL",
+  summary: "let a key server or a card open a LUKS volume, beside its passphrase",
+  operands: "DEV latch [INVITE] | DEV tang URL | DEV pkcs11 URI",
   minOperands: 2,
   maxOperands: 3,
   options: BIND_OPTIONS,
@@ -35,6 +37,8 @@ A run that is cut short leaves a volume that opens as before; the next bind or u
   latch  on a Nightlatch server. INVITE is the line of nightlatch machine invite; - reads it from standard input. A machine that is
          enrolled needs none.
   tang   on any tang server, whose thumbprint tang-show-keys shows there.
+  pkcs11 a key on a card or an HSM, by its URI, such as 'pkcs11:token=ops;object=disk'. Its PIN is asked for, or comes from a
+         systemd credential; it is tried once, and never where the card would lock.
 
 DEV is an encrypted partition or an image file of one. It is changed by cryptsetup alone, after a backup of its header.`,
   run,
@@ -110,7 +114,7 @@ async function lookAhead(
   if (first !== undefined && (isNew || !options.replace)) return { bound: first };
   await requireRoom(system, held);
   const tokens = present.map((binding) => binding.token);
-  const prove = proveOverNetwork(system, terminal.signal);
+  const prove = proveOverNetwork(askingForPins(system, terminal), terminal.signal);
   const replaces = await planRemovals(system, { volume: held.volume, prove }, tokens, namedSlots(options.slot));
   if (options.replace && first === undefined) tellNothingReplaced(terminal, device, plan, bindings);
   requireNotCancelled(terminal.signal);
@@ -122,11 +126,12 @@ function tellNothingReplaced(terminal: Terminal, device: string, { target }: Bin
   terminal.hint(`Nothing is replaced: ${device} has no binding to ${target}. ${has}`);
 }
 
-function planOf(input: BindInput, pin: string | undefined, argument: string | undefined): Promise<BindPlan> {
+async function planOf(input: BindInput, pin: string | undefined, argument: string | undefined): Promise<BindPlan> {
   if (pin === "latch") return latchPlan(input, argument);
   if (pin === "tang") return tangPlan(input, argument);
+  if (pin === "pkcs11") return pkcs11Plan(input, argument === undefined ? [] : [argument]);
   throw new NightlatchError("usage/wrong", `bind: there is no pin ${JSON.stringify(pin)}`, {
-    remedy: "Say latch or tang. See: nightlatch bind --help",
+    remedy: "Say latch, tang or pkcs11. See: nightlatch bind --help",
   });
 }
 
@@ -147,7 +152,7 @@ async function alreadyBound(
   const { device } = volume;
   const [keyslot] = binding.token.keyslots;
   if (keyslot === undefined) throw opensNothing(device, binding);
-  const prove = proveOverNetwork(system, terminal.signal);
+  const prove = proveOverNetwork(askingForPins(system, terminal), terminal.signal);
   await proveToken(system, { volume, prove }, binding.token, keyslot).catch((error: unknown) => {
     throw doesNotOpen(device, binding, keyslot, error);
   });
