@@ -102,8 +102,8 @@ export function parseCardRequest(bytes: Buffer): CardRequest {
   if (typeof attended !== "boolean" || pin === undefined || input === undefined) damaged();
   return {
     module,
-    token,
-    object,
+    token: { ...token },
+    object: { ...object },
     task: taskOf(head, kind, input),
     attended,
     pin: hasPin === true ? pin : null,
