@@ -35,6 +35,8 @@ export interface SoftHsm {
   makeToken(label: string, pin: string): string;
   /** Makes a key on it: `rsa:2048`, `EC:prime256v1`. */
   makeKey(label: string, pin: string, type: string, name: string, id: string): void;
+  /** Puts a private key on it, in PEM. */
+  importKey(label: string, pin: string, pem: string, name: string, id: string): void;
   /** Makes a driver of SoftHSM's that does otherwise at one function. @returns its path */
   makeDriver(name: string, shim: Shim): string;
   /** Flags of the token as pkcs11-tool prints them. */
@@ -76,6 +78,12 @@ export function makeSoftHsm(home: string): SoftHsm {
       const use = type.startsWith("EC:") ? "--usage-derive" : "--usage-decrypt";
       const key = ["--keypairgen", "--key-type", type, use, "--label", name, "--id", id];
       tool("--token-label", label, "--login", "--pin", pin, ...key);
+    },
+    importKey(label, pin, pem, name, id) {
+      const file = join(home, "imported.pem");
+      writeFileSync(file, pem, { mode: 0o600 });
+      const key = ["--import", file, "--token", label, "--pin", pin, "--label", name, "--id", id];
+      runTool([...with_, "softhsm2-util", ...key]);
     },
     makeDriver(name, { place, body, parameters = "void" }) {
       const source = join(home, `${name}.c`);

@@ -14,6 +14,12 @@ import { credentialPin, type PinSourcePower, pinNeeded, statedPin } from "./pin-
 export type CardPower = ModulePower & PinSourcePower & Pick<System, "run" | "random">;
 
 /**
+ * A card is slower than a server: a program starts, a reader wakes, RSA takes a second or two. One
+ * that is ended within its login may have counted a try. Who gives up earlier aborts the signal.
+ */
+const CARD_TIMEOUT_MS = 30_000;
+
+/**
  * Has the card that a URI means do one thing. The PIN comes from the URI, a credential or a person,
  * in that order, and is tried once: a PIN that was wrong is not tried again while this process
  * lives, nor one that nobody typed while the card says that tries were lost. The caller wipes the
@@ -29,25 +35,53 @@ export async function useCard(
   const module = await findModule(system, uri.modulePath);
   return await inTurn(module, async () => {
     const ask = (pin: Uint8Array | null, attended: boolean) =>
-      askCard(system, { module, token: uri.token, object: uri.object, task, attended, pin }, limits);
+      askCard(
+        system,
+        { module, token: uri.token, object: uri.object, task, attended, pin },
+        atLeast(limits, CARD_TIMEOUT_MS),
+      );
     using stated = await statedPin(system, uri);
     if (stated !== null) return await tryPin(system, stated, uri, null, (pin) => ask(pin, false));
-    const first = await ask(null, system.askPin !== undefined);
-    if (first.outcome !== "pin-needed") return done(first, uri);
-    const token = first.token ?? { label: "", serial: "" };
-    using kept = await credentialPin(system, token);
-    if (kept !== null) {
-      try {
-        return await tryPin(system, kept, uri, token, (pin) => ask(pin, false));
-      } catch (error) {
-        // No try was made: a person may make one.
-        if (!isError(error, "card/few-tries") || system.askPin === undefined) throw error;
-      }
+    const name = `${module}\0${formatPkcs11Uri({ token: uri.token, object: {} })}`;
+    let token = wantPins.get(name);
+    if (token === undefined) {
+      const first = await ask(null, system.askPin !== undefined);
+      if (first.outcome !== "pin-needed") return done(first, uri);
+      token = first.token ?? { label: "", serial: "" };
     }
-    if (system.askPin === undefined) throw pinNeeded(token);
-    using typed = await system.askPin(token);
-    return await tryPin(system, typed, uri, token, (pin) => ask(pin, true));
+    const answer = await usePin(system, uri, token, ask);
+    wantPins.set(name, token);
+    return answer;
   });
+}
+
+const atLeast = (limits: AttemptLimits, timeoutMs: number): AttemptLimits => ({
+  ...limits,
+  timeoutMs: Math.max(limits.timeoutMs, timeoutMs),
+});
+
+/** Tokens that took a PIN: they need not be asked whether they want one. */
+const wantPins = new Map<string, TokenFacts>();
+
+/** A PIN that is kept goes before one that is typed. */
+async function usePin(
+  system: CardPower,
+  uri: Pkcs11Uri,
+  token: TokenFacts,
+  ask: (pin: Uint8Array | null, attended: boolean) => Promise<CardAnswer>,
+): Promise<CardAnswer> {
+  using kept = await credentialPin(system, token);
+  if (kept !== null) {
+    try {
+      return await tryPin(system, kept, uri, token, (pin) => ask(pin, false));
+    } catch (error) {
+      // No try was made: a person may make one.
+      if (!isError(error, "card/few-tries") || system.askPin === undefined) throw error;
+    }
+  }
+  if (system.askPin === undefined) throw pinNeeded(token);
+  using typed = await system.askPin(token);
+  return await tryPin(system, typed, uri, token, (pin) => ask(pin, true));
 }
 
 /** PINs that were wrong, hashed with what this process alone knows: a PIN has few digits. */

@@ -59,7 +59,12 @@ test("what could mean another token or key than was written is refused", () => {
 });
 
 test("a message never repeats what was written, which may hold a PIN", () => {
-  for (const text of ["pkcs11:pin-value=123456", "pkcs11:?pin-value=123 456", "pkcs11:?pin-value=%00123456", "123456"]) {
+  for (const text of [
+    "pkcs11:pin-value=123456",
+    "pkcs11:?pin-value=123 456",
+    "pkcs11:?pin-value=%00123456",
+    "123456",
+  ]) {
     assert.throws(
       () => parsePkcs11Uri(text),
       (error) => isError(error, "pkcs11/malformed") && !`${error.message}${error.remedy}`.includes("123"),
@@ -68,9 +73,14 @@ test("a message never repeats what was written, which may hold a PIN", () => {
 });
 
 const text = (limit: number) =>
-  fc.string({ unit: "binary", minLength: 1, maxLength: limit }).filter((s) => !/\p{Cc}|\p{Cs}/u.test(s) && Buffer.byteLength(s) <= limit);
+  fc
+    .string({ unit: "binary", minLength: 1, maxLength: limit })
+    .filter((s) => !/\p{Cc}|\p{Cs}/u.test(s) && Buffer.byteLength(s) <= limit);
 const optional = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
-const path = fc.array(text(12).filter((s) => !s.includes("/") && s !== "." && s !== ".."), { minLength: 1, maxLength: 4 });
+const path = fc.array(
+  text(12).filter((s) => !s.includes("/") && s !== "." && s !== ".."),
+  { minLength: 1, maxLength: 4 },
+);
 
 const uris: fc.Arbitrary<Pkcs11Uri> = fc
   .record({
@@ -113,9 +123,14 @@ test("a PIN is never written", () => {
 
 test("any text is read or refused with the one code", () => {
   const pieces = fc.constantFrom(
-    ..."pkcs11: token= object= id= slot-id= module-path= pin-value= ; ? & % %41 %ff = / .. a \0 é type=private".split(" "),
+    ..."pkcs11: token= object= id= slot-id= module-path= pin-value= ; ? & % %41 %ff = / .. a \0 é type=private".split(
+      " ",
+    ),
   );
-  const texts = fc.oneof(fc.string({ unit: "binary" }), fc.array(pieces).map((list) => `pkcs11:${list.join("")}`));
+  const texts = fc.oneof(
+    fc.string({ unit: "binary" }),
+    fc.array(pieces).map((list) => `pkcs11:${list.join("")}`),
+  );
   fc.assert(
     fc.property(texts, (given) => {
       try {

@@ -27,7 +27,17 @@ test("its other members, their order and blanks do not matter", () => {
 
 test("what is no such key is refused", () => {
   const k = randomBytes(32).toString("base64url");
-  const texts = ["", "{}", '{"k"', '{"k":', `{"k":"${k}`, `{"k":"${k.slice(1)}"}`, `{"k":"${k}A"}`, `{"k":1}`, `{"k":"+${k.slice(1)}"}`];
+  const texts = [
+    "",
+    "{}",
+    '{"k"',
+    '{"k":',
+    `{"k":"${k}`,
+    `{"k":"${k.slice(1)}"}`,
+    `{"k":"${k}A"}`,
+    `{"k":1}`,
+    `{"k":"+${k.slice(1)}"}`,
+  ];
   for (const text of texts) {
     assert.throws(() => parseWrappedKey(Buffer.from(text)), { code: "pin/wrong-key" }, text);
   }
