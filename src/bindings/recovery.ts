@@ -10,8 +10,8 @@ import { recoverSecret } from "../pins/recover.ts";
 export const SERVER_TIMEOUT_MS = 10_000;
 
 /**
- * Makes the proof that a header change asks for: the servers and cards that a token names are asked,
- * once.
+ * Makes the proof that a header change asks for: the servers and cards that a token names are
+ * asked, once.
  */
 export function proveOverNetwork(system: PinPower, signal?: AbortSignal): Prove {
   return (token) => {

@@ -68,9 +68,9 @@ const REFUSE = 0x0005_0000 | EAFNOSUPPORT;
 const [NUMBER, ARCHITECTURE, FIRST_ARGUMENT] = [0, 4, 16];
 
 /**
- * A seccomp filter for this thread, on which the driver runs, and those that it makes: sockets are of a daemon on this machine
- * (AF_UNIX), or of the kernel (AF_NETLINK, by which a USB library hears of a reader). No namespace:
- * making one takes a capability that the agent's unit does not have.
+ * A seccomp filter for this thread, on which the driver runs, and those that it makes: sockets are
+ * of a daemon on this machine (AF_UNIX), or of the kernel (AF_NETLINK, by which a USB library hears
+ * of a reader). No namespace: making one takes a capability that the agent's unit does not have.
  */
 function refuseNetwork(): void {
   const architecture = ARCHITECTURES[process.arch];

@@ -14,7 +14,7 @@ export const ECDH_PIN = "pkcs11-ecdh";
 export type RsaScheme = "RSA-PKCS" | "RSA-OAEP-SHA-1" | "RSA-OAEP-SHA-256";
 
 /** What a binding to an RSA key holds beside its ciphertext: docs/format/clevis.md. */
-export interface RsaCardPin {
+interface RsaCardPin {
   readonly uri: Pkcs11Uri;
   readonly scheme: RsaScheme;
   /** The wrapped key: as long as the modulus. */
@@ -22,7 +22,7 @@ export interface RsaCardPin {
 }
 
 /** What a binding to an EC key holds beside its ciphertext: docs/format/clevis.md. */
-export interface EcdhCardPin {
+interface EcdhCardPin {
   readonly uri: Pkcs11Uri;
   readonly ephemeral: EcPublicJwk;
 }

@@ -7,7 +7,7 @@ import { formatPkcs11Uri, type Pkcs11Uri } from "../../formats/pkcs11/uri.ts";
 import type { System } from "../../system/port.ts";
 import { askCard } from "./driver.ts";
 import { findModule, type ModulePower } from "./module.ts";
-import { failureOf, knownWrong } from "./outcome.ts";
+import { cardFailure, knownWrong } from "./outcome.ts";
 import { credentialPin, type PinSourcePower, pinNeeded, statedPin } from "./pin-source.ts";
 
 /** What using a card takes. */
@@ -109,7 +109,7 @@ function hashOf(salt: Buffer, pin: Secret, card: string): string {
 
 function done(answer: CardAnswer, uri: Pkcs11Uri): CardAnswer {
   if (answer.outcome === "done") return answer;
-  throw failureOf(answer, uri);
+  throw cardFailure(answer, uri);
 }
 
 /**

@@ -102,7 +102,7 @@ const FAILURES: Readonly<Record<Exclude<CardOutcome, "done">, Failure>> = {
 };
 
 /** The error for what a card answered in place of doing what it was asked. */
-export function failureOf({ outcome, token, seen, failure }: CardAnswer, uri: Pkcs11Uri): NightlatchError {
+export function cardFailure({ outcome, token, seen, failure }: CardAnswer, uri: Pkcs11Uri): NightlatchError {
   if (outcome === "done") throw new TypeError("the card has done it");
   const { code, message, meaning, remedy } = FAILURES[outcome];
   const facts: MessageFacts = {

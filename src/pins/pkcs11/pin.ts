@@ -56,7 +56,9 @@ function bound(name: string, uri: Pkcs11Uri, recover: (attempt: RecoverAttempt) 
   };
 }
 
-/** Makes a candidate of each secret that a card gave, and wipes that. One that is none is left out. */
+/**
+ * Makes a candidate of each secret that a card gave, and wipes that. One that is none is left out.
+ */
 function eachKey(secrets: readonly Secret[], make: (secret: Secret) => Secret): Secret[] {
   let failure: unknown = null;
   const keys = secrets.flatMap((secret) => {

@@ -24,7 +24,7 @@ const RSA_BITS = 2048;
 const SCHEMES: readonly RsaScheme[] = ["RSA-OAEP-SHA-256", "RSA-OAEP-SHA-1", "RSA-PKCS"];
 
 /** Seals to a card's key, which takes no card any more. */
-export type SealToCard = (secret: Uint8Array) => FlattenedJwe;
+type SealToCard = (secret: Uint8Array) => FlattenedJwe;
 
 /**
  * Finds the key that a URI means, and has the card open something sealed to it: what it could not
@@ -80,7 +80,7 @@ function rsaKeyOf({ modulus, exponent }: Extract<CardKey, { kind: "RSA" }>): Key
   );
 }
 
-/** As `clevis encrypt pkcs11` does, but for the padding, which there is always that of PKCS #1 v1.5. */
+/** As `clevis encrypt pkcs11` does, but for the padding, which there is always PKCS #1 v1.5's. */
 function sealToRsaKey(
   system: Pick<PinPower, "random">,
   uri: string,

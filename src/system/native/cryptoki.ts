@@ -1,7 +1,7 @@
 import { loadLibrary, type NativeFunction, pointerTo } from "./native.ts";
 
 /** A handle or a number of PKCS#11, as koffi gives an unsigned long. */
-export type Ulong = number | bigint;
+type Ulong = number | bigint;
 
 /**
  * The functions that we call, with their places in CK_FUNCTION_LIST (PKCS#11 2.40, section 5). A

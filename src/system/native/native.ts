@@ -30,7 +30,7 @@ export function libcFunction(prototype: string): NativeFunction {
 }
 
 /** A library that is not libc, whose functions are found by their addresses, too. */
-export interface LoadedLibrary extends Library {
+interface LoadedLibrary extends Library {
   /** The pointer that lies at an address. */
   pointerAt(address: bigint): bigint;
   /** The function at an address, by its C prototype. */

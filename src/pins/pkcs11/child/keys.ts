@@ -3,7 +3,7 @@ import type { CardKey } from "../../../formats/pkcs11/exchange.ts";
 import type { ObjectMatch } from "../../../formats/pkcs11/uri.ts";
 import type { Cryptoki } from "../../../system/native/cryptoki.ts";
 import { CKA, CKK, CKO, CKR } from "./constants.ts";
-import { Ended, must } from "./ended.ts";
+import { must, RequestEnded } from "./request-ended.ts";
 import { attributes, lengthOf, ulong, wordAt, words } from "./structures.ts";
 import type { Session } from "./token.ts";
 
@@ -17,7 +17,7 @@ export interface PrivateKey {
   readonly type: "RSA" | "EC";
 }
 
-/** Lists the private keys that are meant. @throws Ended no-key */
+/** Lists the private keys that are meant. @throws RequestEnded no-key */
 export function findKeys(
   cryptoki: Cryptoki,
   session: Session,
@@ -32,7 +32,7 @@ export function findKeys(
     ]);
     return object.map((one) => ({ object: one, type }));
   });
-  if (keys.length === 0) throw new Ended({ outcome: "no-key", token: session.token });
+  if (keys.length === 0) throw new RequestEnded({ outcome: "no-key", token: session.token });
   return keys;
 }
 
@@ -60,7 +60,7 @@ export function attributeOf(cryptoki: Cryptoki, { id }: Session, object: bigint,
   return length === null || length > value.length ? null : value.subarray(0, length);
 }
 
-/** Gives the public half of a private key. @throws Ended no-key, unsupported */
+/** Gives the public half of a private key. @throws RequestEnded no-key, unsupported */
 export function publicHalf(cryptoki: Cryptoki, session: Session, { object, type }: PrivateKey): CardKey {
   const own = (attribute: number) => attributeOf(cryptoki, session, object, attribute);
   const id = own(CKA.ID);
@@ -78,13 +78,13 @@ export function publicHalf(cryptoki: Cryptoki, session: Session, { object, type 
   };
   if (type === "RSA") {
     const [modulus, exponent] = [read(CKA.MODULUS), read(CKA.PUBLIC_EXPONENT)];
-    if (modulus === null || exponent === null) throw new Ended({ outcome: "no-key", token: session.token });
+    if (modulus === null || exponent === null) throw new RequestEnded({ outcome: "no-key", token: session.token });
     return { kind: "RSA", modulus: modulus.toString("hex"), exponent: exponent.toString("hex") };
   }
   const [parameters, point] = [read(CKA.EC_PARAMS), read(CKA.EC_POINT)];
-  if (parameters === null || point === null) throw new Ended({ outcome: "no-key", token: session.token });
+  if (parameters === null || point === null) throw new RequestEnded({ outcome: "no-key", token: session.token });
   const curve = CURVE_BY_PARAMETERS[parameters.toString("hex")];
-  if (curve === undefined) throw new Ended({ outcome: "unsupported", token: session.token });
+  if (curve === undefined) throw new RequestEnded({ outcome: "unsupported", token: session.token });
   return { kind: "EC", curve, point: bareOctets(point).toString("hex") };
 }
 

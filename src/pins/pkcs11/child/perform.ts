@@ -4,8 +4,8 @@ import { CURVES } from "../../../formats/jose/curve.ts";
 import type { CardAnswer, CardRequest } from "../../../formats/pkcs11/exchange.ts";
 import type { Cryptoki } from "../../../system/native/cryptoki.ts";
 import { CKA, CKF, CKG, CKK, CKM, CKO, CKR, CKU, NO_KDF, OAEP_SOURCE } from "./constants.ts";
-import { Ended, must } from "./ended.ts";
 import { attributeOf, findKeys, type PrivateKey, publicHalf } from "./keys.ts";
+import { must, RequestEnded } from "./request-ended.ts";
 import { attributes, flag, mechanism, ulong, wordAt, words } from "./structures.ts";
 import { findToken, logIn, openSession, type Session } from "./token.ts";
 
@@ -32,7 +32,7 @@ export function performCardRequest(request: CardRequest, load: (module: string) 
       cryptoki.call("C_Logout", session.id); // else a card may stay open to whoever comes next
     }
   } catch (error) {
-    if (error instanceof Ended) return { ...error.answer, secrets: [] };
+    if (error instanceof RequestEnded) return { ...error.answer, secrets: [] };
     throw error;
   }
 }
@@ -41,7 +41,7 @@ function loadOrEnd(module: string, load: (module: string) => Cryptoki): Cryptoki
   try {
     return load(module);
   } catch {
-    throw new Ended({ outcome: "no-driver" });
+    throw new RequestEnded({ outcome: "no-driver" });
   }
 }
 
@@ -49,12 +49,13 @@ function withKey(cryptoki: Cryptoki, session: Session, request: CardRequest): Pi
   const { object, task } = request;
   if (task.kind === "describe") {
     const [key, ...others] = findKeys(cryptoki, session, object, ["RSA", "EC"]);
-    if (key === undefined || others.length > 0) throw new Ended({ outcome: "several-keys", token: session.token });
+    if (key === undefined || others.length > 0)
+      throw new RequestEnded({ outcome: "several-keys", token: session.token });
     return { secrets: [], key: publicHalf(cryptoki, session, key) };
   }
   const keys = findKeys(cryptoki, session, object, [task.kind === "decrypt" ? "RSA" : "EC"]).slice(0, TRIED_COUNT);
   const secrets: Secret[] = [];
-  let last: Ended | null = null;
+  let last: RequestEnded | null = null;
   for (const key of keys) {
     try {
       if (task.kind === "derive")
@@ -62,7 +63,7 @@ function withKey(cryptoki: Cryptoki, session: Session, request: CardRequest): Pi
       else secrets.push(decrypt(cryptoki, session, key, task.scheme, task.input, request.pin));
     } catch (error) {
       // After a PIN that was wrong nothing else is tried: it could cost another attempt.
-      if (!(error instanceof Ended) || PIN_OUTCOMES.has(error.answer.outcome)) throw error;
+      if (!(error instanceof RequestEnded) || PIN_OUTCOMES.has(error.answer.outcome)) throw error;
       last = error; // the key of another binding, or of another use
     }
   }
@@ -117,7 +118,7 @@ function derive(cryptoki: Cryptoki, session: Session, key: PrivateKey, lengthByt
   const list = attributes(cryptoki, template);
   must(cryptoki.call("C_DeriveKey", session.id, how, key.object, list, template.length, derived), "C_DeriveKey");
   const value = attributeOf(cryptoki, session, wordAt(derived, 0), CKA.VALUE);
-  if (value === null) throw new Ended({ outcome: "unsupported", token: session.token });
+  if (value === null) throw new RequestEnded({ outcome: "unsupported", token: session.token });
   const secret = Secret.copy(value);
   value.fill(0);
   return secret;

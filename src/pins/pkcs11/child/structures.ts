@@ -1,3 +1,4 @@
+import { trimEndOf } from "../../../core/text.ts";
 import type { Cryptoki } from "../../../system/native/cryptoki.ts";
 
 /* The structures of PKCS#11, as C lays them out where a long and a pointer have 8 bytes. */
@@ -69,7 +70,7 @@ export function readTokenInfo(bytes: Buffer): TokenInfo {
   const next = (lengthBytes: number) => {
     const text = bytes.subarray(at, at + lengthBytes).toString("utf8");
     at += lengthBytes;
-    return text.replace(/[ \0]+$/, "");
+    return trimEndOf(text, " \0");
   };
   return {
     label: next(LABEL_BYTES),

@@ -3,7 +3,7 @@ import type { CryptokiName } from "../../../system/native/cryptoki.ts";
 import { CKR } from "./constants.ts";
 
 /** What ends a request to a card early. It never leaves the child. */
-export class Ended extends Error {
+export class RequestEnded extends Error {
   readonly answer: Omit<CardAnswer, "secrets">;
 
   constructor(answer: Omit<CardAnswer, "secrets">) {
@@ -30,5 +30,5 @@ const OUTCOMES: Readonly<Record<number, CardAnswer["outcome"]>> = {
 
 /** Ends the request where a function did not return CKR_OK. */
 export function must(value: number, name: CryptokiName): void {
-  if (value !== CKR.OK) throw new Ended({ outcome: OUTCOMES[value] ?? "failed", failure: { name, value } });
+  if (value !== CKR.OK) throw new RequestEnded({ outcome: OUTCOMES[value] ?? "failed", failure: { name, value } });
 }
