@@ -1,5 +1,6 @@
 /* Numbers of PKCS#11 2.40 (pkcs11t.h). */
 
+/** Return values. */
 export const CKR = {
   OK: 0x00,
   ARGUMENTS_BAD: 0x07,
@@ -24,6 +25,7 @@ export const CKR = {
   CRYPTOKI_ALREADY_INITIALIZED: 0x191,
 } as const;
 
+/** Flags of C_Initialize, of a session and of a token. */
 export const CKF = {
   OS_LOCKING_OK: 0x02,
   SERIAL_SESSION: 0x04,
@@ -35,10 +37,14 @@ export const CKF = {
   USER_PIN_LOCKED: 0x4_0000,
 } as const;
 
+/** Who logs in. */
 export const CKU = { USER: 1, CONTEXT_SPECIFIC: 2 } as const;
+/** Kinds of objects. */
 export const CKO = { PUBLIC_KEY: 2, PRIVATE_KEY: 3, SECRET_KEY: 4 } as const;
+/** Kinds of keys. */
 export const CKK = { RSA: 0, EC: 3, GENERIC_SECRET: 0x10 } as const;
 
+/** Attributes of an object. */
 export const CKA = {
   CLASS: 0x00,
   TOKEN: 0x01,
@@ -56,7 +62,9 @@ export const CKA = {
   ALWAYS_AUTHENTICATE: 0x202,
 } as const;
 
+/** Mechanisms, hashes among them. */
 export const CKM = { RSA_PKCS: 0x01, RSA_PKCS_OAEP: 0x09, SHA_1: 0x220, SHA256: 0x250, ECDH1_DERIVE: 0x1050 } as const;
+/** Functions that make a mask for OAEP. */
 export const CKG = { MGF1_SHA1: 1, MGF1_SHA256: 2 } as const;
 /** CKZ_DATA_SPECIFIED */
 export const OAEP_SOURCE = 1;
