@@ -214,14 +214,14 @@ async function bindingFacts(
   { binding, opens, error }: BindingStatus,
 ): Promise<BindingFacts> {
   const { next } = early;
-  const { kind, urls, token } = binding;
+  const { kind, urls, target, token } = binding;
   const lacks =
     volume === null || next === null
       ? []
       : await lacksOf(system, next, early, binding, { ...volume, cmdline: next.entry.cmdline });
   const asksNetwork = urls.length > 0;
   const { keyslots, id } = token;
-  return { text: formatBinding(binding), asksNetwork, keyslots, opens, error, urls, token: id, kind, lacks };
+  return { text: formatBinding(binding), asksNetwork, keyslots, opens, error, urls, target, token: id, kind, lacks };
 }
 
 const SEARCH_FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];

@@ -144,6 +144,8 @@ export interface BindingFacts {
   readonly opens: boolean | null;
   readonly error: NightlatchError | null;
   readonly urls: readonly string[];
+  /** What it asks that is no server, such as the URI of a card's key; null where there is none. */
+  readonly target: string | null;
   readonly token: number;
   /** `latch`, `tang`, `sss`, `tpm2`, …; `damaged`. */
   readonly kind: string;

@@ -78,7 +78,7 @@ function foretellEarly(facts: CheckFacts, volume: VolumeFacts, early: EarlyFacts
   if (!boot.isCertain) {
     return told("unknown", `opens by itself if ${boot.title} is what boots, which no boot loader's configuration says`);
   }
-  return told("open", `opens by itself: clevis in the initramfs asks ${open.urls.join(", ")}`);
+  return told("open", `opens by itself: clevis in the initramfs asks ${askedBy(open).join(", ")}`);
 }
 
 function foretellLater(
@@ -110,10 +110,14 @@ function foretellLater(
   return { will: "ask", text: `asks for the passphrase${unused}` };
 }
 
+const askedBy = ({ urls, target }: BindingFacts): readonly string[] => (target === null ? urls : [...urls, target]);
+
 function byBindings(bindings: readonly BindingFacts[], who: string): Pick<Outlook, "will" | "text"> {
   if (bindings.length === 0) return { will: "ask", text: "asks for the passphrase: it has no binding" };
-  const opening = bindings.filter(({ opens }) => opens === true).flatMap(({ urls }) => urls);
-  if (opening.length > 0) return { will: "open", text: `opens by itself: ${who} ${opening.join(", ")}` };
+  const opening = bindings.filter(({ opens }) => opens === true);
+  if (opening.length > 0) {
+    return { will: "open", text: `opens by itself: ${who} ${opening.flatMap(askedBy).join(", ")}` };
+  }
   if (bindings.some(({ opens }) => opens === null))
     return { will: "unknown", text: `opens if ${who} and gets an answer, which was not tried` };
   return { will: "ask", text: "asks for the passphrase: no binding opens it now" };
