@@ -8,7 +8,9 @@
  *   lib/agent.cjs           nightlatch agent alone: it loads agent-program.cjs with its bytecode,
  *                           agent-program.cache; see docs/decisions/020-cold-start.md
  *   lib/toml.cjs            what the agent reads an agent.toml with
- *   lib/koffi.node          what both load for calls to libc
+ *   lib/pkcs11.cjs          what either runs to load a card's driver in:
+ *                           docs/decisions/096-a-cards-driver-runs-alone.md
+ *   lib/koffi.node          what all of them load for calls to libc
  *   node_modules/           native packages, of this machine's architecture
  */
 import { execFileSync } from "node:child_process";
@@ -78,6 +80,14 @@ await build({
   outdir: join(out, "lib"),
   outExtension: { ".js": ".cjs" },
   format: "cjs",
+});
+await build({
+  ...common,
+  entryPoints: { pkcs11: "src/pkcs11-main.ts" },
+  outdir: join(out, "lib"),
+  outExtension: { ".js": ".cjs" },
+  format: "cjs",
+  define: { "import.meta.dirname": "__dirname", "import.meta.url": "__filename" },
 });
 copyFileSync(join(root, "script/agent-loader.cjs"), join(out, "lib/agent.cjs"));
 // Names without a folder: the bytes would differ with it. The flags as the unit sets them: V8 takes

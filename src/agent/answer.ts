@@ -12,6 +12,7 @@ import { refuseExposedProgram } from "../host/exposed.ts";
 import { judgeBound, refusalOf } from "../luks/bound/bound.ts";
 import { isNewUse, type Use, useOf } from "../luks/bound/changes.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header/header.ts";
+import type { PinPower } from "../pins/pin.ts";
 import type { System } from "../system/port.ts";
 import { bindingSources } from "./binding-source.ts";
 import { commandSource } from "./command-source.ts";
@@ -20,8 +21,7 @@ import { type RacePower, raceSources, type Won } from "./race.ts";
 import type { KeySource } from "./source.ts";
 
 /** What it takes to find a volume's key. */
-export type AnswerPower = RacePower &
-  Pick<System, "readAt" | "run" | "request" | "openTpm" | "listDirectory" | "findExposures">;
+export type AnswerPower = RacePower & Pick<System, "readAt" | "listDirectory"> & PinPower;
 
 interface AnswerOptions {
   /** Path of the crypttab. */

@@ -3,7 +3,6 @@ import type { Secret } from "../core/secret.ts";
 import { opensSlot } from "../luks/cryptsetup/keyslots.ts";
 import type { PinPower } from "../pins/pin.ts";
 import type { ShareOutcome } from "../pins/recover.ts";
-import type { System } from "../system/port.ts";
 import type { Binding } from "./binding.ts";
 import { recoverOverNetwork } from "./recovery.ts";
 
@@ -36,7 +35,7 @@ function inTurn<T>(work: () => Promise<T>): Promise<T> {
  * @param outcomes where it is given, every share is asked, and it is filled with what came of them
  */
 export async function tryBinding(
-  system: PinPower & Pick<System, "run">,
+  system: PinPower,
   device: string,
   binding: Binding,
   signal: AbortSignal,

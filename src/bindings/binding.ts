@@ -20,6 +20,8 @@ export interface Binding {
   readonly detail?: string;
   /** What of the machine's start it, or a share of it, is sealed to; empty if that is nothing. */
   readonly measured: readonly Measured[];
+  /** What it asks that is no server, such as the URI of a card's key; null where there is none. */
+  readonly target: string | null;
   /** What stock clevis needs to open it in an initramfs. */
   readonly early: EarlyNeeds;
   /** Why it is damaged; null where it is not. */
@@ -44,11 +46,20 @@ export function describeToken(token: HeldToken, pins: readonly Pin[] = PINS): Bi
     const pin = readPin(readClevis(token), pins);
     const { kind, early, detail } = pin;
     const told = detail === undefined ? {} : { detail };
-    return { token, kind, urls: urlsOf(pin, pins), early, measured: measuredOf(pin, pins), ...told, fault: null };
+    return {
+      token,
+      kind,
+      urls: urlsOf(pin, pins),
+      target: pin.target ?? null,
+      early,
+      measured: measuredOf(pin, pins),
+      ...told,
+      fault: null,
+    };
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
     const early = { pins: ["damaged"], network: false };
-    return { token, kind: "damaged", urls: [], early, measured: [], fault: error.message };
+    return { token, kind: "damaged", urls: [], target: null, early, measured: [], fault: error.message };
   }
 }
 
@@ -60,14 +71,22 @@ export function asksServer({ urls }: Pick<Binding, "urls">, address: string): bo
 }
 
 /** One line: `latch http://keys:7654/latch/…, keyslot 1`. */
-export function formatBinding({ token, kind, urls, detail }: Binding): string {
+export function formatBinding({ token, kind, urls, target, detail }: Binding): string {
   const where = token.keyslots.length === 0 ? "no keyslot" : `keyslot ${token.keyslots.join(", ")}`;
-  return `${[kind, ...(detail === undefined ? [] : [detail]), ...urls].join(" ")}, ${where}`;
+  const asked = [...(detail === undefined ? [] : [detail]), ...urls, ...(target === null ? [] : [target])];
+  return `${[kind, ...asked].join(" ")}, ${where}`;
 }
 
 /** The members of a binding in the JSON output: docs/json.md. */
-export function bindingJson({ token, kind, urls, measured, fault }: Binding): Record<string, unknown> {
+export function bindingJson({ token, kind, urls, target, measured, fault }: Binding): Record<string, unknown> {
   const registers = measured.map(({ registers: { bank, numbers } }) => ({ bank: bank.name, numbers }));
-  const told = registers.length === 0 ? {} : { registers };
-  return { token: token.id, keyslots: token.keyslots, kind, urls, ...told, ...(fault === null ? {} : { fault }) };
+  return {
+    token: token.id,
+    keyslots: token.keyslots,
+    kind,
+    urls,
+    ...(target === null ? {} : { target }),
+    ...(registers.length === 0 ? {} : { registers }),
+    ...(fault === null ? {} : { fault }),
+  };
 }

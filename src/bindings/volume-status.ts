@@ -48,7 +48,7 @@ interface HeaderWarning {
 /** A binding, and whether it opens the volume. */
 export interface BindingStatus {
   readonly binding: Binding;
-  /** null: not tried, or a pin that is not ours to try. */
+  /** null: not tried, a pin that is not ours to try, or a card whose PIN a person has to type. */
   readonly opens: boolean | null;
   readonly error: NightlatchError | null;
   /** What is nested in it, each asked to its end; null where nothing is. */
@@ -115,8 +115,11 @@ async function statusOf(
   const shares = describeShares(binding, outcomes);
   if (attempt.secret !== null) return { binding, opens: true, error: null, shares, rotated };
   const { error } = attempt;
-  return { binding, opens: error.code === "pin/unsupported" ? null : false, error, shares, rotated };
+  return { binding, opens: UNTRIED.has(error.code) ? null : false, error, shares, rotated };
 }
+
+/** Whether such a binding opens cannot be told without a person. */
+const UNTRIED: ReadonlySet<string> = new Set(["pin/unsupported", "card/pin-needed"]);
 
 const OPERATIONS = { bind: "a binding", rebind: "a rebinding", unbind: "an unbinding" } as const;
 

@@ -4,6 +4,7 @@ import type { ClevisPin } from "../formats/clevis/clevis.ts";
 import type { FlattenedJwe } from "../formats/jose/jwe.ts";
 import type { Measured } from "../formats/tpm2/registers.ts";
 import type { System } from "../system/port.ts";
+import type { AskPin } from "./pkcs11/pin-source.ts";
 
 /**
  * A pin is one way of giving a binding's key: docs/decisions/093-a-pin-is-a-folder.md. Each pin
@@ -25,6 +26,8 @@ export interface BoundPin {
   readonly kind: string;
   /** Addresses of the servers that it asks itself, in its order. */
   readonly urls: readonly string[];
+  /** What it asks that is no server, in one line: the URI of a card's key. */
+  readonly target?: string;
   /** The bindings within it, by which it opens: the shares of an sss. Most pins have none. */
   readonly children: readonly FlattenedJwe[];
   /** How many of the children give the key; absent where there are none. */
@@ -73,7 +76,13 @@ export interface RecoverAttempt {
 }
 
 /** What a pin needs of the world for an attempt. */
-export type PinPower = Pick<System, "request" | "random" | "openTpm">;
+export type PinPower = Pick<
+  System,
+  "request" | "random" | "run" | "realPath" | "findExposures" | "readFileIfPresent" | "openTpm"
+> & {
+  /** Absent where nobody is there to be asked, as in the agent. */
+  readonly askPin?: AskPin;
+};
 
 /**
  * Seals the passphrase of a keyslot into a new binding; the passphrase stays the caller's.

@@ -17,6 +17,7 @@ export const BINDING: BindingFacts = {
   opens: true,
   error: null,
   urls: ["http://keys:7654/latch/x"],
+  target: null,
   token: 0,
   kind: "latch",
   measured: [],

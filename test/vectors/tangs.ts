@@ -11,7 +11,7 @@ import type { PinPower } from "../../src/pins/pin.ts";
 import { bodyOf } from "../../src/system/http.ts";
 import type { HttpRequest, HttpResponse } from "../../src/system/port.ts";
 import { readEcPrivateJwk } from "../support/keys.ts";
-import { noTpm } from "../support/tpm/no-tpm.ts";
+import { NO_DEVICES } from "../support/no-devices.ts";
 
 interface ClevisVectors {
   readonly plaintext: string;
@@ -47,7 +47,7 @@ export function playTangs(override: (server: number, request: Sent) => ReturnTyp
     const server = clevisVectors.servers[at] ?? assert.fail(`nobody is at ${request.url}`);
     return (await override(at, request)) ?? recover(server, request);
   };
-  return { power: { request, random: randomBytes, openTpm: noTpm }, asked };
+  return { power: { ...NO_DEVICES, request, random: randomBytes }, asked };
 }
 
 function recover(server: (typeof clevisVectors.servers)[number], request: Sent): HttpResponse {

@@ -26,7 +26,7 @@ const encrypt = (configuration: object): string =>
 
 async function openRecorded(name: string, jwe: string) {
   const { power, transcript } = record(nodeSystem);
-  const system = { ...power, request: nodeSystem.request };
+  const system = { ...nodeSystem, ...power };
   const error = await recoverSecret(system, parseCompactJwe(jwe), limits).then(
     (secret) => {
       if (secret.reveal().toString() !== plaintext) throw new Error(`${name}: another plaintext`);

@@ -215,7 +215,7 @@ async function bindingFacts(
   { binding, opens, error, rotated: keys }: BindingStatus,
 ): Promise<BindingFacts> {
   const { next } = early;
-  const { kind, urls, token } = binding;
+  const { kind, urls, target, token } = binding;
   const lacks =
     volume === null || next === null
       ? []
@@ -231,6 +231,7 @@ async function bindingFacts(
     opens,
     error,
     urls,
+    target,
     rotated,
     token: id,
     kind,

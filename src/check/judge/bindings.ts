@@ -17,7 +17,11 @@ export function judgeBindings(facts: CheckFacts, volume: VolumeFacts): Finding[]
     }
     if (binding.opens === null) {
       const text = `${binding.text}: cannot be tried here`;
-      return [warning("check/binding-untried", text, `see: clevis luks list -d ${shellWord(device)}`)];
+      const ofCard = binding.error?.code === "card/pin-needed";
+      const step = ofCard
+        ? `nightlatch unlock ${shellWord(device)} --test`
+        : `see: clevis luks list -d ${shellWord(device)}`;
+      return [warning("check/binding-untried", text, step)];
     }
     const reason =
       binding.error === null ? "it refers to no keyslot" : `${binding.error.message} [${binding.error.code}]`;

@@ -160,6 +160,8 @@ export interface BindingFacts {
   readonly urls: readonly string[];
   /** Addresses of its tangs whose keys were rotated since. */
   readonly rotated: readonly string[];
+  /** What it asks that is no server, such as the URI of a card's key; null where there is none. */
+  readonly target: string | null;
   readonly token: number;
   /** `latch`, `tang`, `sss`, `tpm2`, …; `damaged`. */
   readonly kind: string;

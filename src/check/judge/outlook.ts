@@ -120,8 +120,9 @@ function byBindings(bindings: readonly BindingFacts[], who: string): Pick<Outloo
 }
 
 /** The servers that a binding asks, or the machine's own TPM. */
-function whomOf({ urls, kind }: BindingFacts): string {
-  return urls.length === 0 && kind === "tpm2" ? "the machine's TPM" : urls.join(", ");
+function whomOf({ urls, target, kind }: BindingFacts): string {
+  if (kind === "tpm2") return "the machine's TPM";
+  return [...urls, ...(target === null ? [] : [target])].join(", ");
 }
 
 /** What the boot does not start; null where it does. */

@@ -1,5 +1,5 @@
 import { type Attempt, type Opens, tryBinding } from "../../bindings/attempt.ts";
-import { bindingJson, formatBinding, listBindings } from "../../bindings/binding.ts";
+import { type Binding, bindingJson, formatBinding, listBindings } from "../../bindings/binding.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { shellWord } from "../../core/text.ts";
 import { whyNotBound } from "../../luks/bound/bound.ts";
@@ -7,7 +7,9 @@ import { openVolume } from "../../luks/cryptsetup/keyslots.ts";
 import { isDetached } from "../../luks/header/detached.ts";
 import { readVolumeHeader } from "../../luks/header/header.ts";
 import { refuseUnknownRequirements } from "../../luks/header/requirements.ts";
+import { type AskPin, pinNeeded } from "../../pins/pkcs11/pin-source.ts";
 import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../command.ts";
+import { askingForPins } from "../volume/card-pin.ts";
 import { STATE_OPTION, stateFolderOf } from "../volume/input.ts";
 
 const OPTIONS = {
@@ -26,7 +28,7 @@ export const command = defineCommand({
   maxOperands: 2,
   options: OPTIONS,
   details: `A volume that stands in the place of the one that was bound is refused, and none of its bindings is asked: see nightlatch accept.
-All bindings are asked side by side, and the first that opens its keyslot is used. NAME is that of the mapping under /dev/mapper,
+All bindings are asked side by side, and the first that opens its keyslot is used. The PIN of a card is asked for where none does. NAME is that of the mapping under /dev/mapper,
 luks-UUID by default. With --test the status is 0 where at least one binding opens the volume.`,
   run,
 });
@@ -48,11 +50,11 @@ async function run(input: Input): Promise<ExitStatus> {
   if (bindings.length === 0) throw notBound(device);
   const stop = new AbortController();
   const signal = AbortSignal.any([terminal.signal, stop.signal]);
-  const attempts = bindings.map((binding) => tryBinding(system, device, binding, signal));
-  if (options.test) return report(input, device, await Promise.all(attempts));
-  const won = await firstThatOpens(attempts);
+  const trial = tryAll(input, device, bindings, signal);
+  if (options.test) return report(input, device, await trial.withPerson());
+  const won = (await firstThatOpens(trial.alone)) ?? opensOf(await trial.withPerson());
   stop.abort();
-  if (won === null) throw noneOpens(device, await Promise.all(attempts));
+  if (won === null) throw noneOpens(device, await trial.withPerson());
   using secret = won.secret;
   const mapping = name ?? `luks-${header.uuid}`;
   await openVolume(
@@ -65,6 +67,52 @@ async function run(input: Input): Promise<ExitStatus> {
   terminal.line(`Opened ${data} as /dev/mapper/${mapping}: ${formatBinding(won.binding)}`);
   terminal.result({ ok: true, device: data, uuid: header.uuid, name: mapping, binding: bindingJson(won.binding) });
   return 0;
+}
+
+interface Trial {
+  /** All bindings side by side, with nobody asked for anything. */
+  readonly alone: readonly Promise<Attempt>[];
+  /** The same, but that those which want the PIN of a card were tried again with a person. */
+  withPerson(): Promise<readonly Attempt[]>;
+}
+
+/** A person is asked for a PIN only where no binding opens the volume without one. */
+function tryAll(
+  { options, system, terminal }: Input,
+  device: string,
+  bindings: readonly Binding[],
+  signal: AbortSignal,
+): Trial {
+  const wanting = new Set<Binding>();
+  const alone = bindings.map((binding) => {
+    const askPin: AskPin = async (token) => {
+      wanting.add(binding);
+      throw pinNeeded(token);
+    };
+    return tryBinding({ ...system, askPin }, device, binding, signal);
+  });
+  let asked: Promise<readonly Attempt[]> | null = null;
+  const ask = async () => {
+    const attempts: Attempt[] = [];
+    for (const attempt of await Promise.all(alone)) {
+      const isWanting = attempt.secret === null && wanting.has(attempt.binding);
+      const again = () => tryBinding(askingForPins(system, terminal), device, attempt.binding, signal);
+      const isNeeded = options.test || !attempts.some(({ secret }) => secret !== null);
+      attempts.push(isWanting && isNeeded ? await again() : attempt);
+    }
+    return attempts;
+  };
+  return {
+    alone,
+    withPerson: () => {
+      asked ??= ask();
+      return asked;
+    },
+  };
+}
+
+function opensOf(attempts: readonly Attempt[]): Opens | null {
+  return attempts.find((attempt) => attempt.secret !== null) ?? null;
 }
 
 /** Those that come later are wiped. */

@@ -1,6 +1,7 @@
 import { proveOverNetwork } from "../../bindings/recovery.ts";
 import { beginChange, type HeldVolume, holdVolume } from "../../luks/change/begin.ts";
 import type { Change, Prove } from "../../luks/change/change.ts";
+import { askingForPins } from "./card-pin.ts";
 import { reportBackups, tellSettled } from "./change-report.ts";
 import { readPassphrase, stateFolderOf, type VolumeInput } from "./input.ts";
 import type { Passphrases } from "./passphrases.ts";
@@ -37,7 +38,7 @@ export async function beginVolumeChange(
   const { device } = held.volume;
   const change = await beginChange(system, held, {
     passphrase: (tries) => passphrases?.give(device, tries) ?? readPassphrase(input, device, tries),
-    prove: prove ?? proveOverNetwork(system, terminal.signal),
+    prove: prove ?? proveOverNetwork(askingForPins(system, terminal), terminal.signal),
     tell: tellSettled(terminal, device),
   });
   passphrases?.keep(change.passphrase);

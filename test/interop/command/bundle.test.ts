@@ -10,6 +10,7 @@ import { createInterface } from "node:readline";
 import { before, describe, test } from "node:test";
 import { agentNodeFlags } from "../../../script/agent-unit.ts";
 import { fetchKey } from "../../../script/key-client.ts";
+import { formatCardRequest, parseCardAnswer } from "../../../src/formats/pkcs11/exchange.ts";
 import { readVolumeHeader } from "../../../src/luks/header/header.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import { makeState } from "../../support/luks-change.ts";
@@ -40,6 +41,21 @@ describe("the bundle", () => {
       process.stdout.write(String(new Script(readFileSync("agent-program.cjs", "utf8"), { cachedData }).cachedDataRejected));`;
     const argv = [...agentNodeFlags(), "--eval", look];
     assert.equal(spawnSync(process.execPath, argv, { cwd: inBundle("lib"), encoding: "utf8" }).stdout, "false");
+  });
+
+  test("the program that loads a card's driver answers, and ends itself", () => {
+    const request = formatCardRequest({
+      module: "/usr/lib/nowhere.so",
+      token: { token: "ops" },
+      object: {},
+      task: { kind: "describe" },
+      attended: true,
+      pin: null,
+    });
+    const program = inBundle("lib/pkcs11.cjs");
+    const { signal, stdout, stderr } = spawnSync(process.execPath, [program], { cwd: folder, input: request.reveal() });
+    assert.deepEqual([signal, stderr.toString()], ["SIGKILL", ""]);
+    assert.equal(parseCardAnswer(stdout).outcome, "no-driver");
   });
 
   test("the same checkout makes the same bytes", () => {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { PinPower } from "../../../src/pins/pin.ts";
 import type { ChipPower } from "../../../src/pins/tpm2/chip.ts";
+import { NO_DEVICES } from "../no-devices.ts";
 
 /** What went to and fro, in hex; `random` is what this program drew. */
 export interface Transcript {
@@ -49,6 +50,7 @@ export function play(
     isOver: () => sent === exchanges.length,
     opened: () => open,
     power: {
+      ...NO_DEVICES,
       request: () => assert.fail("no server is asked"),
       random: (lengthBytes) => {
         const bytes = Buffer.from(random[drawn++] ?? "", "hex");

@@ -7,10 +7,10 @@ import type { JsonObject } from "../../../src/formats/json/json.ts";
 import { parseAdvertisement } from "../../../src/formats/tang/tang.ts";
 import type { VolumeHeader } from "../../../src/luks/header/header.ts";
 import { sealToAdvertisement } from "../../../src/pins/tang/tang.ts";
-import { noTpm } from "../../support/tpm/no-tpm.ts";
+import { NO_DEVICES } from "../../support/no-devices.ts";
 import { clevisVectors } from "../../vectors/tangs.ts";
 
-const power = { request: () => assert.fail(), random: randomBytes, openTpm: noTpm };
+const power = { ...NO_DEVICES, request: () => assert.fail(), random: randomBytes };
 const advertisement = parseAdvertisement(clevisVectors.servers[1]?.advertisement ?? null);
 const tang = (url: string): FlattenedJwe => sealToAdvertisement(power, url, advertisement, Buffer.from("share"));
 

@@ -10,10 +10,10 @@ import { recoverSecret } from "../../../src/pins/recover.ts";
 import { fetchAdvertisement, sealToAdvertisement } from "../../../src/pins/tang/tang.ts";
 import { exchange } from "../../../src/system/http.ts";
 import { host } from "../../support/http-host.ts";
-import { noTpm } from "../../support/tpm/no-tpm.ts";
+import { NO_DEVICES } from "../../support/no-devices.ts";
 import { clevisVectors, playTangs } from "../../vectors/tangs.ts";
 
-const power = { request: exchange, random: randomBytes, openTpm: noTpm };
+const power = { ...NO_DEVICES, request: exchange, random: randomBytes };
 
 /** A binding to whatever answers at this address. */
 function bindingTo(url: string): FlattenedJwe {

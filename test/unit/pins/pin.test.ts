@@ -14,7 +14,7 @@ import type { PinPower } from "../../../src/pins/pin.ts";
 import { PINS } from "../../../src/pins/pins.ts";
 import { recoverSecret } from "../../../src/pins/recover.ts";
 import type { HttpRequest } from "../../../src/system/port.ts";
-import { noTpm } from "../../support/tpm/no-tpm.ts";
+import { NO_DEVICES } from "../../support/no-devices.ts";
 import { examplePin } from "./example/pin.ts";
 
 const WITH_EXAMPLE = [...PINS, examplePin];
@@ -52,7 +52,7 @@ function serverOf(key: Buffer): { readonly system: PinPower; readonly asked: Htt
     asked.push(sent);
     return { status: 200, contentType: "", body: Buffer.from(key.toString("hex")) };
   };
-  return { system: { request, random: randomBytes, openTpm: noTpm }, asked };
+  return { system: { ...NO_DEVICES, request, random: randomBytes }, asked };
 }
 
 test("a pin on the list opens its binding, by itself and as a share", async () => {

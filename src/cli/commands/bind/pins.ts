@@ -4,6 +4,7 @@ import { sharesOf } from "../../../bindings/shares.ts";
 import { configurationOf, parseClevisPin } from "../../../formats/clevis/clevis.ts";
 import { latchEntry } from "./latch.ts";
 import type { BindInput } from "./options.ts";
+import { pkcs11Entry } from "./pkcs11.ts";
 import type { BindPin, BindPlan } from "./plan.ts";
 import type { PinRequest } from "./request.ts";
 import { sssPlan } from "./sss.ts";
@@ -11,7 +12,7 @@ import { tangEntry } from "./tang.ts";
 import { tpm2Entry } from "./tpm2.ts";
 
 /** The pins that `bind` binds to, in the order in which they are told. */
-export const BIND_PINS: readonly BindPin[] = [latchEntry, tangEntry, tpm2Entry];
+export const BIND_PINS: readonly BindPin[] = [latchEntry, tangEntry, tpm2Entry, pkcs11Entry];
 
 /**
  * Makes the plan of a request.

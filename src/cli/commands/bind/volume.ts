@@ -12,6 +12,7 @@ import { describePin } from "../../../pins/nested.ts";
 import type { Seal } from "../../../pins/pin.ts";
 import type { ShareOutcome } from "../../../pins/recover.ts";
 import type { Terminal } from "../../command.ts";
+import { askingForPins } from "../../volume/card-pin.ts";
 import { beginVolumeChange, holdForChange } from "../../volume/change.ts";
 import { settledJson } from "../../volume/change-report.ts";
 import { namedSlots } from "../../volume/input.ts";
@@ -47,7 +48,7 @@ export async function bindOne(
   const early = held.left.length > 0 ? null : await lookAhead(input, held, plan, []);
   if (early !== null && "bound" in early) return await alreadyBound(input, held, plan, early.bound, null);
   const unproved: ShareOutcome[] = [];
-  const prove = proveEveryShare(system, terminal.signal, unproved);
+  const prove = proveEveryShare(askingForPins(system, terminal), terminal.signal, unproved);
   await using change = await beginVolumeChange(input, held, { passphrases, prove });
   const outlook = early ?? (await lookAhead(input, held, plan, change.settled));
   if ("bound" in outlook) return await alreadyBound(input, held, plan, outlook.bound, change);
@@ -113,7 +114,7 @@ async function lookAhead(
   if (first !== undefined && (isNew || !options.replace)) return { bound: first };
   await requireRoom(system, held);
   const tokens = present.map((binding) => binding.token);
-  const prove = proveOverNetwork(system, terminal.signal);
+  const prove = proveOverNetwork(askingForPins(system, terminal), terminal.signal);
   const replaces = await planRemovals(system, { volume: held.volume, prove }, tokens, namedSlots(options.slot));
   if (options.replace && first === undefined) tellNothingReplaced(terminal, device, plan, bindings);
   requireNotCancelled(terminal.signal);
@@ -142,7 +143,7 @@ async function alreadyBound(
   const { device } = volume;
   const [keyslot] = binding.token.keyslots;
   if (keyslot === undefined) throw opensNothing(device, binding);
-  const prove = proveOverNetwork(system, terminal.signal);
+  const prove = proveOverNetwork(askingForPins(system, terminal), terminal.signal);
   await proveToken(system, { volume, prove }, binding.token, keyslot).catch((error: unknown) => {
     throw doesNotOpen(device, binding, keyslot, error);
   });

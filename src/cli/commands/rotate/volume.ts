@@ -10,6 +10,7 @@ import { type Change, readHeader, type Settled } from "../../../luks/change/chan
 import { describePin } from "../../../pins/nested.ts";
 import type { ShareOutcome } from "../../../pins/recover.ts";
 import { describeFailure } from "../../report.ts";
+import { askingForPins } from "../../volume/card-pin.ts";
 import { beginVolumeChange, holdForChange } from "../../volume/change.ts";
 import { settledJson } from "../../volume/change-report.ts";
 import type { Passphrases } from "../../volume/passphrases.ts";
@@ -57,7 +58,7 @@ export async function rotateVolume(
   const early = held.left.length > 0 ? null : await choose(input, held, { keepsFormer, settled: [] });
   if (early !== null) refuseIfNothing(early, device);
   const unproved: ShareOutcome[] = [];
-  const prove = proveEveryShare(system, terminal.signal, unproved);
+  const prove = proveEveryShare(askingForPins(system, terminal), terminal.signal, unproved);
   await using change = await beginVolumeChange(input, held, { passphrases, prove });
   const {
     turns,
@@ -136,7 +137,7 @@ async function choose(
   const { system, terminal } = input;
   const done = new Set(settled.map(({ added }) => added?.digest));
   const bindings = listBindings(await readHeader(system, held)).filter(({ token }) => !done.has(token.digest));
-  const prove = proveOverNetwork(system, terminal.signal);
+  const prove = proveOverNetwork(askingForPins(system, terminal), terminal.signal);
   const turns: Turn[] = [];
   const skipped: Binding[] = [];
   const failed: Failed[] = [];

@@ -8,6 +8,7 @@ import type { HeldVolume } from "../../../luks/change/begin.ts";
 import { readHeader, type Settled } from "../../../luks/change/change.ts";
 import { unbindVolume } from "../../../luks/change/unbind.ts";
 import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../../command.ts";
+import { askingForPins } from "../../volume/card-pin.ts";
 import { beginVolumeChange, holdForChange } from "../../volume/change.ts";
 import { settledJson } from "../../volume/change-report.ts";
 import { KEY_FILE_OPTION, namedSlots, parseNumber, STATE_OPTION, stateFolderOf } from "../../volume/input.ts";
@@ -89,7 +90,7 @@ async function choose(
   if (chosen.length === 0 && !hasCompleted) throw nothingToRemove(device, all);
   if (chosen.length > 1 && !options.all) throw ambiguous(device, chosen);
   const tokens = chosen.map((binding) => binding.token);
-  const prove = proveOverNetwork(system, terminal.signal);
+  const prove = proveOverNetwork(askingForPins(system, terminal), terminal.signal);
   return { chosen, removes: await planRemovals(system, { volume, prove }, tokens, namedSlots(options.slot)) };
 }
 

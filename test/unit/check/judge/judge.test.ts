@@ -114,6 +114,14 @@ describe("volumes", () => {
     assert.deepEqual(foundIn(GOOD_LINE, { bindings: [failing({ opens: null })] }), ["warning check/binding-untried"]);
   });
 
+  test("a card whose PIN nobody has given was not tried, and the step is to try it", () => {
+    const error = new NightlatchError("card/pin-needed", "the PIN is needed");
+    const bindings = [failing({ kind: "pkcs11", urls: [], target: "pkcs11:token=ops", opens: null, error })];
+    const [finding] = judge(machine({ volumes: [volume(GOOD_LINE, { bindings })] }));
+    assert.deepEqual([finding?.code, finding?.severity], ["check/binding-untried", "warning"]);
+    assert.match(finding?.remedy ?? "", /^nightlatch unlock \S+ --test$/);
+  });
+
   test("nothing to ask, nothing to run", () => {
     assert.deepEqual(foundIn(GOOD_LINE, { bindings: [] }), ["error check/no-binding"]);
     const command = { program: "curl", isThere: false };
