@@ -1,13 +1,13 @@
 import { isError, NightlatchError } from "../core/errors.ts";
 import { DEFAULT_AGENT_CONFIG, type VolumeTrust } from "../formats/own/agent-config.ts";
 import { DISPOSABLE_TYPE, type DisposableRecord } from "../formats/own/disposable.ts";
-import type { Intent } from "../formats/own/intent.ts";
+import type { Intent, Operation } from "../formats/own/intent.ts";
 import { whyNotBound } from "../luks/bound/bound.ts";
 import { listBackups } from "../luks/change/backup.ts";
 import { openLedger } from "../luks/change/begin.ts";
 import { noteOf, readIntentRecord } from "../luks/change/records.ts";
 import { listRecords } from "../luks/disposable-record.ts";
-import { type HeldToken, listTokens } from "../luks/header/bindings.ts";
+import { type HeldToken, isTokenOf, listTokens } from "../luks/header/bindings.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header/header.ts";
 import { describeRequirements } from "../luks/header/requirements.ts";
 import { countSlots } from "../luks/header/slots.ts";
@@ -105,7 +105,13 @@ async function statusOf(
   return { binding, opens: error.code === "pin/unsupported" ? null : false, error };
 }
 
-const OPERATIONS = { bind: "a binding", rebind: "a rebinding", unbind: "an unbinding" } as const;
+const OPERATIONS: Readonly<Record<Operation, string>> = {
+  bind: "a binding",
+  rebind: "a rebinding",
+  unbind: "an unbinding",
+  "recovery-add": "the addition of a recovery key",
+  "recovery-remove": "the removal of a recovery key",
+};
 
 const CHANGE_UNDER_WAY: Leftover = {
   text: "a change is under way; look again when it is done",
@@ -175,7 +181,7 @@ function describeIntent(header: VolumeHeader, { operation, adds, removes }: Inte
   const tokens = listTokens(header);
   const added = adds === null ? [] : [`adding keyslot ${adds.keyslot}`];
   const removed = removes
-    .filter(({ digest }) => tokens.some((token) => token.digest === digest))
+    .filter((removal) => tokens.some((token) => isTokenOf(token, removal)))
     .map(({ keyslot }) => (keyslot === null ? "removing a token" : `removing keyslot ${keyslot}`));
   const parts = [...added, ...removed];
   return `${OPERATIONS[operation]} that was cut short${parts.length === 0 ? "" : ` (${parts.join(", ")})`}`;

@@ -12,7 +12,7 @@ import { readCrypttab } from "../../host/crypttab.ts";
 import { describeExposure, listExposed } from "../../host/exposed.ts";
 import { readFstab } from "../../host/fstab.ts";
 import { readVolumeHeader } from "../../luks/header/header.ts";
-import { hasTypedSlot } from "../../luks/header/typed.ts";
+import { typedSlots } from "../../luks/header/typed.ts";
 import { listServers } from "../../pins/latch/machine.ts";
 import type { System } from "../../system/port.ts";
 import type { BindingFacts, CheckFacts, VolumeFacts } from "../judge/facts.ts";
@@ -194,7 +194,7 @@ export async function lookAt(
         uuid: status.uuid,
         early: facts,
         bindings: await Promise.all(bindings),
-        hasPassphrase: hasTypedSlot(header),
+        hasPassphrase: typedSlots(header).length > 0,
         leftovers: status.leftovers,
         warnings: status.warnings,
       },
