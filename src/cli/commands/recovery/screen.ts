@@ -19,7 +19,7 @@ export function composeScreen(key: Secret, device: string, screen: Screen): Buff
     ? `A QR code of it needs a terminal of ${columns} columns and ${rows} lines.`
     : "A QR code of it needs a terminal with colours and UTF-8.";
   return Buffer.concat([
-    Buffer.from(`Recovery key of ${printable(device, 60)}. It is shown this once.\n\n    `),
+    Buffer.from(`Recovery key of ${printable(device, 40)}, shown this once.\n\n    `),
     key.reveal(),
     Buffer.from("\n\n"),
     ...(screen.drawsBlocks && fits ? lines : [Buffer.from(`${why}\n`)]),
