@@ -14,6 +14,7 @@ import { countSlots } from "../luks/header/slots.ts";
 import type { System } from "../system/port.ts";
 import { tryBinding } from "./attempt.ts";
 import { type Binding, listBindings, listOthers } from "./binding.ts";
+import { warnOfNoPassphrase } from "./no-passphrase.ts";
 
 /** What there is to say about one volume, without a passphrase and without a change. */
 export interface VolumeStatus {
@@ -28,6 +29,8 @@ export interface VolumeStatus {
   readonly staged: readonly DisposableRecord[];
   readonly leftovers: readonly Leftover[];
   readonly warnings: readonly HeaderWarning[];
+  /** That nothing opens it but its bindings; null where something does. */
+  readonly noPassphrase: HeaderWarning | null;
 }
 
 /** What a change that was cut short left behind, or what one that is under way has not done yet. */
@@ -77,17 +80,19 @@ export async function volumeStatus(system: System, device: string, options: Stat
   const bindings = listBindings(header).map((binding) => {
     return refusal === null ? statusOf(system, device, binding, options) : { binding, opens: false, error: refusal };
   });
+  const tried = await Promise.all(bindings);
   return {
     device,
     version: header.version,
     uuid: header.uuid,
     label: header.version === 2 ? header.label : "",
     keyslots: countSlots(header),
-    bindings: await Promise.all(bindings),
+    bindings: tried,
     others: listOthers(header).filter(({ type }) => type !== DISPOSABLE_TYPE),
     staged: (await listRecords(system, options.stateFolder, header)).map(({ record }) => record),
     leftovers: await findLeftovers(system, device, header, options),
     warnings: warningsOf(header, device),
+    noPassphrase: warnOfNoPassphrase(header, device, tried),
   };
 }
 

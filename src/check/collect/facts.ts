@@ -11,8 +11,6 @@ import { type FstabEntry, mountsMapping, takenMounts } from "../../formats/syste
 import { readCrypttab } from "../../host/crypttab.ts";
 import { describeExposure, listExposed } from "../../host/exposed.ts";
 import { readFstab } from "../../host/fstab.ts";
-import { readVolumeHeader } from "../../luks/header/header.ts";
-import { typedSlots } from "../../luks/header/typed.ts";
 import { listServers } from "../../pins/latch/machine.ts";
 import type { System } from "../../system/port.ts";
 import type { BindingFacts, CheckFacts, VolumeFacts } from "../judge/facts.ts";
@@ -180,7 +178,6 @@ export async function lookAt(
       ...(entry.line === 0 ? {} : { name: entry.volume }),
       trust: configured?.trust ?? config.trust,
     });
-    const header = await readVolumeHeader(system, device);
     const uuid = status.uuid.toLowerCase();
     const facts = earlyFacts(whyEarly({ ...stage, uuid }), { entry, uuid }, early, options.crypttab);
     const bindings = status.bindings.map((binding) =>
@@ -194,7 +191,7 @@ export async function lookAt(
         uuid: status.uuid,
         early: facts,
         bindings: await Promise.all(bindings),
-        hasPassphrase: typedSlots(header).length > 0,
+        noPassphrase: status.noPassphrase,
         leftovers: status.leftovers,
         warnings: status.warnings,
       },
@@ -202,7 +199,7 @@ export async function lookAt(
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
     const facts = earlyFacts(whyEarly({ ...stage, uuid: null }), { entry, uuid: null }, early, options.crypttab);
-    const unknown = { uuid: null, early: facts, bindings: [], hasPassphrase: null, leftovers: [], warnings: [] };
+    const unknown = { uuid: null, early: facts, bindings: [], noPassphrase: null, leftovers: [], warnings: [] };
     return { status: null, facts: { ...own, error, ...unknown } };
   }
 }

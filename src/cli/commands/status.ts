@@ -182,7 +182,9 @@ function printVolume(terminal: Terminal, { device, entry, status, outlook, error
     row("staged", `a reboot: keyslot ${slot} holds a disposable key until ${new Date(expires * 1000).toISOString()}`);
   }
   for (const { text } of status.leftovers) row("left over", text);
-  for (const { text, remedy } of status.warnings) row("warning", remedy === null ? text : `${text}. ${remedy}`);
+  const { warnings, noPassphrase } = status;
+  for (const { text, remedy } of noPassphrase === null ? warnings : [...warnings, noPassphrase])
+    row("warning", remedy === null ? text : `${text}. ${remedy}`);
   if (outlook !== null) row("next boot", outlook.text);
 }
 
@@ -210,6 +212,7 @@ function volumeJson({ device, entry, status, outlook, error }: Shown): Record<st
     staged: staged.map(({ slot, boot, expires }) => ({ keyslot: slot, boot, expires })),
     leftovers: leftovers.map(({ text }) => text),
     warnings: warnings.map(({ text }) => text),
+    noPassphrase: status.noPassphrase !== null,
     nextBoot: outlook,
   };
 }

@@ -74,7 +74,7 @@ test("the page asks for nothing from outside, and a label in the header is text"
 const place = (path: string, facts: { type?: string; source?: string; beneath?: string; exists?: boolean }) =>
   requirePlace(
     {
-      realPath: async (folder) => (folder === "/gone" ? null : folder),
+      realPath: async (folder: string) => (folder === "/gone" ? null : folder),
       lstat: async () => (facts.exists === true ? ({} as never) : null),
       run: async ({ argv }: RunRequest) => {
         const isType = argv.join(" ").startsWith("findmnt -n");
@@ -95,6 +95,7 @@ const place = (path: string, facts: { type?: string; source?: string; beneath?: 
 
 test("a page is written to memory, never to a plain disk or over a file", async () => {
   assert.equal(await place("/dev/shm/key.html", { type: "tmpfs", source: "tmpfs" }), "/dev/shm/key.html");
+  assert.equal(await place("/mnt/key.html", { type: "ext4\ntmpfs" }), "/mnt/key.html"); // one over the other
   const luks = '{"name":"x","fstype":"ext4","uuid":"a","children":[{"name":"y","fstype":"crypto_LUKS","uuid":"b"}]}';
   assert.equal(await place("/root/key.html", { source: "/dev/mapper/x", beneath: luks }), "/root/key.html");
   const refused = async (path: string, facts: object, message: string) =>
