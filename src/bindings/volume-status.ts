@@ -1,7 +1,7 @@
 import { isError, NightlatchError } from "../core/errors.ts";
 import { DEFAULT_AGENT_CONFIG, type VolumeTrust } from "../formats/own/agent-config.ts";
 import { DISPOSABLE_TYPE, type DisposableRecord } from "../formats/own/disposable.ts";
-import type { Intent, Operation } from "../formats/own/intent.ts";
+import type { ChangeOperation, Intent } from "../formats/own/intent.ts";
 import { whyNotBound } from "../luks/bound/bound.ts";
 import { listBackups } from "../luks/change/backup.ts";
 import { openLedger } from "../luks/change/begin.ts";
@@ -110,7 +110,7 @@ async function statusOf(
   return { binding, opens: error.code === "pin/unsupported" ? null : false, error };
 }
 
-const OPERATIONS: Readonly<Record<Operation, string>> = {
+const OPERATIONS: Readonly<Record<ChangeOperation, string>> = {
   bind: "a binding",
   rebind: "a rebinding",
   unbind: "an unbinding",

@@ -1,4 +1,4 @@
-/** Reads QR codes as a phone would: from pixels, by another library than the one that makes them. */
+/** Reads QR codes as a phone would: from pixels, by another library than what makes them. */
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 

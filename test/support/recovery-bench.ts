@@ -1,4 +1,4 @@
-/** What the tests of recovery keys work on: volumes in image files, and a person with a terminal. */
+/** What the tests of recovery keys work on: volumes in image files, a person with a terminal. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { copyFileSync } from "node:fs";

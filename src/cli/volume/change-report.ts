@@ -1,9 +1,9 @@
 import { shellWord } from "../../core/text.ts";
-import type { Operation } from "../../formats/own/intent.ts";
+import type { ChangeOperation } from "../../formats/own/intent.ts";
 import type { Change, Settled, Tell } from "../../luks/change/change.ts";
 import type { Terminal } from "../command.ts";
 
-const OPERATIONS: Readonly<Record<Operation, string>> = {
+const OPERATIONS: Readonly<Record<ChangeOperation, string>> = {
   bind: "binding",
   rebind: "rebinding",
   unbind: "unbinding",

@@ -10,13 +10,13 @@ export interface Intent {
    * folder.
    */
   readonly id: string;
-  readonly operation: Operation;
+  readonly operation: ChangeOperation;
   readonly adds: Addition | null;
   readonly removes: readonly Removal[];
 }
 
 /** What a change is for, told to people. */
-export type Operation = (typeof OPERATIONS)[number];
+export type ChangeOperation = (typeof OPERATIONS)[number];
 
 interface Addition {
   readonly keyslot: number;
@@ -47,7 +47,7 @@ export interface IntentRecord {
 }
 
 const OPERATIONS = ["bind", "rebind", "unbind", "recovery-add", "recovery-remove"] as const;
-const isOperation = (json: Json | undefined): json is Operation => OPERATIONS.some((name) => name === json);
+const isOperation = (json: Json | undefined): json is ChangeOperation => OPERATIONS.some((name) => name === json);
 
 /** The type of the note's token. */
 export const INTENT_TYPE = "nightlatch-intent";

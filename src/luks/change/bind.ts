@@ -2,9 +2,9 @@ import { isError, NightlatchError } from "../../core/errors.ts";
 import type { Secret } from "../../core/secret.ts";
 import type { JsonObject } from "../../formats/json/json.ts";
 import {
+  type ChangeOperation,
   FIRST_ITERATIONS,
   ITERATION_COUNTS,
-  type Operation,
   type Removal,
   tokenDigest,
 } from "../../formats/own/intent.ts";
@@ -29,7 +29,7 @@ interface BindRequest {
 
 /** Any keyslot with a token that belongs to it, and how it is seen that it works. */
 interface AddRequest extends BindRequest {
-  readonly operation: Operation;
+  readonly operation: ChangeOperation;
   /** What was not made where it fails, as in "the binding". */
   readonly what: string;
   /** @throws NightlatchError where it does not open the keyslot */

@@ -1,4 +1,4 @@
-import type { Operation, Removal } from "../../formats/own/intent.ts";
+import type { ChangeOperation, Removal } from "../../formats/own/intent.ts";
 import { type Change, readHeader } from "./change.ts";
 import { closeOrWarn, declare } from "./declaration.ts";
 import type { ChangePower } from "./ledger.ts";
@@ -14,7 +14,7 @@ export async function unbindVolume(
   system: ChangePower,
   change: Change,
   removes: readonly Removal[],
-  operation: Extract<Operation, "unbind" | "recovery-remove"> = "unbind",
+  operation: Extract<ChangeOperation, "unbind" | "recovery-remove"> = "unbind",
 ): Promise<void> {
   requireAnotherWay(change, removes);
   const header = await readHeader(system, change);

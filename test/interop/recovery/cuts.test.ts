@@ -1,4 +1,4 @@
-/** A recovery key whose making or removal does not come to its end, and what the next run makes of it. */
+/** A recovery key whose making or removal is cut short, and what the next run makes of it. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { copyFileSync } from "node:fs";
@@ -24,7 +24,10 @@ function assertOpens(image: string, what: string): void {
   for (const passphrase of [PASSPHRASE, "second"]) assert.ok(opens(image, passphrase), what);
 }
 
-/** The next run of `recovery add`, after one that gave a key or none. What opens is known, and nothing else is there. */
+/**
+ * The next run of `recovery add`, after one that gave a key or none. What opens is known, and
+ * nothing else is there.
+ */
 async function addAgain(image: string, state: string, given: string | undefined, what: string): Promise<string> {
   const isDone = JSON.stringify(await lookAt(image, state)) === JSON.stringify(WITH);
   assert.ok(!isDone || opens(image, given ?? "", 1), what);

@@ -68,7 +68,10 @@ async function printLine(terminal: Terminal, key: Secret): Promise<void> {
   await terminal.print(line).finally(() => line.fill(0));
 }
 
-/** Shows the key, and asks for it back until it is right: one that was written down wrongly is worth nothing. */
+/**
+ * Shows the key, and asks for it back until it is right: one that was written down wrongly is worth
+ * nothing.
+ */
 async function show(terminal: Terminal, key: Secret, device: string, confirms: boolean): Promise<void> {
   for (;;) {
     await terminal.showOnce((screen) => composeScreen(key, device, screen));

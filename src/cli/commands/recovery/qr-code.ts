@@ -2,7 +2,7 @@ import { encode } from "uqr";
 import type { Secret } from "../../../core/secret.ts";
 
 /** Rows of modules, true for a dark one, with a margin. */
-export type QrCode = readonly (readonly boolean[])[];
+type QrCode = readonly (readonly boolean[])[];
 
 /** Codes are read with two light modules around them; the standard asks for four. */
 const MARGIN = 2;
