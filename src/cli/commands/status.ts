@@ -1,4 +1,5 @@
 import { bindingJson, formatBinding } from "../../bindings/binding.ts";
+import { describeForeign, foreignJson } from "../../bindings/foreign-token.ts";
 import type { VolumeStatus } from "../../bindings/volume-status.ts";
 import {
   type CheckOptions,
@@ -177,6 +178,8 @@ function printVolume(terminal: Terminal, { device, entry, status, outlook, error
   for (const token of status.others) {
     const where = token.keyslots.length === 0 ? "no keyslot" : `keyslot ${token.keyslots.join(", ")}`;
     row("token", `${printable(token.type)}, ${where}, token ${token.id}`);
+    const asks = describeForeign(token);
+    if (asks !== null) row("", asks);
   }
   for (const { slot, expires } of status.staged) {
     row("staged", `a reboot: keyslot ${slot} holds a disposable key until ${new Date(expires * 1000).toISOString()}`);
@@ -208,7 +211,9 @@ function volumeJson({ device, entry, status, outlook, error }: Shown): Record<st
       opens,
       ...(error === null ? {} : { error: { code: error.code, message: error.message, remedy: error.remedy } }),
     })),
-    tokens: status.others.map(({ id, type, keyslots }) => ({ token: id, type, keyslots })),
+    tokens: status.others.map((token) => {
+      return { token: token.id, type: token.type, keyslots: token.keyslots, ...foreignJson(token) };
+    }),
     staged: staged.map(({ slot, boot, expires }) => ({ keyslot: slot, boot, expires })),
     leftovers: leftovers.map(({ text }) => text),
     warnings: warnings.map(({ text }) => text),
