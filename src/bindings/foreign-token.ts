@@ -3,8 +3,8 @@ import { type ForeignToken, readForeignToken } from "../formats/luks/foreign-tok
 import type { HeldToken } from "../luks/header/bindings.ts";
 
 /**
- * Says what a token of another program asks for at boot, as in "the TPM, with PCR 7 (sha256) as when
- * it was enrolled"; null where its type is not known here.
+ * Says what a token of another program asks for at boot, as in "the TPM, with PCR 7 (sha256) as
+ * when it was enrolled"; null where its type is not known here.
  */
 export function describeForeign(token: HeldToken): string | null {
   const read = readForeignToken(token.json);
