@@ -1,13 +1,13 @@
 import { isError, NightlatchError } from "../core/errors.ts";
 import { DEFAULT_AGENT_CONFIG, type VolumeTrust } from "../formats/own/agent-config.ts";
 import { DISPOSABLE_TYPE, type DisposableRecord } from "../formats/own/disposable.ts";
-import type { Intent } from "../formats/own/intent.ts";
+import type { ChangeOperation, Intent } from "../formats/own/intent.ts";
 import { whyNotBound } from "../luks/bound/bound.ts";
 import { listBackups } from "../luks/change/backup.ts";
 import { openLedger } from "../luks/change/begin.ts";
 import { noteOf, readIntentRecord } from "../luks/change/records.ts";
 import { listRecords } from "../luks/disposable-record.ts";
-import { type HeldToken, listTokens } from "../luks/header/bindings.ts";
+import { type HeldToken, isTokenOf, listTokens } from "../luks/header/bindings.ts";
 import { readVolumeHeader, type VolumeHeader } from "../luks/header/header.ts";
 import { describeRequirements } from "../luks/header/requirements.ts";
 import { countSlots } from "../luks/header/slots.ts";
@@ -15,6 +15,7 @@ import type { ShareOutcome } from "../pins/recover.ts";
 import type { System } from "../system/port.ts";
 import { tryBinding } from "./attempt.ts";
 import { type Binding, listBindings, listOthers } from "./binding.ts";
+import { warnOfNoPassphrase } from "./no-passphrase.ts";
 import { findRotated, type Rotated } from "./rotation.ts";
 import { describeShares, type SharesStatus } from "./shares.ts";
 
@@ -31,6 +32,8 @@ export interface VolumeStatus {
   readonly staged: readonly DisposableRecord[];
   readonly leftovers: readonly Leftover[];
   readonly warnings: readonly HeaderWarning[];
+  /** That nothing opens it but its bindings; null where something does. */
+  readonly noPassphrase: HeaderWarning | null;
 }
 
 /** What a change that was cut short left behind, or what one that is under way has not done yet. */
@@ -85,17 +88,19 @@ export async function volumeStatus(system: System, device: string, options: Stat
     if (refusal === null) return statusOf(system, device, binding, options);
     return { binding, opens: false, error: refusal, shares: describeShares(binding, null), rotated: [] };
   });
+  const tried = await Promise.all(bindings);
   return {
     device,
     version: header.version,
     uuid: header.uuid,
     label: header.version === 2 ? header.label : "",
     keyslots: countSlots(header),
-    bindings: await Promise.all(bindings),
+    bindings: tried,
     others: listOthers(header).filter(({ type }) => type !== DISPOSABLE_TYPE),
     staged: (await listRecords(system, options.stateFolder, header)).map(({ record }) => record),
     leftovers: await findLeftovers(system, device, header, options),
     warnings: warningsOf(header, device),
+    noPassphrase: warnOfNoPassphrase(header, device, tried),
   };
 }
 
@@ -121,7 +126,13 @@ async function statusOf(
 /** Whether such a binding opens cannot be told without a person. */
 const UNTRIED: ReadonlySet<string> = new Set(["pin/unsupported", "card/pin-needed"]);
 
-const OPERATIONS = { bind: "a binding", rebind: "a rebinding", unbind: "an unbinding" } as const;
+const OPERATIONS: Readonly<Record<ChangeOperation, string>> = {
+  bind: "a binding",
+  rebind: "a rebinding",
+  unbind: "an unbinding",
+  "recovery-add": "the addition of a recovery key",
+  "recovery-remove": "the removal of a recovery key",
+};
 
 const CHANGE_UNDER_WAY: Leftover = {
   text: "a change is under way; look again when it is done",
@@ -191,7 +202,7 @@ function describeIntent(header: VolumeHeader, { operation, adds, removes }: Inte
   const tokens = listTokens(header);
   const added = adds === null ? [] : [`adding keyslot ${adds.keyslot}`];
   const removed = removes
-    .filter(({ digest }) => tokens.some((token) => token.digest === digest))
+    .filter((removal) => tokens.some((token) => isTokenOf(token, removal)))
     .map(({ keyslot }) => (keyslot === null ? "removing a token" : `removing keyslot ${keyslot}`));
   const parts = [...added, ...removed];
   return `${OPERATIONS[operation]} that was cut short${parts.length === 0 ? "" : ` (${parts.join(", ")})`}`;

@@ -69,6 +69,14 @@ export interface CommandInput<O extends Options = Options> {
 /** 0 done, 1 failed, 2 wrong usage; the others are in the man page. */
 export type ExitStatus = number;
 
+/** A terminal's screen. */
+export interface Screen {
+  readonly columns: number;
+  readonly rows: number;
+  /** Whether it is known to show colours and the characters of UTF-8. */
+  readonly drawsBlocks: boolean;
+}
+
 /** Where a command speaks. With --json only `result` reaches stdout, once, as one object. */
 export interface Terminal {
   readonly json: boolean;
@@ -99,6 +107,20 @@ export interface Terminal {
   confirm(question: string): Promise<boolean>;
   /** All of stdin, for `--key-file -` and `-` operands. */
   readInput(limitBytes: number): Promise<Secret>;
+  /** Whether there is a controlling terminal, on which `showOnce` can show something. */
+  readonly hasScreen: boolean;
+  /**
+   * Shows what is to stay nowhere: on the controlling terminal, on a screen of its own, which is
+   * wiped when a person presses Enter.
+   * @param compose gives the bytes for a screen of that kind; they are wiped
+   * @throws NightlatchError usage/no-terminal, usage/cancelled
+   */
+  showOnce(compose: (screen: Screen) => Buffer): Promise<void>;
+  /**
+   * Writes bytes to standard output as they are, and waits until they are taken.
+   * @throws NightlatchError file/io
+   */
+  print(bytes: Uint8Array): Promise<void>;
   /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
 }

@@ -96,6 +96,11 @@ export function narrate<S extends System>(system: S, terminal: Terminal): { syst
       askSecret: (prompt) => terminal.askSecret(prompt).finally(said),
       confirm: (question) => terminal.confirm(question).finally(said),
       readInput: (limitBytes) => terminal.readInput(limitBytes).finally(said),
+      get hasScreen() {
+        return terminal.hasScreen;
+      },
+      showOnce: (compose) => terminal.showOnce(compose).finally(said),
+      print: (bytes) => terminal.print(bytes),
     },
   };
 }

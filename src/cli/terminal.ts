@@ -1,8 +1,8 @@
-import { openSync, writeSync } from "node:fs";
-import type { ReadStream } from "node:tty";
+import { closeSync, openSync, writeSync } from "node:fs";
+import type { ReadStream, WriteStream } from "node:tty";
 import { NightlatchError } from "../core/errors.ts";
 import { Secret } from "../core/secret.ts";
-import type { Terminal } from "./command.ts";
+import type { Screen, Terminal } from "./command.ts";
 
 /** The real terminal: stdout for results, stderr for hints, /dev/tty for secrets. */
 export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
@@ -33,6 +33,11 @@ export function openTerminal(json: boolean, signal: AbortSignal): Terminal {
     askSecret: (prompt) => askOnTty(prompt, signal),
     confirm: (question) => confirmOnStdin(question, signal),
     readInput: readAllInput,
+    get hasScreen() {
+      return canOpenTty();
+    },
+    showOnce: (compose) => showOnTty(compose, signal),
+    print: printToStdout,
   };
 }
 
@@ -106,6 +111,60 @@ async function readAllInput(limitBytes: number): Promise<Secret> {
   const whole = Secret.take(Buffer.concat(chunks));
   for (const chunk of chunks) chunk.fill(0);
   return whole;
+}
+
+async function printToStdout(bytes: Uint8Array): Promise<void> {
+  const failure = await new Promise<NodeJS.ErrnoException | null | undefined>((done) => {
+    process.stdout.once("error", done);
+    process.stdout.write(bytes, done);
+  });
+  if (failure == null) return;
+  throw new NightlatchError("file/io", `standard output could not be written (${failure.code ?? "unknown"})`, {
+    meaning: "Nothing was changed.",
+  });
+}
+
+function canOpenTty(): boolean {
+  try {
+    closeSync(openSync("/dev/tty", "r+"));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The screen beside the usual one, which leaves nothing in what can be scrolled back to. */
+const ENTER_SCREEN = "\x1b[?1049h\x1b[2J\x1b[H";
+const LEAVE_SCREEN = "\x1b[2J\x1b[H\x1b[?1049l";
+/** The kernel's console may have one screen only: that is wiped with its memory. */
+const LEAVE_CONSOLE = "\x1b[2J\x1b[3J\x1b[H";
+
+async function showOnTty(compose: (screen: Screen) => Buffer, signal: AbortSignal): Promise<void> {
+  const tty = await openTty();
+  const { WriteStream } = await import("node:tty");
+  const screen = new WriteStream(openSync("/dev/tty", "w"));
+  const term = process.env["TERM"] ?? "dumb";
+  const locale = process.env["LC_ALL"] || process.env["LC_CTYPE"] || process.env["LANG"] || "";
+  const isDumb = term === "dumb" || term === "";
+  const { columns, rows } = screen;
+  const bytes = compose({ columns, rows, drawsBlocks: !isDumb && /utf-?8/i.test(locale) });
+  tty.setRawMode(true);
+  try {
+    if (!isDumb) await writeWhole(screen, ENTER_SCREEN);
+    await writeWhole(screen, bytes);
+    const line = await readLine(tty, signal);
+    line.wipe();
+  } finally {
+    bytes.fill(0);
+    await writeWhole(screen, isDumb ? "\n" : term.startsWith("linux") ? LEAVE_CONSOLE : LEAVE_SCREEN);
+    tty.setRawMode(false);
+    tty.destroy();
+    screen.destroy();
+  }
+}
+
+function writeWhole(stream: WriteStream, bytes: string | Buffer): Promise<void> {
+  return new Promise((done) => stream.write(bytes, () => done()));
 }
 
 /** Raw mode, so that nothing echoes and no line of it lands in a string. */

@@ -128,6 +128,7 @@ export const ERROR_CODES = [
   "luks/other-volume",
   "luks/not-recorded",
   "luks/not-bound",
+  "luks/no-recovery",
   "luks/not-proved",
   "luks/harmed",
   "luks/refused",

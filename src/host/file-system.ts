@@ -60,5 +60,7 @@ export function pathOnFileSystem({ target, root }: FileSystem, path: string): st
 export async function liesInMemory(system: Pick<System, "run">, path: string): Promise<boolean> {
   const argv = ["findmnt", "-n", "-o", "FSTYPE", "--target", path] as const;
   const { status, stdout } = await system.run({ argv, timeoutMs: SMALL_PROGRAM_MS });
-  return status === 0 && /^(?:tmpfs|ramfs|devtmpfs)$/.test(stdout.toString("latin1").trim());
+  // What is mounted over another comes last.
+  const type = stdout.toString("latin1").trim().split("\n").at(-1) ?? "";
+  return status === 0 && /^(?:tmpfs|ramfs|devtmpfs)$/.test(type);
 }

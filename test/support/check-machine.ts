@@ -38,6 +38,9 @@ const rootLine = () => `cryptroot ${device("root")} none luks,${OWN},initramfs`;
 const DATA_MOUNT = "/dev/mapper/data /srv ext4 noatime,_netdev,nofail 0 2";
 const ROOT_MOUNT = "/dev/mapper/cryptroot / ext4 errors=remount-ro 0 1";
 
+/** What `recovery add` printed, where a remedy said to run it. */
+export const RECOVERY = join(folder, "recovery");
+
 export class CheckMachine {
   readonly #world: World;
   readonly server: Served;
@@ -185,11 +188,12 @@ export class CheckMachine {
     for (const name of ["systemctl", "apt-get", "update-initramfs"])
       writeFileSync(join(tools, name), `#!/bin/sh\necho "${name} $*" >>${log}\n`, { mode: 0o755 });
     const asks = '[ "$1" = bind ] || [ "$1" = unbind ]';
+    const prints = `if [ "$1 $2" = "recovery add" ]; then exec ${COMMAND} "$@" --print >${RECOVERY}; fi`;
     const pass = join(folder, "passphrase");
     writeFileSync(pass, PASSPHRASE);
     writeFileSync(
       join(tools, "nightlatch"),
-      `#!/bin/sh\nif ${asks}; then exec ${COMMAND} "$@" --key-file ${pass}; fi\nexec ${COMMAND} "$@"\n`,
+      `#!/bin/sh\nif ${asks}; then exec ${COMMAND} "$@" --key-file ${pass}; fi\n${prints}\nexec ${COMMAND} "$@"\n`,
       { mode: 0o755 },
     );
     copyFileSync("/etc/passwd", this.at("/etc/passwd"));

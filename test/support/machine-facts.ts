@@ -47,7 +47,7 @@ export function volume(line = GOOD_LINE, more: Partial<VolumeFacts> = {}): Volum
     error: null,
     uuid: "1234",
     bindings: [BINDING],
-    hasPassphrase: true,
+    noPassphrase: null,
     leftovers: [],
     warnings: [],
     command: null,

@@ -26,6 +26,10 @@ export interface Person {
   readonly passphrase?: string | string[];
   /** Answers every question; without it nobody is there to be asked. */
   readonly agrees?: boolean;
+  /** Has a terminal that shows things: takes each, in place of a person who presses Enter. */
+  readonly sees?: (shown: Buffer) => void;
+  /** Takes what goes to standard output as it is. */
+  readonly takes?: (printed: Buffer) => void;
   /** Takes what is said as it is said. */
   readonly hears?: Overheard;
 }
@@ -61,6 +65,17 @@ export async function runCommand(
     },
     readInput: async () => {
       throw new Error("standard input was read");
+    },
+    hasScreen: person.sees !== undefined,
+    showOnce: async (compose) => {
+      if (person.sees === undefined) throw new Error("something was to be shown");
+      const shown = compose({ columns: 80, rows: 24, drawsBlocks: true });
+      person.sees(Buffer.from(shown));
+      shown.fill(0);
+    },
+    print: async (bytes) => {
+      if (person.takes === undefined) throw new Error("something was printed");
+      person.takes(Buffer.from(bytes));
     },
     signal: new AbortController().signal,
   };

@@ -11,8 +11,6 @@ import { type FstabEntry, mountsMapping, takenMounts } from "../../formats/syste
 import { readCrypttab } from "../../host/crypttab.ts";
 import { describeExposure, listExposed } from "../../host/exposed.ts";
 import { readFstab } from "../../host/fstab.ts";
-import { readVolumeHeader } from "../../luks/header/header.ts";
-import { hasTypedSlot } from "../../luks/header/typed.ts";
 import { listServers } from "../../pins/latch/machine.ts";
 import type { System } from "../../system/port.ts";
 import type { BindingFacts, CheckFacts, VolumeFacts } from "../judge/facts.ts";
@@ -181,7 +179,6 @@ export async function lookAt(
       ...(entry.line === 0 ? {} : { name: entry.volume }),
       trust: configured?.trust ?? config.trust,
     });
-    const header = await readVolumeHeader(system, device);
     const uuid = status.uuid.toLowerCase();
     const facts = earlyFacts(whyEarly({ ...stage, uuid }), { entry, uuid }, early, options.crypttab);
     const bindings = status.bindings.map((binding) =>
@@ -195,7 +192,7 @@ export async function lookAt(
         uuid: status.uuid,
         early: facts,
         bindings: await Promise.all(bindings),
-        hasPassphrase: hasTypedSlot(header),
+        noPassphrase: status.noPassphrase,
         leftovers: status.leftovers,
         warnings: status.warnings,
       },
@@ -203,7 +200,7 @@ export async function lookAt(
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
     const facts = earlyFacts(whyEarly({ ...stage, uuid: null }), { entry, uuid: null }, early, options.crypttab);
-    const unknown = { uuid: null, early: facts, bindings: [], hasPassphrase: null, leftovers: [], warnings: [] };
+    const unknown = { uuid: null, early: facts, bindings: [], noPassphrase: null, leftovers: [], warnings: [] };
     return { status: null, facts: { ...own, error, ...unknown } };
   }
 }

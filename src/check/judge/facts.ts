@@ -84,10 +84,10 @@ export interface VolumeFacts {
   readonly uuid: string | null;
   readonly bindings: readonly BindingFacts[];
   /**
-   * Whether a keyslot opens the volume by what a person types: no token refers to it, or one of a
-   * recovery key; null where the header cannot be read.
+   * That no keyslot opens the volume by what a person types, a passphrase or a recovery key; null
+   * where one does, or the header cannot be read.
    */
-  readonly hasPassphrase: boolean | null;
+  readonly noPassphrase: { readonly text: string; readonly remedy: string | null } | null;
   readonly leftovers: readonly { readonly text: string; readonly remedy: string }[];
   readonly warnings: readonly { readonly text: string; readonly remedy: string | null }[];
   /** agent.toml names a command for it. */

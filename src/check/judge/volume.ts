@@ -241,19 +241,18 @@ export function agentSteps(facts: CheckFacts, volume: VolumeFacts): string {
   ].join("\n");
 }
 
-function judgeHeader({ entry, bindings, hasPassphrase, device, leftovers, warnings }: VolumeFacts): Finding[] {
+function judgeHeader({ entry, noPassphrase, device, leftovers, warnings }: VolumeFacts): Finding[] {
   const { warning } = findingsOf(entry.volume);
-  const slot = bindings.find(({ opens }) => opens === true)?.keyslots[0] ?? bindings[0]?.keyslots[0];
   return [
-    ...(hasPassphrase === false && bindings.length > 0
-      ? [
+    ...(noPassphrase === null
+      ? []
+      : [
           warning(
             "check/no-passphrase",
-            "every keyslot belongs to a token: without its servers, or the chip that holds its key, nothing opens it any more",
-            `cryptsetup luksAddKey --key-file <(clevis luks pass -d ${shellWord(device)} -s ${slot ?? "N"}) ${shellWord(device)}`,
+            noPassphrase.text,
+            noPassphrase.remedy ?? `nightlatch status ${shellWord(device)}`,
           ),
-        ]
-      : []),
+        ]),
     ...leftovers.map(({ text, remedy }) => warning("check/leftover", text, remedy)),
     ...warnings.map(({ text, remedy }) =>
       warning("check/header", text, remedy ?? `cryptsetup luksDump ${shellWord(device)}`),

@@ -1,4 +1,5 @@
 import { bindingJson, formatBinding } from "../../bindings/binding.ts";
+import { describeForeign, foreignJson } from "../../bindings/foreign-token.ts";
 import type { SharesStatus } from "../../bindings/shares.ts";
 import type { VolumeStatus } from "../../bindings/volume-status.ts";
 import {
@@ -181,12 +182,16 @@ function printVolume(terminal: Terminal, { device, entry, status, outlook, error
   for (const token of status.others) {
     const where = token.keyslots.length === 0 ? "no keyslot" : `keyslot ${token.keyslots.join(", ")}`;
     row("token", `${printable(token.type)}, ${where}, token ${token.id}`);
+    const asks = describeForeign(token);
+    if (asks !== null) row("", asks);
   }
   for (const { slot, expires } of status.staged) {
     row("staged", `a reboot: keyslot ${slot} holds a disposable key until ${new Date(expires * 1000).toISOString()}`);
   }
   for (const { text } of status.leftovers) row("left over", text);
-  for (const { text, remedy } of status.warnings) row("warning", remedy === null ? text : `${text}. ${remedy}`);
+  const { warnings, noPassphrase } = status;
+  for (const { text, remedy } of noPassphrase === null ? warnings : [...warnings, noPassphrase])
+    row("warning", remedy === null ? text : `${text}. ${remedy}`);
   if (outlook !== null) row("next boot", outlook.text);
 }
 
@@ -242,10 +247,13 @@ function volumeJson({ device, entry, status, outlook, error }: Shown): Record<st
       rotated,
       ...(error === null ? {} : { error: { code: error.code, message: error.message, remedy: error.remedy } }),
     })),
-    tokens: status.others.map(({ id, type, keyslots }) => ({ token: id, type, keyslots })),
+    tokens: status.others.map((token) => {
+      return { token: token.id, type: token.type, keyslots: token.keyslots, ...foreignJson(token) };
+    }),
     staged: staged.map(({ slot, boot, expires }) => ({ keyslot: slot, boot, expires })),
     leftovers: leftovers.map(({ text }) => text),
     warnings: warnings.map(({ text }) => text),
+    noPassphrase: status.noPassphrase !== null,
     nextBoot: outlook,
   };
 }

@@ -1,15 +1,31 @@
+import { shellWord } from "../../core/text.ts";
+import type { ChangeOperation } from "../../formats/own/intent.ts";
 import type { Change, Settled, Tell } from "../../luks/change/change.ts";
 import type { Terminal } from "../command.ts";
 
-const OPERATIONS = { bind: "binding", rebind: "rebinding", unbind: "unbinding" } as const;
+const OPERATIONS: Readonly<Record<ChangeOperation, string>> = {
+  bind: "binding",
+  rebind: "rebinding",
+  unbind: "unbinding",
+  "recovery-add": "addition of a recovery key",
+  "recovery-remove": "removal of a recovery key",
+};
 
 /** Tells a person what an earlier run had left, and what became of it. */
 export function tellSettled(terminal: Terminal, device: string): Tell {
   return (settled) => {
     if (settled.outcome === "disowned") return tellDisowned(terminal, device, settled);
-    const what = `An earlier ${OPERATIONS[settled.intent.operation]} of this volume was cut short;`;
+    const { operation } = settled.intent;
+    const what = `An earlier ${OPERATIONS[operation]} of this volume was cut short;`;
     const became = settled.outcome === "completed" ? "it is completed now" : "what it had added is removed now";
     terminal.hint(`nightlatch: ${what} ${became}.`);
+    if (operation !== "recovery-add") return;
+    if (settled.outcome === "undone")
+      terminal.hint("  The recovery key that it gave opens nothing: destroy what you have of it.");
+    else
+      terminal.hint(
+        `  The recovery key that it gave is valid. To be sure: nightlatch recovery test ${shellWord(device)}`,
+      );
   };
 }
 

@@ -1,4 +1,5 @@
 import { proveOverNetwork } from "../../bindings/recovery.ts";
+import type { Secret } from "../../core/secret.ts";
 import { beginChange, type HeldVolume, holdVolume } from "../../luks/change/begin.ts";
 import type { Change, Prove } from "../../luks/change/change.ts";
 import { askingForPins } from "./card-pin.ts";
@@ -20,6 +21,8 @@ export async function holdForChange({ options, system, terminal }: VolumeInput, 
 interface ChangeOptions {
   /** Where several volumes are changed in one run. */
   readonly passphrases?: Passphrases;
+  /** Gives the passphrase in place of a person, as ChangeRequest has it. */
+  readonly passphrase?: (tries: number) => Promise<Secret | null>;
   /** Whose proof is taken; the servers' alone, where it is absent. */
   readonly prove?: Prove;
 }
@@ -32,12 +35,12 @@ interface ChangeOptions {
 export async function beginVolumeChange(
   input: VolumeInput,
   held: HeldVolume,
-  { passphrases, prove }: ChangeOptions = {},
+  { passphrases, passphrase, prove }: ChangeOptions = {},
 ): Promise<Change> {
   const { system, terminal } = input;
   const { device } = held.volume;
   const change = await beginChange(system, held, {
-    passphrase: (tries) => passphrases?.give(device, tries) ?? readPassphrase(input, device, tries),
+    passphrase: passphrase ?? ((tries) => passphrases?.give(device, tries) ?? readPassphrase(input, device, tries)),
     prove: prove ?? proveOverNetwork(askingForPins(system, terminal), terminal.signal),
     tell: tellSettled(terminal, device),
   });

@@ -10,10 +10,13 @@ export interface Intent {
    * folder.
    */
   readonly id: string;
-  readonly operation: "bind" | "rebind" | "unbind";
+  readonly operation: ChangeOperation;
   readonly adds: Addition | null;
   readonly removes: readonly Removal[];
 }
+
+/** What a change is for, told to people. */
+export type ChangeOperation = (typeof OPERATIONS)[number];
 
 interface Addition {
   readonly keyslot: number;
@@ -42,6 +45,9 @@ export interface IntentRecord {
    */
   readonly salts: readonly string[];
 }
+
+const OPERATIONS = ["bind", "rebind", "unbind", "recovery-add", "recovery-remove"] as const;
+const isOperation = (json: Json | undefined): json is ChangeOperation => OPERATIONS.some((name) => name === json);
 
 /** The type of the note's token. */
 export const INTENT_TYPE = "nightlatch-intent";
@@ -81,7 +87,7 @@ export function parseIntent(token: Json): Intent | null {
   const { id, operation, adds, removes } = token;
   if (token["version"] !== VERSION || !hasExactly(token, MEMBERS)) throw unknown();
   if (!isTextLike(id, /^[\w-]{22}$/)) throw unknown();
-  if (operation !== "bind" && operation !== "rebind" && operation !== "unbind") throw unknown();
+  if (!isOperation(operation)) throw unknown();
   if (!isList(removes, MAX_KEYSLOTS)) throw unknown();
   return { id, operation, adds: adds === null ? null : readAddition(adds), removes: removes.map(readRemoval) };
 }
@@ -133,7 +139,10 @@ function readDigest(json: Json | undefined): string {
   return json;
 }
 
-/** Names a token by what it holds, whichever keyslots it belongs to at the moment. */
+/**
+ * Names a token by what it holds, whichever keyslots it belongs to at the moment. Tokens that hold
+ * nothing but their type share one: isTokenOf tells them apart.
+ */
 export function tokenDigest(token: JsonObject): string {
   const { keyslots: _, ...rest } = token;
   return createHash("sha256").update(canonical(rest)).digest("base64url");

@@ -1,7 +1,13 @@
 import { isError, NightlatchError } from "../../core/errors.ts";
 import type { Secret } from "../../core/secret.ts";
 import type { JsonObject } from "../../formats/json/json.ts";
-import { FIRST_ITERATIONS, ITERATION_COUNTS, type Removal, tokenDigest } from "../../formats/own/intent.ts";
+import {
+  type ChangeOperation,
+  FIRST_ITERATIONS,
+  ITERATION_COUNTS,
+  type Removal,
+  tokenDigest,
+} from "../../formats/own/intent.ts";
 import { addKeyslot } from "../cryptsetup/keyslots.ts";
 import type { HeldToken } from "../header/bindings.ts";
 import type { VolumeHeader } from "../header/header.ts";
@@ -19,6 +25,15 @@ interface BindRequest {
   readonly token: JsonObject;
   /** Removed once the new one is proved; what planRemovals found to be certain. */
   readonly replaces: readonly Removal[];
+}
+
+/** Any keyslot with a token that belongs to it, and how it is seen that it works. */
+interface AddRequest extends BindRequest {
+  readonly operation: ChangeOperation;
+  /** What was not made where it fails, as in "the binding". */
+  readonly what: string;
+  /** @throws NightlatchError where it does not open the keyslot */
+  prove(token: HeldToken, keyslot: number): Promise<void>;
 }
 
 interface Bound {
@@ -46,6 +61,19 @@ export async function requireRoom(
  * @throws NightlatchError luks/*, system/*, file/*, and what `change.prove` throws
  */
 export async function bindVolume(system: ChangePower, change: Change, request: BindRequest): Promise<Bound> {
+  return await addToVolume(system, change, {
+    ...request,
+    operation: request.replaces.length > 0 ? "rebind" : "bind",
+    what: "the binding",
+    prove: (token, keyslot) => proveToken(system, change, token, keyslot),
+  });
+}
+
+/**
+ * Adds a keyslot and its token, as bindVolume does, with a proof of the caller's own.
+ * @throws NightlatchError luks/*, system/*, file/*, and what `prove` throws
+ */
+export async function addToVolume(system: ChangePower, change: Change, request: AddRequest): Promise<Bound> {
   const { volume, ledger } = change;
   requireAnotherWay(change, request.replaces);
   const header = await readHeader(system, change);
@@ -55,11 +83,10 @@ export async function bindVolume(system: ChangePower, change: Change, request: B
   const iterations = FIRST_ITERATIONS + (system.random(2).readUInt16BE() % ITERATION_COUNTS);
   const digest = tokenDigest(request.token);
 
-  const operation = removes.length > 0 ? "rebind" : "bind";
   const adds = { keyslot, iterations, digest };
-  const declared = await declare(system, change, header, { operation, adds, removes });
+  const declared = await declare(system, change, header, { operation: request.operation, adds, removes });
   const { held } = declared;
-  const token = await undoingFailures(system, change, held, async () => {
+  const token = await undoingFailures(system, change, held, request.what, async () => {
     const current = { passphrase: change.passphrase, slot: change.openedBy };
     const slot = { number: keyslot, iterations, hash: keyslotHashOf(header), passphrase: request.passphrase };
     await addKeyslot(system, volume, slot, current);
@@ -68,7 +95,7 @@ export async function bindVolume(system: ChangePower, change: Change, request: B
     const token = added?.token ?? null;
     if (token === null || added?.hasSlot !== true) throw notThere(volume.device);
     await requireOthers(system, change, declared);
-    await proveToken(system, change, token, keyslot);
+    await request.prove(token, keyslot);
     return token;
   });
   for (const removal of removes) await carryOut(system, change, removal);
@@ -80,6 +107,7 @@ async function undoingFailures<T>(
   system: ChangePower,
   change: Change,
   held: HeldIntent,
+  what: string,
   add: () => Promise<T>,
 ): Promise<T> {
   try {
@@ -90,19 +118,20 @@ async function undoingFailures<T>(
       () => true,
       () => false,
     );
-    throw withMeaning(error, undone);
+    throw withMeaning(error, undone, what);
   }
 }
 
-function withMeaning(error: unknown, undone: boolean): unknown {
+function withMeaning(error: unknown, undone: boolean, what: string): unknown {
   if (!isError(error)) return error;
+  const notMade = `T${what.slice(1)} was not made`;
   const isHarmed = isError(error, "luks/harmed");
   return new NightlatchError(error.code, error.message, {
     meaning: undone
       ? isHarmed
-        ? `The binding was not made. ${error.meaning}`
-        : "The binding was not made; the volume is as it was."
-      : "The binding was not made. What is left of it opens nothing, and the next bind or unbind removes it.",
+        ? `${notMade}. ${error.meaning}`
+        : `${notMade}; the volume is as it was.`
+      : `${notMade}. What is left of it opens nothing, and the next bind or unbind removes it.`,
     ...(error.remedy === undefined ? {} : { remedy: error.remedy }),
     cause: error.cause,
   });

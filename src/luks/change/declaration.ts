@@ -74,8 +74,7 @@ export async function requireOthers(
   change: Pick<Change, "volume">,
   { before, held, backup }: Declaration,
 ): Promise<void> {
-  const about = held.record.intent.removes.map(({ digest }) => digest);
-  const [token] = changedTokens(before, await readHeader(system, change), about);
+  const [token] = changedTokens(before, await readHeader(system, change), held.record.intent.removes);
   if (token === undefined) return;
   throw harmed(change.volume.device, `token ${token}`, before.version === 1 ? null : backup);
 }

@@ -2,7 +2,7 @@ import { NightlatchError } from "../../core/errors.ts";
 import { shareBytes } from "../../formats/luks/luksmeta.ts";
 import type { Removal } from "../../formats/own/intent.ts";
 import { killKeyslot } from "../cryptsetup/keyslots.ts";
-import { type HeldToken, listTokens } from "../header/bindings.ts";
+import { type HeldToken, isTokenOf, listTokens } from "../header/bindings.ts";
 import type { VolumeHeader } from "../header/header.ts";
 import { findSlot, type Slot } from "../header/slots.ts";
 import { type Change, readHeader } from "./change.ts";
@@ -16,12 +16,12 @@ export function otherTokensOf(header: VolumeHeader, keyslot: number, digest: str
 }
 
 /**
- * Lists the token of that digest; or what is left of it where the program that removed it was cut
- * short.
+ * Lists the token of that digest and keyslot; or what is left of it where the program that removed
+ * it was cut short.
  */
 export function remainsOf(header: VolumeHeader, digest: string, keyslot: number | null): readonly HeldToken[] {
   return listTokens(header).filter(
-    (token) => token.digest === digest || (token.id === keyslot && isTorn(header, token)),
+    (token) => isTokenOf(token, { digest, keyslot }) || (token.id === keyslot && isTorn(header, token)),
   );
 }
 
@@ -78,7 +78,7 @@ export function sharedEntry(token: HeldToken, other: number): NightlatchError {
 
 /** Tells whether nothing of it was removed yet. */
 export function isWhole(header: VolumeHeader, removal: Removal): boolean {
-  const hasToken = listTokens(header).some((token) => token.digest === removal.digest);
+  const hasToken = listTokens(header).some((token) => isTokenOf(token, removal));
   return hasToken && (removal.keyslot === null || slotToRemove(header, removal) !== null);
 }
 

@@ -1,6 +1,6 @@
 import { NightlatchError } from "../../core/errors.ts";
 import type { Intent, IntentRecord } from "../../formats/own/intent.ts";
-import { type HeldToken, listTokens } from "../header/bindings.ts";
+import { type HeldToken, isTokenOf, listTokens } from "../header/bindings.ts";
 import type { VolumeHeader } from "../header/header.ts";
 import { findSlot, listSlots, looksLikeBinding, type Slot } from "../header/slots.ts";
 import { compareWithBackup, listBackups } from "./backup.ts";
@@ -22,9 +22,10 @@ export function findAdded(header: VolumeHeader, { intent, salts }: IntentRecord)
   if (adds === null) return null;
   const slot = findSlot(header, adds.keyslot);
   const isNew = slot?.pbkdf2Iterations === adds.iterations && !salts.includes(slot.salt);
+  const tokens = listTokens(header).filter((token) => isTokenOf(token, adds));
   return {
     hasSlot: isNew && otherTokensOf(header, adds.keyslot, adds.digest).length === 0,
-    token: listTokens(header).find((token) => token.digest === adds.digest) ?? null,
+    token: tokens.find((token) => token.keyslots.length > 0) ?? tokens[0] ?? null,
   };
 }
 
@@ -118,6 +119,8 @@ async function isDone(system: ChangePower, change: Change, header: VolumeHeader,
   if (adds === null || added.token === null || !isComplete(intent, added)) return false;
   // Removals begin after the proof only.
   if (removes.some((removal) => !isWhole(header, removal))) return true;
+  // Its owner had the key before the slot was made, and nobody else has it.
+  if (intent.operation === "recovery-add") return true;
   try {
     await proveToken(system, change, added.token, adds.keyslot);
     return true;

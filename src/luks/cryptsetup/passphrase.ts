@@ -1,4 +1,5 @@
 import { Secret } from "../../core/secret.ts";
+import { formatRecoveryKey, RECOVERY_RAW_BYTES } from "../../formats/systemd/recovery-key.ts";
 import type { System } from "../../system/port.ts";
 
 const ALPHABET = Buffer.from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
@@ -19,4 +20,14 @@ export function makePassphrase(system: Pick<System, "random">): Secret {
   }
   random.fill(0);
   return Secret.take(text);
+}
+
+/** Makes a recovery key: docs/format/recovery.md. */
+export function makeRecoveryKey(system: Pick<System, "random">): Secret {
+  const random = system.random(RECOVERY_RAW_BYTES);
+  try {
+    return formatRecoveryKey(random);
+  } finally {
+    random.fill(0);
+  }
 }

@@ -32,6 +32,17 @@ export function listTokens(header: VolumeHeader): readonly HeldToken[] {
     });
 }
 
+/**
+ * Tells whether a token is the one of that digest and keyslot, or what it is once the keyslot has
+ * gone. A digest alone does not tell recovery keys apart: they are all alike.
+ */
+export function isTokenOf(
+  token: HeldToken,
+  { digest, keyslot }: { readonly digest: string; readonly keyslot: number | null },
+): boolean {
+  return token.digest === digest && token.keyslots.every((one) => one === keyslot);
+}
+
 function fromLuksmeta(header: Luks1Volume, record: LuksmetaRecord): HeldToken {
   const { keyslot, uuid } = record;
   const type = uuid === CLEVIS_UUID ? "clevis" : `luksmeta-${uuid}`;

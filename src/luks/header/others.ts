@@ -1,15 +1,19 @@
 import { NightlatchError } from "../../core/errors.ts";
 import { shellWord } from "../../core/text.ts";
-import { listTokens } from "./bindings.ts";
+import { isTokenOf, listTokens } from "./bindings.ts";
 import type { VolumeHeader } from "./header.ts";
 
 /**
  * Lists the tokens of `before`, by their number, that are not in `after` as they were: other
- * programs' above all. New ones are no harm, nor are those whose digest is in `except`.
+ * programs' above all. New ones are no harm, nor are those in `except`.
  */
-export function changedTokens(before: VolumeHeader, after: VolumeHeader, except: readonly string[]): readonly number[] {
+export function changedTokens(
+  before: VolumeHeader,
+  after: VolumeHeader,
+  except: readonly { readonly digest: string; readonly keyslot: number | null }[],
+): readonly number[] {
   const now = new Map(listTokens(after).map((token) => [token.id, token]));
-  const others = listTokens(before).filter(({ digest }) => !except.includes(digest));
+  const others = listTokens(before).filter((token) => !except.some((one) => isTokenOf(token, one)));
   return others.filter(({ id, digest }) => now.get(id)?.digest !== digest).map(({ id }) => id);
 }
 

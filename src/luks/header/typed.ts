@@ -1,16 +1,22 @@
-import { listTokens } from "./bindings.ts";
+import { RECOVERY_TYPE } from "../../formats/systemd/recovery-key.ts";
+import { type HeldToken, listTokens } from "./bindings.ts";
 import type { VolumeHeader } from "./header.ts";
 import { listSlots } from "./slots.ts";
 
-/** A recovery key of systemd-cryptenroll(1) has a token, and is typed by a person all the same. */
-const TYPED = "systemd-recovery";
+/**
+ * Lists the keyslots whose passphrase a person types: those that no token refers to, and those of
+ * recovery keys, which have a token and are typed all the same.
+ */
+export function typedSlots(header: VolumeHeader): readonly number[] {
+  const tokens = listTokens(header).filter(({ type }) => type !== RECOVERY_TYPE);
+  const named = new Set(tokens.flatMap(({ keyslots }) => keyslots));
+  return listSlots(header).flatMap(({ number, opensVolume }) => (opensVolume && !named.has(number) ? [number] : []));
+}
 
 /**
- * Tells whether there is a keyslot whose passphrase a person types: one that no token of a
- * program's refers to.
+ * Lists the tokens of a volume's recovery keys, systemd's and ours, which are alike. One that names
+ * no keyslot in use opens nothing, and is none of them.
  */
-export function hasTypedSlot(header: VolumeHeader): boolean {
-  const tokens = listTokens(header).filter(({ type }) => type !== TYPED);
-  const named = new Set(tokens.flatMap(({ keyslots }) => keyslots));
-  return listSlots(header).some(({ number, opensVolume }) => opensVolume && !named.has(number));
+export function listRecovery(header: VolumeHeader): readonly HeldToken[] {
+  return listTokens(header).filter(({ type, keyslots }) => type === RECOVERY_TYPE && keyslots.length > 0);
 }

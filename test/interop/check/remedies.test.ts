@@ -13,7 +13,17 @@ import { command as bind } from "../../../src/cli/commands/bind/bind.ts";
 import { command as crypttab } from "../../../src/cli/commands/crypttab/crypttab.ts";
 import { writeCpio } from "../../../src/formats/initramfs/cpio.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
-import { AGENT, CheckMachine, CONFIG, CRYPTTAB, codesOf, FSTAB, OWN, STATE } from "../../support/check-machine.ts";
+import {
+  AGENT,
+  CheckMachine,
+  CONFIG,
+  CRYPTTAB,
+  codesOf,
+  FSTAB,
+  OWN,
+  RECOVERY,
+  STATE,
+} from "../../support/check-machine.ts";
 import { device, folder, initramfs, makeDevices, noCryptsetup, PASSPHRASE } from "../../support/reboot/world.ts";
 import { type Served, serve } from "../../support/serve.ts";
 import { runCommand } from "../../support/terminal.ts";
@@ -273,7 +283,6 @@ const BREAKS: Readonly<Record<FindingCode, readonly Break[] | { readonly file: s
   "check/no-passphrase": [
     {
       how: () => void runTool(["cryptsetup", "luksKillSlot", "-q", device("data"), "0"]),
-      typed: "another passphrase\n",
     },
   ],
   "check/leftover": where(
@@ -439,7 +448,7 @@ async function tryRemedy(
     // second run.
     for (const name of NAMES) {
       const argv = ["open", "--test-passphrase", "--key-file", "-", device(name)];
-      const input = code === "check/no-passphrase" ? typed.trim() : PASSPHRASE;
+      const input = code === "check/no-passphrase" ? readFileSync(RECOVERY, "utf8").trim() : PASSPHRASE;
       assert.equal(spawnSync("cryptsetup", argv, { input: name === "data" ? input : PASSPHRASE }).status, 0, name);
     }
   } finally {

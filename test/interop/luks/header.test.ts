@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { isError } from "../../../src/core/errors.ts";
 import { type Luks1Volume, type Luks2Volume, readVolumeHeader } from "../../../src/luks/header/header.ts";
-import { hasTypedSlot } from "../../../src/luks/header/typed.ts";
+import { typedSlots } from "../../../src/luks/header/typed.ts";
 import { readRange } from "../../../src/system/read.ts";
 import { addSlot, addToken, forge, makeFolder, makeVolume, PASSPHRASE, patch, runTool } from "../../support/volumes.ts";
 
@@ -205,7 +205,7 @@ test("a recovery key of systemd's has a token and is typed all the same", async 
   const image = makeVolume(folder, "recovery.img", "luks2");
   addSlot(image, "a program's");
   addToken(image, { type: "clevis", keyslots: ["1"], jwe: {} });
-  const hasTyped = async () => hasTypedSlot(await readVolumeHeader(power, image));
+  const hasTyped = async () => typedSlots(await readVolumeHeader(power, image)).length > 0;
   const env = { ...process.env, PASSWORD: PASSPHRASE };
   const enrolled = spawnSync("systemd-cryptenroll", ["--recovery-key", image], { env, encoding: "utf8" });
   if (enrolled.error !== undefined) return t.skip("systemd-cryptenroll is not installed");

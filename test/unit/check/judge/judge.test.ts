@@ -138,7 +138,9 @@ describe("volumes", () => {
   });
 
   test("no passphrase beside the bindings, leftovers, a damaged copy", () => {
-    assert.deepEqual(foundIn(GOOD_LINE, { hasPassphrase: false }), ["warning check/no-passphrase"]);
+    assert.deepEqual(foundIn(GOOD_LINE, { noPassphrase: { text: "nothing opens it", remedy: "x" } }), [
+      "warning check/no-passphrase",
+    ]);
     assert.deepEqual(foundIn(GOOD_LINE, { leftovers: [{ text: "a binding that was cut short", remedy: "x" }] }), [
       "warning check/leftover",
     ]);
