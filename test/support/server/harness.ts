@@ -41,6 +41,8 @@ export function makeHome(): Home {
 /** A clock that a test can move. */
 export interface Clock {
   nowMs: number;
+  /** Of the clock that nobody sets. */
+  monotonicMs: number;
 }
 
 /** A service in this process, closed when it is disposed of. */
@@ -57,9 +59,12 @@ export async function openService(
 ): Promise<OpenService> {
   const opened = await openFolder(nodeSystem, folder, { uid: UID, ...options });
   const { store, created, warnings } = opened;
-  const clock: Clock = { nowMs: Date.now() };
+  const clock: Clock = { nowMs: Date.now(), monotonicMs: 1000 };
   return {
-    ...assembleService({ nowMs: () => clock.nowMs, random: nodeSystem.random }, opened),
+    ...assembleService(
+      { nowMs: () => clock.nowMs, monotonicMs: () => clock.monotonicMs, random: nodeSystem.random },
+      opened,
+    ),
     clock,
     created,
     warnings,

@@ -90,7 +90,7 @@ class Side implements AsyncDisposable {
 
   async open(faults: readonly Fault[]): Promise<this> {
     const opened = await openFolder({ ...nodeSystem, nowMs: () => this.nowMs }, this.home.folder, { uid: UID });
-    const system = { nowMs: () => this.nowMs, random: nodeSystem.random };
+    const system = { nowMs: () => this.nowMs, monotonicMs: () => this.nowMs, random: nodeSystem.random };
     this.#faults = [...faults];
     // Only what is submitted meets the faults; a change that failed is not tried again by itself,
     // which would alter the order.
