@@ -43,6 +43,8 @@ test("what operators see: names, states and times, and never a key", async () =>
     "state",
     "epoch",
     "enrolled",
+    "policy",
+    "lease",
     "lastRelease",
   ]);
   assert.deepEqual(Object.keys((listed["invites"] as object[])[0] ?? {}), [
@@ -62,6 +64,7 @@ test("what operators see: names, states and times, and never a key", async () =>
     "state",
     "epoch",
     "created",
+    "releasedInLease",
     "lastRelease",
     "lastRefusal",
   ]);
