@@ -18,7 +18,7 @@ export interface Announcing {
 }
 
 /** A window that is open while something is proved. It is ended where it is disposed of. */
-export interface ProofWindow extends AsyncDisposable {
+interface ProofWindow extends AsyncDisposable {
   readonly announcing: Announcing;
 }
 
@@ -31,7 +31,7 @@ const END = { seconds: 0, graceSeconds: 0 } as const;
 const TIMEOUT_MS = 5_000;
 
 /** Whether one of the volumes has a binding to a latch, and may need a server of ours at the boot. */
-export function asksLatches(volumes: readonly PlannedVolume[]): boolean {
+function asksLatches(volumes: readonly PlannedVolume[]): boolean {
   return volumes.some(({ found }) => found.header !== null && listBindings(found.header).some(hasLatch));
 }
 
@@ -39,8 +39,8 @@ const hasLatch = ({ urls }: { readonly urls: readonly string[] }): boolean => ur
 
 /**
  * Opens a window at each of the machine's servers that wants one, in which its bindings can be
- * tried. Where nothing needs a latch, nobody is asked. A server that does not answer is passed over:
- * the proof will tell whether it was needed.
+ * tried. Where nothing needs a latch, nobody is asked. A server that does not answer is passed
+ * over: the proof will tell whether it was needed.
  * @throws NightlatchError machine/bad-state, file/*
  */
 export async function openForProof(
@@ -66,8 +66,8 @@ export async function openForProof(
 /**
  * Tells the servers that this machine reboots now. When it returns, each that needs it will release
  * to the next boot.
- * @throws NightlatchError reboot/no-lease where one of them does not say so; no window is open then,
- *   but for one whose server cannot be reached
+ * @throws NightlatchError reboot/no-lease where one of them does not say so; no window is open
+ *   then, but for one whose server cannot be reached
  */
 export async function announceBoot(
   system: LeaseSystem,
@@ -112,11 +112,7 @@ export async function startAnnounced(
 }
 
 /** Takes back what was announced. What does not reach its server is over by itself in minutes. */
-export async function endLeases(
-  system: LeaseSystem,
-  stateFolder: string,
-  servers: readonly EnrolledServer[],
-): Promise<void> {
+async function endLeases(system: LeaseSystem, stateFolder: string, servers: readonly EnrolledServer[]): Promise<void> {
   // Also after a cancellation, which the caller's signal would cut short.
   const { signal } = new AbortController();
   await Promise.all(servers.map((server) => attempt(system, stateFolder, server, END, signal)));

@@ -13,13 +13,13 @@ import {
 } from "./enrolment.ts";
 
 /** The length of a challenge: docs/format/lease.md. */
-export const CHALLENGE_BYTES = 48;
+const CHALLENGE_BYTES = 48;
 
 /** No request asks for more, and no answer tells of more: a month, in seconds. */
 const MAX_SECONDS = 31 * 86_400;
 
 /** What a machine asks for: a window for its next boot; or, with no seconds, the end of one. */
-export interface WantedLease {
+interface WantedLease {
   /** What the server gave for this request, base64url. */
   readonly challenge: string;
   /** Thumbprint of the server that is asked: what is said to one is of no use at another. */

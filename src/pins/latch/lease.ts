@@ -8,7 +8,7 @@ import type { HttpResponse, System } from "../../system/port.ts";
 import { type EnrolledServer, readIdentity } from "./machine.ts";
 
 /** What it takes to announce a lease. */
-export type LeasePower = Pick<System, "readFileIfPresent" | "request">;
+type LeasePower = Pick<System, "readFileIfPresent" | "request">;
 
 /** The window that a machine asks for. */
 interface Window {

@@ -2,7 +2,7 @@ import { isError } from "../../core/errors.ts";
 import { ENROLMENT_TYPE } from "../../formats/own/enrolment.ts";
 import { buildChallenge, type LeaseRequest, parseLeaseRequest } from "../../formats/own/lease.ts";
 import { type Reply, refusal } from "../http/reply.ts";
-import { announceLease, challenge, type LeaseRefusal } from "../service/leases.ts";
+import { challenge, type LeaseRefusal, takeAnnouncement } from "../service/leases.ts";
 import type { Service } from "../service/service.ts";
 
 const STATUS: Readonly<Record<LeaseRefusal, number>> = {
@@ -24,7 +24,7 @@ export async function giveChallenge(service: Service, machineId: string): Promis
 export async function acceptLease(service: Service, machineId: string, body: Buffer, from: string): Promise<Reply> {
   const request = readRequest(body);
   if (request?.machine !== machineId) return refusal(400, "request/malformed");
-  const outcome = await announceLease(service, { request, body, from });
+  const outcome = await takeAnnouncement(service, { request, body, from });
   if ("refused" in outcome) return refusal(STATUS[outcome.refused], outcome.refused);
   return { status: 200, headers: ["content-type", ENROLMENT_TYPE], body: outcome.answer };
 }

@@ -1,6 +1,6 @@
 import { expireInvites } from "./invite.ts";
 import { indexLog } from "./latest.ts";
-import { endLeases } from "./leases.ts";
+import { endPastLeases } from "./leases.ts";
 import type { Service } from "./service.ts";
 
 const INTERVAL_MS = 30_000;
@@ -33,7 +33,7 @@ export async function keepHouse(service: Service): Promise<void> {
   service.paces.sweep(service.system.nowMs());
   if (service.queue.failure !== null) await probe(service);
   await expireInvites(service);
-  await endLeases(service);
+  await endPastLeases(service);
   if (service.store.needsScrub) await service.store.scrub();
   await writeCounts(service, false);
   await service.store.recordProgress();

@@ -50,7 +50,7 @@ export async function challenge(service: Service, machineId: string): Promise<st
  * nothing is recorded.
  * @throws NightlatchError store/*
  */
-export async function announceLease(service: Service, received: Received): Promise<LeaseOutcome> {
+export async function takeAnnouncement(service: Service, received: Received): Promise<LeaseOutcome> {
   const given = await service.queue.submit((transaction) => give(service, transaction, received));
   if ("refused" in given) return given;
   const seconds = given.lease === null ? 0 : Math.floor((given.lease.untilMs - service.system.nowMs()) / 1000);
@@ -137,7 +137,7 @@ export function leaseEntry(
  * Ends the leases whose time is over; they stay so, whatever the clock says later.
  * @throws NightlatchError store/*
  */
-export async function endLeases(service: Service): Promise<void> {
+export async function endPastLeases(service: Service): Promise<void> {
   await service.queue.submit(async (transaction) => {
     const nowMs = service.system.nowMs();
     const entries: Entry[] = [];

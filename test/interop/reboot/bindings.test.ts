@@ -368,6 +368,28 @@ test("at a shutdown the journal says whether an ordinary reboot comes back by it
   assert.deepEqual([asks.reboots, asks.changes], [[], []]);
 });
 
+test("at a shutdown the boot is announced too, and the journal says where that fails", { skip }, async () => {
+  await server.json("machine", "policy", "nas", "lease");
+  const jobs = "1 reboot.target start waiting\n";
+  const one = await machine({ files: NO_KEXEC, crypttab: line("luks,_netdev") }, { jobs });
+  const { hints } = await one.run("--at-shutdown");
+  assert.equal(hints.length, 1, hints.join("\n"));
+  const { machine: shown } = await server.json("machine", "show", "nas");
+  assert.equal((shown as { lease: { graceMs: number } | null }).lease?.graceMs, 60_000);
+  let announced = 0;
+  const cut: World["system"] = {
+    ...one.system,
+    request: async (request) => {
+      if (request.url.endsWith("/lease") && request.method === "POST" && ++announced === 3)
+        throw new NightlatchError("net/unreachable", "injected");
+      return one.system.request(request);
+    },
+  };
+  const said = await runCommand(command, ["--at-shutdown", "--state", state], cut);
+  assert.match(String(said.hints[1]), /^It will ask for a passphrase all the same: .*injected.* \[reboot\/no-lease\]$/);
+  await server.json("machine", "policy", "nas", "always");
+});
+
 test("every reboot of the system may be staged without a remembered key where the bindings give one", {
   skip,
 }, async () => {

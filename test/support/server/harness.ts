@@ -23,7 +23,7 @@ import { parseRecoveryRequest } from "../../../src/formats/tang/tang.ts";
 import { assembleService } from "../../../src/server/service/assemble.ts";
 import { addLatch, type EnrolOutcome, enrol } from "../../../src/server/service/enrol.ts";
 import { invite } from "../../../src/server/service/invite.ts";
-import { announceLease, challenge } from "../../../src/server/service/leases.ts";
+import { challenge, takeAnnouncement } from "../../../src/server/service/leases.ts";
 import { type ReleaseOutcome, release } from "../../../src/server/service/release.ts";
 import type { Service } from "../../../src/server/service/service.ts";
 import { openFolder } from "../../../src/server/store/folder/folder.ts";
@@ -179,7 +179,7 @@ export async function leaseRequest(service: Service, machine: TestMachine, wante
 
 /** Sends a machine's request. Gives the verified answer, or the code where it is refused. */
 export async function sendLease(service: Service, body: Buffer): Promise<LeaseAnswer | string> {
-  const outcome = await announceLease(service, { request: parseLeaseRequest(body), body, from: "192.0.2.1" });
+  const outcome = await takeAnnouncement(service, { request: parseLeaseRequest(body), body, from: "192.0.2.1" });
   if ("refused" in outcome) return outcome.refused;
   return parseLeaseAnswer(outcome.answer, { request: body, serverThumbprint: identityThumbprint(service.identity) });
 }

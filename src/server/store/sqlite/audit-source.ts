@@ -4,7 +4,7 @@ import { unpackRange } from "../../audit/merkle.ts";
 import { originOf, type SignedCheckpoint } from "../../audit/note.ts";
 import { type KnownLatch, keyNames, leaseText, useText } from "../../audit/replay.ts";
 import type { AuditSource, NumberedEntry, Snapshot } from "../../audit/verify.ts";
-import { MACHINE, machineOf, USE, useOf } from "./lease-columns.ts";
+import { leaseUseOf, MACHINE, machineOf, USE } from "./lease-columns.ts";
 import { query } from "./schema.ts";
 import { Sqlite } from "./sqlite.ts";
 
@@ -74,7 +74,7 @@ function readLatches(sqlite: Sqlite): KnownLatch[] {
     ({ latch }) => latch,
   );
   const latches = rows.map(({ id, machine, volume, state, epoch, ...use }) => {
-    return { id, machine, volume, state, epoch, keys: keyNames(keys.get(id) ?? []), use: useText(useOf(use)) };
+    return { id, machine, volume, state, epoch, keys: keyNames(keys.get(id) ?? []), use: useText(leaseUseOf(use)) };
   });
   for (const { id } of rows) keys.delete(id);
   // Keys of no latch: told as a latch that the log does not know.

@@ -56,11 +56,11 @@ export interface UseColumns {
 }
 
 /** Reads a latch's first release within a lease; null where there was none. */
-export function useOf({ use_lease: lease, use_ms: atMs, use_from: from }: UseColumns): LeaseUse | null {
+export function leaseUseOf({ use_lease: lease, use_ms: atMs, use_from: from }: UseColumns): LeaseUse | null {
   return lease === null || atMs === null || from === null ? null : { lease, atMs, from };
 }
 
 /** Reads a latch. */
 export function latchOf({ use_lease, use_ms, use_from, ...row }: UseColumns & Omit<LatchRow, "use">): LatchRow {
-  return { ...row, use: useOf({ use_lease, use_ms, use_from }) };
+  return { ...row, use: leaseUseOf({ use_lease, use_ms, use_from }) };
 }

@@ -15,11 +15,11 @@ import {
   type LeaseColumns,
   latchOf,
   leaseOf,
+  leaseUseOf,
   MACHINE,
   machineOf,
   USE,
   type UseColumns,
-  useOf,
 } from "./lease-columns.ts";
 import { SqliteLog } from "./log.ts";
 import { query } from "./schema.ts";
@@ -93,7 +93,7 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
         policy: machine.policy,
         lease: leaseOf(machine),
         latchState: latch.state,
-        use: useOf(latch),
+        use: leaseUseOf(latch),
         latchEpoch: latch.epoch,
         exchange: key === undefined ? null : { ...key, cell: latch.cell ?? 0 },
       };
