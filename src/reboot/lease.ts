@@ -30,7 +30,7 @@ const END = { seconds: 0, graceSeconds: 0 } as const;
 
 const TIMEOUT_MS = 5_000;
 
-/** Whether one of the volumes has a binding to a latch, and may need a server of ours at the boot. */
+/** Whether one of the volumes has a binding to a latch, and may need our server at the boot. */
 function asksLatches(volumes: readonly PlannedVolume[]): boolean {
   return volumes.some(({ found }) => found.header !== null && listBindings(found.header).some(hasLatch));
 }

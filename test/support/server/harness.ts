@@ -159,7 +159,7 @@ export async function enrolled(service: Service, name: string): Promise<{ machin
   return { machine, latch };
 }
 
-/** What a machine asks for of its server: a window for its next boot, or, with 0 seconds, its end. */
+/** What a machine asks for: a window for its next boot, or, with 0 seconds, its end. */
 interface Announced {
   readonly seconds: number;
   readonly graceSeconds?: number;

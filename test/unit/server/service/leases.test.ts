@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { copyFileSync, existsSync, mkdirSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
 import { recover } from "../../../../src/server/machine-api/tang.ts";
 import { keepHouse } from "../../../../src/server/service/housekeeping.ts";
 import { grantLease, setPolicy } from "../../../../src/server/service/policies.ts";
+import type { Operation } from "../../../../src/server/service/queue.ts";
 import type { Service } from "../../../../src/server/service/service.ts";
 import { changeMachine } from "../../../../src/server/service/states.ts";
 import {
@@ -136,6 +137,59 @@ test("what was released in a lease stays so after a crash, and after a clock tha
   again.clock.nowMs -= 365 * 86_400_000;
   assert.equal(await told(again, latch), "policy/lease-over");
   await verify(again);
+});
+
+test("a first release that is not noted with its receipt shows when the log is verified", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const { latch } = await under(service);
+  await grant(service, 0);
+  const deaf: Service = {
+    ...service,
+    queue: Object.assign(Object.create(service.queue) as Service["queue"], {
+      submit: <T>(run: Operation<T>) =>
+        service.queue.submit((transaction) =>
+          run(
+            new Proxy(transaction, {
+              get: (target, name) => {
+                if (name === "useLease") return async () => {};
+                const call = Reflect.get(target, name) as (...args: unknown[]) => unknown;
+                return call.bind(target);
+              },
+            }),
+          ),
+        ),
+    }),
+  };
+  assert.equal(await told(deaf, latch), "released");
+  assert.equal(await told(deaf, latch), "released", "the planted fault opens it twice");
+  await assert.rejects(verify(service), { code: "audit/broken", message: /^the use of latch .* by the log$/ });
+});
+
+test("an older copy of the store that is taken into use has no open lease", async () => {
+  using home = makeHome();
+  const copy = join(home.path, "older");
+  const { latch, at } = await (async () => {
+    await using service = await openService(home.folder);
+    const { latch } = await under(service);
+    await grant(service, 0);
+    await service.store.recordProgress();
+    return { latch, at: service.clock.nowMs };
+  })();
+  cpSync(home.folder, copy, { recursive: true });
+  {
+    await using service = await openService(home.folder);
+    service.clock.nowMs = at;
+    assert.equal(await told(service, latch), "released");
+    await service.store.recordProgress();
+  }
+  rmSync(home.folder, { recursive: true });
+  cpSync(copy, home.folder, { recursive: true });
+  await assert.rejects(openService(home.folder), { code: "store/rolled-back" });
+  await using service = await openService(home.folder, { acceptRollback: true });
+  service.clock.nowMs = at;
+  assert.equal(await told(service, latch), "policy/no-lease");
+  await verify(service);
 });
 
 test("a running machine announces its lease, and a copy of its request is of no use", async () => {
