@@ -48,6 +48,12 @@ export async function changeEach(
       }
       const what = single ? `latch ${operand}` : String((answer["machine"] as JsonObject)["name"]);
       terminal.line(answer["changed"] === true ? DONE[change](what) : `${what} was ${pastOf(change)} already.`);
+      const { policy } = answer["machine"] as JsonObject;
+      if (change === "unlock" && policy === "lease") {
+        terminal.hint(
+          "Its policy is lease: it is released within one alone. To open one: nightlatch machine lease NAME 15m",
+        );
+      }
       if (answer["destroyed"] === false) {
         terminal.hint(
           "The keys are deleted and nothing is released, but what wraps them could not be overwritten: the server's disk fails (dmesg). " +
