@@ -2,7 +2,7 @@ import type { JsonObject } from "../../../formats/json/json.ts";
 import type { Terminal } from "../../command.ts";
 
 /** What the server calls the machine that it has changed. */
-export function nameOf(answer: JsonObject): string {
+export function changedName(answer: JsonObject): string {
   return String((answer["machine"] as JsonObject)["name"]);
 }
 

@@ -4,7 +4,7 @@ import type { JsonObject } from "../../../formats/json/json.ts";
 import { defineCommand } from "../../command.ts";
 import { ADMIN_OPTION, askServer } from "../../operator-client.ts";
 import { timeText } from "../../time-text.ts";
-import { hintUnrecorded, nameOf } from "./governed.ts";
+import { changedName, hintUnrecorded } from "./governed.ts";
 
 export const command = defineCommand({
   name: "machine lease",
@@ -29,7 +29,7 @@ or a copy of its disk, gets the key, so keep it short. Locking the machine ends 
     const graceMs = options.grace === "0" ? 0 : parseTime(options.grace);
     const answer = await askServer(system, options.admin, "POST", ["machines", name, "lease"], { lifetimeMs, graceMs });
     const lease = (answer["machine"] as JsonObject)["lease"] as JsonObject;
-    terminal.line(`${nameOf(answer)} is released until ${timeText(lease["until"])}, each latch once.`);
+    terminal.line(`${changedName(answer)} is released until ${timeText(lease["until"])}, each latch once.`);
     hintUnrecorded(terminal, answer);
     terminal.result({ ok: true, ...answer });
     return 0;

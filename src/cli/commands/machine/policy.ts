@@ -1,7 +1,7 @@
 import { NightlatchError } from "../../../core/errors.ts";
 import { defineCommand } from "../../command.ts";
 import { ADMIN_OPTION, askServer } from "../../operator-client.ts";
-import { hintUnrecorded, nameOf } from "./governed.ts";
+import { changedName, hintUnrecorded } from "./governed.ts";
 
 const DONE: Readonly<Record<string, (name: string) => string>> = {
   always: (name) => `${name} is released whenever it asks.`,
@@ -31,7 +31,7 @@ Going back to always is root's.`,
     }
     const answer = await askServer(system, options.admin, "POST", ["machines", name, "policy"], { policy });
     const changed = answer["changed"] === true;
-    terminal.line(changed ? done(nameOf(answer)) : `The policy of ${nameOf(answer)} was ${policy} already.`);
+    terminal.line(changed ? done(changedName(answer)) : `The policy of ${changedName(answer)} was ${policy} already.`);
     hintUnrecorded(terminal, answer);
     terminal.result({ ok: true, ...answer });
     return 0;
