@@ -82,6 +82,9 @@ async function fill({ store, storeId, cells, identity }: OpenedStore, count: num
           state: "active",
           epoch: 1,
           enrolledMs: Date.now(),
+          policy: "always",
+          leases: 0,
+          lease: null,
         } as const;
         await transaction.insertMachine(row);
         const latches = Array.from({ length: index === 0 ? MANY : 1 }, () => id(16));
@@ -119,7 +122,7 @@ async function insertLatch(cells: Cells, transaction: Transaction, machineId: st
     };
   };
   const rows = [key("exchange", 32), key("signing", 138)];
-  await transaction.insertLatch({ ...row, advertisement: id(560), cell }, rows);
+  await transaction.insertLatch({ ...row, advertisement: id(560), cell, use: null }, rows);
 }
 
 async function timed<T>(work: () => Promise<T>): Promise<[number, T]> {

@@ -11,6 +11,7 @@ import { createAdminServer } from "./operator-api/server.ts";
 import { listenOnSocket } from "./operator-api/socket.ts";
 import { assembleService } from "./service/assemble.ts";
 import { startHousekeeping } from "./service/housekeeping.ts";
+import type { Service } from "./service/service.ts";
 import { openFolder } from "./store/folder/folder.ts";
 import type { FolderSystem } from "./store/folder/opening.ts";
 import type { MasterSource } from "./store/folder/upgrade.ts";
@@ -54,7 +55,10 @@ interface RunningServer {
  * Where anything fails, all of it is closed again.
  * @throws NightlatchError store/*, file/*, serve/listen, admin/socket
  */
-export async function startServer(system: FolderSystem, options: ServeOptions): Promise<RunningServer> {
+export async function startServer(
+  system: FolderSystem & Service["system"],
+  options: ServeOptions,
+): Promise<RunningServer> {
   const uid = process.geteuid?.() ?? 0;
   const opened = await openFolder(system, options.folder, {
     uid,

@@ -20,6 +20,8 @@ type MessageType =
   | "nightlatch-enroll"
   | "nightlatch-enrolled"
   | "nightlatch-latch"
+  | "nightlatch-lease"
+  | "nightlatch-leased"
   | "nightlatch-report"
   | "nightlatch-reported";
 

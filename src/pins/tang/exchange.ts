@@ -82,8 +82,9 @@ function refusal(server: string, { status, body }: HttpResponse): NightlatchErro
   const code = status === 403 || status === 410 ? parseRefusal(body) : null;
   if (code === "machine/locked") {
     return new NightlatchError("pin/locked", `${server} refuses to release the key`, {
-      meaning: "The machine is locked at the server. The volume itself is unchanged.",
-      remedy: "Unlock the machine at the server, or type the volume's passphrase.",
+      meaning:
+        "The machine is locked at the server, or its policy there wants a lease. The volume itself is unchanged.",
+      remedy: "See, at the server: nightlatch machine list. Or type the volume's passphrase.",
     });
   }
   if (code === "latch/revoked") {

@@ -4,6 +4,7 @@ import { isRebooting } from "../../host/shutdown.ts";
 import type { System } from "../../system/port.ts";
 import type { Conversation } from "../conversation.ts";
 import { markStaged, wantsFirmwareSetup } from "../default-handler.ts";
+import type { Announcing } from "../lease.ts";
 import type { RebootPlan } from "../plan/reboot-plan.ts";
 import { stageForKexec } from "./kexec.ts";
 import { cancelStaged } from "./staged-boot.ts";
@@ -15,7 +16,12 @@ type AtShutdown =
   /** It was a reboot, and was called off meanwhile: what was staged for it is cancelled. */
   | { readonly goesOn: "called-off" }
   | { readonly goesOn: "into-firmware-setup" }
-  | { readonly goesOn: "by-kexec"; readonly plan: RebootPlan }
+  | {
+      readonly goesOn: "by-kexec";
+      readonly plan: RebootPlan;
+      /** The servers that are to be told of the boot. */
+      readonly announcing: Announcing;
+    }
   /** Something speaks against a kexec. */
   | { readonly goesOn: "through-firmware"; readonly why: NightlatchError };
 
@@ -32,13 +38,13 @@ export async function stageAtShutdown(
   if (await wantsFirmwareSetup(system)) return { goesOn: "into-firmware-setup" };
   try {
     const request = { stateFolder, entry: DEFAULT_ENTRY, beforeStaging: async () => {} };
-    const { plan } = await stageForKexec(system, request, { ...conversation, askSecret: null });
+    const { plan, announcing } = await stageForKexec(system, request, { ...conversation, askSecret: null });
     if (!(await isRebooting(system))) {
       await cancelStaged(system, stateFolder, conversation);
       return { goesOn: "called-off" };
     }
     await markStaged(system);
-    return { goesOn: "by-kexec", plan };
+    return { goesOn: "by-kexec", plan, announcing };
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
     return { goesOn: "through-firmware", why: error };

@@ -1,8 +1,7 @@
 import { type ErrorCode, NightlatchError } from "../../core/errors.ts";
 import type { System } from "../../system/port.ts";
 import type { Conversation } from "../conversation.ts";
-import type { RebootPlan } from "../plan/reboot-plan.ts";
-import { planByBindings } from "./bindings.ts";
+import { type ProvedPlan, planByBindings } from "./bindings.ts";
 import { type KexecRequest, stageByKexec } from "./kexec.ts";
 import type { StagedBoot } from "./staged-boot.ts";
 
@@ -30,7 +29,7 @@ type ChosenWay =
   | { readonly way: "kexec"; readonly boot: StagedBoot }
   | {
       readonly way: "bindings";
-      readonly plan: RebootPlan;
+      readonly plan: ProvedPlan;
       /** Better ways, and why they cannot be gone. */
       readonly passedOver: readonly NightlatchError[];
     };

@@ -2,20 +2,29 @@ import { DEFAULT_ENTRY } from "../../boot/entry/entries.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { luksBeneath } from "../../host/block-devices.ts";
 import type { System } from "../../system/port.ts";
+import { type Announcing, openForProof } from "../lease.ts";
 import { planReboot } from "../plan/plan.ts";
 import type { Opening, PlannedVolume, RebootPlan } from "../plan/reboot-plan.ts";
 import { proveInitramfsVolume } from "../proof/initramfs-volume.ts";
 import { notProved, openingOf, type Proof, proved, untried } from "../proof/proof.ts";
 import { type ProofOptions, proveSystemVolumes } from "../proof/system-volumes.ts";
 
+/** A plan whose volumes were proved, and the servers that its boot has to be announced to. */
+export interface ProvedPlan extends RebootPlan {
+  readonly announcing: Announcing;
+}
+
 /**
  * What the next boot opens, by an ordinary reboot through the firmware: every volume of it was
- * proved to open by itself, or may fail. Changes nothing.
+ * proved to open by itself, or may fail. Changes nothing on this machine; a server that releases
+ * within a lease alone opens one for the proof, which is over when this returns.
  * @throws NightlatchError reboot/not-proved, and as planReboot
  */
-export async function planByBindings(system: System, options: ProofOptions): Promise<RebootPlan> {
+export async function planByBindings(system: System, options: ProofOptions): Promise<ProvedPlan> {
   const plan = await planReboot(system, DEFAULT_ENTRY);
   await requirePlainBoot(system, plan);
+  const { stateFolder, signal } = options;
+  await using window = await openForProof(system, stateFolder, plan.volumes, signal);
   const proofs = await proveAll(system, plan, options);
   const open = plan.volumes.flatMap((volume) => {
     const proof = proofs.get(volume) ?? proofOf(volume.opening);
@@ -26,7 +35,7 @@ export async function planByBindings(system: System, options: ProofOptions): Pro
     const proof = proofs.get(volume);
     return proof === undefined ? volume : { ...volume, opening: openingOf(volume, proof) };
   });
-  return { ...plan, volumes };
+  return { ...plan, volumes, announcing: window.announcing };
 }
 
 /**

@@ -5,6 +5,7 @@ import type { System } from "../../system/port.ts";
 import { cleanUp } from "../clean-up.ts";
 import { requireCleanUp } from "../clean-up-units.ts";
 import type { Conversation } from "../conversation.ts";
+import { type Announcing, openForProof } from "../lease.ts";
 import { planReboot } from "../plan/plan.ts";
 import type { RebootPlan } from "../plan/reboot-plan.ts";
 import { proveOverlay } from "../proof/overlay.ts";
@@ -19,6 +20,8 @@ export interface StagedBoot {
   readonly carrier: Carrier;
   readonly carry: PreparedCarry;
   readonly plan: RebootPlan;
+  /** The servers that the boot has to be announced to, for what it is left to open by itself. */
+  readonly announcing: Announcing;
   readonly staged: Staged;
   readonly stagingMs: number;
   /** Seconds since the epoch. */
@@ -49,6 +52,9 @@ export async function stageNextBoot(
   const before = await cleanUp(system, stateFolder, true);
   if (before.removed.length + before.disarmed.length > 0) hint("What was staged before is taken back.");
   const planned = await planReboot(system, entry);
+  const sockets = planned.volumes.filter(({ opening }) => opening.kind === "socket");
+  await using window = await openForProof(system, stateFolder, sockets, signal);
+  const { announcing } = window;
   const settled = await settleSockets(system, planned, { stateFolder, signal });
   const plan = await proveOverlay(system, settled);
   const carry = await carrier.prepare(system, plan);
@@ -64,7 +70,15 @@ export async function stageNextBoot(
     const context = { stateFolder, bootId: await bootId(system), expires };
     const tell = (step: string) => hint(`… ${step}`);
     const staged = await stageBoot(system, carry, plan, authorities, context, tell);
-    return { carrier, carry, plan, staged, stagingMs: Math.round(system.monotonicMs() - startedMs), expires };
+    return {
+      carrier,
+      carry,
+      plan,
+      announcing,
+      staged,
+      stagingMs: Math.round(system.monotonicMs() - startedMs),
+      expires,
+    };
   };
   try {
     return await stage("likely");

@@ -1,5 +1,6 @@
 import { NightlatchError } from "../../core/errors.ts";
 import { type JsonObject, parseJson } from "../../formats/json/json.ts";
+import type { Policy } from "../policy/lease.ts";
 
 /**
  * One leaf of the log. docs/format/audit.md describes each kind; the members of a kind never change
@@ -15,6 +16,9 @@ export type Entry =
   | BindingEntry
   | MachineEntry
   | LatchEntry
+  | PolicyEntry
+  | LeaseEntry
+  | LeaseEndEntry
   | ReleaseEntry
   | FloodEntry
   | FloodEndEntry
@@ -113,6 +117,38 @@ interface LatchEntry extends Dated {
   readonly by: number;
 }
 
+/** An operator changed what must hold for a machine to be released. A lease that it had is void. */
+interface PolicyEntry extends Dated {
+  readonly kind: "machine-policy";
+  readonly machine: string;
+  readonly name: string;
+  readonly policy: Policy;
+  readonly by: number;
+}
+
+/** A machine got a lease, in place of the one that it had. */
+interface LeaseEntry extends Dated {
+  readonly kind: "lease";
+  readonly machine: string;
+  /** Counts the machine's leases. */
+  readonly lease: number;
+  readonly until: number;
+  /** Milliseconds. */
+  readonly grace: number;
+  /** Where the machine itself announced it from; absent where an operator made it. */
+  readonly from?: string;
+  /** The operator who made it, or whose lease it goes on with; absent where it is the machine's. */
+  readonly by?: number;
+}
+
+/** A lease ended by its time; or, with `from`, because the machine took it back. */
+interface LeaseEndEntry extends Dated {
+  readonly kind: "lease-end";
+  readonly machine: string;
+  readonly lease: number;
+  readonly from?: string;
+}
+
 /** A latch was released: this is the receipt. */
 interface ReleaseEntry extends Dated {
   readonly kind: "release";
@@ -121,6 +157,8 @@ interface ReleaseEntry extends Dated {
   /** The epoch of the key that answered. */
   readonly epoch: number;
   readonly from: string;
+  /** Number of the lease that the latch was released in for the first time; else absent. */
+  readonly lease?: number;
 }
 
 /**

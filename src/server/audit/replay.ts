@@ -1,5 +1,6 @@
 import type { JsonObject } from "../../formats/json/json.ts";
 import type { State } from "../policy/decide.ts";
+import type { LeaseUse } from "../policy/lease.ts";
 
 /** A machine as the log or the store tells of it. */
 export interface KnownMachine {
@@ -7,6 +8,9 @@ export interface KnownMachine {
   readonly name: string;
   readonly state: State;
   readonly epoch: number;
+  readonly policy: string;
+  /** Its leases, as `leaseText` puts them. */
+  readonly lease: string;
 }
 
 /** A latch as the log or the store tells of it. */
@@ -18,6 +22,8 @@ export interface KnownLatch {
   readonly epoch: number;
   /** Which keys there are, as `keyNames` puts it; empty once destroyed. */
   readonly keys: string;
+  /** Its first release within the last lease that it was released in, as `useText` puts it. */
+  readonly use: string;
 }
 
 /** An invite as the log or the store tells of it. */
@@ -52,6 +58,24 @@ export function keyNames(keys: readonly KnownKey[]): string {
     .join(", ");
 }
 
+/**
+ * Puts a machine's leases into one text: `3 until 1800000000000 grace 60000 by 0`. Only the number
+ * of the last one where there is none now; `by` only where an operator made it.
+ */
+export function leaseText(
+  leases: number,
+  lease: { readonly untilMs: number; readonly graceMs: number; readonly by: number | null } | null,
+): string {
+  if (lease === null) return String(leases);
+  const { untilMs, graceMs, by } = lease;
+  return `${leases} until ${untilMs} grace ${graceMs}${by === null ? "" : ` by ${by}`}`;
+}
+
+/** Puts a first release within a lease into one text; empty where there was none. */
+export function useText(use: LeaseUse | null): string {
+  return use === null ? "" : `${use.lease} at ${use.atMs} from ${use.from}`;
+}
+
 const CHANGES: ReadonlyMap<string, State> = new Map([
   ["lock", "locked"],
   ["unlock", "active"],
@@ -81,6 +105,11 @@ export class Replay {
     else if (entry.kind === "invite") this.#invite(entry);
     else if (entry.kind === "invite-used") this.#use(entry);
     else if (entry.kind === "invite-void" || entry.kind === "invite-expired") this.#void(String(entry["invite"]));
+    else if (entry.kind === "machine-policy") this.#setPolicy(entry);
+    else if (entry.kind === "lease") this.#lease(entry);
+    else if (entry.kind === "lease-end") this.#endLease(String(entry["machine"]));
+    else if (entry.kind === "release" && entry["lease"] !== undefined) this.#useLease(entry);
+    else if (entry.kind === "rollback") for (const id of this.#machines.keys()) this.#endLease(id);
     else if (subject === "machine" && state !== undefined) this.#changeMachine(entry, state);
     else if (subject === "latch" && state !== undefined) this.#changeLatch(String(entry["latch"]), state);
   }
@@ -88,8 +117,8 @@ export class Replay {
   /** What differs between the log and the store, a sentence each; at most `limit`. */
   differences(store: KnownRows, limit: number): string[] {
     const found = [
-      ...compare("machine", this.#machines, store.machines, ["name", "state", "epoch"]),
-      ...compare("latch", this.#latches, store.latches, ["machine", "volume", "state", "epoch", "keys"]),
+      ...compare("machine", this.#machines, store.machines, ["name", "state", "epoch", "policy", "lease"]),
+      ...compare("latch", this.#latches, store.latches, ["machine", "volume", "state", "epoch", "keys", "use"]),
       ...compare("invite", this.#invites, store.invites, ["name", "state", "expires", "machine"]),
     ];
     return found.slice(0, limit);
@@ -102,8 +131,11 @@ export class Replay {
       { purpose: "exchange", epoch: EPOCH, kid },
       { purpose: "signing", epoch: EPOCH, kid: null },
     ]);
-    if (!this.#machines.has(machine)) this.#machines.set(machine, { id: machine, name, state: "active", epoch: 1 });
-    this.#latches.set(latch, { id: latch, machine, volume, state: "active", epoch: EPOCH, keys });
+    if (!this.#machines.has(machine)) {
+      const policy = "always";
+      this.#machines.set(machine, { id: machine, name, state: "active", epoch: 1, policy, lease: leaseText(0, null) });
+    }
+    this.#latches.set(latch, { id: latch, machine, volume, state: "active", epoch: EPOCH, keys, use: "" });
     const siblings = this.#latchesOf.get(machine);
     if (siblings === undefined) this.#latchesOf.set(machine, [latch]);
     else siblings.push(latch);
@@ -136,7 +168,36 @@ export class Replay {
     const machine = this.#machines.get(String(entry["machine"]));
     if (machine === undefined) return;
     this.#machines.set(machine.id, { ...machine, state, epoch: Number(entry["epoch"]) });
+    if (state !== "active") this.#endLease(machine.id);
     if (state === "revoked") for (const id of this.#latchesOf.get(machine.id) ?? []) this.#changeLatch(id, state);
+  }
+
+  #setPolicy(entry: JsonObject): void {
+    const machine = this.#machines.get(String(entry["machine"]));
+    if (machine === undefined) return;
+    this.#machines.set(machine.id, { ...machine, policy: String(entry["policy"]) });
+    this.#endLease(machine.id);
+  }
+
+  #lease(entry: JsonObject): void {
+    const machine = this.#machines.get(String(entry["machine"]));
+    if (machine === undefined) return;
+    const by = entry["by"] === undefined ? null : Number(entry["by"]);
+    const lease = { untilMs: Number(entry["until"]), graceMs: Number(entry["grace"]), by };
+    this.#machines.set(machine.id, { ...machine, lease: leaseText(Number(entry["lease"]), lease) });
+  }
+
+  #endLease(id: string): void {
+    const machine = this.#machines.get(id);
+    if (machine === undefined) return;
+    this.#machines.set(id, { ...machine, lease: leaseText(Number.parseInt(machine.lease, 10), null) });
+  }
+
+  #useLease(entry: JsonObject): void {
+    const latch = this.#latches.get(String(entry["latch"]));
+    if (latch === undefined) return;
+    const use = { lease: Number(entry["lease"]), atMs: Number(entry["at"]), from: String(entry["from"]) };
+    this.#latches.set(latch.id, { ...latch, use: useText(use) });
   }
 
   #changeLatch(id: string, state: State): void {

@@ -6,6 +6,7 @@ import { empty, json, type Plan, type Reply, refusal } from "../http/reply.ts";
 import { isPassing } from "../service/queue.ts";
 import type { Service } from "../service/service.ts";
 import { acceptEnrolment, acceptLatch } from "./enrolment.ts";
+import { acceptLease, giveChallenge } from "./lease.ts";
 import { acceptReport } from "./report.ts";
 import { findRoute, type Route } from "./routes.ts";
 import { advertise, recover } from "./tang.ts";
@@ -23,13 +24,16 @@ export function planFor(
   const route = findRoute(method, target);
   if (typeof route === "number") return empty(route, target === "/healthz" ? ALLOWED : []);
   if (route.kind === "health") return method === "OPTIONS" ? empty(204, ALLOWED) : health(service);
-  const isMessage = route.kind === "enrolment" || route.kind === "latch" || route.kind === "report";
+  const isMessage = MESSAGES.has(route.kind);
   return {
     limitBytes: isMessage ? ENROLMENT_BYTES + 1 : RECOVERY_BYTES,
     tooLong: isMessage ? refusal(413, "request/malformed") : empty(413),
     perform: (body, from) => perform(service, route, body, from, report),
   };
 }
+
+/** What carries a message of docs/format/enrolment.md. */
+const MESSAGES: ReadonlySet<Route["kind"]> = new Set(["enrolment", "latch", "lease", "report"]);
 
 const ALLOWED = ["allow", "GET, HEAD, OPTIONS"];
 
@@ -67,6 +71,10 @@ function answer(service: Service, route: Performed, body: Buffer, from: string):
       return acceptEnrolment(service, body, from);
     case "latch":
       return acceptLatch(service, route.machineId, body, from);
+    case "challenge":
+      return giveChallenge(service, route.machineId);
+    case "lease":
+      return acceptLease(service, route.machineId, body, from);
     case "report":
       return acceptReport(service, route.machineId, body, from);
   }

@@ -1,6 +1,6 @@
 /**
  * What a request is about. Paths are tang's, under a latch's base address: docs/format/latch.md,
- * enrolment.md and bound.md.
+ * enrolment.md, lease.md and bound.md.
  */
 export type Route =
   | { readonly kind: "advertisement"; readonly latchId: string; readonly kid: string | null }
@@ -8,6 +8,8 @@ export type Route =
   | { readonly kind: "enrolment" }
   | { readonly kind: "latch"; readonly machineId: string }
   | { readonly kind: "report"; readonly machineId: string }
+  | { readonly kind: "challenge"; readonly machineId: string }
+  | { readonly kind: "lease"; readonly machineId: string }
   | { readonly kind: "health" };
 
 const LATCH = /^\/+latch\/+([A-Za-z0-9_-]{22})(\/.*)$/;
@@ -15,7 +17,7 @@ const LATCH = /^\/+latch\/+([A-Za-z0-9_-]{22})(\/.*)$/;
 const ADVERTISEMENT = /^\/+adv\/*$/;
 const ADVERTISEMENT_BY_KEY = /^\/+adv\/+([0-9A-Za-z_-]+)$/;
 const RECOVERY = /^\/+rec\/+([0-9A-Za-z_-]+)$/;
-const MACHINE = /^\/machine\/([A-Za-z0-9_-]{43})\/(latch|report)$/;
+const MACHINE = /^\/machine\/([A-Za-z0-9_-]{43})\/(latch|lease|report)$/;
 
 /** What watches a server may ask in ways that tang does not know. */
 const HEALTH_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
@@ -28,6 +30,7 @@ export function findRoute(method: string, path: string): Route | 404 | 405 {
   const route = match(path);
   if (route === null) return 404;
   if (route.kind === "health") return HEALTH_METHODS.has(method) ? route : 405;
+  if (route.kind === "lease" && method === "GET") return { kind: "challenge", machineId: route.machineId };
   return method === (route.kind === "advertisement" ? "GET" : "POST") ? route : 405;
 }
 
@@ -38,7 +41,7 @@ function match(path: string): Route | null {
   if (path === "/healthz") return { kind: "health" };
   const [, machineId, kind] = MACHINE.exec(path) ?? [];
   if (machineId === undefined) return null;
-  return { kind: kind === "report" ? "report" : "latch", machineId };
+  return { kind: kind as "latch" | "lease" | "report", machineId };
 }
 
 function matchTang(latchId: string, path: string): Route | null {

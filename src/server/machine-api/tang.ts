@@ -57,7 +57,8 @@ function replyTo(outcome: ReleaseOutcome): Reply {
       return { status: 200, headers: ["content-type", JWK_TYPE], body: formatPoint(outcome.point) };
     case "refused":
       if (outcome.reason === "latch/revoked") return refusal(410, outcome.reason);
-      return refusal(403, outcome.reason);
+      // Why is for the log and the operator. Whoever asks learns no more than that it is not now.
+      return refusal(403, "machine/locked");
     case "unknown":
       return empty(404);
     case "wrong-key":

@@ -4,11 +4,13 @@ import { identityThumbprint } from "../../formats/own/enrolment.ts";
 import type { Answers } from "../http/answers.ts";
 import { json, type Reply } from "../http/reply.ts";
 import { invite, uninvite } from "../service/invite.ts";
+import type { Governed } from "../service/policies.ts";
 import type { Service } from "../service/service.ts";
 import { type Changed, type ChangeRequest, changeLatch, changeMachine, type StateChange } from "../service/states.ts";
 import type { MasterSource } from "../store/folder/upgrade.ts";
 import { showAudit } from "./audit.ts";
 import { listMachines, showMachine } from "./machines.ts";
+import { changePolicy, openLease } from "./policies.ts";
 import type { Role } from "./roles.ts";
 import { showTail } from "./tail.ts";
 import { isoTime, latchView, machineView } from "./views.ts";
@@ -57,6 +59,10 @@ export async function administer(context: AdminContext, request: AdminRequest): 
     return showTail(context.service.store, request.segments.slice(1));
   if (method === "GET" && collection === "audit")
     return showAudit(context.service.store.audit, request.segments.slice(1));
+  if (method === "POST" && collection === "machines" && id !== undefined && request.segments.length === 3) {
+    if (verb === "policy") return acknowledgePolicy(context, await changePolicy(context.service, id, request));
+    if (verb === "lease") return acknowledgePolicy(context, await openLease(context.service, id, request));
+  }
   if (method === "POST" && id !== undefined && isChange(verb) && request.segments.length === 3) {
     const wanted: ChangeRequest = { by: request.uid, change: verb };
     requireRole(request.role, verb);
@@ -107,16 +113,23 @@ async function voidInvite({ service }: AdminContext, name: string, request: Admi
 }
 
 /** Answers a change, and not before every answer that was given earlier has left. */
-async function acknowledge({ answers }: AdminContext, changed: Changed): Promise<Reply> {
+async function acknowledge({ service, answers }: AdminContext, changed: Changed): Promise<Reply> {
   await answers.settle();
   return json(200, {
     changed: changed.changed,
-    machine: machineView(changed.machine),
+    machine: machineView(changed.machine, { nowMs: service.system.nowMs(), times: [] }),
     latches: changed.latches.map(latchView),
     destroyed: changed.destroyed,
     scrubbed: changed.scrubbed,
     recorded: changed.recorded,
   });
+}
+
+/** The same of a policy or a lease. */
+async function acknowledgePolicy({ service, answers }: AdminContext, done: Governed): Promise<Reply> {
+  await answers.settle();
+  const { changed, machine, recorded } = done;
+  return json(200, { changed, machine: machineView(machine, { nowMs: service.system.nowMs(), times: [] }), recorded });
 }
 
 const MAX_BODY_BYTES = 4096;

@@ -96,6 +96,8 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   "invite/used": 409,
   "machine/exists": 409,
   "machine/revoked": 409,
+  "machine/locked": 409,
+  "lease/not-needed": 409,
 };
 
 function statusOf(code: ErrorCode): number {

@@ -2,28 +2,38 @@ import type { Json } from "../../formats/json/json.ts";
 import { readEntry } from "../audit/latest.ts";
 import { type LogTimes, latestSince } from "../audit/times.ts";
 import { hasExpired } from "../policy/expiry.ts";
-import type { InviteRow, LatchRow, MachineRow } from "../store/port.ts";
+import type { InviteRow, LatchRow, LeaseRow, MachineRow } from "../store/port.ts";
 
 /**
  * A machine as docs/format/admin.md shows it. No view shows a wrapped key or a nonce, and times are
  * text.
  */
-export function machineView(machine: MachineRow): Record<string, unknown> {
-  const { id, name, state, epoch, enrolledMs } = machine;
-  return { id, name, state, epoch, enrolled: isoTime(enrolledMs) };
+export function machineView(machine: MachineRow, time: TimeView): Record<string, unknown> {
+  const { id, name, state, epoch, enrolledMs, policy, lease } = machine;
+  return { id, name, state, epoch, enrolled: isoTime(enrolledMs), policy, lease: leaseView(lease, time) };
+}
+
+/** The server's clock, and what its log says of time. */
+interface TimeView {
+  readonly nowMs: number;
+  readonly times: LogTimes;
+}
+
+/** The window that is open for a machine; null where there is none, or it is over. */
+function leaseView(lease: LeaseRow | null, { nowMs, times }: TimeView): Record<string, unknown> | null {
+  if (lease === null || hasExpired(lease.untilMs, { nowMs, latestMs: latestSince(times, lease.madeAt) })) return null;
+  const { number, untilMs, graceMs, by } = lease;
+  return { number, until: isoTime(untilMs), graceMs, by };
 }
 
 /** A latch as docs/format/admin.md shows it. */
 export function latchView(latch: LatchRow): Record<string, unknown> {
-  const { id, volume, state, epoch, createdMs } = latch;
-  return { id, volume, state, epoch, created: isoTime(createdMs) };
+  const { id, volume, state, epoch, createdMs, use } = latch;
+  return { id, volume, state, epoch, created: isoTime(createdMs), releasedInLease: use?.lease ?? null };
 }
 
 /** An invite as docs/format/admin.md shows it. */
-export function inviteView(
-  invite: InviteRow,
-  { nowMs, times }: { readonly nowMs: number; readonly times: LogTimes },
-): Record<string, unknown> {
+export function inviteView(invite: InviteRow, { nowMs, times }: TimeView): Record<string, unknown> {
   const { id, name, createdMs, expiresMs, madeAt } = invite;
   const expired = hasExpired(expiresMs, { nowMs, latestMs: latestSince(times, madeAt) });
   return { id, name, created: isoTime(createdMs), expires: isoTime(expiresMs), expired };

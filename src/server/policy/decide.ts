@@ -1,3 +1,4 @@
+import { type Asking, judgeLease, type Lease, type LeaseUse, type Policy, type PolicyRefusal } from "./lease.ts";
 import { type Pace, take } from "./pace.ts";
 
 /** The state of a machine or of a latch. `revoked` is final: the keys are destroyed. */
@@ -6,6 +7,9 @@ export type State = "active" | "locked" | "revoked";
 /** What the policy knows of a machine. */
 interface MachineFacts {
   readonly state: State;
+  readonly policy: Policy;
+  /** The window that is open for it, as far as the store knows; null where there is none. */
+  readonly lease: Lease | null;
 }
 
 /** What the policy knows of a latch. */
@@ -13,10 +17,12 @@ interface LatchFacts {
   readonly state: State;
   /** How often the latch was released of late. */
   readonly pace: Pace;
+  /** Its first release within the last lease that it was released in; null where there is none. */
+  readonly use: LeaseUse | null;
 }
 
 /** Why nothing is released. */
-export type RefusalReason = "latch/revoked" | "machine/locked";
+export type RefusalReason = "latch/revoked" | "machine/locked" | PolicyRefusal;
 
 /** What the policy decides. */
 type Decision =
@@ -27,6 +33,11 @@ type Decision =
        * release.
        */
       readonly pace: Pace | null;
+      /**
+       * Set where this is the latch's first release within its lease. It must be durable with the
+       * receipt, which is one of its own whatever the pace.
+       */
+      readonly use: LeaseUse | null;
     }
   | { readonly release: false; readonly reason: RefusalReason };
 
@@ -36,10 +47,15 @@ type Decision =
  * passing one, so that a client learns that waiting is of no use. Nobody is refused for asking
  * often: others can ask in a machine's place, and would keep it out.
  */
-export function decide(machine: MachineFacts, latch: LatchFacts, nowMs: number): Decision {
+export function decide(machine: MachineFacts, latch: LatchFacts, asking: Asking): Decision {
   if (machine.state === "revoked" || latch.state === "revoked") return refuse("latch/revoked");
   if (machine.state === "locked" || latch.state === "locked") return refuse("machine/locked");
-  return { release: true, pace: take(latch.pace, nowMs) };
+  const pace = take(latch.pace, asking.nowMs);
+  if (machine.policy === "always") return { release: true, pace, use: null };
+  const judged = judgeLease(machine.lease, latch.use, asking);
+  if (judged === "again") return { release: true, pace, use: null };
+  if (judged !== "opens" || machine.lease === null) return refuse(judged === "opens" ? "policy/no-lease" : judged);
+  return { release: true, pace, use: { lease: machine.lease.number, atMs: asking.nowMs, from: asking.from } };
 }
 
 function refuse(reason: RefusalReason): Decision {

@@ -3,6 +3,7 @@ import { RefusalTally } from "../audit/refusals.ts";
 import { chooseExchange } from "../exchange/choose.ts";
 import { followedBy, Memory } from "../memory.ts";
 import type { OpenedStore } from "../store/folder/folder.ts";
+import { Challenges } from "./challenges.ts";
 import { Halts } from "./halts.ts";
 import { Paces } from "./paces.ts";
 import { CommitQueue } from "./queue.ts";
@@ -24,5 +25,6 @@ export function assembleService(system: Service["system"], opened: OpenedStore):
     paces: new Paces(memory),
     floods: new FloodTally(memory),
     halts: new Halts(),
+    challenges: new Challenges(system),
   };
 }

@@ -121,6 +121,9 @@ async function redeem(
     state: "active",
     epoch: 1,
     enrolledMs: nowMs,
+    policy: "always",
+    leases: 0,
+    lease: null,
   };
   if (known === null) await transaction.insertMachine(machine);
   const granted = await grant(service, transaction, received, machine, invite);

@@ -45,6 +45,7 @@ export function makeLatch(
       createdMs: service.system.nowMs(),
       advertisement: JSON.stringify(advertisement),
       cell,
+      use: null,
     },
     keys: [
       wrapped("exchange", exchange.publicJwk, exchange.scalar),

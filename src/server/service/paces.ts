@@ -2,7 +2,8 @@ import { FollowingMap, Memory } from "../memory.ts";
 import { isRested, type Pace, RESTED } from "../policy/pace.ts";
 
 /**
- * The pace of every latch that was released of late. It is in memory alone, so a restart forgives,
+ * The pace of every latch that was released of late, and of every machine that announced a lease,
+ * by their ids. It is in memory alone, so a restart forgives,
  * and it follows the transactions.
  */
 export class Paces {

@@ -1,6 +1,7 @@
 import { NightlatchError } from "../../core/errors.ts";
 import { hasThumbprint, type PublicJwk } from "../../formats/jose/jwk.ts";
 import type { JsonObject } from "../../formats/json/json.ts";
+import { latestSince } from "../audit/times.ts";
 import { POINT_BYTES, SCALAR_BYTES } from "../exchange/port.ts";
 import { decide, type RefusalReason } from "../policy/decide.ts";
 import type { KeyPurpose, ReleaseRow, Transaction } from "../store/port.ts";
@@ -76,15 +77,24 @@ async function judge(service: Service, transaction: Transaction, request: Releas
 
   const nowMs = service.system.nowMs();
   const isHalted = row.machineState === "active" && service.halts.includes(row.machineId, request.latchId);
+  const { policy, lease, use } = row;
+  // What is released always takes no more reads than it did before there were policies.
+  const latestMs = policy === "always" || lease === null ? nowMs : await latestOf(transaction, lease.madeAt);
   const decision = decide(
-    { state: isHalted ? "locked" : row.machineState },
-    { state: row.latchState, pace: service.paces.of(request.latchId) },
-    nowMs,
+    { state: isHalted ? "locked" : row.machineState, policy, lease },
+    { state: row.latchState, pace: service.paces.of(request.latchId), use },
+    { from: request.from, nowMs, latestMs },
   );
   if (!decision.release) return refuse(service, request, decision.reason);
   const { wrapped, cell } = exchange;
   const granted = { kind: "granted", machine: row.machineId, point, wrapped, cell, epoch: row.latchEpoch } as const;
   const released = { machine: row.machineId, latch: request.latchId, epoch: row.latchEpoch, from: request.from };
+  if (decision.use !== null) {
+    await transaction.useLease(request.latchId, decision.use);
+    if (decision.pace !== null) service.paces.set(request.latchId, decision.pace);
+    const entry = { kind: "release", at: nowMs, ...released, lease: decision.use.lease } as const;
+    return { outcome: granted, entries: [entry] };
+  }
   if (decision.pace === null) {
     const { entry, isKnown } = service.floods.count(released, nowMs);
     // On a full disk nobody could lock the machine. Then nothing is released on an earlier receipt
@@ -94,6 +104,10 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   }
   service.paces.set(request.latchId, decision.pace);
   return { outcome: granted, entries: [{ kind: "release", at: nowMs, ...released }] };
+}
+
+async function latestOf(transaction: Transaction, madeAt: number): Promise<number> {
+  return latestSince((await transaction.tree()).times, madeAt);
 }
 
 function refuse(service: Service, request: ReleaseRequest, reason: RefusalReason): Recorded<Judged> {

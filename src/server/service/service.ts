@@ -5,13 +5,14 @@ import type { RefusalTally } from "../audit/refusals.ts";
 import type { Exchange } from "../exchange/port.ts";
 import type { Cells } from "../store/keys/cells.ts";
 import type { Store } from "../store/port.ts";
+import type { Challenges } from "./challenges.ts";
 import type { Halts } from "./halts.ts";
 import type { Paces } from "./paces.ts";
 import type { CommitQueue } from "./queue.ts";
 
 /** What every act of the server needs. It is made once, at the start. */
 export interface Service {
-  readonly system: Pick<System, "nowMs" | "random">;
+  readonly system: Pick<System, "nowMs" | "monotonicMs" | "random">;
   readonly store: Store;
   readonly storeId: string;
   readonly queue: CommitQueue;
@@ -23,4 +24,5 @@ export interface Service {
   readonly paces: Paces;
   readonly floods: FloodTally;
   readonly halts: Halts;
+  readonly challenges: Challenges;
 }

@@ -4,6 +4,7 @@ import type { SignedCheckpoint } from "../audit/note.ts";
 import type { Tree } from "../audit/times.ts";
 import type { NumberedEntry, Snapshot } from "../audit/verify.ts";
 import type { State } from "../policy/decide.ts";
+import type { Lease, LeaseUse, Policy } from "../policy/lease.ts";
 
 /**
  * The port to what the server remembers. Keys come and go wrapped (keys/wrap.ts): no store ever
@@ -81,6 +82,8 @@ export interface Reads {
   machineByName(name: string): Promise<MachineRow | null>;
   /** All of them, by name. */
   machines(): Promise<MachineRow[]>;
+  /** The machines that have a lease which ends at this time or before, a page of them. */
+  machinesPastLease(atMs: number): Promise<MachineRow[]>;
   invite(inviteId: string): Promise<InviteRow | null>;
   /** The invites that wait to be used, by name. */
   openInvites(): Promise<InviteRow[]>;
@@ -111,7 +114,14 @@ interface Writes {
   /** Sets the state of an invite. Its key is destroyed where the state is another than `open`. */
   setInvite(inviteId: string, state: InviteState, machineId: string | null): Promise<void>;
   insertMachine(machine: MachineRow): Promise<void>;
+  /** Sets the state of a machine. A lease that it has is void where the state is not `active`. */
   setMachine(machineId: string, state: State, epoch: number): Promise<void>;
+  /** Sets the policy of a machine. A lease that it has is void. */
+  setPolicy(machineId: string, policy: Policy): Promise<void>;
+  /** Gives a machine a lease in place of the one that it has; null: it has none from now on. */
+  setLease(machineId: string, lease: LeaseRow | null): Promise<void>;
+  /** Notes the first release of a latch within a lease. */
+  useLease(latchId: string, use: LeaseUse): Promise<void>;
   insertLatch(latch: LatchRow, keys: readonly KeyRow[]): Promise<void>;
   setLatch(latchId: string, state: State): Promise<void>;
   /**
@@ -136,7 +146,12 @@ export interface LastRelease {
 export interface ReleaseRow {
   readonly machineId: string;
   readonly machineState: State;
+  readonly policy: Policy;
+  /** Null where the machine has none. */
+  readonly lease: LeaseRow | null;
   readonly latchState: State;
+  /** The latch's first release within the last lease in which it was released. */
+  readonly use: LeaseUse | null;
   readonly latchEpoch: number;
   /** The exchange key; null once it is destroyed. */
   readonly exchange: { readonly kid: string; readonly wrapped: Buffer; readonly cell: number } | null;
@@ -155,6 +170,8 @@ export interface LatchRow {
   readonly advertisement: string;
   /** What its keys are wrapped with. Null where they were destroyed before there were cells. */
   readonly cell: number | null;
+  /** Its first release within the last lease in which it was released. */
+  readonly use: LeaseUse | null;
 }
 
 /** What a key of a latch is for. */
@@ -170,6 +187,14 @@ export interface KeyRow {
   readonly wrapped: Buffer;
 }
 
+/** A lease as it is stored. */
+export interface LeaseRow extends Lease {
+  /** The log's size when it was made: what came later is in the entries from this number on. */
+  readonly madeAt: number;
+  /** User id of the operator who made it; null where the machine itself announced it. */
+  readonly by: number | null;
+}
+
 /** A machine as it is stored. */
 export interface MachineRow {
   /** Thumbprint of its identity. */
@@ -178,6 +203,11 @@ export interface MachineRow {
   readonly state: State;
   readonly epoch: number;
   readonly enrolledMs: number;
+  readonly policy: Policy;
+  /** How many leases it ever had: the number of the last one. */
+  readonly leases: number;
+  /** The one that it has; null where it has none. It may be over, which time alone tells. */
+  readonly lease: LeaseRow | null;
 }
 
 /**

@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { command as bind } from "../../../src/cli/commands/bind/bind.ts";
 import { command } from "../../../src/cli/commands/reboot/reboot.ts";
-import { isError } from "../../../src/core/errors.ts";
+import { isError, NightlatchError } from "../../../src/core/errors.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import { headerDigest } from "../../support/luks-change.ts";
 import {
@@ -174,6 +174,60 @@ test("every volume is tried, and then it is an ordinary reboot with nothing stag
   assert.deepEqual(await digests(), before);
 });
 
+test("under lease it opens a window for the proof, ends it, and opens one for the boot", { skip }, async () => {
+  await server.json("machine", "policy", "nas", "lease");
+  const one = await machine({ crypttab: line("luks,_netdev") });
+  const lease = async () => {
+    const { machine: shown } = await server.json("machine", "show", "nas");
+    return (shown as { lease: { number: number; graceMs: number } | null }).lease;
+  };
+  const dry = await one.run("--via", "bindings", "--dry-run");
+  assert.match(String(dry.lines[3]), /data {3}by itself: the agent asks latch http:\S+, keyslot 1, tried$/);
+  assert.equal(await lease(), null);
+  await one.run("--via", "bindings");
+  assert.deepEqual(one.reboots, [["systemctl", "reboot"]]);
+  // The first was the dry run's, the second this run's proof, the third is for the boot.
+  assert.deepEqual(await lease(), { ...(await lease()), number: 3, graceMs: 60_000 });
+  const { latches } = await server.json("machine", "show", "nas");
+  assert.equal((latches as { releasedInLease: number }[])[0]?.releasedInLease, 2);
+
+  // A shutdown that does not begin leaves no window open.
+  const stopped: World["system"] = {
+    ...one.system,
+    run: async (request) => {
+      if (request.argv.join(" ") === "systemctl reboot") throw new Error("the shutdown does not begin");
+      return one.system.run(request);
+    },
+  };
+  await assert.rejects(runCommand(command, ["--via", "bindings", "--state", state], stopped), /does not begin/);
+  assert.equal(await lease(), null);
+
+  // The announcement does not get through, after a proof that did.
+  let announced = 0;
+  const cut: World["system"] = {
+    ...one.system,
+    request: async (request) => {
+      if (request.url.endsWith("/lease") && request.method === "POST" && ++announced === 3)
+        throw new NightlatchError("net/unreachable", "injected");
+      return one.system.request(request);
+    },
+  };
+  const before = one.reboots.length;
+  await refuses(
+    runCommand(command, ["--via", "bindings", "--state", state], cut),
+    "reboot/no-lease",
+    /^the next boot could not be announced: injected \[net\/unreachable\]$/,
+    /systemctl reboot/,
+  );
+  assert.equal(one.reboots.length, before);
+  assert.equal(await lease(), null);
+
+  await server.json("machine", "lock", "nas");
+  await refuses(one.run("--via", "bindings"), "reboot/not-proved", /data/);
+  await server.json("machine", "unlock", "nas");
+  await server.json("machine", "policy", "nas", "always");
+});
+
 test("one volume that is not proved, or a boot that begins with a prompt, and nothing happens", { skip }, async () => {
   const refused: [WorldOptions, Machine, RegExp, RegExp][] = [
     [
@@ -312,6 +366,28 @@ test("at a shutdown the journal says whether an ordinary reboot comes back by it
   const said = await asks.run("--at-shutdown");
   assert.match(String(said.hints[1]), /^It will ask for a passphrase: not proved .* cryptroot /);
   assert.deepEqual([asks.reboots, asks.changes], [[], []]);
+});
+
+test("at a shutdown the boot is announced too, and the journal says where that fails", { skip }, async () => {
+  await server.json("machine", "policy", "nas", "lease");
+  const jobs = "1 reboot.target start waiting\n";
+  const one = await machine({ files: NO_KEXEC, crypttab: line("luks,_netdev") }, { jobs });
+  const { hints } = await one.run("--at-shutdown");
+  assert.equal(hints.length, 1, hints.join("\n"));
+  const { machine: shown } = await server.json("machine", "show", "nas");
+  assert.equal((shown as { lease: { graceMs: number } | null }).lease?.graceMs, 60_000);
+  let announced = 0;
+  const cut: World["system"] = {
+    ...one.system,
+    request: async (request) => {
+      if (request.url.endsWith("/lease") && request.method === "POST" && ++announced === 3)
+        throw new NightlatchError("net/unreachable", "injected");
+      return one.system.request(request);
+    },
+  };
+  const said = await runCommand(command, ["--at-shutdown", "--state", state], cut);
+  assert.match(String(said.hints[1]), /^It will ask for a passphrase all the same: .*injected.* \[reboot\/no-lease\]$/);
+  await server.json("machine", "policy", "nas", "always");
 });
 
 test("every reboot of the system may be staged without a remembered key where the bindings give one", {

@@ -67,6 +67,8 @@ async function withHome(use: (home: string) => Promise<void>): Promise<void> {
   }
 }
 
+const TIME = String.raw`20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ`;
+
 test("root administers, the group operates but cannot destroy, nobody else gets a word in", { skip: noUsers }, () =>
   withHome(async (home) => {
     const group = join(home, "group");
@@ -154,12 +156,28 @@ test("the machine commands, as they are typed", () =>
     const list = await run("machine", "list");
     assert.match(
       list.stdout,
-      /^NAME {2}STATE {3}LAST RELEASE {2}TO {2}ID\nnas {3}active {2}never {9}- {3}[\w-]{43}\npi {4}active/,
+      /^NAME {2}STATE {3}POLICY {2}LAST RELEASE {2}TO {2}ID\nnas {3}active {2}always {2}never {9}- {3}[\w-]{43}\npi {4}active/,
     );
     const show = await run("machine", "show", "nas");
     assert.match(
       show.stdout,
-      /^nas: active, enrolled .*\nid [\w-]{43}\nLATCH {19}STATE {3}VOLUME {4}LAST RELEASE {2}TO\n[\w-]{22} {2}active {2}7d5b2c1e {2}never/,
+      /^nas: active, enrolled .*\nid [\w-]{43}\npolicy always\nLATCH {19}STATE {3}VOLUME {4}LAST RELEASE {2}TO\n[\w-]{22} {2}active {2}7d5b2c1e {2}never/,
+    );
+
+    const said = (...words: string[]) => run("machine", ...words).then(({ stdout }) => stdout);
+    assert.match(await said("policy", "nas", "lease"), /^nas is released within a lease alone: /);
+    assert.equal(await said("policy", "nas", "lease"), "The policy of nas was lease already.\n");
+    assert.match(await said("lease", "nas", "15m"), new RegExp(`^nas is released until ${TIME}, each latch once.\n$`));
+    assert.match(await said("show", "nas"), new RegExp(`\npolicy lease, open until ${TIME}\n`));
+    assert.match((await run("machine", "lease", "nas", "15 m")).stderr, /15 m is not a time/);
+    assert.match((await run("machine", "lease", "nas", "30s")).stderr, /at least a minute .*\[lease\/bad-time\]/);
+    assert.match((await run("machine", "lease", "pi", "15m")).stderr, /policy is always \[lease\/not-needed\]/);
+    assert.match((await run("machine", "policy", "nas", "never")).stderr, /there is no policy "never"/);
+    assert.equal(await said("policy", "nas", "always"), "nas is released whenever it asks.\n");
+    const tail = (await run("audit", "tail", "--machine", "nas")).stdout;
+    assert.match(
+      tail,
+      /policy lease, by user \d+\n.*got a lease by user \d+, until .*\n.*policy always, by user \d+\n/,
     );
 
     assert.equal(
@@ -236,7 +254,6 @@ test("which machine got a key when: in the list, and line by line as it comes", 
     assert.equal(await ask(), 403);
     await run("machine", "invite", "web");
     assert.match((await run("machine", "uninvite", "web")).stdout, /^The invite for web is void: nobody can enrol/);
-    const TIME = String.raw`20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ`;
     const told = [
       `^${TIME}  nas           enrolled from 127\\.0\\.0\\.1, volume 7d5b2c1e$`,
       `^${TIME}  nas           released to 127\\.0\\.0\\.1, volume 7d5b2c1e$`,
@@ -251,7 +268,7 @@ test("which machine got a key when: in the list, and line by line as it comes", 
     follower.kill("SIGINT");
     assert.deepEqual(await once(follower, "exit"), [0, null], "an interruption ends it well");
 
-    assert.match((await run("machine", "list")).stdout, new RegExp(`\nnas   locked  ${TIME}  127.0.0.1  `));
+    assert.match((await run("machine", "list")).stdout, new RegExp(`\nnas   locked  always  ${TIME}  127.0.0.1  `));
     assert.match(
       (await run("machine", "show", "nas")).stdout,
       /\nVolume 7d5b2c1e: refused last at .*, 127.0.0.1 \[machine\/locked\]\n/,

@@ -13,10 +13,17 @@ import {
   parseLatchRequest,
 } from "../../../src/formats/own/enrolment.ts";
 import { parseInvite } from "../../../src/formats/own/invite.ts";
+import {
+  buildLeaseRequest,
+  type LeaseAnswer,
+  parseLeaseAnswer,
+  parseLeaseRequest,
+} from "../../../src/formats/own/lease.ts";
 import { parseRecoveryRequest } from "../../../src/formats/tang/tang.ts";
 import { assembleService } from "../../../src/server/service/assemble.ts";
 import { addLatch, type EnrolOutcome, enrol } from "../../../src/server/service/enrol.ts";
 import { invite } from "../../../src/server/service/invite.ts";
+import { challenge, takeAnnouncement } from "../../../src/server/service/leases.ts";
 import { type ReleaseOutcome, release } from "../../../src/server/service/release.ts";
 import type { Service } from "../../../src/server/service/service.ts";
 import { openFolder } from "../../../src/server/store/folder/folder.ts";
@@ -41,6 +48,8 @@ export function makeHome(): Home {
 /** A clock that a test can move. */
 export interface Clock {
   nowMs: number;
+  /** Of the clock that nobody sets. */
+  monotonicMs: number;
 }
 
 /** A service in this process, closed when it is disposed of. */
@@ -57,9 +66,12 @@ export async function openService(
 ): Promise<OpenService> {
   const opened = await openFolder(nodeSystem, folder, { uid: UID, ...options });
   const { store, created, warnings } = opened;
-  const clock: Clock = { nowMs: Date.now() };
+  const clock: Clock = { nowMs: Date.now(), monotonicMs: 1000 };
   return {
-    ...assembleService({ nowMs: () => clock.nowMs, random: nodeSystem.random }, opened),
+    ...assembleService(
+      { nowMs: () => clock.nowMs, monotonicMs: () => clock.monotonicMs, random: nodeSystem.random },
+      opened,
+    ),
     clock,
     created,
     warnings,
@@ -145,6 +157,40 @@ export async function enrolled(service: Service, name: string): Promise<{ machin
   const latch = await enrolWith(service, machine, await makeInvite(service, name));
   if (typeof latch === "string") throw new Error(latch);
   return { machine, latch };
+}
+
+/** What a machine asks for: a window for its next boot, or, with 0 seconds, its end. */
+interface Announced {
+  readonly seconds: number;
+  readonly graceSeconds?: number;
+}
+
+/** Writes a machine's request for a lease, over a challenge that it asks for now. */
+export async function leaseRequest(service: Service, machine: TestMachine, wanted: Announced): Promise<Buffer> {
+  const { seconds, graceSeconds = 60 } = wanted;
+  const server = identityThumbprint(service.identity);
+  return buildLeaseRequest(machine.identity, {
+    challenge: await challenge(service, machine.id),
+    server,
+    seconds,
+    graceSeconds,
+  });
+}
+
+/** Sends a machine's request. Gives the verified answer, or the code where it is refused. */
+export async function sendLease(service: Service, body: Buffer): Promise<LeaseAnswer | string> {
+  const outcome = await takeAnnouncement(service, { request: parseLeaseRequest(body), body, from: "192.0.2.1" });
+  if ("refused" in outcome) return outcome.refused;
+  return parseLeaseAnswer(outcome.answer, { request: body, serverThumbprint: identityThumbprint(service.identity) });
+}
+
+/** Has a machine announce a lease. */
+export async function announce(
+  service: Service,
+  machine: TestMachine,
+  wanted: Announced,
+): Promise<LeaseAnswer | string> {
+  return sendLease(service, await leaseRequest(service, machine, wanted));
 }
 
 /** The body of a recovery request with a point that is drawn now. */

@@ -35,8 +35,14 @@ function describe(entry: JsonObject): string {
       return `enrolled from ${from}${volume}`;
     case "latch":
       return `got one more latch, from ${from}${volume}`;
+    case "machine-policy":
+      return `policy ${text(entry["policy"])}, ${by}`;
+    case "lease":
+      return `${leaseOf(entry)} until ${timeText(entry["until"])}`;
+    case "lease-end":
+      return from === "" ? "the lease is over" : `took its lease back, from ${from}`;
     case "release":
-      return `released to ${from}${volume}`;
+      return `released to ${from}${volume}${entry["lease"] === undefined ? "" : ", in its lease"}`;
     case "flood":
       return `released to ${from || "many addresses"}${volume}, and however often it asks until ${timeText(entry["until"])}`;
     case "flood-end":
@@ -48,6 +54,14 @@ function describe(entry: JsonObject): string {
     default:
       return changeOf(entry, volume, by);
   }
+}
+
+function leaseOf(entry: JsonObject): string {
+  const [from, by] = [text(entry["from"]), text(entry["by"])];
+  if (from === "") return `got a lease by user ${by},`;
+  return by === ""
+    ? `announced a lease from ${from},`
+    : `announced itself from ${from}, within the lease by user ${by},`;
 }
 
 const STATES: Readonly<Record<string, string>> = { lock: "locked", unlock: "unlocked", revoke: "revoked" };
@@ -62,6 +76,13 @@ function changeOf(entry: JsonObject, volume: string, by: string): string {
 const REASONS: Readonly<Record<string, string>> = {
   "machine/locked": "it is locked",
   "machine/revoked": "it was revoked",
+  "policy/no-lease": "it has no lease",
+  "policy/lease-over": "its lease is over",
+  "policy/lease-used": "it was released in this lease already",
+  "policy/other-address": "it was released in this lease to another address",
+  "lease/stale": "a lease was asked for with a challenge that is not good now, as a copy of a request would be",
+  "lease/too-many": "it asks for too many leases",
+  "lease/other-server": "a request for a lease that was made for another server",
   "machine/full": "it has as many latches as one may have",
   "latch/revoked": "its keys are destroyed",
   "invite/unknown": "an invite that is not known, or a wrong proof of one",

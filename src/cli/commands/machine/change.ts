@@ -10,6 +10,7 @@ import {
 } from "../../command.ts";
 import { ADMIN_OPTION, askServer } from "../../operator-client.ts";
 import { describeFailure } from "../../report.ts";
+import { hintUnrecorded } from "./governed.ts";
 
 type Change = "lock" | "unlock" | "revoke";
 
@@ -47,6 +48,12 @@ export async function changeEach(
       }
       const what = single ? `latch ${operand}` : String((answer["machine"] as JsonObject)["name"]);
       terminal.line(answer["changed"] === true ? DONE[change](what) : `${what} was ${pastOf(change)} already.`);
+      const { policy } = answer["machine"] as JsonObject;
+      if (change === "unlock" && policy === "lease") {
+        terminal.hint(
+          "Its policy is lease: it is released within one alone. To open one: nightlatch machine lease NAME 15m",
+        );
+      }
       if (answer["destroyed"] === false) {
         terminal.hint(
           "The keys are deleted and nothing is released, but what wraps them could not be overwritten: the server's disk fails (dmesg). " +
@@ -58,12 +65,7 @@ export async function changeEach(
             "reading them (a backup?), or the disk has no room for a second copy of the store. The server overwrites them when that is over.",
         );
       }
-      if (answer["recorded"] === false) {
-        terminal.hint(
-          "The change holds, but it could not be noted beside the data folder: an older copy of the store, put back, would not be " +
-            "found out as one. Make room there, and repeat the command.",
-        );
-      }
+      hintUnrecorded(terminal, answer);
       results.push({ ok: true, ...answer });
     } catch (error) {
       if (operands.length === 1 || isError(error, "admin/unreachable")) throw error;

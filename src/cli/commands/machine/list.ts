@@ -16,9 +16,10 @@ export const command = defineCommand({
     else {
       const rows = machines.map((machine) => {
         const [at, from] = releaseCells(machine["lastRelease"]);
-        return [String(machine["name"]), String(machine["state"]), at, from, String(machine["id"])];
+        const [name, state, id] = [machine["name"], machine["state"], machine["id"]].map(String);
+        return [name ?? "", state ?? "", policyCell(machine), at, from, id ?? ""];
       });
-      terminal.line(formatTable(["NAME", "STATE", "LAST RELEASE", "TO", "ID"], rows));
+      terminal.line(formatTable(["NAME", "STATE", "POLICY", "LAST RELEASE", "TO", "ID"], rows));
     }
     for (const invite of invites) for (const line of inviteLines(invite, Date.now())) terminal.line(line);
     if (Number(answer["unread"]) > 0) terminal.hint(unreadHint(answer["unread"]));
@@ -26,6 +27,12 @@ export const command = defineCommand({
     return 0;
   },
 });
+
+/** The policy of a machine, and until when a lease of it is open. */
+export function policyCell({ policy, lease }: JsonObject): string {
+  const { until } = (lease ?? {}) as JsonObject;
+  return `${String(policy ?? "always")}${until === undefined ? "" : `, open until ${timeText(until)}`}`;
+}
 
 /** The cells of a release: when it was, and where to. */
 export function releaseCells(release: Json | undefined): [at: string, from: string] {

@@ -3,7 +3,7 @@ import { defineCommand } from "../../command.ts";
 import { ADMIN_OPTION, askServer } from "../../operator-client.ts";
 import { formatTable } from "../../table.ts";
 import { timeText } from "../../time-text.ts";
-import { releaseCells, unreadHint } from "./list.ts";
+import { policyCell, releaseCells, unreadHint } from "./list.ts";
 
 export const command = defineCommand({
   name: "machine show",
@@ -19,8 +19,12 @@ export const command = defineCommand({
     const latches = answer["latches"] as JsonObject[];
     terminal.line(`${String(machine["name"])}: ${String(machine["state"])}, enrolled ${timeText(machine["enrolled"])}`);
     terminal.line(`id ${String(machine["id"])}`);
+    terminal.line(`policy ${policyCell(machine)}`);
+    const lease = (machine["lease"] ?? {}) as JsonObject;
+    const isUsed = (latch: JsonObject) =>
+      lease["number"] !== undefined && latch["releasedInLease"] === lease["number"] ? ", released in this lease" : "";
     const rows = latches.map((latch) => [
-      ...[latch["id"], latch["state"], latch["volume"]].map(String),
+      ...[latch["id"], `${String(latch["state"])}${isUsed(latch)}`, latch["volume"]].map(String),
       ...releaseCells(latch["lastRelease"]),
     ]);
     terminal.line(formatTable(["LATCH", "STATE", "VOLUME", "LAST RELEASE", "TO"], rows));

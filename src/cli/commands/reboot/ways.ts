@@ -2,11 +2,11 @@ import type { NightlatchError } from "../../../core/errors.ts";
 import { cleanUp, listDisposables } from "../../../reboot/clean-up.ts";
 import { LIFE_SECONDS } from "../../../reboot/clean-up-units.ts";
 import { requireNotCancelled } from "../../../reboot/conversation.ts";
-import type { RebootPlan } from "../../../reboot/plan/reboot-plan.ts";
+import { startAnnounced } from "../../../reboot/lease.ts";
 import { requireSoftReboot } from "../../../reboot/plan/soft.ts";
 import { startOrdinaryReboot, startSoftReboot } from "../../../reboot/start.ts";
 import { chooseWay } from "../../../reboot/ways/auto.ts";
-import { planByBindings } from "../../../reboot/ways/bindings.ts";
+import { type ProvedPlan, planByBindings } from "../../../reboot/ways/bindings.ts";
 import { stageByKexec } from "../../../reboot/ways/kexec.ts";
 import { stageByOneshot } from "../../../reboot/ways/oneshot.ts";
 import { cancelStaged, type StagedBoot } from "../../../reboot/ways/staged-boot.ts";
@@ -92,7 +92,7 @@ async function finishStaged(input: RebootInput, boot: StagedBoot): Promise<ExitS
 /** Says what opens by itself, and reboots; with --dry-run changes nothing. */
 async function finishByBindings(
   { system, terminal, options }: RebootInput,
-  { plan, passedOver }: { readonly plan: RebootPlan; readonly passedOver: readonly NightlatchError[] },
+  { plan, passedOver }: { readonly plan: ProvedPlan; readonly passedOver: readonly NightlatchError[] },
 ): Promise<ExitStatus> {
   const dryRun = options["dry-run"];
   const stateFolder = stateFolderOf(options.state);
@@ -104,7 +104,7 @@ async function finishByBindings(
   for (const line of planLines(plan, via)) terminal.line(line);
   for (const { message } of passedOver) terminal.line(`              not otherwise: ${message}`);
   if (dryRun) terminal.line(await dryRunLine(system, stateFolder));
-  else await startOrdinaryReboot(system);
+  else await startAnnounced(system, stateFolder, plan.announcing, terminal.signal, () => startOrdinaryReboot(system));
   terminal.result({
     ok: true,
     via: "bindings",

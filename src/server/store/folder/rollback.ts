@@ -3,6 +3,7 @@ import { NightlatchError } from "../../../core/errors.ts";
 import type { System } from "../../../system/port.ts";
 import { appendEntries, type LogSigner } from "../../audit/log.ts";
 import { isSignedCheckpoint, originOf } from "../../audit/note.ts";
+import { columnsOfLease } from "../sqlite/lease-columns.ts";
 import { SqliteLog } from "../sqlite/log.ts";
 import { query } from "../sqlite/schema.ts";
 import type { Sqlite } from "../sqlite/sqlite.ts";
@@ -46,12 +47,16 @@ function hasGrownFrom(sqlite: Sqlite, { storeId, key }: LogSigner, { size, root 
   return isSignedCheckpoint({ origin: originOf(storeId), ...row }, createPublicKey(key));
 }
 
-/** Puts into the log that an older copy was knowingly taken into use. */
+/**
+ * Puts into the log that an older copy was knowingly taken into use. Its leases are void: the copy
+ * does not know which latches have been released in them since.
+ */
 async function recordRollback(sqlite: Sqlite, signer: LogSigner, { size, root }: Reached, atMs: number): Promise<void> {
   const entry = { kind: "rollback", at: atMs, size, root: root.toString("base64") } as const;
   sqlite.begin();
   try {
     await appendEntries(new SqliteLog(sqlite, signer.storeId), [entry], signer);
+    sqlite.run(query.updateTable("machine").set(columnsOfLease(null)));
     sqlite.commit();
   } catch (error) {
     sqlite.rollback();

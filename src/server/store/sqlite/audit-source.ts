@@ -2,8 +2,9 @@ import { createPublicKey } from "node:crypto";
 import { NightlatchError } from "../../../core/errors.ts";
 import { unpackRange } from "../../audit/merkle.ts";
 import { originOf, type SignedCheckpoint } from "../../audit/note.ts";
-import { type KnownLatch, keyNames } from "../../audit/replay.ts";
+import { type KnownLatch, keyNames, leaseText, useText } from "../../audit/replay.ts";
 import type { AuditSource, NumberedEntry, Snapshot } from "../../audit/verify.ts";
+import { leaseUseOf, MACHINE, machineOf, USE } from "./lease-columns.ts";
 import { query } from "./schema.ts";
 import { Sqlite } from "./sqlite.ts";
 
@@ -49,7 +50,12 @@ export function takeSnapshot(sqlite: Sqlite): Snapshot {
     const range = tree === null ? null : unpackRange(tree.size, tree.edge);
     if (store === null || range === null)
       throw new NightlatchError("store/damaged", "the store does not say what it holds");
-    const machines = sqlite.all(query.selectFrom("machine").select(["id", "name", "state", "epoch"]));
+    const machines = sqlite
+      .all(query.selectFrom("machine").select(MACHINE))
+      .map(machineOf)
+      .map(({ id, name, state, epoch, policy, leases, lease }) => {
+        return { id, name, state, epoch, policy, lease: leaseText(leases, lease) };
+      });
     const latches = readLatches(sqlite);
     const invites = sqlite.all(
       query.selectFrom("invite").select(["id", "name", "state", "expires_ms as expires", "machine"]),
@@ -62,12 +68,14 @@ export function takeSnapshot(sqlite: Sqlite): Snapshot {
 }
 
 function readLatches(sqlite: Sqlite): KnownLatch[] {
-  const rows = sqlite.all(query.selectFrom("latch").select(["id", "machine", "volume", "state", "epoch"]));
+  const rows = sqlite.all(query.selectFrom("latch").select(["id", "machine", "volume", "state", "epoch", ...USE]));
   const keys = Map.groupBy(
     sqlite.all(query.selectFrom("latch_key").select(["latch", "purpose", "epoch", "kid"])),
     ({ latch }) => latch,
   );
-  const latches = rows.map((row) => ({ ...row, keys: keyNames(keys.get(row.id) ?? []) }));
+  const latches = rows.map(({ id, machine, volume, state, epoch, ...use }) => {
+    return { id, machine, volume, state, epoch, keys: keyNames(keys.get(id) ?? []), use: useText(leaseUseOf(use)) };
+  });
   for (const { id } of rows) keys.delete(id);
   // Keys of no latch: told as a latch that the log does not know.
   const strays = [...keys].map(
@@ -78,6 +86,7 @@ function readLatches(sqlite: Sqlite): KnownLatch[] {
       state: "active",
       epoch: 0,
       keys: keyNames(of),
+      use: "",
     }),
   );
   return [...latches, ...strays];

@@ -8,7 +8,13 @@ export const APPLICATION_ID = 0x4e4c4348;
  * What brings a store from version n (its index) to n + 1. One that was released never changes.
  * Tables are STRICT: a column holds what it says. There is no AUTOINCREMENT: numbers are ours.
  */
-export const MIGRATIONS: readonly (() => Compilable[])[] = [initialTables, scrubTable, cellColumns, latestTables];
+export const MIGRATIONS: readonly (() => Compilable[])[] = [
+  initialTables,
+  scrubTable,
+  cellColumns,
+  latestTables,
+  leaseColumns,
+];
 
 /**
  * From this version on keys are wrapped with cells. What an older store holds must be wrapped anew.
@@ -134,6 +140,31 @@ function latestTables(): Compilable[] {
       .addColumn("size", "integer", (c) => c.notNull())
       .modifyEnd(sql`strict`),
     query.insertInto("latest_reach").values({ row: 1, size: 0 }),
+  ];
+}
+
+/** Policies and leases. Who was released before is so as before. */
+function leaseColumns(): Compilable[] {
+  const { schema } = query;
+  return [
+    schema
+      .alterTable("machine")
+      .addColumn("policy", "text", (c) =>
+        c.notNull().defaultTo("always").check(sql`policy in ('always', 'alive', 'lease', 'approval')`),
+      ),
+    schema.alterTable("machine").addColumn("leases", "integer", (c) => c.notNull().defaultTo(0)),
+    schema.alterTable("machine").addColumn("lease_until", "integer"),
+    schema.alterTable("machine").addColumn("lease_grace", "integer"),
+    schema.alterTable("machine").addColumn("lease_made_at", "integer"),
+    schema.alterTable("machine").addColumn("lease_by", "integer"),
+    schema
+      .createIndex("machine_lease")
+      .on("machine")
+      .column("lease_until")
+      .where(sql.ref("lease_until"), "is not", sql.lit(null)),
+    schema.alterTable("latch").addColumn("use_lease", "integer"),
+    schema.alterTable("latch").addColumn("use_ms", "integer"),
+    schema.alterTable("latch").addColumn("use_from", "text"),
   ];
 }
 

@@ -1,6 +1,7 @@
 import { DummyDriver, type Generated, Kysely, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from "kysely";
 import type { LatestKind } from "../../audit/latest.ts";
 import type { State } from "../../policy/decide.ts";
+import type { Policy } from "../../policy/lease.ts";
 import type { InviteState, KeyPurpose } from "../port.ts";
 
 /** The tables of docs/format/store.md, as the last migration leaves them. */
@@ -13,7 +14,19 @@ interface Schema {
     wrapped_identity: Buffer;
     master_check: Buffer;
   };
-  machine: { id: string; name: string; state: State; epoch: number; enrolled_ms: number };
+  machine: {
+    id: string;
+    name: string;
+    state: State;
+    epoch: number;
+    enrolled_ms: number;
+    policy: Policy;
+    leases: number;
+    lease_until: number | null;
+    lease_grace: number | null;
+    lease_made_at: number | null;
+    lease_by: number | null;
+  };
   latch: {
     id: string;
     machine: string;
@@ -24,6 +37,9 @@ interface Schema {
     created_ms: number;
     advertisement: string;
     cell: number | null;
+    use_lease: number | null;
+    use_ms: number | null;
+    use_from: string | null;
   };
   latch_key: { latch: string; epoch: number; purpose: KeyPurpose; kid: string; jwk: string; wrapped: Buffer };
   invite: {

@@ -1,5 +1,26 @@
 import type { State } from "../../policy/decide.ts";
-import type { InviteRow, InviteState, KeyRow, LatchRow, MachineRow, ReleaseRow, Transaction } from "../port.ts";
+import type { LeaseUse, Policy } from "../../policy/lease.ts";
+import type {
+  InviteRow,
+  InviteState,
+  KeyRow,
+  LatchRow,
+  LeaseRow,
+  MachineRow,
+  ReleaseRow,
+  Transaction,
+} from "../port.ts";
+import {
+  columnsOfLease,
+  type LeaseColumns,
+  latchOf,
+  leaseOf,
+  leaseUseOf,
+  MACHINE,
+  machineOf,
+  USE,
+  type UseColumns,
+} from "./lease-columns.ts";
 import { SqliteLog } from "./log.ts";
 import { query } from "./schema.ts";
 import type { Sqlite } from "./sqlite.ts";
@@ -9,8 +30,12 @@ import type { Sqlite } from "./sqlite.ts";
  * three reads by key, because one that joins the three tables takes four times as long
  * (docs/decisions: the store's reads).
  */
-const RELEASE_LATCH = "select machine, state, epoch, cell from latch where id = ?";
-const RELEASE_MACHINE = "select state from machine where id = ?";
+const RELEASE_LATCH = "select machine, state, epoch, cell, use_lease, use_ms, use_from from latch where id = ?";
+const RELEASE_MACHINE =
+  "select state, policy, leases, lease_until, lease_grace, lease_made_at, lease_by from machine where id = ?";
+const USE_LEASE = "update latch set use_lease = ?, use_ms = ?, use_from = ? where id = ?";
+/** So many leases are ended in one transaction at most. */
+const ENDED_LEASES = 256;
 const RELEASE_KEY = "select kid, wrapped from latch_key where latch = ? and epoch = ? and purpose = 'exchange'";
 
 /** What an invite has in place of a key that was destroyed. */
@@ -26,8 +51,8 @@ const LATCH = [
   "created_ms as createdMs",
   "advertisement",
   "cell",
+  ...USE,
 ] as const;
-const MACHINE = ["id", "name", "state", "epoch", "enrolled_ms as enrolledMs"] as const;
 const INVITE = [
   "id",
   "name",
@@ -39,6 +64,8 @@ const INVITE = [
   "machine as machineId",
   "cell",
 ] as const;
+
+const NO_LEASE = { lease_until: null, lease_grace: null, lease_made_at: null, lease_by: null } as const;
 
 /** The port's reads and writes over SQLite. Whoever holds one is inside a transaction. */
 export class SqliteTransaction extends SqliteLog implements Transaction {
@@ -52,18 +79,21 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
 
   async release(latchId: string): Promise<ReleaseRow | null> {
     return this.#sqlite.guard(() => {
-      const latch = this.#sqlite.prepare(RELEASE_LATCH).get(latchId) as Pick<LatchRow, "state" | "epoch" | "cell"> & {
-        machine: string;
-      };
+      const latch = this.#sqlite.prepare(RELEASE_LATCH).get(latchId) as Pick<LatchRow, "state" | "epoch" | "cell"> &
+        UseColumns & { machine: string };
       if (latch === undefined) return null;
-      const machine = this.#sqlite.prepare(RELEASE_MACHINE).get(latch.machine) as Pick<MachineRow, "state">;
+      const machine = this.#sqlite.prepare(RELEASE_MACHINE).get(latch.machine) as Pick<MachineRow, "state" | "policy"> &
+        LeaseColumns;
       const key = this.#sqlite.prepare(RELEASE_KEY).get(latchId, latch.epoch) as
         | { kid: string; wrapped: Buffer }
         | undefined;
       return {
         machineId: latch.machine,
         machineState: machine.state,
+        policy: machine.policy,
+        lease: leaseOf(machine),
         latchState: latch.state,
+        use: leaseUseOf(latch),
         latchEpoch: latch.epoch,
         exchange: key === undefined ? null : { ...key, cell: latch.cell ?? 0 },
       };
@@ -76,27 +106,31 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
   }
 
   async latch(latchId: string): Promise<LatchRow | null> {
-    return this.#sqlite.first(query.selectFrom("latch").select(LATCH).where("id", "=", latchId));
+    const row = this.#sqlite.first(query.selectFrom("latch").select(LATCH).where("id", "=", latchId));
+    return row === null ? null : latchOf(row);
   }
 
   async latchByNonce(machineId: string, nonce: string): Promise<LatchRow | null> {
-    return this.#sqlite.first(
+    const row = this.#sqlite.first(
       query.selectFrom("latch").select(LATCH).where("machine", "=", machineId).where("nonce", "=", nonce),
     );
+    return row === null ? null : latchOf(row);
   }
 
   async latchesOf(machineId: string): Promise<LatchRow[]> {
-    return this.#sqlite.all(
+    const rows = this.#sqlite.all(
       query.selectFrom("latch").select(LATCH).where("machine", "=", machineId).orderBy("created_ms").orderBy("id"),
     );
+    return rows.map(latchOf);
   }
 
   async machine(machineId: string): Promise<MachineRow | null> {
-    return this.#sqlite.first(query.selectFrom("machine").select(MACHINE).where("id", "=", machineId));
+    const row = this.#sqlite.first(query.selectFrom("machine").select(MACHINE).where("id", "=", machineId));
+    return row === null ? null : machineOf(row);
   }
 
   async machineByName(name: string): Promise<MachineRow | null> {
-    return this.#sqlite.first(
+    const row = this.#sqlite.first(
       query
         .selectFrom("machine")
         .select(MACHINE)
@@ -105,10 +139,19 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
         .orderBy("enrolled_ms", "desc")
         .limit(1),
     );
+    return row === null ? null : machineOf(row);
   }
 
   async machines(): Promise<MachineRow[]> {
-    return this.#sqlite.all(query.selectFrom("machine").select(MACHINE).orderBy("name").orderBy("enrolled_ms"));
+    return this.#sqlite
+      .all(query.selectFrom("machine").select(MACHINE).orderBy("name").orderBy("enrolled_ms"))
+      .map(machineOf);
+  }
+
+  async machinesPastLease(atMs: number): Promise<MachineRow[]> {
+    return this.#sqlite
+      .all(query.selectFrom("machine").select(MACHINE).where("lease_until", "<=", atMs).limit(ENDED_LEASES))
+      .map(machineOf);
   }
 
   async invite(inviteId: string): Promise<InviteRow | null> {
@@ -149,17 +192,43 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
     this.#bury(this.#sqlite.first(query.selectFrom("invite").select("cell").where("id", "=", inviteId)));
   }
 
-  async insertMachine({ id, name, state, epoch, enrolledMs }: MachineRow): Promise<void> {
-    this.#sqlite.run(query.insertInto("machine").values({ id, name, state, epoch, enrolled_ms: enrolledMs }));
+  async insertMachine({ enrolledMs, lease, ...row }: MachineRow): Promise<void> {
+    const columns = { ...row, enrolled_ms: enrolledMs, ...NO_LEASE, ...columnsOfLease(lease) };
+    this.#sqlite.run(query.insertInto("machine").values(columns));
   }
 
   async setMachine(machineId: string, state: State, epoch: number): Promise<void> {
-    this.#sqlite.run(query.updateTable("machine").set({ state, epoch }).where("id", "=", machineId));
+    const lease = state === "active" ? {} : NO_LEASE;
+    this.#sqlite.run(
+      query
+        .updateTable("machine")
+        .set({ state, epoch, ...lease })
+        .where("id", "=", machineId),
+    );
+  }
+
+  async setPolicy(machineId: string, policy: Policy): Promise<void> {
+    this.#sqlite.run(
+      query
+        .updateTable("machine")
+        .set({ policy, ...NO_LEASE })
+        .where("id", "=", machineId),
+    );
+  }
+
+  async setLease(machineId: string, lease: LeaseRow | null): Promise<void> {
+    this.#sqlite.run(query.updateTable("machine").set(columnsOfLease(lease)).where("id", "=", machineId));
+  }
+
+  async useLease(latchId: string, { lease, atMs, from }: LeaseUse): Promise<void> {
+    this.#sqlite.guard(() => this.#sqlite.prepare(USE_LEASE).run(lease, atMs, from, latchId));
   }
 
   async insertLatch(latch: LatchRow, keys: readonly KeyRow[]): Promise<void> {
-    const { machineId, createdMs, ...rest } = latch;
-    this.#sqlite.run(query.insertInto("latch").values({ ...rest, machine: machineId, created_ms: createdMs }));
+    const { machineId, createdMs, use: _, ...rest } = latch;
+    const unused = { use_lease: null, use_ms: null, use_from: null };
+    const row = { ...rest, machine: machineId, created_ms: createdMs, ...unused };
+    this.#sqlite.run(query.insertInto("latch").values(row));
     for (const { publicJwk, ...key } of keys) {
       this.#sqlite.run(query.insertInto("latch_key").values({ ...key, latch: latch.id, jwk: publicJwk }));
     }

@@ -146,6 +146,21 @@ describe("audit verify", () => {
       "update machine set name = 'mine' where name = 'nas'",
       /the name of machine .{43} is mine in the store, nas by the log/,
     ],
+    [
+      "a policy changed behind the log's back",
+      "update machine set policy = 'lease' where name = 'nas'",
+      /the policy of machine .{43} is lease in the store, always by the log/,
+    ],
+    [
+      "a lease slipped in",
+      "update machine set leases = 1, lease_until = 9e12, lease_grace = 0, lease_made_at = 0 where name = 'nas'",
+      /the lease of machine .{43} is 1 until 9000000000000 grace 0 in the store, 0 by the log/,
+    ],
+    [
+      "a release within a lease made up",
+      "update latch set use_lease = 1, use_ms = 5, use_from = '192.0.2.7' where state = 'active'",
+      /the use of latch .{22} is 1 at 5 from 192.0.2.7 in the store/,
+    ],
     ["a machine's epoch set back", "update machine set epoch = 1 where name = 'locked'", /the epoch of machine/],
     [
       "a revoked latch made active",
@@ -169,7 +184,7 @@ describe("audit verify", () => {
     ],
     [
       "a machine slipped in",
-      `insert into machine values ('${"x".repeat(43)}', 'evil', 'active', 1, 0)`,
+      `insert into machine (id, name, state, epoch, enrolled_ms) values ('${"x".repeat(43)}', 'evil', 'active', 1, 0)`,
       /the machine x{43} is in the store, but the log does not know it/,
     ],
     [

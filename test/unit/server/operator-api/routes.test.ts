@@ -28,6 +28,33 @@ async function read(context: AdminContext, path: string): Promise<Record<string,
   return JSON.parse(String((await ask(context, "GET", path)).body)) as Record<string, unknown>;
 }
 
+test("an operator tightens a policy and opens a window; releasing at any time is root's to say", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  await enrolled(service, "nas");
+  const context = contextOf(service);
+  const post = async (path: string, body: unknown, role: "admin" | "operator" = "operator") =>
+    JSON.parse(String((await ask(context, "POST", `machines/nas/${path}`, body, role)).body)) as {
+      changed: boolean;
+      machine: { policy: string; lease: { number: number } | null };
+    };
+  assert.equal((await post("policy", { policy: "lease" })).machine.policy, "lease");
+  assert.equal((await post("policy", { policy: "lease" })).changed, false);
+  assert.equal((await post("lease", { lifetimeMs: 900_000, graceMs: 0 })).machine.lease?.number, 1);
+  await assert.rejects(post("policy", { policy: "always" }), { code: "admin/denied" });
+  assert.equal((await post("policy", { policy: "always" }, "admin")).machine.lease, null);
+  for (const [path, body] of [
+    ["policy", { policy: "never" }],
+    ["policy", { policy: "lease", by: 0 }],
+    ["policy", "{"],
+    ["policy", []],
+    ["lease", { lifetimeMs: 900_000 }],
+    ["lease", { lifetimeMs: "15m", graceMs: 0 }],
+  ] as const) {
+    await assert.rejects(post(path, body, "admin"), { code: "request/malformed" });
+  }
+});
+
 test("what operators see: names, states and times, and never a key", async () => {
   using home = makeHome();
   await using service = await openService(home.folder);
@@ -43,6 +70,8 @@ test("what operators see: names, states and times, and never a key", async () =>
     "state",
     "epoch",
     "enrolled",
+    "policy",
+    "lease",
     "lastRelease",
   ]);
   assert.deepEqual(Object.keys((listed["invites"] as object[])[0] ?? {}), [
@@ -62,6 +91,7 @@ test("what operators see: names, states and times, and never a key", async () =>
     "state",
     "epoch",
     "created",
+    "releasedInLease",
     "lastRelease",
     "lastRefusal",
   ]);

@@ -8,6 +8,8 @@ const PACE_BURST = 120;
 const PACE_INTERVAL_MS = 10_000;
 
 const NOW_MS = 1_800_000_000_000;
+const ALWAYS = { policy: "always", lease: null } as const;
+const asking = (nowMs: number) => ({ from: "192.0.2.1", nowMs, latestMs: nowMs });
 
 test("a release needs the machine and the latch active; the final state is told before the passing one", () => {
   const expected: Readonly<Record<string, string>> = {
@@ -23,22 +25,23 @@ test("a release needs the machine and the latch active; the final state is told 
   };
   for (const [states, outcome] of Object.entries(expected)) {
     const [machine, latch] = states.split(" ") as [State, State];
-    const decision = decide({ state: machine }, { state: latch, pace: RESTED }, NOW_MS);
+    const decision = decide({ ...ALWAYS, state: machine }, { state: latch, pace: RESTED, use: null }, asking(NOW_MS));
     assert.equal(decision.release ? "release" : decision.reason, outcome, states);
   }
 });
 
 test("a latch that is asked too often is released without a receipt of each, until its pace has eased", () => {
   let pace = RESTED;
-  const ask = (nowMs: number) => decide({ state: "active" }, { state: "active", pace }, nowMs);
+  const ask = (nowMs: number) =>
+    decide({ ...ALWAYS, state: "active" }, { state: "active", pace, use: null }, asking(nowMs));
   for (let count = 0; count < PACE_BURST; count++) {
     const decision = ask(NOW_MS);
     assert.ok(decision.release && decision.pace !== null, `release ${count}`);
     pace = decision.pace;
   }
-  assert.deepEqual(ask(NOW_MS), { release: true, pace: null });
-  assert.deepEqual(ask(NOW_MS + PACE_INTERVAL_MS - 1), { release: true, pace: null });
-  assert.notDeepEqual(ask(NOW_MS + PACE_INTERVAL_MS), { release: true, pace: null });
+  assert.deepEqual(ask(NOW_MS), { release: true, pace: null, use: null });
+  assert.deepEqual(ask(NOW_MS + PACE_INTERVAL_MS - 1), { release: true, pace: null, use: null });
+  assert.notDeepEqual(ask(NOW_MS + PACE_INTERVAL_MS), { release: true, pace: null, use: null });
   assert.ok(!isRested(pace, NOW_MS));
   assert.ok(isRested(pace, NOW_MS + PACE_BURST * PACE_INTERVAL_MS));
 });

@@ -10,11 +10,15 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
 import type { State } from "../../../../src/server/policy/decide.ts";
+import type { Policy } from "../../../../src/server/policy/lease.ts";
+import { keepHouse } from "../../../../src/server/service/housekeeping.ts";
+import { grantLease, setPolicy } from "../../../../src/server/service/policies.ts";
 import { changeLatch, changeMachine, type StateChange } from "../../../../src/server/service/states.ts";
 import { storePath } from "../../../../src/server/store/folder/paths.ts";
 import { openAuditSource } from "../../../../src/server/store/sqlite/audit-source.ts";
 import {
   addLatchTo,
+  announce,
   ask,
   enrolWith,
   type Home,
@@ -34,6 +38,9 @@ interface ModelMachine {
   /** Null until it has enrolled. */
   name: string | null;
   state: State;
+  policy: Policy;
+  /** The window that is open, or was before its time came. */
+  lease: { readonly untilMs: number; readonly isOperators: boolean } | null;
   readonly latches: ModelLatch[];
 }
 
@@ -42,6 +49,8 @@ interface ModelLatch {
   readonly nonce: Buffer;
   state: State;
   readonly owner: ModelMachine;
+  /** When it was released in the owner's lease; null where it was not. */
+  usedMs: number | null;
 }
 
 interface ModelInvite {
@@ -54,11 +63,13 @@ interface ModelInvite {
 
 const NAMES = ["nas", "pi", "vps"];
 const INVITE_MS = 600_000;
+const [LEASE_MS, GRACE_MS] = [360_000, 60_000];
 const NEXT: Readonly<Record<StateChange, State>> = { lock: "locked", unlock: "active", revoke: "revoked" };
 
 /** `pick` chooses among whatever there is at that moment. */
 const pick = fc.nat(1000);
 const change = fc.constantFrom<StateChange>("lock", "unlock", "revoke");
+const policy = fc.constantFrom<Policy>("always", "lease", "lease");
 const step = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("invite" as const), pick }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("enrol" as const), pick, invite: pick, again: fc.boolean() }) },
@@ -69,6 +80,13 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("crash" as const), pick }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("restart" as const), pick }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("wait" as const), pick }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("policy" as const), pick, policy }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("grant" as const), pick }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant("announce" as const), pick, seconds: fc.constantFrom(0, 400) }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("house" as const), pick }) },
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
@@ -78,6 +96,8 @@ class World implements AsyncDisposable {
     machine: newMachine(),
     name: null,
     state: "active",
+    policy: "always",
+    lease: null,
     latches: [],
   }));
   readonly #latches: ModelLatch[] = [];
@@ -117,9 +137,60 @@ class World implements AsyncDisposable {
         await this.service[Symbol.asyncDispose]();
         return this.open();
       case "wait":
-        this.#nowMs += INVITE_MS / 2;
+        this.#nowMs += next.pick % 2 === 0 ? INVITE_MS / 2 : GRACE_MS / 2;
         this.service.clock.nowMs = this.#nowMs;
+        return;
+      case "policy":
+        return this.#setPolicy(next);
+      case "grant":
+        return this.#grant(next.pick);
+      case "announce":
+        return this.#announce(next);
+      case "house":
+        return keepHouse(this.service);
     }
+  }
+
+  async #setPolicy({ pick, policy: wanted }: Extract<Step, { kind: "policy" }>): Promise<void> {
+    const owner = this.#machines[pick % this.#machines.length] as ModelMachine;
+    const changing = async () => setPolicy(this.service, owner.machine.id, { policy: wanted, by: 0 });
+    if (owner.name === null) return void (await assert.rejects(changing, { code: "machine/unknown" }));
+    if (owner.state === "revoked") return void (await assert.rejects(changing, { code: "machine/revoked" }));
+    assert.equal((await changing()).changed, owner.policy !== wanted);
+    if (owner.policy !== wanted) this.#open(owner, null);
+    owner.policy = wanted;
+  }
+
+  async #grant(pick: number): Promise<void> {
+    const owner = this.#machines[pick % this.#machines.length] as ModelMachine;
+    const granting = async () =>
+      grantLease(this.service, owner.machine.id, { lifetimeMs: LEASE_MS, graceMs: GRACE_MS, by: 0 });
+    if (owner.name === null) return void (await assert.rejects(granting, { code: "machine/unknown" }));
+    if (owner.state !== "active") return void (await assert.rejects(granting, { code: `machine/${owner.state}` }));
+    if (owner.policy === "always") return void (await assert.rejects(granting, { code: "lease/not-needed" }));
+    await granting();
+    this.#open(owner, { untilMs: this.#nowMs + LEASE_MS, isOperators: true });
+  }
+
+  async #announce({ pick, seconds }: Extract<Step, { kind: "announce" }>): Promise<void> {
+    const owner = this.#machines[pick % this.#machines.length] as ModelMachine;
+    const told = await announce(this.service, owner.machine, { seconds, graceSeconds: GRACE_MS / 1000 });
+    if (owner.name === null) return assert.equal(told, "machine/unknown");
+    if (owner.state !== "active") return assert.equal(told, `machine/${owner.state}`);
+    if (owner.policy === "always") return assert.deepEqual(told, { isNeeded: false, seconds: 0 });
+    const { lease } = owner;
+    const operators = lease?.isOperators && lease.untilMs > this.#nowMs ? lease : null;
+    const untilMs = seconds === 0 ? 0 : this.#nowMs + seconds * 1000;
+    if (operators !== null && untilMs <= operators.untilMs) this.#open(owner, { ...operators });
+    else this.#open(owner, seconds === 0 ? null : { untilMs, isOperators: false });
+    const left = owner.lease === null ? 0 : Math.floor((owner.lease.untilMs - this.#nowMs) / 1000);
+    assert.deepEqual(told, { isNeeded: true, seconds: left });
+  }
+
+  /** Another window, or none: what was released in the one before says nothing of it. */
+  #open(owner: ModelMachine, lease: ModelMachine["lease"]): void {
+    owner.lease = lease;
+    for (const latch of owner.latches) latch.usedMs = null;
   }
 
   async #invite(name: string): Promise<void> {
@@ -190,7 +261,7 @@ class World implements AsyncDisposable {
       return earlier;
     }
     assert.ok(this.#latches.every(({ latch }) => latch.latchId !== outcome.latchId));
-    const latch: ModelLatch = { latch: outcome, nonce, state: "active", owner };
+    const latch: ModelLatch = { latch: outcome, nonce, state: "active", owner, usedMs: null };
     this.#latches.push(latch);
     owner.latches.push(latch);
     return latch;
@@ -209,6 +280,7 @@ class World implements AsyncDisposable {
       const done = await changing();
       assert.equal(done.changed, owner.state !== NEXT[wanted]);
       owner.state = NEXT[wanted];
+      if (owner.state !== "active") this.#open(owner, null);
       if (wanted === "revoke") for (const latch of owner.latches) latch.state = "revoked";
       this.#expectGone(keys);
     }
@@ -237,8 +309,22 @@ class World implements AsyncDisposable {
       ? "latch/revoked"
       : states.includes("locked")
         ? "machine/locked"
-        : "released";
-    assert.equal(outcome.kind === "refused" ? outcome.reason : outcome.kind, expected);
+        : this.#byPolicy(latch);
+    const told = outcome.kind === "refused" ? outcome.reason : outcome.kind;
+    if (expected === "over") assert.ok(["policy/lease-over", "policy/no-lease"].includes(told), told);
+    else assert.equal(told, expected);
+  }
+
+  /** What the policy answers to an active latch, always asked from one address. */
+  #byPolicy(latch: ModelLatch): string {
+    const { policy: held, lease } = latch.owner;
+    if (held === "always") return "released";
+    if (lease === null) return "policy/no-lease";
+    // Whether a lease that is over was ended already is the housekeeping's to say.
+    if (this.#nowMs >= lease.untilMs) return "over";
+    if (latch.usedMs !== null && this.#nowMs >= latch.usedMs + GRACE_MS) return "policy/lease-used";
+    latch.usedMs ??= this.#nowMs;
+    return "released";
   }
 
   /** As after kill -9: what lies in the files now is all there is. */

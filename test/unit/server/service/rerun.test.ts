@@ -12,6 +12,7 @@ import { isError, NightlatchError } from "../../../../src/core/errors.ts";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
 import { assembleService } from "../../../../src/server/service/assemble.ts";
 import { keepHouse, startHousekeeping } from "../../../../src/server/service/housekeeping.ts";
+import { grantLease, setPolicy } from "../../../../src/server/service/policies.ts";
 import type { Service } from "../../../../src/server/service/service.ts";
 import { changeLatch, changeMachine, type StateChange } from "../../../../src/server/service/states.ts";
 import { type OpenedStore, openFolder } from "../../../../src/server/store/folder/folder.ts";
@@ -90,7 +91,7 @@ class Side implements AsyncDisposable {
 
   async open(faults: readonly Fault[]): Promise<this> {
     const opened = await openFolder({ ...nodeSystem, nowMs: () => this.nowMs }, this.home.folder, { uid: UID });
-    const system = { nowMs: () => this.nowMs, random: nodeSystem.random };
+    const system = { nowMs: () => this.nowMs, monotonicMs: () => this.nowMs, random: nodeSystem.random };
     this.#faults = [...faults];
     // Only what is submitted meets the faults; a change that failed is not tried again by itself,
     // which would alter the order.
@@ -142,6 +143,13 @@ class Side implements AsyncDisposable {
         return (await changeMachine(service, machine.id, { by: 0, change: act.change })).changed;
       case "one-latch":
         return latch && (await changeLatch(service, latch.latchId, { by: 0, change: act.change })).changed;
+      case "policy":
+        return (await setPolicy(service, machine.id, { policy: act.other % 4 === 0 ? "always" : "lease", by: 0 }))
+          .changed;
+      case "grant": {
+        const wanted = { lifetimeMs: 600_000, graceMs: act.other % 2 === 0 ? 0 : 60_000, by: 0 };
+        return (await grantLease(service, machine.id, wanted)).machine.leases;
+      }
       case "house":
         return keepHouse(service);
     }
@@ -191,7 +199,7 @@ function isInjected(error: unknown): boolean {
 }
 
 interface Act {
-  readonly kind: "invite" | "enrol" | "latch" | "release" | "machine" | "one-latch" | "house";
+  readonly kind: "invite" | "enrol" | "latch" | "release" | "machine" | "one-latch" | "policy" | "grant" | "house";
   readonly pick: number;
   readonly other: number;
   readonly change: StateChange;
@@ -208,7 +216,7 @@ const actOf = (...kinds: Act["kind"][]) =>
   });
 const act = fc.oneof(
   { weight: 3, arbitrary: actOf("invite", "enrol", "latch") },
-  { weight: 3, arbitrary: actOf("machine", "one-latch") },
+  { weight: 3, arbitrary: actOf("machine", "one-latch", "policy", "grant") },
   { weight: 8, arbitrary: actOf("release") },
 );
 /**
@@ -217,7 +225,7 @@ const act = fc.oneof(
 const step = fc.oneof(
   { weight: 6, arbitrary: fc.record({ acts: fc.array(act, { maxLength: 12 }), house: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ burst: fc.nat(1000), count: fc.constantFrom(PACE_BURST - 2, PACE_BURST + 20) }) },
-  { weight: 1, arbitrary: fc.record({ waitMs: fc.constantFrom(1000, 300_000, 3_600_000) }) },
+  { weight: 1, arbitrary: fc.record({ waitMs: fc.constantFrom(1000, 50_000, 300_000, 3_600_000) }) },
 );
 const fault = fc.record({ at: fc.nat(60), kind: fc.constantFrom<Fault["kind"]>("none", "none", "defect", "full") });
 
@@ -278,7 +286,7 @@ test("what runs twice, or fails, leaves in memory and in the log what running on
 
 /** What operators ask goes before all that waits. */
 function inOrderOfCommit(acts: readonly Act[]): number[] {
-  const isOperators = (index: number) => ["machine", "one-latch"].includes(acts[index]?.kind ?? "");
+  const isOperators = (index: number) => ["machine", "one-latch", "policy", "grant"].includes(acts[index]?.kind ?? "");
   const all = [...acts.keys()];
   return [...all.filter(isOperators), ...all.filter((index) => !isOperators(index))];
 }

@@ -173,6 +173,10 @@ test("an emptied, foreign, damaged or newer store is refused", async () => {
 
 /** What a store was before it knew times and latest entries. */
 const WITHOUT_LATEST =
+  "drop index machine_lease; alter table machine drop column policy; alter table machine drop column leases; " +
+  "alter table machine drop column lease_until; alter table machine drop column lease_grace; " +
+  "alter table machine drop column lease_made_at; alter table machine drop column lease_by; " +
+  "alter table latch drop column use_lease; alter table latch drop column use_ms; alter table latch drop column use_from; " +
   "drop table latest; drop table latest_reach; alter table tree drop column times; alter table invite drop column made_at";
 
 test("a store of the version before has its invites and its last releases after the upgrade", async () => {
