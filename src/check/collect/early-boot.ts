@@ -167,7 +167,7 @@ function openingSteps(
   }
   const isPlain = /^[0-9a-f-]{36}$/.test(uuid ?? "") && /^[\w.-]+$/.test(entry.volume);
   if (mending.generator !== "dracut" || volumes.length > 0 || !isPlain) return mending.rebuild;
-  return addDracutWord(mending, `rd.luks.name=${uuid}=${entry.volume}`, `open-${entry.volume}`);
+  return addDracutWord(mending, `rd.luks.name=${uuid}=${entry.volume}`, `open-${entry.volume}`).remedy;
 }
 
 async function orError<T>(read: () => Promise<T>): Promise<T | NightlatchError> {
