@@ -94,6 +94,27 @@ export function clevisLacks(stack: Stack, facts: Pick<InitramfsFacts, "has">, ta
   ];
 }
 
+/** What the package's own hooks put beside clevis: docs/decisions/103-deadlines-before-the-root.md. */
+const DEADLINE: Readonly<Record<ClevisStack, readonly string[]>> = {
+  "initramfs-tools": ["etc/nightlatch/.curlrc", "conf/conf.d/nightlatch"],
+  "dracut-systemd": ["etc/nightlatch/.curlrc", "usr/lib/systemd/system/clevis-luks-askpass.service.d/nightlatch.conf"],
+};
+
+/**
+ * Tells whether stock clevis would wait for ever on a server that says nothing, and with it every
+ * volume behind that one. Null where a deadline is set, and for generators of which nothing is
+ * known.
+ */
+export function whyNoDeadline(
+  { stack, has }: Pick<InitramfsFacts, "has" | "stack">,
+  mending: Mending,
+): (Lack & Remedy) | null {
+  if (stack !== "initramfs-tools" && stack !== "dracut-systemd") return null;
+  if (DEADLINE[stack].every((name) => has(name))) return null;
+  const what = "clevis has no deadline in the initramfs, and a server that never answers holds everything up";
+  return { what, ...remedyOf(mending, [REBUILD_STEP]) };
+}
+
 const WANTED = ["etc", "usr/lib"].map(
   (folder) => `${folder}/systemd/system/cryptsetup.target.wants/clevis-luks-askpass.path`,
 );

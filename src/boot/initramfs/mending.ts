@@ -1,7 +1,8 @@
 import { trimEndOf } from "../../core/text.ts";
 import type { Stack } from "./inspect.ts";
 
-type Generator = "initramfs-tools" | "dracut" | "mkinitcpio";
+/** What makes an initramfs. */
+export type Generator = "initramfs-tools" | "dracut" | "mkinitcpio";
 
 /**
  * How this machine installs packages and makes its initramfs, in commands that a person can run as

@@ -16,6 +16,7 @@ import { beginVolumeChange, holdForChange } from "../../volume/change.ts";
 import { settledJson } from "../../volume/change-report.ts";
 import { namedSlots } from "../../volume/input.ts";
 import { recordLatches, recordVolume } from "../../volume/record.ts";
+import { setInitramfsUp } from "./initramfs.ts";
 import { latchPlan } from "./latch.ts";
 import { BIND_OPTIONS, type BindInput } from "./options.ts";
 import type { BindPlan } from "./plan.ts";
@@ -36,7 +37,10 @@ A run that is cut short leaves a volume that opens as before; the next bind or u
          enrolled needs none.
   tang   on any tang server, whose thumbprint tang-show-keys shows there.
 
-DEV is an encrypted partition or an image file of one. It is changed by cryptsetup alone, after a backup of its header.`,
+DEV is an encrypted partition or an image file of one. It is changed by cryptsetup alone, after a backup of its header.
+
+Where the initramfs opens the volume, as it does the root, it is told what is lacking there, and set up after a yes: packages, files, and
+the initramfs of each kernel made anew. The old one boots until the new one beside it was read back and proved.`,
   run,
 });
 
@@ -52,6 +56,19 @@ interface Outlook {
 }
 
 async function run(input: BindInput): Promise<ExitStatus> {
+  const { options, terminal } = input;
+  if (options.setup && options["no-setup"]) {
+    throw new NightlatchError("usage/wrong", "bind: --setup and --no-setup exclude each other");
+  }
+  const result = await bind(input);
+  // The lock of the binding is given back by now: an initramfs takes minutes to make.
+  const initramfs = await setInitramfsUp(input, String(result["device"]));
+  terminal.result({ ...result, initramfs });
+  return 0;
+}
+
+/** @returns what is told to a program */
+async function bind(input: BindInput): Promise<Readonly<Record<string, unknown>>> {
   const { operands, options, system, terminal } = input;
   const [device = "", pin, argument] = operands;
   if (namedSlots(options.slot).size > 0 && !options.replace) {
@@ -78,7 +95,7 @@ async function run(input: BindInput): Promise<ExitStatus> {
   terminal.line(`Bound ${device}: ${target}, keyslot ${keyslot}. The server was asked, and the keyslot opened.`);
   for (const old of present) terminal.line(`Removed: ${formatBinding(old)}`);
   terminal.line(`What happens at the next boot: nightlatch status ${device}`);
-  terminal.result({
+  return {
     ok: true,
     device,
     uuid: change.uuid,
@@ -86,8 +103,7 @@ async function run(input: BindInput): Promise<ExitStatus> {
     binding: bindingJson(describeToken(bound)),
     replaced: present.map(bindingJson),
     ...settledJson(change),
-  });
-  return 0;
+  };
 }
 
 /**
@@ -141,7 +157,7 @@ async function alreadyBound(
   plan: BindPlan,
   binding: Binding,
   change: Change | null,
-): Promise<ExitStatus> {
+): Promise<Readonly<Record<string, unknown>>> {
   const { system, terminal } = input;
   const { volume, uuid } = held;
   const { device } = volume;
@@ -157,7 +173,7 @@ async function alreadyBound(
     await recordLatches(input, change);
   }
   terminal.line(`${device} is bound already: ${formatBinding(binding)}. The server was asked, and the keyslot opened.`);
-  terminal.result({
+  return {
     ok: true,
     device,
     uuid,
@@ -165,8 +181,7 @@ async function alreadyBound(
     binding: bindingJson(binding),
     replaced: [],
     ...settledJson(change ?? { ...held, settled: [] }),
-  });
-  return 0;
+  };
 }
 
 function opensNothing(device: string, binding: Binding): NightlatchError {
