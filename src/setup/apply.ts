@@ -12,17 +12,17 @@ import {
   listImages,
   putInPlace,
   removeKept,
-  requireBootRoom,
+  requireImageRoom,
   runOrFail,
   tellBootLoaders,
 } from "./images.ts";
 import type { SetupPlan } from "./plan.ts";
 import { whyNotProved } from "./proof.ts";
 
-export type SetupPower = FilesPower & Pick<System, "run" | "readFile" | "freeBytes" | "listDirectory">;
+type SetupPower = FilesPower & Pick<System, "run" | "readFile" | "freeBytes" | "listDirectory">;
 
 /** What is to be done, and how a new initramfs is judged. */
-export interface SetupRequest {
+interface SetupRequest {
   readonly stateFolder: string;
   /** Of the volume that needs it. */
   readonly uuid: string;
@@ -52,7 +52,7 @@ export async function applySetup(system: SetupPower, request: SetupRequest): Pro
   const { plan, mending, stateFolder, uuid } = request;
   refusePackages(request);
   const images = await listImages(system);
-  await requireBootRoom(system, images);
+  await requireImageRoom(system, images);
   const before = new Map<Image, InitramfsFacts>();
   for (const image of images) before.set(image, await inspect(system, image.path));
   const record = await writeSetupFiles(system, stateFolder, uuid, plan.files);
@@ -123,10 +123,18 @@ async function undo(
 ): Promise<void> {
   for (const image of images) {
     const kept = `${image.path}.nightlatch-old`;
-    if ((await system.stat(kept)) !== null) await putInPlace(system, kept, image.path);
+    // mv(1) refuses two names of one file.
+    if ((await system.stat(kept)) !== null && !(await isSame(system, kept, image.path))) {
+      await putInPlace(system, kept, image.path);
+    }
     await removeKept(system, image);
   }
   await restoreSetupFiles(system, stateFolder, record);
+}
+
+async function isSame(system: SetupPower, one: string, other: string): Promise<boolean> {
+  const there = await system.readFileIfPresent(other, IMAGE_BYTES);
+  return there?.equals(await system.readFile(one, IMAGE_BYTES)) === true;
 }
 
 function withMeaning(error: unknown, { packages }: SetupPlan): unknown {

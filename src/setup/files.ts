@@ -19,7 +19,7 @@ const recordPath = (stateFolder: string): string => `${stateFolder}/initramfs-se
  * Reads the record of what was written for the initramfs. Null where nothing was.
  * @throws NightlatchError machine/bad-state, json/*, file/*
  */
-export async function readSetupRecord(
+async function readSetupRecord(
   system: Pick<System, "readFileIfPresent">,
   stateFolder: string,
 ): Promise<SetupRecord | null> {
@@ -75,7 +75,7 @@ async function recordOf(
 }
 
 /** What became of the files when a set-up was taken back. */
-export interface Restored {
+interface Restored {
   /** They are as they were before. */
   readonly restored: readonly string[];
   /** Somebody has changed them since; they stay. */

@@ -33,7 +33,7 @@ export async function listImages(system: Pick<System, "listDirectory" | "stat">)
  * Refuses where an image more does not fit beside the others.
  * @throws NightlatchError file/full, file/*
  */
-export async function requireBootRoom(
+export async function requireImageRoom(
   system: Pick<System, "stat" | "freeBytes">,
   images: readonly Image[],
 ): Promise<void> {

@@ -3,7 +3,7 @@ import type { InitramfsFacts } from "../boot/initramfs/inspect.ts";
 import { neededVolumes } from "../boot/initramfs/needed.ts";
 
 /** An initramfs that boots today, and one that was made to take its place. */
-export interface Replacement {
+interface Replacement {
   readonly before: InitramfsFacts;
   readonly after: InitramfsFacts;
   readonly cmdline: string;

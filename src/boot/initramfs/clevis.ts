@@ -94,7 +94,10 @@ export function clevisLacks(stack: Stack, facts: Pick<InitramfsFacts, "has">, ta
   ];
 }
 
-/** What the package's own hooks put beside clevis: docs/decisions/103-deadlines-before-the-root.md. */
+/**
+ * What the package's own hooks put beside clevis:
+ * docs/decisions/103-deadlines-before-the-root.md.
+ */
 const DEADLINE: Readonly<Record<ClevisStack, readonly string[]>> = {
   "initramfs-tools": ["etc/nightlatch/.curlrc", "conf/conf.d/nightlatch"],
   "dracut-systemd": ["etc/nightlatch/.curlrc", "usr/lib/systemd/system/clevis-luks-askpass.service.d/nightlatch.conf"],

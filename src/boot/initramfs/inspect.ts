@@ -23,7 +23,7 @@ export interface InitramfsFacts {
   readonly has: (name: string) => boolean;
   /** Text of one of the few configuration files that are kept; null where it is not there. */
   readonly content: (name: string) => string | null;
-  /** Every path in it; what lies in /lib, /bin and the sbin folders is told as of usr/lib and usr/bin. */
+  /** Every path in it. What lies in /lib, /bin or an sbin is told as of usr/lib and usr/bin. */
   readonly names: ReadonlySet<string>;
   /** Releases whose modules it holds. */
   readonly releases: readonly string[];
