@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { type PublicJwk, thumbprintOf } from "../../../src/formats/jose/jwk.ts";
+import { startRelay } from "../../support/relay.ts";
 import { type EncryptedRoot, PASSPHRASE } from "./encrypted-root.ts";
 import { firmwareMachine } from "./firmware-machine.ts";
 import { startKeyServer } from "./key-server.ts";
@@ -18,7 +19,6 @@ import { type Machine, type MachineOptions, startMachine } from "./machine.ts";
 import { builtPackage } from "./package.ts";
 import { PROMPT, typePassphrase } from "./prompt.ts";
 import { HOST_ADDRESS } from "./qemu.ts";
-import { startRelay } from "./relay.ts";
 import { onlyInFull } from "./requirements.ts";
 
 /** Emulated, an initramfs takes minutes to make. */
