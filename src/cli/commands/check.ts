@@ -56,7 +56,8 @@ async function run({ options, system, terminal }: Input): Promise<ExitStatus> {
   for (const text of notChecked) terminal.line(`not checked: ${text}`);
   const errors = findings.filter(({ severity }) => severity === "error").length;
   const summary = summaryOf(volumes.length, errors, findings.length - errors);
-  terminal.line(initramfs === undefined ? summary : `${initramfs}: ${summary}`);
+  if (initramfs === undefined) terminal.line(summary);
+  else if (volumes.length > 0) terminal.line(`${initramfs}: ${summary}`);
   terminal.result({ ok: errors === 0, volumes: volumes.map(({ entry }) => entry.volume), findings, notChecked });
   return errors === 0 ? 0 : 1;
 }
