@@ -32,7 +32,10 @@ export async function setInitramfsUp(input: BindInput, device: string): Promise<
   const { options, system, terminal } = input;
   const need = await findNeed(input, device);
   if (need === null) return "not-asked";
-  if (isDone(need.plan)) return "ready";
+  if (isDone(need.plan)) {
+    terminal.line(`The initramfs opens ${device} (${need.why}), and lacks nothing for it.`);
+    return "ready";
+  }
   const { plan, mending } = need;
   tellNeed(input, device, need);
   const steps = stepsOf(plan);
@@ -72,9 +75,17 @@ async function findNeed({ options, system, terminal }: BindInput, device: string
   };
   try {
     const around = await readAround(system, checkOptions);
+    const { unknown } = around.early;
+    if (unknown !== null && options.setup) {
+      terminal.hint(`What the next boot starts cannot be told, and nothing is set up: ${unknown.what}`);
+    }
     const crypttab = await readCrypttab(system, checkOptions.crypttab);
     const { entries } = hearCrypttab(crypttab, around.cmdline).crypttab;
-    return await findSetupNeed(system, device, await findEntry(system, device, entries), around);
+    const need = await findSetupNeed(system, device, await findEntry(system, device, entries), around);
+    if (need === null && unknown === null && options.setup) {
+      terminal.hint(`The initramfs does not open ${device}: nothing is set up there.`);
+    }
+    return need;
   } catch (error) {
     if (!isError(error)) throw error;
     terminal.hint(`Whether the initramfs needs anything cannot be told: ${error.message} [${error.code}]`);
