@@ -11,6 +11,7 @@ import {
 } from "../formats/own/initramfs-setup.ts";
 import type { System } from "../system/port.ts";
 
+/** What it takes to write files and to take them back. */
 export type FilesPower = Pick<System, "readFileIfPresent" | "stat" | "writeFile" | "removeFile">;
 
 const recordPath = (stateFolder: string): string => `${stateFolder}/initramfs-setup.json`;

@@ -63,6 +63,7 @@ export interface FileStep {
   readonly mode: 0o644 | 0o755;
 }
 
+/** The step that makes the initramfs of every kernel anew. */
 export const REBUILD_STEP: MendingStep = { kind: "rebuild" };
 
 /** Writes steps down as commands, a line each, that a person can type as they are. */
