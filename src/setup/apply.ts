@@ -52,12 +52,12 @@ export async function applySetup(system: SetupPower, request: SetupRequest): Pro
   const { plan, mending, stateFolder, uuid } = request;
   refusePackages(request);
   const images = await listImages(system);
-  await requireImageRoom(system, images);
+  await requireImageRoom(system, mending.generator, images);
   const before = new Map<Image, InitramfsFacts>();
   for (const image of images) before.set(image, await inspect(system, image.path));
   const record = await writeSetupFiles(system, stateFolder, uuid, plan.files);
   try {
-    for (const image of images) await keepImage(system, image);
+    for (const image of images) await keepImage(system, mending.generator, image);
     for (const name of plan.packages) {
       request.tell(mending.install(name));
       await runOrFail(system, installArgv(mending, name), INSTALL_MS);
@@ -102,7 +102,7 @@ async function inspect(system: SetupPower, path: string): Promise<InitramfsFacts
 /** @throws NightlatchError setup/unsupported */
 function refusePackages({ plan, mending }: SetupRequest): void {
   for (const name of plan.packages) {
-    if (installArgv(mending, name)[2] === "apt-get") continue;
+    if (mending.install(name).startsWith("apt-get ")) continue;
     throw new NightlatchError("setup/unsupported", `${name} is to be installed, which is done here on Debian alone`, {
       meaning: "Nothing of the initramfs was changed.",
       remedy: `Install it, then run it again: ${mending.install(name)}`,
@@ -110,8 +110,13 @@ function refusePackages({ plan, mending }: SetupRequest): void {
   }
 }
 
-function installArgv({ install }: Mending, name: string): readonly [string, ...string[]] {
-  return ["env", "DEBIAN_FRONTEND=noninteractive", ...install(name).split(" "), "-y"];
+/**
+ * Debian's dracut would make the newest image anew at the end of an install, and write it over the
+ * one that boots; INITRD=No keeps it from that. What initramfs-tools makes then is renamed.
+ */
+function installArgv({ install, generator }: Mending, name: string): readonly [string, ...string[]] {
+  const trigger = generator === "dracut" ? ["INITRD=No"] : [];
+  return ["env", "DEBIAN_FRONTEND=noninteractive", ...trigger, ...install(name).split(" "), "-y"];
 }
 
 /** Puts back what booted before, then the files. */

@@ -30,15 +30,17 @@ export async function listImages(system: Pick<System, "listDirectory" | "stat">)
 }
 
 /**
- * Refuses where an image more does not fit beside the others.
+ * Refuses where an image more, and what is kept of the others, does not fit beside them.
  * @throws NightlatchError file/full, file/*
  */
 export async function requireImageRoom(
   system: Pick<System, "stat" | "freeBytes">,
+  generator: Generator,
   images: readonly Image[],
 ): Promise<void> {
   const sizes = await Promise.all(images.map(async ({ path }) => (await system.stat(path))?.sizeBytes ?? 0));
-  const wanted = Math.ceil(Math.max(...sizes) * 1.3) + SPARE_BYTES;
+  const copies = generator === "dracut" ? sizes.reduce((sum, size) => sum + size, 0) : 0;
+  const wanted = Math.ceil(Math.max(...sizes) * 1.3) + copies + SPARE_BYTES;
   const free = await system.freeBytes(BOOT);
   if (free >= wanted) return;
   const inMiB = (bytes: number) => Math.ceil(bytes / (1 << 20));
@@ -83,15 +85,18 @@ export async function putInPlace(system: Pick<System, "run">, made: string, path
 
 /**
  * Keeps the image that boots under another name: a link, which takes no room, where the file system
- * has links, else a copy.
- * @returns where it is kept
+ * has links. dracut writes into the file that is there, through every link to it: then it is a copy.
  * @throws NightlatchError setup/failed, system/*
  */
-export async function keepImage(system: Pick<System, "run">, { path }: Image): Promise<string> {
+export async function keepImage(system: Pick<System, "run">, generator: Generator, { path }: Image): Promise<void> {
   const kept = `${path}.nightlatch-old`;
-  const linked = await system.run({ argv: ["ln", "-f", "--", path, kept], timeoutMs: SMALL_PROGRAM_MS });
-  if (linked.status !== 0) await runOrFail(system, ["cp", "-f", "-p", "--", path, kept]);
-  return kept;
+  await runOrFail(system, ["rm", "-f", "--", kept]);
+  if (generator !== "dracut") {
+    const linked = await system.run({ argv: ["ln", "--", path, kept], timeoutMs: SMALL_PROGRAM_MS });
+    if (linked.status === 0) return;
+  }
+  await runOrFail(system, ["cp", "-p", "--", path, kept]);
+  await runOrFail(system, ["sync", kept]);
 }
 
 /** Removes what a set-up keeps beside an image. @throws NightlatchError file/* */
