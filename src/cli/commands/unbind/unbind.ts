@@ -69,8 +69,8 @@ async function run(input: Input): Promise<ExitStatus> {
   const { chosen, removes } = early ?? (await choose(input, held, wanted, change.settled));
   if (chosen.length > 0) await unbindVolume(system, change, removes);
   await recordRemoval(input, change);
-  const takenBack = await releaseInitramfs(input, change);
   for (const binding of chosen) terminal.line(`Removed from ${device}: ${formatBinding(binding)}`);
+  const takenBack = await releaseInitramfs(input, change);
   const removed = chosen.map(bindingJson);
   terminal.result({ ok: true, device, uuid: change.uuid, removed, initramfs: takenBack, ...settledJson(change) });
   return 0;
@@ -88,7 +88,7 @@ async function releaseInitramfs({ system, terminal }: Input, change: Change): Pr
   if (released === null) return [];
   for (const path of released.restored) terminal.line(`Taken back: ${path}`);
   for (const path of released.kept) terminal.line(`Kept, for it was changed since: ${path}`);
-  terminal.line("Packages stay, for others may need them; the initramfs stays as it is until it is made anew.");
+  terminal.line("What the initramfs was set up with stays in it until it is made anew. Packages stay too.");
   return released.restored;
 }
 
