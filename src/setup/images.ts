@@ -85,7 +85,7 @@ export async function putInPlace(system: Pick<System, "run">, made: string, path
 
 /**
  * Keeps the image that boots under another name: a link, which takes no room, where the file system
- * has links. dracut writes into the file that is there, through every link to it: then it is a copy.
+ * has links. dracut writes into the file that is there, through every link to it: there it copies.
  * @throws NightlatchError setup/failed, system/*
  */
 export async function keepImage(system: Pick<System, "run">, generator: Generator, { path }: Image): Promise<void> {
