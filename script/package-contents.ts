@@ -39,6 +39,7 @@ export async function contents(build: Build): Promise<PackagedFile[]> {
     { path: "usr/lib/nightlatch/node", mode: 0o755, from: join(modules, `node-linux-${arch}/bin/node`) },
     ...folder(build.bundle, "usr/lib/nightlatch"),
     ...folder(packaging("systemd"), "usr/lib/systemd/system"),
+    ...INITRAMFS.map(([path, name, mode]) => ({ path, mode, from: packaging(`initramfs/${name}`) })),
     { path: "etc/nightlatch/agent.toml", mode: 0o600, from: packaging("agent.toml") },
     { path: "usr/share/man/man1/nightlatch.1.gz", mode: 0o644, from: compress(manual) },
     { path: "usr/share/bash-completion/completions/nightlatch", mode: 0o644, from: Buffer.from(completion) },
@@ -55,6 +56,19 @@ export async function contents(build: Build): Promise<PackagedFile[]> {
 }
 
 const DOC = "usr/share/doc/nightlatch";
+
+/** What goes into an initramfs beside clevis, and who puts it there. */
+const INITRAMFS: readonly (readonly [path: string, name: string, mode: number])[] = [
+  ["usr/share/nightlatch/initramfs/curlrc", "curlrc", 0o644],
+  ["usr/share/nightlatch/initramfs/wait", "wait", 0o755],
+  ["usr/share/initramfs-tools/hooks/nightlatch", "initramfs-tools/hook", 0o755],
+  ["usr/share/initramfs-tools/scripts/local-top/nightlatch", "initramfs-tools/local-top", 0o755],
+  ["usr/share/initramfs-tools/scripts/local-bottom/nightlatch", "initramfs-tools/local-bottom", 0o755],
+  ["usr/lib/dracut/modules.d/61nightlatch/module-setup.sh", "dracut/module-setup.sh", 0o755],
+  ["usr/lib/dracut/modules.d/61nightlatch/clevis.conf", "dracut/clevis.conf", 0o644],
+  ["usr/lib/dracut/modules.d/61nightlatch/nightlatch-wait.service", "dracut/nightlatch-wait.service", 0o644],
+  ["etc/initramfs/post-update.d/nightlatch", "post-update", 0o755],
+];
 
 /** Every file below a folder. */
 function folder(source: string, target: string): PackagedFile[] {

@@ -2,7 +2,7 @@ import type { InitramfsVolume } from "../formats/initramfs/crypttab.ts";
 import { joinInitrds } from "../formats/initramfs/initramfs.ts";
 import type { System } from "../system/port.ts";
 import { type EntryOptions, findBootEntry } from "./entry/entries.ts";
-import { type BootEntry, readStart } from "./entry/entry.ts";
+import { type BootEntry, readStart, wholeFile } from "./entry/entry.ts";
 import { packStubFiles } from "./entry/unified/stub-additions.ts";
 import { type InitramfsFacts, inspectInitramfs } from "./initramfs/inspect.ts";
 import { neededVolumes } from "./initramfs/needed.ts";
@@ -25,14 +25,17 @@ const FILE_LIMIT_BYTES = 1 << 30;
 
 /**
  * Reads the entry that boots next, its initramfs, and the volumes that this opens.
+ * @param initramfs another file to look into, in the place of that entry's own; null for its own
  * @throws NightlatchError boot/*, initramfs/malformed, crypttab/malformed, and what the formats
  * throw
  */
 export async function readNextBoot(
   system: Pick<System, "run" | "stat" | "readFile" | "readFileIfPresent" | "readAt" | "listDirectory">,
   options: EntryOptions,
+  initramfs: string | null = null,
 ): Promise<NextBoot> {
-  const entry = await findBootEntry(system, options);
+  const found = await findBootEntry(system, options);
+  const entry = initramfs === null ? found : withInitramfs(found, initramfs);
   const files = await Promise.all(entry.initrds.map((initrd) => readStart(system, initrd, FILE_LIMIT_BYTES)));
   const initrds = [...files, ...(await packStubFiles(system, entry.stubFiles ?? []))];
   const facts = files.length === 0 ? null : await inspectInitramfs(system, joinInitrds(initrds));
@@ -42,4 +45,11 @@ export async function readNextBoot(
       ? { volumes: [], cmdline: entry.cmdline }
       : neededVolumes(stack, facts, entry.cmdline);
   return { entry, initrds, facts, ...needed };
+}
+
+/** As if the entry booted that file, whose name tells the kernel that it was made for. */
+function withInitramfs(entry: BootEntry, path: string): BootEntry {
+  const { stubFiles: _, ...rest } = entry;
+  const release = /\/initrd\.img-([^/]+)$/.exec(path)?.[1] ?? entry.release;
+  return { ...rest, title: path, initrds: [wholeFile(path)], release };
 }

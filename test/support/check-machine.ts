@@ -32,6 +32,8 @@ export const CLEVIS = [
   ),
   "scripts/local-top/clevis",
 ];
+/** What our own hook puts beside it. */
+const DEADLINE = ["etc/nightlatch/.curlrc", "conf/conf.d/nightlatch"];
 
 const dataLine = () => `data ${device("data")} ${AGENT} luks,${OWN},_netdev,nofail`;
 const rootLine = () => `cryptroot ${device("root")} none luks,${OWN},initramfs`;
@@ -56,6 +58,8 @@ export class CheckMachine {
   responder: { readonly before: string; readonly after: string } | null = null;
   cycle = "";
   hasClevis = true;
+  /** The initramfs was made while our hook was there. */
+  hasDeadline = true;
 
   constructor(server: Served) {
     this.server = server;
@@ -131,9 +135,11 @@ export class CheckMachine {
       .map((line) => line.split(/\s+/))
       .filter(([, , key, options]) => key === "none" && options?.split(",").includes("initramfs") === true);
     const inside = marked.map((fields) => `${fields.slice(0, 4).join(" ")}\n`).join("");
-    const modules = existsSync(this.at(MODULES)) ? this.read(MODULES).split("\n").filter(Boolean) : [];
+    const hook = existsSync(this.at(DRIVER_HOOK)) ? this.read(DRIVER_HOOK) : "";
+    const modules = [...hook.matchAll(/^force_load (\S+)$/gm)].map(([, name]) => name);
     const files = [
       ...(this.hasClevis ? CLEVIS : []),
+      ...(this.hasDeadline ? DEADLINE : []),
       ...modules.map((name) => `usr/lib/modules/6.1.0/kernel/drivers/net/${name}.ko`),
     ];
     this.write("/boot/initrd", initramfs(inside, ...files));
@@ -198,7 +204,7 @@ export class CheckMachine {
     );
     copyFileSync("/etc/passwd", this.at("/etc/passwd"));
     copyFileSync("/etc/group", this.at("/etc/group"));
-    mkdirSync(this.at("/etc/initramfs-tools"), { recursive: true });
+    mkdirSync(this.at("/etc/initramfs-tools/hooks"), { recursive: true });
     const mounts = `mkdir -p ${STATE} && mount --bind ${this.at(STATE)} ${STATE} && mount --bind ${this.at("/etc")} /etc`;
     const script = `${mounts} && export PATH=${tools}:$PATH && exec bash -c "$1"`;
     const argv = ["--mount", "bash", "-c", script, "bash", command];
@@ -212,7 +218,10 @@ export class CheckMachine {
   #played(said: string): void {
     const [program, verb = "", ...rest] = said.split(" ");
     const unit = rest.at(-1) ?? "";
-    if (program === "update-initramfs") this.rebuild();
+    if (program === "update-initramfs") {
+      this.hasDeadline = true;
+      this.rebuild();
+    }
     if (program === "apt-get" && unit === "clevis-initramfs") this.hasClevis = true;
     if (program !== "systemctl") return;
     if (verb === "enable") this.units.set(unit, "enabled");
@@ -247,7 +256,7 @@ export class CheckMachine {
   }
 }
 
-const MODULES = "/etc/initramfs-tools/modules";
+const DRIVER_HOOK = "/etc/initramfs-tools/hooks/nightlatch-driver";
 const NETWORK = { "/sys/class/net/eth0/operstate": "down\n" };
 
 export const codesOf = (findings: readonly Finding[]): FindingCode[] => findings.map(({ code }) => code);

@@ -34,7 +34,15 @@ export const SYSTEMD: SystemdFacts = {
 export const EARLY: EarlyFacts = {
   why: "the root lies on it",
   isNeeded: true,
-  boot: { title: "Debian", isCertain: true, opensIt: true, remedy: "make it", keyscript: null, keyFile: null },
+  boot: {
+    title: "Debian",
+    isCertain: true,
+    opensIt: true,
+    remedy: "make it",
+    keyscript: null,
+    keyFile: null,
+    deadline: null,
+  },
   unknown: null,
 };
 

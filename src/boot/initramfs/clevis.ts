@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { cmdlineValues } from "../../formats/loader/kernel-cmdline.ts";
 import type { InitramfsFacts, Stack } from "./inspect.ts";
-import { addDracutWord, addFile, type Mending } from "./mending.ts";
+import { addDracutWord, addFile, byHand, type Mending, REBUILD_STEP, type Remedy, remedyOf } from "./mending.ts";
 import type { ServerName } from "./server-name.ts";
 
 /** What clevis has to do in an initramfs to open one volume by one binding. */
@@ -31,7 +31,7 @@ export interface Lack {
 }
 
 /** What an initramfs lacks. The code stays the same between releases. */
-export interface EarlyLack extends Lack {
+export interface EarlyLack extends Lack, Remedy {
   readonly code: EarlyLackCode;
 }
 
@@ -73,9 +73,8 @@ const TPM2_TOOLS = ["tpm2_createprimary", "tpm2_flushcontext", "tpm2_load", "tpm
 export function clevisLacks(stack: Stack, facts: Pick<InitramfsFacts, "has">, task: ClevisTask): EarlyLack[] {
   if (stack !== "initramfs-tools" && stack !== "dracut-systemd") {
     const what = `of clevis in an initramfs of ${stack} nothing is known here`;
-    return [
-      { code: "stack", what, remedy: "Use kexec, or an initramfs of initramfs-tools or of dracut with systemd." },
-    ];
+    const remedy = "Use kexec, or an initramfs of initramfs-tools or of dracut with systemd.";
+    return [{ code: "stack", what, ...byHand(remedy) }];
   }
   const { pins, network, luksVersion, mending } = task;
   const needed = [
@@ -92,12 +91,37 @@ export function clevisLacks(stack: Stack, facts: Pick<InitramfsFacts, "has">, ta
       : isStarted
         ? null
         : "nothing in the initramfs starts its clevis-luks-askpass.path";
-  const packages = pins.includes("tpm2") ? `${PACKAGES[stack]} clevis-tpm2` : PACKAGES[stack];
-  const remedy = `${mending.install(packages)}\n${mending.rebuild}`;
+  const packages = [PACKAGES[stack], ...(pins.includes("tpm2") ? ["clevis-tpm2"] : [])];
+  const installs = packages.map((name) => ({ kind: "install" as const, name }));
+  const remedy = remedyOf(mending, [...installs, REBUILD_STEP]);
   return [
-    ...(what === null ? [] : [{ code: "clevis" as const, what, remedy }]),
+    ...(what === null ? [] : [{ code: "clevis" as const, what, ...remedy }]),
     ...(network ? networkLacks(stack, facts, task) : []),
   ];
+}
+
+/**
+ * What the package's own hooks put beside clevis:
+ * docs/decisions/103-deadlines-before-the-root.md.
+ */
+const DEADLINE: Readonly<Record<ClevisStack, readonly string[]>> = {
+  "initramfs-tools": ["etc/nightlatch/.curlrc", "conf/conf.d/nightlatch"],
+  "dracut-systemd": ["etc/nightlatch/.curlrc", "usr/lib/systemd/system/clevis-luks-askpass.service.d/nightlatch.conf"],
+};
+
+/**
+ * Tells whether stock clevis would wait for ever on a server that says nothing, and with it every
+ * volume behind that one. Null where a deadline is set, and for generators of which nothing is
+ * known.
+ */
+export function whyNoDeadline(
+  { stack, has }: Pick<InitramfsFacts, "has" | "stack">,
+  mending: Mending,
+): (Lack & Remedy) | null {
+  if (stack !== "initramfs-tools" && stack !== "dracut-systemd") return null;
+  if (DEADLINE[stack].every((name) => has(name))) return null;
+  const what = "clevis has no deadline in the initramfs, and a server that never answers holds everything up";
+  return { what, ...remedyOf(mending, [REBUILD_STEP]) };
 }
 
 const WANTED = ["etc", "usr/lib"].map(
@@ -113,19 +137,19 @@ function networkLacks(stack: ClevisStack, facts: Pick<InitramfsFacts, "has">, ta
   const off = cmdlineValues(cmdline, "ip").find((value) => ["none", "off", "done"].includes(value));
   if (stack === "initramfs-tools" && off !== undefined) {
     const what = `ip=${off} on the command line keeps the initramfs without a network`;
-    lacks.push({ code: "network", what, remedy: `take ip=${off} off the kernel's command line, or write ip=dhcp` });
+    const remedy = `take ip=${off} off the kernel's command line, or write ip=dhcp`;
+    lacks.push({ code: "network", what, ...byHand(remedy) });
   }
   // Without it dracut brings no network up for a root that lies on a disk (dracut.cmdline(7)).
   const wanted = cmdlineValues(cmdline, "rd.neednet").at(-1) ?? "0";
   if (stack === "dracut-systemd" && ["0", "no", "off", "false"].includes(wanted)) {
     const what = "without rd.neednet=1 the initramfs brings no network up";
-    lacks.push({ code: "network", what, remedy: addDracutWord(mending, "rd.neednet=1", "network") });
+    lacks.push({ code: "network", what, ...addDracutWord(mending, "rd.neednet=1", "network") });
   }
   const secure = urls.find((url) => /^https:/i.test(url));
   if (secure !== undefined && !AUTHORITIES.some((name) => facts.has(name))) {
     const what = `the initramfs holds no certificates of authorities, which ${secure} needs`;
-    const remedy = addFile(mending, `/${AUTHORITIES[0]}`, "certificates");
-    lacks.push({ code: "certificates", what, remedy });
+    lacks.push({ code: "certificates", what, ...addFile(mending, `/${AUTHORITIES[0]}`, "certificates") });
   }
   return [...lacks, ...urls.flatMap((url) => nameLack(url, task) ?? [])];
 }
@@ -137,7 +161,7 @@ function networkLacks(stack: ClevisStack, facts: Pick<InitramfsFacts, "has">, ta
 function nameLack(url: string, { cmdline, names, rebind }: ClevisTask): EarlyLack | null {
   const host = hostOf(url);
   const name = names.get(host);
-  const lack = (what: string): EarlyLack => ({ code: "name", what, remedy: rebind(url, name?.address ?? null) });
+  const lack = (what: string): EarlyLack => ({ code: "name", what, ...byHand(rebind(url, name?.address ?? null)) });
   switch (name?.kind) {
     case "here":
       return lack(`${host} is this machine itself, whose server does not run yet when its initramfs asks`);

@@ -23,6 +23,8 @@ export interface InitramfsFacts {
   readonly has: (name: string) => boolean;
   /** Text of one of the few configuration files that are kept; null where it is not there. */
   readonly content: (name: string) => string | null;
+  /** Every path in it. What lies in /lib, /bin or an sbin is told as of usr/lib and usr/bin. */
+  readonly names: ReadonlySet<string>;
   /** Releases whose modules it holds. */
   readonly releases: readonly string[];
 }
@@ -109,6 +111,7 @@ class Listing {
       ownCmdline: own.map((name) => (this.#text(name) ?? "").trim().replaceAll("\n", " ")).join(" "),
       has: (name) => names.has(underUsr(name.replace(/^\/+/, ""))) || this.#root.has(name),
       content: (name) => this.#text(name),
+      names,
       releases: [...new Set(paths.flatMap((name) => /^usr\/lib\/modules\/([^/]+)\//.exec(underUsr(name))?.[1] ?? []))],
     };
   }

@@ -1,6 +1,8 @@
+import { trimEndOf } from "../../core/text.ts";
 import type { Stack } from "./inspect.ts";
 
-type Generator = "initramfs-tools" | "dracut" | "mkinitcpio";
+/** What makes an initramfs. */
+export type Generator = "initramfs-tools" | "dracut" | "mkinitcpio";
 
 /**
  * How this machine installs packages and makes its initramfs, in commands that a person can run as
@@ -45,48 +47,109 @@ export function generatorOf(stack: Stack): Generator {
   return stack.startsWith("dracut") ? "dracut" : "mkinitcpio";
 }
 
+/** One thing to do: what `check` prints for a person to type is what the set-up does itself. */
+export type MendingStep =
+  | { readonly kind: "install"; readonly name: string }
+  | FileStep
+  /** Makes the initramfs of every kernel anew. */
+  | { readonly kind: "rebuild" };
+
+/** A file of our own, in a folder that its generator reads. */
+export interface FileStep {
+  readonly kind: "file";
+  readonly path: string;
+  /** Lines, each with its end. */
+  readonly text: string;
+  readonly mode: 0o644 | 0o755;
+}
+
+/** The step that makes the initramfs of every kernel anew. */
+export const REBUILD_STEP: MendingStep = { kind: "rebuild" };
+
+/** Writes steps down as commands, a line each, that a person can type as they are. */
+export function formatSteps(mending: Mending, steps: readonly MendingStep[]): string {
+  return steps.map((step) => formatStep(mending, step)).join("\n");
+}
+
+function formatStep(mending: Mending, step: MendingStep): string {
+  switch (step.kind) {
+    case "install":
+      return mending.install(step.name);
+    case "rebuild":
+      return mending.rebuild;
+    case "file": {
+      const lines = trimEndOf(step.text, "\n").split("\n");
+      const write = `printf '%s\\n' ${lines.map((line) => `'${line}'`).join(" ")} > ${step.path}`;
+      return step.mode === 0o755 ? `${write} && chmod 755 ${step.path}` : write;
+    }
+  }
+}
+
 /** dracut.conf(5) takes every file of its folder. */
 const DRACUT_CONF = "/etc/dracut.conf.d";
 
-/** Tells a person how to put a kernel module into the initramfs. */
-export function addDriver({ generator, rebuild }: Mending, driver: string): string {
-  switch (generator) {
+const dracutConf = (what: string, line: string): FileStep => ({
+  kind: "file",
+  path: `${DRACUT_CONF}/nightlatch-${what}.conf`,
+  text: `${line}\n`,
+  mode: 0o644,
+});
+
+/** A hook that mkinitramfs runs (initramfs-tools(7)). */
+const toolsHook = (what: string, line: string): FileStep => ({
+  kind: "file",
+  path: `/etc/initramfs-tools/hooks/nightlatch-${what}`,
+  text: `#!/bin/sh\n[ "$1" = prereqs ] && exit 0\n. /usr/share/initramfs-tools/hook-functions\n${line}\n`,
+  mode: 0o755,
+});
+
+/** What mends something: steps, or a sentence for a person where nothing here can do it. */
+export interface Remedy {
+  readonly remedy: string;
+  /** Null where it takes a person. */
+  readonly steps: readonly MendingStep[] | null;
+}
+
+/** A remedy of steps. */
+export const remedyOf = (mending: Mending, steps: readonly MendingStep[]): Remedy => ({
+  remedy: formatSteps(mending, steps),
+  steps,
+});
+
+/** A remedy that takes a person. */
+export const byHand = (remedy: string): Remedy => ({ remedy, steps: null });
+
+/** Puts a kernel module into the initramfs, which loads it. */
+export function addDriver(mending: Mending, driver: string): Remedy {
+  switch (mending.generator) {
     case "initramfs-tools":
-      return `echo ${driver} >> /etc/initramfs-tools/modules && ${rebuild}`;
+      return remedyOf(mending, [toolsHook("driver", `force_load ${driver}`), REBUILD_STEP]);
     case "dracut":
-      return `echo 'add_drivers+=" ${driver} "' > ${DRACUT_CONF}/nightlatch-driver.conf && ${rebuild}`;
+      return remedyOf(mending, [dracutConf("driver", `add_drivers+=" ${driver} "`), REBUILD_STEP]);
     case "mkinitcpio":
-      return `add ${driver} to MODULES in /etc/mkinitcpio.conf, then: ${rebuild}`;
+      return byHand(`add ${driver} to MODULES in /etc/mkinitcpio.conf, then: ${mending.rebuild}`);
   }
 }
 
 /**
- * Tells a person how to put a file of the system into the initramfs, at the same place.
+ * Puts a file of the system into the initramfs, at the same place.
  * @param what a word for the name of its configuration
  */
-export function addFile({ generator, rebuild }: Mending, path: string, what: string): string {
-  switch (generator) {
-    case "initramfs-tools": {
-      const hook = `/etc/initramfs-tools/hooks/nightlatch-${what}`;
-      const lines = [
-        "#!/bin/sh",
-        '[ "$1" = prereqs ] && exit 0',
-        ". /usr/share/initramfs-tools/hook-functions",
-        `copy_file ${what} ${path}`,
-      ];
-      return `printf '%s\\n' ${lines.map((line) => `'${line}'`).join(" ")} > ${hook} && chmod 755 ${hook} && ${rebuild}`;
-    }
+export function addFile(mending: Mending, path: string, what: string): Remedy {
+  switch (mending.generator) {
+    case "initramfs-tools":
+      return remedyOf(mending, [toolsHook(what, `copy_file ${what} ${path}`), REBUILD_STEP]);
     case "dracut":
-      return `echo 'install_items+=" ${path} "' > ${DRACUT_CONF}/nightlatch-${what}.conf && ${rebuild}`;
+      return remedyOf(mending, [dracutConf(what, `install_items+=" ${path} "`), REBUILD_STEP]);
     case "mkinitcpio":
-      return `add ${path} to FILES in /etc/mkinitcpio.conf, then: ${rebuild}`;
+      return byHand(`add ${path} to FILES in /etc/mkinitcpio.conf, then: ${mending.rebuild}`);
   }
 }
 
 /**
- * Tells a person how to have dracut's initramfs say a word of the kernel's command line by itself,
- * whatever the boot loader says.
+ * Has dracut's initramfs say a word of the kernel's command line by itself, whatever the boot
+ * loader says.
  */
-export function addDracutWord({ rebuild }: Mending, word: string, what: string): string {
-  return `echo 'kernel_cmdline+=" ${word} "' > ${DRACUT_CONF}/nightlatch-${what}.conf && ${rebuild}`;
+export function addDracutWord(mending: Mending, word: string, what: string): Remedy {
+  return remedyOf(mending, [dracutConf(what, `kernel_cmdline+=" ${word} "`), REBUILD_STEP]);
 }

@@ -34,7 +34,7 @@ export async function whyNoDriver(
   return {
     code: "driver",
     what: `the initramfs holds no driver of a network card that is in use (${drivers.join(", ")})`,
-    remedy: addDriver(mending, first),
+    ...addDriver(mending, first),
   };
 }
 

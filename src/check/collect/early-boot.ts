@@ -1,5 +1,5 @@
 import { DEFAULT_ENTRY } from "../../boot/entry/entries.ts";
-import type { EarlyLack } from "../../boot/initramfs/clevis.ts";
+import { type EarlyLack, whyNoDeadline } from "../../boot/initramfs/clevis.ts";
 import { addDracutWord, generatorOf, type Mending, mendingOf } from "../../boot/initramfs/mending.ts";
 import { whyNoDriver } from "../../boot/initramfs/network-driver.ts";
 import { type NextBoot, readNextBoot } from "../../boot/next-boot.ts";
@@ -34,9 +34,13 @@ const REMEDIES: Partial<Readonly<Record<ErrorCode, string>>> = {
 /**
  * Reads what is known of the initramfs that boots next. Where it cannot be read (in a container, by
  * an ordinary user), the answer says why; none of our errors is thrown.
+ * @param initramfs another file to look into; null for that of the next boot
  */
-export async function readEarlyBoot(system: Power): Promise<EarlyBoot> {
-  const [beneath, next] = await Promise.all([findBeneath(system), orError(() => readNextBoot(system, DEFAULT_ENTRY))]);
+export async function readEarlyBoot(system: Power, initramfs: string | null = null): Promise<EarlyBoot> {
+  const [beneath, next] = await Promise.all([
+    findBeneath(system),
+    orError(() => readNextBoot(system, DEFAULT_ENTRY, initramfs)),
+  ]);
   const stack = next instanceof NightlatchError ? null : (next.facts?.stack ?? null);
   const mending = await findMending(system, stack);
   if (next instanceof NightlatchError) {
@@ -139,6 +143,7 @@ export function earlyFacts(
       remedy: openingSteps(next, mending, volume, crypttab),
       keyscript: line === null ? null : volumeOption(line, "keyscript"),
       keyFile,
+      deadline: next.facts === null || mending === null ? null : whyNoDeadline(next.facts, mending),
     },
     unknown: null,
   };
@@ -167,7 +172,7 @@ function openingSteps(
   }
   const isPlain = /^[0-9a-f-]{36}$/.test(uuid ?? "") && /^[\w.-]+$/.test(entry.volume);
   if (mending.generator !== "dracut" || volumes.length > 0 || !isPlain) return mending.rebuild;
-  return addDracutWord(mending, `rd.luks.name=${uuid}=${entry.volume}`, `open-${entry.volume}`);
+  return addDracutWord(mending, `rd.luks.name=${uuid}=${entry.volume}`, `open-${entry.volume}`).remedy;
 }
 
 async function orError<T>(read: () => Promise<T>): Promise<T | NightlatchError> {

@@ -33,6 +33,8 @@ export interface CheckOptions {
   readonly only?: ReadonlySet<string>;
   /** They are known to be opened after the initramfs, which is not looked at. */
   readonly later?: boolean;
+  /** An initramfs to look into, in the place of the one that boots next. */
+  readonly initramfs?: string;
   /** Whether servers are asked and keyslots tried; they are where it is absent. */
   readonly tries?: boolean;
 }
@@ -83,7 +85,7 @@ export async function readAround(system: System, options: CheckOptions): Promise
   const mounts = takenMounts(await readFstab(system, options.fstab));
   const { config, error: configError } = await readConfig(system, options.config);
   const isChanging = await isChangeUnderWay(system, options.stateFolder);
-  const early = options.later === true ? NO_EARLY_BOOT : await readEarlyBoot(system);
+  const early = options.later === true ? NO_EARLY_BOOT : await readEarlyBoot(system, options.initramfs ?? null);
   const running = async () =>
     (await system.readFileIfPresent("/proc/cmdline", CMDLINE_LIMIT_BYTES))?.toString("latin1");
   const cmdline = early.next?.entry.cmdline ?? (await running()) ?? "";

@@ -13,6 +13,7 @@ export function judgeEarly(facts: CheckFacts, volume: VolumeFacts, early: EarlyF
     ...judgeMounts(facts, volume),
     ...judgeInitramfs(facts, volume, early),
     ...judgeLacks(volume, early),
+    ...judgeDeadline(volume, early),
   ];
 }
 
@@ -107,6 +108,16 @@ function judgeLacks({ entry, bindings }: VolumeFacts, { boot }: EarlyFacts): Fin
   return (first?.lacks ?? []).map(({ code, what, remedy }) =>
     error(`check/initramfs-${code}` satisfies FindingCode, `${what}: the passphrase is asked for`, remedy),
   );
+}
+
+/** Told once clevis is there at all: what puts that in mends this too. */
+function judgeDeadline({ entry, bindings }: VolumeFacts, { boot }: EarlyFacts): Finding[] {
+  if (boot === null || !boot.opensIt || boot.deadline === null) return [];
+  const asks = bindings.some(
+    ({ asksNetwork, lacks }) => asksNetwork && !lacks.some(({ code }) => code === "clevis" || code === "stack"),
+  );
+  const { warning } = findingsOf(entry.volume);
+  return asks ? [warning("check/initramfs-deadline", boot.deadline.what, boot.deadline.remedy)] : [];
 }
 
 function withRebuild({ mending }: CheckFacts, step: string): string {

@@ -129,6 +129,8 @@ export interface EarlyFacts {
     readonly keyscript: string | null;
     /** The key file that the initramfs's own crypttab names. */
     readonly keyFile: string | null;
+    /** Why clevis has no deadline in the initramfs; null where it has one. */
+    readonly deadline: { readonly what: string; readonly remedy: string } | null;
   } | null;
   readonly unknown: { readonly what: string; readonly remedy: string } | null;
 }

@@ -40,6 +40,7 @@ export const FINDING_CODES = [
   "check/initramfs-driver",
   "check/initramfs-certificates",
   "check/initramfs-name",
+  "check/initramfs-deadline",
   // the volume
   "check/no-device",
   "check/unreadable",

@@ -12,6 +12,7 @@ const OPTIONS = {
   fstab: { value: "FILE", help: "where they are mounted", default: "/etc/fstab" },
   config: { value: "FILE", help: "the agent's configuration", default: AGENT_CONFIG },
   socket: { value: "PATH", help: "the agent's socket", default: AGENT_SOCKET },
+  initramfs: { value: "FILE", help: "an initramfs to look into, in the place of the one that boots next" },
   state: STATE_OPTION,
 } as const satisfies Options;
 
@@ -23,6 +24,7 @@ export const command = defineCommand({
   options: OPTIONS,
   details: `Looks at crypttab, fstab, the units and their order, the agent's socket and configuration. Every binding is tried: its server is
 asked, and the keyslot opened with the answer. Nothing is changed, and no command of the configuration is run.
+With --initramfs no server is asked, and only what the initramfs lacks is told; this is how a new initramfs is looked at when it is made.
 The status is 1 where there is an error: a volume would not open by itself, or the boot would stop.`,
   run,
 });
@@ -35,17 +37,28 @@ async function run({ options, system, terminal }: Input): Promise<ExitStatus> {
     socket: options.socket,
     stateFolder: stateFolderOf(options.state),
     signal: terminal.signal,
+    ...(options.initramfs === undefined ? {} : { initramfs: options.initramfs, tries: false }),
   });
-  const findings = judge(facts);
+  const isAsked = ({ code }: Finding) => options.initramfs === undefined || code.startsWith("check/initramfs");
+  const findings = judge(facts).filter(isAsked);
   for (const finding of findings) for (const line of formatFinding(finding)) terminal.line(line);
-  const notChecked = [
-    ...(facts.systemd === null ? ["the units and their order: systemd does not run here"] : []),
-    ...(facts.systemd !== null && facts.systemd.cycles === null ? ["cycles: systemd-analyze did not answer"] : []),
-  ];
+  const { initramfs } = options;
+  const volumes = facts.volumes.filter(({ early }) => initramfs === undefined || early !== null);
+  const notChecked =
+    initramfs !== undefined
+      ? []
+      : [
+          ...(facts.systemd === null ? ["the units and their order: systemd does not run here"] : []),
+          ...(facts.systemd !== null && facts.systemd.cycles === null
+            ? ["cycles: systemd-analyze did not answer"]
+            : []),
+        ];
   for (const text of notChecked) terminal.line(`not checked: ${text}`);
   const errors = findings.filter(({ severity }) => severity === "error").length;
-  terminal.line(summaryOf(facts.volumes.length, errors, findings.length - errors));
-  terminal.result({ ok: errors === 0, volumes: facts.volumes.map(({ entry }) => entry.volume), findings, notChecked });
+  const summary = summaryOf(volumes.length, errors, findings.length - errors);
+  if (initramfs === undefined) terminal.line(summary);
+  else if (volumes.length > 0) terminal.line(`${initramfs}: ${summary}`);
+  terminal.result({ ok: errors === 0, volumes: volumes.map(({ entry }) => entry.volume), findings, notChecked });
   return errors === 0 ? 0 : 1;
 }
 

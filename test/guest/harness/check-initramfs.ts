@@ -29,7 +29,7 @@ import { treeArchive, withTree } from "./tree.ts";
 export type Kind = Omit<EncryptedRoot, "deb"> & { readonly shelf: readonly string[] };
 
 /** An address of this machine that a name can stand for. */
-const ADDRESS = Object.values(networkInterfaces())
+export const ADDRESS = Object.values(networkInterfaces())
   .flatMap((addresses) => addresses ?? [])
   .find(({ family, internal }) => family === "IPv4" && !internal)?.address;
 
@@ -37,7 +37,7 @@ const IMAGE = "/root.img";
 const OPTIONS = "luks,discard,initramfs,x-initrd.attach";
 
 /** A Debian machine's files, unpacked, with a root volume in an image of its own. */
-class Tree {
+export class Tree {
   readonly path: string;
   readonly uuid: string;
   readonly #dracut: boolean;
@@ -105,7 +105,7 @@ class Tree {
   }
 }
 
-async function withRoot(kind: Kind, use: (tree: Tree) => Promise<void>): Promise<void> {
+export async function withRoot(kind: Kind, use: (tree: Tree) => Promise<void>): Promise<void> {
   const deb = await builtPackage();
   await withTree(await treeArchive(recipeOf({ ...kind, deb })), async (path) => {
     const image = makeVolume(path, IMAGE.slice(1), "luks2");
@@ -121,7 +121,7 @@ async function withRoot(kind: Kind, use: (tree: Tree) => Promise<void>): Promise
 }
 
 /** A server whose invites name it so. */
-async function serveAs(name: string): Promise<Served> {
+export async function serveAs(name: string): Promise<Served> {
   const probe = createServer().listen(0, ADDRESS);
   await once(probe, "listening");
   const { port } = probe.address() as AddressInfo;

@@ -216,6 +216,14 @@ const BREAKS: Readonly<Record<FindingCode, readonly Break[] | { readonly file: s
     },
   ],
   "check/initramfs-certificates": where(GENERATORS, "certificates, by each generator"),
+  "check/initramfs-deadline": [
+    {
+      how: (machine) => {
+        machine.hasDeadline = false;
+        machine.rebuild();
+      },
+    },
+  ],
   "check/initramfs-name": where(GENERATORS, "a new user's way, with nothing but what check prints"),
   "check/no-device": [
     {

@@ -17,6 +17,7 @@ const ALLOWED: Readonly<Record<string, readonly string[] | null>> = {
   boot: ["system", "host"],
   check: ["system", "host", "luks", "pins", "bindings", "boot"],
   reboot: ["system", "host", "luks", "pins", "bindings", "boot", "check"],
+  setup: ["system", "host", "luks", "pins", "bindings", "boot", "check"],
   server: ["system"],
   cli: null,
   entry: null,

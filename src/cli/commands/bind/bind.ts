@@ -5,6 +5,7 @@ import { defineCommand, type ExitStatus } from "../../command.ts";
 import { workOnEach } from "../../volume/each.ts";
 import { isStandardInput, namedSlots } from "../../volume/input.ts";
 import { Passphrases } from "../../volume/passphrases.ts";
+import { setInitramfsUp } from "./initramfs.ts";
 import { BIND_OPTIONS, type BindInput } from "./options.ts";
 import { BIND_PINS, planOf } from "./pins.ts";
 import { leavesOf, type PinRequest, parseBindRequest } from "./request.ts";
@@ -40,12 +41,18 @@ Of several volumes each is bound and told by itself; one that fails leaves the o
 one is tried on the next before you are asked again. In place of a pin's words clevis's own configuration is taken, as a word
 (sss '{"t":1,"pins":{"tang":[{"url":"http://a"},{"url":"http://b"}]}}') or from --config FILE.
 
-DEV is an encrypted partition or an image file of one. It is changed by cryptsetup alone, after a backup of its header.`,
+DEV is an encrypted partition or an image file of one. It is changed by cryptsetup alone, after a backup of its header.
+
+Where the initramfs opens the volume, as it does the root, it is told what is lacking there, and set up after a yes: packages, files, and
+the initramfs of each kernel made anew. The old one boots until the new one beside it was read back and proved.`,
   run,
 });
 
 async function run(input: BindInput): Promise<ExitStatus> {
-  const { system, terminal } = input;
+  const { options, system, terminal } = input;
+  if (options.setup && options["no-setup"]) {
+    throw new NightlatchError("usage/wrong", "bind: --setup and --no-setup exclude each other");
+  }
   const { devices, pin } = parseBindRequest(input.operands, BIND_PINS, await readConfiguration(input));
   requireFit(input, devices, pin);
   // A slip in DEV, or a reencryption, shows before anything is asked of a server or a person.
@@ -62,7 +69,9 @@ async function run(input: BindInput): Promise<ExitStatus> {
     using passphrases = new Passphrases(input);
     return await workOnEach(terminal, devices, async (device) => {
       if (plan === null || faults.has(device)) throw faults.get(device);
-      return bindOne(input, device, plan, passphrases);
+      const result = await bindOne(input, device, plan, passphrases);
+      // The lock of the binding is given back by now: an initramfs takes minutes to make.
+      return { ...result, initramfs: await setInitramfsUp(input, device) };
     });
   } finally {
     plan?.end?.();

@@ -12,6 +12,8 @@ export const BIND_OPTIONS = {
   server: { value: "URL", help: "which server's latch, where the machine is enrolled at several" },
   replace: { help: "replace the volume's binding to this server, once the new one is proved" },
   slot: { value: "N", help: "with --replace: the old keyslot, where its server does not prove it any more" },
+  setup: { help: "set the initramfs up for a volume that it opens, without a question" },
+  "no-setup": { help: "leave the initramfs as it is, and say what it lacks" },
   state: STATE_OPTION,
 } as const satisfies Options;
 

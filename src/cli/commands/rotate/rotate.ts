@@ -103,5 +103,10 @@ function checkOptionsOf({ options, terminal }: Input): CheckOptions {
 function asBindInput({ options, system, terminal }: Input): BindInput {
   const none = { config: undefined, thumbprint: undefined, server: undefined, slot: undefined };
   const { "key-file": keyFile, state } = options;
-  return { operands: [], options: { ...none, replace: true, "key-file": keyFile, state }, system, terminal };
+  return {
+    operands: [],
+    options: { ...none, replace: true, setup: false, "no-setup": true, "key-file": keyFile, state },
+    system,
+    terminal,
+  };
 }

@@ -5,8 +5,9 @@ import { canonicalAddress } from "../../../formats/network/server-address.ts";
 import type { Removal } from "../../../formats/own/intent.ts";
 import { planRemovals } from "../../../luks/change/authority.ts";
 import type { HeldVolume } from "../../../luks/change/begin.ts";
-import { readHeader, type Settled } from "../../../luks/change/change.ts";
+import { type Change, readHeader, type Settled } from "../../../luks/change/change.ts";
 import { unbindVolume } from "../../../luks/change/unbind.ts";
+import { releaseSetup } from "../../../setup/files.ts";
 import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../../command.ts";
 import { askingForPins } from "../../volume/card-pin.ts";
 import { beginVolumeChange, holdForChange } from "../../volume/change.ts";
@@ -70,9 +71,26 @@ async function run(input: Input): Promise<ExitStatus> {
   if (chosen.length > 0) await unbindVolume(system, change, removes);
   await recordRemoval(input, change);
   for (const binding of chosen) terminal.line(`Removed from ${device}: ${formatBinding(binding)}`);
+  const takenBack = await releaseInitramfs(input, change);
   const removed = chosen.map(bindingJson);
-  terminal.result({ ok: true, device, uuid: change.uuid, removed, ...settledJson(change) });
+  terminal.result({ ok: true, device, uuid: change.uuid, removed, initramfs: takenBack, ...settledJson(change) });
   return 0;
+}
+
+/**
+ * Takes back what was written for the initramfs, where no binding is left that needs it. The lock
+ * of the change is held.
+ * @returns the files that are as they were before
+ */
+async function releaseInitramfs({ system, terminal }: Input, change: Change): Promise<readonly string[]> {
+  const { volume, stateFolder, uuid } = change;
+  if (listBindings(await readHeader(system, { volume })).length > 0) return [];
+  const released = await releaseSetup(system, stateFolder, uuid);
+  if (released === null) return [];
+  for (const path of released.restored) terminal.line(`Taken back: ${path}`);
+  for (const path of released.kept) terminal.line(`Kept, for it was changed since: ${path}`);
+  terminal.line("What the initramfs was set up with stays in it until it is made anew. Packages stay too.");
+  return released.restored;
 }
 
 /** @param settled what an earlier run had left, which was settled just now */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type ClevisTask, clevisLacks } from "../../../../src/boot/initramfs/clevis.ts";
+import { type ClevisTask, clevisLacks, whyNoDeadline } from "../../../../src/boot/initramfs/clevis.ts";
 import { mendingOf } from "../../../../src/boot/initramfs/mending.ts";
 import { whyNoDriver } from "../../../../src/boot/initramfs/network-driver.ts";
 import type { ServerName } from "../../../../src/boot/initramfs/server-name.ts";
@@ -124,6 +124,26 @@ test("everything that is missing is told at once", () => {
     ["clevis", "network", "certificates"],
   );
   assert.equal(lacks[0]?.remedy, "dnf install clevis-dracut\ndracut --force --regenerate-all");
+});
+
+test("a deadline is our own parts, all of them; of other generators nothing is said", () => {
+  const parts = {
+    "initramfs-tools": ["etc/nightlatch/.curlrc", "conf/conf.d/nightlatch"],
+    "dracut-systemd": [
+      "etc/nightlatch/.curlrc",
+      "usr/lib/systemd/system/clevis-luks-askpass.service.d/nightlatch.conf",
+    ],
+  } as const;
+  for (const [stack, names] of Object.entries(parts) as [keyof typeof parts, readonly string[]][]) {
+    assert.equal(whyNoDeadline({ stack, ...holding(names) }, DEBIAN), null, stack);
+    for (const left of names) {
+      const why = whyNoDeadline({ stack, ...holding(names.filter((name) => name !== left)) }, DEBIAN);
+      assert.equal(why?.remedy, "update-initramfs -u -k all", left);
+    }
+  }
+  for (const stack of ["dracut", "mkinitcpio", null] as const) {
+    assert.equal(whyNoDeadline({ stack, ...holding([]) }, DEBIAN), null);
+  }
 });
 
 test("stacks in which nobody knows how clevis runs", () => {

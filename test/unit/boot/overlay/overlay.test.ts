@@ -24,6 +24,7 @@ const facts = (crypttab: string | null, ownCmdline = ""): InitramfsFacts => ({
   ownCmdline,
   has: () => false,
   content: (name) => (name === "scripts/init-bottom/ORDER" ? '/scripts/init-bottom/udev "$@"\n' : null),
+  names: new Set(),
   releases: [],
 });
 

@@ -129,3 +129,12 @@ test("what cannot be told is a warning, and no advice", () => {
     "warning check/initramfs-unknown",
   ]);
 });
+
+test("no deadline is a warning, once clevis is there and a binding asks the network", () => {
+  const early = boot({ deadline: { what: "it has no deadline", remedy: "make it" } });
+  const network = { ...BINDING, asksNetwork: true };
+  assert.deepEqual(codes(ROOT, early, { bindings: [network] }), ["warning check/initramfs-deadline"]);
+  assert.deepEqual(codes(ROOT, early, { bindings: [{ ...network, asksNetwork: false }] }), []);
+  assert.deepEqual(codes(ROOT, early, { bindings: [lacking("clevis")] }), ["error check/initramfs-clevis"]);
+  assert.deepEqual(codes(ROOT, boot({}), { bindings: [network] }), []);
+});

@@ -1,0 +1,8 @@
+import { testColdBoot } from "../harness/cold-boot.ts";
+
+testColdBoot("Debian 13, dracut", {
+  suite: "trixie",
+  generator: "dracut",
+  compression: "zstd",
+  shelf: ["clevis-dracut"],
+});

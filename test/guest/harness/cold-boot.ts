@@ -1,0 +1,145 @@
+/**
+ * An encrypted root at a cold boot: `bind --setup` and nothing else, then the machine is switched
+ * off and on. It comes back by itself beside dead servers; where its server is silent the prompt
+ * takes the passphrase, says what is waited for, and the machine still opens when the server
+ * answers later. The commands are those of docs/guide/encrypted-root.md.
+ */
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { type PublicJwk, thumbprintOf } from "../../../src/formats/jose/jwk.ts";
+import { startRelay } from "../../support/relay.ts";
+import { type EncryptedRoot, PASSPHRASE } from "./encrypted-root.ts";
+import { firmwareMachine } from "./firmware-machine.ts";
+import { startKeyServer } from "./key-server.ts";
+import { type Machine, type MachineOptions, startMachine } from "./machine.ts";
+import { builtPackage } from "./package.ts";
+import { PROMPT, typePassphrase } from "./prompt.ts";
+import { HOST_ADDRESS } from "./qemu.ts";
+import { onlyInFull } from "./requirements.ts";
+
+/** Emulated, an initramfs takes minutes to make. */
+const DEADLINE_MS = 2_400_000;
+const LATE_MS = 30_000;
+/** A port of the host's that is answered while the volume is bound, and refused afterwards. */
+const GONE_PORT = 7655;
+
+type Kind = Omit<EncryptedRoot, "deb" | "loader">;
+
+/** The guide's page, whose commands these are. */
+const GUIDE = readFileSync(join(import.meta.dirname, "../../../docs/guide/encrypted-root.md"), "utf8");
+
+/** A command of the guide, with its words in capitals filled in. */
+function fromGuide(command: string, words: Readonly<Record<string, string>> = {}): string {
+  assert.ok(GUIDE.includes(`# ${command}\n`) || GUIDE.includes(`# ${command} `), `the guide says: ${command}`);
+  return Object.entries(words).reduce((text, [word, value]) => text.replace(word, value), command);
+}
+
+/** The data volume is the agent's affair, and another test's. */
+const FORGET_DATA = "sed -i '/^data /d' /etc/crypttab; sed -i '/mapper.data/d' /etc/fstab";
+
+const bind = (machine: Machine, command: string) => machine.must(`${command} --key-file -`, DEADLINE_MS, PASSPHRASE);
+
+/** Seconds from power-on to the login prompt, nothing typed. */
+async function comesBack(options: MachineOptions, use: (machine: Machine) => Promise<void>): Promise<number> {
+  await using machine = await startMachine(options);
+  const began = performance.now();
+  await machine.login(DEADLINE_MS);
+  const seconds = (performance.now() - began) / 1000;
+  await use(machine);
+  await machine.powerOff(DEADLINE_MS);
+  return seconds;
+}
+
+async function coldBoots(kind: Kind, note: (text: string) => void): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "nightlatch-cold-boot-"));
+  try {
+    await using server = await startKeyServer();
+    await using relay = await startRelay(server.forward.hostPort);
+    const made = await firmwareMachine({ ...kind, loader: "grub-bios", deb: await builtPackage() }, folder);
+    const forward = { ...server.forward, hostPort: relay.port };
+    const gone = { ...forward, guestPort: GONE_PORT };
+    const options = { ...made, forwards: [forward], overlay: join(folder, "root.qcow2") };
+    {
+      await using machine = await startMachine({ ...options, forwards: [forward, gone] });
+      await typePassphrase(machine.console);
+      await machine.login(DEADLINE_MS);
+      await machine.must(FORGET_DATA);
+      const invite = await server.invite("nas");
+      const told = await bind(machine, fromGuide("nightlatch bind /dev/vda latch INVITE --setup", { INVITE: invite }));
+      assert.match(told, /was made anew, read back and proved/);
+      await bind(machine, "nightlatch bind /dev/vdb latch");
+      assert.equal(await machine.must(`${fromGuide("nightlatch check")} >&2; echo $?`, DEADLINE_MS), "0\n");
+      // Two servers more, which the next boot does not find: one refuses, one has no name.
+      const status = JSON.parse(await machine.must("nightlatch status /dev/vda --json", DEADLINE_MS));
+      const url: string = status.volumes[0].bindings[0].urls[0];
+      const thumbprint = await signerOf(url.replace(/\/\/[^/]+/, `//127.0.0.1:${server.forward.hostPort}`));
+      await machine.must(`echo '${HOST_ADDRESS} gone' >> /etc/hosts`);
+      for (const host of [`${HOST_ADDRESS}:${GONE_PORT}`, `gone:${GONE_PORT}`]) {
+        const other = url.replace(/\/\/[^/]+/, `//${host}`);
+        await bind(machine, `nightlatch bind /dev/vda tang ${other} --thumbprint=${thumbprint} --no-setup`);
+      }
+      await machine.must("sed -i '/ gone$/d' /etc/hosts");
+      await machine.powerOff(DEADLINE_MS);
+    }
+    const seconds = await comesBack(options, async (machine) => {
+      const { volumes } = JSON.parse(await machine.must("nightlatch status /dev/vda --json", DEADLINE_MS));
+      assert.deepEqual([volumes[0].nextBoot.will, volumes[0].nextBoot.stage], ["open", "initramfs"]);
+    });
+    note(
+      `opened by itself beside a server that refuses and one without a name: login ${Math.round(seconds)} s after power-on`,
+    );
+
+    relay.isSilent = true;
+    {
+      await using machine = await startMachine(options);
+      await machine.console.waitFor(PROMPT, DEADLINE_MS);
+      await machine.console.waitFor(/nightlatch: no key yet: [^\n]*The passphrase can be typed/, DEADLINE_MS);
+      assert.ok(relay.held > 0, "the silent server was asked");
+      machine.console.type(`${PASSPHRASE}\n`);
+      await typeUntilLogin(machine);
+      await machine.powerOff(DEADLINE_MS);
+    }
+    {
+      await using machine = await startMachine(options);
+      await machine.console.waitFor(/nightlatch: no key yet: /, DEADLINE_MS);
+      await pause(LATE_MS);
+      relay.isSilent = false;
+      await machine.login(DEADLINE_MS);
+      await machine.powerOff(DEADLINE_MS);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Both volumes have one passphrase; whether the second asks is the boot's affair. */
+async function typeUntilLogin(machine: Machine): Promise<void> {
+  for (;;) {
+    const [asked] = await machine.console.waitFor(new RegExp(`${PROMPT.source}|(?=login: )`), DEADLINE_MS);
+    if (asked === "") return machine.login(DEADLINE_MS);
+    machine.console.type(`${PASSPHRASE}\n`);
+  }
+}
+
+/** The thumbprint of the key that a latch's advertisement is signed with. */
+async function signerOf(url: string): Promise<string> {
+  const { payload } = (await (await fetch(`${url}/adv`)).json()) as { payload: string };
+  const { keys } = JSON.parse(Buffer.from(payload, "base64url").toString("utf8")) as {
+    keys: (PublicJwk & { key_ops: string[] })[];
+  };
+  const signer = keys.find(({ key_ops: uses }) => uses.includes("verify"));
+  assert.ok(signer !== undefined);
+  return thumbprintOf(signer);
+}
+
+/** One file a generator. */
+export function testColdBoot(name: string, kind: Kind): void {
+  describe(name, { skip: onlyInFull(), concurrency: 1 }, () => {
+    test("bound and set up, it opens at a cold boot; a silent server keeps nobody out", (t) =>
+      coldBoots(kind, (text) => t.diagnostic(text)));
+  });
+}

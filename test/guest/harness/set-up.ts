@@ -1,0 +1,87 @@
+/**
+ * `bind --setup` with Debian's own apt, initramfs-tools and dracut, in a tree that has all that a
+ * machine has but a kernel that runs: the image that it leaves is read back, a new one that would
+ * not do is not put in place, and `unbind` takes back what was written.
+ */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { test } from "node:test";
+import { PASSPHRASE } from "../../support/volumes.ts";
+import { ADDRESS, type Kind, serveAs, type Tree, withRoot } from "./check-initramfs.ts";
+import { newest } from "./image.ts";
+import { onlyInFull } from "./requirements.ts";
+
+interface Expected {
+  /** What the set-up writes. */
+  readonly files: readonly string[];
+  /** A file of the administrator's that keeps a part of clevis out of the initramfs. */
+  readonly spoiler: { readonly path: string; readonly text: string };
+  /** What the initramfs holds that gives clevis its deadline. */
+  readonly deadline: readonly string[];
+}
+
+const image = (tree: Tree) => newest(tree.path, "initrd.img-");
+const digest = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
+const beside = (tree: Tree) => readdirSync(tree.at("/boot")).filter((name) => name.includes(".nightlatch-"));
+
+/** Every command's output, and its status at the end. */
+const told = (tree: Tree, command: string) => tree.run(`{ ${command}; } 2>&1 && echo status 0 || echo status $?`);
+
+async function setUp(kind: Kind, { files, spoiler, deadline }: Expected): Promise<void> {
+  await using server = await serveAs(String(ADDRESS));
+  await withRoot(kind, async (tree) => {
+    const device = `/dev/disk/by-uuid/${tree.uuid}`;
+    const { invite } = await server.json("machine", "invite", "nas");
+    const bind = (words: string) => `printf %s '${PASSPHRASE}' | nightlatch bind ${device} ${words} --key-file -`;
+    const before = digest(image(tree));
+
+    const left = await told(tree, bind(`latch ${String(invite)}`));
+    assert.match(left, /^To set it up: the same command with --setup/m, "nobody is there to be asked");
+    assert.match(left, /status 0\n$/);
+    assert.equal(digest(image(tree)), before);
+
+    // A new image that would not do: the old one boots, and nothing of ours is left.
+    writeFileSync(tree.at(spoiler.path), spoiler.text, { mode: 0o755 });
+    const refused = await told(tree, bind("latch --setup"));
+    assert.match(refused, /\[setup\/not-proved\][\s\S]*status 1\n$/);
+    assert.equal(digest(image(tree)), before, "the image that boots is the old one");
+    assert.deepEqual(beside(tree), []);
+    for (const path of files) assert.equal(existsSync(tree.at(path)), false, path);
+    rmSync(tree.at(spoiler.path));
+
+    const done = await told(tree, bind("latch --setup"));
+    assert.match(done, /made anew, read back and proved[\s\S]*status 0\n$/, done);
+    assert.deepEqual(beside(tree), []);
+    for (const path of files) assert.ok(existsSync(tree.at(path)), path);
+    assert.deepEqual(await tree.check(), []);
+    const facts = await tree.facts();
+    for (const name of deadline) assert.ok(facts.has(name), name);
+
+    // Again, it has nothing to do.
+    const ready = digest(image(tree));
+    const again = await told(tree, bind("latch --setup --json"));
+    assert.match(again, /"initramfs":"ready"[\s\S]*status 0\n$/);
+    assert.equal(digest(image(tree)), ready);
+
+    // What a kernel's update makes is looked at at once, and told; it fails nothing.
+    assert.match(await told(tree, tree.rebuild), /: nothing was found\.\n[\s\S]*status 0\n$/);
+    writeFileSync(tree.at(spoiler.path), spoiler.text, { mode: 0o755 });
+    assert.match(await told(tree, tree.rebuild), /\[check\/initramfs-clevis\][\s\S]*status 0\n$/);
+    rmSync(tree.at(spoiler.path));
+
+    const unbound = await told(tree, `printf %s '${PASSPHRASE}' | nightlatch unbind ${device} latch --key-file -`);
+    assert.match(unbound, /status 0\n$/);
+    for (const path of files) assert.match(unbound, new RegExp(`^Taken back: ${path}$`, "m"));
+    for (const path of files) assert.equal(existsSync(tree.at(path)), false, path);
+  });
+}
+
+const skip = onlyInFull() || (ADDRESS === undefined ? "this machine has no address but its own" : false);
+
+/** One file a generator. */
+export function testSetUp(kind: Kind, expected: Expected): void {
+  test(`${kind.suite}, ${kind.generator}: bind sets the initramfs up, or leaves it as it is`, { skip }, () =>
+    setUp(kind, expected),
+  );
+}
