@@ -3,7 +3,7 @@ import { chipRefusal } from "./response-code.ts";
 import { TpmReader, u16, u32 } from "./wire.ts";
 
 /** The longest command or answer that is sent or taken; a TPM's own limit is 4096 bytes. */
-export const MESSAGE_BYTES = 4096;
+export const TPM_MESSAGE_BYTES = 4096;
 const HEAD_BYTES = 10;
 const [ST_NO_SESSIONS, ST_SESSIONS] = [0x8001, 0x8002];
 

@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import { NightlatchError } from "../../core/errors.ts";
-import { MESSAGE_BYTES, refuseAnswer } from "../../formats/tpm2/command.ts";
+import { refuseAnswer, TPM_MESSAGE_BYTES } from "../../formats/tpm2/command.ts";
 import { runProgram } from "../run.ts";
 import { noChip, silent, type TpmLine } from "./line.ts";
 
@@ -21,7 +21,7 @@ export async function openDevice(path: string, timeoutMs: number, ends: AbortSig
 }
 
 /** One read and one write each way: a TPM's driver takes a message in one piece. */
-const PASS_ON = `dd bs=${MESSAGE_BYTES} count=1 status=none >&3 && exec dd bs=${MESSAGE_BYTES} count=1 status=none <&3`;
+const PASS_ON = `dd bs=${TPM_MESSAGE_BYTES} count=1 status=none >&3 && exec dd bs=${TPM_MESSAGE_BYTES} count=1 status=none <&3`;
 
 interface OpenDevice {
   readonly path: string;
@@ -34,7 +34,7 @@ async function exchange(device: OpenDevice, ends: AbortSignal, command: Uint8Arr
   if (ends.aborted) throw silent(path);
   const held = { descriptor, [Symbol.asyncDispose]: async () => {} };
   const argv = ["/bin/sh", "-c", PASS_ON] as const;
-  const limits = { timeoutMs, outputLimitBytes: MESSAGE_BYTES };
+  const limits = { timeoutMs, outputLimitBytes: TPM_MESSAGE_BYTES };
   const run = runProgram({ argv, stdin: command, lock: held, signal: ends, ...limits });
   const { status, stdout, stderr } = await orSilent(run, path, ends);
   if (status !== 0) throw noChip(`${path}: ${stderr.toString("latin1").trim().slice(0, 120)}`);

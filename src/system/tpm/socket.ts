@@ -1,5 +1,5 @@
 import { connect, type Socket } from "node:net";
-import { lengthOfMessage, MESSAGE_BYTES, refuseAnswer } from "../../formats/tpm2/command.ts";
+import { lengthOfMessage, refuseAnswer, TPM_MESSAGE_BYTES } from "../../formats/tpm2/command.ts";
 import type { TpmPlace } from "../../formats/tpm2/place.ts";
 import { noChip, silent, type TpmLine } from "./line.ts";
 
@@ -23,8 +23,8 @@ async function exchange(socket: Socket, name: string, ends: AbortSignal, command
   try {
     await settled(socket, name, ends, (done) => {
       onData = (chunk) => {
-        bytes = Buffer.concat([bytes, chunk.subarray(0, MESSAGE_BYTES + 1)]);
-        if (bytes.length > MESSAGE_BYTES || bytes.length >= (lengthOfMessage(bytes) ?? Number.POSITIVE_INFINITY))
+        bytes = Buffer.concat([bytes, chunk.subarray(0, TPM_MESSAGE_BYTES + 1)]);
+        if (bytes.length > TPM_MESSAGE_BYTES || bytes.length >= (lengthOfMessage(bytes) ?? Number.POSITIVE_INFINITY))
           done();
       };
       socket.on("data", onData);
@@ -33,7 +33,7 @@ async function exchange(socket: Socket, name: string, ends: AbortSignal, command
   } finally {
     socket.off("data", onData);
   }
-  if (bytes.length > MESSAGE_BYTES) refuseAnswer("it is longer than any");
+  if (bytes.length > TPM_MESSAGE_BYTES) refuseAnswer("it is longer than any");
   return bytes;
 }
 

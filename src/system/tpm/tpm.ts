@@ -1,6 +1,6 @@
 import { NightlatchError } from "../../core/errors.ts";
 import type { AttemptLimits } from "../../core/limits.ts";
-import { lengthOfMessage, MESSAGE_BYTES, refuseAnswer } from "../../formats/tpm2/command.ts";
+import { lengthOfMessage, refuseAnswer, TPM_MESSAGE_BYTES } from "../../formats/tpm2/command.ts";
 import { parseTpmPlace } from "../../formats/tpm2/place.ts";
 import { wantsAgain } from "../../formats/tpm2/response-code.ts";
 import type { TpmConnection } from "../port.ts";
@@ -27,7 +27,8 @@ export async function connectTpm({ timeoutMs, signal }: AttemptLimits): Promise<
     async transmit(command) {
       for (let pauseMs = PAUSE_MS; ; pauseMs *= 2) {
         const answer = await line.exchange(command);
-        if (answer.length < HEAD_BYTES || answer.length > MESSAGE_BYTES) refuseAnswer("it has no length of an answer");
+        if (answer.length < HEAD_BYTES || answer.length > TPM_MESSAGE_BYTES)
+          refuseAnswer("it has no length of an answer");
         if (lengthOfMessage(answer) !== answer.length) refuseAnswer("its length is another than it says");
         if (!wantsAgain(answer.readUInt32BE(6))) return answer;
         await pause(pauseMs, ends);
