@@ -44,7 +44,7 @@ function asLuks2(header: VolumeHeader): Luks2Volume {
 }
 
 /** What a keyslot and the note of an intent take beside the token; a little less than they do. */
-const BESIDE_BYTES = 600;
+const BESIDE_BYTES = 450;
 
 function noRoom(device: string, needed: number, free: number): NightlatchError {
   const what = `${device}: the binding takes ${needed} bytes of the header's metadata, and ${free} are left`;
