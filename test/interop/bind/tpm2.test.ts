@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { after, before, describe, test } from "node:test";
 import { command as bind } from "../../../src/cli/commands/bind/bind.ts";
+import { command as rotate } from "../../../src/cli/commands/rotate/rotate.ts";
 import { command as unbind } from "../../../src/cli/commands/unbind/unbind.ts";
 import { command as unlock } from "../../../src/cli/commands/unlock.ts";
 import { isError } from "../../../src/core/errors.ts";
@@ -72,6 +73,19 @@ describe("bind tpm2", { skip: noSwtpm || noClevis }, () => {
       assert.deepEqual(await slotsOf(image, state), [0]);
     });
   }
+
+  test("a rotation seals to the same registers, or to none as before", async () => {
+    for (const pcr of [["pcr=16"], []]) {
+      const { image, state } = makeImage("luks2");
+      await runCommand(bind, [image, "tpm2", ...pcr, ...keyArgs(state)], nodeSystem);
+      const before = chip.run(["clevis", "luks", "pass", "-d", image, "-s", "1"]);
+      const { result } = await runCommand(rotate, [image, ...keyArgs(state)], nodeSystem);
+      assert.equal(result["ok"], true, JSON.stringify(result));
+      assert.deepEqual(await slotsOf(image, state), [0, 2]);
+      assert.ok(!opens(image, before));
+      assert.ok(opens(image, chip.run(["clevis", "luks", "pass", "-d", image, "-s", "2"]), 2));
+    }
+  });
 
   test("bound by clevis it opens by us, is told with its registers, and unbound", async () => {
     const { image, state } = makeImage("luks2");

@@ -1,3 +1,4 @@
+import type { Binding } from "../../../bindings/binding.ts";
 import { SERVER_TIMEOUT_MS } from "../../../bindings/recovery.ts";
 import { NightlatchError } from "../../../core/errors.ts";
 import type { Json } from "../../../formats/json/json.ts";
@@ -40,9 +41,13 @@ export const tpm2Entry: BindPin = {
  * before a person types a passphrase.
  * @param words what follows `tpm2`: `pcr=LIST`, `bank=NAME`, `key=KIND`
  */
-async function tpm2Plan({ options, system, terminal }: BindInput, words: readonly string[]): Promise<BindPlan> {
+async function tpm2Plan(
+  { options, system, terminal }: BindInput,
+  words: readonly string[],
+  former?: Binding,
+): Promise<BindPlan> {
   const { kind, registers, isNamed } = parseWords(words);
-  if (options.replace && !isNamed) {
+  if (options.replace && !isNamed && former === undefined) {
     throw new NightlatchError("usage/wrong", "bind: with --replace say which registers the new binding is sealed to", {
       meaning: "Nothing was changed.",
       remedy: "pcr=7, for one; pcr=none for a binding that opens whatever is started on the machine.",
