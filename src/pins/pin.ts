@@ -52,6 +52,8 @@ export interface EarlyNeeds {
   readonly pins: readonly string[];
   /** Whether a server is asked, so that the network has to be up. */
   readonly network: boolean;
+  /** Why no stock clevis opens it, whatever the initramfs holds; absent where it does. */
+  readonly never?: string;
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Binding } from "../../bindings/binding.ts";
 import { readClevis } from "../../bindings/recovery.ts";
 import { type ClevisTask, clevisLacks, type EarlyLack, hostOf } from "../../boot/initramfs/clevis.ts";
+import { byHand } from "../../boot/initramfs/mending.ts";
 import { lookUpName, type ServerName } from "../../boot/initramfs/server-name.ts";
 import type { NextBoot } from "../../boot/next-boot.ts";
 import { shellWord, trimEndOf } from "../../core/text.ts";
@@ -28,7 +29,11 @@ export async function lacksOf(
   { device, luksVersion, cmdline }: LackRequest,
 ): Promise<EarlyLack[]> {
   if (facts === null || facts.stack === null || mending === null) return [];
-  const { pins, network } = binding.early;
+  const { pins, network, never } = binding.early;
+  if (never !== undefined) {
+    const remedy = `bind it to a server or the machine's TPM too: nightlatch bind ${shellWord(device)} latch INVITE`;
+    return [{ code: "clevis", what: never, ...byHand(remedy) }];
+  }
   const task: ClevisTask = {
     pins,
     network,

@@ -14,7 +14,8 @@ export const pkcs11Pin: Pin = {
   name: RSA_PIN,
   read(clevis) {
     const { uri, scheme, wrapped } = parseRsaCardPin(clevis);
-    return bound(RSA_PIN, uri, async ({ system, limits }) => {
+    const never = scheme === "RSA-OAEP-SHA-1" ? NO_SHA1 : null;
+    return bound({ name: RSA_PIN, uri, never }, async ({ system, limits }) => {
       const { useCard } = await import("./card.ts"); // most machines have no card
       const { secrets } = await useCard(system, uri, { kind: "decrypt", scheme, input: wrapped }, limits);
       return eachKey(secrets, (jwk) => parseWrappedKey(jwk.reveal()));
@@ -27,7 +28,7 @@ export const pkcs11EcdhPin: Pin = {
   name: ECDH_PIN,
   read(clevis) {
     const { uri, ephemeral } = parseEcdhCardPin(clevis);
-    return bound(ECDH_PIN, uri, async ({ system, limits }) => {
+    return bound({ name: ECDH_PIN, uri, never: NO_EC }, async ({ system, limits }) => {
       const { useCard } = await import("./card.ts");
       const input = encodePoint(ephemeral);
       const { secrets } = await useCard(system, uri, { kind: "derive", curve: ephemeral.crv, input }, limits);
@@ -43,14 +44,24 @@ function encodePoint({ x, y }: EcPublicJwk): Buffer {
   return Buffer.concat([Buffer.from([4]), Buffer.from(x, "base64url"), Buffer.from(y, "base64url")]);
 }
 
-function bound(name: string, uri: Pkcs11Uri, recover: (attempt: RecoverAttempt) => Promise<Secret[]>): BoundPin {
+const NO_SHA1 = "clevis, which opens the volume there, does not know OAEP with SHA-1, which is this card's";
+const NO_EC = "clevis, which opens the volume there, opens nothing by an EC key of a card";
+
+interface CardBinding {
+  readonly name: string;
+  readonly uri: Pkcs11Uri;
+  /** As EarlyNeeds has it; null where stock clevis opens it. */
+  readonly never: string | null;
+}
+
+function bound({ name, uri, never }: CardBinding, recover: (attempt: RecoverAttempt) => Promise<Secret[]>): BoundPin {
   const text = formatPkcs11Uri({ token: uri.token, object: uri.object });
   return {
     kind: "pkcs11",
     urls: [],
     target: text,
     children: [],
-    early: { pins: [name], network: false },
+    early: { pins: [name], network: false, ...(never === null ? {} : { never }) },
     describe: () => text,
     recover,
   };
