@@ -14,13 +14,15 @@ const KEY = "YSBwYXNzcGhyYXNlIGFzIGxvbmcgYXMgdGhlIHJlYWwgb25lcyBhcmU";
 const COUNT = 6;
 
 /**
- * Answers nobody before `COUNT` ask at the same time: whoever asks one after the other gets no
- * answer at all.
+ * Gives nobody a key before `COUNT` ask for one at the same time: whoever asks one after the other
+ * gets no answer at all.
  */
 async function startGathering() {
   let waiting: ServerResponse[] = [];
   let gathered = 0;
-  const server = createServer((_, response) => {
+  const server = createServer(({ method }, response) => {
+    // What it advertises is asked for as well, and is not what is counted.
+    if (method === "GET") return void response.writeHead(503, { connection: "close" }).end();
     waiting.push(response);
     response.on("close", () => {
       waiting = waiting.filter((other) => other !== response);
