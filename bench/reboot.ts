@@ -84,7 +84,7 @@ async function benchStaging(): Promise<{ initramfsBytes: number }> {
       const key = await timed("  disposable key", () => stageDisposableKey(nodeSystem, { device }, authority, context));
       await timed("  image with overlay", async () => {
         const overlay = buildOverlay({
-          stack: "initramfs-tools",
+          generator: "initramfs-tools",
           facts,
           volumes: [{ volume, key: key.reveal() }],
           later: [],

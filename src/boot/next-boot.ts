@@ -39,11 +39,11 @@ export async function readNextBoot(
   const files = await Promise.all(entry.initrds.map((initrd) => readStart(system, initrd, FILE_LIMIT_BYTES)));
   const initrds = [...files, ...(await packStubFiles(system, entry.stubFiles ?? []))];
   const facts = files.length === 0 ? null : await inspectInitramfs(system, joinInitrds(initrds));
-  const stack = facts?.opensLuks === true ? facts.stack : null;
+  const generator = facts?.opensLuks === true ? facts.generator : null;
   const needed =
-    stack === null || facts === null
+    generator === null || facts === null
       ? { volumes: [], cmdline: entry.cmdline }
-      : neededVolumes(stack, facts, entry.cmdline);
+      : neededVolumes(generator, facts, entry.cmdline);
   return { entry, initrds, facts, ...needed };
 }
 

@@ -52,12 +52,12 @@ export async function applySetup(system: SetupPower, request: SetupRequest): Pro
   const { plan, mending, stateFolder, uuid } = request;
   refusePackages(request);
   const images = await listImages(system);
-  await requireImageRoom(system, mending.generator, images);
+  await requireImageRoom(system, mending.program, images);
   const before = new Map<Image, InitramfsFacts>();
   for (const image of images) before.set(image, await inspect(system, image.path));
   const record = await writeSetupFiles(system, stateFolder, uuid, plan.files);
   try {
-    for (const image of images) await keepImage(system, mending.generator, image);
+    for (const image of images) await keepImage(system, mending.program, image);
     for (const name of plan.packages) {
       request.tell(mending.install(name));
       await runOrFail(system, installArgv(mending, name), INSTALL_MS);
@@ -86,7 +86,7 @@ async function replaceProved(
   // A package that was installed may have had its initramfs made anew already.
   if (plan.packages.length > 0 && (await whyNot(path)) === null) return;
   tell(`making the initramfs of ${release} anew`);
-  const made = await buildBeside(system, mending.generator, image);
+  const made = await buildBeside(system, mending.program, image);
   const why = await whyNot(made);
   if (why !== null) {
     throw new NightlatchError("setup/not-proved", `the initramfs that was made for ${release} is not proved: ${why}`);
@@ -114,8 +114,8 @@ function refusePackages({ plan, mending }: SetupRequest): void {
  * Debian's dracut would make the newest image anew at the end of an install, and write it over the
  * one that boots; INITRD=No keeps it from that. What initramfs-tools makes then is renamed.
  */
-function installArgv({ install, generator }: Mending, name: string): readonly [string, ...string[]] {
-  const trigger = generator === "dracut" ? ["INITRD=No"] : [];
+function installArgv({ install, program }: Mending, name: string): readonly [string, ...string[]] {
+  const trigger = program === "dracut" ? ["INITRD=No"] : [];
   return ["env", "DEBIAN_FRONTEND=noninteractive", ...trigger, ...install(name).split(" "), "-y"];
 }
 

@@ -1,4 +1,4 @@
-import type { Generator } from "../boot/initramfs/mending.ts";
+import type { GeneratorProgram } from "../boot/initramfs/mending.ts";
 import { SMALL_PROGRAM_MS } from "../core/deadlines.ts";
 import { NightlatchError } from "../core/errors.ts";
 import { printable } from "../core/text.ts";
@@ -35,11 +35,11 @@ export async function listImages(system: Pick<System, "listDirectory" | "stat">)
  */
 export async function requireImageRoom(
   system: Pick<System, "stat" | "freeBytes">,
-  generator: Generator,
+  program: GeneratorProgram,
   images: readonly Image[],
 ): Promise<void> {
   const sizes = await Promise.all(images.map(async ({ path }) => (await system.stat(path))?.sizeBytes ?? 0));
-  const copies = generator === "dracut" ? sizes.reduce((sum, size) => sum + size, 0) : 0;
+  const copies = program === "dracut" ? sizes.reduce((sum, size) => sum + size, 0) : 0;
   const wanted = Math.ceil(Math.max(...sizes) * 1.3) + copies + SPARE_BYTES;
   const free = await system.freeBytes(BOOT);
   if (free >= wanted) return;
@@ -59,13 +59,13 @@ export async function requireImageRoom(
  */
 export async function buildBeside(
   system: Pick<System, "run">,
-  generator: Generator,
+  program: GeneratorProgram,
   { path, release }: Image,
 ): Promise<string> {
   const made = `${path}.nightlatch-new`;
   await runOrFail(system, ["rm", "-f", "--", made]);
   const argv: readonly [string, ...string[]] =
-    generator === "dracut"
+    program === "dracut"
       ? ["env", "NO_POST_UPDATE_HOOKS=1", "dracut", "--force", made, release]
       : ["mkinitramfs", "-o", made, release];
   await runOrFail(system, argv, BUILD_MS);
@@ -88,10 +88,14 @@ export async function putInPlace(system: Pick<System, "run">, made: string, path
  * has links. dracut writes into the file that is there, through every link to it: there it copies.
  * @throws NightlatchError setup/failed, system/*
  */
-export async function keepImage(system: Pick<System, "run">, generator: Generator, { path }: Image): Promise<void> {
+export async function keepImage(
+  system: Pick<System, "run">,
+  program: GeneratorProgram,
+  { path }: Image,
+): Promise<void> {
   const kept = `${path}.nightlatch-old`;
   await runOrFail(system, ["rm", "-f", "--", kept]);
-  if (generator !== "dracut") {
+  if (program !== "dracut") {
     const linked = await system.run({ argv: ["ln", "--", path, kept], timeoutMs: SMALL_PROGRAM_MS });
     if (linked.status === 0) return;
   }

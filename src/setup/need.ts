@@ -87,7 +87,7 @@ export async function requireReplaceable(
   const images = new Set((await listImages(system)).map(({ path }) => path));
   const plain = next.entry.initrds.filter(({ section }) => section === null);
   const boots = await Promise.all(plain.map(({ path }) => system.realPath(path)));
-  if (mending.generator !== "mkinitcpio" && boots.some((path) => path !== null && images.has(path))) return;
+  if (mending.program !== "mkinitcpio" && boots.some((path) => path !== null && images.has(path))) return;
   throw new NightlatchError(
     "setup/unsupported",
     `${next.entry.title} does not boot an initramfs of /boot/initrd.img-…`,

@@ -22,10 +22,11 @@ export function whyNotProved(
   { before, after, cmdline, release }: Replacement,
   lacks: readonly Pick<EarlyLack, "what">[],
 ): string | null {
-  if (after.stack === null || after.stack !== before.stack) return "it is not made as the one that boots is";
+  if (after.generator === null || after.generator !== before.generator)
+    return "it is not made as the one that boots is";
   if (!after.opensLuks) return "it cannot open LUKS volumes";
   const opened = (facts: InitramfsFacts) =>
-    neededVolumes(after.stack ?? "initramfs-tools", facts, cmdline).volumes.map(
+    neededVolumes(after.generator ?? "initramfs-tools", facts, cmdline).volumes.map(
       ({ name, source }) => `${name} ${source}`,
     );
   const still = new Set(opened(after));

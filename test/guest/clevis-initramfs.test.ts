@@ -7,7 +7,11 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { type ClevisTask, clevisLacks } from "../../src/boot/initramfs/clevis.ts";
-import { type InitramfsFacts, inspectInitramfs, type Stack } from "../../src/boot/initramfs/inspect.ts";
+import {
+  type Generator as FoundGenerator,
+  type InitramfsFacts,
+  inspectInitramfs,
+} from "../../src/boot/initramfs/inspect.ts";
 import { mendingOf } from "../../src/boot/initramfs/mending.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import { runInTree } from "./harness/chroot.ts";
@@ -64,7 +68,7 @@ async function factsOf(made: Recipe, t: TestContext): Promise<InitramfsFacts> {
   });
 }
 
-const CASES: readonly (readonly [Suite, Generator, Stack])[] = [
+const CASES: readonly (readonly [Suite, Generator, FoundGenerator])[] = [
   ["bookworm", "initramfs-tools", "initramfs-tools"],
   ["trixie", "initramfs-tools", "initramfs-tools"],
   ["trixie", "dracut", "dracut-systemd"],
@@ -72,17 +76,17 @@ const CASES: readonly (readonly [Suite, Generator, Stack])[] = [
   ["forky", "dracut", "dracut-systemd"],
 ];
 
-for (const [suite, generator, stack] of CASES) {
+for (const [suite, generator, found] of CASES) {
   test(`${suite}, ${generator}: clevis is found where its package was installed`, { skip: onlyInFull() }, (t) =>
-    judged(t, suite, () => clevisFound(t, suite, generator, stack)),
+    judged(t, suite, () => clevisFound(t, suite, generator, found)),
   );
 }
 
-async function clevisFound(t: TestContext, suite: Suite, generator: Generator, stack: Stack): Promise<void> {
+async function clevisFound(t: TestContext, suite: Suite, generator: Generator, found: FoundGenerator): Promise<void> {
   const facts = await factsOf(recipe(suite, generator, true), t);
-  assert.deepEqual([facts.stack, facts.opensLuks], [stack, true]);
-  for (const task of TASKS) assert.deepEqual(clevisLacks(stack, facts, task), [], JSON.stringify(task.pins));
-  assert.match(String(clevisLacks(stack, facts, { ...TANG, pins: ["nonsense"] })[0]?.what), /clevis-decrypt-nonsense/);
+  assert.deepEqual([facts.generator, facts.opensLuks], [found, true]);
+  for (const task of TASKS) assert.deepEqual(clevisLacks(found, facts, task), [], JSON.stringify(task.pins));
+  assert.match(String(clevisLacks(found, facts, { ...TANG, pins: ["nonsense"] })[0]?.what), /clevis-decrypt-nonsense/);
   const [release = ""] = facts.releases;
   const driver = `usr/lib/modules/${release}/kernel/drivers/net/virtio_net.ko`;
   assert.ok(

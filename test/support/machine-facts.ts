@@ -94,7 +94,7 @@ export function machine(more: Partial<CheckFacts> = {}): CheckFacts {
     socket: { isSocket: true, mode: 0o600, uid: 0 },
     systemd,
     clevisAnswers: false,
-    mending: { generator: "initramfs-tools", rebuild: "update-initramfs -u -k all" },
+    mending: { program: "initramfs-tools", rebuild: "update-initramfs -u -k all" },
     ...more,
   };
 }

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { cmdlineValues } from "../../formats/loader/kernel-cmdline.ts";
-import type { InitramfsFacts, Stack } from "./inspect.ts";
+import type { Generator, InitramfsFacts } from "./inspect.ts";
 import { addDracutWord, addFile, byHand, type Mending, REBUILD_STEP, type Remedy, remedyOf } from "./mending.ts";
 import type { ServerName } from "./server-name.ts";
 
@@ -37,13 +37,13 @@ export interface EarlyLack extends Lack, Remedy {
 
 type EarlyLackCode = "stack" | "clevis" | "network" | "driver" | "certificates" | "name";
 
-type ClevisStack = "initramfs-tools" | "dracut-systemd";
+type ClevisGenerator = "initramfs-tools" | "dracut-systemd";
 
 /**
  * What answers the prompt, and what it runs: clevis-initramfs's and clevis-dracut's own lists
  * (clevis 19 to 21).
  */
-const PARTS: Readonly<Record<ClevisStack, readonly string[]>> = {
+const PARTS: Readonly<Record<ClevisGenerator, readonly string[]>> = {
   "initramfs-tools": [
     "scripts/local-top/clevis",
     ...programs("clevis", "clevis-luks-list", "clevis-decrypt", "jose", "bash"),
@@ -57,7 +57,7 @@ const PARTS: Readonly<Record<ClevisStack, readonly string[]>> = {
   ],
 };
 
-const PACKAGES: Readonly<Record<ClevisStack, string>> = {
+const PACKAGES: Readonly<Record<ClevisGenerator, string>> = {
   "initramfs-tools": "clevis-initramfs",
   "dracut-systemd": "clevis-dracut",
 };
@@ -70,33 +70,33 @@ const TPM2_TOOLS = ["tpm2_createprimary", "tpm2_flushcontext", "tpm2_load", "tpm
  * files and the command line tell. Empty where nothing speaks against it. Whether its network comes
  * up cannot be told from here.
  */
-export function clevisLacks(stack: Stack, facts: Pick<InitramfsFacts, "has">, task: ClevisTask): EarlyLack[] {
-  if (stack !== "initramfs-tools" && stack !== "dracut-systemd") {
-    const what = `of clevis in an initramfs of ${stack} nothing is known here`;
+export function clevisLacks(generator: Generator, facts: Pick<InitramfsFacts, "has">, task: ClevisTask): EarlyLack[] {
+  if (generator !== "initramfs-tools" && generator !== "dracut-systemd") {
+    const what = `of clevis in an initramfs of ${generator} nothing is known here`;
     const remedy = "Use kexec, or an initramfs of initramfs-tools or of dracut with systemd.";
     return [{ code: "stack", what, ...byHand(remedy) }];
   }
   const { pins, network, luksVersion, mending } = task;
   const needed = [
-    ...PARTS[stack],
+    ...PARTS[generator],
     ...programs(...pins.map((pin) => `clevis-decrypt-${pin}`)),
     ...programs(...(luksVersion === 1 ? ["luksmeta"] : []), ...(pins.includes("tang") ? ["curl"] : [])),
     ...programs(...(pins.includes("tpm2") ? TPM2_TOOLS : [])),
   ];
   const missing = needed.filter((name) => !facts.has(name));
-  const isStarted = stack === "initramfs-tools" || WANTED.some((name) => facts.has(name));
+  const isStarted = generator === "initramfs-tools" || WANTED.some((name) => facts.has(name));
   const what =
     missing.length > 0
       ? `the initramfs holds no ${missing.join(", ")}`
       : isStarted
         ? null
         : "nothing in the initramfs starts its clevis-luks-askpass.path";
-  const packages = [PACKAGES[stack], ...(pins.includes("tpm2") ? ["clevis-tpm2"] : [])];
+  const packages = [PACKAGES[generator], ...(pins.includes("tpm2") ? ["clevis-tpm2"] : [])];
   const installs = packages.map((name) => ({ kind: "install" as const, name }));
   const remedy = remedyOf(mending, [...installs, REBUILD_STEP]);
   return [
     ...(what === null ? [] : [{ code: "clevis" as const, what, ...remedy }]),
-    ...(network ? networkLacks(stack, facts, task) : []),
+    ...(network ? networkLacks(generator, facts, task) : []),
   ];
 }
 
@@ -104,7 +104,7 @@ export function clevisLacks(stack: Stack, facts: Pick<InitramfsFacts, "has">, ta
  * What the package's own hooks put beside clevis:
  * docs/decisions/103-deadlines-before-the-root.md.
  */
-const DEADLINE: Readonly<Record<ClevisStack, readonly string[]>> = {
+const DEADLINE: Readonly<Record<ClevisGenerator, readonly string[]>> = {
   "initramfs-tools": ["etc/nightlatch/.curlrc", "conf/conf.d/nightlatch"],
   "dracut-systemd": ["etc/nightlatch/.curlrc", "usr/lib/systemd/system/clevis-luks-askpass.service.d/nightlatch.conf"],
 };
@@ -115,11 +115,11 @@ const DEADLINE: Readonly<Record<ClevisStack, readonly string[]>> = {
  * known.
  */
 export function whyNoDeadline(
-  { stack, has }: Pick<InitramfsFacts, "has" | "stack">,
+  { generator, has }: Pick<InitramfsFacts, "has" | "generator">,
   mending: Mending,
 ): (Lack & Remedy) | null {
-  if (stack !== "initramfs-tools" && stack !== "dracut-systemd") return null;
-  if (DEADLINE[stack].every((name) => has(name))) return null;
+  if (generator !== "initramfs-tools" && generator !== "dracut-systemd") return null;
+  if (DEADLINE[generator].every((name) => has(name))) return null;
   const what = "clevis has no deadline in the initramfs, and a server that never answers holds everything up";
   return { what, ...remedyOf(mending, [REBUILD_STEP]) };
 }
@@ -131,18 +131,18 @@ const WANTED = ["etc", "usr/lib"].map(
 /** Where curl looks for authorities on Debian, Fedora and Arch. */
 const AUTHORITIES = ["etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt", "etc/ssl/cert.pem"];
 
-function networkLacks(stack: ClevisStack, facts: Pick<InitramfsFacts, "has">, task: ClevisTask): EarlyLack[] {
+function networkLacks(generator: ClevisGenerator, facts: Pick<InitramfsFacts, "has">, task: ClevisTask): EarlyLack[] {
   const { urls, cmdline, mending } = task;
   const lacks: EarlyLack[] = [];
   const off = cmdlineValues(cmdline, "ip").find((value) => ["none", "off", "done"].includes(value));
-  if (stack === "initramfs-tools" && off !== undefined) {
+  if (generator === "initramfs-tools" && off !== undefined) {
     const what = `ip=${off} on the command line keeps the initramfs without a network`;
     const remedy = `take ip=${off} off the kernel's command line, or write ip=dhcp`;
     lacks.push({ code: "network", what, ...byHand(remedy) });
   }
   // Without it dracut brings no network up for a root that lies on a disk (dracut.cmdline(7)).
   const wanted = cmdlineValues(cmdline, "rd.neednet").at(-1) ?? "0";
-  if (stack === "dracut-systemd" && ["0", "no", "off", "false"].includes(wanted)) {
+  if (generator === "dracut-systemd" && ["0", "no", "off", "false"].includes(wanted)) {
     const what = "without rd.neednet=1 the initramfs brings no network up";
     lacks.push({ code: "network", what, ...addDracutWord(mending, "rd.neednet=1", "network") });
   }

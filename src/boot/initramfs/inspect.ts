@@ -7,12 +7,12 @@ import type { System } from "../../system/port.ts";
 import { decompress } from "./decompress.ts";
 
 /** What opens volumes in an initramfs, told from what is in it. */
-export type Stack = "initramfs-tools" | "dracut-systemd" | "dracut" | "mkinitcpio" | "mkinitcpio-systemd";
+export type Generator = "initramfs-tools" | "dracut-systemd" | "dracut" | "mkinitcpio" | "mkinitcpio-systemd";
 
 /** What an initramfs is and holds, as far as opening volumes goes. */
 export interface InitramfsFacts {
   /** Null where no generator that is known made it. */
-  readonly stack: Stack | null;
+  readonly generator: Generator | null;
   /** Whether it can open a LUKS volume at all. */
   readonly opensLuks: boolean;
   /** `cryptroot/crypttab` (initramfs-tools) or `etc/crypttab`; null where there is none. */
@@ -102,12 +102,12 @@ class Listing {
   facts(): InitramfsFacts {
     const paths = [...this.#root.names()];
     const names = new Set(paths.map(underUsr));
-    const stack = stackOf(names);
+    const generator = generatorOf(names);
     const own = paths.filter((name) => name.startsWith("etc/cmdline") && isConfiguration(name)).sort();
     return {
-      stack,
-      opensLuks: stack !== null && OPENERS[stack].every((name) => names.has(name)),
-      crypttab: this.#text(stack === "initramfs-tools" ? "cryptroot/crypttab" : "etc/crypttab"),
+      generator,
+      opensLuks: generator !== null && OPENERS[generator].every((name) => names.has(name)),
+      crypttab: this.#text(generator === "initramfs-tools" ? "cryptroot/crypttab" : "etc/crypttab"),
       ownCmdline: own.map((name) => (this.#text(name) ?? "").trim().replaceAll("\n", " ")).join(" "),
       has: (name) => names.has(underUsr(name.replace(/^\/+/, ""))) || this.#root.has(name),
       content: (name) => this.#text(name),
@@ -130,7 +130,7 @@ class Listing {
   }
 }
 
-function stackOf(names: ReadonlySet<string>): Stack | null {
+function generatorOf(names: ReadonlySet<string>): Generator | null {
   const has = (name: string) => names.has(name);
   const systemd = has("usr/lib/systemd/systemd");
   if (has("scripts/functions") && has("conf/initramfs.conf")) return "initramfs-tools";
@@ -141,8 +141,8 @@ function stackOf(names: ReadonlySet<string>): Stack | null {
   return null;
 }
 
-/** What each stack needs to open a LUKS volume; names after `underUsr`. */
-const OPENERS: Readonly<Record<Stack, readonly string[]>> = {
+/** What each generator needs to open a LUKS volume; names after `underUsr`. */
+const OPENERS: Readonly<Record<Generator, readonly string[]>> = {
   "initramfs-tools": ["usr/bin/cryptsetup", "scripts/local-top/cryptroot"],
   "dracut-systemd": ["usr/lib/systemd/systemd-cryptsetup"],
   dracut: ["usr/bin/cryptsetup", "usr/bin/cryptroot-ask"],

@@ -1,22 +1,22 @@
 import { trimEndOf } from "../../core/text.ts";
-import type { Stack } from "./inspect.ts";
+import type { Generator } from "./inspect.ts";
 
 /** What makes an initramfs. */
-export type Generator = "initramfs-tools" | "dracut" | "mkinitcpio";
+export type GeneratorProgram = "initramfs-tools" | "dracut" | "mkinitcpio";
 
 /**
  * How this machine installs packages and makes its initramfs, in commands that a person can run as
  * they are.
  */
 export interface Mending {
-  readonly generator: Generator;
+  readonly program: GeneratorProgram;
   /** Makes the initramfs of every kernel anew. */
   readonly rebuild: string;
   readonly install: (name: string) => string;
 }
 
 /** The command that makes every initramfs anew, by generator. */
-export const REBUILD: Readonly<Record<Generator, string>> = {
+export const REBUILD: Readonly<Record<GeneratorProgram, string>> = {
   "initramfs-tools": "update-initramfs -u -k all",
   dracut: "dracut --force --regenerate-all",
   mkinitcpio: "mkinitcpio -P",
@@ -31,20 +31,20 @@ const INSTALLERS: readonly (readonly [RegExp, string])[] = [
 ];
 
 /** Tells how an initramfs of that generator is mended on that system. */
-export function mendingOf(generator: Generator, osRelease: ReadonlyMap<string, string>): Mending {
+export function mendingOf(program: GeneratorProgram, osRelease: ReadonlyMap<string, string>): Mending {
   const words = `${osRelease.get("ID") ?? ""} ${osRelease.get("ID_LIKE") ?? ""}`;
   const installer = INSTALLERS.find(([pattern]) => pattern.test(words))?.[1];
   return {
-    generator,
-    rebuild: REBUILD[generator],
+    program,
+    rebuild: REBUILD[program],
     install: (name) => (installer === undefined ? `Install ${name}` : `${installer} ${name}`),
   };
 }
 
 /** Names the program that made an initramfs with these scripts in it. */
-export function generatorOf(stack: Stack): Generator {
-  if (stack === "initramfs-tools") return "initramfs-tools";
-  return stack.startsWith("dracut") ? "dracut" : "mkinitcpio";
+export function programOf(generator: Generator): GeneratorProgram {
+  if (generator === "initramfs-tools") return "initramfs-tools";
+  return generator.startsWith("dracut") ? "dracut" : "mkinitcpio";
 }
 
 /** One thing to do: what `check` prints for a person to type is what the set-up does itself. */
@@ -121,7 +121,7 @@ export const byHand = (remedy: string): Remedy => ({ remedy, steps: null });
 
 /** Puts a kernel module into the initramfs, which loads it. */
 export function addDriver(mending: Mending, driver: string): Remedy {
-  switch (mending.generator) {
+  switch (mending.program) {
     case "initramfs-tools":
       return remedyOf(mending, [toolsHook("driver", `force_load ${driver}`), REBUILD_STEP]);
     case "dracut":
@@ -136,7 +136,7 @@ export function addDriver(mending: Mending, driver: string): Remedy {
  * @param what a word for the name of its configuration
  */
 export function addFile(mending: Mending, path: string, what: string): Remedy {
-  switch (mending.generator) {
+  switch (mending.program) {
     case "initramfs-tools":
       return remedyOf(mending, [toolsHook(what, `copy_file ${what} ${path}`), REBUILD_STEP]);
     case "dracut":

@@ -1,7 +1,7 @@
 import { NightlatchError } from "../../core/errors.ts";
 import { type InitramfsVolume, parseInitramfsCrypttab } from "../../formats/initramfs/crypttab.ts";
 import { cmdlineValues, splitCmdline } from "../../formats/loader/kernel-cmdline.ts";
-import type { InitramfsFacts, Stack } from "./inspect.ts";
+import type { Generator, InitramfsFacts } from "./inspect.ts";
 import { type NeededVolumes, neededBySystemd } from "./needed-systemd.ts";
 
 /** A volume that the initramfs opens, and the key that it gets for it, if it gets one. */
@@ -12,17 +12,17 @@ export interface OverlayVolume {
 
 /**
  * Lists the volumes that an initramfs opens under a command line, as its own scripts decide it.
- * @param stack one that is known
+ * @param generator one that is known
  * @throws NightlatchError crypttab/malformed, boot/unsupported
  */
 export function neededVolumes(
-  stack: Stack,
+  generator: Generator,
   facts: Pick<InitramfsFacts, "crypttab" | "ownCmdline">,
   cmdline: string,
 ): NeededVolumes {
   const inside = parseInitramfsCrypttab(facts.crypttab ?? "", "the initramfs's crypttab");
   const all = `${cmdline} ${facts.ownCmdline}`;
-  switch (stack) {
+  switch (generator) {
     case "initramfs-tools":
       return forInitramfsTools(inside, cmdline);
     case "dracut-systemd":

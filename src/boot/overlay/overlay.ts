@@ -1,13 +1,13 @@
 import { NightlatchError } from "../../core/errors.ts";
 import { type CpioFile, writeCpio } from "../../formats/initramfs/cpio.ts";
-import type { InitramfsFacts, Stack } from "../initramfs/inspect.ts";
+import type { Generator, InitramfsFacts } from "../initramfs/inspect.ts";
 import type { OverlayVolume } from "../initramfs/needed.ts";
 import { handOverFiles, type LaterKey, OVERLAY_FOLDER } from "./hand-over.ts";
 import { initramfsToolsFiles } from "./initramfs-tools.ts";
 import { dracutFiles, mkinitcpioFiles, systemdFiles } from "./key-file.ts";
 
 interface OverlayRequest {
-  readonly stack: Stack;
+  readonly generator: Generator;
   readonly facts: InitramfsFacts;
   /** All that the initramfs opens, in order, with a key for those that it gets one for. */
   readonly volumes: readonly OverlayVolume[];
@@ -22,12 +22,12 @@ interface OverlayRequest {
  * @throws NightlatchError boot/unsupported where the initramfs has no place for what is asked
  */
 export function buildOverlay(request: OverlayRequest): Buffer {
-  const files = [...stackFiles(request), ...handOverFiles(request.later)];
+  const files = [...generatorFiles(request), ...handOverFiles(request.later)];
   return writeCpio(files, { [OVERLAY_FOLDER]: 0o700, [`${OVERLAY_FOLDER}/later`]: 0o700 });
 }
 
-function stackFiles({ stack, facts, volumes, later }: OverlayRequest): CpioFile[] {
-  switch (stack) {
+function generatorFiles({ generator, facts, volumes, later }: OverlayRequest): CpioFile[] {
+  switch (generator) {
     case "initramfs-tools":
       return initramfsToolsFiles(facts, volumes, later.length > 0);
     case "dracut-systemd":

@@ -1,6 +1,6 @@
 import { DEFAULT_ENTRY } from "../../boot/entry/entries.ts";
 import { type EarlyLack, whyNoDeadline } from "../../boot/initramfs/clevis.ts";
-import { addDracutWord, generatorOf, type Mending, mendingOf } from "../../boot/initramfs/mending.ts";
+import { addDracutWord, type Mending, mendingOf, programOf } from "../../boot/initramfs/mending.ts";
 import { whyNoDriver } from "../../boot/initramfs/network-driver.ts";
 import { type NextBoot, readNextBoot } from "../../boot/next-boot.ts";
 import { type ErrorCode, isError, NightlatchError } from "../../core/errors.ts";
@@ -41,8 +41,8 @@ export async function readEarlyBoot(system: Power, initramfs: string | null = nu
     findBeneath(system),
     orError(() => readNextBoot(system, DEFAULT_ENTRY, initramfs)),
   ]);
-  const stack = next instanceof NightlatchError ? null : (next.facts?.stack ?? null);
-  const mending = await findMending(system, stack);
+  const generator = next instanceof NightlatchError ? null : (next.facts?.generator ?? null);
+  const mending = await findMending(system, generator);
   if (next instanceof NightlatchError) {
     const { message, code } = next;
     const unknown = { what: `${message} [${code}]`, remedy: REMEDIES[code] ?? "run it as root, with /boot mounted" };
@@ -69,11 +69,11 @@ export async function findDriver(
  */
 export async function findMending(
   system: Pick<System, "stat" | "readFile">,
-  stack: Parameters<typeof generatorOf>[0] | null,
+  generator: Parameters<typeof programOf>[0] | null,
 ): Promise<Mending | null> {
   const release = await orError(() => system.readFile("/etc/os-release", 64 * 1024));
   const osRelease = parseOsRelease(release instanceof NightlatchError ? "" : release.toString("utf8"));
-  if (stack !== null) return mendingOf(generatorOf(stack), osRelease);
+  if (generator !== null) return mendingOf(programOf(generator), osRelease);
   for (const [program, generator] of PROGRAMS) {
     if ((await system.stat(program)) !== null) return mendingOf(generator, osRelease);
   }
@@ -162,16 +162,16 @@ function openingSteps(
 ): string {
   if (mending === null) return "make the initramfs anew, by the program that makes it here";
   if (facts?.opensLuks !== true) {
-    const name = mending.generator === "initramfs-tools" ? "cryptsetup-initramfs" : "cryptsetup";
+    const name = mending.program === "initramfs-tools" ? "cryptsetup-initramfs" : "cryptsetup";
     return `${mending.install(name)}\n${mending.rebuild}`;
   }
-  if (entry === null || mending.generator === "mkinitcpio") return mending.rebuild;
-  const mark = mending.generator === "dracut" ? "x-initrd.attach" : "initramfs";
+  if (entry === null || mending.program === "mkinitcpio") return mending.rebuild;
+  const mark = mending.program === "dracut" ? "x-initrd.attach" : "initramfs";
   if (findOption(entry, mark) === undefined) {
     return `line ${entry.line} of ${crypttab}: ${editCrypttabLine(entry, { having: [mark] })}\n${mending.rebuild}`;
   }
   const isPlain = /^[0-9a-f-]{36}$/.test(uuid ?? "") && /^[\w.-]+$/.test(entry.volume);
-  if (mending.generator !== "dracut" || volumes.length > 0 || !isPlain) return mending.rebuild;
+  if (mending.program !== "dracut" || volumes.length > 0 || !isPlain) return mending.rebuild;
   return addDracutWord(mending, `rd.luks.name=${uuid}=${entry.volume}`, `open-${entry.volume}`).remedy;
 }
 

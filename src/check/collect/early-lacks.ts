@@ -28,7 +28,7 @@ export async function lacksOf(
   binding: Binding,
   { device, luksVersion, cmdline }: LackRequest,
 ): Promise<EarlyLack[]> {
-  if (facts === null || facts.stack === null || mending === null) return [];
+  if (facts === null || facts.generator === null || mending === null) return [];
   const { pins, network, never } = binding.early;
   if (never !== undefined) {
     const remedy = `bind it to a server or the machine's TPM too: nightlatch bind ${shellWord(device)} latch INVITE`;
@@ -44,7 +44,7 @@ export async function lacksOf(
     names: await lookUpNames(system, binding.urls),
     rebind: (url, address) => rebindSteps(device, binding, url, address),
   };
-  const lacks = clevisLacks(facts.stack, facts, task);
+  const lacks = clevisLacks(facts.generator, facts, task);
   return [...lacks, ...(driver === null || !network ? [] : [driver])];
 }
 

@@ -87,7 +87,7 @@ function judgeInitramfs(
  */
 function uselessMark({ mending }: CheckFacts, { entry }: VolumeFacts): CrypttabEdit | null {
   const [own, other] =
-    mending?.generator === "initramfs-tools" ? ["initramfs", "x-initrd.attach"] : ["x-initrd.attach", "initramfs"];
+    mending?.program === "initramfs-tools" ? ["initramfs", "x-initrd.attach"] : ["x-initrd.attach", "initramfs"];
   if (findOption(entry, own) !== undefined || findOption(entry, other) === undefined) return null;
   return { without: [other] };
 }

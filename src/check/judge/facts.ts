@@ -42,7 +42,7 @@ export interface CheckFacts {
   /** Stock clevis answers systemd's passphrase prompts. */
   readonly clevisAnswers: boolean;
   /** What makes the initramfs, and the command that makes it anew; null where that is not known. */
-  readonly mending: { readonly generator: string; readonly rebuild: string } | null;
+  readonly mending: { readonly program: string; readonly rebuild: string } | null;
 }
 
 /** What systemd says of units, as the judgement needs it. */

@@ -1,7 +1,7 @@
 import type { EntryOptions } from "../../boot/entry/entries.ts";
 import { type BootEntry, readStart } from "../../boot/entry/entry.ts";
-import type { InitramfsFacts, Stack } from "../../boot/initramfs/inspect.ts";
-import { generatorOf, REBUILD } from "../../boot/initramfs/mending.ts";
+import type { Generator, InitramfsFacts } from "../../boot/initramfs/inspect.ts";
+import { programOf, REBUILD } from "../../boot/initramfs/mending.ts";
 import { readNextBoot } from "../../boot/next-boot.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { type InitramfsVolume, volumeOption } from "../../formats/initramfs/crypttab.ts";
@@ -26,7 +26,7 @@ export async function planReboot(system: PlanPower, wanted: EntryOptions): Promi
   const kernel = await readStart(system, entry.kernel, FILE_LIMIT_BYTES);
   await requireKnownRoot(system);
   const beneathRoot = await luksBeneath(system, "/");
-  const stack = requireStack(entry, facts, beneathRoot);
+  const generator = requireGenerator(entry, facts, beneathRoot);
   const inside = await Promise.all(next.volumes.map((line) => planInitramfsVolume(system, line, facts)));
   requireRoot(inside, beneathRoot, entry, facts);
   const later = await planSystemVolumes(system, new Set(inside.map(({ name }) => name)));
@@ -35,7 +35,7 @@ export async function planReboot(system: PlanPower, wanted: EntryOptions): Promi
     cmdline: cmdlineForKexec(next.cmdline),
     kernel,
     initrds,
-    stack,
+    generator,
     facts,
     volumes: [...inside, ...later],
   };
@@ -45,9 +45,13 @@ export async function planReboot(system: PlanPower, wanted: EntryOptions): Promi
  * Null only where nothing has to be opened before the root.
  * @throws NightlatchError boot/unsupported, boot/no-cryptsetup
  */
-function requireStack(entry: BootEntry, facts: InitramfsFacts | null, beneathRoot: readonly string[]): Stack | null {
+function requireGenerator(
+  entry: BootEntry,
+  facts: InitramfsFacts | null,
+  beneathRoot: readonly string[],
+): Generator | null {
   const rebuild = rebuildOf(facts);
-  if (beneathRoot.length === 0) return facts?.opensLuks === true ? facts.stack : null;
+  if (beneathRoot.length === 0) return facts?.opensLuks === true ? facts.generator : null;
   const meaning =
     "The root is encrypted, and this boot could not open it, with a passphrase or without. Nothing was changed.";
   if (facts === null) {
@@ -56,7 +60,7 @@ function requireStack(entry: BootEntry, facts: InitramfsFacts | null, beneathRoo
       remedy: "Make one: update-initramfs -c -k all",
     });
   }
-  if (facts.stack === null) {
+  if (facts.generator === null) {
     throw new NightlatchError(
       "boot/unsupported",
       `the initramfs of ${entry.title} was made by no generator that is known`,
@@ -81,7 +85,7 @@ function requireStack(entry: BootEntry, facts: InitramfsFacts | null, beneathRoo
       },
     );
   }
-  return facts.stack;
+  return facts.generator;
 }
 
 /**
@@ -157,5 +161,5 @@ function requireRoot(
 
 /** By the generator that made it; Debian's where that is not known. */
 function rebuildOf(facts: InitramfsFacts | null): string {
-  return REBUILD[facts === null || facts.stack === null ? "initramfs-tools" : generatorOf(facts.stack)];
+  return REBUILD[facts === null || facts.generator === null ? "initramfs-tools" : programOf(facts.generator)];
 }

@@ -1,5 +1,5 @@
 import type { BootEntry } from "../../boot/entry/entry.ts";
-import type { InitramfsFacts, Stack } from "../../boot/initramfs/inspect.ts";
+import type { Generator, InitramfsFacts } from "../../boot/initramfs/inspect.ts";
 import type { InitramfsVolume } from "../../formats/initramfs/crypttab.ts";
 import type { System } from "../../system/port.ts";
 import type { FoundVolume } from "./volumes.ts";
@@ -16,7 +16,7 @@ export interface RebootPlan {
   readonly cmdline: string;
   readonly kernel: Buffer;
   readonly initrds: readonly Buffer[];
-  readonly stack: Stack | null;
+  readonly generator: Generator | null;
   readonly facts: InitramfsFacts | null;
   readonly volumes: readonly PlannedVolume[];
 }

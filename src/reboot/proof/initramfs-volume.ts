@@ -21,9 +21,9 @@ export async function proveInitramfsVolume(
   { found, line, name }: InitramfsPlannedVolume,
   { stateFolder, signal }: ProofOptions,
 ): Promise<Proof> {
-  const { stack, facts, entry } = plan;
+  const { generator, facts, entry } = plan;
   const { device, header } = found;
-  if (header === null || stack === null || facts === null) {
+  if (header === null || generator === null || facts === null) {
     return untried("what opens it is not known here", "Use kexec.");
   }
   if (entry.source === "newest kernel") {
@@ -43,7 +43,7 @@ export async function proveInitramfsVolume(
   if (refusal !== null) return fails(`${refusal.message} [${refusal.code}]`, refusal.remedy ?? "");
   const tried = await Promise.all(bindings.map((binding) => tryBinding(system, device, binding, signal)));
   for (const { secret } of tried) secret?.wipe();
-  const mending = await findMending(system, stack);
+  const mending = await findMending(system, generator);
   const around = { mending, driver: await findDriver(system, plan, mending) };
   const options = { device, luksVersion: header.version, cmdline: plan.cmdline };
   const judged = await Promise.all(

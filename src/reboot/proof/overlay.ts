@@ -16,8 +16,8 @@ const NO_KEY = new Uint8Array();
  * @throws NightlatchError reboot/not-proved where it would do otherwise
  */
 export async function proveOverlay(system: Pick<System, "run">, plan: RebootPlan): Promise<RebootPlan> {
-  const { stack, volumes, cmdline } = plan;
-  if (stack !== "dracut-systemd" && stack !== "mkinitcpio-systemd") return plan;
+  const { generator, volumes, cmdline } = plan;
+  if (generator !== "dracut-systemd" && generator !== "mkinitcpio-systemd") return plan;
   const inside = volumes.filter((volume) => volume.stage === "initramfs");
   if (!inside.some(({ opening }) => opening.kind === "disposable")) return plan;
   const { text, lines } = systemdCrypttab(

@@ -52,12 +52,14 @@ export async function stageBoot(
 }
 
 async function load(
-  { stack, facts, volumes, initrds }: RebootPlan,
+  { generator, facts, volumes, initrds }: RebootPlan,
   keys: ReadonlyMap<PlannedVolume, Secret>,
   carry: (overlay: Buffer) => Promise<void>,
 ): Promise<Staged> {
   const overlay =
-    stack === null || facts === null ? Buffer.alloc(0) : buildOverlay({ stack, facts, ...split(volumes, keys) });
+    generator === null || facts === null
+      ? Buffer.alloc(0)
+      : buildOverlay({ generator, facts, ...split(volumes, keys) });
   try {
     await carry(overlay);
     return { overlayBytes: overlay.length, initramfsBytes: initrds.reduce((sum, initrd) => sum + initrd.length, 0) };

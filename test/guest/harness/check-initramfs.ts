@@ -176,13 +176,13 @@ export function testGenerator(kind: Kind): void {
 
   test(`${kind.suite}, ${kind.generator}: certificates, by each generator`, { skip: onlyInFull() }, async () => {
     await withRoot(kind, async (tree) => {
-      const [stack, rest] =
+      const [generator, rest] =
         kind.generator === "dracut"
           ? (["dracut-systemd", "ro rd.neednet=1"] as const)
           : (["initramfs-tools", "ro"] as const);
       await tree.run(`apt-get install ${kind.shelf.join(" ")}`);
       const lacks = async () =>
-        clevisLacks(stack, await tree.facts(), {
+        clevisLacks(generator, await tree.facts(), {
           pins: ["tang"],
           network: true,
           urls: ["https://keys.example.org"],

@@ -65,10 +65,10 @@ async function search(machine: Machine, needles: readonly Buffer[]): Promise<str
 }
 
 /**
- * One file a few kinds, for a file's time is bounded. `stack` is what Nightlatch finds in the
+ * One file a few kinds, for a file's time is bounded. `generator` is what Nightlatch finds in the
  * initramfs.
  */
-export function testKexec(name: string, kind: Kind, stack: string): void {
+export function testKexec(name: string, kind: Kind, generator: string): void {
   describe(name, { skip: onlyInFull(), concurrency: 1 }, () => {
     test("comes back by itself, in the kernel of the entry, with nothing left behind", async (t) => {
       const body = async (machine: Machine) => {
@@ -79,7 +79,7 @@ export function testKexec(name: string, kind: Kind, stack: string): void {
           await machine.must("nightlatch reboot --dry-run --json --key-file -", DEADLINE_MS, PASSPHRASE),
         );
         assert.equal(dry.entry.source, "grub");
-        assert.equal(dry.initramfs.stack, stack);
+        assert.equal(dry.initramfs.stack, generator);
         assert.deepEqual(
           dry.volumes.map((volume: { name: string; stage: string; opens: string }) => [
             volume.name,

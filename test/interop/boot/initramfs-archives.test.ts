@@ -162,7 +162,7 @@ test("of archives that follow each other, however compressed, the last crypttab 
       }
       const facts = await inspectInitramfs(nodeSystem, bytes);
       assert.deepEqual(
-        [facts.stack, facts.opensLuks, facts.crypttab],
+        [facts.generator, facts.opensLuks, facts.crypttab],
         ["dracut-systemd", true, `root-${chain.length - 1} UUID=1 none luks\n`],
         JSON.stringify(chain),
       );

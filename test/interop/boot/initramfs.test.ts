@@ -89,7 +89,7 @@ for (const [compression, compressor] of COMPRESSORS) {
       [null, compression],
     );
     const facts = await inspectInitramfs(nodeSystem, initramfs);
-    assert.equal(facts.stack, "initramfs-tools");
+    assert.equal(facts.generator, "initramfs-tools");
     assert.equal(facts.opensLuks, true);
     assert.equal(facts.crypttab, CRYPTTAB);
     assert.deepEqual(facts.releases, ["6.1.0-50-amd64"]);
@@ -97,11 +97,12 @@ for (const [compression, compressor] of COMPRESSORS) {
     assert.equal(facts.content("scripts/init-bottom/ORDER"), '/scripts/init-bottom/udev "$@"\n');
     for (let paddingBytes = 1; paddingBytes < 8; paddingBytes++) {
       const padded = Buffer.concat([early, main, Buffer.alloc(paddingBytes)]);
-      assert.equal((await inspectInitramfs(nodeSystem, padded)).stack, "initramfs-tools", `${paddingBytes} NULs`);
+      assert.equal((await inspectInitramfs(nodeSystem, padded)).generator, "initramfs-tools", `${paddingBytes} NULs`);
     }
     const overlaid = Buffer.concat([initramfs, paddingBeforeOverlay(initramfs.length), writeCpio([])]);
     // What follows an LZMA archive cannot be told.
-    if (compression !== "lzma") assert.equal((await inspectInitramfs(nodeSystem, overlaid)).stack, "initramfs-tools");
+    if (compression !== "lzma")
+      assert.equal((await inspectInitramfs(nodeSystem, overlaid)).generator, "initramfs-tools");
     await assert.rejects(
       inspectInitramfs(nodeSystem, initramfs.subarray(0, initramfs.length - (main.length >> 1))),
       (error) => isError(error, "initramfs/malformed"),
@@ -127,9 +128,9 @@ test("the generators, and what each lacks without cryptsetup", { skip: missing("
     ],
     [{ init: "", bin: "" }, null, false],
   ];
-  for (const [index, [files, stack, opensLuks]] of cases.entries()) {
+  for (const [index, [files, generator, opensLuks]] of cases.entries()) {
     const facts = await inspectInitramfs(nodeSystem, archiveOf(`case-${index}`, files));
-    assert.deepEqual([facts.stack, facts.opensLuks], [stack, opensLuks]);
+    assert.deepEqual([facts.generator, facts.opensLuks], [generator, opensLuks]);
   }
   assert.equal(
     (await inspectInitramfs(nodeSystem, archiveOf("own-cmdline", dracut))).ownCmdline,
@@ -146,7 +147,7 @@ for (const shell of ["dash", "busybox"]) {
     const key = Buffer.from(Array.from({ length: 64 }, (_, index) => (index * 5) % 256));
     const facts = await inspectInitramfs(nodeSystem, archiveOf(`facts-${shell}`, INITRAMFS_TOOLS));
     const volume = { name: "cryptroot", source: "UUID=1", key: "none", options: ["luks"] };
-    const overlay = buildOverlay({ stack: "initramfs-tools", facts, volumes: [{ volume, key }], later: [] });
+    const overlay = buildOverlay({ generator: "initramfs-tools", facts, volumes: [{ volume, key }], later: [] });
     run(["cpio", "-id", "--quiet"], overlay, root);
     const script = readFileSync(join(root, "nightlatch/0.sh"), "utf8")
       .replaceAll("/nightlatch/", `${root}/nightlatch/`)

@@ -69,7 +69,7 @@ test("the plan: what the initramfs opens, then what the system opens", { skip },
     ],
   );
   assert.equal(plan.cmdline, "root=/dev/mapper/cryptroot ro");
-  assert.equal(plan.stack, "initramfs-tools");
+  assert.equal(plan.generator, "initramfs-tools");
 });
 
 test("the plan is refused where the boot would wait for a person, or find no root", { skip }, async () => {

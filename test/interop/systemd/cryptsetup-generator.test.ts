@@ -110,7 +110,7 @@ test("every key of the overlay reaches systemd-cryptsetup, or the overlay is ref
           opening: { kind: "disposable" },
         }),
       );
-      const plan = { stack: "dracut-systemd", cmdline: needed.cmdline, volumes } as unknown as RebootPlan;
+      const plan = { generator: "dracut-systemd", cmdline: needed.cmdline, volumes } as unknown as RebootPlan;
       try {
         const proved = await proveOverlay(nodeSystem, plan);
         for (const { opening } of proved.volumes) assert.ok(opening.kind === "disposable" && opening.heardBy);
@@ -144,6 +144,6 @@ test("a name that stands twice, which the generator fails at, is refused", { ski
       opening: { kind: "disposable" },
     }),
   );
-  const plan = { stack: "dracut-systemd", cmdline: needed.cmdline, volumes } as unknown as RebootPlan;
+  const plan = { generator: "dracut-systemd", cmdline: needed.cmdline, volumes } as unknown as RebootPlan;
   await assert.rejects(proveOverlay(nodeSystem, plan), (error) => isError(error, "reboot/not-proved"));
 });

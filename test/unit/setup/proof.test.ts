@@ -8,7 +8,7 @@ const MODULE = `usr/lib/modules/${RELEASE}/kernel/fs/ext4.ko`;
 
 function facts(more: Partial<InitramfsFacts> = {}): InitramfsFacts {
   return {
-    stack: "initramfs-tools",
+    generator: "initramfs-tools",
     opensLuks: true,
     crypttab: "cryptroot UUID=1 none luks\ncryptswap UUID=2 none luks,swap\n",
     ownCmdline: "",
@@ -30,8 +30,8 @@ test("what opens the same and has lost nothing is proved, whatever it gained", (
 });
 
 test("each thing that a boot needs and is not there is named", () => {
-  assert.match(String(why(facts({ stack: "dracut-systemd" }))), /not made as/);
-  assert.match(String(why(facts({ stack: null }))), /not made as/);
+  assert.match(String(why(facts({ generator: "dracut-systemd" }))), /not made as/);
+  assert.match(String(why(facts({ generator: null }))), /not made as/);
   assert.match(String(why(facts({ opensLuks: false }))), /cannot open LUKS/);
   assert.match(String(why(facts({ crypttab: "cryptroot UUID=1 none luks\n" }))), /does not open cryptswap UUID=2/);
   assert.match(String(why(facts({ crypttab: null }))), /does not open cryptroot UUID=1/);

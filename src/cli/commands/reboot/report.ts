@@ -39,8 +39,8 @@ const row = (name: string, text: string): string => `  ${name.padEnd(11)} ${text
 
 /** `, initramfs of dracut, 62.0 MiB`; begins with what parts it from the way. */
 export function initramfsText(plan: RebootPlan): string {
-  const { stack } = plan;
-  return `, initramfs${stack === null ? "" : ` of ${stack}`}, ${(initramfsBytes(plan) / (1 << 20)).toFixed(1)} MiB`;
+  const { generator } = plan;
+  return `, initramfs${generator === null ? "" : ` of ${generator}`}, ${(initramfsBytes(plan) / (1 << 20)).toFixed(1)} MiB`;
 }
 
 const initramfsBytes = ({ initrds }: RebootPlan): number => initrds.reduce((sum, initrd) => sum + initrd.length, 0);
@@ -62,7 +62,7 @@ const triedOf = (heardBy: string | undefined): string =>
 
 /** The same for a program; docs/json.md. */
 export function describePlan(plan: RebootPlan, overlayBytes: number): Record<string, unknown> {
-  const { entry, stack, cmdline, volumes } = plan;
+  const { entry, generator, cmdline, volumes } = plan;
   return {
     entry: {
       title: entry.title,
@@ -75,7 +75,7 @@ export function describePlan(plan: RebootPlan, overlayBytes: number): Record<str
       cmdline,
       notes: entry.notes,
     },
-    initramfs: { stack, lengthBytes: initramfsBytes(plan), overlayBytes },
+    initramfs: { stack: generator, lengthBytes: initramfsBytes(plan), overlayBytes },
     volumes: volumes.map(({ name, found, stage, opening, mayFail }) => ({
       name,
       device: found.device,

@@ -134,21 +134,24 @@ test("a deadline is our own parts, all of them; of other generators nothing is s
       "usr/lib/systemd/system/clevis-luks-askpass.service.d/nightlatch.conf",
     ],
   } as const;
-  for (const [stack, names] of Object.entries(parts) as [keyof typeof parts, readonly string[]][]) {
-    assert.equal(whyNoDeadline({ stack, ...holding(names) }, DEBIAN), null, stack);
+  for (const [generator, names] of Object.entries(parts) as [keyof typeof parts, readonly string[]][]) {
+    assert.equal(whyNoDeadline({ generator, ...holding(names) }, DEBIAN), null, generator);
     for (const left of names) {
-      const why = whyNoDeadline({ stack, ...holding(names.filter((name) => name !== left)) }, DEBIAN);
+      const why = whyNoDeadline({ generator, ...holding(names.filter((name) => name !== left)) }, DEBIAN);
       assert.equal(why?.remedy, "update-initramfs -u -k all", left);
     }
   }
-  for (const stack of ["dracut", "mkinitcpio", null] as const) {
-    assert.equal(whyNoDeadline({ stack, ...holding([]) }, DEBIAN), null);
+  for (const generator of ["dracut", "mkinitcpio", null] as const) {
+    assert.equal(whyNoDeadline({ generator, ...holding([]) }, DEBIAN), null);
   }
 });
 
 test("stacks in which nobody knows how clevis runs", () => {
-  for (const stack of ["dracut", "mkinitcpio", "mkinitcpio-systemd"] as const) {
-    assert.match(String(what(stack, holding([...TOOLS, ...DRACUT]), TANG)), new RegExp(`of ${stack} nothing is known`));
+  for (const generator of ["dracut", "mkinitcpio", "mkinitcpio-systemd"] as const) {
+    assert.match(
+      String(what(generator, holding([...TOOLS, ...DRACUT]), TANG)),
+      new RegExp(`of ${generator} nothing is known`),
+    );
   }
 });
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
-import type { InitramfsFacts, Stack } from "../../../../src/boot/initramfs/inspect.ts";
+import type { Generator, InitramfsFacts } from "../../../../src/boot/initramfs/inspect.ts";
 import { neededVolumes } from "../../../../src/boot/initramfs/needed.ts";
 import { buildOverlay } from "../../../../src/boot/overlay/overlay.ts";
 import { isError } from "../../../../src/core/errors.ts";
@@ -18,7 +18,7 @@ const volume = (overrides: Partial<InitramfsVolume> = {}): InitramfsVolume => ({
   ...overrides,
 });
 const facts = (crypttab: string | null, ownCmdline = ""): InitramfsFacts => ({
-  stack: null,
+  generator: null,
   opensLuks: true,
   crypttab,
   ownCmdline,
@@ -36,10 +36,10 @@ function unpack(archive: Buffer): Map<string, { mode: number; text: string }> {
   return files;
 }
 
-const overlay = (stack: Stack, volumes: [InitramfsVolume, Buffer | null][], later: string[] = []) =>
+const overlay = (generator: Generator, volumes: [InitramfsVolume, Buffer | null][], later: string[] = []) =>
   unpack(
     buildOverlay({
-      stack,
+      generator,
       facts: facts(null),
       volumes: volumes.map(([one, key]) => ({ volume: one, key })),
       later: later.map((name) => ({ name, key: KEY })),
@@ -144,8 +144,8 @@ test("cryptopts= overrules the crypttab inside, and leaves the command line that
 
 test("rd.luks.*: a list of volumes, under the names that crypttab or the command line gives them", () => {
   const inside = facts(`root UUID=${UUID} none luks\nother UUID=9 none\nmanual UUID=8 none noauto\n`);
-  const names = (stack: Stack, cmdline: string, from = inside) =>
-    neededVolumes(stack, from, cmdline).volumes.map(({ name }) => name);
+  const names = (generator: Generator, cmdline: string, from = inside) =>
+    neededVolumes(generator, from, cmdline).volumes.map(({ name }) => name);
   assert.deepEqual(names("dracut-systemd", "ro"), ["root", "other"]);
   assert.deepEqual(names("dracut-systemd", `rd.luks.uuid=luks-${UUID}`), ["root"]);
   assert.deepEqual(names("dracut-systemd", "rd.luks.uuid=ABCD rd.luks.name=abce=named"), ["luks-ABCD", "named"]);

@@ -15,7 +15,7 @@ const URI = "pkcs11:token=ops;object=disk";
 const WRAPPED = Buffer.from("wrapped").toString("base64url");
 
 /** An initramfs that has whatever is asked for. */
-const facts = { stack: "initramfs-tools", has: () => true, ownCmdline: "" } as unknown as NextBoot["facts"];
+const facts = { generator: "initramfs-tools", has: () => true, ownCmdline: "" } as unknown as NextBoot["facts"];
 const early = { mending: mendingOf("initramfs-tools", new Map([["ID", "debian"]])), driver: null };
 const power = { run: () => assert.fail("nothing is run"), readFile: () => assert.fail("nothing is read") };
 

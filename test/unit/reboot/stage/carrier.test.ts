@@ -18,7 +18,7 @@ test("a kexec into an entry that was chosen for one boot says that the choice st
     notes: [],
   };
   const none = Buffer.alloc(0);
-  const plan = { entry, cmdline: "", kernel: none, initrds: [], stack: null, facts: null, volumes: [] };
+  const plan = { entry, cmdline: "", kernel: none, initrds: [], generator: null, facts: null, volumes: [] };
   const carry = (once: boolean) => KEXEC.prepare({} as StagePower, { ...plan, entry: { ...entry, once } });
   assert.match((await carry(true)).warnings.join(), /the next boot through the firmware takes it once more/);
   assert.deepEqual((await carry(false)).warnings, []);
