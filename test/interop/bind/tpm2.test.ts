@@ -127,7 +127,7 @@ describe("bind tpm2", { skip: noSwtpm || noClevis }, () => {
       [["bank=sha256"], "bind: bank= goes with pcr=, whose registers it is of"],
       [["pcr=7", "bank=md5"], "bind: there is no such bank of registers"],
       [["key=ed25519"], "bind: key=ed25519 is neither key=ecc nor key=rsa"],
-      [["7,11"], 'bind: "7,11" is not known after tpm2'],
+      [["7,11"], 'bind: word 3, "7,11", is neither a pin nor a word of tpm2'],
       [["--replace"], "bind: with --replace say which registers the new binding is sealed to"],
     ] as const) {
       await assert.rejects(runCommand(bind, [image, "tpm2", ...words], nodeSystem), {
