@@ -51,13 +51,34 @@ export function statusLine(pid: number, name: string): string | null {
   }
 }
 
-/** Whether the process catches, ignores or blocks SIGUSR1, so that one does not end it. */
+/**
+ * Whether the process is a Node that catches, ignores or blocks SIGUSR1, so that one does not end
+ * it. Before its execve(2) a child has the handlers and the mask of ours, and a shell blocks all
+ * signals while it forks: that says nothing of the program.
+ */
 export function withstandsUsr1(pid: number): boolean {
+  if (commandLine(pid) === commandLine("self") || programOf(pid) !== programOf("self")) return false;
   const SIGUSR1_BIT = 1n << 9n;
   return ["SigCgt", "SigIgn", "SigBlk"].some((name) => {
     const mask = statusLine(pid, name);
     return mask !== null && (BigInt(`0x${mask}`) & SIGUSR1_BIT) !== 0n;
   });
+}
+
+function programOf(pid: number | "self"): string | null {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`);
+  } catch {
+    return null; // gone meanwhile
+  }
+}
+
+function commandLine(pid: number | "self"): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return ""; // gone meanwhile
+  }
 }
 
 /** Local TCP ports that the process listens on. */
