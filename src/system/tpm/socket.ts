@@ -1,19 +1,44 @@
 import { connect, type Socket } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 import { lengthOfMessage, refuseAnswer, TPM_MESSAGE_BYTES } from "../../formats/tpm2/command.ts";
 import type { TpmPlace } from "../../formats/tpm2/place.ts";
 import { noChip, silent, type TpmLine } from "./line.ts";
 
+/** How long another program may keep the queue of a software TPM full before it is tried again. */
+const TURN_MS = 20;
+
+type SocketPlace = Exclude<TpmPlace, { kind: "device" }>;
+
 /** Connects to the command socket of a software TPM, which serves one program after the other. */
-export async function openSocket(place: Exclude<TpmPlace, { kind: "device" }>, ends: AbortSignal): Promise<TpmLine> {
+export async function openSocket(place: SocketPlace, ends: AbortSignal): Promise<TpmLine> {
   const name = place.kind === "unix" ? place.path : `${place.host}:${place.port}`;
-  const socket = place.kind === "unix" ? connect(place.path) : connect(place.port, place.host);
-  await settled(socket, name, ends, (done) => socket.once("connect", done));
+  const socket = await connected(place, name, ends);
   return {
     exchange: (command) => exchange(socket, name, ends, command),
     [Symbol.asyncDispose]: async () => {
       socket.destroy();
     },
   };
+}
+
+/** Waits for its turn: the kernel says EAGAIN where a socket's queue is full (connect(2), unix(7)). */
+async function connected(place: SocketPlace, name: string, ends: AbortSignal): Promise<Socket> {
+  for (;;) {
+    let full = false;
+    const socket = place.kind === "unix" ? connect(place.path) : connect(place.port, place.host);
+    socket.once("error", (error: NodeJS.ErrnoException) => {
+      full = error.code === "EAGAIN";
+    });
+    try {
+      await settled(socket, name, ends, (done) => socket.once("connect", done));
+      return socket;
+    } catch (error) {
+      if (!full) throw error;
+    }
+    await pause(TURN_MS, undefined, { signal: ends }).catch(() => {
+      throw silent(name);
+    });
+  }
 }
 
 /** Reads one answer. What comes behind it, or is longer than any answer, ends the conversation. */

@@ -198,7 +198,7 @@ test("shares that the header has no room for are refused before it is changed", 
   await using tangd = await startTangd();
   const { image, state } = makeImage("luks2");
   const before = await headerDigest(image);
-  const many = Array.from({ length: 6 }, () => ["tang", tangd.url]).flat();
+  const many = Array.from({ length: 8 }, () => ["tang", tangd.url]).flat();
   const args = [image, "sss", "2", ...many, ...keyArgs(state)];
   await assert.rejects(runCommand(bind, args, nodeSystem, { agrees: true }), (error) => {
     assert.ok(isError(error, "luks/no-token-slot"));

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { isError } from "../../../src/core/errors.ts";
@@ -55,6 +55,23 @@ describe("tpm2", { skip: noSwtpm || noClevis }, () => {
       assert.deepEqual(await open(encrypt(configuration)), SECRET);
     });
   }
+
+  test("a chip whose queue other programs fill is waited for", async () => {
+    const sealed = encrypt({});
+    const others: Socket[] = [];
+    for (let full = false; !full; ) {
+      const other = connect(chip.socketPath);
+      full = await new Promise((resolve) => {
+        other.once("connect", () => resolve(false));
+        other.once("error", (error: NodeJS.ErrnoException) => resolve(error.code === "EAGAIN"));
+      });
+      if (!full) others.push(other);
+    }
+    const opened = open(sealed);
+    await new Promise((resolve) => setTimeout(resolve, 50)); // it finds the queue full
+    for (const other of others) other.destroy();
+    assert.deepEqual(await opened, SECRET);
+  });
 
   for (const kind of ["ecc", "rsa"] as const) {
     for (const registers of [null, registersOf(0, 1, 2, 3, 4, 5, 7, 11)]) {
