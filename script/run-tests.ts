@@ -32,7 +32,7 @@ const isContainer = (outcome: Outcome): boolean => outcome.details.type === "sui
 // that boots a dozen times beside another needs more than half an hour.
 const FILE_TIMEOUT_MS = (process.env["NIGHTLATCH_TEST_FULL"] ? 90 : 30) * 60_000;
 // Each file is a process, which would compile the same sources again.
-process.env["NODE_COMPILE_CACHE"] ??= resolve(import.meta.dirname, "../node_modules/.cache/compiled");
+process.env["NODE_COMPILE_CACHE"] ??= resolve(import.meta.dirname, "..", "node_modules", ".cache", "compiled");
 const stream = run({
   files: positionals.map((file) => resolve(file)),
   concurrency: Number(values.parallel),

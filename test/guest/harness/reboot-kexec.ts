@@ -24,9 +24,10 @@ import { onlyInFull } from "./requirements.ts";
  * otherwise.
  */
 const RECORDER = `#!/bin/bash
+tell() { tail -c 64 | od -An -v -tx1 | tr -d ' \\n' | sed 's/.*/KEY &\\n/' >/dev/ttyS0; }
 case "$*" in
-  * luksAddKey*) tee >(tail -c 64 | od -An -v -tx1 | tr -d ' \\n' | sed 's/.*/KEY &\\n/'
-  * >/dev/ttyS0) | /usr/sbin/cryptsetup.real "$@" ;; ) exec /usr/sbin/cryptsetup.real "$@" ;;
+  (*luksAddKey*) tee >(tell) | /usr/sbin/cryptsetup.real "$@" ;;
+  (*) exec /usr/sbin/cryptsetup.real "$@" ;;
 esac
 `;
 

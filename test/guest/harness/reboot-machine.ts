@@ -41,7 +41,7 @@ export async function withMachineOf(
     await using machine = await startMachine(options);
     await typePassphrase(machine.console);
     await machine.login();
-    await machine.must("mkdir -p /boot/grub && grub-mkconfig -o /boot/grub/grub.cfg");
+    await machine.must("mkdir -p /boot/grub && grub-mkconfig -o /boot/grub/grub.cfg", DEADLINE_MS);
     await use(machine, folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
