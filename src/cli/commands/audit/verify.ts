@@ -2,7 +2,7 @@ import { createPublicKey } from "node:crypto";
 import { NightlatchError } from "../../../core/errors.ts";
 import { SERVER_STORE } from "../../../core/places.ts";
 import { exportPublicJwk, thumbprintOf } from "../../../formats/jose/jwk.ts";
-import { formatNote, formatVerifier, originOf, parseNote, type SignedCheckpoint } from "../../../server/audit/note.ts";
+import { formatNote, formatVerifier, originOf, parseNote, type SignedCheckpoint } from "../../../formats/log/note.ts";
 import { type AuditSource, type Snapshot, verifyLog } from "../../../server/audit/verify.ts";
 import { storePath } from "../../../server/store/folder/paths.ts";
 import { openAuditSource } from "../../../server/store/sqlite/audit-source.ts";

@@ -21,7 +21,8 @@ export interface SignedCheckpoint extends Checkpoint {
 const ED25519 = 0x01;
 const KEY_ID_BYTES = 4;
 const SIGNATURE_BYTES = 64;
-const MAX_NOTE_BYTES = 1024;
+/** No note that is read has more. */
+export const NOTE_BYTES = 1024;
 
 /** The name of a store's log. */
 export function originOf(storeId: string): string {
@@ -63,7 +64,7 @@ const NOTE = /^([^\s+]+)\n(0|[1-9]\d{0,15})\n([A-Za-z0-9+/]{43}=)\n\n((?:— [^\
  * @returns null where the text is no checkpoint, or has no line of this key
  */
 export function parseNote(text: string, publicKey: KeyObject): SignedCheckpoint | null {
-  if (Buffer.byteLength(text) > MAX_NOTE_BYTES) return null;
+  if (Buffer.byteLength(text) > NOTE_BYTES) return null;
   const [, origin, size, root, lines] = NOTE.exec(text) ?? [];
   if (origin === undefined || size === undefined || root === undefined || lines === undefined) return null;
   const prefix = `— ${origin} `;
