@@ -2,6 +2,7 @@ import { isError, NightlatchError } from "../../core/errors.ts";
 import type { AttemptLimits } from "../../core/limits.ts";
 import { NOTE_BYTES } from "../../formats/log/note.ts";
 import { ENROLMENT_BYTES, ENROLMENT_TYPE, NONCE_BYTES } from "../../formats/own/enrolment.ts";
+import { logNoteName, refusedIn, wentBackName } from "../../formats/own/log-files.ts";
 import { buildReceiptRequest, type ProvedReceipt, parseReceiptAnswer } from "../../formats/own/receipt.ts";
 import { parseRefusal } from "../../formats/own/refusal.ts";
 import type { HttpResponse, System } from "../../system/port.ts";
@@ -14,7 +15,6 @@ export type ReceiptPower = Pick<
 >;
 
 const FILE_MODE = 0o600;
-const NAME = /^log-([\w-]{43})\.went-back$/;
 
 /**
  * Asks a server for the last release of one of this machine's latches, verifies what it proves, and
@@ -68,8 +68,7 @@ export async function listRefusedServers(
   system: Pick<System, "listDirectory">,
   stateFolder: string,
 ): Promise<ReadonlySet<string>> {
-  const names = await system.listDirectory(stateFolder);
-  return new Set(names.flatMap((name) => NAME.exec(name)?.[1] ?? []));
+  return refusedIn(await system.listDirectory(stateFolder));
 }
 
 /**
@@ -131,9 +130,9 @@ function damaged(path: string, what: string): never {
 }
 
 function notePath(stateFolder: string, thumbprint: string): string {
-  return `${stateFolder}/log-${thumbprint}.note`;
+  return `${stateFolder}/${logNoteName(thumbprint)}`;
 }
 
 function evidencePath(stateFolder: string, thumbprint: string): string {
-  return `${stateFolder}/log-${thumbprint}.went-back`;
+  return `${stateFolder}/${wentBackName(thumbprint)}`;
 }
