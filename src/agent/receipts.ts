@@ -1,18 +1,23 @@
 import { isError, type NightlatchError } from "../core/errors.ts";
-import { readVolumeRecord } from "../luks/bound/records.ts";
+import { type RecordPower, readVolumeRecord } from "../luks/bound/records.ts";
 import { type EnrolledServer, listServers } from "../pins/latch/machine.ts";
-import { askReceipt } from "../pins/latch/receipt.ts";
-import type { Aftermath, AftermathPower } from "./aftermath.ts";
+import { askReceipt, type ReceiptPower } from "../pins/latch/receipt.ts";
+
+type AskPower = ReceiptPower & RecordPower;
+
+interface AskOptions {
+  readonly stateFolder: string;
+  readonly signal: AbortSignal;
+  readonly log: (level: "info" | "warning", text: string) => void;
+  /** For each server. */
+  readonly timeoutMs: number;
+}
 
 /**
  * Asks each server at which the volume has a latch for a receipt, and writes a line for each.
  * @throws NightlatchError machine/bad-state, file/*
  */
-export async function askAll(
-  system: AftermathPower,
-  uuid: string,
-  options: Aftermath & { readonly timeoutMs: number },
-): Promise<void> {
+export async function askAll(system: AskPower, uuid: string, options: AskOptions): Promise<void> {
   const { stateFolder } = options;
   const record = await readVolumeRecord(system, stateFolder, uuid);
   const servers = await listServers(system, stateFolder);
@@ -24,10 +29,10 @@ export async function askAll(
 }
 
 async function askOne(
-  system: AftermathPower,
+  system: AskPower,
   server: EnrolledServer,
   latch: string,
-  { stateFolder, signal, log, timeoutMs }: Aftermath & { readonly timeoutMs: number },
+  { stateFolder, signal, log, timeoutMs }: AskOptions,
 ): Promise<void> {
   const { host } = new URL(server.url);
   try {

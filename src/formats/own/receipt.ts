@@ -49,7 +49,7 @@ export interface ReceiptAnswer {
   readonly note: string;
   /** The last release of the latch; null where the log has none. */
   readonly release: ProvedEntry | null;
-  /** What proves that the log has grown from the asked size; null where it is larger than the log. */
+  /** What proves that the log has grown from the asked size; null where that is the larger one. */
   readonly growth: readonly Buffer[] | null;
   /** The last entry that tells of an older copy which was taken into use; null where none does. */
   readonly rollback: ProvedEntry | null;
@@ -113,7 +113,7 @@ export type Growth =
   | "unknown";
 
 /** A release as the log has it; the proof holds. */
-export interface Receipt {
+interface Receipt {
   /** Number of the entry. */
   readonly number: number;
   readonly kind: "release" | "flood" | "flood-end";

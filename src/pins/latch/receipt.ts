@@ -116,7 +116,7 @@ async function readNote(system: Pick<System, "readFileIfPresent">, path: string)
   }
 }
 
-/** The second line of a note: the size. Whose it is and whether it is whole, the answer's key tells. */
+/** The second line of a note: the size. Whose it is, and whether it is whole, is seen later. */
 function sizeIn(note: string, path: string): number {
   const size = /^[^\n]+\n(\d{1,15})\n/.exec(note)?.[1];
   return size === undefined ? damaged(path, "is no checkpoint") : Number(size);

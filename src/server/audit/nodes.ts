@@ -11,13 +11,13 @@ const STEP = 8;
 const WIDTH = 2 ** STEP;
 
 /** What the hashes are made of, inside one transaction. */
-export interface NodeReads {
+interface NodeReads {
   entries(from: number, limit: number): Promise<NumberedEntry[]>;
   nodes(level: number, from: number, limit: number): Promise<Buffer[]>;
 }
 
 /** Where they are kept. */
-export interface NodeStore extends NodeReads {
+interface NodeStore extends NodeReads {
   tree(): Promise<{ readonly size: number }>;
   nodeCount(level: number): Promise<number>;
   insertNode(level: number, number: number, hash: Buffer): Promise<void>;

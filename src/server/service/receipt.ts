@@ -16,7 +16,10 @@ import { indexLog } from "./latest.ts";
 import { keepLogNodes } from "./nodes.ts";
 import type { Service } from "./service.ts";
 
-/** Why there is no receipt. `receipt/too-many`: the machine, or whoever sends its request again, has asked too often. */
+/**
+ * Why there is no receipt. `receipt/too-many`: the machine, or whoever sends its request again, has
+ * asked too often.
+ */
 export type ReceiptRefusal = "machine/unknown" | "machine/revoked" | "receipt/other-server" | "receipt/too-many";
 
 /** What is answered: a signed message, or a refusal. */
