@@ -34,6 +34,7 @@ export const COMMANDS: Commands = {
   "machine unlock": () => import("./commands/machine/unlock.ts"),
   "machine revoke": () => import("./commands/machine/revoke.ts"),
   "audit tail": () => import("./commands/audit/tail.ts"),
+  "audit export": () => import("./commands/audit/export.ts"),
   "store seal": () => import("./commands/store-seal.ts"),
   "audit verify": () => import("./commands/audit/verify.ts"),
 };

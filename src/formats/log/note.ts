@@ -1,4 +1,4 @@
-import { hash, type KeyObject, sign, verify } from "node:crypto";
+import { createPublicKey, hash, type KeyObject, sign, verify } from "node:crypto";
 import { HASH_BYTES } from "./merkle.ts";
 
 /**
@@ -54,6 +54,19 @@ export function formatNote(checkpoint: SignedCheckpoint, publicKey: KeyObject): 
 export function formatVerifier(origin: string, publicKey: KeyObject): string {
   const key = Buffer.concat([Buffer.of(ED25519), rawKey(publicKey)]);
   return `${origin}+${keyId(origin, publicKey).toString("hex")}+${key.toString("base64")}`;
+}
+
+const VERIFIER = /^([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]{44})$/;
+
+/** Reads a verifier key; null where the text is none, or its id is not that of its name and key. */
+export function parseVerifier(text: string): { readonly origin: string; readonly publicKey: KeyObject } | null {
+  const [, origin, id, key] = VERIFIER.exec(text) ?? [];
+  if (origin === undefined || id === undefined || key === undefined) return null;
+  const bytes = Buffer.from(key, "base64");
+  if (bytes[0] !== ED25519) return null;
+  const x = bytes.toString("base64url", 1);
+  const publicKey = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" });
+  return keyId(origin, publicKey).toString("hex") === id ? { origin, publicKey } : null;
 }
 
 const NOTE = /^([^\s+]+)\n(0|[1-9]\d{0,15})\n([A-Za-z0-9+/]{43}=)\n\n((?:— [^\s+]+ [A-Za-z0-9+/]+={0,2}\n){1,16})$/;
