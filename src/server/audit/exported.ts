@@ -41,7 +41,7 @@ export async function* exportLog(source: AuditSource): AsyncGenerator<Buffer> {
 }
 
 /** What was found to be in order. */
-export interface VerifiedExport {
+interface VerifiedExport {
   readonly entries: number;
   readonly identity: KeyObject;
   /** As the first line has it. */
