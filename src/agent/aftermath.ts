@@ -66,6 +66,28 @@ async function makeStateFolder(system: AftermathPower, stateFolder: string): Pro
 }
 
 /**
+ * Asks the servers of a volume to prove that its release is in their logs, which is how a log that
+ * was rewritten or put back shows: docs/format/receipt.md. Says what comes of it, and ends.
+ */
+export async function proveRelease(system: AftermathPower, uuid: string, after: Aftermath): Promise<void> {
+  const { stateFolder, signal, log } = after;
+  const { askAll } = await import("./receipts.ts");
+  const endMs = system.monotonicMs() + RECORD_WITHIN_MS;
+  for (;;) {
+    await system.sleep(RECORD_AGAIN_MS, signal);
+    if (signal.aborted) return;
+    try {
+      return await askAll(system, uuid, { ...after, timeoutMs: ATTEMPT_MS });
+    } catch (error) {
+      if (!(error instanceof NightlatchError)) throw error;
+      // At boot the folder cannot be written yet.
+      if (error.code.startsWith("file/") && system.monotonicMs() + RECORD_AGAIN_MS <= endMs) continue;
+      return log("warning", `its release could not be proved: ${error.message}; ${stateFolder} is as it was`);
+    }
+  }
+}
+
+/**
  * Tells every server of a volume that another one was found in its place. It ends when each has
  * confirmed it, or when the time is over.
  */

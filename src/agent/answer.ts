@@ -18,6 +18,7 @@ import { bindingSources } from "./binding-source.ts";
 import { commandSource } from "./command-source.ts";
 import { orEnd, type Wait } from "./deadline.ts";
 import { type RacePower, raceSources, type Won } from "./race.ts";
+import { withoutRefused } from "./refused-servers.ts";
 import type { KeySource } from "./source.ts";
 
 /** What it takes to find a volume's key. */
@@ -44,6 +45,8 @@ interface AnswerOptions {
  */
 interface Answer extends Won {
   readonly newUse: { readonly use: Use; readonly device: string } | null;
+  /** Of the volume whose bindings were asked; null where a command was. */
+  readonly uuid: string | null;
 }
 
 /** The log tells this many kinds of failure of one source: enough for a minute of attempts. */
@@ -64,10 +67,10 @@ export async function answerVolume(
   const entry = await findEntry(system, volume, options.crypttab);
   const configured = options.config.volumes.get(volume);
   const { endMs } = options;
-  const { sources, newUse } =
+  const { sources, newUse, uuid } =
     configured?.command == null
       ? await sourcesOfHeader(system, entry, options, signal)
-      : { sources: [await safeCommand(system, configured.command, options, signal)], newUse: null };
+      : { sources: [await safeCommand(system, configured.command, options, signal)], newUse: null, uuid: null };
   const said = new Map<KeySource, Set<string>>(sources.map((source) => [source, new Set()]));
   const won = await raceSources(system, sources, {
     endMs,
@@ -81,7 +84,7 @@ export async function answerVolume(
       options.log(`${failed.name}: ${text}${again ? "; trying again" : ""}`);
     },
   });
-  return { ...won, newUse };
+  return { ...won, newUse, uuid };
 }
 
 function whenSafe(system: AnswerPower, { safe, state, endMs }: AnswerOptions, signal: AbortSignal): Promise<void> {
@@ -109,7 +112,7 @@ async function findEntry(system: Pick<System, "readFile">, volume: string, crypt
   });
 }
 
-interface HeaderSources extends Pick<Answer, "newUse"> {
+interface HeaderSources extends Pick<Answer, "newUse" | "uuid"> {
   readonly sources: readonly KeySource[];
 }
 
@@ -125,8 +128,10 @@ async function sourcesOfHeader(
   const [header] = await Promise.all([reading, whenSafe(system, options, signal)]);
   const judging = judge(system, entry.volume, header, device, options);
   const newUse = await orEnd(system, judging, wait, `${options.state} could not be read in time`);
-  const sources = bindingSources(system, header, wait.log);
-  if (sources.length > 0) return { sources, newUse };
+  const asking = withoutRefused(system, options.state);
+  const asked = await orEnd(system, asking, wait, `${options.state} could not be read in time`);
+  const sources = bindingSources(asked, header, wait.log);
+  if (sources.length > 0) return { sources, newUse, uuid: header.uuid };
   throw new NightlatchError("agent/no-binding", `${device} has no binding`, {
     remedy: `Bind it: nightlatch bind ${device}; or name a command for it in agent.toml.`,
   });

@@ -146,13 +146,15 @@ async function answerAndLog(
     const answer = inTime(work, endMs + LAST_WORD_MS, `${crypttab} could not be read in time`);
     // It came when nobody waited any more.
     answer.catch(() => work.then(({ secret }) => secret.wipe()).catch(() => {}));
-    const { secret, source, newUse } = await answer;
+    const { secret, source, newUse, uuid } = await answer;
     const tookText = took();
     const onEnd = (taken: boolean) => {
       if (taken) {
         tell(`key sent after ${tookText}, from ${source.name}`);
-        if (newUse === null) return;
-        later(named, ({ rememberUse }, after) => rememberUse(system, newUse.use, newUse.device, after));
+        later(named, async ({ proveRelease, rememberUse }, after) => {
+          if (newUse !== null) await rememberUse(system, newUse.use, newUse.device, after);
+          if (uuid !== null) await proveRelease(system, uuid, after);
+        });
       } else log("warning", `${named}: key found after ${tookText}, from ${source.name}, but nobody took it`);
     };
     return { secret, onEnd };

@@ -18,6 +18,8 @@ export const COMMANDS: Commands = {
   "recovery add": () => import("./commands/recovery/add.ts"),
   "recovery test": () => import("./commands/recovery/test.ts"),
   "recovery remove": () => import("./commands/recovery/remove.ts"),
+  "receipt show": () => import("./commands/receipt/show.ts"),
+  "receipt accept": () => import("./commands/receipt/accept.ts"),
   crypttab: () => import("./commands/crypttab/crypttab.ts"),
   check: () => import("./commands/check.ts"),
   agent: () => import("./commands/agent.ts"),
@@ -32,6 +34,7 @@ export const COMMANDS: Commands = {
   "machine unlock": () => import("./commands/machine/unlock.ts"),
   "machine revoke": () => import("./commands/machine/revoke.ts"),
   "audit tail": () => import("./commands/audit/tail.ts"),
+  "audit export": () => import("./commands/audit/export.ts"),
   "store seal": () => import("./commands/store-seal.ts"),
   "audit verify": () => import("./commands/audit/verify.ts"),
 };

@@ -22,6 +22,8 @@ type MessageType =
   | "nightlatch-latch"
   | "nightlatch-lease"
   | "nightlatch-leased"
+  | "nightlatch-receipt"
+  | "nightlatch-receipted"
   | "nightlatch-report"
   | "nightlatch-reported";
 

@@ -1,7 +1,7 @@
 import type { KeyObject } from "node:crypto";
+import { append, type CompactRange, hashLeaf, rootOf } from "../../formats/log/merkle.ts";
+import { originOf, type SignedCheckpoint, signCheckpoint } from "../../formats/log/note.ts";
 import { type Entry, encodeEntry } from "./entry.ts";
-import { append, type CompactRange, hashLeaf, rootOf } from "./merkle.ts";
-import { originOf, type SignedCheckpoint, signCheckpoint } from "./note.ts";
 import { appendTimes, type Tree } from "./times.ts";
 
 /** Who signs the log: the server's identity, under the store's name. */

@@ -1,4 +1,4 @@
-import type { CompactRange } from "./merkle.ts";
+import type { CompactRange } from "../../formats/log/merkle.ts";
 
 /** An entry whose time no later entry has reached. */
 interface LogTime {

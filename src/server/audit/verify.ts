@@ -1,8 +1,8 @@
 import type { KeyObject } from "node:crypto";
 import { NightlatchError } from "../../core/errors.ts";
+import { append, type CompactRange, EMPTY_RANGE, hashLeaf, rootOf } from "../../formats/log/merkle.ts";
+import { type Checkpoint, isSignedCheckpoint, originOf, type SignedCheckpoint } from "../../formats/log/note.ts";
 import { parseEntry } from "./entry.ts";
-import { append, type CompactRange, EMPTY_RANGE, hashLeaf, rootOf } from "./merkle.ts";
-import { type Checkpoint, isSignedCheckpoint, originOf, type SignedCheckpoint } from "./note.ts";
 import { type KnownRows, Replay } from "./replay.ts";
 
 /** A store's log and what is beside it, read page by page so that no reader holds a server up. */

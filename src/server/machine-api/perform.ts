@@ -7,6 +7,7 @@ import { isPassing } from "../service/queue.ts";
 import type { Service } from "../service/service.ts";
 import { acceptEnrolment, acceptLatch } from "./enrolment.ts";
 import { acceptLease, giveChallenge } from "./lease.ts";
+import { answerReceipt } from "./receipt.ts";
 import { acceptReport } from "./report.ts";
 import { findRoute, type Route } from "./routes.ts";
 import { advertise, recover } from "./tang.ts";
@@ -33,7 +34,7 @@ export function planFor(
 }
 
 /** What carries a message of docs/format/enrolment.md. */
-const MESSAGES: ReadonlySet<Route["kind"]> = new Set(["enrolment", "latch", "lease", "report"]);
+const MESSAGES: ReadonlySet<Route["kind"]> = new Set(["enrolment", "latch", "lease", "receipt", "report"]);
 
 const ALLOWED = ["allow", "GET, HEAD, OPTIONS"];
 
@@ -75,6 +76,8 @@ function answer(service: Service, route: Performed, body: Buffer, from: string):
       return giveChallenge(service, route.machineId);
     case "lease":
       return acceptLease(service, route.machineId, body, from);
+    case "receipt":
+      return answerReceipt(service, route.machineId, body);
     case "report":
       return acceptReport(service, route.machineId, body, from);
   }

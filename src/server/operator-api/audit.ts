@@ -1,6 +1,6 @@
 import { NightlatchError } from "../../core/errors.ts";
 import { exportPublicJwk } from "../../formats/jose/jwk.ts";
-import { packRange } from "../audit/merkle.ts";
+import { packRange } from "../../formats/log/merkle.ts";
 import { json, type Reply } from "../http/reply.ts";
 import type { AuditReads } from "../store/port.ts";
 

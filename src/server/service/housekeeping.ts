@@ -1,6 +1,7 @@
 import { expireInvites } from "./invite.ts";
 import { indexLog } from "./latest.ts";
 import { endPastLeases } from "./leases.ts";
+import { keepLogNodes } from "./nodes.ts";
 import type { Service } from "./service.ts";
 
 const INTERVAL_MS = 30_000;
@@ -10,7 +11,7 @@ const INTERVAL_MS = 30_000;
  *
  * - counts become entries, and rested paces are forgotten;
  * - how far the log has come is recorded beside the store;
- * - the log's latest entries are found;
+ * - the log's latest entries are found, and subtrees of it are kept for proofs;
  * - invites that nobody used in time become void and lose their keys, and leases end;
  * - room is held back on the disk;
  * - bytes of destroyed keys that a reader kept from being overwritten are overwritten;
@@ -39,6 +40,7 @@ export async function keepHouse(service: Service): Promise<void> {
   await service.store.recordProgress();
   await service.store.holdRoom();
   await indexLog(service);
+  await keepLogNodes(service);
 }
 
 async function probe(service: Service): Promise<void> {

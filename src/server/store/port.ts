@@ -1,6 +1,6 @@
+import type { SignedCheckpoint } from "../../formats/log/note.ts";
 import type { EntryText, LatestKind, LatestRow } from "../audit/latest.ts";
 import type { LogStore } from "../audit/log.ts";
-import type { SignedCheckpoint } from "../audit/note.ts";
 import type { Tree } from "../audit/times.ts";
 import type { NumberedEntry, Snapshot } from "../audit/verify.ts";
 import type { State } from "../policy/decide.ts";
@@ -97,6 +97,15 @@ export interface Reads {
   entries(from: number, limit: number): Promise<NumberedEntry[]>;
   /** The same entries as numbers and texts, in a third of the time, for whoever looks at many. */
   entryTexts(from: number, limit: number): Promise<EntryText[]>;
+  /**
+   * The kept hashes of full subtrees of 2^`level` entries, from number `from` on, at most `limit`
+   * (audit/nodes.ts).
+   */
+  nodes(level: number, from: number, limit: number): Promise<Buffer[]>;
+  /** How many of that level are kept: the first ones. */
+  nodeCount(level: number): Promise<number>;
+  /** The last entry that tells of an older copy which was taken into use. Null where none does. */
+  lastRollback(): Promise<NumberedEntry | null>;
   /** How many entries the index of the latest ones covers. */
   latestReach(): Promise<number>;
   /**
@@ -129,6 +138,8 @@ interface Writes {
    * then removes the bytes.
    */
   destroyKeys(latchId: string): Promise<void>;
+  /** Keeps the hash of a full subtree. */
+  insertNode(level: number, number: number, hash: Buffer): Promise<void>;
   /**
    * Enters the rows that are later than what is there, and how far the index reaches, where that is
    * further.

@@ -21,6 +21,7 @@ export const createCipheriv = (...args: Parameters<Whole["createCipheriv"]>) => 
 export const publicEncrypt = (...args: Parameters<Whole["publicEncrypt"]>) => nodeCrypto().publicEncrypt(...args);
 /** Of all constants those that are read. */
 export const constants = { RSA_PKCS1_OAEP_PADDING: 4 };
+export const hash = (...args: Parameters<Whole["hash"]>) => nodeCrypto().hash(...args);
 export const sign = (...args: Parameters<Whole["sign"]>) => nodeCrypto().sign(...args);
 export const verify = (...args: Parameters<Whole["verify"]>) => nodeCrypto().verify(...args);
 

@@ -1,8 +1,8 @@
 import { createPublicKey } from "node:crypto";
 import { NightlatchError } from "../../../core/errors.ts";
 import type { Json, JsonObject } from "../../../formats/json/json.ts";
-import { unpackRange } from "../../../server/audit/merkle.ts";
-import { originOf } from "../../../server/audit/note.ts";
+import { unpackRange } from "../../../formats/log/merkle.ts";
+import { originOf } from "../../../formats/log/note.ts";
 import type { KnownInvite, KnownLatch, KnownMachine } from "../../../server/audit/replay.ts";
 import type { AuditSource, Snapshot } from "../../../server/audit/verify.ts";
 import type { System } from "../../../system/port.ts";

@@ -1,18 +1,17 @@
-import { createPublicKey } from "node:crypto";
+import { createPublicKey, type KeyObject } from "node:crypto";
 import { NightlatchError } from "../../../core/errors.ts";
-import { SERVER_STORE } from "../../../core/places.ts";
 import { exportPublicJwk, thumbprintOf } from "../../../formats/jose/jwk.ts";
-import { formatNote, formatVerifier, originOf, parseNote, type SignedCheckpoint } from "../../../server/audit/note.ts";
-import { type AuditSource, type Snapshot, verifyLog } from "../../../server/audit/verify.ts";
-import { storePath } from "../../../server/store/folder/paths.ts";
-import { openAuditSource } from "../../../server/store/sqlite/audit-source.ts";
+import { formatNote, formatVerifier, originOf, parseNote, type SignedCheckpoint } from "../../../formats/log/note.ts";
+import { LINE_BYTES, verifyExport } from "../../../server/audit/exported.ts";
+import { verifyLog } from "../../../server/audit/verify.ts";
 import type { System } from "../../../system/port.ts";
 import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../../command.ts";
-import { openRemoteAudit } from "./remote.ts";
+import { openSource, SOURCE_OPTIONS } from "./source.ts";
 
 const OPTIONS = {
-  data: { value: "DIR", help: `data folder of the server (default ${SERVER_STORE})` },
-  admin: { value: "SOCKET", help: "ask the running server in place of reading its folder" },
+  ...SOURCE_OPTIONS,
+  log: { value: "FILE", help: "verify a file that nightlatch audit export wrote" },
+  verifier: { value: "KEY", help: "with --log: the server's verifier key, as it was written down before" },
   after: { value: "FILE", help: "a checkpoint that was kept elsewhere: the log must have grown from it" },
   save: { value: "FILE", help: "write the log's checkpoint to FILE, to be kept elsewhere" },
 } as const satisfies Options;
@@ -32,11 +31,14 @@ to keep the checkpoint.
   run,
 });
 
-async function run({ options, system, terminal }: Input): Promise<ExitStatus> {
-  using source = await openSource(options, system);
+async function run(input: Input): Promise<ExitStatus> {
+  const { options, system, terminal } = input;
+  if (options.log !== undefined) return verifyFile(input, options.log);
+  if (options.verifier !== undefined) throw wrong("--verifier goes with --log");
+  using source = await openSource("audit verify", options, system);
   const { snapshot } = source;
   const after = options.after;
-  const earlier = after === undefined ? null : await readCheckpoint(system, after, snapshot);
+  const earlier = after === undefined ? null : await readCheckpoint(system, after, snapshot.identity);
   const { last, ...counts } = await verifyLog(source, earlier);
   const note = formatNote(last, snapshot.identity);
   const save = options.save;
@@ -53,21 +55,50 @@ async function run({ options, system, terminal }: Input): Promise<ExitStatus> {
   return 0;
 }
 
-async function openSource(
-  { data, admin }: Input["options"],
-  system: Pick<System, "request" | "stat">,
-): Promise<AuditSource & Disposable> {
-  if (data !== undefined && admin !== undefined) {
-    throw new NightlatchError("usage/wrong", "audit verify: --data and --admin exclude each other", {
-      remedy: "See: nightlatch audit verify --help",
-    });
-  }
-  if (admin !== undefined) return openRemoteAudit(system, admin);
-  const path = storePath(data ?? SERVER_STORE);
-  if ((await system.stat(path)) !== null) return openAuditSource(path);
-  throw new NightlatchError("store/missing", `there is no store at ${path}`, {
-    remedy: "Name the server's data folder with --data, or its admin socket with --admin.",
+async function verifyFile({ options, system, terminal }: Input, path: string): Promise<ExitStatus> {
+  const { data, admin, after, save, verifier: trusted } = options;
+  if (data !== undefined || admin !== undefined) throw wrong("--log goes without --data and --admin");
+  const earlier = async (key: KeyObject) => (after === undefined ? null : readCheckpoint(system, after, key));
+  const { entries, identity, verifier, last } = await verifyExport(linesOf(system, path), trusted ?? null, earlier);
+  const note = formatNote(last, identity);
+  if (save !== undefined) await system.writeFile(save, Buffer.from(note), 0o644);
+  const thumbprint = thumbprintOf(exportPublicJwk(identity));
+  terminal.line(`The file is whole: ${entries} entries, as the server signed them.`);
+  if (after !== undefined) terminal.line(`It has grown from the checkpoint in ${after}.`);
+  if (trusted === undefined)
+    terminal.line(`That the key is the server's own the file cannot say. Compare it: ${verifier}`);
+  terminal.line(`Signed by ${thumbprint}\n\n${note}`);
+  terminal.result({
+    ok: true,
+    identity: thumbprint,
+    verifier,
+    trusted: trusted !== undefined,
+    entries,
+    checkpoint: note,
   });
+  return 0;
+}
+
+const CHUNK_BYTES = 1 << 20;
+
+/** The lines of a file of any length, one chunk of it in memory. */
+async function* linesOf(system: Pick<System, "readAt">, path: string): AsyncGenerator<Buffer> {
+  let rest = Buffer.alloc(0);
+  for (let at = 0; ; at += CHUNK_BYTES) {
+    const chunk = await system.readAt(path, at, CHUNK_BYTES);
+    rest = Buffer.concat([rest, chunk]);
+    for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
+      yield rest.subarray(0, end);
+      rest = rest.subarray(end + 1);
+    }
+    if (rest.length > LINE_BYTES) break; // too long to be a line
+    if (chunk.length < CHUNK_BYTES) break;
+  }
+  if (rest.length > 0) yield rest.subarray(0, LINE_BYTES + 1);
+}
+
+function wrong(what: string): NightlatchError {
+  return new NightlatchError("usage/wrong", `audit verify: ${what}`, { remedy: "See: nightlatch audit verify --help" });
 }
 
 const MAX_NOTE_BYTES = 4096;
@@ -75,7 +106,7 @@ const MAX_NOTE_BYTES = 4096;
 async function readCheckpoint(
   system: Pick<System, "readFile">,
   path: string,
-  { identity }: Snapshot,
+  identity: KeyObject,
 ): Promise<SignedCheckpoint> {
   const text = (await system.readFile(path, MAX_NOTE_BYTES)).toString("utf8");
   const checkpoint = parseNote(text, createPublicKey(identity.export({ format: "pem", type: "spki" })));

@@ -1,5 +1,5 @@
 import { isError } from "../../../core/errors.ts";
-import { rootOf } from "../../audit/merkle.ts";
+import { rootOf } from "../../../formats/log/merkle.ts";
 import type { Cells } from "../keys/cells.ts";
 import type { AuditReads, Store, Transaction } from "../port.ts";
 import { readCheckpoints, readEntries, takeSnapshot } from "../sqlite/audit-source.ts";

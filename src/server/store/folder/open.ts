@@ -2,9 +2,9 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject 
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import { Secret } from "../../../core/secret.ts";
 import { exportPublicJwk } from "../../../formats/jose/jwk.ts";
+import { EMPTY_RANGE, packRange, rootOf } from "../../../formats/log/merkle.ts";
+import { isSignedCheckpoint } from "../../../formats/log/note.ts";
 import { appendEntries } from "../../audit/log.ts";
-import { EMPTY_RANGE, packRange, rootOf } from "../../audit/merkle.ts";
-import { isSignedCheckpoint } from "../../audit/note.ts";
 import type { MasterKey, WrapContext } from "../keys/wrap.ts";
 import { SqliteLog } from "../sqlite/log.ts";
 import { APPLICATION_ID, CELLS_VERSION, MIGRATIONS } from "../sqlite/migrations.ts";

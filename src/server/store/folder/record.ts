@@ -2,8 +2,8 @@ import { toBase64url } from "../../../core/bytes.ts";
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import { type Json, type JsonObject, parseJson } from "../../../formats/json/json.ts";
 import { isBase64urlOf } from "../../../formats/json/narrow.ts";
+import { HASH_BYTES } from "../../../formats/log/merkle.ts";
 import type { System } from "../../../system/port.ts";
-import { HASH_BYTES } from "../../audit/merkle.ts";
 
 /**
  * What tells a store that was lost from one that never was, and the latest one from an older copy.

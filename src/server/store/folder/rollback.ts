@@ -1,8 +1,8 @@
 import { createPublicKey } from "node:crypto";
 import { NightlatchError } from "../../../core/errors.ts";
+import { isSignedCheckpoint, originOf } from "../../../formats/log/note.ts";
 import type { System } from "../../../system/port.ts";
 import { appendEntries, type LogSigner } from "../../audit/log.ts";
-import { isSignedCheckpoint, originOf } from "../../audit/note.ts";
 import { columnsOfLease } from "../sqlite/lease-columns.ts";
 import { SqliteLog } from "../sqlite/log.ts";
 import { query } from "../sqlite/schema.ts";
@@ -55,7 +55,10 @@ async function recordRollback(sqlite: Sqlite, signer: LogSigner, { size, root }:
   const entry = { kind: "rollback", at: atMs, size, root: root.toString("base64") } as const;
   sqlite.begin();
   try {
-    await appendEntries(new SqliteLog(sqlite, signer.storeId), [entry], signer);
+    const log = new SqliteLog(sqlite, signer.storeId);
+    const { size: number } = await log.tree();
+    await appendEntries(log, [entry], signer);
+    sqlite.run(query.insertInto("rollback").values({ entry: number }));
     sqlite.run(query.updateTable("machine").set(columnsOfLease(null)));
     sqlite.commit();
   } catch (error) {

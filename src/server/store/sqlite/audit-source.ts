@@ -1,7 +1,7 @@
 import { createPublicKey } from "node:crypto";
 import { NightlatchError } from "../../../core/errors.ts";
-import { unpackRange } from "../../audit/merkle.ts";
-import { originOf, type SignedCheckpoint } from "../../audit/note.ts";
+import { unpackRange } from "../../../formats/log/merkle.ts";
+import { originOf, type SignedCheckpoint } from "../../../formats/log/note.ts";
 import { type KnownLatch, keyNames, leaseText, useText } from "../../audit/replay.ts";
 import type { AuditSource, NumberedEntry, Snapshot } from "../../audit/verify.ts";
 import { leaseUseOf, MACHINE, machineOf, USE } from "./lease-columns.ts";

@@ -1,8 +1,8 @@
 import { NightlatchError } from "../../../core/errors.ts";
+import { packRange, unpackRange } from "../../../formats/log/merkle.ts";
+import { originOf, type SignedCheckpoint } from "../../../formats/log/note.ts";
 import type { EntryText, LatestKind, LatestRow } from "../../audit/latest.ts";
 import type { LogStore } from "../../audit/log.ts";
-import { packRange, unpackRange } from "../../audit/merkle.ts";
-import { originOf, type SignedCheckpoint } from "../../audit/note.ts";
 import { packTimes, type Tree, unpackTimes } from "../../audit/times.ts";
 import type { NumberedEntry } from "../../audit/verify.ts";
 import type { LastRelease } from "../port.ts";
@@ -22,6 +22,11 @@ const SELECT_LAST_RELEASES = `select latch.machine as machineId, body
     where latest.kind = 'release'`;
 const SET_LATEST =
   "insert into latest (kind, subject, entry) values (?, ?, ?) on conflict do update set entry = excluded.entry where excluded.entry > entry";
+const SELECT_NODES = "select hash from node where level = ? and number >= ? order by number limit ?";
+const SELECT_LAST_NODE = "select max(number) as number from node where level = ?";
+const INSERT_NODE = "insert into node (level, number, hash) values (?, ?, ?)";
+const SELECT_ROLLBACK =
+  "select number, body from rollback join entry on entry.number = rollback.entry order by number desc limit 1";
 const INSERT_CHECKPOINT = "insert into checkpoint (size, root, signature) values (?, ?, ?)";
 
 /** The audit log and its index in SQLite. Whoever holds one is inside a transaction. */
@@ -75,6 +80,24 @@ export class SqliteLog implements LogStore {
 
   async lastReleases(): Promise<LastRelease[]> {
     return this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_LAST_RELEASES).all() as LastRelease[]);
+  }
+
+  async nodes(level: number, from: number, limit: number): Promise<Buffer[]> {
+    return this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_NODES).pluck().all(level, from, limit) as Buffer[]);
+  }
+
+  async nodeCount(level: number): Promise<number> {
+    const last = this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_LAST_NODE).pluck().get(level));
+    return typeof last === "number" ? last + 1 : 0;
+  }
+
+  async lastRollback(): Promise<NumberedEntry | null> {
+    const row = this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_ROLLBACK).get());
+    return (row as NumberedEntry | undefined) ?? null;
+  }
+
+  async insertNode(level: number, number: number, hash: Buffer): Promise<void> {
+    this.#sqlite.guard(() => this.#sqlite.prepare(INSERT_NODE).run(level, number, hash));
   }
 
   async insertEntries(first: number, bodies: readonly Buffer[]): Promise<void> {

@@ -14,6 +14,7 @@ export const MIGRATIONS: readonly (() => Compilable[])[] = [
   cellColumns,
   latestTables,
   leaseColumns,
+  nodeTables,
 ];
 
 /**
@@ -165,6 +166,28 @@ function leaseColumns(): Compilable[] {
     schema.alterTable("latch").addColumn("use_lease", "integer"),
     schema.alterTable("latch").addColumn("use_ms", "integer"),
     schema.alterTable("latch").addColumn("use_from", "text"),
+  ];
+}
+
+/**
+ * Subtrees of the log's tree, which proofs are made of, and which entries tell of an older copy.
+ * Both begin empty: subtrees are made of the log afterwards, and no machine has yet kept a
+ * checkpoint from before.
+ */
+function nodeTables(): Compilable[] {
+  const { schema } = query;
+  return [
+    schema
+      .createTable("node")
+      .addColumn("level", "integer", (c) => c.notNull())
+      .addColumn("number", "integer", (c) => c.notNull())
+      .addColumn("hash", "blob", (c) => c.notNull())
+      .addPrimaryKeyConstraint("node_primary", ["level", "number"])
+      .modifyEnd(sql`strict, without rowid`),
+    schema
+      .createTable("rollback")
+      .addColumn("entry", "integer", (c) => c.primaryKey())
+      .modifyEnd(sql`strict`),
   ];
 }
 

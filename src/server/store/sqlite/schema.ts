@@ -60,6 +60,8 @@ interface Schema {
   scrub: { row: number; owed: number };
   latest: { kind: LatestKind; subject: string; entry: number };
   latest_reach: { row: number; size: number };
+  node: { level: number; number: number; hash: Buffer };
+  rollback: { entry: number };
 }
 
 /** Writes SQL and runs none of it: the store runs it, inside its own transactions. */

@@ -1,4 +1,4 @@
-import { hash, type KeyObject, sign, verify } from "node:crypto";
+import { createPublicKey, hash, type KeyObject, sign, verify } from "node:crypto";
 import { HASH_BYTES } from "./merkle.ts";
 
 /**
@@ -21,7 +21,8 @@ export interface SignedCheckpoint extends Checkpoint {
 const ED25519 = 0x01;
 const KEY_ID_BYTES = 4;
 const SIGNATURE_BYTES = 64;
-const MAX_NOTE_BYTES = 1024;
+/** No note that is read has more. */
+export const NOTE_BYTES = 1024;
 
 /** The name of a store's log. */
 export function originOf(storeId: string): string {
@@ -55,6 +56,19 @@ export function formatVerifier(origin: string, publicKey: KeyObject): string {
   return `${origin}+${keyId(origin, publicKey).toString("hex")}+${key.toString("base64")}`;
 }
 
+const VERIFIER = /^([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]{44})$/;
+
+/** Reads a verifier key; null where the text is none, or its id is not that of its name and key. */
+export function parseVerifier(text: string): { readonly origin: string; readonly publicKey: KeyObject } | null {
+  const [, origin, id, key] = VERIFIER.exec(text) ?? [];
+  if (origin === undefined || id === undefined || key === undefined) return null;
+  const bytes = Buffer.from(key, "base64");
+  if (bytes[0] !== ED25519) return null;
+  const x = bytes.toString("base64url", 1);
+  const publicKey = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" });
+  return keyId(origin, publicKey).toString("hex") === id ? { origin, publicKey } : null;
+}
+
 const NOTE = /^([^\s+]+)\n(0|[1-9]\d{0,15})\n([A-Za-z0-9+/]{43}=)\n\n((?:— [^\s+]+ [A-Za-z0-9+/]+={0,2}\n){1,16})$/;
 
 /**
@@ -63,7 +77,7 @@ const NOTE = /^([^\s+]+)\n(0|[1-9]\d{0,15})\n([A-Za-z0-9+/]{43}=)\n\n((?:— [^\
  * @returns null where the text is no checkpoint, or has no line of this key
  */
 export function parseNote(text: string, publicKey: KeyObject): SignedCheckpoint | null {
-  if (Buffer.byteLength(text) > MAX_NOTE_BYTES) return null;
+  if (Buffer.byteLength(text) > NOTE_BYTES) return null;
   const [, origin, size, root, lines] = NOTE.exec(text) ?? [];
   if (origin === undefined || size === undefined || root === undefined || lines === undefined) return null;
   const prefix = `— ${origin} `;

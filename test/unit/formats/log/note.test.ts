@@ -8,7 +8,7 @@ import {
   isSignedCheckpoint,
   parseNote,
   signCheckpoint,
-} from "../../../../src/server/audit/note.ts";
+} from "../../../../src/formats/log/note.ts";
 
 const { privateKey, publicKey } = generateKeyPairSync("ed25519");
 const checkpoint = signCheckpoint({ origin: "nightlatch/x", size: 7, root: randomBytes(32) }, privateKey);

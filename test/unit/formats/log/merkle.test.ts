@@ -10,7 +10,7 @@ import {
   packRange,
   rootOf,
   unpackRange,
-} from "../../../../src/server/audit/merkle.ts";
+} from "../../../../src/formats/log/merkle.ts";
 
 // The leaves and roots that Certificate Transparency's implementations share
 // (google/certificate-transparency, cpp/merkletree/merkle_tree_test.cc).

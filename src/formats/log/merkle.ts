@@ -25,7 +25,7 @@ export function hashLeaf(leaf: Uint8Array): Buffer {
 }
 
 /** SHA-256(0x01 || left || right) */
-function hashNode(left: Uint8Array, right: Uint8Array): Buffer {
+export function hashNode(left: Uint8Array, right: Uint8Array): Buffer {
   return sha256(Buffer.concat([NODE, left, right]));
 }
 
@@ -46,7 +46,7 @@ export function append(range: CompactRange, leafHash: Buffer): CompactRange {
 }
 
 /** The tree's root (MTH); of no leaves, SHA-256 of the empty string. */
-export function rootOf(range: CompactRange): Buffer {
+export function rootOf(range: Pick<CompactRange, "hashes">): Buffer {
   const [smallest, ...larger] = [...range.hashes].reverse();
   if (smallest === undefined) return sha256(Buffer.alloc(0));
   return larger.reduce((right, left) => hashNode(left, right), smallest);
