@@ -1,5 +1,6 @@
 import { Socket, type SocketConstructorOpts } from "node:net";
 import { Http1BodyReader, type Http1RequestHead } from "../../formats/network/http1-request.ts";
+import type { Clock } from "../clock.ts";
 import type { Answers } from "./answers.ts";
 import type { Budget } from "./budget.ts";
 import { HeadReader } from "./head-reader.ts";
@@ -11,6 +12,7 @@ import type { Turn } from "./turn.ts";
 
 /** What all connections of a server share. */
 export interface Hall {
+  readonly clock: Pick<Clock, "monotonicMs">;
   readonly patience: Patience;
   readonly places: Places<Connection>;
   readonly budget: Budget<Connection>;
@@ -181,7 +183,7 @@ export class Connection {
   }
 
   #begin(): void {
-    this.#begunMs = performance.now();
+    this.#begunMs = this.#hall.clock.monotonicMs();
     this.#deadlineMs = this.#begunMs + this.#hall.patience.headersTimeoutMs;
   }
 
@@ -254,7 +256,7 @@ export class Connection {
     this.#isLast ||= this.#hall.isClosing || this.#head?.isKept === false;
     this.#hall.budget.release(this);
     this.#phase = "leaving";
-    this.#deadlineMs = performance.now() + UNREAD_MS;
+    this.#deadlineMs = this.#hall.clock.monotonicMs() + UNREAD_MS;
     const isHead = this.#head?.method === "HEAD";
     const hasUnread = this.#body?.state !== "whole" && this.#head?.framing !== "none";
     this.#body = null;
@@ -284,7 +286,7 @@ export class Connection {
     }
     this.#phase = "head";
     this.#begunMs = null;
-    this.#deadlineMs = performance.now() + this.#hall.patience.keepAliveMs + KEPT_LONGER_MS;
+    this.#deadlineMs = this.#hall.clock.monotonicMs() + this.#hall.patience.keepAliveMs + KEPT_LONGER_MS;
     if (this.#place !== null) this.#hall.places.rest(this.#place);
     if (this.#waiting.length > 0) this.#hall.defer(this);
     else if (this.#hasEnded) this.#socket.end();
@@ -294,7 +296,7 @@ export class Connection {
   #startLingering(): void {
     this.#waiting = NONE;
     this.#phase = "lingering";
-    this.#deadlineMs = performance.now() + LINGER_MS;
+    this.#deadlineMs = this.#hall.clock.monotonicMs() + LINGER_MS;
     if (this.#place !== null) this.#hall.places.rest(this.#place);
     this.#socket.end();
     this.#socket.resume();

@@ -2,6 +2,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { Http1RequestHead } from "../../formats/network/http1-request.ts";
 import { descriptorLimit, prepareConnections } from "../../system/tcp-listen.ts";
 import { descriptorOf } from "../../system/unix/descriptor.ts";
+import { type Clock, every, once } from "../clock.ts";
 import { Admission } from "./admission.ts";
 import type { Answers } from "./answers.ts";
 import { Arrivals } from "./arrivals.ts";
@@ -44,16 +45,18 @@ export class StrangerServer implements Hall {
   readonly budget: Budget<Connection>;
   readonly turn: Turn;
   readonly answers: Answers;
+  readonly clock: Clock;
 
-  constructor(application: Application, answers: Answers, limits: Partial<Limits>) {
+  constructor(application: Application, answers: Answers, clock: Clock, limits: Partial<Limits>) {
+    this.clock = clock;
     this.#application = application;
     this.#limits = { ...limitsWithin(descriptorLimit()), ...limits };
     this.answers = answers;
     this.#admission = new Admission(this.#limits);
-    this.#arrivals = new Arrivals(this.#limits.arrivals, ({ fd }) => this.#admit({ fd }));
+    this.#arrivals = new Arrivals(clock, this.#limits.arrivals, ({ fd }) => this.#admit({ fd }));
     this.places = new Places(this.#limits);
     this.budget = new Budget(this.#limits.memoryBytes);
-    this.turn = new Turn(this.#limits.turnMs);
+    this.turn = new Turn(clock, this.#limits.turnMs);
     this.net = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
     this.net.on("listening", () => this.#begin());
   }
@@ -97,10 +100,10 @@ export class StrangerServer implements Hall {
 
   /** Those whose input was put off, as far as this turn goes. */
   #goOn(): void {
-    const deadlineMs = performance.now() + this.#limits.turnMs;
+    const deadlineMs = this.clock.monotonicMs() + this.#limits.turnMs;
     for (let count = this.#deferred.length; count > 0; count--) {
       this.#deferred.shift()?.goOn();
-      if (performance.now() >= deadlineMs) break;
+      if (this.clock.monotonicMs() >= deadlineMs) break;
     }
     this.#isWorking = this.#deferred.length > 0;
     if (this.#isWorking) setImmediate(() => this.#goOn());
@@ -114,8 +117,8 @@ export class StrangerServer implements Hall {
   #begin(): void {
     const fd = descriptorOf(this.net);
     if (fd !== null) prepareConnections(fd, KERNEL_BYTES);
-    const timer = setInterval(() => this.#checkTimes(), this.#limits.checkMs);
-    this.net.once("close", () => clearInterval(timer));
+    const checks = every(this.clock, this.#limits.checkMs, () => this.#checkTimes());
+    this.net.once("close", () => checks[Symbol.dispose]());
   }
 
   /** Node's own socket has no way to say how much is read at once; ours takes its handle over. */
@@ -130,7 +133,7 @@ export class StrangerServer implements Hall {
 
   #admit(source: { readonly fd: number } | { readonly handle: unknown }): void {
     this.#application.expect();
-    const connection = new Connection(this, source, performance.now());
+    const connection = new Connection(this, source, this.clock.monotonicMs());
     this.#connections.add(connection);
     const room = this.places.makeRoom(connection.network);
     if (room === "full") {
@@ -142,7 +145,7 @@ export class StrangerServer implements Hall {
   }
 
   #checkTimes(): void {
-    const nowMs = performance.now();
+    const nowMs = this.clock.monotonicMs();
     for (const connection of this.#connections) connection.checkTime(nowMs);
   }
 
@@ -154,10 +157,9 @@ export class StrangerServer implements Hall {
     this.#arrivals.close();
     for (const connection of this.#connections) if (connection.isIdle) connection.cut();
     if (this.#connections.size === 0) this.#closed.resolve();
-    const force = setTimeout(() => {
+    using _ = once(this.clock, graceMs, () => {
       for (const connection of this.#connections) connection.cut();
-    }, graceMs);
+    });
     await Promise.all([stopped, this.#closed.promise]);
-    clearTimeout(force);
   }
 }

@@ -122,13 +122,14 @@ function watchAnswers(tell: (status: number, text: string) => void): Disposable 
 async function startUnread(
   timeoutMs: number,
 ): Promise<{ answers: Answers; client: Socket; sent: () => number } & AsyncDisposable> {
-  const answers = new Answers(timeoutMs);
+  const answers = new Answers(nodeSystem, timeoutMs);
   let sent = 0;
   const hall: Hall = {
+    clock: nodeSystem,
     patience: { headersTimeoutMs: 60_000, requestTimeoutMs: 60_000, keepAliveMs: 60_000 },
     places: new Places({ connections: 9, connectionsOfOneGroup: 9, connectionsOfOneLine: 9 }),
     budget: new Budget(1 << 20),
-    turn: new Turn(1000),
+    turn: new Turn(nodeSystem, 1000),
     answers,
     isClosing: false,
     judge: () => {
@@ -142,7 +143,7 @@ async function startUnread(
   const server = createServer({ pauseOnConnect: true }, (socket: Socket & { _handle?: unknown }) => {
     const handle = socket._handle;
     socket._handle = null;
-    new Connection(hall, { handle }, performance.now()).enter();
+    new Connection(hall, { handle }, nodeSystem.monotonicMs()).enter();
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
