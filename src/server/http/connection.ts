@@ -1,4 +1,4 @@
-import { Socket, type SocketConstructorOpts } from "node:net";
+import type { Socket } from "node:net";
 import { Http1BodyReader, type Http1RequestHead } from "../../formats/network/http1-request.ts";
 import type { Clock } from "../clock.ts";
 import type { Answers } from "./answers.ts";
@@ -58,6 +58,21 @@ const KEPT_LONGER_MS = 2_000;
 /** For how long an answer that is not read keeps its connection. */
 const UNREAD_MS = 10_000;
 
+/** A stream to a client, as a connection needs it. Node's sockets are such. */
+export type Wire = Pick<
+  Socket,
+  "on" | "write" | "resume" | "end" | "destroy" | "destroySoon" | "writableLength" | "remoteAddress"
+>;
+
+/**
+ * Where what a client sends is put, and who is told of it: `onread` of net.Socket. Where it answers
+ * false, nothing more is read until `resume`.
+ */
+export interface OnRead {
+  readonly buffer: Buffer;
+  readonly callback: (lengthBytes: number) => boolean;
+}
+
 /**
  * `head` and `body`: a request is read. `busy`: it waits for its answer. `leaving`: the answer
  * waits for its client. `lingering`: what still comes is dropped.
@@ -70,7 +85,7 @@ type Phase = "head" | "body" | "busy" | "leaving" | "lingering" | "closed";
  */
 export class Connection {
   readonly #hall: Hall;
-  readonly #socket: Socket;
+  readonly #socket: Wire;
   readonly address: string;
   readonly network: Network;
   #place: Place<Connection> | null = null;
@@ -90,16 +105,13 @@ export class Connection {
   #lingeredBytes = 0;
 
   /**
-   * @param source what `net.Socket` makes a socket of: a descriptor, or the handle that Node has of
-   *   one
+   * @param open gives the stream, which begins to read into `onread` at once, and may be half open
    */
-  constructor(hall: Hall, source: { readonly fd: number } | { readonly handle: unknown }, nowMs: number) {
+  constructor(hall: Hall, open: (onread: OnRead) => Wire, nowMs: number) {
     this.#hall = hall;
     this.#begunMs = nowMs;
     this.#deadlineMs = nowMs + hall.patience.headersTimeoutMs;
-    const onread = { buffer: INPUT, callback: (lengthBytes: number) => this.#read(lengthBytes) };
-    // The types know a handle of another kind only.
-    this.#socket = new Socket({ ...source, allowHalfOpen: true, onread } as SocketConstructorOpts);
+    this.#socket = open({ buffer: INPUT, callback: (lengthBytes) => this.#read(lengthBytes) });
     this.#socket.on("error", () => {}); // `close` follows
     this.#socket.on("end", () => this.#end());
     this.#socket.on("close", () => this.#closed());

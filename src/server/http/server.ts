@@ -1,4 +1,4 @@
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, type Server, Socket, type SocketConstructorOpts } from "node:net";
 import type { Http1RequestHead } from "../../formats/network/http1-request.ts";
 import { descriptorLimit, prepareConnections } from "../../system/tcp-listen.ts";
 import { descriptorOf } from "../../system/unix/descriptor.ts";
@@ -7,7 +7,7 @@ import { Admission } from "./admission.ts";
 import type { Answers } from "./answers.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Budget } from "./budget.ts";
-import { Connection, type Hall } from "./connection.ts";
+import { Connection, type Hall, type OnRead, type Wire } from "./connection.ts";
 import { FairQueue } from "./fair-queue.ts";
 import { type Limits, limitsWithin, type Patience } from "./limits.ts";
 import { Places } from "./places.ts";
@@ -53,7 +53,7 @@ export class StrangerServer implements Hall {
     this.#limits = { ...limitsWithin(descriptorLimit()), ...limits };
     this.answers = answers;
     this.#admission = new Admission(this.#limits);
-    this.#arrivals = new Arrivals(clock, this.#limits.arrivals, ({ fd }) => this.#admit({ fd }));
+    this.#arrivals = new Arrivals(clock, this.#limits.arrivals, ({ fd }) => this.admit(wireOf({ fd })));
     this.places = new Places(this.#limits);
     this.budget = new Budget(this.#limits.memoryBytes);
     this.turn = new Turn(clock, this.#limits.turnMs);
@@ -126,14 +126,15 @@ export class StrangerServer implements Hall {
     const handle = socket._handle;
     socket._handle = null;
     socket.destroy();
-    this.#admit({ handle });
+    this.admit(wireOf({ handle }));
     const fd = descriptorOf(this.net);
     if (fd !== null) this.#arrivals.gather(fd);
   }
 
-  #admit(source: { readonly fd: number } | { readonly handle: unknown }): void {
+  /** Takes a connection that was accepted. @param open as Connection takes it */
+  admit(open: (onread: OnRead) => Wire): void {
     this.#application.expect();
-    const connection = new Connection(this, source, this.clock.monotonicMs());
+    const connection = new Connection(this, open, this.clock.monotonicMs());
     this.#connections.add(connection);
     const room = this.places.makeRoom(connection.network);
     if (room === "full") {
@@ -162,4 +163,16 @@ export class StrangerServer implements Hall {
     });
     await Promise.all([stopped, this.#closed.promise]);
   }
+}
+
+/**
+ * Opens the stream of a connection.
+ * @param source what `net.Socket` makes a socket of: a descriptor, or the handle that Node has of
+ *   one
+ */
+export function wireOf(
+  source: { readonly fd: number } | { readonly handle: unknown },
+): (onread: OnRead) => Wire {
+  // The types know a handle of another kind only.
+  return (onread) => new Socket({ ...source, allowHalfOpen: true, onread } as SocketConstructorOpts);
 }

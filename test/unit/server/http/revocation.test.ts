@@ -14,6 +14,7 @@ import { Answers } from "../../../../src/server/http/answers.ts";
 import { Budget } from "../../../../src/server/http/budget.ts";
 import { Connection, type Hall } from "../../../../src/server/http/connection.ts";
 import { Places } from "../../../../src/server/http/places.ts";
+import { wireOf } from "../../../../src/server/http/server.ts";
 import { Turn } from "../../../../src/server/http/turn.ts";
 import { startServer } from "../../../../src/server/serve.ts";
 import { nodeSystem } from "../../../../src/system/node.ts";
@@ -143,7 +144,7 @@ async function startUnread(
   const server = createServer({ pauseOnConnect: true }, (socket: Socket & { _handle?: unknown }) => {
     const handle = socket._handle;
     socket._handle = null;
-    new Connection(hall, { handle }, nodeSystem.monotonicMs()).enter();
+    new Connection(hall, wireOf({ handle }), nodeSystem.monotonicMs()).enter();
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
