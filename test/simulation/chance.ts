@@ -3,6 +3,8 @@ import crypto, { createCipheriv, createHash } from "node:crypto";
 import { syncBuiltinESMExports } from "node:module";
 
 const POOL_BYTES = 4096;
+/** What is as large as this only takes up room. */
+const POINTLESS_BYTES = 2 << 20;
 
 /** A stream of chance. Those of different names are independent of each other. */
 export class Chance {
@@ -23,6 +25,7 @@ export class Chance {
   }
 
   bytes(lengthBytes: number): Buffer {
+    if (lengthBytes >= POINTLESS_BYTES) return Buffer.alloc(lengthBytes, this.bytes(32));
     if (lengthBytes > POOL_BYTES / 4) return this.#stream.update(Buffer.alloc(lengthBytes));
     if (this.#at + lengthBytes > this.#pool.length) {
       this.#pool = this.#stream.update(Buffer.alloc(POOL_BYTES));
@@ -105,7 +108,7 @@ export function seedCrypto(chance: Chance): Disposable {
   };
 }
 
-function drawnJwk(ecdh: crypto.ECDH): JsonWebKey {
+function drawnJwk(ecdh: crypto.ECDH): crypto.webcrypto.JsonWebKey {
   const point = ecdh.generateKeys();
   const d = Buffer.alloc(32);
   const scalar = ecdh.getPrivateKey();

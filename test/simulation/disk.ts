@@ -8,6 +8,7 @@ import {
   closeSync,
   copyFileSync,
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -64,6 +65,7 @@ export class SimulatedDisk implements Disposable {
   #unsynced: Unsynced[] = [];
   /** Bytes that are free; null where there is room for all. */
   #spareBytes: number | null = null;
+  #isLimited = false;
   #fsyncFails = false;
   /** The store as it was some commits ago, for a disk that lies. */
   #older: string | null = null;
@@ -181,6 +183,8 @@ export class SimulatedDisk implements Disposable {
 
   /** SQLite finds no page more than the disk has room for. */
   #limitPages(sqlite: Sqlite): void {
+    if (this.#spareBytes === null && !this.#isLimited) return;
+    this.#isLimited = this.#spareBytes !== null;
     const most = 2 ** 31 - 2;
     const pages = Number(sqlite.pragma("page_count"));
     const limit = this.#spareBytes === null ? most : pages + Math.floor(this.#spareBytes / PAGE_BYTES);
@@ -317,6 +321,7 @@ function copyTree(from: string, to: string): void {
   for (const entry of readdirSync(from, { withFileTypes: true })) {
     const [source, target] = [join(from, entry.name), join(to, entry.name)];
     if (entry.isDirectory()) copyTree(source, target);
+    else if (entry.name === "ballast") linkSync(source, target); // it is only ever replaced
     else if (!entry.name.endsWith("-shm")) copyFileSync(source, target);
   }
 }

@@ -67,8 +67,7 @@ export class Ledger {
       case "lease":
         return machine === undefined ? "of no machine" : this.#lease(entry, machine);
       case "lease-end":
-        if (machine !== undefined) machine.lease = null;
-        return null;
+        return machine === undefined ? "of no machine" : this.#endLease(entry, machine);
       case "release":
         return latch === undefined ? "of no latch" : this.#release(entry, latch);
       case "flood":
@@ -120,6 +119,14 @@ export class Ledger {
     machine.lease = made;
     this.#open.add(made);
     return null;
+  }
+
+  /** The machine may take its window back. By itself a window ends at its time. */
+  #endLease(entry: LogEntry, machine: LedgerMachine): string | null {
+    const { lease } = machine;
+    machine.lease = null;
+    if (lease === null) return "a window ends that is none";
+    return entry["from"] === undefined && entry.at < lease.until ? "a window is ended before its time" : null;
   }
 
   #release(entry: LogEntry, latch: LedgerLatch): string | null {

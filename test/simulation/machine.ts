@@ -69,7 +69,7 @@ export class SimulatedMachine {
     for (;;) {
       await this.#enrol();
       while (!this.isRevoked) {
-        await time.sleep(this.#chance.waitMs(9 * DAY_MS));
+        await time.sleep(this.#world.waitMs(this.#chance, 9 * DAY_MS));
         const isPlanned = this.#chance.happens(0.8);
         if (isPlanned && !(await this.#announce(1800))) continue; // it would not come back by itself
         await time.sleep(this.#chance.between(20_000, 120_000));

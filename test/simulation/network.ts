@@ -38,8 +38,17 @@ export class SimulatedNetwork {
   readonly #chance: Chance;
   readonly #server: SimulatedServer;
   readonly #observer: Observer;
+  readonly #seenAs: string | undefined;
 
-  constructor(time: SimulatedTime, chance: Chance, server: SimulatedServer, observer: Observer) {
+  /** @param seenAs the address that every client seems to come from, where that is the fault */
+  constructor(
+    time: SimulatedTime,
+    chance: Chance,
+    server: SimulatedServer,
+    observer: Observer,
+    seenAs: string | undefined,
+  ) {
+    this.#seenAs = seenAs;
     this.#time = time;
     this.#chance = chance;
     this.#server = server;
@@ -73,7 +82,7 @@ export class SimulatedNetwork {
         const { life } = this.#server;
         if (life === null || !life.isAlive) return done(null); // refused
         this.#time.stir();
-        wire = new MemoryWire(this.#time, life, from.address, {
+        wire = new MemoryWire(this.#time, life, this.#seenAs ?? from.address, {
           slowMs: this.#chance.happens(SLOW_READER) ? this.#chance.below(2000) : 0,
         });
         const opened = wire;

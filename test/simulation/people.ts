@@ -21,7 +21,7 @@ export class SimulatedOperator {
   /** Lives until the simulation ends. */
   async live(): Promise<void> {
     for (;;) {
-      await this.#world.time.sleep(this.#chance.waitMs(DAY_MS / 2));
+      await this.#world.time.sleep(this.#world.waitMs(this.#chance, DAY_MS / 2));
       const machine = this.#chance.pick(this.#world.machines);
       if (machine.id === "" || machine.isRevoked || machine.latches.length === 0) continue;
       await this.#act(machine);
@@ -112,7 +112,7 @@ export class SimulatedThief {
   /** Lives until the simulation ends. */
   async live(): Promise<void> {
     for (;;) {
-      await this.#world.time.sleep(this.#chance.waitMs(2 * DAY_MS));
+      await this.#world.time.sleep(this.#world.waitMs(this.#chance, 2 * DAY_MS));
       const victim = this.#chance.pick(this.#world.machines);
       if (victim.latches.length === 0) continue;
       // Some are in the same house, and come from its address.

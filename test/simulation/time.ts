@@ -64,13 +64,13 @@ export class SimulatedTime implements Disposable {
 
   /**
    * The sleep of one life of a server. It ends with that life: nobody is woken then. What the server
-   * does now and then it does less often while nothing happens, down to a quarter of how long that
-   * has been: a timer may be late, and a year has a million half minutes.
+   * does now and then it does less often while nothing happens, after as long again as that has
+   * been: a timer may be late, and a year has a million half minutes.
    */
   sleepWhile(isAlive: () => boolean): System["sleep"] {
     return (delayMs, signal) =>
       new Promise((resolve) => {
-        const idleMs = delayMs < 1000 ? 0 : (this.#nowMs - this.#stirredMs) / 4;
+        const idleMs = delayMs < 1000 ? 0 : this.#nowMs - this.#stirredMs;
         void this.#wait(Math.max(delayMs, idleMs), signal).then(() => {
           if (isAlive()) resolve();
         });

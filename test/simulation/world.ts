@@ -23,6 +23,8 @@ export interface Scale {
   readonly seed: number;
   readonly machines: number;
   readonly days: number;
+  /** How many times as much happens in a day; 1 where it is absent. */
+  readonly haste?: number;
   readonly fault?: Fault;
 }
 
@@ -44,7 +46,7 @@ export async function simulate(scale: Scale): Promise<Outcome> {
   using _crypto = seedCrypto(chance.named("keys"));
   using time = new SimulatedTime(Date.UTC(2027, 0, 1));
   await using world = new World(time, chance, scale);
-  return world.run();
+  return await world.run();
 }
 
 export class World implements AsyncDisposable {
@@ -59,6 +61,7 @@ export class World implements AsyncDisposable {
   readonly machines: SimulatedMachine[] = [];
   /** Requests for a window that somebody has listened to. */
   readonly captured: { readonly machine: SimulatedMachine; readonly body: Buffer }[] = [];
+  readonly #tempted: Chance;
   readonly #digest = createHash("sha256");
   #violation: Violation | null = null;
   #failure: unknown = null;
@@ -70,13 +73,14 @@ export class World implements AsyncDisposable {
   constructor(time: SimulatedTime, chance: Chance, scale: Scale) {
     this.time = time;
     this.#chance = chance;
+    this.#tempted = chance.named("tempted");
     this.#scale = scale;
     this.oracle = new Oracle(time);
     this.#disk = new SimulatedDisk(chance.named("disk"), () => this.#ended(), scale.fault?.disk);
     this.server = new SimulatedServer(time, this.#disk, chance.named("server"), scale.fault ?? null);
-    this.#network = new SimulatedNetwork(time, chance.named("network"), this.server, {
-      arrived: (from, request) => this.#observe(from, request),
-    });
+    const observer = { arrived: (from: Host, request: Request) => this.#observe(from, request) };
+    const { address } = scale.fault ?? {};
+    this.#network = new SimulatedNetwork(time, chance.named("network"), this.server, observer, address);
     this.operator = new SimulatedOperator(this, chance.named("operator"));
     for (let number = 0; number < scale.machines; number++) {
       const host = { address: `192.0.2.${1 + (number % 250)}`, isCut: false };
@@ -89,6 +93,11 @@ export class World implements AsyncDisposable {
     this.oracle.closed();
     await this.server.bury();
     this.#disk[Symbol.dispose]();
+  }
+
+  /** How long until something happens again that does every `meanMs` where nobody is in haste. */
+  waitMs(chance: Chance, meanMs: number): number {
+    return chance.waitMs(meanMs / (this.#scale.haste ?? 1));
   }
 
   /** What happened, for the digest. */
@@ -155,6 +164,7 @@ export class World implements AsyncDisposable {
       const judge = this.oracle.arrived(from.address, request);
       return (answer) => {
         this.trace(`${from.address} is told ${answer.status} ${answer.body.length}`);
+        if (request.path.endsWith("/lease")) this.#tempt();
         try {
           judge(answer);
         } catch (error) {
@@ -207,7 +217,7 @@ export class World implements AsyncDisposable {
   /** Crashes, power cuts, restarts, and disks that are full or fail. */
   async #weather(chance: Chance): Promise<void> {
     for (;;) {
-      await this.time.sleep(chance.waitMs(4 * DAY_MS));
+      await this.time.sleep(this.waitMs(chance, 4 * DAY_MS));
       if (this.server.life === null) continue;
       const what = chance.share();
       if (what < 0.55) this.#disk.crashWithin(chance.happens(0.2) ? 0 : 12, chance.happens(0.5) ? "kill" : "power");
@@ -252,12 +262,21 @@ export class World implements AsyncDisposable {
   /** The server's clock is set, a little or by years, and right again after a while. */
   async #clockmaker(chance: Chance): Promise<void> {
     for (;;) {
-      await this.time.sleep(chance.waitMs(6 * DAY_MS));
+      await this.time.sleep(this.waitMs(chance, 6 * DAY_MS));
       const farMs = chance.happens(0.3) ? chance.pick([HOUR_MS, DAY_MS, 20 * YEAR_MS]) : 30_000;
       this.#setClock(Math.round(chance.between(-farMs, farMs)));
       await this.time.sleep(chance.between(MINUTE_MS, 2 * HOUR_MS));
       this.#setClock(0);
     }
+  }
+
+  /** While a window is open the clock goes wrong more often than chance would have it. */
+  #tempt(): void {
+    if (!this.#tempted.happens(0.05)) return;
+    this.time.at(this.#tempted.below(60_000), () =>
+      this.#setClock(-this.#tempted.pick([30_000, HOUR_MS, DAY_MS])),
+    );
+    this.time.at(10 * MINUTE_MS, () => this.#setClock(0));
   }
 
   #setClock(offsetMs: number): void {
@@ -269,7 +288,7 @@ export class World implements AsyncDisposable {
   /** Cables that are pulled and put back. */
   async #cuts(chance: Chance): Promise<void> {
     for (;;) {
-      await this.time.sleep(chance.waitMs((4 * DAY_MS) / this.machines.length));
+      await this.time.sleep(this.waitMs(chance, (4 * DAY_MS) / this.machines.length));
       const { host } = chance.pick(this.machines);
       host.isCut = true;
       this.time.at(chance.between(1000, HOUR_MS), () => {
