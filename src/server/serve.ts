@@ -4,6 +4,7 @@ import { traceOf } from "../core/defect.ts";
 import { type ErrorCode, NightlatchError } from "../core/errors.ts";
 import { identityThumbprint } from "../formats/own/enrolment.ts";
 import { defaultUrl, type ListenAddress } from "./address.ts";
+import { type Clock, once } from "./clock.ts";
 import { Answers } from "./http/answers.ts";
 import { createMachineServer } from "./machine-api/server.ts";
 import { findOperatorGroup } from "./operator-api/peer.ts";
@@ -66,8 +67,8 @@ export async function startServer(
     credentials: options.credentials,
   });
   const service = assembleService(system, opened);
-  const report = reporter(options.log);
-  const answers = new Answers();
+  const report = reporter(system, options.log);
+  const answers = new Answers(system);
   const machines = createMachineServer(service, answers, report);
   let url = options.url ?? "";
   const owner = { uid, operatorGroup: await findOperatorGroup(system) };
@@ -79,7 +80,7 @@ export async function startServer(
   );
   const stopHousekeeping = startHousekeeping(service, report);
   const close = async () => {
-    await Promise.all([machines.close(GRACE_MS), closeServer(admin)]);
+    await Promise.all([machines.close(GRACE_MS), closeServer(admin, system)]);
     await stopHousekeeping();
     await opened.store.close();
   };
@@ -128,12 +129,12 @@ function addressOf(server: NetServer, fallback: ListenAddress): ListenAddress {
  * Stops a server. Idle connections are closed; what is being answered is finished or, after a
  * while, cut.
  */
-function closeServer(server: Server): Promise<void> {
+function closeServer(server: Server, clock: Pick<Clock, "sleep">): Promise<void> {
   return new Promise((resolve) => {
     if (!server.listening) return resolve();
-    const force = setTimeout(() => server.closeAllConnections(), GRACE_MS);
+    const force = once(clock, GRACE_MS, () => server.closeAllConnections());
     server.close(() => {
-      clearTimeout(force);
+      force[Symbol.dispose]();
       resolve();
     });
     server.closeIdleConnections();
@@ -146,11 +147,11 @@ const GRACE_MS = 2_000;
  * Writes failures to the log, each code at most once in a while. Strangers can make the server
  * fail, and must not fill the disk with its log.
  */
-function reporter(log: (line: string) => void): (error: unknown) => void {
+function reporter(clock: Pick<Clock, "monotonicMs">, log: (line: string) => void): (error: unknown) => void {
   const lastMs = new Map<ErrorCode | "internal", number>();
   return (error) => {
     const code = error instanceof NightlatchError ? error.code : "internal";
-    const nowMs = performance.now();
+    const nowMs = clock.monotonicMs();
     if (nowMs - (lastMs.get(code) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return;
     lastMs.set(code, nowMs);
     if (error instanceof NightlatchError) {

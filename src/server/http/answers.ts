@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { Gathering } from "../../core/gathering.ts";
+import { type Clock, once } from "../clock.ts";
 
 /** A connection whose answer is on its way out. */
 interface Leaving {
@@ -13,10 +14,12 @@ interface Leaving {
  */
 export class Answers {
   readonly #leaving = new Map<Leaving, PromiseWithResolvers<void>>();
+  readonly #clock: Pick<Clock, "sleep">;
   readonly #timeoutMs: number;
 
   /** @param timeoutMs for how long an answer may stay unread before its connection is cut */
-  constructor(timeoutMs = 250) {
+  constructor(clock: Pick<Clock, "sleep">, timeoutMs = 250) {
+    this.#clock = clock;
     this.#timeoutMs = timeoutMs;
   }
 
@@ -40,11 +43,10 @@ export class Answers {
     await new Promise((resolve) => setImmediate(resolve));
     const waiting = [...this.#leaving];
     if (waiting.length === 0) return;
-    const timer = setTimeout(() => {
+    using _ = once(this.#clock, this.#timeoutMs, () => {
       for (const [leaving, left] of waiting) if (this.#leaving.get(leaving) === left) leaving.cut();
-    }, this.#timeoutMs);
+    });
     await Promise.all(waiting.map(([, { promise }]) => promise));
-    clearTimeout(timer);
   }
 }
 

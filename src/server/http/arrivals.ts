@@ -1,4 +1,5 @@
 import { type Arrival, acceptNext, closeArrival } from "../../system/tcp-listen.ts";
+import type { Clock } from "../clock.ts";
 import { FairQueue } from "./fair-queue.ts";
 import { networkOf, plainAddress } from "./network.ts";
 
@@ -17,6 +18,7 @@ const TURN_MS = 5;
  */
 export class Arrivals {
   readonly #waiting = new FairQueue<Arrival>();
+  readonly #clock: Pick<Clock, "monotonicMs">;
   readonly #most: number;
   readonly #admit: (arrival: Arrival) => void;
   #isWorking = false;
@@ -24,7 +26,8 @@ export class Arrivals {
   /**
    * @param most how many may wait for a turn; beyond that, the networks that bring most lose them
    */
-  constructor(most: number, admit: (arrival: Arrival) => void) {
+  constructor(clock: Pick<Clock, "monotonicMs">, most: number, admit: (arrival: Arrival) => void) {
+    this.#clock = clock;
     this.#most = most;
     this.#admit = admit;
   }
@@ -54,12 +57,12 @@ export class Arrivals {
   }
 
   #work(): void {
-    const deadlineMs = performance.now() + TURN_MS;
+    const deadlineMs = this.#clock.monotonicMs() + TURN_MS;
     do {
       const arrival = this.#waiting.shift();
       if (arrival === undefined) break;
       this.#admit(arrival);
-    } while (performance.now() < deadlineMs);
+    } while (this.#clock.monotonicMs() < deadlineMs);
     this.#isWorking = this.#waiting.length > 0;
     if (this.#isWorking) setImmediate(() => this.#work());
   }

@@ -1,5 +1,6 @@
-import { Socket, type SocketConstructorOpts } from "node:net";
+import type { Socket } from "node:net";
 import { Http1BodyReader, type Http1RequestHead } from "../../formats/network/http1-request.ts";
+import type { Clock } from "../clock.ts";
 import type { Answers } from "./answers.ts";
 import type { Budget } from "./budget.ts";
 import { HeadReader } from "./head-reader.ts";
@@ -11,6 +12,7 @@ import type { Turn } from "./turn.ts";
 
 /** What all connections of a server share. */
 export interface Hall {
+  readonly clock: Pick<Clock, "monotonicMs">;
   readonly patience: Patience;
   readonly places: Places<Connection>;
   readonly budget: Budget<Connection>;
@@ -56,6 +58,21 @@ const KEPT_LONGER_MS = 2_000;
 /** For how long an answer that is not read keeps its connection. */
 const UNREAD_MS = 10_000;
 
+/** A stream to a client, as a connection needs it. Node's sockets are such. */
+export type Wire = Pick<
+  Socket,
+  "on" | "write" | "resume" | "end" | "destroy" | "destroySoon" | "writableLength" | "remoteAddress"
+>;
+
+/**
+ * Where what a client sends is put, and who is told of it: `onread` of net.Socket. Where it answers
+ * false, nothing more is read until `resume`.
+ */
+export interface OnRead {
+  readonly buffer: Buffer;
+  readonly callback: (lengthBytes: number) => boolean;
+}
+
 /**
  * `head` and `body`: a request is read. `busy`: it waits for its answer. `leaving`: the answer
  * waits for its client. `lingering`: what still comes is dropped.
@@ -68,7 +85,7 @@ type Phase = "head" | "body" | "busy" | "leaving" | "lingering" | "closed";
  */
 export class Connection {
   readonly #hall: Hall;
-  readonly #socket: Socket;
+  readonly #socket: Wire;
   readonly address: string;
   readonly network: Network;
   #place: Place<Connection> | null = null;
@@ -88,16 +105,13 @@ export class Connection {
   #lingeredBytes = 0;
 
   /**
-   * @param source what `net.Socket` makes a socket of: a descriptor, or the handle that Node has of
-   *   one
+   * @param open gives the stream, which begins to read into `onread` at once, and may be half open
    */
-  constructor(hall: Hall, source: { readonly fd: number } | { readonly handle: unknown }, nowMs: number) {
+  constructor(hall: Hall, open: (onread: OnRead) => Wire, nowMs: number) {
     this.#hall = hall;
     this.#begunMs = nowMs;
     this.#deadlineMs = nowMs + hall.patience.headersTimeoutMs;
-    const onread = { buffer: INPUT, callback: (lengthBytes: number) => this.#read(lengthBytes) };
-    // The types know a handle of another kind only.
-    this.#socket = new Socket({ ...source, allowHalfOpen: true, onread } as SocketConstructorOpts);
+    this.#socket = open({ buffer: INPUT, callback: (lengthBytes) => this.#read(lengthBytes) });
     this.#socket.on("error", () => {}); // `close` follows
     this.#socket.on("end", () => this.#end());
     this.#socket.on("close", () => this.#closed());
@@ -181,7 +195,7 @@ export class Connection {
   }
 
   #begin(): void {
-    this.#begunMs = performance.now();
+    this.#begunMs = this.#hall.clock.monotonicMs();
     this.#deadlineMs = this.#begunMs + this.#hall.patience.headersTimeoutMs;
   }
 
@@ -254,7 +268,7 @@ export class Connection {
     this.#isLast ||= this.#hall.isClosing || this.#head?.isKept === false;
     this.#hall.budget.release(this);
     this.#phase = "leaving";
-    this.#deadlineMs = performance.now() + UNREAD_MS;
+    this.#deadlineMs = this.#hall.clock.monotonicMs() + UNREAD_MS;
     const isHead = this.#head?.method === "HEAD";
     const hasUnread = this.#body?.state !== "whole" && this.#head?.framing !== "none";
     this.#body = null;
@@ -284,7 +298,7 @@ export class Connection {
     }
     this.#phase = "head";
     this.#begunMs = null;
-    this.#deadlineMs = performance.now() + this.#hall.patience.keepAliveMs + KEPT_LONGER_MS;
+    this.#deadlineMs = this.#hall.clock.monotonicMs() + this.#hall.patience.keepAliveMs + KEPT_LONGER_MS;
     if (this.#place !== null) this.#hall.places.rest(this.#place);
     if (this.#waiting.length > 0) this.#hall.defer(this);
     else if (this.#hasEnded) this.#socket.end();
@@ -294,7 +308,7 @@ export class Connection {
   #startLingering(): void {
     this.#waiting = NONE;
     this.#phase = "lingering";
-    this.#deadlineMs = performance.now() + LINGER_MS;
+    this.#deadlineMs = this.#hall.clock.monotonicMs() + LINGER_MS;
     if (this.#place !== null) this.#hall.places.rest(this.#place);
     this.#socket.end();
     this.#socket.resume();

@@ -1,12 +1,13 @@
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, type Server, Socket, type SocketConstructorOpts } from "node:net";
 import type { Http1RequestHead } from "../../formats/network/http1-request.ts";
 import { descriptorLimit, prepareConnections } from "../../system/tcp-listen.ts";
 import { descriptorOf } from "../../system/unix/descriptor.ts";
+import { type Clock, every, once } from "../clock.ts";
 import { Admission } from "./admission.ts";
 import type { Answers } from "./answers.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Budget } from "./budget.ts";
-import { Connection, type Hall } from "./connection.ts";
+import { Connection, type Hall, type OnRead, type Wire } from "./connection.ts";
 import { FairQueue } from "./fair-queue.ts";
 import { type Limits, limitsWithin, type Patience } from "./limits.ts";
 import { Places } from "./places.ts";
@@ -44,16 +45,18 @@ export class StrangerServer implements Hall {
   readonly budget: Budget<Connection>;
   readonly turn: Turn;
   readonly answers: Answers;
+  readonly clock: Clock;
 
-  constructor(application: Application, answers: Answers, limits: Partial<Limits>) {
+  constructor(application: Application, answers: Answers, clock: Clock, limits: Partial<Limits>) {
+    this.clock = clock;
     this.#application = application;
     this.#limits = { ...limitsWithin(descriptorLimit()), ...limits };
     this.answers = answers;
     this.#admission = new Admission(this.#limits);
-    this.#arrivals = new Arrivals(this.#limits.arrivals, ({ fd }) => this.#admit({ fd }));
+    this.#arrivals = new Arrivals(clock, this.#limits.arrivals, ({ fd }) => this.admit(wireOf({ fd })));
     this.places = new Places(this.#limits);
     this.budget = new Budget(this.#limits.memoryBytes);
-    this.turn = new Turn(this.#limits.turnMs);
+    this.turn = new Turn(clock, this.#limits.turnMs);
     this.net = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
     this.net.on("listening", () => this.#begin());
   }
@@ -97,10 +100,10 @@ export class StrangerServer implements Hall {
 
   /** Those whose input was put off, as far as this turn goes. */
   #goOn(): void {
-    const deadlineMs = performance.now() + this.#limits.turnMs;
+    const deadlineMs = this.clock.monotonicMs() + this.#limits.turnMs;
     for (let count = this.#deferred.length; count > 0; count--) {
       this.#deferred.shift()?.goOn();
-      if (performance.now() >= deadlineMs) break;
+      if (this.clock.monotonicMs() >= deadlineMs) break;
     }
     this.#isWorking = this.#deferred.length > 0;
     if (this.#isWorking) setImmediate(() => this.#goOn());
@@ -114,8 +117,8 @@ export class StrangerServer implements Hall {
   #begin(): void {
     const fd = descriptorOf(this.net);
     if (fd !== null) prepareConnections(fd, KERNEL_BYTES);
-    const timer = setInterval(() => this.#checkTimes(), this.#limits.checkMs);
-    this.net.once("close", () => clearInterval(timer));
+    const checks = every(this.clock, this.#limits.checkMs, () => this.#checkTimes());
+    this.net.once("close", () => checks[Symbol.dispose]());
   }
 
   /** Node's own socket has no way to say how much is read at once; ours takes its handle over. */
@@ -123,14 +126,15 @@ export class StrangerServer implements Hall {
     const handle = socket._handle;
     socket._handle = null;
     socket.destroy();
-    this.#admit({ handle });
+    this.admit(wireOf({ handle }));
     const fd = descriptorOf(this.net);
     if (fd !== null) this.#arrivals.gather(fd);
   }
 
-  #admit(source: { readonly fd: number } | { readonly handle: unknown }): void {
+  /** Takes a connection that was accepted. @param open as Connection takes it */
+  admit(open: (onread: OnRead) => Wire): void {
     this.#application.expect();
-    const connection = new Connection(this, source, performance.now());
+    const connection = new Connection(this, open, this.clock.monotonicMs());
     this.#connections.add(connection);
     const room = this.places.makeRoom(connection.network);
     if (room === "full") {
@@ -142,7 +146,7 @@ export class StrangerServer implements Hall {
   }
 
   #checkTimes(): void {
-    const nowMs = performance.now();
+    const nowMs = this.clock.monotonicMs();
     for (const connection of this.#connections) connection.checkTime(nowMs);
   }
 
@@ -154,10 +158,21 @@ export class StrangerServer implements Hall {
     this.#arrivals.close();
     for (const connection of this.#connections) if (connection.isIdle) connection.cut();
     if (this.#connections.size === 0) this.#closed.resolve();
-    const force = setTimeout(() => {
+    using _ = once(this.clock, graceMs, () => {
       for (const connection of this.#connections) connection.cut();
-    }, graceMs);
+    });
     await Promise.all([stopped, this.#closed.promise]);
-    clearTimeout(force);
   }
+}
+
+/**
+ * Opens the stream of a connection.
+ * @param source what `net.Socket` makes a socket of: a descriptor, or the handle that Node has of
+ *   one
+ */
+export function wireOf(
+  source: { readonly fd: number } | { readonly handle: unknown },
+): (onread: OnRead) => Wire {
+  // The types know a handle of another kind only.
+  return (onread) => new Socket({ ...source, allowHalfOpen: true, onread } as SocketConstructorOpts);
 }

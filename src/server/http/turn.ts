@@ -1,12 +1,16 @@
+import type { Clock } from "../clock.ts";
+
 /**
  * How much of one turn of the event loop strangers' bytes may take before the operators' door has
  * its own.
  */
 export class Turn {
+  readonly #clock: Pick<Clock, "monotonicMs">;
   readonly #budgetMs: number;
   #deadlineMs: number | null = null;
 
-  constructor(budgetMs: number) {
+  constructor(clock: Pick<Clock, "monotonicMs">, budgetMs: number) {
+    this.#clock = clock;
     this.#budgetMs = budgetMs;
   }
 
@@ -15,7 +19,7 @@ export class Turn {
    * a turn starts its clock.
    */
   isSpent(): boolean {
-    const nowMs = performance.now();
+    const nowMs = this.#clock.monotonicMs();
     if (this.#deadlineMs === null) {
       this.#deadlineMs = nowMs + this.#budgetMs;
       setImmediate(() => {

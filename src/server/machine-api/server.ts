@@ -20,5 +20,5 @@ export function createMachineServer(
     expect: () => service.queue.expect(),
     judge: (head) => planFor(service, head, report),
   };
-  return new StrangerServer(application, answers, limits);
+  return new StrangerServer(application, answers, service.system, limits);
 }

@@ -73,9 +73,9 @@ const TIMEOUT_MS = 1_000;
  * Reads the log into the index, and gives how many entries at its end are not read yet. On a full
  * disk what was known before is shown.
  */
-async function readUp({ store }: Service): Promise<number> {
+async function readUp({ store, system }: Service): Promise<number> {
   try {
-    return await indexLog({ store }, TIMEOUT_MS);
+    return await indexLog({ store, system }, TIMEOUT_MS);
   } catch (error) {
     if (!isPassing(error)) throw error;
     return store.transact(async (transaction) => (await transaction.tree()).size - (await transaction.latestReach()));

@@ -17,7 +17,7 @@ export function assembleService(system: Service["system"], opened: OpenedStore):
     system,
     store,
     storeId,
-    queue: new CommitQueue(followedBy(memory, store), { storeId, key: identity }),
+    queue: new CommitQueue(followedBy(memory, store), { storeId, key: identity }, system),
     cells,
     identity,
     exchange: chooseExchange(),

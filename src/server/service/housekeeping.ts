@@ -1,3 +1,4 @@
+import { every } from "../clock.ts";
 import { expireInvites } from "./invite.ts";
 import { indexLog } from "./latest.ts";
 import { endPastLeases } from "./leases.ts";
@@ -21,9 +22,9 @@ const INTERVAL_MS = 30_000;
  * @returns what ends it, and writes what was counted so far
  */
 export function startHousekeeping(service: Service, report: (error: unknown) => void): () => Promise<void> {
-  const timer = setInterval(() => void keepHouse(service).catch(report), INTERVAL_MS);
+  const rounds = every(service.system, INTERVAL_MS, () => void keepHouse(service).catch(report));
   return async () => {
-    clearInterval(timer);
+    rounds[Symbol.dispose]();
     await service.queue.idle();
     await writeCounts(service, true).catch(report);
   };

@@ -20,10 +20,10 @@ const STRETCH = 16_384;
  * @throws NightlatchError store/*
  */
 export async function indexLog(
-  { store }: Pick<Service, "store">,
+  { store, system }: Pick<Service, "store" | "system">,
   timeoutMs = Number.POSITIVE_INFINITY,
 ): Promise<number> {
-  const deadlineMs = performance.now() + timeoutMs;
+  const deadlineMs = system.monotonicMs() + timeoutMs;
   const [reach, size] = await store.transact(async (transaction) => [
     await transaction.latestReach(),
     (await transaction.tree()).size,
@@ -45,7 +45,7 @@ export async function indexLog(
     }
     await store.transact((transaction) => transaction.setLatest([], end));
     next = end;
-    if (performance.now() >= deadlineMs) return size - next;
+    if (system.monotonicMs() >= deadlineMs) return size - next;
   }
 }
 

@@ -1,6 +1,7 @@
 import { type ErrorCode, isError, type NightlatchError } from "../../core/errors.ts";
 import type { Entry } from "../audit/entry.ts";
 import { appendEntries, type LogSigner } from "../audit/log.ts";
+import type { Clock } from "../clock.ts";
 import type { Store, Transaction } from "../store/port.ts";
 
 /** What an operation found and did, and what the audit log says of it. */
@@ -41,6 +42,7 @@ const GATHER_MS = 2;
 export class CommitQueue {
   readonly #store: Pick<Store, "transact">;
   readonly #signer: LogSigner;
+  readonly #clock: Pick<Clock, "monotonicMs">;
   readonly #gatherMs: number;
   #waiting: Waiting[] = [];
   #first: Waiting[] = [];
@@ -50,7 +52,13 @@ export class CommitQueue {
   #arrivals = 0;
 
   /** @param gatherMs the longest that a commit waits for what arrives meanwhile */
-  constructor(store: Pick<Store, "transact">, signer: LogSigner, gatherMs = GATHER_MS) {
+  constructor(
+    store: Pick<Store, "transact">,
+    signer: LogSigner,
+    clock: Pick<Clock, "monotonicMs">,
+    gatherMs = GATHER_MS,
+  ) {
+    this.#clock = clock;
     this.#store = store;
     this.#signer = signer;
     this.#gatherMs = gatherMs;
@@ -121,11 +129,11 @@ export class CommitQueue {
    * be of one.
    */
   async #gather(): Promise<void> {
-    const deadlineMs = performance.now() + this.#gatherMs;
+    const deadlineMs = this.#clock.monotonicMs() + this.#gatherMs;
     while (this.#first.length === 0) {
       const before = this.#arrivals;
       await nextTurn();
-      if (this.#arrivals === before || this.#waiting.length >= BATCH || performance.now() >= deadlineMs) return;
+      if (this.#arrivals === before || this.#waiting.length >= BATCH || this.#clock.monotonicMs() >= deadlineMs) return;
     }
   }
 

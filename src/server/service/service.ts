@@ -12,7 +12,7 @@ import type { CommitQueue } from "./queue.ts";
 
 /** What every act of the server needs. It is made once, at the start. */
 export interface Service {
-  readonly system: Pick<System, "nowMs" | "monotonicMs" | "random">;
+  readonly system: Pick<System, "nowMs" | "monotonicMs" | "sleep" | "random">;
   readonly store: Store;
   readonly storeId: string;
   readonly queue: CommitQueue;

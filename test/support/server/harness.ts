@@ -69,7 +69,12 @@ export async function openService(
   const clock: Clock = { nowMs: Date.now(), monotonicMs: 1000 };
   return {
     ...assembleService(
-      { nowMs: () => clock.nowMs, monotonicMs: () => clock.monotonicMs, random: nodeSystem.random },
+      {
+        nowMs: () => clock.nowMs,
+        monotonicMs: () => clock.monotonicMs,
+        sleep: nodeSystem.sleep,
+        random: nodeSystem.random,
+      },
       opened,
     ),
     clock,

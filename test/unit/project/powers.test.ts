@@ -14,7 +14,6 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   "cli/terminal.ts fs": "the terminal is a door of its own: /dev/tty, and writes to stderr that wait for nobody",
   "agent/key-socket.ts net": "a listening socket is no power to be handed around: the agent's own door",
   "server/http/server.ts net": "the machines' door",
-  "server/http/connection.ts net": "a connection that came in by the machines' door",
 };
 
 /** Programs whose answers the port gives: nobody runs them. */

@@ -7,19 +7,20 @@ import { type Import, importsIn, SRC } from "../../support/imports.ts";
 /** Which folders a folder may import beside itself, and which files of the top. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "address.ts": [],
+  "clock.ts": [],
   "memory.ts": [],
   policy: [],
   exchange: [],
-  http: [],
+  http: ["clock.ts"],
   audit: ["policy", "memory.ts"],
   store: ["audit", "policy"],
   "store/keys": [],
   "store/sqlite": ["store", "audit", "policy"],
   "store/folder": ["store", "store/keys", "store/sqlite", "audit"],
-  service: ["store", "store/keys", "store/folder", "audit", "policy", "exchange", "memory.ts"],
+  service: ["store", "store/keys", "store/folder", "audit", "policy", "exchange", "clock.ts", "memory.ts"],
   "machine-api": ["http", "service"],
   "operator-api": ["http", "service", "store", "store/folder", "audit", "policy"],
-  "serve.ts": ["address.ts", "http", "machine-api", "operator-api", "service", "store/folder"],
+  "serve.ts": ["address.ts", "clock.ts", "http", "machine-api", "operator-api", "service", "store/folder"],
 };
 
 /** The folder that a file lies in; a file of the top stands for itself. */

@@ -14,6 +14,7 @@ import { Answers } from "../../../../src/server/http/answers.ts";
 import { Budget } from "../../../../src/server/http/budget.ts";
 import { Connection, type Hall } from "../../../../src/server/http/connection.ts";
 import { Places } from "../../../../src/server/http/places.ts";
+import { wireOf } from "../../../../src/server/http/server.ts";
 import { Turn } from "../../../../src/server/http/turn.ts";
 import { startServer } from "../../../../src/server/serve.ts";
 import { nodeSystem } from "../../../../src/system/node.ts";
@@ -122,13 +123,14 @@ function watchAnswers(tell: (status: number, text: string) => void): Disposable 
 async function startUnread(
   timeoutMs: number,
 ): Promise<{ answers: Answers; client: Socket; sent: () => number } & AsyncDisposable> {
-  const answers = new Answers(timeoutMs);
+  const answers = new Answers(nodeSystem, timeoutMs);
   let sent = 0;
   const hall: Hall = {
+    clock: nodeSystem,
     patience: { headersTimeoutMs: 60_000, requestTimeoutMs: 60_000, keepAliveMs: 60_000 },
     places: new Places({ connections: 9, connectionsOfOneGroup: 9, connectionsOfOneLine: 9 }),
     budget: new Budget(1 << 20),
-    turn: new Turn(1000),
+    turn: new Turn(nodeSystem, 1000),
     answers,
     isClosing: false,
     judge: () => {
@@ -142,7 +144,7 @@ async function startUnread(
   const server = createServer({ pauseOnConnect: true }, (socket: Socket & { _handle?: unknown }) => {
     const handle = socket._handle;
     socket._handle = null;
-    new Connection(hall, { handle }, performance.now()).enter();
+    new Connection(hall, wireOf({ handle }), nodeSystem.monotonicMs()).enter();
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

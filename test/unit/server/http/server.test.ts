@@ -8,6 +8,7 @@ import { Answers } from "../../../../src/server/http/answers.ts";
 import { type Limits, limitsWithin } from "../../../../src/server/http/limits.ts";
 import type { StrangerServer } from "../../../../src/server/http/server.ts";
 import { createMachineServer } from "../../../../src/server/machine-api/server.ts";
+import { nodeSystem } from "../../../../src/system/node.ts";
 import {
   enrolled,
   makeHome,
@@ -34,12 +35,17 @@ interface Listening extends AsyncDisposable {
   readonly server: StrangerServer;
 }
 
+/** Strangers' patience is measured by a clock that goes. */
+function onRealTime(service: OpenService): OpenService {
+  return { ...service, system: { ...service.system, monotonicMs: nodeSystem.monotonicMs } };
+}
+
 async function listen(limits: Partial<Limits> = {}): Promise<Listening> {
   const home = makeHome();
   const service = await openService(home.folder);
   const { latch } = await enrolled(service, "nas");
   const failures: unknown[] = [];
-  const server = createMachineServer(service, new Answers(), (error) => failures.push(error), {
+  const server = createMachineServer(onRealTime(service), new Answers(nodeSystem), (error) => failures.push(error), {
     ...PATIENT,
     ...limits,
   });

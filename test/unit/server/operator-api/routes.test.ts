@@ -8,7 +8,7 @@ import { enrolled, makeHome, type OpenService, openService } from "../../../supp
 
 const contextOf = (service: OpenService): AdminContext => ({
   service,
-  answers: new Answers(),
+  answers: new Answers(service.system),
   masterSource: "file",
   url: () => "http://127.0.0.1:7654",
 });

@@ -45,7 +45,7 @@ interface Entry {
 async function get(service: OpenService, path: string, method = "GET"): Promise<Record<string, unknown>> {
   const context: AdminContext = {
     service,
-    answers: new Answers(),
+    answers: new Answers(service.system),
     masterSource: "file",
     url: () => "http://127.0.0.1:7654",
   };

@@ -5,6 +5,7 @@ import { NightlatchError } from "../../../../src/core/errors.ts";
 import type { Tree } from "../../../../src/server/audit/times.ts";
 import { CommitQueue } from "../../../../src/server/service/queue.ts";
 import type { Store, Transaction } from "../../../../src/server/store/port.ts";
+import { nodeSystem } from "../../../../src/system/node.ts";
 
 /** A store that keeps only the log, and can be told to fail. */
 class FakeStore {
@@ -36,7 +37,7 @@ class FakeStore {
 function setUp(gatherMs?: number) {
   const store = new FakeStore();
   const { privateKey } = generateKeyPairSync("ed25519");
-  const queue = new CommitQueue(store as unknown as Store, { storeId: "x", key: privateKey }, gatherMs);
+  const queue = new CommitQueue(store as unknown as Store, { storeId: "x", key: privateKey }, nodeSystem, gatherMs);
   const submit = (name: string) =>
     queue.submit(async () => ({ outcome: name, entries: [{ kind: "store", at: 1, store: name }] }));
   return { store, queue, submit };

@@ -91,7 +91,8 @@ class Side implements AsyncDisposable {
 
   async open(faults: readonly Fault[]): Promise<this> {
     const opened = await openFolder({ ...nodeSystem, nowMs: () => this.nowMs }, this.home.folder, { uid: UID });
-    const system = { nowMs: () => this.nowMs, monotonicMs: () => this.nowMs, random: nodeSystem.random };
+    const { sleep, random } = nodeSystem;
+    const system = { nowMs: () => this.nowMs, monotonicMs: () => this.nowMs, sleep, random };
     this.#faults = [...faults];
     // Only what is submitted meets the faults; a change that failed is not tried again by itself,
     // which would alter the order.

@@ -1,0 +1,232 @@
+/** Faults that are planted in the server, to show that each of them is found. */
+import type { Entry } from "../../src/server/audit/entry.ts";
+import type { Operation } from "../../src/server/service/queue.ts";
+import type { Service } from "../../src/server/service/service.ts";
+import type { ReleaseRow, Transaction } from "../../src/server/store/port.ts";
+import type { LyingDisk } from "./disk.ts";
+import type { Invariant } from "./oracle.ts";
+
+/** A fault, and the invariants one of which it breaks first. */
+export interface Fault {
+  readonly name: string;
+  readonly breaks: readonly Invariant[];
+  /** It is found within a moment, and so is planted each time. */
+  readonly isQuick?: true;
+  /** The service with the fault in it. It is asked at each start. */
+  readonly service?: (service: Service) => Service;
+  /** A transaction with the fault in it. */
+  readonly transaction?: (transaction: Transaction) => Transaction;
+  readonly disk?: LyingDisk;
+  /** The address that every client seems to come from. */
+  readonly address?: string;
+}
+
+/** The same with other methods. */
+function altered<T extends object>(of: T, changes: Partial<T>): T {
+  return new Proxy(of, {
+    get: (target, name) => {
+      const own = Reflect.get(changes, name) ?? Reflect.get(target, name, target);
+      return typeof own === "function" ? own.bind(target) : own;
+    },
+  });
+}
+
+/** A release that sees the row otherwise. */
+function seeing(change: (row: ReleaseRow) => ReleaseRow): (transaction: Transaction) => Transaction {
+  return (transaction) =>
+    altered(transaction, {
+      release: async (latchId) => {
+        const row = await transaction.release(latchId);
+        return row === null ? null : change(row);
+      },
+    });
+}
+
+/** A change of a machine that leaves it its window. */
+function keepingLease(name: "setMachine" | "setPolicy"): (transaction: Transaction) => Transaction {
+  return (transaction) =>
+    altered(transaction, {
+      [name]: async (machineId: string, ...rest: never[]) => {
+        const lease = (await transaction.machine(machineId))?.lease ?? null;
+        await (transaction[name] as (id: string, ...more: never[]) => Promise<void>)(machineId, ...rest);
+        await transaction.setLease(machineId, lease);
+      },
+    });
+}
+
+/** Operations whose entries are others. */
+function writing(change: (entries: readonly Entry[], service: Service) => readonly Entry[]) {
+  return (service: Service): Service => ({
+    ...service,
+    queue: altered(service.queue, {
+      submit: <T>(operation: Operation<T>) =>
+        service.queue.submit(async (transaction) => {
+          const recorded = await operation(transaction);
+          return { ...recorded, entries: change(recorded.entries, service) };
+        }),
+    }),
+  });
+}
+
+const isRelease = ({ kind }: Entry): boolean => kind === "release" || kind === "flood";
+
+export const FAULTS: readonly Fault[] = [
+  {
+    name: "a machine's lock is not looked at",
+    breaks: ["policy", "acknowledged"],
+    transaction: seeing((row) => ({ ...row, machineState: row.machineState === "revoked" ? "revoked" : "active" })),
+  },
+  {
+    name: "a latch's lock is not looked at",
+    breaks: ["policy", "acknowledged"],
+    transaction: seeing((row) => ({ ...row, latchState: row.latchState === "revoked" ? "revoked" : "active" })),
+  },
+  {
+    name: "a revocation destroys nothing",
+    breaks: ["policy", "acknowledged"],
+    transaction: (transaction) =>
+      seeing((row) => ({ ...row, machineState: row.machineState === "revoked" ? "active" : row.machineState }))(
+        altered(transaction, {
+          destroyKeys: async () => {},
+          setLatch: async (id, state) => (state === "revoked" ? undefined : transaction.setLatch(id, state)),
+        }),
+      ),
+  },
+  {
+    name: "the policy is not looked at",
+    breaks: ["policy"],
+    transaction: seeing((row) => ({ ...row, policy: "always" })),
+  },
+  {
+    name: "a window closes too late",
+    breaks: ["policy"],
+    transaction: (transaction) =>
+      seeing((row) => ({
+        ...row,
+        lease: row.lease && { ...row.lease, untilMs: row.lease.untilMs + 86_400_000 },
+      }))(altered(transaction, { machinesPastLease: async () => [] })),
+  },
+  {
+    name: "a window is ended before its time",
+    breaks: ["policy", "liveness"],
+    transaction: (transaction) =>
+      altered(transaction, { machinesPastLease: (atMs) => transaction.machinesPastLease(atMs + 1_200_000) }),
+  },
+  {
+    name: "a grace has no end",
+    breaks: ["policy"],
+    transaction: seeing((row) => ({ ...row, lease: row.lease && { ...row.lease, graceMs: 86_400_000 } })),
+  },
+  {
+    name: "a first release is not noted",
+    breaks: ["policy"],
+    transaction: (transaction) => altered(transaction, { useLease: async () => {} }),
+  },
+  {
+    name: "everybody seems to come from one address",
+    breaks: ["policy", "receipt"],
+    address: "192.0.2.1",
+  },
+  {
+    name: "a window outlives a lock",
+    breaks: ["policy"],
+    transaction: keepingLease("setMachine"),
+  },
+  {
+    name: "a window outlives a change of policy",
+    breaks: ["policy"],
+    transaction: keepingLease("setPolicy"),
+  },
+  {
+    name: "a request for a window is taken again",
+    breaks: ["lease"],
+    service: (service) => ({ ...service, challenges: altered(service.challenges, { isGood: () => true }) }),
+  },
+  {
+    name: "a clock that was set back is believed",
+    breaks: ["policy"],
+    transaction: (transaction) =>
+      altered(transaction, { tree: async () => ({ ...(await transaction.tree()), times: [] }) }),
+  },
+  {
+    name: "a release has no receipt",
+    breaks: ["receipt"],
+    service: writing((entries) => entries.filter((entry) => !isRelease(entry))),
+  },
+  {
+    name: "a receipt follows its answer",
+    breaks: ["receipt"],
+    service: writing((entries, { queue, system }) => {
+      const late = entries.filter(isRelease);
+      if (late.length > 0)
+        void system.sleep(200).then(() => queue.submit(async () => ({ outcome: null, entries: late })));
+      return entries.filter((entry) => !isRelease(entry));
+    }),
+  },
+  {
+    name: "a disk says that it has written, and has not",
+    breaks: ["receipt", "acknowledged"],
+    disk: { losesCommits: true },
+  },
+  {
+    name: "a lock is kept in memory alone",
+    breaks: ["acknowledged", "policy"],
+    transaction: (transaction) =>
+      altered(transaction, {
+        setMachine: async (id, state, epoch) =>
+          state === "locked" ? undefined : transaction.setMachine(id, state, epoch),
+      }),
+  },
+  {
+    name: "a start unlocks everything",
+    breaks: ["policy", "acknowledged"],
+    service: (service) => {
+      void service.store.transact(async (transaction) => {
+        for (const { id, state, epoch } of await transaction.machines())
+          if (state === "locked") await transaction.setMachine(id, "active", epoch);
+      });
+      return service;
+    },
+  },
+  {
+    name: "a halt is never lifted",
+    breaks: ["liveness"],
+    service: (service) => ({
+      ...service,
+      halts: altered(service.halts, {
+        place: (halted) => {
+          service.halts.place(halted);
+          return { [Symbol.dispose]: () => {} };
+        },
+      }),
+    }),
+  },
+  {
+    name: "a failed commit is never forgiven",
+    breaks: ["liveness", "defect"],
+    service: (service) => {
+      let failed: unknown = null;
+      const guarded = async <T>(submit: () => Promise<T>): Promise<T> => {
+        if (failed !== null) throw failed;
+        try {
+          return await submit();
+        } catch (error) {
+          if ((error as { code?: string }).code?.startsWith("store/") === true) failed = error;
+          throw error;
+        }
+      };
+      return {
+        ...service,
+        queue: altered(service.queue, {
+          submit: (operation) => guarded(() => service.queue.submit(operation)),
+          submitFirst: (operation) => guarded(() => service.queue.submitFirst(operation)),
+        }),
+      };
+    },
+  },
+  {
+    name: "what is released is another's key",
+    breaks: ["liveness"],
+    service: (service) => ({ ...service, exchange: { ...service.exchange, multiply: (_scalar, point) => point } }),
+  },
+];

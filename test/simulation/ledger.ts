@@ -1,0 +1,154 @@
+/**
+ * What the server's log means, told by rules of a few lines that know nothing of the server's own
+ * code: docs/policy.md, read once more. Whoever changes a rule there changes it here by hand.
+ */
+
+/** An entry as it lies on the disk. */
+export type LogEntry = Readonly<Record<string, string | number>> & { readonly kind: string; readonly at: number };
+
+interface LedgerLease {
+  readonly number: number;
+  readonly until: number;
+  readonly grace: number;
+  /** The latest time in the log since. */
+  seen: number;
+}
+
+export interface LedgerMachine {
+  state: "active" | "locked" | "revoked";
+  policy: string;
+  lease: LedgerLease | null;
+  /** Counts what happened to it that may change an answer. */
+  version: number;
+}
+
+export interface LedgerLatch {
+  readonly machine: LedgerMachine;
+  state: "active" | "locked" | "revoked";
+  use: { readonly lease: number; readonly at: number; readonly from: string; seen: number } | null;
+}
+
+const CLOCK_CORRECTION_MS = 60_000;
+const DAY_MS = 86_400_000;
+
+export class Ledger {
+  readonly machines = new Map<string, LedgerMachine>();
+  readonly latches = new Map<string, LedgerLatch>();
+  readonly #open = new Set<{ seen: number }>();
+  size = 0;
+
+  /** Takes the next entry. Gives what is wrong with it; null where nothing is. */
+  take(entry: LogEntry): string | null {
+    this.size++;
+    for (const timed of this.#open) timed.seen = Math.max(timed.seen, entry.at);
+    const machine = this.machines.get(String(entry["machine"]));
+    const latch = this.latches.get(String(entry["latch"]));
+    if (machine !== undefined && entry.kind !== "release") machine.version++;
+    switch (entry.kind) {
+      case "enrol":
+      case "latch":
+        return this.#bind(entry, machine);
+      case "machine-lock":
+      case "machine-unlock":
+      case "machine-revoke":
+        return machine === undefined ? "of no machine" : this.#change(machine, entry.kind.slice(8));
+      case "latch-lock":
+      case "latch-unlock":
+      case "latch-revoke":
+        if (latch === undefined) return "of no latch";
+        if (latch.state === "revoked") return "a revoked latch is changed";
+        latch.state = STATES[entry.kind.slice(6)] ?? "revoked";
+        return null;
+      case "machine-policy":
+        if (machine === undefined) return "of no machine";
+        machine.policy = String(entry["policy"]);
+        machine.lease = null;
+        return null;
+      case "lease":
+        return machine === undefined ? "of no machine" : this.#lease(entry, machine);
+      case "lease-end":
+        return machine === undefined ? "of no machine" : this.#endLease(entry, machine);
+      case "release":
+        return latch === undefined ? "of no latch" : this.#release(entry, latch);
+      case "flood":
+        return latch === undefined ? "of no latch" : this.refusal(latch, entry.at, String(entry["from"]));
+      default:
+        return null;
+    }
+  }
+
+  /** Why a latch must not be released at this time to this address; null where it may. */
+  refusal(latch: LedgerLatch, now: number, from: string): string | null {
+    const { machine, use } = latch;
+    if (latch.state !== "active") return `the latch is ${latch.state}`;
+    if (machine.state !== "active") return `the machine is ${machine.state}`;
+    if (machine.policy === "always") return null;
+    const { lease } = machine;
+    if (lease === null) return "there is no lease";
+    if (isOver(lease.until, now, lease.seen)) return "the lease is over";
+    if (use === null || use.lease !== lease.number) return null;
+    if (isOver(use.at + lease.grace, now, lease.seen)) return "the grace is over";
+    return use.from === from ? null : "the grace is another address's";
+  }
+
+  #bind(entry: LogEntry, known: LedgerMachine | undefined): string | null {
+    const machine = known ?? { state: "active", policy: "always", lease: null, version: 0 };
+    if (machine.state !== "active") return `a machine that is ${machine.state} gets a latch`;
+    this.machines.set(String(entry["machine"]), machine);
+    this.latches.set(String(entry["latch"]), { machine, state: "active", use: null });
+    return null;
+  }
+
+  #change(machine: LedgerMachine, change: string): string | null {
+    if (machine.state === "revoked") return "a revoked machine is changed";
+    machine.state = STATES[change] ?? "revoked";
+    if (machine.state !== "active") machine.lease = null;
+    if (machine.state === "revoked")
+      for (const latch of this.latches.values()) if (latch.machine === machine) latch.state = "revoked";
+    return null;
+  }
+
+  #lease(entry: LogEntry, machine: LedgerMachine): string | null {
+    const { at, until, grace, lease } = entry as { [name: string]: number } & LogEntry;
+    if (machine.state !== "active") return `a machine that is ${machine.state} gets a lease`;
+    if (machine.policy !== "lease") return "a machine gets a lease that needs none";
+    const most = entry["by"] === undefined ? 1_800_000 : DAY_MS;
+    if (Number(until) - at > most || Number(grace) > 600_000) return "the lease is longer than any may be";
+    const made = { number: Number(lease), until: Number(until), grace: Number(grace), seen: at };
+    if (machine.lease !== null) this.#open.delete(machine.lease);
+    machine.lease = made;
+    this.#open.add(made);
+    return null;
+  }
+
+  /** The machine may take its window back. By itself a window ends at its time. */
+  #endLease(entry: LogEntry, machine: LedgerMachine): string | null {
+    const { lease } = machine;
+    machine.lease = null;
+    if (lease === null) return "a window ends that is none";
+    return entry["from"] === undefined && entry.at < lease.until ? "a window is ended before its time" : null;
+  }
+
+  #release(entry: LogEntry, latch: LedgerLatch): string | null {
+    const from = String(entry["from"]);
+    const refused = this.refusal(latch, entry.at, from);
+    const { lease } = latch.machine;
+    if (entry["lease"] !== undefined) {
+      if (lease === null || entry["lease"] !== lease.number) return "it was opened by a lease that is none";
+      latch.use = { lease: lease.number, at: entry.at, from, seen: entry.at };
+      latch.machine.version++;
+    }
+    return refused;
+  }
+}
+
+const STATES: Readonly<Record<string, "active" | "locked" | "revoked">> = {
+  lock: "locked",
+  unlock: "active",
+  revoke: "revoked",
+};
+
+/** Whether a time was reached, by the clock or by the log; or the clock cannot be believed. */
+function isOver(until: number, now: number, seen: number): boolean {
+  return now >= until || seen >= until || now < seen - CLOCK_CORRECTION_MS;
+}

@@ -1,0 +1,75 @@
+/**
+ * The real server, machines, operators and thieves on a clock, a network and a disk that a seed
+ * decides. NIGHTLATCH_SEED runs one seed alone, and prints what came of it.
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { FAULTS } from "./faults.ts";
+import { type Outcome, type Scale, simulate } from "./world.ts";
+
+const full = Boolean(process.env["NIGHTLATCH_TEST_FULL"]);
+const one = process.env["NIGHTLATCH_SEED"];
+
+/** A crowded fortnight: as much happens in a day as in a week of others. */
+const CROWDED = { machines: 4, days: 15, haste: 8 };
+/** A hundred machines for a year, as they live. */
+const QUIET = { machines: 100, days: 365 };
+
+/** Within so many seeds each fault must be found. */
+const MOST_SEEDS = 20;
+
+const told = ({ seed, digest, machineYears, requests, releases, crashes, violation }: Outcome): string =>
+  `seed ${seed}: ${machineYears.toFixed(2)} machine-years, ${requests} requests, ${releases} releases, ` +
+  `${crashes} crashes, ${digest} ${violation?.message ?? ""}`;
+
+async function run(scale: Scale): Promise<Outcome> {
+  const outcome = await simulate(scale);
+  assert.equal(outcome.violation, null, told(outcome));
+  return outcome;
+}
+
+if (one !== undefined) {
+  test(`seed ${one}`, async (context) => {
+    context.diagnostic(told(await run({ seed: Number(one), ...CROWDED })));
+  });
+} else {
+  test("a seed says all that happens, to the byte", async (context) => {
+    const outcome = await run({ seed: 1, ...CROWDED });
+    assert.equal((await run({ seed: 1, ...CROWDED })).digest, outcome.digest);
+    const other = await run({ seed: 2, ...CROWDED });
+    assert.notEqual(other.digest, outcome.digest);
+    assert.ok(outcome.releases > 10 && outcome.crashes > 0, told(outcome));
+    context.diagnostic(told(outcome));
+  });
+
+  test("whatever goes wrong, nothing is released that must not be, and what may be is", async (context) => {
+    const begunMs = performance.now();
+    let years = 0;
+    const scales: Scale[] = full
+      ? [
+          ...Array.from({ length: 10 }, (_, index) => ({ seed: 1000 + index, ...QUIET })),
+          ...Array.from({ length: 300 }, (_, index) => ({ seed: 10 + index, ...CROWDED })),
+        ]
+      : [{ seed: 3, ...CROWDED }];
+    for (const scale of scales) {
+      const outcome = await run(scale);
+      years += outcome.machineYears;
+    }
+    if (full) assert.ok(years >= 1000);
+    const seconds = (performance.now() - begunMs) / 1000;
+    context.diagnostic(`${years.toFixed(1)} machine-years, ${(years / seconds).toFixed(2)} a second`);
+  });
+
+  for (const fault of full ? FAULTS : FAULTS.filter(({ isQuick }) => isQuick === true)) {
+    test(`a fault is found: ${fault.name}`, async (context) => {
+      for (let seed = 1; seed <= MOST_SEEDS; seed++) {
+        const outcome = await simulate({ seed, ...CROWDED, fault });
+        if (outcome.violation === null) continue;
+        assert.ok(fault.breaks.includes(outcome.violation.invariant), told(outcome));
+        context.diagnostic(told(outcome));
+        return;
+      }
+      assert.fail(`not found within ${MOST_SEEDS} seeds`);
+    });
+  }
+}

@@ -1,0 +1,313 @@
+/** A server, its machines, those who govern them and those who steal them, for as long as it takes. */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { verifyLog } from "../../src/server/audit/verify.ts";
+import { openAuditSource } from "../../src/server/store/sqlite/audit-source.ts";
+import { Chance, seedCrypto } from "./chance.ts";
+import { SimulatedDisk } from "./disk.ts";
+import type { Fault } from "./faults.ts";
+import { type KnownLatch, SimulatedMachine } from "./machine.ts";
+import { type Answer, type Host, type Request, SimulatedNetwork } from "./network.ts";
+import { Oracle, Violation } from "./oracle.ts";
+import { SimulatedOperator, SimulatedThief } from "./people.ts";
+import { SimulatedServer } from "./server.ts";
+import { SimulatedTime } from "./time.ts";
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 86_400_000;
+const YEAR_MS = 365 * DAY_MS;
+
+/** What a simulation is to be. */
+export interface Scale {
+  readonly seed: number;
+  readonly machines: number;
+  readonly days: number;
+  /** How many times as much happens in a day; 1 where it is absent. */
+  readonly haste?: number;
+  readonly fault?: Fault;
+}
+
+/** What came of it. */
+export interface Outcome {
+  readonly seed: number;
+  /** SHA-256 of all that happened, and of the log. */
+  readonly digest: string;
+  readonly machineYears: number;
+  readonly requests: number;
+  readonly releases: number;
+  readonly crashes: number;
+  readonly violation: Violation | null;
+}
+
+/** Runs a world from its beginning to its end, or to the first violation. */
+export async function simulate(scale: Scale): Promise<Outcome> {
+  const chance = new Chance(`world ${scale.seed}`);
+  using _crypto = seedCrypto(chance.named("keys"));
+  using time = new SimulatedTime(Date.UTC(2027, 0, 1));
+  await using world = new World(time, chance, scale);
+  return await world.run();
+}
+
+export class World implements AsyncDisposable {
+  readonly time: SimulatedTime;
+  readonly #chance: Chance;
+  readonly #scale: Scale;
+  readonly #disk: SimulatedDisk;
+  readonly server: SimulatedServer;
+  readonly oracle: Oracle;
+  readonly #network: SimulatedNetwork;
+  readonly operator: SimulatedOperator;
+  readonly machines: SimulatedMachine[] = [];
+  /** Requests for a window that somebody has listened to. */
+  readonly captured: { readonly machine: SimulatedMachine; readonly body: Buffer }[] = [];
+  readonly #tempted: Chance;
+  readonly #digest = createHash("sha256");
+  #violation: Violation | null = null;
+  #failure: unknown = null;
+  #requests = 0;
+  #crashes = 0;
+  /** What the main loop has to do before anything else. */
+  #chores: (() => Promise<void>)[] = [];
+
+  constructor(time: SimulatedTime, chance: Chance, scale: Scale) {
+    this.time = time;
+    this.#chance = chance;
+    this.#tempted = chance.named("tempted");
+    this.#scale = scale;
+    this.oracle = new Oracle(time);
+    this.#disk = new SimulatedDisk(chance.named("disk"), () => this.#ended(), scale.fault?.disk);
+    this.server = new SimulatedServer(time, this.#disk, chance.named("server"), scale.fault ?? null);
+    const observer = { arrived: (from: Host, request: Request) => this.#observe(from, request) };
+    const { address } = scale.fault ?? {};
+    this.#network = new SimulatedNetwork(time, chance.named("network"), this.server, observer, address);
+    this.operator = new SimulatedOperator(this, chance.named("operator"));
+    for (let number = 0; number < scale.machines; number++) {
+      const host = { address: `192.0.2.${1 + (number % 250)}`, isCut: false };
+      this.machines.push(new SimulatedMachine(this, chance.named(`machine ${number}`), `m${number}`, host));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.server.end();
+    this.oracle.closed();
+    await this.server.bury();
+    this.#disk[Symbol.dispose]();
+  }
+
+  /** How long until something happens again that does every `meanMs` where nobody is in haste. */
+  waitMs(chance: Chance, meanMs: number): number {
+    return chance.waitMs(meanMs / (this.#scale.haste ?? 1));
+  }
+
+  /** What happened, for the digest. */
+  trace(line: string): void {
+    this.#digest.update(`${this.time.trueMs} ${line}\n`);
+  }
+
+  /** Whatever an actor throws ends the simulation. */
+  readonly fail = (error: unknown): void => {
+    if (error instanceof Violation) this.#violation ??= error;
+    else this.#failure ??= error ?? new Error("something failed");
+  };
+
+  get isDiskInTrouble(): boolean {
+    return this.#disk.isFull || this.#disk.isFailing;
+  }
+
+  async run(): Promise<Outcome> {
+    this.#disk.revive();
+    await this.#start();
+    this.#begin();
+    const endMs = this.#scale.days * DAY_MS;
+    while (this.#violation === null && this.#failure === null) {
+      for (const chore of this.#chores.splice(0)) await chore();
+      if (!(await this.time.step(endMs))) break;
+      if (this.server.defects.length > 0) this.fail(new Violation("defect", this.server.defects.join("\n")));
+    }
+    if (this.#failure !== null) throw this.#failure;
+    if (this.#violation === null) await this.#finish();
+    return {
+      seed: this.#scale.seed,
+      digest: this.#digest.digest("hex"),
+      machineYears: (this.#scale.machines * this.time.trueMs) / YEAR_MS,
+      requests: this.#requests,
+      releases: this.oracle.releases,
+      crashes: this.#crashes,
+      violation: this.#violation,
+    };
+  }
+
+  #begin(): void {
+    const thief = { address: "198.51.100.66", isCut: false };
+    const lives = [
+      ...this.machines.map((machine) => machine.live()),
+      this.operator.live(),
+      this.operator.watch(),
+      new SimulatedThief(this, this.#chance.named("thief"), thief).live(),
+      this.#weather(this.#chance.named("weather")),
+      this.#clockmaker(this.#chance.named("clockmaker")),
+      this.#cuts(this.#chance.named("cuts")),
+    ];
+    for (const life of lives) void life.catch(this.fail);
+  }
+
+  ask(from: Host, request: Request): Promise<Answer | null> {
+    return this.#network.ask(from, request);
+  }
+
+  #observe(from: Host, request: Request): (answer: Answer) => void {
+    this.#requests++;
+    const [, kind] = request.path.split("/");
+    this.trace(`${from.address} asks ${kind} ${request.body.length}`);
+    try {
+      const judge = this.oracle.arrived(from.address, request);
+      return (answer) => {
+        this.trace(`${from.address} is told ${answer.status} ${answer.body.length}`);
+        if (request.path.endsWith("/lease")) this.#tempt();
+        try {
+          judge(answer);
+        } catch (error) {
+          this.fail(error);
+        }
+      };
+    } catch (error) {
+      this.fail(error);
+      return () => {};
+    }
+  }
+
+  /** Whether nothing stands between this latch and its key but what is lost on the way. */
+  mayBeReleased(machine: SimulatedMachine, { latchId }: KnownLatch): boolean {
+    if (machine.host.isCut || this.isDiskInTrouble || this.server.life === null) return false;
+    const latch = this.oracle.ledger.latches.get(latchId);
+    return latch !== undefined && this.oracle.ledger.refusal(latch, this.time.wallMs, machine.host.address) === null;
+  }
+
+  /** The server's process has ended, in the middle of something. */
+  #ended(): void {
+    this.#crashes++;
+    this.trace("the server ends");
+    this.server.end();
+    this.#chores.push(async () => {
+      this.oracle.closed();
+      await this.server.bury();
+      await this.#startAgain(this.#chance.named(`restart ${this.#crashes}`));
+    });
+  }
+
+  async #startAgain(chance: Chance): Promise<void> {
+    const waitMs = chance.between(1000, chance.happens(0.8) ? 30_000 : HOUR_MS);
+    this.time.at(waitMs, () => this.#chores.push(() => this.#start()));
+  }
+
+  async #start(): Promise<void> {
+    if (this.server.life !== null) return;
+    this.#disk.revive();
+    const isUp = await this.server.start();
+    this.trace(isUp ? "the server starts" : "the server does not start");
+    if (!isUp) return this.#startAgain(this.#chance.named(`again ${this.time.trueMs}`));
+    try {
+      this.oracle.opened(join(this.#disk.folder, "store.sqlite"));
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Crashes, power cuts, restarts, and disks that are full or fail. */
+  async #weather(chance: Chance): Promise<void> {
+    for (;;) {
+      await this.time.sleep(this.waitMs(chance, 4 * DAY_MS));
+      if (this.server.life === null) continue;
+      const what = chance.share();
+      if (what < 0.55) this.#disk.crashWithin(chance.happens(0.2) ? 0 : 12, chance.happens(0.5) ? "kill" : "power");
+      else if (what < 0.75) await this.#restart(chance);
+      else if (what < 0.9) {
+        this.#disk.fill(chance.below(64 << 10));
+        await this.time.sleep(chance.between(MINUTE_MS, HOUR_MS));
+        this.#disk.fill(null);
+      } else {
+        this.#disk.failSync();
+        await this.time.sleep(chance.between(MINUTE_MS, 20 * MINUTE_MS));
+        await this.#restart(chance);
+      }
+    }
+  }
+
+  async #restart(chance: Chance): Promise<void> {
+    const stopped = Promise.withResolvers<void>();
+    this.#chores.push(async () => {
+      this.oracle.closed();
+      await this.#stop();
+      stopped.resolve();
+    });
+    await stopped.promise;
+    await this.#startAgain(chance);
+  }
+
+  /** The server's last writes may be cut short too. */
+  async #stop(): Promise<void> {
+    const stopping = this.server.stop().catch(() => {});
+    let isDone = false;
+    void stopping.then(() => {
+      isDone = true;
+    });
+    while (!isDone && this.server.life !== null && this.server.life.isAlive) {
+      await this.time.settle();
+      if (!isDone && !(await this.time.step(Number.POSITIVE_INFINITY))) break;
+    }
+    await stopping;
+  }
+
+  /** The server's clock is set, a little or by years, and right again after a while. */
+  async #clockmaker(chance: Chance): Promise<void> {
+    for (;;) {
+      await this.time.sleep(this.waitMs(chance, 6 * DAY_MS));
+      const farMs = chance.happens(0.3) ? chance.pick([HOUR_MS, DAY_MS, 20 * YEAR_MS]) : 30_000;
+      this.#setClock(Math.round(chance.between(-farMs, farMs)));
+      await this.time.sleep(chance.between(MINUTE_MS, 2 * HOUR_MS));
+      this.#setClock(0);
+    }
+  }
+
+  /** While a window is open the clock goes wrong more often than chance would have it. */
+  #tempt(): void {
+    if (!this.#tempted.happens(0.05)) return;
+    this.time.at(this.#tempted.below(60_000), () =>
+      this.#setClock(-this.#tempted.pick([30_000, HOUR_MS, DAY_MS])),
+    );
+    this.time.at(10 * MINUTE_MS, () => this.#setClock(0));
+  }
+
+  #setClock(offsetMs: number): void {
+    this.oracle.jumps++;
+    this.time.offsetMs = offsetMs;
+    this.trace(`the clock is ${offsetMs} ahead`);
+  }
+
+  /** Cables that are pulled and put back. */
+  async #cuts(chance: Chance): Promise<void> {
+    for (;;) {
+      await this.time.sleep(this.waitMs(chance, (4 * DAY_MS) / this.machines.length));
+      const { host } = chance.pick(this.machines);
+      host.isCut = true;
+      this.time.at(chance.between(1000, HOUR_MS), () => {
+        host.isCut = false;
+      });
+    }
+  }
+
+  /** At the end the whole log is verified, and is part of the digest. */
+  async #finish(): Promise<void> {
+    this.oracle.closed();
+    await this.#stop();
+    using source = openAuditSource(join(this.#disk.folder, "store.sqlite"));
+    await verifyLog(source, null);
+    for (let from = 0; ; ) {
+      const page = await source.entries(from);
+      if (page.length === 0) return;
+      for (const { body } of page) this.#digest.update(body);
+      from += page.length;
+    }
+  }
+}
