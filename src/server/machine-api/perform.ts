@@ -8,6 +8,7 @@ import type { Service } from "../service/service.ts";
 import { acceptEnrolment, acceptLatch } from "./enrolment.ts";
 import { acceptLease, giveChallenge } from "./lease.ts";
 import { acceptReport } from "./report.ts";
+import { acceptRotation } from "./rotation.ts";
 import { findRoute, type Route } from "./routes.ts";
 import { advertise, recover } from "./tang.ts";
 
@@ -33,7 +34,7 @@ export function planFor(
 }
 
 /** What carries a message of docs/format/enrolment.md. */
-const MESSAGES: ReadonlySet<Route["kind"]> = new Set(["enrolment", "latch", "lease", "report"]);
+const MESSAGES: ReadonlySet<Route["kind"]> = new Set(["enrolment", "latch", "lease", "report", "rotation"]);
 
 const ALLOWED = ["allow", "GET, HEAD, OPTIONS"];
 
@@ -77,5 +78,7 @@ function answer(service: Service, route: Performed, body: Buffer, from: string):
       return acceptLease(service, route.machineId, body, from);
     case "report":
       return acceptReport(service, route.machineId, body, from);
+    case "rotation":
+      return acceptRotation(service, route.machineId, body, from);
   }
 }

@@ -14,6 +14,7 @@ export const MIGRATIONS: readonly (() => Compilable[])[] = [
   cellColumns,
   latestTables,
   leaseColumns,
+  formerEpochTable,
 ];
 
 /**
@@ -165,6 +166,18 @@ function leaseColumns(): Compilable[] {
     schema.alterTable("latch").addColumn("use_lease", "integer"),
     schema.alterTable("latch").addColumn("use_ms", "integer"),
     schema.alterTable("latch").addColumn("use_from", "text"),
+  ];
+}
+
+/** Epochs that latches have left behind, and what wraps their keys. */
+function formerEpochTable(): Compilable[] {
+  return [
+    query.schema
+      .createTable("former_epoch")
+      .addColumn("latch", "text", (c) => c.primaryKey().notNull().references("latch.id"))
+      .addColumn("epoch", "integer", (c) => c.notNull())
+      .addColumn("cell", "integer", (c) => c.notNull().unique())
+      .modifyEnd(sql`strict`),
   ];
 }
 
