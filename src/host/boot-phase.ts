@@ -1,0 +1,31 @@
+import type { System } from "../system/port.ts";
+import { askSystemd } from "./systemd.ts";
+
+/** How long the machine is up, suspended times included, and when its own systemd began. */
+export interface BootPhase {
+  readonly upMs: number;
+  /** When the initramfs had handed over to the system, on the same clock. */
+  readonly handedOverMs: number;
+}
+
+/**
+ * Says when this boot's initramfs was over; null where that cannot be told, as after a soft reboot,
+ * which begins the system anew without an initramfs (systemd(1), `UserspaceTimestamp`).
+ */
+export async function readBootPhase(system: Pick<System, "readFile" | "run">): Promise<BootPhase | null> {
+  const properties = ["--property=UserspaceTimestampMonotonic", "--property=SoftRebootsCount"];
+  const { status, stdout } = await askSystemd(system, ["systemctl", "show", ...properties]);
+  const text = stdout.toString("latin1");
+  const micros = /^UserspaceTimestampMonotonic=(\d{1,15})$/m.exec(text)?.[1];
+  const softReboots = /^SoftRebootsCount=(\d+)$/m.exec(text)?.[1] ?? "0";
+  const upMs = await readUpMs(system);
+  if (status !== 0 || micros === undefined || softReboots !== "0" || upMs === null) return null;
+  return { upMs, handedOverMs: Number(micros) / 1000 };
+}
+
+/** How long the machine is up, suspended times included (proc_uptime(5)); null where it is unknown. */
+export async function readUpMs(system: Pick<System, "readFile">): Promise<number | null> {
+  const text = (await system.readFile("/proc/uptime", 128)).toString("latin1");
+  const seconds = /^(\d+\.\d+) /.exec(text)?.[1];
+  return seconds === undefined ? null : Number(seconds) * 1000;
+}
