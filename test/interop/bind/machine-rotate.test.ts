@@ -3,6 +3,7 @@
  * ends at the server; where an initramfs opens the volume, once a boot has used the new binding.
  */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { copyFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -139,11 +140,10 @@ test("a root keeps its former binding until the server knows of a boot by the ne
   assert.match(String(whys((await unattended(files, rebooted(3_000_000))).result)), /knows of no release/);
   assert.deepEqual((await seen(image, state)).tokens, ["clevis 2", "clevis 3"]);
 
-  // A boot by the new binding: clevis asks for the first keyslot's, and it opens.
-  const { tokens } = await seen(image, state);
-  assert.deepEqual(tokens[0], "clevis 2");
-  const opened = await runCommand(unlock, [image, "--test"], nodeSystem);
-  assert.equal(opened.status, 0);
+  // A boot by the new binding: what clevis does in an initramfs.
+  const asInitramfs = '. clevis-luks-common-functions; clevis_luks_unlock_device "$1"';
+  const clevis = spawnSync("bash", ["-c", asInitramfs, "bash", image], { encoding: "utf8" });
+  assert.match(clevis.stdout, /^[\w-]{54}$/, clevis.stderr);
   const done = await unattended(files, rebooted(-1000));
   assert.deepEqual([done.status, (done.result["removed"] as unknown[]).length], [0, 1]);
   assert.deepEqual((await seen(image, state)).tokens, ["clevis 2"]);

@@ -67,7 +67,7 @@ export async function removeFormer(input: VolumeInput, change: Change, { former 
   terminal.line(`Removed from ${change.volume.device}: ${formatBinding(former)}`);
 }
 
-/** Whether clevis comes to the new one first: it goes by keyslots, or by tokens. */
+/** Whether clevis comes to the new one first: it goes by keyslots, and others by tokens. */
 export function isFirst({ former, next }: Pair): boolean {
   const [mine, other] = [next.token.keyslots[0] ?? 0, former.token.keyslots[0] ?? 0];
   return mine < other && next.token.id < former.token.id;
