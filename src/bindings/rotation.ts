@@ -17,23 +17,23 @@ export interface Rotated {
 
 /**
  * Finds the tangs and latches of a binding, its shares' included, whose keys were rotated since, as
- * `clevis luks report` does. They still release by the old keys, until somebody removes these. It is
- * not told of a server that does not answer.
+ * `clevis luks report` does. They still release by the old keys, until somebody removes these. It
+ * is not told of a server that does not answer.
  */
 export async function findRotated(
   system: Pick<System, "request">,
   binding: Binding,
   signal: AbortSignal,
 ): Promise<readonly Rotated[]> {
-  const asked = leavesOf(binding)
+  const asked = askersOf(binding)
     .filter(({ kind }) => kind === "tang" || kind === "latch")
     .map((leaf) => rotatedAt(system, leaf, signal));
   return (await Promise.all(asked)).filter((rotated) => rotated !== null);
 }
 
 /** The bindings that ask somebody themselves: a binding, or all that is nested in it. */
-export function leavesOf(binding: Binding): readonly Binding[] {
-  return sharesOf(binding)?.children.flatMap(leavesOf) ?? [binding];
+export function askersOf(binding: Binding): readonly Binding[] {
+  return sharesOf(binding)?.children.flatMap(askersOf) ?? [binding];
 }
 
 async function rotatedAt(

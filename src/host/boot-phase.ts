@@ -23,7 +23,19 @@ export async function readBootPhase(system: Pick<System, "readFile" | "run">): P
   return { upMs, handedOverMs: Number(micros) / 1000 };
 }
 
-/** How long the machine is up, suspended times included (proc_uptime(5)); null where it is unknown. */
+/**
+ * Whether something happened before the initramfs had handed over, of which somebody else says how
+ * long ago it was. They said so between two moments, so it has to fit for both.
+ * @param phase as it was when they were asked
+ * @param answeredAtMs how long the machine was up when they had answered
+ */
+export function wasInInitramfs({ upMs, handedOverMs }: BootPhase, answeredAtMs: number, agoMs: number): boolean {
+  return upMs - agoMs > 0 && answeredAtMs - agoMs <= handedOverMs;
+}
+
+/**
+ * How long the machine is up, suspended times included (proc_uptime(5)); null where it is unknown.
+ */
 export async function readUpMs(system: Pick<System, "readFile">): Promise<number | null> {
   const text = (await system.readFile("/proc/uptime", 128)).toString("latin1");
   const seconds = /^(\d+\.\d+) /.exec(text)?.[1];

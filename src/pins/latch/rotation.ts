@@ -7,7 +7,7 @@ import type { System } from "../../system/port.ts";
 import { type EnrolledServer, readIdentity } from "./machine.ts";
 
 /** What it takes to speak of a latch's keys. */
-export type RotationPower = Pick<System, "readFileIfPresent" | "request" | "random">;
+type RotationPower = Pick<System, "readFileIfPresent" | "request" | "random">;
 
 /**
  * Asks a server about a key of one of this machine's latches, or tells it that the former keys of

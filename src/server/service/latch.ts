@@ -41,7 +41,7 @@ export function makeLatch(
   };
 }
 
-/** The keys of one epoch of a latch, the cell that they are wrapped with, and what tells of them. */
+/** The keys of one epoch of a latch, what they are wrapped with, and what tells of them. */
 interface MadeKeys {
   readonly cell: number;
   readonly keys: readonly [exchange: KeyRow, signing: KeyRow];

@@ -135,7 +135,7 @@ interface Writes {
     next: Pick<LatchRow, "epoch" | "advertisement"> & { readonly cell: number },
     keys: readonly KeyRow[],
   ): Promise<void>;
-  /** Destroys the keys of a latch's former epoch, as `destroyKeys` does; nothing where it has none. */
+  /** Destroys the keys of a latch's former epoch, as `destroyKeys` does, where it has one. */
   retireFormer(latchId: string): Promise<void>;
   /**
    * Deletes every key of the latch, of every epoch, and empties its cells at the commit. `scrub`

@@ -136,7 +136,7 @@ test("a root keeps its former binding until the server knows of a boot by the ne
     [],
   );
 
-  // A boot, in which somebody typed the passphrase: the last releases are those of the status above.
+  // A boot, in which somebody typed the passphrase: the last releases are those of the status.
   assert.match(String(whys((await unattended(files, rebooted(3_000_000))).result)), /knows of no release/);
   assert.deepEqual((await seen(image, state)).tokens, ["clevis 2", "clevis 3"]);
 

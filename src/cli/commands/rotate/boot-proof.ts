@@ -2,9 +2,8 @@ import type { Binding } from "../../../bindings/binding.ts";
 import { SERVER_TIMEOUT_MS } from "../../../bindings/recovery.ts";
 import { isError } from "../../../core/errors.ts";
 import { serverOf } from "../../../formats/network/server-address.ts";
-import type { RotationAnswer } from "../../../formats/own/rotation.ts";
 import { bootId } from "../../../host/boot-id.ts";
-import { type BootPhase, readBootPhase, readUpMs } from "../../../host/boot-phase.ts";
+import { readBootPhase, readUpMs, wasInInitramfs } from "../../../host/boot-phase.ts";
 import { listServers } from "../../../pins/latch/machine.ts";
 import { askRotation } from "../../../pins/latch/rotation.ts";
 import type { System } from "../../../system/port.ts";
@@ -35,27 +34,14 @@ export async function whyUnproved(
     const { latch, kid } = key;
     const limits = { timeoutMs: SERVER_TIMEOUT_MS, signal };
     const answer = await askRotation(system, stateFolder, server, { latch, kid, ends: false }, limits);
-    const askedAtMs = (await readUpMs(system)) ?? phase.upMs;
+    const answeredAtMs = (await readUpMs(system)) ?? phase.upMs;
     if (answer === null) return "its server is of a version that does not tell";
-    return judgeRelease(phase, askedAtMs, answer)
+    const { releasedMs } = answer;
+    return releasedMs !== null && wasInInitramfs(phase, answeredAtMs, releasedMs)
       ? null
       : "the server knows of no release by it, and by it last, while this boot's initramfs ran";
   } catch (error) {
     if (!isError(error)) throw error;
     return `the server was asked and does not tell: ${error.message}`;
   }
-}
-
-/**
- * Whether a release was within the boot's initramfs. The server tells how long ago it was, on its
- * own clock, at some moment between the question and the answer; so it has to fit for both.
- * @param answeredAtMs how long the machine was up when the answer had come
- */
-export function judgeRelease(
-  { upMs: askedAtMs, handedOverMs }: BootPhase,
-  answeredAtMs: number,
-  { releasedMs }: Pick<RotationAnswer, "releasedMs">,
-): boolean {
-  if (releasedMs === null) return false;
-  return askedAtMs - releasedMs > 0 && answeredAtMs - releasedMs <= handedOverMs;
 }

@@ -14,7 +14,7 @@ import { endFormerKeys } from "./latch-key.ts";
  * @returns what it tells a program: docs/json.md
  * @throws NightlatchError as holdVolume, beginChange; luks/not-proved, luks/last-way
  */
-export async function finishRotation(
+export async function finishVolume(
   input: VolumeInput,
   device: string,
   passphrases: Passphrases,

@@ -1,6 +1,6 @@
 import { type Binding, listBindings } from "../../../bindings/binding.ts";
 import { readClevis, SERVER_TIMEOUT_MS } from "../../../bindings/recovery.ts";
-import { leavesOf } from "../../../bindings/rotation.ts";
+import { askersOf } from "../../../bindings/rotation.ts";
 import { isError } from "../../../core/errors.ts";
 import { parseClevisPin } from "../../../formats/clevis/clevis.ts";
 import { parseTangPin } from "../../../formats/clevis/tang.ts";
@@ -45,7 +45,7 @@ export async function endFormerKeys(
   header: VolumeHeader,
 ): Promise<readonly string[]> {
   const servers = await listServers(system, stateFolder);
-  const leaves = listBindings(header).flatMap((binding) => leavesOf(binding));
+  const leaves = listBindings(header).flatMap((binding) => askersOf(binding));
   const keys = leaves.filter(({ kind }) => kind === "latch").map(latchKeyOf);
   const limits = { timeoutMs: SERVER_TIMEOUT_MS, signal: terminal.signal };
   const ended: string[] = [];

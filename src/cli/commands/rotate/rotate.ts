@@ -19,7 +19,7 @@ import { KEY_FILE_OPTION, STATE_OPTION, stateFolderOf } from "../../volume/input
 import { Passphrases } from "../../volume/passphrases.ts";
 import type { BindInput } from "../bind/options.ts";
 import { findEntry } from "../crypttab/entry.ts";
-import { finishRotation } from "./finish.ts";
+import { finishVolume } from "./finish.ts";
 import { rotateUnattended } from "./unattended.ts";
 import { rotateVolume } from "./volume.ts";
 
@@ -76,7 +76,7 @@ async function run(input: Input): Promise<ExitStatus> {
     const isEarly = async () => {
       return isOpenedEarly(input, (await findEntry(system, one, entries)) ?? strangerEntry(one), around);
     };
-    if (options.finish) return finishRotation(asBindInput(input), one, passphrases);
+    if (options.finish) return finishVolume(asBindInput(input), one, passphrases);
     if (options.unattended) return rotateUnattended(asBindInput(input), one, isEarly);
     return rotateVolume(asBindInput(input), one, { keepsFormer: await isEarly(), passphrases });
   };

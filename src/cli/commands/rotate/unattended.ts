@@ -1,5 +1,5 @@
 import { type Binding, bindingJson, describeToken, formatBinding, listBindings } from "../../../bindings/binding.ts";
-import { findRotated, leavesOf } from "../../../bindings/rotation.ts";
+import { findRotated, askersOf } from "../../../bindings/rotation.ts";
 import { isError, type NightlatchError } from "../../../core/errors.ts";
 import { bootId } from "../../../host/boot-id.ts";
 import { whyNotBound } from "../../../luks/bound/bound.ts";
@@ -88,10 +88,10 @@ async function listTurned(input: BindInput, held: HeldVolume): Promise<readonly 
   const { pairs } = await listFormers(input, held);
   const formers = new Set(pairs.map(({ former }) => former.token.digest));
   const bindings = listBindings(await readHeader(system, held)).filter(({ token }) => !formers.has(token.digest));
-  const asksLatch = (binding: Binding) => leavesOf(binding).some(({ kind }) => kind === "latch");
+  const asksLatch = (binding: Binding) => askersOf(binding).some(({ kind }) => kind === "latch");
   const rotated = bindings.filter(asksLatch).map(async (binding) => {
     const found = await findRotated(system, binding, terminal.signal);
-    return found.some(({ url }) => leavesOf(binding).some((leaf) => leaf.kind === "latch" && leaf.urls.includes(url)));
+    return found.some(({ url }) => askersOf(binding).some((leaf) => leaf.kind === "latch" && leaf.urls.includes(url)));
   });
   const isRotated = await Promise.all(rotated);
   return bindings.filter(asksLatch).filter((_, index) => isRotated[index]);

@@ -180,7 +180,7 @@ test("the power goes at any step of a rotation or of its end: a start finds what
   }
 });
 
-/** @returns whether the power went, `step` steps after the store was open; `crash` is what lies on the disk then */
+/** @returns whether the power went, `step` steps after the opening; `crash` gets what lies there */
 async function actUntilCut(act: typeof rotateMachine, step: number, folder: string, crash: string): Promise<boolean> {
   let power = 0;
   let isCut = false;
