@@ -2,7 +2,7 @@ import type { System } from "../system/port.ts";
 import { askSystemd } from "./systemd.ts";
 
 /** How long the machine is up, suspended times included, and when its own systemd began. */
-export interface BootPhase {
+interface BootPhase {
   readonly upMs: number;
   /** When the initramfs had handed over to the system, on the same clock. */
   readonly handedOverMs: number;

@@ -54,10 +54,10 @@ for (const type of ["luks2", "luks1"] as const) {
     const { name, image, state, files } = await boundVolume(type, "_netdev,nofail");
     const earlier = join(folder, `${name}.earlier`);
     copyFileSync(image, earlier);
-    assert.deepEqual([await unattended(files), await seen(image, state)].map((one) => "tokens" in one && one.tokens), [
-      false,
-      ["clevis 1"],
-    ]);
+    assert.deepEqual(
+      [await unattended(files), await seen(image, state)].map((one) => "tokens" in one && one.tokens),
+      [false, ["clevis 1"]],
+    );
     await turn(name);
     assert.deepEqual([(await latchOf(name))["epoch"], (await latchOf(name))["former"]], [2, 1]);
     const found = (await runCommand(check, files, nodeSystem)).result["findings"] as Record<string, string>[];
@@ -123,7 +123,8 @@ function rebooted(sinceMs: number): System {
 test("a root keeps its former binding until the server knows of a boot by the new one", async () => {
   const { name, image, state, files } = await boundVolume("luks2", "initramfs");
   await turn(name);
-  const whys = (result: Readonly<Record<string, unknown>>) => (result["kept"] as JsonObject[]).map(({ why }) => String(why));
+  const whys = (result: Readonly<Record<string, unknown>>) =>
+    (result["kept"] as JsonObject[]).map(({ why }) => String(why));
   assert.deepEqual(whys((await unattended(files)).result), ["the machine has not booted since"]);
   // The former one was moved behind, and clevis tries the new one first.
   assert.deepEqual((await seen(image, state)).tokens, ["clevis 2", "clevis 3"]);
@@ -188,6 +189,23 @@ test("without its record, or with its server away, nothing is changed and nothin
   };
   assert.equal((await unattended(files, offline)).status, 0);
   assert.deepEqual((await seen(image, state)).tokens, ["clevis 1"]);
+});
+
+test("under the policy lease nothing is followed by itself, and within a window it is", async () => {
+  const { name, image, state, files } = await boundVolume("luks2", "_netdev");
+  await server().json("machine", "policy", name, "lease");
+  await turn(name);
+  const refused = await unattended(files);
+  assert.equal(refused.status, 1);
+  assert.deepEqual(
+    (refused.result["failed"] as JsonObject[]).map(({ code }) => code),
+    ["pin/locked"],
+  );
+  assert.deepEqual((await seen(image, state)).tokens, ["clevis 1"]);
+  await server().json("machine", "lease", name, "15m", "--grace", "10m");
+  assert.equal((await unattended(files)).status, 0);
+  assert.deepEqual((await seen(image, state)).tokens, ["clevis 2"]);
+  assert.equal((await latchOf(name))["former"], null);
 });
 
 for (const when of isFull ? (["before", "during", "after"] as const) : (["after"] as const)) {

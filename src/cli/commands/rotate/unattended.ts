@@ -1,5 +1,5 @@
 import { type Binding, bindingJson, describeToken, formatBinding, listBindings } from "../../../bindings/binding.ts";
-import { findRotated, askersOf } from "../../../bindings/rotation.ts";
+import { askersOf, findRotated } from "../../../bindings/rotation.ts";
 import { isError, type NightlatchError } from "../../../core/errors.ts";
 import { bootId } from "../../../host/boot-id.ts";
 import { whyNotBound } from "../../../luks/bound/bound.ts";
