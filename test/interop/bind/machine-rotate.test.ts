@@ -180,6 +180,10 @@ test("without its record, or with its server away, nothing is changed and nothin
     if (!file.startsWith("volume-")) copyFileSync(join(state, file), join(strange, file));
   const elsewhere = [...files.slice(0, 4), "--state", strange];
   await assert.rejects(unattended(elsewhere), { code: "luks/not-recorded" });
+  // One of which nothing was rotated is none of its business, on record or not.
+  const { image: bare } = makeImage("luks2");
+  const idle = await runCommand(rotate, [bare, "--unattended", "--state", strange, ...files.slice(0, 4)], nodeSystem);
+  assert.deepEqual([idle.status, idle.result["failed"]], [0, []]);
   const offline: System = {
     ...nodeSystem,
     request: async () => {

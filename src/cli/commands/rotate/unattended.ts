@@ -5,7 +5,7 @@ import { bootId } from "../../../host/boot-id.ts";
 import { whyNotBound } from "../../../luks/bound/bound.ts";
 import type { HeldVolume } from "../../../luks/change/begin.ts";
 import { readHeader } from "../../../luks/change/change.ts";
-import { recordPair, tidyRotation } from "../../../luks/rotation-record.ts";
+import { readRotation, recordPair, tidyRotation } from "../../../luks/rotation-record.ts";
 import { describeFailure } from "../../report.ts";
 import { holdForChange } from "../../volume/change.ts";
 import type { BindInput } from "../bind/options.ts";
@@ -43,8 +43,13 @@ export async function rotateUnattended(
   const { uuid, stateFolder } = held;
   const trust = { stateFolder, name: null, trust: "recorded" } as const;
   const refusal = await whyNotBound(system, device, await readHeader(system, held), trust);
-  if (refusal !== null) throw refusal;
   const done: Done = { rotated: [], removed: [], kept: [], failed: [] };
+  if (!(await isAnythingToDo(input, held))) {
+    const isAtRest = refusal === null && held.left.length === 0;
+    const ended = isAtRest ? await endFormerKeys(input, stateFolder, await readHeader(system, held)) : [];
+    return tell(input, device, uuid, { ...done, ended });
+  }
+  if (refusal !== null) throw refusal;
   await settle(input, held, done);
   await tidyRotation(system, stateFolder, await readHeader(system, held));
   for (const binding of await listTurned(input, held)) {
@@ -66,6 +71,15 @@ export async function rotateUnattended(
   }
   const ended = await endFormerKeys(input, stateFolder, await readHeader(system, held));
   return tell(input, device, uuid, { ...done, ended });
+}
+
+/**
+ * Volumes of which nothing was rotated are none of this run's business, and neither is what another
+ * command left there.
+ */
+async function isAnythingToDo(input: BindInput, held: HeldVolume): Promise<boolean> {
+  const record = await readRotation(input.system, held.stateFolder, held.uuid);
+  return record !== null || (await listTurned(input, held)).length > 0;
 }
 
 /** What an earlier run left is settled by whichever binding opens the volume. */
