@@ -8,7 +8,7 @@ import type { Binding } from "./binding.ts";
 import { readClevis, SERVER_TIMEOUT_MS } from "./recovery.ts";
 import { sharesOf } from "./shares.ts";
 
-/** A tang that no longer advertises keys which a binding holds: they were rotated. */
+/** A tang or a latch that no longer advertises keys which a binding holds: they were rotated. */
 export interface Rotated {
   readonly url: string;
   /** Thumbprints (S256) of those: the exchange key, and keys that vouch for the next one. */
@@ -16,24 +16,24 @@ export interface Rotated {
 }
 
 /**
- * Finds the tangs of a binding, its shares' included, whose keys were rotated since, as `clevis
- * luks report` does. They still release by the old keys, until somebody removes these. A latch has
- * its own state at its server and is not asked, nor is it told of a server that does not answer.
+ * Finds the tangs and latches of a binding, its shares' included, whose keys were rotated since, as
+ * `clevis luks report` does. They still release by the old keys, until somebody removes these. It
+ * is not told of a server that does not answer.
  */
 export async function findRotated(
   system: Pick<System, "request">,
   binding: Binding,
   signal: AbortSignal,
 ): Promise<readonly Rotated[]> {
-  const asked = leavesOf(binding)
-    .filter(({ kind }) => kind === "tang")
+  const asked = askersOf(binding)
+    .filter(({ kind }) => kind === "tang" || kind === "latch")
     .map((leaf) => rotatedAt(system, leaf, signal));
   return (await Promise.all(asked)).filter((rotated) => rotated !== null);
 }
 
 /** The bindings that ask somebody themselves: a binding, or all that is nested in it. */
-function leavesOf(binding: Binding): readonly Binding[] {
-  return sharesOf(binding)?.children.flatMap(leavesOf) ?? [binding];
+export function askersOf(binding: Binding): readonly Binding[] {
+  return sharesOf(binding)?.children.flatMap(askersOf) ?? [binding];
 }
 
 async function rotatedAt(

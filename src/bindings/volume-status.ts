@@ -1,4 +1,5 @@
 import { isError, NightlatchError } from "../core/errors.ts";
+import { shellWord } from "../core/text.ts";
 import { DEFAULT_AGENT_CONFIG, type VolumeTrust } from "../formats/own/agent-config.ts";
 import { DISPOSABLE_TYPE, type DisposableRecord } from "../formats/own/disposable.ts";
 import type { ChangeOperation, Intent } from "../formats/own/intent.ts";
@@ -11,6 +12,7 @@ import { type HeldToken, isTokenOf, listTokens } from "../luks/header/bindings.t
 import { readVolumeHeader, type VolumeHeader } from "../luks/header/header.ts";
 import { describeRequirements } from "../luks/header/requirements.ts";
 import { countSlots } from "../luks/header/slots.ts";
+import { listPairs, readRotation } from "../luks/rotation-record.ts";
 import type { ShareOutcome } from "../pins/recover.ts";
 import type { System } from "../system/port.ts";
 import { tryBinding } from "./attempt.ts";
@@ -88,7 +90,11 @@ export async function volumeStatus(system: System, device: string, options: Stat
     if (refusal === null) return statusOf(system, device, binding, options);
     return { binding, opens: false, error: refusal, shares: describeShares(binding, null), rotated: [] };
   });
-  const tried = await Promise.all(bindings);
+  const turning = await lookAtRotation(system, device, header, stateFolder);
+  // That the servers of a former binding have other keys is what its successor is for.
+  const tried = (await Promise.all(bindings)).map((status) =>
+    turning.formers.has(status.binding.token.id) ? { ...status, rotated: [] } : status,
+  );
   return {
     device,
     version: header.version,
@@ -98,10 +104,31 @@ export async function volumeStatus(system: System, device: string, options: Stat
     bindings: tried,
     others: listOthers(header).filter(({ type }) => type !== DISPOSABLE_TYPE),
     staged: (await listRecords(system, options.stateFolder, header)).map(({ record }) => record),
-    leftovers: await findLeftovers(system, device, header, options),
+    leftovers: [...(await findLeftovers(system, device, header, options)), ...turning.leftovers],
     warnings: warningsOf(header, device),
     noPassphrase: warnOfNoPassphrase(header, device, tried),
   };
+}
+
+/** Former bindings that stand beside their successors. */
+async function lookAtRotation(
+  system: System,
+  device: string,
+  header: VolumeHeader,
+  stateFolder: string,
+): Promise<{ readonly formers: ReadonlySet<number>; readonly leftovers: readonly Leftover[] }> {
+  try {
+    const pairs = listPairs(header, await readRotation(system, stateFolder, header.uuid));
+    const leftovers = pairs.map(({ former, next }) => ({
+      text: `keyslot ${former.keyslots.join()} is the former of keyslot ${next.keyslots.join()}, and stays until a boot has opened by that`,
+      remedy: `nightlatch rotate --finish ${shellWord(device)}`,
+    }));
+    return { formers: new Set(pairs.map(({ former }) => former.id)), leftovers };
+  } catch (error) {
+    if (!isError(error, "machine/bad-state")) throw error;
+    const { message, remedy = "nightlatch status" } = error;
+    return { formers: new Set(), leftovers: [{ text: message, remedy }] };
+  }
 }
 
 async function statusOf(

@@ -32,6 +32,7 @@ export const COMMANDS: Commands = {
   "machine lease": () => import("./commands/machine/lease.ts"),
   "machine lock": () => import("./commands/machine/lock.ts"),
   "machine unlock": () => import("./commands/machine/unlock.ts"),
+  "machine rotate": () => import("./commands/machine/rotate.ts"),
   "machine revoke": () => import("./commands/machine/revoke.ts"),
   "audit tail": () => import("./commands/audit/tail.ts"),
   "audit export": () => import("./commands/audit/export.ts"),

@@ -25,7 +25,9 @@ type MessageType =
   | "nightlatch-receipt"
   | "nightlatch-receipted"
   | "nightlatch-report"
-  | "nightlatch-reported";
+  | "nightlatch-reported"
+  | "nightlatch-rotation"
+  | "nightlatch-rotation-answer";
 
 /** What a machine asks for: a latch for one volume. */
 interface WantedLatch {

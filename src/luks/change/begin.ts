@@ -137,7 +137,7 @@ async function findWayIn(
  * Matches what a run leaves that was killed in the middle of System.writeFile. Whoever writes these
  * files holds the lock.
  */
-const STRAY = /^(?:identity\.key|(?:pending|server|intent|volume)-[\w-]+\.json)\.[0-9a-f]{12}\.tmp$/;
+const STRAY = /^(?:identity\.key|(?:pending|server|intent|volume|rotation)-[\w-]+\.json)\.[0-9a-f]{12}\.tmp$/;
 
 async function removeStrays(system: ChangePower, stateFolder: string): Promise<void> {
   const names = await system.listDirectory(stateFolder);

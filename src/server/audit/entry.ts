@@ -16,6 +16,8 @@ export type Entry =
   | BindingEntry
   | MachineEntry
   | LatchEntry
+  | LatchRotateEntry
+  | LatchRetireEntry
   | PolicyEntry
   | LeaseEntry
   | LeaseEndEntry
@@ -115,6 +117,30 @@ interface LatchEntry extends Dated {
   readonly machine: string;
   readonly latch: string;
   readonly by: number;
+}
+
+/** A latch has keys of the next epoch; those of the one before are released as well for now. */
+interface LatchRotateEntry extends Dated {
+  readonly kind: "latch-rotate";
+  readonly machine: string;
+  readonly latch: string;
+  /** The epoch that was begun. */
+  readonly epoch: number;
+  /** S256 thumbprint of its exchange key. */
+  readonly kid: string;
+  readonly by: number;
+}
+
+/** The keys of a latch's former epoch were destroyed. */
+interface LatchRetireEntry extends Dated {
+  readonly kind: "latch-retire";
+  readonly machine: string;
+  readonly latch: string;
+  /** The epoch that is over. */
+  readonly epoch: number;
+  /** Where the machine said from that it needs them no more; absent where an operator did. */
+  readonly from?: string;
+  readonly by?: number;
 }
 
 /** An operator changed what must hold for a machine to be released. A lease that it had is void. */

@@ -82,7 +82,7 @@ const CHANGES: ReadonlyMap<string, State> = new Map([
   ["revoke", "revoked"],
 ]);
 
-/** The keys of every latch are of this one so far. */
+/** The epoch of a latch's first keys. */
 const EPOCH = 1;
 
 /**
@@ -105,6 +105,8 @@ export class Replay {
     else if (entry.kind === "invite") this.#invite(entry);
     else if (entry.kind === "invite-used") this.#use(entry);
     else if (entry.kind === "invite-void" || entry.kind === "invite-expired") this.#void(String(entry["invite"]));
+    else if (entry.kind === "latch-rotate") this.#rotate(entry);
+    else if (entry.kind === "latch-retire") this.#retire(entry);
     else if (entry.kind === "machine-policy") this.#setPolicy(entry);
     else if (entry.kind === "lease") this.#lease(entry);
     else if (entry.kind === "lease-end") this.#endLease(String(entry["machine"]));
@@ -198,6 +200,26 @@ export class Replay {
     if (latch === undefined) return;
     const use = { lease: Number(entry["lease"]), atMs: Number(entry["at"]), from: String(entry["from"]) };
     this.#latches.set(latch.id, { ...latch, use: useText(use) });
+  }
+
+  #rotate(entry: JsonObject): void {
+    const latch = this.#latches.get(String(entry["latch"]));
+    if (latch === undefined) return;
+    const epoch = Number(entry["epoch"]);
+    const made = keyNames([
+      { purpose: "exchange", epoch, kid: String(entry["kid"]) },
+      { purpose: "signing", epoch, kid: null },
+    ]);
+    const keys = [...latch.keys.split(", "), ...made.split(", ")].sort().join(", ");
+    this.#latches.set(latch.id, { ...latch, epoch, keys });
+  }
+
+  #retire(entry: JsonObject): void {
+    const latch = this.#latches.get(String(entry["latch"]));
+    if (latch === undefined) return;
+    const isOver = (key: string) => Number(key.split(" ")[1]) === Number(entry["epoch"]);
+    const keys = latch.keys.split(", ").filter((key) => !isOver(key));
+    this.#latches.set(latch.id, { ...latch, keys: keys.join(", ") });
   }
 
   #changeLatch(id: string, state: State): void {

@@ -9,6 +9,7 @@ import { acceptEnrolment, acceptLatch } from "./enrolment.ts";
 import { acceptLease, giveChallenge } from "./lease.ts";
 import { answerReceipt } from "./receipt.ts";
 import { acceptReport } from "./report.ts";
+import { acceptRotation } from "./rotation.ts";
 import { findRoute, type Route } from "./routes.ts";
 import { advertise, recover } from "./tang.ts";
 
@@ -34,7 +35,7 @@ export function planFor(
 }
 
 /** What carries a message of docs/format/enrolment.md. */
-const MESSAGES: ReadonlySet<Route["kind"]> = new Set(["enrolment", "latch", "lease", "receipt", "report"]);
+const MESSAGES: ReadonlySet<Route["kind"]> = new Set(["enrolment", "latch", "lease", "receipt", "report", "rotation"]);
 
 const ALLOWED = ["allow", "GET, HEAD, OPTIONS"];
 
@@ -80,5 +81,7 @@ function answer(service: Service, route: Performed, body: Buffer, from: string):
       return answerReceipt(service, route.machineId, body);
     case "report":
       return acceptReport(service, route.machineId, body, from);
+    case "rotation":
+      return acceptRotation(service, route.machineId, body, from);
   }
 }

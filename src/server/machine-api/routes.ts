@@ -1,6 +1,7 @@
 /**
  * What a request is about. Paths are tang's, under a latch's base address: docs/format/latch.md,
- * enrolment.md, lease.md, receipt.md and bound.md.
+ * enrolment.md, lease.md, receipt.md, bound.md and
+ * rotation.md.
  */
 export type Route =
   | { readonly kind: "advertisement"; readonly latchId: string; readonly kid: string | null }
@@ -11,6 +12,7 @@ export type Route =
   | { readonly kind: "report"; readonly machineId: string }
   | { readonly kind: "challenge"; readonly machineId: string }
   | { readonly kind: "lease"; readonly machineId: string }
+  | { readonly kind: "rotation"; readonly machineId: string }
   | { readonly kind: "health" };
 
 const LATCH = /^\/+latch\/+([A-Za-z0-9_-]{22})(\/.*)$/;
@@ -18,7 +20,7 @@ const LATCH = /^\/+latch\/+([A-Za-z0-9_-]{22})(\/.*)$/;
 const ADVERTISEMENT = /^\/+adv\/*$/;
 const ADVERTISEMENT_BY_KEY = /^\/+adv\/+([0-9A-Za-z_-]+)$/;
 const RECOVERY = /^\/+rec\/+([0-9A-Za-z_-]+)$/;
-const MACHINE = /^\/machine\/([A-Za-z0-9_-]{43})\/(latch|lease|receipt|report)$/;
+const MACHINE = /^\/machine\/([A-Za-z0-9_-]{43})\/(latch|lease|receipt|report|rotation)$/;
 
 /** What watches a server may ask in ways that tang does not know. */
 const HEALTH_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
@@ -42,7 +44,7 @@ function match(path: string): Route | null {
   if (path === "/healthz") return { kind: "health" };
   const [, machineId, kind] = MACHINE.exec(path) ?? [];
   if (machineId === undefined) return null;
-  return { kind: kind as "latch" | "lease" | "receipt" | "report", machineId };
+  return { kind: kind as "latch" | "lease" | "receipt" | "report" | "rotation", machineId };
 }
 
 function matchTang(latchId: string, path: string): Route | null {

@@ -44,10 +44,15 @@ export async function showMachine(service: Service, nameOrId: string): Promise<R
   return service.store.transact(async (transaction) => {
     const machine = await findMachine(transaction, nameOrId);
     const latches: unknown[] = [];
+    const formers = await transaction.formers({ machine: machine.id });
     for (const latch of await transaction.latchesOf(machine.id)) {
       const released = await transaction.latest("release", latch.id);
       const lastRelease = releaseView(released?.body ?? null);
-      latches.push({ ...latchView(latch), lastRelease, lastRefusal: await lastRefusal(transaction, latch.id) });
+      latches.push({
+        ...latchView(latch, formers),
+        lastRelease,
+        lastRefusal: await lastRefusal(transaction, latch.id),
+      });
     }
     const time = { nowMs: service.system.nowMs(), times: (await transaction.tree()).times };
     const shown = { ...machineView(machine, time), lastRefusal: await lastRefusal(transaction, machine.id) };

@@ -5,6 +5,7 @@ import type { Answers } from "../http/answers.ts";
 import { json, type Reply } from "../http/reply.ts";
 import { invite, uninvite } from "../service/invite.ts";
 import type { Governed } from "../service/policies.ts";
+import { finishRotation, rotateMachine, type Turned } from "../service/rotation.ts";
 import type { Service } from "../service/service.ts";
 import { type Changed, type ChangeRequest, changeLatch, changeMachine, type StateChange } from "../service/states.ts";
 import type { MasterSource } from "../store/folder/upgrade.ts";
@@ -61,6 +62,11 @@ export async function administer(context: AdminContext, request: AdminRequest): 
     return showAudit(context.service.store.audit, request.segments.slice(1));
   if (method === "POST" && collection === "machines" && id !== undefined && request.segments.length === 3) {
     if (verb === "policy") return acknowledgePolicy(context, await changePolicy(context.service, id, request));
+    if (verb === "rotate") return acknowledge(context, await rotateMachine(context.service, id, { by: request.uid }));
+    if (verb === "finish") {
+      requireFinisher(request.role);
+      return acknowledge(context, await finishRotation(context.service, id, { by: request.uid }));
+    }
     if (verb === "lease") return acknowledgePolicy(context, await openLease(context.service, id, request));
   }
   if (method === "POST" && id !== undefined && isChange(verb) && request.segments.length === 3) {
@@ -80,6 +86,16 @@ function requireRole(role: Role, change: StateChange): void {
   throw new NightlatchError("admin/denied", "revoking destroys keys and is root's", {
     meaning: "Nothing was changed.",
     remedy: "Lock the machine, which stops every release as well: nightlatch machine lock NAME",
+  });
+}
+
+/** What is bound to the former keys alone opens by them no more. */
+function requireFinisher(role: Role): void {
+  if (role === "admin") return;
+  throw new NightlatchError("admin/denied", "ending a rotation destroys keys and is root's", {
+    meaning: "Nothing was changed.",
+    remedy:
+      "The machine ends it by itself once it has come up by its new binding: nightlatch rotate --unattended there.",
   });
 }
 
@@ -113,12 +129,15 @@ async function voidInvite({ service }: AdminContext, name: string, request: Admi
 }
 
 /** Answers a change, and not before every answer that was given earlier has left. */
-async function acknowledge({ service, answers }: AdminContext, changed: Changed): Promise<Reply> {
+async function acknowledge(
+  { service, answers }: AdminContext,
+  changed: Changed & Partial<Pick<Turned, "formers">>,
+): Promise<Reply> {
   await answers.settle();
   return json(200, {
     changed: changed.changed,
     machine: machineView(changed.machine, { nowMs: service.system.nowMs(), times: [] }),
-    latches: changed.latches.map(latchView),
+    latches: changed.latches.map((latch) => latchView(latch, changed.formers)),
     destroyed: changed.destroyed,
     scrubbed: changed.scrubbed,
     recorded: changed.recorded,

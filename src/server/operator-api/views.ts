@@ -2,7 +2,7 @@ import type { Json } from "../../formats/json/json.ts";
 import { readEntry } from "../audit/latest.ts";
 import { type LogTimes, latestSince } from "../audit/times.ts";
 import { hasExpired } from "../policy/expiry.ts";
-import type { InviteRow, LatchRow, LeaseRow, MachineRow } from "../store/port.ts";
+import type { FormerEpoch, InviteRow, LatchRow, LeaseRow, MachineRow } from "../store/port.ts";
 
 /**
  * A machine as docs/format/admin.md shows it. No view shows a wrapped key or a nonce, and times are
@@ -26,10 +26,16 @@ function leaseView(lease: LeaseRow | null, { nowMs, times }: TimeView): Record<s
   return { number, until: isoTime(untilMs), graceMs, by };
 }
 
-/** A latch as docs/format/admin.md shows it. */
-export function latchView(latch: LatchRow): Record<string, unknown> {
+/**
+ * A latch as docs/format/admin.md shows it.
+ * @param formers the former epochs that are not over, of any latches; where they are not given,
+ *   nothing is said of them
+ */
+export function latchView(latch: LatchRow, formers?: readonly FormerEpoch[]): Record<string, unknown> {
   const { id, volume, state, epoch, createdMs, use } = latch;
-  return { id, volume, state, epoch, created: isoTime(createdMs), releasedInLease: use?.lease ?? null };
+  const former = formers?.find((one) => one.latch === id)?.epoch ?? null;
+  const told = formers === undefined ? {} : { former };
+  return { id, volume, state, epoch, ...told, created: isoTime(createdMs), releasedInLease: use?.lease ?? null };
 }
 
 /** An invite as docs/format/admin.md shows it. */

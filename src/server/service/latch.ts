@@ -1,4 +1,4 @@
-import { createECDH, generateKeyPairSync } from "node:crypto";
+import { createECDH, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { toBase64url } from "../../core/bytes.ts";
 import { Secret } from "../../core/secret.ts";
 import { CURVES } from "../../formats/jose/curve.ts";
@@ -23,17 +23,7 @@ export function makeLatch(
   of: { readonly machineId: string; readonly nonce: string; readonly volume: string },
 ): { readonly latch: LatchRow; readonly keys: readonly [exchange: KeyRow, signing: KeyRow] } {
   const id = toBase64url(service.system.random(LATCH_ID_BYTES));
-  const cell = service.cells.take();
-  const wrapped = (purpose: KeyPurpose, publicJwk: EcPublicJwk, bytes: Secret): KeyRow => {
-    using plain = bytes;
-    const kid = thumbprintOf(publicJwk);
-    const wrappedKey = service.cells.wrap(cell, plain.reveal(), { purpose, id, epoch: FIRST_EPOCH });
-    return { purpose, epoch: FIRST_EPOCH, kid, publicJwk: JSON.stringify(publicJwk), wrapped: wrappedKey };
-  };
-  const exchange = newExchangeKey();
-  const signing = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
-  const signingJwk = exportPublicJwk(signing) as EcPublicJwk;
-  const advertisement = buildAdvertisement({ signing: [signingJwk], exchange: [exchange.publicJwk] }, [signing]);
+  const { cell, keys, advertisement } = makeKeys(service, { id, epoch: FIRST_EPOCH });
   return {
     latch: {
       id,
@@ -43,14 +33,49 @@ export function makeLatch(
       epoch: FIRST_EPOCH,
       nonce: of.nonce,
       createdMs: service.system.nowMs(),
-      advertisement: JSON.stringify(advertisement),
+      advertisement,
       cell,
       use: null,
     },
+    keys,
+  };
+}
+
+/** The keys of one epoch of a latch, what they are wrapped with, and what tells of them. */
+interface MadeKeys {
+  readonly cell: number;
+  readonly keys: readonly [exchange: KeyRow, signing: KeyRow];
+  readonly advertisement: string;
+}
+
+/**
+ * Makes the keys of one epoch of a latch. Nothing is recorded yet.
+ * @param of.former the signing key of the epoch before, which vouches for these: whoever trusts it
+ *   needs nobody's word for them
+ * @throws NightlatchError store/full, store/io
+ */
+export function makeKeys(
+  service: Pick<Service, "cells">,
+  { id, epoch, former }: { readonly id: string; readonly epoch: number; readonly former?: KeyObject },
+): MadeKeys {
+  const cell = service.cells.take();
+  const wrapped = (purpose: KeyPurpose, publicJwk: EcPublicJwk, bytes: Secret): KeyRow => {
+    using plain = bytes;
+    const wrappedKey = service.cells.wrap(cell, plain.reveal(), { purpose, id, epoch });
+    return { purpose, epoch, kid: thumbprintOf(publicJwk), publicJwk: JSON.stringify(publicJwk), wrapped: wrappedKey };
+  };
+  const exchange = newExchangeKey();
+  const signing = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
+  const signingJwk = exportPublicJwk(signing) as EcPublicJwk;
+  const keys = { signing: [signingJwk], exchange: [exchange.publicJwk] };
+  const advertisement = buildAdvertisement(keys, former === undefined ? [signing] : [signing, former]);
+  return {
+    cell,
     keys: [
       wrapped("exchange", exchange.publicJwk, exchange.scalar),
       wrapped("signing", signingJwk, Secret.take(signing.export({ format: "der", type: "pkcs8" }))),
     ],
+    advertisement: JSON.stringify(advertisement),
   };
 }
 

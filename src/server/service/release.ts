@@ -4,7 +4,7 @@ import type { JsonObject } from "../../formats/json/json.ts";
 import { latestSince } from "../audit/times.ts";
 import { POINT_BYTES, SCALAR_BYTES } from "../exchange/port.ts";
 import { decide, type RefusalReason } from "../policy/decide.ts";
-import type { KeyPurpose, ReleaseRow, Transaction } from "../store/port.ts";
+import type { KeyRow, ReleaseRow, Transaction } from "../store/port.ts";
 import type { Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 
@@ -68,10 +68,8 @@ async function judge(service: Service, transaction: Transaction, request: Releas
     return refuse(service, request, row.latchState === "revoked" ? "latch/revoked" : missingKey(row));
   // An older copy of the store was put back: its key is destroyed all the same.
   if (service.cells.isEmpty(exchange.cell)) return refuse(service, request, "latch/revoked");
-  if (exchange.kid !== request.kid) {
-    const purpose = await purposeOf(transaction, request);
-    if (purpose !== "exchange") return silent({ kind: purpose === "signing" ? "wrong-key" : "unknown" });
-  }
+  const key = exchange.kid === request.kid ? { ...exchange, epoch: row.latchEpoch } : await named(transaction, request);
+  if (key === null || key === "signing") return silent({ kind: key === null ? "unknown" : "wrong-key" });
   const point = pointIn(request.body);
   if (point === null || !service.exchange.isPoint(point)) return silent({ kind: "bad-point" });
 
@@ -86,9 +84,9 @@ async function judge(service: Service, transaction: Transaction, request: Releas
     { from: request.from, nowMs, latestMs },
   );
   if (!decision.release) return refuse(service, request, decision.reason);
-  const { wrapped, cell } = exchange;
-  const granted = { kind: "granted", machine: row.machineId, point, wrapped, cell, epoch: row.latchEpoch } as const;
-  const released = { machine: row.machineId, latch: request.latchId, epoch: row.latchEpoch, from: request.from };
+  const { wrapped, cell, epoch } = key;
+  const granted = { kind: "granted", machine: row.machineId, point, wrapped, cell, epoch } as const;
+  const released = { machine: row.machineId, latch: request.latchId, epoch, from: request.from };
   if (decision.use !== null) {
     await transaction.useLease(request.latchId, decision.use);
     if (decision.pace !== null) service.paces.set(request.latchId, decision.pace);
@@ -119,10 +117,24 @@ function silent(outcome: Judged): Recorded<Judged> {
   return { outcome, entries: [] };
 }
 
-/** What the key is for that any of its thumbprints names; null where there is none. */
-async function purposeOf(transaction: Transaction, { latchId, kid }: ReleaseRequest): Promise<KeyPurpose | null> {
+/** An exchange key, and what it is wrapped with. */
+type ExchangeKey = Pick<KeyRow, "epoch" | "wrapped"> & { readonly cell: number };
+
+/**
+ * The exchange key that any of its thumbprints names, the former epoch's too; `signing` where it is
+ * one that signs, null where there is none.
+ */
+async function named(
+  transaction: Transaction,
+  { latchId, kid }: ReleaseRequest,
+): Promise<ExchangeKey | "signing" | null> {
   const keys = await transaction.keys(latchId);
-  return keys.find(({ publicJwk }) => hasThumbprint(parseStored(publicJwk), kid))?.purpose ?? null;
+  const key = keys.find(({ publicJwk }) => hasThumbprint(parseStored(publicJwk), kid));
+  if (key === undefined) return null;
+  if (key.purpose === "signing") return "signing";
+  const [former] = await transaction.formers({ latch: latchId });
+  const cell = former?.epoch === key.epoch ? former.cell : (await transaction.latch(latchId))?.cell;
+  return { ...key, cell: cell ?? 0 };
 }
 
 /** Reads a key that the server itself wrote. */

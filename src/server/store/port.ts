@@ -72,6 +72,8 @@ export interface Reads {
   /** The keys of a latch, of every epoch; none once they were destroyed. */
   keys(latchId: string): Promise<KeyRow[]>;
   latch(latchId: string): Promise<LatchRow | null>;
+  /** The former epochs that are not over yet, of one latch or of all of a machine's. */
+  formers(of: { readonly latch: string } | { readonly machine: string }): Promise<FormerEpoch[]>;
   latchByNonce(machineId: string, nonce: string): Promise<LatchRow | null>;
   latchesOf(machineId: string): Promise<LatchRow[]>;
   machine(machineId: string): Promise<MachineRow | null>;
@@ -134,7 +136,18 @@ interface Writes {
   insertLatch(latch: LatchRow, keys: readonly KeyRow[]): Promise<void>;
   setLatch(latchId: string, state: State): Promise<void>;
   /**
-   * Deletes every key of the latch, of every epoch, and empties its cell at the commit. `scrub`
+   * Gives a latch the keys of another epoch, which it advertises from now on. Those that it has
+   * stay, as its former ones. It has no former ones yet.
+   */
+  rotateLatch(
+    latchId: string,
+    next: Pick<LatchRow, "epoch" | "advertisement"> & { readonly cell: number },
+    keys: readonly KeyRow[],
+  ): Promise<void>;
+  /** Destroys the keys of a latch's former epoch, as `destroyKeys` does, where it has one. */
+  retireFormer(latchId: string): Promise<void>;
+  /**
+   * Deletes every key of the latch, of every epoch, and empties its cells at the commit. `scrub`
    * then removes the bytes.
    */
   destroyKeys(latchId: string): Promise<void>;
@@ -183,6 +196,14 @@ export interface LatchRow {
   readonly cell: number | null;
   /** Its first release within the last lease in which it was released. */
   readonly use: LeaseUse | null;
+}
+
+/** The epoch before a latch's own, whose keys are released until it is over. */
+export interface FormerEpoch {
+  readonly latch: string;
+  readonly epoch: number;
+  /** What its keys are wrapped with. */
+  readonly cell: number;
 }
 
 /** What a key of a latch is for. */

@@ -71,30 +71,32 @@ for (const when of isFull ? (["after", "during"] as const) : (["after"] as const
   });
 }
 
-test("recovery remove: the power goes after each step; the next run completes it", async () => {
-  const { image: template, state: made } = makeImage();
-  const person = writer();
-  await runCommand(add, [template, "--state", made], nodeSystem, person);
-  for (let at = 1; ; at++) {
-    const image = join(folder, `remove-${at}.img`);
-    const state = makeState(folder);
-    copyFileSync(template, image);
-    const system = faultySystem(nodeSystem, { at, when: "after" });
-    const typing = () => ({ passphrase: PASSPHRASE, agrees: true });
-    await runCommand(remove, [image, "--state", state], system, typing()).catch((error: unknown) => {
-      if (!system.wasCut) throw error;
-    });
-    const what = `cut after step ${at}, ${system.steps.at(-1)}`;
-    assertOpens(image, what);
-    const { slots, tokens, files } = await lookAt(image, state);
-    const isDone = JSON.stringify({ slots, tokens, files }) === JSON.stringify(WITHOUT);
-    if (!isDone) await runCommand(remove, [image, "--state", state], nodeSystem, typing());
-    assert.deepEqual(await lookAt(image, state), WITHOUT, what);
-    assert.ok(!opens(image, person.keys[0] ?? ""), what);
-    assertOpens(image, what);
-    if (!system.wasCut) return assert.ok(at > 8, `only ${at} steps`);
-  }
-});
+for (const when of isFull ? (["after", "during"] as const) : (["after"] as const)) {
+  test(`recovery remove: the power goes ${when} each step; the next run completes it`, async () => {
+    const { image: template, state: made } = makeImage();
+    const person = writer();
+    await runCommand(add, [template, "--state", made], nodeSystem, person);
+    for (let at = 1; ; at++) {
+      const image = join(folder, `remove-${when}-${at}.img`);
+      const state = makeState(folder);
+      copyFileSync(template, image);
+      const system = faultySystem(nodeSystem, { at, when, delayMs: Math.random() * 40 });
+      const typing = () => ({ passphrase: PASSPHRASE, agrees: true });
+      await runCommand(remove, [image, "--state", state], system, typing()).catch((error: unknown) => {
+        if (!system.wasCut) throw error;
+      });
+      const what = `cut ${when} step ${at}, ${system.steps.at(-1)}`;
+      assertOpens(image, what);
+      const { slots, tokens, files } = await lookAt(image, state);
+      const isDone = JSON.stringify({ slots, tokens, files }) === JSON.stringify(WITHOUT);
+      if (!isDone) await runCommand(remove, [image, "--state", state], nodeSystem, typing());
+      assert.deepEqual(await lookAt(image, state), WITHOUT, what);
+      assert.ok(!opens(image, person.keys[0] ?? ""), what);
+      assertOpens(image, what);
+      if (!system.wasCut) return assert.ok(at > 8, `only ${at} steps`);
+    }
+  });
+}
 
 /** Runs `recovery add --print` as a process, killed after a time where one is given. */
 async function addAsProcess(image: string, state: string, keyFile: string, delayMs: number | null): Promise<string> {

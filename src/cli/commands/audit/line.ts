@@ -37,6 +37,10 @@ function describe(entry: JsonObject): string {
       return `got one more latch, from ${from}${volume}`;
     case "machine-policy":
       return `policy ${text(entry["policy"])}, ${by}`;
+    case "latch-rotate":
+      return `latch ${text(entry["latch"])} has new keys, epoch ${text(entry["epoch"])}, ${by}${volume}`;
+    case "latch-retire":
+      return `latch ${text(entry["latch"])}: the keys of epoch ${text(entry["epoch"])} are destroyed, ${from === "" ? by : `as the machine said from ${from}`}${volume}`;
     case "lease":
       return `${leaseOf(entry)} until ${timeText(entry["until"])}`;
     case "lease-end":

@@ -1,12 +1,17 @@
-import { asksServer } from "../../../bindings/binding.ts";
-import { SERVER_TIMEOUT_MS } from "../../../bindings/recovery.ts";
+import { asksServer, type Binding } from "../../../bindings/binding.ts";
+import { readClevis, SERVER_TIMEOUT_MS } from "../../../bindings/recovery.ts";
 import { NightlatchError } from "../../../core/errors.ts";
+import type { AttemptLimits } from "../../../core/limits.ts";
+import { parseClevisPin } from "../../../formats/clevis/clevis.ts";
+import { parseTangPin } from "../../../formats/clevis/tang.ts";
+import { thumbprintOf } from "../../../formats/jose/jwk.ts";
 import { isText } from "../../../formats/json/narrow.ts";
 import { isSameAddress, serverOf } from "../../../formats/network/server-address.ts";
 import { type Invite, parseInvite } from "../../../formats/own/invite.ts";
+import { isTrusted } from "../../../formats/tang/tang.ts";
 import { anotherLatch, enrolMachine } from "../../../pins/latch/enrol.ts";
 import { type EnrolledServer, forgetNonce, listServers } from "../../../pins/latch/machine.ts";
-import { sealToAdvertisement } from "../../../pins/tang/tang.ts";
+import { fetchSuccessorOf, sealToAdvertisement } from "../../../pins/tang/tang.ts";
 import { isStandardInput, stateFolderOf } from "../../volume/input.ts";
 import type { BindInput } from "./options.ts";
 import type { BindPin, BindPlan } from "./plan.ts";
@@ -30,9 +35,10 @@ export const latchEntry: BindPin = {
 };
 
 /**
- * With an invite the machine is enrolled first. Without one its server is asked for another latch.
+ * With an invite the machine is enrolled first. Without one its server is asked for another latch;
+ * where an operator has rotated the one that there is, for its next keys.
  */
-async function latchPlan(input: BindInput, words: readonly string[]): Promise<BindPlan> {
+async function latchPlan(input: BindInput, words: readonly string[], former?: Binding): Promise<BindPlan> {
   const { options, system, terminal } = input;
   const [argument] = words;
   const named = argument?.startsWith(SERVER_WORD) === true ? argument.slice(SERVER_WORD.length) : null;
@@ -45,6 +51,11 @@ async function latchPlan(input: BindInput, words: readonly string[]): Promise<Bi
     target: bases.join(", "),
     isSameTarget: (binding) => binding.kind === "latch" && bases.some((base) => asksServer(binding, base)),
     async prepare({ uuid }) {
+      const successor = former === undefined ? null : await fetchNextKeys(system, former, limits);
+      if (successor !== null) {
+        const { url, advertisement } = successor;
+        return { target: url, seal: async (passphrase) => sealToAdvertisement(system, url, advertisement, passphrase) };
+      }
       const [only, ...others] = servers;
       const server = only === undefined || others.length > 0 ? {} : { server: only.thumbprint };
       const latch =
@@ -58,6 +69,18 @@ async function latchPlan(input: BindInput, words: readonly string[]): Promise<Bi
     finish: ({ uuid }) => forgetNonce(system, stateFolder, uuid),
     end: () => invite?.key.wipe(),
   };
+}
+
+/**
+ * What the latch of a binding advertises now, where that is another key than the binding's and one
+ * that the binding trusts vouches for it; else null.
+ */
+async function fetchNextKeys(system: BindInput["system"], former: Binding, limits: AttemptLimits) {
+  const { url, exchangeKey, signingKeys } = parseTangPin(parseClevisPin(readClevis(former.token)));
+  const advertisement = await fetchSuccessorOf(system, url, signingKeys, limits);
+  const [next] = advertisement.exchangeKeys;
+  const isNext = thumbprintOf(next) !== thumbprintOf(exchangeKey);
+  return isNext && isTrusted(advertisement, { keys: signingKeys }) ? { url, advertisement } : null;
 }
 
 async function readInvite({ options, terminal }: BindInput, argument: string): Promise<Invite> {

@@ -2,7 +2,7 @@ import { type Binding, bindingJson, describeToken, formatBinding, listBindings }
 import { proveEveryShare, proveOverNetwork } from "../../../bindings/recovery.ts";
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import { formatFlattenedJwe } from "../../../formats/jose/jwe.ts";
-import type { Removal } from "../../../formats/own/intent.ts";
+import { type Removal, tokenDigest } from "../../../formats/own/intent.ts";
 import { planRemovals } from "../../../luks/change/authority.ts";
 import type { HeldVolume } from "../../../luks/change/begin.ts";
 import { bindVolume, requireRoom } from "../../../luks/change/bind.ts";
@@ -76,6 +76,7 @@ export async function bindOne(
 /**
  * Adds the keyslot and the token of a plan that was prepared, takes what it replaces away, and puts
  * it all on record.
+ * @param before is called before the header is changed, with the digest of the token that it gets
  * @throws NightlatchError as bindVolume, and what sealing throws; the volume is as it was then
  */
 export async function sealAndBind(
@@ -83,11 +84,13 @@ export async function sealAndBind(
   change: Change,
   plan: Pick<BindPlan, "finish">,
   { seal, replaces }: Pick<Outlook, "seal" | "replaces">,
+  before: (digest: string) => Promise<void> = async () => {},
 ): ReturnType<typeof bindVolume> {
   using passphrase = makePassphrase(input.system);
   const token = { type: "clevis", jwe: formatFlattenedJwe(await seal(passphrase.reveal())) };
   // Before the header: a binding without a record would be trusted at its first use.
   await recordVolume(input, change);
+  await before(tokenDigest(token));
   const bound = await bindVolume(input.system, change, { passphrase, token, replaces });
   await plan.finish(change);
   await recordLatches(input, change);

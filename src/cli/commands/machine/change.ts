@@ -10,7 +10,7 @@ import {
 } from "../../command.ts";
 import { ADMIN_OPTION, askServer } from "../../operator-client.ts";
 import { describeFailure } from "../../report.ts";
-import { hintUnrecorded } from "./governed.ts";
+import { hintUndestroyed, hintUnrecorded } from "./governed.ts";
 
 type Change = "lock" | "unlock" | "revoke";
 
@@ -54,17 +54,7 @@ export async function changeEach(
           "Its policy is lease: it is released within one alone. To open one: nightlatch machine lease NAME 15m",
         );
       }
-      if (answer["destroyed"] === false) {
-        terminal.hint(
-          "The keys are deleted and nothing is released, but what wraps them could not be overwritten: the server's disk fails (dmesg). " +
-            "Until the server has done so, which it tries again every half minute, whoever takes that disk may still open them.",
-        );
-      } else if (answer["scrubbed"] === false) {
-        terminal.hint(
-          "The keys are destroyed. Bytes that were wrapped, and open nothing now, may still lie in the store's files: something is " +
-            "reading them (a backup?), or the disk has no room for a second copy of the store. The server overwrites them when that is over.",
-        );
-      }
+      hintUndestroyed(terminal, answer);
       hintUnrecorded(terminal, answer);
       results.push({ ok: true, ...answer });
     } catch (error) {

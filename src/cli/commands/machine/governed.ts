@@ -14,3 +14,18 @@ export function hintUnrecorded(terminal: Pick<Terminal, "hint">, answer: JsonObj
       "found out as one. Make room there, and repeat the command.",
   );
 }
+
+/** Says so where keys that were destroyed may still be read from the server's disk. */
+export function hintUndestroyed(terminal: Pick<Terminal, "hint">, answer: JsonObject): void {
+  if (answer["destroyed"] === false) {
+    terminal.hint(
+      "The keys are deleted and nothing is released, but what wraps them could not be overwritten: the server's disk fails (dmesg). " +
+        "Until the server has done so, which it tries again every half minute, whoever takes that disk may still open them.",
+    );
+  } else if (answer["scrubbed"] === false) {
+    terminal.hint(
+      "The keys are destroyed. Bytes that were wrapped, and open nothing now, may still lie in the store's files: something is " +
+        "reading them (a backup?), or the disk has no room for a second copy of the store. The server overwrites them when that is over.",
+    );
+  }
+}

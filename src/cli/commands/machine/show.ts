@@ -23,8 +23,9 @@ export const command = defineCommand({
     const lease = (machine["lease"] ?? {}) as JsonObject;
     const isUsed = (latch: JsonObject) =>
       lease["number"] !== undefined && latch["releasedInLease"] === lease["number"] ? ", released in this lease" : "";
+    const isTurning = (latch: JsonObject) => (typeof latch["former"] === "number" ? ", former keys too" : "");
     const rows = latches.map((latch) => [
-      ...[latch["id"], `${String(latch["state"])}${isUsed(latch)}`, latch["volume"]].map(String),
+      ...[latch["id"], `${String(latch["state"])}${isUsed(latch)}${isTurning(latch)}`, latch["volume"]].map(String),
       ...releaseCells(latch["lastRelease"]),
     ]);
     terminal.line(formatTable(["LATCH", "STATE", "VOLUME", "LAST RELEASE", "TO"], rows));

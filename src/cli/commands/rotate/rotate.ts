@@ -6,7 +6,7 @@ import {
   type Surroundings,
   strangerEntry,
 } from "../../../check/collect/facts.ts";
-import { isError } from "../../../core/errors.ts";
+import { isError, NightlatchError } from "../../../core/errors.ts";
 import { AGENT_CONFIG, AGENT_SOCKET } from "../../../core/places.ts";
 import { type CrypttabEntry, headerPathOf } from "../../../formats/systemd/crypttab.ts";
 import { hearCrypttab } from "../../../formats/systemd/crypttab-heard.ts";
@@ -19,9 +19,15 @@ import { KEY_FILE_OPTION, STATE_OPTION, stateFolderOf } from "../../volume/input
 import { Passphrases } from "../../volume/passphrases.ts";
 import type { BindInput } from "../bind/options.ts";
 import { findEntry } from "../crypttab/entry.ts";
+import { finishVolume } from "./finish.ts";
+import { rotateUnattended } from "./unattended.ts";
 import { rotateVolume } from "./volume.ts";
 
 const OPTIONS = {
+  finish: { help: "remove former bindings that stand beside their successors, without waiting for a boot" },
+  unattended: {
+    help: "do what needs nobody, as the timer does: follow a server, and remove formers that a boot has proved",
+  },
   "key-file": KEY_FILE_OPTION,
   crypttab: { value: "FILE", help: "which volumes there are", default: "/etc/crypttab" },
   fstab: { value: "FILE", help: "where they are mounted", default: "/etc/fstab" },
@@ -41,13 +47,19 @@ servers advertise now: a tang's new keys are taken where one of its former keys 
 another latch. The former keyslot goes once the new one was opened by what the servers released. A binding whose server fails stays as it is,
 and the status is 1.
 
-Where an initramfs opens the volume, such as the root, both stay, and the line that removes the former is printed: run it once the machine has
-come up. A run that is cut short leaves a volume that opens as before; the next rotate, bind or unbind clears it up.`,
+Where an initramfs opens the volume, such as the root, both stay. A former latch goes by itself once its server tells that a boot has opened
+by the new one; anything else once you say --finish, when the machine has come up.
+
+Latches that an operator has rotated (nightlatch machine rotate) are followed once a day without you, by the authority of the binding that
+opens the volume still: that is --unattended. A run that is cut short leaves a volume that opens as before; the next rotate, bind or unbind clears it up.`,
   run,
 });
 
 async function run(input: Input): Promise<ExitStatus> {
-  const { operands, system, terminal } = input;
+  const { operands, options, system, terminal } = input;
+  if (options.finish && options.unattended) {
+    throw new NightlatchError("usage/wrong", "rotate: --finish and --unattended exclude each other");
+  }
   const checkOptions = checkOptionsOf(input);
   const around = await readAround(system, checkOptions);
   const crypttab = await readCrypttab(system, checkOptions.crypttab);
@@ -61,9 +73,12 @@ async function run(input: Input): Promise<ExitStatus> {
   }
   using passphrases = new Passphrases(input);
   const work = async (one: string) => {
-    const entry = await findEntry(system, one, entries);
-    const keepsFormer = await isOpenedEarly(input, entry ?? strangerEntry(one), around);
-    return rotateVolume(asBindInput(input), one, { keepsFormer, passphrases });
+    const isEarly = async () => {
+      return isOpenedEarly(input, (await findEntry(system, one, entries)) ?? strangerEntry(one), around);
+    };
+    if (options.finish) return finishVolume(asBindInput(input), one, passphrases);
+    if (options.unattended) return rotateUnattended(asBindInput(input), one, isEarly);
+    return rotateVolume(asBindInput(input), one, { keepsFormer: await isEarly(), passphrases });
   };
   return await workOnEach(terminal, devices, work);
 }

@@ -1,12 +1,21 @@
-import { type Binding, bindingJson, describeToken, formatBinding, listBindings } from "../../../bindings/binding.ts";
+import {
+  asksServer,
+  type Binding,
+  bindingJson,
+  describeToken,
+  formatBinding,
+  listBindings,
+} from "../../../bindings/binding.ts";
 import { proveEveryShare, proveOverNetwork } from "../../../bindings/recovery.ts";
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import { shellWord } from "../../../core/text.ts";
 import { isLatch } from "../../../formats/network/server-address.ts";
 import type { Removal } from "../../../formats/own/intent.ts";
+import { bootId } from "../../../host/boot-id.ts";
 import { planRemovals } from "../../../luks/change/authority.ts";
 import type { HeldVolume } from "../../../luks/change/begin.ts";
 import { type Change, readHeader, type Settled } from "../../../luks/change/change.ts";
+import { recordPair } from "../../../luks/rotation-record.ts";
 import { describePin } from "../../../pins/nested.ts";
 import type { ShareOutcome } from "../../../pins/recover.ts";
 import { describeFailure } from "../../report.ts";
@@ -18,6 +27,8 @@ import type { BindInput } from "../bind/options.ts";
 import { planAgain } from "../bind/pins.ts";
 import type { BindPlan } from "../bind/plan.ts";
 import { sealAndBind } from "../bind/volume.ts";
+import { isFirst, type Pair, putBehind } from "./former.ts";
+import { endFormerKeys } from "./latch-key.ts";
 
 /** A binding that gets new keys. */
 interface Turn {
@@ -82,6 +93,7 @@ export async function rotateVolume(
   }
   for (const binding of skipped)
     terminal.line(`Left as it is: ${formatBinding(binding)}, whose pin is not rotated here.`);
+  await endFormerKeys(input, change.stateFolder, await readHeader(system, change));
   for (const { former, error } of failed) {
     terminal.hint(`nightlatch: ${formatBinding(former)} stays as it is.\n${describeFailure(error).text}`);
   }
@@ -105,21 +117,42 @@ async function rotateOne(
   const { terminal } = input;
   const { device } = change.volume;
   const { seal, target } = await plan.prepare(change);
-  const bound = await sealAndBind(input, change, plan, { seal, replaces: keepsFormer ? [] : [removal] });
+  const boot = await bootId(input.system);
+  const pairWith = (next: string) => ({ boot, pair: { former: former.token.digest, next } });
+  const record = (next: string) => recordPair(input.system, change.stateFolder, change.uuid, pairWith(next));
+  const replaces = keepsFormer ? [] : [removal];
+  const bound = await sealAndBind(input, change, plan, { seal, replaces }, keepsFormer ? record : undefined);
   terminal.line(`Rotated ${device}: ${target}, keyslot ${bound.keyslot}. It was asked, and the keyslot opened.`);
   if (keepsFormer) {
-    terminal.line(`An initramfs opens ${device}, so the former one stays: ${formatBinding(former)}.`);
-    terminal.line(`Once the machine has come up: nightlatch unbind ${shellWord(device)} --slot ${removal.keyslot}`);
-    return describeToken(bound.token);
+    const next = describeToken(bound.token);
+    await keepBehind(input, change, { former, next });
+    return next;
   }
   terminal.line(`Removed: ${formatBinding(former)}`);
-  for (const url of former.urls.filter(isLatch)) {
+  const next = describeToken(bound.token);
+  for (const url of former.urls.filter((one) => isLatch(one) && !asksServer(next, one))) {
     const id = url.slice(url.lastIndexOf("/") + 1);
     terminal.line(
       `Its latch is still at the server, where this destroys it: nightlatch machine revoke --latch -- ${id}`,
     );
   }
-  return describeToken(bound.token);
+  return next;
+}
+
+/** What stays beside its successor, and goes once a boot has used that. */
+async function keepBehind(input: BindInput, change: Change, pair: Pair): Promise<void> {
+  const { terminal } = input;
+  const { device } = change.volume;
+  terminal.line(`An initramfs opens ${device}, so the former one stays: ${formatBinding(pair.former)}.`);
+  const isTold = pair.next.kind === "latch";
+  if (isTold && !isFirst(pair)) {
+    const isBehind = await putBehind(input, change, pair);
+    if (isBehind) terminal.line("It was moved behind the new one, which a boot tries first from now on.");
+  }
+  const when = isTold
+    ? "It goes by itself once a boot has opened by the new one. At once:"
+    : "Once the machine has come up:";
+  terminal.line(`${when} nightlatch rotate --finish ${shellWord(device)}`);
 }
 
 /** Failures of one binding, which leave the volume as it was and say nothing of the others. */
@@ -163,7 +196,7 @@ async function choose(
 function leftTwice(device: string, { target }: BindPlan): NightlatchError {
   return new NightlatchError("usage/wrong", `${device} has two bindings to ${target}, as a rotation leaves them`, {
     meaning: "Nothing was changed.",
-    remedy: `Once the machine has come up, remove the former: nightlatch unbind ${shellWord(device)} --slot N`,
+    remedy: `Once the machine has come up, remove the former: nightlatch rotate --finish ${shellWord(device)}`,
   });
 }
 

@@ -27,7 +27,7 @@ export function reconcileCells(
 }
 
 function greatestCell(sqlite: Sqlite): number {
-  const greatest = (["latch", "invite"] as const).map(
+  const greatest = (["latch", "former_epoch", "invite"] as const).map(
     (table) => sqlite.first(query.selectFrom(table).select(({ fn }) => fn.max("cell").as("cell")))?.cell ?? 0,
   );
   return Math.max(...greatest);
@@ -72,7 +72,13 @@ function ownedBy(sqlite: Sqlite, cell: number): Owned | null {
       .selectFrom("latch_key")
       .innerJoin("latch", "latch.id", "latch_key.latch")
       .select(["latch_key.latch", "latch_key.epoch", "purpose", "wrapped"])
-      .where("latch.cell", "=", cell),
+      .leftJoin("former_epoch", "former_epoch.latch", "latch_key.latch")
+      .where(({ and, or, eb, ref }) =>
+        or([
+          and([eb("latch.cell", "=", cell), eb("latch_key.epoch", "=", ref("latch.epoch"))]),
+          and([eb("former_epoch.cell", "=", cell), eb("latch_key.epoch", "=", ref("former_epoch.epoch"))]),
+        ]),
+      ),
   );
   if (key !== null) {
     const { latch: id, epoch, purpose, wrapped } = key;

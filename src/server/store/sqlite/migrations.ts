@@ -15,6 +15,7 @@ export const MIGRATIONS: readonly (() => Compilable[])[] = [
   latestTables,
   leaseColumns,
   nodeTables,
+  formerEpochTable,
 ];
 
 /**
@@ -187,6 +188,18 @@ function nodeTables(): Compilable[] {
     schema
       .createTable("rollback")
       .addColumn("entry", "integer", (c) => c.primaryKey())
+      .modifyEnd(sql`strict`),
+  ];
+}
+
+/** Epochs that latches have left behind, and what wraps their keys. */
+function formerEpochTable(): Compilable[] {
+  return [
+    query.schema
+      .createTable("former_epoch")
+      .addColumn("latch", "text", (c) => c.primaryKey().notNull().references("latch.id"))
+      .addColumn("epoch", "integer", (c) => c.notNull())
+      .addColumn("cell", "integer", (c) => c.notNull().unique())
       .modifyEnd(sql`strict`),
   ];
 }

@@ -42,6 +42,7 @@ interface Schema {
     use_from: string | null;
   };
   latch_key: { latch: string; epoch: number; purpose: KeyPurpose; kid: string; jwk: string; wrapped: Buffer };
+  former_epoch: { latch: string; epoch: number; cell: number };
   invite: {
     id: string;
     name: string;

@@ -1,6 +1,7 @@
 import type { State } from "../../policy/decide.ts";
 import type { LeaseUse, Policy } from "../../policy/lease.ts";
 import type {
+  FormerEpoch,
   InviteRow,
   InviteState,
   KeyRow,
@@ -108,6 +109,16 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
   async latch(latchId: string): Promise<LatchRow | null> {
     const row = this.#sqlite.first(query.selectFrom("latch").select(LATCH).where("id", "=", latchId));
     return row === null ? null : latchOf(row);
+  }
+
+  async formers(of: { readonly latch: string } | { readonly machine: string }): Promise<FormerEpoch[]> {
+    const formers = query
+      .selectFrom("former_epoch")
+      .select(["former_epoch.latch", "former_epoch.epoch", "former_epoch.cell"]);
+    if ("latch" in of) return this.#sqlite.all(formers.where("former_epoch.latch", "=", of.latch));
+    return this.#sqlite.all(
+      formers.innerJoin("latch", "latch.id", "former_epoch.latch").where("latch.machine", "=", of.machine),
+    );
   }
 
   async latchByNonce(machineId: string, nonce: string): Promise<LatchRow | null> {
@@ -229,9 +240,38 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
     const unused = { use_lease: null, use_ms: null, use_from: null };
     const row = { ...rest, machine: machineId, created_ms: createdMs, ...unused };
     this.#sqlite.run(query.insertInto("latch").values(row));
+    this.#insertKeys(latch.id, keys);
+  }
+
+  #insertKeys(latch: string, keys: readonly KeyRow[]): void {
     for (const { publicJwk, ...key } of keys) {
-      this.#sqlite.run(query.insertInto("latch_key").values({ ...key, latch: latch.id, jwk: publicJwk }));
+      this.#sqlite.run(query.insertInto("latch_key").values({ ...key, latch, jwk: publicJwk }));
     }
+  }
+
+  async rotateLatch(
+    latchId: string,
+    { epoch, advertisement, cell }: Pick<LatchRow, "epoch" | "advertisement"> & { readonly cell: number },
+    keys: readonly KeyRow[],
+  ): Promise<void> {
+    const latch = this.#sqlite.first(query.selectFrom("latch").select(["epoch", "cell"]).where("id", "=", latchId));
+    const former = { latch: latchId, epoch: latch?.epoch ?? 0, cell: latch?.cell ?? 0 };
+    this.#sqlite.run(query.insertInto("former_epoch").values(former));
+    this.#sqlite.run(query.updateTable("latch").set({ epoch, advertisement, cell }).where("id", "=", latchId));
+    this.#insertKeys(latchId, keys);
+  }
+
+  async retireFormer(latchId: string): Promise<void> {
+    const [former] = await this.formers({ latch: latchId });
+    if (former === undefined) return;
+    this.#sqlite.run(query.deleteFrom("latch_key").where("latch", "=", latchId).where("epoch", "=", former.epoch));
+    this.#forgetFormer(former);
+    this.#sqlite.run(query.updateTable("scrub").set({ owed: 1 }));
+  }
+
+  #forgetFormer(former: FormerEpoch): void {
+    this.#sqlite.run(query.deleteFrom("former_epoch").where("latch", "=", former.latch));
+    this.#bury(former);
   }
 
   async setLatch(latchId: string, state: State): Promise<void> {
@@ -241,6 +281,7 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
   async destroyKeys(latchId: string): Promise<void> {
     this.#sqlite.run(query.deleteFrom("latch_key").where("latch", "=", latchId));
     this.#bury(this.#sqlite.first(query.selectFrom("latch").select("cell").where("id", "=", latchId)));
+    for (const former of await this.formers({ latch: latchId })) this.#forgetFormer(former);
     this.#sqlite.run(query.updateTable("scrub").set({ owed: 1 }));
   }
 

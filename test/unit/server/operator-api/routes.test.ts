@@ -90,6 +90,7 @@ test("what operators see: names, states and times, and never a key", async () =>
     "volume",
     "state",
     "epoch",
+    "former",
     "created",
     "releasedInLease",
     "lastRelease",

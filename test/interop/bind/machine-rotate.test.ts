@@ -1,0 +1,237 @@
+/**
+ * Latches that an operator has rotated: the machine follows by itself, and what it needs no more
+ * ends at the server; where an initramfs opens the volume, once a boot has used the new binding.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { copyFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { command as bind } from "../../../src/cli/commands/bind/bind.ts";
+import { command as check } from "../../../src/cli/commands/check.ts";
+import { command as rotate } from "../../../src/cli/commands/rotate/rotate.ts";
+import { command as status } from "../../../src/cli/commands/status.ts";
+import { command as unlock } from "../../../src/cli/commands/unlock.ts";
+import { isError } from "../../../src/core/errors.ts";
+import type { JsonObject } from "../../../src/formats/json/json.ts";
+import { nodeSystem } from "../../../src/system/node.ts";
+import type { System } from "../../../src/system/port.ts";
+import { folder, inviteAt, keyArgs, makeImage, served } from "../../support/bind-bench.ts";
+import { faultySystem } from "../../support/faults.ts";
+import { look, makeState, TestServer } from "../../support/luks-change.ts";
+import { runCommand } from "../../support/terminal.ts";
+import { opens, PASSPHRASE } from "../../support/volumes.ts";
+
+const isFull = process.env["NIGHTLATCH_TEST_FULL"] === "1";
+const server = served();
+const seen = (image: string, state: string) => look({ image, stateFolder: state, server: new TestServer() });
+const opensNow = async (image: string) => (await runCommand(unlock, [image, "--test"], nodeSystem)).status === 0;
+
+let made = 0;
+
+/** A volume that is bound to a latch of a machine of its own, and a crypttab that has it. */
+async function boundVolume(type: "luks1" | "luks2", options: string) {
+  const name = `turned-${made++}`;
+  const { image, state } = makeImage(type);
+  await runCommand(bind, [image, "latch", await inviteAt(server(), name), ...keyArgs(state)], nodeSystem);
+  const crypttab = join(folder, `${name}.crypttab`);
+  writeFileSync(crypttab, `data ${image} none ${options}\n`);
+  const files = ["--crypttab", crypttab, "--fstab", "/nonexistent", "--state", state];
+  return { name, image, state, files };
+}
+
+const turn = (name: string, ...options: string[]) => server().json("machine", "rotate", name, ...options);
+const unattended = (files: readonly string[], system: System = nodeSystem) =>
+  runCommand(rotate, ["--unattended", ...files], system);
+
+async function latchOf(name: string): Promise<JsonObject> {
+  const [latch] = (await server().json("machine", "show", name))["latches"] as JsonObject[];
+  return latch ?? {};
+}
+
+for (const type of ["luks2", "luks1"] as const) {
+  test(`${type}: what is rotated is told, followed without a person, and ended at the server`, async () => {
+    const { name, image, state, files } = await boundVolume(type, "_netdev,nofail");
+    const earlier = join(folder, `${name}.earlier`);
+    copyFileSync(image, earlier);
+    assert.deepEqual(
+      [await unattended(files), await seen(image, state)].map((one) => "tokens" in one && one.tokens),
+      [false, ["clevis 1"]],
+    );
+    await turn(name);
+    assert.deepEqual([(await latchOf(name))["epoch"], (await latchOf(name))["former"]], [2, 1]);
+    const found = (await runCommand(check, files, nodeSystem)).result["findings"] as Record<string, string>[];
+    assert.deepEqual(
+      found.filter(({ code }) => code === "check/rotated").map(({ remedy }) => remedy),
+      [`nightlatch rotate ${image}`],
+    );
+    assert.ok(await opensNow(earlier));
+
+    const { status: exit, result } = await unattended(files);
+    assert.equal(exit, 0);
+    assert.deepEqual(
+      ["rotated", "removed", "kept", "ended", "failed"].map((member) => (result[member] as unknown[]).length),
+      [1, 1, 0, 1, 0],
+    );
+    const { tokens, files: left } = await seen(image, state);
+    assert.deepEqual([tokens, left], [["clevis 2"], []]);
+    assert.deepEqual([(await latchOf(name))["epoch"], (await latchOf(name))["former"]], [2, null]);
+    assert.ok((await opensNow(image)) && opens(image, PASSPHRASE));
+    assert.equal(await opensNow(earlier), false, "what somebody has kept of the header opens nothing");
+    assert.deepEqual(
+      readdirSync(state).filter((file) => file.startsWith("rotation-")),
+      [],
+    );
+    assert.equal((await turn(name, "--finish"))["changed"], false);
+    const verified = await server().json("audit", "verify");
+    assert.equal(verified["ok"], true);
+  });
+}
+
+test("a person's rotate follows at once, and the server is told", async () => {
+  const { name, image, state, files } = await boundVolume("luks2", "_netdev,nofail");
+  const [url] = ((await runCommand(status, [image, ...files], nodeSystem)).result["volumes"] as JsonObject[]).flatMap(
+    (volume) => (volume["bindings"] as JsonObject[]).flatMap((binding) => binding["urls"] as string[]),
+  );
+  await turn(name);
+  const turned = await runCommand(rotate, [image, ...keyArgs(state), ...files.slice(0, 4)], nodeSystem);
+  assert.equal(turned.status, 0);
+  const [one] = turned.result["rotated"] as { readonly binding: { readonly urls: string[] } }[];
+  assert.deepEqual(one?.binding.urls, [url], "it is the same latch");
+  assert.equal((await latchOf(name))["former"], null);
+});
+
+/** This machine, as if it had booted anew, and its initramfs had been over `sinceMs` ago. */
+function rebooted(sinceMs: number): System {
+  const upMs = 3_600_000;
+  const atStart = performance.now();
+  return {
+    ...nodeSystem,
+    readFile: async (path, limit) => {
+      if (path === "/proc/sys/kernel/random/boot_id") return Buffer.from("11111111-2222-4333-8444-555555555555\n");
+      const now = (upMs + performance.now() - atStart) / 1000;
+      return path === "/proc/uptime" ? Buffer.from(`${now.toFixed(2)} 1.00\n`) : nodeSystem.readFile(path, limit);
+    },
+    run: async (request) => {
+      if (request.argv[0] !== "systemctl" || request.argv[1] !== "show") return nodeSystem.run(request);
+      const told = `UserspaceTimestampMonotonic=${Math.round((upMs - sinceMs) * 1000)}\nSoftRebootsCount=0\n`;
+      return { status: 0, signal: null, stdout: Buffer.from(told), stderr: Buffer.alloc(0) };
+    },
+  };
+}
+
+test("a root keeps its former binding until the server knows of a boot by the new one", async () => {
+  const { name, image, state, files } = await boundVolume("luks2", "initramfs");
+  await turn(name);
+  const whys = (result: Readonly<Record<string, unknown>>) =>
+    (result["kept"] as JsonObject[]).map(({ why }) => String(why));
+  assert.deepEqual(whys((await unattended(files)).result), ["the machine has not booted since"]);
+  // The former one was moved behind, and clevis tries the new one first.
+  assert.deepEqual((await seen(image, state)).tokens, ["clevis 2", "clevis 3"]);
+  assert.equal((await latchOf(name))["former"], 1);
+  const shown = (await runCommand(status, [image, ...files], nodeSystem)).result["volumes"] as JsonObject[];
+  const volume = shown[0] ?? {};
+  assert.match((volume["leftovers"] as string[]).join(), /keyslot 3 .* keyslot 2/);
+  assert.deepEqual(
+    (volume["bindings"] as JsonObject[]).flatMap(({ rotated }) => rotated as JsonObject[]),
+    [],
+  );
+
+  // A boot, in which somebody typed the passphrase: the last releases are those of the status.
+  assert.match(String(whys((await unattended(files, rebooted(3_000_000))).result)), /knows of no release/);
+  assert.deepEqual((await seen(image, state)).tokens, ["clevis 2", "clevis 3"]);
+
+  // A boot by the new binding: what clevis does in an initramfs.
+  const asInitramfs = '. clevis-luks-common-functions; clevis_luks_unlock_device "$1"';
+  const clevis = spawnSync("bash", ["-c", asInitramfs, "bash", image], { encoding: "utf8" });
+  assert.match(clevis.stdout, /^[\w-]{54}$/, clevis.stderr);
+  const done = await unattended(files, rebooted(-1000));
+  assert.deepEqual([done.status, (done.result["removed"] as unknown[]).length], [0, 1]);
+  assert.deepEqual((await seen(image, state)).tokens, ["clevis 2"]);
+  assert.equal((await latchOf(name))["former"], null);
+  assert.ok((await opensNow(image)) && opens(image, PASSPHRASE));
+});
+
+test("a person ends it without a boot; once an operator has, the line that is printed removes what opens nothing", async () => {
+  const { name, image, state, files } = await boundVolume("luks2", "initramfs");
+  await turn(name);
+  await unattended(files);
+  const finish = ["--finish", image, ...keyArgs(state), ...files.slice(0, 4)];
+  const ended = await runCommand(rotate, finish, nodeSystem);
+  assert.deepEqual([ended.status, (ended.result["removed"] as unknown[]).length], [0, 1]);
+  assert.deepEqual((await seen(image, state)).tokens, ["clevis 2"]);
+  assert.equal((await runCommand(rotate, finish, nodeSystem)).status, 0);
+
+  await turn(name);
+  await unattended(files);
+  assert.equal((await turn(name, "--finish"))["changed"], true);
+  assert.ok(await opensNow(image));
+  await assert.rejects(runCommand(rotate, finish, nodeSystem), (error) => {
+    assert.ok(isError(error, "luks/not-proved"));
+    return /nightlatch unbind \S+ --slot \d+$/.test(error.remedy ?? "");
+  });
+});
+
+test("without its record, or with its server away, nothing is changed and nothing is lost", async () => {
+  const { name, image, state, files } = await boundVolume("luks2", "_netdev");
+  await turn(name);
+  const strange = makeState(folder);
+  for (const file of readdirSync(state))
+    if (!file.startsWith("volume-")) copyFileSync(join(state, file), join(strange, file));
+  const elsewhere = [...files.slice(0, 4), "--state", strange];
+  await assert.rejects(unattended(elsewhere), { code: "luks/not-recorded" });
+  // One of which nothing was rotated is none of its business, on record or not.
+  const { image: bare } = makeImage("luks2");
+  const idle = await runCommand(rotate, [bare, "--unattended", "--state", strange, ...files.slice(0, 4)], nodeSystem);
+  assert.deepEqual([idle.status, idle.result["failed"]], [0, []]);
+  const offline: System = {
+    ...nodeSystem,
+    request: async () => {
+      const { NightlatchError } = await import("../../../src/core/errors.ts");
+      throw new NightlatchError("net/unreachable", "the network is away");
+    },
+  };
+  assert.equal((await unattended(files, offline)).status, 0);
+  assert.deepEqual((await seen(image, state)).tokens, ["clevis 1"]);
+});
+
+test("under the policy lease nothing is followed by itself, and within a window it is", async () => {
+  const { name, image, state, files } = await boundVolume("luks2", "_netdev");
+  await server().json("machine", "policy", name, "lease");
+  await turn(name);
+  const refused = await unattended(files);
+  assert.equal(refused.status, 1);
+  assert.deepEqual(
+    (refused.result["failed"] as JsonObject[]).map(({ code }) => code),
+    ["pin/locked"],
+  );
+  assert.deepEqual((await seen(image, state)).tokens, ["clevis 1"]);
+  await server().json("machine", "lease", name, "15m", "--grace", "10m");
+  assert.equal((await unattended(files)).status, 0);
+  assert.deepEqual((await seen(image, state)).tokens, ["clevis 2"]);
+  assert.equal((await latchOf(name))["former"], null);
+});
+
+for (const when of isFull ? (["before", "during", "after"] as const) : (["after"] as const)) {
+  test(`the power goes ${when} each step of following; it opens throughout, and the next run completes it`, async () => {
+    for (let step = isFull ? 1 : 4; ; step += isFull ? 1 : 9) {
+      const options = step % 2 === 0 ? "_netdev" : "initramfs";
+      const { name, image, state, files } = await boundVolume("luks2", options);
+      await turn(name);
+      const system = faultySystem(nodeSystem, { at: step, when, delayMs: 40 });
+      await unattended(files, system).catch(() => null);
+      const what = `cut ${when} step ${step}, ${system.steps.at(-1)}`;
+      assert.ok(opens(image, PASSPHRASE) && (await opensNow(image)), what);
+      if (!system.wasCut) {
+        assert.ok(step > 12, `only ${step} steps`);
+        break;
+      }
+      assert.equal((await unattended(files)).status, 0, what);
+      const { tokens, files: left, slots } = await seen(image, state);
+      const count = options === "initramfs" ? 2 : 1;
+      assert.deepEqual([tokens.length, left, slots.length], [count, [], count + 1], what);
+      assert.equal((await latchOf(name))["former"], count === 2 ? 1 : null, what);
+      assert.ok(await opensNow(image), what);
+    }
+  });
+}
