@@ -1,4 +1,5 @@
 import { type Compilable, sql } from "kysely";
+import { approvalTables } from "./request-table.ts";
 import { query } from "./schema.ts";
 
 /** "NLCH", in the header of the file. */
@@ -14,6 +15,7 @@ export const MIGRATIONS: readonly (() => Compilable[])[] = [
   cellColumns,
   latestTables,
   leaseColumns,
+  approvalTables,
 ];
 
 /**
