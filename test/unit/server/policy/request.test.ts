@@ -28,7 +28,10 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("void" as const) }) },
   {
     weight: 3,
-    arbitrary: fc.record({ kind: fc.constant("pass" as const), seconds: fc.constantFrom(1, 30, 59, 60, 599, 600, 1800) }),
+    arbitrary: fc.record({
+      kind: fc.constant("pass" as const),
+      seconds: fc.constantFrom(1, 30, 59, 60, 599, 600, 1800),
+    }),
   },
   {
     weight: 1,
@@ -96,8 +99,7 @@ function play(decisions: Decisions, steps: readonly Step[]): string | null {
         const judged = decisions.judgeVote(request, { by: next.by, of: OF }, time);
         const isLate = !book.wasSet && trueMs >= book.begun + TIMEOUT_MS;
         if (!isLate) book.votes.add(next.by);
-        if (judged === "counts")
-          requests.set(next.from, { ...request, approvedBy: [...request.approvedBy, next.by] });
+        if (judged === "counts") requests.set(next.from, { ...request, approvedBy: [...request.approvedBy, next.by] });
         if (judged === "opens") {
           if (book.isDenied) return "opened although denied";
           if (isLate) return "opened after the request had expired";
@@ -122,7 +124,13 @@ function play(decisions: Decisions, steps: readonly Step[]): string | null {
         if (!decision.release) {
           if (decision.begins !== true) break;
           const id = String(number++);
-          requests.set(next.from, { id, state: "waiting", approvedBy: [], expiresMs: nowMs + TIMEOUT_MS, latestMs: nowMs });
+          requests.set(next.from, {
+            id,
+            state: "waiting",
+            approvedBy: [],
+            expiresMs: nowMs + TIMEOUT_MS,
+            latestMs: nowMs,
+          });
           books.set(next.from, { votes: new Set(), begun: trueMs, isDenied: false, wasSet: false });
           log(nowMs);
           break;
@@ -158,25 +166,30 @@ test("no history releases what operators have not approved", () => {
 
 test("a machine that waits is released when enough different operators approve in time", () => {
   fc.assert(
-    fc.property(fc.nat(TIMEOUT_MS - 1), fc.nat(OPEN_MS - 1), fc.uniqueArray(fc.nat(9), { minLength: 1 }), (voteMs, askMs, voters) => {
-      const of = voters.length;
-      let request: AskedRequest = { state: "waiting", approvedBy: [], expiresMs: START_MS + TIMEOUT_MS };
-      const time = { nowMs: START_MS + voteMs, latestMs: START_MS };
-      for (const [index, by] of voters.entries()) {
-        assert.equal(judgeVote(request, { by, of }, time), index === of - 1 ? "opens" : "counts");
-        request = { ...request, approvedBy: [...request.approvedBy, by] };
-        if (index < of - 1) assert.equal(judgeVote(request, { by, of }, time), "voted-already");
-      }
-      const [to] = ADDRESSES;
-      const lease: Lease = { number: 1, untilMs: time.nowMs + OPEN_MS, graceMs: GRACE_MS, to };
-      const nowMs = time.nowMs + askMs;
-      const decision = decide(
-        { state: "active", policy: "approval", lease, queue: { own: null, crowd: NOBODY } },
-        { state: "active", pace: RESTED, use: null },
-        { from: to, nowMs, latestMs: time.nowMs },
-      );
-      assert.ok(decision.release && decision.use?.lease === 1);
-    }),
+    fc.property(
+      fc.nat(TIMEOUT_MS - 1),
+      fc.nat(OPEN_MS - 1),
+      fc.uniqueArray(fc.nat(9), { minLength: 1 }),
+      (voteMs, askMs, voters) => {
+        const of = voters.length;
+        let request: AskedRequest = { state: "waiting", approvedBy: [], expiresMs: START_MS + TIMEOUT_MS };
+        const time = { nowMs: START_MS + voteMs, latestMs: START_MS };
+        for (const [index, by] of voters.entries()) {
+          assert.equal(judgeVote(request, { by, of }, time), index === of - 1 ? "opens" : "counts");
+          request = { ...request, approvedBy: [...request.approvedBy, by] };
+          if (index < of - 1) assert.equal(judgeVote(request, { by, of }, time), "voted-already");
+        }
+        const [to] = ADDRESSES;
+        const lease: Lease = { number: 1, untilMs: time.nowMs + OPEN_MS, graceMs: GRACE_MS, to };
+        const nowMs = time.nowMs + askMs;
+        const decision = decide(
+          { state: "active", policy: "approval", lease, queue: { own: null, crowd: NOBODY } },
+          { state: "active", pace: RESTED, use: null },
+          { from: to, nowMs, latestMs: time.nowMs },
+        );
+        assert.ok(decision.release && decision.use?.lease === 1);
+      },
+    ),
   );
 });
 

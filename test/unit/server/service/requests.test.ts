@@ -109,8 +109,16 @@ test("what was approved is over after ten minutes, and a vote that came too late
   assert.deepEqual(await waiting(service), []);
   assert.deepEqual(
     kinds(await verify(service)).filter((kind) => kind.startsWith("request") || kind.startsWith("lease")),
-    ["request", "request-approve", "request-expired", "request", "request-approve", "request-approve", "lease", "request"]
-      .concat(["lease-end", "request-expired"]),
+    [
+      "request",
+      "request-approve",
+      "request-expired",
+      "request",
+      "request-approve",
+      "request-approve",
+      "lease",
+      "request",
+    ].concat(["lease-end", "request-expired"]),
   );
 });
 
@@ -175,7 +183,9 @@ test("neither the machine nor one operator goes around the others", async () => 
     { of: 1, timeoutMs: 299_999 },
     { of: 1, timeoutMs: 8 * 86_400_000 },
   ]) {
-    await assert.rejects(setPolicy(service, "hsm", { policy: "approval", approval, by: 0 }), { code: "policy/bad-terms" });
+    await assert.rejects(setPolicy(service, "hsm", { policy: "approval", approval, by: 0 }), {
+      code: "policy/bad-terms",
+    });
   }
 });
 
@@ -188,7 +198,13 @@ test("strangers who fill the queue keep the machine out of it, but not from its 
     const reason = await told(service, latch, `198.51.${host}.1`);
     counts.set(reason, (counts.get(reason) ?? 0) + 1);
   }
-  assert.deepEqual([...counts], [["policy/waits", 16], ["policy/crowded", 24]]);
+  assert.deepEqual(
+    [...counts],
+    [
+      ["policy/waits", 16],
+      ["policy/crowded", 24],
+    ],
+  );
   assert.equal(await told(service, latch), "policy/crowded");
   const log = kinds(await verify(service));
   assert.equal(log.filter((kind) => kind === "request").length, 16);
