@@ -83,6 +83,7 @@ async function fill({ store, storeId, cells, identity }: OpenedStore, count: num
           epoch: 1,
           enrolledMs: Date.now(),
           policy: "always",
+          approval: null,
           leases: 0,
           lease: null,
         } as const;

@@ -54,13 +54,21 @@ export async function openForProof(
     servers.map(async (server) => ({ server, answer: await attempt(system, stateFolder, server, PROOF, signal) })),
   );
   const leased = asked
-    .filter(({ answer }) => !isError(answer) && answer?.isNeeded === true)
+    .filter(({ answer }) => (isError(answer) ? isUnopened(answer) : answer?.isNeeded === true))
     .map(({ server }) => server);
-  const silent = asked.filter(({ answer }) => isError(answer)).map(({ server }) => server);
+  const silent = asked.filter(({ answer }) => isError(answer) && !isUnopened(answer)).map(({ server }) => server);
   return {
     announcing: { leased, silent },
     [Symbol.asyncDispose]: () => endLeases(system, stateFolder, leased),
   };
+}
+
+/**
+ * Whether a server releases to this machine once operators approve alone. What is proved within
+ * what they have approved says nothing of the boot, for which it is used up.
+ */
+function isUnopened(answer: NightlatchError): boolean {
+  return isError(answer, "lease/needs-approval");
 }
 
 /**

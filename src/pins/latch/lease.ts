@@ -20,7 +20,10 @@ interface Window {
 
 /** The server's own refusals that are told by their codes. */
 const REFUSALS: ReadonlyMap<string, ErrorCode> = new Map(
-  (["machine/locked", "machine/revoked", "machine/unknown"] as const).map((code) => [code, code]),
+  (["machine/locked", "machine/revoked", "machine/unknown", "lease/needs-approval"] as const).map((code) => [
+    code,
+    code,
+  ]),
 );
 
 /**
@@ -28,7 +31,7 @@ const REFUSALS: ReadonlyMap<string, ErrorCode> = new Map(
  * When it returns, the server has confirmed with its own signature what it will release.
  * @returns null where the server is of a version that knows no leases, and so needs none
  * @throws NightlatchError net/*, machine/not-enrolled, machine/bad-state, machine/locked,
- *   machine/revoked, machine/unknown, enrolment/refused, enrolment/malformed, enrolment/untrusted,
+ *   machine/revoked, machine/unknown, lease/needs-approval, enrolment/refused, enrolment/malformed, enrolment/untrusted,
  *   pin/busy, file/*
  */
 export async function announceLease(
@@ -44,7 +47,7 @@ export async function announceLease(
   try {
     return await ask(system, server, identity, window, limits);
   } catch (error) {
-    if (!isError(error) || error.code.startsWith("net/") || error.code.startsWith("machine/")) throw error;
+    if (!isError(error) || ["net", "machine", "lease"].includes(error.code.split("/")[0] ?? "")) throw error;
     throw new NightlatchError(error.code, `${host}: ${error.message}`);
   }
 }

@@ -21,6 +21,9 @@ export type Entry =
   | PolicyEntry
   | LeaseEntry
   | LeaseEndEntry
+  | RequestEntry
+  | RequestVoteEntry
+  | RequestExpiryEntry
   | ReleaseEntry
   | FloodEntry
   | FloodEndEntry
@@ -149,6 +152,10 @@ interface PolicyEntry extends Dated {
   readonly machine: string;
   readonly name: string;
   readonly policy: Policy;
+  /** Of `approval`: so many operators must approve. */
+  readonly of?: number;
+  /** Of `approval`: how long a request waits for them, in milliseconds. */
+  readonly timeout?: number;
   readonly by: number;
 }
 
@@ -165,6 +172,10 @@ interface LeaseEntry extends Dated {
   readonly from?: string;
   /** The operator who made it, or whose lease it goes on with; absent where it is the machine's. */
   readonly by?: number;
+  /** The one address that it is open for; absent where it is any. */
+  readonly to?: string;
+  /** The request that was approved with it, and is over. */
+  readonly request?: string;
 }
 
 /** A lease ended by its time; or, with `from`, because the machine took it back. */
@@ -173,6 +184,38 @@ interface LeaseEndEntry extends Dated {
   readonly machine: string;
   readonly lease: number;
   readonly from?: string;
+}
+
+/**
+ * Operators are asked to have a machine released to an address. The machine's first ask began it,
+ * or, with `by`, an operator did.
+ */
+interface RequestEntry extends Dated {
+  readonly kind: "request";
+  readonly request: string;
+  readonly machine: string;
+  /** The address. */
+  readonly from: string;
+  /** When it expires. */
+  readonly until: number;
+  /** The latch that was asked for; absent where an operator began it. */
+  readonly latch?: string;
+  readonly by?: number;
+}
+
+/** An operator approved of a request, or denied it. */
+interface RequestVoteEntry extends Dated {
+  readonly kind: "request-approve" | "request-deny";
+  readonly request: string;
+  readonly machine: string;
+  readonly by: number;
+}
+
+/** A request expired, whatever operators had said of it. */
+interface RequestExpiryEntry extends Dated {
+  readonly kind: "request-expired";
+  readonly request: string;
+  readonly machine: string;
 }
 
 /** A latch was released: this is the receipt. */

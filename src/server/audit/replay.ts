@@ -1,6 +1,7 @@
 import type { JsonObject } from "../../formats/json/json.ts";
 import type { State } from "../policy/decide.ts";
 import type { LeaseUse } from "../policy/lease.ts";
+import type { Approval } from "../policy/request.ts";
 
 /** A machine as the log or the store tells of it. */
 export interface KnownMachine {
@@ -8,6 +9,7 @@ export interface KnownMachine {
   readonly name: string;
   readonly state: State;
   readonly epoch: number;
+  /** As `policyText` puts it. */
   readonly policy: string;
   /** Its leases, as `leaseText` puts them. */
   readonly lease: string;
@@ -38,6 +40,19 @@ export interface KnownInvite {
   readonly machine: string | null;
 }
 
+/** A request for an approval as the log or the store tells of it. */
+export interface KnownRequest {
+  readonly id: string;
+  readonly machine: string;
+  readonly from: string;
+  /** `waiting` or `denied`. */
+  readonly state: string;
+  /** Who has approved, user ids in the order of their votes, with commas in between. */
+  readonly approvedBy: string;
+  /** Milliseconds since the epoch. */
+  readonly expires: number;
+}
+
 /** A key as the log or the store tells of it. */
 interface KnownKey {
   /** `exchange` or `signing`. */
@@ -58,17 +73,29 @@ export function keyNames(keys: readonly KnownKey[]): string {
     .join(", ");
 }
 
+/** Puts a policy and what it asks for into one text: `always`, `approval of 2 for 3600000`. */
+export function policyText(policy: string, approval: Approval | null): string {
+  return approval === null ? policy : `${policy} of ${approval.of} for ${approval.timeoutMs}`;
+}
+
 /**
  * Puts a machine's leases into one text: `3 until 1800000000000 grace 60000 by 0`. Only the number
- * of the last one where there is none now; `by` only where an operator made it.
+ * of the last one where there is none now; `by` only where an operator made it, and `to` with the
+ * one address that it is open for.
  */
 export function leaseText(
   leases: number,
-  lease: { readonly untilMs: number; readonly graceMs: number; readonly by: number | null } | null,
+  lease: {
+    readonly untilMs: number;
+    readonly graceMs: number;
+    readonly by: number | null;
+    readonly to: string | null;
+  } | null,
 ): string {
   if (lease === null) return String(leases);
-  const { untilMs, graceMs, by } = lease;
-  return `${leases} until ${untilMs} grace ${graceMs}${by === null ? "" : ` by ${by}`}`;
+  const { untilMs, graceMs, by, to } = lease;
+  const whose = `${by === null ? "" : ` by ${by}`}${to === null ? "" : ` to ${to}`}`;
+  return `${leases} until ${untilMs} grace ${graceMs}${whose}`;
 }
 
 /** Puts a first release within a lease into one text; empty where there was none. */
@@ -94,6 +121,7 @@ export class Replay {
   readonly #latches = new Map<string, KnownLatch>();
   readonly #latchesOf = new Map<string, string[]>();
   readonly #invites = new Map<string, KnownInvite>();
+  readonly #requests = new Map<string, KnownRequest>();
   /** The invite that waits to be used, by name. */
   readonly #open = new Map<string, string>();
 
@@ -111,7 +139,10 @@ export class Replay {
     else if (entry.kind === "lease") this.#lease(entry);
     else if (entry.kind === "lease-end") this.#endLease(String(entry["machine"]));
     else if (entry.kind === "release" && entry["lease"] !== undefined) this.#useLease(entry);
-    else if (entry.kind === "rollback") for (const id of this.#machines.keys()) this.#endLease(id);
+    else if (entry.kind === "rollback") for (const id of this.#machines.keys()) this.#endAll(id);
+    else if (entry.kind === "request") this.#request(entry);
+    else if (entry.kind === "request-approve" || entry.kind === "request-deny") this.#vote(entry);
+    else if (entry.kind === "request-expired") this.#requests.delete(String(entry["request"]));
     else if (subject === "machine" && state !== undefined) this.#changeMachine(entry, state);
     else if (subject === "latch" && state !== undefined) this.#changeLatch(String(entry["latch"]), state);
   }
@@ -122,6 +153,7 @@ export class Replay {
       ...compare("machine", this.#machines, store.machines, ["name", "state", "epoch", "policy", "lease"]),
       ...compare("latch", this.#latches, store.latches, ["machine", "volume", "state", "epoch", "keys", "use"]),
       ...compare("invite", this.#invites, store.invites, ["name", "state", "expires", "machine"]),
+      ...compare("request", this.#requests, store.requests, ["machine", "from", "state", "approvedBy", "expires"]),
     ];
     return found.slice(0, limit);
   }
@@ -170,23 +202,48 @@ export class Replay {
     const machine = this.#machines.get(String(entry["machine"]));
     if (machine === undefined) return;
     this.#machines.set(machine.id, { ...machine, state, epoch: Number(entry["epoch"]) });
-    if (state !== "active") this.#endLease(machine.id);
+    if (state !== "active") this.#endAll(machine.id);
     if (state === "revoked") for (const id of this.#latchesOf.get(machine.id) ?? []) this.#changeLatch(id, state);
   }
 
   #setPolicy(entry: JsonObject): void {
     const machine = this.#machines.get(String(entry["machine"]));
     if (machine === undefined) return;
-    this.#machines.set(machine.id, { ...machine, policy: String(entry["policy"]) });
-    this.#endLease(machine.id);
+    const approval =
+      entry["of"] === undefined ? null : { of: Number(entry["of"]), timeoutMs: Number(entry["timeout"]) };
+    this.#machines.set(machine.id, { ...machine, policy: policyText(String(entry["policy"]), approval) });
+    this.#endAll(machine.id);
   }
 
   #lease(entry: JsonObject): void {
     const machine = this.#machines.get(String(entry["machine"]));
     if (machine === undefined) return;
     const by = entry["by"] === undefined ? null : Number(entry["by"]);
-    const lease = { untilMs: Number(entry["until"]), graceMs: Number(entry["grace"]), by };
+    const to = entry["to"] === undefined ? null : String(entry["to"]);
+    const lease = { untilMs: Number(entry["until"]), graceMs: Number(entry["grace"]), by, to };
     this.#machines.set(machine.id, { ...machine, lease: leaseText(Number(entry["lease"]), lease) });
+    if (entry["request"] !== undefined) this.#requests.delete(String(entry["request"]));
+  }
+
+  #request(entry: JsonObject): void {
+    const [id, machine, from] = [String(entry["request"]), String(entry["machine"]), String(entry["from"])];
+    const expires = Number(entry["until"]);
+    this.#requests.set(id, { id, machine, from, state: "waiting", approvedBy: "", expires });
+  }
+
+  #vote(entry: JsonObject): void {
+    const request = this.#requests.get(String(entry["request"]));
+    if (request === undefined) return;
+    const by = String(entry["by"]);
+    const approvedBy = request.approvedBy === "" ? by : `${request.approvedBy},${by}`;
+    const change = entry["kind"] === "request-deny" ? { state: "denied" } : { approvedBy };
+    this.#requests.set(request.id, { ...request, ...change });
+  }
+
+  /** Makes a machine's lease void, and its requests. */
+  #endAll(machineId: string): void {
+    this.#endLease(machineId);
+    for (const { id, machine } of this.#requests.values()) if (machine === machineId) this.#requests.delete(id);
   }
 
   #endLease(id: string): void {
@@ -233,6 +290,7 @@ export interface KnownRows {
   readonly machines: readonly KnownMachine[];
   readonly latches: readonly KnownLatch[];
   readonly invites: readonly KnownInvite[];
+  readonly requests: readonly KnownRequest[];
 }
 
 function* compare<T extends { readonly id: string }>(

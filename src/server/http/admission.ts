@@ -1,5 +1,5 @@
+import type { Network } from "../network.ts";
 import { FairQueue } from "./fair-queue.ts";
-import type { Network } from "./network.ts";
 
 /** An operation that waits to begin. */
 interface Applicant {

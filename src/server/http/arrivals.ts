@@ -1,7 +1,7 @@
 import { type Arrival, acceptNext, closeArrival } from "../../system/tcp-listen.ts";
 import type { Clock } from "../clock.ts";
+import { networkOf, plainAddress } from "../network.ts";
 import { FairQueue } from "./fair-queue.ts";
-import { networkOf, plainAddress } from "./network.ts";
 
 /**
  * How many are accepted in one turn of the event loop: as many as the kernel keeps. Each takes some

@@ -1,11 +1,11 @@
 import type { Socket } from "node:net";
 import { Http1BodyReader, type Http1RequestHead } from "../../formats/network/http1-request.ts";
 import type { Clock } from "../clock.ts";
+import { type Network, networkOf, plainAddress } from "../network.ts";
 import type { Answers } from "./answers.ts";
 import type { Budget } from "./budget.ts";
 import { HeadReader } from "./head-reader.ts";
 import type { Patience } from "./limits.ts";
-import { type Network, networkOf, plainAddress } from "./network.ts";
 import type { Place, Places } from "./places.ts";
 import { empty, formatReply, type Plan, type Reply } from "./reply.ts";
 import type { Turn } from "./turn.ts";

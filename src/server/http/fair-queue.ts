@@ -1,4 +1,4 @@
-import type { Network } from "./network.ts";
+import type { Network } from "../network.ts";
 import { Ranking } from "./ranking.ts";
 
 interface Line<T> {

@@ -9,6 +9,7 @@ const STATUS: Readonly<Record<LeaseRefusal, number>> = {
   "machine/unknown": 404,
   "machine/locked": 403,
   "machine/revoked": 403,
+  "lease/needs-approval": 403,
   "lease/stale": 409,
   "lease/too-many": 429,
   "lease/other-server": 400,

@@ -11,7 +11,7 @@ import type { AuditReads } from "../store/port.ts";
  */
 export async function showAudit(audit: AuditReads, [what, position]: readonly string[]): Promise<Reply> {
   if (what === undefined) {
-    const { storeId, identity, range, machines, latches, invites } = await audit.snapshot();
+    const { storeId, identity, range, machines, latches, invites, requests } = await audit.snapshot();
     const packed = packRange(range).toString("base64");
     return json(200, {
       store: storeId,
@@ -21,6 +21,7 @@ export async function showAudit(audit: AuditReads, [what, position]: readonly st
       machines,
       latches,
       invites,
+      requests,
     });
   }
   const number = Number(/^\d{1,15}$/.exec(position ?? "")?.[0] ?? Number.NaN);

@@ -2,8 +2,9 @@ import { isError, NightlatchError } from "../../core/errors.ts";
 import { isJsonObject, type Json, parseJson } from "../../formats/json/json.ts";
 import { hasExactly } from "../../formats/json/narrow.ts";
 import type { Policy } from "../policy/lease.ts";
-import { type Governed, grantLease, setPolicy } from "../service/policies.ts";
+import { type Governed, grantLease, PLAIN_APPROVAL, setPolicy } from "../service/policies.ts";
 import type { Service } from "../service/service.ts";
+import type { MachineRow } from "../store/port.ts";
 import type { Role } from "./roles.ts";
 
 /** What an operator wants of a machine's policy, and who it is. */
@@ -17,13 +18,18 @@ const MAX_BODY_BYTES = 4096;
 
 /**
  * Does what `POST machines/{machine}/policy` of docs/format/admin.md asks for.
- * @throws NightlatchError request/malformed, admin/denied, machine/*, store/*
+ * @throws NightlatchError request/malformed, admin/denied, machine/*, policy/bad-terms, store/*
  */
 export async function changePolicy(service: Service, machine: string, request: PolicyRequest): Promise<Governed> {
-  const { policy } = parseBody(request.body, ["policy"]);
-  if (policy !== "always" && policy !== "lease") throw malformed();
-  requireRole(request.role, policy);
-  return setPolicy(service, machine, { policy, by: request.uid });
+  const {
+    policy,
+    of = PLAIN_APPROVAL.of,
+    timeoutMs = PLAIN_APPROVAL.timeoutMs,
+  } = parseBody(request.body, ["policy"], ["of", "timeoutMs"]);
+  if (policy !== "always" && policy !== "lease" && policy !== "approval") throw malformed();
+  if (typeof of !== "number" || typeof timeoutMs !== "number") throw malformed();
+  const permit = (current: MachineRow) => requireRole(request.role, current, { policy, of });
+  return setPolicy(service, machine, { policy, approval: { of, timeoutMs }, by: request.uid, permit });
 }
 
 /**
@@ -37,21 +43,37 @@ export async function openLease(service: Service, machine: string, request: Poli
 }
 
 /**
- * What is released at any time from now on is the administrator's to say:
- * docs/decisions/105-who-loosens-a-policy.md.
+ * What is released at any time from now on is the administrator's to say, and so is what fewer
+ * operators open than before: docs/decisions/105-who-loosens-a-policy.md, 117.
  */
-function requireRole(role: Role, policy: Policy): void {
-  if (role === "admin" || policy !== "always") return;
+function requireRole(role: Role, current: MachineRow, wanted: { readonly policy: Policy; readonly of: number }): void {
+  if (role === "admin") return;
+  const of = wanted.policy === "approval" ? wanted.of : 0;
+  if (of < (current.approval?.of ?? 0)) throw fewerOperators(current);
+  if (wanted.policy !== "always") return;
   throw new NightlatchError("admin/denied", "having a machine released at any time is root's to say", {
     meaning: "Nothing was changed.",
     remedy: "Open a window for it instead: nightlatch machine lease NAME 15m",
   });
 }
 
-function parseBody<Name extends string>(body: Buffer, members: readonly Name[]): Readonly<Record<Name, Json>> {
+function fewerOperators({ name, approval }: MachineRow): NightlatchError {
+  const many = approval?.of === 1 ? "an operator's approval" : `the approval of ${approval?.of} operators`;
+  return new NightlatchError("admin/denied", `having ${name} released with less than ${many} is root's to say`, {
+    meaning: "Nothing was changed.",
+    remedy: `Approve of the address that it asks from: nightlatch request approve ${name}@ADDRESS`,
+  });
+}
+
+function parseBody<Name extends string, Optional extends string = never>(
+  body: Buffer,
+  members: readonly Name[],
+  optional: readonly Optional[] = [],
+): Readonly<Record<Name, Json> & Partial<Record<Optional, Json>>> {
   try {
     const json = parseJson(body, "the request", { lengthBytes: MAX_BODY_BYTES, depth: 1 });
-    if (isJsonObject(json) && hasExactly(json, members)) return json as Readonly<Record<Name, Json>>;
+    if (isJsonObject(json) && hasExactly(json, [...members, ...optional.filter((name) => name in json)]))
+      return json as ReturnType<typeof parseBody<Name, Optional>>;
   } catch (error) {
     if (!isError(error)) throw error;
   }

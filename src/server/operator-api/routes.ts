@@ -12,6 +12,7 @@ import type { MasterSource } from "../store/folder/upgrade.ts";
 import { showAudit } from "./audit.ts";
 import { listMachines, showMachine } from "./machines.ts";
 import { changePolicy, openLease } from "./policies.ts";
+import { listRequests, takeVote } from "./requests.ts";
 import type { Role } from "./roles.ts";
 import { showTail } from "./tail.ts";
 import { isoTime, latchView, machineView } from "./views.ts";
@@ -56,6 +57,10 @@ export async function administer(context: AdminContext, request: AdminRequest): 
     request.segments.length === 3
   )
     return voidInvite(context, id, request);
+  if (method === "GET" && collection === "requests" && id === undefined) return listRequests(context.service);
+  if (method === "POST" && collection === "requests" && id !== undefined && request.segments.length === 3) {
+    if (verb === "approve" || verb === "deny") return takeVote(context.service, id, { verb, by: request.uid });
+  }
   if (method === "GET" && collection === "audit" && (id === "tail" || id === "after"))
     return showTail(context.service.store, request.segments.slice(1));
   if (method === "GET" && collection === "audit")

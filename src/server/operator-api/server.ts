@@ -98,6 +98,9 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   "machine/revoked": 409,
   "machine/locked": 409,
   "lease/not-needed": 409,
+  "lease/needs-approval": 409,
+  "request/unknown": 404,
+  "request/denied": 409,
 };
 
 function statusOf(code: ErrorCode): number {

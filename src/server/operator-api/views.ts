@@ -9,8 +9,9 @@ import type { FormerEpoch, InviteRow, LatchRow, LeaseRow, MachineRow } from "../
  * text.
  */
 export function machineView(machine: MachineRow, time: TimeView): Record<string, unknown> {
-  const { id, name, state, epoch, enrolledMs, policy, lease } = machine;
-  return { id, name, state, epoch, enrolled: isoTime(enrolledMs), policy, lease: leaseView(lease, time) };
+  const { id, name, state, epoch, enrolledMs, policy, approval, lease } = machine;
+  const enrolled = isoTime(enrolledMs);
+  return { id, name, state, epoch, enrolled, policy, approval, lease: leaseView(lease, time) };
 }
 
 /** The server's clock, and what its log says of time. */
@@ -22,8 +23,8 @@ interface TimeView {
 /** The window that is open for a machine; null where there is none, or it is over. */
 function leaseView(lease: LeaseRow | null, { nowMs, times }: TimeView): Record<string, unknown> | null {
   if (lease === null || hasExpired(lease.untilMs, { nowMs, latestMs: latestSince(times, lease.madeAt) })) return null;
-  const { number, untilMs, graceMs, by } = lease;
-  return { number, until: isoTime(untilMs), graceMs, by };
+  const { number, untilMs, graceMs, by, to } = lease;
+  return { number, until: isoTime(untilMs), graceMs, by, to };
 }
 
 /**

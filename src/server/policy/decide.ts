@@ -1,5 +1,6 @@
 import { type Asking, judgeLease, type Lease, type LeaseUse, type Policy, type PolicyRefusal } from "./lease.ts";
 import { type Pace, take } from "./pace.ts";
+import { type ApprovalRefusal, type AskedRequest, type Crowd, judgeRequest } from "./request.ts";
 
 /** The state of a machine or of a latch. `revoked` is final: the keys are destroyed. */
 export type State = "active" | "locked" | "revoked";
@@ -10,6 +11,16 @@ interface MachineFacts {
   readonly policy: Policy;
   /** The window that is open for it, as far as the store knows; null where there is none. */
   readonly lease: Lease | null;
+  /** Of the policy `approval` alone: what operators were asked for. */
+  readonly queue?: Queue;
+}
+
+/** The requests that operators were asked for, as whoever asks now finds them. */
+export interface Queue {
+  /** Of this machine and address, and the latest time in the log since; null where there is none. */
+  readonly own: (AskedRequest & { readonly id: string; readonly latestMs: number }) | null;
+  /** The others. */
+  readonly crowd: Crowd;
 }
 
 /** What the policy knows of a latch. */
@@ -22,7 +33,7 @@ interface LatchFacts {
 }
 
 /** Why nothing is released. */
-export type RefusalReason = "latch/revoked" | "machine/locked" | PolicyRefusal;
+export type RefusalReason = "latch/revoked" | "machine/locked" | PolicyRefusal | ApprovalRefusal;
 
 /** What the policy decides. */
 type Decision =
@@ -39,7 +50,12 @@ type Decision =
        */
       readonly use: LeaseUse | null;
     }
-  | { readonly release: false; readonly reason: RefusalReason };
+  | {
+      readonly release: false;
+      readonly reason: RefusalReason;
+      /** Operators are to be asked from now on. */
+      readonly begins?: true;
+    };
 
 /**
  * Decides whether a recovery request is answered, once its key and its point were found to be in
@@ -53,9 +69,20 @@ export function decide(machine: MachineFacts, latch: LatchFacts, asking: Asking)
   const pace = take(latch.pace, asking.nowMs);
   if (machine.policy === "always") return { release: true, pace, use: null };
   const judged = judgeLease(machine.lease, latch.use, asking);
+  const isOpen = judged === "again" || judged === "opens";
+  // What nobody was asked for, nobody has approved: a window for any address is none here.
+  if (machine.policy === "approval" && (!isOpen || machine.lease?.to !== asking.from))
+    return askOperators(machine.queue, asking);
   if (judged === "again") return { release: true, pace, use: null };
   if (judged !== "opens" || machine.lease === null) return refuse(judged === "opens" ? "policy/no-lease" : judged);
   return { release: true, pace, use: { lease: machine.lease.number, atMs: asking.nowMs, from: asking.from } };
+}
+
+/** What is not approved asks for it. */
+function askOperators(queue: Queue | undefined, { nowMs }: Asking): Decision {
+  if (queue === undefined) return refuse("policy/crowded");
+  const judged = judgeRequest(queue.own, queue.crowd, nowMs);
+  return judged === "begins" ? { release: false, reason: "policy/waits", begins: true } : refuse(judged);
 }
 
 function refuse(reason: RefusalReason): Decision {

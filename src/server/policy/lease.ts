@@ -1,7 +1,7 @@
 import { hasExpired } from "./expiry.ts";
 
 /** What must hold for a machine's latches to be released. */
-export type Policy = "always" | "lease";
+export type Policy = "always" | "lease" | "approval";
 
 /** A window in which each latch of a machine is released once: docs/policy.md. */
 export interface Lease {
@@ -14,6 +14,8 @@ export interface Lease {
    * have been lost. 0: exactly one release.
    */
   readonly graceMs: number;
+  /** The one address that it is open for, which operators have approved; null: any. */
+  readonly to: string | null;
 }
 
 /** The first release of a latch within a lease. */
@@ -46,6 +48,7 @@ type LeaseDecision = "opens" | "again" | PolicyRefusal;
 export function judgeLease(lease: Lease | null, use: LeaseUse | null, asking: Asking): LeaseDecision {
   if (lease === null) return "policy/no-lease";
   if (hasExpired(lease.untilMs, asking)) return "policy/lease-over";
+  if (lease.to !== null && lease.to !== asking.from) return "policy/other-address";
   if (use === null || use.lease !== lease.number) return "opens";
   if (hasExpired(use.atMs + lease.graceMs, asking)) return "policy/lease-used";
   return use.from === asking.from ? "again" : "policy/other-address";

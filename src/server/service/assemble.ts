@@ -3,6 +3,7 @@ import { RefusalTally } from "../audit/refusals.ts";
 import { chooseExchange } from "../exchange/choose.ts";
 import { followedBy, Memory } from "../memory.ts";
 import type { OpenedStore } from "../store/folder/folder.ts";
+import { Asks } from "./asks.ts";
 import { Challenges } from "./challenges.ts";
 import { Halts } from "./halts.ts";
 import { Paces } from "./paces.ts";
@@ -23,6 +24,7 @@ export function assembleService(system: Service["system"], opened: OpenedStore):
     exchange: chooseExchange(),
     refusals: new RefusalTally(memory),
     paces: new Paces(memory),
+    asks: new Asks(memory),
     floods: new FloodTally(memory),
     halts: new Halts(),
     challenges: new Challenges(system),

@@ -122,6 +122,7 @@ async function redeem(
     epoch: 1,
     enrolledMs: nowMs,
     policy: "always",
+    approval: null,
     leases: 0,
     lease: null,
   };

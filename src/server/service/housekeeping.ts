@@ -3,6 +3,7 @@ import { expireInvites } from "./invite.ts";
 import { indexLog } from "./latest.ts";
 import { endPastLeases } from "./leases.ts";
 import { keepLogNodes } from "./nodes.ts";
+import { expireRequests } from "./requests.ts";
 import type { Service } from "./service.ts";
 
 const INTERVAL_MS = 30_000;
@@ -13,7 +14,8 @@ const INTERVAL_MS = 30_000;
  * - counts become entries, and rested paces are forgotten;
  * - how far the log has come is recorded beside the store;
  * - the log's latest entries are found, and subtrees of it are kept for proofs;
- * - invites that nobody used in time become void and lose their keys, and leases end;
+ * - invites that nobody used in time become void and lose their keys, leases end, and requests for
+ *   an approval expire;
  * - room is held back on the disk;
  * - bytes of destroyed keys that a reader kept from being overwritten are overwritten;
  * - a store that failed is tried again, so that its health shows without waiting for somebody who
@@ -36,6 +38,7 @@ export async function keepHouse(service: Service): Promise<void> {
   if (service.queue.failure !== null) await probe(service);
   await expireInvites(service);
   await endPastLeases(service);
+  await expireRequests(service);
   if (service.store.needsScrub) await service.store.scrub();
   await writeCounts(service, false);
   await service.store.recordProgress();

@@ -18,6 +18,7 @@ export type LeaseRefusal =
   | "machine/unknown"
   | "machine/locked"
   | "machine/revoked"
+  | "lease/needs-approval"
   | "lease/stale"
   | "lease/too-many"
   | "lease/other-server";
@@ -68,6 +69,8 @@ async function give(service: Service, transaction: Transaction, received: Receiv
   if (machine.state !== "active") return refuse(service, received, `machine/${machine.state}`, machine.id);
   if (service.halts.includes(machine.id, "")) return refuse(service, received, "machine/locked", machine.id);
   if (machine.policy === "always") return { outcome: { lease: null, isNeeded: false }, entries: [] };
+  // Operators would be asked for nothing if the machine could open a window by itself.
+  if (machine.policy === "approval") return refuse(service, received, "lease/needs-approval", machine.id);
   const nowMs = service.system.nowMs();
   const pace = take(service.paces.of(machine.id), nowMs);
   if (pace === null) return refuse(service, received, "lease/too-many", machine.id);
@@ -100,7 +103,14 @@ function wantedLease(
 ): LeaseRow | null {
   if (seconds === 0) return null;
   const untilMs = nowMs + Math.min(seconds * 1000, MAX_ANNOUNCED_MS);
-  return { number: leases + 1, untilMs, graceMs: Math.min(graceSeconds * 1000, MAX_GRACE_MS), madeAt, by: null };
+  return {
+    number: leases + 1,
+    untilMs,
+    graceMs: Math.min(graceSeconds * 1000, MAX_GRACE_MS),
+    madeAt,
+    by: null,
+    to: null,
+  };
 }
 
 /** The same window, in which every latch is released once more. */
@@ -118,8 +128,8 @@ function entryOf(machine: MachineRow, lease: LeaseRow | null, from: string, at: 
 /** The entry of a lease that a machine got. */
 export function leaseEntry(
   machine: string,
-  { number, untilMs, graceMs, by }: LeaseRow,
-  { at, from }: { readonly at: number; readonly from?: string },
+  { number, untilMs, graceMs, by, to }: LeaseRow,
+  { at, from, request }: { readonly at: number; readonly from?: string; readonly request?: string },
 ): Entry {
   return {
     kind: "lease",
@@ -130,6 +140,8 @@ export function leaseEntry(
     grace: graceMs,
     ...(from === undefined ? {} : { from }),
     ...(by === null ? {} : { by }),
+    ...(to === null ? {} : { to }),
+    ...(request === undefined ? {} : { request }),
   };
 }
 

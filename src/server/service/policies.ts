@@ -1,6 +1,7 @@
 import { NightlatchError } from "../../core/errors.ts";
 import type { Entry } from "../audit/entry.ts";
 import type { Policy } from "../policy/lease.ts";
+import type { Approval } from "../policy/request.ts";
 import type { LeaseRow, MachineRow, Transaction } from "../store/port.ts";
 import type { Halted } from "./halts.ts";
 import { insist, settleChange } from "./insist.ts";
@@ -20,19 +21,39 @@ export interface Governed {
 
 type Done = Omit<Governed, "recorded">;
 
+/** What an operator wants to hold for a machine. */
+interface WantedPolicy {
+  readonly policy: Policy;
+  /** What the policy `approval` asks for; no matter of any other. */
+  readonly approval?: Approval;
+  /** The operator's user id. */
+  readonly by: number;
+  /** Is told of the machine as it is, and throws where the operator may not have this change. */
+  readonly permit?: (machine: MachineRow) => void;
+}
+
+/** What `approval` asks for where nothing else is said: one operator, within an hour. */
+export const PLAIN_APPROVAL: Approval = { of: 1, timeoutMs: 3_600_000 };
+const MAX_OPERATORS = 16;
+const [MIN_TIMEOUT_MS, MAX_TIMEOUT_MS] = [300_000, 7 * 86_400_000];
+
 const MIN_LEASE_MS = 60_000;
 const MAX_LEASE_MS = 86_400_000;
 
 /**
- * Changes what must hold for a machine to be released. A lease that it has is void. What is not
- * `always` releases nothing from the moment in which this is asked.
- * @throws NightlatchError machine/unknown, machine/revoked, store/*
+ * Changes what must hold for a machine to be released. A lease that it has is void, and so is what
+ * operators were asked for. What is not `always` releases nothing from the moment in which this is
+ * asked.
+ * @throws NightlatchError machine/unknown, machine/revoked, policy/bad-terms, store/*; and what
+ *   `permit` throws
  */
 export async function setPolicy(
   service: Service,
   nameOrId: string,
-  { policy, by }: { readonly policy: Policy /** The operator's user id. */; readonly by: number },
+  { policy, approval: terms = PLAIN_APPROVAL, by, permit }: WantedPolicy,
 ): Promise<Governed> {
+  const approval = policy === "approval" ? terms : null;
+  if (approval !== null) requireTerms(approval);
   const subject = subjectOf(nameOrId);
   const done = await insist(
     service,
@@ -40,11 +61,15 @@ export async function setPolicy(
     async (transaction): Promise<Recorded<Done>> => {
       const machine = await findMachine(transaction, nameOrId);
       if (machine.state === "revoked") throw alreadyRevoked(`the machine ${machine.name}`);
-      if (machine.policy === policy) return { outcome: { changed: false, machine }, entries: [] };
+      permit?.(machine);
+      const isSame = machine.approval?.of === approval?.of && machine.approval?.timeoutMs === approval?.timeoutMs;
+      if (machine.policy === policy && isSame) return { outcome: { changed: false, machine }, entries: [] };
       const { id, name } = machine;
-      await transaction.setPolicy(id, policy);
-      const entry: Entry = { kind: "machine-policy", at: service.system.nowMs(), machine: id, name, policy, by };
-      return { outcome: { changed: true, machine: { ...machine, policy, lease: null } }, entries: [entry] };
+      await transaction.setPolicy(id, policy, approval);
+      const asked = approval === null ? {} : { of: approval.of, timeout: approval.timeoutMs };
+      const at = service.system.nowMs();
+      const entry: Entry = { kind: "machine-policy", at, machine: id, name, policy, ...asked, by };
+      return { outcome: { changed: true, machine: { ...machine, policy, approval, lease: null } }, entries: [entry] };
     },
   );
   return { ...done, recorded: await settleChange(service) };
@@ -53,7 +78,7 @@ export async function setPolicy(
 /**
  * Opens a window for a machine, in place of the one that it has. Each latch is released in it once.
  * @throws NightlatchError machine/unknown, machine/locked, machine/revoked, lease/not-needed,
- *   lease/bad-time, store/*
+ *   lease/needs-approval, lease/bad-time, store/*
  */
 export async function grantLease(
   service: Service,
@@ -68,10 +93,12 @@ export async function grantLease(
     if (machine.state === "revoked") throw alreadyRevoked(`the machine ${machine.name}`);
     if (machine.state === "locked") throw locked(machine);
     if (machine.policy === "always") throw notNeeded(machine);
+    // One operator would open what several must agree on.
+    if (machine.policy === "approval") throw needsApproval(machine);
     const nowMs = service.system.nowMs();
     const number = machine.leases + 1;
     const madeAt = (await transaction.tree()).size;
-    const lease: LeaseRow = { number, untilMs: nowMs + lifetimeMs, graceMs, madeAt, by };
+    const lease: LeaseRow = { number, untilMs: nowMs + lifetimeMs, graceMs, madeAt, by, to: null };
     await transaction.setLease(machine.id, lease);
     const entry = leaseEntry(machine.id, lease, { at: nowMs });
     return { outcome: { changed: true, machine: { ...machine, leases: number, lease } }, entries: [entry] };
@@ -83,9 +110,16 @@ function subjectOf(nameOrId: string): (transaction: Transaction) => Promise<Halt
   return async (transaction) => ({ machine: (await findMachine(transaction, nameOrId)).id, latch: null });
 }
 
+function requireTerms({ of, timeoutMs }: Approval): void {
+  if (isWithin(of, 1, MAX_OPERATORS) && isWithin(timeoutMs, MIN_TIMEOUT_MS, MAX_TIMEOUT_MS)) return;
+  throw new NightlatchError(
+    "policy/bad-terms",
+    `an approval takes 1 to ${MAX_OPERATORS} operators, and waits for them for 5 minutes to 7 days`,
+    { meaning: "Nothing was changed.", remedy: "Give values in between, such as --of 2 --timeout 1h." },
+  );
+}
+
 function requireTimes({ lifetimeMs, graceMs }: { readonly lifetimeMs: number; readonly graceMs: number }): void {
-  const isWithin = (value: number, least: number, most: number) =>
-    Number.isSafeInteger(value) && value >= least && value <= most;
   if (isWithin(lifetimeMs, MIN_LEASE_MS, MAX_LEASE_MS) && isWithin(graceMs, 0, MAX_GRACE_MS)) return;
   throw new NightlatchError(
     "lease/bad-time",
@@ -101,9 +135,20 @@ function locked({ name }: MachineRow): NightlatchError {
   });
 }
 
+function needsApproval({ name }: MachineRow): NightlatchError {
+  return new NightlatchError("lease/needs-approval", `the machine ${name} is released once operators approve, alone`, {
+    meaning: "Nothing was changed, and nothing is released to it.",
+    remedy: `Approve of the address that it will ask from: nightlatch request approve ${name}@ADDRESS`,
+  });
+}
+
 function notNeeded({ name }: MachineRow): NightlatchError {
   return new NightlatchError("lease/not-needed", `the machine ${name} is released at any time: its policy is always`, {
     meaning: "Nothing was changed. A lease would say nothing.",
     remedy: `To have it released within a lease alone: nightlatch machine policy ${name} lease`,
   });
+}
+
+function isWithin(value: number, least: number, most: number): boolean {
+  return Number.isSafeInteger(value) && value >= least && value <= most;
 }

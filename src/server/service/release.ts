@@ -6,6 +6,7 @@ import { POINT_BYTES, SCALAR_BYTES } from "../exchange/port.ts";
 import { decide, type RefusalReason } from "../policy/decide.ts";
 import type { KeyRow, ReleaseRow, Transaction } from "../store/port.ts";
 import type { Recorded } from "./queue.ts";
+import { beginRequest, queueFor } from "./requests.ts";
 import type { Service } from "./service.ts";
 
 /** A recovery request. */
@@ -78,12 +79,20 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   const { policy, lease, use } = row;
   // What is released always takes no more reads than it did before there were policies.
   const latestMs = policy === "always" || lease === null ? nowMs : await latestOf(transaction, lease.madeAt);
+  const queue = policy === "approval" ? await queueFor(transaction, row.machineId, request.from) : null;
   const decision = decide(
-    { state: isHalted ? "locked" : row.machineState, policy, lease },
+    { state: isHalted ? "locked" : row.machineState, policy, lease, ...(queue === null ? {} : { queue }) },
     { state: row.latchState, pace: service.paces.of(request.latchId), use },
     { from: request.from, nowMs, latestMs },
   );
-  if (!decision.release) return refuse(service, request, decision.reason);
+  if (!decision.release) {
+    const { reason, begins } = decision;
+    if (begins === true) return begin(service, transaction, request, row.machineId);
+    // What waits was told of once, and what was denied too: whoever asks again leaves nothing.
+    if (reason !== "policy/waits" && reason !== "policy/denied") return refuse(service, request, reason);
+    if (queue?.own != null) service.asks.note(queue.own.id, nowMs);
+    return silent({ kind: "refused", reason });
+  }
   const { wrapped, cell, epoch } = key;
   const granted = { kind: "granted", machine: row.machineId, point, wrapped, cell, epoch } as const;
   const released = { machine: row.machineId, latch: request.latchId, epoch, from: request.from };
@@ -102,6 +111,18 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   }
   service.paces.set(request.latchId, decision.pace);
   return { outcome: granted, entries: [{ kind: "release", at: nowMs, ...released }] };
+}
+
+/** Asks operators, and refuses meanwhile. */
+async function begin(
+  service: Service,
+  transaction: Transaction,
+  { latchId, from }: ReleaseRequest,
+  machineId: string,
+): Promise<Recorded<Judged>> {
+  const { request, entries } = await beginRequest(service, transaction, machineId, { from, latch: latchId });
+  service.asks.note(request.id, request.createdMs);
+  return { outcome: { kind: "refused", reason: "policy/waits" }, entries };
 }
 
 async function latestOf(transaction: Transaction, madeAt: number): Promise<number> {

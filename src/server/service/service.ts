@@ -5,6 +5,7 @@ import type { RefusalTally } from "../audit/refusals.ts";
 import type { Exchange } from "../exchange/port.ts";
 import type { Cells } from "../store/keys/cells.ts";
 import type { Store } from "../store/port.ts";
+import type { Asks } from "./asks.ts";
 import type { Challenges } from "./challenges.ts";
 import type { Halts } from "./halts.ts";
 import type { Paces } from "./paces.ts";
@@ -22,6 +23,7 @@ export interface Service {
   readonly exchange: Exchange;
   readonly refusals: RefusalTally;
   readonly paces: Paces;
+  readonly asks: Asks;
   readonly floods: FloodTally;
   readonly halts: Halts;
   readonly challenges: Challenges;

@@ -5,6 +5,7 @@ import type { Tree } from "../audit/times.ts";
 import type { NumberedEntry, Snapshot } from "../audit/verify.ts";
 import type { State } from "../policy/decide.ts";
 import type { Lease, LeaseUse, Policy } from "../policy/lease.ts";
+import type { Approval, AskedRequest, Crowd } from "../policy/request.ts";
 
 /**
  * The port to what the server remembers. Keys come and go wrapped (keys/wrap.ts): no store ever
@@ -86,6 +87,13 @@ export interface Reads {
   machines(): Promise<MachineRow[]>;
   /** The machines that have a lease which ends at this time or before, a page of them. */
   machinesPastLease(atMs: number): Promise<MachineRow[]>;
+  request(requestId: string): Promise<RequestRow | null>;
+  /** The request of this machine from this address; null where there is none. */
+  requestFrom(machineId: string, from: string): Promise<RequestRow | null>;
+  /** All of them, those that were made first at the front. */
+  requests(): Promise<RequestRow[]>;
+  /** How many requests there are beside that of this machine and address. */
+  crowdAround(place: CrowdPlace): Promise<Crowd>;
   invite(inviteId: string): Promise<InviteRow | null>;
   /** The invites that wait to be used, by name. */
   openInvites(): Promise<InviteRow[]>;
@@ -125,14 +133,23 @@ interface Writes {
   /** Sets the state of an invite. Its key is destroyed where the state is another than `open`. */
   setInvite(inviteId: string, state: InviteState, machineId: string | null): Promise<void>;
   insertMachine(machine: MachineRow): Promise<void>;
-  /** Sets the state of a machine. A lease that it has is void where the state is not `active`. */
+  /**
+   * Sets the state of a machine. Where it is not `active`, a lease that it has is void, and so are
+   * its requests.
+   */
   setMachine(machineId: string, state: State, epoch: number): Promise<void>;
-  /** Sets the policy of a machine. A lease that it has is void. */
-  setPolicy(machineId: string, policy: Policy): Promise<void>;
+  /**
+   * Sets the policy of a machine. A lease that it has is void, and so are its requests.
+   * @param approval what the policy `approval` asks for; null for any other
+   */
+  setPolicy(machineId: string, policy: Policy, approval: Approval | null): Promise<void>;
   /** Gives a machine a lease in place of the one that it has; null: it has none from now on. */
   setLease(machineId: string, lease: LeaseRow | null): Promise<void>;
   /** Notes the first release of a latch within a lease. */
   useLease(latchId: string, use: LeaseUse): Promise<void>;
+  /** Enters a request, or what became of it. */
+  setRequest(request: RequestRow): Promise<void>;
+  deleteRequest(requestId: string): Promise<void>;
   insertLatch(latch: LatchRow, keys: readonly KeyRow[]): Promise<void>;
   setLatch(latchId: string, state: State): Promise<void>;
   /**
@@ -227,6 +244,28 @@ export interface LeaseRow extends Lease {
   readonly by: number | null;
 }
 
+/** Whether a request waits for operators, or one of them has denied it. */
+export type RequestState = AskedRequest["state"];
+
+/** A machine that asks, and where from. */
+export interface CrowdPlace {
+  readonly machineId: string;
+  readonly from: string;
+  /** What is counted as one place, and as its surroundings: network.ts. */
+  readonly network: string;
+  readonly around: string;
+}
+
+/** A request for an approval as it is stored. There is one for a machine and an address. */
+export interface RequestRow extends AskedRequest, CrowdPlace {
+  readonly id: string;
+  readonly createdMs: number;
+  /** The log's size when it was made: what came later is in the entries from this number on. */
+  readonly madeAt: number;
+  /** The operator who made it; null where the machine asked, or whoever has its latch's address. */
+  readonly by: number | null;
+}
+
 /** A machine as it is stored. */
 export interface MachineRow {
   /** Thumbprint of its identity. */
@@ -236,6 +275,8 @@ export interface MachineRow {
   readonly epoch: number;
   readonly enrolledMs: number;
   readonly policy: Policy;
+  /** What the policy `approval` asks for; null under any other. */
+  readonly approval: Approval | null;
   /** How many leases it ever had: the number of the last one. */
   readonly leases: number;
   /** The one that it has; null where it has none. It may be over, which time alone tells. */

@@ -5,7 +5,7 @@ import { RESTED } from "../../../src/server/policy/pace.ts";
 
 const MADE_MS = 1_800_000_000_000;
 const MINUTE_MS = 60_000;
-const LEASE: Lease = { number: 2, untilMs: MADE_MS + 15 * MINUTE_MS, graceMs: MINUTE_MS };
+const LEASE: Lease = { number: 2, untilMs: MADE_MS + 15 * MINUTE_MS, graceMs: MINUTE_MS, to: null };
 const [SAME, OTHER] = ["192.0.2.1", "192.0.2.9"];
 const used = (minutes: number, lease = LEASE.number): LeaseUse => ({
   lease,

@@ -36,7 +36,18 @@ function describe(entry: JsonObject): string {
     case "latch":
       return `got one more latch, from ${from}${volume}`;
     case "machine-policy":
-      return `policy ${text(entry["policy"])}, ${by}`;
+      return `policy ${text(entry["policy"])}${entry["of"] === undefined ? "" : ` of ${text(entry["of"])}`}, ${by}`;
+    case "request": {
+      const asked =
+        entry["by"] === undefined ? `asks for approval from ${from}` : `${from} was named for approval ${by}`;
+      return `${asked}${volume}, until ${timeText(entry["until"])}: request ${text(entry["request"])}`;
+    }
+    case "request-approve":
+      return `request ${text(entry["request"])} approved ${by}`;
+    case "request-deny":
+      return `request ${text(entry["request"])} denied ${by}`;
+    case "request-expired":
+      return `request ${text(entry["request"])} expired`;
     case "latch-rotate":
       return `latch ${text(entry["latch"])} has new keys, epoch ${text(entry["epoch"])}, ${by}${volume}`;
     case "latch-retire":
@@ -62,6 +73,7 @@ function describe(entry: JsonObject): string {
 
 function leaseOf(entry: JsonObject): string {
   const [from, by] = [text(entry["from"]), text(entry["by"])];
+  if (entry["to"] !== undefined) return `is released to ${text(entry["to"])}, as approved,`;
   if (from === "") return `got a lease by user ${by},`;
   return by === ""
     ? `announced a lease from ${from},`
@@ -80,6 +92,8 @@ function changeOf(entry: JsonObject, volume: string, by: string): string {
 const REASONS: Readonly<Record<string, string>> = {
   "machine/locked": "it is locked",
   "machine/revoked": "it was revoked",
+  "policy/crowded": "too many others wait for approval",
+  "lease/needs-approval": "operators must approve, and it announced itself",
   "policy/no-lease": "it has no lease",
   "policy/lease-over": "its lease is over",
   "policy/lease-used": "it was released in this lease already",

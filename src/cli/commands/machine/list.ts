@@ -29,9 +29,11 @@ export const command = defineCommand({
 });
 
 /** The policy of a machine, and until when a lease of it is open. */
-export function policyCell({ policy, lease }: JsonObject): string {
-  const { until } = (lease ?? {}) as JsonObject;
-  return `${String(policy ?? "always")}${until === undefined ? "" : `, open until ${timeText(until)}`}`;
+export function policyCell({ policy, approval, lease }: JsonObject): string {
+  const { until, to } = (lease ?? {}) as JsonObject;
+  const of = approval == null ? "" : ` of ${String((approval as JsonObject)["of"])}`;
+  const open = until === undefined ? "" : `, open until ${timeText(until)}`;
+  return `${String(policy ?? "always")}${of}${open}${to == null ? "" : ` to ${String(to)}`}`;
 }
 
 /** The cells of a release: when it was, and where to. */

@@ -48,8 +48,9 @@ function hasGrownFrom(sqlite: Sqlite, { storeId, key }: LogSigner, { size, root 
 }
 
 /**
- * Puts into the log that an older copy was knowingly taken into use. Its leases are void: the copy
- * does not know which latches have been released in them since.
+ * Puts into the log that an older copy was knowingly taken into use. Its leases are void, and its
+ * requests: the copy does not know which latches have been released in them since, nor what became
+ * of those.
  */
 async function recordRollback(sqlite: Sqlite, signer: LogSigner, { size, root }: Reached, atMs: number): Promise<void> {
   const entry = { kind: "rollback", at: atMs, size, root: root.toString("base64") } as const;
@@ -60,6 +61,7 @@ async function recordRollback(sqlite: Sqlite, signer: LogSigner, { size, root }:
     await appendEntries(log, [entry], signer);
     sqlite.run(query.insertInto("rollback").values({ entry: number }));
     sqlite.run(query.updateTable("machine").set(columnsOfLease(null)));
+    sqlite.run(query.deleteFrom("request"));
     sqlite.commit();
   } catch (error) {
     sqlite.rollback();

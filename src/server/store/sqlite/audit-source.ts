@@ -2,9 +2,10 @@ import { createPublicKey } from "node:crypto";
 import { NightlatchError } from "../../../core/errors.ts";
 import { unpackRange } from "../../../formats/log/merkle.ts";
 import { originOf, type SignedCheckpoint } from "../../../formats/log/note.ts";
-import { type KnownLatch, keyNames, leaseText, useText } from "../../audit/replay.ts";
+import { type KnownLatch, keyNames, leaseText, policyText, useText } from "../../audit/replay.ts";
 import type { AuditSource, NumberedEntry, Snapshot } from "../../audit/verify.ts";
 import { leaseUseOf, MACHINE, machineOf, USE } from "./lease-columns.ts";
+import { REQUEST, requestOf } from "./request-table.ts";
 import { query } from "./schema.ts";
 import { Sqlite } from "./sqlite.ts";
 
@@ -53,15 +54,21 @@ export function takeSnapshot(sqlite: Sqlite): Snapshot {
     const machines = sqlite
       .all(query.selectFrom("machine").select(MACHINE))
       .map(machineOf)
-      .map(({ id, name, state, epoch, policy, leases, lease }) => {
-        return { id, name, state, epoch, policy, lease: leaseText(leases, lease) };
+      .map(({ id, name, state, epoch, policy, approval, leases, lease }) => {
+        return { id, name, state, epoch, policy: policyText(policy, approval), lease: leaseText(leases, lease) };
       });
     const latches = readLatches(sqlite);
     const invites = sqlite.all(
       query.selectFrom("invite").select(["id", "name", "state", "expires_ms as expires", "machine"]),
     );
+    const requests = sqlite
+      .all(query.selectFrom("request").select(REQUEST))
+      .map(requestOf)
+      .map(({ id, machineId, from, state, approvedBy, expiresMs }) => {
+        return { id, machine: machineId, from, state, approvedBy: approvedBy.join(","), expires: expiresMs };
+      });
     const identity = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x: store.identity }, format: "jwk" });
-    return { storeId: store.id, identity, range, machines, latches, invites };
+    return { storeId: store.id, identity, range, machines, latches, invites, requests };
   } finally {
     sqlite.rollback();
   }

@@ -1,5 +1,6 @@
 import type { LeaseUse } from "../../policy/lease.ts";
 import type { LatchRow, LeaseRow, MachineRow } from "../port.ts";
+import { type ApprovalColumns, approvalOf } from "./request-table.ts";
 
 /** The columns of a machine. */
 export const MACHINE = [
@@ -14,6 +15,9 @@ export const MACHINE = [
   "lease_grace",
   "lease_made_at",
   "lease_by",
+  "lease_to",
+  "approval_of",
+  "approval_ms",
 ] as const;
 
 /** A machine's lease as its columns hold it. All are null where there is none. */
@@ -23,26 +27,43 @@ export interface LeaseColumns {
   readonly lease_grace: number | null;
   readonly lease_made_at: number | null;
   readonly lease_by: number | null;
+  readonly lease_to: string | null;
 }
 
 /** Reads a machine's lease; null where it has none. */
 export function leaseOf(row: LeaseColumns): LeaseRow | null {
-  const { leases: number, lease_until: untilMs, lease_grace: graceMs, lease_made_at: madeAt, lease_by: by } = row;
+  const { leases: number, lease_until: untilMs, lease_grace: graceMs, lease_made_at: madeAt } = row;
   if (untilMs === null || graceMs === null || madeAt === null) return null;
-  return { number, untilMs, graceMs, madeAt, by };
+  return { number, untilMs, graceMs, madeAt, by: row.lease_by, to: row.lease_to };
 }
 
 /** Writes a lease; what is left out stays as it is: the count of leases. */
 export function columnsOfLease(lease: LeaseRow | null): Partial<LeaseColumns> {
-  if (lease === null) return { lease_until: null, lease_grace: null, lease_made_at: null, lease_by: null };
-  const { number, untilMs, graceMs, madeAt, by } = lease;
-  return { leases: number, lease_until: untilMs, lease_grace: graceMs, lease_made_at: madeAt, lease_by: by };
+  if (lease === null) return NO_LEASE;
+  const { number, untilMs, graceMs, madeAt, by, to } = lease;
+  return {
+    leases: number,
+    lease_until: untilMs,
+    lease_grace: graceMs,
+    lease_made_at: madeAt,
+    lease_by: by,
+    lease_to: to,
+  };
 }
 
+/** The columns of a machine that has no lease. */
+export const NO_LEASE = {
+  lease_until: null,
+  lease_grace: null,
+  lease_made_at: null,
+  lease_by: null,
+  lease_to: null,
+} as const;
+
 /** Reads a machine. */
-export function machineOf(row: LeaseColumns & Omit<MachineRow, "lease">): MachineRow {
+export function machineOf(row: LeaseColumns & ApprovalColumns & Omit<MachineRow, "lease" | "approval">): MachineRow {
   const { id, name, state, epoch, enrolledMs, policy, leases } = row;
-  return { id, name, state, epoch, enrolledMs, policy, leases, lease: leaseOf(row) };
+  return { id, name, state, epoch, enrolledMs, policy, approval: approvalOf(row), leases, lease: leaseOf(row) };
 }
 
 /** The columns of a latch's first release within a lease. */

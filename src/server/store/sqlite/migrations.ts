@@ -1,4 +1,5 @@
 import { type Compilable, sql } from "kysely";
+import { approvalTables } from "./request-table.ts";
 import { query } from "./schema.ts";
 
 /** "NLCH", in the header of the file. */
@@ -16,6 +17,7 @@ export const MIGRATIONS: readonly (() => Compilable[])[] = [
   leaseColumns,
   nodeTables,
   formerEpochTable,
+  approvalTables,
 ];
 
 /**

@@ -2,7 +2,7 @@ import { DummyDriver, type Generated, Kysely, SqliteAdapter, SqliteIntrospector,
 import type { LatestKind } from "../../audit/latest.ts";
 import type { State } from "../../policy/decide.ts";
 import type { Policy } from "../../policy/lease.ts";
-import type { InviteState, KeyPurpose } from "../port.ts";
+import type { InviteState, KeyPurpose, RequestState } from "../port.ts";
 
 /** The tables of docs/format/store.md, as the last migration leaves them. */
 interface Schema {
@@ -26,6 +26,9 @@ interface Schema {
     lease_grace: number | null;
     lease_made_at: number | null;
     lease_by: number | null;
+    lease_to: string | null;
+    approval_of: number | null;
+    approval_ms: number | null;
   };
   latch: {
     id: string;
@@ -53,6 +56,19 @@ interface Schema {
     made_at: number;
     machine: string | null;
     cell: number | null;
+  };
+  request: {
+    id: string;
+    machine: string;
+    address: string;
+    network: string;
+    around: string;
+    state: RequestState;
+    approved_by: string;
+    created_ms: number;
+    expires_ms: number;
+    made_at: number;
+    made_by: number | null;
   };
   dead: { cell: number };
   entry: { number: number; body: Buffer };

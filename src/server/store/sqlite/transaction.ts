@@ -1,6 +1,8 @@
 import type { State } from "../../policy/decide.ts";
 import type { LeaseUse, Policy } from "../../policy/lease.ts";
+import type { Approval, Crowd } from "../../policy/request.ts";
 import type {
+  CrowdPlace,
   FormerEpoch,
   InviteRow,
   InviteState,
@@ -9,6 +11,7 @@ import type {
   LeaseRow,
   MachineRow,
   ReleaseRow,
+  RequestRow,
   Transaction,
 } from "../port.ts";
 import {
@@ -19,10 +22,12 @@ import {
   leaseUseOf,
   MACHINE,
   machineOf,
+  NO_LEASE,
   USE,
   type UseColumns,
 } from "./lease-columns.ts";
 import { SqliteLog } from "./log.ts";
+import { columnsOfApproval, columnsOfRequest, REQUEST, requestOf } from "./request-table.ts";
 import { query } from "./schema.ts";
 import type { Sqlite } from "./sqlite.ts";
 
@@ -33,7 +38,7 @@ import type { Sqlite } from "./sqlite.ts";
  */
 const RELEASE_LATCH = "select machine, state, epoch, cell, use_lease, use_ms, use_from from latch where id = ?";
 const RELEASE_MACHINE =
-  "select state, policy, leases, lease_until, lease_grace, lease_made_at, lease_by from machine where id = ?";
+  "select state, policy, leases, lease_until, lease_grace, lease_made_at, lease_by, lease_to from machine where id = ?";
 const USE_LEASE = "update latch set use_lease = ?, use_ms = ?, use_from = ? where id = ?";
 /** So many leases are ended in one transaction at most. */
 const ENDED_LEASES = 256;
@@ -66,7 +71,10 @@ const INVITE = [
   "cell",
 ] as const;
 
-const NO_LEASE = { lease_until: null, lease_grace: null, lease_made_at: null, lease_by: null } as const;
+const COUNT_REQUESTS = `select count(*) filter (where machine = ?) as ofMachine,
+    count(*) filter (where machine = ? and network = ?) as ofNetwork,
+    count(*) filter (where around = ?) as around, count(*) as "all"
+    from request where not (machine = ? and address = ?)`;
 
 /** The port's reads and writes over SQLite. Whoever holds one is inside a transaction. */
 export class SqliteTransaction extends SqliteLog implements Transaction {
@@ -203,9 +211,9 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
     this.#bury(this.#sqlite.first(query.selectFrom("invite").select("cell").where("id", "=", inviteId)));
   }
 
-  async insertMachine({ enrolledMs, lease, ...row }: MachineRow): Promise<void> {
+  async insertMachine({ enrolledMs, lease, approval, ...row }: MachineRow): Promise<void> {
     const columns = { ...row, enrolled_ms: enrolledMs, ...NO_LEASE, ...columnsOfLease(lease) };
-    this.#sqlite.run(query.insertInto("machine").values(columns));
+    this.#sqlite.run(query.insertInto("machine").values({ ...columns, ...columnsOfApproval(approval) }));
   }
 
   async setMachine(machineId: string, state: State, epoch: number): Promise<void> {
@@ -216,15 +224,17 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
         .set({ state, epoch, ...lease })
         .where("id", "=", machineId),
     );
+    if (state !== "active") this.#dropRequests(machineId);
   }
 
-  async setPolicy(machineId: string, policy: Policy): Promise<void> {
+  async setPolicy(machineId: string, policy: Policy, approval: Approval | null): Promise<void> {
     this.#sqlite.run(
       query
         .updateTable("machine")
-        .set({ policy, ...NO_LEASE })
+        .set({ policy, ...columnsOfApproval(approval), ...NO_LEASE })
         .where("id", "=", machineId),
     );
+    this.#dropRequests(machineId);
   }
 
   async setLease(machineId: string, lease: LeaseRow | null): Promise<void> {
@@ -233,6 +243,48 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
 
   async useLease(latchId: string, { lease, atMs, from }: LeaseUse): Promise<void> {
     this.#sqlite.guard(() => this.#sqlite.prepare(USE_LEASE).run(lease, atMs, from, latchId));
+  }
+
+  #dropRequests(machineId: string): void {
+    this.#sqlite.run(query.deleteFrom("request").where("machine", "=", machineId));
+  }
+
+  async request(requestId: string): Promise<RequestRow | null> {
+    const row = this.#sqlite.first(query.selectFrom("request").select(REQUEST).where("id", "=", requestId));
+    return row === null ? null : requestOf(row);
+  }
+
+  async requestFrom(machineId: string, from: string): Promise<RequestRow | null> {
+    const row = this.#sqlite.first(
+      query.selectFrom("request").select(REQUEST).where("machine", "=", machineId).where("address", "=", from),
+    );
+    return row === null ? null : requestOf(row);
+  }
+
+  async requests(): Promise<RequestRow[]> {
+    return this.#sqlite
+      .all(query.selectFrom("request").select(REQUEST).orderBy("made_at").orderBy("id"))
+      .map(requestOf);
+  }
+
+  async crowdAround({ machineId, from, network, around }: CrowdPlace): Promise<Crowd> {
+    return this.#sqlite.guard(
+      () => this.#sqlite.prepare(COUNT_REQUESTS).get(machineId, machineId, network, around, machineId, from) as Crowd,
+    );
+  }
+
+  async setRequest(row: RequestRow): Promise<void> {
+    const columns = columnsOfRequest(row);
+    this.#sqlite.run(
+      query
+        .insertInto("request")
+        .values(columns)
+        .onConflict((c) => c.column("id").doUpdateSet(columns)),
+    );
+  }
+
+  async deleteRequest(requestId: string): Promise<void> {
+    this.#sqlite.run(query.deleteFrom("request").where("id", "=", requestId));
   }
 
   async insertLatch(latch: LatchRow, keys: readonly KeyRow[]): Promise<void> {

@@ -8,8 +8,8 @@ import fc from "fast-check";
 import { Admission } from "../../../../src/server/http/admission.ts";
 import { Budget } from "../../../../src/server/http/budget.ts";
 import { FairQueue } from "../../../../src/server/http/fair-queue.ts";
-import { type Network, networkOf } from "../../../../src/server/http/network.ts";
 import { type Place, Places } from "../../../../src/server/http/places.ts";
+import { type Network, networkOf } from "../../../../src/server/network.ts";
 
 const HOSTS = ["10.0.0.1", "10.0.0.2", "10.0.1.1", "2001:db8::1", "2001:db8:0:1::1"];
 const host = fc.constantFrom(...HOSTS);

@@ -71,6 +71,7 @@ test("what operators see: names, states and times, and never a key", async () =>
     "epoch",
     "enrolled",
     "policy",
+    "approval",
     "lease",
     "lastRelease",
   ]);

@@ -57,7 +57,7 @@ function play(judge: Judge, steps: readonly Step[]): string | null {
     switch (next.kind) {
       case "lease":
         number++;
-        lease = { number, untilMs: nowMs + next.minutes * 60_000, graceMs: next.grace * 1000 };
+        lease = { number, untilMs: nowMs + next.minutes * 60_000, graceMs: next.grace * 1000, to: null };
         window = { until: trueMs + next.minutes * 60_000, graceMs: lease.graceMs, first: new Map() };
         latestMs = nowMs;
         wasSet = false;
@@ -111,7 +111,7 @@ test("no history releases outside a lease and its grace", () => {
 test("an honest machine is released in its lease, and again within the grace", () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 899_999 }), fc.nat(59_999), (afterMs, againMs) => {
-      const lease: Lease = { number: 1, untilMs: START_MS + 900_000, graceMs: 60_000 };
+      const lease: Lease = { number: 1, untilMs: START_MS + 900_000, graceMs: 60_000, to: null };
       const nowMs = START_MS + afterMs;
       const from = ADDRESSES[0];
       assert.equal(judgeLease(lease, null, { from, nowMs, latestMs: START_MS }), "opens");

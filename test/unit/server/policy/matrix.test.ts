@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { approvalMatrix } from "../../../support/server/approval-matrix.ts";
 import { policyMatrix } from "../../../support/server/policy-matrix.ts";
 
-test("the matrix of docs/policy.md is what the policy answers", () => {
+test("the matrices of docs/policy.md are what the policy answers", () => {
   const page = readFileSync(new URL("../../../../docs/policy.md", import.meta.url), "utf8");
   const [, told] = /<!-- matrix -->\n(.*?)\n<!-- end -->/s.exec(page) ?? [];
   assert.equal(told, policyMatrix());
+  const [, approvals] = /<!-- approvals -->\n(.*?)\n<!-- end -->/s.exec(page) ?? [];
+  assert.equal(approvals, approvalMatrix());
 });

@@ -27,6 +27,16 @@ export function plainAddress(address: string): string {
   return [high >> 8, high & 255, low >> 8, low & 255].join(".");
 }
 
+/** An address as a person types it, in the form of `plainAddress`; null where it is none. */
+export function parseAddress(text: string): string | null {
+  const isIpv6 = text.includes(":");
+  const url = `http://${isIpv6 ? `[${text}]` : text}/`;
+  if (!URL.canParse(url)) return null;
+  const { hostname } = new URL(url);
+  if (isIpv6) return plainAddress(hostname.slice(1, -1));
+  return IPV4.test(text) && hostname === text ? text : null;
+}
+
 /**
  * The network of an address. Whatever is no IP address is a network of its own.
  * @param address as `plainAddress` gives it

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { BlockList, isIPv4, isIPv6 } from "node:net";
 import { test } from "node:test";
 import fc from "fast-check";
-import { networkOf, plainAddress } from "../../../../src/server/http/network.ts";
+import { networkOf, plainAddress } from "../../../src/server/network.ts";
 
 test("an IPv4 address counts alone and by its /24, an IPv6 address by its /64 and its /48", () => {
   const cases: readonly (readonly [string, string, string])[] = [
