@@ -85,6 +85,8 @@ async function fill({ store, storeId, cells, identity }: OpenedStore, count: num
           policy: "always",
           leases: 0,
           lease: null,
+          alive: null,
+          seenMs: null,
         } as const;
         await transaction.insertMachine(row);
         const latches = Array.from({ length: index === 0 ? MANY : 1 }, () => id(16));

@@ -172,6 +172,8 @@ export const ERROR_CODES = [
   "request/malformed",
   "lease/not-needed",
   "lease/bad-time",
+  "alive/not-heard",
+  "alive/bad-time",
   "machine/bad-name",
   "machine/exists",
   "invite/bad-lifetime",

@@ -6,13 +6,16 @@ import {
   type AgentConfig,
   DEFAULT_AGENT_CONFIG,
   DEFAULT_TIMEOUT_MS,
+  type HeartbeatConfig,
   type VolumeConfig,
   type VolumeTrust,
 } from "./agent-config.ts";
+import { isBaseAddress } from "./invite.ts";
 
 const COMMAND_TIMEOUT_MS = 20_000;
 const HOUR_MS = 3_600_000;
 const ARGUMENT_COUNT = 256;
+const SERVER_COUNT = 16;
 const TRUSTS: readonly VolumeTrust[] = ["first-use", "recorded"];
 
 /**
@@ -56,7 +59,7 @@ function parseToml(text: Uint8Array): Table {
 }
 
 function readConfig(root: Table): AgentConfig {
-  root.allow(["deadline", "trust", "volume"]);
+  root.allow(["deadline", "trust", "volume", "heartbeat"]);
   const timeoutMs = root.duration("deadline", 1000) ?? DEFAULT_TIMEOUT_MS;
   const trust = root.choice("trust", TRUSTS) ?? DEFAULT_AGENT_CONFIG.trust;
   const volumes = new Map<string, VolumeConfig>();
@@ -65,7 +68,19 @@ function readConfig(root: Table): AgentConfig {
     const table = tables?.table(name);
     if (table !== undefined) volumes.set(name, readVolume(table, { timeoutMs, trust }));
   }
-  return { timeoutMs, trust, volumes };
+  return { timeoutMs, trust, volumes, heartbeat: readHeartbeat(root.table("heartbeat")) };
+}
+
+function readHeartbeat(table: Table | undefined): HeartbeatConfig {
+  const { heartbeat } = DEFAULT_AGENT_CONFIG;
+  if (table === undefined) return heartbeat;
+  table.allow(["interval", "servers"]);
+  const isAddress = (item: unknown) => typeof item === "string" && isBaseAddress(item);
+  const servers = table.list("servers", SERVER_COUNT, isAddress, "addresses of servers");
+  return {
+    intervalMs: table.duration("interval", 5_000) ?? heartbeat.intervalMs,
+    servers: (servers as string[] | undefined) ?? heartbeat.servers,
+  };
 }
 
 function readVolume(table: Table, general: Pick<AgentConfig, "timeoutMs" | "trust">): VolumeConfig {

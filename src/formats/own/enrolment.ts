@@ -23,7 +23,9 @@ type MessageType =
   | "nightlatch-lease"
   | "nightlatch-leased"
   | "nightlatch-report"
-  | "nightlatch-reported";
+  | "nightlatch-reported"
+  | "nightlatch-session"
+  | "nightlatch-session-opened";
 
 /** What a machine asks for: a latch for one volume. */
 interface WantedLatch {

@@ -16,6 +16,7 @@ export type Entry =
   | BindingEntry
   | MachineEntry
   | LatchEntry
+  | GoneEntry
   | PolicyEntry
   | LeaseEntry
   | LeaseEndEntry
@@ -109,6 +110,21 @@ interface MachineEntry extends Dated {
   readonly by: number;
 }
 
+/**
+ * A machine under `alive` was not heard for longer than its timeout, and is locked since, as by
+ * `machine-lock`.
+ */
+interface GoneEntry extends Dated {
+  readonly kind: "machine-gone";
+  readonly machine: string;
+  readonly name: string;
+  readonly epoch: number;
+  /** Milliseconds. */
+  readonly timeout: number;
+  /** When it was last heard; absent where it never was. */
+  readonly last?: number;
+}
+
 /** An operator changed one latch's state. */
 interface LatchEntry extends Dated {
   readonly kind: "latch-lock" | "latch-unlock" | "latch-revoke";
@@ -123,6 +139,8 @@ interface PolicyEntry extends Dated {
   readonly machine: string;
   readonly name: string;
   readonly policy: Policy;
+  /** For how long it may be silent, in milliseconds; under `alive` alone. */
+  readonly timeout?: number;
   readonly by: number;
 }
 

@@ -8,6 +8,7 @@ export interface KnownMachine {
   readonly name: string;
   readonly state: State;
   readonly epoch: number;
+  /** As `policyText` puts it. */
   readonly policy: string;
   /** Its leases, as `leaseText` puts them. */
   readonly lease: string;
@@ -71,6 +72,11 @@ export function leaseText(
   return `${leases} until ${untilMs} grace ${graceMs}${by === null ? "" : ` by ${by}`}`;
 }
 
+/** Puts a policy into one text: `alive 300000` with its timeout in milliseconds, or its name. */
+export function policyText(policy: string, timeoutMs: number | null): string {
+  return timeoutMs === null ? policy : `${policy} ${timeoutMs}`;
+}
+
 /** Puts a first release within a lease into one text; empty where there was none. */
 export function useText(use: LeaseUse | null): string {
   return use === null ? "" : `${use.lease} at ${use.atMs} from ${use.from}`;
@@ -80,6 +86,7 @@ const CHANGES: ReadonlyMap<string, State> = new Map([
   ["lock", "locked"],
   ["unlock", "active"],
   ["revoke", "revoked"],
+  ["gone", "locked"],
 ]);
 
 /** The keys of every latch are of this one so far. */
@@ -175,7 +182,7 @@ export class Replay {
   #setPolicy(entry: JsonObject): void {
     const machine = this.#machines.get(String(entry["machine"]));
     if (machine === undefined) return;
-    this.#machines.set(machine.id, { ...machine, policy: String(entry["policy"]) });
+    this.#machines.set(machine.id, { ...machine, policy: policyText(String(entry["policy"]), timeoutOf(entry)) });
     this.#endLease(machine.id);
   }
 
@@ -204,6 +211,10 @@ export class Replay {
     const latch = this.#latches.get(id);
     if (latch !== undefined) this.#latches.set(id, { ...latch, state, keys: state === "revoked" ? "" : latch.keys });
   }
+}
+
+function timeoutOf({ timeout }: JsonObject): number | null {
+  return timeout === undefined ? null : Number(timeout);
 }
 
 /** What the store's tables say. */

@@ -20,10 +20,12 @@ const MAX_BODY_BYTES = 4096;
  * @throws NightlatchError request/malformed, admin/denied, machine/*, store/*
  */
 export async function changePolicy(service: Service, machine: string, request: PolicyRequest): Promise<Governed> {
-  const { policy } = parseBody(request.body, ["policy"]);
-  if (policy !== "always" && policy !== "lease") throw malformed();
+  const { policy, timeoutMs = null } = parsePolicyBody(request.body);
+  if (policy !== "always" && policy !== "alive" && policy !== "lease") throw malformed();
+  if (policy === "alive" ? typeof timeoutMs !== "number" : timeoutMs !== null) throw malformed();
   requireRole(request.role, policy);
-  return setPolicy(service, machine, { policy, by: request.uid });
+  const wanted: Parameters<typeof setPolicy>[2] = { policy, by: request.uid, mayLoosen: request.role === "admin" };
+  return setPolicy(service, machine, typeof timeoutMs === "number" ? { ...wanted, timeoutMs } : wanted);
 }
 
 /**
@@ -46,6 +48,15 @@ function requireRole(role: Role, policy: Policy): void {
     meaning: "Nothing was changed.",
     remedy: "Open a window for it instead: nightlatch machine lease NAME 15m",
   });
+}
+
+/** A policy; with it, under `alive` alone, `timeoutMs`. */
+function parsePolicyBody(body: Buffer): Readonly<Record<string, Json>> {
+  try {
+    return parseBody(body, ["policy"]);
+  } catch {
+    return parseBody(body, ["policy", "timeoutMs"]);
+  }
 }
 
 function parseBody<Name extends string>(body: Buffer, members: readonly Name[]): Readonly<Record<Name, Json>> {

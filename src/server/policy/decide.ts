@@ -1,3 +1,4 @@
+import { type AliveRefusal, isAlive, type Pulse, released } from "./alive.ts";
 import { type Asking, judgeLease, type Lease, type LeaseUse, type Policy, type PolicyRefusal } from "./lease.ts";
 import { type Pace, take } from "./pace.ts";
 
@@ -10,6 +11,16 @@ interface MachineFacts {
   readonly policy: Policy;
   /** The window that is open for it, as far as the store knows; null where there is none. */
   readonly lease: Lease | null;
+  /** Whether it is there, as far as the server knows; asked under `alive` alone. */
+  readonly alive?: AliveFacts;
+}
+
+/** Whether a machine is there. */
+interface AliveFacts {
+  /** Null where nothing is known. */
+  readonly pulse: Pulse | null;
+  /** The clock that nobody sets, which the pulse is by. */
+  readonly monotonicMs: number;
 }
 
 /** What the policy knows of a latch. */
@@ -22,7 +33,7 @@ interface LatchFacts {
 }
 
 /** Why nothing is released. */
-export type RefusalReason = "latch/revoked" | "machine/locked" | PolicyRefusal;
+export type RefusalReason = "latch/revoked" | "machine/locked" | AliveRefusal | PolicyRefusal;
 
 /** What the policy decides. */
 type Decision =
@@ -38,6 +49,11 @@ type Decision =
        * receipt, which is one of its own whatever the pace.
        */
       readonly use: LeaseUse | null;
+      /**
+       * Set where this gives a machine under `alive` the time of a boot. It must be durable with
+       * the receipt, which is one of its own.
+       */
+      readonly pulse?: Pulse;
     }
   | { readonly release: false; readonly reason: RefusalReason };
 
@@ -52,10 +68,18 @@ export function decide(machine: MachineFacts, latch: LatchFacts, asking: Asking)
   if (machine.state === "locked" || latch.state === "locked") return refuse("machine/locked");
   const pace = take(latch.pace, asking.nowMs);
   if (machine.policy === "always") return { release: true, pace, use: null };
+  if (machine.policy === "alive") return decideAlive(machine.alive, pace);
   const judged = judgeLease(machine.lease, latch.use, asking);
   if (judged === "again") return { release: true, pace, use: null };
   if (judged !== "opens" || machine.lease === null) return refuse(judged === "opens" ? "policy/no-lease" : judged);
   return { release: true, pace, use: { lease: machine.lease.number, atMs: asking.nowMs, from: asking.from } };
+}
+
+function decideAlive(alive: AliveFacts | undefined, pace: Pace | null): Decision {
+  const pulse = alive?.pulse ?? null;
+  if (alive === undefined || pulse === null || !isAlive(pulse, alive.monotonicMs)) return refuse("policy/not-alive");
+  const extended = released(pulse, alive.monotonicMs);
+  return { release: true, pace, use: null, ...(extended === null ? {} : { pulse: extended }) };
 }
 
 function refuse(reason: RefusalReason): Decision {

@@ -6,6 +6,7 @@ import type { OpenedStore } from "../store/folder/folder.ts";
 import { Challenges } from "./challenges.ts";
 import { Halts } from "./halts.ts";
 import { Paces } from "./paces.ts";
+import { Pulses } from "./pulses.ts";
 import { CommitQueue } from "./queue.ts";
 import type { Service } from "./service.ts";
 
@@ -26,5 +27,7 @@ export function assembleService(system: Service["system"], opened: OpenedStore):
     floods: new FloodTally(memory),
     halts: new Halts(),
     challenges: new Challenges(system),
+    sessionChallenges: new Challenges(system),
+    pulses: new Pulses(memory),
   };
 }

@@ -1,3 +1,4 @@
+import { saveHeard } from "./alive.ts";
 import { expireInvites } from "./invite.ts";
 import { indexLog } from "./latest.ts";
 import { endPastLeases } from "./leases.ts";
@@ -12,6 +13,7 @@ const INTERVAL_MS = 30_000;
  * - how far the log has come is recorded beside the store;
  * - the log's latest entries are found;
  * - invites that nobody used in time become void and lose their keys, and leases end;
+ * - when machines were last heard is written;
  * - room is held back on the disk;
  * - bytes of destroyed keys that a reader kept from being overwritten are overwritten;
  * - a store that failed is tried again, so that its health shows without waiting for somebody who
@@ -25,6 +27,7 @@ export function startHousekeeping(service: Service, report: (error: unknown) => 
     clearInterval(timer);
     await service.queue.idle();
     await writeCounts(service, true).catch(report);
+    await saveHeard(service, true).catch(report);
   };
 }
 
@@ -34,6 +37,7 @@ export async function keepHouse(service: Service): Promise<void> {
   if (service.queue.failure !== null) await probe(service);
   await expireInvites(service);
   await endPastLeases(service);
+  await saveHeard(service, false);
   if (service.store.needsScrub) await service.store.scrub();
   await writeCounts(service, false);
   await service.store.recordProgress();

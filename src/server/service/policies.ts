@@ -1,7 +1,10 @@
 import { NightlatchError } from "../../core/errors.ts";
 import type { Entry } from "../audit/entry.ts";
+import { MAX_TIMEOUT_MS, MIN_TIMEOUT_MS } from "../policy/alive.ts";
 import type { Policy } from "../policy/lease.ts";
+import { loosens } from "../policy/loosening.ts";
 import type { LeaseRow, MachineRow, Transaction } from "../store/port.ts";
+import { beginPulse, endPulse } from "./alive.ts";
 import type { Halted } from "./halts.ts";
 import { insist, settleChange } from "./insist.ts";
 import { leaseEntry, MAX_GRACE_MS } from "./leases.ts";
@@ -18,6 +21,17 @@ export interface Governed {
   readonly recorded: boolean;
 }
 
+/** What an operator wants of a machine's policy. */
+interface WantedPolicy {
+  readonly policy: Policy;
+  /** The operator's user id. */
+  readonly by: number;
+  /** For how long the machine may be silent; under `alive` alone. */
+  readonly timeoutMs?: number;
+  /** False where the operator may not have more released than before. */
+  readonly mayLoosen?: boolean;
+}
+
 type Done = Omit<Governed, "recorded">;
 
 const MIN_LEASE_MS = 60_000;
@@ -25,14 +39,18 @@ const MAX_LEASE_MS = 86_400_000;
 
 /**
  * Changes what must hold for a machine to be released. A lease that it has is void. What is not
- * `always` releases nothing from the moment in which this is asked.
- * @throws NightlatchError machine/unknown, machine/revoked, store/*
+ * `always` releases nothing from the moment in which this is asked. A machine that is put under
+ * `alive` has to be alive: one whose heartbeats do not come would be locked.
+ * @throws NightlatchError machine/unknown, machine/revoked, alive/bad-time, alive/not-heard,
+ *   admin/denied, store/*
  */
 export async function setPolicy(
   service: Service,
   nameOrId: string,
-  { policy, by }: { readonly policy: Policy /** The operator's user id. */; readonly by: number },
+  wanted: WantedPolicy,
 ): Promise<Governed> {
+  const { policy, by } = wanted;
+  const timeoutMs = policy === "alive" ? requireTimeout(wanted.timeoutMs) : null;
   const subject = subjectOf(nameOrId);
   const done = await insist(
     service,
@@ -40,11 +58,19 @@ export async function setPolicy(
     async (transaction): Promise<Recorded<Done>> => {
       const machine = await findMachine(transaction, nameOrId);
       if (machine.state === "revoked") throw alreadyRevoked(`the machine ${machine.name}`);
-      if (machine.policy === policy) return { outcome: { changed: false, machine }, entries: [] };
+      const before = { policy: machine.policy, timeoutMs: machine.alive?.timeoutMs ?? null };
+      if (before.policy === policy && before.timeoutMs === timeoutMs)
+        return { outcome: { changed: false, machine }, entries: [] };
+      if (wanted.mayLoosen === false && loosens(before, { policy, timeoutMs })) throw mayNotLoosen(machine);
       const { id, name } = machine;
+      if (timeoutMs !== null && machine.state === "active") requireHeard(service, machine, timeoutMs);
       await transaction.setPolicy(id, policy);
-      const entry: Entry = { kind: "machine-policy", at: service.system.nowMs(), machine: id, name, policy, by };
-      return { outcome: { changed: true, machine: { ...machine, policy, lease: null } }, entries: [entry] };
+      const alive = timeoutMs === null ? null : await beginPulse(service, transaction, id, timeoutMs);
+      if (alive === null) endPulse(service, id);
+      const timeout = timeoutMs === null ? {} : { timeout: timeoutMs };
+      const at = service.system.nowMs();
+      const entry: Entry = { kind: "machine-policy", at, machine: id, name, policy, by, ...timeout };
+      return { outcome: { changed: true, machine: { ...machine, policy, lease: null, alive } }, entries: [entry] };
     },
   );
   return { ...done, recorded: await settleChange(service) };
@@ -92,6 +118,35 @@ function requireTimes({ lifetimeMs, graceMs }: { readonly lifetimeMs: number; re
     "a lease lasts for at least a minute and at most a day, its grace for at most 10 minutes",
     { meaning: "Nothing was changed.", remedy: "Give times in between, such as 15m with --grace 60s." },
   );
+}
+
+function requireTimeout(timeoutMs: number | undefined): number {
+  if (Number.isSafeInteger(timeoutMs) && Number(timeoutMs) >= MIN_TIMEOUT_MS && Number(timeoutMs) <= MAX_TIMEOUT_MS)
+    return Number(timeoutMs);
+  throw new NightlatchError("alive/bad-time", "a machine may be silent for at least 5 seconds and at most a day", {
+    meaning: "Nothing was changed.",
+    remedy: "Give a time in between, such as --timeout 5m.",
+  });
+}
+
+/**
+ * Who is put under `alive` and sends nothing would be locked within minutes, and noticed at its
+ * next boot.
+ */
+function requireHeard({ pulses, system }: Service, { id, name }: MachineRow, timeoutMs: number): void {
+  const number = pulses.find(id);
+  if (number !== null && system.monotonicMs() - pulses.heardMs(number) < timeoutMs) return;
+  throw new NightlatchError("alive/not-heard", `nothing was heard of the machine ${name} within that time`, {
+    meaning: "Nothing was changed. It would be locked soon, and its passphrase alone would open it at its next boot.",
+    remedy: `On ${name}: systemctl enable --now nightlatch-heartbeat. Then, when nightlatch machine show ${name} says that it was heard, repeat this.`,
+  });
+}
+
+function mayNotLoosen({ name }: MachineRow): NightlatchError {
+  return new NightlatchError("admin/denied", `having ${name} released in more cases than now is root's to say`, {
+    meaning: "Nothing was changed.",
+    remedy: `Ask root of the key server, or open a window where its policy is lease: nightlatch machine lease ${name} 15m`,
+  });
 }
 
 function locked({ name }: MachineRow): NightlatchError {

@@ -3,6 +3,7 @@ import { hasThumbprint, type PublicJwk } from "../../formats/jose/jwk.ts";
 import type { JsonObject } from "../../formats/json/json.ts";
 import { latestSince } from "../audit/times.ts";
 import { POINT_BYTES, SCALAR_BYTES } from "../exchange/port.ts";
+import { keepPulse } from "./alive.ts";
 import { decide, type RefusalReason } from "../policy/decide.ts";
 import type { KeyPurpose, ReleaseRow, Transaction } from "../store/port.ts";
 import type { Recorded } from "./queue.ts";
@@ -80,8 +81,11 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   const { policy, lease, use } = row;
   // What is released always takes no more reads than it did before there were policies.
   const latestMs = policy === "always" || lease === null ? nowMs : await latestOf(transaction, lease.madeAt);
+  const number = policy === "alive" ? service.pulses.find(row.machineId) : null;
+  const pulse = number === null ? null : service.pulses.pulseOf(number);
+  const alive = { pulse, monotonicMs: service.system.monotonicMs() };
   const decision = decide(
-    { state: isHalted ? "locked" : row.machineState, policy, lease },
+    { state: isHalted ? "locked" : row.machineState, policy, lease, alive },
     { state: row.latchState, pace: service.paces.of(request.latchId), use },
     { from: request.from, nowMs, latestMs },
   );
@@ -94,6 +98,13 @@ async function judge(service: Service, transaction: Transaction, request: Releas
     if (decision.pace !== null) service.paces.set(request.latchId, decision.pace);
     const entry = { kind: "release", at: nowMs, ...released, lease: decision.use.lease } as const;
     return { outcome: granted, entries: [entry] };
+  }
+  if (decision.pulse !== undefined && number !== null) {
+    const { size } = await transaction.tree();
+    await keepPulse(service, transaction, row.machineId, decision.pulse, size);
+    service.pulses.setPulseWithin(number, decision.pulse);
+    if (decision.pace !== null) service.paces.set(request.latchId, decision.pace);
+    return { outcome: granted, entries: [{ kind: "release", at: nowMs, ...released }] };
   }
   if (decision.pace === null) {
     const { entry, isKnown } = service.floods.count(released, nowMs);

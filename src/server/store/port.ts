@@ -3,6 +3,7 @@ import type { LogStore } from "../audit/log.ts";
 import type { SignedCheckpoint } from "../audit/note.ts";
 import type { Tree } from "../audit/times.ts";
 import type { NumberedEntry, Snapshot } from "../audit/verify.ts";
+import type { StoredPulse } from "../policy/alive.ts";
 import type { State } from "../policy/decide.ts";
 import type { Lease, LeaseUse, Policy } from "../policy/lease.ts";
 
@@ -84,6 +85,8 @@ export interface Reads {
   machines(): Promise<MachineRow[]>;
   /** The machines that have a lease which ends at this time or before, a page of them. */
   machinesPastLease(atMs: number): Promise<MachineRow[]>;
+  /** Machines under `alive` that are not revoked, by id, from behind this one: a page of them. */
+  machinesUnderAlive(afterId: string): Promise<MachineRow[]>;
   invite(inviteId: string): Promise<InviteRow | null>;
   /** The invites that wait to be used, by name. */
   openInvites(): Promise<InviteRow[]>;
@@ -116,8 +119,12 @@ interface Writes {
   insertMachine(machine: MachineRow): Promise<void>;
   /** Sets the state of a machine. A lease that it has is void where the state is not `active`. */
   setMachine(machineId: string, state: State, epoch: number): Promise<void>;
-  /** Sets the policy of a machine. A lease that it has is void. */
+  /** Sets the policy of a machine. A lease that it has is void, and what was kept for `alive`. */
   setPolicy(machineId: string, policy: Policy): Promise<void>;
+  /** Keeps what a machine under `alive` is released by after a restart. */
+  setAlive(machineId: string, alive: AliveRow): Promise<void>;
+  /** Notes when a machine was last heard. */
+  setSeen(machineId: string, seenMs: number): Promise<void>;
   /** Gives a machine a lease in place of the one that it has; null: it has none from now on. */
   setLease(machineId: string, lease: LeaseRow | null): Promise<void>;
   /** Notes the first release of a latch within a lease. */
@@ -195,6 +202,12 @@ export interface LeaseRow extends Lease {
   readonly by: number | null;
 }
 
+/** What a machine under `alive` is released by after a restart, as it is stored. */
+export interface AliveRow extends StoredPulse {
+  /** The log's size when it was written: what came later is in the entries from this number on. */
+  readonly madeAt: number;
+}
+
 /** A machine as it is stored. */
 export interface MachineRow {
   /** Thumbprint of its identity. */
@@ -208,6 +221,10 @@ export interface MachineRow {
   readonly leases: number;
   /** The one that it has; null where it has none. It may be over, which time alone tells. */
   readonly lease: LeaseRow | null;
+  /** Null under another policy than `alive`. */
+  readonly alive: AliveRow | null;
+  /** When it was last heard, as far as that was written; null where it never was. */
+  readonly seenMs: number | null;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { printable } from "../../../core/text.ts";
 import type { JsonObject } from "../../../formats/json/json.ts";
-import { timeText } from "../../time-text.ts";
+import { durationText, timeText } from "../../time-text.ts";
 
 const NAME_WIDTH = 12;
 
@@ -36,7 +36,9 @@ function describe(entry: JsonObject): string {
     case "latch":
       return `got one more latch, from ${from}${volume}`;
     case "machine-policy":
-      return `policy ${text(entry["policy"])}, ${by}`;
+      return `policy ${text(entry["policy"])}${silenceOf(entry)}, ${by}`;
+    case "machine-gone":
+      return `not heard${silenceOf(entry)}, last ${entry["last"] == null ? "never" : timeText(entry["last"])}: locked`;
     case "lease":
       return `${leaseOf(entry)} until ${timeText(entry["until"])}`;
     case "lease-end":
@@ -54,6 +56,11 @@ function describe(entry: JsonObject): string {
     default:
       return changeOf(entry, volume, by);
   }
+}
+
+/** For how long a machine may be silent, or was; empty where that is not said. */
+function silenceOf({ timeout }: JsonObject): string {
+  return timeout == null ? "" : ` for ${durationText(Number(timeout))}`;
 }
 
 function leaseOf(entry: JsonObject): string {
@@ -83,6 +90,13 @@ const REASONS: Readonly<Record<string, string>> = {
   "lease/stale": "a lease was asked for with a challenge that is not good now, as a copy of a request would be",
   "lease/too-many": "it asks for too many leases",
   "lease/other-server": "a request for a lease that was made for another server",
+  "policy/not-alive": "it was not heard for too long, or not since the server was started",
+  "session/stale": "a session was asked for with a challenge that is not good now, as a copy of a request would be",
+  "session/too-many": "it asks for too many sessions",
+  "session/other-server": "a request for a session that was made for another server",
+  "session/forged": "a heartbeat of its session that somebody else has made",
+  "session/replayed": "a heartbeat that came before",
+  "session/other-address": "a heartbeat from another address than its session",
   "machine/full": "it has as many latches as one may have",
   "latch/revoked": "its keys are destroyed",
   "invite/unknown": "an invite that is not known, or a wrong proof of one",

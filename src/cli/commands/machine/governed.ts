@@ -1,3 +1,5 @@
+import { parseDuration } from "../../../core/duration.ts";
+import { NightlatchError } from "../../../core/errors.ts";
 import type { JsonObject } from "../../../formats/json/json.ts";
 import type { Terminal } from "../../command.ts";
 
@@ -13,4 +15,13 @@ export function hintUnrecorded(terminal: Pick<Terminal, "hint">, answer: JsonObj
     "The change holds, but it could not be noted beside the data folder: an older copy of the store, put back, would not be " +
       "found out as one. Make room there, and repeat the command.",
   );
+}
+
+/** Reads an operand or an option that is a time, in milliseconds. @throws NightlatchError usage/wrong */
+export function parseTime(text: string): number {
+  const ms = parseDuration(text, ["s", "m", "h", "d"]);
+  if (ms !== null) return ms;
+  throw new NightlatchError("usage/wrong", `${text} is not a time`, {
+    remedy: "Give a number and a unit: s, m, h or d, such as 15m.",
+  });
 }

@@ -2,7 +2,7 @@ import { createPublicKey } from "node:crypto";
 import { NightlatchError } from "../../../core/errors.ts";
 import { unpackRange } from "../../audit/merkle.ts";
 import { originOf, type SignedCheckpoint } from "../../audit/note.ts";
-import { type KnownLatch, keyNames, leaseText, useText } from "../../audit/replay.ts";
+import { type KnownLatch, keyNames, leaseText, policyText, useText } from "../../audit/replay.ts";
 import type { AuditSource, NumberedEntry, Snapshot } from "../../audit/verify.ts";
 import { leaseUseOf, MACHINE, machineOf, USE } from "./lease-columns.ts";
 import { query } from "./schema.ts";
@@ -53,8 +53,9 @@ export function takeSnapshot(sqlite: Sqlite): Snapshot {
     const machines = sqlite
       .all(query.selectFrom("machine").select(MACHINE))
       .map(machineOf)
-      .map(({ id, name, state, epoch, policy, leases, lease }) => {
-        return { id, name, state, epoch, policy, lease: leaseText(leases, lease) };
+      .map(({ id, name, state, epoch, policy, leases, lease, alive }) => {
+        const [said, had] = [policyText(policy, alive?.timeoutMs ?? null), leaseText(leases, lease)];
+        return { id, name, state, epoch, policy: said, lease: had };
       });
     const latches = readLatches(sqlite);
     const invites = sqlite.all(

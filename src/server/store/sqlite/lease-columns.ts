@@ -1,5 +1,6 @@
 import type { LeaseUse } from "../../policy/lease.ts";
 import type { LatchRow, LeaseRow, MachineRow } from "../port.ts";
+import { ALIVE, type AliveColumns, aliveOf } from "./alive-columns.ts";
 
 /** The columns of a machine. */
 export const MACHINE = [
@@ -14,6 +15,8 @@ export const MACHINE = [
   "lease_grace",
   "lease_made_at",
   "lease_by",
+  "seen_ms as seenMs",
+  ...ALIVE,
 ] as const;
 
 /** A machine's lease as its columns hold it. All are null where there is none. */
@@ -40,9 +43,9 @@ export function columnsOfLease(lease: LeaseRow | null): Partial<LeaseColumns> {
 }
 
 /** Reads a machine. */
-export function machineOf(row: LeaseColumns & Omit<MachineRow, "lease">): MachineRow {
-  const { id, name, state, epoch, enrolledMs, policy, leases } = row;
-  return { id, name, state, epoch, enrolledMs, policy, leases, lease: leaseOf(row) };
+export function machineOf(row: LeaseColumns & AliveColumns & Omit<MachineRow, "lease" | "alive">): MachineRow {
+  const { id, name, state, epoch, enrolledMs, policy, leases, seenMs } = row;
+  return { id, name, state, epoch, enrolledMs, policy, leases, lease: leaseOf(row), alive: aliveOf(row), seenMs };
 }
 
 /** The columns of a latch's first release within a lease. */

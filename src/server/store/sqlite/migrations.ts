@@ -14,6 +14,7 @@ export const MIGRATIONS: readonly (() => Compilable[])[] = [
   cellColumns,
   latestTables,
   leaseColumns,
+  aliveColumns,
 ];
 
 /**
@@ -166,6 +167,12 @@ function leaseColumns(): Compilable[] {
     schema.alterTable("latch").addColumn("use_ms", "integer"),
     schema.alterTable("latch").addColumn("use_from", "text"),
   ];
+}
+
+/** What a machine under `alive` is released by, and when each machine was last heard. */
+function aliveColumns(): Compilable[] {
+  const columns = ["alive_timeout", "alive_until", "alive_saved", "alive_made_at", "alive_extended", "seen_ms"];
+  return columns.map((column) => query.schema.alterTable("machine").addColumn(column, "integer"));
 }
 
 function cellColumns(): Compilable[] {

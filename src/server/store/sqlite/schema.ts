@@ -26,6 +26,12 @@ interface Schema {
     lease_grace: number | null;
     lease_made_at: number | null;
     lease_by: number | null;
+    alive_timeout: number | null;
+    alive_until: number | null;
+    alive_saved: number | null;
+    alive_made_at: number | null;
+    alive_extended: number | null;
+    seen_ms: number | null;
   };
   latch: {
     id: string;

@@ -1,6 +1,7 @@
 import type { State } from "../../policy/decide.ts";
 import type { LeaseUse, Policy } from "../../policy/lease.ts";
 import type {
+  AliveRow,
   InviteRow,
   InviteState,
   KeyRow,
@@ -10,6 +11,7 @@ import type {
   ReleaseRow,
   Transaction,
 } from "../port.ts";
+import { columnsOfAlive, NO_ALIVE } from "./alive-columns.ts";
 import {
   columnsOfLease,
   type LeaseColumns,
@@ -36,6 +38,11 @@ const RELEASE_MACHINE =
 const USE_LEASE = "update latch set use_lease = ?, use_ms = ?, use_from = ? where id = ?";
 /** So many leases are ended in one transaction at most. */
 const ENDED_LEASES = 256;
+/** So many machines are read at once at a start. */
+const ALIVE_PAGE = 4096;
+const SET_SEEN = "update machine set seen_ms = ? where id = ?";
+const SET_ALIVE =
+  "update machine set alive_timeout = ?, alive_until = ?, alive_saved = ?, alive_made_at = ?, alive_extended = ? where id = ?";
 const RELEASE_KEY = "select kid, wrapped from latch_key where latch = ? and epoch = ? and purpose = 'exchange'";
 
 /** What an invite has in place of a key that was destroyed. */
@@ -154,6 +161,11 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
       .map(machineOf);
   }
 
+  async machinesUnderAlive(afterId: string): Promise<MachineRow[]> {
+    const under = query.selectFrom("machine").select(MACHINE).where("policy", "=", "alive").where("id", ">", afterId);
+    return this.#sqlite.all(under.where("state", "!=", "revoked").orderBy("id").limit(ALIVE_PAGE)).map(machineOf);
+  }
+
   async invite(inviteId: string): Promise<InviteRow | null> {
     return this.#sqlite.first(query.selectFrom("invite").select(INVITE).where("id", "=", inviteId));
   }
@@ -192,8 +204,9 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
     this.#bury(this.#sqlite.first(query.selectFrom("invite").select("cell").where("id", "=", inviteId)));
   }
 
-  async insertMachine({ enrolledMs, lease, ...row }: MachineRow): Promise<void> {
-    const columns = { ...row, enrolled_ms: enrolledMs, ...NO_LEASE, ...columnsOfLease(lease) };
+  async insertMachine({ enrolledMs, lease, alive, seenMs, ...row }: MachineRow): Promise<void> {
+    const times = { enrolled_ms: enrolledMs, seen_ms: seenMs };
+    const columns = { ...row, ...times, ...NO_LEASE, ...columnsOfLease(lease), ...columnsOfAlive(alive) };
     this.#sqlite.run(query.insertInto("machine").values(columns));
   }
 
@@ -211,9 +224,19 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
     this.#sqlite.run(
       query
         .updateTable("machine")
-        .set({ policy, ...NO_LEASE })
+        .set({ policy, ...NO_LEASE, ...NO_ALIVE })
         .where("id", "=", machineId),
     );
+  }
+
+  async setAlive(machineId: string, alive: AliveRow): Promise<void> {
+    const { timeoutMs, untilMs, savedMs, madeAt, isExtended } = alive;
+    const set = this.#sqlite.prepare(SET_ALIVE);
+    this.#sqlite.guard(() => set.run(timeoutMs, untilMs, savedMs, madeAt, isExtended ? 1 : 0, machineId));
+  }
+
+  async setSeen(machineId: string, seenMs: number): Promise<void> {
+    this.#sqlite.guard(() => this.#sqlite.prepare(SET_SEEN).run(seenMs, machineId));
   }
 
   async setLease(machineId: string, lease: LeaseRow | null): Promise<void> {
