@@ -58,6 +58,15 @@ export function heard(pulse: Pulse, nowMs: number): Pulse | null {
 }
 
 /**
+ * Whether a change has to be on the disk at once. What ends earlier than before would be released
+ * for too long after a crash. A heartbeat does that only after a boot or an unlocking, and is
+ * otherwise written when there is time.
+ */
+export function shortens(before: Pulse, after: Pulse): boolean {
+  return after.openUntilMs < before.openUntilMs || (before.isExtended && !after.isExtended);
+}
+
+/**
  * The pulse after a release: the machine has the time of a boot to come up in. Null where it had
  * that already since it was last heard; whoever asks again and again gains nothing.
  */

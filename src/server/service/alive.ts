@@ -192,6 +192,14 @@ export async function saveHeard(service: Service, all: boolean): Promise<void> {
   }
 }
 
+/** Writes that a machine was heard, at once. @throws NightlatchError store/* */
+export async function saveNow(service: Service, number: number): Promise<void> {
+  await service.queue.submit(async (transaction) => {
+    await save(service, transaction, number, (await transaction.tree()).size);
+    return { outcome: null, entries: [], wrote: true };
+  });
+}
+
 async function save(service: Service, transaction: Transaction, number: number, madeAt: number): Promise<void> {
   const { pulses } = service;
   const [id, pulse] = [pulses.idOf(number), pulses.pulseOf(number)];

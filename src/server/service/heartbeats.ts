@@ -1,6 +1,6 @@
-import { buildHeard, isHeartbeatOf, readHeartbeat } from "../../formats/own/heartbeat.ts";
-import { heard, wantedSeconds } from "../policy/alive.ts";
-import { listen } from "./alive.ts";
+import { buildHeard, type Heard, isHeartbeatOf, readHeartbeat } from "../../formats/own/heartbeat.ts";
+import { heard, shortens, wantedSeconds } from "../policy/alive.ts";
+import { listen, saveNow } from "./alive.ts";
 import type { Service } from "./service.ts";
 
 /** Why a heartbeat counts for nothing. */
@@ -11,7 +11,7 @@ type HeartbeatOutcome = { readonly answer: Buffer } | { readonly refused: Heartb
 
 /**
  * Takes a heartbeat: `POST /alive` of docs/format/heartbeat.md. Nothing is written for one that
- * counts. One that names a session which exists, and does not count, is told in the log. Whether a
+ * counts, but for the first after a boot. One that names a session which exists, and does not count, is told in the log. Whether a
  * session exists is not told to whoever has not its key.
  * @throws NightlatchError store/*
  */
@@ -28,11 +28,11 @@ export async function takeHeartbeat(service: Service, body: Buffer, from: string
   }
   if (!pulses.isFrom(number, from)) return refuse(service, number, "session/other-address", from);
   if (!pulses.count(number, read.counter)) return refuse(service, number, "session/replayed", from);
-  return { answer: buildHeard(key, body, hear(service, number)) };
+  return { answer: buildHeard(key, body, await hear(service, number)) };
 }
 
 /** Notes that a machine is alive, where that is for it to say. */
-function hear(service: Service, number: number): { readonly isLocked: boolean; readonly withinSeconds: number } {
+async function hear(service: Service, number: number): Promise<Heard> {
   const { pulses, system } = service;
   const monotonicMs = system.monotonicMs();
   listen(service, monotonicMs);
@@ -43,6 +43,7 @@ function hear(service: Service, number: number): { readonly isLocked: boolean; r
   if (pulses.isLocked(number)) return { isLocked: true, withinSeconds };
   const next = heard(pulse, monotonicMs);
   if (next !== null) pulses.setPulse(number, next);
+  if (next !== null && shortens(pulse, next)) await saveNow(service, number);
   return { isLocked: next === null, withinSeconds };
 }
 
