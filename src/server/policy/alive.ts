@@ -126,7 +126,7 @@ export function stored(
   return { timeoutMs, untilMs: Math.floor(nowMs + openUntilMs - monotonicMs), savedMs: nowMs, isExtended };
 }
 
-/** Within how many seconds the next heartbeat is wanted: one or two may be lost on the way. */
+/** Within how many seconds the next heartbeat is wanted: two may be lost on the way. */
 export function wantedSeconds(timeoutMs: number): number {
-  return Math.max(1, Math.floor(timeoutMs / 3000));
+  return Math.max(1, Math.floor(timeoutMs / 4000));
 }

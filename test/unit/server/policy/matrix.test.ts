@@ -1,10 +1,17 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { aliveMatrix } from "../../../support/server/alive-matrix.ts";
 import { policyMatrix } from "../../../support/server/policy-matrix.ts";
 
 test("the matrix of docs/policy.md is what the policy answers", () => {
   const page = readFileSync(new URL("../../../../docs/policy.md", import.meta.url), "utf8");
   const [, told] = /<!-- matrix -->\n(.*?)\n<!-- end -->/s.exec(page) ?? [];
   assert.equal(told, policyMatrix());
+});
+
+test("the matrix of alive on the same page is what the policy answers", () => {
+  const page = readFileSync(new URL("../../../../docs/policy.md", import.meta.url), "utf8");
+  const [, told] = /<!-- matrix of alive -->\n(.*?)\n<!-- end of alive -->/s.exec(page) ?? [];
+  assert.equal(told, aliveMatrix());
 });

@@ -31,8 +31,8 @@ import {
 const MINUTE_MS = 60_000;
 const TIMEOUT_MS = 5 * MINUTE_MS;
 const BODY = recoveryBody();
-const HEARD = { isLocked: false, withinSeconds: 100 };
-const LOCKED = { isLocked: true, withinSeconds: 100 };
+const HEARD = { isLocked: false, withinSeconds: 75 };
+const LOCKED = { isLocked: true, withinSeconds: 75 };
 
 const alive = (service: OpenService, timeoutMs = TIMEOUT_MS) =>
   setPolicy(service, "nas", { policy: "alive", timeoutMs, by: 0 });
