@@ -86,6 +86,8 @@ async function fill({ store, storeId, cells, identity }: OpenedStore, count: num
           approval: null,
           leases: 0,
           lease: null,
+          alive: null,
+          seenMs: null,
         } as const;
         await transaction.insertMachine(row);
         const latches = Array.from({ length: index === 0 ? MANY : 1 }, () => id(16));

@@ -53,7 +53,7 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 /** A service has a log of its own, and a boot waits for it. */
-const SERVICES: ReadonlySet<string> = new Set(["agent", "serve"]);
+const SERVICES: ReadonlySet<string> = new Set(["agent", "heartbeat", "serve"]);
 
 async function surroundings({ name }: Command, terminal: Terminal): Promise<{ system: System; terminal: Terminal }> {
   if (SERVICES.has(name)) return { system: nodeSystem, terminal };

@@ -23,6 +23,7 @@ export const COMMANDS: Commands = {
   crypttab: () => import("./commands/crypttab/crypttab.ts"),
   check: () => import("./commands/check.ts"),
   agent: () => import("./commands/agent.ts"),
+  heartbeat: () => import("./commands/heartbeat.ts"),
   serve: () => import("./commands/serve.ts"),
   "machine invite": () => import("./commands/machine/invite.ts"),
   "machine uninvite": () => import("./commands/machine/uninvite.ts"),

@@ -178,6 +178,8 @@ export const ERROR_CODES = [
   "policy/bad-terms",
   "request/unknown",
   "request/denied",
+  "alive/not-heard",
+  "alive/bad-time",
   "machine/bad-name",
   "machine/exists",
   "invite/bad-lifetime",

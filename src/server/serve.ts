@@ -10,6 +10,7 @@ import { createMachineServer } from "./machine-api/server.ts";
 import { findOperatorGroup } from "./operator-api/peer.ts";
 import { createAdminServer } from "./operator-api/server.ts";
 import { listenOnSocket } from "./operator-api/socket.ts";
+import { resumePulses, watchPulses } from "./service/alive.ts";
 import { assembleService } from "./service/assemble.ts";
 import { startHousekeeping } from "./service/housekeeping.ts";
 import type { Service } from "./service/service.ts";
@@ -78,13 +79,16 @@ export async function startServer(
     report,
     () => machines.giveWay(),
   );
+  const stopWatch = watchPulses(service, report);
   const stopHousekeeping = startHousekeeping(service, report);
   const close = async () => {
     await Promise.all([machines.close(GRACE_MS), closeServer(admin, system)]);
+    await stopWatch();
     await stopHousekeeping();
     await opened.store.close();
   };
   try {
+    await resumePulses(service);
     await listenOnNetwork(machines.net, options);
     const listen = addressOf(machines.net, options.listen);
     url ||= defaultUrl(listen);

@@ -273,9 +273,7 @@ export class World implements AsyncDisposable {
   /** While a window is open the clock goes wrong more often than chance would have it. */
   #tempt(): void {
     if (!this.#tempted.happens(0.05)) return;
-    this.time.at(this.#tempted.below(60_000), () =>
-      this.#setClock(-this.#tempted.pick([30_000, HOUR_MS, DAY_MS])),
-    );
+    this.time.at(this.#tempted.below(60_000), () => this.#setClock(-this.#tempted.pick([30_000, HOUR_MS, DAY_MS])));
     this.time.at(10 * MINUTE_MS, () => this.#setClock(0));
   }
 

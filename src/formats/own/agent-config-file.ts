@@ -6,13 +6,18 @@ import {
   type AgentConfig,
   DEFAULT_AGENT_CONFIG,
   DEFAULT_TIMEOUT_MS,
+  type HeartbeatConfig,
   type VolumeConfig,
   type VolumeTrust,
 } from "./agent-config.ts";
+import { isBaseAddress } from "./invite.ts";
 
 const COMMAND_TIMEOUT_MS = 20_000;
 const HOUR_MS = 3_600_000;
 const ARGUMENT_COUNT = 256;
+const SERVER_COUNT = 16;
+/** A machine that is put under `alive` has 15 minutes to hear of it, with its next heartbeat. */
+const LONGEST_INTERVAL_MS = 300_000;
 const TRUSTS: readonly VolumeTrust[] = ["first-use", "recorded"];
 
 /**
@@ -56,7 +61,7 @@ function parseToml(text: Uint8Array): Table {
 }
 
 function readConfig(root: Table): AgentConfig {
-  root.allow(["deadline", "trust", "volume"]);
+  root.allow(["deadline", "trust", "volume", "heartbeat"]);
   const timeoutMs = root.duration("deadline", 1000) ?? DEFAULT_TIMEOUT_MS;
   const trust = root.choice("trust", TRUSTS) ?? DEFAULT_AGENT_CONFIG.trust;
   const volumes = new Map<string, VolumeConfig>();
@@ -65,7 +70,19 @@ function readConfig(root: Table): AgentConfig {
     const table = tables?.table(name);
     if (table !== undefined) volumes.set(name, readVolume(table, { timeoutMs, trust }));
   }
-  return { timeoutMs, trust, volumes };
+  return { timeoutMs, trust, volumes, heartbeat: readHeartbeat(root.table("heartbeat")) };
+}
+
+function readHeartbeat(table: Table | undefined): HeartbeatConfig {
+  const { heartbeat } = DEFAULT_AGENT_CONFIG;
+  if (table === undefined) return heartbeat;
+  table.allow(["interval", "servers"]);
+  const isAddress = (item: unknown) => typeof item === "string" && isBaseAddress(item);
+  const servers = table.list("servers", SERVER_COUNT, isAddress, "addresses of servers");
+  return {
+    intervalMs: table.duration("interval", 5_000, LONGEST_INTERVAL_MS) ?? heartbeat.intervalMs,
+    servers: (servers as string[] | undefined) ?? heartbeat.servers,
+  };
 }
 
 function readVolume(table: Table, general: Pick<AgentConfig, "timeoutMs" | "trust">): VolumeConfig {
@@ -154,13 +171,14 @@ class Table {
   }
 
   /** In milliseconds. */
-  duration(name: string, shortestMs: number): number | undefined {
+  duration(name: string, shortestMs: number, longestMs = HOUR_MS): number | undefined {
     const value = this.#members.get(name);
     if (value === undefined) return undefined;
     const durationMs = typeof value === "string" ? parseDuration(value, ["ms", "s", "m", "h"]) : null;
     if (durationMs === null) throw new Fault(`${this.pathOf(name)} is not a duration such as "20s"`);
-    if (durationMs < shortestMs || durationMs > HOUR_MS) {
-      throw new Fault(`${this.pathOf(name)} is not between ${shortestMs} ms and 1 h`);
+    if (durationMs < shortestMs || durationMs > longestMs) {
+      const longest = longestMs === HOUR_MS ? "1 h" : `${longestMs} ms`;
+      throw new Fault(`${this.pathOf(name)} is not between ${shortestMs} ms and ${longest}`);
     }
     return durationMs;
   }

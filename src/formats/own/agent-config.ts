@@ -4,6 +4,15 @@ export interface AgentConfig {
   readonly timeoutMs: number;
   readonly trust: VolumeTrust;
   readonly volumes: ReadonlyMap<string, VolumeConfig>;
+  readonly heartbeat: HeartbeatConfig;
+}
+
+/** How this machine tells its servers that it is alive: `[heartbeat]` in the file. */
+export interface HeartbeatConfig {
+  /** The longest pause between two heartbeats. */
+  readonly intervalMs: number;
+  /** Base addresses of the servers; null: every one that the machine is enrolled at. */
+  readonly servers: readonly string[] | null;
 }
 
 /**
@@ -45,6 +54,7 @@ export const DEFAULT_AGENT_CONFIG: AgentConfig = {
   timeoutMs: DEFAULT_TIMEOUT_MS,
   trust: "first-use",
   volumes: new Map(),
+  heartbeat: { intervalMs: 60_000, servers: null },
 };
 
 /**

@@ -27,7 +27,9 @@ type MessageType =
   | "nightlatch-report"
   | "nightlatch-reported"
   | "nightlatch-rotation"
-  | "nightlatch-rotation-answer";
+  | "nightlatch-rotation-answer"
+  | "nightlatch-session"
+  | "nightlatch-session-opened";
 
 /** What a machine asks for: a latch for one volume. */
 interface WantedLatch {

@@ -13,7 +13,7 @@ import {
 } from "./enrolment.ts";
 
 /** The length of a challenge: docs/format/lease.md. */
-const CHALLENGE_BYTES = 48;
+export const CHALLENGE_BYTES = 48;
 
 /** No request asks for more, and no answer tells of more: a month, in seconds. */
 const MAX_SECONDS = 31 * 86_400;

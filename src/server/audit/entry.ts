@@ -18,6 +18,7 @@ export type Entry =
   | LatchEntry
   | LatchRotateEntry
   | LatchRetireEntry
+  | GoneEntry
   | PolicyEntry
   | LeaseEntry
   | LeaseEndEntry
@@ -114,6 +115,21 @@ interface MachineEntry extends Dated {
   readonly by: number;
 }
 
+/**
+ * A machine under `alive` was not heard for longer than its timeout, and is locked since, as by
+ * `machine-lock`.
+ */
+interface GoneEntry extends Dated {
+  readonly kind: "machine-gone";
+  readonly machine: string;
+  readonly name: string;
+  readonly epoch: number;
+  /** Milliseconds. */
+  readonly timeout: number;
+  /** When it was last heard; absent where it never was. */
+  readonly last?: number;
+}
+
 /** An operator changed one latch's state. */
 interface LatchEntry extends Dated {
   readonly kind: "latch-lock" | "latch-unlock" | "latch-revoke";
@@ -154,7 +170,10 @@ interface PolicyEntry extends Dated {
   readonly policy: Policy;
   /** Of `approval`: so many operators must approve. */
   readonly of?: number;
-  /** Of `approval`: how long a request waits for them, in milliseconds. */
+  /**
+   * Of `approval`: how long a request waits for them; of `alive`: for how long the machine may be
+   * silent. Milliseconds.
+   */
   readonly timeout?: number;
   readonly by: number;
 }

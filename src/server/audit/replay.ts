@@ -73,9 +73,16 @@ export function keyNames(keys: readonly KnownKey[]): string {
     .join(", ");
 }
 
-/** Puts a policy and what it asks for into one text: `always`, `approval of 2 for 3600000`. */
-export function policyText(policy: string, approval: Approval | null): string {
-  return approval === null ? policy : `${policy} of ${approval.of} for ${approval.timeoutMs}`;
+/**
+ * Puts a policy and its terms into one text: `always`, `alive 300000` (its timeout, in
+ * milliseconds), `approval of 2 for 3600000`.
+ */
+export function policyText(
+  policy: string,
+  { approval, timeoutMs }: { readonly approval: Approval | null; readonly timeoutMs: number | null },
+): string {
+  if (approval !== null) return `${policy} of ${approval.of} for ${approval.timeoutMs}`;
+  return timeoutMs === null ? policy : `${policy} ${timeoutMs}`;
 }
 
 /**
@@ -107,6 +114,7 @@ const CHANGES: ReadonlyMap<string, State> = new Map([
   ["lock", "locked"],
   ["unlock", "active"],
   ["revoke", "revoked"],
+  ["gone", "locked"],
 ]);
 
 /** The epoch of a latch's first keys. */
@@ -209,9 +217,10 @@ export class Replay {
   #setPolicy(entry: JsonObject): void {
     const machine = this.#machines.get(String(entry["machine"]));
     if (machine === undefined) return;
-    const approval =
-      entry["of"] === undefined ? null : { of: Number(entry["of"]), timeoutMs: Number(entry["timeout"]) };
-    this.#machines.set(machine.id, { ...machine, policy: policyText(String(entry["policy"]), approval) });
+    const timeoutMs = entry["timeout"] === undefined ? null : Number(entry["timeout"]);
+    const approval = entry["of"] === undefined ? null : { of: Number(entry["of"]), timeoutMs: timeoutMs ?? 0 };
+    const policy = policyText(String(entry["policy"]), { approval, timeoutMs });
+    this.#machines.set(machine.id, { ...machine, policy });
     this.#endAll(machine.id);
   }
 

@@ -1,11 +1,13 @@
 import type { Http1RequestHead } from "../../formats/network/http1-request.ts";
 import { ENROLMENT_BYTES } from "../../formats/own/enrolment.ts";
+import { HEARTBEAT_BYTES } from "../../formats/own/heartbeat.ts";
 import { RECOVERY_BYTES } from "../../formats/tang/tang.ts";
 import { URL_BYTES } from "../http/head-reader.ts";
 import { empty, json, type Plan, type Reply, refusal } from "../http/reply.ts";
 import { isPassing } from "../service/queue.ts";
 import type { Service } from "../service/service.ts";
 import { acceptEnrolment, acceptLatch } from "./enrolment.ts";
+import { acceptHeartbeat, acceptSession, giveSessionChallenge } from "./heartbeat.ts";
 import { acceptLease, giveChallenge } from "./lease.ts";
 import { answerReceipt } from "./receipt.ts";
 import { acceptReport } from "./report.ts";
@@ -26,16 +28,27 @@ export function planFor(
   const route = findRoute(method, target);
   if (typeof route === "number") return empty(route, target === "/healthz" ? ALLOWED : []);
   if (route.kind === "health") return method === "OPTIONS" ? empty(204, ALLOWED) : health(service);
+  const run: Plan["perform"] = (body, from) => perform(service, route, body, from, report);
+  if (route.kind === "heartbeat")
+    return { limitBytes: HEARTBEAT_BYTES + 1, tooLong: refusal(413, "request/malformed"), perform: run };
   const isMessage = MESSAGES.has(route.kind);
   return {
     limitBytes: isMessage ? ENROLMENT_BYTES + 1 : RECOVERY_BYTES,
     tooLong: isMessage ? refusal(413, "request/malformed") : empty(413),
-    perform: (body, from) => perform(service, route, body, from, report),
+    perform: run,
   };
 }
 
 /** What carries a message of docs/format/enrolment.md. */
-const MESSAGES: ReadonlySet<Route["kind"]> = new Set(["enrolment", "latch", "lease", "receipt", "report", "rotation"]);
+const MESSAGES: ReadonlySet<Route["kind"]> = new Set([
+  "enrolment",
+  "latch",
+  "lease",
+  "receipt",
+  "report",
+  "rotation",
+  "session",
+]);
 
 const ALLOWED = ["allow", "GET, HEAD, OPTIONS"];
 
@@ -79,6 +92,12 @@ function answer(service: Service, route: Performed, body: Buffer, from: string):
       return acceptLease(service, route.machineId, body, from);
     case "receipt":
       return answerReceipt(service, route.machineId, body);
+    case "session-challenge":
+      return giveSessionChallenge(service, route.machineId);
+    case "session":
+      return acceptSession(service, route.machineId, body, from);
+    case "heartbeat":
+      return acceptHeartbeat(service, body, from);
     case "report":
       return acceptReport(service, route.machineId, body, from);
     case "rotation":

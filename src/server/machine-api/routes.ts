@@ -1,7 +1,6 @@
 /**
  * What a request is about. Paths are tang's, under a latch's base address: docs/format/latch.md,
- * enrolment.md, lease.md, receipt.md, bound.md and
- * rotation.md.
+ * enrolment.md, lease.md, receipt.md, bound.md, rotation.md and heartbeat.md.
  */
 export type Route =
   | { readonly kind: "advertisement"; readonly latchId: string; readonly kid: string | null }
@@ -13,6 +12,9 @@ export type Route =
   | { readonly kind: "challenge"; readonly machineId: string }
   | { readonly kind: "lease"; readonly machineId: string }
   | { readonly kind: "rotation"; readonly machineId: string }
+  | { readonly kind: "session-challenge"; readonly machineId: string }
+  | { readonly kind: "session"; readonly machineId: string }
+  | { readonly kind: "heartbeat" }
   | { readonly kind: "health" };
 
 const LATCH = /^\/+latch\/+([A-Za-z0-9_-]{22})(\/.*)$/;
@@ -20,7 +22,7 @@ const LATCH = /^\/+latch\/+([A-Za-z0-9_-]{22})(\/.*)$/;
 const ADVERTISEMENT = /^\/+adv\/*$/;
 const ADVERTISEMENT_BY_KEY = /^\/+adv\/+([0-9A-Za-z_-]+)$/;
 const RECOVERY = /^\/+rec\/+([0-9A-Za-z_-]+)$/;
-const MACHINE = /^\/machine\/([A-Za-z0-9_-]{43})\/(latch|lease|receipt|report|rotation)$/;
+const MACHINE = /^\/machine\/([A-Za-z0-9_-]{43})\/(latch|lease|receipt|report|rotation|session)$/;
 
 /** What watches a server may ask in ways that tang does not know. */
 const HEALTH_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
@@ -34,17 +36,19 @@ export function findRoute(method: string, path: string): Route | 404 | 405 {
   if (route === null) return 404;
   if (route.kind === "health") return HEALTH_METHODS.has(method) ? route : 405;
   if (route.kind === "lease" && method === "GET") return { kind: "challenge", machineId: route.machineId };
+  if (route.kind === "session" && method === "GET") return { kind: "session-challenge", machineId: route.machineId };
   return method === (route.kind === "advertisement" ? "GET" : "POST") ? route : 405;
 }
 
 function match(path: string): Route | null {
+  if (path === "/alive") return { kind: "heartbeat" };
   const [, latchId, rest] = LATCH.exec(path) ?? [];
   if (latchId !== undefined && rest !== undefined) return matchTang(latchId, rest);
   if (path === "/enroll") return { kind: "enrolment" };
   if (path === "/healthz") return { kind: "health" };
   const [, machineId, kind] = MACHINE.exec(path) ?? [];
   if (machineId === undefined) return null;
-  return { kind: kind as "latch" | "lease" | "receipt" | "report" | "rotation", machineId };
+  return { kind: kind as "latch" | "lease" | "receipt" | "report" | "rotation" | "session", machineId };
 }
 
 function matchTang(latchId: string, path: string): Route | null {

@@ -14,7 +14,7 @@ export async function listMachines(service: Service): Promise<Reply> {
     const releases = lastByMachine(await transaction.lastReleases());
     const { times } = await transaction.tree();
     const machines = (await transaction.machines()).map((machine) => ({
-      ...machineView(machine, { nowMs, times }),
+      ...machineView(machine, { nowMs, times }, service.pulses.heardAtMs(machine.id)),
       lastRelease: releaseView(releases.get(machine.id) ?? null),
     }));
     const invites: unknown[] = [];
@@ -55,7 +55,10 @@ export async function showMachine(service: Service, nameOrId: string): Promise<R
       });
     }
     const time = { nowMs: service.system.nowMs(), times: (await transaction.tree()).times };
-    const shown = { ...machineView(machine, time), lastRefusal: await lastRefusal(transaction, machine.id) };
+    const shown = {
+      ...machineView(machine, time, service.pulses.heardAtMs(machine.id)),
+      lastRefusal: await lastRefusal(transaction, machine.id),
+    };
     return json(200, { machine: shown, latches, unread });
   });
 }

@@ -21,15 +21,19 @@ const MAX_BODY_BYTES = 4096;
  * @throws NightlatchError request/malformed, admin/denied, machine/*, policy/bad-terms, store/*
  */
 export async function changePolicy(service: Service, machine: string, request: PolicyRequest): Promise<Governed> {
-  const {
-    policy,
-    of = PLAIN_APPROVAL.of,
-    timeoutMs = PLAIN_APPROVAL.timeoutMs,
-  } = parseBody(request.body, ["policy"], ["of", "timeoutMs"]);
-  if (policy !== "always" && policy !== "lease" && policy !== "approval") throw malformed();
-  if (typeof of !== "number" || typeof timeoutMs !== "number") throw malformed();
-  const permit = (current: MachineRow) => requireRole(request.role, current, { policy, of });
-  return setPolicy(service, machine, { policy, approval: { of, timeoutMs }, by: request.uid, permit });
+  const { policy, of, timeoutMs } = parseBody(request.body, ["policy"], ["of", "timeoutMs"]);
+  if (policy !== "always" && policy !== "alive" && policy !== "lease" && policy !== "approval") throw malformed();
+  if (!isWanted(of, policy === "approval") || !isWanted(timeoutMs, policy === "approval" || policy === "alive"))
+    throw malformed();
+  const by = request.uid;
+  const mayLoosen = request.role === "admin";
+  const permit = (current: MachineRow) => requireApprovals(request.role, current, { policy, of });
+  if (policy === "alive") {
+    if (timeoutMs === undefined) throw malformed();
+    return setPolicy(service, machine, { policy, timeoutMs, by, mayLoosen, permit });
+  }
+  const approval = { of: of ?? PLAIN_APPROVAL.of, timeoutMs: timeoutMs ?? PLAIN_APPROVAL.timeoutMs };
+  return setPolicy(service, machine, { policy, approval, by, mayLoosen, permit });
 }
 
 /**
@@ -42,19 +46,19 @@ export async function openLease(service: Service, machine: string, request: Poli
   return grantLease(service, machine, { lifetimeMs, graceMs, by: request.uid });
 }
 
-/**
- * What is released at any time from now on is the administrator's to say, and so is what fewer
- * operators open than before: docs/decisions/105-who-loosens-a-policy.md, 117.
- */
-function requireRole(role: Role, current: MachineRow, wanted: { readonly policy: Policy; readonly of: number }): void {
-  if (role === "admin") return;
-  const of = wanted.policy === "approval" ? wanted.of : 0;
-  if (of < (current.approval?.of ?? 0)) throw fewerOperators(current);
-  if (wanted.policy !== "always") return;
-  throw new NightlatchError("admin/denied", "having a machine released at any time is root's to say", {
-    meaning: "Nothing was changed.",
-    remedy: "Open a window for it instead: nightlatch machine lease NAME 15m",
-  });
+/** Whether a term of a policy is a number, where the policy has it, or absent. */
+function isWanted(term: Json | undefined, belongs: boolean): term is number | undefined {
+  return term === undefined || (belongs && typeof term === "number");
+}
+
+/** What fewer operators open than before is the administrator's to say: docs/decisions/117. */
+function requireApprovals(
+  role: Role,
+  current: MachineRow,
+  wanted: { readonly policy: Policy; readonly of: number | undefined },
+): void {
+  const of = wanted.policy === "approval" ? (wanted.of ?? PLAIN_APPROVAL.of) : 0;
+  if (role !== "admin" && of < (current.approval?.of ?? 0)) throw fewerOperators(current);
 }
 
 function fewerOperators({ name, approval }: MachineRow): NightlatchError {

@@ -7,11 +7,27 @@ import type { FormerEpoch, InviteRow, LatchRow, LeaseRow, MachineRow } from "../
 /**
  * A machine as docs/format/admin.md shows it. No view shows a wrapped key or a nonce, and times are
  * text.
+ * @param heardMs when it was last heard in this run of the server; null where it was not
  */
-export function machineView(machine: MachineRow, time: TimeView): Record<string, unknown> {
-  const { id, name, state, epoch, enrolledMs, policy, approval, lease } = machine;
-  const enrolled = isoTime(enrolledMs);
-  return { id, name, state, epoch, enrolled, policy, approval, lease: leaseView(lease, time) };
+export function machineView(
+  machine: MachineRow,
+  time: TimeView,
+  heardMs: number | null = null,
+): Record<string, unknown> {
+  const { id, name, state, epoch, enrolledMs, policy, approval, lease, alive, seenMs } = machine;
+  const heard = heardMs ?? seenMs;
+  return {
+    id,
+    name,
+    state,
+    epoch,
+    enrolled: isoTime(enrolledMs),
+    policy,
+    approval,
+    timeoutMs: alive?.timeoutMs ?? null,
+    lease: leaseView(lease, time),
+    lastHeard: heard === null ? null : isoTime(heard),
+  };
 }
 
 /** The server's clock, and what its log says of time. */

@@ -1,3 +1,4 @@
+import { type AliveRefusal, isAlive, type Pulse, released } from "./alive.ts";
 import { type Asking, judgeLease, type Lease, type LeaseUse, type Policy, type PolicyRefusal } from "./lease.ts";
 import { type Pace, take } from "./pace.ts";
 import { type ApprovalRefusal, type AskedRequest, type Crowd, judgeRequest } from "./request.ts";
@@ -13,6 +14,8 @@ interface MachineFacts {
   readonly lease: Lease | null;
   /** Of the policy `approval` alone: what operators were asked for. */
   readonly queue?: Queue;
+  /** Whether it is there, as far as the server knows; asked under `alive` alone. */
+  readonly alive?: AliveFacts;
 }
 
 /** The requests that operators were asked for, as whoever asks now finds them. */
@@ -21,6 +24,14 @@ export interface Queue {
   readonly own: (AskedRequest & { readonly id: string; readonly latestMs: number }) | null;
   /** The others. */
   readonly crowd: Crowd;
+}
+
+/** Whether a machine is there. */
+interface AliveFacts {
+  /** Null where nothing is known. */
+  readonly pulse: Pulse | null;
+  /** The clock that nobody sets, which the pulse is by. */
+  readonly monotonicMs: number;
 }
 
 /** What the policy knows of a latch. */
@@ -33,7 +44,7 @@ interface LatchFacts {
 }
 
 /** Why nothing is released. */
-export type RefusalReason = "latch/revoked" | "machine/locked" | PolicyRefusal | ApprovalRefusal;
+export type RefusalReason = "latch/revoked" | "machine/locked" | AliveRefusal | PolicyRefusal | ApprovalRefusal;
 
 /** What the policy decides. */
 type Decision =
@@ -49,6 +60,11 @@ type Decision =
        * receipt, which is one of its own whatever the pace.
        */
       readonly use: LeaseUse | null;
+      /**
+       * Set where this gives a machine under `alive` the time of a boot. It must be durable with
+       * the receipt, which is one of its own.
+       */
+      readonly pulse?: Pulse;
     }
   | {
       readonly release: false;
@@ -68,6 +84,7 @@ export function decide(machine: MachineFacts, latch: LatchFacts, asking: Asking)
   if (machine.state === "locked" || latch.state === "locked") return refuse("machine/locked");
   const pace = take(latch.pace, asking.nowMs);
   if (machine.policy === "always") return { release: true, pace, use: null };
+  if (machine.policy === "alive") return decideAlive(machine.alive, pace);
   const judged = judgeLease(machine.lease, latch.use, asking);
   const isOpen = judged === "again" || judged === "opens";
   // What nobody was asked for, nobody has approved: a window for any address is none here.
@@ -83,6 +100,13 @@ function askOperators(queue: Queue | undefined, { nowMs }: Asking): Decision {
   if (queue === undefined) return refuse("policy/crowded");
   const judged = judgeRequest(queue.own, queue.crowd, nowMs);
   return judged === "begins" ? { release: false, reason: "policy/waits", begins: true } : refuse(judged);
+}
+
+function decideAlive(alive: AliveFacts | undefined, pace: Pace | null): Decision {
+  const pulse = alive?.pulse ?? null;
+  if (alive === undefined || pulse === null || !isAlive(pulse, alive.monotonicMs)) return refuse("policy/not-alive");
+  const extended = released(pulse, alive.monotonicMs);
+  return { release: true, pace, use: null, ...(extended === null ? {} : { pulse: extended }) };
 }
 
 function refuse(reason: RefusalReason): Decision {

@@ -1,7 +1,7 @@
 import { hasExpired } from "./expiry.ts";
 
 /** What must hold for a machine's latches to be released. */
-export type Policy = "always" | "lease" | "approval";
+export type Policy = "always" | "alive" | "lease" | "approval";
 
 /** A window in which each latch of a machine is released once: docs/policy.md. */
 export interface Lease {

@@ -7,6 +7,7 @@ import { Asks } from "./asks.ts";
 import { Challenges } from "./challenges.ts";
 import { Halts } from "./halts.ts";
 import { Paces } from "./paces.ts";
+import { Pulses } from "./pulses.ts";
 import { CommitQueue } from "./queue.ts";
 import type { Service } from "./service.ts";
 
@@ -28,5 +29,7 @@ export function assembleService(system: Service["system"], opened: OpenedStore):
     floods: new FloodTally(memory),
     halts: new Halts(),
     challenges: new Challenges(system),
+    sessionChallenges: new Challenges(system),
+    pulses: new Pulses(memory),
   };
 }

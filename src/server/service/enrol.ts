@@ -125,6 +125,8 @@ async function redeem(
     approval: null,
     leases: 0,
     lease: null,
+    alive: null,
+    seenMs: null,
   };
   if (known === null) await transaction.insertMachine(machine);
   const granted = await grant(service, transaction, received, machine, invite);

@@ -1,4 +1,5 @@
 import { every } from "../clock.ts";
+import { saveHeard } from "./alive.ts";
 import { expireInvites } from "./invite.ts";
 import { indexLog } from "./latest.ts";
 import { endPastLeases } from "./leases.ts";
@@ -16,6 +17,7 @@ const INTERVAL_MS = 30_000;
  * - the log's latest entries are found, and subtrees of it are kept for proofs;
  * - invites that nobody used in time become void and lose their keys, leases end, and requests for
  *   an approval expire;
+ * - when machines were last heard is written;
  * - room is held back on the disk;
  * - bytes of destroyed keys that a reader kept from being overwritten are overwritten;
  * - a store that failed is tried again, so that its health shows without waiting for somebody who
@@ -29,6 +31,7 @@ export function startHousekeeping(service: Service, report: (error: unknown) => 
     rounds[Symbol.dispose]();
     await service.queue.idle();
     await writeCounts(service, true).catch(report);
+    await saveHeard(service, true).catch(report);
   };
 }
 
@@ -39,6 +42,7 @@ export async function keepHouse(service: Service): Promise<void> {
   await expireInvites(service);
   await endPastLeases(service);
   await expireRequests(service);
+  await saveHeard(service, false);
   if (service.store.needsScrub) await service.store.scrub();
   await writeCounts(service, false);
   await service.store.recordProgress();

@@ -1,8 +1,11 @@
 import { NightlatchError } from "../../core/errors.ts";
 import type { Entry } from "../audit/entry.ts";
+import { MAX_TIMEOUT_MS, MIN_TIMEOUT_MS } from "../policy/alive.ts";
 import type { Policy } from "../policy/lease.ts";
+import { loosens } from "../policy/loosening.ts";
 import type { Approval } from "../policy/request.ts";
 import type { LeaseRow, MachineRow, Transaction } from "../store/port.ts";
+import { beginPulse, endPulse } from "./alive.ts";
 import type { Halted } from "./halts.ts";
 import { insist, settleChange } from "./insist.ts";
 import { leaseEntry, MAX_GRACE_MS } from "./leases.ts";
@@ -26,8 +29,12 @@ interface WantedPolicy {
   readonly policy: Policy;
   /** What the policy `approval` asks for; no matter of any other. */
   readonly approval?: Approval;
+  /** For how long the machine may be silent; under `alive` alone. */
+  readonly timeoutMs?: number;
   /** The operator's user id. */
   readonly by: number;
+  /** False where the operator may not have more released than before. */
+  readonly mayLoosen?: boolean;
   /** Is told of the machine as it is, and throws where the operator may not have this change. */
   readonly permit?: (machine: MachineRow) => void;
 }
@@ -35,7 +42,7 @@ interface WantedPolicy {
 /** What `approval` asks for where nothing else is said: one operator, within an hour. */
 export const PLAIN_APPROVAL: Approval = { of: 1, timeoutMs: 3_600_000 };
 const MAX_OPERATORS = 16;
-const [MIN_TIMEOUT_MS, MAX_TIMEOUT_MS] = [300_000, 7 * 86_400_000];
+const [MIN_WAIT_MS, MAX_WAIT_MS] = [300_000, 7 * 86_400_000];
 
 const MIN_LEASE_MS = 60_000;
 const MAX_LEASE_MS = 86_400_000;
@@ -43,16 +50,15 @@ const MAX_LEASE_MS = 86_400_000;
 /**
  * Changes what must hold for a machine to be released. A lease that it has is void, and so is what
  * operators were asked for. What is not `always` releases nothing from the moment in which this is
- * asked.
- * @throws NightlatchError machine/unknown, machine/revoked, policy/bad-terms, store/*; and what
- *   `permit` throws
+ * asked. A machine that is put under `alive` has to be alive: one whose heartbeats do not come would
+ * be locked.
+ * @throws NightlatchError machine/unknown, machine/revoked, policy/bad-terms, alive/bad-time,
+ *   alive/not-heard, admin/denied, store/*; and what `permit` throws
  */
-export async function setPolicy(
-  service: Service,
-  nameOrId: string,
-  { policy, approval: terms = PLAIN_APPROVAL, by, permit }: WantedPolicy,
-): Promise<Governed> {
-  const approval = policy === "approval" ? terms : null;
+export async function setPolicy(service: Service, nameOrId: string, wanted: WantedPolicy): Promise<Governed> {
+  const { policy, by } = wanted;
+  const approval = policy === "approval" ? (wanted.approval ?? PLAIN_APPROVAL) : null;
+  const timeoutMs = policy === "alive" ? requireTimeout(wanted.timeoutMs) : null;
   if (approval !== null) requireTerms(approval);
   const subject = subjectOf(nameOrId);
   const done = await insist(
@@ -61,15 +67,23 @@ export async function setPolicy(
     async (transaction): Promise<Recorded<Done>> => {
       const machine = await findMachine(transaction, nameOrId);
       if (machine.state === "revoked") throw alreadyRevoked(`the machine ${machine.name}`);
-      permit?.(machine);
+      wanted.permit?.(machine);
+      const before = { policy: machine.policy, timeoutMs: machine.alive?.timeoutMs ?? null };
       const isSame = machine.approval?.of === approval?.of && machine.approval?.timeoutMs === approval?.timeoutMs;
-      if (machine.policy === policy && isSame) return { outcome: { changed: false, machine }, entries: [] };
+      if (before.policy === policy && before.timeoutMs === timeoutMs && isSame)
+        return { outcome: { changed: false, machine }, entries: [] };
+      if (wanted.mayLoosen === false && loosens(before, { policy, timeoutMs })) throw mayNotLoosen(machine);
       const { id, name } = machine;
+      if (timeoutMs !== null && machine.state === "active") requireHeard(service, machine, timeoutMs);
       await transaction.setPolicy(id, policy, approval);
-      const asked = approval === null ? {} : { of: approval.of, timeout: approval.timeoutMs };
+      const alive = timeoutMs === null ? null : await beginPulse(service, transaction, id, timeoutMs);
+      if (alive === null) endPulse(service, id);
+      const terms = approval === null ? {} : { of: approval.of, timeout: approval.timeoutMs };
+      const silence = timeoutMs === null ? {} : { timeout: timeoutMs };
       const at = service.system.nowMs();
-      const entry: Entry = { kind: "machine-policy", at, machine: id, name, policy, ...asked, by };
-      return { outcome: { changed: true, machine: { ...machine, policy, approval, lease: null } }, entries: [entry] };
+      const entry: Entry = { kind: "machine-policy", at, machine: id, name, policy, ...terms, ...silence, by };
+      const changed = { ...machine, policy, approval, alive, lease: null };
+      return { outcome: { changed: true, machine: changed }, entries: [entry] };
     },
   );
   return { ...done, recorded: await settleChange(service) };
@@ -111,7 +125,7 @@ function subjectOf(nameOrId: string): (transaction: Transaction) => Promise<Halt
 }
 
 function requireTerms({ of, timeoutMs }: Approval): void {
-  if (isWithin(of, 1, MAX_OPERATORS) && isWithin(timeoutMs, MIN_TIMEOUT_MS, MAX_TIMEOUT_MS)) return;
+  if (isWithin(of, 1, MAX_OPERATORS) && isWithin(timeoutMs, MIN_WAIT_MS, MAX_WAIT_MS)) return;
   throw new NightlatchError(
     "policy/bad-terms",
     `an approval takes 1 to ${MAX_OPERATORS} operators, and waits for them for 5 minutes to 7 days`,
@@ -126,6 +140,35 @@ function requireTimes({ lifetimeMs, graceMs }: { readonly lifetimeMs: number; re
     "a lease lasts for at least a minute and at most a day, its grace for at most 10 minutes",
     { meaning: "Nothing was changed.", remedy: "Give times in between, such as 15m with --grace 60s." },
   );
+}
+
+function requireTimeout(timeoutMs: number | undefined): number {
+  if (Number.isSafeInteger(timeoutMs) && Number(timeoutMs) >= MIN_TIMEOUT_MS && Number(timeoutMs) <= MAX_TIMEOUT_MS)
+    return Number(timeoutMs);
+  throw new NightlatchError("alive/bad-time", "a machine may be silent for at least 5 seconds and at most a day", {
+    meaning: "Nothing was changed.",
+    remedy: "Give a time in between, such as --timeout 5m.",
+  });
+}
+
+/**
+ * Who is put under `alive` and sends nothing would be locked within minutes, and noticed at its
+ * next boot.
+ */
+function requireHeard({ pulses, system }: Service, { id, name }: MachineRow, timeoutMs: number): void {
+  const number = pulses.find(id);
+  if (number !== null && system.monotonicMs() - pulses.heardMs(number) < timeoutMs) return;
+  throw new NightlatchError("alive/not-heard", `nothing was heard of the machine ${name} within that time`, {
+    meaning: "Nothing was changed. It would be locked soon, and its passphrase alone would open it at its next boot.",
+    remedy: `On ${name}: systemctl enable --now nightlatch-heartbeat. Then, when nightlatch machine show ${name} says that it was heard, repeat this.`,
+  });
+}
+
+function mayNotLoosen({ name }: MachineRow): NightlatchError {
+  return new NightlatchError("admin/denied", `having ${name} released in more cases than now is root's to say`, {
+    meaning: "Nothing was changed.",
+    remedy: `Ask root of the key server, or open a window where its policy is lease: nightlatch machine lease ${name} 15m`,
+  });
 }
 
 function locked({ name }: MachineRow): NightlatchError {

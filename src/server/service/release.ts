@@ -5,6 +5,7 @@ import { latestSince } from "../audit/times.ts";
 import { POINT_BYTES, SCALAR_BYTES } from "../exchange/port.ts";
 import { decide, type RefusalReason } from "../policy/decide.ts";
 import type { KeyRow, ReleaseRow, Transaction } from "../store/port.ts";
+import { keepPulse } from "./alive.ts";
 import type { Recorded } from "./queue.ts";
 import { beginRequest, queueFor } from "./requests.ts";
 import type { Service } from "./service.ts";
@@ -80,8 +81,11 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   // What is released always takes no more reads than it did before there were policies.
   const latestMs = policy === "always" || lease === null ? nowMs : await latestOf(transaction, lease.madeAt);
   const queue = policy === "approval" ? await queueFor(transaction, row.machineId, request.from) : null;
+  const number = policy === "alive" ? service.pulses.find(row.machineId) : null;
+  const pulse = number === null ? null : service.pulses.pulseOf(number);
+  const alive = { pulse, monotonicMs: service.system.monotonicMs() };
   const decision = decide(
-    { state: isHalted ? "locked" : row.machineState, policy, lease, ...(queue === null ? {} : { queue }) },
+    { state: isHalted ? "locked" : row.machineState, policy, lease, alive, ...(queue === null ? {} : { queue }) },
     { state: row.latchState, pace: service.paces.of(request.latchId), use },
     { from: request.from, nowMs, latestMs },
   );
@@ -101,6 +105,13 @@ async function judge(service: Service, transaction: Transaction, request: Releas
     if (decision.pace !== null) service.paces.set(request.latchId, decision.pace);
     const entry = { kind: "release", at: nowMs, ...released, lease: decision.use.lease } as const;
     return { outcome: granted, entries: [entry] };
+  }
+  if (decision.pulse !== undefined && number !== null) {
+    const { size } = await transaction.tree();
+    await keepPulse(service, transaction, row.machineId, decision.pulse, size);
+    service.pulses.setPulseWithin(number, decision.pulse);
+    if (decision.pace !== null) service.paces.set(request.latchId, decision.pace);
+    return { outcome: granted, entries: [{ kind: "release", at: nowMs, ...released }] };
   }
   if (decision.pace === null) {
     const { entry, isKnown } = service.floods.count(released, nowMs);

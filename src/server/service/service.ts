@@ -9,6 +9,7 @@ import type { Asks } from "./asks.ts";
 import type { Challenges } from "./challenges.ts";
 import type { Halts } from "./halts.ts";
 import type { Paces } from "./paces.ts";
+import type { Pulses } from "./pulses.ts";
 import type { CommitQueue } from "./queue.ts";
 
 /** What every act of the server needs. It is made once, at the start. */
@@ -27,4 +28,6 @@ export interface Service {
   readonly floods: FloodTally;
   readonly halts: Halts;
   readonly challenges: Challenges;
+  readonly sessionChallenges: Challenges;
+  readonly pulses: Pulses;
 }

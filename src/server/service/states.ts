@@ -2,6 +2,7 @@ import { NightlatchError } from "../../core/errors.ts";
 import type { Entry } from "../audit/entry.ts";
 import type { State } from "../policy/decide.ts";
 import type { LatchRow, MachineRow, Reads, Transaction } from "../store/port.ts";
+import { adoptState, beginPulse } from "./alive.ts";
 import type { Halted } from "./halts.ts";
 import { insist, settleChange } from "./insist.ts";
 import type { Recorded } from "./queue.ts";
@@ -52,32 +53,32 @@ export async function changeMachine(service: Service, nameOrId: string, request:
     const { id } = await findMachine(transaction, nameOrId);
     return { machine: id, latch: null };
   };
-  return finish(
+  const done = await insist(
     service,
-    request,
-    await insist(
-      service,
-      { subject, stops: request.change !== "unlock" },
-      async (transaction): Promise<Recorded<Done>> => {
-        const machine = await findMachine(transaction, nameOrId);
-        const latches = await transaction.latchesOf(machine.id);
-        const state = RESULT[request.change];
-        if (machine.state === state) return { outcome: { changed: false, machine, latches }, entries: [] };
-        if (machine.state === "revoked") throw alreadyRevoked(`the machine ${machine.name}`);
-        const epoch = machine.epoch + 1;
-        await transaction.setMachine(machine.id, state, epoch);
-        if (state === "revoked") for (const latch of latches) await revokeLatch(transaction, latch.id);
-        const after = await transaction.latchesOf(machine.id);
-        const at = service.system.nowMs();
-        const { id, name } = machine;
-        const entry: Entry = { kind: `machine-${request.change}`, at, machine: id, name, epoch, by: request.by };
-        return {
-          outcome: { changed: true, machine: (await transaction.machine(id)) ?? machine, latches: after },
-          entries: [entry],
-        };
-      },
-    ),
+    { subject, stops: request.change !== "unlock" },
+    async (transaction): Promise<Recorded<Done>> => {
+      const machine = await findMachine(transaction, nameOrId);
+      const latches = await transaction.latchesOf(machine.id);
+      const state = RESULT[request.change];
+      if (machine.state === state) return { outcome: { changed: false, machine, latches }, entries: [] };
+      if (machine.state === "revoked") throw alreadyRevoked(`the machine ${machine.name}`);
+      const epoch = machine.epoch + 1;
+      await transaction.setMachine(machine.id, state, epoch);
+      if (state === "active" && machine.alive !== null)
+        await beginPulse(service, transaction, machine.id, machine.alive.timeoutMs);
+      if (state === "revoked") for (const latch of latches) await revokeLatch(transaction, latch.id);
+      const after = await transaction.latchesOf(machine.id);
+      const at = service.system.nowMs();
+      const { id, name } = machine;
+      const entry: Entry = { kind: `machine-${request.change}`, at, machine: id, name, epoch, by: request.by };
+      return {
+        outcome: { changed: true, machine: (await transaction.machine(id)) ?? machine, latches: after },
+        entries: [entry],
+      };
+    },
   );
+  adoptState(service, done.machine);
+  return finish(service, request, done);
 }
 
 /**

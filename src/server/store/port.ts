@@ -3,6 +3,7 @@ import type { EntryText, LatestKind, LatestRow } from "../audit/latest.ts";
 import type { LogStore } from "../audit/log.ts";
 import type { Tree } from "../audit/times.ts";
 import type { NumberedEntry, Snapshot } from "../audit/verify.ts";
+import type { StoredPulse } from "../policy/alive.ts";
 import type { State } from "../policy/decide.ts";
 import type { Lease, LeaseUse, Policy } from "../policy/lease.ts";
 import type { Approval, AskedRequest, Crowd } from "../policy/request.ts";
@@ -94,6 +95,8 @@ export interface Reads {
   requests(): Promise<RequestRow[]>;
   /** How many requests there are beside that of this machine and address. */
   crowdAround(place: CrowdPlace): Promise<Crowd>;
+  /** Machines under `alive` that are not revoked, by id, from behind this one: a page of them. */
+  machinesUnderAlive(afterId: string): Promise<MachineRow[]>;
   invite(inviteId: string): Promise<InviteRow | null>;
   /** The invites that wait to be used, by name. */
   openInvites(): Promise<InviteRow[]>;
@@ -139,10 +142,15 @@ interface Writes {
    */
   setMachine(machineId: string, state: State, epoch: number): Promise<void>;
   /**
-   * Sets the policy of a machine. A lease that it has is void, and so are its requests.
+   * Sets the policy of a machine. A lease that it has is void, and so are its requests and what was
+   * kept for `alive`.
    * @param approval what the policy `approval` asks for; null for any other
    */
   setPolicy(machineId: string, policy: Policy, approval: Approval | null): Promise<void>;
+  /** Keeps what a machine under `alive` is released by after a restart. */
+  setAlive(machineId: string, alive: AliveRow): Promise<void>;
+  /** Notes when a machine was last heard. */
+  setSeen(machineId: string, seenMs: number): Promise<void>;
   /** Gives a machine a lease in place of the one that it has; null: it has none from now on. */
   setLease(machineId: string, lease: LeaseRow | null): Promise<void>;
   /** Notes the first release of a latch within a lease. */
@@ -244,6 +252,12 @@ export interface LeaseRow extends Lease {
   readonly by: number | null;
 }
 
+/** What a machine under `alive` is released by after a restart, as it is stored. */
+export interface AliveRow extends StoredPulse {
+  /** The log's size when it was written: what came later is in the entries from this number on. */
+  readonly madeAt: number;
+}
+
 /** Whether a request waits for operators, or one of them has denied it. */
 export type RequestState = AskedRequest["state"];
 
@@ -281,6 +295,10 @@ export interface MachineRow {
   readonly leases: number;
   /** The one that it has; null where it has none. It may be over, which time alone tells. */
   readonly lease: LeaseRow | null;
+  /** Null under another policy than `alive`. */
+  readonly alive: AliveRow | null;
+  /** When it was last heard, as far as that was written; null where it never was. */
+  readonly seenMs: number | null;
 }
 
 /**

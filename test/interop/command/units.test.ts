@@ -51,6 +51,7 @@ const CEILINGS: Readonly<Record<string, number>> = {
   "nightlatch-agent.service": 2.9,
   "nightlatch-called-off.service": 4.4,
   "nightlatch-clean-up.service": 4.7,
+  "nightlatch-heartbeat.service": 1.9,
   "nightlatch-rotate.service": 5.0,
   "nightlatch-server.service": 1.6,
   "nightlatch-stage.service": 5.2,

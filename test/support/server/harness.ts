@@ -20,6 +20,7 @@ import {
   parseLeaseRequest,
 } from "../../../src/formats/own/lease.ts";
 import { parseRecoveryRequest } from "../../../src/formats/tang/tang.ts";
+import { resumePulses } from "../../../src/server/service/alive.ts";
 import { assembleService } from "../../../src/server/service/assemble.ts";
 import { addLatch, type EnrolOutcome, enrol } from "../../../src/server/service/enrol.ts";
 import { invite } from "../../../src/server/service/invite.ts";
@@ -62,21 +63,24 @@ export interface OpenService extends Service, AsyncDisposable {
 /** Opens a data folder, and makes a service of it with a clock of its own. */
 export async function openService(
   folder: string,
-  options: { readonly acceptRollback?: boolean } = {},
+  options: { readonly acceptRollback?: boolean /** What the clock says. */; readonly nowMs?: number } = {},
 ): Promise<OpenService> {
   const opened = await openFolder(nodeSystem, folder, { uid: UID, ...options });
   const { store, created, warnings } = opened;
   const clock: Clock = { nowMs: Date.now(), monotonicMs: 1000 };
+  const service = assembleService(
+    {
+      nowMs: () => clock.nowMs,
+      monotonicMs: () => clock.monotonicMs,
+      sleep: nodeSystem.sleep,
+      random: nodeSystem.random,
+    },
+    opened,
+  );
+  clock.nowMs = options.nowMs ?? clock.nowMs;
+  await resumePulses(service);
   return {
-    ...assembleService(
-      {
-        nowMs: () => clock.nowMs,
-        monotonicMs: () => clock.monotonicMs,
-        sleep: nodeSystem.sleep,
-        random: nodeSystem.random,
-      },
-      opened,
-    ),
+    ...service,
     clock,
     created,
     warnings,

@@ -1,6 +1,6 @@
 import { printable } from "../../../core/text.ts";
 import type { JsonObject } from "../../../formats/json/json.ts";
-import { timeText } from "../../time-text.ts";
+import { durationText, timeText } from "../../time-text.ts";
 
 const NAME_WIDTH = 12;
 
@@ -36,7 +36,9 @@ function describe(entry: JsonObject): string {
     case "latch":
       return `got one more latch, from ${from}${volume}`;
     case "machine-policy":
-      return `policy ${text(entry["policy"])}${entry["of"] === undefined ? "" : ` of ${text(entry["of"])}`}, ${by}`;
+      return `policy ${text(entry["policy"])}${entry["of"] === undefined ? silenceOf(entry) : ` of ${text(entry["of"])}`}, ${by}`;
+    case "machine-gone":
+      return `not heard${silenceOf(entry)}, last ${entry["last"] == null ? "never" : timeText(entry["last"])}: locked`;
     case "request": {
       const asked =
         entry["by"] === undefined ? `asks for approval from ${from}` : `${from} was named for approval ${by}`;
@@ -71,6 +73,11 @@ function describe(entry: JsonObject): string {
   }
 }
 
+/** For how long a machine may be silent, or was; empty where that is not said. */
+function silenceOf({ timeout }: JsonObject): string {
+  return timeout == null ? "" : ` for ${durationText(Number(timeout))}`;
+}
+
 function leaseOf(entry: JsonObject): string {
   const [from, by] = [text(entry["from"]), text(entry["by"])];
   if (entry["to"] !== undefined) return `is released to ${text(entry["to"])}, as approved,`;
@@ -101,6 +108,13 @@ const REASONS: Readonly<Record<string, string>> = {
   "lease/stale": "a lease was asked for with a challenge that is not good now, as a copy of a request would be",
   "lease/too-many": "it asks for too many leases",
   "lease/other-server": "a request for a lease that was made for another server",
+  "policy/not-alive": "it was not heard for too long, or not since the server was started",
+  "session/stale": "a session was asked for with a challenge that is not good now, as a copy of a request would be",
+  "session/too-many": "it asks for too many sessions",
+  "session/other-server": "a request for a session that was made for another server",
+  "session/forged": "a heartbeat of its session that somebody else has made",
+  "session/replayed": "a heartbeat that came before",
+  "session/other-address": "a heartbeat from another address than its session",
   "machine/full": "it has as many latches as one may have",
   "latch/revoked": "its keys are destroyed",
   "invite/unknown": "an invite that is not known, or a wrong proof of one",

@@ -49,6 +49,9 @@ export async function changeEach(
       const what = single ? `latch ${operand}` : String((answer["machine"] as JsonObject)["name"]);
       terminal.line(answer["changed"] === true ? DONE[change](what) : `${what} was ${pastOf(change)} already.`);
       const { policy } = answer["machine"] as JsonObject;
+      if (change === "unlock" && policy === "alive") {
+        terminal.hint("Its policy is alive: it is released for 15 minutes at least, and then as long as it is heard.");
+      }
       if (change === "unlock" && policy === "lease") {
         terminal.hint(
           "Its policy is lease: it is released within one alone. To open one: nightlatch machine lease NAME 15m",

@@ -1,3 +1,5 @@
+import { parseDuration } from "../../../core/duration.ts";
+import { NightlatchError } from "../../../core/errors.ts";
 import type { JsonObject } from "../../../formats/json/json.ts";
 import type { Terminal } from "../../command.ts";
 
@@ -28,4 +30,13 @@ export function hintUndestroyed(terminal: Pick<Terminal, "hint">, answer: JsonOb
         "reading them (a backup?), or the disk has no room for a second copy of the store. The server overwrites them when that is over.",
     );
   }
+}
+
+/** Reads an operand or an option that is a time, in milliseconds. @throws NightlatchError usage/wrong */
+export function parseTime(text: string): number {
+  const ms = parseDuration(text, ["s", "m", "h", "d"]);
+  if (ms !== null) return ms;
+  throw new NightlatchError("usage/wrong", `${text} is not a time`, {
+    remedy: "Give a number and a unit: s, m, h or d, such as 15m.",
+  });
 }

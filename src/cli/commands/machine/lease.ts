@@ -1,10 +1,8 @@
-import { parseDuration } from "../../../core/duration.ts";
-import { NightlatchError } from "../../../core/errors.ts";
 import type { JsonObject } from "../../../formats/json/json.ts";
 import { defineCommand } from "../../command.ts";
 import { ADMIN_OPTION, askServer } from "../../operator-client.ts";
 import { timeText } from "../../time-text.ts";
-import { changedName, hintUnrecorded } from "./governed.ts";
+import { changedName, hintUnrecorded, parseTime } from "./governed.ts";
 
 export const command = defineCommand({
   name: "machine lease",
@@ -35,11 +33,3 @@ or a copy of its disk, gets the key, so keep it short. Locking the machine ends 
     return 0;
   },
 });
-
-function parseTime(text: string): number {
-  const ms = parseDuration(text, ["s", "m", "h", "d"]);
-  if (ms !== null) return ms;
-  throw new NightlatchError("usage/wrong", `${text} is not a time`, {
-    remedy: "Give a number and a unit: s, m, h or d, such as 15m.",
-  });
-}

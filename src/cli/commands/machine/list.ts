@@ -2,7 +2,7 @@ import type { Json, JsonObject } from "../../../formats/json/json.ts";
 import { defineCommand } from "../../command.ts";
 import { ADMIN_OPTION, askServer } from "../../operator-client.ts";
 import { formatTable } from "../../table.ts";
-import { timeText } from "../../time-text.ts";
+import { durationText, timeText } from "../../time-text.ts";
 
 export const command = defineCommand({
   name: "machine list",
@@ -17,9 +17,9 @@ export const command = defineCommand({
       const rows = machines.map((machine) => {
         const [at, from] = releaseCells(machine["lastRelease"]);
         const [name, state, id] = [machine["name"], machine["state"], machine["id"]].map(String);
-        return [name ?? "", state ?? "", policyCell(machine), at, from, id ?? ""];
+        return [name ?? "", state ?? "", policyCell(machine), heardCell(machine), at, from, id ?? ""];
       });
-      terminal.line(formatTable(["NAME", "STATE", "POLICY", "LAST RELEASE", "TO", "ID"], rows));
+      terminal.line(formatTable(["NAME", "STATE", "POLICY", "LAST HEARD", "LAST RELEASE", "TO", "ID"], rows));
     }
     for (const invite of invites) for (const line of inviteLines(invite, Date.now())) terminal.line(line);
     if (Number(answer["unread"]) > 0) terminal.hint(unreadHint(answer["unread"]));
@@ -28,12 +28,18 @@ export const command = defineCommand({
   },
 });
 
-/** The policy of a machine, and until when a lease of it is open. */
-export function policyCell({ policy, approval, lease }: JsonObject): string {
+/** When a machine was last heard. */
+export function heardCell({ lastHeard }: JsonObject): string {
+  return lastHeard == null ? "never" : timeText(lastHeard);
+}
+
+/** The policy of a machine with its terms, and until when a lease of it is open, and to whom. */
+export function policyCell({ policy, approval, timeoutMs, lease }: JsonObject): string {
   const { until, to } = (lease ?? {}) as JsonObject;
   const of = approval == null ? "" : ` of ${String((approval as JsonObject)["of"])}`;
+  const timeout = typeof timeoutMs === "number" ? ` ${durationText(timeoutMs)}` : "";
   const open = until === undefined ? "" : `, open until ${timeText(until)}`;
-  return `${String(policy ?? "always")}${of}${open}${to == null ? "" : ` to ${String(to)}`}`;
+  return `${String(policy ?? "always")}${of}${timeout}${open}${to == null ? "" : ` to ${String(to)}`}`;
 }
 
 /** The cells of a release: when it was, and where to. */

@@ -3,7 +3,7 @@ import { defineCommand } from "../../command.ts";
 import { ADMIN_OPTION, askServer } from "../../operator-client.ts";
 import { formatTable } from "../../table.ts";
 import { timeText } from "../../time-text.ts";
-import { policyCell, releaseCells, unreadHint } from "./list.ts";
+import { heardCell, policyCell, releaseCells, unreadHint } from "./list.ts";
 
 export const command = defineCommand({
   name: "machine show",
@@ -19,7 +19,7 @@ export const command = defineCommand({
     const latches = answer["latches"] as JsonObject[];
     terminal.line(`${String(machine["name"])}: ${String(machine["state"])}, enrolled ${timeText(machine["enrolled"])}`);
     terminal.line(`id ${String(machine["id"])}`);
-    terminal.line(`policy ${policyCell(machine)}`);
+    terminal.line(`policy ${policyCell(machine)}, last heard ${heardCell(machine)}`);
     const lease = (machine["lease"] ?? {}) as JsonObject;
     const isUsed = (latch: JsonObject) =>
       lease["number"] !== undefined && latch["releasedInLease"] === lease["number"] ? ", released in this lease" : "";

@@ -54,8 +54,9 @@ export function takeSnapshot(sqlite: Sqlite): Snapshot {
     const machines = sqlite
       .all(query.selectFrom("machine").select(MACHINE))
       .map(machineOf)
-      .map(({ id, name, state, epoch, policy, approval, leases, lease }) => {
-        return { id, name, state, epoch, policy: policyText(policy, approval), lease: leaseText(leases, lease) };
+      .map(({ id, name, state, epoch, policy, approval, leases, lease, alive }) => {
+        const said = policyText(policy, { approval, timeoutMs: alive?.timeoutMs ?? null });
+        return { id, name, state, epoch, policy: said, lease: leaseText(leases, lease) };
       });
     const latches = readLatches(sqlite);
     const invites = sqlite.all(

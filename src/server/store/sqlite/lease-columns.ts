@@ -1,5 +1,6 @@
 import type { LeaseUse } from "../../policy/lease.ts";
 import type { LatchRow, LeaseRow, MachineRow } from "../port.ts";
+import { ALIVE, type AliveColumns, aliveOf } from "./alive-columns.ts";
 import { type ApprovalColumns, approvalOf } from "./request-table.ts";
 
 /** The columns of a machine. */
@@ -18,6 +19,8 @@ export const MACHINE = [
   "lease_to",
   "approval_of",
   "approval_ms",
+  "seen_ms as seenMs",
+  ...ALIVE,
 ] as const;
 
 /** A machine's lease as its columns hold it. All are null where there is none. */
@@ -60,10 +63,14 @@ export const NO_LEASE = {
   lease_to: null,
 } as const;
 
+/** A machine's columns. */
+type MachineColumns = LeaseColumns & ApprovalColumns & AliveColumns & Omit<MachineRow, "lease" | "approval" | "alive">;
+
 /** Reads a machine. */
-export function machineOf(row: LeaseColumns & ApprovalColumns & Omit<MachineRow, "lease" | "approval">): MachineRow {
-  const { id, name, state, epoch, enrolledMs, policy, leases } = row;
-  return { id, name, state, epoch, enrolledMs, policy, approval: approvalOf(row), leases, lease: leaseOf(row) };
+export function machineOf(row: MachineColumns): MachineRow {
+  const { id, name, state, epoch, enrolledMs, policy, leases, seenMs } = row;
+  const [approval, lease, alive] = [approvalOf(row), leaseOf(row), aliveOf(row)];
+  return { id, name, state, epoch, enrolledMs, policy, approval, leases, lease, alive, seenMs };
 }
 
 /** The columns of a latch's first release within a lease. */

@@ -18,6 +18,7 @@ export const MIGRATIONS: readonly (() => Compilable[])[] = [
   nodeTables,
   formerEpochTable,
   approvalTables,
+  aliveColumns,
 ];
 
 /**
@@ -204,6 +205,12 @@ function formerEpochTable(): Compilable[] {
       .addColumn("cell", "integer", (c) => c.notNull().unique())
       .modifyEnd(sql`strict`),
   ];
+}
+
+/** What a machine under `alive` is released by, and when each machine was last heard. */
+function aliveColumns(): Compilable[] {
+  const columns = ["alive_timeout", "alive_until", "alive_saved", "alive_made_at", "alive_extended", "seen_ms"];
+  return columns.map((column) => query.schema.alterTable("machine").addColumn(column, "integer"));
 }
 
 function cellColumns(): Compilable[] {

@@ -29,6 +29,12 @@ interface Schema {
     lease_to: string | null;
     approval_of: number | null;
     approval_ms: number | null;
+    alive_timeout: number | null;
+    alive_until: number | null;
+    alive_saved: number | null;
+    alive_made_at: number | null;
+    alive_extended: number | null;
+    seen_ms: number | null;
   };
   latch: {
     id: string;

@@ -2,6 +2,7 @@ import type { State } from "../../policy/decide.ts";
 import type { LeaseUse, Policy } from "../../policy/lease.ts";
 import type { Approval, Crowd } from "../../policy/request.ts";
 import type {
+  AliveRow,
   CrowdPlace,
   FormerEpoch,
   InviteRow,
@@ -14,6 +15,7 @@ import type {
   RequestRow,
   Transaction,
 } from "../port.ts";
+import { columnsOfAlive, NO_ALIVE } from "./alive-columns.ts";
 import {
   columnsOfLease,
   type LeaseColumns,
@@ -42,6 +44,11 @@ const RELEASE_MACHINE =
 const USE_LEASE = "update latch set use_lease = ?, use_ms = ?, use_from = ? where id = ?";
 /** So many leases are ended in one transaction at most. */
 const ENDED_LEASES = 256;
+/** So many machines are read at once at a start. */
+const ALIVE_PAGE = 4096;
+const SET_SEEN = "update machine set seen_ms = ? where id = ?";
+const SET_ALIVE =
+  "update machine set alive_timeout = ?, alive_until = ?, alive_saved = ?, alive_made_at = ?, alive_extended = ? where id = ?";
 const RELEASE_KEY = "select kid, wrapped from latch_key where latch = ? and epoch = ? and purpose = 'exchange'";
 
 /** What an invite has in place of a key that was destroyed. */
@@ -173,6 +180,11 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
       .map(machineOf);
   }
 
+  async machinesUnderAlive(afterId: string): Promise<MachineRow[]> {
+    const under = query.selectFrom("machine").select(MACHINE).where("policy", "=", "alive").where("id", ">", afterId);
+    return this.#sqlite.all(under.where("state", "!=", "revoked").orderBy("id").limit(ALIVE_PAGE)).map(machineOf);
+  }
+
   async invite(inviteId: string): Promise<InviteRow | null> {
     return this.#sqlite.first(query.selectFrom("invite").select(INVITE).where("id", "=", inviteId));
   }
@@ -211,9 +223,10 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
     this.#bury(this.#sqlite.first(query.selectFrom("invite").select("cell").where("id", "=", inviteId)));
   }
 
-  async insertMachine({ enrolledMs, lease, approval, ...row }: MachineRow): Promise<void> {
-    const columns = { ...row, enrolled_ms: enrolledMs, ...NO_LEASE, ...columnsOfLease(lease) };
-    this.#sqlite.run(query.insertInto("machine").values({ ...columns, ...columnsOfApproval(approval) }));
+  async insertMachine({ enrolledMs, lease, approval, alive, seenMs, ...row }: MachineRow): Promise<void> {
+    const columns = { ...row, enrolled_ms: enrolledMs, seen_ms: seenMs, ...NO_LEASE, ...columnsOfLease(lease) };
+    const terms = { ...columnsOfApproval(approval), ...columnsOfAlive(alive) };
+    this.#sqlite.run(query.insertInto("machine").values({ ...columns, ...terms }));
   }
 
   async setMachine(machineId: string, state: State, epoch: number): Promise<void> {
@@ -231,10 +244,20 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
     this.#sqlite.run(
       query
         .updateTable("machine")
-        .set({ policy, ...columnsOfApproval(approval), ...NO_LEASE })
+        .set({ policy, ...columnsOfApproval(approval), ...NO_LEASE, ...NO_ALIVE })
         .where("id", "=", machineId),
     );
     this.#dropRequests(machineId);
+  }
+
+  async setAlive(machineId: string, alive: AliveRow): Promise<void> {
+    const { timeoutMs, untilMs, savedMs, madeAt, isExtended } = alive;
+    const set = this.#sqlite.prepare(SET_ALIVE);
+    this.#sqlite.guard(() => set.run(timeoutMs, untilMs, savedMs, madeAt, isExtended ? 1 : 0, machineId));
+  }
+
+  async setSeen(machineId: string, seenMs: number): Promise<void> {
+    this.#sqlite.guard(() => this.#sqlite.prepare(SET_SEEN).run(seenMs, machineId));
   }
 
   async setLease(machineId: string, lease: LeaseRow | null): Promise<void> {

@@ -171,13 +171,27 @@ test("an emptied, foreign, damaged or newer store is refused", async () => {
   assert.ok(!service.created);
 });
 
-/** What a store was before it knew times and latest entries. */
-const WITHOUT_LATEST =
-  "drop table node; drop table rollback; drop index machine_lease; alter table machine drop column policy; alter table machine drop column leases; " +
-  "alter table machine drop column lease_until; alter table machine drop column lease_grace; " +
-  "alter table machine drop column lease_made_at; alter table machine drop column lease_by; " +
-  "alter table latch drop column use_lease; alter table latch drop column use_ms; alter table latch drop column use_from; " +
-  "drop table latest; drop table latest_reach; alter table tree drop column times; alter table invite drop column made_at";
+/** What came behind version 3, in tables and columns. */
+const LATER_TABLES = ["request", "former_epoch", "node", "rollback", "latest", "latest_reach"];
+const LATER_COLUMNS: Readonly<Record<string, readonly string[]>> = {
+  machine: [
+    ...["policy", "leases", "lease_until", "lease_grace", "lease_made_at", "lease_by", "lease_to"],
+    ...["approval_of", "approval_ms", "seen_ms"],
+    ...["alive_timeout", "alive_until", "alive_saved", "alive_made_at", "alive_extended"],
+  ],
+  latch: ["use_lease", "use_ms", "use_from"],
+  tree: ["times"],
+  invite: ["made_at"],
+};
+
+/** Makes a store what it was before it knew times and latest entries. */
+function undo(database: Database.Database): void {
+  database.exec("drop index machine_lease");
+  for (const table of LATER_TABLES) database.exec(`drop table ${table}`);
+  for (const [table, columns] of Object.entries(LATER_COLUMNS))
+    for (const column of columns) database.exec(`alter table ${table} drop column ${column}`);
+  database.pragma("user_version = 3");
+}
 
 test("a store of the version before has its invites and its last releases after the upgrade", async () => {
   using home = makeHome();
@@ -190,7 +204,7 @@ test("a store of the version before has its invites and its last releases after 
     await indexLog(service);
   }
   const database = new Database(join(home.folder, "store.sqlite"));
-  database.exec(`${WITHOUT_LATEST}; pragma user_version = 3`);
+  undo(database);
   database.close();
   await using service = await openService(home.folder);
   assert.equal(await indexLog(service), 0);
