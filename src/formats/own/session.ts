@@ -1,14 +1,7 @@
 import { createHash, createPublicKey, diffieHellman, generateKeyPairSync, hkdfSync, type KeyObject } from "node:crypto";
 import { toBase64url } from "../../core/bytes.ts";
 import { NightlatchError } from "../../core/errors.ts";
-import {
-  base64urlOf,
-  digestOf,
-  malformedMessage,
-  openMessage,
-  requireMembers,
-  sealMessage,
-} from "./enrolment.ts";
+import { base64urlOf, digestOf, malformedMessage, openMessage, requireMembers, sealMessage } from "./enrolment.ts";
 import { HEARTBEAT_KEY_BYTES, SESSION_BYTES } from "./heartbeat.ts";
 import { CHALLENGE_BYTES } from "./lease.ts";
 

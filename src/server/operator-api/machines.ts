@@ -50,7 +50,10 @@ export async function showMachine(service: Service, nameOrId: string): Promise<R
       latches.push({ ...latchView(latch), lastRelease, lastRefusal: await lastRefusal(transaction, latch.id) });
     }
     const time = { nowMs: service.system.nowMs(), times: (await transaction.tree()).times };
-    const shown = { ...machineView(machine, time, service.pulses.heardAtMs(machine.id)), lastRefusal: await lastRefusal(transaction, machine.id) };
+    const shown = {
+      ...machineView(machine, time, service.pulses.heardAtMs(machine.id)),
+      lastRefusal: await lastRefusal(transaction, machine.id),
+    };
     return json(200, { machine: shown, latches, unread });
   });
 }

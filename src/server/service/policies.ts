@@ -44,11 +44,7 @@ const MAX_LEASE_MS = 86_400_000;
  * @throws NightlatchError machine/unknown, machine/revoked, alive/bad-time, alive/not-heard,
  *   admin/denied, store/*
  */
-export async function setPolicy(
-  service: Service,
-  nameOrId: string,
-  wanted: WantedPolicy,
-): Promise<Governed> {
+export async function setPolicy(service: Service, nameOrId: string, wanted: WantedPolicy): Promise<Governed> {
   const { policy, by } = wanted;
   const timeoutMs = policy === "alive" ? requireTimeout(wanted.timeoutMs) : null;
   const subject = subjectOf(nameOrId);

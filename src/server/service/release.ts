@@ -3,9 +3,9 @@ import { hasThumbprint, type PublicJwk } from "../../formats/jose/jwk.ts";
 import type { JsonObject } from "../../formats/json/json.ts";
 import { latestSince } from "../audit/times.ts";
 import { POINT_BYTES, SCALAR_BYTES } from "../exchange/port.ts";
-import { keepPulse } from "./alive.ts";
 import { decide, type RefusalReason } from "../policy/decide.ts";
 import type { KeyPurpose, ReleaseRow, Transaction } from "../store/port.ts";
+import { keepPulse } from "./alive.ts";
 import type { Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 

@@ -33,7 +33,7 @@ export function sessionChallenge({ sessionChallenges, pulses }: Service, machine
  * life. Nothing of it is recorded, but a refusal is.
  * @throws NightlatchError store/*, enrolment/malformed where the machine's key is none
  */
-export async function openSession(
+export async function openHeartbeatSession(
   service: Service,
   received: Received,
 ): Promise<{ readonly answer: Buffer } | { readonly refused: SessionRefusal }> {
@@ -56,7 +56,11 @@ export async function openSession(
   return { answer };
 }
 
-function whyNotOpen(service: Service, machine: MachineRow, { challenge, server }: SessionRequest): SessionRefusal | null {
+function whyNotOpen(
+  service: Service,
+  machine: MachineRow,
+  { challenge, server }: SessionRequest,
+): SessionRefusal | null {
   const { pulses, sessionChallenges, identity } = service;
   if (server !== identityThumbprint(identity)) return "session/other-server";
   const number = pulses.find(machine.id);

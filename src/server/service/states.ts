@@ -54,28 +54,28 @@ export async function changeMachine(service: Service, nameOrId: string, request:
     return { machine: id, latch: null };
   };
   const done = await insist(
-      service,
-      { subject, stops: request.change !== "unlock" },
-      async (transaction): Promise<Recorded<Done>> => {
-        const machine = await findMachine(transaction, nameOrId);
-        const latches = await transaction.latchesOf(machine.id);
-        const state = RESULT[request.change];
-        if (machine.state === state) return { outcome: { changed: false, machine, latches }, entries: [] };
-        if (machine.state === "revoked") throw alreadyRevoked(`the machine ${machine.name}`);
-        const epoch = machine.epoch + 1;
-        await transaction.setMachine(machine.id, state, epoch);
-        if (state === "active" && machine.alive !== null)
-          await beginPulse(service, transaction, machine.id, machine.alive.timeoutMs);
-        if (state === "revoked") for (const latch of latches) await revokeLatch(transaction, latch.id);
-        const after = await transaction.latchesOf(machine.id);
-        const at = service.system.nowMs();
-        const { id, name } = machine;
-        const entry: Entry = { kind: `machine-${request.change}`, at, machine: id, name, epoch, by: request.by };
-        return {
-          outcome: { changed: true, machine: (await transaction.machine(id)) ?? machine, latches: after },
-          entries: [entry],
-        };
-      },
+    service,
+    { subject, stops: request.change !== "unlock" },
+    async (transaction): Promise<Recorded<Done>> => {
+      const machine = await findMachine(transaction, nameOrId);
+      const latches = await transaction.latchesOf(machine.id);
+      const state = RESULT[request.change];
+      if (machine.state === state) return { outcome: { changed: false, machine, latches }, entries: [] };
+      if (machine.state === "revoked") throw alreadyRevoked(`the machine ${machine.name}`);
+      const epoch = machine.epoch + 1;
+      await transaction.setMachine(machine.id, state, epoch);
+      if (state === "active" && machine.alive !== null)
+        await beginPulse(service, transaction, machine.id, machine.alive.timeoutMs);
+      if (state === "revoked") for (const latch of latches) await revokeLatch(transaction, latch.id);
+      const after = await transaction.latchesOf(machine.id);
+      const at = service.system.nowMs();
+      const { id, name } = machine;
+      const entry: Entry = { kind: `machine-${request.change}`, at, machine: id, name, epoch, by: request.by };
+      return {
+        outcome: { changed: true, machine: (await transaction.machine(id)) ?? machine, latches: after },
+        entries: [entry],
+      };
+    },
   );
   adoptState(service, done.machine);
   return finish(service, request, done);

@@ -11,8 +11,8 @@ import { thumbprintOf } from "../../../src/formats/jose/jwk.ts";
 import { parseInvite } from "../../../src/formats/own/invite.ts";
 import { enrolMachine } from "../../../src/pins/latch/enrol.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
-import { exchangeRaw, randomPoint, rawRequest } from "../../support/server/client.ts";
 import { COMMAND, nightlatch, type Served, serve } from "../../support/serve.ts";
+import { exchangeRaw, randomPoint, rawRequest } from "../../support/server/client.ts";
 
 /** Runs `nightlatch heartbeat`, and collects what it says. */
 class Sender implements AsyncDisposable {

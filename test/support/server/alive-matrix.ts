@@ -44,7 +44,11 @@ const SITUATIONS: readonly Situation[] = [
   { says: "heard an hour before, and the server was away for it", pulse: restarted(60), nowMs: 0 },
   { says: "heard just before a restart, and the clock has gone back by years", pulse: restarted(-1e6), nowMs: 0 },
   { says: "heard just before a restart, and the clock has gone forward by years", pulse: restarted(1e6), nowMs: 0 },
-  { says: "heard just before a restart, and the log is a day ahead of the clock", pulse: restarted(0, WALL_MS + 1440 * MINUTE_MS), nowMs: 0 },
+  {
+    says: "heard just before a restart, and the log is a day ahead of the clock",
+    pulse: restarted(0, WALL_MS + 1440 * MINUTE_MS),
+    nowMs: 0,
+  },
   {
     says: "heard an hour before, and the server was held up for it",
     pulse: forgiven(HEARD, 60 * MINUTE_MS),

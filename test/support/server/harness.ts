@@ -63,7 +63,7 @@ export interface OpenService extends Service, AsyncDisposable {
 /** Opens a data folder, and makes a service of it with a clock of its own. */
 export async function openService(
   folder: string,
-  options: { readonly acceptRollback?: boolean; /** What the clock says. */ readonly nowMs?: number } = {},
+  options: { readonly acceptRollback?: boolean /** What the clock says. */; readonly nowMs?: number } = {},
 ): Promise<OpenService> {
   const opened = await openFolder(nodeSystem, folder, { uid: UID, ...options });
   const { store, created, warnings } = opened;

@@ -5,7 +5,8 @@ import { changedName, hintUnrecorded, parseTime } from "./governed.ts";
 
 const DONE: Readonly<Record<string, (name: string) => string>> = {
   always: (name) => `${name} is released whenever it asks.`,
-  alive: (name) => `${name} is released as long as it is heard. Gone for longer, it is locked until a person unlocks it.`,
+  alive: (name) =>
+    `${name} is released as long as it is heard. Gone for longer, it is locked until a person unlocks it.`,
   lease: (name) =>
     `${name} is released within a lease alone: one that it announces itself, or nightlatch machine lease ${name} 15m.`,
 };
