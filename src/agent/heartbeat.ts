@@ -2,11 +2,11 @@ import { isError } from "../core/errors.ts";
 import type { Heard } from "../formats/own/heartbeat.ts";
 import type { EnrolledServer } from "../pins/latch/machine.ts";
 import {
+  beginSession,
   endSession,
   type HeartbeatSession,
   type SessionPower,
   sendHeartbeat,
-  startSession,
 } from "../pins/latch/session.ts";
 import type { System } from "../system/port.ts";
 
@@ -70,7 +70,7 @@ async function attempt(
   const chance = system.random(2).readUInt16BE() / 65_536;
   try {
     const limits = { timeoutMs: Math.min(REQUEST_MS, standing.withinMs), signal };
-    standing.session ??= await startSession(system, options.state, server, limits);
+    standing.session ??= await beginSession(system, options.state, server, limits);
     const heard = await sendHeartbeat(system, server, standing.session, limits);
     if (heard !== null) {
       standing.failures = 0;

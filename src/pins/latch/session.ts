@@ -28,7 +28,7 @@ const REFUSALS = ["machine/locked", "machine/revoked", "machine/unknown"] as con
  *   machine/revoked, machine/unknown, enrolment/refused, enrolment/malformed, enrolment/untrusted,
  *   pin/busy, file/*
  */
-export async function startSession(
+export async function beginSession(
   system: SessionPower,
   stateFolder: string,
   server: EnrolledServer,
