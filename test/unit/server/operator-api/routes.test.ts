@@ -71,7 +71,9 @@ test("what operators see: names, states and times, and never a key", async () =>
     "epoch",
     "enrolled",
     "policy",
+    "timeoutMs",
     "lease",
+    "lastHeard",
     "lastRelease",
   ]);
   assert.deepEqual(Object.keys((listed["invites"] as object[])[0] ?? {}), [
