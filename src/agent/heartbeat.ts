@@ -1,7 +1,13 @@
 import { isError } from "../core/errors.ts";
 import type { Heard } from "../formats/own/heartbeat.ts";
 import type { EnrolledServer } from "../pins/latch/machine.ts";
-import { endSession, openSession, type Session, type SessionPower, sendHeartbeat } from "../pins/latch/session.ts";
+import {
+  beginSession,
+  endSession,
+  type HeartbeatSession,
+  type SessionPower,
+  sendHeartbeat,
+} from "../pins/latch/session.ts";
 import type { System } from "../system/port.ts";
 
 type HeartbeatPower = SessionPower & Pick<System, "sleep" | "random">;
@@ -21,7 +27,7 @@ const LONGEST_RETRY_MS = 60_000;
 
 /** What one server makes of this machine. */
 interface Standing {
-  session: Session | null;
+  session: HeartbeatSession | null;
   /** How many attempts in a row came to nothing. */
   failures: number;
   /** Within how many milliseconds the server wants the next heartbeat, as it last said. */
@@ -64,7 +70,7 @@ async function attempt(
   const chance = system.random(2).readUInt16BE() / 65_536;
   try {
     const limits = { timeoutMs: Math.min(REQUEST_MS, standing.withinMs), signal };
-    standing.session ??= await openSession(system, options.state, server, limits);
+    standing.session ??= await beginSession(system, options.state, server, limits);
     const heard = await sendHeartbeat(system, server, standing.session, limits);
     if (heard !== null) {
       standing.failures = 0;

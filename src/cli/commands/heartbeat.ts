@@ -39,7 +39,10 @@ systemctl enable --now nightlatch-heartbeat.`,
   },
 });
 
-/** A file with a mistake in it is passed over, as the agent does: a machine must not fall silent for it. */
+/**
+ * A file with a mistake in it is passed over, as the agent does: a machine must not fall silent for
+ * it.
+ */
 async function readConfig(
   system: Pick<System, "readFileIfPresent">,
   path: string,

@@ -12,7 +12,7 @@ import { type EnrolledServer, readIdentity } from "./machine.ts";
 export type SessionPower = Pick<System, "readFileIfPresent" | "request">;
 
 /** A session at a server: docs/format/heartbeat.md. */
-export interface Session {
+export interface HeartbeatSession {
   /** Wiped by `endSession`. */
   readonly key: Buffer;
   readonly name: Buffer;
@@ -28,12 +28,12 @@ const REFUSALS = ["machine/locked", "machine/revoked", "machine/unknown"] as con
  *   machine/revoked, machine/unknown, enrolment/refused, enrolment/malformed, enrolment/untrusted,
  *   pin/busy, file/*
  */
-export async function openSession(
+export async function beginSession(
   system: SessionPower,
   stateFolder: string,
   server: EnrolledServer,
   limits: AttemptLimits,
-): Promise<Session> {
+): Promise<HeartbeatSession> {
   const identity = await readIdentity(system, stateFolder);
   if (identity === null) throw new NightlatchError("machine/not-enrolled", "this machine has no identity");
   const url = `${server.url}/machine/${server.machine}/session`;
@@ -60,7 +60,7 @@ export async function openSession(
 export async function sendHeartbeat(
   system: Pick<System, "request">,
   server: EnrolledServer,
-  session: Session,
+  session: HeartbeatSession,
   limits: AttemptLimits,
 ): Promise<Heard | null> {
   if (session.counter >= LAST_COUNTER) return null;
@@ -79,7 +79,7 @@ export async function sendHeartbeat(
 }
 
 /** Wipes a session's key. */
-export function endSession({ key }: Session): void {
+export function endSession({ key }: HeartbeatSession): void {
   key.fill(0);
 }
 

@@ -5,7 +5,7 @@ import { parseSessionRequest } from "../../formats/own/session.ts";
 import { type Reply, refusal } from "../http/reply.ts";
 import { type HeartbeatRefusal, takeHeartbeat } from "../service/heartbeats.ts";
 import type { Service } from "../service/service.ts";
-import { openSession, type SessionRefusal, sessionChallenge } from "../service/sessions.ts";
+import { openHeartbeatSession, type SessionRefusal, sessionChallenge } from "../service/sessions.ts";
 
 const STATUS: Readonly<Record<SessionRefusal | HeartbeatRefusal, number>> = {
   "machine/unknown": 404,
@@ -30,7 +30,7 @@ export async function acceptSession(service: Service, machineId: string, body: B
   try {
     const request = parseSessionRequest(body);
     if (request.machine !== machineId) return refusal(400, "request/malformed");
-    const outcome = await openSession(service, { request, body, from });
+    const outcome = await openHeartbeatSession(service, { request, body, from });
     if ("refused" in outcome) return refusal(STATUS[outcome.refused], outcome.refused);
     return { status: 200, headers: ["content-type", ENROLMENT_TYPE], body: outcome.answer };
   } catch (error) {

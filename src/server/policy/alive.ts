@@ -46,13 +46,13 @@ export function isAlive({ openUntilMs }: Pulse, nowMs: number): boolean {
 }
 
 /** Whether a machine was silent for so long that it is to be locked. */
-export function isGone({ dueMs }: Pulse, nowMs: number): boolean {
+export function isOverdue({ dueMs }: Pulse, nowMs: number): boolean {
   return nowMs >= dueMs;
 }
 
 /** The pulse after a heartbeat; null where it came too late, and the machine is to be locked. */
 export function heard(pulse: Pulse, nowMs: number): Pulse | null {
-  if (isGone(pulse, nowMs)) return null;
+  if (isOverdue(pulse, nowMs)) return null;
   const untilMs = nowMs + pulse.timeoutMs;
   return { timeoutMs: pulse.timeoutMs, openUntilMs: untilMs, dueMs: untilMs, isExtended: false };
 }

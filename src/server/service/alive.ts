@@ -1,7 +1,7 @@
 import type { Entry } from "../audit/entry.ts";
 import { latestSince } from "../audit/times.ts";
 import { every } from "../clock.ts";
-import { begun, forgiven, isGone, type Pulse, resumed, stored } from "../policy/alive.ts";
+import { begun, forgiven, isOverdue, type Pulse, resumed, stored } from "../policy/alive.ts";
 import type { AliveRow, MachineRow, Transaction } from "../store/port.ts";
 import { insist } from "./insist.ts";
 import type { Service } from "./service.ts";
@@ -105,7 +105,7 @@ async function lock(service: Service, transaction: Transaction, machine: Machine
   const { id, name, epoch } = machine;
   const number = service.pulses.find(id);
   const pulse = number === null ? null : service.pulses.pulseOf(number);
-  if (number === null || pulse === null || !isGone(pulse, service.system.monotonicMs())) return null;
+  if (number === null || pulse === null || !isOverdue(pulse, service.system.monotonicMs())) return null;
   if (machine.state !== "active" || machine.policy !== "alive") return null;
   const next = epoch + 1;
   await transaction.setMachine(id, "locked", next);

@@ -11,8 +11,8 @@ type HeartbeatOutcome = { readonly answer: Buffer } | { readonly refused: Heartb
 
 /**
  * Takes a heartbeat: `POST /alive` of docs/format/heartbeat.md. Nothing is written for one that
- * counts, but for the first after a boot. One that names a session which exists, and does not count, is told in the log. Whether a
- * session exists is not told to whoever has not its key.
+ * counts, but for the first after a boot. One that names a session which exists, and does not
+ * count, is told in the log. Whether a session exists is not told to whoever has not its key.
  * @throws NightlatchError store/*
  */
 export async function takeHeartbeat(service: Service, body: Buffer, from: string): Promise<HeartbeatOutcome> {

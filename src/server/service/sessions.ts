@@ -33,7 +33,7 @@ export function sessionChallenge({ sessionChallenges, pulses }: Service, machine
  * life. Nothing of it is recorded, but a refusal is.
  * @throws NightlatchError store/*, enrolment/malformed where the machine's key is none
  */
-export async function openSession(
+export async function openHeartbeatSession(
   service: Service,
   received: Received,
 ): Promise<{ readonly answer: Buffer } | { readonly refused: SessionRefusal }> {

@@ -11,7 +11,7 @@ import {
 } from "../../../src/formats/own/session.ts";
 import { takeHeartbeat } from "../../../src/server/service/heartbeats.ts";
 import type { Service } from "../../../src/server/service/service.ts";
-import { openSession, sessionChallenge } from "../../../src/server/service/sessions.ts";
+import { openHeartbeatSession, sessionChallenge } from "../../../src/server/service/sessions.ts";
 import type { TestMachine } from "./harness.ts";
 
 /** Where machines send from, unless a test says otherwise. */
@@ -42,7 +42,7 @@ export async function sendSession(
   { body, half }: ReturnType<typeof sessionRequest>,
   from = FROM,
 ): Promise<TestSession | string> {
-  const outcome = await openSession(service, { request: parseSessionRequest(body), body, from });
+  const outcome = await openHeartbeatSession(service, { request: parseSessionRequest(body), body, from });
   if ("refused" in outcome) return outcome.refused;
   const server = identityThumbprint(service.identity);
   const { session, key } = parseSessionAnswer(outcome.answer, { request: body, serverThumbprint: server });

@@ -32,7 +32,10 @@ export function hintUndestroyed(terminal: Pick<Terminal, "hint">, answer: JsonOb
   }
 }
 
-/** Reads an operand or an option that is a time, in milliseconds. @throws NightlatchError usage/wrong */
+/**
+ * Reads an operand or an option that is a time, in milliseconds.
+ * @throws NightlatchError usage/wrong
+ */
 export function parseTime(text: string): number {
   const ms = parseDuration(text, ["s", "m", "h", "d"]);
   if (ms !== null) return ms;

@@ -8,7 +8,26 @@ import { parseAgentConfig } from "../../../../src/formats/own/agent-config-file.
 const parse = (text: string) => parseAgentConfig(Buffer.from(text), "agent.toml");
 
 test("an empty file is the defaults", () => {
-  assert.deepEqual(parse(""), { timeoutMs: 60_000, trust: "first-use", volumes: new Map() });
+  assert.deepEqual(parse(""), { timeoutMs: 60_000, trust: "first-use", volumes: new Map(), heartbeat: HEARTBEAT });
+});
+
+const HEARTBEAT = { intervalMs: 60_000, servers: null };
+
+test("heartbeats go where it is said, as often as it is said", () => {
+  const heartbeat = (text: string) => parse(`[heartbeat]\n${text}`).heartbeat;
+  assert.deepEqual(heartbeat(""), HEARTBEAT);
+  assert.deepEqual(heartbeat('interval = "5m"'), { ...HEARTBEAT, intervalMs: 300_000 });
+  const servers = ["http://a:7654", "https://b/keys"];
+  assert.deepEqual(heartbeat(`servers = ${JSON.stringify(servers)}`), { ...HEARTBEAT, servers });
+  for (const wrong of [
+    'interval = "4s"',
+    'interval = "6m"',
+    "interval = 60",
+    'servers = ["a"]',
+    "servers = 1",
+    "x = 1",
+  ])
+    assert.throws(() => heartbeat(wrong), { code: "agent/bad-config" }, wrong);
 });
 
 test("a command with its defaults, and with everything said", () => {

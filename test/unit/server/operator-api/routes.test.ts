@@ -72,7 +72,9 @@ test("what operators see: names, states and times, and never a key", async () =>
     "enrolled",
     "policy",
     "approval",
+    "timeoutMs",
     "lease",
+    "lastHeard",
     "lastRelease",
   ]);
   assert.deepEqual(Object.keys((listed["invites"] as object[])[0] ?? {}), [

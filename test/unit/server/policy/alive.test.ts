@@ -9,14 +9,14 @@ import fc from "fast-check";
 import * as alive from "../../../../src/server/policy/alive.ts";
 import { loosens } from "../../../../src/server/policy/loosening.ts";
 
-const { begun, forgiven, isAlive, isGone, resumed, stored } = alive;
+const { begun, forgiven, isAlive, isOverdue, resumed, stored } = alive;
 
 const MINUTE_MS = 60_000;
 const TIMEOUT_MS = 5 * MINUTE_MS;
 const BOOT_MS = 15 * MINUTE_MS;
 const WALL_MS = 1_800_000_000_000;
 
-type Rules = Pick<typeof alive, "heard" | "shortens" | "released" | "isAlive" | "isGone" | "forgiven" | "resumed">;
+type Rules = Pick<typeof alive, "heard" | "shortens" | "released" | "isAlive" | "isOverdue" | "forgiven" | "resumed">;
 
 /** A server that plays a history for one machine: what the service does, without a store. */
 class Played {
@@ -53,7 +53,7 @@ class Played {
     const endMs = this.trueMs + ms;
     while (this.trueMs < endMs) {
       this.trueMs = Math.min(endMs, this.trueMs + 1000);
-      if (!this.rules.isGone(this.pulse, this.monotonicMs)) continue;
+      if (!this.rules.isOverdue(this.pulse, this.monotonicMs)) continue;
       this.isLocked = true;
       this.trueMs = endMs;
     }
@@ -289,7 +289,7 @@ test("a timeout that is longer than a boot is not cut short by a release, an unl
 test("what was held up is forgiven, and never for less than there was", () => {
   const pulse = begun(TIMEOUT_MS, 0);
   assert.deepEqual(forgiven(pulse, 1000), pulse);
-  assert.ok(!isGone(forgiven(pulse, BOOT_MS), BOOT_MS));
+  assert.ok(!isOverdue(forgiven(pulse, BOOT_MS), BOOT_MS));
 });
 
 test("the next heartbeat is wanted four times in the timeout, and once a second at most", () => {
@@ -405,7 +405,10 @@ test("no history releases after the timeout, or locks before it", () => {
 const FAULTS: Readonly<Record<string, readonly [caught: string, rules: Partial<Rules>]>> = {
   "a heartbeat that is too late counts": [
     "released after the timeout",
-    { heard: (pulse, nowMs) => alive.heard({ ...pulse, dueMs: Number.POSITIVE_INFINITY }, nowMs), isGone: () => false },
+    {
+      heard: (pulse, nowMs) => alive.heard({ ...pulse, dueMs: Number.POSITIVE_INFINITY }, nowMs),
+      isOverdue: () => false,
+    },
   ],
   "each release extends": [
     "released after the timeout",
@@ -440,8 +443,8 @@ const FAULTS: Readonly<Record<string, readonly [caught: string, rules: Partial<R
     },
   ],
   "a server's own silence counts": ["locked before the timeout", { forgiven: (pulse) => pulse }],
-  "nobody is gone": ["never locked", { isGone: () => false }],
-  "the timeout is forgotten": ["released after the timeout", { isAlive: () => true, isGone: () => false }],
+  "nobody is gone": ["never locked", { isOverdue: () => false }],
+  "the timeout is forgotten": ["released after the timeout", { isAlive: () => true, isOverdue: () => false }],
 };
 
 for (const [fault, [caught, wrong]] of Object.entries(FAULTS)) {

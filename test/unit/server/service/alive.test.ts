@@ -326,7 +326,13 @@ test("sessions are opened at a pace", async () => {
     const said = typeof outcome === "string" ? outcome : "opened";
     outcomes.set(said, (outcomes.get(said) ?? 0) + 1);
   }
-  assert.deepEqual([...outcomes], [["opened", 120], ["session/too-many", 5]]); // biome-ignore format: a table
+  assert.deepEqual(
+    [...outcomes],
+    [
+      ["opened", 120],
+      ["session/too-many", 5],
+    ],
+  );
 });
 
 test("a change that is not on the disk is not in memory either", async () => {
