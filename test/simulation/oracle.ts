@@ -20,6 +20,8 @@ export type Invariant =
   | "lease"
   /** Whoever may have its key gets it, once it can ask and the server can answer. */
   | "liveness"
+  /** The whole log verifies in the end, and the tables say what it says. */
+  | "log"
   /** Nothing fails but the disk. */
   | "defect";
 
