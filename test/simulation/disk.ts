@@ -321,7 +321,8 @@ function copyTree(from: string, to: string): void {
   for (const entry of readdirSync(from, { withFileTypes: true })) {
     const [source, target] = [join(from, entry.name), join(to, entry.name)];
     if (entry.isDirectory()) copyTree(source, target);
-    else if (entry.name === "ballast") linkSync(source, target); // it is only ever replaced
+    else if (entry.name === "ballast")
+      linkSync(source, target); // it is only ever replaced
     else if (!entry.name.endsWith("-shm")) copyFileSync(source, target);
   }
 }

@@ -193,4 +193,3 @@ function requireKey({ exchange }: KnownLatch, body: Buffer): void {
   if (CLIENT.computeSecret(point).toString("base64url") !== x)
     throw new Violation("liveness", "what was released is not the latch's key");
 }
-

@@ -101,7 +101,10 @@ export class SimulatedNetwork {
   ): void {
     const { method, path, body } = request;
     const length = method === "POST" ? `content-length: ${body.length}\r\n` : "";
-    const bytes = Buffer.concat([Buffer.from(`${method} ${path} HTTP/1.1\r\nhost: keys.example\r\n${length}\r\n`), body]);
+    const bytes = Buffer.concat([
+      Buffer.from(`${method} ${path} HTTP/1.1\r\nhost: keys.example\r\n${length}\r\n`),
+      body,
+    ]);
     const cut = this.#chance.happens(0.2) ? this.#chance.below(bytes.length) : bytes.length;
     const pieces = [bytes.subarray(0, cut), bytes.subarray(cut)].filter(({ length }) => length > 0);
     let delayMs = 0;

@@ -72,7 +72,13 @@ export class SimulatedOperator {
   }
 
   /** Asks until the server has said yes or no. */
-  async #insist(machine: SimulatedMachine, subject: string, change: string, path: string, body: unknown): Promise<void> {
+  async #insist(
+    machine: SimulatedMachine,
+    subject: string,
+    change: string,
+    path: string,
+    body: unknown,
+  ): Promise<void> {
     const { time, server, oracle } = this.#world;
     for (let attempt = 0; ; attempt++) {
       const ended = oracle.changing(machine.id, subject, change);

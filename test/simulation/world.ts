@@ -277,9 +277,7 @@ export class World implements AsyncDisposable {
   #tempt(machineId: string): void {
     void this.#thief.lurk(machineId).catch(this.fail);
     if (!this.#tempted.happens(0.05)) return;
-    this.time.at(this.#tempted.below(60_000), () =>
-      this.#setClock(-this.#tempted.pick([30_000, HOUR_MS, DAY_MS])),
-    );
+    this.time.at(this.#tempted.below(60_000), () => this.#setClock(-this.#tempted.pick([30_000, HOUR_MS, DAY_MS])));
     this.time.at(10 * MINUTE_MS, () => this.#setClock(0));
   }
 

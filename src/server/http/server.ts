@@ -170,9 +170,7 @@ export class StrangerServer implements Hall {
  * @param source what `net.Socket` makes a socket of: a descriptor, or the handle that Node has of
  *   one
  */
-export function wireOf(
-  source: { readonly fd: number } | { readonly handle: unknown },
-): (onread: OnRead) => Wire {
+export function wireOf(source: { readonly fd: number } | { readonly handle: unknown }): (onread: OnRead) => Wire {
   // The types know a handle of another kind only.
   return (onread) => new Socket({ ...source, allowHalfOpen: true, onread } as SocketConstructorOpts);
 }
