@@ -2,8 +2,8 @@
  * Release, lock, revocation, window, epoch and restart of one machine with one latch, small enough
  * that spin goes through every order of events. What the server keeps is in `disk`; what a crash
  * takes with it is not. What ought to be is in the variables that begin with `is`, which no crash
- * touches and no rule of the server reads. The faults are planted by -D, one at a time; spin.test.ts
- * beside this lists them.
+ * touches and no rule of the server reads. The faults are planted by -D, one at a time;
+ * spin.test.ts beside this lists them.
  */
 #ifndef CLIENT_ASKS
 #define CLIENT_ASKS 1

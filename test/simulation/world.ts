@@ -1,4 +1,4 @@
-/** A server, its machines, those who govern them and those who steal them, for as long as it takes. */
+/** A server, its machines, those who govern them, and those who steal them. */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { isError } from "../../src/core/errors.ts";
@@ -273,7 +273,7 @@ export class World implements AsyncDisposable {
     }
   }
 
-  /** While a window is open thieves come and clocks go wrong, more often than chance would have it. */
+  /** While a window is open thieves come and clocks go wrong, more often than by chance. */
   #tempt(machineId: string): void {
     void this.#thief.lurk(machineId).catch(this.fail);
     if (!this.#tempted.happens(0.05)) return;
