@@ -224,7 +224,7 @@ export class Oracle {
     if (status !== 200) return;
     this.#readUp();
     this.#reliedOn = this.#ledger.size;
-    if (this.#leases.get(machine) === leasesBefore) return;
+    if ((this.#leases.get(machine) ?? 0) === leasesBefore) return;
     const signed = this.#signed.get(digestOf(body));
     if (signed === undefined) throw new Violation("lease", "a window was opened that nobody has signed for");
     if (signed.isTaken) throw new Violation("lease", "one request has opened two windows");
