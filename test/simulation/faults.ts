@@ -207,29 +207,6 @@ export const FAULTS: readonly Fault[] = [
     }),
   },
   {
-    name: "a failed commit is never forgiven",
-    breaks: ["liveness", "defect"],
-    service: (service) => {
-      let failed: unknown = null;
-      const guarded = async <T>(submit: () => Promise<T>): Promise<T> => {
-        if (failed !== null) throw failed;
-        try {
-          return await submit();
-        } catch (error) {
-          if ((error as { code?: string }).code?.startsWith("store/") === true) failed = error;
-          throw error;
-        }
-      };
-      return {
-        ...service,
-        queue: altered(service.queue, {
-          submit: (operation) => guarded(() => service.queue.submit(operation)),
-          submitFirst: (operation) => guarded(() => service.queue.submitFirst(operation)),
-        }),
-      };
-    },
-  },
-  {
     name: "what is released is another's key",
     isQuick: true,
     breaks: ["liveness"],
