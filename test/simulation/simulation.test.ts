@@ -48,7 +48,7 @@ if (one !== undefined) {
     const scales: Scale[] = full
       ? [
           ...Array.from({ length: 10 }, (_, index) => ({ seed: 1000 + index, ...QUIET })),
-          ...Array.from({ length: 300 }, (_, index) => ({ seed: 10 + index, ...CROWDED })),
+          ...Array.from({ length: 30 }, (_, index) => ({ seed: 10 + index, ...CROWDED })),
         ]
       : [{ seed: 3, ...CROWDED }];
     for (const scale of scales) {
