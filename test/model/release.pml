@@ -2,11 +2,11 @@
  * Release, lock, revocation, window, epoch and restart of one machine with one latch, small enough
  * that spin goes through every order of events. What the server keeps is in `disk`; what a crash
  * takes with it is not. What ought to be is in the variables that begin with `is`, which no crash
- * touches and no rule of the server reads. The faults are planted by -D, one at a time; spin.test.ts
- * beside this lists them.
+ * touches and no rule of the server reads. The faults are planted by -D, one at a time;
+ * spin.test.ts beside this lists them.
  */
 #ifndef CLIENT_ASKS
-#define CLIENT_ASKS 2
+#define CLIENT_ASKS 1
 #endif
 #ifndef THIEF_ASKS
 #define THIEF_ASKS 1
@@ -132,34 +132,33 @@ inline noteUse(from) {
 proctype Client(byte from) {
   mtype verdict;
   byte mine;
+end:
   do
-  :: asks[from] > 0 ->
-    atomic {
+  :: atomic {
+      asks[from] > 0 ->
       asks[from]--;
       mine = life;
       judge(from, verdict);
       printf("OP ask %d %e\n", from, verdict);
       if
       :: verdict == released -> requireAllowed(from); noteUse(from); leaving++
-      :: else
+      :: else -> verdict = 0; mine = 0   /* what nobody asks for again makes no state of its own */
       fi
     }
-    if
-    :: verdict == released ->
-      atomic {
+  :: atomic {                                       /* the answer leaves, or does not */
+      verdict == released ->
+      if
+      :: mine == life ->
+        leaving--;
         if
-        :: mine == life ->
-          leaving--;
-          if
-          :: !halted && disk.hasKey -> assert(!isLocked && !isRevoked)  /* the answer leaves */
-          :: else                                                        /* refused after all */
-          fi
-        :: else                                                          /* the process is gone */
+        :: !halted && disk.hasKey -> assert(!isLocked && !isRevoked)
+        :: else                                     /* refused after all */
         fi
-      }
-    :: else
-    fi
-  :: else -> break
+      :: else                                       /* the process is gone */
+      fi;
+      verdict = 0;
+      mine = 0
+    }
   od
 }
 
@@ -167,25 +166,26 @@ proctype Operator() {
   mtype change;
   byte mine;
   byte left = CHANGES;
+end:
   do
-  :: left > 0 ->
-    left--;
-    if
-    :: change = lock
-    :: change = unlock
-    :: change = revoke
-    :: change = to_always
-    :: change = to_lease
-    :: change = grant
-    fi;
-    atomic {
+  :: atomic {                                       /* the request */
+      left > 0 ->
+      left--;
+      if
+      :: change = lock
+      :: change = unlock
+      :: change = revoke
+      :: change = to_always
+      :: change = to_lease
+      :: change = grant
+      fi;
       mine = life;
       if
       :: change == unlock -> isLocked = false
       :: change == lock || change == revoke || change == to_lease -> halted = true; printf("OP halt\n")
       :: else
       fi
-    }
+    };
     atomic {                                        /* the transaction */
       if
       :: mine != life
@@ -212,11 +212,11 @@ proctype Operator() {
           fi
         fi
       fi
-    }
-#ifndef ACKNOWLEDGED_TOO_SOON
-    (mine != life || leaving == 0);                 /* earlier answers leave first */
-#endif
+    };
     atomic {                                        /* the acknowledgement */
+#ifndef ACKNOWLEDGED_TOO_SOON
+      (mine != life || leaving == 0);               /* earlier answers leave first */
+#endif
       if
       :: mine != life
       :: else ->
@@ -227,9 +227,10 @@ proctype Operator() {
         :: change == revoke -> isRevoked = true
         :: else
         fi
-      fi
+      fi;
+      change = 0;
+      mine = 0
     }
-  :: else -> break
   od
 }
 
@@ -251,44 +252,47 @@ inline post() {
 /* The running machine: a challenge, and then the request that signs it. */
 proctype Machine() {
   byte left = ANNOUNCEMENTS;
+  bool isSigned;
+end:
   do
-  :: left > 0 ->
-    left--;
-    atomic {
+  :: atomic {
+      left > 0 && !isSigned ->
+      left--;
+      isSigned = true;
       heardLeases = disk.leases;
       heardLife = life;
       isHeard = true;
       isTaken = false;
       printf("OP sign\n")
     }
-    atomic { post() }
-  :: else -> break
+  :: atomic { isSigned -> isSigned = false; post() }
   od
 }
 
 /* Whoever has listened sends it once more. */
 proctype Listener() {
   byte left = REPLAYS;
+end:
   do
-  :: left > 0 && isHeard -> atomic { left--; post() }
-  :: break
+  :: atomic { left > 0 && isHeard -> left--; post() }
   od
 }
 
 /* A challenge lasts no longer than the shortest of these. */
 proctype Clock() {
+end:
   do
   :: atomic { disk.window && !windowOver -> windowOver = true; isOpen = false; heardLife = 0; printf("OP window-over\n") }
   :: atomic { isFirst != NOBODY && !graceOver -> graceOver = true; heardLife = 0; printf("OP grace-over\n") }
-  :: break
   od
 }
 
 proctype Power() {
   byte left = CRASHES;
+end:
   do
-  :: left > 0 ->
-    atomic {
+  :: atomic {
+      left > 0 ->
       left--;
       life++;
       halted = false;
@@ -301,7 +305,6 @@ proctype Power() {
 #endif
       printf("OP crash\n")
     }
-  :: break
   od
 }
 

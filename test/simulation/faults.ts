@@ -83,7 +83,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "a revocation destroys nothing",
-    breaks: ["policy", "acknowledged"],
+    breaks: ["policy", "acknowledged", "log"],
     transaction: (transaction) =>
       seeing((row) => ({ ...row, machineState: row.machineState === "revoked" ? "active" : row.machineState }))(
         altered(transaction, {
@@ -94,6 +94,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "the policy is not looked at",
+    isQuick: true,
     breaks: ["policy"],
     transaction: seeing((row) => ({ ...row, policy: "always" })),
   },
@@ -108,6 +109,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "a window is ended before its time",
+    isQuick: true,
     breaks: ["policy", "liveness"],
     transaction: (transaction) =>
       altered(transaction, { machinesPastLease: (atMs) => transaction.machinesPastLease(atMs + 1_200_000) }),
@@ -119,26 +121,28 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "a first release is not noted",
-    breaks: ["policy"],
+    breaks: ["policy", "log"],
     transaction: (transaction) => altered(transaction, { useLease: async () => {} }),
   },
   {
     name: "everybody seems to come from one address",
+    isQuick: true,
     breaks: ["policy", "receipt"],
     address: "192.0.2.1",
   },
   {
     name: "a window outlives a lock",
-    breaks: ["policy"],
+    breaks: ["policy", "log"],
     transaction: keepingLease("setMachine"),
   },
   {
     name: "a window outlives a change of policy",
-    breaks: ["policy"],
+    breaks: ["policy", "log"],
     transaction: keepingLease("setPolicy"),
   },
   {
     name: "a request for a window is taken again",
+    isQuick: true,
     breaks: ["lease"],
     service: (service) => ({ ...service, challenges: altered(service.challenges, { isGood: () => true }) }),
   },
@@ -155,6 +159,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "a receipt follows its answer",
+    isQuick: true,
     breaks: ["receipt"],
     service: writing((entries, { queue, system }) => {
       const late = entries.filter(isRelease);
@@ -170,7 +175,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "a lock is kept in memory alone",
-    breaks: ["acknowledged", "policy"],
+    breaks: ["acknowledged", "policy", "log"],
     transaction: (transaction) =>
       altered(transaction, {
         setMachine: async (id, state, epoch) =>
@@ -179,7 +184,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "a start unlocks everything",
-    breaks: ["policy", "acknowledged"],
+    breaks: ["policy", "acknowledged", "log"],
     service: (service) => {
       void service.store.transact(async (transaction) => {
         for (const { id, state, epoch } of await transaction.machines())
@@ -202,30 +207,8 @@ export const FAULTS: readonly Fault[] = [
     }),
   },
   {
-    name: "a failed commit is never forgiven",
-    breaks: ["liveness", "defect"],
-    service: (service) => {
-      let failed: unknown = null;
-      const guarded = async <T>(submit: () => Promise<T>): Promise<T> => {
-        if (failed !== null) throw failed;
-        try {
-          return await submit();
-        } catch (error) {
-          if ((error as { code?: string }).code?.startsWith("store/") === true) failed = error;
-          throw error;
-        }
-      };
-      return {
-        ...service,
-        queue: altered(service.queue, {
-          submit: (operation) => guarded(() => service.queue.submit(operation)),
-          submitFirst: (operation) => guarded(() => service.queue.submitFirst(operation)),
-        }),
-      };
-    },
-  },
-  {
     name: "what is released is another's key",
+    isQuick: true,
     breaks: ["liveness"],
     service: (service) => ({ ...service, exchange: { ...service.exchange, multiply: (_scalar, point) => point } }),
   },

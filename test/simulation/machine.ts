@@ -117,7 +117,7 @@ export class SimulatedMachine {
     this.latches.push({ latchId: latch, kid: thumbprintOf(exchange), exchange });
   }
 
-  /** Opens a window for the next boot. True where the server has said that it is open, or not needed. */
+  /** Opens a window for the next boot. True where the server says that it will open then. */
   async #announce(seconds: number): Promise<boolean> {
     for (let attempt = 0; attempt < 8; attempt++) {
       if (attempt > 0) await this.#world.time.sleep(2000);

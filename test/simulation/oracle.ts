@@ -20,6 +20,8 @@ export type Invariant =
   | "lease"
   /** Whoever may have its key gets it, once it can ask and the server can answer. */
   | "liveness"
+  /** The whole log verifies in the end, and the tables say what it says. */
+  | "log"
   /** Nothing fails but the disk. */
   | "defect";
 
@@ -222,7 +224,7 @@ export class Oracle {
     if (status !== 200) return;
     this.#readUp();
     this.#reliedOn = this.#ledger.size;
-    if (this.#leases.get(machine) === leasesBefore) return;
+    if ((this.#leases.get(machine) ?? 0) === leasesBefore) return;
     const signed = this.#signed.get(digestOf(body));
     if (signed === undefined) throw new Violation("lease", "a window was opened that nobody has signed for");
     if (signed.isTaken) throw new Violation("lease", "one request has opened two windows");

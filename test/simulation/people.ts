@@ -131,6 +131,14 @@ export class SimulatedThief {
     }
   }
 
+  /** A window was opened for this machine: somebody who listens comes while it is open. */
+  async lurk(machineId: string): Promise<void> {
+    const victim = this.#world.machines.find(({ id }) => id === machineId);
+    if (victim === undefined || victim.latches.length === 0 || !this.#chance.happens(0.3)) return;
+    await this.#world.time.sleep(this.#chance.between(1000, 1_200_000));
+    await this.#ask(victim, this.#chance.happens(0.5) ? { ...victim.host } : this.#host, 3);
+  }
+
   async #ask(victim: SimulatedMachine, host: Host, times: number): Promise<void> {
     for (let count = 0; count < times; count++) {
       await askForKey(this.#world, host, this.#chance.pick(victim.latches));

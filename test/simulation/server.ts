@@ -110,7 +110,7 @@ export class SimulatedServer {
     await life.opened.store.close();
   }
 
-  /** An operator's request, at the operators' door. Null where the server ended before it answered. */
+  /** An operator's request, at the operators' door. Null where the server ended before that. */
   async operate(method: "GET" | "POST", path: string, body: unknown = ""): Promise<OperatorsAnswer> {
     const life = this.life;
     if (life === null || !life.isAlive) return null;

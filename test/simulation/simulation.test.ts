@@ -10,8 +10,8 @@ import { type Outcome, type Scale, simulate } from "./world.ts";
 const full = Boolean(process.env["NIGHTLATCH_TEST_FULL"]);
 const one = process.env["NIGHTLATCH_SEED"];
 
-/** A crowded fortnight: as much happens in a day as in a week of others. */
-const CROWDED = { machines: 4, days: 15, haste: 8 };
+/** Crowded days: as much happens in one as in a week of others. */
+const CROWDED = { machines: 4, days: full ? 15 : 3, haste: 8 };
 /** A hundred machines for a year, as they live. */
 const QUIET = { machines: 100, days: 365 };
 
@@ -38,17 +38,17 @@ if (one !== undefined) {
     assert.equal((await run({ seed: 1, ...CROWDED })).digest, outcome.digest);
     const other = await run({ seed: 2, ...CROWDED });
     assert.notEqual(other.digest, outcome.digest);
-    assert.ok(outcome.releases > 10 && outcome.crashes > 0, told(outcome));
+    assert.ok(outcome.releases > 3 && outcome.crashes > 0, told(outcome));
     context.diagnostic(told(outcome));
   });
 
   test("whatever goes wrong, nothing is released that must not be, and what may be is", async (context) => {
-    const begunMs = performance.now();
+    const before = process.cpuUsage();
     let years = 0;
     const scales: Scale[] = full
       ? [
           ...Array.from({ length: 10 }, (_, index) => ({ seed: 1000 + index, ...QUIET })),
-          ...Array.from({ length: 300 }, (_, index) => ({ seed: 10 + index, ...CROWDED })),
+          ...Array.from({ length: 30 }, (_, index) => ({ seed: 10 + index, ...CROWDED })),
         ]
       : [{ seed: 3, ...CROWDED }];
     for (const scale of scales) {
@@ -56,14 +56,15 @@ if (one !== undefined) {
       years += outcome.machineYears;
     }
     if (full) assert.ok(years >= 1000);
-    const seconds = (performance.now() - begunMs) / 1000;
-    context.diagnostic(`${years.toFixed(1)} machine-years, ${(years / seconds).toFixed(2)} a second`);
+    const { user, system } = process.cpuUsage(before);
+    const rate = (years * 1e6) / (user + system);
+    context.diagnostic(`${years.toFixed(2)} machine-years, ${rate.toFixed(2)} for each second of one core`);
   });
 
   for (const fault of full ? FAULTS : FAULTS.filter(({ isQuick }) => isQuick === true)) {
     test(`a fault is found: ${fault.name}`, async (context) => {
       for (let seed = 1; seed <= MOST_SEEDS; seed++) {
-        const outcome = await simulate({ seed, ...CROWDED, fault });
+        const outcome = await simulate({ seed, ...CROWDED, days: 15, fault });
         if (outcome.violation === null) continue;
         assert.ok(fault.breaks.includes(outcome.violation.invariant), told(outcome));
         context.diagnostic(told(outcome));

@@ -63,9 +63,9 @@ export class SimulatedTime implements Disposable {
   }
 
   /**
-   * The sleep of one life of a server. It ends with that life: nobody is woken then. What the server
-   * does now and then it does less often while nothing happens, after as long again as that has
-   * been: a timer may be late, and a year has a million half minutes.
+   * The sleep of one life of a server. It ends with that life: nobody is woken then. What the
+   * server does now and then it does less often while nothing happens, after as long again as that
+   * has been: a timer may be late, and a year has a million half minutes.
    */
   sleepWhile(isAlive: () => boolean): System["sleep"] {
     return (delayMs, signal) =>

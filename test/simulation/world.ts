@@ -1,6 +1,7 @@
-/** A server, its machines, those who govern them and those who steal them, for as long as it takes. */
+/** A server, its machines, those who govern them, and those who steal them. */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { isError } from "../../src/core/errors.ts";
 import { verifyLog } from "../../src/server/audit/verify.ts";
 import { openAuditSource } from "../../src/server/store/sqlite/audit-source.ts";
 import { Chance, seedCrypto } from "./chance.ts";
@@ -62,6 +63,7 @@ export class World implements AsyncDisposable {
   /** Requests for a window that somebody has listened to. */
   readonly captured: { readonly machine: SimulatedMachine; readonly body: Buffer }[] = [];
   readonly #tempted: Chance;
+  readonly #thief: SimulatedThief;
   readonly #digest = createHash("sha256");
   #violation: Violation | null = null;
   #failure: unknown = null;
@@ -81,6 +83,7 @@ export class World implements AsyncDisposable {
     const observer = { arrived: (from: Host, request: Request) => this.#observe(from, request) };
     const { address } = scale.fault ?? {};
     this.#network = new SimulatedNetwork(time, chance.named("network"), this.server, observer, address);
+    this.#thief = new SimulatedThief(this, chance.named("thief"), { address: "198.51.100.66", isCut: false });
     this.operator = new SimulatedOperator(this, chance.named("operator"));
     for (let number = 0; number < scale.machines; number++) {
       const host = { address: `192.0.2.${1 + (number % 250)}`, isCut: false };
@@ -127,6 +130,7 @@ export class World implements AsyncDisposable {
     }
     if (this.#failure !== null) throw this.#failure;
     if (this.#violation === null) await this.#finish();
+    if (this.#failure !== null) throw this.#failure;
     return {
       seed: this.#scale.seed,
       digest: this.#digest.digest("hex"),
@@ -139,12 +143,11 @@ export class World implements AsyncDisposable {
   }
 
   #begin(): void {
-    const thief = { address: "198.51.100.66", isCut: false };
     const lives = [
       ...this.machines.map((machine) => machine.live()),
       this.operator.live(),
       this.operator.watch(),
-      new SimulatedThief(this, this.#chance.named("thief"), thief).live(),
+      this.#thief.live(),
       this.#weather(this.#chance.named("weather")),
       this.#clockmaker(this.#chance.named("clockmaker")),
       this.#cuts(this.#chance.named("cuts")),
@@ -164,7 +167,7 @@ export class World implements AsyncDisposable {
       const judge = this.oracle.arrived(from.address, request);
       return (answer) => {
         this.trace(`${from.address} is told ${answer.status} ${answer.body.length}`);
-        if (request.path.endsWith("/lease")) this.#tempt();
+        if (request.path.endsWith("/lease") && request.method === "POST") this.#tempt(request.path.split("/")[2] ?? "");
         try {
           judge(answer);
         } catch (error) {
@@ -270,8 +273,9 @@ export class World implements AsyncDisposable {
     }
   }
 
-  /** While a window is open the clock goes wrong more often than chance would have it. */
-  #tempt(): void {
+  /** While a window is open thieves come and clocks go wrong, more often than by chance. */
+  #tempt(machineId: string): void {
+    void this.#thief.lurk(machineId).catch(this.fail);
     if (!this.#tempted.happens(0.05)) return;
     this.time.at(this.#tempted.below(60_000), () => this.#setClock(-this.#tempted.pick([30_000, HOUR_MS, DAY_MS])));
     this.time.at(10 * MINUTE_MS, () => this.#setClock(0));
@@ -300,7 +304,11 @@ export class World implements AsyncDisposable {
     this.oracle.closed();
     await this.#stop();
     using source = openAuditSource(join(this.#disk.folder, "store.sqlite"));
-    await verifyLog(source, null);
+    try {
+      await verifyLog(source, null);
+    } catch (error) {
+      return this.fail(isError(error, "audit/broken") ? new Violation("log", error.message) : error);
+    }
     for (let from = 0; ; ) {
       const page = await source.entries(from);
       if (page.length === 0) return;
