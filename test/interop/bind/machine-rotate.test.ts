@@ -155,7 +155,9 @@ test("a root keeps its former binding until the server knows of a boot by the ne
 test("a person ends it without a boot; once an operator has, the line that is printed removes what opens nothing", async () => {
   const { name, image, state, files } = await boundVolume("luks2", "initramfs");
   await turn(name);
-  await unattended(files);
+  const turned = await runCommand(rotate, [image, ...keyArgs(state), ...files.slice(0, 4)], nodeSystem);
+  assert.deepEqual((await seen(image, state)).tokens, ["clevis 2", "clevis 3"]);
+  assert.equal(turned.lines.at(-1)?.split(": ").at(-1), `nightlatch rotate --finish ${image}`);
   const finish = ["--finish", image, ...keyArgs(state), ...files.slice(0, 4)];
   const ended = await runCommand(rotate, finish, nodeSystem);
   assert.deepEqual([ended.status, (ended.result["removed"] as unknown[]).length], [0, 1]);
