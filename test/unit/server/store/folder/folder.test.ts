@@ -173,7 +173,7 @@ test("an emptied, foreign, damaged or newer store is refused", async () => {
 
 /** What a store was before it knew times and latest entries. */
 const WITHOUT_LATEST =
-  "drop index machine_lease; alter table machine drop column policy; alter table machine drop column leases; " +
+  "drop table former_epoch; drop index machine_lease; alter table machine drop column policy; alter table machine drop column leases; " +
   "alter table machine drop column lease_until; alter table machine drop column lease_grace; " +
   "alter table machine drop column lease_made_at; alter table machine drop column lease_by; " +
   "alter table latch drop column use_lease; alter table latch drop column use_ms; alter table latch drop column use_from; " +
