@@ -239,7 +239,8 @@ for (const when of isFull ? (["before", "during", "after"] as const) : (["after"
       const system = faultySystem(nodeSystem, { at: step, when, delayMs: 40 });
       await runCommand(rotate, args, system).catch(() => null);
       const what = `cut ${when} step ${step}, ${system.steps.at(-1)}`;
-      const isUntouched = (await headerDigest(image)) === before && readdirSync(state).length === readdirSync(boundState).length;
+      const isUntouched =
+        (await headerDigest(image)) === before && readdirSync(state).length === readdirSync(boundState).length;
       if (isUntouched && system.wasCut) continue; // it is as it was before, of which all is known
       assert.ok(opens(image, PASSPHRASE) && (await opensNow(image)), what);
       if (!system.wasCut) {

@@ -1,10 +1,4 @@
-import {
-  type Binding,
-  bindingJson,
-  describeToken,
-  formatBinding,
-  listBindings,
-} from "../../../bindings/binding.ts";
+import { type Binding, bindingJson, describeToken, formatBinding, listBindings } from "../../../bindings/binding.ts";
 import { proveEveryShare, proveOverNetwork } from "../../../bindings/recovery.ts";
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import { shellWord } from "../../../core/text.ts";
