@@ -219,7 +219,7 @@ async function assertOpens(image: string, what: string): Promise<void> {
   assert.ok(await opensNow(image), what);
 }
 
-/** Each a test of its own: one took 22 minutes on a machine with much else to do. */
+/** Each a test of its own: one takes ten minutes on a machine with much else to do. */
 for (const when of isFull ? (["before", "during", "after"] as const) : (["after"] as const)) {
   test(`the power goes ${when} each step of a rotation; it opens throughout, and the next completes it`, {
     skip,
