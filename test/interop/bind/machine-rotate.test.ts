@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { copyFileSync, readdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { command as bind } from "../../../src/cli/commands/bind/bind.ts";
@@ -155,7 +155,9 @@ test("a root keeps its former binding until the server knows of a boot by the ne
 test("a person ends it without a boot; once an operator has, the line that is printed removes what opens nothing", async () => {
   const { name, image, state, files } = await boundVolume("luks2", "initramfs");
   await turn(name);
-  await unattended(files);
+  const turned = await runCommand(rotate, [image, ...keyArgs(state), ...files.slice(0, 4)], nodeSystem);
+  assert.deepEqual((await seen(image, state)).tokens, ["clevis 2", "clevis 3"]);
+  assert.equal(turned.lines.at(-1)?.split(": ").at(-1), `nightlatch rotate --finish ${image}`);
   const finish = ["--finish", image, ...keyArgs(state), ...files.slice(0, 4)];
   const ended = await runCommand(rotate, finish, nodeSystem);
   assert.deepEqual([ended.status, (ended.result["removed"] as unknown[]).length], [0, 1]);
@@ -214,10 +216,28 @@ test("under the policy lease nothing is followed by itself, and within a window 
 
 for (const when of isFull ? (["before", "during", "after"] as const) : (["after"] as const)) {
   test(`the power goes ${when} each step of following; it opens throughout, and the next run completes it`, async () => {
+    const early = await boundVolume("luks2", "initramfs");
+    await turn(early.name);
+    const whole = join(folder, `whole-${when}.img`);
+    copyFileSync(early.image, whole);
+    const known = readdirSync(early.state);
+    const kept = makeState(folder);
+    for (const file of known) copyFileSync(join(early.state, file), join(kept, file));
+    /** Nothing of it ends at the server, so that it can be put back. */
+    const putBack = () => {
+      copyFileSync(whole, early.image);
+      for (const file of readdirSync(early.state)) rmSync(join(early.state, file));
+      for (const file of known) copyFileSync(join(kept, file), join(early.state, file));
+      return early;
+    };
+    const another = async () => {
+      const volume = await boundVolume("luks2", "_netdev");
+      await turn(volume.name);
+      return volume;
+    };
     for (let step = isFull ? 1 : 4; ; step += isFull ? 1 : 9) {
-      const options = step % 2 === 0 ? "_netdev" : "initramfs";
-      const { name, image, state, files } = await boundVolume("luks2", options);
-      await turn(name);
+      const isEarly = step % 2 === 1;
+      const { name, image, state, files } = isEarly ? putBack() : await another();
       const system = faultySystem(nodeSystem, { at: step, when, delayMs: 40 });
       await unattended(files, system).catch(() => null);
       const what = `cut ${when} step ${step}, ${system.steps.at(-1)}`;
@@ -228,7 +248,7 @@ for (const when of isFull ? (["before", "during", "after"] as const) : (["after"
       }
       assert.equal((await unattended(files)).status, 0, what);
       const { tokens, files: left, slots } = await seen(image, state);
-      const count = options === "initramfs" ? 2 : 1;
+      const count = isEarly ? 2 : 1;
       assert.deepEqual([tokens.length, left, slots.length], [count, [], count + 1], what);
       assert.equal((await latchOf(name))["former"], count === 2 ? 1 : null, what);
       assert.ok(await opensNow(image), what);

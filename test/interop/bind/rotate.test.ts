@@ -219,7 +219,7 @@ async function assertOpens(image: string, what: string): Promise<void> {
   assert.ok(await opensNow(image), what);
 }
 
-/** Each a test of its own: all of a kind's cuts take a quarter of an hour on a busy machine. */
+/** Each a test of its own: one takes ten minutes on a machine with much else to do. */
 for (const when of isFull ? (["before", "during", "after"] as const) : (["after"] as const)) {
   test(`the power goes ${when} each step of a rotation; it opens throughout, and the next completes it`, {
     skip,
@@ -229,6 +229,7 @@ for (const when of isFull ? (["before", "during", "after"] as const) : (["after"
     const boundState = makeState(folder);
     copyFileSync(template, bound);
     await runCommand(bind, [bound, "tang", tangd.url, ...keyArgs(boundState)], nodeSystem, { agrees: true });
+    const before = await headerDigest(bound);
     for (let step = isFull ? 1 : 2; ; step += isFull ? 1 : 3) {
       const image = join(folder, `cut-${when}.img`);
       const state = makeState(folder);
@@ -238,6 +239,9 @@ for (const when of isFull ? (["before", "during", "after"] as const) : (["after"
       const system = faultySystem(nodeSystem, { at: step, when, delayMs: 40 });
       await runCommand(rotate, args, system).catch(() => null);
       const what = `cut ${when} step ${step}, ${system.steps.at(-1)}`;
+      const isUntouched =
+        (await headerDigest(image)) === before && readdirSync(state).length === readdirSync(boundState).length;
+      if (isUntouched && system.wasCut) continue; // it is as it was before, of which all is known
       assert.ok(opens(image, PASSPHRASE) && (await opensNow(image)), what);
       if (!system.wasCut) {
         assert.ok(step > 12, `only ${step} steps`);

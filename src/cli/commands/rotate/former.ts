@@ -1,8 +1,9 @@
 import { tryBinding } from "../../../bindings/attempt.ts";
-import { type Binding, describeToken, formatBinding } from "../../../bindings/binding.ts";
+import { asksServer, type Binding, describeToken, formatBinding } from "../../../bindings/binding.ts";
 import { proveOverNetwork, recoverOverNetwork } from "../../../bindings/recovery.ts";
 import { isError } from "../../../core/errors.ts";
 import type { Secret } from "../../../core/secret.ts";
+import { isLatch } from "../../../formats/network/server-address.ts";
 import { planRemovals } from "../../../luks/change/authority.ts";
 import type { HeldVolume } from "../../../luks/change/begin.ts";
 import { bindVolume } from "../../../luks/change/bind.ts";
@@ -57,14 +58,25 @@ export async function beginByBinding(input: VolumeInput, held: HeldVolume, bindi
  * that stays.
  * @throws NightlatchError luks/*, system/*, file/*
  */
-export async function removeFormer(input: VolumeInput, change: Change, { former }: Pair): Promise<void> {
+export async function removeFormer(input: VolumeInput, change: Change, pair: Pair): Promise<void> {
   const { system, terminal } = input;
   const prove = proveOverNetwork(askingForPins(system, terminal), terminal.signal);
-  const removes = await planRemovals(system, { volume: change.volume, prove }, [former.token], new Set());
+  const removes = await planRemovals(system, { volume: change.volume, prove }, [pair.former.token], new Set());
   await unbindVolume(system, change, removes);
   await recordRemoval(input, change);
   await tidyRotation(system, change.stateFolder, await readHeader(system, change));
-  terminal.line(`Removed from ${change.volume.device}: ${formatBinding(former)}`);
+  terminal.line(`Removed from ${change.volume.device}: ${formatBinding(pair.former)}`);
+  tellLatchLeft(terminal, pair);
+}
+
+/** Another latch is of no use any more, but a copy of the header may lie in a backup. */
+export function tellLatchLeft(terminal: Pick<VolumeInput["terminal"], "line">, { former, next }: Pair): void {
+  for (const url of former.urls.filter((one) => isLatch(one) && !asksServer(next, one))) {
+    const id = url.slice(url.lastIndexOf("/") + 1);
+    terminal.line(
+      `Its latch is still at the server, where this destroys it: nightlatch machine revoke --latch -- ${id}`,
+    );
+  }
 }
 
 /** Whether clevis comes to the new one first: it goes by keyslots, and others by tokens. */

@@ -1,15 +1,7 @@
-import {
-  asksServer,
-  type Binding,
-  bindingJson,
-  describeToken,
-  formatBinding,
-  listBindings,
-} from "../../../bindings/binding.ts";
+import { type Binding, bindingJson, describeToken, formatBinding, listBindings } from "../../../bindings/binding.ts";
 import { proveEveryShare, proveOverNetwork } from "../../../bindings/recovery.ts";
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import { shellWord } from "../../../core/text.ts";
-import { isLatch } from "../../../formats/network/server-address.ts";
 import type { Removal } from "../../../formats/own/intent.ts";
 import { bootId } from "../../../host/boot-id.ts";
 import { planRemovals } from "../../../luks/change/authority.ts";
@@ -27,7 +19,7 @@ import type { BindInput } from "../bind/options.ts";
 import { planAgain } from "../bind/pins.ts";
 import type { BindPlan } from "../bind/plan.ts";
 import { sealAndBind } from "../bind/volume.ts";
-import { isFirst, type Pair, putBehind } from "./former.ts";
+import { isFirst, type Pair, putBehind, tellLatchLeft } from "./former.ts";
 import { endFormerKeys } from "./latch-key.ts";
 
 /** A binding that gets new keys. */
@@ -130,12 +122,7 @@ async function rotateOne(
   }
   terminal.line(`Removed: ${formatBinding(former)}`);
   const next = describeToken(bound.token);
-  for (const url of former.urls.filter((one) => isLatch(one) && !asksServer(next, one))) {
-    const id = url.slice(url.lastIndexOf("/") + 1);
-    terminal.line(
-      `Its latch is still at the server, where this destroys it: nightlatch machine revoke --latch -- ${id}`,
-    );
-  }
+  tellLatchLeft(terminal, { former, next });
   return next;
 }
 
