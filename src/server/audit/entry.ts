@@ -130,6 +130,8 @@ interface PolicyEntry extends Dated {
   readonly of?: number;
   /** Of `approval`: how long a request waits for them, in milliseconds. */
   readonly timeout?: number;
+  /** What bounds releases under any policy, as limitsText puts it; absent where nothing does. */
+  readonly limits?: string;
   readonly by: number;
 }
 
@@ -202,6 +204,9 @@ interface ReleaseEntry extends Dated {
   readonly from: string;
   /** Number of the lease that the latch was released in for the first time; else absent. */
   readonly lease?: number;
+  /** Where releases are counted: which one of its day it was, and when that day began. */
+  readonly day?: number;
+  readonly since?: number;
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { JsonObject } from "../../formats/json/json.ts";
 import type { State } from "../policy/decide.ts";
 import type { LeaseUse } from "../policy/lease.ts";
+import type { Day } from "../policy/limits.ts";
 import type { Approval } from "../policy/request.ts";
 
 /** A machine as the log or the store tells of it. */
@@ -26,6 +27,8 @@ export interface KnownLatch {
   readonly keys: string;
   /** Its first release within the last lease that it was released in, as `useText` puts it. */
   readonly use: string;
+  /** Its releases that were counted last, as `dayText` puts them. */
+  readonly day: string;
 }
 
 /** An invite as the log or the store tells of it. */
@@ -73,9 +76,18 @@ export function keyNames(keys: readonly KnownKey[]): string {
     .join(", ");
 }
 
-/** Puts a policy and what it asks for into one text: `always`, `approval of 2 for 3600000`. */
-export function policyText(policy: string, approval: Approval | null): string {
-  return approval === null ? policy : `${policy} of ${approval.of} for ${approval.timeoutMs}`;
+/**
+ * Puts a policy, what it asks for and what bounds it into one text: `always`, `approval of 2 for
+ * 3600000 hours 08:00-18:00`.
+ */
+export function policyText(policy: string, approval: Approval | null, limits: string | null): string {
+  const asked = approval === null ? "" : ` of ${approval.of} for ${approval.timeoutMs}`;
+  return `${policy}${asked}${limits === null ? "" : ` ${limits}`}`;
+}
+
+/** Puts the releases of a latch that were counted last into one text; empty where none was. */
+export function dayText(day: Day | null): string {
+  return day === null ? "" : `${day.count} since ${day.sinceMs}`;
 }
 
 /**
@@ -136,7 +148,7 @@ export class Replay {
     else if (entry.kind === "machine-policy") this.#setPolicy(entry);
     else if (entry.kind === "lease") this.#lease(entry);
     else if (entry.kind === "lease-end") this.#endLease(String(entry["machine"]));
-    else if (entry.kind === "release" && entry["lease"] !== undefined) this.#useLease(entry);
+    else if (entry.kind === "release") this.#release(entry);
     else if (entry.kind === "rollback") for (const id of this.#machines.keys()) this.#endAll(id);
     else if (entry.kind === "request") this.#request(entry);
     else if (entry.kind === "request-approve" || entry.kind === "request-deny") this.#vote(entry);
@@ -149,7 +161,7 @@ export class Replay {
   differences(store: KnownRows, limit: number): string[] {
     const found = [
       ...compare("machine", this.#machines, store.machines, ["name", "state", "epoch", "policy", "lease"]),
-      ...compare("latch", this.#latches, store.latches, ["machine", "volume", "state", "epoch", "keys", "use"]),
+      ...compare("latch", this.#latches, store.latches, ["machine", "volume", "state", "epoch", "keys", "use", "day"]),
       ...compare("invite", this.#invites, store.invites, ["name", "state", "expires", "machine"]),
       ...compare("request", this.#requests, store.requests, ["machine", "from", "state", "approvedBy", "expires"]),
     ];
@@ -167,7 +179,7 @@ export class Replay {
       const policy = "always";
       this.#machines.set(machine, { id: machine, name, state: "active", epoch: 1, policy, lease: leaseText(0, null) });
     }
-    this.#latches.set(latch, { id: latch, machine, volume, state: "active", epoch: EPOCH, keys, use: "" });
+    this.#latches.set(latch, { id: latch, machine, volume, state: "active", epoch: EPOCH, keys, use: "", day: "" });
     const siblings = this.#latchesOf.get(machine);
     if (siblings === undefined) this.#latchesOf.set(machine, [latch]);
     else siblings.push(latch);
@@ -207,9 +219,10 @@ export class Replay {
   #setPolicy(entry: JsonObject): void {
     const machine = this.#machines.get(String(entry["machine"]));
     if (machine === undefined) return;
+    const limits = entry["limits"] === undefined ? null : String(entry["limits"]);
     const approval =
       entry["of"] === undefined ? null : { of: Number(entry["of"]), timeoutMs: Number(entry["timeout"]) };
-    this.#machines.set(machine.id, { ...machine, policy: policyText(String(entry["policy"]), approval) });
+    this.#machines.set(machine.id, { ...machine, policy: policyText(String(entry["policy"]), approval, limits) });
     this.#endAll(machine.id);
   }
 
@@ -250,11 +263,15 @@ export class Replay {
     this.#machines.set(id, { ...machine, lease: leaseText(Number.parseInt(machine.lease, 10), null) });
   }
 
-  #useLease(entry: JsonObject): void {
+  /** Takes the first release of a latch in a lease, and one that is counted. */
+  #release(entry: JsonObject): void {
+    const { lease, day, at, from, since } = entry;
     const latch = this.#latches.get(String(entry["latch"]));
-    if (latch === undefined) return;
-    const use = { lease: Number(entry["lease"]), atMs: Number(entry["at"]), from: String(entry["from"]) };
-    this.#latches.set(latch.id, { ...latch, use: useText(use) });
+    if (latch === undefined || (lease === undefined && day === undefined)) return;
+    const use =
+      lease === undefined ? latch.use : useText({ lease: Number(lease), atMs: Number(at), from: String(from) });
+    const counted = day === undefined ? latch.day : dayText({ count: Number(day), sinceMs: Number(since) });
+    this.#latches.set(latch.id, { ...latch, use, day: counted });
   }
 
   #changeLatch(id: string, state: State): void {

@@ -1,7 +1,8 @@
 import { isError, NightlatchError } from "../../core/errors.ts";
-import { isJsonObject, type Json, parseJson } from "../../formats/json/json.ts";
+import { isJsonObject, type Json, type JsonObject, parseJson } from "../../formats/json/json.ts";
 import { hasExactly } from "../../formats/json/narrow.ts";
 import type { Policy } from "../policy/lease.ts";
+import { areTighter, type LimitWords, type ReleaseLimits, readLimits } from "../policy/limits.ts";
 import { type Governed, grantLease, PLAIN_APPROVAL, setPolicy } from "../service/policies.ts";
 import type { Service } from "../service/service.ts";
 import type { MachineRow } from "../store/port.ts";
@@ -25,11 +26,14 @@ export async function changePolicy(service: Service, machine: string, request: P
     policy,
     of = PLAIN_APPROVAL.of,
     timeoutMs = PLAIN_APPROVAL.timeoutMs,
-  } = parseBody(request.body, ["policy"], ["of", "timeoutMs"]);
+    ...words
+  } = parseBody(request.body, ["policy"], ["of", "timeoutMs", "from", "perDay", "hours"]);
   if (policy !== "always" && policy !== "lease" && policy !== "approval") throw malformed();
   if (typeof of !== "number" || typeof timeoutMs !== "number") throw malformed();
-  const permit = (current: MachineRow) => requireRole(request.role, current, { policy, of });
-  return setPolicy(service, machine, { policy, approval: { of, timeoutMs }, by: request.uid, permit });
+  if (!isWords(words)) throw malformed();
+  const permit = (current: MachineRow, limits: ReleaseLimits) =>
+    requireRole(request.role, current, { policy, of, limits });
+  return setPolicy(service, machine, { policy, approval: { of, timeoutMs }, limits: words, by: request.uid, permit });
 }
 
 /**
@@ -46,14 +50,30 @@ export async function openLease(service: Service, machine: string, request: Poli
  * What is released at any time from now on is the administrator's to say, and so is what fewer
  * operators open than before: docs/decisions/105-who-loosens-a-policy.md, 117.
  */
-function requireRole(role: Role, current: MachineRow, wanted: { readonly policy: Policy; readonly of: number }): void {
+function requireRole(
+  role: Role,
+  current: MachineRow,
+  wanted: { readonly policy: Policy; readonly of: number; readonly limits: ReleaseLimits },
+): void {
   if (role === "admin") return;
+  if (!areTighter(wanted.limits, readLimits(current.limits))) throw looserLimits(current);
   const of = wanted.policy === "approval" ? wanted.of : 0;
   if (of < (current.approval?.of ?? 0)) throw fewerOperators(current);
   if (wanted.policy !== "always") return;
   throw new NightlatchError("admin/denied", "having a machine released at any time is root's to say", {
     meaning: "Nothing was changed.",
     remedy: "Open a window for it instead: nightlatch machine lease NAME 15m",
+  });
+}
+
+function isWords(words: JsonObject): words is JsonObject & LimitWords {
+  return Object.values(words).every((word) => typeof word === "string");
+}
+
+function looserLimits({ name, limits }: MachineRow): NightlatchError {
+  return new NightlatchError("admin/denied", `having ${name} released beyond its limits (${limits}) is root's to say`, {
+    meaning: "Nothing was changed.",
+    remedy: "Leave --from, --per-day and --hours off, and they stay as they are.",
   });
 }
 

@@ -9,9 +9,9 @@ import type { InviteRow, LatchRow, LeaseRow, MachineRow } from "../store/port.ts
  * text.
  */
 export function machineView(machine: MachineRow, time: TimeView): Record<string, unknown> {
-  const { id, name, state, epoch, enrolledMs, policy, approval, lease } = machine;
+  const { id, name, state, epoch, enrolledMs, policy, approval, limits, lease } = machine;
   const enrolled = isoTime(enrolledMs);
-  return { id, name, state, epoch, enrolled, policy, approval, lease: leaseView(lease, time) };
+  return { id, name, state, epoch, enrolled, policy, approval, limits, lease: leaseView(lease, time) };
 }
 
 /** The server's clock, and what its log says of time. */

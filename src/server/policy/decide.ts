@@ -1,4 +1,5 @@
 import { type Asking, judgeLease, type Lease, type LeaseUse, type Policy, type PolicyRefusal } from "./lease.ts";
+import { countDay, type Day, judgePlace, type LimitRefusal, type ReleaseLimits } from "./limits.ts";
 import { type Pace, take } from "./pace.ts";
 import { type ApprovalRefusal, type AskedRequest, type Crowd, judgeRequest } from "./request.ts";
 
@@ -11,6 +12,8 @@ interface MachineFacts {
   readonly policy: Policy;
   /** The window that is open for it, as far as the store knows; null where there is none. */
   readonly lease: Lease | null;
+  /** What bounds its releases, whatever the policy; absent where nothing does. */
+  readonly limits?: ReleaseLimits;
   /** Of the policy `approval` alone: what operators were asked for. */
   readonly queue?: Queue;
 }
@@ -30,10 +33,12 @@ interface LatchFacts {
   readonly pace: Pace;
   /** Its first release within the last lease that it was released in; null where there is none. */
   readonly use: LeaseUse | null;
+  /** Its releases that were counted last, where its machine's are limited; null where none was. */
+  readonly day?: Day | null;
 }
 
 /** Why nothing is released. */
-export type RefusalReason = "latch/revoked" | "machine/locked" | PolicyRefusal | ApprovalRefusal;
+export type RefusalReason = "latch/revoked" | "machine/locked" | PolicyRefusal | ApprovalRefusal | LimitRefusal;
 
 /** What the policy decides. */
 type Decision =
@@ -49,6 +54,8 @@ type Decision =
        * receipt, which is one of its own whatever the pace.
        */
       readonly use: LeaseUse | null;
+      /** Set where releases are counted. It is durable with a receipt of its own, as a use is. */
+      readonly day?: Day;
     }
   | {
       readonly release: false;
@@ -66,6 +73,19 @@ type Decision =
 export function decide(machine: MachineFacts, latch: LatchFacts, asking: Asking): Decision {
   if (machine.state === "revoked" || latch.state === "revoked") return refuse("latch/revoked");
   if (machine.state === "locked" || latch.state === "locked") return refuse("machine/locked");
+  const { limits } = machine;
+  if (limits === undefined) return decideByPolicy(machine, latch, asking);
+  const beyond = judgePlace(limits, asking.from, asking.minute ?? 0);
+  if (beyond !== null) return refuse(beyond);
+  const decision = decideByPolicy(machine, latch, asking);
+  // What is answered again was counted when it was answered first.
+  const isCounted = decision.release && (machine.policy === "always" || decision.use !== null);
+  if (!isCounted || limits.perDay === null) return decision;
+  const day = countDay(latch.day ?? null, limits.perDay, asking.nowMs);
+  return day === null ? refuse("policy/day-used") : { ...decision, day };
+}
+
+function decideByPolicy(machine: MachineFacts, latch: LatchFacts, asking: Asking): Decision {
   const pace = take(latch.pace, asking.nowMs);
   if (machine.policy === "always") return { release: true, pace, use: null };
   const judged = judgeLease(machine.lease, latch.use, asking);

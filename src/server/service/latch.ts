@@ -46,6 +46,7 @@ export function makeLatch(
       advertisement: JSON.stringify(advertisement),
       cell,
       use: null,
+      day: null,
     },
     keys: [
       wrapped("exchange", exchange.publicJwk, exchange.scalar),

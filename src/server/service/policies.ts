@@ -1,6 +1,7 @@
 import { NightlatchError } from "../../core/errors.ts";
 import type { Entry } from "../audit/entry.ts";
 import type { Policy } from "../policy/lease.ts";
+import { type LimitWords, limitsText, parseLimits, type ReleaseLimits, readLimits } from "../policy/limits.ts";
 import type { Approval } from "../policy/request.ts";
 import type { LeaseRow, MachineRow, Transaction } from "../store/port.ts";
 import type { Halted } from "./halts.ts";
@@ -26,10 +27,12 @@ interface WantedPolicy {
   readonly policy: Policy;
   /** What the policy `approval` asks for; no matter of any other. */
   readonly approval?: Approval;
+  /** What is to bound its releases; what is left out stays as it is. */
+  readonly limits?: LimitWords;
   /** The operator's user id. */
   readonly by: number;
   /** Is told of the machine as it is, and throws where the operator may not have this change. */
-  readonly permit?: (machine: MachineRow) => void;
+  readonly permit?: (machine: MachineRow, limits: ReleaseLimits) => void;
 }
 
 /** What `approval` asks for where nothing else is said: one operator, within an hour. */
@@ -50,7 +53,7 @@ const MAX_LEASE_MS = 86_400_000;
 export async function setPolicy(
   service: Service,
   nameOrId: string,
-  { policy, approval: terms = PLAIN_APPROVAL, by, permit }: WantedPolicy,
+  { policy, approval: terms = PLAIN_APPROVAL, limits: words = {}, by, permit }: WantedPolicy,
 ): Promise<Governed> {
   const approval = policy === "approval" ? terms : null;
   if (approval !== null) requireTerms(approval);
@@ -61,15 +64,21 @@ export async function setPolicy(
     async (transaction): Promise<Recorded<Done>> => {
       const machine = await findMachine(transaction, nameOrId);
       if (machine.state === "revoked") throw alreadyRevoked(`the machine ${machine.name}`);
-      permit?.(machine);
+      const wanted = parseLimits(words, readLimits(machine.limits));
+      if (wanted === null) throw badLimits();
+      permit?.(machine, wanted);
+      const limits = limitsText(wanted);
       const isSame = machine.approval?.of === approval?.of && machine.approval?.timeoutMs === approval?.timeoutMs;
-      if (machine.policy === policy && isSame) return { outcome: { changed: false, machine }, entries: [] };
+      if (machine.policy === policy && isSame && machine.limits === limits)
+        return { outcome: { changed: false, machine }, entries: [] };
       const { id, name } = machine;
-      await transaction.setPolicy(id, policy, approval);
+      await transaction.setPolicy(id, { policy, approval, limits });
       const asked = approval === null ? {} : { of: approval.of, timeout: approval.timeoutMs };
+      const bounded = limits === null ? {} : { limits };
       const at = service.system.nowMs();
-      const entry: Entry = { kind: "machine-policy", at, machine: id, name, policy, ...asked, by };
-      return { outcome: { changed: true, machine: { ...machine, policy, approval, lease: null } }, entries: [entry] };
+      const entry: Entry = { kind: "machine-policy", at, machine: id, name, policy, ...asked, ...bounded, by };
+      const changed = { ...machine, policy, approval, limits, lease: null };
+      return { outcome: { changed: true, machine: changed }, entries: [entry] };
     },
   );
   return { ...done, recorded: await settleChange(service) };
@@ -117,6 +126,15 @@ function requireTerms({ of, timeoutMs }: Approval): void {
     `an approval takes 1 to ${MAX_OPERATORS} operators, and waits for them for 5 minutes to 7 days`,
     { meaning: "Nothing was changed.", remedy: "Give values in between, such as --of 2 --timeout 1h." },
   );
+}
+
+function badLimits(): NightlatchError {
+  return new NightlatchError("policy/bad-terms", "--from, --per-day or --hours is not what it should be", {
+    meaning: "Nothing was changed.",
+    remedy:
+      "Give up to 16 networks (--from 192.0.2.0/24,2001:db8::/48), 1 to 100 releases of a latch (--per-day 4), the server's own time " +
+      "(--hours 08:00-18:00), or any to have no such limit.",
+  });
 }
 
 function requireTimes({ lifetimeMs, graceMs }: { readonly lifetimeMs: number; readonly graceMs: number }): void {

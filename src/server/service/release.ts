@@ -4,6 +4,7 @@ import type { JsonObject } from "../../formats/json/json.ts";
 import { latestSince } from "../audit/times.ts";
 import { POINT_BYTES, SCALAR_BYTES } from "../exchange/port.ts";
 import { decide, type RefusalReason } from "../policy/decide.ts";
+import { readLimits } from "../policy/limits.ts";
 import type { KeyPurpose, ReleaseRow, Transaction } from "../store/port.ts";
 import type { Recorded } from "./queue.ts";
 import { beginRequest, queueFor } from "./requests.ts";
@@ -78,14 +79,20 @@ async function judge(service: Service, transaction: Transaction, request: Releas
 
   const nowMs = service.system.nowMs();
   const isHalted = row.machineState === "active" && service.halts.includes(row.machineId, request.latchId);
-  const { policy, lease, use } = row;
+  const { policy, lease, use, day } = row;
   // What is released always takes no more reads than it did before there were policies.
   const latestMs = policy === "always" || lease === null ? nowMs : await latestOf(transaction, lease.madeAt);
   const queue = policy === "approval" ? await queueFor(transaction, row.machineId, request.from) : null;
   const decision = decide(
-    { state: isHalted ? "locked" : row.machineState, policy, lease, ...(queue === null ? {} : { queue }) },
-    { state: row.latchState, pace: service.paces.of(request.latchId), use },
-    { from: request.from, nowMs, latestMs },
+    {
+      state: isHalted ? "locked" : row.machineState,
+      policy,
+      lease,
+      ...(row.limits === null ? {} : { limits: readLimits(row.limits) }),
+      ...(queue === null ? {} : { queue }),
+    },
+    { state: row.latchState, pace: service.paces.of(request.latchId), use, day },
+    { from: request.from, nowMs, latestMs, ...(row.limits === null ? {} : { minute: minuteOfDay(nowMs) }) },
   );
   if (!decision.release) {
     const { reason, begins } = decision;
@@ -98,11 +105,13 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   const { wrapped, cell } = exchange;
   const granted = { kind: "granted", machine: row.machineId, point, wrapped, cell, epoch: row.latchEpoch } as const;
   const released = { machine: row.machineId, latch: request.latchId, epoch: row.latchEpoch, from: request.from };
-  if (decision.use !== null) {
-    await transaction.useLease(request.latchId, decision.use);
+  if (decision.use !== null || decision.day !== undefined) {
+    const counted = decision.day === undefined ? {} : { day: decision.day.count, since: decision.day.sinceMs };
+    const leased = decision.use === null ? {} : { lease: decision.use.lease };
+    if (decision.use !== null) await transaction.useLease(request.latchId, decision.use);
+    if (decision.day !== undefined) await transaction.setDay(request.latchId, decision.day);
     if (decision.pace !== null) service.paces.set(request.latchId, decision.pace);
-    const entry = { kind: "release", at: nowMs, ...released, lease: decision.use.lease } as const;
-    return { outcome: granted, entries: [entry] };
+    return { outcome: granted, entries: [{ kind: "release", at: nowMs, ...released, ...leased, ...counted }] };
   }
   if (decision.pace === null) {
     const { entry, isKnown } = service.floods.count(released, nowMs);
@@ -113,6 +122,12 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   }
   service.paces.set(request.latchId, decision.pace);
   return { outcome: granted, entries: [{ kind: "release", at: nowMs, ...released }] };
+}
+
+/** By the time zone of the server, which is the operator's. */
+function minuteOfDay(nowMs: number): number {
+  const now = new Date(nowMs);
+  return now.getHours() * 60 + now.getMinutes();
 }
 
 /** Asks operators, and refuses meanwhile. */

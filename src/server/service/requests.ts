@@ -19,7 +19,7 @@ const GRACE_MS = 60_000;
 const ID_BYTES = 4;
 
 /** What an operator's word on a request has done. */
-export interface Voted {
+interface Voted {
   /** False where this operator had said so already. */
   readonly changed: boolean;
   readonly request: RequestRow;

@@ -21,7 +21,7 @@ const skip =
       ? "other users cannot be taken on here (not root?)"
       : false;
 
-/** Asks the server as this user, or, through setpriv, as another; a command of ours starts slowly. */
+/** Asks the server as this user or, through setpriv, as another. Commands of ours start slowly. */
 function curl(
   server: Served,
   path: string,

@@ -29,11 +29,12 @@ export const command = defineCommand({
 });
 
 /** The policy of a machine, and until when a lease of it is open. */
-export function policyCell({ policy, approval, lease }: JsonObject): string {
+export function policyCell({ policy, approval, limits, lease }: JsonObject): string {
   const { until, to } = (lease ?? {}) as JsonObject;
   const of = approval == null ? "" : ` of ${String((approval as JsonObject)["of"])}`;
   const open = until === undefined ? "" : `, open until ${timeText(until)}`;
-  return `${String(policy ?? "always")}${of}${open}${to == null ? "" : ` to ${String(to)}`}`;
+  const bounds = limits == null ? "" : ` ${String(limits)}`;
+  return `${String(policy ?? "always")}${of}${bounds}${open}${to == null ? "" : ` to ${String(to)}`}`;
 }
 
 /** The cells of a release: when it was, and where to. */

@@ -1,4 +1,5 @@
 import type { LeaseUse } from "../../policy/lease.ts";
+import type { Day } from "../../policy/limits.ts";
 import type { LatchRow, LeaseRow, MachineRow } from "../port.ts";
 import { type ApprovalColumns, approvalOf } from "./request-table.ts";
 
@@ -18,6 +19,7 @@ export const MACHINE = [
   "lease_to",
   "approval_of",
   "approval_ms",
+  "limits",
 ] as const;
 
 /** A machine's lease as its columns hold it. All are null where there is none. */
@@ -62,18 +64,21 @@ export const NO_LEASE = {
 
 /** Reads a machine. */
 export function machineOf(row: LeaseColumns & ApprovalColumns & Omit<MachineRow, "lease" | "approval">): MachineRow {
-  const { id, name, state, epoch, enrolledMs, policy, leases } = row;
-  return { id, name, state, epoch, enrolledMs, policy, approval: approvalOf(row), leases, lease: leaseOf(row) };
+  const { id, name, state, epoch, enrolledMs, policy, limits, leases } = row;
+  const approval = approvalOf(row);
+  return { id, name, state, epoch, enrolledMs, policy, approval, limits, leases, lease: leaseOf(row) };
 }
 
-/** The columns of a latch's first release within a lease. */
-export const USE = ["use_lease", "use_ms", "use_from"] as const;
+/** The columns of a latch's first release within a lease, and of those that were counted. */
+export const USE = ["use_lease", "use_ms", "use_from", "day_ms", "day_count"] as const;
 
 /** The same as they are read. */
 export interface UseColumns {
   readonly use_lease: number | null;
   readonly use_ms: number | null;
   readonly use_from: string | null;
+  readonly day_ms: number | null;
+  readonly day_count: number | null;
 }
 
 /** Reads a latch's first release within a lease; null where there was none. */
@@ -81,7 +86,13 @@ export function leaseUseOf({ use_lease: lease, use_ms: atMs, use_from: from }: U
   return lease === null || atMs === null || from === null ? null : { lease, atMs, from };
 }
 
+/** Reads the releases of a latch that were counted last; null where none was. */
+export function dayOf({ day_ms: sinceMs, day_count: count }: UseColumns): Day | null {
+  return sinceMs === null || count === null ? null : { sinceMs, count };
+}
+
 /** Reads a latch. */
-export function latchOf({ use_lease, use_ms, use_from, ...row }: UseColumns & Omit<LatchRow, "use">): LatchRow {
-  return { ...row, use: leaseUseOf({ use_lease, use_ms, use_from }) };
+export function latchOf(row: UseColumns & Omit<LatchRow, "use" | "day">): LatchRow {
+  const { use_lease, use_ms, use_from, day_ms, day_count, ...rest } = row;
+  return { ...rest, use: leaseUseOf(row), day: dayOf(row) };
 }

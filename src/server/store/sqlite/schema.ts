@@ -29,6 +29,7 @@ interface Schema {
     lease_to: string | null;
     approval_of: number | null;
     approval_ms: number | null;
+    limits: string | null;
   };
   latch: {
     id: string;
@@ -43,6 +44,8 @@ interface Schema {
     use_lease: number | null;
     use_ms: number | null;
     use_from: string | null;
+    day_ms: number | null;
+    day_count: number | null;
   };
   latch_key: { latch: string; epoch: number; purpose: KeyPurpose; kid: string; jwk: string; wrapped: Buffer };
   invite: {

@@ -172,7 +172,12 @@ test("an emptied, foreign, damaged or newer store is refused", async () => {
 });
 
 /** What a store was before it knew times and latest entries. */
+const WITHOUT_APPROVALS =
+  "drop table request; alter table machine drop column approval_of; alter table machine drop column approval_ms; " +
+  "alter table machine drop column lease_to; alter table machine drop column limits; " +
+  "alter table latch drop column day_ms; alter table latch drop column day_count";
 const WITHOUT_LATEST =
+  `${WITHOUT_APPROVALS}; ` +
   "drop index machine_lease; alter table machine drop column policy; alter table machine drop column leases; " +
   "alter table machine drop column lease_until; alter table machine drop column lease_grace; " +
   "alter table machine drop column lease_made_at; alter table machine drop column lease_by; " +
@@ -200,6 +205,24 @@ test("a store of the version before has its invites and its last releases after 
     [before.from],
   );
   assert.equal(typeof (await enrolWith(service, newMachine(), before.line)), "object");
+});
+
+test("a lease that was open before there were approvals is open after the upgrade", async () => {
+  using home = makeHome();
+  const { latch, at } = await (async () => {
+    await using service = await openService(home.folder);
+    const { latch } = await enrolled(service, "nas");
+    await setPolicy(service, "nas", { policy: "lease", by: 0 });
+    await grantLease(service, "nas", { lifetimeMs: 900_000, graceMs: 0, by: 0 });
+    return { latch, at: service.clock.nowMs };
+  })();
+  const database = new Database(join(home.folder, "store.sqlite"));
+  database.exec(`${WITHOUT_APPROVALS}; pragma user_version = 5`);
+  database.close();
+  await using service = await openService(home.folder);
+  service.clock.nowMs = at;
+  assert.equal((await ask(service, latch, recoveryBody(), "192.0.2.9")).kind, "released");
+  assert.deepEqual(await ask(service, latch), { kind: "refused", reason: "policy/lease-used" });
 });
 
 test("a start writes every page anew where keys were destroyed and not yet overwritten, and else leaves them as they are", async () => {
