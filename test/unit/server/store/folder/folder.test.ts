@@ -18,6 +18,7 @@ import { test } from "node:test";
 import Database from "better-sqlite3";
 import { NightlatchError } from "../../../../../src/core/errors.ts";
 import { indexLog } from "../../../../../src/server/service/latest.ts";
+import { grantLease, setPolicy } from "../../../../../src/server/service/policies.ts";
 import { openFolder } from "../../../../../src/server/store/folder/folder.ts";
 import type { FolderSystem } from "../../../../../src/server/store/folder/opening.ts";
 import { removePlainMasterKey } from "../../../../../src/server/store/keys/master-file.ts";
