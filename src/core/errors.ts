@@ -176,6 +176,8 @@ export const ERROR_CODES = [
   "policy/bad-terms",
   "request/unknown",
   "request/denied",
+  "webhook/key",
+  "webhook/lost",
   "machine/bad-name",
   "machine/exists",
   "invite/bad-lifetime",

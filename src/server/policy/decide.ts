@@ -20,7 +20,7 @@ interface MachineFacts {
 
 /** The requests that operators were asked for, as whoever asks now finds them. */
 export interface Queue {
-  /** Of this machine and address, and the latest time in the log since; null where there is none. */
+  /** Of this machine and address, with the latest time in the log since; null: none. */
   readonly own: (AskedRequest & { readonly id: string; readonly latestMs: number }) | null;
   /** The others. */
   readonly crowd: Crowd;

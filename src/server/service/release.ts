@@ -6,6 +6,7 @@ import { POINT_BYTES, SCALAR_BYTES } from "../exchange/port.ts";
 import { decide, type RefusalReason } from "../policy/decide.ts";
 import { readLimits } from "../policy/limits.ts";
 import type { KeyPurpose, ReleaseRow, Transaction } from "../store/port.ts";
+import type { Notice } from "./notices.ts";
 import type { Recorded } from "./queue.ts";
 import { beginRequest, queueFor } from "./requests.ts";
 import type { Service } from "./service.ts";
@@ -33,6 +34,7 @@ export type ReleaseOutcome =
 
 type Judged =
   | Exclude<ReleaseOutcome, { kind: "released" }>
+  | { readonly kind: "begun"; readonly notice: Notice }
   | {
       readonly kind: "granted";
       readonly machine: string;
@@ -49,6 +51,10 @@ type Judged =
  */
 export async function release(service: Service, request: ReleaseRequest): Promise<ReleaseOutcome> {
   const judged = await service.queue.submit((transaction) => judge(service, transaction, request));
+  if (judged.kind === "begun") {
+    service.notices.tell(judged.notice);
+    return { kind: "refused", reason: "policy/waits" };
+  }
   if (judged.kind !== "granted") return judged;
   // Its receipt is durable, but the operator's request came before the answer.
   if (service.halts.includes(judged.machine, request.latchId)) return { kind: "refused", reason: "machine/locked" };
@@ -137,9 +143,9 @@ async function begin(
   { latchId, from }: ReleaseRequest,
   machineId: string,
 ): Promise<Recorded<Judged>> {
-  const { request, entries } = await beginRequest(service, transaction, machineId, { from, latch: latchId });
+  const { request, notice, entries } = await beginRequest(service, transaction, machineId, { from, latch: latchId });
   service.asks.note(request.id, request.createdMs);
-  return { outcome: { kind: "refused", reason: "policy/waits" }, entries };
+  return { outcome: { kind: "begun", notice }, entries };
 }
 
 async function latestOf(transaction: Transaction, madeAt: number): Promise<number> {

@@ -4,8 +4,8 @@ import type { RequestRow } from "../port.ts";
 import { query } from "./schema.ts";
 
 /**
- * What the policy `approval` needs: what it asks for, for whom a window is open, what waits. And what
- * limits the releases of a machine.
+ * What the policy `approval` needs: what it asks for, for whom a window is open, what waits. And
+ * what limits the releases of a machine.
  */
 export function approvalTables(): Compilable[] {
   const { schema } = query;

@@ -122,6 +122,29 @@ test("what was approved is over after ten minutes, and a vote that came too late
   );
 });
 
+test("operators are told of what begins, is approved, denied or expired, once it is durable", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const { latch } = await under(service, 2);
+  const told_: string[] = [];
+  service.notices.deliverTo(({ type, request, machine, from }) => told_.push([type, request, machine, from].join(" ")));
+  for (let count = 0; count < 3; count++) await told(service, latch);
+  const first = await idOf(service);
+  for (const by of [1000, 1000, 1001]) await approve(service, first, by);
+  await told(service, latch, THIEF);
+  const second = await idOf(service, THIEF);
+  for (const by of [1000, 1001]) await deny(service, second, by);
+  service.clock.nowMs += TIMEOUT_MS;
+  await keepHouse(service);
+  assert.deepEqual(told_, [
+    `request.new ${first} hsm ${HOME}`,
+    `request.approved ${first} hsm ${HOME}`,
+    `request.new ${second} hsm ${THIEF}`,
+    `request.denied ${second} hsm ${THIEF}`,
+    `request.expired ${second} hsm ${THIEF}`,
+  ]);
+});
+
 test("what was denied stays so until it expires, whoever approves", async () => {
   using home = makeHome();
   await using service = await openService(home.folder);
