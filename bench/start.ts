@@ -84,6 +84,7 @@ async function fill({ store, storeId, cells, identity }: OpenedStore, count: num
           enrolledMs: Date.now(),
           policy: "always",
           approval: null,
+          limits: null,
           leases: 0,
           lease: null,
           alive: null,
@@ -125,7 +126,7 @@ async function insertLatch(cells: Cells, transaction: Transaction, machineId: st
     };
   };
   const rows = [key("exchange", 32), key("signing", 138)];
-  await transaction.insertLatch({ ...row, advertisement: id(560), cell, use: null }, rows);
+  await transaction.insertLatch({ ...row, advertisement: id(560), cell, use: null, day: null }, rows);
 }
 
 async function timed<T>(work: () => Promise<T>): Promise<[number, T]> {

@@ -180,6 +180,8 @@ export const ERROR_CODES = [
   "request/denied",
   "alive/not-heard",
   "alive/bad-time",
+  "webhook/key",
+  "webhook/lost",
   "machine/bad-name",
   "machine/exists",
   "invite/bad-lifetime",

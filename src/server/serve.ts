@@ -3,6 +3,7 @@ import type { Server as NetServer } from "node:net";
 import { traceOf } from "../core/defect.ts";
 import { type ErrorCode, NightlatchError } from "../core/errors.ts";
 import { identityThumbprint } from "../formats/own/enrolment.ts";
+import type { System } from "../system/port.ts";
 import { defaultUrl, type ListenAddress } from "./address.ts";
 import { type Clock, once } from "./clock.ts";
 import { Answers } from "./http/answers.ts";
@@ -17,6 +18,8 @@ import type { Service } from "./service/service.ts";
 import { openFolder } from "./store/folder/folder.ts";
 import type { FolderSystem } from "./store/folder/opening.ts";
 import type { MasterSource } from "./store/folder/upgrade.ts";
+import { readWebhookKey } from "./webhook/key.ts";
+import { WebhookSender } from "./webhook/sender.ts";
 
 /** What a server is started with. */
 interface ServeOptions {
@@ -31,6 +34,8 @@ interface ServeOptions {
   readonly acceptRollback?: boolean;
   /** The folder of what systemd has unsealed for this process. */
   readonly credentials?: string | undefined;
+  /** Where operators are told of what waits for them, and the file of the key that signs it. */
+  readonly webhook?: { readonly url: string; readonly keyPath: string };
   /** A socket that systemd has opened already, in place of `listen`. */
   readonly inheritedFd?: number;
   /** Writes a line to the operator's log. */
@@ -55,13 +60,15 @@ interface RunningServer {
 /**
  * Starts a server. It opens the data folder, and then both doors: the network's and the operators'.
  * Where anything fails, all of it is closed again.
- * @throws NightlatchError store/*, file/*, serve/listen, admin/socket
+ * @throws NightlatchError store/*, file/*, webhook/key, serve/listen, admin/socket
  */
 export async function startServer(
-  system: FolderSystem & Service["system"],
+  system: FolderSystem & Service["system"] & Pick<System, "request" | "sleep">,
   options: ServeOptions,
 ): Promise<RunningServer> {
   const uid = process.geteuid?.() ?? 0;
+  const { webhook } = options;
+  const key = webhook === undefined ? null : await readWebhookKey(system, webhook.keyPath, uid);
   const opened = await openFolder(system, options.folder, {
     uid,
     acceptRollback: options.acceptRollback ?? false,
@@ -80,11 +87,15 @@ export async function startServer(
     () => machines.giveWay(),
   );
   const stopWatch = watchPulses(service, report);
+  const target = webhook === undefined || key === null ? null : { url: webhook.url, key, server: opened.storeId };
+  const sender = target === null ? null : new WebhookSender(system, target, report);
+  if (sender !== null) service.notices.deliverTo((notice) => sender.send(notice));
   const stopHousekeeping = startHousekeeping(service, report);
   const close = async () => {
     await Promise.all([machines.close(GRACE_MS), closeServer(admin, system)]);
     await stopWatch();
     await stopHousekeeping();
+    await sender?.stop();
     await opened.store.close();
   };
   try {

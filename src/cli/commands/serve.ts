@@ -13,6 +13,8 @@ const OPTIONS = {
   listen: { value: "HOST:PORT", help: "address that machines connect to", default: "[::]:7654" },
   admin: { value: "SOCKET", help: "Unix socket that operators connect to", default: OPERATOR_SOCKET },
   url: { value: "URL", help: "address that invites carry (default: from --listen)" },
+  webhook: { value: "URL", help: "where to tell of machines that wait for approval; wants --webhook-key" },
+  "webhook-key": { value: "FILE", help: "the key that signs what is told there" },
   "accept-rollback": { help: "take an older copy of the store into use, where the latest is lost" },
 } as const satisfies Options;
 
@@ -43,6 +45,7 @@ async function run({ options, system, terminal }: Input): Promise<ExitStatus> {
     listen: parseListenAddress(listen),
     admin,
     ...(url === undefined ? {} : { url: requireUrl(url) }),
+    ...webhookOf(options.webhook, options["webhook-key"]),
     credentials: process.env["CREDENTIALS_DIRECTORY"],
     acceptRollback: options["accept-rollback"],
     ...(passed === null || passed.count === 0 ? {} : { inheritedFd: passed.first }),
@@ -81,6 +84,17 @@ function withoutSlash(folder: string): string {
   if (plain.startsWith("/") || (plain !== "" && plain !== "." && !plain.endsWith(".."))) return plain;
   throw new NightlatchError("usage/wrong", `--data ${folder} cannot be a data folder`, {
     remedy: "Give a folder of its own: the server keeps a file beside it.",
+  });
+}
+
+function webhookOf(url: string | undefined, keyPath: string | undefined) {
+  if (url === undefined && keyPath === undefined) return {};
+  const parsed = url !== undefined && URL.canParse(url) ? new URL(url) : null;
+  const isAddress =
+    parsed !== null && /^https?:$/.test(parsed.protocol) && `${parsed.username}${parsed.password}` === "";
+  if (isAddress && url !== undefined && keyPath !== undefined) return { webhook: { url, keyPath } };
+  throw new NightlatchError("usage/wrong", "--webhook wants an address and a key", {
+    remedy: "Give --webhook http://… or https://…, without a user and a password, and --webhook-key FILE.",
   });
 }
 

@@ -31,7 +31,8 @@ const REFUSALS: ReadonlyMap<string, ErrorCode> = new Map(
  * When it returns, the server has confirmed with its own signature what it will release.
  * @returns null where the server is of a version that knows no leases, and so needs none
  * @throws NightlatchError net/*, machine/not-enrolled, machine/bad-state, machine/locked,
- *   machine/revoked, machine/unknown, lease/needs-approval, enrolment/refused, enrolment/malformed, enrolment/untrusted,
+ *   machine/revoked, machine/unknown, lease/needs-approval, enrolment/refused,
+ *   enrolment/malformed, enrolment/untrusted,
  *   pin/busy, file/*
  */
 export async function announceLease(

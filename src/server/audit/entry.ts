@@ -175,6 +175,8 @@ interface PolicyEntry extends Dated {
    * silent. Milliseconds.
    */
   readonly timeout?: number;
+  /** What bounds releases under any policy, as limitsText puts it; absent where nothing does. */
+  readonly limits?: string;
   readonly by: number;
 }
 
@@ -247,6 +249,9 @@ interface ReleaseEntry extends Dated {
   readonly from: string;
   /** Number of the lease that the latch was released in for the first time; else absent. */
   readonly lease?: number;
+  /** Where releases are counted: which one of its day it was, and when that day began. */
+  readonly day?: number;
+  readonly since?: number;
 }
 
 /**

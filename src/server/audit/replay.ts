@@ -1,6 +1,7 @@
 import type { JsonObject } from "../../formats/json/json.ts";
 import type { State } from "../policy/decide.ts";
 import type { LeaseUse } from "../policy/lease.ts";
+import type { Day } from "../policy/limits.ts";
 import type { Approval } from "../policy/request.ts";
 
 /** A machine as the log or the store tells of it. */
@@ -26,6 +27,8 @@ export interface KnownLatch {
   readonly keys: string;
   /** Its first release within the last lease that it was released in, as `useText` puts it. */
   readonly use: string;
+  /** Its releases that were counted last, as `dayText` puts them. */
+  readonly day: string;
 }
 
 /** An invite as the log or the store tells of it. */
@@ -75,14 +78,21 @@ export function keyNames(keys: readonly KnownKey[]): string {
 
 /**
  * Puts a policy and its terms into one text: `always`, `alive 300000` (its timeout, in
- * milliseconds), `approval of 2 for 3600000`.
+ * milliseconds), `approval of 2 for 3600000 hours 08:00-18:00` with what bounds it.
  */
 export function policyText(
   policy: string,
-  { approval, timeoutMs }: { readonly approval: Approval | null; readonly timeoutMs: number | null },
+  terms: { readonly approval: Approval | null; readonly timeoutMs: number | null; readonly limits: string | null },
 ): string {
-  if (approval !== null) return `${policy} of ${approval.of} for ${approval.timeoutMs}`;
-  return timeoutMs === null ? policy : `${policy} ${timeoutMs}`;
+  const { approval, timeoutMs, limits } = terms;
+  const silence = approval === null && timeoutMs !== null ? ` ${timeoutMs}` : "";
+  const asked = approval === null ? silence : ` of ${approval.of} for ${approval.timeoutMs}`;
+  return `${policy}${asked}${limits === null ? "" : ` ${limits}`}`;
+}
+
+/** Puts the releases of a latch that were counted last into one text; empty where none was. */
+export function dayText(day: Day | null): string {
+  return day === null ? "" : `${day.count} since ${day.sinceMs}`;
 }
 
 /**
@@ -146,7 +156,7 @@ export class Replay {
     else if (entry.kind === "machine-policy") this.#setPolicy(entry);
     else if (entry.kind === "lease") this.#lease(entry);
     else if (entry.kind === "lease-end") this.#endLease(String(entry["machine"]));
-    else if (entry.kind === "release" && entry["lease"] !== undefined) this.#useLease(entry);
+    else if (entry.kind === "release") this.#release(entry);
     else if (entry.kind === "rollback") for (const id of this.#machines.keys()) this.#endAll(id);
     else if (entry.kind === "request") this.#request(entry);
     else if (entry.kind === "request-approve" || entry.kind === "request-deny") this.#vote(entry);
@@ -159,7 +169,7 @@ export class Replay {
   differences(store: KnownRows, limit: number): string[] {
     const found = [
       ...compare("machine", this.#machines, store.machines, ["name", "state", "epoch", "policy", "lease"]),
-      ...compare("latch", this.#latches, store.latches, ["machine", "volume", "state", "epoch", "keys", "use"]),
+      ...compare("latch", this.#latches, store.latches, ["machine", "volume", "state", "epoch", "keys", "use", "day"]),
       ...compare("invite", this.#invites, store.invites, ["name", "state", "expires", "machine"]),
       ...compare("request", this.#requests, store.requests, ["machine", "from", "state", "approvedBy", "expires"]),
     ];
@@ -177,7 +187,7 @@ export class Replay {
       const policy = "always";
       this.#machines.set(machine, { id: machine, name, state: "active", epoch: 1, policy, lease: leaseText(0, null) });
     }
-    this.#latches.set(latch, { id: latch, machine, volume, state: "active", epoch: EPOCH, keys, use: "" });
+    this.#latches.set(latch, { id: latch, machine, volume, state: "active", epoch: EPOCH, keys, use: "", day: "" });
     const siblings = this.#latchesOf.get(machine);
     if (siblings === undefined) this.#latchesOf.set(machine, [latch]);
     else siblings.push(latch);
@@ -219,7 +229,8 @@ export class Replay {
     if (machine === undefined) return;
     const timeoutMs = entry["timeout"] === undefined ? null : Number(entry["timeout"]);
     const approval = entry["of"] === undefined ? null : { of: Number(entry["of"]), timeoutMs: timeoutMs ?? 0 };
-    const policy = policyText(String(entry["policy"]), { approval, timeoutMs });
+    const limits = entry["limits"] === undefined ? null : String(entry["limits"]);
+    const policy = policyText(String(entry["policy"]), { approval, timeoutMs, limits });
     this.#machines.set(machine.id, { ...machine, policy });
     this.#endAll(machine.id);
   }
@@ -261,11 +272,15 @@ export class Replay {
     this.#machines.set(id, { ...machine, lease: leaseText(Number.parseInt(machine.lease, 10), null) });
   }
 
-  #useLease(entry: JsonObject): void {
+  /** Takes the first release of a latch in a lease, and one that is counted. */
+  #release(entry: JsonObject): void {
+    const { lease, day, at, from, since } = entry;
     const latch = this.#latches.get(String(entry["latch"]));
-    if (latch === undefined) return;
-    const use = { lease: Number(entry["lease"]), atMs: Number(entry["at"]), from: String(entry["from"]) };
-    this.#latches.set(latch.id, { ...latch, use: useText(use) });
+    if (latch === undefined || (lease === undefined && day === undefined)) return;
+    const use =
+      lease === undefined ? latch.use : useText({ lease: Number(lease), atMs: Number(at), from: String(from) });
+    const counted = day === undefined ? latch.day : dayText({ count: Number(day), sinceMs: Number(since) });
+    this.#latches.set(latch.id, { ...latch, use, day: counted });
   }
 
   #rotate(entry: JsonObject): void {

@@ -1,7 +1,8 @@
 import { isError, NightlatchError } from "../../core/errors.ts";
-import { isJsonObject, type Json, parseJson } from "../../formats/json/json.ts";
+import { isJsonObject, type Json, type JsonObject, parseJson } from "../../formats/json/json.ts";
 import { hasExactly } from "../../formats/json/narrow.ts";
 import type { Policy } from "../policy/lease.ts";
+import { areTighter, type LimitWords, type ReleaseLimits, readLimits } from "../policy/limits.ts";
 import { type Governed, grantLease, PLAIN_APPROVAL, setPolicy } from "../service/policies.ts";
 import type { Service } from "../service/service.ts";
 import type { MachineRow } from "../store/port.ts";
@@ -21,19 +22,25 @@ const MAX_BODY_BYTES = 4096;
  * @throws NightlatchError request/malformed, admin/denied, machine/*, policy/bad-terms, store/*
  */
 export async function changePolicy(service: Service, machine: string, request: PolicyRequest): Promise<Governed> {
-  const { policy, of, timeoutMs } = parseBody(request.body, ["policy"], ["of", "timeoutMs"]);
+  const { policy, of, timeoutMs, ...limits } = parseBody(
+    request.body,
+    ["policy"],
+    ["of", "timeoutMs", "from", "perDay", "hours"],
+  );
   if (policy !== "always" && policy !== "alive" && policy !== "lease" && policy !== "approval") throw malformed();
   if (!isWanted(of, policy === "approval") || !isWanted(timeoutMs, policy === "approval" || policy === "alive"))
     throw malformed();
+  if (!isWords(limits)) throw malformed();
   const by = request.uid;
   const mayLoosen = request.role === "admin";
-  const permit = (current: MachineRow) => requireApprovals(request.role, current, { policy, of });
+  const permit = (current: MachineRow, wanted: ReleaseLimits) =>
+    requireAdmin(request.role, current, { policy, of, limits: wanted });
   if (policy === "alive") {
     if (timeoutMs === undefined) throw malformed();
-    return setPolicy(service, machine, { policy, timeoutMs, by, mayLoosen, permit });
+    return setPolicy(service, machine, { policy, timeoutMs, limits, by, mayLoosen, permit });
   }
   const approval = { of: of ?? PLAIN_APPROVAL.of, timeoutMs: timeoutMs ?? PLAIN_APPROVAL.timeoutMs };
-  return setPolicy(service, machine, { policy, approval, by, mayLoosen, permit });
+  return setPolicy(service, machine, { policy, approval, limits, by, mayLoosen, permit });
 }
 
 /**
@@ -51,14 +58,30 @@ function isWanted(term: Json | undefined, belongs: boolean): term is number | un
   return term === undefined || (belongs && typeof term === "number");
 }
 
-/** What fewer operators open than before is the administrator's to say: docs/decisions/117. */
-function requireApprovals(
+/**
+ * What fewer operators open than before is the administrator's to say, and so are wider limits:
+ * docs/decisions/117, 119.
+ */
+function requireAdmin(
   role: Role,
   current: MachineRow,
-  wanted: { readonly policy: Policy; readonly of: number | undefined },
+  wanted: { readonly policy: Policy; readonly of: number | undefined; readonly limits: ReleaseLimits },
 ): void {
+  if (role === "admin") return;
+  if (!areTighter(wanted.limits, readLimits(current.limits))) throw looserLimits(current);
   const of = wanted.policy === "approval" ? (wanted.of ?? PLAIN_APPROVAL.of) : 0;
-  if (role !== "admin" && of < (current.approval?.of ?? 0)) throw fewerOperators(current);
+  if (of < (current.approval?.of ?? 0)) throw fewerOperators(current);
+}
+
+function isWords(words: JsonObject): words is JsonObject & LimitWords {
+  return Object.values(words).every((word) => typeof word === "string");
+}
+
+function looserLimits({ name, limits }: MachineRow): NightlatchError {
+  return new NightlatchError("admin/denied", `having ${name} released beyond its limits (${limits}) is root's to say`, {
+    meaning: "Nothing was changed.",
+    remedy: "Leave --from, --per-day and --hours off, and they stay as they are.",
+  });
 }
 
 function fewerOperators({ name, approval }: MachineRow): NightlatchError {

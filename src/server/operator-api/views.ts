@@ -14,7 +14,7 @@ export function machineView(
   time: TimeView,
   heardMs: number | null = null,
 ): Record<string, unknown> {
-  const { id, name, state, epoch, enrolledMs, policy, approval, lease, alive, seenMs } = machine;
+  const { id, name, state, epoch, enrolledMs, policy, approval, limits, lease, alive, seenMs } = machine;
   const heard = heardMs ?? seenMs;
   return {
     id,
@@ -24,6 +24,7 @@ export function machineView(
     enrolled: isoTime(enrolledMs),
     policy,
     approval,
+    limits,
     timeoutMs: alive?.timeoutMs ?? null,
     lease: leaseView(lease, time),
     lastHeard: heard === null ? null : isoTime(heard),

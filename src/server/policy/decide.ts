@@ -1,5 +1,6 @@
 import { type AliveRefusal, isAlive, type Pulse, released } from "./alive.ts";
 import { type Asking, judgeLease, type Lease, type LeaseUse, type Policy, type PolicyRefusal } from "./lease.ts";
+import { countDay, type Day, judgePlace, type LimitRefusal, type ReleaseLimits } from "./limits.ts";
 import { type Pace, take } from "./pace.ts";
 import { type ApprovalRefusal, type AskedRequest, type Crowd, judgeRequest } from "./request.ts";
 
@@ -12,6 +13,8 @@ interface MachineFacts {
   readonly policy: Policy;
   /** The window that is open for it, as far as the store knows; null where there is none. */
   readonly lease: Lease | null;
+  /** What bounds its releases, whatever the policy; absent where nothing does. */
+  readonly limits?: ReleaseLimits;
   /** Of the policy `approval` alone: what operators were asked for. */
   readonly queue?: Queue;
   /** Whether it is there, as far as the server knows; asked under `alive` alone. */
@@ -20,7 +23,7 @@ interface MachineFacts {
 
 /** The requests that operators were asked for, as whoever asks now finds them. */
 export interface Queue {
-  /** Of this machine and address, and the latest time in the log since; null where there is none. */
+  /** Of this machine and address, with the latest time in the log since; null: none. */
   readonly own: (AskedRequest & { readonly id: string; readonly latestMs: number }) | null;
   /** The others. */
   readonly crowd: Crowd;
@@ -41,10 +44,18 @@ interface LatchFacts {
   readonly pace: Pace;
   /** Its first release within the last lease that it was released in; null where there is none. */
   readonly use: LeaseUse | null;
+  /** Its releases that were counted last, where its machine's are limited; null where none was. */
+  readonly day?: Day | null;
 }
 
 /** Why nothing is released. */
-export type RefusalReason = "latch/revoked" | "machine/locked" | AliveRefusal | PolicyRefusal | ApprovalRefusal;
+export type RefusalReason =
+  | "latch/revoked"
+  | "machine/locked"
+  | AliveRefusal
+  | PolicyRefusal
+  | ApprovalRefusal
+  | LimitRefusal;
 
 /** What the policy decides. */
 type Decision =
@@ -65,6 +76,8 @@ type Decision =
        * the receipt, which is one of its own.
        */
       readonly pulse?: Pulse;
+      /** Set where releases are counted. It is durable with a receipt of its own, as a use is. */
+      readonly day?: Day;
     }
   | {
       readonly release: false;
@@ -82,6 +95,20 @@ type Decision =
 export function decide(machine: MachineFacts, latch: LatchFacts, asking: Asking): Decision {
   if (machine.state === "revoked" || latch.state === "revoked") return refuse("latch/revoked");
   if (machine.state === "locked" || latch.state === "locked") return refuse("machine/locked");
+  const { limits } = machine;
+  if (limits === undefined) return decideByPolicy(machine, latch, asking);
+  const beyond = judgePlace(limits, asking.from, asking.minute ?? 0);
+  if (beyond !== null) return refuse(beyond);
+  const decision = decideByPolicy(machine, latch, asking);
+  // What is answered again was counted when it was answered first.
+  const isCounted =
+    decision.release && (machine.policy === "always" || machine.policy === "alive" || decision.use !== null);
+  if (!isCounted || limits.perDay === null) return decision;
+  const day = countDay(latch.day ?? null, limits.perDay, asking.nowMs);
+  return day === null ? refuse("policy/day-used") : { ...decision, day };
+}
+
+function decideByPolicy(machine: MachineFacts, latch: LatchFacts, asking: Asking): Decision {
   const pace = take(latch.pace, asking.nowMs);
   if (machine.policy === "always") return { release: true, pace, use: null };
   if (machine.policy === "alive") return decideAlive(machine.alive, pace);

@@ -31,6 +31,8 @@ export interface LeaseUse {
 export interface Asking {
   readonly from: string;
   readonly nowMs: number;
+  /** The minute of the day, by the server's own time. Only limits look at it. */
+  readonly minute?: number;
   /** The latest time that the log has seen since the lease was made. */
   readonly latestMs: number;
 }

@@ -1,7 +1,7 @@
 import { type IpNetwork, isInNetwork, parseIpNetwork } from "../../formats/network/ip-network.ts";
 
 /** What bounds the releases of a machine whatever its policy is: docs/policy.md. */
-export interface Limits {
+export interface ReleaseLimits {
   /** The networks that it is released to; empty: any. */
   readonly from: readonly IpNetwork[];
   /** How often a latch is released in 24 hours; null: however often. */
@@ -27,7 +27,7 @@ export interface Day {
 export type LimitRefusal = "policy/other-network" | "policy/other-hours" | "policy/day-used";
 
 /** Nothing is bounded. */
-export const UNLIMITED: Limits = { from: [], perDay: null, hours: null };
+const UNLIMITED: ReleaseLimits = { from: [], perDay: null, hours: null };
 
 const DAY_MS = 86_400_000;
 const MAX_NETWORKS = 16;
@@ -38,7 +38,7 @@ const MAX_PER_DAY = 100;
  * Decides whether a place and a time of day are within the limits; null where they are.
  * @param minute of the day, by the server's own time
  */
-export function judgePlace({ from, hours }: Limits, address: string, minute: number): LimitRefusal | null {
+export function judgePlace({ from, hours }: ReleaseLimits, address: string, minute: number): LimitRefusal | null {
   if (from.length > 0 && !from.some((network) => isInNetwork(network, address))) return "policy/other-network";
   if (hours === null) return null;
   const { fromMinute, toMinute } = hours;
@@ -49,12 +49,13 @@ export function judgePlace({ from, hours }: Limits, address: string, minute: num
 
 /**
  * Counts one more release of a latch; null where it would be too many. A day begins with its first
- * release. Where the clock was set back, the day begins anew with what it has counted: nobody is
- * let in for that, and nobody kept out for longer than a day.
+ * release. Where the clock was set back since, it begins then with what it has counted; by more
+ * than a day, and it begins anew, or nobody would be released for as long as it had been ahead.
  */
 export function countDay(day: Day | null, perDay: number, nowMs: number): Day | null {
-  if (day === null || nowMs >= day.sinceMs + DAY_MS) return { sinceMs: nowMs, count: 1 };
-  if (day.count >= perDay) return null;
+  const isOver = day === null || nowMs >= day.sinceMs + DAY_MS || nowMs < day.sinceMs - DAY_MS;
+  if ((isOver ? 0 : day.count) >= perDay) return null;
+  if (isOver) return { sinceMs: nowMs, count: 1 };
   return { sinceMs: Math.min(day.sinceMs, nowMs), count: day.count + 1 };
 }
 
@@ -68,8 +69,8 @@ export interface LimitWords {
   readonly hours?: string;
 }
 
-/** Reads what an operator gives, over what holds now; null where one of them is not as it must be. */
-export function parseLimits(words: LimitWords, current: Limits = UNLIMITED): Limits | null {
+/** Reads what an operator gives, over what holds now; null where it is not as it must be. */
+export function parseLimits(words: LimitWords, current: ReleaseLimits = UNLIMITED): ReleaseLimits | null {
   const from = words.from === undefined ? current.from : parseNetworks(words.from);
   const perDay = words.perDay === undefined ? current.perDay : parseCount(words.perDay);
   const hours = words.hours === undefined ? current.hours : parseHours(words.hours);
@@ -77,7 +78,7 @@ export function parseLimits(words: LimitWords, current: Limits = UNLIMITED): Lim
 }
 
 /** Writes limits as one text, which `readLimits` reads; null where nothing is bounded. */
-export function limitsText({ from, perDay, hours }: Limits): string | null {
+export function limitsText({ from, perDay, hours }: ReleaseLimits): string | null {
   const words = [
     from.length === 0 ? "" : `from ${from.map(({ text }) => text).join(",")}`,
     perDay === null ? "" : `per-day ${perDay}`,
@@ -89,16 +90,18 @@ export function limitsText({ from, perDay, hours }: Limits): string | null {
 const TEXT = /^(?:from (?<from>\S+))?(?:(?:^| )per-day (?<perDay>\d+))?(?:(?:^| )hours (?<hours>\S+))?$/;
 
 /** Reads what `limitsText` has written. What it would not have written releases nothing. */
-export function readLimits(text: string | null): Limits {
-  const groups = text === null ? {} : (TEXT.exec(text)?.groups ?? { hours: "" });
-  const words = Object.fromEntries(Object.entries(groups).filter(([, word]) => word !== undefined)) as LimitWords;
-  return parseLimits(words) ?? NOTHING;
+export function readLimits(text: string | null): ReleaseLimits {
+  if (text === null) return UNLIMITED;
+  const groups = Object.entries(TEXT.exec(text)?.groups ?? {});
+  const words = Object.fromEntries(groups.filter(([, word]) => word !== undefined)) as LimitWords;
+  const limits = parseLimits(words);
+  return limits !== null && limitsText(limits) === text ? limits : NOTHING;
 }
 
-const NOTHING: Limits = { from: [], perDay: 0, hours: null };
+const NOTHING: ReleaseLimits = { from: [], perDay: 0, hours: null };
 
 /** Whether the limits let nothing through that those of before did not. */
-export function areTighter(limits: Limits, before: Limits): boolean {
+export function areTighter(limits: ReleaseLimits, before: ReleaseLimits): boolean {
   const isSame = limitsText({ ...limits, perDay: null }) === limitsText({ ...before, perDay: null });
   const wasOpen = before.from.length === 0 && before.hours === null;
   const perDay = limits.perDay ?? Number.POSITIVE_INFINITY;

@@ -59,7 +59,7 @@ export function judgeRequest(
 }
 
 /** What an operator's approval does to a request. */
-export type VoteDecision = "opens" | "counts" | "voted-already" | "denied" | "expired";
+type VoteDecision = "opens" | "counts" | "voted-already" | "denied" | "expired";
 
 /** Decides what the approval of one more operator does. Each operator counts once. */
 export function judgeVote(

@@ -6,6 +6,7 @@ import type { OpenedStore } from "../store/folder/folder.ts";
 import { Asks } from "./asks.ts";
 import { Challenges } from "./challenges.ts";
 import { Halts } from "./halts.ts";
+import { Notices } from "./notices.ts";
 import { Paces } from "./paces.ts";
 import { Pulses } from "./pulses.ts";
 import { CommitQueue } from "./queue.ts";
@@ -26,6 +27,7 @@ export function assembleService(system: Service["system"], opened: OpenedStore):
     refusals: new RefusalTally(memory),
     paces: new Paces(memory),
     asks: new Asks(memory),
+    notices: new Notices(),
     floods: new FloodTally(memory),
     halts: new Halts(),
     challenges: new Challenges(system),

@@ -123,6 +123,7 @@ async function redeem(
     enrolledMs: nowMs,
     policy: "always",
     approval: null,
+    limits: null,
     leases: 0,
     lease: null,
     alive: null,

@@ -36,6 +36,7 @@ export function makeLatch(
       advertisement,
       cell,
       use: null,
+      day: null,
     },
     keys,
   };

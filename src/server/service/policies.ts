@@ -2,6 +2,7 @@ import { NightlatchError } from "../../core/errors.ts";
 import type { Entry } from "../audit/entry.ts";
 import { MAX_TIMEOUT_MS, MIN_TIMEOUT_MS } from "../policy/alive.ts";
 import type { Policy } from "../policy/lease.ts";
+import { type LimitWords, limitsText, parseLimits, type ReleaseLimits, readLimits } from "../policy/limits.ts";
 import { loosens } from "../policy/loosening.ts";
 import type { Approval } from "../policy/request.ts";
 import type { LeaseRow, MachineRow, Transaction } from "../store/port.ts";
@@ -31,12 +32,14 @@ interface WantedPolicy {
   readonly approval?: Approval;
   /** For how long the machine may be silent; under `alive` alone. */
   readonly timeoutMs?: number;
+  /** What is to bound its releases; what is left out stays as it is. */
+  readonly limits?: LimitWords;
   /** The operator's user id. */
   readonly by: number;
   /** False where the operator may not have more released than before. */
   readonly mayLoosen?: boolean;
   /** Is told of the machine as it is, and throws where the operator may not have this change. */
-  readonly permit?: (machine: MachineRow) => void;
+  readonly permit?: (machine: MachineRow, limits: ReleaseLimits) => void;
 }
 
 /** What `approval` asks for where nothing else is said: one operator, within an hour. */
@@ -67,22 +70,36 @@ export async function setPolicy(service: Service, nameOrId: string, wanted: Want
     async (transaction): Promise<Recorded<Done>> => {
       const machine = await findMachine(transaction, nameOrId);
       if (machine.state === "revoked") throw alreadyRevoked(`the machine ${machine.name}`);
-      wanted.permit?.(machine);
+      const bounds = parseLimits(wanted.limits ?? {}, readLimits(machine.limits));
+      if (bounds === null) throw badLimits();
+      wanted.permit?.(machine, bounds);
+      const limits = limitsText(bounds);
       const before = { policy: machine.policy, timeoutMs: machine.alive?.timeoutMs ?? null };
       const isSame = machine.approval?.of === approval?.of && machine.approval?.timeoutMs === approval?.timeoutMs;
-      if (before.policy === policy && before.timeoutMs === timeoutMs && isSame)
+      if (before.policy === policy && before.timeoutMs === timeoutMs && isSame && machine.limits === limits)
         return { outcome: { changed: false, machine }, entries: [] };
       if (wanted.mayLoosen === false && loosens(before, { policy, timeoutMs })) throw mayNotLoosen(machine);
       const { id, name } = machine;
       if (timeoutMs !== null && machine.state === "active") requireHeard(service, machine, timeoutMs);
-      await transaction.setPolicy(id, policy, approval);
+      await transaction.setPolicy(id, { policy, approval, limits });
       const alive = timeoutMs === null ? null : await beginPulse(service, transaction, id, timeoutMs);
       if (alive === null) endPulse(service, id);
       const terms = approval === null ? {} : { of: approval.of, timeout: approval.timeoutMs };
+      const bounded = limits === null ? {} : { limits };
       const silence = timeoutMs === null ? {} : { timeout: timeoutMs };
       const at = service.system.nowMs();
-      const entry: Entry = { kind: "machine-policy", at, machine: id, name, policy, ...terms, ...silence, by };
-      const changed = { ...machine, policy, approval, alive, lease: null };
+      const entry: Entry = {
+        kind: "machine-policy",
+        at,
+        machine: id,
+        name,
+        policy,
+        ...terms,
+        ...silence,
+        ...bounded,
+        by,
+      };
+      const changed = { ...machine, policy, approval, limits, alive, lease: null };
       return { outcome: { changed: true, machine: changed }, entries: [entry] };
     },
   );
@@ -131,6 +148,15 @@ function requireTerms({ of, timeoutMs }: Approval): void {
     `an approval takes 1 to ${MAX_OPERATORS} operators, and waits for them for 5 minutes to 7 days`,
     { meaning: "Nothing was changed.", remedy: "Give values in between, such as --of 2 --timeout 1h." },
   );
+}
+
+function badLimits(): NightlatchError {
+  return new NightlatchError("policy/bad-terms", "--from, --per-day or --hours is not what it should be", {
+    meaning: "Nothing was changed.",
+    remedy:
+      "Give up to 16 networks (--from 192.0.2.0/24,2001:db8::/48), 1 to 100 releases of a latch (--per-day 4), the server's own time " +
+      "(--hours 08:00-18:00), or any to have no such limit.",
+  });
 }
 
 function requireTimes({ lifetimeMs, graceMs }: { readonly lifetimeMs: number; readonly graceMs: number }): void {

@@ -4,8 +4,10 @@ import type { JsonObject } from "../../formats/json/json.ts";
 import { latestSince } from "../audit/times.ts";
 import { POINT_BYTES, SCALAR_BYTES } from "../exchange/port.ts";
 import { decide, type RefusalReason } from "../policy/decide.ts";
+import { readLimits } from "../policy/limits.ts";
 import type { KeyRow, ReleaseRow, Transaction } from "../store/port.ts";
 import { keepPulse } from "./alive.ts";
+import type { Notice } from "./notices.ts";
 import type { Recorded } from "./queue.ts";
 import { beginRequest, queueFor } from "./requests.ts";
 import type { Service } from "./service.ts";
@@ -33,6 +35,7 @@ export type ReleaseOutcome =
 
 type Judged =
   | Exclude<ReleaseOutcome, { kind: "released" }>
+  | { readonly kind: "begun"; readonly notice: Notice }
   | {
       readonly kind: "granted";
       readonly machine: string;
@@ -49,6 +52,10 @@ type Judged =
  */
 export async function release(service: Service, request: ReleaseRequest): Promise<ReleaseOutcome> {
   const judged = await service.queue.submit((transaction) => judge(service, transaction, request));
+  if (judged.kind === "begun") {
+    service.notices.tell(judged.notice);
+    return { kind: "refused", reason: "policy/waits" };
+  }
   if (judged.kind !== "granted") return judged;
   // Its receipt is durable, but the operator's request came before the answer.
   if (service.halts.includes(judged.machine, request.latchId)) return { kind: "refused", reason: "machine/locked" };
@@ -77,7 +84,7 @@ async function judge(service: Service, transaction: Transaction, request: Releas
 
   const nowMs = service.system.nowMs();
   const isHalted = row.machineState === "active" && service.halts.includes(row.machineId, request.latchId);
-  const { policy, lease, use } = row;
+  const { policy, lease, use, day } = row;
   // What is released always takes no more reads than it did before there were policies.
   const latestMs = policy === "always" || lease === null ? nowMs : await latestOf(transaction, lease.madeAt);
   const queue = policy === "approval" ? await queueFor(transaction, row.machineId, request.from) : null;
@@ -85,9 +92,16 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   const pulse = number === null ? null : service.pulses.pulseOf(number);
   const alive = { pulse, monotonicMs: service.system.monotonicMs() };
   const decision = decide(
-    { state: isHalted ? "locked" : row.machineState, policy, lease, alive, ...(queue === null ? {} : { queue }) },
-    { state: row.latchState, pace: service.paces.of(request.latchId), use },
-    { from: request.from, nowMs, latestMs },
+    {
+      state: isHalted ? "locked" : row.machineState,
+      policy,
+      lease,
+      alive,
+      ...(row.limits === null ? {} : { limits: readLimits(row.limits) }),
+      ...(queue === null ? {} : { queue }),
+    },
+    { state: row.latchState, pace: service.paces.of(request.latchId), use, day },
+    { from: request.from, nowMs, latestMs, ...(row.limits === null ? {} : { minute: minuteOfDay(nowMs) }) },
   );
   if (!decision.release) {
     const { reason, begins } = decision;
@@ -100,18 +114,19 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   const { wrapped, cell, epoch } = key;
   const granted = { kind: "granted", machine: row.machineId, point, wrapped, cell, epoch } as const;
   const released = { machine: row.machineId, latch: request.latchId, epoch, from: request.from };
-  if (decision.use !== null) {
-    await transaction.useLease(request.latchId, decision.use);
+  // What has to be durable with its release has a receipt of its own, whatever the pace.
+  if (decision.use !== null || decision.day !== undefined || decision.pulse !== undefined) {
+    const counted = decision.day === undefined ? {} : { day: decision.day.count, since: decision.day.sinceMs };
+    const leased = decision.use === null ? {} : { lease: decision.use.lease };
+    if (decision.use !== null) await transaction.useLease(request.latchId, decision.use);
+    if (decision.day !== undefined) await transaction.setDay(request.latchId, decision.day);
+    if (decision.pulse !== undefined && number !== null) {
+      const { size } = await transaction.tree();
+      await keepPulse(service, transaction, row.machineId, decision.pulse, size);
+      service.pulses.setPulseWithin(number, decision.pulse);
+    }
     if (decision.pace !== null) service.paces.set(request.latchId, decision.pace);
-    const entry = { kind: "release", at: nowMs, ...released, lease: decision.use.lease } as const;
-    return { outcome: granted, entries: [entry] };
-  }
-  if (decision.pulse !== undefined && number !== null) {
-    const { size } = await transaction.tree();
-    await keepPulse(service, transaction, row.machineId, decision.pulse, size);
-    service.pulses.setPulseWithin(number, decision.pulse);
-    if (decision.pace !== null) service.paces.set(request.latchId, decision.pace);
-    return { outcome: granted, entries: [{ kind: "release", at: nowMs, ...released }] };
+    return { outcome: granted, entries: [{ kind: "release", at: nowMs, ...released, ...leased, ...counted }] };
   }
   if (decision.pace === null) {
     const { entry, isKnown } = service.floods.count(released, nowMs);
@@ -124,6 +139,12 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   return { outcome: granted, entries: [{ kind: "release", at: nowMs, ...released }] };
 }
 
+/** By the time zone of the server, which is the operator's. */
+function minuteOfDay(nowMs: number): number {
+  const now = new Date(nowMs);
+  return now.getHours() * 60 + now.getMinutes();
+}
+
 /** Asks operators, and refuses meanwhile. */
 async function begin(
   service: Service,
@@ -131,9 +152,9 @@ async function begin(
   { latchId, from }: ReleaseRequest,
   machineId: string,
 ): Promise<Recorded<Judged>> {
-  const { request, entries } = await beginRequest(service, transaction, machineId, { from, latch: latchId });
+  const { request, notice, entries } = await beginRequest(service, transaction, machineId, { from, latch: latchId });
   service.asks.note(request.id, request.createdMs);
-  return { outcome: { kind: "refused", reason: "policy/waits" }, entries };
+  return { outcome: { kind: "begun", notice }, entries };
 }
 
 async function latestOf(transaction: Transaction, madeAt: number): Promise<number> {

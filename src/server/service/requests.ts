@@ -8,6 +8,7 @@ import { judgeVote } from "../policy/request.ts";
 import type { LeaseRow, MachineRow, Reads, RequestRow, Transaction } from "../store/port.ts";
 import { insist, settleChange } from "./insist.ts";
 import { leaseEntry } from "./leases.ts";
+import type { Notice } from "./notices.ts";
 import type { Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 import { findMachine } from "./states.ts";
@@ -19,7 +20,7 @@ const GRACE_MS = 60_000;
 const ID_BYTES = 4;
 
 /** What an operator's word on a request has done. */
-export interface Voted {
+interface Voted {
   /** False where this operator had said so already. */
   readonly changed: boolean;
   readonly request: RequestRow;
@@ -30,7 +31,10 @@ export interface Voted {
   readonly recorded: boolean;
 }
 
-type Done = Omit<Voted, "recorded">;
+type Done = Omit<Voted, "recorded"> & {
+  /** Set where the operator has begun the request with this. */
+  readonly begun?: Notice;
+};
 
 /** An operator's word on a request. */
 export interface Vote {
@@ -57,7 +61,7 @@ export async function beginRequest(
   transaction: Transaction,
   machineId: string,
   asked: { readonly from: string } & ({ readonly latch: string } | { readonly by: number }),
-): Promise<{ readonly request: RequestRow; readonly entries: readonly Entry[] }> {
+): Promise<{ readonly request: RequestRow; readonly notice: Notice; readonly entries: readonly Entry[] }> {
   const machine = await transaction.machine(machineId);
   const timeoutMs = machine?.approval?.timeoutMs ?? 0;
   const { from, ...whose } = asked;
@@ -84,7 +88,8 @@ export async function beginRequest(
     until: request.expiresMs,
     ...whose,
   };
-  return { request, entries: earlier === null ? [begun] : [expiry(earlier, at), begun] };
+  const notice = noticeOf("request.new", request, machine?.name ?? "");
+  return { request, notice, entries: earlier === null ? [begun] : [expiry(earlier, at), begun] };
 }
 
 /**
@@ -99,7 +104,18 @@ export async function vote(service: Service, named: string, { verb, by }: Vote):
   const done = await insist(service, { subject: async () => null, stops: false }, (transaction) =>
     verb === "approve" ? approve(transaction, wish) : deny(transaction, wish),
   );
-  return { ...done, recorded: await settleChange(service) };
+  const { begun, ...voted } = done;
+  const { changed, opened, request, machine } = voted;
+  if (begun !== undefined) service.notices.tell(begun);
+  if (opened) service.notices.tell(noticeOf("request.approved", request, machine.name));
+  else if (changed && verb === "deny") service.notices.tell(noticeOf("request.denied", request, machine.name));
+  return { ...voted, recorded: await settleChange(service) };
+}
+
+/** What operators are told of a request. */
+function noticeOf(type: Notice["type"], request: RequestRow, machine: string): Notice {
+  const { id, from, approvedBy, expiresMs } = request;
+  return { type, request: id, machine, from, approvedBy, expiresMs };
 }
 
 interface Wish {
@@ -110,7 +126,8 @@ interface Wish {
 
 async function approve(transaction: Transaction, { service, named, by }: Wish): Promise<Recorded<Done>> {
   const at = service.system.nowMs();
-  const { request, entries } = await findOrBegin(service, transaction, named, by);
+  const { request, notice, entries } = await findOrBegin(service, transaction, named, by);
+  const begun = notice === undefined ? {} : { begun: notice };
   const machine = await findMachine(transaction, request.machineId);
   const of = machine.approval?.of ?? Number.POSITIVE_INFINITY;
   const decision = judgeVote(request, { by, of }, await timeOf(service, transaction, request));
@@ -122,7 +139,8 @@ async function approve(transaction: Transaction, { service, named, by }: Wish): 
   const voted: Entry = { kind: "request-approve", at, request: request.id, machine: machine.id, by };
   if (decision === "counts") {
     await transaction.setRequest(approved);
-    return { outcome: { changed: true, request: approved, machine, opened: false }, entries: [...entries, voted] };
+    const outcome = { changed: true, request: approved, machine, opened: false, ...begun };
+    return { outcome, entries: [...entries, voted] };
   }
   const lease: LeaseRow = {
     number: machine.leases + 1,
@@ -136,7 +154,7 @@ async function approve(transaction: Transaction, { service, named, by }: Wish): 
   await transaction.deleteRequest(request.id);
   const opened = { ...machine, leases: lease.number, lease };
   return {
-    outcome: { changed: true, request: approved, machine: opened, opened: true },
+    outcome: { changed: true, request: approved, machine: opened, opened: true, ...begun },
     entries: [...entries, voted, leaseEntry(machine.id, lease, { at, request: request.id })],
   };
 }
@@ -161,11 +179,10 @@ async function deny(transaction: Transaction, { service, named, by }: Wish): Pro
 
 /**
  * Removes the requests that have expired; they stay so, whatever the clock says later.
- * @returns those
  * @throws NightlatchError store/*
  */
-export async function expireRequests(service: Service): Promise<readonly RequestRow[]> {
-  return service.queue.submit(async (transaction) => {
+export async function expireRequests(service: Service): Promise<void> {
+  const notices = await service.queue.submit(async (transaction) => {
     const nowMs = service.system.nowMs();
     const { times } = await transaction.tree();
     const all = await transaction.requests();
@@ -173,9 +190,15 @@ export async function expireRequests(service: Service): Promise<readonly Request
       hasExpired(expiresMs, { nowMs, latestMs: latestSince(times, madeAt) }),
     );
     service.asks.keep(new Set(all.map(({ id }) => id)));
-    for (const { id } of expired) await transaction.deleteRequest(id);
-    return { outcome: expired, entries: expired.map((request) => expiry(request, nowMs)) };
+    const told: Notice[] = [];
+    for (const request of expired) {
+      await transaction.deleteRequest(request.id);
+      const machine = await transaction.machine(request.machineId);
+      told.push(noticeOf("request.expired", request, machine?.name ?? ""));
+    }
+    return { outcome: told, entries: expired.map((request) => expiry(request, nowMs)) };
   });
+  for (const notice of notices) service.notices.tell(notice);
 }
 
 /** The machine and the address that an operator names in the place of a request. */
@@ -190,7 +213,7 @@ async function findOrBegin(
   transaction: Transaction,
   named: string,
   by: number,
-): Promise<{ readonly request: RequestRow; readonly entries: readonly Entry[] }> {
+): Promise<{ readonly request: RequestRow; readonly notice?: Notice; readonly entries: readonly Entry[] }> {
   const [, name, address] = NAMED.exec(named) ?? [];
   const from = parseAddress(address ?? "");
   if (name === undefined || from === null) {

@@ -8,6 +8,7 @@ import type { Store } from "../store/port.ts";
 import type { Asks } from "./asks.ts";
 import type { Challenges } from "./challenges.ts";
 import type { Halts } from "./halts.ts";
+import type { Notices } from "./notices.ts";
 import type { Paces } from "./paces.ts";
 import type { Pulses } from "./pulses.ts";
 import type { CommitQueue } from "./queue.ts";
@@ -25,6 +26,7 @@ export interface Service {
   readonly refusals: RefusalTally;
   readonly paces: Paces;
   readonly asks: Asks;
+  readonly notices: Notices;
   readonly floods: FloodTally;
   readonly halts: Halts;
   readonly challenges: Challenges;

@@ -6,6 +6,7 @@ import type { NumberedEntry, Snapshot } from "../audit/verify.ts";
 import type { StoredPulse } from "../policy/alive.ts";
 import type { State } from "../policy/decide.ts";
 import type { Lease, LeaseUse, Policy } from "../policy/lease.ts";
+import type { Day } from "../policy/limits.ts";
 import type { Approval, AskedRequest, Crowd } from "../policy/request.ts";
 
 /**
@@ -144,9 +145,8 @@ interface Writes {
   /**
    * Sets the policy of a machine. A lease that it has is void, and so are its requests and what was
    * kept for `alive`.
-   * @param approval what the policy `approval` asks for; null for any other
    */
-  setPolicy(machineId: string, policy: Policy, approval: Approval | null): Promise<void>;
+  setPolicy(machineId: string, terms: PolicyTerms): Promise<void>;
   /** Keeps what a machine under `alive` is released by after a restart. */
   setAlive(machineId: string, alive: AliveRow): Promise<void>;
   /** Notes when a machine was last heard. */
@@ -155,6 +155,8 @@ interface Writes {
   setLease(machineId: string, lease: LeaseRow | null): Promise<void>;
   /** Notes the first release of a latch within a lease. */
   useLease(latchId: string, use: LeaseUse): Promise<void>;
+  /** Notes the releases of a latch that were counted. */
+  setDay(latchId: string, day: Day): Promise<void>;
   /** Enters a request, or what became of it. */
   setRequest(request: RequestRow): Promise<void>;
   deleteRequest(requestId: string): Promise<void>;
@@ -196,11 +198,14 @@ export interface ReleaseRow {
   readonly machineId: string;
   readonly machineState: State;
   readonly policy: Policy;
+  readonly limits: string | null;
   /** Null where the machine has none. */
   readonly lease: LeaseRow | null;
   readonly latchState: State;
   /** The latch's first release within the last lease in which it was released. */
   readonly use: LeaseUse | null;
+  /** The releases of it that were counted last; null where none was. */
+  readonly day: Day | null;
   readonly latchEpoch: number;
   /** The exchange key; null once it is destroyed. */
   readonly exchange: { readonly kid: string; readonly wrapped: Buffer; readonly cell: number } | null;
@@ -221,6 +226,8 @@ export interface LatchRow {
   readonly cell: number | null;
   /** Its first release within the last lease in which it was released. */
   readonly use: LeaseUse | null;
+  /** The releases of it that were counted last; null where none was. */
+  readonly day: Day | null;
 }
 
 /** The epoch before a latch's own, whose keys are released until it is over. */
@@ -280,17 +287,23 @@ export interface RequestRow extends AskedRequest, CrowdPlace {
   readonly by: number | null;
 }
 
+/** What must hold for a machine to be released. */
+export interface PolicyTerms {
+  readonly policy: Policy;
+  /** What the policy `approval` asks for; null under any other. */
+  readonly approval: Approval | null;
+  /** What bounds its releases under any policy, as limitsText puts it; null where nothing does. */
+  readonly limits: string | null;
+}
+
 /** A machine as it is stored. */
-export interface MachineRow {
+export interface MachineRow extends PolicyTerms {
   /** Thumbprint of its identity. */
   readonly id: string;
   readonly name: string;
   readonly state: State;
   readonly epoch: number;
   readonly enrolledMs: number;
-  readonly policy: Policy;
-  /** What the policy `approval` asks for; null under any other. */
-  readonly approval: Approval | null;
   /** How many leases it ever had: the number of the last one. */
   readonly leases: number;
   /** The one that it has; null where it has none. It may be over, which time alone tells. */

@@ -1,8 +1,11 @@
 /** Stock clevis, which asks again and again as it does in an initramfs, until operators approve. */
 import assert from "node:assert/strict";
 import { execFile, spawn, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -21,7 +24,7 @@ const skip =
       ? "other users cannot be taken on here (not root?)"
       : false;
 
-/** Asks the server as this user, or, through setpriv, as another; a command of ours starts slowly. */
+/** Asks the server as this user or, through setpriv, as another. Commands of ours start slowly. */
 function curl(
   server: Served,
   path: string,
@@ -62,6 +65,32 @@ function insist(sealed: string) {
     },
     [Symbol.dispose]: () => {
       if (child.exitCode === null && child.pid !== undefined) process.kill(-child.pid);
+    },
+  };
+}
+
+/** A program that a server tells of what waits, and what it was told. */
+async function receiver() {
+  const folder = mkdtempSync(join(tmpdir(), "nightlatch-hook-"));
+  const key = join(folder, "key");
+  writeFileSync(key, randomBytes(32).toString("base64"), { mode: 0o600 });
+  const types: string[] = [];
+  const hook = createServer((request, response) => {
+    request.on("data", (chunk: Buffer) => types.push((JSON.parse(String(chunk)) as { type: string }).type));
+    request.on("end", () => response.writeHead(204).end());
+  });
+  await once(hook.listen(0, "127.0.0.1"), "listening");
+  return {
+    url: `http://127.0.0.1:${(hook.address() as AddressInfo).port}/`,
+    key,
+    types: async (count: number) => {
+      while (types.length < count) await setTimeout(100);
+      return types;
+    },
+    [Symbol.dispose]: () => {
+      hook.closeAllConnections();
+      hook.close();
+      rmSync(folder, { recursive: true });
     },
   };
 }
@@ -125,7 +154,8 @@ test("clevis waits for two operators, through a restart of the server, and opens
 });
 
 test("who was denied stays out, and a person reads who waits, since when, and what to say", { skip }, async () => {
-  await using server = await serve();
+  using hook = await receiver();
+  await using server = await serve({ args: ["--webhook", hook.url, "--webhook-key", hook.key] });
   const sealed = await sealAt(server);
   const nothing = await nightlatch("request", "list", "--admin", server.admin);
   assert.equal(nothing.stdout, "Nothing waits.\n");
@@ -151,4 +181,6 @@ test("who was denied stays out, and a person reads who waits, since when, and wh
   const approved = await nightlatch("request", "approve", "hsm@127.0.0.1", "--admin", server.admin);
   assert.match(approved.stdout, new RegExp(`^hsm at 127.0.0.1 is released until ${TIME}, each latch once\\.\n$`));
   assert.equal(spawnSync("clevis", ["decrypt"], { input: sealed, encoding: "utf8" }).stdout, "a secret");
+  const told = ["request.new", "request.denied", "request.new", "request.approved"];
+  assert.deepEqual(await hook.types(told.length), told);
 });

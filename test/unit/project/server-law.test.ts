@@ -31,7 +31,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   "machine-api": ["http", "service"],
   "operator-api": ["http", "service", "store", "store/folder", "audit", "policy"],
-  "serve.ts": ["address.ts", "clock.ts", "http", "machine-api", "operator-api", "service", "store/folder"],
+  webhook: ["service"],
+  "serve.ts": ["address.ts", "clock.ts", "http", "machine-api", "operator-api", "service", "store/folder", "webhook"],
 };
 
 /** The folder that a file lies in; a file of the top stands for itself. */

@@ -36,7 +36,7 @@ function describe(entry: JsonObject): string {
     case "latch":
       return `got one more latch, from ${from}${volume}`;
     case "machine-policy":
-      return `policy ${text(entry["policy"])}${entry["of"] === undefined ? silenceOf(entry) : ` of ${text(entry["of"])}`}, ${by}`;
+      return `policy ${text(entry["policy"])}${entry["of"] === undefined ? silenceOf(entry) : ` of ${text(entry["of"])}`}${limited(entry)}, ${by}`;
     case "machine-gone":
       return `not heard${silenceOf(entry)}, last ${entry["last"] == null ? "never" : timeText(entry["last"])}: locked`;
     case "request": {
@@ -78,6 +78,10 @@ function silenceOf({ timeout }: JsonObject): string {
   return timeout == null ? "" : ` for ${durationText(Number(timeout))}`;
 }
 
+function limited({ limits }: JsonObject): string {
+  return limits === undefined ? "" : ` ${text(limits)}`;
+}
+
 function leaseOf(entry: JsonObject): string {
   const [from, by] = [text(entry["from"]), text(entry["by"])];
   if (entry["to"] !== undefined) return `is released to ${text(entry["to"])}, as approved,`;
@@ -99,6 +103,9 @@ function changeOf(entry: JsonObject, volume: string, by: string): string {
 const REASONS: Readonly<Record<string, string>> = {
   "machine/locked": "it is locked",
   "machine/revoked": "it was revoked",
+  "policy/other-network": "it asks from another network than it may",
+  "policy/other-hours": "it asks at another time of day than it may",
+  "policy/day-used": "it was released as often as it may be in a day",
   "policy/crowded": "too many others wait for approval",
   "lease/needs-approval": "operators must approve, and it announced itself",
   "policy/no-lease": "it has no lease",

@@ -34,12 +34,13 @@ export function heardCell({ lastHeard }: JsonObject): string {
 }
 
 /** The policy of a machine with its terms, and until when a lease of it is open, and to whom. */
-export function policyCell({ policy, approval, timeoutMs, lease }: JsonObject): string {
+export function policyCell({ policy, approval, timeoutMs, limits, lease }: JsonObject): string {
   const { until, to } = (lease ?? {}) as JsonObject;
   const of = approval == null ? "" : ` of ${String((approval as JsonObject)["of"])}`;
   const timeout = typeof timeoutMs === "number" ? ` ${durationText(timeoutMs)}` : "";
   const open = until === undefined ? "" : `, open until ${timeText(until)}`;
-  return `${String(policy ?? "always")}${of}${timeout}${open}${to == null ? "" : ` to ${String(to)}`}`;
+  const bounds = limits == null ? "" : ` ${String(limits)}`;
+  return `${String(policy ?? "always")}${of}${timeout}${bounds}${open}${to == null ? "" : ` to ${String(to)}`}`;
 }
 
 /** The cells of a release: when it was, and where to. */

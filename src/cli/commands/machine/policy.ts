@@ -26,6 +26,12 @@ export const command = defineCommand({
       value: "TIME",
       help: "of alive: for how long it may be silent (default: 5m); of approval: how long a request waits (default: 1h)",
     },
+    from: { value: "NET,...", help: "release to these networks alone; any: to all" },
+    "per-day": { value: "N", help: "release each latch at most so often in 24 hours; any: however often" },
+    hours: {
+      value: "HH:MM-HH:MM",
+      help: "release at this time of day alone, by the server's clock; any: at all times",
+    },
     admin: ADMIN_OPTION,
   },
   details: `always: whenever it asks, as long as it is not locked.
@@ -36,9 +42,11 @@ lease: within a window alone, in which each of its latches is released once. The
 nightlatch reboot takes it down; an operator opens one with nightlatch machine lease. Without one, as after a power cut,
 its passphrase opens it.
 approval: whenever it asks and operators approve (nightlatch request). It waits meanwhile, and asks again by itself; its
-passphrase opens it too. Takes effect before the command returns, and ends a window that is open.
-What releases more than before is root's: always; alive in place of lease or approval, or with a longer timeout; fewer
-operators.`,
+passphrase opens it too.
+--from, --per-day and --hours hold under any policy, and stay as they are where they are left off. With --per-day whoever
+knows a latch's address can use up what its machine has, within --from.
+A change takes effect before the command returns, and ends a window that is open. What releases more than before is root's: always; alive in place of lease or approval, or with a longer timeout; fewer
+operators; wider limits.`,
   async run({ operands, options, system, terminal }) {
     const [name = "", policy = ""] = operands;
     const done = Object.hasOwn(DONE, policy) ? DONE[policy] : undefined;
@@ -47,7 +55,7 @@ operators.`,
         remedy: "Say always, alive, lease, or approval.",
       });
     }
-    const terms = termsOf(policy, options);
+    const terms = { ...termsOf(policy, options), ...limitsOf(options) };
     const answer = await askServer(system, options.admin, "POST", ["machines", name, "policy"], { policy, ...terms });
     const changed = answer["changed"] === true;
     terminal.line(changed ? done(changedName(answer)) : `The policy of ${changedName(answer)} was ${policy} already.`);
@@ -79,4 +87,17 @@ function termsOf(
     });
   }
   return { ...(of === undefined ? {} : { of: Number(of) }), ...(timeoutMs === undefined ? {} : { timeoutMs }) };
+}
+
+/** What bounds releases, as the server takes it. */
+function limitsOf({
+  from,
+  "per-day": perDay,
+  hours,
+}: Readonly<Record<"from" | "per-day" | "hours", string | undefined>>): JsonObject {
+  return {
+    ...(from === undefined ? {} : { from }),
+    ...(perDay === undefined ? {} : { perDay }),
+    ...(hours === undefined ? {} : { hours }),
+  };
 }

@@ -2,9 +2,9 @@ import { createPublicKey } from "node:crypto";
 import { NightlatchError } from "../../../core/errors.ts";
 import { unpackRange } from "../../../formats/log/merkle.ts";
 import { originOf, type SignedCheckpoint } from "../../../formats/log/note.ts";
-import { type KnownLatch, keyNames, leaseText, policyText, useText } from "../../audit/replay.ts";
+import { dayText, type KnownLatch, keyNames, leaseText, policyText, useText } from "../../audit/replay.ts";
 import type { AuditSource, NumberedEntry, Snapshot } from "../../audit/verify.ts";
-import { leaseUseOf, MACHINE, machineOf, USE } from "./lease-columns.ts";
+import { dayOf, leaseUseOf, MACHINE, machineOf, USE } from "./lease-columns.ts";
 import { REQUEST, requestOf } from "./request-table.ts";
 import { query } from "./schema.ts";
 import { Sqlite } from "./sqlite.ts";
@@ -54,8 +54,8 @@ export function takeSnapshot(sqlite: Sqlite): Snapshot {
     const machines = sqlite
       .all(query.selectFrom("machine").select(MACHINE))
       .map(machineOf)
-      .map(({ id, name, state, epoch, policy, approval, leases, lease, alive }) => {
-        const said = policyText(policy, { approval, timeoutMs: alive?.timeoutMs ?? null });
+      .map(({ id, name, state, epoch, policy, leases, lease, alive, ...terms }) => {
+        const said = policyText(policy, { ...terms, timeoutMs: alive?.timeoutMs ?? null });
         return { id, name, state, epoch, policy: said, lease: leaseText(leases, lease) };
       });
     const latches = readLatches(sqlite);
@@ -82,7 +82,16 @@ function readLatches(sqlite: Sqlite): KnownLatch[] {
     ({ latch }) => latch,
   );
   const latches = rows.map(({ id, machine, volume, state, epoch, ...use }) => {
-    return { id, machine, volume, state, epoch, keys: keyNames(keys.get(id) ?? []), use: useText(leaseUseOf(use)) };
+    return {
+      id,
+      machine,
+      volume,
+      state,
+      epoch,
+      keys: keyNames(keys.get(id) ?? []),
+      use: useText(leaseUseOf(use)),
+      day: dayText(dayOf(use)),
+    };
   });
   for (const { id } of rows) keys.delete(id);
   // Keys of no latch: told as a latch that the log does not know.
@@ -95,6 +104,7 @@ function readLatches(sqlite: Sqlite): KnownLatch[] {
       epoch: 0,
       keys: keyNames(of),
       use: "",
+      day: "",
     }),
   );
   return [...latches, ...strays];

@@ -1,4 +1,5 @@
 import type { LeaseUse } from "../../policy/lease.ts";
+import type { Day } from "../../policy/limits.ts";
 import type { LatchRow, LeaseRow, MachineRow } from "../port.ts";
 import { ALIVE, type AliveColumns, aliveOf } from "./alive-columns.ts";
 import { type ApprovalColumns, approvalOf } from "./request-table.ts";
@@ -21,6 +22,7 @@ export const MACHINE = [
   "approval_ms",
   "seen_ms as seenMs",
   ...ALIVE,
+  "limits",
 ] as const;
 
 /** A machine's lease as its columns hold it. All are null where there is none. */
@@ -68,19 +70,21 @@ type MachineColumns = LeaseColumns & ApprovalColumns & AliveColumns & Omit<Machi
 
 /** Reads a machine. */
 export function machineOf(row: MachineColumns): MachineRow {
-  const { id, name, state, epoch, enrolledMs, policy, leases, seenMs } = row;
+  const { id, name, state, epoch, enrolledMs, policy, limits, leases, seenMs } = row;
   const [approval, lease, alive] = [approvalOf(row), leaseOf(row), aliveOf(row)];
-  return { id, name, state, epoch, enrolledMs, policy, approval, leases, lease, alive, seenMs };
+  return { id, name, state, epoch, enrolledMs, policy, approval, limits, leases, lease, alive, seenMs };
 }
 
-/** The columns of a latch's first release within a lease. */
-export const USE = ["use_lease", "use_ms", "use_from"] as const;
+/** The columns of a latch's first release within a lease, and of those that were counted. */
+export const USE = ["use_lease", "use_ms", "use_from", "day_ms", "day_count"] as const;
 
 /** The same as they are read. */
 export interface UseColumns {
   readonly use_lease: number | null;
   readonly use_ms: number | null;
   readonly use_from: string | null;
+  readonly day_ms: number | null;
+  readonly day_count: number | null;
 }
 
 /** Reads a latch's first release within a lease; null where there was none. */
@@ -88,7 +92,13 @@ export function leaseUseOf({ use_lease: lease, use_ms: atMs, use_from: from }: U
   return lease === null || atMs === null || from === null ? null : { lease, atMs, from };
 }
 
+/** Reads the releases of a latch that were counted last; null where none was. */
+export function dayOf({ day_ms: sinceMs, day_count: count }: UseColumns): Day | null {
+  return sinceMs === null || count === null ? null : { sinceMs, count };
+}
+
 /** Reads a latch. */
-export function latchOf({ use_lease, use_ms, use_from, ...row }: UseColumns & Omit<LatchRow, "use">): LatchRow {
-  return { ...row, use: leaseUseOf({ use_lease, use_ms, use_from }) };
+export function latchOf(row: UseColumns & Omit<LatchRow, "use" | "day">): LatchRow {
+  const { use_lease, use_ms, use_from, day_ms, day_count, ...rest } = row;
+  return { ...rest, use: leaseUseOf(row), day: dayOf(row) };
 }

@@ -3,13 +3,19 @@ import type { Approval } from "../../policy/request.ts";
 import type { RequestRow } from "../port.ts";
 import { query } from "./schema.ts";
 
-/** What the policy `approval` needs: what it asks for, for whom a window is open, what waits. */
+/**
+ * What the policy `approval` needs: what it asks for, for whom a window is open, what waits. And
+ * what limits the releases of a machine.
+ */
 export function approvalTables(): Compilable[] {
   const { schema } = query;
   return [
     schema.alterTable("machine").addColumn("approval_of", "integer"),
     schema.alterTable("machine").addColumn("approval_ms", "integer"),
     schema.alterTable("machine").addColumn("lease_to", "text"),
+    schema.alterTable("machine").addColumn("limits", "text"),
+    schema.alterTable("latch").addColumn("day_ms", "integer"),
+    schema.alterTable("latch").addColumn("day_count", "integer"),
     schema
       .createTable("request")
       .addColumn("id", "text", (c) => c.primaryKey().notNull())
@@ -45,7 +51,7 @@ export const REQUEST = [
 ] as const;
 
 /** A request as its columns hold it. */
-export interface RequestColumns extends Omit<RequestRow, "approvedBy"> {
+interface RequestColumns extends Omit<RequestRow, "approvedBy"> {
   /** User ids in decimal, with commas in between. */
   readonly approved_by: string;
 }

@@ -35,6 +35,7 @@ interface Schema {
     alive_made_at: number | null;
     alive_extended: number | null;
     seen_ms: number | null;
+    limits: string | null;
   };
   latch: {
     id: string;
@@ -49,6 +50,8 @@ interface Schema {
     use_lease: number | null;
     use_ms: number | null;
     use_from: string | null;
+    day_ms: number | null;
+    day_count: number | null;
   };
   latch_key: { latch: string; epoch: number; purpose: KeyPurpose; kid: string; jwk: string; wrapped: Buffer };
   former_epoch: { latch: string; epoch: number; cell: number };

@@ -1,6 +1,7 @@
 import type { State } from "../../policy/decide.ts";
-import type { LeaseUse, Policy } from "../../policy/lease.ts";
-import type { Approval, Crowd } from "../../policy/request.ts";
+import type { LeaseUse } from "../../policy/lease.ts";
+import type { Day } from "../../policy/limits.ts";
+import type { Crowd } from "../../policy/request.ts";
 import type {
   AliveRow,
   CrowdPlace,
@@ -11,6 +12,7 @@ import type {
   LatchRow,
   LeaseRow,
   MachineRow,
+  PolicyTerms,
   ReleaseRow,
   RequestRow,
   Transaction,
@@ -18,6 +20,7 @@ import type {
 import { columnsOfAlive, NO_ALIVE } from "./alive-columns.ts";
 import {
   columnsOfLease,
+  dayOf,
   type LeaseColumns,
   latchOf,
   leaseOf,
@@ -38,9 +41,11 @@ import type { Sqlite } from "./sqlite.ts";
  * three reads by key, because one that joins the three tables takes four times as long
  * (docs/decisions: the store's reads).
  */
-const RELEASE_LATCH = "select machine, state, epoch, cell, use_lease, use_ms, use_from from latch where id = ?";
+const RELEASE_LATCH =
+  "select machine, state, epoch, cell, use_lease, use_ms, use_from, day_ms, day_count from latch where id = ?";
 const RELEASE_MACHINE =
-  "select state, policy, leases, lease_until, lease_grace, lease_made_at, lease_by, lease_to from machine where id = ?";
+  "select state, policy, leases, lease_until, lease_grace, lease_made_at, lease_by, lease_to, limits from machine where id = ?";
+const COUNT_DAY = "update latch set day_ms = ?, day_count = ? where id = ?";
 const USE_LEASE = "update latch set use_lease = ?, use_ms = ?, use_from = ? where id = ?";
 /** So many leases are ended in one transaction at most. */
 const ENDED_LEASES = 256;
@@ -98,7 +103,10 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
       const latch = this.#sqlite.prepare(RELEASE_LATCH).get(latchId) as Pick<LatchRow, "state" | "epoch" | "cell"> &
         UseColumns & { machine: string };
       if (latch === undefined) return null;
-      const machine = this.#sqlite.prepare(RELEASE_MACHINE).get(latch.machine) as Pick<MachineRow, "state" | "policy"> &
+      const machine = this.#sqlite.prepare(RELEASE_MACHINE).get(latch.machine) as Pick<
+        MachineRow,
+        "state" | "policy" | "limits"
+      > &
         LeaseColumns;
       const key = this.#sqlite.prepare(RELEASE_KEY).get(latchId, latch.epoch) as
         | { kid: string; wrapped: Buffer }
@@ -107,9 +115,11 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
         machineId: latch.machine,
         machineState: machine.state,
         policy: machine.policy,
+        limits: machine.limits,
         lease: leaseOf(machine),
         latchState: latch.state,
         use: leaseUseOf(latch),
+        day: dayOf(latch),
         latchEpoch: latch.epoch,
         exchange: key === undefined ? null : { ...key, cell: latch.cell ?? 0 },
       };
@@ -240,11 +250,11 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
     if (state !== "active") this.#dropRequests(machineId);
   }
 
-  async setPolicy(machineId: string, policy: Policy, approval: Approval | null): Promise<void> {
+  async setPolicy(machineId: string, { policy, approval, limits }: PolicyTerms): Promise<void> {
     this.#sqlite.run(
       query
         .updateTable("machine")
-        .set({ policy, ...columnsOfApproval(approval), ...NO_LEASE, ...NO_ALIVE })
+        .set({ policy, limits, ...columnsOfApproval(approval), ...NO_LEASE, ...NO_ALIVE })
         .where("id", "=", machineId),
     );
     this.#dropRequests(machineId);
@@ -310,9 +320,13 @@ export class SqliteTransaction extends SqliteLog implements Transaction {
     this.#sqlite.run(query.deleteFrom("request").where("id", "=", requestId));
   }
 
+  async setDay(latchId: string, { sinceMs, count }: Day): Promise<void> {
+    this.#sqlite.guard(() => this.#sqlite.prepare(COUNT_DAY).run(sinceMs, count, latchId));
+  }
+
   async insertLatch(latch: LatchRow, keys: readonly KeyRow[]): Promise<void> {
-    const { machineId, createdMs, use: _, ...rest } = latch;
-    const unused = { use_lease: null, use_ms: null, use_from: null };
+    const { machineId, createdMs, use: _use, day: _day, ...rest } = latch;
+    const unused = { use_lease: null, use_ms: null, use_from: null, day_ms: null, day_count: null };
     const row = { ...rest, machine: machineId, created_ms: createdMs, ...unused };
     this.#sqlite.run(query.insertInto("latch").values(row));
     this.#insertKeys(latch.id, keys);

@@ -46,6 +46,8 @@ test("an operator tightens a policy and opens a window; releasing at any time is
   for (const [path, body] of [
     ["policy", { policy: "never" }],
     ["policy", { policy: "lease", by: 0 }],
+    ["policy", { policy: "lease", from: 1 }],
+    ["policy", { policy: "approval", of: "2" }],
     ["policy", "{"],
     ["policy", []],
     ["lease", { lifetimeMs: 900_000 }],
@@ -53,6 +55,57 @@ test("an operator tightens a policy and opens a window; releasing at any time is
   ] as const) {
     await assert.rejects(post(path, body, "admin"), { code: "request/malformed" });
   }
+});
+
+test("fewer operators and wider limits are root's to say; who votes is told apart by user id", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  await enrolled(service, "hsm");
+  const context = contextOf(service);
+  const post = async (path: string, body: unknown, role: "admin" | "operator" = "operator") =>
+    JSON.parse(String((await ask(context, "POST", path, body, role)).body)) as Record<string, unknown>;
+  const policy = (body: object, role?: "admin") => post("machines/hsm/policy", body, role);
+  const denied = { code: "admin/denied" };
+  await policy({ policy: "approval", of: 2, timeoutMs: 600_000, from: "192.0.2.0/24" });
+  await policy({ policy: "approval", of: 3, perDay: "3" });
+  for (const body of [
+    { policy: "approval", of: 2 },
+    { policy: "lease" },
+    { policy: "always" },
+    { policy: "approval", of: 3, from: "any" },
+    { policy: "approval", of: 3, perDay: "4" },
+  ]) {
+    await assert.rejects(policy(body), denied, JSON.stringify(body));
+  }
+  await policy({ policy: "approval", of: 2, from: "any" }, "admin");
+  const voted = await post("requests/hsm@192.0.2.7/approve", "");
+  assert.equal(voted["opened"], false);
+  const [request] = (await read(context, "requests"))["requests"] as Record<string, unknown>[];
+  assert.deepEqual(
+    { ...request, id: "", created: "", expires: "" },
+    {
+      id: "",
+      machine: "hsm",
+      from: "192.0.2.7",
+      state: "waiting",
+      of: 2,
+      approvedBy: [1000],
+      created: "",
+      expires: "",
+      by: 1000,
+      asked: 0,
+      lastAsked: null,
+    },
+  );
+  assert.equal((await post(`requests/${request?.["id"]}/approve`, ""))["changed"], false);
+  const other = { method: "POST", segments: ["requests", String(request?.["id"]), "approve"], body: Buffer.alloc(0) };
+  const second = await administer(context, { ...other, role: "operator", uid: 1001 });
+  const { opened, machine } = JSON.parse(String(second.body)) as {
+    opened: boolean;
+    machine: { lease: { to: string } };
+  };
+  assert.deepEqual([opened, machine.lease.to], [true, "192.0.2.7"]);
+  assert.deepEqual(await read(context, "requests"), { requests: [] });
 });
 
 test("what operators see: names, states and times, and never a key", async () => {
@@ -72,6 +125,7 @@ test("what operators see: names, states and times, and never a key", async () =>
     "enrolled",
     "policy",
     "approval",
+    "limits",
     "timeoutMs",
     "lease",
     "lastHeard",

@@ -122,6 +122,29 @@ test("what was approved is over after ten minutes, and a vote that came too late
   );
 });
 
+test("operators are told of what begins, is approved, denied or expired, once it is durable", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const { latch } = await under(service, 2);
+  const told_: string[] = [];
+  service.notices.deliverTo(({ type, request, machine, from }) => told_.push([type, request, machine, from].join(" ")));
+  for (let count = 0; count < 3; count++) await told(service, latch);
+  const first = await idOf(service);
+  for (const by of [1000, 1000, 1001]) await approve(service, first, by);
+  await told(service, latch, THIEF);
+  const second = await idOf(service, THIEF);
+  for (const by of [1000, 1001]) await deny(service, second, by);
+  service.clock.nowMs += TIMEOUT_MS;
+  await keepHouse(service);
+  assert.deepEqual(told_, [
+    `request.new ${first} hsm ${HOME}`,
+    `request.approved ${first} hsm ${HOME}`,
+    `request.new ${second} hsm ${THIEF}`,
+    `request.denied ${second} hsm ${THIEF}`,
+    `request.expired ${second} hsm ${THIEF}`,
+  ]);
+});
+
 test("what was denied stays so until it expires, whoever approves", async () => {
   using home = makeHome();
   await using service = await openService(home.folder);
@@ -229,6 +252,48 @@ test("one network of IPv6 has two places in the queue of a machine, whatever its
     await assert.rejects(approve(service, named, 1000), { code: "request/unknown" }, named);
   }
   await assert.rejects(approve(service, "nas@::1", 1000), { code: "machine/unknown" });
+});
+
+test("limits hold under any policy, are counted with the receipt, and keep strangers out of the queue", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const { latch } = await enrolled(service, "hsm");
+  const bound = (policy: "always" | "approval", limits: object) => setPolicy(service, "hsm", { policy, limits, by: 0 });
+  await bound("always", { from: "192.0.2.0/24", perDay: "2" });
+  assert.deepEqual(await Promise.all([1, 2, 3].map(() => told(service, latch))), [
+    "released",
+    "released",
+    "policy/day-used",
+  ]);
+  assert.equal(await told(service, latch, THIEF), "policy/other-network");
+  assert.equal((await bound("always", {})).changed, false, "what is left off stays");
+  service.clock.nowMs += 86_400_000;
+  assert.equal(await told(service, latch), "released");
+  await bound("approval", { perDay: "any" });
+  assert.equal(await told(service, latch, THIEF), "policy/other-network");
+  assert.equal(await told(service, latch), "policy/waits");
+  assert.deepEqual(
+    (await waiting(service)).map(({ from }) => from),
+    [HOME],
+  );
+  const log = await verify(service);
+  assert.deepEqual(
+    log
+      .map((body) => JSON.parse(body))
+      .filter(({ kind }) => kind === "release")
+      .map(({ day }) => day),
+    [1, 2, 1],
+  );
+  const now = new Date(service.clock.nowMs);
+  const hour = (ahead: number) => `${String((now.getHours() + ahead) % 24).padStart(2, "0")}:00`;
+  await bound("always", { hours: `${hour(0)}-${hour(1)}` });
+  assert.equal(await told(service, latch), "released");
+  await bound("always", { hours: `${hour(1)}-${hour(0)}` });
+  assert.equal(await told(service, latch), "policy/other-hours");
+  for (const limits of [{ from: "x" }, { perDay: "0" }, { hours: "8-18" }])
+    await assert.rejects(bound("always", limits), { code: "policy/bad-terms" });
+  await service.store.transact((transaction) => transaction.setDay(latch.latchId, { sinceMs: 0, count: 0 }));
+  await assert.rejects(verify(service), { code: "audit/broken", message: /^the day of latch / });
 });
 
 test("a stranger is answered as by a machine that is locked, to the byte, whatever operators said", async () => {

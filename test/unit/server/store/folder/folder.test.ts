@@ -18,6 +18,7 @@ import { test } from "node:test";
 import Database from "better-sqlite3";
 import { NightlatchError } from "../../../../../src/core/errors.ts";
 import { indexLog } from "../../../../../src/server/service/latest.ts";
+import { grantLease, setPolicy } from "../../../../../src/server/service/policies.ts";
 import { openFolder } from "../../../../../src/server/store/folder/folder.ts";
 import type { FolderSystem } from "../../../../../src/server/store/folder/opening.ts";
 import { removePlainMasterKey } from "../../../../../src/server/store/keys/master-file.ts";
@@ -171,26 +172,39 @@ test("an emptied, foreign, damaged or newer store is refused", async () => {
   assert.ok(!service.created);
 });
 
-/** What came behind version 3, in tables and columns. */
-const LATER_TABLES = ["request", "former_epoch", "node", "rollback", "latest", "latest_reach"];
-const LATER_COLUMNS: Readonly<Record<string, readonly string[]>> = {
-  machine: [
-    ...["policy", "leases", "lease_until", "lease_grace", "lease_made_at", "lease_by", "lease_to"],
-    ...["approval_of", "approval_ms", "seen_ms"],
-    ...["alive_timeout", "alive_until", "alive_saved", "alive_made_at", "alive_extended"],
-  ],
-  latch: ["use_lease", "use_ms", "use_from"],
-  tree: ["times"],
-  invite: ["made_at"],
-};
+/** What takes a store of this version back to one of an older, the last version first. */
+const BACK: readonly { readonly to: number; readonly drop: readonly string[] }[] = [
+  {
+    to: 5,
+    drop: [
+      ...["table request", "table former_epoch", "table node", "table rollback"],
+      ...["machine.lease_to", "machine.approval_of", "machine.approval_ms", "machine.limits", "machine.seen_ms"],
+      ...["machine.alive_timeout", "machine.alive_until", "machine.alive_saved"],
+      ...["machine.alive_made_at", "machine.alive_extended", "latch.day_ms", "latch.day_count"],
+    ],
+  },
+  {
+    to: 3,
+    drop: [
+      ...["index machine_lease", "machine.policy", "machine.leases", "machine.lease_until", "machine.lease_grace"],
+      ...["machine.lease_made_at", "machine.lease_by", "latch.use_lease", "latch.use_ms", "latch.use_from"],
+      ...["table latest", "table latest_reach", "tree.times", "invite.made_at"],
+    ],
+  },
+];
 
-/** Makes a store what it was before it knew times and latest entries. */
-function undo(database: Database.Database): void {
-  database.exec("drop index machine_lease");
-  for (const table of LATER_TABLES) database.exec(`drop table ${table}`);
-  for (const [table, columns] of Object.entries(LATER_COLUMNS))
-    for (const column of columns) database.exec(`alter table ${table} drop column ${column}`);
-  database.pragma("user_version = 3");
+/** Makes the store in a folder what it was in that version. */
+function takeBack(folder: string, version: 3 | 5): void {
+  const database = new Database(join(folder, "store.sqlite"));
+  for (const { to, drop } of BACK) {
+    if (to < version) continue;
+    for (const what of drop) {
+      const [table, column] = what.split(".");
+      database.exec(column === undefined ? `drop ${what}` : `alter table ${table} drop column ${column}`);
+    }
+  }
+  database.pragma(`user_version = ${version}`);
+  database.close();
 }
 
 test("a store of the version before has its invites and its last releases after the upgrade", async () => {
@@ -203,9 +217,7 @@ test("a store of the version before has its invites and its last releases after 
     before.line = await makeInvite(service, "web");
     await indexLog(service);
   }
-  const database = new Database(join(home.folder, "store.sqlite"));
-  undo(database);
-  database.close();
+  takeBack(home.folder, 3);
   await using service = await openService(home.folder);
   assert.equal(await indexLog(service), 0);
   const releases = await service.store.transact((transaction) => transaction.lastReleases());
@@ -214,6 +226,22 @@ test("a store of the version before has its invites and its last releases after 
     [before.from],
   );
   assert.equal(typeof (await enrolWith(service, newMachine(), before.line)), "object");
+});
+
+test("a lease that was open before there were approvals is open after the upgrade", async () => {
+  using home = makeHome();
+  const { latch, at } = await (async () => {
+    await using service = await openService(home.folder);
+    const { latch } = await enrolled(service, "nas");
+    await setPolicy(service, "nas", { policy: "lease", by: 0 });
+    await grantLease(service, "nas", { lifetimeMs: 900_000, graceMs: 0, by: 0 });
+    return { latch, at: service.clock.nowMs };
+  })();
+  takeBack(home.folder, 5);
+  await using service = await openService(home.folder);
+  service.clock.nowMs = at;
+  assert.equal((await ask(service, latch, recoveryBody(), "192.0.2.9")).kind, "released");
+  assert.deepEqual(await ask(service, latch), { kind: "refused", reason: "policy/lease-used" });
 });
 
 test("a start writes every page anew where keys were destroyed and not yet overwritten, and else leaves them as they are", async () => {
