@@ -142,7 +142,6 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "a request for a window is taken again",
-    isQuick: true,
     breaks: ["lease"],
     service: (service) => ({ ...service, challenges: altered(service.challenges, { isGood: () => true }) }),
   },
