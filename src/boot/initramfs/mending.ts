@@ -147,6 +147,22 @@ export function addFile(mending: Mending, path: string, what: string): Remedy {
 }
 
 /**
+ * Writes down the network of an initramfs, for the hooks of the package.
+ * @param text docs/format/initramfs-network.md
+ */
+export function setNetwork(mending: Mending, text: string): Remedy {
+  const file = (path: string): Remedy => remedyOf(mending, [{ kind: "file", path, text, mode: 0o644 }, REBUILD_STEP]);
+  switch (mending.program) {
+    case "initramfs-tools":
+      return file("/etc/initramfs-tools/conf.d/nightlatch-network");
+    case "dracut":
+      return file(`${DRACUT_CONF}/nightlatch-address.conf`);
+    case "mkinitcpio":
+      return byHand("write ip= on the kernel's command line");
+  }
+}
+
+/**
  * Has dracut's initramfs say a word of the kernel's command line by itself, whatever the boot
  * loader says.
  */

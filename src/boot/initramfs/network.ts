@@ -1,0 +1,108 @@
+import { cmdlineValues } from "../../formats/loader/kernel-cmdline.ts";
+import { type FixedNetwork, formatFixedNetwork, NO_FIXED_NETWORK } from "../../formats/own/initramfs-network.ts";
+import type { EarlyLack } from "./clevis.ts";
+import type { HostNetwork } from "./host-network.ts";
+import type { InitramfsFacts } from "./inspect.ts";
+import { byHand, type Mending, REBUILD_STEP, remedyOf, setNetwork } from "./mending.ts";
+
+type Facts = Pick<InitramfsFacts, "generator" | "has" | "content" | "names">;
+
+/** What tells whether an initramfs has the network that the running system has. */
+interface NetworkTask {
+  readonly host: HostNetwork;
+  /** The kernel's, with what the initramfs brings along. */
+  readonly cmdline: string;
+  readonly mending: Mending;
+}
+
+/** Where an initramfs keeps what was written down for it: docs/format/initramfs-network.md. */
+const KEPT = {
+  "initramfs-tools": "conf/conf.d/nightlatch-network",
+  "dracut-systemd": "etc/nightlatch/network",
+} as const;
+
+/**
+ * Lists why an initramfs would not reach a volume's servers, although the running system does: that
+ * has a fixed address, or reaches them in a way that is not set up there. Empty where the
+ * administrator has set the network up by `ip=`, and for generators of which nothing is known.
+ */
+export function networkLacks(facts: Facts, { host, cmdline, mending }: NetworkTask): EarlyLack[] {
+  const { generator } = facts;
+  if (generator !== "initramfs-tools" && generator !== "dracut-systemd") return [];
+  const inside = facts.content(KEPT[generator]);
+  // What dracut's own words were written by us stands in the command line as well.
+  if ((inside === null || generator === "initramfs-tools") && isSetByHand(facts, cmdline)) return [];
+  switch (host.kind) {
+    case "unsupported":
+      return [{ code: "network", what: `${host.why}: that is not set up in an initramfs here`, ...byHand(PLAIN_CARD) }];
+    case "dynamic":
+      return dynamicLacks(host, inside, facts, mending);
+    case "fixed":
+      return fixedLacks(host.network, inside, facts, mending);
+  }
+}
+
+const PLAIN_CARD =
+  "give the key server an address that a plain network card reaches, and bind the volume to that; or set the network up by ip= on the kernel's command line";
+
+function dynamicLacks(
+  { card, others }: Extract<HostNetwork, { kind: "dynamic" }>,
+  inside: string | null,
+  facts: Facts,
+  mending: Mending,
+): EarlyLack[] {
+  // ipconfig asks by every card, and takes the first answer.
+  const isAmbiguous = facts.generator === "initramfs-tools" && others.length > 0 && !setsDevice(facts);
+  const wanted = isAmbiguous ? `DEVICE="${card}"\n` : NO_FIXED_NETWORK;
+  if (inside === wanted || (inside === null && !isAmbiguous)) return [];
+  // One card is certain, where others had a signal before.
+  if (inside === `DEVICE="${card}"\n`) return [];
+  const what = isAmbiguous
+    ? `the initramfs asks for an address by whichever network card answers first (${[card, ...others].join(", ")}), and the key server is behind ${card}`
+    : `the initramfs gives ${card} a fixed address, and the running system has another by now, which is not fixed`;
+  return [{ code: "network", what, ...setNetwork(mending, wanted) }];
+}
+
+function fixedLacks(network: FixedNetwork, inside: string | null, facts: Facts, mending: Mending): EarlyLack[] {
+  const text = formatFixedNetwork(network);
+  const has = `${network.card} has the fixed address ${network.addresses.join(" and ")}`;
+  if (inside !== text) {
+    const what = inside === null ? "the initramfs asks for one by DHCP" : "the initramfs has another network";
+    return [{ code: "network", what: `${has}, and ${what}`, ...setNetwork(mending, text) }];
+  }
+  if (isApplied(network, facts)) return [];
+  const what = `${has}, and the initramfs holds nothing that gives it to the card`;
+  return [{ code: "network", what, ...remedyOf(mending, [REBUILD_STEP]) }];
+}
+
+/** What sets the network up is in the initramfs, beside what it reads. */
+function isApplied({ addresses }: FixedNetwork, { generator, has, content, names }: Facts): boolean {
+  if (generator === "initramfs-tools") return has("usr/libexec/nightlatch-network") && has("usr/bin/ip");
+  return UNITS.some((unit) => {
+    const text = names.has(unit) ? content(unit) : null;
+    return text !== null && addresses.every((address) => text.includes(address.replace(/\/.*$/, "")));
+  });
+}
+
+/** Of systemd-networkd (dracut 106, 108 and later, before), and of what reads the command line. */
+const UNITS = [
+  "etc/systemd/network/zzzz-dracut-default.network",
+  "usr/lib/dracut/default.network",
+  "etc/systemd/network/zzzz-nightlatch.network",
+  "etc/cmdline.d/90-nightlatch-network.conf",
+];
+
+/** `ip=` on the command line; for initramfs-tools also IP= in its configuration. */
+function isSetByHand(facts: Facts, cmdline: string): boolean {
+  if (cmdlineValues(cmdline, "ip").length > 0) return true;
+  return facts.generator === "initramfs-tools" && configures(facts, "IP");
+}
+
+const setsDevice = (facts: Facts): boolean => configures(facts, "DEVICE");
+
+/** initramfs.conf(5) and the files beside it, which init reads as shell. */
+function configures({ names, content }: Facts, variable: string): boolean {
+  const files = [...names].filter((name) => /^conf\/(?:initramfs\.conf|conf\.d\/[^/]+)$/.test(name));
+  const pattern = new RegExp(`^\\s*(?:export\\s+)?${variable}=["']?[^"'\\s]`, "m");
+  return files.some((name) => name !== KEPT["initramfs-tools"] && pattern.test(content(name) ?? ""));
+}
