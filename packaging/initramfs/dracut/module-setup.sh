@@ -74,8 +74,5 @@ networkWords() {
     if [[ $client == *:* ]]; then client="[$client]"; fi
     echo "ip=$client::$router:${item#*/}::$nightlatch_card:none"
   done
-  for item in $nightlatch_dns; do
-    if [[ $item == *:* ]]; then item="[$item]"; fi
-    echo "nameserver=$item"
-  done
+  for item in $nightlatch_dns; do echo "nameserver=$item"; done
 }

@@ -1,6 +1,7 @@
+import { isIP } from "node:net";
 import { cmdlineValues } from "../../formats/loader/kernel-cmdline.ts";
 import { type FixedNetwork, formatFixedNetwork, NO_FIXED_NETWORK } from "../../formats/own/initramfs-network.ts";
-import type { EarlyLack } from "./clevis.ts";
+import { type ClevisTask, type EarlyLack, hostOf } from "./clevis.ts";
 import type { HostNetwork } from "./host-network.ts";
 import type { InitramfsFacts } from "./inspect.ts";
 import { byHand, type Mending, REBUILD_STEP, remedyOf, setNetwork } from "./mending.ts";
@@ -8,7 +9,7 @@ import { byHand, type Mending, REBUILD_STEP, remedyOf, setNetwork } from "./mend
 type Facts = Pick<InitramfsFacts, "generator" | "has" | "content" | "names">;
 
 /** What tells whether an initramfs has the network that the running system has. */
-interface NetworkTask {
+interface NetworkTask extends Pick<ClevisTask, "urls" | "names" | "rebind"> {
   readonly host: HostNetwork;
   /** The kernel's, with what the initramfs brings along. */
   readonly cmdline: string;
@@ -26,7 +27,8 @@ const KEPT = {
  * has a fixed address, or reaches them in a way that is not set up there. Empty where the
  * administrator has set the network up by `ip=`, and for generators of which nothing is known.
  */
-export function networkLacks(facts: Facts, { host, cmdline, mending }: NetworkTask): EarlyLack[] {
+export function networkLacks(facts: Facts, task: NetworkTask): EarlyLack[] {
+  const { host, cmdline, mending } = task;
   const { generator } = facts;
   if (generator !== "initramfs-tools" && generator !== "dracut-systemd") return [];
   const inside = facts.content(KEPT[generator]);
@@ -38,7 +40,7 @@ export function networkLacks(facts: Facts, { host, cmdline, mending }: NetworkTa
     case "dynamic":
       return dynamicLacks(host, inside, facts, mending);
     case "fixed":
-      return fixedLacks(host.network, inside, facts, mending);
+      return [...fixedLacks(host.network, inside, facts, mending), ...nameLacks(host.network, task)];
   }
 }
 
@@ -73,6 +75,19 @@ function fixedLacks(network: FixedNetwork, inside: string | null, facts: Facts, 
   if (isApplied(network, facts)) return [];
   const what = `${has}, and the initramfs holds nothing that gives it to the card`;
   return [{ code: "network", what, ...remedyOf(mending, [REBUILD_STEP]) }];
+}
+
+/** An address that is fixed brings no name server along. */
+function nameLacks({ nameServers }: FixedNetwork, { urls, names, rebind }: NetworkTask): EarlyLack[] {
+  if (nameServers.length > 0) return [];
+  return urls.flatMap((url) => {
+    const host = hostOf(url);
+    const { kind, address = null } = names.get(host) ?? {};
+    // Another kind of name is told of by itself.
+    if (isIP(host) > 0 || kind !== "dns") return [];
+    const what = `${host} is a name, and no name server of this machine can be asked before the root`;
+    return [{ code: "name", what, ...byHand(rebind(url, address)) }];
+  });
 }
 
 /** What sets the network up is in the initramfs, beside what it reads. */
