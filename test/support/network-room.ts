@@ -44,10 +44,15 @@ export class NetworkRoom implements AsyncDisposable {
     const room = new NetworkRoom();
     try {
       await Promise.all([room.#machine, room.#router].map(isApart));
-      room.sh(`${OWN}ip link set lo up; ip link add ${CARD} address ${MAC} type veth peer name port netns ${room.#router.pid}`);
-      enter(room.#router, `set -e; ip link set lo up; ip link set port up
+      room.sh(
+        `${OWN}ip link set lo up; ip link add ${CARD} address ${MAC} type veth peer name port netns ${room.#router.pid}`,
+      );
+      enter(
+        room.#router,
+        `set -e; ip link set lo up; ip link set port up
         echo 0 > /proc/sys/net/ipv6/conf/port/accept_dad
-        ip addr add ${SERVERS.four}/32 dev lo; ip addr add ${SERVERS.six}/128 dev lo nodad\n${router}`);
+        ip addr add ${SERVERS.four}/32 dev lo; ip addr add ${SERVERS.six}/128 dev lo nodad\n${router}`,
+      );
       return room;
     } catch (error) {
       await room[Symbol.asyncDispose]();
@@ -71,7 +76,10 @@ export class NetworkRoom implements AsyncDisposable {
     const { pid } = this.#machine;
     return {
       run: async (command) => {
-        const exit = await nodeSystem.run({ ...command, argv: ["nsenter", "-t", String(pid), "-n", "-m", ...command.argv] });
+        const exit = await nodeSystem.run({
+          ...command,
+          argv: ["nsenter", "-t", String(pid), "-n", "-m", ...command.argv],
+        });
         const text = exit.stdout.toString("utf8").replaceAll('"info_kind":"veth"', "");
         return { ...exit, stdout: Buffer.from(text) };
       },
@@ -94,7 +102,9 @@ const hold = (): ChildProcess => spawn("unshare", ["--net", "--mount", "sleep", 
 /** Until the process is in its own namespaces. */
 async function isApart({ pid }: ChildProcess): Promise<void> {
   for (;;) {
-    const [own, others] = ["mnt", "net"].map((kind) => readlinkSync(`/proc/${pid}/ns/${kind}`) !== readlinkSync(`/proc/self/ns/${kind}`));
+    const [own, others] = ["mnt", "net"].map(
+      (kind) => readlinkSync(`/proc/${pid}/ns/${kind}`) !== readlinkSync(`/proc/self/ns/${kind}`),
+    );
     if (own && others) return;
     await pause(10);
   }

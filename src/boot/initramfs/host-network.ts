@@ -2,13 +2,13 @@ import { isIP } from "node:net";
 import { SMALL_PROGRAM_MS } from "../../core/deadlines.ts";
 import { isError } from "../../core/errors.ts";
 import {
+  type KernelRoute,
   type Link,
   parseAddresses,
   parseCardsWithSignal,
   parseDefaultRoutes,
   parseLink,
   parseRoute,
-  type Route,
 } from "../../formats/network/ip-json.ts";
 import type { FixedNetwork } from "../../formats/own/initramfs-network.ts";
 import type { System } from "../../system/port.ts";
@@ -54,7 +54,7 @@ export async function readHostNetwork(system: Power, servers: readonly string[])
 
 const unsupported = (why: string): HostNetwork => ({ kind: "unsupported", why });
 
-async function listRoutes(system: Power, addresses: readonly string[]): Promise<Route[]> {
+async function listRoutes(system: Power, addresses: readonly string[]): Promise<KernelRoute[]> {
   const routes = await Promise.all(
     addresses.map(async (address) => parseRoute(await ip(system, "route", "get", address))),
   );
@@ -82,7 +82,7 @@ async function readAddresses(
   system: Power,
   card: string,
   { mac }: Link,
-  routes: readonly Route[],
+  routes: readonly KernelRoute[],
 ): Promise<HostNetwork | null> {
   const addresses = parseAddresses(await ip(system, "address", "show", "dev", card));
   const defaults = new Map([
@@ -91,7 +91,7 @@ async function readAddresses(
   ]);
   const found = (source: string) => addresses.find(({ address }) => address === source);
   // A lease without an end looks like a fixed address, but for the route that came with it.
-  const isDynamic = ({ source, gateway }: Route) =>
+  const isDynamic = ({ source, gateway }: KernelRoute) =>
     found(source)?.isDynamic === true || (gateway !== null && defaults.get(gateway) === "dhcp");
   if (routes.some(({ source }) => found(source) === undefined)) {
     return unsupported(`the key server is reached from an address that ${card} does not have`);

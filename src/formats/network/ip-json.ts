@@ -1,8 +1,7 @@
-import { isIP } from "node:net";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../json/json.ts";
 
 /** The way to one address, as the kernel would take it (ip-route(8), `route get`). */
-export interface Route {
+export interface KernelRoute {
   readonly card: string;
   /** Null where the address is on the card's own network. */
   readonly gateway: string | null;
@@ -23,7 +22,7 @@ export interface Link {
 }
 
 /** An address of an interface (ip-address(8)). */
-export interface InterfaceAddress {
+interface InterfaceAddress {
   readonly address: string;
   readonly prefix: number;
   /** Whether it has an end: it was given by DHCP, or comes from a router's announcement. */
@@ -32,6 +31,8 @@ export interface InterfaceAddress {
 
 const LIMITS = { lengthBytes: 1 << 20 };
 const CARD = /^[\w.-]{1,15}$/;
+/** As the kernel writes it, without the name of a card behind it. */
+const ADDRESS = /^(?=.*[.:])[0-9a-f:.]{2,45}$/i;
 const MAC = /^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/;
 
 /**
@@ -39,7 +40,7 @@ const MAC = /^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/;
  * machine.
  * @throws NightlatchError json/*
  */
-export function parseRoute(text: Uint8Array): Route | null {
+export function parseRoute(text: Uint8Array): KernelRoute | null {
   const [route] = readList(text, "the route");
   if (route === undefined) return null;
   const { dev, gateway = null, prefsrc, type = "unicast" } = route;
@@ -112,5 +113,4 @@ function readList(text: Uint8Array, what: string): JsonObject[] {
 }
 
 const isCard = (json: Json | undefined): json is string => typeof json === "string" && CARD.test(json);
-const isAddress = (json: Json | undefined): json is string =>
-  typeof json === "string" && isIP(json) > 0 && !json.includes("%");
+const isAddress = (json: Json | undefined): json is string => typeof json === "string" && ADDRESS.test(json);

@@ -73,7 +73,12 @@ async function setUp(kind: Kind, { files, spoiler, deadline }: Expected): Promis
     rmSync(tree.at(spoiler.path));
 
     // A card's fixed address, which the tree does not have: what is written down for it arrives.
-    const card = { card: "ens3", mac: "52:54:00:12:34:56", gateways: ["192.0.2.1", "fe80::1"], nameServers: ["192.0.2.53"] };
+    const card = {
+      card: "ens3",
+      mac: "52:54:00:12:34:56",
+      gateways: ["192.0.2.1", "fe80::1"],
+      nameServers: ["192.0.2.53"],
+    };
     const host = { kind: "fixed", network: { ...card, addresses: ["192.0.2.10/24", "2001:db8::10/64"] } } as const;
     const mending = mendingOf(kind.generator, new Map([["ID", "debian"]]));
     const lacks = async () =>

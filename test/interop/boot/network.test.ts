@@ -77,18 +77,26 @@ function addressesOf(room: NetworkRoom): string[] {
   return listed.map(({ address, prefix }) => `${address}/${prefix}`).sort();
 }
 
-for (const [name, given] of Object.entries(process.env["NIGHTLATCH_TEST_FULL"] === "1" ? { ...GIVEN, ...MORE } : GIVEN)) {
+for (const [name, given] of Object.entries(
+  process.env["NIGHTLATCH_TEST_FULL"] === "1" ? { ...GIVEN, ...MORE } : GIVEN,
+)) {
   test(`initramfs-tools, ${name}: the card has it, and nobody asks DHCP`, { skip, timeout: 600_000 }, async () => {
     await using room = await NetworkRoom.open(given.router);
     const text = await writtenDown(room, given);
     room.sh(`mkdir -p /conf/conf.d; printf %s '${text}' > /conf/conf.d/nightlatch-network`);
     room.sh(`busybox sh ${PACKAGED}/network begin`);
     // The real function, as clevis calls it, with something that tells if it asks.
-    const asks = "mkdir /run/bin; printf '#!/bin/sh\\n: > /run/asked\\n' > /run/bin/ipconfig; chmod 755 /run/bin/ipconfig";
-    room.sh(`${asks}; export quiet=y IP= DEVICE= PATH=/run/bin:$PATH; . ${FUNCTIONS}; configure_networking; [ ! -e /run/asked ]`);
+    const asks =
+      "mkdir /run/bin; printf '#!/bin/sh\\n: > /run/asked\\n' > /run/bin/ipconfig; chmod 755 /run/bin/ipconfig";
+    room.sh(
+      `${asks}; export quiet=y IP= DEVICE= PATH=/run/bin:$PATH; . ${FUNCTIONS}; configure_networking; [ ! -e /run/asked ]`,
+    );
     reaches(room, given.servers);
     assert.deepEqual(addressesOf(room), [...(given.expected.addresses ?? [])].sort());
-    assert.equal(room.sh("cat /etc/resolv.conf"), text.includes("192.0.2.53") ? "nameserver 192.0.2.53\nnameserver 192.0.2.54\n" : "");
+    assert.equal(
+      room.sh("cat /etc/resolv.conf"),
+      text.includes("192.0.2.53") ? "nameserver 192.0.2.53\nnameserver 192.0.2.54\n" : "",
+    );
     room.sh(`busybox sh ${PACKAGED}/network end; [ ! -e /run/net-${CARD}.conf ]`);
     assert.deepEqual(addressesOf(room), []);
   });
@@ -119,7 +127,8 @@ test("dracut without systemd-networkd: the words mean the same to what parses th
     "nameserver=192.0.2.54",
   ]);
   const units = room.sh(`${GENERATOR} -- $(${words}); cat /run/systemd/network/*.network`);
-  const values = (key: string) => [...units.matchAll(new RegExp(`^${key}=(.*)$`, "gm"))].map(([, value]) => value).sort();
+  const values = (key: string) =>
+    [...units.matchAll(new RegExp(`^${key}=(.*)$`, "gm"))].map(([, value]) => value).sort();
   assert.deepEqual(values("Address"), ["192.0.2.10/24", "2001:db8::10/64"]);
   assert.deepEqual(values("Gateway"), ["192.0.2.1", "fe80::1"]);
   assert.deepEqual(values("DNS"), ["192.0.2.53", "192.0.2.54"]);
@@ -127,10 +136,21 @@ test("dracut without systemd-networkd: the words mean the same to what parses th
 });
 
 /** What a DHCP server of the router's says. */
-const LEASES = ["interface port", "start 192.0.2.77", "end 192.0.2.77", "option subnet 255.255.255.0", "opt router 192.0.2.1", "opt dns 192.0.2.53", "lease_file /run/leases", "pidfile /run/udhcpd.pid"];
+const LEASES = [
+  "interface port",
+  "start 192.0.2.77",
+  "end 192.0.2.77",
+  "option subnet 255.255.255.0",
+  "opt router 192.0.2.1",
+  "opt dns 192.0.2.53",
+  "lease_file /run/leases",
+  "pidfile /run/udhcpd.pid",
+];
 
 async function roomWithDhcp(): Promise<NetworkRoom> {
-  const room = await NetworkRoom.open(`${FOUR.router}; mount -t tmpfs own /run; : > /run/leases; printf '%s\\n' '${LEASES.join("' '")}' > /run/udhcpd.conf`);
+  const room = await NetworkRoom.open(
+    `${FOUR.router}; mount -t tmpfs own /run; : > /run/leases; printf '%s\\n' '${LEASES.join("' '")}' > /run/udhcpd.conf`,
+  );
   room.start("router", "busybox", "udhcpd", "-f", "/run/udhcpd.conf");
   return room;
 }
@@ -145,7 +165,10 @@ test("DHCP: what the running system has by it is not written down", { skip, time
   assert.deepEqual(await readHostNetwork(room.system, [SERVERS.four]), { kind: "dynamic", card: CARD, others: [] });
 });
 
-test("DHCP by initramfs-tools: the card that is named is asked by, among several", { skip, timeout: 600_000 }, async () => {
+test("DHCP by initramfs-tools: the card that is named is asked by, among several", {
+  skip,
+  timeout: 600_000,
+}, async () => {
   await using room = await roomWithDhcp();
   room.sh("ip link add aaa0 type veth peer name aaa1; ip link set aaa0 up; ip link set aaa1 up");
   const said = `DEVICE="${CARD}"`;

@@ -25,9 +25,20 @@ const PARTS = { "usr/libexec/nightlatch-network": "", "usr/bin/ip": "" };
 
 type Files = Readonly<Record<string, string>>;
 
-function lacks(generator: "initramfs-tools" | "dracut-systemd", host: HostNetwork, files: Files, cmdline = "ro", kind: ServerName["kind"] = "dns") {
+function lacks(
+  generator: "initramfs-tools" | "dracut-systemd",
+  host: HostNetwork,
+  files: Files,
+  cmdline = "ro",
+  kind: ServerName["kind"] = "dns",
+) {
   const names = new Set(Object.keys(files));
-  const facts = { generator, names, has: (name: string) => names.has(name), content: (name: string) => files[name] ?? null };
+  const facts = {
+    generator,
+    names,
+    has: (name: string) => names.has(name),
+    content: (name: string) => files[name] ?? null,
+  };
   const mending = mendingOf(generator === "initramfs-tools" ? "initramfs-tools" : "dracut", DEBIAN);
   const task = {
     urls: ["http://keys:80"],
@@ -42,7 +53,10 @@ test("a fixed address that the initramfs does not have, has otherwise, or cannot
   assert.deepEqual(lacks("initramfs-tools", FIXED, ready), []);
   const [missing] = lacks("initramfs-tools", FIXED, PARTS);
   assert.equal(missing?.code, "network");
-  assert.match(String(missing?.what), /fixed address 192\.0\.2\.10\/24 and 2001:db8::10\/64, and .* asks for one by DHCP/);
+  assert.match(
+    String(missing?.what),
+    /fixed address 192\.0\.2\.10\/24 and 2001:db8::10\/64, and .* asks for one by DHCP/,
+  );
   assert.deepEqual(missing?.steps, [
     { kind: "file", path: "/etc/initramfs-tools/conf.d/nightlatch-network", text: TEXT, mode: 0o644 },
     { kind: "rebuild" },
@@ -57,7 +71,10 @@ test("a fixed address that the initramfs does not have, has otherwise, or cannot
 
 test("dracut: the file alone does nothing, and whichever part brings up the network has to have the address", () => {
   const [missing] = lacks("dracut-systemd", FIXED, {});
-  assert.equal(missing?.steps?.[0]?.kind === "file" && missing.steps[0].path, "/etc/dracut.conf.d/nightlatch-address.conf");
+  assert.equal(
+    missing?.steps?.[0]?.kind === "file" && missing.steps[0].path,
+    "/etc/dracut.conf.d/nightlatch-address.conf",
+  );
   const unit = "[Network]\nAddress=192.0.2.10/24\nAddress=2001:db8::10/64\n";
   const words = "ip=192.0.2.10::192.0.2.1:24::ens3:none\nip=[2001:db8::10]::[fe80::1]:64::ens3:none\n";
   const file = { [DRACUT_FILE]: TEXT };
@@ -67,7 +84,10 @@ test("dracut: the file alone does nothing, and whichever part brings up the netw
     ["etc/systemd/network/zzzz-nightlatch.network", unit],
     ["etc/cmdline.d/90-nightlatch-network.conf", words],
   ] as const) {
-    assert.deepEqual(lacks("dracut-systemd", FIXED, { ...file, [name]: text }, name.includes("cmdline") ? words : "ro"), []);
+    assert.deepEqual(
+      lacks("dracut-systemd", FIXED, { ...file, [name]: text }, name.includes("cmdline") ? words : "ro"),
+      [],
+    );
     const plain = { ...file, [name]: "[Network]\nDHCP=yes\n" };
     assert.equal(lacks("dracut-systemd", FIXED, plain)[0]?.remedy, "dracut --force --regenerate-all", name);
   }
@@ -75,7 +95,10 @@ test("dracut: the file alone does nothing, and whichever part brings up the netw
 });
 
 test("an address that came by DHCP after all is taken back", () => {
-  for (const [generator, path] of [["initramfs-tools", TOOLS_FILE], ["dracut-systemd", DRACUT_FILE]] as const) {
+  for (const [generator, path] of [
+    ["initramfs-tools", TOOLS_FILE],
+    ["dracut-systemd", DRACUT_FILE],
+  ] as const) {
     assert.deepEqual(lacks(generator, DYNAMIC, {}), []);
     assert.deepEqual(lacks(generator, DYNAMIC, { [path]: NO_FIXED_NETWORK }), []);
     const [lack] = lacks(generator, DYNAMIC, { [path]: TEXT });
@@ -91,7 +114,11 @@ test("several cards with a signal: initramfs-tools is told which one to ask by",
   assert.equal(lack?.steps?.[0]?.kind === "file" && lack.steps[0].text, 'DEVICE="ens3"\n');
   assert.deepEqual(lacks("initramfs-tools", host, { [TOOLS_FILE]: 'DEVICE="ens3"\n' }), []);
   assert.deepEqual(lacks("initramfs-tools", DYNAMIC, { [TOOLS_FILE]: 'DEVICE="ens3"\n' }), [], "one is gone");
-  assert.deepEqual(lacks("initramfs-tools", host, { "conf/initramfs.conf": "DEVICE=ens3\n" }), [], "the administrator says so");
+  assert.deepEqual(
+    lacks("initramfs-tools", host, { "conf/initramfs.conf": "DEVICE=ens3\n" }),
+    [],
+    "the administrator says so",
+  );
   assert.equal(lacks("initramfs-tools", host, { "conf/initramfs.conf": "DEVICE=\n" }).length, 1);
   assert.deepEqual(lacks("dracut-systemd", host, {}), [], "it asks by every card");
 });
@@ -151,21 +178,34 @@ test("a wireless card, a part of something, another medium and two cards are not
     const host = await readHostNetwork(machine({ ...FOUR, ...said }, files), servers);
     return host?.kind === "unsupported" ? host.why : null;
   };
-  assert.match(String(await why({}, { "/sys/class/net/ens3/uevent": "DEVTYPE=wlan\nINTERFACE=ens3\n" })), /a wireless card$/);
+  assert.match(
+    String(await why({}, { "/sys/class/net/ens3/uevent": "DEVTYPE=wlan\nINTERFACE=ens3\n" })),
+    /a wireless card$/,
+  );
   assert.match(String(await why(link({ master: "vrf0" }))), /a part of vrf0$/);
   assert.match(String(await why(link({ link_type: "infiniband" }))), /of the type infiniband$/);
   assert.match(String(await why(link({ linkinfo: { info_kind: "macvlan" } }))), /of the kind macvlan$/);
   const second = way("198.51.100.8", "ens4", "203.0.113.5");
-  assert.match(String(await why(second, {}, ["198.51.100.7", "198.51.100.8"])), /several network cards \(ens3, ens4\)$/);
+  assert.match(
+    String(await why(second, {}, ["198.51.100.7", "198.51.100.8"])),
+    /several network cards \(ens3, ens4\)$/,
+  );
   const further = way("198.51.100.8", "ens3", "192.0.2.10", "192.0.2.2");
-  assert.match(String(await why(further, {}, ["198.51.100.7", "198.51.100.8"])), /through 192\.0\.2\.1 and 192\.0\.2\.2$/);
+  assert.match(
+    String(await why(further, {}, ["198.51.100.7", "198.51.100.8"])),
+    /through 192\.0\.2\.1 and 192\.0\.2\.2$/,
+  );
   assert.match(String(await why(has(["192.0.2.11", 24]))), /an address that ens3 does not have$/);
-  const mixed = { ...way("2001:db8:1::7", "ens3", "2001:db8::5"), ...has(["192.0.2.10", 24], ["2001:db8::5", 64, { dynamic: true }]) };
+  const mixed = {
+    ...way("2001:db8:1::7", "ens3", "2001:db8::5"),
+    ...has(["192.0.2.10", 24], ["2001:db8::5", 64, { dynamic: true }]),
+  };
   assert.match(String(await why(mixed, {}, ["198.51.100.7", "2001:db8:1::7"])), /from a fixed address, and another/);
 });
 
 test("a card whose hardware address is drawn at each start is found by its name", async () => {
-  const read = (kind: string) => readHostNetwork(machine(FOUR, { "/sys/class/net/ens3/addr_assign_type": `${kind}\n` }), ["198.51.100.7"]);
+  const read = (kind: string) =>
+    readHostNetwork(machine(FOUR, { "/sys/class/net/ens3/addr_assign_type": `${kind}\n` }), ["198.51.100.7"]);
   const macOf = (host: HostNetwork | null) => (host?.kind === "fixed" ? host.network.mac : undefined);
   assert.deepEqual([macOf(await read("0")), macOf(await read("1"))], [NETWORK.mac, null]);
 });
@@ -185,9 +225,16 @@ test("a router that announces itself is not written down", async () => {
 test("name servers: not this machine, behind systemd-resolved those that it asks, at most three", async () => {
   const read = (files: Files) => readNameServers(fakeSystem(files));
   assert.deepEqual(await read({}), []);
-  assert.deepEqual(await read({ "/etc/resolv.conf": "nameserver 127.0.0.1\nnameserver ::1\nnameserver fe80::1%ens3\n" }), []);
-  const many = "search x\nnameserver 192.0.2.1\n nameserver 2001:db8::53 \nnameserver 192.0.2.3\nnameserver 192.0.2.4\n";
+  assert.deepEqual(
+    await read({ "/etc/resolv.conf": "nameserver 127.0.0.1\nnameserver ::1\nnameserver fe80::1%ens3\n" }),
+    [],
+  );
+  const many =
+    "search x\nnameserver 192.0.2.1\n nameserver 2001:db8::53 \nnameserver 192.0.2.3\nnameserver 192.0.2.4\n";
   assert.deepEqual(await read({ "/etc/resolv.conf": many }), ["192.0.2.1", "2001:db8::53", "192.0.2.3"]);
-  const stub = { "/etc/resolv.conf": "nameserver 127.0.0.53\n", "/run/systemd/resolve/resolv.conf": "nameserver 192.0.2.9\n" };
+  const stub = {
+    "/etc/resolv.conf": "nameserver 127.0.0.53\n",
+    "/run/systemd/resolve/resolv.conf": "nameserver 192.0.2.9\n",
+  };
   assert.deepEqual(await read(stub), ["192.0.2.9"]);
 });

@@ -67,6 +67,12 @@ test("addresses with and without an end, and who has set a default route", () =>
     { address: "203.0.113.9", prefix: 32, isDynamic: false },
   ]);
   assert.deepEqual(parseAddresses(bytes("[{}]")), []);
-  assert.deepEqual([...parseDefaultRoutes(bytes(DEFAULTS))], [["192.0.2.1", "dhcp"], ["192.0.2.2", "boot"]]);
+  assert.deepEqual(
+    [...parseDefaultRoutes(bytes(DEFAULTS))],
+    [
+      ["192.0.2.1", "dhcp"],
+      ["192.0.2.2", "boot"],
+    ],
+  );
   assert.deepEqual([...parseDefaultRoutes(bytes("[ ]"))], []);
 });
