@@ -22,6 +22,11 @@ export type HostNetwork =
       readonly card: string;
       /** Cards beside it that carry a signal. */
       readonly others: readonly string[];
+      /**
+       * Where nothing but a router's announcement gives it an address: the card, and no address.
+       * Null where DHCP does.
+       */
+      readonly announced: FixedNetwork | null;
     }
   /** By one card, whose address was given to it for good. */
   | { readonly kind: "fixed"; readonly network: FixedNetwork }
@@ -91,14 +96,30 @@ async function readAddresses(
   ]);
   const found = (source: string) => addresses.find(({ address }) => address === source);
   // A lease without an end looks like a fixed address, but for the route that came with it.
+  const leased = [...defaults].filter(([, protocol]) => protocol === "dhcp").map(([gateway]) => gateway);
   const isDynamic = ({ source, gateway }: KernelRoute) =>
-    found(source)?.isDynamic === true || (gateway !== null && defaults.get(gateway) === "dhcp");
+    found(source)?.isDynamic === true ||
+    leased.some((other) => (gateway === null ? isIP(other) === isIP(source) : other === gateway));
   if (routes.some(({ source }) => found(source) === undefined)) {
     return unsupported(`the key server is reached from an address that ${card} does not have`);
   }
+  // A virtual function may have none of its own: the kernel draws one (sysfs-class-net).
+  const isRandom = (await readIfThere(system, `/sys/class/net/${card}/addr_assign_type`)).trim() === "1";
+  const itself = { card, mac: isRandom ? null : mac };
+  // Name servers that are reached by this card.
+  const named = await Promise.all(
+    (await readNameServers(system)).map(async (server) => {
+      const [route] = await listRoutes(system, [server]);
+      return route?.card === card ? [{ server, route }] : [];
+    }),
+  );
+  const servers = named.flat();
   if (routes.every(isDynamic)) {
     const cards = parseCardsWithSignal(await ip(system, "-details", "link", "show", "up"));
-    return { kind: "dynamic", card, others: cards.filter((other) => other !== card) };
+    const others = cards.filter((other) => other !== card);
+    if (addresses.some(({ address }) => isIP(address) === 4)) return { kind: "dynamic", card, others, announced: null };
+    const nameServers = servers.map(({ server }) => server);
+    return { kind: "dynamic", card, others, announced: { ...itself, addresses: [], gateways: [], nameServers } };
   }
   if (routes.some(isDynamic)) {
     return unsupported(`${card} reaches one key server from a fixed address, and another from one of DHCP`);
@@ -106,24 +127,19 @@ async function readAddresses(
   const gateways = [...new Set(routes.flatMap(({ gateway }) => gateway ?? []))];
   const own = new Map(gateways.map((gateway) => [isIP(gateway), gateway]));
   if (own.size < gateways.length) return unsupported(`the key servers are reached through ${gateways.join(" and ")}`);
-  // Name servers that this card reaches in the same way.
-  const named = await Promise.all(
-    (await readNameServers(system)).map(async (server) => ({ server, routes: await listRoutes(system, [server]) })),
-  );
-  const usable = named.filter(({ routes: [route] }) => {
-    if (route === undefined || route.card !== card || isDynamic(route) || found(route.source) === undefined)
-      return false;
+  // What is reached in the same way, or by a gateway of the family that has none yet.
+  const usable = servers.filter(({ route }) => {
+    if (isDynamic(route) || found(route.source) === undefined) return false;
     const { gateway } = route;
     if (gateway === null) return true;
     if (!own.has(isIP(gateway))) own.set(isIP(gateway), gateway);
     return own.get(isIP(gateway)) === gateway;
   });
-  const sources = new Set([...routes, ...usable.flatMap((one) => one.routes)].map(({ source }) => source));
+  const sources = new Set([...routes, ...usable.map(({ route }) => route)].map(({ source }) => source));
   return {
     kind: "fixed",
     network: {
-      card,
-      mac: (await readIfThere(system, `/sys/class/net/${card}/addr_assign_type`)).trim() === RANDOM ? null : mac,
+      ...itself,
       addresses: addresses
         .filter(({ address }) => sources.has(address))
         .map(({ address, prefix }) => `${address}/${prefix}`),
@@ -133,9 +149,6 @@ async function readAddresses(
     },
   };
 }
-
-/** sysfs-class-net: the kernel has drawn it, as it does for a virtual function without one. */
-const RANDOM = "1";
 
 /** What ip(8) says; nothing where it fails, or is not there. */
 async function ip(system: Power, ...words: readonly string[]): Promise<Uint8Array> {

@@ -48,21 +48,31 @@ const PLAIN_CARD =
   "give the key server an address that a plain network card reaches, and bind the volume to that; or set the network up by ip= on the kernel's command line";
 
 function dynamicLacks(
-  { card, others }: Extract<HostNetwork, { kind: "dynamic" }>,
+  { card, others, announced }: Extract<HostNetwork, { kind: "dynamic" }>,
   inside: string | null,
   facts: Facts,
   mending: Mending,
 ): EarlyLack[] {
-  // ipconfig asks by every card, and takes the first answer.
-  const isAmbiguous = facts.generator === "initramfs-tools" && others.length > 0 && !setsDevice(facts);
-  const wanted = isAmbiguous ? `DEVICE="${card}"\n` : NO_FIXED_NETWORK;
-  if (inside === wanted || (inside === null && !isAmbiguous)) return [];
-  // One card is certain, where others had a signal before.
-  if (inside === `DEVICE="${card}"\n`) return [];
-  const what = isAmbiguous
-    ? `the initramfs asks for an address by whichever network card answers first (${[card, ...others].join(", ")}), and the key server is behind ${card}`
-    : `the initramfs gives ${card} a fixed address, and the running system has another by now, which is not fixed`;
-  return [{ code: "network", what, ...setNetwork(mending, wanted) }];
+  const lack = (what: string, wanted: string): EarlyLack[] =>
+    inside === wanted ? [] : [{ code: "network", what, ...setNetwork(mending, wanted) }];
+  if (facts.generator === "initramfs-tools") {
+    if (announced !== null) {
+      const what = `${card} has its address from a router, and the initramfs asks DHCP for more than four minutes first`;
+      return lack(what, formatFixedNetwork(announced));
+    }
+    const byCard = `DEVICE="${card}"\n`;
+    // One card is certain, where others had a signal before.
+    if (inside === byCard) return [];
+    // ipconfig asks by every card, and takes the first answer.
+    if (others.length > 0 && !setsDevice(facts)) {
+      const cards = [card, ...others].join(", ");
+      const what = `the initramfs asks for an address by whichever network card answers first (${cards}), and the key server is behind ${card}`;
+      return lack(what, byCard);
+    }
+  }
+  if (inside === null) return [];
+  const what = `the initramfs gives ${card} a fixed address, and the running system has another by now, which is not fixed`;
+  return lack(what, NO_FIXED_NETWORK);
 }
 
 function fixedLacks(network: FixedNetwork, inside: string | null, facts: Facts, mending: Mending): EarlyLack[] {

@@ -17,7 +17,7 @@ const NETWORK = {
   nameServers: ["192.0.2.53"],
 };
 const FIXED: HostNetwork = { kind: "fixed", network: NETWORK };
-const DYNAMIC: HostNetwork = { kind: "dynamic", card: "ens3", others: [] };
+const DYNAMIC: HostNetwork = { kind: "dynamic", card: "ens3", others: [], announced: null };
 const TEXT = formatFixedNetwork(NETWORK);
 const TOOLS_FILE = "conf/conf.d/nightlatch-network";
 const DRACUT_FILE = "etc/nightlatch/network";
@@ -108,7 +108,7 @@ test("an address that came by DHCP after all is taken back", () => {
 });
 
 test("several cards with a signal: initramfs-tools is told which one to ask by", () => {
-  const host: HostNetwork = { kind: "dynamic", card: "ens3", others: ["ens4"] };
+  const host: HostNetwork = { kind: "dynamic", card: "ens3", others: ["ens4"], announced: null };
   const [lack] = lacks("initramfs-tools", host, {});
   assert.match(String(lack?.what), /answers first \(ens3, ens4\), and the key server is behind ens3/);
   assert.equal(lack?.steps?.[0]?.kind === "file" && lack.steps[0].text, 'DEVICE="ens3"\n');
@@ -208,6 +208,28 @@ test("a card whose hardware address is drawn at each start is found by its name"
     readHostNetwork(machine(FOUR, { "/sys/class/net/ens3/addr_assign_type": `${kind}\n` }), ["198.51.100.7"]);
   const macOf = (host: HostNetwork | null) => (host?.kind === "fixed" ? host.network.mac : undefined);
   assert.deepEqual([macOf(await read("0")), macOf(await read("1"))], [NETWORK.mac, null]);
+});
+
+test("an address of a router alone: initramfs-tools does not wait for DHCP", async () => {
+  const dynamic = { dynamic: true };
+  const six = { ...way("2001:db8:1::7", "ens3", "2001:db8::5", "fe80::1"), ...link(), ...has(["2001:db8::5", 64, dynamic]) };
+  const host = await readHostNetwork(machine(six), ["2001:db8:1::7"]);
+  assert.ok(host?.kind === "dynamic" && host.announced !== null);
+  const text = formatFixedNetwork(host.announced);
+  assert.match(text, /^nightlatch_addresses=""$/m);
+  const [lack] = lacks("initramfs-tools", host, {});
+  assert.equal(lack?.steps?.[0]?.kind === "file" && lack.steps[0].text, text);
+  assert.deepEqual(lacks("initramfs-tools", host, { [TOOLS_FILE]: text }), []);
+  assert.deepEqual(lacks("dracut-systemd", host, {}), [], "systemd-networkd listens to routers");
+  const both = { ...six, ...has(["2001:db8::5", 64, dynamic], ["192.0.2.10", 24, dynamic]) };
+  assert.deepEqual(await readHostNetwork(machine(both), ["2001:db8:1::7"]), DYNAMIC, "DHCP brings the card up too");
+});
+
+test("a lease without an end is no fixed address, nearby neither", async () => {
+  const near = { ...way("192.0.2.7", "ens3", "192.0.2.10"), ...link(), ...has(["192.0.2.10", 24]) };
+  const lease = { "-4 route show default dev ens3": { dst: "default", gateway: "192.0.2.1", protocol: "dhcp" } };
+  assert.deepEqual(await readHostNetwork(machine({ ...near, ...lease }), ["192.0.2.7"]), DYNAMIC);
+  assert.equal((await readHostNetwork(machine(near), ["192.0.2.7"]))?.kind, "fixed");
 });
 
 test("a router that announces itself is not written down", async () => {
