@@ -159,10 +159,20 @@ test("DHCP: what the running system has by it is not written down", { skip, time
   await using room = await roomWithDhcp();
   networkd(room, "printf '[Match]\\nName=*\\n[Network]\\nDHCP=ipv4\\n'");
   reaches(room, [SERVERS.four]);
-  assert.deepEqual(await readHostNetwork(room.system, [SERVERS.four]), { kind: "dynamic", card: CARD, others: [], announced: null });
+  assert.deepEqual(await readHostNetwork(room.system, [SERVERS.four]), {
+    kind: "dynamic",
+    card: CARD,
+    others: [],
+    announced: null,
+  });
   // A lease without an end.
   room.sh(`ip addr change 192.0.2.77/24 dev ${CARD} valid_lft forever preferred_lft forever`);
-  assert.deepEqual(await readHostNetwork(room.system, [SERVERS.four]), { kind: "dynamic", card: CARD, others: [], announced: null });
+  assert.deepEqual(await readHostNetwork(room.system, [SERVERS.four]), {
+    kind: "dynamic",
+    card: CARD,
+    others: [],
+    announced: null,
+  });
 });
 
 test("DHCP by initramfs-tools: the card that is named is asked by, among several", {

@@ -212,7 +212,11 @@ test("a card whose hardware address is drawn at each start is found by its name"
 
 test("an address of a router alone: initramfs-tools does not wait for DHCP", async () => {
   const dynamic = { dynamic: true };
-  const six = { ...way("2001:db8:1::7", "ens3", "2001:db8::5", "fe80::1"), ...link(), ...has(["2001:db8::5", 64, dynamic]) };
+  const six = {
+    ...way("2001:db8:1::7", "ens3", "2001:db8::5", "fe80::1"),
+    ...link(),
+    ...has(["2001:db8::5", 64, dynamic]),
+  };
   const host = await readHostNetwork(machine(six), ["2001:db8:1::7"]);
   assert.ok(host?.kind === "dynamic" && host.announced !== null);
   const text = formatFixedNetwork(host.announced);
