@@ -24,7 +24,10 @@ export interface SetupNeed {
   readonly plan: SetupPlan;
   readonly mending: Mending;
   readonly next: NextBoot;
-  /** What another initramfs, for that kernel, lacks for the same binding, beside what takes a person. */
+  /**
+   * What another initramfs, for that kernel, lacks for the same binding, but for what takes a person
+   * and was told.
+   */
   readonly lacksOf: (facts: InitramfsFacts, release: string) => Promise<readonly EarlyLack[]>;
 }
 

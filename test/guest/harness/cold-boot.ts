@@ -2,7 +2,8 @@
  * An encrypted root at a cold boot, on a machine with a fixed address: `bind --setup` and nothing
  * else, then the machine is switched off and on. It comes back by itself beside dead servers; where
  * its server is silent the prompt takes the passphrase, says what is waited for, and the machine
- * still opens when the server answers later. The commands are those of docs/guide/encrypted-root.md.
+ * still opens when the server answers later. The commands are those of
+ * docs/guide/encrypted-root.md.
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -49,7 +50,7 @@ const FIX_ADDRESS = [
   `until ip -o addr | grep -qF ${FIXED}; do sleep 1; done`,
 ].join("\n");
 
-/** Whether the card had its address before the root by what was written down, and DHCP was not asked. */
+/** Its card had the address before the root by what was written down, and DHCP was not asked. */
 const HAD_FIXED: Readonly<Record<Kind["generator"], string>> = {
   "initramfs-tools": "[ -e /run/nightlatch-network.log ] && ! ls /run/net-*.conf",
   dracut: "! journalctl -b -u systemd-networkd --no-pager | grep DHCPv4",
