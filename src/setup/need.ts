@@ -25,8 +25,8 @@ export interface SetupNeed {
   readonly mending: Mending;
   readonly next: NextBoot;
   /**
-   * What another initramfs, for that kernel, lacks for the same binding, but for what takes a person
-   * and was told.
+   * What another initramfs, for that kernel, lacks for the same binding, but for what takes a
+   * person and was told.
    */
   readonly lacksOf: (facts: InitramfsFacts, release: string) => Promise<readonly EarlyLack[]>;
 }
