@@ -112,7 +112,9 @@ async function isApart({ pid }: ChildProcess): Promise<void> {
 
 function enter({ pid }: ChildProcess, script: string): string {
   const argv = ["-t", String(pid), "-n", "-m", "bash", "-c", script];
-  const { status, stdout, stderr } = spawnSync("nsenter", argv, { encoding: "utf8" });
+  // What a shell of the user's reads at its start is none of the room's.
+  const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" };
+  const { status, stdout, stderr } = spawnSync("nsenter", argv, { encoding: "utf8", env });
   assert.equal(status, 0, `${script}: ${stderr}`);
   return stdout;
 }
