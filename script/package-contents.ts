@@ -61,10 +61,12 @@ const DOC = "usr/share/doc/nightlatch";
 const INITRAMFS: readonly (readonly [path: string, name: string, mode: number])[] = [
   ["usr/share/nightlatch/initramfs/curlrc", "curlrc", 0o644],
   ["usr/share/nightlatch/initramfs/wait", "wait", 0o755],
+  ["usr/share/nightlatch/initramfs/network", "network", 0o755],
   ["usr/share/initramfs-tools/hooks/nightlatch", "initramfs-tools/hook", 0o755],
   ["usr/share/initramfs-tools/scripts/local-top/nightlatch", "initramfs-tools/local-top", 0o755],
   ["usr/share/initramfs-tools/scripts/local-bottom/nightlatch", "initramfs-tools/local-bottom", 0o755],
   ["usr/lib/dracut/modules.d/61nightlatch/module-setup.sh", "dracut/module-setup.sh", 0o755],
+  ["usr/lib/dracut/modules.d/61nightlatch/network-end.sh", "dracut/network-end.sh", 0o755],
   ["usr/lib/dracut/modules.d/61nightlatch/clevis.conf", "dracut/clevis.conf", 0o644],
   ["usr/lib/dracut/modules.d/61nightlatch/nightlatch-wait.service", "dracut/nightlatch-wait.service", 0o644],
   ["etc/initramfs/post-update.d/nightlatch", "post-update", 0o755],

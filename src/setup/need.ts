@@ -24,7 +24,10 @@ export interface SetupNeed {
   readonly plan: SetupPlan;
   readonly mending: Mending;
   readonly next: NextBoot;
-  /** What another initramfs, for that kernel, lacks for the same binding. */
+  /**
+   * What another initramfs, for that kernel, lacks for the same binding, but for what takes a
+   * person and was told.
+   */
   readonly lacksOf: (facts: InitramfsFacts, release: string) => Promise<readonly EarlyLack[]>;
 }
 
@@ -62,16 +65,20 @@ export async function findSetupNeed(
   const { binding } = best;
   const deadline = binding.early.network ? whyNoDeadline(facts, mending) : null;
   const lacks = [...best.lacks, ...(deadline === null ? [] : [deadline])];
+  const plan = planSetup(lacks);
+  // What takes a person is told, and keeps nothing else from being set up.
+  const byHand = new Set(plan.byHand.map(({ what }) => what));
   return {
     why: reason.why,
     uuid: header.uuid,
     lacks,
-    plan: planSetup(lacks),
+    plan,
     mending,
     next,
     lacksOf: async (other, release) => {
       const driver = await findDriver(system, { facts: other, entry: { ...next.entry, release } }, mending);
-      return lacksIn(binding, other, { mending, driver });
+      const still = await lacksIn(binding, other, { mending, driver });
+      return still.filter(({ what }) => !byHand.has(what));
     },
   };
 }

@@ -65,8 +65,21 @@ async function listPart(
   return startBytes + lengthBytes;
 }
 
-const CONFIGURATION =
-  /^(?:cryptroot\/crypttab|etc\/crypttab|etc\/cmdline\.d\/[^/]+\.conf|etc\/cmdline|scripts\/init-bottom\/ORDER)$/;
+const CONFIGURATION = new RegExp(
+  `^(?:${[
+    "cryptroot/crypttab",
+    "etc/crypttab",
+    "etc/cmdline\\.d/[^/]+\\.conf",
+    "etc/cmdline",
+    "scripts/init-bottom/ORDER",
+    // The network: docs/format/initramfs-network.md.
+    "conf/initramfs\\.conf",
+    "conf/conf\\.d/[^/]+",
+    "etc/nightlatch/network",
+    "etc/systemd/network/zzzz-[a-z-]+\\.network",
+    "usr/lib/dracut/default\\.network",
+  ].join("|")})$`,
+);
 const isConfiguration = (name: string): boolean => CONFIGURATION.test(name);
 
 /**

@@ -96,10 +96,10 @@ const dracutConf = (what: string, line: string): FileStep => ({
 });
 
 /** A hook that mkinitramfs runs (initramfs-tools(7)). */
-const toolsHook = (what: string, line: string): FileStep => ({
+const toolsHook = (what: string, lines: string): FileStep => ({
   kind: "file",
   path: `/etc/initramfs-tools/hooks/nightlatch-${what}`,
-  text: `#!/bin/sh\n[ "$1" = prereqs ] && exit 0\n. /usr/share/initramfs-tools/hook-functions\n${line}\n`,
+  text: `#!/bin/sh\n[ "$1" = prereqs ] && exit 0\n. /usr/share/initramfs-tools/hook-functions\n${lines}\n`,
   mode: 0o755,
 });
 
@@ -119,15 +119,17 @@ export const remedyOf = (mending: Mending, steps: readonly MendingStep[]): Remed
 /** A remedy that takes a person. */
 export const byHand = (remedy: string): Remedy => ({ remedy, steps: null });
 
-/** Puts a kernel module into the initramfs, which loads it. */
-export function addDriver(mending: Mending, driver: string): Remedy {
+/** Puts kernel modules into the initramfs, which loads them. */
+export function addDriver(mending: Mending, drivers: readonly string[]): Remedy {
+  const lines = drivers.map((driver) => `force_load ${driver}`).join("\n");
+  const words = drivers.join(" ");
   switch (mending.program) {
     case "initramfs-tools":
-      return remedyOf(mending, [toolsHook("driver", `force_load ${driver}`), REBUILD_STEP]);
+      return remedyOf(mending, [toolsHook("driver", lines), REBUILD_STEP]);
     case "dracut":
-      return remedyOf(mending, [dracutConf("driver", `add_drivers+=" ${driver} "`), REBUILD_STEP]);
+      return remedyOf(mending, [dracutConf("driver", `add_drivers+=" ${words} "`), REBUILD_STEP]);
     case "mkinitcpio":
-      return byHand(`add ${driver} to MODULES in /etc/mkinitcpio.conf, then: ${mending.rebuild}`);
+      return byHand(`add ${words} to MODULES in /etc/mkinitcpio.conf, then: ${mending.rebuild}`);
   }
 }
 
@@ -143,6 +145,22 @@ export function addFile(mending: Mending, path: string, what: string): Remedy {
       return remedyOf(mending, [dracutConf(what, `install_items+=" ${path} "`), REBUILD_STEP]);
     case "mkinitcpio":
       return byHand(`add ${path} to FILES in /etc/mkinitcpio.conf, then: ${mending.rebuild}`);
+  }
+}
+
+/**
+ * Writes down the network of an initramfs, for the hooks of the package.
+ * @param text docs/format/initramfs-network.md
+ */
+export function setNetwork(mending: Mending, text: string): Remedy {
+  const file = (path: string): Remedy => remedyOf(mending, [{ kind: "file", path, text, mode: 0o644 }, REBUILD_STEP]);
+  switch (mending.program) {
+    case "initramfs-tools":
+      return file("/etc/initramfs-tools/conf.d/nightlatch-network");
+    case "dracut":
+      return file(`${DRACUT_CONF}/nightlatch-address.conf`);
+    case "mkinitcpio":
+      return byHand("write ip= on the kernel's command line");
   }
 }
 

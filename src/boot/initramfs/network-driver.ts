@@ -7,35 +7,63 @@ import { addDriver, type Mending } from "./mending.ts";
 
 const INTERFACES = "/sys/class/net";
 
+type DriverPower = Pick<System, "run" | "readFile" | "realPath" | "listDirectory">;
+
 /**
- * Tells why an initramfs cannot bring a network up on this machine: it holds the driver of no
- * network card that carries a signal now. Null where it holds one, where a card's driver is built
- * into the kernel, and where there is no card to tell it by.
+ * Tells why an initramfs cannot bring a network up on this machine: of no network card that carries
+ * a signal now it holds the driver, with that of each bus which the card hangs on, and with what
+ * they need. Null where it holds those of one card, where they are built into the kernel, and where
+ * there is no card to tell it by.
  * @throws NightlatchError file/*, system/*
  */
 export async function whyNoDriver(
-  system: Pick<System, "run" | "readFile" | "realPath" | "listDirectory">,
+  system: DriverPower,
   facts: Pick<InitramfsFacts, "has">,
   release: string | null,
   mending: Mending,
 ): Promise<EarlyLack | null> {
-  const drivers: string[] = [];
+  const lacking: string[][] = [];
   for (const name of await system.listDirectory(INTERFACES)) {
     if (!(await isUp(system, name))) continue;
-    const device = await system.realPath(`${INTERFACES}/${name}/device/driver`);
-    if (device === null) continue; // a bridge, the loopback
-    const driver = await system.realPath(`${INTERFACES}/${name}/device/driver/module`);
-    if (driver === null) return null; // built in
-    drivers.push(driver.slice(driver.lastIndexOf("/") + 1));
+    const drivers = await driversOf(system, name);
+    if (drivers === null) continue; // a bridge, the loopback
+    const missing: string[] = [];
+    for (const driver of drivers) if (!(await holds(system, facts, release, driver))) missing.push(driver);
+    if (missing.length === 0) return null;
+    lacking.push(missing);
   }
-  const [first] = drivers;
+  const [first] = lacking;
   if (first === undefined) return null;
-  for (const driver of drivers) if (await holds(system, facts, release, driver)) return null;
   return {
     code: "driver",
-    what: `the initramfs holds no driver of a network card that is in use (${drivers.join(", ")})`,
+    what: `the initramfs holds no driver of a network card that is in use (${[...new Set(lacking.flat())].join(", ")})`,
     ...addDriver(mending, first),
   };
+}
+
+/**
+ * Lists the modules of a card's driver and of those behind it, such as virtio_net and virtio_pci.
+ * Null where it is no hardware; one that is built in is not listed.
+ */
+async function driversOf(system: Pick<System, "realPath">, name: string): Promise<string[] | null> {
+  const device = `${INTERFACES}/${name}/device`;
+  if ((await system.realPath(`${device}/driver`)) === null) return null;
+  const modules = new Set<string>();
+  for (const folder of [device, ...above(await system.realPath(device))]) {
+    const module = await system.realPath(`${folder}/driver/module`);
+    if (module !== null) modules.add(module.slice(module.lastIndexOf("/") + 1));
+  }
+  return [...modules];
+}
+
+/** The devices that one hangs on: the folders around it in /sys/devices (sysfs(5)). */
+function above(device: string | null): string[] {
+  const folders: string[] = [];
+  for (let folder = device ?? ""; folder.startsWith("/sys/devices/"); ) {
+    folder = folder.slice(0, folder.lastIndexOf("/"));
+    folders.push(folder);
+  }
+  return folders;
 }
 
 async function isUp(system: Pick<System, "readFile">, name: string): Promise<boolean> {
@@ -48,19 +76,39 @@ async function isUp(system: Pick<System, "readFile">, name: string): Promise<boo
 }
 
 /**
- * By modinfo(8), which knows the file's name (and compression) in that kernel, and what is built
- * into it.
+ * By modinfo(8), which knows the file's name (and compression) in that kernel, what is built into
+ * it, and what a module needs.
+ * @param seen modules that were asked for already
  */
 async function holds(
   system: Pick<System, "run">,
   facts: Pick<InitramfsFacts, "has">,
   release: string | null,
   driver: string,
+  seen: ReadonlySet<string> = new Set(),
 ): Promise<boolean> {
+  const file = await modinfo(system, release, "filename", driver);
+  if (file === null) return false;
+  if (file === "(builtin)") return true;
+  if (!facts.has(file) && !facts.has(file.replace(/\.(?:xz|zst|gz)$/, ""))) return false;
+  const needed = ((await modinfo(system, release, "depends", driver)) ?? "").split(",");
+  const known = new Set([...seen, driver]);
+  for (const other of needed) {
+    if (!/^[\w-]+$/.test(other) || known.has(other)) continue;
+    if (!(await holds(system, facts, release, other, known))) return false;
+  }
+  return true;
+}
+
+/** Null where that kernel has no such module. */
+async function modinfo(
+  system: Pick<System, "run">,
+  release: string | null,
+  field: string,
+  driver: string,
+): Promise<string | null> {
   const kernel = release === null ? [] : ["-k", release];
-  const argv = ["modinfo", ...kernel, "-F", "filename", driver] as const;
+  const argv = ["modinfo", ...kernel, "-F", field, driver] as const;
   const { status, stdout } = await system.run({ argv, timeoutMs: SMALL_PROGRAM_MS });
-  const file = stdout.toString("utf8").trim();
-  if (status !== 0) return false;
-  return file === "(builtin)" || facts.has(file) || facts.has(file.replace(/\.(?:xz|zst|gz)$/, ""));
+  return status === 0 ? stdout.toString("utf8").trim() : null;
 }

@@ -1,7 +1,9 @@
 import type { Binding } from "../../bindings/binding.ts";
 import { readClevis } from "../../bindings/recovery.ts";
 import { type ClevisTask, clevisLacks, type EarlyLack, hostOf } from "../../boot/initramfs/clevis.ts";
+import { readHostNetwork } from "../../boot/initramfs/host-network.ts";
 import { byHand } from "../../boot/initramfs/mending.ts";
+import { networkLacks } from "../../boot/initramfs/network.ts";
 import { lookUpName, type ServerName } from "../../boot/initramfs/server-name.ts";
 import type { NextBoot } from "../../boot/next-boot.ts";
 import { shellWord, trimEndOf } from "../../core/text.ts";
@@ -34,6 +36,7 @@ export async function lacksOf(
     const remedy = `bind it to a server or the machine's TPM too: nightlatch bind ${shellWord(device)} latch INVITE`;
     return [{ code: "clevis", what: never, ...byHand(remedy) }];
   }
+  const names = await lookUpNames(system, binding.urls);
   const task: ClevisTask = {
     pins,
     network,
@@ -41,11 +44,20 @@ export async function lacksOf(
     luksVersion,
     cmdline: `${cmdline} ${facts.ownCmdline}`,
     mending,
-    names: await lookUpNames(system, binding.urls),
+    names,
     rebind: (url, address) => rebindSteps(device, binding, url, address),
   };
   const lacks = clevisLacks(facts.generator, facts, task);
-  return [...lacks, ...(driver === null || !network ? [] : [driver])];
+  if (!network) return lacks;
+  const host = await readHostNetwork(
+    system,
+    [...names.values()].flatMap(({ address }) => address ?? []),
+  );
+  return [
+    ...lacks,
+    ...(host === null ? [] : networkLacks(facts, { ...task, host })),
+    ...(driver === null ? [] : [driver]),
+  ];
 }
 
 async function lookUpNames(

@@ -7,6 +7,8 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
+import { mendingOf } from "../../../src/boot/initramfs/mending.ts";
+import { networkLacks } from "../../../src/boot/initramfs/network.ts";
 import { PASSPHRASE } from "../../support/volumes.ts";
 import { ADDRESS, type Kind, serveAs, type Tree, withRoot } from "./check-initramfs.ts";
 import { newest } from "./image.ts";
@@ -69,6 +71,23 @@ async function setUp(kind: Kind, { files, spoiler, deadline }: Expected): Promis
     writeFileSync(tree.at(spoiler.path), spoiler.text, { mode: 0o755 });
     assert.match(await told(tree, tree.rebuild), /\[check\/initramfs-clevis\][\s\S]*status 0\n$/);
     rmSync(tree.at(spoiler.path));
+
+    // A card's fixed address, which the tree does not have: what is written down for it arrives.
+    const card = {
+      card: "ens3",
+      mac: "52:54:00:12:34:56",
+      gateways: ["192.0.2.1", "fe80::1"],
+      nameServers: ["192.0.2.53"],
+    };
+    const host = { kind: "fixed", network: { ...card, addresses: ["192.0.2.10/24", "2001:db8::10/64"] } } as const;
+    const mending = mendingOf(kind.generator, new Map([["ID", "debian"]]));
+    const lacks = async () =>
+      networkLacks(await tree.facts(), { host, cmdline: "ro", mending, urls: [], names: new Map(), rebind: () => "" });
+    const [lack, ...more] = await lacks();
+    assert.deepEqual([lack?.code, more], ["network", []]);
+    await tree.run(String(lack?.remedy));
+    assert.deepEqual(await lacks(), []);
+    for (const step of lack?.steps ?? []) if (step.kind === "file") rmSync(tree.at(step.path));
 
     const unbound = await told(tree, `printf %s '${PASSPHRASE}' | nightlatch unbind ${device} latch --key-file -`);
     assert.match(unbound, /status 0\n$/);

@@ -12,7 +12,9 @@ import {
   formatSteps,
   mendingOf,
   type Remedy,
+  setNetwork,
 } from "../../../src/boot/initramfs/mending.ts";
+import { NO_FIXED_NETWORK } from "../../../src/formats/own/initramfs-network.ts";
 import { isDone, planSetup, stepsOf } from "../../../src/setup/plan.ts";
 
 const DEBIAN = new Map([["ID", "debian"]]);
@@ -56,10 +58,12 @@ test("what takes a person is told, and is no step", () => {
 
 test("what is typed from the print leaves the very file that the set-up writes", () => {
   const remedies: readonly (readonly [typeof TOOLS, Remedy])[] = [
-    [TOOLS, addDriver(TOOLS, "virtio_net")],
+    [TOOLS, addDriver(TOOLS, ["virtio_net", "virtio_pci"])],
     [TOOLS, addFile(TOOLS, "/etc/ssl/certs/ca-certificates.crt", "certificates")],
-    [DRACUT, addDriver(DRACUT, "e1000e")],
+    [DRACUT, addDriver(DRACUT, ["e1000e"])],
     [DRACUT, addDracutWord(DRACUT, "rd.neednet=1", "network")],
+    [TOOLS, setNetwork(TOOLS, 'nightlatch_card="ens3"\nnightlatch_mac=""\n')],
+    [DRACUT, setNetwork(DRACUT, NO_FIXED_NETWORK)],
   ];
   const folder = mkdtempSync(join(tmpdir(), "nightlatch-plan-"));
   try {

@@ -201,3 +201,34 @@ test("an initramfs without the driver of any card that carries a signal has no n
   await whyNoDriver(asked, none, "6.12", DEBIAN);
   assert.deepEqual(asked.ran.at(-1), ["modinfo", "-k", "6.12", "-F", "filename", "e1000e"]);
 });
+
+test("a card needs the driver of the bus that it hangs on, and what its modules need", async () => {
+  const device = "/sys/devices/pci0000:00/0000:00:03.0/virtio0";
+  const links = {
+    "/sys/class/net/ens3/device": device,
+    "/sys/class/net/ens3/device/driver": "/sys/bus/virtio/drivers/virtio_net",
+    "/sys/class/net/ens3/device/driver/module": "/sys/module/virtio_net",
+    "/sys/devices/pci0000:00/0000:00:03.0/driver/module": "/sys/module/virtio_pci",
+  };
+  const needs: Readonly<Record<string, string>> = {
+    virtio_net: "net_failover",
+    net_failover: "failover",
+    failover: "net_failover",
+  };
+  const modinfo: Programs = (argv) => {
+    const driver = String(argv.at(-1));
+    return { stdout: argv.includes("depends") ? `${needs[driver] ?? ""}\n` : `/lib/modules/6.12/${driver}.ko\n` };
+  };
+  const system = fakeSystem({ "/sys/class/net/ens3/operstate": "up\n" }, modinfo, links);
+  const all = ["virtio_net", "virtio_pci", "net_failover", "failover"];
+  const whyWithout = async (left: string | null) => {
+    const held = holding(all.filter((driver) => driver !== left).map((driver) => `/lib/modules/6.12/${driver}.ko`));
+    return await whyNoDriver(system, held, "6.12", DEBIAN);
+  };
+  assert.equal(await whyWithout(null), null);
+  assert.match(String((await whyWithout("virtio_pci"))?.what), /\(virtio_pci\)$/);
+  for (const left of ["virtio_net", "net_failover", "failover"]) {
+    assert.match(String((await whyWithout(left))?.what), /\(virtio_net\)$/, left);
+  }
+  assert.match(String((await whyWithout("virtio_pci"))?.remedy), /'force_load virtio_pci'/);
+});
