@@ -5,7 +5,7 @@ import type { Exit, RunRequest } from "./port.ts";
 const DEFAULT_OUTPUT_LIMIT_BYTES = 1 << 20;
 /** For what the pipes of a program that has ended still hold. */
 const LAST_OUTPUT_MS = 100;
-/** For a program that was killed to be gone: one that waits for a disk that never answers is not. */
+/** For a killed program to be gone: one that waits for a disk that never answers stays. */
 const DYING_MS = 2000;
 /** Administrators' programs live in sbin, which a user's or a unit's PATH may lack. */
 const SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";

@@ -46,7 +46,8 @@ exec cat`;
 /** As the package leaves a machine: the agent's socket is enabled, and nothing fails. */
 const SYSTEMCTL = `#!/bin/sh
 case "$*" in
-*show*nightlatch-agent.socket*) printf 'LoadState=loaded\\nUnitFileState=enabled\\nActiveState=active\\n' ;;
+*show*nightlatch-agent.socket*)
+  printf 'LoadState=loaded\\nUnitFileState=enabled\\nActiveState=active\\n' ;;
 *show*nightlatch-clean-up.timer*) printf 'enabled\\n\\nenabled\\n\\nenabled\\n' ;;
 *show*) printf 'UnitFileState=disabled\\n' ;;
 esac
