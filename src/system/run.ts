@@ -5,6 +5,8 @@ import type { Exit, RunRequest } from "./port.ts";
 const DEFAULT_OUTPUT_LIMIT_BYTES = 1 << 20;
 /** For what the pipes of a program that has ended still hold. */
 const LAST_OUTPUT_MS = 100;
+/** For a killed program to be gone: one that waits for a disk that never answers stays. */
+const DYING_MS = 2000;
 /** Administrators' programs live in sbin, which a user's or a unit's PATH may lack. */
 const SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -25,15 +27,18 @@ export function runProgram(command: RunRequest): Promise<Exit> {
       detached: true,
     });
     let failure: NightlatchError | null = null;
+    let dying: NodeJS.Timeout | undefined;
     const abandon = (error: NightlatchError) => {
       if (failure !== null) return;
       failure = error;
       killGroup(child.pid);
       // What has left the group may hold the pipes open for ever, and "close" would never come.
-      setTimeout(() => {
-        closeOutput(child);
+      setTimeout(() => closeOutput(child), LAST_OUTPUT_MS);
+      dying = setTimeout(() => {
         child.unref();
-      }, LAST_OUTPUT_MS);
+        settle();
+        reject(error);
+      }, DYING_MS);
     };
     const deadline = setTimeout(() => {
       abandon(new NightlatchError("system/timeout", `${program} did not end within ${command.timeoutMs} ms`));
@@ -55,6 +60,7 @@ export function runProgram(command: RunRequest): Promise<Exit> {
 
     const settle = () => {
       clearTimeout(deadline);
+      clearTimeout(dying);
       command.signal?.removeEventListener("abort", onAbort);
     };
     child.on("error", (error: NodeJS.ErrnoException) => {

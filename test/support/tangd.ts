@@ -32,17 +32,17 @@ export interface TangdOptions {
    * `jose jwk gen`.
    */
   readonly exchangeCurve?: "P-256" | "P-384" | "P-521";
+  /** What to run it through, to be in another network namespace. */
+  readonly through?: readonly string[];
 }
 
 /** To be ended with `await using`. */
 export async function startTangd(options: TangdOptions = {}): Promise<Tangd> {
   const keysFolder = mkdtempSync(join(tmpdir(), "nightlatch-tangd-"));
   makeKeys(keysFolder, options.exchangeCurve ?? "P-521");
-  const listener = spawn(
-    "socat",
-    ["-d", "-d", "TCP-LISTEN:0,bind=127.0.0.1,fork", `EXEC:"${LIBEXEC}/tangd ${keysFolder}"`],
-    { stdio: ["ignore", "ignore", "pipe"] },
-  );
+  const socat = ["socat", "-d", "-d", "TCP-LISTEN:0,bind=127.0.0.1,fork", `EXEC:"${LIBEXEC}/tangd ${keysFolder}"`];
+  const [program = "", ...args] = [...(options.through ?? []), ...socat];
+  const listener = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"] });
   const port = await new Promise<string>((resolve, reject) => {
     listener.once("exit", (status) => reject(new Error(`socat ended with ${status}`)));
     createInterface(listener.stderr).on("line", (line) => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { runProgram } from "../../../src/system/run.ts";
 
@@ -90,4 +91,14 @@ test("a program that ends and leaves a daemon with its pipes has ended: what it 
   process.kill(Number(pid), "SIGKILL"); // throws where it is gone
   assert.equal(status, 0);
   assert.equal(rest.join("\n"), `${"\0".repeat(300_000)}key`);
+});
+
+test("a killed program that does not go away is given up; nothing else need keep the process alive", () => {
+  // As one in uninterruptible sleep: no signal of ours reaches it.
+  const script = `process.kill = () => true;
+    const { runProgram } = await import(${JSON.stringify(new URL("../../../src/system/run.ts", import.meta.url).href)});
+    const running = runProgram({ argv: ["/bin/sleep", "15"], timeoutMs: 10 });
+    process.exitCode = await running.then(() => 3, ({ code }) => (code === "system/timeout" ? 7 : 4));`;
+  const { status } = spawnSync(process.execPath, ["--input-type=module", "--eval", script]);
+  assert.equal(status, 7);
 });
