@@ -11,6 +11,7 @@ import { type HeldToken, isTokenOf, listTokens } from "../luks/header/bindings.t
 import { readVolumeHeader, type VolumeHeader } from "../luks/header/header.ts";
 import { describeRequirements } from "../luks/header/requirements.ts";
 import { countSlots } from "../luks/header/slots.ts";
+import { wantsPerson } from "../pins/ask-pin.ts";
 import type { ShareOutcome } from "../pins/recover.ts";
 import type { System } from "../system/port.ts";
 import { tryBinding } from "./attempt.ts";
@@ -51,7 +52,7 @@ interface HeaderWarning {
 /** A binding, and whether it opens the volume. */
 export interface BindingStatus {
   readonly binding: Binding;
-  /** null: not tried, a pin that is not ours to try, or a card whose PIN a person has to type. */
+  /** null: not tried, a pin that is not ours to try, or one for which a person has to type a PIN. */
   readonly opens: boolean | null;
   readonly error: NightlatchError | null;
   /** What is nested in it, each asked to its end; null where nothing is. */
@@ -120,11 +121,9 @@ async function statusOf(
   const shares = describeShares(binding, outcomes);
   if (attempt.secret !== null) return { binding, opens: true, error: null, shares, rotated };
   const { error } = attempt;
-  return { binding, opens: UNTRIED.has(error.code) ? null : false, error, shares, rotated };
+  const isUntried = isError(error, "pin/unsupported") || wantsPerson(error);
+  return { binding, opens: isUntried ? null : false, error, shares, rotated };
 }
-
-/** Whether such a binding opens cannot be told without a person. */
-const UNTRIED: ReadonlySet<string> = new Set(["pin/unsupported", "card/pin-needed"]);
 
 const OPERATIONS: Readonly<Record<ChangeOperation, string>> = {
   bind: "a binding",

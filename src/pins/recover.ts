@@ -2,7 +2,8 @@ import { isError, NightlatchError } from "../core/errors.ts";
 import type { AttemptLimits } from "../core/limits.ts";
 import type { Secret } from "../core/secret.ts";
 import { decryptJwe, type FlattenedJwe } from "../formats/jose/jwe.ts";
-import { DEPTH, SERVER_COUNT, weightOf } from "./nested.ts";
+import { personNeeded } from "./ask-pin.ts";
+import { DEPTH, needsPerson, SERVER_COUNT, weightOf } from "./nested.ts";
 import type { Pin, PinPower } from "./pin.ts";
 import { PINS, readPin } from "./pins.ts";
 
@@ -20,7 +21,8 @@ const AT_ONCE = 4;
  *   pin/bad-reply (the answer is not a tang's): these may pass, see `isWorthRetrying`
  * @throws NightlatchError pin/locked, pin/revoked: our own server says no
  * @throws NightlatchError pin/wrong-key: the answer does not open the binding; pin/unsupported:
- *   Nightlatch does not know the pin
+ *   Nightlatch does not know the pin; pin/needs-person: it opens by a PIN alone, and the power has
+ *   nobody to ask
  * @throws NightlatchError clevis/malformed, jwe/*, jwk/*, tang/malformed: the binding itself is
  *   wrong
  */
@@ -76,6 +78,12 @@ async function recover(
 ): Promise<Secret> {
   const pin = readPin(jwe, attempt.pins);
   if (pin.recover === null) throw unsupported(pin.kind);
+  if (attempt.system.askPin === undefined) {
+    // No server is asked for a share either that is of no use without the others. Whoever asks for
+    // every share wants to know of each.
+    const isLeft = outcomes === null && depth === 0 ? needsPerson(pin, attempt.pins) : pin.needsPerson === true;
+    if (isLeft) throw personNeeded(pin.describe(String(pin.children.length)));
+  }
   if (pin.children.length > 0 && depth >= DEPTH) tooMuch(`shares within shares more than ${DEPTH} deep`);
   const weight = weightOf(pin);
   if (weight > 0) {
