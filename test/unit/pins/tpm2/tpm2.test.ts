@@ -69,7 +69,9 @@ test("a binding that wants a PIN is not tried where nobody is there, alone or as
   }
   assert.equal(needsPerson(readPin(await shares(1, free))), false);
   // Whoever has a use for one share is asked for it all the same; the other is not tried.
-  const share = await recoverSecret(play(named("ecc, none")).power, await shares(1, free), limits).catch((thrown) => thrown);
+  const share = await recoverSecret(play(named("ecc, none")).power, await shares(1, free), limits).catch(
+    (thrown) => thrown,
+  );
   assert.ok(isError(share, "pin/needs-person") || isError(share, "clevis/malformed"), String(share));
 });
 
