@@ -11,6 +11,7 @@ import { type HeldToken, isTokenOf, listTokens } from "../luks/header/bindings.t
 import { readVolumeHeader, type VolumeHeader } from "../luks/header/header.ts";
 import { describeRequirements } from "../luks/header/requirements.ts";
 import { countSlots } from "../luks/header/slots.ts";
+import { rememberedSlotOf } from "../luks/remembered-key.ts";
 import { wantsPerson } from "../pins/ask-pin.ts";
 import type { ShareOutcome } from "../pins/recover.ts";
 import type { System } from "../system/port.ts";
@@ -90,6 +91,7 @@ export async function volumeStatus(system: System, device: string, options: Stat
     return { binding, opens: false, error: refusal, shares: describeShares(binding, null), rotated: [] };
   });
   const tried = await Promise.all(bindings);
+  const remembered = options.tries ? await rememberedSlotOf(system, stateFolder, device, header) : null;
   return {
     device,
     version: header.version,
@@ -101,7 +103,7 @@ export async function volumeStatus(system: System, device: string, options: Stat
     staged: (await listRecords(system, options.stateFolder, header)).map(({ record }) => record),
     leftovers: await findLeftovers(system, device, header, options),
     warnings: warningsOf(header, device),
-    noPassphrase: warnOfNoPassphrase(header, device, tried),
+    noPassphrase: warnOfNoPassphrase(header, device, tried, remembered),
   };
 }
 

@@ -5,6 +5,7 @@ import { whyNotBound } from "../../../luks/bound/bound.ts";
 import type { HeldVolume } from "../../../luks/change/begin.ts";
 import { type Change, readHeader } from "../../../luks/change/change.ts";
 import { typedSlots } from "../../../luks/header/typed.ts";
+import { rememberedSlotOf } from "../../../luks/remembered-key.ts";
 import type { CommandInput, Option } from "../../command.ts";
 import { askingForPins } from "../../volume/card-pin.ts";
 import { beginVolumeChange } from "../../volume/change.ts";
@@ -37,7 +38,8 @@ export async function beginByAuthority(
   leaving: readonly number[] = [],
 ): Promise<Change> {
   const header = await readHeader(input.system, held);
-  const isTyped = typedSlots(header).some((slot) => !leaving.includes(slot));
+  const remembered = await rememberedSlotOf(input.system, held.stateFolder, held.volume.device, header);
+  const isTyped = typedSlots(header, remembered).some((slot) => !leaving.includes(slot));
   const hasBindings = listBindings(header).length > 0;
   const goesByBinding = input.options["by-binding"] || (!isTyped && hasBindings);
   if (!goesByBinding || input.options["key-file"] !== undefined) return await beginVolumeChange(input, held);
