@@ -94,6 +94,7 @@ export const ERROR_CODES = [
   "pin/busy",
   "pin/bad-reply",
   "pin/wrong-key",
+  "pin/wrong-shares",
   "pin/needs-person",
   // the machine's TPM
   "tpm2/no-chip",

@@ -40,10 +40,11 @@ export async function sealToChip(
   secret: Uint8Array,
   limits: AttemptLimits,
 ): Promise<FlattenedJwe> {
+  // Before the chip is spoken to, which has a deadline: it is slow.
+  using value = pin === undefined ? Secret.take(Buffer.alloc(0)) : await authValueOf(pin.value, pin.salt);
   await using chip = await Chip.open(system, limits);
   const measured = registers === null ? null : registerPolicy(SHA256, registers, await chip.registers(registers));
   const policy = pin === undefined ? measured : pinPolicy(SHA256, measured);
-  using value = pin === undefined ? Secret.take(Buffer.alloc(0)) : await authValueOf(pin.value, pin.salt);
   const primary = await chip.primary(kind, SHA256);
   const session = await chip.session("hmac", primary, SHA256);
   using _key = session.key;
