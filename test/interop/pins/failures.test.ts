@@ -57,7 +57,7 @@ describe("what fails", { skip: noSoftHsm || noSwtpm, concurrency: 1 }, () => {
   };
   const toLocked = async () => {
     const body = `unsigned long value = ((unsigned long (*)(unsigned long, unsigned char *))REAL)(slot, info);
-      *(unsigned long *)(info + 96) |= 0x40000; return value; // CKF_USER_PIN_LOCKED`;
+      *(unsigned long *)(info + 96) |= 0x40000; return value; /* CKF_USER_PIN_LOCKED */`;
     const driver = hsm.makeDriver("locked", { place: 6, parameters: "unsigned long slot, unsigned char *info", body });
     return edited(await toCard("ops"), (text) => text.replace(SOFTHSM, driver));
   };
