@@ -4,8 +4,8 @@ import { typedSlots } from "../luks/header/typed.ts";
 import type { Binding } from "./binding.ts";
 
 /**
- * Warns of a volume that nothing opens but its bindings, or the key that the machine remembers; null
- * where a person can type something, or where there is no binding that could be lost.
+ * Warns of a volume that nothing opens but its bindings, or the key that the machine remembers.
+ * Null where a person can type something, or where there is no binding that could be lost.
  * @param remembered as typedSlots takes it
  */
 export function warnOfNoPassphrase(

@@ -53,7 +53,7 @@ interface HeaderWarning {
 /** A binding, and whether it opens the volume. */
 export interface BindingStatus {
   readonly binding: Binding;
-  /** null: not tried, a pin that is not ours to try, or one for which a person has to type a PIN. */
+  /** null: not tried, a pin that is not ours to try, or one that wants a person to type a PIN. */
   readonly opens: boolean | null;
   readonly error: NightlatchError | null;
   /** What is nested in it, each asked to its end; null where nothing is. */

@@ -48,8 +48,8 @@ export async function findRememberedSlot(
 }
 
 /**
- * Finds the keyslot that this machine's remembered key opens; null where there is no such key, or it
- * cannot be used: then nobody opens anything by it.
+ * Finds the keyslot that this machine's remembered key opens; null where there is no such key, or
+ * it cannot be used: then nobody opens anything by it.
  */
 export async function rememberedSlotOf(
   system: Pick<System, "stat" | "readFile" | "run">,

@@ -9,8 +9,8 @@ export const WHY_MEASURED =
 
 /**
  * Judges a binding that opens its volume now, by the machine's TPM or with a share of it: whether
- * it will at the next boot too. It is an error where nothing else opens the volume by itself, unless
- * it takes a person who types its PIN, and is of no use to a boot.
+ * it will at the next boot too. It is an error where nothing else opens the volume by itself,
+ * unless it takes a person who types its PIN, and is of no use to a boot.
  */
 export function judgeMeasured(volume: VolumeFacts, binding: BindingFacts): Finding[] {
   const { error, warning } = findingsOf(volume.entry.volume);

@@ -105,8 +105,8 @@ const NOTHING = Buffer.alloc(0);
 
 /**
  * Sends a command in a session (part 1 sections 19.6.5 and 21.3), which ends with it. The session's
- * key makes the HMAC and the cipher. An answer that was tampered with, or does not come from whoever
- * knows the salt, is refused.
+ * key makes the HMAC and the cipher. An answer that was tampered with, or does not come from
+ * whoever knows the salt, is refused.
  */
 export function sessionExchange<T>(command: TpmCommand<T>, authorization: Authorization): TpmExchange<T> {
   const { session, nonce, hidesCommand = false, hidesAnswer = false } = authorization;

@@ -15,7 +15,7 @@ import { describeTarget } from "./target.ts";
 import { unsealKey } from "./unseal.ts";
 
 /** A binding whose chip wants a PIN. */
-export type PinnedTpm2 = Tpm2Pin & { readonly salt: Buffer };
+type PinnedTpm2 = Tpm2Pin & { readonly salt: Buffer };
 
 /** What it takes to open one. */
 type AttendedPower = ChipPower & { readonly askPin?: AskPin };

@@ -21,7 +21,7 @@ export async function openSocket(place: SocketPlace, ends: AbortSignal): Promise
   };
 }
 
-/** Waits for its turn: the kernel says EAGAIN where a socket's queue is full (connect(2), unix(7)). */
+/** Waits for its turn: the kernel says EAGAIN where a socket's queue is full (connect(2)). */
 async function connected(place: SocketPlace, name: string, ends: AbortSignal): Promise<Socket> {
   for (;;) {
     let full = false;

@@ -177,7 +177,7 @@ describe("bind tpm2 pin", { skip: noSwtpm || noClevis, concurrency: 1 }, () => {
     while (counted() > 0) await sleep(100);
     assert.equal((await tryOut("2580")).code, "opens");
 
-    // The PIN is forgotten, and the machine is another since: the printed command, by the passphrase.
+    // The PIN is forgotten, and the machine is another since: the printed command helps.
     chip.extend(7);
     const moved = await tryOut();
     assert.equal(moved.code, "tpm2/wrong-state");
