@@ -5,18 +5,24 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { bindingSources } from "../../../src/agent/binding-source.ts";
 import { listBindings } from "../../../src/bindings/binding.ts";
-import { readClevis } from "../../../src/bindings/recovery.ts";
+import { proveEveryShare, readClevis } from "../../../src/bindings/recovery.ts";
 import { volumeStatus } from "../../../src/bindings/volume-status.ts";
 import { command as bind } from "../../../src/cli/commands/bind/bind.ts";
 import { command as rotate } from "../../../src/cli/commands/rotate/rotate.ts";
 import { command as unbind } from "../../../src/cli/commands/unbind/unbind.ts";
 import { command as unlock } from "../../../src/cli/commands/unlock.ts";
 import { isError } from "../../../src/core/errors.ts";
+import { Secret } from "../../../src/core/secret.ts";
 import { encryptJwe, formatCompactJwe, parseJweHeader } from "../../../src/formats/jose/jwe.ts";
 import type { JsonObject } from "../../../src/formats/json/json.ts";
 import { readVolumeHeader } from "../../../src/luks/header/header.ts";
+import type { Seal } from "../../../src/pins/pin.ts";
+import type { ShareOutcome } from "../../../src/pins/recover.ts";
+import { sealToShares } from "../../../src/pins/sss/seal.ts";
+import { sealToChip } from "../../../src/pins/tpm2/seal.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import { keyArgs, makeImage } from "../../support/bind-bench.ts";
+import { clevisToken } from "../../support/clevis-token.ts";
 import { headerDigest, look, TestServer } from "../../support/luks-change.ts";
 import { type Person, runCommand } from "../../support/terminal.ts";
 import { noSwtpm, type Swtpm, startSwtpm } from "../../support/tpm/swtpm.ts";
@@ -133,6 +139,25 @@ describe("bind tpm2 pin", { skip: noSwtpm || noClevis, concurrency: 1 }, () => {
     const [told] = status.bindings;
     assert.deepEqual([told?.opens, told?.error?.code], [null, "pin/needs-person"]);
     assert.equal(counted(), 0);
+  });
+
+  test("a share that wants a PIN is told as not proved where nobody is there, and does not undo a binding", async () => {
+    using value = Secret.copy(Buffer.from("2580"));
+    const limits = { timeoutMs: 60_000 };
+    const to = { kind: "ecc", registers: null } as const;
+    const seals: readonly Seal[] = [
+      (share) => sealToChip(nodeSystem, to, share, limits),
+      (share) => sealToChip(nodeSystem, { ...to, pin: { value, salt: Buffer.alloc(16) } }, share, limits),
+    ];
+    const prove = async (threshold: number) => {
+      const jwe = await sealToShares(nodeSystem, threshold, seals, Buffer.from(PASSPHRASE));
+      const token = { id: 0, type: "clevis", keyslots: [1], digest: "", json: clevisToken(jwe, 1) };
+      const unproved: ShareOutcome[] = [];
+      using secret = await proveEveryShare(nodeSystem, new AbortController().signal, unproved)(token);
+      return [secret.reveal().toString(), ...unproved.map(({ error }) => error?.code)];
+    };
+    assert.deepEqual(await prove(1), [PASSPHRASE, "pin/needs-person"]);
+    await assert.rejects(prove(2), { code: "pin/needs-person" });
   });
 
   test("a wrong PIN, too few tries, a locked chip: each is told before an attempt is lost, and each remedy helps", async () => {
