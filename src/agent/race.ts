@@ -104,7 +104,14 @@ function tooLate(latest: unknown): NightlatchError {
 }
 
 /** What a person has to act upon comes first. */
-const RANK = ["pin/revoked", "pin/locked", "agent/command-refused", "pin/unknown-key", "pin/wrong-key"];
+const RANK = [
+  "pin/revoked",
+  "pin/locked",
+  "agent/command-refused",
+  "pin/unknown-key",
+  "pin/wrong-key",
+  "pin/wrong-shares",
+];
 
 function mostTelling(errors: readonly unknown[]): unknown {
   const rank = (error: unknown) => {

@@ -1,5 +1,6 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { Secret } from "../core/secret.ts";
+import { inTurns } from "../core/turns.ts";
 import { opensSlot } from "../luks/cryptsetup/keyslots.ts";
 import type { PinPower } from "../pins/pin.ts";
 import type { ShareOutcome } from "../pins/recover.ts";
@@ -20,14 +21,7 @@ export interface Opens {
  * Keyslots are opened one at a time: Argon2 may take a gigabyte for each, and volumes are looked at
  * side by side.
  */
-let turn: Promise<unknown> = Promise.resolve();
-
-function inTurn<T>(work: () => Promise<T>): Promise<T> {
-  const mine = turn.then(work, work);
-  turn = mine;
-  mine.catch(() => {}); // whoever asked for it gets it
-  return mine;
-}
+const inTurn = inTurns();
 
 /**
  * Asks a binding's servers, and opens one of its keyslots with the answer. No mapping is made. A

@@ -4,7 +4,7 @@ import { INTENT_TYPE } from "../formats/own/intent.ts";
 import type { Measured } from "../formats/tpm2/registers.ts";
 import { type HeldToken, listTokens } from "../luks/header/bindings.ts";
 import type { VolumeHeader } from "../luks/header/header.ts";
-import { measuredOf, urlsOf } from "../pins/nested.ts";
+import { measuredOf, needsPerson, urlsOf } from "../pins/nested.ts";
 import type { EarlyNeeds, Pin } from "../pins/pin.ts";
 import { PINS, readPin } from "../pins/pins.ts";
 import { readClevis } from "./recovery.ts";
@@ -16,12 +16,15 @@ export interface Binding {
   readonly kind: string;
   /** Addresses of the servers that it asks, in the token's order. */
   readonly urls: readonly string[];
-  /** What a person is told of it beside its servers; absent where that is nothing. */
-  readonly detail?: string;
   /** What of the machine's start it, or a share of it, is sealed to; empty if that is nothing. */
   readonly measured: readonly Measured[];
-  /** What it asks that is no server, such as the URI of a card's key; null where there is none. */
+  /**
+   * What it asks that is no server: the URI of a card's key, the registers of a TPM. Null where
+   * there is none.
+   */
   readonly target: string | null;
+  /** Whether it opens only with a person who types a PIN, as far as its header tells. */
+  readonly needsPerson: boolean;
   /** What stock clevis needs to open it in an initramfs. */
   readonly early: EarlyNeeds;
   /** Why it is damaged; null where it is not. */
@@ -44,22 +47,23 @@ export function listOthers(header: VolumeHeader): readonly HeldToken[] {
 export function describeToken(token: HeldToken, pins: readonly Pin[] = PINS): Binding {
   try {
     const pin = readPin(readClevis(token), pins);
-    const { kind, early, detail } = pin;
-    const told = detail === undefined ? {} : { detail };
+    const { kind, early, target = null } = pin;
+    const measured = measuredOf(pin, pins);
     return {
       token,
       kind,
       urls: urlsOf(pin, pins),
-      target: pin.target ?? null,
+      target,
+      needsPerson: needsPerson(pin, pins),
       early,
-      measured: measuredOf(pin, pins),
-      ...told,
+      measured,
       fault: null,
     };
   } catch (error) {
     if (!(error instanceof NightlatchError)) throw error;
     const early = { pins: ["damaged"], network: false };
-    return { token, kind: "damaged", urls: [], target: null, early, measured: [], fault: error.message };
+    const nothing = { urls: [], target: null, needsPerson: false, measured: [] };
+    return { token, kind: "damaged", ...nothing, early, fault: error.message };
   }
 }
 
@@ -71,14 +75,22 @@ export function asksServer({ urls }: Pick<Binding, "urls">, address: string): bo
 }
 
 /** One line: `latch http://keys:7654/latch/…, keyslot 1`. */
-export function formatBinding({ token, kind, urls, target, detail }: Binding): string {
+export function formatBinding({ token, kind, urls, target }: Binding): string {
   const where = token.keyslots.length === 0 ? "no keyslot" : `keyslot ${token.keyslots.join(", ")}`;
-  const asked = [...(detail === undefined ? [] : [detail]), ...urls, ...(target === null ? [] : [target])];
+  const asked = [...urls, ...(target === null ? [] : [target])];
   return `${[kind, ...asked].join(" ")}, ${where}`;
 }
 
 /** The members of a binding in the JSON output: docs/json.md. */
-export function bindingJson({ token, kind, urls, target, measured, fault }: Binding): Record<string, unknown> {
+export function bindingJson({
+  token,
+  kind,
+  urls,
+  target,
+  needsPerson,
+  measured,
+  fault,
+}: Binding): Record<string, unknown> {
   const registers = measured.map(({ registers: { bank, numbers } }) => ({ bank: bank.name, numbers }));
   return {
     token: token.id,
@@ -87,6 +99,7 @@ export function bindingJson({ token, kind, urls, target, measured, fault }: Bind
     urls,
     ...(target === null ? {} : { target }),
     ...(registers.length === 0 ? {} : { registers }),
+    ...(needsPerson ? { needsPerson } : {}),
     ...(fault === null ? {} : { fault }),
   };
 }

@@ -4,6 +4,7 @@ import { parseClevisToken } from "../formats/clevis/clevis.ts";
 import type { FlattenedJwe } from "../formats/jose/jwe.ts";
 import type { Prove } from "../luks/change/change.ts";
 import type { HeldToken } from "../luks/header/bindings.ts";
+import { wantsPerson } from "../pins/ask-pin.ts";
 import type { PinPower } from "../pins/pin.ts";
 import { recoverEveryShare, recoverSecret, type ShareOutcome } from "../pins/recover.ts";
 import { isWorthRetrying } from "../pins/retry.ts";
@@ -39,15 +40,16 @@ export async function recoverOverNetwork(
  * Makes a proof that asks every share of a token too, so that none is found out to be of no use
  * when it is needed.
  * @param unproved is filled with the shares, nested ones included, that could not be asked now,
- *   though the token opens without them: docs/decisions/101-shares-and-rotations.md. The proof
- *   throws where a share answers and is of no use.
+ *   though the token opens without them: docs/decisions/101-shares-and-rotations.md. One of them
+ *   may want a PIN, with nobody there to type it. The proof throws where a share answers and is of
+ *   no use.
  */
 export function proveEveryShare(system: PinPower, signal: AbortSignal, unproved: ShareOutcome[]): Prove {
   return async (token) => {
     const outcomes: ShareOutcome[] = [];
     const secret = await recoverOverNetwork(system, token, signal, outcomes);
     const failed = flatten(outcomes).filter(({ error }) => error !== null);
-    const lasting = failed.find(({ error }) => !isWorthRetrying(error));
+    const lasting = failed.find(({ error }) => !isWorthRetrying(error) && !wantsPerson(error));
     if (lasting !== undefined) {
       secret.wipe();
       throw lasting.error;

@@ -13,6 +13,8 @@ import { readVolumeHeader, type VolumeHeader } from "../luks/header/header.ts";
 import { describeRequirements } from "../luks/header/requirements.ts";
 import { countSlots } from "../luks/header/slots.ts";
 import { listPairs, readRotation } from "../luks/rotation-record.ts";
+import { rememberedSlotOf } from "../luks/remembered-key.ts";
+import { wantsPerson } from "../pins/ask-pin.ts";
 import type { ShareOutcome } from "../pins/recover.ts";
 import type { System } from "../system/port.ts";
 import { tryBinding } from "./attempt.ts";
@@ -53,7 +55,7 @@ interface HeaderWarning {
 /** A binding, and whether it opens the volume. */
 export interface BindingStatus {
   readonly binding: Binding;
-  /** null: not tried, a pin that is not ours to try, or a card whose PIN a person has to type. */
+  /** null: not tried, a pin that is not ours to try, or one that wants a person to type a PIN. */
   readonly opens: boolean | null;
   readonly error: NightlatchError | null;
   /** What is nested in it, each asked to its end; null where nothing is. */
@@ -95,6 +97,7 @@ export async function volumeStatus(system: System, device: string, options: Stat
   const tried = (await Promise.all(bindings)).map((status) =>
     turning.formers.has(status.binding.token.id) ? { ...status, rotated: [] } : status,
   );
+  const remembered = options.tries ? await rememberedSlotOf(system, stateFolder, device, header) : null;
   return {
     device,
     version: header.version,
@@ -106,7 +109,7 @@ export async function volumeStatus(system: System, device: string, options: Stat
     staged: (await listRecords(system, options.stateFolder, header)).map(({ record }) => record),
     leftovers: [...(await findLeftovers(system, device, header, options)), ...turning.leftovers],
     warnings: warningsOf(header, device),
-    noPassphrase: warnOfNoPassphrase(header, device, tried),
+    noPassphrase: warnOfNoPassphrase(header, device, tried, remembered),
   };
 }
 
@@ -147,11 +150,9 @@ async function statusOf(
   const shares = describeShares(binding, outcomes);
   if (attempt.secret !== null) return { binding, opens: true, error: null, shares, rotated };
   const { error } = attempt;
-  return { binding, opens: UNTRIED.has(error.code) ? null : false, error, shares, rotated };
+  const isUntried = isError(error, "pin/unsupported") || wantsPerson(error);
+  return { binding, opens: isUntried ? null : false, error, shares, rotated };
 }
-
-/** Whether such a binding opens cannot be told without a person. */
-const UNTRIED: ReadonlySet<string> = new Set(["pin/unsupported", "card/pin-needed"]);
 
 const OPERATIONS: Readonly<Record<ChangeOperation, string>> = {
   bind: "a binding",

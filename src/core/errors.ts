@@ -96,6 +96,8 @@ export const ERROR_CODES = [
   "pin/busy",
   "pin/bad-reply",
   "pin/wrong-key",
+  "pin/wrong-shares",
+  "pin/needs-person",
   // the machine's TPM
   "tpm2/no-chip",
   "tpm2/silent",
@@ -105,6 +107,8 @@ export const ERROR_CODES = [
   "tpm2/refused",
   "tpm2/wrong-state",
   "tpm2/other-chip",
+  "tpm2/wrong-pin",
+  "tpm2/few-tries",
   "tpm2/lockout",
   // cards and HSMs
   "pkcs11/malformed",

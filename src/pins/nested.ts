@@ -43,6 +43,33 @@ export function measuredOf(pin: BoundPin, pins: readonly Pin[] = PINS, depth = 0
 }
 
 /**
+ * Tells whether a binding, with all that is nested in it, opens only with a person who types a PIN:
+ * one such pin, or an sss that does not reach its threshold without. Of one with more shares than
+ * may be asked it says no.
+ */
+export function needsPerson(pin: BoundPin, pins: readonly Pin[] = PINS): boolean {
+  return wayOf(pin, pins, { left: SERVER_COUNT }, 0) === "person";
+}
+
+/** How a binding opens: by itself, with a person, or not at all as far as its header tells. */
+function wayOf(
+  pin: BoundPin,
+  pins: readonly Pin[],
+  budget: { left: number },
+  depth: number,
+): "itself" | "person" | "none" {
+  const { children, threshold } = pin;
+  if (threshold === undefined || depth >= DEPTH) return pin.needsPerson === true ? "person" : "itself";
+  const ways = children.map((child) => {
+    if (budget.left-- <= 0) return "itself";
+    const bound = tryReadPin(child, pins);
+    return bound === null ? "none" : wayOf(bound, pins, budget, depth + 1);
+  });
+  if (ways.filter((way) => way === "itself").length >= threshold) return "itself";
+  return ways.includes("person") ? "person" : "none";
+}
+
+/**
  * Counts the servers that a binding asks with all that is nested in it. It is at least 1, for the
  * work that a binding makes. The count stops as soon as it is above `limit`, and goes no deeper
  * than bindings are opened.

@@ -4,7 +4,7 @@ import type { ClevisPin } from "../formats/clevis/clevis.ts";
 import type { FlattenedJwe } from "../formats/jose/jwe.ts";
 import type { Measured } from "../formats/tpm2/registers.ts";
 import type { System } from "../system/port.ts";
-import type { AskPin } from "./pkcs11/pin-source.ts";
+import type { AskPin } from "./ask-pin.ts";
 
 /**
  * A pin is one way of giving a binding's key: docs/decisions/093-a-pin-is-a-folder.md. Each pin
@@ -26,15 +26,20 @@ export interface BoundPin {
   readonly kind: string;
   /** Addresses of the servers that it asks itself, in its order. */
   readonly urls: readonly string[];
-  /** What it asks that is no server, in one line: the URI of a card's key. */
+  /**
+   * What it asks that is no server, in one line: the URI of a card's key, the registers of a TPM.
+   */
   readonly target?: string;
   /** The bindings within it, by which it opens: the shares of an sss. Most pins have none. */
   readonly children: readonly FlattenedJwe[];
   /** How many of the children give the key; absent where there are none. */
   readonly threshold?: number;
   readonly early: EarlyNeeds;
-  /** What a person is told of it beside its servers, e.g. the registers of a TPM; often nothing. */
-  readonly detail?: string;
+  /**
+   * Whether it gives its key to nobody but a person who types a PIN. Whoever has nobody to ask
+   * passes it over without an attempt: `needsPerson` in nested.ts. Absent: it does not.
+   */
+  readonly needsPerson?: boolean;
   /** What of the machine's start it is sealed to; absent where that is nothing. */
   readonly measured?: Measured;
   /**

@@ -4,10 +4,10 @@ import type { BoundPin, Pin } from "./pin.ts";
 import { pkcs11EcdhPin, pkcs11Pin } from "./pkcs11/pin.ts";
 import { sssPin } from "./sss/pin.ts";
 import { tangPin } from "./tang/pin.ts";
-import { tpm2Pin } from "./tpm2/pin.ts";
+import { tpm2Pin, tpm2PinPin } from "./tpm2/pin.ts";
 
 /** The pins that Nightlatch opens. A latch is a tang at an address of our server. */
-export const PINS: readonly Pin[] = [tangPin, tpm2Pin, sssPin, pkcs11Pin, pkcs11EcdhPin];
+export const PINS: readonly Pin[] = [tangPin, tpm2Pin, tpm2PinPin, sssPin, pkcs11Pin, pkcs11EcdhPin];
 
 /**
  * Reads a binding's header. A pin that is not on the list is told by its name, and has no

@@ -2,8 +2,9 @@ import { isError, NightlatchError } from "../core/errors.ts";
 import type { AttemptLimits } from "../core/limits.ts";
 import type { Secret } from "../core/secret.ts";
 import { decryptJwe, type FlattenedJwe } from "../formats/jose/jwe.ts";
-import { DEPTH, SERVER_COUNT, weightOf } from "./nested.ts";
-import type { Pin, PinPower } from "./pin.ts";
+import { personNeeded } from "./ask-pin.ts";
+import { DEPTH, needsPerson, SERVER_COUNT, weightOf } from "./nested.ts";
+import type { BoundPin, Pin, PinPower } from "./pin.ts";
 import { PINS, readPin } from "./pins.ts";
 
 /**
@@ -19,8 +20,9 @@ const AT_ONCE = 4;
  * @throws NightlatchError net/unreachable, net/timeout, net/too-large, pin/busy, pin/unknown-key,
  *   pin/bad-reply (the answer is not a tang's): these may pass, see `isWorthRetrying`
  * @throws NightlatchError pin/locked, pin/revoked: our own server says no
- * @throws NightlatchError pin/wrong-key: the answer does not open the binding; pin/unsupported:
- *   Nightlatch does not know the pin
+ * @throws NightlatchError pin/wrong-key, pin/wrong-shares: the answer does not open the binding;
+ *   pin/unsupported: Nightlatch does not know the pin; pin/needs-person: it opens by a PIN alone,
+ *   and the power has nobody to ask
  * @throws NightlatchError clevis/malformed, jwe/*, jwk/*, tang/malformed: the binding itself is
  *   wrong
  */
@@ -76,6 +78,12 @@ async function recover(
 ): Promise<Secret> {
   const pin = readPin(jwe, attempt.pins);
   if (pin.recover === null) throw unsupported(pin.kind);
+  if (attempt.system.askPin === undefined) {
+    // No server is asked for a share either that is of no use without the others. Whoever asks for
+    // every share wants to know of each.
+    const isLeft = outcomes === null && depth === 0 ? needsPerson(pin, attempt.pins) : pin.needsPerson === true;
+    if (isLeft) throw personNeeded(pin.describe(String(pin.children.length)));
+  }
   if (pin.children.length > 0 && depth >= DEPTH) tooMuch(`shares within shares more than ${DEPTH} deep`);
   const weight = weightOf(pin);
   if (weight > 0) {
@@ -93,7 +101,7 @@ async function recover(
       return outcomes === null ? work(null) : watched(child, outcomes, work);
     },
   });
-  return open(jwe, keys);
+  return open(jwe, keys, pin);
 }
 
 /** Puts down what comes of a child, in the place that it has among its siblings. */
@@ -123,7 +131,7 @@ function nextTurn(attempt: Attempt): Promise<void> {
 }
 
 /** Decrypts the binding with the one key that fits, and wipes all keys. */
-function open(jwe: FlattenedJwe, keys: readonly Secret[]): Secret {
+function open(jwe: FlattenedJwe, keys: readonly Secret[], pin: BoundPin): Secret {
   try {
     for (const key of keys) {
       try {
@@ -135,12 +143,32 @@ function open(jwe: FlattenedJwe, keys: readonly Secret[]): Secret {
   } finally {
     for (const key of keys) key.wipe();
   }
-  throw new NightlatchError("pin/wrong-key", "the servers' answer does not open the binding", {
+  throw wrongKey(pin);
+}
+
+/**
+ * Each share is authentic by itself: that they do not fit together, or that it is another number of
+ * them that does, shows at the end, and not which of the two it is.
+ */
+function wrongKey({ children, urls, kind }: BoundPin): NightlatchError {
+  if (children.length > 0)
+    return new NightlatchError("pin/wrong-shares", "the shares that were given do not open the binding together", {
+      meaning: "One of them is another binding's, or the token was changed, its threshold perhaps.",
+      remedy: ANEW,
+    });
+  if (urls.length === 0)
+    return new NightlatchError("pin/wrong-key", `what the ${kind} gave does not open the binding`, {
+      meaning: "The token was changed since it was made.",
+      remedy: ANEW,
+    });
+  return new NightlatchError("pin/wrong-key", "the servers' answer does not open the binding", {
     meaning:
       "The server at that address has another key than the one the volume was bound to, or the token was changed.",
-    remedy: "Unlock the volume with its passphrase and bind it anew.",
+    remedy: ANEW,
   });
 }
+
+const ANEW = "Unlock the volume with its passphrase and bind it anew.";
 
 function unsupported(name: string): NightlatchError {
   return new NightlatchError("pin/unsupported", `the binding needs the pin ${name}, which is not supported`, {

@@ -5,6 +5,7 @@ import { luksBeneath } from "../host/block-devices.ts";
 import { type Authority, addKeyslot, findSlotOpenedBy, killKeyslot } from "../luks/cryptsetup/keyslots.ts";
 import { readVolumeHeader } from "../luks/header/header.ts";
 import { findFreeSlot, keyslotHashOf } from "../luks/header/slots.ts";
+import { REMEMBERED_KEY_BYTES, rememberedKey, rememberedKeyFile } from "../luks/remembered-key.ts";
 import type { System } from "../system/port.ts";
 import { type Cleaned, cleanUpWith } from "./clean-up.ts";
 import type { PlannedVolume } from "./plan/reboot-plan.ts";
@@ -25,35 +26,12 @@ type RememberPower = Pick<
   | "random"
 >;
 
-const KEY_BYTES = 64;
 /** Random, so it need not be slow; not a disposable key's number, which starts at 1001. */
 const ITERATIONS = 1000;
 
-const fileOf = (stateFolder: string): string => `${stateFolder}/remembered.key`;
-
 /** Whether there is a remembered key. */
 export async function isRemembered(system: Pick<System, "stat">, stateFolder: string): Promise<boolean> {
-  return (await system.stat(fileOf(stateFolder))) !== null;
-}
-
-/**
- * The remembered key, which the caller wipes; null where there is none.
- * @throws NightlatchError reboot/blocked where others than root can read it
- */
-export async function rememberedKey(
-  system: Pick<System, "stat" | "readFile">,
-  stateFolder: string,
-): Promise<Secret | null> {
-  const path = fileOf(stateFolder);
-  const facts = await system.stat(path);
-  if (facts === null) return null;
-  if (facts.uid !== 0 || (facts.mode & 0o077) !== 0) {
-    throw new NightlatchError("reboot/blocked", `${path} can be read by others than root`, {
-      meaning: "Whoever read it can open the volumes.",
-      remedy: "Run: nightlatch reboot --forget, then --remember",
-    });
-  }
-  return Secret.take(await system.readFile(path, KEY_BYTES));
+  return (await system.stat(rememberedKeyFile(stateFolder))) !== null;
 }
 
 /**
@@ -82,8 +60,8 @@ export async function remember(
     );
   }
   const known = await rememberedKey(system, stateFolder);
-  using key = known ?? Secret.take(system.random(KEY_BYTES));
-  if (known === null) await system.writeFile(fileOf(stateFolder), key.reveal(), 0o400);
+  using key = known ?? Secret.take(system.random(REMEMBERED_KEY_BYTES));
+  if (known === null) await system.writeFile(rememberedKeyFile(stateFolder), key.reveal(), 0o400);
   for (const { found } of volumes.filter(({ opening }) => opening.kind === "disposable")) {
     const volume = { device: found.device, lock };
     const header = await readVolumeHeader(system, volume.device);
@@ -145,14 +123,14 @@ export async function removeRememberedKey(
   if (passing !== undefined) throw passing;
   for (const [device, slot] of slots) await killKeyslot(system, { device, lock }, slot, proof);
   await system.run({
-    argv: ["shred", "--iterations=1", "--zero", fileOf(stateFolder)],
+    argv: ["shred", "--iterations=1", "--zero", rememberedKeyFile(stateFolder)],
     timeoutMs: SMALL_PROGRAM_MS,
   });
-  await system.removeFile(fileOf(stateFolder));
+  await system.removeFile(rememberedKeyFile(stateFolder));
   return { slots: slots.size, staged };
 }
 
 async function rememberedKeyOrNone(system: RememberPower, stateFolder: string): Promise<Secret | null> {
-  const bytes = await system.readFileIfPresent(fileOf(stateFolder), KEY_BYTES);
+  const bytes = await system.readFileIfPresent(rememberedKeyFile(stateFolder), REMEMBERED_KEY_BYTES);
   return bytes === null ? null : Secret.take(bytes);
 }

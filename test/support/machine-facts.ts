@@ -18,6 +18,7 @@ export const BINDING: BindingFacts = {
   error: null,
   urls: ["http://keys:7654/latch/x"],
   target: null,
+  needsPerson: false,
   token: 0,
   kind: "latch",
   measured: [],

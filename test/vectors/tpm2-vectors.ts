@@ -10,6 +10,8 @@ interface Tpm2Vectors {
     readonly jwe: string;
     /** The code with which it fails; null where it opens. */
     readonly error: string | null;
+    /** What a person types, who is asked once; null where nobody is asked. */
+    readonly pin: string | null;
   })[];
   readonly sealed: Transcript & { readonly jwe: string; readonly registers: readonly number[] };
 }

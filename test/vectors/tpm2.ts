@@ -5,6 +5,7 @@
  * test/vectors/tpm2.ts > test/vectors/tpm2.json && script/lint --write
  */
 import { randomBytes } from "node:crypto";
+import { Secret } from "../../src/core/secret.ts";
 import { formatCompactJwe, parseCompactJwe } from "../../src/formats/jose/jwe.ts";
 import { SHA256 } from "../../src/formats/tpm2/hash.ts";
 import { recoverSecret } from "../../src/pins/recover.ts";
@@ -24,9 +25,11 @@ const encrypt = (configuration: object): string =>
     .toString()
     .trim();
 
-async function openRecorded(name: string, jwe: string) {
+/** @param pin typed by a person, once; without it nobody is asked */
+async function openRecorded(name: string, jwe: string, pin: string | null = null) {
   const { power, transcript } = record(nodeSystem);
-  const system = { ...nodeSystem, ...power };
+  const typed = pin === null ? {} : { askPin: async () => Secret.copy(Buffer.from(pin)) };
+  const system = { ...nodeSystem, ...power, ...typed };
   const error = await recoverSecret(system, parseCompactJwe(jwe), limits).then(
     (secret) => {
       if (secret.reveal().toString() !== plaintext) throw new Error(`${name}: another plaintext`);
@@ -34,7 +37,7 @@ async function openRecorded(name: string, jwe: string) {
     },
     (thrown: { code: string }) => thrown.code,
   );
-  return { name, jwe, error, ...transcript };
+  return { name, jwe, error, pin, ...transcript };
 }
 
 const registers = { pcr_bank: "sha256", pcr_ids: "7,11" };
@@ -51,7 +54,26 @@ const to = { kind: "ecc", registers: { bank: SHA256, numbers: [0, 1, 2, 3, 4, 5,
 const jwe = await sealToChip(power, to, Buffer.from(plaintext), limits);
 const sealed = { jwe: formatCompactJwe(jwe), registers: to.registers.numbers, ...transcript };
 
+using typed = Secret.copy(Buffer.from("2580"));
+const salt = randomBytes(16);
+const pin = { value: typed, salt };
+const pinned = await sealToChip(
+  nodeSystem,
+  { kind: "ecc", registers: { bank: SHA256, numbers: [7, 11] }, pin },
+  Buffer.from(plaintext),
+  limits,
+);
+const withPin = formatCompactJwe(pinned);
+opened.push(await openRecorded("a PIN", withPin, "2580"));
+opened.push(await openRecorded("a wrong PIN", withPin, "1111"));
+await openRecorded("another wrong PIN", withPin, "1112");
+opened.push(await openRecorded("few tries", withPin, "2580"));
+chip.run(["tpm2_dictionarylockout", "--setup-parameters", "--max-tries=2", "--recovery-time=1000"]);
+opened.push(await openRecorded("locked", withPin, "2580"));
+chip.run(["tpm2_dictionarylockout", "--clear-lockout"]);
+
 chip.extend(11);
+opened.push(await openRecorded("a PIN, another state", withPin, "2580"));
 opened.push(await openRecorded("another state", bindings["ecc, registers"]));
 chip.run(["tpm2_clear", "-c", "p"]);
 opened.push(await openRecorded("cleared", bindings["ecc, none"]));

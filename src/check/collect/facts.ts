@@ -214,7 +214,7 @@ async function bindingFacts(
   { binding, opens, error, rotated: keys }: BindingStatus,
 ): Promise<BindingFacts> {
   const { next } = early;
-  const { kind, urls, target, token } = binding;
+  const { kind, urls, target, needsPerson, token } = binding;
   const lacks =
     volume === null || next === null
       ? []
@@ -231,6 +231,7 @@ async function bindingFacts(
     error,
     urls,
     target,
+    needsPerson,
     rotated,
     token: id,
     kind,

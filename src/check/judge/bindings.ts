@@ -1,4 +1,5 @@
 import { shellWord } from "../../core/text.ts";
+import { wantsPerson } from "../../pins/ask-pin.ts";
 import type { BindingFacts, CheckFacts, VolumeFacts } from "./facts.ts";
 import { type Finding, findingsOf } from "./finding.ts";
 import { judgeMeasured, rebindStep, WHY_MEASURED } from "./measured.ts";
@@ -17,11 +18,12 @@ export function judgeBindings(facts: CheckFacts, volume: VolumeFacts): Finding[]
     }
     if (binding.opens === null) {
       const text = `${binding.text}: cannot be tried here`;
-      const ofCard = binding.error?.code === "card/pin-needed";
-      const step = ofCard
+      const byPerson = wantsPerson(binding.error);
+      const step = byPerson
         ? `nightlatch unlock ${shellWord(device)} --test`
         : `see: clevis luks list -d ${shellWord(device)}`;
-      return [warning("check/binding-untried", text, step)];
+      const told = byPerson ? `${text} without a person who types its PIN` : text;
+      return [warning("check/binding-untried", told, step), ...judgeMeasured(volume, binding)];
     }
     const reason =
       binding.error === null ? "it refers to no keyslot" : `${binding.error.message} [${binding.error.code}]`;

@@ -162,8 +162,10 @@ export interface BindingFacts {
   readonly urls: readonly string[];
   /** Addresses of its tangs whose keys were rotated since. */
   readonly rotated: readonly string[];
-  /** What it asks that is no server, such as the URI of a card's key; null where there is none. */
+  /** What it asks that is no server, as Binding has it; null where there is none. */
   readonly target: string | null;
+  /** Whether it opens only with a person who types a PIN: no boot opens the volume by it. */
+  readonly needsPerson: boolean;
   readonly token: number;
   /** `latch`, `tang`, `sss`, `tpm2`, …; `damaged`. */
   readonly kind: string;

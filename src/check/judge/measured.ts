@@ -9,14 +9,16 @@ export const WHY_MEASURED =
 
 /**
  * Judges a binding that opens its volume now, by the machine's TPM or with a share of it: whether
- * it will at the next boot too. It is an error where nothing else opens the volume by itself.
+ * it will at the next boot too. It is an error where nothing else opens the volume by itself,
+ * unless it takes a person who types its PIN, and is of no use to a boot.
  */
 export function judgeMeasured(volume: VolumeFacts, binding: BindingFacts): Finding[] {
   const { error, warning } = findingsOf(volume.entry.volume);
   const { bindings, command, early } = volume;
+  const { needsPerson } = binding;
   const isShare = binding.kind !== "tpm2";
   const another = bindings.some((other) => other !== binding && other.opens === true && isSteady(volume, other));
-  const tell = another || command !== null || isShare ? warning : error;
+  const tell = another || command !== null || isShare || needsPerson ? warning : error;
   const remedy = [WHEN_DONE, rebindStep(volume.device, binding)].join("\n");
   return binding.measured.flatMap(({ bank, numbers, isNow, moving, pending }) => {
     const what = `${binding.text}${isShare ? `: a share is sealed to ${bank}:${numbers}, and` : ""}`;
@@ -29,7 +31,7 @@ export function judgeMeasured(volume: VolumeFacts, binding: BindingFacts): Findi
       const text = `${what} will not open at the next boot, which starts another kernel than runs now: ${describe(pending)}`;
       found.push(tell("check/tpm-update", text, remedy));
     }
-    if (early !== null && moving.length > 0) {
+    if (early !== null && !needsPerson && moving.length > 0) {
       const text = `${what} is sealed to the state of the running system, which the initramfs never has: ${describe(moving)}`;
       const without = numbers.filter((number) => !moving.includes(number));
       const step = rebindStep(volume.device, { ...binding, measured: [{ ...NONE, bank, numbers: without }] });
@@ -56,13 +58,14 @@ function describe(numbers: readonly number[]): string {
  * The command that seals a binding of this kind to what the registers hold now. A share is part of
  * a whole that is bound as a whole.
  */
-export function rebindStep(device: string, { kind, keyslots, measured }: BindingFacts): string {
+export function rebindStep(device: string, { kind, keyslots, measured, needsPerson }: BindingFacts): string {
   if (kind !== "tpm2") return "bind the volume anew with all its shares";
   const [sealed] = measured;
   const list = sealed === undefined || sealed.numbers.length === 0 ? "none" : sealed.numbers.join(",");
   const bank = list === "none" || sealed === undefined || sealed.bank === "sha256" ? "" : ` bank=${sealed.bank}`;
   const slot = keyslots[0] === undefined ? "" : ` --slot ${keyslots[0]}`;
-  return `nightlatch bind ${shellWord(device)} tpm2 pcr=${list}${bank} --replace${slot}`;
+  const pin = needsPerson ? " pin" : "";
+  return `nightlatch bind ${shellWord(device)} tpm2 pcr=${list}${bank}${pin} --replace${slot}`;
 }
 
 /**

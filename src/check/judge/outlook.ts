@@ -5,7 +5,7 @@ import type { KeyPlace } from "../../host/crypttab.ts";
 import type { BindingFacts, CheckFacts, EarlyFacts, VolumeFacts } from "./facts.ts";
 import type { Finding } from "./finding.ts";
 import { AGENT_UNIT, judgeMachine } from "./machine.ts";
-import { isAnswered, judgeVolume } from "./volume.ts";
+import { BY_PERSON, isAnswered, judgeVolume } from "./volume.ts";
 
 /** What happens to a volume at the next boot, as far as it can be told from here. */
 export interface Outlook {
@@ -71,7 +71,7 @@ function foretellEarly(facts: CheckFacts, volume: VolumeFacts, early: EarlyFacts
       return told("ask", "asks for the passphrase in the initramfs: it has no binding");
     }
     if (first !== undefined) return told("ask", `asks in the initramfs, where ${first.text}; see: nightlatch check`);
-    if (bindings.some(({ opens }) => opens === null))
+    if (bindings.some(({ opens, needsPerson }) => opens === null && !needsPerson))
       return told("unknown", "opens in the initramfs if clevis there gets an answer, which was not tried");
     return told("ask", "asks for the passphrase in the initramfs: no binding opens it now");
   }
@@ -114,8 +114,10 @@ function byBindings(bindings: readonly BindingFacts[], who: string): Pick<Outloo
   if (bindings.length === 0) return { will: "ask", text: "asks for the passphrase: it has no binding" };
   const opening = bindings.filter(({ opens }) => opens === true).map(whomOf);
   if (opening.length > 0) return { will: "open", text: `opens by itself: ${who} ${opening.join(", ")}` };
-  if (bindings.some(({ opens }) => opens === null))
+  if (bindings.some(({ opens, needsPerson }) => opens === null && !needsPerson))
     return { will: "unknown", text: `opens if ${who} and gets an answer, which was not tried` };
+  if (bindings.every(({ needsPerson }) => needsPerson))
+    return { will: "ask", text: `asks for the passphrase: ${BY_PERSON}` };
   return { will: "ask", text: "asks for the passphrase: no binding opens it now" };
 }
 

@@ -39,9 +39,12 @@ function judgeWay(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   return isAnswered(facts, volume) ? judgeAnswerer(facts, volume) : judgeKey(facts, volume);
 }
 
+/** Of a volume whose every binding is such. */
+export const BY_PERSON = "what it is bound to opens by a PIN alone, which a person types to nightlatch unlock";
+
 /** Whether stock clevis, when systemd asks for the passphrase, types what a binding gives. */
 export function isAnswered({ clevisAnswers }: CheckFacts, { entry, early, bindings }: VolumeFacts): boolean {
-  return clevisAnswers && early === null && entry.key === null && bindings.length > 0;
+  return clevisAnswers && early === null && entry.key === null && bindings.some(({ needsPerson }) => !needsPerson);
 }
 
 /**
@@ -91,8 +94,11 @@ function judgeAsked(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   const { entry, command, bindings, device } = volume;
   const { error, warning } = findingsOf(entry.volume);
   const findings: Finding[] = [];
-  if (command === null && bindings.length === 0) {
-    const text = "has no binding: the agent has nobody to ask, and the passphrase is asked for";
+  if (command === null && bindings.every(({ needsPerson }) => needsPerson)) {
+    const text =
+      bindings.length === 0
+        ? "has no binding: the agent has nobody to ask, and the passphrase is asked for"
+        : `the agent gets no key, and the passphrase is asked for: ${BY_PERSON}`;
     findings.push(error("check/no-binding", text, `nightlatch bind ${shellWord(device)} ${latchWords(facts)}`));
   }
   if (command !== null && !command.isThere) {
@@ -206,7 +212,7 @@ function judgeKey(facts: CheckFacts, volume: VolumeFacts): Finding[] {
   // The third field is then a word for the script, whatever it says.
   if (findOption(entry, "keyscript") !== undefined || entry.key === facts.agentSocket || isClosed) return [];
   const { error, warning } = findingsOf(entry.volume);
-  const canBeAsked = bindings.length > 0 || command !== null;
+  const canBeAsked = bindings.some(({ needsPerson }) => !needsPerson) || command !== null;
   if (hasKey === false) {
     const text = `${entry.key} is not there: the passphrase is asked for`;
     if (canBeAsked && early === null) return [error("check/no-key", text, agentSteps(facts, volume))];

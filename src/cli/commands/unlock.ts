@@ -7,7 +7,7 @@ import { openVolume } from "../../luks/cryptsetup/keyslots.ts";
 import { isDetached } from "../../luks/header/detached.ts";
 import { readVolumeHeader } from "../../luks/header/header.ts";
 import { refuseUnknownRequirements } from "../../luks/header/requirements.ts";
-import { type AskPin, pinNeeded } from "../../pins/pkcs11/pin-source.ts";
+import { type AskPin, personNeeded } from "../../pins/ask-pin.ts";
 import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../command.ts";
 import { askingForPins } from "../volume/card-pin.ts";
 import { STATE_OPTION, stateFolderOf } from "../volume/input.ts";
@@ -28,7 +28,7 @@ export const command = defineCommand({
   maxOperands: 2,
   options: OPTIONS,
   details: `A volume that stands in the place of the one that was bound is refused, and none of its bindings is asked: see nightlatch accept.
-All bindings are asked side by side, and the first that opens its keyslot is used. The PIN of a card is asked for where none does. NAME is that of the mapping under /dev/mapper,
+All bindings are asked side by side, and the first that opens its keyslot is used. The PIN of a card or of the TPM is asked for where none does. NAME is that of the mapping under /dev/mapper,
 luks-UUID by default. With --test the status is 0 where at least one binding opens the volume.`,
   run,
 });
@@ -72,11 +72,14 @@ async function run(input: Input): Promise<ExitStatus> {
 interface Trial {
   /** All bindings side by side, with nobody asked for anything. */
   readonly alone: readonly Promise<Attempt>[];
-  /** The same, but that those which want the PIN of a card were tried again with a person. */
+  /** The same, but that those which want a PIN were tried again with a person. */
   withPerson(): Promise<readonly Attempt[]>;
 }
 
-/** A person is asked for a PIN only where no binding opens the volume without one. */
+/**
+ * A person is asked for a PIN only where no binding opens the volume without one. One that opens by
+ * a PIN alone asks no server and no chip before.
+ */
 function tryAll(
   { options, system, terminal }: Input,
   device: string,
@@ -84,10 +87,14 @@ function tryAll(
   signal: AbortSignal,
 ): Trial {
   const wanting = new Set<Binding>();
-  const alone = bindings.map((binding) => {
-    const askPin: AskPin = async (token) => {
+  const alone = bindings.map(async (binding): Promise<Attempt> => {
+    if (binding.needsPerson) {
       wanting.add(binding);
-      throw pinNeeded(token);
+      return { binding, secret: null, error: personNeeded(formatBinding(binding)) };
+    }
+    const askPin: AskPin = async () => {
+      wanting.add(binding);
+      throw new NightlatchError("usage/no-terminal", "nobody is asked yet");
     };
     return tryBinding({ ...system, askPin }, device, binding, signal);
   });

@@ -7,6 +7,9 @@ import { type PrimaryKind, parseSealedPublic, type SealedPublic } from "../tpm2/
 import { parseRegisterList, type Registers } from "../tpm2/registers.ts";
 import { type ClevisPin, configurationOf, decodeMember, malformedBinding, requireAlgorithm } from "./clevis.ts";
 
+/** Our own name of a binding to a TPM that wants a PIN; clevis has none. */
+export const PIN_PIN = "tpm2-pin";
+
 /** What a tpm2 binding holds beside its ciphertext: docs/format/clevis.md. */
 export interface Tpm2Pin {
   /** Of the primary key under which the key lies. */
@@ -16,8 +19,12 @@ export interface Tpm2Pin {
   readonly public: SealedPublic;
   /** null: the chip alone, whatever was started on the machine. */
   readonly registers: Registers | null;
+  /** Of the PIN that it wants; null where it wants none. */
+  readonly salt: Buffer | null;
 }
 
+/** Of the salt of a PIN. */
+export const SALT_BYTES = 16;
 const BLOB_LENGTH = 4096;
 
 /** tpm2-tools' words for one and the same key. */
@@ -30,7 +37,7 @@ const KINDS: Readonly<Record<string, PrimaryKind>> = {
 };
 
 /**
- * Reads the header of a tpm2 binding.
+ * Reads the header of a tpm2 binding, or of a tpm2-pin binding.
  * @throws NightlatchError clevis/malformed, jwe/unsupported, tpm2/unsupported
  */
 export function parseTpm2Pin(clevis: ClevisPin): Tpm2Pin {
@@ -52,7 +59,9 @@ export function parseTpm2Pin(clevis: ClevisPin): Tpm2Pin {
   if (known === null) throw unsupported(`the hash ${JSON.stringify(hash)}`);
   const sealed = { public: blob("jwk_pub"), private: blob("jwk_priv") };
   const inside = parseSealedPublic(sealed.public, (message) => malformedBinding(`the binding's jwk_pub: ${message}`));
-  return { primary: { kind, hash: known }, sealed, public: inside, registers: parseRegisters(configuration) };
+  const salt = clevis.name === PIN_PIN ? blob("salt") : null;
+  if (salt !== null && salt.length !== SALT_BYTES) malformedBinding("the salt of the binding's PIN has another length");
+  return { primary: { kind, hash: known }, sealed, public: inside, registers: parseRegisters(configuration), salt };
 }
 
 function parseRegisters(configuration: JsonObject): Registers | null {
@@ -74,8 +83,11 @@ function unsupported(what: string): NightlatchError {
   });
 }
 
-/** Makes the header that `clevis encrypt tpm2` writes, member for member. */
-export function tpm2Header({ primary, sealed, registers }: Omit<Tpm2Pin, "public">): JsonObject {
+/**
+ * Makes the header that `clevis encrypt tpm2` writes, member for member; with a salt, of a tpm2-pin
+ * binding.
+ */
+export function tpm2Header({ primary, sealed, registers, salt }: Omit<Tpm2Pin, "public">): JsonObject {
   const measured: JsonObject =
     registers === null ? {} : { pcr_bank: registers.bank.name, pcr_ids: registers.numbers.join(",") };
   const tpm2: JsonObject = {
@@ -84,6 +96,8 @@ export function tpm2Header({ primary, sealed, registers }: Omit<Tpm2Pin, "public
     jwk_pub: sealed.public.toString("base64url"),
     key: primary.kind,
     ...measured,
+    ...(salt === null ? {} : { salt: salt.toString("base64url") }),
   };
-  return { alg: "dir", clevis: { pin: "tpm2", tpm2 }, enc: "A256GCM" };
+  const pin = salt === null ? "tpm2" : PIN_PIN;
+  return { alg: "dir", clevis: { pin, [pin]: tpm2 }, enc: "A256GCM" };
 }

@@ -7,7 +7,7 @@ import {
   primaryTemplate,
   SESSION_CIPHER,
 } from "./public-area.ts";
-import { CC_POLICY_PCR, formatSelection, type Registers } from "./registers.ts";
+import { CC_POLICY_AUTH_VALUE, CC_POLICY_PCR, formatSelection, type Registers } from "./registers.ts";
 import { sized, type TpmReader, u8, u16, u32 } from "./wire.ts";
 
 const [RH_OWNER, RH_NULL] = [0x40000001, 0x40000007];
@@ -55,9 +55,15 @@ export interface SealedObject {
 /**
  * Seals data under a primary key (part 3 section 12.1). The first parameter holds the data: it
  * is to be sent in a session that hides the command.
+ * @param authValue the object's own; empty where it has none
  */
-export function createSealed(primary: TpmEntity, template: Buffer, data: Uint8Array): TpmCommand<SealedObject> {
-  const sensitive = sized(Buffer.concat([sized(NOTHING), sized(data)]));
+export function createSealed(
+  primary: TpmEntity,
+  template: Buffer,
+  data: Uint8Array,
+  authValue: Uint8Array = NOTHING,
+): TpmCommand<SealedObject> {
+  const sensitive = sized(Buffer.concat([sized(authValue), sized(data)]));
   return {
     name: "Create",
     code: 0x153,
@@ -135,6 +141,21 @@ export function policyRegisters(session: TpmEntity, registers: Registers): TpmCo
     code: CC_POLICY_PCR,
     handles: [session],
     parameters: Buffer.concat([sized(NOTHING), formatSelection(registers)]),
+    givesHandle: false,
+    read: () => {},
+  };
+}
+
+/**
+ * Adds to a session's policy that the object's authorization value goes into its HMAC (part 3
+ * section 23.12).
+ */
+export function policyAuthValue(session: TpmEntity): TpmCommand<void> {
+  return {
+    name: "PolicyAuthValue",
+    code: CC_POLICY_AUTH_VALUE,
+    handles: [session],
+    parameters: NOTHING,
     givesHandle: false,
     read: () => {},
   };

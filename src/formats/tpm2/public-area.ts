@@ -14,7 +14,7 @@ const [USER_WITH_AUTH, ADMIN_WITH_POLICY, NO_DA] = [1 << 6, 1 << 7, 1 << 10];
 const [RESTRICTED, DECRYPT] = [1 << 16, 1 << 17];
 
 const PRIMARY_ATTRIBUTES = FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN | USER_WITH_AUTH | RESTRICTED | DECRYPT;
-const SEALED_ATTRIBUTES = FIXED_TPM | FIXED_PARENT | NO_DA | ADMIN_WITH_POLICY;
+const SEALED_ATTRIBUTES = FIXED_TPM | FIXED_PARENT | ADMIN_WITH_POLICY;
 
 /** The kinds of primary key that clevis has a chip derive. */
 export type PrimaryKind = "ecc" | "rsa";
@@ -37,9 +37,10 @@ export function primaryTemplate(kind: PrimaryKind, hash: TpmHash): Buffer {
 /**
  * Writes the template of an object that holds sealed data, as `tpm2_create -i` does for clevis.
  * @param policy the digest of the policy that unseals it; null: nothing but an empty password does
+ * @param countsAttempts whether the chip counts wrong authorization values, and locks at its limit
  */
-export function sealedTemplate(hash: TpmHash, policy: Buffer | null): Buffer {
-  const attributes = policy === null ? SEALED_ATTRIBUTES | USER_WITH_AUTH : SEALED_ATTRIBUTES;
+export function sealedTemplate(hash: TpmHash, policy: Buffer | null, countsAttempts: boolean = false): Buffer {
+  const attributes = SEALED_ATTRIBUTES | (policy === null ? USER_WITH_AUTH : 0) | (countsAttempts ? 0 : NO_DA);
   const head = [u16(ALG_KEYEDHASH), u16(hash.id), u32(attributes), sized(policy ?? NOTHING)];
   return Buffer.concat([...head, u16(ALG_NULL), sized(NOTHING)]);
 }

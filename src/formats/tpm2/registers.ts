@@ -15,6 +15,8 @@ export interface Measured {
   /** Of the policy. */
   readonly hash: TpmHash;
   readonly policy: Buffer;
+  /** Whether the policy asks for the object's authorization value too. */
+  readonly withPin: boolean;
 }
 
 /** A PC's TPM has registers 0 to 23. */
@@ -50,8 +52,17 @@ export function registerPolicy(hash: TpmHash, registers: Registers, values: read
   return tpmDigest(hash, start, u32(CC_POLICY_PCR), formatSelection(registers), tpmDigest(hash, ...values));
 }
 
-/** TPM_CC of PolicyPCR, which goes into the digest of its policy too. */
-export const CC_POLICY_PCR = 0x0000017f;
+/**
+ * Gives the digest of a policy that asks for the object's authorization value behind what it asked
+ * for before: what TPM2_PolicyAuthValue makes of a session (part 3 section 23.12).
+ * @param before null: nothing, as in a new session
+ */
+export function pinPolicy(hash: TpmHash, before: Buffer | null): Buffer {
+  return tpmDigest(hash, before ?? Buffer.alloc(hash.lengthBytes), u32(CC_POLICY_AUTH_VALUE));
+}
+
+/** TPM_CC of PolicyPCR and PolicyAuthValue, which go into the digests of their policies too. */
+export const [CC_POLICY_PCR, CC_POLICY_AUTH_VALUE] = [0x0000017f, 0x0000016b];
 
 /** What makes a register another at a later boot. */
 export type RegisterChange = "firmware" | "boot loader" | "kernel" | "Secure Boot keys" | "running system";

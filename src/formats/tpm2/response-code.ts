@@ -17,6 +17,13 @@ const RC = {
   unsupported: [0x81, 0x82, 0x83, 0x84, 0x89, 0x8a, 0x92, 0x96, 0xa6],
 } as const;
 
+const PASSPHRASE = "Its passphrase opens the volume as before.";
+
+/** Of a chip that counts wrong attempts, once it takes no more, or one more would lock it. */
+export const LOCKOUT_REMEDY =
+  "Wait: the chip takes one attempt off its count after a while, how many seconds tpm2_getcap properties-variable " +
+  "tells (TPM2_PT_LOCKOUT_INTERVAL). Or take all off at once: tpm2_dictionarylockout --clear-lockout.";
+
 /** A code of format 1 says which parameter, handle or session it is about; that is taken off. */
 const baseOf = (code: number): number => ((code & 0x80) === 0 ? code & 0xfff : code & 0xbf);
 
@@ -32,7 +39,7 @@ export function wantsAgain(code: number): boolean {
 export function chipRefusal(code: number, command: string): NightlatchError {
   const base = baseOf(code);
   const said = `TPM2_${command} gave 0x${code.toString(16).padStart(3, "0")}`;
-  const meaning = "The volume itself is unchanged, and its passphrase opens it as before.";
+  const meaning = `The volume itself is unchanged. ${PASSPHRASE}`;
   const error = (name: NightlatchError["code"], text: string, remedy: string) =>
     new NightlatchError(name, `${text} (${said})`, { meaning, remedy });
   if (base === RC.policyFail)
@@ -48,11 +55,12 @@ export function chipRefusal(code: number, command: string): NightlatchError {
       "In the machine that it was sealed in, and if its TPM was cleared on purpose, bind it anew with --replace --slot N.",
     );
   if (base === RC.lockout)
-    return error(
-      "tpm2/lockout",
-      "the machine's TPM is locked after wrong attempts",
-      "Wait: it takes attempts again after a while. tpm2_getcap properties-variable tells after how many seconds.",
-    );
+    return error("tpm2/lockout", "the machine's TPM is locked after wrong attempts", LOCKOUT_REMEDY);
+  if (base === RC.authFail && command === "Unseal")
+    return new NightlatchError("tpm2/wrong-pin", `the PIN is wrong (${said})`, {
+      meaning: `The machine's TPM has counted one attempt. It is not tried again by itself. ${PASSPHRASE}`,
+      remedy: "Give the right PIN. If it is forgotten, bind anew by the passphrase, with --replace --slot N.",
+    });
   if (base === RC.authFail || base === RC.badAuth)
     return error(
       "tpm2/refused",

@@ -39,6 +39,27 @@ export function sessionOf(
   return { handle, hash, key: Secret.take(kdfa(hash, salt.reveal(), context)), nonce: nonces.chips };
 }
 
+/**
+ * Makes an authorization value of bytes, which it wipes: without the zeros at their end, which a
+ * chip takes off before it uses one (part 1 section 17.6.4.3). The caller wipes it.
+ */
+export function authValueFrom(bytes: Buffer): Secret {
+  const last = bytes.findLastIndex((byte) => byte !== 0);
+  const value = Secret.copy(bytes.subarray(0, last + 1));
+  bytes.fill(0);
+  return value;
+}
+
+/**
+ * Gives the same session for the use of an object that has an authorization value: that goes behind
+ * the session's key (part 1 sections 19.6.9 and 21.3), and never to the chip. The caller wipes the
+ * new key.
+ * @param authValue as authValueFrom makes it
+ */
+export function withAuthValue(session: TpmSession, authValue: Secret): TpmSession {
+  return { ...session, key: Secret.take(Buffer.concat([session.key.reveal(), authValue.reveal()])) };
+}
+
 /** How a command is allowed to use what it is about. */
 interface Authorization {
   readonly session: TpmSession;
@@ -83,9 +104,9 @@ export function passwordExchange<T>(command: TpmCommand<T>): TpmExchange<T> {
 const NOTHING = Buffer.alloc(0);
 
 /**
- * Sends a command in a session (part 1 sections 19.6.5 and 21.3), which ends with it. The object's
- * own authorization value is empty, so that the session's key alone makes the HMAC and the cipher.
- * An answer that was tampered with, or does not come from whoever knows the salt, is refused.
+ * Sends a command in a session (part 1 sections 19.6.5 and 21.3), which ends with it. The session's
+ * key makes the HMAC and the cipher. An answer that was tampered with, or does not come from
+ * whoever knows the salt, is refused.
  */
 export function sessionExchange<T>(command: TpmCommand<T>, authorization: Authorization): TpmExchange<T> {
   const { session, nonce, hidesCommand = false, hidesAnswer = false } = authorization;

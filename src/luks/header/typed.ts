@@ -6,10 +6,12 @@ import { listSlots } from "./slots.ts";
 /**
  * Lists the keyslots whose passphrase a person types: those that no token refers to, and those of
  * recovery keys, which have a token and are typed all the same.
+ * @param remembered the keyslot of the key that the machine remembers, which nobody types and which
+ *   is lost with the machine's root; null where it has none
  */
-export function typedSlots(header: VolumeHeader): readonly number[] {
+export function typedSlots(header: VolumeHeader, remembered: number | null): readonly number[] {
   const tokens = listTokens(header).filter(({ type }) => type !== RECOVERY_TYPE);
-  const named = new Set(tokens.flatMap(({ keyslots }) => keyslots));
+  const named = new Set([remembered, ...tokens.flatMap(({ keyslots }) => keyslots)]);
   return listSlots(header).flatMap(({ number, opensVolume }) => (opensVolume && !named.has(number) ? [number] : []));
 }
 

@@ -2,13 +2,14 @@ import { createHash } from "node:crypto";
 import { isError } from "../../core/errors.ts";
 import type { AttemptLimits } from "../../core/limits.ts";
 import type { Secret } from "../../core/secret.ts";
+import { inTurns } from "../../core/turns.ts";
 import type { CardAnswer, CardTask, TokenFacts } from "../../formats/pkcs11/exchange.ts";
 import { formatPkcs11Uri, type Pkcs11Uri } from "../../formats/pkcs11/uri.ts";
 import type { System } from "../../system/port.ts";
 import { askCard } from "./driver.ts";
 import { findModule, type ModulePower } from "./module.ts";
 import { cardFailure, knownWrong } from "./outcome.ts";
-import { credentialPin, type PinSourcePower, pinNeeded, statedPin } from "./pin-source.ts";
+import { credentialPin, type PinSourcePower, statedPin, typedPin } from "./pin-source.ts";
 
 /** What using a card takes. */
 export type CardPower = ModulePower & PinSourcePower & Pick<System, "run" | "random">;
@@ -79,8 +80,7 @@ async function usePin(
       if (!isError(error, "card/few-tries") || system.askPin === undefined) throw error;
     }
   }
-  if (system.askPin === undefined) throw pinNeeded(token);
-  using typed = await system.askPin(token);
+  using typed = await typedPin(system, token);
   return await tryPin(system, typed, uri, token, (pin) => ask(pin, true));
 }
 
@@ -116,11 +116,10 @@ function done(answer: CardAnswer, uri: Pkcs11Uri): CardAnswer {
  * One at a time for each driver: two bindings of one card that asked side by side would try a wrong
  * PIN twice.
  */
-const turns = new Map<string, Promise<unknown>>();
+const turns = new Map<string, ReturnType<typeof inTurns>>();
 
 function inTurn<T>(module: string, work: () => Promise<T>): Promise<T> {
-  const mine = (turns.get(module) ?? Promise.resolve()).then(work, work);
-  turns.set(module, mine);
-  mine.catch(() => {}); // whoever asked for it gets it
-  return mine;
+  const turn = turns.get(module) ?? inTurns();
+  turns.set(module, turn);
+  return turn(work);
 }

@@ -4,9 +4,7 @@ import { printable } from "../../core/text.ts";
 import type { TokenFacts } from "../../formats/pkcs11/exchange.ts";
 import type { Pkcs11Uri } from "../../formats/pkcs11/uri.ts";
 import type { System } from "../../system/port.ts";
-
-/** Asks a person for the PIN of a token. The caller wipes it. */
-export type AskPin = (token: TokenFacts) => Promise<Secret>;
+import type { AskPin } from "../ask-pin.ts";
 
 /** What finding a PIN takes. */
 export interface PinSourcePower extends Pick<System, "readFileIfPresent" | "findExposures"> {
@@ -73,9 +71,18 @@ function checked(pin: Secret, where: string): Secret {
   throw needed(`the PIN in ${where} is empty, too long, or holds a zero byte`);
 }
 
-/** The error for a token whose PIN nobody has given. */
-export function pinNeeded({ label }: TokenFacts): NightlatchError {
-  return needed(`the PIN of the token ${JSON.stringify(printable(label))} is needed`);
+/**
+ * Asks a person for the PIN of a token. The caller wipes it.
+ * @throws NightlatchError card/pin-needed where nobody is there; usage/cancelled
+ */
+export async function typedPin({ askPin }: PinSourcePower, { label, serial }: TokenFacts): Promise<Secret> {
+  const name = `the token ${JSON.stringify(printable(label, 40))}`;
+  if (askPin === undefined) throw needed(`the PIN of ${name} is needed`);
+  try {
+    return await askPin({ name, id: `card ${label}\0${serial}` });
+  } catch (error) {
+    throw isError(error, "usage/no-terminal") ? needed(`the PIN of ${name} is needed`) : error;
+  }
 }
 
 function needed(why: string): NightlatchError {

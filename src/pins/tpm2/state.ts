@@ -1,5 +1,5 @@
 import type { AttemptLimits } from "../../core/limits.ts";
-import { type Measured, registerPolicy } from "../../formats/tpm2/registers.ts";
+import { type Measured, pinPolicy, registerPolicy } from "../../formats/tpm2/registers.ts";
 import { Chip, type ChipPower } from "./chip.ts";
 
 /**
@@ -19,6 +19,7 @@ export async function readState(
 }
 
 /** Tells whether these values of its registers are those that a key is sealed to. */
-export function isSealedState({ hash, registers, policy }: Measured, values: readonly Buffer[]): boolean {
-  return registerPolicy(hash, registers, values).equals(policy);
+export function isSealedState({ hash, registers, policy, withPin }: Measured, values: readonly Buffer[]): boolean {
+  const measured = registerPolicy(hash, registers, values);
+  return (withPin ? pinPolicy(hash, measured) : measured).equals(policy);
 }

@@ -5,7 +5,7 @@ import type { Finding } from "../../check/judge/finding.ts";
 import { judge } from "../../check/judge/judge.ts";
 import { AGENT_UNIT } from "../../check/judge/machine.ts";
 import { whyUnsteady } from "../../check/judge/measured.ts";
-import { agentSteps, judgeAnswered } from "../../check/judge/volume.ts";
+import { agentSteps, BY_PERSON, judgeAnswered } from "../../check/judge/volume.ts";
 import { AGENT_CONFIG, AGENT_SOCKET } from "../../core/places.ts";
 import { startOf } from "../../formats/systemd/boot-start.ts";
 import { findOption } from "../../formats/systemd/crypttab.ts";
@@ -87,12 +87,10 @@ function byAgent(facts: CheckFacts, volume: VolumeFacts): Proof {
 }
 
 function byClevis(facts: CheckFacts, volume: VolumeFacts, answers: boolean): Proof {
-  const { entry, bindings, device } = volume;
+  const { entry, bindings } = volume;
   const token = findOption(entry, "tpm2-device", "pkcs11-uri", "fido2-device");
   if (token !== undefined) return untried(`systemd's own ${token.name}= cannot be tried from here`, "Use kexec.");
-  if (bindings.length === 0) {
-    return fails("it has no binding, and asks for its passphrase", `Run: nightlatch bind ${device} latch INVITE`);
-  }
+  if (bindings.every(({ needsPerson }) => needsPerson)) return withoutPerson(volume);
   if (!answers) {
     return fails("nobody asks its bindings: crypttab names no key for it", agentSteps(facts, volume));
   }
@@ -113,9 +111,15 @@ function firstError(findings: readonly Finding[], subjects: readonly string[]): 
 function byBinding({ bindings, device }: VolumeFacts, who: string): Proof {
   const opening = bindings.find(({ opens }) => opens === true);
   if (opening !== undefined) return proved(`${who} ${opening.text}, tried`);
-  const [first] = bindings;
-  if (first === undefined) return fails("it has no binding", `Run: nightlatch bind ${device} latch INVITE`);
+  const first = bindings.find(({ needsPerson }) => !needsPerson);
+  if (first === undefined) return withoutPerson({ bindings, device });
   return untried(`${first.text} cannot be tried from here`, "Use kexec.");
+}
+
+/** Of a volume that has no binding at all, or none that opens with nobody there. */
+function withoutPerson({ bindings, device }: Pick<VolumeFacts, "bindings" | "device">): Proof {
+  const why = bindings.length === 0 ? "it has no binding, and asks for its passphrase" : BY_PERSON;
+  return fails(why, `Run: nightlatch bind ${device} latch INVITE`);
 }
 
 /**

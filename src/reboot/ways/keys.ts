@@ -1,9 +1,9 @@
 import { tryBinding } from "../../bindings/attempt.ts";
 import { listBindings } from "../../bindings/binding.ts";
 import { whyNotBound } from "../../luks/bound/bound.ts";
+import { rememberedKey } from "../../luks/remembered-key.ts";
 import type { System } from "../../system/port.ts";
 import type { Conversation } from "../conversation.ts";
-import { rememberedKey } from "../remember.ts";
 import { KeyRing, type KeySources } from "../stage/authority.ts";
 
 /**

@@ -26,7 +26,8 @@ async function connected(place: SocketPlace, name: string, ends: AbortSignal): P
   for (;;) {
     let full = false;
     const socket = place.kind === "unix" ? connect(place.path) : connect(place.port, place.host);
-    socket.once("error", (error: NodeJS.ErrnoException) => {
+    // It stays: of an idle connection that fails the next exchange finds it closed.
+    socket.on("error", (error: NodeJS.ErrnoException) => {
       full = error.code === "EAGAIN";
     });
     try {
@@ -72,7 +73,6 @@ function settled(socket: Socket, name: string, ends: AbortSignal, begin: (done: 
     };
     const fail = (error: Error) => {
       clean();
-      socket.on("error", () => {});
       socket.destroy();
       reject(error);
     };
@@ -86,7 +86,6 @@ function settled(socket: Socket, name: string, ends: AbortSignal, begin: (done: 
     if (socket.destroyed) return onClose();
     begin(() => {
       clean();
-      socket.on("error", () => {}); // of an idle connection; the next exchange finds it closed
       resolve();
     });
   });

@@ -35,7 +35,13 @@ describe("bind tpm2", { skip: noSwtpm || noClevis }, () => {
       assert.deepEqual(bound.lines.slice(0, 1), [
         `Bound ${image}: the machine's TPM, sha256:7,11, keyslot 1. The machine's TPM was asked, and the keyslot opened.`,
       ]);
-      const binding = { keyslots: [1], kind: "tpm2", urls: [], registers: [{ bank: "sha256", numbers: [7, 11] }] };
+      const binding = {
+        keyslots: [1],
+        kind: "tpm2",
+        urls: [],
+        target: "sha256:7,11",
+        registers: [{ bank: "sha256", numbers: [7, 11] }],
+      };
       const { token: _, ...told } = bound.result["binding"] as Record<string, unknown>;
       assert.deepEqual(told, binding);
       assert.match(bound.hints.join("\n"), /^Register 7 holds whether Secure Boot is on, and its keys;/m);
@@ -116,7 +122,7 @@ describe("bind tpm2", { skip: noSwtpm || noClevis }, () => {
     const { image } = makeImage("luks2");
     const digest = await headerDigest(image);
     for (const [words, told] of [
-      [["pin"], "bind: a PIN for the TPM is not there yet"],
+      [["pin", "pin"], "bind: pin stands twice"],
       [["pcr=24"], "bind: pcr=24 is no list of registers 0 to 23, such as pcr=7,11"],
       [["pcr=7;11"], "bind: pcr=7;11 is no list of registers 0 to 23, such as pcr=7,11"],
       [

@@ -205,7 +205,7 @@ test("a recovery key of systemd's has a token and is typed all the same", async 
   const image = makeVolume(folder, "recovery.img", "luks2");
   addSlot(image, "a program's");
   addToken(image, { type: "clevis", keyslots: ["1"], jwe: {} });
-  const hasTyped = async () => typedSlots(await readVolumeHeader(power, image)).length > 0;
+  const hasTyped = async () => typedSlots(await readVolumeHeader(power, image), null).length > 0;
   const env = { ...process.env, PASSWORD: PASSPHRASE };
   const enrolled = spawnSync("systemd-cryptenroll", ["--recovery-key", image], { env, encoding: "utf8" });
   if (enrolled.error !== undefined) return t.skip("systemd-cryptenroll is not installed");

@@ -33,8 +33,8 @@ const makeHsm = (): SoftHsm => makeSoftHsm(join(folder, `hsm-${made++}`));
 /** A person who types these, one after the other, and how often one was asked. */
 function person(system: PinPower, ...pins: readonly string[]): { power: PinPower; asked: string[] } {
   const asked: string[] = [];
-  const askPin: PinPower["askPin"] = async ({ label }) => {
-    asked.push(label);
+  const askPin: PinPower["askPin"] = async ({ name }) => {
+    asked.push(name);
     return Secret.copy(Buffer.from(pins[Math.min(asked.length, pins.length) - 1] ?? ""));
   };
   return { power: { ...system, askPin }, asked };
@@ -159,7 +159,10 @@ describe("a card", { skip: noSoftHsm }, () => {
     } finally {
       delete process.env["CREDENTIALS_DIRECTORY"];
     }
-    assert.deepEqual(asked, ["ops", "ops", "ops"]);
+    assert.deepEqual(
+      asked,
+      [1, 2, 3].map(() => 'the token "ops"'),
+    );
   });
 
   for (const [flag, code] of [

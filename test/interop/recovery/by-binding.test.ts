@@ -1,5 +1,8 @@
 /** Recovery keys of volumes that nobody knows a passphrase of: a binding is the authority. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { command as bind } from "../../../src/cli/commands/bind/bind.ts";
 import { command as add } from "../../../src/cli/commands/recovery/add.ts";
@@ -11,7 +14,7 @@ import { inviteAt, keyArgs, makeImage, served } from "../../support/bind-bench.t
 import { headerDigest } from "../../support/luks-change.ts";
 import { keyOn } from "../../support/recovery-bench.ts";
 import { runCommand } from "../../support/terminal.ts";
-import { opens, PASSPHRASE, runTool } from "../../support/volumes.ts";
+import { addSlot, opens, PASSPHRASE, runTool } from "../../support/volumes.ts";
 
 const server = served();
 
@@ -53,6 +56,20 @@ test("status warns of a volume that only its bindings open; the command that it 
   assert.equal(await headerDigest(image), before);
   const { result } = await runCommand(remove, [...args, "--yes"], nodeSystem);
   assert.deepEqual(result["removed"], [{ token: 2, keyslots: [0] }]);
+});
+
+test("the key that the machine remembers is none that a person types", async () => {
+  const { image, state } = await bound(true);
+  const key = randomBytes(32).toString("hex");
+  addSlot(image, key);
+  assert.deepEqual(await warningsOf(image, state), { rows: [], noPassphrase: false });
+  runTool(["cryptsetup", "luksKillSlot", "-q", image, "0"]);
+  // Whose it is nobody can tell; then the machine has it.
+  assert.equal((await warningsOf(image, state)).noPassphrase, false);
+  writeFileSync(join(state, "remembered.key"), key, { mode: 0o400 });
+  const { rows, noPassphrase } = await warningsOf(image, state);
+  assert.equal(noPassphrase, true);
+  assert.match(rows[0] ?? "", /every keyslot belongs to a token, or to the key that this machine remembers: /);
 });
 
 test("--by-binding adds a key where the passphrase is forgotten, and refuses where no binding opens", async () => {

@@ -18,7 +18,7 @@ const CONFIGURATION_BYTES = 64 << 10;
 export const command = defineCommand({
   name: "bind",
   summary: "let a key server, the machine's TPM or a card open a LUKS volume, beside its passphrase",
-  operands: "DEV… latch [INVITE] | DEV… tang URL | DEV… tpm2 [pcr=LIST] | DEV… pkcs11 URI | DEV… sss T PIN…",
+  operands: "DEV… latch [INVITE] | DEV… tang URL | DEV… tpm2 [pcr=LIST] [pin] | DEV… pkcs11 URI | DEV… sss T PIN…",
   minOperands: 2,
   maxOperands: WORD_COUNT,
   options: BIND_OPTIONS,
@@ -31,7 +31,8 @@ A run that is cut short leaves a volume that opens as before; the next bind or u
   tang   on any tang server, whose thumbprint tang-show-keys shows there; thp=THP behind URL, or --thumbprint THP, gives it.
   tpm2   by the machine's TPM 2.0. With pcr=7,11, or another list of up to eight registers, only in the state that they tell now: an
          update that changes one of them wants bind ... --replace --slot N afterwards, N being the old keyslot. bank=NAME is the bank
-         of the registers (sha256), key=ecc or key=rsa the kind of the chip's own key (ecc).
+         of the registers (sha256), key=ecc or key=rsa the kind of the chip's own key (ecc). With pin it wants a PIN besides, which
+         nightlatch unlock asks for, and no boot does; the chip counts wrong ones.
   pkcs11 a key on a card or an HSM, by its URI, such as 'pkcs11:token=ops;object=disk'. Its PIN is asked for, or comes from a
          systemd credential; it is tried once, and never where the card would lock.
   sss    over several pins, of which any T give the key, such as sss 2 latch tang URL. An sss within an sss goes in parentheses, words

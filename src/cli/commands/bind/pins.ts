@@ -1,11 +1,9 @@
 import type { Binding } from "../../../bindings/binding.ts";
-import { readClevis } from "../../../bindings/recovery.ts";
 import { sharesOf } from "../../../bindings/shares.ts";
-import { configurationOf, parseClevisPin } from "../../../formats/clevis/clevis.ts";
 import { latchEntry } from "./latch.ts";
 import type { BindInput } from "./options.ts";
 import { pkcs11Entry } from "./pkcs11.ts";
-import type { BindPin, BindPlan } from "./plan.ts";
+import { type BindPin, type BindPlan, wordsByMembers } from "./plan.ts";
 import type { PinRequest } from "./request.ts";
 import { sssPlan } from "./sss.ts";
 import { tangEntry } from "./tang.ts";
@@ -38,7 +36,7 @@ export async function planAgain(input: BindInput, former: Binding): Promise<Bind
   const shares = sharesOf(former);
   if (shares === null) {
     const pin = BIND_PINS.find(({ name }) => name === former.kind);
-    return pin === undefined ? null : pin.plan(input, (pin.wordsOf ?? configuredWords(pin))(former), former);
+    return pin === undefined ? null : pin.plan(input, pin.wordsOf?.(former) ?? wordsByMembers(pin, former), former);
   }
   const children: BindPlan[] = [];
   for (const child of shares.children) {
@@ -48,13 +46,3 @@ export async function planAgain(input: BindInput, former: Binding): Promise<Bind
   }
   return sssPlan(input.system, shares.threshold, children);
 }
-
-const configuredWords =
-  ({ members }: BindPin) =>
-  ({ token }: Binding): readonly string[] => {
-    const configuration = configurationOf(parseClevisPin(readClevis(token)));
-    return Object.entries(members).flatMap(([member, wordsOf]) => {
-      const value = configuration[member];
-      return value === undefined ? [] : (wordsOf(value) ?? []);
-    });
-  };

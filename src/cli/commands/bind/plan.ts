@@ -1,4 +1,6 @@
 import type { Binding } from "../../../bindings/binding.ts";
+import { readClevis } from "../../../bindings/recovery.ts";
+import { configurationOf, parseClevisPin } from "../../../formats/clevis/clevis.ts";
 import type { HeldVolume } from "../../../luks/change/begin.ts";
 import type { Seal } from "../../../pins/pin.ts";
 import type { BindInput } from "./options.ts";
@@ -18,6 +20,17 @@ export interface BindPin extends PinWords {
    * those members of the binding's configuration that `members` has.
    */
   readonly wordsOf?: (binding: Binding) => readonly string[];
+}
+
+/**
+ * Tells the words of a binding by those members of its configuration that the pin has words for.
+ */
+export function wordsByMembers({ members }: Pick<PinWords, "members">, { token }: Binding): readonly string[] {
+  const configuration = configurationOf(parseClevisPin(readClevis(token)));
+  return Object.entries(members).flatMap(([member, wordsOf]) => {
+    const value = configuration[member];
+    return value === undefined ? [] : (wordsOf(value) ?? []);
+  });
 }
 
 /** One way of binding, prepared as far as it can be without the volume; it may serve several. */

@@ -175,13 +175,17 @@ function opensNothing(device: string, binding: Binding): NightlatchError {
   });
 }
 
+/** Of a binding that may be in order: who opens it is away, or was given a wrong PIN, or none. */
+const MAY_PASS =
+  /^(?:net|system)\/|^pin\/(?:busy|locked|needs-person)$|^tpm2\/(?:no-chip|silent|busy|wrong-pin|few-tries|lockout)$|^card\/(?:absent|pin-needed|wrong-pin|few-tries)$/;
+
 /**
  * A server that does not answer now is no reason to bind anew, which could not be done without it
  * either.
  */
 function doesNotOpen(device: string, binding: Binding, keyslot: number, error: unknown): unknown {
   if (!isError(error) || error.code === "usage/cancelled") return error;
-  const passes = /^(?:net|system)\/|^pin\/(?:busy|locked)$|^tpm2\/(?:no-chip|silent|busy|lockout)$/.test(error.code);
+  const passes = MAY_PASS.test(error.code);
   const said = `${device} is bound already (${formatBinding(binding)})`;
   return new NightlatchError(error.code, `${said}, and does not open by it now: ${error.message}`, {
     meaning: passes ? "The binding may well be in order. Nothing was changed." : "Nothing was changed.",

@@ -1,9 +1,9 @@
 import { DEFAULT_ENTRY } from "../../../boot/entry/entries.ts";
 import { NightlatchError } from "../../../core/errors.ts";
+import { rememberedKey } from "../../../luks/remembered-key.ts";
 import { requireCleanUp } from "../../../reboot/clean-up-units.ts";
 import { makeDefault } from "../../../reboot/default-handler.ts";
 import { planReboot } from "../../../reboot/plan/plan.ts";
-import { rememberedKey } from "../../../reboot/remember.ts";
 import { findAuthorities, KeyRing } from "../../../reboot/stage/authority.ts";
 import { keySources } from "../../../reboot/ways/keys.ts";
 import type { ExitStatus } from "../../command.ts";

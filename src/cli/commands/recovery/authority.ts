@@ -5,7 +5,9 @@ import { whyNotBound } from "../../../luks/bound/bound.ts";
 import type { HeldVolume } from "../../../luks/change/begin.ts";
 import { type Change, readHeader } from "../../../luks/change/change.ts";
 import { typedSlots } from "../../../luks/header/typed.ts";
+import { rememberedSlotOf } from "../../../luks/remembered-key.ts";
 import type { CommandInput, Option } from "../../command.ts";
+import { askingForPins } from "../../volume/card-pin.ts";
 import { beginVolumeChange } from "../../volume/change.ts";
 import type { KEY_FILE_OPTION, STATE_OPTION } from "../../volume/input.ts";
 
@@ -36,7 +38,8 @@ export async function beginByAuthority(
   leaving: readonly number[] = [],
 ): Promise<Change> {
   const header = await readHeader(input.system, held);
-  const isTyped = typedSlots(header).some((slot) => !leaving.includes(slot));
+  const remembered = await rememberedSlotOf(input.system, held.stateFolder, held.volume.device, header);
+  const isTyped = typedSlots(header, remembered).some((slot) => !leaving.includes(slot));
   const hasBindings = listBindings(header).length > 0;
   const goesByBinding = input.options["by-binding"] || (!isTyped && hasBindings);
   if (!goesByBinding || input.options["key-file"] !== undefined) return await beginVolumeChange(input, held);
@@ -50,8 +53,11 @@ async function askBindings({ system, terminal }: Input, { volume, stateFolder }:
   const refusal = await whyNotBound(system, device, header, { stateFolder, name: null, trust: "first-use" });
   if (refusal !== null) throw refusal;
   let last: NightlatchError | null = null;
-  for (const binding of listBindings(header)) {
-    const { secret, ...attempt } = await tryBinding(system, device, binding, terminal.signal);
+  // A person is there, who is asked last.
+  const bindings = listBindings(header).toSorted((a, b) => Number(a.needsPerson) - Number(b.needsPerson));
+  const attended = askingForPins(system, terminal);
+  for (const binding of bindings) {
+    const { secret, ...attempt } = await tryBinding(attended, device, binding, terminal.signal);
     if (secret !== null) return secret;
     last = "error" in attempt ? attempt.error : last;
   }

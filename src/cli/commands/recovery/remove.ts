@@ -7,10 +7,11 @@ import { unbindVolume } from "../../../luks/change/unbind.ts";
 import type { HeldToken } from "../../../luks/header/bindings.ts";
 import type { Luks2Volume } from "../../../luks/header/header.ts";
 import { listRecovery, typedSlots } from "../../../luks/header/typed.ts";
+import { rememberedSlotOf } from "../../../luks/remembered-key.ts";
 import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../../command.ts";
 import { holdForChange } from "../../volume/change.ts";
 import { settledJson } from "../../volume/change-report.ts";
-import { KEY_FILE_OPTION, parseNumber, STATE_OPTION } from "../../volume/input.ts";
+import { KEY_FILE_OPTION, parseNumber, STATE_OPTION, stateFolderOf } from "../../volume/input.ts";
 import { BY_BINDING_OPTION, beginByAuthority } from "./authority.ts";
 import { readLuks2, requireRecovery } from "./header.ts";
 
@@ -96,13 +97,14 @@ function choose(
 
 /** @throws NightlatchError luks/last-way, usage/no-terminal, usage/cancelled */
 async function requireConsent(
-  { operands, options, terminal }: Input,
+  { operands, options, system, terminal }: Input,
   header: Luks2Volume,
   tokens: readonly HeldToken[],
 ) {
   const [device = ""] = operands;
   const leaving = new Set(tokens.flatMap(({ keyslots }) => keyslots));
-  const isLastTyped = !typedSlots(header).some((slot) => !leaving.has(slot));
+  const remembered = await rememberedSlotOf(system, stateFolderOf(options.state), device, header);
+  const isLastTyped = !typedSlots(header, remembered).some((slot) => !leaving.has(slot));
   if (isLastTyped && listBindings(header).length === 0) throw lastWay(device);
   if (options.yes) return;
   if (isLastTyped) {

@@ -5,9 +5,8 @@ import { printable } from "../../../core/text.ts";
 import { headerPathOf } from "../../../formats/systemd/crypttab.ts";
 import { luksDevices } from "../../../host/block-devices.ts";
 import { readCrypttab } from "../../../host/crypttab.ts";
-import { findOpenedAmong, slotsToTry } from "../../../luks/cryptsetup/keyslots.ts";
 import { readVolumeHeader, type VolumeHeader } from "../../../luks/header/header.ts";
-import { rememberedKey } from "../../../reboot/remember.ts";
+import { findRememberedSlot, rememberedKey } from "../../../luks/remembered-key.ts";
 import type { System } from "../../../system/port.ts";
 import type { CommandInput, ExitStatus } from "../../command.ts";
 
@@ -64,9 +63,8 @@ async function examine(system: System, device: string, key: Secret | null): Prom
   const header = await readVolumeHeader(system, device).catch(nothingFor(null));
   if (header === null) return [];
   const bindings = listBindings(header);
-  const bound = new Set(bindings.flatMap(({ token }) => token.keyslots));
-  const fast = slotsToTry(header).fast.filter(({ number }) => !bound.has(number));
-  const remembered = key === null ? null : await findOpenedAmong(system, { device }, fast, key).catch(nothingFor(null));
+  const remembered =
+    key === null ? null : await findRememberedSlot(system, device, header, key).catch(nothingFor(null));
   return [{ device, header, bindings, remembered }];
 }
 

@@ -122,6 +122,26 @@ describe("volumes", () => {
     assert.match(finding?.remedy ?? "", /^nightlatch unlock \S+ --test$/);
   });
 
+  test("a TPM's PIN opens no boot: the volume counts as one without a binding, unless it has another", () => {
+    const error = new NightlatchError("pin/needs-person", "nobody is asked here");
+    const measured = [{ bank: "sha256", numbers: [7], isNow: false, moving: [11], pending: [], unsteady: [] }];
+    const pinned = failing({ kind: "tpm2", urls: [], needsPerson: true, opens: null, error, measured });
+    const alone = judge(machine({ volumes: [volume(GOOD_LINE, { bindings: [pinned] })] }));
+    assert.deepEqual(
+      alone.map(({ code, severity }) => `${severity} ${code}`),
+      ["error check/no-binding", "warning check/binding-untried", "warning check/tpm-state"],
+    );
+    assert.match(alone[0]?.text ?? "", /opens by a PIN alone, which a person types to nightlatch unlock$/);
+    assert.match(alone[0]?.remedy ?? "", /^nightlatch bind \S+ latch/);
+    assert.match(alone[1]?.remedy ?? "", /^nightlatch unlock \S+ --test$/);
+    assert.match(alone[2]?.remedy ?? "", / tpm2 pcr=7 pin --replace --slot 1$/);
+    const steady = { ...pinned, measured: [] };
+    assert.deepEqual(foundIn(GOOD_LINE, { bindings: [steady, BINDING] }), ["warning check/binding-untried"]);
+    // Nor is it one that clevis answers by, or that crypttab should name the agent for.
+    const byHand = { bindings: [steady] };
+    assert.deepEqual(foundIn("data UUID=1234 none luks,_netdev,nofail", byHand), ["warning check/binding-untried"]);
+  });
+
   test("nothing to ask, nothing to run", () => {
     assert.deepEqual(foundIn(GOOD_LINE, { bindings: [] }), ["error check/no-binding"]);
     const command = { program: "curl", isThere: false };

@@ -25,6 +25,7 @@ function outlook({
 const none = { bindings: [] as BindingFacts[] };
 const refused = { bindings: [{ ...BINDING, opens: false }] };
 const untried = { bindings: [{ ...BINDING, opens: null }] };
+const byPerson = { bindings: [{ ...BINDING, kind: "tpm2", urls: [], needsPerson: true, opens: null }] };
 const card = { bindings: [{ ...BINDING, kind: "pkcs11", urls: [], target: "pkcs11:token=ops" }] };
 const boot = (more: Partial<NonNullable<EarlyFacts["boot"]>> = {}): { early: EarlyFacts } => {
   assert.ok(EARLY.boot !== null);
@@ -42,6 +43,7 @@ test("the next boot is foretold from what crypttab says, the initramfs holds, an
     [{ volume: refused }, "ask", /no binding opens it now/],
     [{ volume: untried }, "unknown", /which was not tried$/],
     [{ volume: none }, "ask", /it has no binding$/],
+    [{ volume: byPerson }, "ask", /opens by a PIN alone/],
     [{ volume: card }, "open", /^opens by itself: the agent asks pkcs11:token=ops$/],
     [
       { program: "curl", volume: { ...none, command: { program: "curl", isThere: true } } },

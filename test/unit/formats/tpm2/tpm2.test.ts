@@ -8,12 +8,14 @@ import { parseTpm2Pin } from "../../../../src/formats/clevis/tpm2.ts";
 import { formatSealedJwk, parseSealedJwk } from "../../../../src/formats/clevis/tpm2-key.ts";
 import { encryptJwe, parseCompactJwe } from "../../../../src/formats/jose/jwe.ts";
 import type { Json, JsonObject } from "../../../../src/formats/json/json.ts";
+import { readAttempts } from "../../../../src/formats/tpm2/attempts.ts";
 import { parseAnswer, readAnswer } from "../../../../src/formats/tpm2/command.ts";
 import {
   createPrimary,
   createSealed,
   flushContext,
   loadSealed,
+  policyAuthValue,
   readRegisters,
   startSession,
   unsealObject,
@@ -30,6 +32,7 @@ import {
   registerPolicy,
 } from "../../../../src/formats/tpm2/registers.ts";
 import { chipRefusal, wantsAgain } from "../../../../src/formats/tpm2/response-code.ts";
+import { authValueFrom } from "../../../../src/formats/tpm2/session.ts";
 import { tpm2Vectors } from "../../../vectors/tpm2-vectors.ts";
 
 const bytes = (text: string) => Buffer.from(text, "hex");
@@ -134,12 +137,26 @@ test("what the chip refuses with has a code of ours, whatever it is about", () =
     [0x101, "tpm2/refused"],
     [0x000b0143, "tpm2/refused"],
   ] as const) {
-    const error = chipRefusal(code, "Unseal");
+    const error = chipRefusal(code, "Load");
     assert.equal(error.code, expected, code.toString(16));
-    assert.match(error.message, /\(TPM2_Unseal gave 0x[0-9a-f]{3,}\)$/);
+    assert.match(error.message, /\(TPM2_Load gave 0x[0-9a-f]{3,}\)$/);
     assert.notEqual(error.remedy, undefined);
   }
+  assert.equal(chipRefusal(0x98e, "Unseal").code, "tpm2/wrong-pin");
   assert.ok(wantsAgain(0x922) && wantsAgain(0x90a) && !wantsAgain(0x921) && !wantsAgain(0));
+});
+
+test("an authorization value has no zeros at its end, which a chip takes off, and what it was made of is wiped", () => {
+  for (const [given, made] of [
+    ["01020000", "0102"],
+    ["00010203", "00010203"],
+    ["0000", ""],
+  ] as const) {
+    const from = bytes(given);
+    using value = authValueFrom(from);
+    assert.equal(value.reveal().toString("hex"), made);
+    assert.ok(from.every((byte) => byte === 0));
+  }
 });
 
 const primary = { handle: 0x80000000, name: Buffer.alloc(34) };
@@ -150,7 +167,9 @@ const COMMANDS = [
   loadSealed(primary, { public: Buffer.alloc(2), private: Buffer.alloc(2) }, Buffer.alloc(34)),
   startSession("policy", primary, { hash: SHA256, nonce: Buffer.alloc(32), encryptedSalt: Buffer.alloc(4) }),
   unsealObject(primary),
+  policyAuthValue({ handle: 0x03000000 }),
   readRegisters({ bank: SHA256, numbers: [7] }),
+  readAttempts(),
   flushContext(1),
 ];
 

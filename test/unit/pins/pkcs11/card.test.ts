@@ -54,8 +54,8 @@ function play({ answer, files = {}, typed, exposed }: Play) {
     ...(typed === undefined
       ? {}
       : {
-          askPin: async ({ label }) => {
-            asked.push(label);
+          askPin: async ({ name }) => {
+            asked.push(name);
             return Secret.copy(Buffer.from(typed));
           },
         }),
@@ -126,7 +126,7 @@ test("a card that took a PIN is not asked again whether it wants one", async () 
   await use();
   await use();
   assert.deepEqual(tried, [null, "1234", "1234"]);
-  assert.deepEqual(asked, [token.label, token.label]);
+  assert.deepEqual(asked, [`the token "${token.label}"`, `the token "${token.label}"`]);
 });
 
 test("a PIN in the URI that was wrong is not tried again", async () => {
