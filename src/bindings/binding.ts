@@ -1,10 +1,9 @@
 import { NightlatchError } from "../core/errors.ts";
 import { isSameAddress, serverOf } from "../formats/network/server-address.ts";
 import { INTENT_TYPE } from "../formats/own/intent.ts";
-import type { Measured } from "../formats/tpm2/registers.ts";
 import { type HeldToken, listTokens } from "../luks/header/bindings.ts";
 import type { VolumeHeader } from "../luks/header/header.ts";
-import { measuredOf, urlsOf } from "../pins/nested.ts";
+import { earlyOf, type MeasuredShare, measuredOf, urlsOf } from "../pins/nested.ts";
 import type { EarlyNeeds, Pin } from "../pins/pin.ts";
 import { PINS, readPin } from "../pins/pins.ts";
 import { readClevis } from "./recovery.ts";
@@ -19,7 +18,7 @@ export interface Binding {
   /** What a person is told of it beside its servers; absent where that is nothing. */
   readonly detail?: string;
   /** What of the machine's start it, or a share of it, is sealed to; empty if that is nothing. */
-  readonly measured: readonly Measured[];
+  readonly measured: readonly MeasuredShare[];
   /** What it asks that is no server, such as the URI of a card's key; null where there is none. */
   readonly target: string | null;
   /** What stock clevis needs to open it in an initramfs. */
@@ -44,14 +43,14 @@ export function listOthers(header: VolumeHeader): readonly HeldToken[] {
 export function describeToken(token: HeldToken, pins: readonly Pin[] = PINS): Binding {
   try {
     const pin = readPin(readClevis(token), pins);
-    const { kind, early, detail } = pin;
+    const { kind, detail } = pin;
     const told = detail === undefined ? {} : { detail };
     return {
       token,
       kind,
       urls: urlsOf(pin, pins),
       target: pin.target ?? null,
-      early,
+      early: earlyOf(pin, pins),
       measured: measuredOf(pin, pins),
       ...told,
       fault: null,

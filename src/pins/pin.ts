@@ -32,6 +32,7 @@ export interface BoundPin {
   readonly children: readonly FlattenedJwe[];
   /** How many of the children give the key; absent where there are none. */
   readonly threshold?: number;
+  /** Without its children: `earlyOf` in nested.ts has theirs too. */
   readonly early: EarlyNeeds;
   /** What a person is told of it beside its servers, e.g. the registers of a TPM; often nothing. */
   readonly detail?: string;

@@ -119,13 +119,16 @@ export const remedyOf = (mending: Mending, steps: readonly MendingStep[]): Remed
 /** A remedy that takes a person. */
 export const byHand = (remedy: string): Remedy => ({ remedy, steps: null });
 
-/** Puts a kernel module into the initramfs, which loads it. */
-export function addDriver(mending: Mending, driver: string): Remedy {
+/**
+ * Puts a kernel module into the initramfs, which loads it.
+ * @param what a word for the name of its configuration
+ */
+export function addDriver(mending: Mending, driver: string, what: string): Remedy {
   switch (mending.program) {
     case "initramfs-tools":
-      return remedyOf(mending, [toolsHook("driver", `force_load ${driver}`), REBUILD_STEP]);
+      return remedyOf(mending, [toolsHook(what, `force_load ${driver}`), REBUILD_STEP]);
     case "dracut":
-      return remedyOf(mending, [dracutConf("driver", `add_drivers+=" ${driver} "`), REBUILD_STEP]);
+      return remedyOf(mending, [dracutConf(what, `add_drivers+=" ${driver} "`), REBUILD_STEP]);
     case "mkinitcpio":
       return byHand(`add ${driver} to MODULES in /etc/mkinitcpio.conf, then: ${mending.rebuild}`);
   }

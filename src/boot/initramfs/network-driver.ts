@@ -1,8 +1,8 @@
-import { SMALL_PROGRAM_MS } from "../../core/deadlines.ts";
 import { isError } from "../../core/errors.ts";
 import type { System } from "../../system/port.ts";
 import type { EarlyLack } from "./clevis.ts";
 import type { InitramfsFacts } from "./inspect.ts";
+import { holdsModule } from "./kernel-module.ts";
 import { addDriver, type Mending } from "./mending.ts";
 
 const INTERFACES = "/sys/class/net";
@@ -30,11 +30,11 @@ export async function whyNoDriver(
   }
   const [first] = drivers;
   if (first === undefined) return null;
-  for (const driver of drivers) if (await holds(system, facts, release, driver)) return null;
+  for (const driver of drivers) if (await holdsModule(system, facts, release, driver)) return null;
   return {
     code: "driver",
     what: `the initramfs holds no driver of a network card that is in use (${drivers.join(", ")})`,
-    ...addDriver(mending, first),
+    ...addDriver(mending, first, "driver"),
   };
 }
 
@@ -45,22 +45,4 @@ async function isUp(system: Pick<System, "readFile">, name: string): Promise<boo
     if (isError(error)) return false;
     throw error;
   }
-}
-
-/**
- * By modinfo(8), which knows the file's name (and compression) in that kernel, and what is built
- * into it.
- */
-async function holds(
-  system: Pick<System, "run">,
-  facts: Pick<InitramfsFacts, "has">,
-  release: string | null,
-  driver: string,
-): Promise<boolean> {
-  const kernel = release === null ? [] : ["-k", release];
-  const argv = ["modinfo", ...kernel, "-F", "filename", driver] as const;
-  const { status, stdout } = await system.run({ argv, timeoutMs: SMALL_PROGRAM_MS });
-  const file = stdout.toString("utf8").trim();
-  if (status !== 0) return false;
-  return file === "(builtin)" || facts.has(file) || facts.has(file.replace(/\.(?:xz|zst|gz)$/, ""));
 }

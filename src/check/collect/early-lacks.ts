@@ -1,5 +1,6 @@
 import type { Binding } from "../../bindings/binding.ts";
 import { readClevis } from "../../bindings/recovery.ts";
+import { sharesOf } from "../../bindings/shares.ts";
 import { type ClevisTask, clevisLacks, type EarlyLack, hostOf } from "../../boot/initramfs/clevis.ts";
 import { byHand } from "../../boot/initramfs/mending.ts";
 import { lookUpName, type ServerName } from "../../boot/initramfs/server-name.ts";
@@ -15,16 +16,38 @@ interface LackRequest {
   readonly device: string;
   readonly luksVersion: 1 | 2;
   readonly cmdline: string;
+  /** Whether every share of a binding is to be usable there, though fewer would open it. */
+  readonly everyShare?: boolean;
 }
 
+type LackPower = Pick<System, "run" | "readFile">;
+
 /**
- * Lists what the initramfs lacks for one binding of a volume that it opens. `check`, `status` and
- * `reboot --via bindings` all judge by this.
+ * Lists what the initramfs lacks for one binding of a volume that it opens. Nothing is lacking
+ * where as many of its shares as open it lack nothing. `check`, `status` and `reboot --via
+ * bindings` all judge by this.
  */
 export async function lacksOf(
-  system: Pick<System, "run" | "readFile">,
+  system: LackPower,
+  next: Pick<NextBoot, "facts">,
+  around: Pick<EarlyBoot, "mending" | "drivers">,
+  binding: Binding,
+  request: LackRequest,
+): Promise<EarlyLack[]> {
+  const lacks = await lacksOfAll(system, next, around, binding, request);
+  const shares = lacks.length === 0 || request.everyShare === true ? null : sharesOf(binding);
+  if (shares === null) return lacks;
+  const itself = { ...binding, urls: [], early: { pins: [binding.kind], network: false } };
+  if ((await lacksOfAll(system, next, around, itself, request)).length > 0) return lacks;
+  const each = await Promise.all(shares.children.map((child) => lacksOf(system, next, around, child, request)));
+  return each.filter((own) => own.length === 0).length >= shares.threshold ? [] : lacks;
+}
+
+/** The same, for a binding of which every share has to be usable. */
+async function lacksOfAll(
+  system: LackPower,
   { facts }: Pick<NextBoot, "facts">,
-  { mending, driver }: Pick<EarlyBoot, "mending" | "driver">,
+  { mending, drivers }: Pick<EarlyBoot, "mending" | "drivers">,
   binding: Binding,
   { device, luksVersion, cmdline }: LackRequest,
 ): Promise<EarlyLack[]> {
@@ -45,13 +68,11 @@ export async function lacksOf(
     rebind: (url, address) => rebindSteps(device, binding, url, address),
   };
   const lacks = clevisLacks(facts.generator, facts, task);
-  return [...lacks, ...(driver === null || !network ? [] : [driver])];
+  const ofDrivers = [network ? drivers.network : null, pins.includes("tpm2") ? drivers.tpm : null];
+  return [...lacks, ...ofDrivers.filter((lack) => lack !== null)];
 }
 
-async function lookUpNames(
-  system: Pick<System, "run" | "readFile">,
-  urls: readonly string[],
-): Promise<ReadonlyMap<string, ServerName>> {
+async function lookUpNames(system: LackPower, urls: readonly string[]): Promise<ReadonlyMap<string, ServerName>> {
   const hosts = [...new Set(urls.map(hostOf))].filter((host) => host !== "");
   return new Map(await Promise.all(hosts.map(async (host) => [host, await lookUpName(system, host)] as const)));
 }

@@ -17,7 +17,10 @@ const TANG: ClevisTask = {
   names: new Map(),
   rebind: (url, address) => `rebind ${url} to ${address}`,
 };
-const holding = (names: readonly string[]) => ({ has: (name: string) => names.includes(name) });
+const holding = (names: readonly string[]) => ({
+  has: (name: string) => names.includes(name),
+  names: new Set(names),
+});
 const bin = (...names: readonly string[]) => names.map((name) => `usr/bin/${name}`);
 
 /** clevis-initramfs 19's hook. */

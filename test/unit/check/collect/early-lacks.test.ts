@@ -16,7 +16,10 @@ const WRAPPED = Buffer.from("wrapped").toString("base64url");
 
 /** An initramfs that has whatever is asked for. */
 const facts = { generator: "initramfs-tools", has: () => true, ownCmdline: "" } as unknown as NextBoot["facts"];
-const early = { mending: mendingOf("initramfs-tools", new Map([["ID", "debian"]])), driver: null };
+const early = {
+  mending: mendingOf("initramfs-tools", new Map([["ID", "debian"]])),
+  drivers: { network: null, tpm: null },
+};
 const power = { run: () => assert.fail("nothing is run"), readFile: () => assert.fail("nothing is read") };
 
 async function lacks(header: JsonObject): Promise<readonly string[]> {
