@@ -25,7 +25,7 @@ export interface EarlyBoot {
 }
 
 /** Why the initramfs lacks a driver of this machine's hardware; null where it does not. */
-export interface EarlyDrivers {
+interface EarlyDrivers {
   readonly network: EarlyLack | null;
   readonly tpm: EarlyLack | null;
 }
