@@ -53,6 +53,14 @@ describe("check and the TPM", { skip: noSwtpm || noClevis, concurrency: 1 }, () 
     assert.match(whyUnsteady(steady) ?? "", /: register 9 holds the kernel .*; register 11 holds/);
     assert.deepEqual(judged(steady), []);
 
+    // An initramfs that was made since this machine started, for the kernel that runs.
+    const old = { path: "/bin/sh", section: null };
+    const remade = { entry: { release: null, kernel: old, initrds: [old, { path: image, section: null }] } };
+    const pending = async (entry: object) => (await facts({ entry } as typeof NEXT)).measured[0]?.pending;
+    assert.deepEqual(await pending(remade.entry), [9]);
+    assert.deepEqual(await pending({ ...remade.entry, initrds: [old] }), []);
+    assert.deepEqual(await pending({ ...remade.entry, kernel: remade.entry.initrds[1] }), [9, 11]);
+
     // A kernel waits; register 12, of zeros, has nothing of it.
     const [update, ...more] = judged(await facts(NEXT));
     assert.deepEqual(more, []);
