@@ -1,10 +1,9 @@
 import { NightlatchError } from "../core/errors.ts";
 import { isSameAddress, serverOf } from "../formats/network/server-address.ts";
 import { INTENT_TYPE } from "../formats/own/intent.ts";
-import type { Measured } from "../formats/tpm2/registers.ts";
 import { type HeldToken, listTokens } from "../luks/header/bindings.ts";
 import type { VolumeHeader } from "../luks/header/header.ts";
-import { measuredOf, needsPerson, urlsOf } from "../pins/nested.ts";
+import { earlyOf, type MeasuredShare, measuredOf, needsPerson, urlsOf } from "../pins/nested.ts";
 import type { EarlyNeeds, Pin } from "../pins/pin.ts";
 import { PINS, readPin } from "../pins/pins.ts";
 import { readClevis } from "./recovery.ts";
@@ -17,7 +16,7 @@ export interface Binding {
   /** Addresses of the servers that it asks, in the token's order. */
   readonly urls: readonly string[];
   /** What of the machine's start it, or a share of it, is sealed to; empty if that is nothing. */
-  readonly measured: readonly Measured[];
+  readonly measured: readonly MeasuredShare[];
   /**
    * What it asks that is no server: the URI of a card's key, the registers of a TPM. Null where
    * there is none.
@@ -47,7 +46,7 @@ export function listOthers(header: VolumeHeader): readonly HeldToken[] {
 export function describeToken(token: HeldToken, pins: readonly Pin[] = PINS): Binding {
   try {
     const pin = readPin(readClevis(token), pins);
-    const { kind, early, target = null } = pin;
+    const { kind, target = null } = pin;
     const measured = measuredOf(pin, pins);
     return {
       token,
@@ -55,7 +54,7 @@ export function describeToken(token: HeldToken, pins: readonly Pin[] = PINS): Bi
       urls: urlsOf(pin, pins),
       target,
       needsPerson: needsPerson(pin, pins),
-      early,
+      early: earlyOf(pin, pins),
       measured,
       fault: null,
     };

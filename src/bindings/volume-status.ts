@@ -12,8 +12,8 @@ import { type HeldToken, isTokenOf, listTokens } from "../luks/header/bindings.t
 import { readVolumeHeader, type VolumeHeader } from "../luks/header/header.ts";
 import { describeRequirements } from "../luks/header/requirements.ts";
 import { countSlots } from "../luks/header/slots.ts";
-import { listPairs, readRotation } from "../luks/rotation-record.ts";
 import { rememberedSlotOf } from "../luks/remembered-key.ts";
+import { listPairs, readRotation } from "../luks/rotation-record.ts";
 import { wantsPerson } from "../pins/ask-pin.ts";
 import type { ShareOutcome } from "../pins/recover.ts";
 import type { System } from "../system/port.ts";

@@ -1,7 +1,7 @@
 import { NightlatchError } from "../core/errors.ts";
 import type { FlattenedJwe } from "../formats/jose/jwe.ts";
 import type { Measured } from "../formats/tpm2/registers.ts";
-import type { BoundPin, Pin } from "./pin.ts";
+import type { BoundPin, EarlyNeeds, Pin } from "./pin.ts";
 import { PINS, readPin } from "./pins.ts";
 
 /** A binding, with all that is nested in it, may ask this many servers. */
@@ -29,15 +29,27 @@ export function urlsOf(pin: BoundPin, pins: readonly Pin[] = PINS): string[] {
   return [...pin.urls, ...ofChildren];
 }
 
+/** What of the machine's start a binding, or a share of it, is sealed to. */
+export interface MeasuredShare extends Measured {
+  /** Whether the binding opens by nothing without it: no threshold leaves it out. */
+  readonly isNeeded: boolean;
+}
+
 /**
  * Lists what of the machine's start a binding is sealed to, its children included, in their order.
  */
-export function measuredOf(pin: BoundPin, pins: readonly Pin[] = PINS, depth = 0): Measured[] {
-  const own = pin.measured === undefined ? [] : [pin.measured];
+export function measuredOf(
+  pin: BoundPin,
+  pins: readonly Pin[] = PINS,
+  { depth = 0, isNeeded = true } = {},
+): MeasuredShare[] {
+  const own = pin.measured === undefined ? [] : [{ ...pin.measured, isNeeded }];
   if (depth >= DEPTH) return own;
+  const { threshold = pin.children.length } = pin;
+  const within = { depth: depth + 1, isNeeded: isNeeded && threshold === pin.children.length };
   const ofChildren = pin.children.flatMap((child) => {
     const bound = tryReadPin(child, pins);
-    return bound === null ? [] : measuredOf(bound, pins, depth + 1);
+    return bound === null ? [] : measuredOf(bound, pins, within);
   });
   return [...own, ...ofChildren];
 }
@@ -68,6 +80,28 @@ function wayOf(
   if (ways.filter((way) => way === "itself").length >= threshold) return "itself";
   return ways.includes("person") ? "person" : "none";
 }
+
+/**
+ * Tells what stock clevis needs in an initramfs for a binding with all of its children that it can
+ * open there. A threshold may be reached with fewer of them. `never` is said where it cannot be.
+ */
+export function earlyOf(pin: BoundPin, pins: readonly Pin[] = PINS, depth = 0): EarlyNeeds {
+  const { early, children, threshold = children.length } = pin;
+  if (early.never !== undefined || children.length === 0 || depth >= DEPTH) return early;
+  const each = children.map((child): EarlyNeeds => {
+    const bound = tryReadPin(child, pins);
+    return bound === null ? DAMAGED : earlyOf(bound, pins, depth + 1);
+  });
+  const usable = each.filter(({ never }) => never === undefined);
+  const [lost] = each.flatMap(({ never }) => never ?? []);
+  return {
+    pins: [...new Set([...early.pins, ...usable.flatMap((one) => one.pins)])],
+    network: early.network || usable.some(({ network }) => network),
+    ...(usable.length < threshold && lost !== undefined ? { never: lost } : {}),
+  };
+}
+
+const DAMAGED: EarlyNeeds = { pins: [], network: false, never: "a share of the binding is damaged" };
 
 /**
  * Counts the servers that a binding asks with all that is nested in it. It is at least 1, for the

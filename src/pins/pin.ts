@@ -34,6 +34,7 @@ export interface BoundPin {
   readonly children: readonly FlattenedJwe[];
   /** How many of the children give the key; absent where there are none. */
   readonly threshold?: number;
+  /** Without its children: `earlyOf` in nested.ts has theirs too. */
   readonly early: EarlyNeeds;
   /**
    * Whether it gives its key to nobody but a person who types a PIN. Whoever has nobody to ask

@@ -3,7 +3,7 @@ import { type EarlyLack, whyNoDeadline } from "../boot/initramfs/clevis.ts";
 import type { InitramfsFacts } from "../boot/initramfs/inspect.ts";
 import type { Mending } from "../boot/initramfs/mending.ts";
 import type { NextBoot } from "../boot/next-boot.ts";
-import { type EarlyBoot, earlyFacts, findDriver } from "../check/collect/early-boot.ts";
+import { type EarlyBoot, earlyFacts, findDrivers } from "../check/collect/early-boot.ts";
 import { lacksOf } from "../check/collect/early-lacks.ts";
 import type { Surroundings } from "../check/collect/facts.ts";
 import { whyEarly } from "../check/judge/stage.ts";
@@ -31,7 +31,7 @@ export interface SetupNeed {
   readonly lacksOf: (facts: InitramfsFacts, release: string) => Promise<readonly EarlyLack[]>;
 }
 
-type NeedPower = Parameters<typeof lacksOf>[0] & Parameters<typeof findDriver>[0] & Pick<System, "readAt">;
+type NeedPower = Parameters<typeof lacksOf>[0] & Parameters<typeof findDrivers>[0] & Pick<System, "readAt">;
 
 /**
  * Tells what a volume's bindings lack in the initramfs that boots next; of several bindings, those
@@ -54,11 +54,17 @@ export async function findSetupNeed(
   const reason = whyEarly({ entry, uuid, mounts: own, beneath, inside: next.volumes });
   const boot = earlyFacts(reason, { entry, uuid }, early, "/etc/crypttab")?.boot;
   if (reason === null || boot?.opensIt !== true || boot.keyscript !== null) return null;
-  const lacksIn = (binding: Binding, facts: InitramfsFacts, around: Pick<EarlyBoot, "mending" | "driver">) =>
-    lacksOf(system, { facts }, around, binding, { device, luksVersion: header.version, cmdline: next.entry.cmdline });
+  const { cmdline } = next.entry;
+  const request = { device, luksVersion: header.version, cmdline };
+  const lacksIn = (
+    binding: Binding,
+    facts: InitramfsFacts,
+    around: Pick<EarlyBoot, "mending" | "drivers">,
+    everyShare: boolean,
+  ) => lacksOf(system, { facts }, around, binding, { ...request, everyShare });
   const { facts } = next;
   const judged = await Promise.all(
-    listBindings(header).map(async (binding) => ({ binding, lacks: await lacksIn(binding, facts, early) })),
+    listBindings(header).map(async (binding) => ({ binding, lacks: await lacksIn(binding, facts, early, true) })),
   );
   const [best] = judged.sort((a, b) => a.lacks.length - b.lacks.length);
   if (best === undefined) return null;
@@ -76,9 +82,12 @@ export async function findSetupNeed(
     mending,
     next,
     lacksOf: async (other, release) => {
-      const driver = await findDriver(system, { facts: other, entry: { ...next.entry, release } }, mending);
-      const still = await lacksIn(binding, other, { mending, driver });
-      return still.filter(({ what }) => !byHand.has(what));
+      const drivers = await findDrivers(system, { facts: other, entry: { ...next.entry, release } }, mending);
+      const lacks = await lacksIn(binding, other, { mending, drivers }, false);
+      if (lacks.length > 0) return lacks.filter(({ what }) => !byHand.has(what));
+      // What a person has to do for a share that others make up for is no fault of the image.
+      const ofShares = await lacksIn(binding, other, { mending, drivers }, true);
+      return ofShares.filter(({ steps }) => steps !== null);
     },
   };
 }

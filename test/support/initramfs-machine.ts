@@ -56,7 +56,7 @@ export class InitramfsMachine implements Disposable {
     const steps = [{ kind: "install", name: "clevis-initramfs" } as const, REBUILD_STEP];
     const lacks = [
       { what: "clevis", remedy: "", steps },
-      { what: "driver", ...addDriver(DEBIAN, ["e1000e"]) },
+      { what: "driver", ...addDriver(DEBIAN, ["e1000e"], "driver") },
     ];
     return {
       stateFolder: "/state",

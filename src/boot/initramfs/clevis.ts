@@ -64,13 +64,19 @@ const PACKAGES: Readonly<Record<ClevisGenerator, string>> = {
 
 /** What clevis-decrypt-tpm2 runs. */
 const TPM2_TOOLS = ["tpm2_createprimary", "tpm2_flushcontext", "tpm2_load", "tpm2_unseal"];
+/** What those load to reach the chip, from the folder of the machine's architecture. */
+const TPM2_DEVICE = "libtss2-tcti-device.so.0";
 
 /**
  * Lists, all at once, why the stock clevis of an initramfs could not open a volume, as far as its
  * files and the command line tell. Empty where nothing speaks against it. Whether its network comes
  * up cannot be told from here.
  */
-export function clevisLacks(generator: Generator, facts: Pick<InitramfsFacts, "has">, task: ClevisTask): EarlyLack[] {
+export function clevisLacks(
+  generator: Generator,
+  facts: Pick<InitramfsFacts, "has" | "names">,
+  task: ClevisTask,
+): EarlyLack[] {
   if (generator !== "initramfs-tools" && generator !== "dracut-systemd") {
     const what = `of clevis in an initramfs of ${generator} nothing is known here`;
     const remedy = "Use kexec, or an initramfs of initramfs-tools or of dracut with systemd.";
@@ -84,6 +90,8 @@ export function clevisLacks(generator: Generator, facts: Pick<InitramfsFacts, "h
     ...programs(...(pins.includes("tpm2") ? TPM2_TOOLS : [])),
   ];
   const missing = needed.filter((name) => !facts.has(name));
+  if (pins.includes("tpm2") && ![...facts.names].some((name) => name.endsWith(`/${TPM2_DEVICE}`)))
+    missing.push(TPM2_DEVICE);
   const isStarted = generator === "initramfs-tools" || WANTED.some((name) => facts.has(name));
   const what =
     missing.length > 0
@@ -91,7 +99,8 @@ export function clevisLacks(generator: Generator, facts: Pick<InitramfsFacts, "h
       : isStarted
         ? null
         : "nothing in the initramfs starts its clevis-luks-askpass.path";
-  const packages = [PACKAGES[generator], ...(pins.includes("tpm2") ? ["clevis-tpm2"] : [])];
+  // The last of them makes the initramfs anew, with what the first has brought.
+  const packages = [...(pins.includes("tpm2") ? ["clevis-tpm2"] : []), PACKAGES[generator]];
   const installs = packages.map((name) => ({ kind: "install" as const, name }));
   const remedy = remedyOf(mending, [...installs, REBUILD_STEP]);
   return [

@@ -119,15 +119,18 @@ export const remedyOf = (mending: Mending, steps: readonly MendingStep[]): Remed
 /** A remedy that takes a person. */
 export const byHand = (remedy: string): Remedy => ({ remedy, steps: null });
 
-/** Puts kernel modules into the initramfs, which loads them. */
-export function addDriver(mending: Mending, drivers: readonly string[]): Remedy {
+/**
+ * Puts kernel modules into the initramfs, which loads them.
+ * @param what a word for the name of its configuration
+ */
+export function addDriver(mending: Mending, drivers: readonly string[], what: string): Remedy {
   const lines = drivers.map((driver) => `force_load ${driver}`).join("\n");
   const words = drivers.join(" ");
   switch (mending.program) {
     case "initramfs-tools":
-      return remedyOf(mending, [toolsHook("driver", lines), REBUILD_STEP]);
+      return remedyOf(mending, [toolsHook(what, lines), REBUILD_STEP]);
     case "dracut":
-      return remedyOf(mending, [dracutConf("driver", `add_drivers+=" ${words} "`), REBUILD_STEP]);
+      return remedyOf(mending, [dracutConf(what, `add_drivers+=" ${words} "`), REBUILD_STEP]);
     case "mkinitcpio":
       return byHand(`add ${words} to MODULES in /etc/mkinitcpio.conf, then: ${mending.rebuild}`);
   }

@@ -1,8 +1,8 @@
-import { SMALL_PROGRAM_MS } from "../../core/deadlines.ts";
 import { isError } from "../../core/errors.ts";
 import type { System } from "../../system/port.ts";
 import type { EarlyLack } from "./clevis.ts";
 import type { InitramfsFacts } from "./inspect.ts";
+import { holdsModule } from "./kernel-module.ts";
 import { addDriver, type Mending } from "./mending.ts";
 
 const INTERFACES = "/sys/class/net";
@@ -28,7 +28,7 @@ export async function whyNoDriver(
     const drivers = await driversOf(system, name);
     if (drivers === null) continue; // a bridge, the loopback
     const missing: string[] = [];
-    for (const driver of drivers) if (!(await holds(system, facts, release, driver))) missing.push(driver);
+    for (const driver of drivers) if (!(await holdsModule(system, facts, release, driver))) missing.push(driver);
     if (missing.length === 0) return null;
     lacking.push(missing);
   }
@@ -37,7 +37,7 @@ export async function whyNoDriver(
   return {
     code: "driver",
     what: `the initramfs holds no driver of a network card that is in use (${[...new Set(lacking.flat())].join(", ")})`,
-    ...addDriver(mending, first),
+    ...addDriver(mending, first, "driver"),
   };
 }
 
@@ -73,42 +73,4 @@ async function isUp(system: Pick<System, "readFile">, name: string): Promise<boo
     if (isError(error)) return false;
     throw error;
   }
-}
-
-/**
- * By modinfo(8), which knows the file's name (and compression) in that kernel, what is built into
- * it, and what a module needs.
- * @param seen modules that were asked for already
- */
-async function holds(
-  system: Pick<System, "run">,
-  facts: Pick<InitramfsFacts, "has">,
-  release: string | null,
-  driver: string,
-  seen: ReadonlySet<string> = new Set(),
-): Promise<boolean> {
-  const file = await modinfo(system, release, "filename", driver);
-  if (file === null) return false;
-  if (file === "(builtin)") return true;
-  if (!facts.has(file) && !facts.has(file.replace(/\.(?:xz|zst|gz)$/, ""))) return false;
-  const needed = ((await modinfo(system, release, "depends", driver)) ?? "").split(",");
-  const known = new Set([...seen, driver]);
-  for (const other of needed) {
-    if (!/^[\w-]+$/.test(other) || known.has(other)) continue;
-    if (!(await holds(system, facts, release, other, known))) return false;
-  }
-  return true;
-}
-
-/** Null where that kernel has no such module. */
-async function modinfo(
-  system: Pick<System, "run">,
-  release: string | null,
-  field: string,
-  driver: string,
-): Promise<string | null> {
-  const kernel = release === null ? [] : ["-k", release];
-  const argv = ["modinfo", ...kernel, "-F", field, driver] as const;
-  const { status, stdout } = await system.run({ argv, timeoutMs: SMALL_PROGRAM_MS });
-  return status === 0 ? stdout.toString("utf8").trim() : null;
 }

@@ -2,6 +2,7 @@ import { DEFAULT_ENTRY } from "../../boot/entry/entries.ts";
 import { type EarlyLack, whyNoDeadline } from "../../boot/initramfs/clevis.ts";
 import { addDracutWord, type Mending, mendingOf, programOf } from "../../boot/initramfs/mending.ts";
 import { whyNoDriver } from "../../boot/initramfs/network-driver.ts";
+import { whyNoTpmDriver } from "../../boot/initramfs/tpm-driver.ts";
 import { type NextBoot, readNextBoot } from "../../boot/next-boot.ts";
 import { type ErrorCode, isError, NightlatchError } from "../../core/errors.ts";
 import { volumeOption } from "../../formats/initramfs/crypttab.ts";
@@ -19,9 +20,18 @@ export interface EarlyBoot {
   readonly next: NextBoot | null;
   readonly unknown: { readonly what: string; readonly remedy: string } | null;
   readonly mending: Mending | null;
-  readonly driver: EarlyLack | null;
+  readonly drivers: EarlyDrivers;
   readonly beneath: StageFacts["beneath"];
 }
+
+/** Why the initramfs lacks a driver of this machine's hardware; null where it does not. */
+interface EarlyDrivers {
+  readonly network: EarlyLack | null;
+  readonly tpm: EarlyLack | null;
+}
+
+/** What is told where nothing is known of an initramfs. */
+export const NO_DRIVER_LACKS: EarlyDrivers = { network: null, tpm: null };
 
 type Power = Pick<System, "run" | "stat" | "realPath" | "readFile" | "readFileIfPresent" | "readAt" | "listDirectory">;
 
@@ -46,21 +56,27 @@ export async function readEarlyBoot(system: Power, initramfs: string | null = nu
   if (next instanceof NightlatchError) {
     const { message, code } = next;
     const unknown = { what: `${message} [${code}]`, remedy: REMEDIES[code] ?? "run it as root, with /boot mounted" };
-    return { next: null, unknown, mending, driver: null, beneath };
+    return { next: null, unknown, mending, drivers: NO_DRIVER_LACKS, beneath };
   }
-  return { next, unknown: null, mending, driver: await findDriver(system, next, mending), beneath };
+  return { next, unknown: null, mending, drivers: await findDrivers(system, next, mending), beneath };
 }
 
 /**
- * Tells why an initramfs lacks the driver of this machine's network card. Null where it does not,
- * or where there is no initramfs or nobody knows how to mend it.
+ * Tells why an initramfs lacks drivers of this machine's network card and TPM. Nothing is told
+ * where there is no initramfs or nobody knows how to mend it.
+ * @throws NightlatchError file/*, system/*
  */
-export async function findDriver(
+export async function findDrivers(
   system: Power,
   { facts, entry }: Pick<NextBoot, "facts" | "entry">,
   mending: Mending | null,
-): Promise<EarlyLack | null> {
-  return facts === null || mending === null ? null : await whyNoDriver(system, facts, entry.release, mending);
+): Promise<EarlyDrivers> {
+  if (facts === null || mending === null) return NO_DRIVER_LACKS;
+  const [network, tpm] = await Promise.all([
+    whyNoDriver(system, facts, entry.release, mending),
+    whyNoTpmDriver(system, facts, entry.release, mending),
+  ]);
+  return { network, tpm };
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Binding } from "../../bindings/binding.ts";
 import { readClevis } from "../../bindings/recovery.ts";
+import { sharesOf } from "../../bindings/shares.ts";
 import { type ClevisTask, clevisLacks, type EarlyLack, hostOf } from "../../boot/initramfs/clevis.ts";
 import { readHostNetwork } from "../../boot/initramfs/host-network.ts";
 import { byHand } from "../../boot/initramfs/mending.ts";
@@ -17,16 +18,38 @@ interface LackRequest {
   readonly device: string;
   readonly luksVersion: 1 | 2;
   readonly cmdline: string;
+  /** Whether every share of a binding is to be usable there, though fewer would open it. */
+  readonly everyShare?: boolean;
 }
 
+type LackPower = Pick<System, "run" | "readFile">;
+
 /**
- * Lists what the initramfs lacks for one binding of a volume that it opens. `check`, `status` and
- * `reboot --via bindings` all judge by this.
+ * Lists what the initramfs lacks for one binding of a volume that it opens. Nothing is lacking
+ * where as many of its shares as open it lack nothing. `check`, `status` and `reboot --via
+ * bindings` all judge by this.
  */
 export async function lacksOf(
-  system: Pick<System, "run" | "readFile">,
+  system: LackPower,
+  next: Pick<NextBoot, "facts">,
+  around: Pick<EarlyBoot, "mending" | "drivers">,
+  binding: Binding,
+  request: LackRequest,
+): Promise<EarlyLack[]> {
+  const lacks = await lacksOfAll(system, next, around, binding, request);
+  const shares = lacks.length === 0 || request.everyShare === true ? null : sharesOf(binding);
+  if (shares === null) return lacks;
+  const itself = { ...binding, urls: [], early: { pins: [binding.kind], network: false } };
+  if ((await lacksOfAll(system, next, around, itself, request)).length > 0) return lacks;
+  const each = await Promise.all(shares.children.map((child) => lacksOf(system, next, around, child, request)));
+  return each.filter((own) => own.length === 0).length >= shares.threshold ? [] : lacks;
+}
+
+/** The same, for a binding of which every share has to be usable. */
+async function lacksOfAll(
+  system: LackPower,
   { facts }: Pick<NextBoot, "facts">,
-  { mending, driver }: Pick<EarlyBoot, "mending" | "driver">,
+  { mending, drivers }: Pick<EarlyBoot, "mending" | "drivers">,
   binding: Binding,
   { device, luksVersion, cmdline }: LackRequest,
 ): Promise<EarlyLack[]> {
@@ -48,7 +71,8 @@ export async function lacksOf(
     rebind: (url, address) => rebindSteps(device, binding, url, address),
   };
   const lacks = clevisLacks(facts.generator, facts, task);
-  if (!network) return lacks;
+  const tpm = pins.includes("tpm2") ? drivers.tpm : null;
+  if (!network) return tpm === null ? lacks : [...lacks, tpm];
   const host = await readHostNetwork(
     system,
     [...names.values()].flatMap(({ address }) => address ?? []),
@@ -56,14 +80,11 @@ export async function lacksOf(
   return [
     ...lacks,
     ...(host === null ? [] : networkLacks(facts, { ...task, host })),
-    ...(driver === null ? [] : [driver]),
+    ...[drivers.network, tpm].filter((lack) => lack !== null),
   ];
 }
 
-async function lookUpNames(
-  system: Pick<System, "run" | "readFile">,
-  urls: readonly string[],
-): Promise<ReadonlyMap<string, ServerName>> {
+async function lookUpNames(system: LackPower, urls: readonly string[]): Promise<ReadonlyMap<string, ServerName>> {
   const hosts = [...new Set(urls.map(hostOf))].filter((host) => host !== "");
   return new Map(await Promise.all(hosts.map(async (host) => [host, await lookUpName(system, host)] as const)));
 }

@@ -16,7 +16,7 @@ import type { System } from "../../system/port.ts";
 import type { BindingFacts, CheckFacts, VolumeFacts } from "../judge/facts.ts";
 import { whyEarly } from "../judge/stage.ts";
 import { clevisAnswers } from "./clevis-askpass.ts";
-import { type EarlyBoot, earlyFacts, readEarlyBoot } from "./early-boot.ts";
+import { type EarlyBoot, earlyFacts, NO_DRIVER_LACKS, readEarlyBoot } from "./early-boot.ts";
 import { lacksOf } from "./early-lacks.ts";
 import { measuredFacts } from "./measured.ts";
 import { readSystemd } from "./systemd.ts";
@@ -99,7 +99,7 @@ const NO_EARLY_BOOT: EarlyBoot = {
   next: null,
   unknown: null,
   mending: null,
-  driver: null,
+  drivers: NO_DRIVER_LACKS,
   beneath: { root: new Set(), usr: new Set(), resume: new Set() },
 };
 

@@ -1,6 +1,9 @@
+import type { BootEntry, BootFile } from "../../boot/entry/entry.ts";
 import type { NextBoot } from "../../boot/next-boot.ts";
+import { SMALL_PROGRAM_MS } from "../../core/deadlines.ts";
 import { NightlatchError } from "../../core/errors.ts";
-import { changedBy, type Measured, type RegisterChange } from "../../formats/tpm2/registers.ts";
+import { changedBy, type RegisterChange } from "../../formats/tpm2/registers.ts";
+import type { MeasuredShare } from "../../pins/nested.ts";
 import type { ChipPower } from "../../pins/tpm2/chip.ts";
 import { isSealedState, readState } from "../../pins/tpm2/state.ts";
 import type { System } from "../../system/port.ts";
@@ -14,18 +17,19 @@ const CHIP_TIMEOUT_MS = 10_000;
  * answer leaves that open: the attempt at the binding tells of it.
  */
 export async function measuredFacts(
-  system: ChipPower & Pick<System, "readFileIfPresent">,
+  system: ChipPower & Pick<System, "run" | "readFileIfPresent">,
   next: Pick<NextBoot, "entry"> | null,
-  measured: readonly Measured[],
+  measured: readonly MeasuredShare[],
 ): Promise<readonly MeasuredFacts[]> {
   if (measured.length === 0) return [];
-  const isNewKernel = await bootsAnotherKernel(system, next);
+  const waiting = next === null ? [] : await changesWaiting(system, next.entry);
   const states = await readState(system, measured, { timeoutMs: CHIP_TIMEOUT_MS }).catch((error: unknown) => {
     if (error instanceof NightlatchError) return null;
     throw error;
   });
   return measured.map((sealed, at) => {
     const { bank, numbers } = sealed.registers;
+    const { isNeeded } = sealed;
     const values = states?.[at] ?? null;
     // One of zeros was measured into by nothing in this boot, and will not be in the next.
     const inUse = numbers.filter((_, index) => values?.[index]?.every((byte) => byte === 0) !== true);
@@ -33,9 +37,10 @@ export async function measuredFacts(
     return {
       bank: bank.name,
       numbers,
+      isNeeded,
       isNow: values === null ? null : isSealedState(sealed, values),
       moving: changed("running system"),
-      pending: isNewKernel ? changed("kernel") : [],
+      pending: inUse.filter((number) => waiting.some((change) => changed(change).includes(number))),
       unsteady: inUse.filter((number) => SOFTWARE.some((change) => changed(change).includes(number))),
     };
   });
@@ -45,12 +50,40 @@ export async function measuredFacts(
 const SOFTWARE: readonly RegisterChange[] = ["boot loader", "kernel", "running system"];
 
 const RELEASE_LIMIT_BYTES = 1024;
+/** It has a number for each interrupt of each processor. */
+const PROC_STAT_BYTES = 4 << 20;
 
-async function bootsAnotherKernel(
-  system: Pick<System, "readFileIfPresent">,
-  next: Pick<NextBoot, "entry"> | null,
-): Promise<boolean> {
-  const release = next?.entry.release ?? null;
+/** What the next boot loads that this one did not. */
+async function changesWaiting(
+  system: Pick<System, "run" | "readFileIfPresent">,
+  { release, kernel, initrds }: BootEntry,
+): Promise<readonly RegisterChange[]> {
   const running = await system.readFileIfPresent("/proc/sys/kernel/osrelease", RELEASE_LIMIT_BYTES);
-  return release !== null && running !== null && running.toString("latin1").trim() !== release;
+  if (release !== null && running !== null && running.toString("latin1").trim() !== release) return ["kernel"];
+  const began = await bootSeconds(system);
+  // A kernel that was updated may have the release of the one before.
+  if (await isNewer(system, [kernel], began)) return ["kernel"];
+  return (await isNewer(system, initrds, began)) ? ["initramfs"] : [];
+}
+
+/** When this boot began, as the file system's clock has it; null where /proc does not tell. */
+async function bootSeconds(system: Pick<System, "readFileIfPresent">): Promise<number | null> {
+  const stat = await system.readFileIfPresent("/proc/stat", PROC_STAT_BYTES);
+  const [, seconds] = /^btime (\d+)$/m.exec(stat?.toString("latin1") ?? "") ?? [];
+  return seconds === undefined ? null : Number(seconds);
+}
+
+/** Whether one of the files was written since; what cannot be told counts as older. */
+async function isNewer(
+  system: Pick<System, "run">,
+  files: readonly BootFile[],
+  began: number | null,
+): Promise<boolean> {
+  if (began === null || files.length === 0) return false;
+  const argv = ["stat", "-L", "-c", "%Y", "--", ...files.map(({ path }) => path)] as const;
+  const { stdout } = await system.run({ argv, timeoutMs: SMALL_PROGRAM_MS });
+  return stdout
+    .toString("latin1")
+    .split("\n")
+    .some((seconds) => Number(seconds) > began);
 }

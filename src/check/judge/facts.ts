@@ -145,7 +145,9 @@ export interface MeasuredFacts {
   readonly isNow: boolean | null;
   /** Those that something has measured into since the boot loader, and may again. */
   readonly moving: readonly number[];
-  /** Those that the kernel which boots next makes others than the running one has. */
+  /** Whether the binding opens by nothing without the key that is sealed to them. */
+  readonly isNeeded: boolean;
+  /** Those that the kernel and the initramfs which boot next make others than they are now. */
   readonly pending: readonly number[];
   /** Those that a boot through the firmware may make others without anybody at the firmware. */
   readonly unsteady: readonly number[];

@@ -18,9 +18,9 @@ export function judgeMeasured(volume: VolumeFacts, binding: BindingFacts): Findi
   const { needsPerson } = binding;
   const isShare = binding.kind !== "tpm2";
   const another = bindings.some((other) => other !== binding && other.opens === true && isSteady(volume, other));
-  const tell = another || command !== null || isShare || needsPerson ? warning : error;
   const remedy = [WHEN_DONE, rebindStep(volume.device, binding)].join("\n");
-  return binding.measured.flatMap(({ bank, numbers, isNow, moving, pending }) => {
+  return binding.measured.flatMap(({ bank, numbers, isNeeded, isNow, moving, pending }) => {
+    const tell = another || command !== null || !isNeeded || needsPerson ? warning : error;
     const what = `${binding.text}${isShare ? `: a share is sealed to ${bank}:${numbers}, and` : ""}`;
     if (isNow === false) {
       const text = `${what} gives nothing: the registers hold another state than it was sealed to`;
@@ -28,7 +28,7 @@ export function judgeMeasured(volume: VolumeFacts, binding: BindingFacts): Findi
     }
     const found: Finding[] = [];
     if (pending.length > 0) {
-      const text = `${what} will not open at the next boot, which starts another kernel than runs now: ${describe(pending)}`;
+      const text = `${what} will not open at the next boot, which loads another kernel or initramfs than this one did: ${describe(pending)}`;
       found.push(tell("check/tpm-update", text, remedy));
     }
     if (early !== null && !needsPerson && moving.length > 0) {
@@ -41,10 +41,18 @@ export function judgeMeasured(volume: VolumeFacts, binding: BindingFacts): Findi
   });
 }
 
-const NONE: MeasuredFacts = { bank: "sha256", numbers: [], isNow: null, moving: [], pending: [], unsteady: [] };
+const NONE: MeasuredFacts = {
+  bank: "sha256",
+  numbers: [],
+  isNeeded: true,
+  isNow: null,
+  moving: [],
+  pending: [],
+  unsteady: [],
+};
 
 const WHEN_DONE =
-  "reboot when somebody can type the passphrase, not by kexec, which measures nothing; once the machine runs on the new kernel, bind it anew:";
+  "reboot when somebody can type the passphrase, not by kexec, which measures nothing; once the machine runs on what is new, bind it anew:";
 
 function isSteady({ early }: VolumeFacts, { measured }: BindingFacts): boolean {
   return measured.every(({ pending, moving }) => pending.length === 0 && (early === null || moving.length === 0));

@@ -65,7 +65,13 @@ export function pinPolicy(hash: TpmHash, before: Buffer | null): Buffer {
 export const [CC_POLICY_PCR, CC_POLICY_AUTH_VALUE] = [0x0000017f, 0x0000016b];
 
 /** What makes a register another at a later boot. */
-export type RegisterChange = "firmware" | "boot loader" | "kernel" | "Secure Boot keys" | "running system";
+export type RegisterChange =
+  | "firmware"
+  | "boot loader"
+  | "kernel"
+  | "initramfs"
+  | "Secure Boot keys"
+  | "running system";
 
 interface RegisterFacts {
   readonly holds: string;
@@ -86,7 +92,7 @@ const FACTS: Readonly<Record<number, RegisterFacts>> = {
   6: { holds: "what the maker of the machine puts there", changesWith: ["firmware"] },
   7: { holds: "whether Secure Boot is on, and its keys", changesWith: ["Secure Boot keys"] },
   8: { holds: "GRUB's commands and the kernel command line", changesWith: ["boot loader", "kernel"] },
-  9: { holds: "the kernel and initramfs that were loaded", changesWith: ["boot loader", "kernel"] },
+  9: { holds: "the kernel and initramfs that were loaded", changesWith: ["boot loader", "kernel", "initramfs"] },
   10: { holds: "what IMA measures while the system runs", changesWith: ["kernel", "running system"] },
   11: { holds: "a unified kernel image, and how far the boot has come", changesWith: ["kernel", "running system"] },
   12: { holds: "the kernel command line and credentials", changesWith: ["kernel"] },

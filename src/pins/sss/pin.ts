@@ -13,9 +13,7 @@ export const sssPin: Pin = {
       urls: [],
       children: pin.children,
       threshold: pin.threshold,
-      // As for shares of tang, whatever the shares are: which of others are needed, the threshold
-      // leaves open.
-      early: { pins: ["sss", "tang"], network: true },
+      early: { pins: ["sss"], network: false },
       describe: (children) => `${pin.threshold} of ${children}`,
       recover: async (attempt) => [await recoverShared(pin, attempt)],
     };

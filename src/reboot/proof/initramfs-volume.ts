@@ -1,6 +1,6 @@
 import { tryBinding } from "../../bindings/attempt.ts";
 import { formatBinding, listBindings, listOthers } from "../../bindings/binding.ts";
-import { findDriver, findMending } from "../../check/collect/early-boot.ts";
+import { findDrivers, findMending } from "../../check/collect/early-boot.ts";
 import { lacksOf } from "../../check/collect/early-lacks.ts";
 import { measuredFacts } from "../../check/collect/measured.ts";
 import { whyUnsteady } from "../../check/judge/measured.ts";
@@ -44,7 +44,7 @@ export async function proveInitramfsVolume(
   const tried = await Promise.all(bindings.map((binding) => tryBinding(system, device, binding, signal)));
   for (const { secret } of tried) secret?.wipe();
   const mending = await findMending(system, generator);
-  const around = { mending, driver: await findDriver(system, plan, mending) };
+  const around = { mending, drivers: await findDrivers(system, plan, mending) };
   const options = { device, luksVersion: header.version, cmdline: plan.cmdline };
   const judged = await Promise.all(
     tried.map(async (attempt): Promise<Proof> => {

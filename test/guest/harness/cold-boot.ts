@@ -23,24 +23,23 @@ import { HOST_ADDRESS } from "./qemu.ts";
 import { onlyInFull } from "./requirements.ts";
 
 /** Emulated, an initramfs takes minutes to make. */
-const DEADLINE_MS = 2_400_000;
+export const DEADLINE_MS = 2_400_000;
 const LATE_MS = 30_000;
 /** A port of the host's that is answered while the volume is bound, and refused afterwards. */
 const GONE_PORT = 7655;
 
 type Kind = Omit<EncryptedRoot, "deb" | "loader">;
 
-/** The guide's page, whose commands these are. */
-const GUIDE = readFileSync(join(import.meta.dirname, "../../../docs/guide/encrypted-root.md"), "utf8");
-
-/** A command of the guide, with its words in capitals filled in. */
-function fromGuide(command: string, words: Readonly<Record<string, string>> = {}): string {
-  assert.ok(GUIDE.includes(`# ${command}\n`) || GUIDE.includes(`# ${command} `), `the guide says: ${command}`);
-  return Object.entries(words).reduce((text, [word, value]) => text.replace(word, value), command);
+/** Gives a command of a page of docs/guide, with its words in capitals filled in. */
+export function guideCommands(page: string) {
+  const guide = readFileSync(join(import.meta.dirname, "../../../docs/guide", page), "utf8");
+  return (command: string, words: Readonly<Record<string, string>> = {}): string => {
+    assert.ok(guide.includes(`# ${command}\n`) || guide.includes(`# ${command} `), `the guide says: ${command}`);
+    return Object.entries(words).reduce((text, [word, value]) => text.replace(word, value), command);
+  };
 }
 
-/** The data volume is the agent's affair, and another test's. */
-const FORGET_DATA = "sed -i '/^data /d' /etc/crypttab; sed -i '/mapper.data/d' /etc/fstab";
+const fromGuide = guideCommands("encrypted-root.md");
 
 /** An address that QEMU's own DHCP server does not give; the machine has it for good. */
 const FIXED = "10.0.2.77/24";
@@ -56,10 +55,14 @@ const HAD_FIXED: Readonly<Record<Kind["generator"], string>> = {
   dracut: "! journalctl -b -u systemd-networkd --no-pager | grep DHCPv4",
 };
 
-const bind = (machine: Machine, command: string) => machine.must(`${command} --key-file -`, DEADLINE_MS, PASSPHRASE);
+/** The data volume is the agent's affair, and another test's. */
+export const FORGET_DATA = "sed -i '/^data /d' /etc/crypttab; sed -i '/mapper.data/d' /etc/fstab";
+
+export const bind = (machine: Machine, command: string): Promise<string> =>
+  machine.must(`${command} --key-file -`, DEADLINE_MS, PASSPHRASE);
 
 /** Seconds from power-on to the login prompt, nothing typed. */
-async function comesBack(options: MachineOptions, use: (machine: Machine) => Promise<void>): Promise<number> {
+export async function comesBack(options: MachineOptions, use: (machine: Machine) => Promise<void>): Promise<number> {
   await using machine = await startMachine(options);
   const began = performance.now();
   await machine.login(DEADLINE_MS);
@@ -135,7 +138,7 @@ async function coldBoots(kind: Kind, note: (text: string) => void): Promise<void
 }
 
 /** Both volumes have one passphrase; whether the second asks is the boot's affair. */
-async function typeUntilLogin(machine: Machine): Promise<void> {
+export async function typeUntilLogin(machine: Machine): Promise<void> {
   for (;;) {
     const [asked] = await machine.console.waitFor(new RegExp(`${PROMPT.source}|(?=login: )`), DEADLINE_MS);
     if (asked === "") return machine.login(DEADLINE_MS);

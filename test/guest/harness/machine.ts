@@ -24,6 +24,7 @@ import { Control } from "./control.ts";
 import type { Image } from "./image.ts";
 import { type Board, type Disk, type Forward, qemuArguments } from "./qemu.ts";
 import { type Outcome, Shell } from "./shell.ts";
+import { type MachineTpm, startMachineTpm, tpmArguments } from "./tpm.ts";
 
 export interface MachineOptions {
   readonly image: Image;
@@ -44,6 +45,8 @@ export interface MachineOptions {
    * this one, switched on again.
    */
   readonly overlay?: string;
+  /** The folder of a TPM's state: its chip, over all boots of all machines with it (tpm.ts). */
+  readonly tpm?: string;
 }
 
 /** Emulated, on a machine that others use too. */
@@ -147,7 +150,9 @@ export class Machine implements AsyncDisposable {
 export async function startMachine(options: MachineOptions): Promise<Machine> {
   const turn = await lock("machine.lock");
   const folder = mkdtempSync(join(tmpdir(), "nightlatch-guest-"));
+  let tpm: MachineTpm | null = null;
   const clean = async () => {
+    await tpm?.[Symbol.asyncDispose]();
     rmSync(folder, { recursive: true, force: true });
     await turn[Symbol.asyncDispose]();
   };
@@ -160,6 +165,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
       shell: join(folder, "shell"),
       control: join(folder, "control"),
     };
+    if (options.tpm !== undefined) tpm = await startMachineTpm(options.tpm, join(folder, "tpm"));
     const connections = Promise.all(Object.values(sockets).map(acceptOne));
     const argv = qemuArguments({
       accelerator: await accelerator(),
@@ -171,7 +177,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
         ? null
         : { ...options.image, commandLine: [COMMAND_LINE, options.commandLine].filter(Boolean).join(" ") },
       board: options.board ?? "pc",
-      extra: options.extra ?? [],
+      extra: [...(options.extra ?? []), ...(tpm === null ? [] : tpmArguments(tpm))],
     });
     const qemu = startQemu(argv);
     try {

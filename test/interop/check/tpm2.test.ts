@@ -20,7 +20,7 @@ import { noSwtpm, startSwtpm } from "../../support/tpm/swtpm.ts";
 const noClevis = spawnSync("clevis-decrypt-tpm2", ["--summary"]).error === undefined ? false : "clevis-tpm2 lacks";
 
 /** A kernel that waits for the next boot. */
-const NEXT = { entry: { release: "99.0-new" } } as Parameters<typeof measuredFacts>[1];
+const NEXT = { entry: { release: "99.0-new", initrds: [] } } as unknown as Parameters<typeof measuredFacts>[1];
 
 describe("check and the TPM", { skip: noSwtpm || noClevis, concurrency: 1 }, () => {
   test("the registers of a binding are judged", async () => {
@@ -48,10 +48,18 @@ describe("check and the TPM", { skip: noSwtpm || noClevis, concurrency: 1 }, () 
     for (const register of [7, 9, 11]) chip.extend(register);
     await runCommand(bind, [image, "tpm2", "pcr=7,9,11,12", ...keyArgs(state)], nodeSystem);
     const steady = await facts(null);
-    const sealed = { bank: "sha256", numbers: [7, 9, 11, 12], isNow: true, moving: [11], pending: [] };
+    const sealed = { bank: "sha256", numbers: [7, 9, 11, 12], isNeeded: true, isNow: true, moving: [11], pending: [] };
     assert.deepEqual(steady.measured, [{ ...sealed, unsteady: [9, 11] }]);
     assert.match(whyUnsteady(steady) ?? "", /: register 9 holds the kernel .*; register 11 holds/);
     assert.deepEqual(judged(steady), []);
+
+    // An initramfs that was made since this machine started, for the kernel that runs.
+    const old = { path: "/bin/sh", section: null };
+    const remade = { entry: { release: null, kernel: old, initrds: [old, { path: image, section: null }] } };
+    const pending = async (entry: object) => (await facts({ entry } as typeof NEXT)).measured[0]?.pending;
+    assert.deepEqual(await pending(remade.entry), [9]);
+    assert.deepEqual(await pending({ ...remade.entry, initrds: [old] }), []);
+    assert.deepEqual(await pending({ ...remade.entry, kernel: remade.entry.initrds[1] }), [9, 11]);
 
     // A kernel waits; register 12, of zeros, has nothing of it.
     const [update, ...more] = judged(await facts(NEXT));

@@ -105,7 +105,7 @@ test("what it needs in an initramfs is told", () => {
   const { early, urls } = describeToken(token(single), WITH_EXAMPLE);
   const lacks = clevisLacks(
     "initramfs-tools",
-    { has: (name) => !name.includes("clevis-decrypt-") },
+    { has: (name) => !name.includes("clevis-decrypt-"), names: new Set<string>() },
     {
       ...early,
       urls,

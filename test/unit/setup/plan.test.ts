@@ -24,7 +24,7 @@ const DRACUT = mendingOf("dracut", DEBIAN);
 test("everything that check names is planned, each step once, packages first", () => {
   const lacks = clevisLacks(
     "dracut-systemd",
-    { has: () => false },
+    { has: () => false, names: new Set<string>() },
     {
       pins: ["tang"],
       network: true,
@@ -58,9 +58,9 @@ test("what takes a person is told, and is no step", () => {
 
 test("what is typed from the print leaves the very file that the set-up writes", () => {
   const remedies: readonly (readonly [typeof TOOLS, Remedy])[] = [
-    [TOOLS, addDriver(TOOLS, ["virtio_net", "virtio_pci"])],
+    [TOOLS, addDriver(TOOLS, ["virtio_net", "virtio_pci"], "driver")],
     [TOOLS, addFile(TOOLS, "/etc/ssl/certs/ca-certificates.crt", "certificates")],
-    [DRACUT, addDriver(DRACUT, ["e1000e"])],
+    [DRACUT, addDriver(DRACUT, ["e1000e"], "tpm-driver")],
     [DRACUT, addDracutWord(DRACUT, "rd.neednet=1", "network")],
     [TOOLS, setNetwork(TOOLS, 'nightlatch_card="ens3"\nnightlatch_mac=""\n')],
     [DRACUT, setNetwork(DRACUT, NO_FIXED_NETWORK)],

@@ -4,6 +4,7 @@ import { type ClevisTask, clevisLacks, whyNoDeadline } from "../../../../src/boo
 import { mendingOf } from "../../../../src/boot/initramfs/mending.ts";
 import { whyNoDriver } from "../../../../src/boot/initramfs/network-driver.ts";
 import type { ServerName } from "../../../../src/boot/initramfs/server-name.ts";
+import { whyNoTpmDriver } from "../../../../src/boot/initramfs/tpm-driver.ts";
 import { fakeSystem, type Programs } from "../../../support/fake-files.ts";
 
 const DEBIAN = mendingOf("initramfs-tools", new Map([["ID", "debian"]]));
@@ -17,7 +18,10 @@ const TANG: ClevisTask = {
   names: new Map(),
   rebind: (url, address) => `rebind ${url} to ${address}`,
 };
-const holding = (names: readonly string[]) => ({ has: (name: string) => names.includes(name) });
+const holding = (names: readonly string[]) => ({
+  has: (name: string) => names.includes(name),
+  names: new Set(names),
+});
 const bin = (...names: readonly string[]) => names.map((name) => `usr/bin/${name}`);
 
 /** clevis-initramfs 19's hook. */
@@ -231,4 +235,34 @@ test("a card needs the driver of the bus that it hangs on, and what its modules 
     assert.match(String((await whyWithout(left))?.what), /\(virtio_net\)$/, left);
   }
   assert.match(String((await whyWithout("virtio_pci"))?.remedy), /'force_load virtio_pci'/);
+});
+
+test("a TPM whose driver is a module wants it in the initramfs, beside that of a network card", async () => {
+  const machine = (links: Record<string, string>, builtin = false) =>
+    fakeSystem(
+      { "/sys/class/tpm/tpm0/dev": "10:224\n" },
+      (argv) => ({
+        stdout: builtin ? "(builtin)\n" : `/lib/modules/6.12/kernel/drivers/char/tpm/${argv.at(-1)}.ko.xz\n`,
+      }),
+      links,
+    );
+  const module = { "/sys/class/tpm/tpm0/device/driver/module": "/sys/module/tpm_crb" };
+  const held = holding(["/lib/modules/6.12/kernel/drivers/char/tpm/tpm_crb.ko.xz"]);
+  const none = holding([]);
+  const lack = await whyNoTpmDriver(machine(module), none, "6.12", DEBIAN);
+  assert.equal(lack?.what, "the initramfs holds no driver of the machine's TPM (tpm_crb)");
+  assert.match(lack.remedy, /force_load tpm_crb' > \/etc\/initramfs-tools\/hooks\/nightlatch-tpm-driver/);
+  assert.equal(await whyNoTpmDriver(machine(module), held, "6.12", DEBIAN), null);
+  assert.equal(await whyNoTpmDriver(machine(module, true), none, "6.12", DEBIAN), null, "in that kernel");
+  assert.equal(await whyNoTpmDriver(machine({}), none, "6.12", DEBIAN), null, "built in");
+  assert.equal(
+    await whyNoTpmDriver(
+      fakeSystem({}, () => ({}), module),
+      none,
+      "6.12",
+      DEBIAN,
+    ),
+    null,
+    "no chip",
+  );
 });
