@@ -166,6 +166,8 @@ export interface FileFacts {
   readonly uid: number;
   readonly gid: number;
   readonly sizeBytes: number;
+  /** When its content was last written, in milliseconds since the epoch. */
+  readonly modifiedMs: number;
 }
 
 /** Its members are synchronous: nothing can come between the steps of a change. */

@@ -76,6 +76,7 @@ function describe(facts: Stats): FileFacts {
     uid: facts.uid,
     gid: facts.gid,
     sizeBytes: facts.size,
+    modifiedMs: facts.mtimeMs,
   };
 }
 

@@ -43,7 +43,7 @@ export function fakeSystem(
     const isFile = files[path] !== undefined;
     if (!isFile && !Object.keys(files).some((file) => file.startsWith(`${path}/`))) return null;
     const sizeBytes = isFile ? bytesOf(path).length : 0;
-    return { kind: isFile ? "file" : "directory", mode: 0o644, uid: 0, gid: 0, sizeBytes };
+    return { kind: isFile ? "file" : "directory", mode: 0o644, uid: 0, gid: 0, sizeBytes, modifiedMs: 0 };
   };
   return {
     ran,

@@ -1,6 +1,5 @@
 import type { BootEntry, BootFile } from "../../boot/entry/entry.ts";
 import type { NextBoot } from "../../boot/next-boot.ts";
-import { SMALL_PROGRAM_MS } from "../../core/deadlines.ts";
 import { NightlatchError } from "../../core/errors.ts";
 import { changedBy, type RegisterChange } from "../../formats/tpm2/registers.ts";
 import type { MeasuredShare } from "../../pins/nested.ts";
@@ -17,7 +16,7 @@ const CHIP_TIMEOUT_MS = 10_000;
  * answer leaves that open: the attempt at the binding tells of it.
  */
 export async function measuredFacts(
-  system: ChipPower & Pick<System, "run" | "readFileIfPresent">,
+  system: ChipPower & Pick<System, "stat" | "readFileIfPresent">,
   next: Pick<NextBoot, "entry"> | null,
   measured: readonly MeasuredShare[],
 ): Promise<readonly MeasuredFacts[]> {
@@ -55,7 +54,7 @@ const PROC_STAT_BYTES = 4 << 20;
 
 /** What the next boot loads that this one did not. */
 async function changesWaiting(
-  system: Pick<System, "run" | "readFileIfPresent">,
+  system: Pick<System, "stat" | "readFileIfPresent">,
   { release, kernel, initrds }: BootEntry,
 ): Promise<readonly RegisterChange[]> {
   const running = await system.readFileIfPresent("/proc/sys/kernel/osrelease", RELEASE_LIMIT_BYTES);
@@ -75,15 +74,11 @@ async function bootSeconds(system: Pick<System, "readFileIfPresent">): Promise<n
 
 /** Whether one of the files was written since; what cannot be told counts as older. */
 async function isNewer(
-  system: Pick<System, "run">,
+  system: Pick<System, "stat">,
   files: readonly BootFile[],
   began: number | null,
 ): Promise<boolean> {
-  if (began === null || files.length === 0) return false;
-  const argv = ["stat", "-L", "-c", "%Y", "--", ...files.map(({ path }) => path)] as const;
-  const { stdout } = await system.run({ argv, timeoutMs: SMALL_PROGRAM_MS });
-  return stdout
-    .toString("latin1")
-    .split("\n")
-    .some((seconds) => Number(seconds) > began);
+  if (began === null) return false;
+  const facts = await Promise.all(files.map(({ path }) => system.stat(path)));
+  return facts.some((fact) => fact !== null && Math.floor(fact.modifiedMs / 1000) > began);
 }

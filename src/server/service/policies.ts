@@ -53,8 +53,8 @@ const MAX_LEASE_MS = 86_400_000;
 /**
  * Changes what must hold for a machine to be released. A lease that it has is void, and so is what
  * operators were asked for. What is not `always` releases nothing from the moment in which this is
- * asked. A machine that is put under `alive` has to be alive: one whose heartbeats do not come would
- * be locked.
+ * asked. A machine that is put under `alive` has to be alive: one whose heartbeats do not come
+ * would be locked.
  * @throws NightlatchError machine/unknown, machine/revoked, policy/bad-terms, alive/bad-time,
  *   alive/not-heard, admin/denied, store/*; and what `permit` throws
  */

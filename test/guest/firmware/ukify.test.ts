@@ -57,7 +57,7 @@ test("an image that ukify made is read as it was made, by the entries that bootc
       }),
       stat: async (path) =>
         path === LOADER_INFO
-          ? { kind: "file", mode: 0o644, uid: 0, gid: 0, sizeBytes: loaderInfo.length }
+          ? { kind: "file", mode: 0o644, uid: 0, gid: 0, sizeBytes: loaderInfo.length, modifiedMs: 0 }
           : nodeSystem.stat(path),
       readFile: async (path, limit) => (path === LOADER_INFO ? loaderInfo : nodeSystem.readFile(path, limit)),
     };

@@ -124,7 +124,9 @@ describe("volumes", () => {
 
   test("a TPM's PIN opens no boot: the volume counts as one without a binding, unless it has another", () => {
     const error = new NightlatchError("pin/needs-person", "nobody is asked here");
-    const measured = [{ bank: "sha256", numbers: [7], isNow: false, moving: [11], pending: [], unsteady: [] }];
+    const measured = [
+      { isNeeded: true, bank: "sha256", numbers: [7], isNow: false, moving: [11], pending: [], unsteady: [] },
+    ];
     const pinned = failing({ kind: "tpm2", urls: [], needsPerson: true, opens: null, error, measured });
     const alone = judge(machine({ volumes: [volume(GOOD_LINE, { bindings: [pinned] })] }));
     assert.deepEqual(
