@@ -177,5 +177,8 @@ function unsupported(name: string): NightlatchError {
 }
 
 function tooMuch(what: string): never {
-  throw new NightlatchError("clevis/malformed", `the binding asks for ${what}`);
+  throw new NightlatchError("clevis/malformed", `the binding asks for ${what}`, {
+    meaning: "The token in the volume's header is damaged, or another program wrote it.",
+    remedy: "Unlock the volume with its passphrase and bind it anew.",
+  });
 }

@@ -91,5 +91,8 @@ export function decodeMember(text: string, what: string): Buffer {
  * @throws NightlatchError clevis/malformed
  */
 export function malformedBinding(message: string): never {
-  throw new NightlatchError("clevis/malformed", message);
+  throw new NightlatchError("clevis/malformed", message, {
+    meaning: "The token in the volume's header is damaged, or another program wrote it.",
+    remedy: "Unlock the volume with its passphrase and bind it anew.",
+  });
 }
