@@ -19,6 +19,7 @@ export const createPublicKey: Whole["createPublicKey"] = (...args) => nodeCrypto
 export const createHmac: Whole["createHmac"] = (...args) => nodeCrypto().createHmac(...args);
 export const createCipheriv = (...args: Parameters<Whole["createCipheriv"]>) => nodeCrypto().createCipheriv(...args);
 export const publicEncrypt = (...args: Parameters<Whole["publicEncrypt"]>) => nodeCrypto().publicEncrypt(...args);
+export const scrypt = (...args: Parameters<Whole["scrypt"]>) => nodeCrypto().scrypt(...args);
 /** Of all constants those that are read. */
 export const constants = { RSA_PKCS1_OAEP_PADDING: 4 };
 export const hash = (...args: Parameters<Whole["hash"]>) => nodeCrypto().hash(...args);
