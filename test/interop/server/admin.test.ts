@@ -156,12 +156,12 @@ test("the machine commands, as they are typed", () =>
     const list = await run("machine", "list");
     assert.match(
       list.stdout,
-      /^NAME {2}STATE {3}POLICY {2}LAST RELEASE {2}TO {2}ID\nnas {3}active {2}always {2}never {9}- {3}[\w-]{43}\npi {4}active/,
+      /^NAME {2}STATE {3}POLICY {2}LAST HEARD {2}LAST RELEASE {2}TO {2}ID\nnas {3}active {2}always {2}never {7}never {9}- {3}[\w-]{43}\npi {4}active/,
     );
     const show = await run("machine", "show", "nas");
     assert.match(
       show.stdout,
-      /^nas: active, enrolled .*\nid [\w-]{43}\npolicy always\nLATCH {19}STATE {3}VOLUME {4}LAST RELEASE {2}TO\n[\w-]{22} {2}active {2}7d5b2c1e {2}never/,
+      /^nas: active, enrolled .*\nid [\w-]{43}\npolicy always\nlast heard never\nLATCH {19}STATE {3}VOLUME {4}LAST RELEASE {2}TO\n[\w-]{22} {2}active {2}7d5b2c1e {2}never/,
     );
 
     const said = (...words: string[]) => run("machine", ...words).then(({ stdout }) => stdout);
@@ -268,7 +268,10 @@ test("which machine got a key when: in the list, and line by line as it comes", 
     follower.kill("SIGINT");
     assert.deepEqual(await once(follower, "exit"), [0, null], "an interruption ends it well");
 
-    assert.match((await run("machine", "list")).stdout, new RegExp(`\nnas   locked  always  ${TIME}  127.0.0.1  `));
+    assert.match(
+      (await run("machine", "list")).stdout,
+      new RegExp(`\nnas   locked  always  never       ${TIME}  127.0.0.1  `),
+    );
     assert.match(
       (await run("machine", "show", "nas")).stdout,
       /\nVolume 7d5b2c1e: refused last at .*, 127.0.0.1 \[machine\/locked\]\n/,

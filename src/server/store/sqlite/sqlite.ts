@@ -1,10 +1,14 @@
 import Database from "better-sqlite3";
 import type { Compilable, CompiledQuery } from "kysely";
 import { isError, type NightlatchError } from "../../../core/errors.ts";
+import { placeBlocks } from "../../../system/file-blocks.ts";
 import { beginsWithZeros, overwriteWithZeros, sizeOfFile } from "../../../system/wipe-file.ts";
 import { failureOf, heldByAnother } from "./failure.ts";
 
 type Parameters = readonly unknown[];
+
+/** The head of the WAL's index, which readers write too (136 bytes); it is touched at once. */
+const INDEX_HEAD_BYTES = 512;
 
 /**
  * One SQLite file, with what we promise of it: WAL, an fsync before a commit returns
@@ -26,6 +30,8 @@ export class Sqlite {
    * before it is empty.
    */
   #isHollow = false;
+  /** Set once the WAL's index has all its blocks. */
+  #hasPlaced = false;
 
   /** Opens the file. @throws NightlatchError store/damaged, store/io, store/missing, store/busy */
   constructor(path: string, options: { readonly readonly?: boolean } = {}) {
@@ -86,6 +92,7 @@ export class Sqlite {
     this.#guard(() => {
       if (this.#broken !== null) throw this.#broken;
       this.#requireWal();
+      this.#placeIndex();
       this.prepare("begin").run();
     });
   }
@@ -117,6 +124,17 @@ export class Sqlite {
   /** How long the WAL is; 0 where there is none. */
   get walBytes(): number {
     return sizeOfFile(`${this.#path}-wal`);
+  }
+
+  /**
+   * The index of the WAL is mapped into memory. SQLite allocates one byte of each of its pages,
+   * which is a hole elsewhere on a file system with smaller blocks.
+   */
+  #placeIndex(): void {
+    if (this.#hasPlaced) return;
+    this.prepare("select 1 from sqlite_schema limit 1").get(); // makes it, where it is not there
+    placeBlocks(`${this.#path}-shm`, INDEX_HEAD_BYTES);
+    this.#hasPlaced = true;
   }
 
   #requireWal(): void {
