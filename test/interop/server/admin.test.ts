@@ -161,7 +161,7 @@ test("the machine commands, as they are typed", () =>
     const show = await run("machine", "show", "nas");
     assert.match(
       show.stdout,
-      /^nas: active, enrolled .*\nid [\w-]{43}\npolicy always\nlast heard never\nLATCH {19}STATE {3}VOLUME {4}LAST RELEASE {2}TO\n[\w-]{22} {2}active {2}7d5b2c1e {2}never/,
+      /^nas: active, enrolled .*\nid [\w-]{43}\npolicy always, last heard never\nLATCH {19}STATE {3}VOLUME {4}LAST RELEASE {2}TO\n[\w-]{22} {2}active {2}7d5b2c1e {2}never/,
     );
 
     const said = (...words: string[]) => run("machine", ...words).then(({ stdout }) => stdout);
