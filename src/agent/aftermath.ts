@@ -3,6 +3,7 @@ import { isError, NightlatchError } from "../core/errors.ts";
 import type { VolumeRecord } from "../formats/own/volume-record.ts";
 import { refusalOf } from "../luks/bound/bound.ts";
 import { type BoundPower, recordUse, type Use } from "../luks/bound/changes.ts";
+import { readVolumeRecord } from "../luks/bound/records.ts";
 import type { ReportPower } from "../pins/latch/report.ts";
 import type { System } from "../system/port.ts";
 import { delayAfterMs } from "./backoff.ts";
@@ -71,13 +72,15 @@ async function makeStateFolder(system: AftermathPower, stateFolder: string): Pro
  */
 export async function proveRelease(system: AftermathPower, uuid: string, after: Aftermath): Promise<void> {
   const { stateFolder, signal, log } = after;
-  const { askAll } = await import("./receipts.ts");
   const endMs = system.monotonicMs() + RECORD_WITHIN_MS;
   for (;;) {
     await system.sleep(RECORD_AGAIN_MS, signal);
     if (signal.aborted) return;
     try {
-      return await askAll(system, uuid, { ...after, timeoutMs: ATTEMPT_MS });
+      const record = await readVolumeRecord(system, stateFolder, uuid);
+      if (record === null || record.latches.length === 0) return;
+      const { askAll } = await import("./receipts.ts");
+      return await askAll(system, record, { ...after, timeoutMs: ATTEMPT_MS });
     } catch (error) {
       if (!(error instanceof NightlatchError)) throw error;
       // At boot the folder cannot be written yet.

@@ -1,9 +1,10 @@
 import { isError, type NightlatchError } from "../core/errors.ts";
-import { type RecordPower, readVolumeRecord } from "../luks/bound/records.ts";
+import type { VolumeRecord } from "../formats/own/volume-record.ts";
 import { type EnrolledServer, listServers } from "../pins/latch/machine.ts";
 import { askReceipt, type ReceiptPower } from "../pins/latch/receipt.ts";
+import type { System } from "../system/port.ts";
 
-type AskPower = ReceiptPower & RecordPower;
+type AskPower = ReceiptPower & Pick<System, "readFile">;
 
 interface AskOptions {
   readonly stateFolder: string;
@@ -17,11 +18,10 @@ interface AskOptions {
  * Asks each server at which the volume has a latch for a receipt, and writes a line for each.
  * @throws NightlatchError machine/bad-state, file/*
  */
-export async function askAll(system: AskPower, uuid: string, options: AskOptions): Promise<void> {
+export async function askAll(system: AskPower, { latches }: VolumeRecord, options: AskOptions): Promise<void> {
   const { stateFolder } = options;
-  const record = await readVolumeRecord(system, stateFolder, uuid);
   const servers = await listServers(system, stateFolder);
-  for (const { url, server: thumbprint } of record?.latches ?? []) {
+  for (const { url, server: thumbprint } of latches) {
     const server = servers.find((known) => known.thumbprint === thumbprint);
     const latch = /\/latch\/([\w-]{22})$/.exec(url)?.[1];
     if (server !== undefined && latch !== undefined) await askOne(system, server, latch, options);

@@ -168,7 +168,7 @@ test("the machine commands, as they are typed", () =>
     assert.match(await said("policy", "nas", "lease"), /^nas is released within a lease alone: /);
     assert.equal(await said("policy", "nas", "lease"), "The policy of nas was lease already.\n");
     assert.match(await said("lease", "nas", "15m"), new RegExp(`^nas is released until ${TIME}, each latch once.\n$`));
-    assert.match(await said("show", "nas"), new RegExp(`\npolicy lease, open until ${TIME}\n`));
+    assert.match(await said("show", "nas"), new RegExp(`\npolicy lease, open until ${TIME}, last heard never\n`));
     assert.match((await run("machine", "lease", "nas", "15 m")).stderr, /15 m is not a time/);
     assert.match((await run("machine", "lease", "nas", "30s")).stderr, /at least a minute .*\[lease\/bad-time\]/);
     assert.match((await run("machine", "lease", "pi", "15m")).stderr, /policy is always \[lease\/not-needed\]/);
