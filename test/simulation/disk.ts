@@ -258,6 +258,11 @@ export class SimulatedDisk implements Disposable {
       writeFile: async (path, bytes, mode) => this.#writeFile(path, bytes, mode),
       removeFile: async (path) => this.#removeFile(path),
       listDirectory: async (path) => (existsSync(path) ? readdirSync(path).sort() : []),
+      // Whatever takes real time would let the simulated go on meanwhile, now further and now less.
+      lock: async (path) => {
+        const descriptor = openSync(path, "a", 0o600);
+        return { descriptor, [Symbol.asyncDispose]: async () => closeSync(descriptor) };
+      },
       openInPlace: async (path, made) => this.#open(await nodeSystem.openInPlace(path, made), path),
     };
   }
