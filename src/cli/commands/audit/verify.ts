@@ -33,7 +33,7 @@ to keep the checkpoint.
 
 async function run(input: Input): Promise<ExitStatus> {
   const { options, system, terminal } = input;
-  if (options.log !== undefined) return verifyFile(input, options.log);
+  if (options.log !== undefined) return await verifyFile(input, options.log);
   if (options.verifier !== undefined) throw wrong("--verifier goes with --log");
   using source = await openSource("audit verify", options, system);
   const { snapshot } = source;
