@@ -20,7 +20,7 @@ const FILE_MODE = 0o600;
  * Asks a server for the last release of one of this machine's latches, verifies what it proves, and
  * keeps the log's checkpoint for the next time: docs/format/receipt.md, "What is kept".
  * @param latch id, base64url
- * @returns null where the server is of a version that gives no receipts
+ * @returns null where the server is of a version that gives no receipts, and never gave one
  * @throws NightlatchError receipt/went-back: the log is not the one that was seen before, and hides
  *   it; both checkpoints are kept, and the server is refused from now on
  * @throws NightlatchError receipt/not-proved, net/*, machine/*, enrolment/*, pin/busy, file/*
@@ -48,7 +48,7 @@ export async function askReceipt(
     timeoutMs,
     ...(signal === undefined ? {} : { signal }),
   });
-  if (response.status !== 200) return refused(server, response);
+  if (response.status !== 200) return refused(server, response, held !== null);
   const { thumbprint: serverThumbprint, machine } = server;
   const proved = parseReceiptAnswer(response.body, { request, serverThumbprint, machine, latch, held });
   if (proved.growth === "unknown") damaged(path, "is not this server's, or was changed");
@@ -98,9 +98,10 @@ export function wentBack({ url, name }: Pick<EnrolledServer, "url" | "name">): N
 }
 
 /** A refusal is not signed: whoever sits in between can refuse, as he can cut the line. */
-function refused({ url }: EnrolledServer, { status, body }: HttpResponse): null {
+function refused({ url }: EnrolledServer, { status, body }: HttpResponse, hasGiven: boolean): null {
   const code = parseRefusal(body);
-  if (status === 404 && code === null) return null;
+  // Whoever sits in between could say so too, of a server that has given receipts before.
+  if (status === 404 && code === null && !hasGiven) return null;
   const { host } = new URL(url);
   const told = `status ${status}${code === null ? "" : `, ${code}`}`;
   if (status === 429 || status >= 500) throw new NightlatchError("pin/busy", `${host} gives no receipt now (${told})`);

@@ -44,7 +44,7 @@ export async function rotateUnattended(
   const trust = { stateFolder, name: null, trust: "recorded" } as const;
   const refusal = await whyNotBound(system, device, await readHeader(system, held), trust);
   const done: Done = { rotated: [], removed: [], kept: [], failed: [] };
-  if (!(await isAnythingToDo(input, held))) {
+  if (!(await hasWork(input, held))) {
     const isAtRest = refusal === null && held.left.length === 0;
     const ended = isAtRest ? await endFormerKeys(input, stateFolder, await readHeader(system, held)) : [];
     return tell(input, device, uuid, { ...done, ended });
@@ -77,7 +77,7 @@ export async function rotateUnattended(
  * Volumes of which nothing was rotated are none of this run's business, and neither is what another
  * command left there.
  */
-async function isAnythingToDo(input: BindInput, held: HeldVolume): Promise<boolean> {
+async function hasWork(input: BindInput, held: HeldVolume): Promise<boolean> {
   const record = await readRotation(input.system, held.stateFolder, held.uuid);
   return record !== null || (await listTurned(input, held)).length > 0;
 }

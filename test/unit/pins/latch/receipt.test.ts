@@ -263,3 +263,18 @@ test("a note that was damaged is told, and not taken for none", async () => {
     await assert.rejects(askServer(latch), fails("machine/bad-state"), JSON.stringify(text.slice(0, 20)));
   }
 });
+
+test("a server that knows no receipts is let be, unless it has given one before", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const { machine, latch } = await enrolled(service, "nas");
+  const at = machineAt(home.path, machine, () => service);
+  const without: ReceiptPower = {
+    ...at.system,
+    request: async () => ({ status: 404, contentType: "text/plain", body: Buffer.alloc(0) }),
+  };
+  const ask404 = () => askReceipt(without, at.state, at.server, latch.latchId, { timeoutMs: 1000 });
+  assert.equal(await ask404(), null);
+  await at.ask(latch);
+  await assert.rejects(ask404(), fails("enrolment/refused"));
+});
