@@ -6,9 +6,10 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
 import { fetchKey } from "../../../script/key-client.ts";
 import { AGENT_SOCKET } from "../../../src/core/places.ts";
 import { runTool } from "../volumes.ts";
@@ -52,6 +53,9 @@ case "$*" in
 *show*) printf 'UnitFileState=disabled\\n' ;;
 esac
 `;
+
+/** Prompts for what no program shows. */
+const SECRET = /PIN|passphrase/i;
 
 /** Why no host can be made here, for a test's `skip`; false where one can. */
 export const noHosts: string | false =
@@ -139,6 +143,7 @@ export class Host implements AsyncDisposable {
     const left = [...typed];
     let screen = "";
     let from = 0;
+    let typing = Promise.resolve();
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       screen += text.replaceAll("\r", "");
       const [next] = left;
@@ -147,11 +152,22 @@ export class Host implements AsyncDisposable {
       if (found === null) return;
       left.shift();
       from += found.index + found[0].length;
-      child.stdin.write(`${typeof next[1] === "string" ? next[1] : next[1](screen)}\r`);
+      const answer = typeof next[1] === "string" ? next[1] : next[1](screen);
+      const secret = SECRET.test(found[0]);
+      typing = typing.then(async () => {
+        if (secret) await hidden(child);
+        child.stdin.write(`${answer}\r`);
+      });
     });
-    const late = setTimeout(() => child.kill(), 600_000);
+    child.stdin.on("error", () => {});
+    let late = false;
+    const deadline = setTimeout(() => {
+      late = true;
+      child.kill();
+    }, 300_000);
     const [status] = await once(child, "close");
-    clearTimeout(late);
+    clearTimeout(deadline);
+    if (late) throw new Error(`${command} did not end: ${screen}`);
     if (left.length > 0) throw new Error(`${command} did not ask for ${left[0]?.[0]}: ${screen}`);
     return { status, screen };
   }
@@ -202,6 +218,17 @@ export class Host implements AsyncDisposable {
     if (this.#agent !== null) await end(this.#agent, true);
     await end(this.#holder);
   }
+}
+
+/**
+ * Waits until the terminal that `script` made shows nothing of what is typed. A program that asks
+ * before it turns that off throws away what was typed until then (tcsetattr with TCSAFLUSH, as
+ * pkcs11-tool has it).
+ */
+async function hidden(script: ChildProcess): Promise<void> {
+  const inside = readFileSync(`/proc/${script.pid}/task/${script.pid}/children`, "utf8").trim().split(" ")[0];
+  const settings = () => spawnSync("stty", ["-a", "-F", `/proc/${inside}/fd/0`], { encoding: "utf8" }).stdout;
+  while (script.exitCode === null && script.signalCode === null && !/ -echo /.test(settings())) await delay(5);
 }
 
 /** Starts what says that it is ready and then holds on until its input ends. */
