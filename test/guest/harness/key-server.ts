@@ -10,17 +10,21 @@ import { type Forward, HOST_ADDRESS } from "./qemu.ts";
 const COMMAND = join(import.meta.dirname, "../../../bin/nightlatch");
 const GUEST_PORT = 7654;
 
+/** Where one keeps what a start of it needs. */
+interface Place {
+  readonly folder: string;
+  readonly admin: string;
+}
+
 export class KeyServer implements AsyncDisposable {
-  readonly #process: ChildProcess;
-  readonly #folder: string;
-  readonly #admin: string;
+  #process: ChildProcess;
+  readonly #place: Place;
   /** For the machine's options: the server at the address that its invites carry. */
   readonly forward: Forward;
 
-  constructor(process: ChildProcess, folder: string, admin: string, hostPort: number) {
+  constructor(process: ChildProcess, place: Place, hostPort: number) {
     this.#process = process;
-    this.#folder = folder;
-    this.#admin = admin;
+    this.#place = place;
     this.forward = { guestAddress: HOST_ADDRESS, guestPort: GUEST_PORT, hostPort };
   }
 
@@ -29,7 +33,7 @@ export class KeyServer implements AsyncDisposable {
    * @throws Error where it fails
    */
   async machine(...words: string[]): Promise<Record<string, unknown>> {
-    const argv = [COMMAND, "machine", ...words, "--admin", this.#admin, "--json"] as const;
+    const argv = [COMMAND, "machine", ...words, "--admin", this.#place.admin, "--json"] as const;
     return JSON.parse(await must(argv)) as Record<string, unknown>;
   }
 
@@ -38,26 +42,40 @@ export class KeyServer implements AsyncDisposable {
     return String((await this.machine("invite", name))["invite"]);
   }
 
+  /** Ends it and starts it anew, on the same store and port. */
+  async restart(): Promise<void> {
+    await this.#end();
+    this.#process = (await serve(this.#place, this.forward.hostPort)).process;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#end();
+    rmSync(this.#place.folder, { recursive: true, force: true });
+  }
+
+  async #end(): Promise<void> {
     const ended = new Promise((resolve) => this.#process.once("close", resolve));
-    if (this.#process.exitCode === null && this.#process.signalCode === null) {
-      this.#process.kill("SIGTERM");
-      await ended;
-    }
-    rmSync(this.#folder, { recursive: true, force: true });
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    this.#process.kill("SIGTERM");
+    await ended;
   }
 }
 
 export async function startKeyServer(): Promise<KeyServer> {
   const folder = mkdtempSync(join(tmpdir(), "nightlatch-keys-"));
-  const admin = join(folder, "admin.sock");
-  const listen = ["--listen", "127.0.0.1:0", "--url", `http://${HOST_ADDRESS}:${GUEST_PORT}`];
+  const place = { folder, admin: join(folder, "admin.sock") };
+  const { process, port } = await serve(place, 0);
+  return new KeyServer(process, place, port);
+}
+
+/** @param port on 127.0.0.1, 0 for any that is free */
+async function serve({ folder, admin }: Place, port: number): Promise<{ process: ChildProcess; port: number }> {
+  const listen = ["--listen", `127.0.0.1:${port}`, "--url", `http://${HOST_ADDRESS}:${GUEST_PORT}`];
   const argv = ["--pdeathsig", "KILL", COMMAND, "serve", "--data", join(folder, "store"), ...listen, "--admin", admin];
   const process = spawn("setpriv", [...argv, "--json"], { stdio: ["ignore", "pipe", "inherit"] });
   const line = await new Promise<string>((resolve, reject) => {
     createInterface(process.stdout).once("line", resolve);
     process.once("close", (status) => reject(new Error(`the key server ended with ${status}`)));
   });
-  const { listen: at } = JSON.parse(line) as { listen: { port: number } };
-  return new KeyServer(process, folder, admin, at.port);
+  return { process, port: (JSON.parse(line) as { listen: { port: number } }).listen.port };
 }

@@ -1,0 +1,125 @@
+/**
+ * An encrypted root whose key server decides. Under `lease` the machine comes back from its own
+ * reboot through stock clevis, and not from a power cut, until an operator opens a lease. Under
+ * `alive` it comes back from a power cut; gone for longer than its timeout it stays locked, after
+ * the server was restarted too, until an operator unlocks it. The commands are those of
+ * docs/guide/encrypted-root.md and docs/policy.md.
+ */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { bind, DEADLINE_MS, FORGET_DATA, guideCommands } from "../harness/cold-boot.ts";
+import { firmwareMachine } from "../harness/firmware-machine.ts";
+import { type KeyServer, startKeyServer } from "../harness/key-server.ts";
+import { type Machine, startMachine } from "../harness/machine.ts";
+import { builtPackage } from "../harness/package.ts";
+import { typePassphrase } from "../harness/prompt.ts";
+import { onlyInFull } from "../harness/requirements.ts";
+
+const TIMEOUT_MS = 300_000;
+const GRACE_MS = 60_000;
+const fromGuide = guideCommands("encrypted-root.md");
+/** Longer than stock clevis waits before it asks again. */
+const AGAIN_MS = 30_000;
+
+/** Waits at the prompt until the server has refused a latch for that reason, and a while more. */
+async function staysClosed(machine: Machine, server: KeyServer, expected: string): Promise<void> {
+  await machine.console.waitFor(/nightlatch: no key yet: [^\n]*The passphrase can be typed/, DEADLINE_MS);
+  for (;;) {
+    const { latches } = await server.machine("show", "nas");
+    const refused = (latches as { lastRefusal: { reason: string } | null }[]).flatMap(({ lastRefusal }) =>
+      lastRefusal === null ? [] : [lastRefusal.reason],
+    );
+    if (refused.includes(expected)) break;
+    await pause(500);
+  }
+  const from = machine.console.transcript().length;
+  await pause(AGAIN_MS);
+  assert.doesNotMatch(machine.console.transcript().slice(from), /login: /);
+}
+
+/** Under `alive` a machine must have been heard. */
+async function isHeard(server: KeyServer): Promise<void> {
+  for (const deadline = Date.now() + TIMEOUT_MS; ; await pause(2000)) {
+    try {
+      await server.machine("policy", "nas", "alive", "--timeout", "1m");
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
+  }
+}
+
+async function coldBoots(): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "nightlatch-policy-"));
+  try {
+    await using server = await startKeyServer();
+    const made = await firmwareMachine(
+      {
+        suite: "bookworm",
+        generator: "initramfs-tools",
+        compression: "zstd",
+        shelf: ["clevis-initramfs"],
+        loader: "grub-bios",
+        deb: await builtPackage(),
+      },
+      folder,
+    );
+    const options = { ...made, forwards: [server.forward], overlay: join(folder, "root.qcow2") };
+    {
+      await using machine = await startMachine(options);
+      await typePassphrase(machine.console);
+      await machine.login(DEADLINE_MS);
+      await machine.must(FORGET_DATA);
+      const INVITE = await server.invite("nas");
+      await bind(machine, fromGuide("nightlatch bind /dev/vda latch INVITE --setup", { INVITE }));
+      await bind(machine, "nightlatch bind /dev/vdb latch");
+      await server.machine("policy", "nas", "lease");
+      await machine.restart(() => machine.run("nightlatch reboot --via bindings --yes", DEADLINE_MS), DEADLINE_MS);
+      await machine.login(DEADLINE_MS);
+
+      // The plug is pulled, once the grace of that boot is over.
+      await machine.must("sync");
+      await pause(GRACE_MS);
+      await machine.reset();
+      await staysClosed(machine, server, "policy/lease-used");
+      await server.machine("lease", "nas", "15m");
+      await machine.login(DEADLINE_MS);
+
+      await machine.must("systemctl enable --now nightlatch-heartbeat");
+      await isHeard(server);
+      await machine.must("sync");
+      await machine.reset();
+      await machine.login(DEADLINE_MS);
+      await machine.must("systemctl is-active nightlatch-heartbeat");
+      await machine.powerOff(DEADLINE_MS);
+    }
+    await untilLocked(server);
+    await server.restart();
+    {
+      await using machine = await startMachine(options);
+      await staysClosed(machine, server, "machine/locked");
+      await server.machine("unlock", "nas");
+      await machine.login(DEADLINE_MS);
+      await machine.powerOff(DEADLINE_MS);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Nothing is heard of it; a release has given it a quarter of an hour, which a heartbeat ended. */
+async function untilLocked(server: KeyServer): Promise<void> {
+  for (const deadline = Date.now() + TIMEOUT_MS; ; await pause(2000)) {
+    const { state } = await server.machine("show", "nas");
+    if (state === "locked") return;
+    assert.ok(Date.now() < deadline, `it is ${String(state)}`);
+  }
+}
+
+describe("Debian 12, initramfs-tools, under a policy", { skip: onlyInFull(), concurrency: 1 }, () => {
+  test("a root comes back where its policy allows it, and stays closed where not", coldBoots);
+});
