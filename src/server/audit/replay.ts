@@ -3,6 +3,7 @@ import type { State } from "../policy/decide.ts";
 import type { LeaseUse } from "../policy/lease.ts";
 import type { Day } from "../policy/limits.ts";
 import type { Approval } from "../policy/request.ts";
+import { DEFAULT_GROUP } from "../policy/terms.ts";
 
 /** A machine as the log or the store tells of it. */
 export interface KnownMachine {
@@ -12,6 +13,10 @@ export interface KnownMachine {
   readonly epoch: number;
   /** As `policyText` puts it. */
   readonly policy: string;
+  /** Of whom that was said: `machine`, `group` or `default`. */
+  readonly source: string;
+  /** The group that it is in; empty where it is in none. */
+  readonly group: string;
   /** Its leases, as `leaseText` puts them. */
   readonly lease: string;
 }
@@ -41,6 +46,14 @@ export interface KnownInvite {
   readonly expires: number;
   /** Who used it. */
   readonly machine: string | null;
+}
+
+/** A group of machines as the log or the store tells of it. */
+export interface KnownGroup {
+  /** Its name. */
+  readonly id: string;
+  /** As `policyText` puts it; empty where nothing is said of it. */
+  readonly policy: string;
 }
 
 /** A request for an approval as the log or the store tells of it. */
@@ -140,6 +153,7 @@ export class Replay {
   readonly #latchesOf = new Map<string, string[]>();
   readonly #invites = new Map<string, KnownInvite>();
   readonly #requests = new Map<string, KnownRequest>();
+  readonly #groups = new Map<string, KnownGroup>([[DEFAULT_GROUP, { id: DEFAULT_GROUP, policy: PLAIN }]]);
   /** The invite that waits to be used, by name. */
   readonly #open = new Map<string, string>();
 
@@ -154,6 +168,7 @@ export class Replay {
     else if (entry.kind === "latch-rotate") this.#rotate(entry);
     else if (entry.kind === "latch-retire") this.#retire(entry);
     else if (entry.kind === "machine-policy") this.#setPolicy(entry);
+    else if (subject === "group") this.#changeGroup(entry);
     else if (entry.kind === "lease") this.#lease(entry);
     else if (entry.kind === "lease-end") this.#endLease(String(entry["machine"]));
     else if (entry.kind === "release") this.#release(entry);
@@ -168,8 +183,9 @@ export class Replay {
   /** What differs between the log and the store, a sentence each; at most `limit`. */
   differences(store: KnownRows, limit: number): string[] {
     const found = [
-      ...compare("machine", this.#machines, store.machines, ["name", "state", "epoch", "policy", "lease"]),
+      ...compare("machine", this.#machines, store.machines, MACHINE),
       ...compare("latch", this.#latches, store.latches, ["machine", "volume", "state", "epoch", "keys", "use", "day"]),
+      ...compare("group", this.#groups, store.groups, ["policy"]),
       ...compare("invite", this.#invites, store.invites, ["name", "state", "expires", "machine"]),
       ...compare("request", this.#requests, store.requests, ["machine", "from", "state", "approvedBy", "expires"]),
     ];
@@ -184,8 +200,9 @@ export class Replay {
       { purpose: "signing", epoch: EPOCH, kid: null },
     ]);
     if (!this.#machines.has(machine)) {
-      const policy = "always";
-      this.#machines.set(machine, { id: machine, name, state: "active", epoch: 1, policy, lease: leaseText(0, null) });
+      const policy = this.#groups.get(DEFAULT_GROUP)?.policy ?? PLAIN;
+      const begun = { state: "active", epoch: 1, source: "default", group: "", lease: leaseText(0, null) } as const;
+      this.#machines.set(machine, { id: machine, name, policy, ...begun });
     }
     this.#latches.set(latch, { id: latch, machine, volume, state: "active", epoch: EPOCH, keys, use: "", day: "" });
     const siblings = this.#latchesOf.get(machine);
@@ -227,12 +244,48 @@ export class Replay {
   #setPolicy(entry: JsonObject): void {
     const machine = this.#machines.get(String(entry["machine"]));
     if (machine === undefined) return;
-    const timeoutMs = entry["timeout"] === undefined ? null : Number(entry["timeout"]);
-    const approval = entry["of"] === undefined ? null : { of: Number(entry["of"]), timeoutMs: timeoutMs ?? 0 };
-    const limits = entry["limits"] === undefined ? null : String(entry["limits"]);
-    const policy = policyText(String(entry["policy"]), { approval, timeoutMs, limits });
-    this.#machines.set(machine.id, { ...machine, policy });
-    this.#endAll(machine.id);
+    const policy = policyOf(entry);
+    // Before there were groups, what was released as ever was as good as never spoken of.
+    const source = String(entry["source"] ?? (policy === PLAIN ? "default" : "machine"));
+    this.#govern(machine, { policy, source });
+  }
+
+  /** Has a policy hold. One that is another makes a lease void, and requests. */
+  #govern(machine: KnownMachine, said: Pick<KnownMachine, "policy" | "source">): void {
+    this.#machines.set(machine.id, { ...machine, ...said });
+    if (said.policy !== machine.policy) this.#endAll(machine.id);
+  }
+
+  #changeGroup(entry: JsonObject): void {
+    const [id, kind] = [String(entry["group"]), entry["kind"]];
+    if (kind === "group-add") this.#groups.set(id, { id, policy: "" });
+    else if (kind === "group-remove") this.#removeGroup(id);
+    else if (kind === "group-join") this.#move(String(entry["machine"]), id);
+    else if (kind === "group-leave") this.#move(String(entry["machine"]), "");
+    else if (kind === "group-policy") {
+      this.#groups.set(id, { id, policy: entry["policy"] === undefined ? "" : policyOf(entry) });
+      for (const machine of this.#machines.values()) if (machine.group === id) this.#move(machine.id, id);
+    }
+  }
+
+  /** Only machines that are revoked are in it. */
+  #removeGroup(id: string): void {
+    this.#groups.delete(id);
+    for (const machine of this.#machines.values())
+      if (machine.group === id) this.#machines.set(machine.id, { ...machine, group: "" });
+  }
+
+  /** Puts a machine into a group, or finds anew what holds for it in the one that it is in. */
+  #move(machineId: string, group: string): void {
+    const machine = this.#machines.get(machineId);
+    if (machine === undefined) return;
+    const moved = { ...machine, group };
+    this.#machines.set(machineId, moved);
+    if (machine.source === "machine" || machine.state === "revoked") return;
+    const policy = this.#groups.get(group)?.policy ?? "";
+    if (policy !== "") this.#govern(moved, { policy, source: "group" });
+    else if (machine.source === "group")
+      this.#govern(moved, { policy: this.#groups.get(DEFAULT_GROUP)?.policy ?? PLAIN, source: "default" });
   }
 
   #lease(entry: JsonObject): void {
@@ -309,10 +362,24 @@ export class Replay {
   }
 }
 
+/** What is compared of a machine. */
+const MACHINE = ["name", "state", "epoch", "policy", "source", "group", "lease"] as const;
+
+/** What every machine began with before anything else could be said. */
+const PLAIN = "always";
+
+function policyOf(entry: JsonObject): string {
+  const timeoutMs = entry["timeout"] === undefined ? null : Number(entry["timeout"]);
+  const approval = entry["of"] === undefined ? null : { of: Number(entry["of"]), timeoutMs: timeoutMs ?? 0 };
+  const limits = entry["limits"] === undefined ? null : String(entry["limits"]);
+  return policyText(String(entry["policy"]), { approval, timeoutMs, limits });
+}
+
 /** What the store's tables say. */
 export interface KnownRows {
   readonly machines: readonly KnownMachine[];
   readonly latches: readonly KnownLatch[];
+  readonly groups: readonly KnownGroup[];
   readonly invites: readonly KnownInvite[];
   readonly requests: readonly KnownRequest[];
 }

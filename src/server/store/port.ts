@@ -7,7 +7,8 @@ import type { StoredPulse } from "../policy/alive.ts";
 import type { State } from "../policy/decide.ts";
 import type { Lease, LeaseUse, Policy } from "../policy/lease.ts";
 import type { Day } from "../policy/limits.ts";
-import type { Approval, AskedRequest, Crowd } from "../policy/request.ts";
+import type { AskedRequest, Crowd } from "../policy/request.ts";
+import type { Terms, TermsSource } from "../policy/terms.ts";
 
 /**
  * The port to what the server remembers. Keys come and go wrapped (keys/wrap.ts): no store ever
@@ -98,6 +99,12 @@ export interface Reads {
   crowdAround(place: CrowdPlace): Promise<Crowd>;
   /** Machines under `alive` that are not revoked, by id, from behind this one: a page of them. */
   machinesUnderAlive(afterId: string): Promise<MachineRow[]>;
+  /** A group by its name; null where there is none. */
+  group(name: string): Promise<GroupRow | null>;
+  /** All of them, by name. */
+  groups(): Promise<GroupRow[]>;
+  /** The machines in a group that are not revoked, by name. */
+  machinesIn(group: string): Promise<MachineRow[]>;
   invite(inviteId: string): Promise<InviteRow | null>;
   /** The invites that wait to be used, by name. */
   openInvites(): Promise<InviteRow[]>;
@@ -147,6 +154,14 @@ interface Writes {
    * kept for `alive`.
    */
   setPolicy(machineId: string, terms: PolicyTerms): Promise<void>;
+  /** Sets of whom a machine's policy was said, where the policy stays as it is. */
+  setSource(machineId: string, source: TermsSource): Promise<void>;
+  /** Puts a machine into a group; null: into none. */
+  setMembership(machineId: string, group: string | null): Promise<void>;
+  /** Enters a group, or what is said of it now. */
+  setGroup(group: GroupRow): Promise<void>;
+  /** Removes a group, in which only machines that are revoked may be. */
+  deleteGroup(name: string): Promise<void>;
   /** Keeps what a machine under `alive` is released by after a restart. */
   setAlive(machineId: string, alive: AliveRow): Promise<void>;
   /** Notes when a machine was last heard. */
@@ -287,13 +302,18 @@ export interface RequestRow extends AskedRequest, CrowdPlace {
   readonly by: number | null;
 }
 
-/** What must hold for a machine to be released. */
-export interface PolicyTerms {
-  readonly policy: Policy;
-  /** What the policy `approval` asks for; null under any other. */
-  readonly approval: Approval | null;
-  /** What bounds its releases under any policy, as limitsText puts it; null where nothing does. */
-  readonly limits: string | null;
+/** What must hold for a machine to be released, beside how long it may be silent, and who said it. */
+export interface PolicyTerms extends Omit<Terms, "timeoutMs"> {
+  /** Of whom it was said. */
+  readonly source: TermsSource;
+}
+
+/** A group of machines as it is stored. That of the name `default` has no machines. */
+export interface GroupRow {
+  readonly name: string;
+  readonly createdMs: number;
+  /** What was said of it: null where nothing was. */
+  readonly terms: Terms | null;
 }
 
 /** A machine as it is stored. */
@@ -312,6 +332,8 @@ export interface MachineRow extends PolicyTerms {
   readonly alive: AliveRow | null;
   /** When it was last heard, as far as that was written; null where it never was. */
   readonly seenMs: number | null;
+  /** The name of the group that it is in; null where it is in none. */
+  readonly group: string | null;
 }
 
 /**

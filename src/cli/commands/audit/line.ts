@@ -36,7 +36,17 @@ function describe(entry: JsonObject): string {
     case "latch":
       return `got one more latch, from ${from}${volume}`;
     case "machine-policy":
-      return `policy ${text(entry["policy"])}${entry["of"] === undefined ? silenceOf(entry) : ` of ${text(entry["of"])}`}${limited(entry)}, ${by}`;
+      return `policy ${termsOf(entry)}, ${by}`;
+    case "group-add":
+      return `the group ${text(entry["group"])} was made ${by}`;
+    case "group-remove":
+      return `the group ${text(entry["group"])} was removed ${by}`;
+    case "group-policy":
+      return `policy of ${groupOf(entry)}: ${entry["policy"] === undefined ? "none of its own" : termsOf(entry)}, ${by}`;
+    case "group-join":
+      return `put into the group ${text(entry["group"])} ${by}`;
+    case "group-leave":
+      return `taken out of the group ${text(entry["group"])} ${by}`;
     case "machine-gone":
       return `not heard${silenceOf(entry)}, last ${entry["last"] == null ? "never" : timeText(entry["last"])}: locked`;
     case "request": {
@@ -76,6 +86,15 @@ function describe(entry: JsonObject): string {
 /** For how long a machine may be silent, or was; empty where that is not said. */
 function silenceOf({ timeout }: JsonObject): string {
   return timeout == null ? "" : ` for ${durationText(Number(timeout))}`;
+}
+
+function termsOf(entry: JsonObject): string {
+  const { policy, of } = entry;
+  return `${text(policy)}${of === undefined ? silenceOf(entry) : ` of ${text(of)}`}${limited(entry)}`;
+}
+
+function groupOf({ group }: JsonObject): string {
+  return group === "default" ? "new machines" : `the group ${text(group)}`;
 }
 
 function limited({ limits }: JsonObject): string {

@@ -19,7 +19,9 @@ export const command = defineCommand({
     const latches = answer["latches"] as JsonObject[];
     terminal.line(`${String(machine["name"])}: ${String(machine["state"])}, enrolled ${timeText(machine["enrolled"])}`);
     terminal.line(`id ${String(machine["id"])}`);
-    terminal.line(`policy ${policyCell(machine)}, last heard ${heardCell(machine)}`);
+    const whose = machine["policyOf"] === "group" ? " of its group" : "";
+    if (typeof machine["group"] === "string") terminal.line(`in the group ${machine["group"]}`);
+    terminal.line(`policy${whose} ${policyCell(machine)}, last heard ${heardCell(machine)}`);
     const lease = (machine["lease"] ?? {}) as JsonObject;
     const isUsed = (latch: JsonObject) =>
       lease["number"] !== undefined && latch["releasedInLease"] === lease["number"] ? ", released in this lease" : "";

@@ -2,6 +2,7 @@ import type { Crowd } from "../../policy/request.ts";
 import type {
   CrowdPlace,
   FormerEpoch,
+  GroupRow,
   InviteRow,
   KeyRow,
   LatchRow,
@@ -10,6 +11,7 @@ import type {
   ReleaseRow,
   RequestRow,
 } from "../port.ts";
+import { GROUP, groupOf } from "./group-table.ts";
 import {
   dayOf,
   type LeaseColumns,
@@ -174,6 +176,20 @@ export class SqliteReads extends SqliteLog implements Reads {
   async machinesUnderAlive(afterId: string): Promise<MachineRow[]> {
     const under = query.selectFrom("machine").select(MACHINE).where("policy", "=", "alive").where("id", ">", afterId);
     return this.#sqlite.all(under.where("state", "!=", "revoked").orderBy("id").limit(ALIVE_PAGE)).map(machineOf);
+  }
+
+  async group(name: string): Promise<GroupRow | null> {
+    const row = this.#sqlite.first(query.selectFrom("machine_group").select(GROUP).where("name", "=", name));
+    return row === null ? null : groupOf(row);
+  }
+
+  async groups(): Promise<GroupRow[]> {
+    return this.#sqlite.all(query.selectFrom("machine_group").select(GROUP).orderBy("name")).map(groupOf);
+  }
+
+  async machinesIn(group: string): Promise<MachineRow[]> {
+    const members = query.selectFrom("machine").select(MACHINE).where("in_group", "=", group);
+    return this.#sqlite.all(members.where("state", "!=", "revoked").orderBy("name")).map(machineOf);
   }
 
   async invite(inviteId: string): Promise<InviteRow | null> {

@@ -1,9 +1,11 @@
 import type { State } from "../../policy/decide.ts";
 import type { LeaseUse } from "../../policy/lease.ts";
 import type { Day } from "../../policy/limits.ts";
+import type { TermsSource } from "../../policy/terms.ts";
 import type {
   AliveRow,
   FormerEpoch,
+  GroupRow,
   InviteRow,
   InviteState,
   KeyRow,
@@ -15,6 +17,7 @@ import type {
   Transaction,
 } from "../port.ts";
 import { columnsOfAlive, NO_ALIVE } from "./alive-columns.ts";
+import { columnsOfGroup } from "./group-table.ts";
 import { columnsOfLease, NO_LEASE } from "./lease-columns.ts";
 import { SqliteReads } from "./reads.ts";
 import { columnsOfApproval, columnsOfRequest } from "./request-table.ts";
@@ -67,8 +70,15 @@ export class SqliteTransaction extends SqliteReads implements Transaction {
     this.#bury(this.#sqlite.first(query.selectFrom("invite").select("cell").where("id", "=", inviteId)));
   }
 
-  async insertMachine({ enrolledMs, lease, approval, alive, seenMs, ...row }: MachineRow): Promise<void> {
-    const columns = { ...row, enrolled_ms: enrolledMs, seen_ms: seenMs, ...NO_LEASE, ...columnsOfLease(lease) };
+  async insertMachine({ enrolledMs, lease, approval, alive, seenMs, group, ...row }: MachineRow): Promise<void> {
+    const columns = {
+      ...row,
+      in_group: group,
+      enrolled_ms: enrolledMs,
+      seen_ms: seenMs,
+      ...NO_LEASE,
+      ...columnsOfLease(lease),
+    };
     const terms = { ...columnsOfApproval(approval), ...columnsOfAlive(alive) };
     this.#sqlite.run(query.insertInto("machine").values({ ...columns, ...terms }));
   }
@@ -84,14 +94,37 @@ export class SqliteTransaction extends SqliteReads implements Transaction {
     if (state !== "active") this.#dropRequests(machineId);
   }
 
-  async setPolicy(machineId: string, { policy, approval, limits }: PolicyTerms): Promise<void> {
+  async setPolicy(machineId: string, { policy, approval, limits, source }: PolicyTerms): Promise<void> {
     this.#sqlite.run(
       query
         .updateTable("machine")
-        .set({ policy, limits, ...columnsOfApproval(approval), ...NO_LEASE, ...NO_ALIVE })
+        .set({ policy, limits, source, ...columnsOfApproval(approval), ...NO_LEASE, ...NO_ALIVE })
         .where("id", "=", machineId),
     );
     this.#dropRequests(machineId);
+  }
+
+  async setSource(machineId: string, source: TermsSource): Promise<void> {
+    this.#sqlite.run(query.updateTable("machine").set({ source }).where("id", "=", machineId));
+  }
+
+  async setMembership(machineId: string, group: string | null): Promise<void> {
+    this.#sqlite.run(query.updateTable("machine").set({ in_group: group }).where("id", "=", machineId));
+  }
+
+  async setGroup(group: GroupRow): Promise<void> {
+    const columns = columnsOfGroup(group);
+    this.#sqlite.run(
+      query
+        .insertInto("machine_group")
+        .values(columns)
+        .onConflict((c) => c.column("name").doUpdateSet(columns)),
+    );
+  }
+
+  async deleteGroup(name: string): Promise<void> {
+    this.#sqlite.run(query.updateTable("machine").set({ in_group: null }).where("in_group", "=", name));
+    this.#sqlite.run(query.deleteFrom("machine_group").where("name", "=", name));
   }
 
   async setAlive(machineId: string, alive: AliveRow): Promise<void> {
