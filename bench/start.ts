@@ -89,7 +89,10 @@ async function fill({ store, storeId, cells, identity }: OpenedStore, count: num
           lease: null,
           alive: null,
           seenMs: null,
+          seenFrom: null,
           group: null,
+          goneIn: null,
+          goneFrom: null,
           source: "default",
         } as const;
         await transaction.insertMachine(row);

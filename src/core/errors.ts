@@ -183,6 +183,8 @@ export const ERROR_CODES = [
   "group/unknown",
   "group/in-use",
   "group/bad-name",
+  "site/not-held",
+  "site/bad-rate",
   "request/unknown",
   "request/denied",
   "alive/not-heard",

@@ -24,6 +24,9 @@ export type Entry =
   | GroupEntry
   | GroupPolicyEntry
   | MemberEntry
+  | SiteHoldEntry
+  | SiteReleaseEntry
+  | SiteEndEntry
   | LeaseEntry
   | LeaseEndEntry
   | RequestEntry
@@ -219,6 +222,42 @@ interface MemberEntry extends Dated {
   readonly by: number;
 }
 
+/**
+ * Nobody of a site is released: an operator said so; or so many machines fell silent together, of
+ * so many that were there; or the server was restarted, and does not know whether the site's window
+ * is over.
+ */
+interface SiteHoldEntry extends Dated {
+  readonly kind: "site-hold";
+  readonly group: string;
+  /** Counts the site's holds. */
+  readonly hold: number;
+  readonly by?: number;
+  readonly silent?: number;
+  readonly of?: number;
+  readonly restart?: 1;
+}
+
+/** An operator lets the machines of a site in, so many in so many milliseconds, until then. */
+interface SiteReleaseEntry extends Dated {
+  readonly kind: "site-release";
+  readonly group: string;
+  readonly hold: number;
+  /** Counts the site's windows. */
+  readonly window: number;
+  readonly count: number;
+  readonly per: number;
+  readonly until: number;
+  readonly by: number;
+}
+
+/** A site's window is over, and the site is as ever. */
+interface SiteEndEntry extends Dated {
+  readonly kind: "site-end";
+  readonly group: string;
+  readonly hold: number;
+}
+
 /** A machine got a lease, in place of the one that it had. */
 interface LeaseEntry extends Dated {
   readonly kind: "lease";
@@ -288,6 +327,8 @@ interface ReleaseEntry extends Dated {
   readonly from: string;
   /** Number of the lease that the latch was released in for the first time; else absent. */
   readonly lease?: number;
+  /** Number of the window of its site that has let the machine in with this; else absent. */
+  readonly window?: number;
   /** Where releases are counted: which one of its day it was, and when that day began. */
   readonly day?: number;
   readonly since?: number;

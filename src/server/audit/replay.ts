@@ -3,6 +3,7 @@ import type { State } from "../policy/decide.ts";
 import type { LeaseUse } from "../policy/lease.ts";
 import type { Day } from "../policy/limits.ts";
 import type { Approval } from "../policy/request.ts";
+import type { Rate } from "../policy/site.ts";
 import { DEFAULT_GROUP } from "../policy/terms.ts";
 
 /** A machine as the log or the store tells of it. */
@@ -54,6 +55,8 @@ export interface KnownGroup {
   readonly id: string;
   /** As `policyText` puts it; empty where nothing is said of it. */
   readonly policy: string;
+  /** Where it stands as a site, as `siteText` puts it. */
+  readonly site: string;
 }
 
 /** A request for an approval as the log or the store tells of it. */
@@ -128,6 +131,21 @@ export function leaseText(
   return `${leases} until ${untilMs} grace ${graceMs}${whose}`;
 }
 
+/**
+ * Puts where a site stands into one text: `held hold 2 window 1`, `open hold 2 window 2 until
+ * 1800000000000 60 per 60000`.
+ */
+export function siteText(site: {
+  readonly state: string;
+  readonly hold: number;
+  readonly window: number;
+  readonly open: { readonly untilMs: number; readonly rate: Rate } | null;
+}): string {
+  const { state, hold, window, open } = site;
+  const until = open === null ? "" : ` until ${open.untilMs} ${open.rate.count} per ${open.rate.perMs}`;
+  return `${state} hold ${hold} window ${window}${until}`;
+}
+
 /** Puts a first release within a lease into one text; empty where there was none. */
 export function useText(use: LeaseUse | null): string {
   return use === null ? "" : `${use.lease} at ${use.atMs} from ${use.from}`;
@@ -153,7 +171,9 @@ export class Replay {
   readonly #latchesOf = new Map<string, string[]>();
   readonly #invites = new Map<string, KnownInvite>();
   readonly #requests = new Map<string, KnownRequest>();
-  readonly #groups = new Map<string, KnownGroup>([[DEFAULT_GROUP, { id: DEFAULT_GROUP, policy: PLAIN }]]);
+  readonly #groups = new Map<string, KnownGroup>([
+    [DEFAULT_GROUP, { id: DEFAULT_GROUP, policy: PLAIN, site: AS_EVER }],
+  ]);
   /** The invite that waits to be used, by name. */
   readonly #open = new Map<string, string>();
 
@@ -169,10 +189,11 @@ export class Replay {
     else if (entry.kind === "latch-retire") this.#retire(entry);
     else if (entry.kind === "machine-policy") this.#setPolicy(entry);
     else if (subject === "group") this.#changeGroup(entry);
+    else if (subject === "site") this.#changeSite(entry);
     else if (entry.kind === "lease") this.#lease(entry);
     else if (entry.kind === "lease-end") this.#endLease(String(entry["machine"]));
     else if (entry.kind === "release") this.#release(entry);
-    else if (entry.kind === "rollback") for (const id of this.#machines.keys()) this.#endAll(id);
+    else if (entry.kind === "rollback") this.#rollBack();
     else if (entry.kind === "request") this.#request(entry);
     else if (entry.kind === "request-approve" || entry.kind === "request-deny") this.#vote(entry);
     else if (entry.kind === "request-expired") this.#requests.delete(String(entry["request"]));
@@ -185,7 +206,7 @@ export class Replay {
     const found = [
       ...compare("machine", this.#machines, store.machines, MACHINE),
       ...compare("latch", this.#latches, store.latches, ["machine", "volume", "state", "epoch", "keys", "use", "day"]),
-      ...compare("group", this.#groups, store.groups, ["policy"]),
+      ...compare("group", this.#groups, store.groups, ["policy", "site"]),
       ...compare("invite", this.#invites, store.invites, ["name", "state", "expires", "machine"]),
       ...compare("request", this.#requests, store.requests, ["machine", "from", "state", "approvedBy", "expires"]),
     ];
@@ -258,13 +279,36 @@ export class Replay {
 
   #changeGroup(entry: JsonObject): void {
     const [id, kind] = [String(entry["group"]), entry["kind"]];
-    if (kind === "group-add") this.#groups.set(id, { id, policy: "" });
+    if (kind === "group-add") this.#groups.set(id, { id, policy: "", site: AS_EVER });
     else if (kind === "group-remove") this.#removeGroup(id);
     else if (kind === "group-join") this.#move(String(entry["machine"]), id);
     else if (kind === "group-leave") this.#move(String(entry["machine"]), "");
     else if (kind === "group-policy") {
-      this.#groups.set(id, { id, policy: entry["policy"] === undefined ? "" : policyOf(entry) });
+      const site = this.#groups.get(id)?.site ?? AS_EVER;
+      this.#groups.set(id, { id, policy: entry["policy"] === undefined ? "" : policyOf(entry), site });
       for (const machine of this.#machines.values()) if (machine.group === id) this.#move(machine.id, id);
+    }
+  }
+
+  #changeSite(entry: JsonObject): void {
+    const group = this.#groups.get(String(entry["group"]));
+    if (group === undefined) return;
+    const [hold, kind] = [Number(entry["hold"]), entry["kind"]];
+    const window = Number(entry["window"] ?? windowOf(group.site));
+    const rate = { count: Number(entry["count"]), perMs: Number(entry["per"]) };
+    const open = kind === "site-release" ? { untilMs: Number(entry["until"]), rate } : null;
+    const state = open === null ? (kind === "site-end" ? "free" : "held") : "open";
+    this.#groups.set(group.id, { ...group, site: siteText({ state, hold, window, open }) });
+  }
+
+  /** An older copy of the store is in use: leases are void, and windows of sites are holds again. */
+  #rollBack(): void {
+    for (const id of this.#machines.keys()) this.#endAll(id);
+    for (const group of this.#groups.values()) {
+      const [, hold = ""] = /^open hold (\d+) /.exec(group.site) ?? [];
+      if (hold === "") continue;
+      const held = { state: "held", hold: Number(hold), window: windowOf(group.site), open: null };
+      this.#groups.set(group.id, { ...group, site: siteText(held) });
     }
   }
 
@@ -367,6 +411,13 @@ const MACHINE = ["name", "state", "epoch", "policy", "source", "group", "lease"]
 
 /** What every machine began with before anything else could be said. */
 const PLAIN = "always";
+
+const AS_EVER = siteText({ state: "free", hold: 0, window: 0, open: null });
+
+/** The number of a site's last window, in its text. */
+function windowOf(site: string): number {
+  return Number(/ window (\d+)/.exec(site)?.[1] ?? 0);
+}
 
 function policyOf(entry: JsonObject): string {
   const timeoutMs = entry["timeout"] === undefined ? null : Number(entry["timeout"]);

@@ -33,12 +33,13 @@ export function parsePolicy({ body, role, uid: by }: PolicyRequest): WantedPolic
   );
   const mayLoosen = role === "admin";
   if (!isWanted(of, policy === "approval") || !isWanted(timeoutMs, policy === "approval" || policy === "alive"))
-    throw malformed();
-  if (!isWords(limits)) throw malformed();
+    throw malformedRequest();
+  if (!isWords(limits)) throw malformedRequest();
   if (policy === "inherit" && Object.keys(limits).length === 0) return { policy, by, mayLoosen };
-  if (policy !== "always" && policy !== "alive" && policy !== "lease" && policy !== "approval") throw malformed();
+  if (policy !== "always" && policy !== "alive" && policy !== "lease" && policy !== "approval")
+    throw malformedRequest();
   if (policy === "alive") {
-    if (timeoutMs === undefined) throw malformed();
+    if (timeoutMs === undefined) throw malformedRequest();
     return { policy, timeoutMs, limits, by, mayLoosen };
   }
   const approval = { of: of ?? PLAIN_APPROVAL.of, timeoutMs: timeoutMs ?? PLAIN_APPROVAL.timeoutMs };
@@ -51,7 +52,7 @@ export function parsePolicy({ body, role, uid: by }: PolicyRequest): WantedPolic
  */
 export async function openLease(service: Service, machine: string, request: PolicyRequest): Promise<Governed> {
   const { lifetimeMs, graceMs } = parseBody(request.body, ["graceMs", "lifetimeMs"]);
-  if (typeof lifetimeMs !== "number" || typeof graceMs !== "number") throw malformed();
+  if (typeof lifetimeMs !== "number" || typeof graceMs !== "number") throw malformedRequest();
   return grantLease(service, machine, { lifetimeMs, graceMs, by: request.uid });
 }
 
@@ -77,11 +78,11 @@ export function parseBody<Name extends string, Optional extends string = never>(
   } catch (error) {
     if (!isError(error)) throw error;
   }
-  throw malformed();
+  throw malformedRequest();
 }
 
 /** The error for a request that is none. */
-export function malformed(): NightlatchError {
+export function malformedRequest(): NightlatchError {
   return new NightlatchError("request/malformed", "the request is not what the server expects here", {
     remedy: "The command and the server may be of different versions: restart the server after an upgrade.",
   });

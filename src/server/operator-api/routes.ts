@@ -11,7 +11,17 @@ import type { Service } from "../service/service.ts";
 import { type Changed, type ChangeRequest, changeLatch, changeMachine, type StateChange } from "../service/states.ts";
 import type { MasterSource } from "../store/folder/upgrade.ts";
 import { showAudit } from "./audit.ts";
-import { dropGroup, governGroup, joinGroup, leaveGroup, listGroups, makeGroup, showGroup } from "./groups.ts";
+import {
+  dropGroup,
+  governGroup,
+  holdGroup,
+  joinGroup,
+  leaveGroup,
+  listGroups,
+  makeGroup,
+  releaseGroup,
+  showGroup,
+} from "./groups.ts";
 import { listMachines, showMachine } from "./machines.ts";
 import { changePolicy, openLease } from "./policies.ts";
 import { listRequests, takeVote } from "./requests.ts";
@@ -85,6 +95,8 @@ export async function administer(context: AdminContext, request: AdminRequest): 
     if (method === "POST" && id === undefined) return acknowledgeGroup(context, await makeGroup(service, request));
     if (method === "POST" && id !== undefined && request.segments.length === 3) {
       if (verb === "policy") return acknowledgeGroup(context, await governGroup(service, id, request));
+      if (verb === "hold") return acknowledgeGroup(context, await holdGroup(service, id, request));
+      if (verb === "release") return acknowledgeGroup(context, await releaseGroup(service, id, request));
       if (verb === "remove") return acknowledgeGroup(context, await dropGroup(service, id, request));
     }
   }
@@ -173,8 +185,8 @@ async function acknowledgePolicy({ service, answers }: AdminContext, done: Gover
 /** The same of a group. */
 async function acknowledgeGroup({ answers }: AdminContext, done: Grouped): Promise<Reply> {
   await answers.settle();
-  const { changed, group, machines, recorded } = done;
-  return json(200, { changed, group: groupView(group, machines), recorded });
+  const { changed, group, recorded } = done;
+  return json(200, { changed, group: groupView(group, done), recorded });
 }
 
 const MAX_BODY_BYTES = 4096;

@@ -101,6 +101,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   "lease/needs-approval": 409,
   "group/unknown": 404,
   "group/in-use": 409,
+  "site/not-held": 409,
   "request/unknown": 404,
   "request/denied": 409,
 };

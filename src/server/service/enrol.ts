@@ -139,7 +139,10 @@ async function insertNew(service: Service, transaction: Transaction, id: string,
     lease: null,
     alive: null,
     seenMs: null,
+    seenFrom: null,
     group: null,
+    goneIn: null,
+    goneFrom: null,
   };
   await transaction.insertMachine(machine);
   if (timeoutMs === null) return machine;

@@ -2,7 +2,7 @@ import { NightlatchError } from "../../core/errors.ts";
 import { isMachineName } from "../../formats/own/enrolment.ts";
 import type { Entry } from "../audit/entry.ts";
 import { DEFAULT_GROUP } from "../policy/terms.ts";
-import type { GroupRow, MachineRow, Reads } from "../store/port.ts";
+import type { GroupRow, MachineRow, Reads, SiteRow } from "../store/port.ts";
 import { type Insistence, insist, settleChange } from "./insist.ts";
 import { type Governed, type Operator, saidOf } from "./policies.ts";
 import type { Operation } from "./queue.ts";
@@ -17,12 +17,17 @@ export interface Grouped {
   readonly group: GroupRow;
   /** How many machines it has that are not revoked. */
   readonly machines: number;
+  /** How many of them fell silent with it, and are not back. */
+  readonly gone: number;
   /** Whether an older copy of the store would be found out as one that has not heard of this. */
   readonly recorded: boolean;
 }
 
 /** What an operator wants to hold for the machines of a group. */
 type WantedOfGroup = Operator & (WantedTerms | { readonly policy: "inherit" });
+
+const NEVER_HELD: SiteRow = { state: "free", hold: 0, window: 0, sinceMs: null, by: null, open: null };
+const NOBODY = { machines: 0, gone: 0 };
 
 /** Nothing is stopped, and nobody looked up: changes are made in the order of their asking. */
 const LATER: Insistence = { subject: async () => null, stops: false };
@@ -35,14 +40,12 @@ export async function addGroup(service: Service, name: string, { by }: Operator)
   if (!isMachineName(name)) throw badName(name);
   return change(service, LATER, async (transaction) => {
     const known = await transaction.group(name);
-    if (known !== null) {
-      const machines = (await transaction.machinesIn(name)).length;
-      return { outcome: { changed: false, group: known, machines }, entries: [] };
-    }
+    if (known !== null)
+      return { outcome: { changed: false, group: known, ...(await transaction.countIn(name)) }, entries: [] };
     const at = service.system.nowMs();
-    const group: GroupRow = { name, createdMs: at, terms: null };
+    const group: GroupRow = { name, createdMs: at, terms: null, site: NEVER_HELD };
     await transaction.setGroup(group);
-    return { outcome: { changed: true, group, machines: 0 }, entries: [{ kind: "group-add", at, group: name, by }] };
+    return { outcome: { changed: true, group, ...NOBODY }, entries: [{ kind: "group-add", at, group: name, by }] };
   });
 }
 
@@ -57,7 +60,7 @@ export async function removeGroup(service: Service, name: string, { by }: Operat
     if (name === DEFAULT_GROUP || machines.length > 0) throw inUse(name, machines);
     await transaction.deleteGroup(name);
     const entry: Entry = { kind: "group-remove", at: service.system.nowMs(), group: name, by };
-    return { outcome: { changed: true, group, machines: 0 }, entries: [entry] };
+    return { outcome: { changed: true, group, ...NOBODY }, entries: [entry] };
   });
 }
 
@@ -94,7 +97,7 @@ export async function setGroupPolicy(service: Service, name: string, wanted: Wan
       if (mayLoosen === false) requireTighter(machine.name, termsOf(machine), said.terms);
       changed = (await applyTerms(service, transaction, machine, said)) !== null || changed;
     }
-    const outcome = { changed, group, machines: machines.length };
+    const outcome = { changed, group, ...(await transaction.countIn(name)) };
     if (!changed) return { outcome, entries: [] };
     const said = terms === null ? {} : loggedTerms(terms);
     return { outcome, entries: [{ kind: "group-policy", at: service.system.nowMs(), group: name, ...said, by }] };
@@ -125,7 +128,10 @@ export async function moveMachine(
     const said = await saidOf(transaction, machine, group);
     if (mayLoosen === false) requireTighter(machine.name, termsOf(machine), said.terms);
     await transaction.setMembership(machine.id, name);
-    const moved = { ...machine, group: name };
+    // It leaves the site with which it fell silent, and so is silent alone.
+    const moved = { ...machine, group: name, goneIn: null, goneFrom: null };
+    const number = service.pulses.find(machine.id);
+    if (number !== null) service.pulses.setGoneWithin(number, false);
     const changed = (await applyTerms(service, transaction, moved, said)) ?? moved;
     const at = service.system.nowMs();
     const own = { machine: machine.id, name: machine.name, by };

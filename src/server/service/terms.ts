@@ -81,7 +81,7 @@ export async function applyTerms(
   await transaction.setPolicy(id, { ...said, source });
   const alive = timeoutMs === null ? null : await beginPulse(service, transaction, id, timeoutMs);
   if (alive === null) endPulse(service, id);
-  return { ...machine, ...said, source, alive, lease: null };
+  return { ...machine, ...said, source, alive, lease: null, goneIn: null, goneFrom: null };
 }
 
 /**

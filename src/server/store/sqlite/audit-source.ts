@@ -2,7 +2,7 @@ import { createPublicKey } from "node:crypto";
 import { NightlatchError } from "../../../core/errors.ts";
 import { unpackRange } from "../../../formats/log/merkle.ts";
 import { originOf, type SignedCheckpoint } from "../../../formats/log/note.ts";
-import { dayText, type KnownLatch, keyNames, leaseText, policyText, useText } from "../../audit/replay.ts";
+import { dayText, type KnownLatch, keyNames, leaseText, policyText, siteText, useText } from "../../audit/replay.ts";
 import type { AuditSource, NumberedEntry, Snapshot } from "../../audit/verify.ts";
 import { GROUP, groupOf } from "./group-table.ts";
 import { dayOf, leaseUseOf, MACHINE, machineOf, USE } from "./lease-columns.ts";
@@ -62,7 +62,10 @@ export function takeSnapshot(sqlite: Sqlite): Snapshot {
     const groups = sqlite
       .all(query.selectFrom("machine_group").select(GROUP))
       .map(groupOf)
-      .map(({ name, terms }) => ({ id: name, policy: terms === null ? "" : policyText(terms.policy, terms) }));
+      .map(({ name, terms, site }) => {
+        const policy = terms === null ? "" : policyText(terms.policy, terms);
+        return { id: name, policy, site: siteText(site) };
+      });
     const latches = readLatches(sqlite);
     const invites = sqlite.all(
       query.selectFrom("invite").select(["id", "name", "state", "expires_ms as expires", "machine"]),

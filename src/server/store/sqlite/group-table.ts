@@ -1,7 +1,8 @@
 import { type Compilable, sql } from "kysely";
 import type { Policy } from "../../policy/lease.ts";
+import type { SiteState } from "../../policy/site.ts";
 import { DEFAULT_GROUP } from "../../policy/terms.ts";
-import type { GroupRow } from "../port.ts";
+import type { GroupRow, SiteRow } from "../port.ts";
 import { type ApprovalColumns, approvalOf, columnsOfApproval } from "./request-table.ts";
 import { query } from "./schema.ts";
 
@@ -34,7 +35,7 @@ export function groupTables(): Compilable[] {
       c.notNull().defaultTo("machine").check(sql`source in ('machine', 'group', 'default')`),
     ),
     query.updateTable("machine").set({ source: "default" }).where("policy", "=", "always").where("limits", "is", null),
-    machine().addColumn("in_group", "text", (c) => c.references("machine_group.name")),
+    machine().addColumn("in_group", "text"),
     schema.createIndex("machine_in_group").on("machine").column("in_group").where(sql.ref("in_group"), "is not", null),
     machine().addColumn("seen_from", "blob"),
     machine().addColumn("gone_in", "integer"),
@@ -43,8 +44,30 @@ export function groupTables(): Compilable[] {
   ];
 }
 
+const SITE = [
+  "holds",
+  "windows",
+  "site",
+  "site_since",
+  "site_by",
+  "site_until",
+  "site_saved",
+  "site_made_at",
+  "site_count",
+  "site_per",
+] as const;
+
 /** The columns of a group. */
-export const GROUP = ["name", "created_ms", "policy", "approval_of", "approval_ms", "timeout_ms", "limits"] as const;
+export const GROUP = [
+  "name",
+  "created_ms",
+  "policy",
+  "approval_of",
+  "approval_ms",
+  "timeout_ms",
+  "limits",
+  ...SITE,
+] as const;
 
 /** The same as they are read. `policy` is null where the group has none of its own. */
 interface GroupColumns extends ApprovalColumns {
@@ -53,17 +76,41 @@ interface GroupColumns extends ApprovalColumns {
   readonly policy: Policy | null;
   readonly timeout_ms: number | null;
   readonly limits: string | null;
+  readonly holds: number;
+  readonly windows: number;
+  readonly site: SiteState;
+  readonly site_since: number | null;
+  readonly site_by: number | null;
+  readonly site_until: number | null;
+  readonly site_saved: number | null;
+  readonly site_made_at: number | null;
+  readonly site_count: number | null;
+  readonly site_per: number | null;
 }
 
 /** Reads a group. */
 export function groupOf(row: GroupColumns): GroupRow {
   const { name, created_ms: createdMs, policy, timeout_ms: timeoutMs, limits } = row;
   const terms = policy === null ? null : { policy, approval: approvalOf(row), timeoutMs, limits };
-  return { name, createdMs, terms };
+  return { name, createdMs, terms, site: siteOf(row) };
+}
+
+function siteOf(row: GroupColumns): SiteRow {
+  const { site: state, holds: hold, windows: window, site_since: sinceMs, site_by: by } = row;
+  const { site_until: untilMs, site_saved: savedMs, site_made_at: madeAt, site_count: count, site_per: perMs } = row;
+  const isOpen = untilMs !== null && savedMs !== null && madeAt !== null && count !== null && perMs !== null;
+  return {
+    state,
+    hold,
+    window,
+    sinceMs,
+    by,
+    open: isOpen ? { untilMs, savedMs, madeAt, rate: { count, perMs } } : null,
+  };
 }
 
 /** Writes a group. */
-export function columnsOfGroup({ name, createdMs, terms }: GroupRow): GroupColumns {
+export function columnsOfGroup({ name, createdMs, terms, site }: GroupRow): GroupColumns {
   return {
     name,
     created_ms: createdMs,
@@ -71,5 +118,15 @@ export function columnsOfGroup({ name, createdMs, terms }: GroupRow): GroupColum
     ...columnsOfApproval(terms?.approval ?? null),
     timeout_ms: terms?.timeoutMs ?? null,
     limits: terms?.limits ?? null,
+    holds: site.hold,
+    windows: site.window,
+    site: site.state,
+    site_since: site.sinceMs,
+    site_by: site.by,
+    site_until: site.open?.untilMs ?? null,
+    site_saved: site.open?.savedMs ?? null,
+    site_made_at: site.open?.madeAt ?? null,
+    site_count: site.open?.rate.count ?? null,
+    site_per: site.open?.rate.perMs ?? null,
   };
 }

@@ -25,6 +25,9 @@ export const MACHINE = [
   "limits",
   "source",
   "in_group as group",
+  "seen_from as seenFrom",
+  "gone_in as goneIn",
+  "gone_from as goneFrom",
 ] as const;
 
 /** A machine's lease as its columns hold it. All are null where there is none. */
@@ -72,10 +75,40 @@ type MachineColumns = LeaseColumns & ApprovalColumns & AliveColumns & Omit<Machi
 
 /** Reads a machine. */
 export function machineOf(row: MachineColumns): MachineRow {
-  const { id, name, state, epoch, enrolledMs, policy, limits, source, group, leases, seenMs } = row;
+  const {
+    id,
+    name,
+    state,
+    epoch,
+    enrolledMs,
+    policy,
+    limits,
+    source,
+    group,
+    leases,
+    seenMs,
+    seenFrom,
+    goneIn,
+    goneFrom,
+  } = row;
   const [approval, lease, alive] = [approvalOf(row), leaseOf(row), aliveOf(row)];
   const terms = { policy, approval, limits, source };
-  return { id, name, state, epoch, enrolledMs, ...terms, leases, lease, alive, seenMs, group };
+  return {
+    id,
+    name,
+    state,
+    epoch,
+    enrolledMs,
+    ...terms,
+    leases,
+    lease,
+    alive,
+    seenMs,
+    seenFrom,
+    group,
+    goneIn,
+    goneFrom,
+  };
 }
 
 /** The columns of a latch's first release within a lease, and of those that were counted. */
