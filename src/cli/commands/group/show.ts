@@ -2,7 +2,7 @@ import type { JsonObject } from "../../../formats/json/json.ts";
 import { defineCommand } from "../../command.ts";
 import { ADMIN_OPTION, askServer } from "../../operator-client.ts";
 import { formatTable } from "../../table.ts";
-import { heardCell, policyCell } from "../machine/list.ts";
+import { heardCell, policyCell, stateCell } from "../machine/list.ts";
 import { termsCell } from "./list.ts";
 
 export const command = defineCommand({
@@ -21,7 +21,7 @@ export const command = defineCommand({
     if (machines.length > 0) {
       const rows = machines.map((machine) => [
         String(machine["name"]),
-        String(machine["state"]),
+        stateCell(machine),
         policyCell(machine),
         WHOSE[String(machine["policyOf"])] ?? "",
         heardCell(machine),
