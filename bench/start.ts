@@ -89,6 +89,11 @@ async function fill({ store, storeId, cells, identity }: OpenedStore, count: num
           lease: null,
           alive: null,
           seenMs: null,
+          seenFrom: null,
+          group: null,
+          goneIn: null,
+          goneFrom: null,
+          source: "default",
         } as const;
         await transaction.insertMachine(row);
         const latches = Array.from({ length: index === 0 ? MANY : 1 }, () => id(16));

@@ -14,7 +14,7 @@ export interface IpNetwork {
  */
 export function parseIpNetwork(text: string): IpNetwork | null {
   const [, address = "", length] = /^([0-9A-Fa-f.:]{2,45})(?:\/(\d{1,3}))?$/.exec(text) ?? [];
-  const bytes = bytesOf(address);
+  const bytes = addressBytes(address);
   if (bytes === null) return null;
   const most = bytes.length * 8;
   const prefix = length === undefined ? most : Number(length);
@@ -25,7 +25,7 @@ export function parseIpNetwork(text: string): IpNetwork | null {
 
 /** Whether an address lies in a network. What is no address lies in none. */
 export function isInNetwork({ bytes, prefix }: IpNetwork, address: string): boolean {
-  const own = bytesOf(address);
+  const own = addressBytes(address);
   if (own?.length !== bytes.length) return false;
   return bytes.every((byte, index) => byte === ((own[index] ?? 0) & maskAt(index, prefix)));
 }
@@ -36,7 +36,8 @@ function maskAt(index: number, prefix: number): number {
   return (0xff << (8 - bits)) & 0xff;
 }
 
-function bytesOf(address: string): number[] | null {
+/** The bytes of an IP address, 4 or 16; null where it is none. */
+export function addressBytes(address: string): number[] | null {
   if (!address.includes(":")) {
     const parts = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(address)?.slice(1) ?? [];
     const bytes = parts.map(Number);

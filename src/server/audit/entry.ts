@@ -1,6 +1,7 @@
 import { NightlatchError } from "../../core/errors.ts";
 import { type JsonObject, parseJson } from "../../formats/json/json.ts";
 import type { Policy } from "../policy/lease.ts";
+import type { TermsSource } from "../policy/terms.ts";
 
 /**
  * One leaf of the log. docs/format/audit.md describes each kind; the members of a kind never change
@@ -20,6 +21,12 @@ export type Entry =
   | LatchRetireEntry
   | GoneEntry
   | PolicyEntry
+  | GroupEntry
+  | GroupPolicyEntry
+  | MemberEntry
+  | SiteHoldEntry
+  | SiteReleaseEntry
+  | SiteEndEntry
   | LeaseEntry
   | LeaseEndEntry
   | RequestEntry
@@ -163,10 +170,18 @@ interface LatchRetireEntry extends Dated {
 }
 
 /** An operator changed what must hold for a machine to be released. A lease that it had is void. */
-interface PolicyEntry extends Dated {
+interface PolicyEntry extends Dated, Partial<LoggedTerms> {
   readonly kind: "machine-policy";
   readonly machine: string;
   readonly name: string;
+  readonly policy: Policy;
+  /** Of whom it was said; absent in entries of older versions. */
+  readonly source?: TermsSource;
+  readonly by: number;
+}
+
+/** What must hold for a release. */
+interface LoggedTerms {
   readonly policy: Policy;
   /** Of `approval`: so many operators must approve. */
   readonly of?: number;
@@ -177,7 +192,70 @@ interface PolicyEntry extends Dated {
   readonly timeout?: number;
   /** What bounds releases under any policy, as limitsText puts it; absent where nothing does. */
   readonly limits?: string;
+}
+
+/** An operator made a group, or removed one that had no machines. */
+interface GroupEntry extends Dated {
+  readonly kind: "group-add" | "group-remove";
+  readonly group: string;
   readonly by: number;
+}
+
+/**
+ * An operator changed what must hold for the machines of a group, but for those of which something
+ * was said by themselves; of the group `default`, for those that enrol from now on. Without a
+ * policy nothing is said of it any more.
+ */
+interface GroupPolicyEntry extends Dated, Partial<LoggedTerms> {
+  readonly kind: "group-policy";
+  readonly group: string;
+  readonly by: number;
+}
+
+/** An operator put a machine into a group, out of the one that it was in, or into none. */
+interface MemberEntry extends Dated {
+  readonly kind: "group-join" | "group-leave";
+  readonly machine: string;
+  /** The machine's. */
+  readonly name: string;
+  readonly group: string;
+  readonly by: number;
+}
+
+/**
+ * Nobody of a site is released: an operator said so; or so many machines fell silent together, of
+ * so many that were there; or the server was restarted, and does not know whether the site's window
+ * is over.
+ */
+interface SiteHoldEntry extends Dated {
+  readonly kind: "site-hold";
+  readonly group: string;
+  /** Counts the site's holds. */
+  readonly hold: number;
+  readonly by?: number;
+  readonly silent?: number;
+  readonly of?: number;
+  readonly restart?: 1;
+}
+
+/** An operator lets the machines of a site in, so many in so many milliseconds, until then. */
+interface SiteReleaseEntry extends Dated {
+  readonly kind: "site-release";
+  readonly group: string;
+  readonly hold: number;
+  /** Counts the site's windows. */
+  readonly window: number;
+  readonly count: number;
+  readonly per: number;
+  readonly until: number;
+  readonly by: number;
+}
+
+/** A site's window is over, and the site is as ever. */
+interface SiteEndEntry extends Dated {
+  readonly kind: "site-end";
+  readonly group: string;
+  readonly hold: number;
 }
 
 /** A machine got a lease, in place of the one that it had. */
@@ -249,6 +327,8 @@ interface ReleaseEntry extends Dated {
   readonly from: string;
   /** Number of the lease that the latch was released in for the first time; else absent. */
   readonly lease?: number;
+  /** Number of the window of its site that has let the machine in with this; else absent. */
+  readonly window?: number;
   /** Where releases are counted: which one of its day it was, and when that day began. */
   readonly day?: number;
   readonly since?: number;

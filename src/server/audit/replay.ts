@@ -3,6 +3,8 @@ import type { State } from "../policy/decide.ts";
 import type { LeaseUse } from "../policy/lease.ts";
 import type { Day } from "../policy/limits.ts";
 import type { Approval } from "../policy/request.ts";
+import type { Rate } from "../policy/site.ts";
+import { DEFAULT_GROUP } from "../policy/terms.ts";
 
 /** A machine as the log or the store tells of it. */
 export interface KnownMachine {
@@ -12,6 +14,10 @@ export interface KnownMachine {
   readonly epoch: number;
   /** As `policyText` puts it. */
   readonly policy: string;
+  /** Of whom that was said: `machine`, `group` or `default`. */
+  readonly source: string;
+  /** The group that it is in; empty where it is in none. */
+  readonly group: string;
   /** Its leases, as `leaseText` puts them. */
   readonly lease: string;
 }
@@ -41,6 +47,16 @@ export interface KnownInvite {
   readonly expires: number;
   /** Who used it. */
   readonly machine: string | null;
+}
+
+/** A group of machines as the log or the store tells of it. */
+export interface KnownGroup {
+  /** Its name. */
+  readonly id: string;
+  /** As `policyText` puts it; empty where nothing is said of it. */
+  readonly policy: string;
+  /** Where it stands as a site, as `siteText` puts it. */
+  readonly site: string;
 }
 
 /** A request for an approval as the log or the store tells of it. */
@@ -115,6 +131,21 @@ export function leaseText(
   return `${leases} until ${untilMs} grace ${graceMs}${whose}`;
 }
 
+/**
+ * Puts where a site stands into one text: `held hold 2 window 1`, `open hold 2 window 2 until
+ * 1800000000000 60 per 60000`.
+ */
+export function siteText(site: {
+  readonly state: string;
+  readonly hold: number;
+  readonly window: number;
+  readonly open: { readonly untilMs: number; readonly rate: Rate } | null;
+}): string {
+  const { state, hold, window, open } = site;
+  const until = open === null ? "" : ` until ${open.untilMs} ${open.rate.count} per ${open.rate.perMs}`;
+  return `${state} hold ${hold} window ${window}${until}`;
+}
+
 /** Puts a first release within a lease into one text; empty where there was none. */
 export function useText(use: LeaseUse | null): string {
   return use === null ? "" : `${use.lease} at ${use.atMs} from ${use.from}`;
@@ -140,6 +171,9 @@ export class Replay {
   readonly #latchesOf = new Map<string, string[]>();
   readonly #invites = new Map<string, KnownInvite>();
   readonly #requests = new Map<string, KnownRequest>();
+  readonly #groups = new Map<string, KnownGroup>([
+    [DEFAULT_GROUP, { id: DEFAULT_GROUP, policy: PLAIN, site: AS_EVER }],
+  ]);
   /** The invite that waits to be used, by name. */
   readonly #open = new Map<string, string>();
 
@@ -154,10 +188,12 @@ export class Replay {
     else if (entry.kind === "latch-rotate") this.#rotate(entry);
     else if (entry.kind === "latch-retire") this.#retire(entry);
     else if (entry.kind === "machine-policy") this.#setPolicy(entry);
+    else if (subject === "group") this.#changeGroup(entry);
+    else if (subject === "site") this.#changeSite(entry);
     else if (entry.kind === "lease") this.#lease(entry);
     else if (entry.kind === "lease-end") this.#endLease(String(entry["machine"]));
     else if (entry.kind === "release") this.#release(entry);
-    else if (entry.kind === "rollback") for (const id of this.#machines.keys()) this.#endAll(id);
+    else if (entry.kind === "rollback") this.#rollBack();
     else if (entry.kind === "request") this.#request(entry);
     else if (entry.kind === "request-approve" || entry.kind === "request-deny") this.#vote(entry);
     else if (entry.kind === "request-expired") this.#requests.delete(String(entry["request"]));
@@ -168,8 +204,9 @@ export class Replay {
   /** What differs between the log and the store, a sentence each; at most `limit`. */
   differences(store: KnownRows, limit: number): string[] {
     const found = [
-      ...compare("machine", this.#machines, store.machines, ["name", "state", "epoch", "policy", "lease"]),
+      ...compare("machine", this.#machines, store.machines, MACHINE),
       ...compare("latch", this.#latches, store.latches, ["machine", "volume", "state", "epoch", "keys", "use", "day"]),
+      ...compare("group", this.#groups, store.groups, ["policy", "site"]),
       ...compare("invite", this.#invites, store.invites, ["name", "state", "expires", "machine"]),
       ...compare("request", this.#requests, store.requests, ["machine", "from", "state", "approvedBy", "expires"]),
     ];
@@ -184,8 +221,9 @@ export class Replay {
       { purpose: "signing", epoch: EPOCH, kid: null },
     ]);
     if (!this.#machines.has(machine)) {
-      const policy = "always";
-      this.#machines.set(machine, { id: machine, name, state: "active", epoch: 1, policy, lease: leaseText(0, null) });
+      const policy = this.#groups.get(DEFAULT_GROUP)?.policy ?? PLAIN;
+      const begun = { state: "active", epoch: 1, source: "default", group: "", lease: leaseText(0, null) } as const;
+      this.#machines.set(machine, { id: machine, name, policy, ...begun });
     }
     this.#latches.set(latch, { id: latch, machine, volume, state: "active", epoch: EPOCH, keys, use: "", day: "" });
     const siblings = this.#latchesOf.get(machine);
@@ -227,12 +265,71 @@ export class Replay {
   #setPolicy(entry: JsonObject): void {
     const machine = this.#machines.get(String(entry["machine"]));
     if (machine === undefined) return;
-    const timeoutMs = entry["timeout"] === undefined ? null : Number(entry["timeout"]);
-    const approval = entry["of"] === undefined ? null : { of: Number(entry["of"]), timeoutMs: timeoutMs ?? 0 };
-    const limits = entry["limits"] === undefined ? null : String(entry["limits"]);
-    const policy = policyText(String(entry["policy"]), { approval, timeoutMs, limits });
-    this.#machines.set(machine.id, { ...machine, policy });
-    this.#endAll(machine.id);
+    const policy = policyOf(entry);
+    // Before there were groups, what was released as ever was as good as never spoken of.
+    const source = String(entry["source"] ?? (policy === PLAIN ? "default" : "machine"));
+    this.#govern(machine, { policy, source });
+  }
+
+  /** Has a policy hold. One that is another makes a lease void, and requests. */
+  #govern(machine: KnownMachine, said: Pick<KnownMachine, "policy" | "source">): void {
+    this.#machines.set(machine.id, { ...machine, ...said });
+    if (said.policy !== machine.policy) this.#endAll(machine.id);
+  }
+
+  #changeGroup(entry: JsonObject): void {
+    const [id, kind] = [String(entry["group"]), entry["kind"]];
+    if (kind === "group-add") this.#groups.set(id, { id, policy: "", site: AS_EVER });
+    else if (kind === "group-remove") this.#removeGroup(id);
+    else if (kind === "group-join") this.#move(String(entry["machine"]), id);
+    else if (kind === "group-leave") this.#move(String(entry["machine"]), "");
+    else if (kind === "group-policy") {
+      const site = this.#groups.get(id)?.site ?? AS_EVER;
+      this.#groups.set(id, { id, policy: entry["policy"] === undefined ? "" : policyOf(entry), site });
+      for (const machine of this.#machines.values()) if (machine.group === id) this.#move(machine.id, id);
+    }
+  }
+
+  #changeSite(entry: JsonObject): void {
+    const group = this.#groups.get(String(entry["group"]));
+    if (group === undefined) return;
+    const [hold, kind] = [Number(entry["hold"]), entry["kind"]];
+    const window = Number(entry["window"] ?? windowOf(group.site));
+    const rate = { count: Number(entry["count"]), perMs: Number(entry["per"]) };
+    const open = kind === "site-release" ? { untilMs: Number(entry["until"]), rate } : null;
+    const state = open === null ? (kind === "site-end" ? "free" : "held") : "open";
+    this.#groups.set(group.id, { ...group, site: siteText({ state, hold, window, open }) });
+  }
+
+  /** An older copy of the store is in use: leases are void, and windows of sites are holds again. */
+  #rollBack(): void {
+    for (const id of this.#machines.keys()) this.#endAll(id);
+    for (const group of this.#groups.values()) {
+      const [, hold = ""] = /^open hold (\d+) /.exec(group.site) ?? [];
+      if (hold === "") continue;
+      const held = { state: "held", hold: Number(hold), window: windowOf(group.site), open: null };
+      this.#groups.set(group.id, { ...group, site: siteText(held) });
+    }
+  }
+
+  /** Only machines that are revoked are in it. */
+  #removeGroup(id: string): void {
+    this.#groups.delete(id);
+    for (const machine of this.#machines.values())
+      if (machine.group === id) this.#machines.set(machine.id, { ...machine, group: "" });
+  }
+
+  /** Puts a machine into a group, or finds anew what holds for it in the one that it is in. */
+  #move(machineId: string, group: string): void {
+    const machine = this.#machines.get(machineId);
+    if (machine === undefined) return;
+    const moved = { ...machine, group };
+    this.#machines.set(machineId, moved);
+    if (machine.source === "machine" || machine.state === "revoked") return;
+    const policy = this.#groups.get(group)?.policy ?? "";
+    if (policy !== "") this.#govern(moved, { policy, source: "group" });
+    else if (machine.source === "group")
+      this.#govern(moved, { policy: this.#groups.get(DEFAULT_GROUP)?.policy ?? PLAIN, source: "default" });
   }
 
   #lease(entry: JsonObject): void {
@@ -309,10 +406,31 @@ export class Replay {
   }
 }
 
+/** What is compared of a machine. */
+const MACHINE = ["name", "state", "epoch", "policy", "source", "group", "lease"] as const;
+
+/** What every machine began with before anything else could be said. */
+const PLAIN = "always";
+
+const AS_EVER = siteText({ state: "free", hold: 0, window: 0, open: null });
+
+/** The number of a site's last window, in its text. */
+function windowOf(site: string): number {
+  return Number(/ window (\d+)/.exec(site)?.[1] ?? 0);
+}
+
+function policyOf(entry: JsonObject): string {
+  const timeoutMs = entry["timeout"] === undefined ? null : Number(entry["timeout"]);
+  const approval = entry["of"] === undefined ? null : { of: Number(entry["of"]), timeoutMs: timeoutMs ?? 0 };
+  const limits = entry["limits"] === undefined ? null : String(entry["limits"]);
+  return policyText(String(entry["policy"]), { approval, timeoutMs, limits });
+}
+
 /** What the store's tables say. */
 export interface KnownRows {
   readonly machines: readonly KnownMachine[];
   readonly latches: readonly KnownLatch[];
+  readonly groups: readonly KnownGroup[];
   readonly invites: readonly KnownInvite[];
   readonly requests: readonly KnownRequest[];
 }

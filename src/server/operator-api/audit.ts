@@ -11,7 +11,7 @@ import type { AuditReads } from "../store/port.ts";
  */
 export async function showAudit(audit: AuditReads, [what, position]: readonly string[]): Promise<Reply> {
   if (what === undefined) {
-    const { storeId, identity, range, machines, latches, invites, requests } = await audit.snapshot();
+    const { storeId, identity, range, machines, latches, groups, invites, requests } = await audit.snapshot();
     const packed = packRange(range).toString("base64");
     return json(200, {
       store: storeId,
@@ -20,6 +20,7 @@ export async function showAudit(audit: AuditReads, [what, position]: readonly st
       edge: packed,
       machines,
       latches,
+      groups,
       invites,
       requests,
     });

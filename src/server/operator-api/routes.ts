@@ -3,6 +3,7 @@ import { type JsonObject, parseJson } from "../../formats/json/json.ts";
 import { identityThumbprint } from "../../formats/own/enrolment.ts";
 import type { Answers } from "../http/answers.ts";
 import { json, type Reply } from "../http/reply.ts";
+import type { Grouped } from "../service/groups.ts";
 import { invite, uninvite } from "../service/invite.ts";
 import type { Governed } from "../service/policies.ts";
 import { finishRotation, rotateMachine, type Turned } from "../service/rotation.ts";
@@ -10,12 +11,23 @@ import type { Service } from "../service/service.ts";
 import { type Changed, type ChangeRequest, changeLatch, changeMachine, type StateChange } from "../service/states.ts";
 import type { MasterSource } from "../store/folder/upgrade.ts";
 import { showAudit } from "./audit.ts";
+import {
+  dropGroup,
+  governGroup,
+  holdGroup,
+  joinGroup,
+  leaveGroup,
+  listGroups,
+  makeGroup,
+  releaseGroup,
+  showGroup,
+} from "./groups.ts";
 import { listMachines, showMachine } from "./machines.ts";
 import { changePolicy, openLease } from "./policies.ts";
 import { listRequests, takeVote } from "./requests.ts";
 import type { Role } from "./roles.ts";
 import { showTail } from "./tail.ts";
-import { isoTime, latchView, machineView } from "./views.ts";
+import { groupView, isoTime, latchView, machineView } from "./views.ts";
 
 /** A request that came over the admin socket. */
 interface AdminRequest {
@@ -72,7 +84,21 @@ export async function administer(context: AdminContext, request: AdminRequest): 
       requireFinisher(request.role);
       return acknowledge(context, await finishRotation(context.service, id, { by: request.uid }));
     }
+    if (verb === "join") return acknowledgePolicy(context, await joinGroup(context.service, id, request));
+    if (verb === "leave") return acknowledgePolicy(context, await leaveGroup(context.service, id, request));
     if (verb === "lease") return acknowledgePolicy(context, await openLease(context.service, id, request));
+  }
+  if (collection === "groups") {
+    const { service } = context;
+    if (method === "GET" && id === undefined) return listGroups(service);
+    if (method === "GET" && id !== undefined && verb === undefined) return showGroup(service, id);
+    if (method === "POST" && id === undefined) return acknowledgeGroup(context, await makeGroup(service, request));
+    if (method === "POST" && id !== undefined && request.segments.length === 3) {
+      if (verb === "policy") return acknowledgeGroup(context, await governGroup(service, id, request));
+      if (verb === "hold") return acknowledgeGroup(context, await holdGroup(service, id, request));
+      if (verb === "release") return acknowledgeGroup(context, await releaseGroup(service, id, request));
+      if (verb === "remove") return acknowledgeGroup(context, await dropGroup(service, id, request));
+    }
   }
   if (method === "POST" && id !== undefined && isChange(verb) && request.segments.length === 3) {
     const wanted: ChangeRequest = { by: request.uid, change: verb };
@@ -154,6 +180,13 @@ async function acknowledgePolicy({ service, answers }: AdminContext, done: Gover
   await answers.settle();
   const { changed, machine, recorded } = done;
   return json(200, { changed, machine: machineView(machine, { nowMs: service.system.nowMs(), times: [] }), recorded });
+}
+
+/** The same of a group. */
+async function acknowledgeGroup({ answers }: AdminContext, done: Grouped): Promise<Reply> {
+  await answers.settle();
+  const { changed, group, recorded } = done;
+  return json(200, { changed, group: groupView(group, done), recorded });
 }
 
 const MAX_BODY_BYTES = 4096;

@@ -99,6 +99,9 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   "machine/locked": 409,
   "lease/not-needed": 409,
   "lease/needs-approval": 409,
+  "group/unknown": 404,
+  "group/in-use": 409,
+  "site/not-held": 409,
   "request/unknown": 404,
   "request/denied": 409,
 };

@@ -2,7 +2,7 @@ import type { Json } from "../../formats/json/json.ts";
 import { readEntry } from "../audit/latest.ts";
 import { type LogTimes, latestSince } from "../audit/times.ts";
 import { hasExpired } from "../policy/expiry.ts";
-import type { FormerEpoch, InviteRow, LatchRow, LeaseRow, MachineRow } from "../store/port.ts";
+import type { FormerEpoch, GroupRow, InviteRow, LatchRow, LeaseRow, MachineRow, SiteRow } from "../store/port.ts";
 
 /**
  * A machine as docs/format/admin.md shows it. No view shows a wrapped key or a nonce, and times are
@@ -14,7 +14,8 @@ export function machineView(
   time: TimeView,
   heardMs: number | null = null,
 ): Record<string, unknown> {
-  const { id, name, state, epoch, enrolledMs, policy, approval, limits, lease, alive, seenMs } = machine;
+  const { id, name, state, epoch, enrolledMs, group, policy, source, approval, limits, lease, alive, seenMs, goneIn } =
+    machine;
   const heard = heardMs ?? seenMs;
   return {
     id,
@@ -22,13 +23,31 @@ export function machineView(
     state,
     epoch,
     enrolled: isoTime(enrolledMs),
+    group,
+    gone: goneIn !== null,
     policy,
+    policyOf: source,
     approval,
     limits,
     timeoutMs: alive?.timeoutMs ?? null,
     lease: leaseView(lease, time),
     lastHeard: heard === null ? null : isoTime(heard),
   };
+}
+
+/** A group as docs/format/admin.md shows it. */
+export function groupView(
+  { name, terms, site }: GroupRow,
+  { machines, gone }: { readonly machines: number; readonly gone: number },
+): Record<string, unknown> {
+  const { policy = null, approval = null, timeoutMs = null, limits = null } = terms ?? {};
+  return { name, policy, approval, timeoutMs, limits, machines, gone, site: siteView(site) };
+}
+
+function siteView({ state, hold, sinceMs, by, open }: SiteRow): Record<string, unknown> {
+  const since = state === "free" || sinceMs === null ? null : isoTime(sinceMs);
+  const window = open === null ? null : { until: isoTime(open.untilMs), rate: open.rate };
+  return { state, holds: hold, since, by: state === "free" ? null : by, open: window };
 }
 
 /** The server's clock, and what its log says of time. */

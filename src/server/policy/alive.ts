@@ -81,6 +81,12 @@ export function released(pulse: Pulse, nowMs: number): Pulse | null {
   };
 }
 
+/** The pulse of a machine that comes back with its site: it has the time of a boot, once. */
+export function returned(timeoutMs: number, nowMs: number): Pulse {
+  const untilMs = nowMs + BOOT_MS;
+  return { timeoutMs, openUntilMs: untilMs, dueMs: untilMs, isExtended: true };
+}
+
 /** The pulse of a machine that a person has put under `alive` now, or unlocked. */
 export function begun(timeoutMs: number, nowMs: number): Pulse {
   const untilMs = nowMs + Math.max(timeoutMs, BOOT_MS);

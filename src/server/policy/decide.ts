@@ -1,8 +1,9 @@
-import { type AliveRefusal, isAlive, type Pulse, released } from "./alive.ts";
+import { type AliveRefusal, isAlive, type Pulse, released, returned } from "./alive.ts";
 import { type Asking, judgeLease, type Lease, type LeaseUse, type Policy, type PolicyRefusal } from "./lease.ts";
 import { countDay, type Day, judgePlace, type LimitRefusal, type ReleaseLimits } from "./limits.ts";
 import { type Pace, take } from "./pace.ts";
 import { type ApprovalRefusal, type AskedRequest, type Crowd, judgeRequest } from "./request.ts";
+import { judgeSite, type Site, type SiteMember, type SiteRefusal } from "./site.ts";
 
 /** The state of a machine or of a latch. `revoked` is final: the keys are destroyed. */
 export type State = "active" | "locked" | "revoked";
@@ -19,6 +20,16 @@ interface MachineFacts {
   readonly queue?: Queue;
   /** Whether it is there, as far as the server knows; asked under `alive` alone. */
   readonly alive?: AliveFacts;
+  /** Absent where its site is as ever, and it is too, or it is of none. */
+  readonly site?: SiteFacts;
+}
+
+/** What the policy knows of a machine's site. */
+interface SiteFacts extends SiteMember {
+  /** Null: it is as ever. */
+  readonly site: Site | null;
+  /** The clock that nobody sets. */
+  readonly monotonicMs: number;
 }
 
 /** The requests that operators were asked for, as whoever asks now finds them. */
@@ -55,7 +66,8 @@ export type RefusalReason =
   | AliveRefusal
   | PolicyRefusal
   | ApprovalRefusal
-  | LimitRefusal;
+  | LimitRefusal
+  | SiteRefusal;
 
 /** What the policy decides. */
 type Decision =
@@ -76,6 +88,11 @@ type Decision =
        * the receipt, which is one of its own.
        */
       readonly pulse?: Pulse;
+      /**
+       * Set where the machine is let in by this window of its site. It must be durable with the
+       * receipt, which is one of its own.
+       */
+      readonly enters?: number;
       /** Set where releases are counted. It is durable with a receipt of its own, as a use is. */
       readonly day?: Day;
     }
@@ -96,16 +113,35 @@ export function decide(machine: MachineFacts, latch: LatchFacts, asking: Asking)
   if (machine.state === "revoked" || latch.state === "revoked") return refuse("latch/revoked");
   if (machine.state === "locked" || latch.state === "locked") return refuse("machine/locked");
   const { limits } = machine;
-  if (limits === undefined) return decideByPolicy(machine, latch, asking);
+  if (limits === undefined) return decideBySite(machine, latch, asking);
   const beyond = judgePlace(limits, asking.from, asking.minute ?? 0);
   if (beyond !== null) return refuse(beyond);
-  const decision = decideByPolicy(machine, latch, asking);
+  const decision = decideBySite(machine, latch, asking);
   // What is answered again was counted when it was answered first.
   const isCounted =
     decision.release && (machine.policy === "always" || machine.policy === "alive" || decision.use !== null);
   if (!isCounted || limits.perDay === null) return decision;
   const day = countDay(latch.day ?? null, limits.perDay, asking.nowMs);
   return day === null ? refuse("policy/day-used") : { ...decision, day };
+}
+
+/** Lets a machine's policy decide, where its site does not stand in the way. */
+function decideBySite(machine: MachineFacts, latch: LatchFacts, asking: Asking): Decision {
+  if (machine.site === undefined) return decideByPolicy(machine, latch, asking);
+  const { site, monotonicMs } = machine.site;
+  const judged = judgeSite(site, machine.site, monotonicMs);
+  if (judged === "returns") return decideReturn(machine, take(latch.pace, asking.nowMs));
+  if (judged !== "as-ever" && judged !== "counts" && judged !== "waits") return refuse(judged);
+  const decision = decideByPolicy(machine, latch, asking);
+  if (!decision.release || judged === "as-ever" || site === null) return decision;
+  return judged === "waits" ? refuse("policy/site-full") : { ...decision, enters: site.window };
+}
+
+/** A machine that fell silent with its site comes back with it, as if a person had unlocked it. */
+function decideReturn({ alive, site }: MachineFacts, pace: Pace | null): Decision {
+  const timeoutMs = alive?.pulse?.timeoutMs;
+  if (alive === undefined || timeoutMs === undefined || !site?.site) return refuse("policy/not-alive");
+  return { release: true, pace, use: null, pulse: returned(timeoutMs, alive.monotonicMs), enters: site.site.window };
 }
 
 function decideByPolicy(machine: MachineFacts, latch: LatchFacts, asking: Asking): Decision {

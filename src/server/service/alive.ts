@@ -4,7 +4,9 @@ import { every } from "../clock.ts";
 import { begun, forgiven, isOverdue, type Pulse, resumed, stored } from "../policy/alive.ts";
 import type { AliveRow, MachineRow, Transaction } from "../store/port.ts";
 import { insist } from "./insist.ts";
+import type { Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
+import { goWithSite, type Members, membersOf } from "./silence.ts";
 
 /** How often it is looked for machines that are gone. */
 const LOOK_MS = 1_000;
@@ -27,12 +29,16 @@ export async function resumePulses(service: Service): Promise<void> {
   const { times } = await store.transact((transaction) => transaction.tree());
   for (let last = ""; ; ) {
     const page = await store.transact((transaction) => transaction.machinesUnderAlive(last));
-    for (const { id, state, alive } of page) {
+    for (const { id, state, alive, seenFrom, goneIn } of page) {
       const number = pulses.add(id);
       pulses.setLocked(number, state !== "active");
+      pulses.setGone(number, goneIn !== null);
+      if (seenFrom !== null) pulses.setAddress(number, seenFrom);
       if (alive === null) continue;
       const latestMs = latestSince(times, alive.madeAt);
-      pulses.setPulse(number, resumed(alive, { nowMs: system.nowMs(), latestMs, monotonicMs }));
+      const pulse = resumed(alive, { nowMs: system.nowMs(), latestMs, monotonicMs });
+      // What was gone before falls silent with nobody who does now.
+      pulses.setPulse(number, goneIn === null ? pulse : { ...pulse, dueMs: Number.NEGATIVE_INFINITY });
     }
     const end = page.at(-1);
     if (end === undefined) break;
@@ -58,6 +64,7 @@ export function watchPulses(service: Service, report: (error: unknown) => void):
   const look = () => {
     listen(service, service.system.monotonicMs());
     looking ??= lockGone(service)
+      .then(() => endWindows(service))
       .catch(report)
       .finally(() => {
         looking = null;
@@ -72,7 +79,8 @@ export function watchPulses(service: Service, report: (error: unknown) => void):
 
 /**
  * Locks the machines that were silent for too long: durably, with an entry each, on a full disk
- * too. They stay locked until a person unlocks them.
+ * too. They stay locked until a person unlocks them. Those that fell silent with others of their
+ * site are not locked: the site is held.
  * @throws NightlatchError store/*
  */
 export async function lockGone(service: Service): Promise<void> {
@@ -82,13 +90,19 @@ export async function lockGone(service: Service): Promise<void> {
     const operation = async (transaction: Transaction) => {
       const entries: Entry[] = [];
       const found: MachineRow[] = [];
+      const sites = new Map<string, Members>();
       for (const number of due) {
         const machine = await transaction.machine(service.pulses.idOf(number));
         if (machine?.policy !== "alive") service.pulses.setPulse(number, null);
         if (machine === null) continue;
-        const locked = await lock(service, transaction, machine);
-        found.push(locked?.machine ?? machine);
-        if (locked !== null) entries.push(locked.entry);
+        if (!isToLock(service, machine, number)) found.push(machine);
+        else {
+          const members = await membersOf(service, transaction, machine.group, sites);
+          const gone = await goWithSite(service, transaction, machine, { number, members });
+          const locked = gone === null ? await lock(service, transaction, machine, number) : null;
+          found.push(gone?.machine ?? locked?.machine ?? machine);
+          entries.push(...(gone?.entries ?? []), ...(locked === null ? [] : [locked.entry]));
+        }
       }
       return { outcome: found, entries };
     };
@@ -100,30 +114,66 @@ export async function lockGone(service: Service): Promise<void> {
   }
 }
 
-/** Null where a person or a heartbeat was there before. */
-async function lock(service: Service, transaction: Transaction, machine: MachineRow) {
+/**
+ * Ends the windows of sites that are over. What fell silent with such a site and did not come back
+ * in time is locked then, as if it had gone alone.
+ * @throws NightlatchError store/*
+ */
+export async function endWindows(service: Service): Promise<void> {
+  for (const group of service.sites.over(service.system.monotonicMs())) {
+    const operation = async (transaction: Transaction): Promise<Recorded<MachineRow[] | null>> => {
+      const row = await transaction.group(group);
+      const site = service.sites.of(group);
+      if (row === null || site?.state !== "open") return { outcome: null, entries: [] };
+      const [entries, found]: [Entry[], MachineRow[]] = [[], []];
+      for (const machine of await transaction.goneIn(group, LOCKED_AT_ONCE)) {
+        const locked = await lock(service, transaction, machine, service.pulses.add(machine.id));
+        found.push(locked.machine);
+        entries.push(locked.entry);
+      }
+      if (found.length > 0) return { outcome: found, entries };
+      await transaction.setGroup({ ...row, site: { ...row.site, state: "free", open: null } });
+      service.sites.set(group, null);
+      return { outcome: null, entries: [{ kind: "site-end", at: service.system.nowMs(), group, hold: site.hold }] };
+    };
+    for (let isOver = false; !isOver; ) {
+      const found = await insist(service, { subject: async () => null, stops: false }, operation);
+      for (const machine of found ?? []) adoptState(service, machine);
+      isOver = found === null;
+    }
+    await service.store.recordProgress();
+    await service.store.holdRoom();
+  }
+}
+
+/** False where a person or a heartbeat was there before. */
+function isToLock(service: Service, { state, policy, goneIn }: MachineRow, number: number): boolean {
+  const pulse = service.pulses.pulseOf(number);
+  const isDue = pulse !== null && isOverdue(pulse, service.system.monotonicMs());
+  return isDue && state === "active" && policy === "alive" && goneIn === null;
+}
+
+async function lock(service: Service, transaction: Transaction, machine: MachineRow, number: number) {
   const { id, name, epoch } = machine;
-  const number = service.pulses.find(id);
-  const pulse = number === null ? null : service.pulses.pulseOf(number);
-  if (number === null || pulse === null || !isOverdue(pulse, service.system.monotonicMs())) return null;
-  if (machine.state !== "active" || machine.policy !== "alive") return null;
   const next = epoch + 1;
   await transaction.setMachine(id, "locked", next);
   const last = service.pulses.seenMs(number) ?? machine.seenMs;
   const seen = last === null ? {} : { last: Math.floor(last) };
   const at = service.system.nowMs();
-  const entry: Entry = { kind: "machine-gone", at, machine: id, name, epoch: next, timeout: pulse.timeoutMs, ...seen };
-  return { machine: { ...machine, state: "locked" as const, epoch: next }, entry };
+  const timeout = machine.alive?.timeoutMs ?? 0;
+  const entry: Entry = { kind: "machine-gone", at, machine: id, name, epoch: next, timeout, ...seen };
+  return { machine: { ...machine, state: "locked" as const, epoch: next, goneIn: null, goneFrom: null }, entry };
 }
 
 /**
  * Takes up a machine's state once a change of it is durable. A machine that is revoked loses its
  * session.
  */
-export function adoptState({ pulses }: Pick<Service, "pulses">, { id, state }: MachineRow): void {
+export function adoptState({ pulses }: Pick<Service, "pulses">, { id, state, goneIn }: MachineRow): void {
   const number = pulses.find(id);
   if (number === null) return;
   pulses.setLocked(number, state !== "active");
+  pulses.setGone(number, goneIn !== null);
   if (state !== "revoked") return;
   pulses.end(number);
   pulses.setPulse(number, null);
@@ -141,14 +191,18 @@ export async function beginPulse(
 ): Promise<AliveRow> {
   const pulse = begun(timeoutMs, service.system.monotonicMs());
   const alive = await keepPulse(service, transaction, machineId, pulse, (await transaction.tree()).size);
-  service.pulses.setPulseWithin(service.pulses.add(machineId), pulse);
+  const number = service.pulses.add(machineId);
+  service.pulses.setPulseWithin(number, pulse);
+  service.pulses.setGoneWithin(number, false);
   return alive;
 }
 
 /** Forgets it, since the policy is another now. Call it within the transaction of the change. */
 export function endPulse({ pulses }: Pick<Service, "pulses">, machineId: string): void {
   const number = pulses.find(machineId);
-  if (number !== null) pulses.setPulseWithin(number, null);
+  if (number === null) return;
+  pulses.setPulseWithin(number, null);
+  pulses.setGoneWithin(number, false);
 }
 
 /**
@@ -204,6 +258,6 @@ export async function saveNow(service: Service, number: number): Promise<void> {
 async function save(service: Service, transaction: Transaction, number: number, madeAt: number): Promise<void> {
   const { pulses } = service;
   const [id, pulse] = [pulses.idOf(number), pulses.pulseOf(number)];
-  await transaction.setSeen(id, Math.floor(pulses.seenMs(number) ?? 0));
+  await transaction.setSeen(id, Math.floor(pulses.seenMs(number) ?? 0), pulses.addressOf(number));
   if (pulse !== null) await keepPulse(service, transaction, id, pulse, madeAt);
 }

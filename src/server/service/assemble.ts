@@ -11,6 +11,7 @@ import { Paces } from "./paces.ts";
 import { Pulses } from "./pulses.ts";
 import { CommitQueue } from "./queue.ts";
 import type { Service } from "./service.ts";
+import { Sites } from "./sites.ts";
 
 /** Makes the service of a store that was just opened. */
 export function assembleService(system: Service["system"], opened: OpenedStore): Service {
@@ -33,5 +34,6 @@ export function assembleService(system: Service["system"], opened: OpenedStore):
     challenges: new Challenges(system),
     sessionChallenges: new Challenges(system),
     pulses: new Pulses(memory),
+    sites: new Sites(memory),
   };
 }

@@ -5,7 +5,9 @@ import type { Entry } from "../audit/entry.ts";
 import { latestSince } from "../audit/times.ts";
 import { hasExpired } from "../policy/expiry.ts";
 import type { InviteRow, LatchRow, MachineRow, Transaction } from "../store/port.ts";
+import { beginPulse } from "./alive.ts";
 import { makeLatch } from "./latch.ts";
+import { saidOf } from "./policies.ts";
 import type { Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 
@@ -115,24 +117,36 @@ async function redeem(
   // nobody would find the other's name.
   if (known !== null && known.state !== "revoked" && known.name !== invite.name)
     return refuse(service, received, "invite/other-machine", invite.id, known.id);
-  const machine: MachineRow = known ?? {
-    id: machineId,
-    name: invite.name,
+  const machine = known ?? (await insertNew(service, transaction, machineId, invite.name));
+  const granted = await grant(service, transaction, received, machine, invite);
+  if (!("refused" in granted.outcome)) await transaction.setInvite(invite.id, "used", machineId);
+  return granted;
+}
+
+/** Enters a machine with what is said of new ones; under `alive` it has the time of a boot. */
+async function insertNew(service: Service, transaction: Transaction, id: string, name: string): Promise<MachineRow> {
+  const { terms, source } = await saidOf(transaction, null, null);
+  const { timeoutMs, ...said } = terms;
+  const machine: MachineRow = {
+    id,
+    name,
     state: "active",
     epoch: 1,
-    enrolledMs: nowMs,
-    policy: "always",
-    approval: null,
-    limits: null,
+    enrolledMs: service.system.nowMs(),
+    ...said,
+    source,
     leases: 0,
     lease: null,
     alive: null,
     seenMs: null,
+    seenFrom: null,
+    group: null,
+    goneIn: null,
+    goneFrom: null,
   };
-  if (known === null) await transaction.insertMachine(machine);
-  const granted = await grant(service, transaction, received, machine, invite);
-  if (!("refused" in granted.outcome)) await transaction.setInvite(invite.id, "used", machineId);
-  return granted;
+  await transaction.insertMachine(machine);
+  if (timeoutMs === null) return machine;
+  return { ...machine, alive: await beginPulse(service, transaction, id, timeoutMs) };
 }
 
 /** Gives the latch that this nonce got before, or a new one. */

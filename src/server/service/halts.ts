@@ -1,6 +1,7 @@
 /** What an operator's request stops. */
 export interface Halted {
-  readonly machine: string;
+  /** One machine, or several. */
+  readonly machine: string | ReadonlySet<string>;
   /** Null where it is every latch of the machine. */
   readonly latch: string | null;
 }
@@ -26,7 +27,8 @@ export class Halts {
   includes(machineId: string, latchId: string): boolean {
     if (this.#halted.size === 0) return false;
     for (const { machine, latch } of this.#halted) {
-      if (machine === machineId && (latch === null || latch === latchId)) return true;
+      const isMeant = typeof machine === "string" ? machine === machineId : machine.has(machineId);
+      if (isMeant && (latch === null || latch === latchId)) return true;
     }
     return false;
   }

@@ -1,7 +1,8 @@
 import { buildHeard, type Heard, isHeartbeatOf, readHeartbeat } from "../../formats/own/heartbeat.ts";
 import { heard, shortens, wantedSeconds } from "../policy/alive.ts";
-import { listen, saveNow } from "./alive.ts";
+import { listen, lockGone, saveNow } from "./alive.ts";
 import type { Service } from "./service.ts";
+import { hearReturn } from "./silence.ts";
 
 /** Why a heartbeat counts for nothing. */
 export type HeartbeatRefusal = "session/unknown" | "session/replayed" | "session/other-address";
@@ -41,10 +42,20 @@ async function hear(service: Service, number: number): Promise<Heard> {
   if (pulse === null) return { isLocked: pulses.isLocked(number), withinSeconds: 0 };
   const withinSeconds = wantedSeconds(pulse.timeoutMs);
   if (pulses.isLocked(number)) return { isLocked: true, withinSeconds };
+  if (pulses.isGone(number)) {
+    await hearReturn(service, number);
+    return { isLocked: false, withinSeconds };
+  }
   const next = heard(pulse, monotonicMs);
-  if (next !== null) pulses.setPulse(number, next);
-  if (next !== null && shortens(pulse, next)) await saveNow(service, number);
-  return { isLocked: next === null, withinSeconds };
+  if (next === null) {
+    // It comes too late. Whether it is locked, or its site was silent, is found at once: a machine
+    // that runs does more at the word of a lock.
+    await lockGone(service);
+    return { isLocked: !pulses.isGone(number), withinSeconds };
+  }
+  pulses.setPulse(number, next);
+  if (shortens(pulse, next)) await saveNow(service, number);
+  return { isLocked: false, withinSeconds };
 }
 
 async function refuse(

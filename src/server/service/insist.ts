@@ -5,7 +5,7 @@ import type { Operation } from "./queue.ts";
 import type { Service } from "./service.ts";
 
 /** What an operator's change is about, and whether it stops releases. */
-interface Insistence {
+export interface Insistence {
   /** Looks up the machine or the latch; null where there is none. */
   readonly subject: (transaction: Transaction) => Promise<Halted | null>;
   readonly stops: boolean;

@@ -1,18 +1,23 @@
 import { NightlatchError } from "../../core/errors.ts";
 import type { Entry } from "../audit/entry.ts";
-import { MAX_TIMEOUT_MS, MIN_TIMEOUT_MS } from "../policy/alive.ts";
-import type { Policy } from "../policy/lease.ts";
-import { type LimitWords, limitsText, parseLimits, type ReleaseLimits, readLimits } from "../policy/limits.ts";
-import { loosens } from "../policy/loosening.ts";
-import type { Approval } from "../policy/request.ts";
-import type { LeaseRow, MachineRow, Transaction } from "../store/port.ts";
-import { beginPulse, endPulse } from "./alive.ts";
+import { DEFAULT_GROUP, resolveTerms, type Terms, type TermsSource } from "../policy/terms.ts";
+import type { GroupRow, LeaseRow, MachineRow, Reads, Transaction } from "../store/port.ts";
 import type { Halted } from "./halts.ts";
 import { insist, settleChange } from "./insist.ts";
 import { leaseEntry, MAX_GRACE_MS } from "./leases.ts";
 import type { Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 import { alreadyRevoked, findMachine } from "./states.ts";
+import {
+  applyTerms,
+  completeTerms,
+  isWithin,
+  loggedTerms,
+  PLAIN_TERMS,
+  requireTighter,
+  termsOf,
+  type WantedTerms,
+} from "./terms.ts";
 
 /** What an operator's change of a machine's policy, or a lease, has done. */
 export interface Governed {
@@ -25,27 +30,16 @@ export interface Governed {
 
 type Done = Omit<Governed, "recorded">;
 
-/** What an operator wants to hold for a machine. */
-interface WantedPolicy {
-  readonly policy: Policy;
-  /** What the policy `approval` asks for; no matter of any other. */
-  readonly approval?: Approval;
-  /** For how long the machine may be silent; under `alive` alone. */
-  readonly timeoutMs?: number;
-  /** What is to bound its releases; what is left out stays as it is. */
-  readonly limits?: LimitWords;
+/** Who changes something, and how much that may be. */
+export interface Operator {
   /** The operator's user id. */
   readonly by: number;
   /** False where the operator may not have more released than before. */
   readonly mayLoosen?: boolean;
-  /** Is told of the machine as it is, and throws where the operator may not have this change. */
-  readonly permit?: (machine: MachineRow, limits: ReleaseLimits) => void;
 }
 
-/** What `approval` asks for where nothing else is said: one operator, within an hour. */
-export const PLAIN_APPROVAL: Approval = { of: 1, timeoutMs: 3_600_000 };
-const MAX_OPERATORS = 16;
-const [MIN_WAIT_MS, MAX_WAIT_MS] = [300_000, 7 * 86_400_000];
+/** What an operator wants to hold for a machine. */
+export type WantedPolicy = Operator & (WantedTerms | { readonly policy: "inherit" });
 
 const MIN_LEASE_MS = 60_000;
 const MAX_LEASE_MS = 86_400_000;
@@ -53,16 +47,12 @@ const MAX_LEASE_MS = 86_400_000;
 /**
  * Changes what must hold for a machine to be released. A lease that it has is void, and so is what
  * operators were asked for. What is not `always` releases nothing from the moment in which this is
- * asked. A machine that is put under `alive` has to be alive: one whose heartbeats do not come
- * would be locked.
+ * asked. With `inherit` its group says what holds, or else what is said of new machines now.
  * @throws NightlatchError machine/unknown, machine/revoked, policy/bad-terms, alive/bad-time,
- *   alive/not-heard, admin/denied, store/*; and what `permit` throws
+ *   alive/not-heard, admin/denied, store/*
  */
 export async function setPolicy(service: Service, nameOrId: string, wanted: WantedPolicy): Promise<Governed> {
   const { policy, by } = wanted;
-  const approval = policy === "approval" ? (wanted.approval ?? PLAIN_APPROVAL) : null;
-  const timeoutMs = policy === "alive" ? requireTimeout(wanted.timeoutMs) : null;
-  if (approval !== null) requireTerms(approval);
   const subject = subjectOf(nameOrId);
   const done = await insist(
     service,
@@ -70,40 +60,41 @@ export async function setPolicy(service: Service, nameOrId: string, wanted: Want
     async (transaction): Promise<Recorded<Done>> => {
       const machine = await findMachine(transaction, nameOrId);
       if (machine.state === "revoked") throw alreadyRevoked(`the machine ${machine.name}`);
-      const bounds = parseLimits(wanted.limits ?? {}, readLimits(machine.limits));
-      if (bounds === null) throw badLimits();
-      wanted.permit?.(machine, bounds);
-      const limits = limitsText(bounds);
-      const before = { policy: machine.policy, timeoutMs: machine.alive?.timeoutMs ?? null };
-      const isSame = machine.approval?.of === approval?.of && machine.approval?.timeoutMs === approval?.timeoutMs;
-      if (before.policy === policy && before.timeoutMs === timeoutMs && isSame && machine.limits === limits)
-        return { outcome: { changed: false, machine }, entries: [] };
-      if (wanted.mayLoosen === false && loosens(before, { policy, timeoutMs })) throw mayNotLoosen(machine);
-      const { id, name } = machine;
-      if (timeoutMs !== null && machine.state === "active") requireHeard(service, machine, timeoutMs);
-      await transaction.setPolicy(id, { policy, approval, limits });
-      const alive = timeoutMs === null ? null : await beginPulse(service, transaction, id, timeoutMs);
-      if (alive === null) endPulse(service, id);
-      const terms = approval === null ? {} : { of: approval.of, timeout: approval.timeoutMs };
-      const bounded = limits === null ? {} : { limits };
-      const silence = timeoutMs === null ? {} : { timeout: timeoutMs };
+      const group = machine.group === null ? null : await transaction.group(machine.group);
+      const { terms, source } =
+        wanted.policy === "inherit"
+          ? await saidOf(transaction, machine.source === "machine" ? null : machine, group)
+          : { terms: completeTerms(wanted, machine.limits), source: "machine" as const };
+      if (wanted.mayLoosen === false) requireTighter(machine.name, termsOf(machine), terms);
+      const changed = await applyTerms(service, transaction, machine, { terms, source });
+      if (changed === null) return { outcome: { changed: false, machine }, entries: [] };
+      const { id: subject, name } = machine;
       const at = service.system.nowMs();
-      const entry: Entry = {
-        kind: "machine-policy",
-        at,
-        machine: id,
-        name,
-        policy,
-        ...terms,
-        ...silence,
-        ...bounded,
-        by,
-      };
-      const changed = { ...machine, policy, approval, limits, alive, lease: null };
+      const entry: Entry = { kind: "machine-policy", at, machine: subject, name, ...loggedTerms(terms), source, by };
       return { outcome: { changed: true, machine: changed }, entries: [entry] };
     },
   );
   return { ...done, recorded: await settleChange(service) };
+}
+
+/**
+ * What holds for a machine in this group. One that has what new machines had when it enrolled keeps
+ * that, unless its group says more.
+ * @param machine null: one of which nothing was said
+ * @param group null: it is in none
+ */
+export async function saidOf(
+  transaction: Reads,
+  machine: MachineRow | null,
+  group: GroupRow | null,
+): Promise<{ readonly terms: Terms; readonly source: TermsSource }> {
+  const held = machine === null ? null : termsOf(machine);
+  const byDefault = (await transaction.group(DEFAULT_GROUP))?.terms ?? PLAIN_TERMS;
+  return resolveTerms({
+    machine: machine?.source === "machine" ? held : null,
+    group: group?.terms ?? null,
+    byDefault: machine?.source === "default" && held !== null ? held : byDefault,
+  });
 }
 
 /**
@@ -141,24 +132,6 @@ function subjectOf(nameOrId: string): (transaction: Transaction) => Promise<Halt
   return async (transaction) => ({ machine: (await findMachine(transaction, nameOrId)).id, latch: null });
 }
 
-function requireTerms({ of, timeoutMs }: Approval): void {
-  if (isWithin(of, 1, MAX_OPERATORS) && isWithin(timeoutMs, MIN_WAIT_MS, MAX_WAIT_MS)) return;
-  throw new NightlatchError(
-    "policy/bad-terms",
-    `an approval takes 1 to ${MAX_OPERATORS} operators, and waits for them for 5 minutes to 7 days`,
-    { meaning: "Nothing was changed.", remedy: "Give values in between, such as --of 2 --timeout 1h." },
-  );
-}
-
-function badLimits(): NightlatchError {
-  return new NightlatchError("policy/bad-terms", "--from, --per-day or --hours is not what it should be", {
-    meaning: "Nothing was changed.",
-    remedy:
-      "Give up to 16 networks (--from 192.0.2.0/24,2001:db8::/48), 1 to 100 releases of a latch (--per-day 4), the server's own time " +
-      "(--hours 08:00-18:00), or any to have no such limit.",
-  });
-}
-
 function requireTimes({ lifetimeMs, graceMs }: { readonly lifetimeMs: number; readonly graceMs: number }): void {
   if (isWithin(lifetimeMs, MIN_LEASE_MS, MAX_LEASE_MS) && isWithin(graceMs, 0, MAX_GRACE_MS)) return;
   throw new NightlatchError(
@@ -166,35 +139,6 @@ function requireTimes({ lifetimeMs, graceMs }: { readonly lifetimeMs: number; re
     "a lease lasts for at least a minute and at most a day, its grace for at most 10 minutes",
     { meaning: "Nothing was changed.", remedy: "Give times in between, such as 15m with --grace 60s." },
   );
-}
-
-function requireTimeout(timeoutMs: number | undefined): number {
-  if (Number.isSafeInteger(timeoutMs) && Number(timeoutMs) >= MIN_TIMEOUT_MS && Number(timeoutMs) <= MAX_TIMEOUT_MS)
-    return Number(timeoutMs);
-  throw new NightlatchError("alive/bad-time", "a machine may be silent for at least 5 seconds and at most a day", {
-    meaning: "Nothing was changed.",
-    remedy: "Give a time in between, such as --timeout 5m.",
-  });
-}
-
-/**
- * Who is put under `alive` and sends nothing would be locked within minutes, and noticed at its
- * next boot.
- */
-function requireHeard({ pulses, system }: Service, { id, name }: MachineRow, timeoutMs: number): void {
-  const number = pulses.find(id);
-  if (number !== null && system.monotonicMs() - pulses.heardMs(number) < timeoutMs) return;
-  throw new NightlatchError("alive/not-heard", `nothing was heard of the machine ${name} within that time`, {
-    meaning: "Nothing was changed. It would be locked soon, and its passphrase alone would open it at its next boot.",
-    remedy: `On ${name}: systemctl enable --now nightlatch-heartbeat. Then, when nightlatch machine show ${name} says that it was heard, repeat this.`,
-  });
-}
-
-function mayNotLoosen({ name }: MachineRow): NightlatchError {
-  return new NightlatchError("admin/denied", `having ${name} released in more cases than now is root's to say`, {
-    meaning: "Nothing was changed.",
-    remedy: `Ask root of the key server, or open a window where its policy is lease: nightlatch machine lease ${name} 15m`,
-  });
 }
 
 function locked({ name }: MachineRow): NightlatchError {
@@ -216,8 +160,4 @@ function notNeeded({ name }: MachineRow): NightlatchError {
     meaning: "Nothing was changed. A lease would say nothing.",
     remedy: `To have it released within a lease alone: nightlatch machine policy ${name} lease`,
   });
-}
-
-function isWithin(value: number, least: number, most: number): boolean {
-  return Number.isSafeInteger(value) && value >= least && value <= most;
 }

@@ -1,11 +1,10 @@
-import { createHash } from "node:crypto";
 import { Memory } from "../memory.ts";
 import type { Pulse } from "../policy/alive.ts";
 import { type Pace, RESTED } from "../policy/pace.ts";
+import { ADDRESS_BYTES, packAddress } from "./place.ts";
 
 const ID_BYTES = 32;
 const KEY_BYTES = 32;
-const ADDRESS_BYTES = 16;
 /** Machines share typed arrays of so many: growing copies nothing, and one page is 2 MiB. */
 const PAGE = 16_384;
 
@@ -14,6 +13,8 @@ const EXTENDED = 1;
 const LOCKED = 2;
 /** It was heard since that was last written to the store. */
 const UNSAVED = 4;
+/** It fell silent with others of its site, and is not locked for that. */
+const GONE = 8;
 
 /** What is known of `PAGE` machines, each in the place that its number gives. */
 class Page {
@@ -142,6 +143,18 @@ export class Pulses {
     return page.keys.subarray(at * KEY_BYTES, (at + 1) * KEY_BYTES);
   }
 
+  /** The address that a machine was last heard from, or has opened its session from, packed. */
+  addressOf(number: number): Buffer {
+    const [page, at] = this.#at(number);
+    return Buffer.from(page.addresses.subarray(at * ADDRESS_BYTES, (at + 1) * ADDRESS_BYTES));
+  }
+
+  /** Sets it, at a start. */
+  setAddress(number: number, packed: Uint8Array): void {
+    const [page, at] = this.#at(number);
+    page.addresses.set(packed, at * ADDRESS_BYTES);
+  }
+
   /** Whether this address is the one that opened the machine's session. */
   isFrom(number: number, from: string): boolean {
     const [page, at] = this.#at(number);
@@ -208,6 +221,24 @@ export class Pulses {
     page.flags[at] = ((page.flags[at] ?? 0) & ~LOCKED) | (isLocked ? LOCKED : 0);
   }
 
+  /** Whether it fell silent with its site. */
+  isGone(number: number): boolean {
+    const [page, at] = this.#at(number);
+    return ((page.flags[at] ?? 0) & GONE) !== 0;
+  }
+
+  setGone(number: number, isGone: boolean): void {
+    const [page, at] = this.#at(number);
+    page.flags[at] = ((page.flags[at] ?? 0) & ~GONE) | (isGone ? GONE : 0);
+  }
+
+  /** Sets it within a transaction: it is as it was where that fails. */
+  setGoneWithin(number: number, isGone: boolean): void {
+    const before = this.isGone(number);
+    this.#memory.changed(() => this.setGone(number, before));
+    this.setGone(number, isGone);
+  }
+
   /** What `alive` goes by; null under another policy. */
   pulseOf(number: number): Pulse | null {
     const [page, at] = this.#at(number);
@@ -233,22 +264,22 @@ export class Pulses {
     this.setPulse(number, pulse);
   }
 
-  /** Those under `alive` that are due, and not locked yet; at most so many. */
+  /** Those under `alive` that are due, and neither locked yet nor gone with their site. */
   due(nowMs: number, limit: number): number[] {
     const found: number[] = [];
     for (let number = 0; number < this.#size && found.length < limit; number++) {
       const [page, at] = this.#at(number);
       if (page.timeouts[at] === 0 || nowMs < (page.dues[at] ?? 0)) continue;
-      if (((page.flags[at] ?? 0) & LOCKED) === 0) found.push(number);
+      if (((page.flags[at] ?? 0) & (LOCKED | GONE)) === 0) found.push(number);
     }
     return found;
   }
 
-  /** Changes what `alive` goes by, for every machine under it. */
+  /** Changes what `alive` goes by, for every machine under it that is not gone with its site. */
   changeAll(change: (pulse: Pulse) => Pulse): void {
     for (let number = 0; number < this.#size; number++) {
       const pulse = this.pulseOf(number);
-      if (pulse !== null) this.setPulse(number, change(pulse));
+      if (pulse !== null && !this.isGone(number)) this.setPulse(number, change(pulse));
     }
   }
 
@@ -306,15 +337,4 @@ export class Pulses {
     this.#index = new Int32Array(this.#index.length * 2);
     for (let number = 0; number < this.#size; number++) this.#enter(number);
   }
-}
-
-const IPV4 = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/;
-
-/** An address in 16 bytes, for which it stands: an IPv4 one itself, of another its hash. */
-function packAddress(address: string): Uint8Array {
-  const [, ...parts] = IPV4.exec(address) ?? [];
-  if (parts.length === 0) return createHash("sha256").update(address).digest().subarray(0, ADDRESS_BYTES);
-  const packed = new Uint8Array(ADDRESS_BYTES);
-  packed.set(parts.map(Number), ADDRESS_BYTES - parts.length);
-  return packed;
 }

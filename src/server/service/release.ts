@@ -8,6 +8,7 @@ import { readLimits } from "../policy/limits.ts";
 import type { KeyRow, ReleaseRow, Transaction } from "../store/port.ts";
 import { keepPulse } from "./alive.ts";
 import type { Notice } from "./notices.ts";
+import { isSamePlace, packAddress } from "./place.ts";
 import type { Recorded } from "./queue.ts";
 import { beginRequest, queueFor } from "./requests.ts";
 import type { Service } from "./service.ts";
@@ -91,6 +92,9 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   const number = policy === "alive" ? service.pulses.find(row.machineId) : null;
   const pulse = number === null ? null : service.pulses.pulseOf(number);
   const alive = { pulse, monotonicMs: service.system.monotonicMs() };
+  const site = row.group === null ? null : service.sites.of(row.group);
+  const isHome = row.goneFrom !== null && isSamePlace(row.goneFrom, packAddress(request.from));
+  const member = { site, goneIn: row.goneIn, letIn: row.letIn, isHome, monotonicMs: alive.monotonicMs };
   const decision = decide(
     {
       state: isHalted ? "locked" : row.machineState,
@@ -99,6 +103,7 @@ async function judge(service: Service, transaction: Transaction, request: Releas
       alive,
       ...(row.limits === null ? {} : { limits: readLimits(row.limits) }),
       ...(queue === null ? {} : { queue }),
+      ...(site === null && row.goneIn === null ? {} : { site: member }),
     },
     { state: row.latchState, pace: service.paces.of(request.latchId), use, day },
     { from: request.from, nowMs, latestMs, ...(row.limits === null ? {} : { minute: minuteOfDay(nowMs) }) },
@@ -115,15 +120,24 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   const granted = { kind: "granted", machine: row.machineId, point, wrapped, cell, epoch } as const;
   const released = { machine: row.machineId, latch: request.latchId, epoch, from: request.from };
   // What has to be durable with its release has a receipt of its own, whatever the pace.
-  if (decision.use !== null || decision.day !== undefined || decision.pulse !== undefined) {
+  const { enters } = decision;
+  if (decision.use !== null || decision.day !== undefined || decision.pulse !== undefined || enters !== undefined) {
     const counted = decision.day === undefined ? {} : { day: decision.day.count, since: decision.day.sinceMs };
-    const leased = decision.use === null ? {} : { lease: decision.use.lease };
+    const leased = {
+      ...(decision.use === null ? {} : { lease: decision.use.lease }),
+      ...(enters === undefined ? {} : { window: enters }),
+    };
     if (decision.use !== null) await transaction.useLease(request.latchId, decision.use);
     if (decision.day !== undefined) await transaction.setDay(request.latchId, decision.day);
     if (decision.pulse !== undefined && number !== null) {
       const { size } = await transaction.tree();
       await keepPulse(service, transaction, row.machineId, decision.pulse, size);
       service.pulses.setPulseWithin(number, decision.pulse);
+    }
+    if (enters !== undefined && row.group !== null) {
+      await transaction.setLetIn(row.machineId, enters);
+      service.sites.enter(row.group, alive.monotonicMs);
+      if (number !== null) service.pulses.setGoneWithin(number, false);
     }
     if (decision.pace !== null) service.paces.set(request.latchId, decision.pace);
     return { outcome: granted, entries: [{ kind: "release", at: nowMs, ...released, ...leased, ...counted }] };

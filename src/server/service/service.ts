@@ -12,6 +12,7 @@ import type { Notices } from "./notices.ts";
 import type { Paces } from "./paces.ts";
 import type { Pulses } from "./pulses.ts";
 import type { CommitQueue } from "./queue.ts";
+import type { Sites } from "./sites.ts";
 
 /** What every act of the server needs. It is made once, at the start. */
 export interface Service {
@@ -32,4 +33,5 @@ export interface Service {
   readonly challenges: Challenges;
   readonly sessionChallenges: Challenges;
   readonly pulses: Pulses;
+  readonly sites: Sites;
 }

@@ -60,7 +60,9 @@ export async function changeMachine(service: Service, nameOrId: string, request:
       const machine = await findMachine(transaction, nameOrId);
       const latches = await transaction.latchesOf(machine.id);
       const state = RESULT[request.change];
-      if (machine.state === state) return { outcome: { changed: false, machine, latches }, entries: [] };
+      // One that fell silent with its site is active, and unlocking it has it come back alone.
+      const isSame = machine.state === state && (state !== "active" || machine.goneIn === null);
+      if (isSame) return { outcome: { changed: false, machine, latches }, entries: [] };
       if (machine.state === "revoked") throw alreadyRevoked(`the machine ${machine.name}`);
       const epoch = machine.epoch + 1;
       await transaction.setMachine(machine.id, state, epoch);

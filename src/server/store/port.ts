@@ -7,7 +7,9 @@ import type { StoredPulse } from "../policy/alive.ts";
 import type { State } from "../policy/decide.ts";
 import type { Lease, LeaseUse, Policy } from "../policy/lease.ts";
 import type { Day } from "../policy/limits.ts";
-import type { Approval, AskedRequest, Crowd } from "../policy/request.ts";
+import type { AskedRequest, Crowd } from "../policy/request.ts";
+import type { StoredSite, StoredWindow } from "../policy/site.ts";
+import type { Terms, TermsSource } from "../policy/terms.ts";
 
 /**
  * The port to what the server remembers. Keys come and go wrapped (keys/wrap.ts): no store ever
@@ -98,6 +100,18 @@ export interface Reads {
   crowdAround(place: CrowdPlace): Promise<Crowd>;
   /** Machines under `alive` that are not revoked, by id, from behind this one: a page of them. */
   machinesUnderAlive(afterId: string): Promise<MachineRow[]>;
+  /** A group by its name; null where there is none. */
+  group(name: string): Promise<GroupRow | null>;
+  /** All of them, by name. */
+  groups(): Promise<GroupRow[]>;
+  /** The machines in a group that are not revoked, by name. */
+  machinesIn(group: string): Promise<MachineRow[]>;
+  /** How many they are, and how many of them fell silent with it. */
+  countIn(group: string): Promise<{ readonly machines: number; readonly gone: number }>;
+  /** Those under `alive` that are neither locked nor revoked. */
+  aliveIn(group: string): Promise<{ readonly id: string; readonly goneIn: number | null }[]>;
+  /** Those that fell silent with it and are not back, a page of them. */
+  goneIn(group: string, limit: number): Promise<MachineRow[]>;
   invite(inviteId: string): Promise<InviteRow | null>;
   /** The invites that wait to be used, by name. */
   openInvites(): Promise<InviteRow[]>;
@@ -139,7 +153,7 @@ interface Writes {
   insertMachine(machine: MachineRow): Promise<void>;
   /**
    * Sets the state of a machine. Where it is not `active`, a lease that it has is void, and so are
-   * its requests.
+   * its requests. That it fell silent with its site is over.
    */
   setMachine(machineId: string, state: State, epoch: number): Promise<void>;
   /**
@@ -147,10 +161,22 @@ interface Writes {
    * kept for `alive`.
    */
   setPolicy(machineId: string, terms: PolicyTerms): Promise<void>;
+  /** Sets of whom a machine's policy was said, where the policy stays as it is. */
+  setSource(machineId: string, source: TermsSource): Promise<void>;
+  /** Puts a machine into a group; null: into none. It is of the site of before no more. */
+  setMembership(machineId: string, group: string | null): Promise<void>;
+  /** Enters a group, or what is said of it now. */
+  setGroup(group: GroupRow): Promise<void>;
+  /** Removes a group, in which only machines that are revoked may be. */
+  deleteGroup(name: string): Promise<void>;
   /** Keeps what a machine under `alive` is released by after a restart. */
   setAlive(machineId: string, alive: AliveRow): Promise<void>;
-  /** Notes when a machine was last heard. */
-  setSeen(machineId: string, seenMs: number): Promise<void>;
+  /** Notes when a machine was last heard, and where from, packed. */
+  setSeen(machineId: string, seenMs: number, seenFrom: Buffer): Promise<void>;
+  /** Notes that a machine fell silent with its site. */
+  setGone(machineId: string, gone: Gone): Promise<void>;
+  /** Notes that a machine was let in by a window of its site; it is back. */
+  setLetIn(machineId: string, window: number): Promise<void>;
   /** Gives a machine a lease in place of the one that it has; null: it has none from now on. */
   setLease(machineId: string, lease: LeaseRow | null): Promise<void>;
   /** Notes the first release of a latch within a lease. */
@@ -207,6 +233,11 @@ export interface ReleaseRow {
   /** The releases of it that were counted last; null where none was. */
   readonly day: Day | null;
   readonly latchEpoch: number;
+  /** The group that the machine is in, and what became of it there. */
+  readonly group: string | null;
+  readonly goneIn: number | null;
+  readonly goneFrom: Buffer | null;
+  readonly letIn: number | null;
   /** The exchange key; null once it is destroyed. */
   readonly exchange: { readonly kid: string; readonly wrapped: Buffer; readonly cell: number } | null;
 }
@@ -287,13 +318,36 @@ export interface RequestRow extends AskedRequest, CrowdPlace {
   readonly by: number | null;
 }
 
-/** What must hold for a machine to be released. */
-export interface PolicyTerms {
-  readonly policy: Policy;
-  /** What the policy `approval` asks for; null under any other. */
-  readonly approval: Approval | null;
-  /** What bounds its releases under any policy, as limitsText puts it; null where nothing does. */
-  readonly limits: string | null;
+/** What must hold for a machine to be released, beside how long it may be silent, and who said it. */
+export interface PolicyTerms extends Omit<Terms, "timeoutMs"> {
+  /** Of whom it was said. */
+  readonly source: TermsSource;
+}
+
+/** A group of machines as it is stored. That of the name `default` has no machines. */
+export interface GroupRow {
+  readonly name: string;
+  readonly createdMs: number;
+  /** What was said of it: null where nothing was. */
+  readonly terms: Terms | null;
+  readonly site: SiteRow;
+}
+
+/** Where a group stands as a site: docs/policy.md. */
+export interface SiteRow extends StoredSite {
+  /** Since when it is held or open; null where it never was. */
+  readonly sinceMs: number | null;
+  /** User id of the operator who said so last; null where none did. */
+  readonly by: number | null;
+  readonly open: (StoredWindow & { /** The log's size when it was opened. */ readonly madeAt: number }) | null;
+}
+
+/** How a machine fell silent with its site. */
+export interface Gone {
+  /** In which of the site's holds. */
+  readonly goneIn: number;
+  /** Where it had been alive from, packed (service/place.ts). */
+  readonly goneFrom: Buffer;
 }
 
 /** A machine as it is stored. */
@@ -312,6 +366,13 @@ export interface MachineRow extends PolicyTerms {
   readonly alive: AliveRow | null;
   /** When it was last heard, as far as that was written; null where it never was. */
   readonly seenMs: number | null;
+  /** Where it was last heard from, packed, as far as that was written; null where it never was. */
+  readonly seenFrom: Buffer | null;
+  /** The name of the group that it is in; null where it is in none. */
+  readonly group: string | null;
+  /** The hold of its site in which it fell silent with others, and where it had been alive from. */
+  readonly goneIn: number | null;
+  readonly goneFrom: Buffer | null;
 }
 
 /**

@@ -27,6 +27,7 @@ import { invite } from "../../../src/server/service/invite.ts";
 import { challenge, takeAnnouncement } from "../../../src/server/service/leases.ts";
 import { type ReleaseOutcome, release } from "../../../src/server/service/release.ts";
 import type { Service } from "../../../src/server/service/service.ts";
+import { resumeSites } from "../../../src/server/service/sites.ts";
 import { openFolder } from "../../../src/server/store/folder/folder.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 
@@ -78,6 +79,7 @@ export async function openService(
     opened,
   );
   clock.nowMs = options.nowMs ?? clock.nowMs;
+  await resumeSites(service);
   await resumePulses(service);
   return {
     ...service,

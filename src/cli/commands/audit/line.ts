@@ -36,7 +36,23 @@ function describe(entry: JsonObject): string {
     case "latch":
       return `got one more latch, from ${from}${volume}`;
     case "machine-policy":
-      return `policy ${text(entry["policy"])}${entry["of"] === undefined ? silenceOf(entry) : ` of ${text(entry["of"])}`}${limited(entry)}, ${by}`;
+      return `policy ${termsOf(entry)}, ${by}`;
+    case "group-add":
+      return `the group ${text(entry["group"])} was made ${by}`;
+    case "group-remove":
+      return `the group ${text(entry["group"])} was removed ${by}`;
+    case "group-policy":
+      return `policy of ${groupOf(entry)}: ${entry["policy"] === undefined ? "none of its own" : termsOf(entry)}, ${by}`;
+    case "site-hold":
+      return `the site ${text(entry["group"])} is held: ${holdReason(entry)}`;
+    case "site-release":
+      return `the site ${text(entry["group"])} is released ${by}, ${text(entry["count"])} machines in ${durationText(Number(entry["per"]))}, until ${timeText(entry["until"])}`;
+    case "site-end":
+      return `the site ${text(entry["group"])} is as ever`;
+    case "group-join":
+      return `put into the group ${text(entry["group"])} ${by}`;
+    case "group-leave":
+      return `taken out of the group ${text(entry["group"])} ${by}`;
     case "machine-gone":
       return `not heard${silenceOf(entry)}, last ${entry["last"] == null ? "never" : timeText(entry["last"])}: locked`;
     case "request": {
@@ -78,6 +94,22 @@ function silenceOf({ timeout }: JsonObject): string {
   return timeout == null ? "" : ` for ${durationText(Number(timeout))}`;
 }
 
+function termsOf(entry: JsonObject): string {
+  const { policy, of } = entry;
+  return `${text(policy)}${of === undefined ? silenceOf(entry) : ` of ${text(of)}`}${limited(entry)}`;
+}
+
+function groupOf({ group }: JsonObject): string {
+  return group === "default" ? "new machines" : `the group ${text(group)}`;
+}
+
+function holdReason({ by, silent, of }: JsonObject): string {
+  if (by !== undefined) return `by user ${text(by)}`;
+  return silent === undefined
+    ? "the server was restarted, and its window is over"
+    : `${text(silent)} of ${text(of)} machines fell silent together`;
+}
+
 function limited({ limits }: JsonObject): string {
   return limits === undefined ? "" : ` ${text(limits)}`;
 }
@@ -115,6 +147,9 @@ const REASONS: Readonly<Record<string, string>> = {
   "lease/stale": "a lease was asked for with a challenge that is not good now, as a copy of a request would be",
   "lease/too-many": "it asks for too many leases",
   "lease/other-server": "a request for a lease that was made for another server",
+  "policy/site-held": "its site is held",
+  "policy/site-full": "its site is released at a rate, and it waits for its turn",
+  "policy/other-place": "it fell silent with its site, and asks from elsewhere now",
   "policy/not-alive": "it was not heard for too long, or not since the server was started",
   "session/stale": "a session was asked for with a challenge that is not good now, as a copy of a request would be",
   "session/too-many": "it asks for too many sessions",

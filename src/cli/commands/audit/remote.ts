@@ -3,7 +3,7 @@ import { NightlatchError } from "../../../core/errors.ts";
 import type { Json, JsonObject } from "../../../formats/json/json.ts";
 import { unpackRange } from "../../../formats/log/merkle.ts";
 import { originOf } from "../../../formats/log/note.ts";
-import type { KnownInvite, KnownLatch, KnownMachine, KnownRequest } from "../../../server/audit/replay.ts";
+import type { KnownGroup, KnownInvite, KnownLatch, KnownMachine, KnownRequest } from "../../../server/audit/replay.ts";
 import type { AuditSource, Snapshot } from "../../../server/audit/verify.ts";
 import type { System } from "../../../system/port.ts";
 import { askServer } from "../../operator-client.ts";
@@ -38,7 +38,7 @@ export async function openRemoteAudit(
 }
 
 function parseSnapshot(answer: JsonObject): Snapshot {
-  const { store, identity, size, edge, machines, latches, invites, requests } = answer;
+  const { store, identity, size, edge, machines, latches, groups, invites, requests } = answer;
   const unpacked = unpackRange(Number(size), bytesOf(edge));
   if (typeof store !== "string" || typeof identity !== "string" || unpacked === null) throw unusable();
   return {
@@ -48,6 +48,7 @@ function parseSnapshot(answer: JsonObject): Snapshot {
     // Only compared with what the log says, member by member: what is not as it should be differs.
     machines: rowsOf(machines) as unknown as KnownMachine[],
     latches: rowsOf(latches) as unknown as KnownLatch[],
+    groups: rowsOf(groups) as unknown as KnownGroup[],
     invites: rowsOf(invites) as unknown as KnownInvite[],
     requests: rowsOf(requests) as unknown as KnownRequest[],
   };

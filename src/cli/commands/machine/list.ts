@@ -16,8 +16,8 @@ export const command = defineCommand({
     else {
       const rows = machines.map((machine) => {
         const [at, from] = releaseCells(machine["lastRelease"]);
-        const [name, state, id] = [machine["name"], machine["state"], machine["id"]].map(String);
-        return [name ?? "", state ?? "", policyCell(machine), heardCell(machine), at, from, id ?? ""];
+        const [name, id] = [machine["name"], machine["id"]].map(String);
+        return [name ?? "", stateCell(machine), policyCell(machine), heardCell(machine), at, from, id ?? ""];
       });
       terminal.line(formatTable(["NAME", "STATE", "POLICY", "LAST HEARD", "LAST RELEASE", "TO", "ID"], rows));
     }
@@ -27,6 +27,11 @@ export const command = defineCommand({
     return 0;
   },
 });
+
+/** The state of a machine, and whether it is gone with its site. */
+export function stateCell({ state, gone }: JsonObject): string {
+  return gone === true ? "gone with its site" : String(state);
+}
 
 /** When a machine was last heard. */
 export function heardCell({ lastHeard }: JsonObject): string {

@@ -3,7 +3,7 @@ import { defineCommand } from "../../command.ts";
 import { ADMIN_OPTION, askServer } from "../../operator-client.ts";
 import { formatTable } from "../../table.ts";
 import { timeText } from "../../time-text.ts";
-import { heardCell, policyCell, releaseCells, unreadHint } from "./list.ts";
+import { heardCell, policyCell, releaseCells, stateCell, unreadHint } from "./list.ts";
 
 export const command = defineCommand({
   name: "machine show",
@@ -17,9 +17,11 @@ export const command = defineCommand({
     const answer = await askServer(system, options.admin, "GET", ["machines", name]);
     const machine = answer["machine"] as JsonObject;
     const latches = answer["latches"] as JsonObject[];
-    terminal.line(`${String(machine["name"])}: ${String(machine["state"])}, enrolled ${timeText(machine["enrolled"])}`);
+    terminal.line(`${String(machine["name"])}: ${stateCell(machine)}, enrolled ${timeText(machine["enrolled"])}`);
     terminal.line(`id ${String(machine["id"])}`);
-    terminal.line(`policy ${policyCell(machine)}, last heard ${heardCell(machine)}`);
+    const whose = machine["policyOf"] === "group" ? " of its group" : "";
+    if (typeof machine["group"] === "string") terminal.line(`in the group ${machine["group"]}`);
+    terminal.line(`policy${whose} ${policyCell(machine)}, last heard ${heardCell(machine)}`);
     const lease = (machine["lease"] ?? {}) as JsonObject;
     const isUsed = (latch: JsonObject) =>
       lease["number"] !== undefined && latch["releasedInLease"] === lease["number"] ? ", released in this lease" : "";

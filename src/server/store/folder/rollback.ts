@@ -50,7 +50,7 @@ function hasGrownFrom(sqlite: Sqlite, { storeId, key }: LogSigner, { size, root 
 /**
  * Puts into the log that an older copy was knowingly taken into use. Its leases are void, and its
  * requests: the copy does not know which latches have been released in them since, nor what became
- * of those.
+ * of those. The windows of its sites are holds again.
  */
 async function recordRollback(sqlite: Sqlite, signer: LogSigner, { size, root }: Reached, atMs: number): Promise<void> {
   const entry = { kind: "rollback", at: atMs, size, root: root.toString("base64") } as const;
@@ -62,6 +62,13 @@ async function recordRollback(sqlite: Sqlite, signer: LogSigner, { size, root }:
     sqlite.run(query.insertInto("rollback").values({ entry: number }));
     sqlite.run(query.updateTable("machine").set(columnsOfLease(null)));
     sqlite.run(query.deleteFrom("request"));
+    const noWindow = { site_until: null, site_saved: null, site_made_at: null, site_count: null, site_per: null };
+    sqlite.run(
+      query
+        .updateTable("machine_group")
+        .set({ site: "held", ...noWindow })
+        .where("site", "=", "open"),
+    );
     sqlite.commit();
   } catch (error) {
     sqlite.rollback();

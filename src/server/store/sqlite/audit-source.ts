@@ -2,8 +2,9 @@ import { createPublicKey } from "node:crypto";
 import { NightlatchError } from "../../../core/errors.ts";
 import { unpackRange } from "../../../formats/log/merkle.ts";
 import { originOf, type SignedCheckpoint } from "../../../formats/log/note.ts";
-import { dayText, type KnownLatch, keyNames, leaseText, policyText, useText } from "../../audit/replay.ts";
+import { dayText, type KnownLatch, keyNames, leaseText, policyText, siteText, useText } from "../../audit/replay.ts";
 import type { AuditSource, NumberedEntry, Snapshot } from "../../audit/verify.ts";
+import { GROUP, groupOf } from "./group-table.ts";
 import { dayOf, leaseUseOf, MACHINE, machineOf, USE } from "./lease-columns.ts";
 import { REQUEST, requestOf } from "./request-table.ts";
 import { query } from "./schema.ts";
@@ -54,9 +55,16 @@ export function takeSnapshot(sqlite: Sqlite): Snapshot {
     const machines = sqlite
       .all(query.selectFrom("machine").select(MACHINE))
       .map(machineOf)
-      .map(({ id, name, state, epoch, policy, leases, lease, alive, ...terms }) => {
+      .map(({ id, name, state, epoch, policy, leases, lease, alive, group, source, ...terms }) => {
         const said = policyText(policy, { ...terms, timeoutMs: alive?.timeoutMs ?? null });
-        return { id, name, state, epoch, policy: said, lease: leaseText(leases, lease) };
+        return { id, name, state, epoch, policy: said, source, group: group ?? "", lease: leaseText(leases, lease) };
+      });
+    const groups = sqlite
+      .all(query.selectFrom("machine_group").select(GROUP))
+      .map(groupOf)
+      .map(({ name, terms, site }) => {
+        const policy = terms === null ? "" : policyText(terms.policy, terms);
+        return { id: name, policy, site: siteText(site) };
       });
     const latches = readLatches(sqlite);
     const invites = sqlite.all(
@@ -69,7 +77,7 @@ export function takeSnapshot(sqlite: Sqlite): Snapshot {
         return { id, machine: machineId, from, state, approvedBy: approvedBy.join(","), expires: expiresMs };
       });
     const identity = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x: store.identity }, format: "jwk" });
-    return { storeId: store.id, identity, range, machines, latches, invites, requests };
+    return { storeId: store.id, identity, range, machines, latches, groups, invites, requests };
   } finally {
     sqlite.rollback();
   }

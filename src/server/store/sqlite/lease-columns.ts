@@ -23,6 +23,11 @@ export const MACHINE = [
   "seen_ms as seenMs",
   ...ALIVE,
   "limits",
+  "source",
+  "in_group as group",
+  "seen_from as seenFrom",
+  "gone_in as goneIn",
+  "gone_from as goneFrom",
 ] as const;
 
 /** A machine's lease as its columns hold it. All are null where there is none. */
@@ -70,9 +75,40 @@ type MachineColumns = LeaseColumns & ApprovalColumns & AliveColumns & Omit<Machi
 
 /** Reads a machine. */
 export function machineOf(row: MachineColumns): MachineRow {
-  const { id, name, state, epoch, enrolledMs, policy, limits, leases, seenMs } = row;
+  const {
+    id,
+    name,
+    state,
+    epoch,
+    enrolledMs,
+    policy,
+    limits,
+    source,
+    group,
+    leases,
+    seenMs,
+    seenFrom,
+    goneIn,
+    goneFrom,
+  } = row;
   const [approval, lease, alive] = [approvalOf(row), leaseOf(row), aliveOf(row)];
-  return { id, name, state, epoch, enrolledMs, policy, approval, limits, leases, lease, alive, seenMs };
+  const terms = { policy, approval, limits, source };
+  return {
+    id,
+    name,
+    state,
+    epoch,
+    enrolledMs,
+    ...terms,
+    leases,
+    lease,
+    alive,
+    seenMs,
+    seenFrom,
+    group,
+    goneIn,
+    goneFrom,
+  };
 }
 
 /** The columns of a latch's first release within a lease, and of those that were counted. */

@@ -1,4 +1,5 @@
 import { type Compilable, sql } from "kysely";
+import { groupTables } from "./group-table.ts";
 import { approvalTables } from "./request-table.ts";
 import { query } from "./schema.ts";
 
@@ -19,6 +20,7 @@ export const MIGRATIONS: readonly (() => Compilable[])[] = [
   formerEpochTable,
   approvalTables,
   aliveColumns,
+  groupTables,
 ];
 
 /**

@@ -2,6 +2,7 @@ import type { Crowd } from "../../policy/request.ts";
 import type {
   CrowdPlace,
   FormerEpoch,
+  GroupRow,
   InviteRow,
   KeyRow,
   LatchRow,
@@ -10,6 +11,7 @@ import type {
   ReleaseRow,
   RequestRow,
 } from "../port.ts";
+import { GROUP, groupOf } from "./group-table.ts";
 import {
   dayOf,
   type LeaseColumns,
@@ -34,7 +36,8 @@ import type { Sqlite } from "./sqlite.ts";
 const RELEASE_LATCH =
   "select machine, state, epoch, cell, use_lease, use_ms, use_from, day_ms, day_count from latch where id = ?";
 const RELEASE_MACHINE =
-  "select state, policy, leases, lease_until, lease_grace, lease_made_at, lease_by, lease_to, limits from machine where id = ?";
+  "select state, policy, leases, lease_until, lease_grace, lease_made_at, lease_by, lease_to, limits, " +
+  "in_group as inGroup, gone_in as goneIn, gone_from as goneFrom, let_in as letIn from machine where id = ?";
 const RELEASE_KEY = "select kid, wrapped from latch_key where latch = ? and epoch = ? and purpose = 'exchange'";
 /** So many leases are ended in one transaction at most. */
 const ENDED_LEASES = 256;
@@ -65,6 +68,8 @@ const INVITE = [
   "cell",
 ] as const;
 
+const COUNT_MEMBERS =
+  "select count(*) as machines, count(gone_in) as gone from machine where in_group = ? and state != 'revoked'";
 const COUNT_REQUESTS = `select count(*) filter (where machine = ?) as ofMachine,
     count(*) filter (where machine = ? and network = ?) as ofNetwork,
     count(*) filter (where around = ?) as around, count(*) as "all"
@@ -86,9 +91,9 @@ export class SqliteReads extends SqliteLog implements Reads {
       if (latch === undefined) return null;
       const machine = this.#sqlite.prepare(RELEASE_MACHINE).get(latch.machine) as Pick<
         MachineRow,
-        "state" | "policy" | "limits"
+        "state" | "policy" | "limits" | "goneIn" | "goneFrom"
       > &
-        LeaseColumns;
+        Pick<ReleaseRow, "letIn"> & { readonly inGroup: string | null } & LeaseColumns;
       const key = this.#sqlite.prepare(RELEASE_KEY).get(latchId, latch.epoch) as
         | { kid: string; wrapped: Buffer }
         | undefined;
@@ -97,6 +102,10 @@ export class SqliteReads extends SqliteLog implements Reads {
         machineState: machine.state,
         policy: machine.policy,
         limits: machine.limits,
+        group: machine.inGroup,
+        goneIn: machine.goneIn,
+        goneFrom: machine.goneFrom,
+        letIn: machine.letIn,
         lease: leaseOf(machine),
         latchState: latch.state,
         use: leaseUseOf(latch),
@@ -174,6 +183,36 @@ export class SqliteReads extends SqliteLog implements Reads {
   async machinesUnderAlive(afterId: string): Promise<MachineRow[]> {
     const under = query.selectFrom("machine").select(MACHINE).where("policy", "=", "alive").where("id", ">", afterId);
     return this.#sqlite.all(under.where("state", "!=", "revoked").orderBy("id").limit(ALIVE_PAGE)).map(machineOf);
+  }
+
+  async group(name: string): Promise<GroupRow | null> {
+    const row = this.#sqlite.first(query.selectFrom("machine_group").select(GROUP).where("name", "=", name));
+    return row === null ? null : groupOf(row);
+  }
+
+  async groups(): Promise<GroupRow[]> {
+    return this.#sqlite.all(query.selectFrom("machine_group").select(GROUP).orderBy("name")).map(groupOf);
+  }
+
+  async machinesIn(group: string): Promise<MachineRow[]> {
+    const members = query.selectFrom("machine").select(MACHINE).where("in_group", "=", group);
+    return this.#sqlite.all(members.where("state", "!=", "revoked").orderBy("name")).map(machineOf);
+  }
+
+  async countIn(group: string): Promise<{ readonly machines: number; readonly gone: number }> {
+    return this.#sqlite.guard(
+      () => this.#sqlite.prepare(COUNT_MEMBERS).get(group) as { readonly machines: number; readonly gone: number },
+    );
+  }
+
+  async aliveIn(group: string): Promise<{ readonly id: string; readonly goneIn: number | null }[]> {
+    const members = query.selectFrom("machine").select(["id", "gone_in as goneIn"]).where("in_group", "=", group);
+    return this.#sqlite.all(members.where("policy", "=", "alive").where("state", "=", "active"));
+  }
+
+  async goneIn(group: string, limit: number): Promise<MachineRow[]> {
+    const members = query.selectFrom("machine").select(MACHINE).where("in_group", "=", group);
+    return this.#sqlite.all(members.where("gone_in", "is not", null).orderBy("name").limit(limit)).map(machineOf);
   }
 
   async invite(inviteId: string): Promise<InviteRow | null> {

@@ -2,6 +2,8 @@ import { DummyDriver, type Generated, Kysely, SqliteAdapter, SqliteIntrospector,
 import type { LatestKind } from "../../audit/latest.ts";
 import type { State } from "../../policy/decide.ts";
 import type { Policy } from "../../policy/lease.ts";
+import type { SiteState } from "../../policy/site.ts";
+import type { TermsSource } from "../../policy/terms.ts";
 import type { InviteState, KeyPurpose, RequestState } from "../port.ts";
 
 /** The tables of docs/format/store.md, as the last migration leaves them. */
@@ -36,6 +38,31 @@ interface Schema {
     alive_extended: number | null;
     seen_ms: number | null;
     limits: string | null;
+    source: TermsSource;
+    in_group: string | null;
+    seen_from: Buffer | null;
+    gone_in: number | null;
+    gone_from: Buffer | null;
+    let_in: number | null;
+  };
+  machine_group: {
+    name: string;
+    created_ms: number;
+    policy: Policy | null;
+    approval_of: number | null;
+    approval_ms: number | null;
+    timeout_ms: number | null;
+    limits: string | null;
+    holds: Generated<number>;
+    windows: Generated<number>;
+    site: Generated<SiteState>;
+    site_since: number | null;
+    site_by: number | null;
+    site_until: number | null;
+    site_saved: number | null;
+    site_made_at: number | null;
+    site_count: number | null;
+    site_per: number | null;
   };
   latch: {
     id: string;

@@ -1,9 +1,12 @@
 import type { State } from "../../policy/decide.ts";
 import type { LeaseUse } from "../../policy/lease.ts";
 import type { Day } from "../../policy/limits.ts";
+import type { TermsSource } from "../../policy/terms.ts";
 import type {
   AliveRow,
   FormerEpoch,
+  Gone,
+  GroupRow,
   InviteRow,
   InviteState,
   KeyRow,
@@ -15,6 +18,7 @@ import type {
   Transaction,
 } from "../port.ts";
 import { columnsOfAlive, NO_ALIVE } from "./alive-columns.ts";
+import { columnsOfGroup } from "./group-table.ts";
 import { columnsOfLease, NO_LEASE } from "./lease-columns.ts";
 import { SqliteReads } from "./reads.ts";
 import { columnsOfApproval, columnsOfRequest } from "./request-table.ts";
@@ -24,9 +28,13 @@ import type { Sqlite } from "./sqlite.ts";
 // Statements of the hot path: Kysely would write the same text anew each time.
 const COUNT_DAY = "update latch set day_ms = ?, day_count = ? where id = ?";
 const USE_LEASE = "update latch set use_lease = ?, use_ms = ?, use_from = ? where id = ?";
-const SET_SEEN = "update machine set seen_ms = ? where id = ?";
+const SET_SEEN = "update machine set seen_ms = ?, seen_from = ? where id = ?";
+const SET_LET_IN = "update machine set let_in = ?, gone_in = null, gone_from = null where id = ?";
 const SET_ALIVE =
   "update machine set alive_timeout = ?, alive_until = ?, alive_saved = ?, alive_made_at = ?, alive_extended = ? where id = ?";
+
+/** The columns of a machine that did not fall silent with its site. */
+const NOT_GONE = { gone_in: null, gone_from: null };
 
 /** What an invite has in place of a key that was destroyed. */
 export const NO_KEY = Buffer.alloc(0);
@@ -67,8 +75,29 @@ export class SqliteTransaction extends SqliteReads implements Transaction {
     this.#bury(this.#sqlite.first(query.selectFrom("invite").select("cell").where("id", "=", inviteId)));
   }
 
-  async insertMachine({ enrolledMs, lease, approval, alive, seenMs, ...row }: MachineRow): Promise<void> {
-    const columns = { ...row, enrolled_ms: enrolledMs, seen_ms: seenMs, ...NO_LEASE, ...columnsOfLease(lease) };
+  async insertMachine({
+    enrolledMs,
+    lease,
+    approval,
+    alive,
+    seenMs,
+    seenFrom,
+    group,
+    goneIn,
+    goneFrom,
+    ...row
+  }: MachineRow): Promise<void> {
+    const columns = {
+      ...row,
+      in_group: group,
+      seen_from: seenFrom,
+      gone_in: goneIn,
+      gone_from: goneFrom,
+      enrolled_ms: enrolledMs,
+      seen_ms: seenMs,
+      ...NO_LEASE,
+      ...columnsOfLease(lease),
+    };
     const terms = { ...columnsOfApproval(approval), ...columnsOfAlive(alive) };
     this.#sqlite.run(query.insertInto("machine").values({ ...columns, ...terms }));
   }
@@ -78,20 +107,48 @@ export class SqliteTransaction extends SqliteReads implements Transaction {
     this.#sqlite.run(
       query
         .updateTable("machine")
-        .set({ state, epoch, ...lease })
+        .set({ state, epoch, ...lease, ...NOT_GONE })
         .where("id", "=", machineId),
     );
     if (state !== "active") this.#dropRequests(machineId);
   }
 
-  async setPolicy(machineId: string, { policy, approval, limits }: PolicyTerms): Promise<void> {
+  async setPolicy(machineId: string, { policy, approval, limits, source }: PolicyTerms): Promise<void> {
     this.#sqlite.run(
       query
         .updateTable("machine")
-        .set({ policy, limits, ...columnsOfApproval(approval), ...NO_LEASE, ...NO_ALIVE })
+        .set({ policy, limits, source, ...columnsOfApproval(approval), ...NO_LEASE, ...NO_ALIVE, ...NOT_GONE })
         .where("id", "=", machineId),
     );
     this.#dropRequests(machineId);
+  }
+
+  async setSource(machineId: string, source: TermsSource): Promise<void> {
+    this.#sqlite.run(query.updateTable("machine").set({ source }).where("id", "=", machineId));
+  }
+
+  async setMembership(machineId: string, group: string | null): Promise<void> {
+    this.#sqlite.run(
+      query
+        .updateTable("machine")
+        .set({ in_group: group, ...NOT_GONE })
+        .where("id", "=", machineId),
+    );
+  }
+
+  async setGroup(group: GroupRow): Promise<void> {
+    const columns = columnsOfGroup(group);
+    this.#sqlite.run(
+      query
+        .insertInto("machine_group")
+        .values(columns)
+        .onConflict((c) => c.column("name").doUpdateSet(columns)),
+    );
+  }
+
+  async deleteGroup(name: string): Promise<void> {
+    this.#sqlite.run(query.updateTable("machine").set({ in_group: null }).where("in_group", "=", name));
+    this.#sqlite.run(query.deleteFrom("machine_group").where("name", "=", name));
   }
 
   async setAlive(machineId: string, alive: AliveRow): Promise<void> {
@@ -100,8 +157,17 @@ export class SqliteTransaction extends SqliteReads implements Transaction {
     this.#sqlite.guard(() => set.run(timeoutMs, untilMs, savedMs, madeAt, isExtended ? 1 : 0, machineId));
   }
 
-  async setSeen(machineId: string, seenMs: number): Promise<void> {
-    this.#sqlite.guard(() => this.#sqlite.prepare(SET_SEEN).run(seenMs, machineId));
+  async setSeen(machineId: string, seenMs: number, seenFrom: Buffer): Promise<void> {
+    this.#sqlite.guard(() => this.#sqlite.prepare(SET_SEEN).run(seenMs, seenFrom, machineId));
+  }
+
+  async setGone(machineId: string, { goneIn, goneFrom }: Gone): Promise<void> {
+    const gone = { gone_in: goneIn, gone_from: goneFrom };
+    this.#sqlite.run(query.updateTable("machine").set(gone).where("id", "=", machineId));
+  }
+
+  async setLetIn(machineId: string, window: number): Promise<void> {
+    this.#sqlite.guard(() => this.#sqlite.prepare(SET_LET_IN).run(window, machineId));
   }
 
   async setLease(machineId: string, lease: LeaseRow | null): Promise<void> {

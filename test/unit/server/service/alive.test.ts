@@ -105,8 +105,8 @@ test("it is refused from the moment of its timeout, before it is locked", async 
   service.clock.monotonicMs += TIMEOUT_MS;
   service.pulses.listenedMs = service.clock.monotonicMs;
   assert.equal(await told(service, latch), "policy/not-alive");
-  assert.deepEqual(await beat(service, session), LOCKED, "too late: it is as good as locked");
-  assert.equal(await told(service, latch), "policy/not-alive");
+  assert.deepEqual(await beat(service, session), LOCKED, "too late: it is locked with that");
+  assert.equal(await told(service, latch), "machine/locked");
 });
 
 test("a stranger is answered as by a machine that is locked, to the byte", async () => {

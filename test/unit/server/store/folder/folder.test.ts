@@ -177,6 +177,8 @@ const BACK: readonly { readonly to: number; readonly drop: readonly string[] }[]
   {
     to: 5,
     drop: [
+      ...["index machine_in_group", "table machine_group", "machine.source", "machine.in_group"],
+      ...["machine.seen_from", "machine.gone_in", "machine.gone_from", "machine.let_in"],
       ...["table request", "table former_epoch", "table node", "table rollback"],
       ...["machine.lease_to", "machine.approval_of", "machine.approval_ms", "machine.limits", "machine.seen_ms"],
       ...["machine.alive_timeout", "machine.alive_until", "machine.alive_saved"],
