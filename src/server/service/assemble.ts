@@ -33,5 +33,6 @@ export function assembleService(system: Service["system"], opened: OpenedStore):
     challenges: new Challenges(system),
     sessionChallenges: new Challenges(system),
     pulses: new Pulses(memory),
+    cameUp: new Map(),
   };
 }

@@ -32,4 +32,9 @@ export interface Service {
   readonly challenges: Challenges;
   readonly sessionChallenges: Challenges;
   readonly pulses: Pulses;
+  /**
+   * By the numbers of machines whose session was opened after a release in their lease: the number
+   * of that lease, which such a session's heartbeats end.
+   */
+  readonly cameUp: Map<number, number>;
 }
