@@ -26,7 +26,7 @@ interface TetherOptions {
 }
 
 /** How often it looks. */
-const LOOK_MS = 250;
+const LOOK_MS = 500;
 /** How often it looks which volumes there are. */
 const VOLUMES_MS = 5_000;
 const FILE_MODE = 0o600;
