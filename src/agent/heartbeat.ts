@@ -19,6 +19,8 @@ interface HeartbeatOptions {
   readonly intervalMs: number;
   /** Says what has changed, and never the same twice in a row. */
   readonly log: (text: string) => void;
+  /** Is told what a server answered; null where nobody wants to know. */
+  readonly listener: ((url: string, heard: Heard) => Promise<void>) | null;
 }
 
 const REQUEST_MS = 10_000;
@@ -76,6 +78,7 @@ async function attempt(
       standing.failures = 0;
       standing.withinMs = heard.withinSeconds === 0 ? Number.POSITIVE_INFINITY : heard.withinSeconds * 1000;
       tell(standingText(server, host, heard));
+      await options.listener?.(server.url, heard);
       return pauseAfter(Math.min(options.intervalMs, standing.withinMs), chance);
     }
     endSession(standing.session);

@@ -86,6 +86,8 @@ export const ERROR_CODES = [
   "machine/not-enrolled",
   "machine/bad-state",
   "latch/revoked",
+  "tether/off",
+  "tether/not-suspended",
   "receipt/not-proved",
   "receipt/went-back",
   // pins

@@ -10,3 +10,7 @@ export const SERVER_STORE = "/var/lib/nightlatch-server/store";
 export const OPERATOR_SOCKET = "/run/nightlatch-server/admin.sock";
 /** What is staged for one reboot; it goes with it. */
 export const REBOOT_FOLDER = "/run/nightlatch-reboot";
+/** What servers have answered to this machine's heartbeats, for its tether. */
+export const HEARD_FILE = "/run/nightlatch-heartbeat/heard.json";
+/** What the tether keeps until the machine goes off. */
+export const TETHER_FOLDER = "/run/nightlatch-tether";

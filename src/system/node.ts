@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { uptime } from "node:os";
 import { findExposures } from "./exposure.ts";
 import { exchange } from "./http.ts";
 import type { System } from "./port.ts";
@@ -40,6 +41,7 @@ export const nodeSystem: System = {
     const [seconds, nanoseconds] = process.hrtime();
     return seconds * 1000 + nanoseconds / 1e6;
   },
+  upMs: () => Math.round(uptime() * 1000),
   sleep: (delayMs, signal) =>
     new Promise((resolve) => {
       if (signal?.aborted) return resolve();

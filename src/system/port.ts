@@ -113,6 +113,11 @@ export interface System {
   nowMs(): number;
   /** Milliseconds since some moment; never goes back. */
   monotonicMs(): number;
+  /**
+   * Milliseconds since the machine was started, on a clock that nobody sets and that goes on while
+   * the machine sleeps. Its steps may be as long as a second.
+   */
+  upMs(): number;
   /** Waits. An aborted signal ends the wait early, without a throw. */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
   /** Bytes from the kernel's random number generator. */

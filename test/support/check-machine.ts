@@ -245,6 +245,13 @@ export class CheckMachine {
       const file = this.units.get("nightlatch-agent.socket");
       return `LoadState=${this.agentLoads}\nUnitFileState=${file}\nActiveState=${this.agentActive}\n`;
     }
+    if (asks("nightlatch-tether.service")) {
+      const shown = ["nightlatch-heartbeat.service", "nightlatch-tether.service"].map((unit) => {
+        const file = this.units.get(unit) ?? "disabled";
+        return `Id=${unit}\nUnitFileState=${file}\nActiveState=${file === "enabled" ? "active" : "inactive"}\n`;
+      });
+      return shown.join("\n");
+    }
     if (asks("remote-cryptsetup.target")) return `UnitFileState=${this.units.get("remote-cryptsetup.target")}\n`;
     if (this.responder === null) return "";
     const isEarly = existsSync(this.at("/etc/systemd/system/own.socket.d/nightlatch.conf"));

@@ -94,6 +94,7 @@ export function machine(more: Partial<CheckFacts> = {}): CheckFacts {
     exposed: [],
     socket: { isSocket: true, mode: 0o600, uid: 0 },
     systemd,
+    tether: null,
     clevisAnswers: false,
     mending: { program: "initramfs-tools", rebuild: "update-initramfs -u -k all" },
     ...more,

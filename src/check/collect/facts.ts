@@ -20,6 +20,7 @@ import { type EarlyBoot, earlyFacts, NO_DRIVER_LACKS, readEarlyBoot } from "./ea
 import { lacksOf } from "./early-lacks.ts";
 import { measuredFacts } from "./measured.ts";
 import { readSystemd } from "./systemd.ts";
+import { readTether } from "./tether.ts";
 
 /** Which files are looked at, and how far. */
 export interface CheckOptions {
@@ -129,6 +130,7 @@ export async function factsAround(
     ...(await findExposed(system, options, config)),
     socket: socket === null ? null : { isSocket: socket.kind === "socket", mode: socket.mode, uid: socket.uid },
     systemd,
+    tether: await readTether(system, config, systemd !== null),
     clevisAnswers: await clevisAnswers(system),
     mending: early.mending,
   };

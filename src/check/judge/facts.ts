@@ -39,10 +39,21 @@ export interface CheckFacts {
   readonly socket: { readonly isSocket: boolean; readonly mode: number; readonly uid: number } | null;
   /** null: systemd does not run here. */
   readonly systemd: SystemdFacts | null;
+  /** What agent.toml says of a tether; null where it has none. */
+  readonly tether: TetherFacts | null;
   /** Stock clevis answers systemd's passphrase prompts. */
   readonly clevisAnswers: boolean;
   /** What makes the initramfs, and the command that makes it anew; null where that is not known. */
   readonly mending: { readonly program: string; readonly rebuild: string } | null;
+}
+
+/** What agent.toml says of a tether, and what of it does not run. */
+export interface TetherFacts {
+  readonly then: "suspend" | "power-off";
+  /** Mappings that it names. */
+  readonly volumes: readonly string[];
+  /** Units that it takes, and that are not enabled or do not run. */
+  readonly idle: readonly string[];
 }
 
 /** What systemd says of units, as the judgement needs it. */

@@ -30,6 +30,7 @@ export const FINDING_CODES = [
   "check/unit-cycle",
   "check/unit-late",
   "check/responder-waits",
+  "check/tether",
   // the initramfs
   "check/initramfs",
   "check/initramfs-missing",

@@ -1,10 +1,11 @@
 import type { CheckFacts } from "./facts.ts";
 import type { Finding } from "./finding.ts";
 import { judgeMachine } from "./machine.ts";
+import { judgeTether } from "./tether.ts";
 import { judgeVolume } from "./volume.ts";
 
 /** Everything that would go wrong at the next boot, errors first, in crypttab's order. */
 export function judge(facts: CheckFacts): Finding[] {
-  const findings = [...judgeMachine(facts), ...facts.volumes.flatMap((volume) => judgeVolume(facts, volume))];
+  const findings = [...judgeMachine(facts), ...judgeTether(facts), ...facts.volumes.flatMap((volume) => judgeVolume(facts, volume))];
   return findings.sort((a, b) => Number(a.severity === "warning") - Number(b.severity === "warning"));
 }

@@ -1,11 +1,8 @@
 import { sendHeartbeats } from "../../agent/heartbeat.ts";
+import { keepHeard } from "../../agent/tether/heard-file.ts";
 import { isError, NightlatchError } from "../../core/errors.ts";
-import { AGENT_CONFIG, MACHINE_STATE } from "../../core/places.ts";
-import {
-  AGENT_CONFIG_LIMIT_BYTES,
-  DEFAULT_AGENT_CONFIG,
-  type HeartbeatConfig,
-} from "../../formats/own/agent-config.ts";
+import { AGENT_CONFIG, HEARD_FILE, MACHINE_STATE } from "../../core/places.ts";
+import { AGENT_CONFIG_LIMIT_BYTES, DEFAULT_AGENT_CONFIG, type HeartbeatConfig } from "../../formats/own/agent-config.ts";
 import { parseAgentConfig } from "../../formats/own/agent-config-file.ts";
 import { type EnrolledServer, listServers } from "../../pins/latch/machine.ts";
 import type { System } from "../../system/port.ts";
@@ -17,6 +14,7 @@ export const command = defineCommand({
   options: {
     config: { value: "FILE", help: "how often, and to which servers", default: AGENT_CONFIG },
     state: { value: "DIR", help: "what this machine keeps about itself", default: MACHINE_STATE },
+    heard: { value: "FILE", help: "where a tether reads what servers answer, if its folder is there", default: HEARD_FILE },
   },
   details: `Every minute, or as often as a server wants it; [heartbeat] in the configuration file says otherwise. A server whose
 policy for this machine is alive locks it when they do not come. It is run by nightlatch-heartbeat.service:
@@ -32,7 +30,8 @@ systemctl enable --now nightlatch-heartbeat.`,
         remedy: "Bind a volume with an invite of a server's first: nightlatch bind DEV latch INVITE",
       });
     }
-    const sending = { state: options.state, intervalMs, log };
+    const listener = await keepHeard(system, options.heard, log);
+    const sending = { state: options.state, intervalMs, log, listener };
     await Promise.all(servers.map((server) => sendHeartbeats(system, server, sending, terminal.signal)));
     terminal.result({ ok: true, servers: servers.map(({ url }) => url) });
     return 0;

@@ -25,6 +25,7 @@ import { type CommandInput, defineCommand, type ExitStatus, type Options, type T
 import { STATE_OPTION, stateFolderOf } from "../volume/input.ts";
 import { findEntry } from "./crypttab/entry.ts";
 import { lookForOneshot, oneshotJson, oneshotLines } from "./oneshot/report.ts";
+import { lookForTether, tetherJson, tetherLines } from "./tether/report.ts";
 
 const OPTIONS = {
   offline: { help: "ask no server and try no keyslot" },
@@ -78,8 +79,11 @@ async function run(input: Input): Promise<ExitStatus> {
   if (shown.length === 0) terminal.line(`${options.crypttab} names no volume. See: nightlatch status DEV`);
   const oneshot = await lookForOneshot(system);
   for (const line of oneshotLines(oneshot)) terminal.line(line);
+  const tether = await lookForTether(system, around.config.tether);
+  for (const line of tetherLines(tether)) terminal.line(line);
   const ok = shown.every(({ error }) => error === null);
-  terminal.result({ ok, volumes: shown.map(volumeJson), oneshot: oneshotJson(oneshot), ...faultJson(fault) });
+  const machine = { oneshot: oneshotJson(oneshot), tether: tetherJson(tether) };
+  terminal.result({ ok, volumes: shown.map(volumeJson), ...machine, ...faultJson(fault) });
   return ok ? 0 : 1;
 }
 

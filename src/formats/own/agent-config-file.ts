@@ -7,6 +7,7 @@ import {
   DEFAULT_AGENT_CONFIG,
   DEFAULT_TIMEOUT_MS,
   type HeartbeatConfig,
+  type TetherConfig,
   type VolumeConfig,
   type VolumeTrust,
 } from "./agent-config.ts";
@@ -18,6 +19,9 @@ const ARGUMENT_COUNT = 256;
 const SERVER_COUNT = 16;
 /** A machine that is put under `alive` has 15 minutes to hear of it, with its next heartbeat. */
 const LONGEST_INTERVAL_MS = 300_000;
+const SHORTEST_SILENCE_MS = 10_000;
+const LONGEST_SILENCE_MS = 86_400_000;
+const MAPPING_COUNT = 64;
 const TRUSTS: readonly VolumeTrust[] = ["first-use", "recorded"];
 
 /**
@@ -61,7 +65,7 @@ function parseToml(text: Uint8Array): Table {
 }
 
 function readConfig(root: Table): AgentConfig {
-  root.allow(["deadline", "trust", "volume", "heartbeat"]);
+  root.allow(["deadline", "trust", "volume", "heartbeat", "tether"]);
   const timeoutMs = root.duration("deadline", 1000) ?? DEFAULT_TIMEOUT_MS;
   const trust = root.choice("trust", TRUSTS) ?? DEFAULT_AGENT_CONFIG.trust;
   const volumes = new Map<string, VolumeConfig>();
@@ -70,7 +74,8 @@ function readConfig(root: Table): AgentConfig {
     const table = tables?.table(name);
     if (table !== undefined) volumes.set(name, readVolume(table, { timeoutMs, trust }));
   }
-  return { timeoutMs, trust, volumes, heartbeat: readHeartbeat(root.table("heartbeat")) };
+  const heartbeat = readHeartbeat(root.table("heartbeat"));
+  return { timeoutMs, trust, volumes, heartbeat, tether: readTether(root.table("tether"), heartbeat) };
 }
 
 function readHeartbeat(table: Table | undefined): HeartbeatConfig {
@@ -82,6 +87,21 @@ function readHeartbeat(table: Table | undefined): HeartbeatConfig {
   return {
     intervalMs: table.duration("interval", 5_000, LONGEST_INTERVAL_MS) ?? heartbeat.intervalMs,
     servers: (servers as string[] | undefined) ?? heartbeat.servers,
+  };
+}
+
+function readTether(table: Table | undefined, { intervalMs }: HeartbeatConfig): TetherConfig | null {
+  if (table === undefined) return null;
+  table.allow(["after", "then", "volumes"]);
+  const isName = (item: unknown) => typeof item === "string" && /^[^/\0]{1,127}$/.test(item);
+  const afterMs = table.duration("after", SHORTEST_SILENCE_MS, LONGEST_SILENCE_MS) ?? null;
+  // One heartbeat may be lost on the way.
+  if (afterMs !== null && afterMs < 2 * intervalMs)
+    throw new Fault(`${table.pathOf("after")} is less than two pauses between heartbeats`);
+  return {
+    afterMs,
+    then: table.choice("then", ["suspend", "power-off"]) ?? "suspend",
+    volumes: (table.list("volumes", MAPPING_COUNT, isName, "names of mappings") as string[] | undefined) ?? [],
   };
 }
 
@@ -177,7 +197,7 @@ class Table {
     const durationMs = typeof value === "string" ? parseDuration(value, ["ms", "s", "m", "h"]) : null;
     if (durationMs === null) throw new Fault(`${this.pathOf(name)} is not a duration such as "20s"`);
     if (durationMs < shortestMs || durationMs > longestMs) {
-      const longest = longestMs === HOUR_MS ? "1 h" : `${longestMs} ms`;
+      const longest = longestMs % HOUR_MS === 0 ? `${longestMs / HOUR_MS} h` : `${longestMs} ms`;
       throw new Fault(`${this.pathOf(name)} is not between ${shortestMs} ms and ${longest}`);
     }
     return durationMs;

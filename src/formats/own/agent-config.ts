@@ -5,6 +5,17 @@ export interface AgentConfig {
   readonly trust: VolumeTrust;
   readonly volumes: ReadonlyMap<string, VolumeConfig>;
   readonly heartbeat: HeartbeatConfig;
+  /** Null where the file has no `[tether]`: nothing is suspended. */
+  readonly tether: TetherConfig | null;
+}
+
+/** What becomes of a running machine that its servers have given up: `[tether]` in the file. */
+export interface TetherConfig {
+  /** For how long no server may answer; null: that means nothing, and a lock alone counts. */
+  readonly afterMs: number | null;
+  readonly then: "suspend" | "power-off";
+  /** Mappings to suspend beside those of volumes that have a binding. */
+  readonly volumes: readonly string[];
 }
 
 /** How this machine tells its servers that it is alive: `[heartbeat]` in the file. */
@@ -55,6 +66,7 @@ export const DEFAULT_AGENT_CONFIG: AgentConfig = {
   trust: "first-use",
   volumes: new Map(),
   heartbeat: { intervalMs: 60_000, servers: null },
+  tether: null,
 };
 
 /**

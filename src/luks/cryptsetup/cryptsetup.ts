@@ -24,7 +24,7 @@ export async function runCryptsetup(
   volume: Volume,
   args: readonly string[],
   stdin?: Uint8Array,
-  options: Pick<RunRequest, "opensStdin"> = {},
+  options: Pick<RunRequest, "opensStdin"> & { readonly timeoutMs?: number } = {},
 ): Promise<Buffer> {
   const command: RunRequest = {
     argv: ["cryptsetup", ...args],

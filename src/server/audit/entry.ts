@@ -277,12 +277,16 @@ interface LeaseEntry extends Dated {
   readonly request?: string;
 }
 
-/** A lease ended by its time; or, with `from`, because the machine took it back. */
+/**
+ * A lease ended by its time; with `from`, because the machine took it back; with `why`, because
+ * it was heard after the boot for which the lease was.
+ */
 interface LeaseEndEntry extends Dated {
   readonly kind: "lease-end";
   readonly machine: string;
   readonly lease: number;
   readonly from?: string;
+  readonly why?: "booted";
 }
 
 /**

@@ -35,5 +35,6 @@ export function assembleService(system: Service["system"], opened: OpenedStore):
     sessionChallenges: new Challenges(system),
     pulses: new Pulses(memory),
     sites: new Sites(memory),
+    cameUp: new Map(),
   };
 }

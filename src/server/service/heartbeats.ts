@@ -1,6 +1,7 @@
 import { buildHeard, type Heard, isHeartbeatOf, readHeartbeat } from "../../formats/own/heartbeat.ts";
 import { heard, shortens, wantedSeconds } from "../policy/alive.ts";
 import { listen, lockGone, saveNow } from "./alive.ts";
+import { endLeaseOfBoot } from "./leases.ts";
 import type { Service } from "./service.ts";
 import { hearReturn } from "./silence.ts";
 
@@ -12,8 +13,9 @@ type HeartbeatOutcome = { readonly answer: Buffer } | { readonly refused: Heartb
 
 /**
  * Takes a heartbeat: `POST /alive` of docs/format/heartbeat.md. Nothing is written for one that
- * counts, but for the first after a boot. One that names a session which exists, and does not
- * count, is told in the log. Whether a session exists is not told to whoever has not its key.
+ * counts, but for the first after a boot, which ends that boot's lease too. One that names a
+ * session which exists, and does not count, is told in the log. Whether a session exists is not
+ * told to whoever has not its key.
  * @throws NightlatchError store/*
  */
 export async function takeHeartbeat(service: Service, body: Buffer, from: string): Promise<HeartbeatOutcome> {
@@ -29,6 +31,7 @@ export async function takeHeartbeat(service: Service, body: Buffer, from: string
   }
   if (!pulses.isFrom(number, from)) return refuse(service, number, "session/other-address", from);
   if (!pulses.count(number, read.counter)) return refuse(service, number, "session/replayed", from);
+  await endLeaseOfBoot(service, number);
   return { answer: buildHeard(key, body, await hear(service, number)) };
 }
 

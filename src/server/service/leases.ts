@@ -4,8 +4,8 @@ import type { Entry } from "../audit/entry.ts";
 import { latestSince } from "../audit/times.ts";
 import { hasExpired } from "../policy/expiry.ts";
 import { take } from "../policy/pace.ts";
-import type { LeaseRow, MachineRow, Transaction } from "../store/port.ts";
-import type { Recorded } from "./queue.ts";
+import type { LatchRow, LeaseRow, MachineRow, Transaction } from "../store/port.ts";
+import { isPassing, type Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 
 /** The longest window that a machine opens for itself. It asks for its next boot, not for a day. */
@@ -160,6 +160,50 @@ export async function endPastLeases(service: Service): Promise<void> {
     }
     return { outcome: null, entries };
   });
+}
+
+/**
+ * Gives the number of the lease in which a machine has booted, if what it does now is done after
+ * that boot: a latch of it was released in the lease. Null where there is none.
+ */
+export async function bootedIn(
+  transaction: Pick<Transaction, "latchesOf">,
+  { id, lease }: MachineRow,
+): Promise<number | null> {
+  if (lease === null) return null;
+  const latches = await transaction.latchesOf(id);
+  return latches.some(({ use }) => use?.lease === lease.number) ? lease.number : null;
+}
+
+/**
+ * Ends the lease of a machine that is heard in a session which it opened after a release in that
+ * lease: it has booted, so its answers have come, and the rest of the grace is a thief's. A latch
+ * that was not released in it yet may be of a volume that opens late, and the lease goes on for it.
+ * Where the store cannot be written the next heartbeat tries again.
+ * @param number of the machine in `pulses`
+ */
+export async function endLeaseOfBoot(service: Service, number: number): Promise<void> {
+  const booted = service.cameUp.get(number);
+  if (booted === undefined) return;
+  try {
+    const isOver = await service.queue.submit(async (transaction) => {
+      const machine = await transaction.machine(service.pulses.idOf(number));
+      if (machine?.lease?.number !== booted) return { outcome: true, entries: [] };
+      if (!hasReleasedAll(await transaction.latchesOf(machine.id), booted)) return { outcome: false, entries: [] };
+      await transaction.setLease(machine.id, null);
+      const at = service.system.nowMs();
+      const entry: Entry = { kind: "lease-end", at, machine: machine.id, lease: booted, why: "booted" };
+      return { outcome: true, entries: [entry] };
+    });
+    if (isOver && service.cameUp.get(number) === booted) service.cameUp.delete(number);
+  } catch (error) {
+    if (!isPassing(error)) throw error;
+  }
+}
+
+/** A latch that is locked or revoked is not waited for. */
+function hasReleasedAll(latches: readonly LatchRow[], lease: number): boolean {
+  return latches.every(({ state, use }) => state !== "active" || use?.lease === lease);
 }
 
 function refuse(service: Service, { from }: Received, reason: LeaseRefusal, subject?: string): Recorded<Given> {

@@ -34,4 +34,9 @@ export interface Service {
   readonly sessionChallenges: Challenges;
   readonly pulses: Pulses;
   readonly sites: Sites;
+  /**
+   * By the numbers of machines whose session was opened after a release in their lease: the number
+   * of that lease, which such a session's heartbeats end.
+   */
+  readonly cameUp: Map<number, number>;
 }

@@ -2,6 +2,7 @@ import { identityThumbprint } from "../../formats/own/enrolment.ts";
 import { buildSessionAnswer, makeSessionHalf, type SessionRequest, sessionKey } from "../../formats/own/session.ts";
 import { take } from "../policy/pace.ts";
 import type { MachineRow } from "../store/port.ts";
+import { bootedIn } from "./leases.ts";
 import type { Service } from "./service.ts";
 
 /** Why a machine gets no session. `session/stale`: the challenge is none that is good now. */
@@ -38,7 +39,10 @@ export async function openHeartbeatSession(
   received: Received,
 ): Promise<{ readonly answer: Buffer } | { readonly refused: SessionRefusal }> {
   const { request, body, from } = received;
-  const machine = await service.store.transact((transaction) => transaction.machine(request.machine));
+  const { machine, cameUpIn } = await service.store.transact(async (transaction) => {
+    const machine = await transaction.machine(request.machine);
+    return { machine, cameUpIn: machine === null ? null : await bootedIn(transaction, machine) };
+  });
   const why = machine === null ? "machine/unknown" : whyNotOpen(service, machine, request);
   if (why !== null) return refuse(service, received, why, machine?.id);
   const half = makeSessionHalf();
@@ -52,6 +56,8 @@ export async function openHeartbeatSession(
   const server = identityThumbprint(service.identity);
   const key = sessionKey(half, { peer: request.key, request: body, answer, machine: request.machine, server });
   service.pulses.open(number, session, key, from);
+  if (cameUpIn === null) service.cameUp.delete(number);
+  else service.cameUp.set(number, cameUpIn);
   key.fill(0);
   return { answer };
 }

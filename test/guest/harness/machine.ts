@@ -130,9 +130,15 @@ export class Machine implements AsyncDisposable {
 
   /** An orderly shutdown, up to the end of QEMU. */
   async powerOff(timeoutMs = BOOT_DEADLINE_MS): Promise<void> {
-    const ended = once(this.#qemu, "close", { signal: AbortSignal.timeout(timeoutMs) });
+    const ended = this.ended(timeoutMs);
     this.run("systemctl poweroff").catch(() => {}); // the shell dies with the machine
     await ended;
+  }
+
+  /** Waits until the guest has switched itself off. */
+  async ended(timeoutMs = BOOT_DEADLINE_MS): Promise<void> {
+    if (this.#qemu.exitCode === null && this.#qemu.signalCode === null)
+      await once(this.#qemu, "close", { signal: AbortSignal.timeout(timeoutMs) });
   }
 
   /** Ends the machine at once. */

@@ -76,6 +76,18 @@ const BREAKS: Readonly<Record<FindingCode, readonly Break[] | { readonly file: s
       person: (machine) => machine.write(CONFIG, ""),
     },
   ],
+  "check/tether": [
+    { what: "that nobody runs", how: (machine) => machine.write(CONFIG, "[tether]\n") },
+    {
+      what: "that has nothing to suspend",
+      how: (machine) => {
+        machine.write(CONFIG, "[tether]\n");
+        for (const name of ["heartbeat", "tether"]) machine.units.set(`nightlatch-${name}.service`, "enabled");
+        inFstab("/srv", "/var")(machine);
+      },
+      person: (machine) => machine.write(CONFIG, '[tether]\nthen = "power-off"\n'),
+    },
+  ],
   "check/no-netdev": [
     { how: inCrypttab(",_netdev", "") },
     {

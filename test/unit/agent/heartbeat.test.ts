@@ -93,7 +93,7 @@ async function play(...moments: readonly Moment[]) {
     request: server.request,
     readFileIfPresent: async () => identity.export({ format: "der", type: "pkcs8" }),
   };
-  const sending = { state: "/state", intervalMs: 60_000, log: (text: string) => lines.push(text) };
+  const sending = { state: "/state", intervalMs: 60_000, log: (text: string) => lines.push(text), listener: null };
   await server.time.run(sendHeartbeats(system, SERVER, sending, stop.signal));
   return { attempts: server.attempts, sessions: server.sessions, lines };
 }

@@ -73,6 +73,7 @@ function describe(entry: JsonObject): string {
     case "lease":
       return `${leaseOf(entry)} until ${timeText(entry["until"])}`;
     case "lease-end":
+      if (entry["why"] === "booted") return "is up again, so its lease is over";
       return from === "" ? "the lease is over" : `took its lease back, from ${from}`;
     case "release":
       return `released to ${from}${volume}${entry["lease"] === undefined ? "" : ", in its lease"}`;

@@ -8,7 +8,7 @@ import { parseAgentConfig } from "../../../../src/formats/own/agent-config-file.
 const parse = (text: string) => parseAgentConfig(Buffer.from(text), "agent.toml");
 
 test("an empty file is the defaults", () => {
-  assert.deepEqual(parse(""), { timeoutMs: 60_000, trust: "first-use", volumes: new Map(), heartbeat: HEARTBEAT });
+  assert.deepEqual(parse(""), { timeoutMs: 60_000, trust: "first-use", volumes: new Map(), heartbeat: HEARTBEAT, tether: null });
 });
 
 const HEARTBEAT = { intervalMs: 60_000, servers: null };
@@ -28,6 +28,25 @@ test("heartbeats go where it is said, as often as it is said", () => {
     "x = 1",
   ])
     assert.throws(() => heartbeat(wrong), { code: "agent/bad-config" }, wrong);
+});
+
+test("a tether is there where the file says so, and waits for no less than two heartbeats", () => {
+  const tether = (text: string) => parse(text).tether;
+  assert.deepEqual(tether("[tether]"), { afterMs: null, then: "suspend", volumes: [] });
+  const all = '[tether]\nafter = "24h"\nthen = "power-off"\nvolumes = ["data"]';
+  assert.deepEqual(tether(all), { afterMs: 86_400_000, then: "power-off", volumes: ["data"] });
+  const often = '[heartbeat]\ninterval = "5s"\n';
+  assert.equal(tether(`${often}[tether]\nafter = "10s"`)?.afterMs, 10_000);
+  for (const wrong of [
+    '[tether]\nafter = "119s"',
+    `${often}[tether]\nafter = "9s"`,
+    '[tether]\nafter = "25h"',
+    '[tether]\nthen = "explode"',
+    '[tether]\nvolumes = ["a/b"]',
+    '[tether]\nvolumes = "data"',
+    "[tether]\nx = 1",
+  ])
+    assert.throws(() => tether(wrong), { code: "agent/bad-config" }, wrong);
 });
 
 test("a command with its defaults, and with everything said", () => {

@@ -2,13 +2,14 @@ import assert from "node:assert/strict";
 import { copyFileSync, cpSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { NightlatchError } from "../../../../src/core/errors.ts";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
 import { recover } from "../../../../src/server/machine-api/tang.ts";
 import { keepHouse } from "../../../../src/server/service/housekeeping.ts";
 import { grantLease, setPolicy } from "../../../../src/server/service/policies.ts";
 import type { Operation } from "../../../../src/server/service/queue.ts";
 import type { Service } from "../../../../src/server/service/service.ts";
-import { changeMachine } from "../../../../src/server/service/states.ts";
+import { changeLatch, changeMachine } from "../../../../src/server/service/states.ts";
 import {
   addLatchTo,
   announce,
@@ -23,6 +24,7 @@ import {
   sendLease,
   type TestLatch,
 } from "../../../support/server/harness.ts";
+import { beat, sessionOf } from "../../../support/server/heartbeats.ts";
 
 const MINUTE_MS = 60_000;
 const BODY = recoveryBody();
@@ -277,4 +279,93 @@ test("an operator's lease has bounds", async () => {
   ] as const) {
     await assert.rejects(grantLease(service, "nas", { lifetimeMs, graceMs, by: 0 }), { code: "lease/bad-time" });
   }
+});
+
+test("the first heartbeat after the boot ends the lease, and one of the boot before does not", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const { machine, latch } = await under(service);
+  const before = await sessionOf(service, machine);
+  await beat(service, before);
+  await announce(service, machine, { seconds: 900 });
+  await beat(service, before);
+  assert.equal(await told(service, latch), "released");
+  await beat(service, before);
+  assert.equal(await told(service, latch), "released", "a heartbeat that was sent before the boot");
+  const after = await sessionOf(service, machine);
+  assert.equal(await told(service, latch), "released", "a session is no sign of life");
+  assert.deepEqual(await beat(service, after), { isLocked: false, withinSeconds: 0 });
+  assert.equal(await told(service, latch), "policy/no-lease");
+  assert.equal((await verify(service)).filter((body) => /"kind":"lease-end".*"why":"booted"/.test(body)).length, 1);
+
+  await announce(service, machine, { seconds: 900 });
+  assert.equal(await told(service, latch), "released");
+  await beat(service, after);
+  assert.equal(await told(service, latch), "released", "the session is older than the second lease");
+});
+
+test("a session that was opened between the announcement and the boot ends nothing", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const { machine, latch } = await under(service);
+  await announce(service, machine, { seconds: 900 });
+  const session = await sessionOf(service, machine);
+  await beat(service, session);
+  assert.equal(await told(service, latch), "released");
+  await beat(service, session);
+  assert.equal(await told(service, latch), "released");
+});
+
+test("a lease goes on for the volume that opens late, and is over once that was released too", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const { machine, latch } = await under(service);
+  const late = (await addLatchTo(service, machine)) as TestLatch;
+  await grant(service);
+  assert.equal(await told(service, latch), "released");
+  const session = await sessionOf(service, machine);
+  await beat(service, session);
+  assert.equal(await told(service, late), "released");
+  await beat(service, session);
+  assert.equal(await told(service, late), "policy/no-lease");
+  assert.equal(await told(service, latch), "policy/no-lease");
+  await verify(service);
+});
+
+test("a latch that is locked is not waited for, and a server that was restarted meanwhile knows the boot", async () => {
+  using home = makeHome();
+  let nowMs = 0;
+  let made: Awaited<ReturnType<typeof enrolled>>;
+  {
+    await using service = await openService(home.folder);
+    made = await under(service);
+    const late = (await addLatchTo(service, made.machine)) as TestLatch;
+    await changeLatch(service, late.latchId, { change: "lock", by: 0 });
+    await grant(service);
+    assert.equal(await told(service, made.latch), "released");
+    nowMs = service.clock.nowMs;
+  }
+  await using service = await openService(home.folder, { nowMs });
+  assert.equal(await told(service, made.latch), "released");
+  await beat(service, await sessionOf(service, made.machine));
+  assert.equal(await told(service, made.latch), "policy/no-lease");
+});
+
+test("a heartbeat is answered while the store cannot be written, and the next one ends the lease", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const { machine, latch } = await under(service);
+  await grant(service);
+  assert.equal(await told(service, latch), "released");
+  const session = await sessionOf(service, machine);
+  const { store } = service;
+  const transact = store.transact.bind(store);
+  store.transact = async () => {
+    throw new NightlatchError("store/full", "no room");
+  };
+  assert.equal(typeof (await beat(service, session)), "object");
+  store.transact = transact;
+  assert.equal(await told(service, latch), "released");
+  await beat(service, session);
+  assert.equal(await told(service, latch), "policy/no-lease");
 });

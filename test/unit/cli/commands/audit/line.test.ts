@@ -24,6 +24,9 @@ const lines: readonly (readonly [entry: JsonObject, line: string])[] = [
   [{ kind: "refusal", from: "192.0.2.7", reason: "x/later" }, "refused to 192.0.2.7, volume vol-1: [x/later]"],
   [{ kind: "machine-revoke", by: 1000, volume: null }, "revoked by user 1000"],
   [{ kind: "latch-lock", by: 0, latch: "abc" }, "latch abc locked by user 0, volume vol-1"],
+  [{ kind: "lease-end" }, "the lease is over"],
+  [{ kind: "lease-end", from: "192.0.2.7" }, "took its lease back, from 192.0.2.7"],
+  [{ kind: "lease-end", why: "booted" }, "is up again, so its lease is over"],
   [{ kind: "x-later", volume: null }, "x-later: of a later version than this command"],
 ];
 
