@@ -86,15 +86,26 @@ interface Row {
 const rows: Row[] = [...costs].map(([name, own]) => {
   const peers = name.includes(": agent") ? costs.get(`${name.split(":")[0]}: ${PEER}`) : undefined;
   const faster = (of: (cost: Cost) => number) =>
-    peers === undefined ? null : quantile(own.map((cost, round) => of(peers[round] ?? cost) / of(cost)), 0.5);
+    peers === undefined
+      ? null
+      : quantile(
+          own.map((cost, round) => of(peers[round] ?? cost) / of(cost)),
+          0.5,
+        );
   const wall = own.map(({ wallMs }) => wallMs);
   return {
     name,
     leastMs: quantile(wall, 0),
     medianMs: quantile(wall, 0.5),
     p90Ms: quantile(wall, 0.9),
-    medianCpuMs: quantile(own.map(({ cpuMs }) => cpuMs), 0.5),
-    medianChipMs: quantile(own.map(({ chipMs }) => chipMs), 0.5),
+    medianCpuMs: quantile(
+      own.map(({ cpuMs }) => cpuMs),
+      0.5,
+    ),
+    medianChipMs: quantile(
+      own.map(({ chipMs }) => chipMs),
+      0.5,
+    ),
     faster: faster(({ wallMs }) => wallMs),
     fasterCpu: faster(({ cpuMs }) => cpuMs),
   };
@@ -102,7 +113,11 @@ const rows: Row[] = [...costs].map(([name, own]) => {
 
 if (values.json === true) console.log(JSON.stringify({ rounds, load: loadavg(), rows }));
 else {
-  console.log(`rounds: ${rounds}; load: ${loadavg().map((load) => load.toFixed(1)).join(", ")}\n`);
+  console.log(
+    `rounds: ${rounds}; load: ${loadavg()
+      .map((load) => load.toFixed(1))
+      .join(", ")}\n`,
+  );
   console.log("| | least ms | median ms | p90 ms | × clevis | CPU ms | × clevis | the chip's ms |");
   console.log("|---|---|---|---|---|---|---|---|");
   for (const row of rows) {

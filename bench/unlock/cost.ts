@@ -30,7 +30,11 @@ export function processCpuMs(pid: number): number {
   const clock = (~pid << 3) | CPUCLOCK_SCHED;
   if (libcFunction("int clock_gettime(int, void *)")(clock, time) !== 0) throw new Error("clock_gettime");
   const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-  const [user = 0, system = 0] = stat.slice(stat.lastIndexOf(")") + 2).split(" ").slice(13, 15).map(Number);
+  const [user = 0, system = 0] = stat
+    .slice(stat.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(13, 15)
+    .map(Number);
   return timeAt(time, 0, 1e6) + (user + system) * TICK_MS;
 }
 
@@ -40,11 +44,7 @@ function timeAt(bytes: Buffer, offset: number, perMs: number): number {
 }
 
 /** Measures one turn. @param cpuMs of whom it is about, so far */
-export async function costOf(
-  turn: () => Promise<void>,
-  cpuMs: () => number,
-  chipPid: number,
-): Promise<Cost> {
+export async function costOf(turn: () => Promise<void>, cpuMs: () => number, chipPid: number): Promise<Cost> {
   const before = [performance.now(), cpuMs(), processCpuMs(chipPid)] as const;
   await turn();
   const after = [performance.now(), cpuMs(), processCpuMs(chipPid)] as const;

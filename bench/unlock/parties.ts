@@ -165,7 +165,11 @@ export async function startWarmAgent(chip: Swtpm): Promise<WarmAgent> {
 }
 
 /** The client's own part, well below a millisecond, is in the wall's time and in no other. */
-function costOfKey(pid = 0, question: { readonly socket: string; readonly volume: string }, chip: Swtpm): Promise<Cost> {
+function costOfKey(
+  pid = 0,
+  question: { readonly socket: string; readonly volume: string },
+  chip: Swtpm,
+): Promise<Cost> {
   const turn = async () => {
     const key = await fetchKey(question);
     if (key.length < 40) throw new Error(`no key for ${question.volume}`);
