@@ -1,6 +1,6 @@
 /**
- * Who takes part: a volume bound to a real tangd, one bound to our own server, and the agent in its
- * several states.
+ * Who takes part: a volume for each pin, bound to a real tangd, our own server, a software TPM and a
+ * software card; and the agent in its several states.
  */
 import { type ChildProcessByStdio, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -10,7 +10,14 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { agentNodeFlags } from "../../script/agent-unit.ts";
 import { fetchKey } from "../../script/key-client.ts";
-import { makeFolder, makeVolume, PASSPHRASE } from "../../test/support/volumes.ts";
+import { Secret } from "../../src/core/secret.ts";
+import { parsePkcs11Uri } from "../../src/formats/pkcs11/uri.ts";
+import { prepareCard } from "../../src/pins/pkcs11/seal.ts";
+import { clevisToken } from "../../test/support/clevis-token.ts";
+import { makeSoftHsm, SOFTHSM } from "../../test/support/soft-hsm.ts";
+import type { Swtpm } from "../../test/support/tpm/swtpm.ts";
+import { addSlot, addToken, makeFolder, makeVolume, PASSPHRASE } from "../../test/support/volumes.ts";
+import { type Cost, childrensCpuMs, costOf, processCpuMs } from "./cost.ts";
 
 export const ROOT = resolve(import.meta.dirname, "../..");
 const BUNDLE = join(ROOT, "build/nightlatch/lib");
@@ -20,9 +27,10 @@ const passphraseFile = join(folder, "passphrase");
 /** Laid over the machine's own folders where the agent runs. */
 const root = join(folder, "root");
 const state = join(root, "var/lib/nightlatch/machine");
+const credentials = join(folder, "credentials");
 
-/** How long it took, and that it was the key. */
-export type Probe = () => Promise<number>;
+export const PIN_NAMES = ["tang", "latch", "tpm2", "sss", "pkcs11"] as const;
+export type PinName = (typeof PIN_NAMES)[number];
 
 export function must(argv: readonly string[], input = ""): string {
   const [program = "", ...args] = argv;
@@ -31,17 +39,47 @@ export function must(argv: readonly string[], input = ""): string {
   return stdout;
 }
 
-/** Volumes `tang` and `latch`, each with one keyslot beside the passphrase's, number 1. */
-export function makeVolumes(tangUrl: string, invite: string): Readonly<Record<"tang" | "latch", string>> {
+const CARD_PIN = "1234";
+
+/**
+ * A volume for each pin, with one keyslot beside the passphrase's, number 1. An sss is of two
+ * shares, both of which it takes: tang and tpm2.
+ */
+export async function makeVolumes(tangUrl: string, invite: string): Promise<Readonly<Record<PinName, string>>> {
   writeFileSync(passphraseFile, PASSPHRASE);
-  const tang = makeVolume(folder, "tang.img", "luks2");
-  const latch = makeVolume(folder, "latch.img", "luks2");
-  must(["clevis", "luks", "bind", "-y", "-k", passphraseFile, "-d", tang, "tang", JSON.stringify({ url: tangUrl })]);
-  mkdirSync(join(root, "var/lib/nightlatch"), { recursive: true });
-  must([...nightlatch, "bind", latch, "latch", "-", "--key-file", passphraseFile, "--state", state], invite);
-  mkdirSync(join(root, "etc/nightlatch"), { recursive: true });
-  writeFileSync(join(root, "etc/crypttab"), `tang ${tang} - luks\nlatch ${latch} - luks\n`);
-  return { tang, latch };
+  for (const place of ["var/lib/nightlatch", "etc/nightlatch", "etc/softhsm"]) {
+    mkdirSync(join(root, place), { recursive: true });
+  }
+  const made = Object.fromEntries(PIN_NAMES.map((name) => [name, makeVolume(folder, `${name}.img`, "luks2")]));
+  const volumes = made as Readonly<Record<PinName, string>>;
+  const [tang, tpm2] = [{ url: tangUrl }, { pcr_bank: "sha256", pcr_ids: "7" }];
+  bindByClevis(volumes.tang, "tang", tang);
+  bindByClevis(volumes.tpm2, "tpm2", tpm2);
+  bindByClevis(volumes.sss, "sss", { t: 2, pins: { tang: [tang], tpm2: [tpm2] } });
+  must([...nightlatch, "bind", volumes.latch, "latch", "-", "--key-file", passphraseFile, "--state", state], invite);
+  await bindToCard(volumes.pkcs11);
+  writeFileSync(join(root, "etc/crypttab"), PIN_NAMES.map((name) => `${name} ${volumes[name]} - luks\n`).join(""));
+  return volumes;
+}
+
+function bindByClevis(image: string, pin: string, configuration: unknown): void {
+  must(["clevis", "luks", "bind", "-y", "-k", passphraseFile, "-d", image, pin, JSON.stringify(configuration)]);
+}
+
+/** SoftHSM finds its tokens by its configuration in /etc, and the agent the PIN by a credential. */
+async function bindToCard(image: string): Promise<void> {
+  const hsm = makeSoftHsm(join(folder, "hsm"));
+  hsm.makeToken("ops", CARD_PIN);
+  hsm.makeKey("ops", CARD_PIN, "rsa:2048", "disk", "01");
+  must(["cp", String(hsm.environment["SOFTHSM2_CONF"]), join(root, "etc/softhsm/softhsm2.conf")]);
+  mkdirSync(credentials, { mode: 0o700 });
+  writeFileSync(join(credentials, "nightlatch.pkcs11-pin"), CARD_PIN, { mode: 0o600 });
+  const power = { ...hsm.system, askPin: async () => Secret.copy(Buffer.from(CARD_PIN)) };
+  const uri = parsePkcs11Uri(`pkcs11:token=ops;object=disk?module-path=${SOFTHSM}`);
+  const seal = await prepareCard(power, uri, { timeoutMs: 60_000 });
+  const key = "a key of the length that all others have";
+  addSlot(image, key);
+  addToken(image, clevisToken(seal(Buffer.from(key)), 1));
 }
 
 const nightlatch = [process.execPath, join(BUNDLE, "nightlatch.mjs")];
@@ -65,7 +103,9 @@ const NAMESPACE = `
   exec "$@"`;
 
 function activate(socket: string, agent: readonly string[]): ChildProcessByStdio<null, null, Readable> {
-  const argv = ["--mount", "sh", "-c", NAMESPACE, root, "systemd-socket-activate", "-l", socket, ...agent];
+  const environment = ["-E", "TPM2TOOLS_TCTI", "-E", `CREDENTIALS_DIRECTORY=${credentials}`];
+  const activator = ["systemd-socket-activate", ...environment, "-l", socket, ...agent];
+  const argv = ["--mount", "sh", "-c", NAMESPACE, root, ...activator];
   return spawn("unshare", argv, { stdio: ["ignore", "ignore", "pipe"] });
 }
 
@@ -93,29 +133,30 @@ export async function startOurServer(): Promise<OurServer> {
 let sequence = 0;
 
 /**
- * From the connection to the key, the agent being started by the connection, as systemd does it.
+ * From the connection to the key, the agent being started by the connection, as systemd does it:
+ * the process that listened becomes the agent.
  */
-export async function coldKey(agent: readonly string[], volume: string): Promise<number> {
+export async function coldKey(agent: readonly string[], volume: string, chip: Swtpm): Promise<Cost> {
   const socket = join(folder, `cold-${sequence++}.sock`);
   const child = activate(socket, agent);
   await once(createInterface(child.stderr), "line"); // it listens
-  const tookMs = await ask(socket, volume);
+  const cost = await costOfKey(child.pid, { socket, volume }, chip);
   child.kill();
   await once(child, "exit");
   rmSync(socket);
-  return tookMs;
+  return cost;
 }
 
 export interface WarmAgent extends AsyncDisposable {
-  ask(volume: string): Promise<number>;
+  ask(volume: string): Promise<Cost>;
 }
 
-export async function startWarmAgent(): Promise<WarmAgent> {
+export async function startWarmAgent(chip: Swtpm): Promise<WarmAgent> {
   const socket = join(folder, "warm.sock");
   const child = activate(socket, [...AGENTS.packaged, "--idle", "3600"]);
   await once(createInterface(child.stderr), "line");
   return {
-    ask: (volume) => ask(socket, volume),
+    ask: (volume) => costOfKey(child.pid, { socket, volume }, chip),
     [Symbol.asyncDispose]: async () => {
       child.kill();
       await once(child, "exit");
@@ -123,20 +164,28 @@ export async function startWarmAgent(): Promise<WarmAgent> {
   };
 }
 
-async function ask(socket: string, volume: string): Promise<number> {
-  const startMs = performance.now();
-  const key = await fetchKey({ socket, volume });
-  const tookMs = performance.now() - startMs;
-  if (key.length < 40) throw new Error(`no key for ${volume}`);
-  return tookMs;
+/** The client's own part, well below a millisecond, is in the wall's time and in no other. */
+function costOfKey(
+  pid = 0,
+  question: { readonly socket: string; readonly volume: string },
+  chip: Swtpm,
+): Promise<Cost> {
+  const turn = async () => {
+    const key = await fetchKey(question);
+    if (key.length < 40) throw new Error(`no key for ${question.volume}`);
+  };
+  return costOf(turn, () => processCpuMs(pid), chip.pid);
 }
 
-/** From start to exit. */
-export async function timeProgram(argv: readonly string[]): Promise<number> {
+/** From start to exit, with all programs that it starts. */
+export async function costOfProgram(argv: readonly string[], chip: Swtpm): Promise<Cost> {
   const [program = "", ...args] = argv;
-  const startMs = performance.now();
-  const child = spawn(program, args, { stdio: ["ignore", "ignore", "inherit"] });
-  const [status] = await once(child, "exit");
-  if (status !== 0) throw new Error(`${argv.join(" ")}: ${status}`);
-  return performance.now() - startMs;
+  const turn = async () => {
+    const child = spawn(program, args, { stdio: ["ignore", "ignore", "inherit"] });
+    const [status] = await once(child, "exit");
+    if (status !== 0) throw new Error(`${argv.join(" ")}: ${status}`);
+  };
+  const cost = await costOf(turn, childrensCpuMs, chip.pid);
+  if (program === "clevis") chip.flush(); // it leaves sessions in a chip that no kernel manages
+  return cost;
 }

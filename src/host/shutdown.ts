@@ -29,6 +29,11 @@ export async function isGoingDown(system: Power): Promise<boolean> {
   return !ok || WAYS_DOWN.test(text);
 }
 
+/** Whether systemd says that the system is going down; one that does not answer says nothing. */
+export async function isSaidToGoDown(system: Power): Promise<boolean> {
+  return WAYS_DOWN.test((await listJobs(system)).text);
+}
+
 async function listJobs(system: Power): Promise<{ readonly ok: boolean; readonly text: string }> {
   const { status, stdout } = await askSystemd(system, ["systemctl", "list-jobs", "--no-legend", "--plain"]);
   return { ok: status === 0, text: stdout.toString("latin1") };

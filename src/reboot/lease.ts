@@ -1,13 +1,16 @@
 import { listBindings } from "../bindings/binding.ts";
-import { isError, NightlatchError } from "../core/errors.ts";
+import { NightlatchError } from "../core/errors.ts";
 import { isLatch } from "../formats/network/server-address.ts";
-import { announceLease } from "../pins/latch/lease.ts";
 import { type EnrolledServer, listServers } from "../pins/latch/machine.ts";
+import { endWindows, needsApproval, openWindows, type WindowOutcome } from "../pins/latch/window.ts";
 import type { System } from "../system/port.ts";
 import type { PlannedVolume } from "./plan/reboot-plan.ts";
+import { lockHeaders } from "./stage/disposable.ts";
 
 /** What it takes to speak to the machine's servers. */
 type LeaseSystem = Pick<System, "readFile" | "readFileIfPresent" | "listDirectory" | "stat" | "request">;
+/** The same, while no other run of ours opens or ends a window. */
+type StartSystem = LeaseSystem & Pick<System, "lock" | "makeDirectory">;
 
 /** The servers that a boot has to be announced to: docs/decisions/106. */
 export interface Announcing {
@@ -26,9 +29,6 @@ interface ProofWindow extends AsyncDisposable {
 const BOOT = { seconds: 900, graceSeconds: 60 } as const;
 /** A proof takes some seconds. */
 const PROOF = { seconds: 120, graceSeconds: 60 } as const;
-const END = { seconds: 0, graceSeconds: 0 } as const;
-
-const TIMEOUT_MS = 5_000;
 
 /** Whether one of the volumes has a binding to a latch, and may need our server at the boot. */
 function asksLatches(volumes: readonly PlannedVolume[]): boolean {
@@ -50,25 +50,15 @@ export async function openForProof(
   signal: AbortSignal,
 ): Promise<ProofWindow> {
   const servers = asksLatches(volumes) ? await serversOf(system, stateFolder) : [];
-  const asked = await Promise.all(
-    servers.map(async (server) => ({ server, answer: await attempt(system, stateFolder, server, PROOF, signal) })),
-  );
-  const leased = asked
-    .filter(({ answer }) => (isError(answer) ? isUnopened(answer) : answer?.isNeeded === true))
-    .map(({ server }) => server);
-  const silent = asked.filter(({ answer }) => isError(answer) && !isUnopened(answer)).map(({ server }) => server);
+  const asked = await openWindows(system, stateFolder, servers, PROOF, signal);
+  const isSilent = (one: WindowOutcome) => one.answer instanceof NightlatchError && !needsApproval(one);
+  const isLeased = (one: WindowOutcome) =>
+    needsApproval(one) || (!(one.answer instanceof NightlatchError) && one.answer?.isNeeded === true);
+  const leased = asked.filter(isLeased).map(({ server }) => server);
   return {
-    announcing: { leased, silent },
-    [Symbol.asyncDispose]: () => endLeases(system, stateFolder, leased),
+    announcing: { leased, silent: asked.filter(isSilent).map(({ server }) => server) },
+    [Symbol.asyncDispose]: () => endWindows(system, stateFolder, leased),
   };
-}
-
-/**
- * Whether a server releases to this machine once operators approve alone. What is proved within
- * what they have approved says nothing of the boot, for which it is used up.
- */
-function isUnopened(answer: NightlatchError): boolean {
-  return isError(answer, "lease/needs-approval");
 }
 
 /**
@@ -83,64 +73,50 @@ export async function announceBoot(
   { leased, silent }: Announcing,
   signal: AbortSignal,
 ): Promise<void> {
-  const open = async (server: EnrolledServer) => {
-    const answer = await attempt(system, stateFolder, server, BOOT, signal);
-    if (isError(answer)) return { server, why: `${answer.message} [${answer.code}]` };
-    const isOpen = answer !== null && (!answer.isNeeded || answer.seconds > 0);
-    return { server, why: isOpen ? null : `${new URL(server.url).host} opened no window` };
-  };
-  const [told] = await Promise.all([Promise.all(leased.map(open)), Promise.all(silent.map(open))]);
-  const whys = told.flatMap(({ why }) => (why === null ? [] : [why]));
+  const [told] = await Promise.all([
+    openWindows(system, stateFolder, leased, BOOT, signal),
+    openWindows(system, stateFolder, silent, BOOT, signal),
+  ]);
+  const whys = told.map(whyUnopened).filter((why) => why !== null);
   if (whys.length === 0) return;
-  await endLeases(system, stateFolder, [...leased, ...silent]);
+  await endWindows(system, stateFolder, [...leased, ...silent]);
   throw new NightlatchError("reboot/no-lease", `the next boot could not be announced: ${whys.join("; ")}`, {
     meaning: "Its server would release nothing, and the machine would stop at its passphrase prompt.",
     remedy: "Try again once the server answers. Or reboot by systemctl reboot, and type the passphrase.",
   });
 }
 
+/** null where the next boot will be released. */
+function whyUnopened({ server, answer }: WindowOutcome): string | null {
+  if (answer instanceof NightlatchError) return `${answer.message} [${answer.code}]`;
+  const isOpen = answer !== null && (!answer.isNeeded || answer.seconds > 0);
+  return isOpen ? null : `${new URL(server.url).host} opened no window`;
+}
+
 /**
- * Announces the boot, and then starts it. One that does not start is taken back at the servers.
- * @throws NightlatchError reboot/no-lease, and what starting throws
+ * Announces the boot, and then starts it. One that does not start is taken back at the servers. A
+ * header change that is under way is waited for: it may have a window of its own, which would end
+ * after the boot's has begun.
+ * @throws NightlatchError reboot/no-lease, system/busy, and what starting throws
  */
 export async function startAnnounced(
-  system: LeaseSystem,
+  system: StartSystem,
   stateFolder: string,
   announcing: Announcing,
   signal: AbortSignal,
   start: () => Promise<void>,
 ): Promise<void> {
+  const servers = [...announcing.leased, ...announcing.silent];
+  await using _ = servers.length === 0 ? null : await lockHeaders(system, stateFolder);
   await announceBoot(system, stateFolder, announcing, signal);
   try {
     await start();
   } catch (error) {
-    await endLeases(system, stateFolder, [...announcing.leased, ...announcing.silent]);
+    await endWindows(system, stateFolder, servers);
     throw error;
   }
-}
-
-/** Takes back what was announced. What does not reach its server is over by itself in minutes. */
-async function endLeases(system: LeaseSystem, stateFolder: string, servers: readonly EnrolledServer[]): Promise<void> {
-  // Also after a cancellation, which the caller's signal would cut short.
-  const { signal } = new AbortController();
-  await Promise.all(servers.map((server) => attempt(system, stateFolder, server, END, signal)));
 }
 
 async function serversOf(system: LeaseSystem, stateFolder: string): Promise<readonly EnrolledServer[]> {
   return (await system.stat(stateFolder)) === null ? [] : listServers(system, stateFolder);
-}
-
-async function attempt(
-  system: LeaseSystem,
-  stateFolder: string,
-  server: EnrolledServer,
-  window: Parameters<typeof announceLease>[3],
-  signal: AbortSignal,
-) {
-  try {
-    return await announceLease(system, stateFolder, server, window, { timeoutMs: TIMEOUT_MS, signal });
-  } catch (error) {
-    if (error instanceof NightlatchError) return error;
-    throw error;
-  }
 }

@@ -1,3 +1,6 @@
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import type { Exit, InPlaceFile, RunRequest, System } from "../../src/system/port.ts";
 
 /**
@@ -32,7 +35,12 @@ export interface FaultySystem extends System {
   readonly wasCut: boolean;
 }
 
-export function faultySystem(system: System, fault: Fault): FaultySystem {
+/** @param seen is called after each step that was not cut, with its number */
+export function faultySystem(
+  system: System,
+  fault: Fault,
+  seen: (step: number) => void = () => {},
+): FaultySystem {
   const steps: string[] = [];
   let cut = false;
   const requirePower = () => {
@@ -41,7 +49,12 @@ export function faultySystem(system: System, fault: Fault): FaultySystem {
   const step = async <T>(name: string, act: () => Promise<T>, during: () => Promise<T> = act): Promise<T> => {
     requirePower();
     steps.push(name);
-    if (steps.length !== fault.at) return act();
+    const number = steps.length;
+    if (number !== fault.at) {
+      const value = await act();
+      seen(number);
+      return value;
+    }
     if (fault.when === "before") {
       cut = true;
       throw new PowerCut();
@@ -126,4 +139,46 @@ async function runAndKill(system: System, command: RunRequest, delayMs: number):
   } finally {
     clearTimeout(timer);
   }
+}
+
+/**
+ * Runs something to its end, and gives the faults that leave a state of their own: the power goes
+ * after each step that changed one of the folders, or their files, and in the middle of each
+ * program that did. A cut before such a step leaves what the one before it has left, and one at a
+ * step that only reads leaves that too.
+ * @param paths files, and folders of files
+ */
+export async function listFaults(
+  system: System,
+  paths: readonly string[],
+  run: (system: System) => Promise<unknown>,
+): Promise<readonly (Fault & { readonly step: string })[]> {
+  const changing: number[] = [];
+  let last = digestOf(paths);
+  const counting = faultySystem(system, { at: Number.POSITIVE_INFINITY, when: "after" }, (step) => {
+    const now = digestOf(paths);
+    if (now !== last) changing.push(step);
+    last = now;
+  });
+  await run(counting);
+  return changing.flatMap((at) => {
+    const step = counting.steps[at - 1] ?? "";
+    const isProgram = !/^(?:write|sync|make|remove|mkdir) /.test(step);
+    return [
+      ...(isProgram ? [{ at, when: "during", delayMs: Math.random() * 40, step } as const] : []),
+      { at, when: "after", step } as const,
+    ];
+  });
+}
+
+function digestOf(paths: readonly string[]): string {
+  const sum = createHash("sha256");
+  for (const path of paths) {
+    if (!existsSync(path)) continue;
+    const isFolder = statSync(path).isDirectory();
+    for (const name of isFolder ? readdirSync(path).sort() : [""]) {
+      sum.update(`${name}\0`).update(readFileSync(isFolder ? join(path, name) : path));
+    }
+  }
+  return sum.digest("hex");
 }

@@ -25,6 +25,8 @@ interface BindRequest {
   readonly token: JsonObject;
   /** Removed once the new one is proved; what planRemovals found to be certain. */
   readonly replaces: readonly Removal[];
+  /** The new keyslot is to have a larger number; any is taken where this is absent. */
+  readonly behind?: number;
 }
 
 /** Any keyslot with a token that belongs to it, and how it is seen that it works. */
@@ -77,7 +79,7 @@ export async function addToVolume(system: ChangePower, change: Change, request: 
   const { volume, ledger } = change;
   requireAnotherWay(change, request.replaces);
   const header = await readHeader(system, change);
-  const keyslot = chooseSlot(header, volume.device);
+  const keyslot = chooseSlot(header, volume.device, request.behind);
   ledger.requireRoom(header, JSON.stringify(request.token).length);
   const removes = request.replaces;
   const iterations = FIRST_ITERATIONS + (system.random(2).readUInt16BE() % ITERATION_COUNTS);
@@ -137,11 +139,12 @@ function withMeaning(error: unknown, undone: boolean, what: string): unknown {
   });
 }
 
-function chooseSlot(header: VolumeHeader, device: string): number {
-  const free = findFreeSlot(header);
+function chooseSlot(header: VolumeHeader, device: string, behind = -1): number {
+  const free = findFreeSlot(header, behind + 1);
   if (free !== null) return free;
   const { total } = countSlots(header);
-  throw new NightlatchError("luks/no-keyslot", `${device}: all ${total} keyslots are taken`, {
+  const which = behind < 0 ? `all ${total} keyslots` : `all keyslots behind number ${behind}`;
+  throw new NightlatchError("luks/no-keyslot", `${device}: ${which} are taken`, {
     meaning: "Nothing was changed.",
     remedy: "Free one with cryptsetup luksKillSlot, or unbind what is not needed; see nightlatch status.",
   });

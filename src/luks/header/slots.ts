@@ -62,14 +62,15 @@ export function keyslotHashOf(header: VolumeHeader): string | null {
 /**
  * Finds the lowest keyslot that nothing occupies, a reencryption included; null where all are
  * taken.
+ * @param from the lowest number that is looked at
  */
-export function findFreeSlot(header: VolumeHeader): number | null {
+export function findFreeSlot(header: VolumeHeader, from = 0): number | null {
   if (header.version === 1) {
     const taken = new Set(header.meta?.map((record) => record.keyslot));
-    const free = header.keyslots.findIndex((slot, number) => !slot.active && !taken.has(number));
+    const free = header.keyslots.findIndex((slot, number) => number >= from && !slot.active && !taken.has(number));
     return free < 0 ? null : free;
   }
-  for (let number = 0; number < LUKS2_KEYSLOTS; number++) if (!header.keyslots.has(number)) return number;
+  for (let number = from; number < LUKS2_KEYSLOTS; number++) if (!header.keyslots.has(number)) return number;
   return null;
 }
 

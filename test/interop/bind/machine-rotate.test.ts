@@ -11,16 +11,18 @@ import { command as bind } from "../../../src/cli/commands/bind/bind.ts";
 import { command as check } from "../../../src/cli/commands/check.ts";
 import { command as rotate } from "../../../src/cli/commands/rotate/rotate.ts";
 import { command as status } from "../../../src/cli/commands/status.ts";
+import { command as unbind } from "../../../src/cli/commands/unbind/unbind.ts";
 import { command as unlock } from "../../../src/cli/commands/unlock.ts";
 import { isError } from "../../../src/core/errors.ts";
 import type { JsonObject } from "../../../src/formats/json/json.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import type { System } from "../../../src/system/port.ts";
-import { folder, inviteAt, keyArgs, makeImage, served } from "../../support/bind-bench.ts";
-import { faultySystem } from "../../support/faults.ts";
+import { COMMAND, folder, inviteAt, keyArgs, makeImage, SMALL, served } from "../../support/bind-bench.ts";
+import { faultySystem, listFaults } from "../../support/faults.ts";
 import { look, makeState, TestServer } from "../../support/luks-change.ts";
+import { noTangd, startTangd } from "../../support/tangd.ts";
 import { runCommand } from "../../support/terminal.ts";
-import { opens, PASSPHRASE } from "../../support/volumes.ts";
+import { addSlot, makeVolume, opens, PASSPHRASE, runTool } from "../../support/volumes.ts";
 
 const isFull = process.env["NIGHTLATCH_TEST_FULL"] === "1";
 const server = served();
@@ -120,11 +122,21 @@ function rebooted(sinceMs: number): System {
   };
 }
 
-test("a root keeps its former binding until the server knows of a boot by the new one", async () => {
-  const { name, image, state, files } = await boundVolume("luks2", "initramfs");
+const whys = (result: Readonly<Record<string, unknown>>) =>
+  (result["kept"] as JsonObject[]).map(({ why }) => String(why));
+
+/** What clevis does in an initramfs. @returns the passphrase that it came to */
+function openAsInitramfs(image: string): string {
+  const script = '. clevis-luks-common-functions; clevis_luks_unlock_device "$1"';
+  const { stdout, stderr } = spawnSync("bash", ["-c", script, "bash", image], { encoding: "utf8" });
+  assert.match(stdout, /^[\w-]{54}$/, stderr);
+  return stdout;
+}
+
+for (const type of ["luks2", "luks1"] as const)
+test(`${type}: a root keeps its former binding until the server knows of a boot by the new one`, async () => {
+  const { name, image, state, files } = await boundVolume(type, "initramfs");
   await turn(name);
-  const whys = (result: Readonly<Record<string, unknown>>) =>
-    (result["kept"] as JsonObject[]).map(({ why }) => String(why));
   assert.deepEqual(whys((await unattended(files)).result), ["the machine has not booted since"]);
   // The former one was moved behind, and clevis tries the new one first.
   assert.deepEqual((await seen(image, state)).tokens, ["clevis 2", "clevis 3"]);
@@ -141,15 +153,67 @@ test("a root keeps its former binding until the server knows of a boot by the ne
   assert.match(String(whys((await unattended(files, rebooted(3_000_000))).result)), /knows of no release/);
   assert.deepEqual((await seen(image, state)).tokens, ["clevis 2", "clevis 3"]);
 
-  // A boot by the new binding: what clevis does in an initramfs.
-  const asInitramfs = '. clevis-luks-common-functions; clevis_luks_unlock_device "$1"';
-  const clevis = spawnSync("bash", ["-c", asInitramfs, "bash", image], { encoding: "utf8" });
-  assert.match(clevis.stdout, /^[\w-]{54}$/, clevis.stderr);
+  // A boot by the new binding.
+  assert.ok(opens(image, openAsInitramfs(image), 2));
   const done = await unattended(files, rebooted(-1000));
   assert.deepEqual([done.status, (done.result["removed"] as unknown[]).length], [0, 1]);
   assert.deepEqual((await seen(image, state)).tokens, ["clevis 2"]);
   assert.equal((await latchOf(name))["former"], null);
   assert.ok((await opensNow(image)) && opens(image, PASSPHRASE));
+});
+
+test("a former binding that cannot be moved behind the new one is told, and how it goes", async () => {
+  const { name, image, state, files } = await boundVolume("luks1", "initramfs");
+  await turn(name);
+  // Of the eight keyslots those behind the next one's are taken.
+  for (const slot of [3, 4, 5, 6, 7]) addSlot(image, `taken ${slot}`, ["--key-slot", String(slot)]);
+  const { lines } = await unattended(files);
+  assert.deepEqual((await seen(image, state)).tokens, ["clevis 1", "clevis 2"]);
+  const [told = ""] = lines.filter((line) => line.startsWith("It cannot be moved behind"));
+  assert.match(told, /all keyslots behind number 2 are taken/);
+  const [, words = ""] = /: nightlatch (rotate --finish .*)$/.exec(told) ?? [];
+  const finish = [...words.split(" ").slice(1), ...keyArgs(state), ...files.slice(0, 4)];
+  assert.equal((await runCommand(rotate, finish, nodeSystem)).status, 0);
+  assert.deepEqual((await seen(image, state)).tokens, ["clevis 2"]);
+  assert.ok((await opensNow(image)) && opens(image, "taken 7"));
+});
+
+test("a root that is bound to shares: a boot tells of them where both bindings need the latch", {
+  skip: noTangd,
+}, async () => {
+  await using tangd = await startTangd({ exchangeCurve: "P-256" });
+  for (const threshold of ["2", "1"]) {
+    const name = `shared-${made++}`;
+    const image = makeVolume(folder, `${name}.img`, "luks2", [...SMALL.luks2, "--luks2-metadata-size", "64k"], 4);
+    const state = makeState(folder);
+    const pin = ["sss", threshold, "latch", await inviteAt(server(), name), "tang", tangd.url];
+    await runCommand(bind, [image, ...pin, ...keyArgs(state)], nodeSystem, { agrees: true });
+    const crypttab = join(folder, `${name}.crypttab`);
+    writeFileSync(crypttab, `data ${image} none initramfs\n`);
+    const files = ["--crypttab", crypttab, "--fstab", "/nonexistent", "--state", state];
+    await turn(name);
+    const first = await unattended(files);
+    if (threshold === "1") {
+      // The tang alone opens it: that the latch was released says nothing.
+      assert.match(String(whys(first.result)), /only a latch of our own server that both of them need/);
+      openAsInitramfs(image);
+      assert.equal((await unattended(files, rebooted(-1000))).status, 0);
+      assert.deepEqual((await seen(image, state)).tokens, ["clevis 1", "clevis 2"]);
+      continue;
+    }
+    assert.deepEqual(whys(first.result), ["the machine has not booted since"]);
+    assert.deepEqual((await seen(image, state)).tokens, ["clevis 2", "clevis 3"]);
+    // With another binding there it is not told which of them has opened the volume.
+    await runCommand(bind, [image, "tang", tangd.url, ...keyArgs(state)], nodeSystem, { agrees: true });
+    openAsInitramfs(image);
+    assert.match(String(whys((await unattended(files, rebooted(-1000))).result)), /has other bindings/);
+    await runCommand(unbind, [image, "--slot", "1", ...keyArgs(state)], nodeSystem);
+    const done = await unattended(files, rebooted(-1000));
+    assert.deepEqual([done.status, (done.result["removed"] as unknown[]).length], [0, 1]);
+    assert.deepEqual((await seen(image, state)).tokens, ["clevis 2"]);
+    assert.equal((await latchOf(name))["former"], null);
+    assert.ok(await opensNow(image));
+  }
 });
 
 test("a person ends it without a boot; once an operator has, the line that is printed removes what opens nothing", async () => {
@@ -197,28 +261,96 @@ test("without its record, or with its server away, nothing is changed and nothin
   assert.deepEqual((await seen(image, state)).tokens, ["clevis 1"]);
 });
 
-test("under the policy lease nothing is followed by itself, and within a window it is", async () => {
-  const { name, image, state, files } = await boundVolume("luks2", "_netdev");
+const waits = (result: Readonly<Record<string, unknown>>) =>
+  (result["waiting"] as JsonObject[]).map(({ code }) => code);
+/** The kinds of all entries of the server's log about a machine. */
+const entriesOf = (name: string) =>
+  runTool([COMMAND, "audit", "tail", "-n", "1000", "--machine", name, "--json", "--admin", server().admin])
+    .toString()
+    .trimEnd()
+    .split("\n")
+    .map((line) => (JSON.parse(line) as { kind: string }).kind);
+
+test("under the policy lease it is followed in a window of its own, which is ended", async () => {
+  const { name, image, state, files } = await boundVolume("luks2", "initramfs");
   await server().json("machine", "policy", name, "lease");
+  await unattended(files);
+  assert.ok(!entriesOf(name).includes("lease"), "where nothing was rotated no window is opened");
   await turn(name);
-  const refused = await unattended(files);
-  assert.equal(refused.status, 1);
-  assert.deepEqual(
-    (refused.result["failed"] as JsonObject[]).map(({ code }) => code),
-    ["pin/locked"],
-  );
-  assert.deepEqual((await seen(image, state)).tokens, ["clevis 1"]);
+  const followed = await unattended(files);
+  assert.deepEqual([followed.status, waits(followed.result)], [0, []]);
+  assert.deepEqual((await seen(image, state)).tokens, ["clevis 2", "clevis 3"]);
+  assert.equal(await opensNow(image), false, "the window is over");
+  const before = entriesOf(name).filter((kind) => kind === "lease").length;
+  assert.deepEqual(whys((await unattended(files)).result), ["the machine has not booted since"]);
+  assert.equal(entriesOf(name).filter((kind) => kind === "lease").length, before, "nothing is to be released");
+
+  // A boot, in the window that was opened for it.
   await server().json("machine", "lease", name, "15m", "--grace", "10m");
-  assert.equal((await unattended(files)).status, 0);
+  openAsInitramfs(image);
+  assert.equal((await unattended(files, rebooted(-1000))).status, 0);
   assert.deepEqual((await seen(image, state)).tokens, ["clevis 2"]);
   assert.equal((await latchOf(name))["former"], null);
 });
 
-for (const when of isFull ? (["before", "during", "after"] as const) : (["after"] as const)) {
-  test(`the power goes ${when} each step of following; it opens throughout, and the next run completes it`, async () => {
-    const early = await boundVolume("luks2", "initramfs");
+test("where its server releases nothing it waits, asks no operator, and the run is no failure", async () => {
+  const { name, image, state, files } = await boundVolume("luks2", "_netdev");
+  await turn(name);
+  await server().json("machine", "lock", name);
+  const locked = await unattended(files);
+  assert.deepEqual([locked.status, waits(locked.result)], [0, ["machine/locked"]]);
+  await server().json("machine", "unlock", name);
+  await server().json("machine", "policy", name, "approval");
+  const unapproved = await unattended(files);
+  assert.deepEqual([unapproved.status, waits(unapproved.result)], [0, ["lease/needs-approval"]]);
+  assert.deepEqual((await server().json("request", "list"))["requests"], []);
+  await server().json("machine", "policy", name, "lease");
+  const goingDown: System = {
+    ...nodeSystem,
+    run: async (request) =>
+      request.argv[1] === "list-jobs"
+        ? { status: 0, signal: null, stdout: Buffer.from("12 reboot.target start waiting\n"), stderr: Buffer.alloc(0) }
+        : nodeSystem.run(request),
+  };
+  const late = await unattended(files, goingDown);
+  assert.deepEqual([late.status, waits(late.result)], [0, ["reboot/not-now"]]);
+  assert.deepEqual((await seen(image, state)).tokens, ["clevis 1"]);
+  assert.equal((await unattended(files)).status, 0);
+  assert.deepEqual((await seen(image, state)).tokens, ["clevis 2"]);
+});
+
+test("a shutdown that begins meanwhile keeps the window that was announced for the boot", async () => {
+  const { name, image, state, files } = await boundVolume("luks2", "_netdev");
+  await server().json("machine", "policy", name, "lease");
+  await turn(name);
+  let isDown = false;
+  const rebooting: System = {
+    ...nodeSystem,
+    run: async (request) => {
+      if (request.argv[1] !== "list-jobs") return nodeSystem.run(request);
+      const stdout = Buffer.from(isDown ? "12 reboot.target start waiting\n" : "");
+      isDown = true;
+      return { status: 0, signal: null, stdout, stderr: Buffer.alloc(0) };
+    },
+  };
+  assert.equal((await unattended(files, rebooting)).status, 0);
+  assert.deepEqual((await seen(image, state)).tokens, ["clevis 2"]);
+  assert.ok(!entriesOf(name).includes("lease-end"));
+});
+
+/** A root on either kind of header, whose former stays behind the new one; and a volume of data. */
+const CUT = [
+  ["luks2", "initramfs"],
+  ["luks1", "initramfs"],
+  ["luks2", "_netdev"],
+] as const;
+
+for (const [type, options] of CUT) {
+  const isEarly = options === "initramfs";
+  test(`${type} ${options}: the power goes at each step of following; it opens throughout, and the next run completes it`, async () => {
+    const early = await boundVolume(type, options);
     await turn(early.name);
-    const whole = join(folder, `whole-${when}.img`);
+    const whole = join(folder, `whole-${early.name}.img`);
     copyFileSync(early.image, whole);
     const known = readdirSync(early.state);
     const kept = makeState(folder);
@@ -231,26 +363,29 @@ for (const when of isFull ? (["before", "during", "after"] as const) : (["after"
       return early;
     };
     const another = async () => {
-      const volume = await boundVolume("luks2", "_netdev");
+      const volume = await boundVolume(type, options);
       await turn(volume.name);
       return volume;
     };
-    for (let step = isFull ? 1 : 4; ; step += isFull ? 1 : 9) {
-      const isEarly = step % 2 === 1;
+    const run = (system: System) => unattended(early.files, system);
+    const all = await listFaults(nodeSystem, [early.image, early.state], run);
+    assert.ok(all.length > 15, all.map(({ step }) => step).join("\n"));
+    // Of a volume of data the first was followed to its end, and its machine needs no other.
+    const faults = isFull ? all : all.filter((_, index) => index % 8 === 5);
+    for (const fault of faults) {
       const { name, image, state, files } = isEarly ? putBack() : await another();
-      const system = faultySystem(nodeSystem, { at: step, when, delayMs: 40 });
+      const system = faultySystem(nodeSystem, fault);
       await unattended(files, system).catch(() => null);
-      const what = `cut ${when} step ${step}, ${system.steps.at(-1)}`;
+      const what = `cut ${fault.when} step ${fault.at}, ${fault.step}`;
+      assert.ok(system.wasCut, what);
       assert.ok(opens(image, PASSPHRASE) && (await opensNow(image)), what);
-      if (!system.wasCut) {
-        assert.ok(step > 12, `only ${step} steps`);
-        break;
-      }
       assert.equal((await unattended(files)).status, 0, what);
       const { tokens, files: left, slots } = await seen(image, state);
-      const count = isEarly ? 2 : 1;
-      assert.deepEqual([tokens.length, left, slots.length], [count, [], count + 1], what);
-      assert.equal((await latchOf(name))["former"], count === 2 ? 1 : null, what);
+      const expected = isEarly ? ["clevis", "clevis"] : ["clevis"];
+      assert.deepEqual([tokens.map((token) => token.split(" ")[0]), left], [expected, []], what);
+      assert.equal(slots.length, expected.length + 1, what);
+      assert.ok(!isEarly || !slots.includes(1), `the former was moved: ${what}`);
+      assert.equal((await latchOf(name))["former"], isEarly ? 1 : null, what);
       assert.ok(await opensNow(image), what);
     }
   });

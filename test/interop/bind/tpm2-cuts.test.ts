@@ -1,11 +1,14 @@
 /** Bindings to the machine's TPM whose making or replacing is cut short, and what comes of it. */
 import assert from "node:assert/strict";
+import { copyFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { command as bind } from "../../../src/cli/commands/bind/bind.ts";
 import { command as unlock } from "../../../src/cli/commands/unlock.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
+import type { System } from "../../../src/system/port.ts";
 import { folder, keyArgs, SMALL } from "../../support/bind-bench.ts";
-import { type Fault, faultySystem } from "../../support/faults.ts";
+import { faultySystem, listFaults } from "../../support/faults.ts";
 import { look, makeState, TestServer } from "../../support/luks-change.ts";
 import { type Person, runCommand } from "../../support/terminal.ts";
 import { noSwtpm, type Swtpm, startSwtpm } from "../../support/tpm/swtpm.ts";
@@ -38,34 +41,25 @@ describe("bind tpm2, cut short", { skip: noSwtpm, concurrency: 1 }, () => {
    * @param isBound whether the volume is bound before
    */
   async function cutOff(words: readonly string[], isBound: boolean, sample: readonly string[]) {
-    const begin = async (name: string) => {
-      const state = makeState(folder);
-      const image = makeVolume(folder, `${name}.img`, "luks2", SMALL.luks2, 4);
-      if (isBound)
-        await runCommand(
-          bind,
-          [image, ...words.filter((word) => word !== "--replace"), ...keyArgs(state)],
-          nodeSystem,
-          PIN,
-        );
+    const name = `tpm2-${words.join("")}`;
+    const template = makeVolume(folder, `${name}.img`, "luks2", SMALL.luks2, 4);
+    const made = makeState(folder);
+    const isWord = (word: string) => word !== "--replace";
+    if (isBound) await runCommand(bind, [template, ...words.filter(isWord), ...keyArgs(made)], nodeSystem, PIN);
+    const begin = (copy: string) => {
+      const [image, state] = [join(folder, `${name}-${copy}.img`), makeState(folder)];
+      copyFileSync(template, image);
+      for (const file of readdirSync(made)) copyFileSync(join(made, file), join(state, file));
       return { image, state, args: [image, ...words, ...keyArgs(state)] };
     };
-    const name = `tpm2-${words.join("")}`;
-    const whole = await begin(`${name}-whole`);
-    const counting = faultySystem(nodeSystem, { at: Number.POSITIVE_INFINITY, when: "after" });
-    await runCommand(bind, whole.args, counting, PIN);
-    const { steps } = counting;
-    const last = (name: string) => steps.findLastIndex((step) => step.startsWith(name)) + 1;
-    // What comes behind the removal of the record reads alone.
-    const all = steps.slice(0, last("remove ")).map((_, index) => index + 1);
-    assert.ok(all.length > 10, steps.join("\n"));
-    const faults: readonly Fault[] = isFull
-      ? all.flatMap((at) =>
-          (["before", "during", "after"] as const).map((when) => ({ at, when, delayMs: Math.random() * 40 })),
-        )
-      : sample.map((name) => ({ at: last(name), when: "after" }));
+    const whole = begin("whole");
+    const run = (system: System) => runCommand(bind, whole.args, system, PIN);
+    const all = await listFaults(nodeSystem, [whole.image, whole.state], run);
+    assert.ok(all.length > 10, all.map(({ step }) => step).join("\n"));
+    const last = (step: string) => all.findLast((fault) => fault.step.startsWith(step) && fault.when === "after");
+    const faults = isFull ? all : sample.map((step) => last(step) ?? assert.fail(step));
     for (const fault of faults) {
-      const { image, state, args } = await begin(`${name}-${fault.when}-${fault.at}`);
+      const { image, state, args } = begin(`${fault.when}-${fault.at}`);
       const system = faultySystem(nodeSystem, fault);
       await runCommand(bind, args, system, PIN).catch((error: unknown) => {
         if (!system.wasCut) throw error;

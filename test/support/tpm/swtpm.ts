@@ -17,6 +17,8 @@ export interface Swtpm extends AsyncDisposable {
   /** For TPM2TOOLS_TCTI. */
   readonly tcti: string;
   readonly socketPath: string;
+  /** Of the process that is the chip now. */
+  readonly pid: number;
   /** Runs one of tpm2-tools, or clevis, against it. Throws what it printed when it fails. */
   run(argv: readonly [string, ...string[]], input?: string | Uint8Array): Buffer;
   /** Extends a register of the bank sha256, as a measured boot does. */
@@ -48,6 +50,9 @@ export async function startSwtpm(): Promise<Swtpm> {
   return {
     tcti,
     socketPath,
+    get pid() {
+      return chip.pid ?? 0;
+    },
     run,
     flush,
     extend: (register) => {

@@ -3,12 +3,15 @@ import { asksServer, type Binding, describeToken, formatBinding } from "../../..
 import { proveOverNetwork, recoverOverNetwork } from "../../../bindings/recovery.ts";
 import { isError } from "../../../core/errors.ts";
 import type { Secret } from "../../../core/secret.ts";
+import { shellWord } from "../../../core/text.ts";
 import { isLatch } from "../../../formats/network/server-address.ts";
+import { RECOVERY_TYPE } from "../../../formats/systemd/recovery-key.ts";
 import { planRemovals } from "../../../luks/change/authority.ts";
 import type { HeldVolume } from "../../../luks/change/begin.ts";
 import { bindVolume } from "../../../luks/change/bind.ts";
 import { type Change, readHeader } from "../../../luks/change/change.ts";
 import { unbindVolume } from "../../../luks/change/unbind.ts";
+import { listTokens } from "../../../luks/header/bindings.ts";
 import { type HeldPair, listPairs, readRotation, tidyRotation } from "../../../luks/rotation-record.ts";
 import { askingForPins } from "../../volume/card-pin.ts";
 import { beginVolumeChange } from "../../volume/change.ts";
@@ -79,6 +82,27 @@ export function tellLatchLeft(terminal: Pick<VolumeInput["terminal"], "line">, {
   }
 }
 
+/** Whether the volume has bindings, or other programs' tokens, that may open it beside the two. */
+export async function hasOthers(
+  { system }: Pick<VolumeInput, "system">,
+  held: Pick<HeldVolume, "volume">,
+  { former, next }: Pair,
+): Promise<boolean> {
+  const own = new Set([former.token.id, next.token.id]);
+  return listTokens(await readHeader(system, held)).some(
+    // A recovery key is typed by a person, as a passphrase is.
+    ({ id, keyslots, type }) => keyslots.length > 0 && !own.has(id) && type !== RECOVERY_TYPE,
+  );
+}
+
+/** Says what a former binding that could not be moved means for a person. */
+export function stuck(device: string, why: string): string {
+  return (
+    `It cannot be moved behind the new one, so that boots go on using it: ${why}. ` +
+    `Once the machine has come up: nightlatch rotate --finish ${shellWord(device)}`
+  );
+}
+
 /** Whether clevis comes to the new one first: it goes by keyslots, and others by tokens. */
 export function isFirst({ former, next }: Pair): boolean {
   const [mine, other] = [next.token.keyslots[0] ?? 0, former.token.keyslots[0] ?? 0];
@@ -89,21 +113,23 @@ export function isFirst({ former, next }: Pair): boolean {
  * Moves a former binding behind its successor, to another keyslot with the same passphrase and the
  * same token, so that clevis tries the new one first and the next boot tells of it. It is one
  * crash-safe change, and the volume opens by both throughout.
- * @returns whether it is so now; where there is no room, or the header is of LUKS1, both stay
+ * @returns why it stays where it is, as a clause; null where it was moved
  * @throws NightlatchError luks/*, system/*, file/*, and what the former's server says
  */
-export async function putBehind(input: VolumeInput, change: Change, { former }: Pair): Promise<boolean> {
+export async function putBehind(input: VolumeInput, change: Change, { former, next }: Pair): Promise<string | null> {
   const { system, terminal } = input;
-  if ((await readHeader(system, change)).version === 1) return false;
   const { keyslots: _, ...token } = former.token.json;
   const prove = proveOverNetwork(askingForPins(system, terminal), terminal.signal);
-  const replaces = await planRemovals(system, { volume: change.volume, prove }, [former.token], new Set());
   using passphrase = await recoverOverNetwork(askingForPins(system, terminal), former.token, terminal.signal);
   try {
-    await bindVolume(system, change, { passphrase, token, replaces });
-    return true;
+    const replaces = await planRemovals(system, { volume: change.volume, prove }, [former.token], new Set());
+    const behind = Math.max(...next.token.keyslots);
+    await bindVolume(system, change, { passphrase, token, replaces, behind });
+    return null;
   } catch (error) {
-    if (isError(error, "luks/no-keyslot") || isError(error, "luks/no-token-slot")) return false;
+    // A LUKS1 header may have no room in luksmeta, or entries there that share bytes.
+    const isFull = isError(error, "luks/no-keyslot") || isError(error, "luks/no-token-slot");
+    if (isFull || isError(error, "luks/unsupported")) return error.message;
     throw error;
   }
 }

@@ -4,23 +4,43 @@ import { isError, type NightlatchError } from "../../../core/errors.ts";
 import { bootId } from "../../../host/boot-id.ts";
 import { whyNotBound } from "../../../luks/bound/bound.ts";
 import type { HeldVolume } from "../../../luks/change/begin.ts";
-import { readHeader } from "../../../luks/change/change.ts";
+import { type Change, readHeader } from "../../../luks/change/change.ts";
 import { readRotation, recordPair, tidyRotation } from "../../../luks/rotation-record.ts";
 import { describeFailure } from "../../report.ts";
 import { holdForChange } from "../../volume/change.ts";
 import type { BindInput } from "../bind/options.ts";
 import { planAgain } from "../bind/pins.ts";
 import { sealAndBind } from "../bind/volume.ts";
-import { whyUnproved } from "./boot-proof.ts";
-import { beginByBinding, isFirst, listFormers, type Pair, putBehind, removeFormer } from "./former.ts";
+import { whyUnproved, whyUntold } from "./boot-proof.ts";
+import {
+  beginByBinding,
+  hasOthers,
+  isFirst,
+  listFormers,
+  type Pair,
+  putBehind,
+  removeFormer,
+  stuck,
+} from "./former.ts";
 import { endFormerKeys } from "./latch-key.ts";
+import { isWaiting, RotationWindow } from "./window.ts";
 
 /** What came of a run over one volume. */
 interface Done {
   readonly rotated: Record<string, unknown>[];
   readonly removed: Record<string, unknown>[];
   readonly kept: Record<string, unknown>[];
+  /** Bindings whose server releases nothing now, by its policy or by an operator's word. */
+  readonly waiting: Record<string, unknown>[];
   readonly failed: { readonly binding: Binding; readonly error: NightlatchError }[];
+}
+
+/** What is done to a volume that is held. */
+interface Run {
+  readonly input: BindInput;
+  readonly held: HeldVolume;
+  readonly window: RotationWindow;
+  readonly done: Done;
 }
 
 /**
@@ -43,34 +63,43 @@ export async function rotateUnattended(
   const { uuid, stateFolder } = held;
   const trust = { stateFolder, name: null, trust: "recorded" } as const;
   const refusal = await whyNotBound(system, device, await readHeader(system, held), trust);
-  const done: Done = { rotated: [], removed: [], kept: [], failed: [] };
+  const done: Done = { rotated: [], removed: [], kept: [], waiting: [], failed: [] };
   if (!(await hasWork(input, held))) {
     const isAtRest = refusal === null && held.left.length === 0;
     const ended = isAtRest ? await endFormerKeys(input, stateFolder, await readHeader(system, held)) : [];
     return tell(input, device, uuid, { ...done, ended });
   }
   if (refusal !== null) throw refusal;
-  await settle(input, held, done);
+  {
+    await using window = new RotationWindow(system, stateFolder, input.terminal.signal);
+    await follow({ input, held, window, done }, isEarly);
+  }
+  const ended = await endFormerKeys(input, stateFolder, await readHeader(system, held));
+  return tell(input, device, uuid, { ...done, ended });
+}
+
+async function follow(run: Run, isEarly: () => Promise<boolean>): Promise<void> {
+  const { input, held, done } = run;
+  const { system, terminal } = input;
+  const { stateFolder } = held;
+  await settle(run);
   await tidyRotation(system, stateFolder, await readHeader(system, held));
   for (const binding of await listTurned(input, held)) {
-    await attempt(done, binding, async () => {
-      const next = await follow(input, held, binding);
+    await attempt(run, binding, async () => {
+      const next = await turn(run, binding);
       if (next !== null) done.rotated.push({ binding: bindingJson(next), former: bindingJson(binding) });
     });
   }
   const { pairs, madeIn } = await listFormers(input, held);
   const early = pairs.length > 0 && (await isEarly());
   for (const pair of pairs) {
-    await attempt(done, pair.former, async () => {
-      const why = early
-        ? await whyUnproved(system, stateFolder, pair.next, { madeIn, signal: input.terminal.signal })
-        : null;
-      if (why === null) await remove(input, held, pair, done);
-      else await keep(input, held, pair, why, done);
+    await attempt(run, pair.former, async () => {
+      const around = { madeIn, hasOthers: await hasOthers(input, held, pair), signal: terminal.signal };
+      const why = early ? await whyUnproved(system, stateFolder, pair, around) : null;
+      if (why === null) await remove(run, pair);
+      else await keep(run, pair, why);
     });
   }
-  const ended = await endFormerKeys(input, stateFolder, await readHeader(system, held));
-  return tell(input, device, uuid, { ...done, ended });
 }
 
 /**
@@ -83,17 +112,25 @@ async function hasWork(input: BindInput, held: HeldVolume): Promise<boolean> {
 }
 
 /** What an earlier run left is settled by whichever binding opens the volume. */
-async function settle(input: BindInput, held: HeldVolume, done: Done): Promise<void> {
+async function settle(run: Run): Promise<void> {
+  const { input, held, done } = run;
   if (held.left.length === 0) return;
   for (const binding of listBindings(await readHeader(input.system, held))) {
-    const before = done.failed.length;
-    await attempt(done, binding, async () => {
-      await using _ = await beginByBinding(input, held, binding);
+    const before = done.failed.length + done.waiting.length;
+    await attempt(run, binding, async () => {
+      await using _ = await begin(run, binding);
     });
-    if (done.failed.length > before) continue;
+    if (done.failed.length + done.waiting.length > before) continue;
     done.failed.splice(0);
+    done.waiting.splice(0);
     return;
   }
+}
+
+/** Begins a change by the authority of a binding, in a window where its server wants one. */
+async function begin({ input, held, window }: Run, binding: Binding): Promise<Change> {
+  await window.open(listBindings(await readHeader(input.system, held)).flatMap(({ urls }) => urls));
+  return await beginByBinding(input, held, binding);
 }
 
 /** The bindings that have no successor yet, and of whose latches one has other keys now. */
@@ -112,14 +149,15 @@ async function listTurned(input: BindInput, held: HeldVolume): Promise<readonly 
 }
 
 /** @returns the new binding; null where its pin is not bound to here */
-async function follow(input: BindInput, held: HeldVolume, former: Binding): Promise<Binding | null> {
+async function turn(run: Run, former: Binding): Promise<Binding | null> {
+  const { input, held } = run;
   const { system, terminal } = input;
   const { uuid, stateFolder } = held;
   const { device } = held.volume;
   const plan = await planAgain(input, former);
   if (plan === null) return null;
   try {
-    await using change = await beginByBinding(input, held, former);
+    await using change = await begin(run, former);
     const { seal, target } = await plan.prepare(change);
     const boot = await bootId(system);
     const record = (next: string) =>
@@ -132,26 +170,35 @@ async function follow(input: BindInput, held: HeldVolume, former: Binding): Prom
   }
 }
 
-async function remove(input: BindInput, held: HeldVolume, pair: Pair, done: Done): Promise<void> {
-  await using change = await beginByBinding(input, held, pair.next);
-  await removeFormer(input, change, pair);
-  done.removed.push(bindingJson(pair.former));
+async function remove(run: Run, pair: Pair): Promise<void> {
+  await using change = await begin(run, pair.next);
+  await removeFormer(run.input, change, pair);
+  run.done.removed.push(bindingJson(pair.former));
 }
 
-async function keep(input: BindInput, held: HeldVolume, pair: Pair, why: string, done: Done): Promise<void> {
-  input.terminal.line(`It stays for now: ${formatBinding(pair.former)}: ${why}.`);
+async function keep(run: Run, pair: Pair, why: string): Promise<void> {
+  const { input, held, done } = run;
+  const { terminal } = input;
+  terminal.line(`It stays for now: ${formatBinding(pair.former)}: ${why}.`);
   done.kept.push({ ...bindingJson(pair.former), why });
-  if (pair.next.kind !== "latch" || isFirst(pair)) return;
-  await using change = await beginByBinding(input, held, pair.next);
-  await putBehind(input, change, pair);
+  if (isFirst(pair) || whyUntold(pair, await hasOthers(input, held, pair)) !== null) return;
+  await using change = await begin(run, pair.next);
+  const unmoved = await putBehind(input, change, pair);
+  if (unmoved !== null) terminal.line(stuck(held.volume.device, unmoved));
 }
 
-async function attempt(done: Done, binding: Binding, work: () => Promise<void>): Promise<void> {
+async function attempt({ input, done }: Run, binding: Binding, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {
     if (!isError(error) || error.code === "usage/cancelled") throw error;
-    done.failed.push({ binding, error });
+    if (!isWaiting(error)) {
+      done.failed.push({ binding, error });
+      return;
+    }
+    const { code, message } = error;
+    input.terminal.line(`It waits: ${formatBinding(binding)}: ${message} [${code}]`);
+    done.waiting.push({ binding: bindingJson(binding), code, message });
   }
 }
 
@@ -159,7 +206,7 @@ function tell(
   { terminal }: BindInput,
   device: string,
   uuid: string,
-  { rotated, removed, kept, failed, ended }: Done & { readonly ended: readonly string[] },
+  { rotated, removed, kept, waiting, failed, ended }: Done & { readonly ended: readonly string[] },
 ): Record<string, unknown> {
   for (const { binding, error } of failed) {
     terminal.hint(`nightlatch: ${formatBinding(binding)} stays as it is.\n${describeFailure(error).text}`);
@@ -171,6 +218,7 @@ function tell(
     rotated,
     removed,
     kept,
+    waiting,
     ended,
     failed: failed.map(({ binding, error: { code, message } }) => ({ binding: bindingJson(binding), code, message })),
   };

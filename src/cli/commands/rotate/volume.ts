@@ -19,7 +19,8 @@ import type { BindInput } from "../bind/options.ts";
 import { planAgain } from "../bind/pins.ts";
 import type { BindPlan } from "../bind/plan.ts";
 import { sealAndBind } from "../bind/volume.ts";
-import { isFirst, type Pair, putBehind, tellLatchLeft } from "./former.ts";
+import { whyUntold } from "./boot-proof.ts";
+import { hasOthers, isFirst, type Pair, putBehind, stuck, tellLatchLeft } from "./former.ts";
 import { endFormerKeys } from "./latch-key.ts";
 
 /** A binding that gets new keys. */
@@ -131,15 +132,22 @@ async function keepBehind(input: BindInput, change: Change, pair: Pair): Promise
   const { terminal } = input;
   const { device } = change.volume;
   terminal.line(`An initramfs opens ${device}, so the former one stays: ${formatBinding(pair.former)}.`);
-  const isTold = pair.next.kind === "latch";
-  if (isTold && !isFirst(pair)) {
-    const isBehind = await putBehind(input, change, pair);
-    if (isBehind) terminal.line("It was moved behind the new one, which a boot tries first from now on.");
+  const untold = whyUntold(pair, await hasOthers(input, change, pair));
+  const finish = `nightlatch rotate --finish ${shellWord(device)}`;
+  if (untold !== null) {
+    terminal.line(`No boot will tell that it is needed no more: ${untold}.`);
+    terminal.line(`Once the machine has come up: ${finish}`);
+    return;
   }
-  const when = isTold
-    ? "It goes by itself once a boot has opened by the new one. At once:"
-    : "Once the machine has come up:";
-  terminal.line(`${when} nightlatch rotate --finish ${shellWord(device)}`);
+  if (!isFirst(pair)) {
+    const unmoved = await putBehind(input, change, pair);
+    if (unmoved !== null) {
+      terminal.line(stuck(device, unmoved));
+      return;
+    }
+    terminal.line("It was moved behind the new one, which a boot tries first from now on.");
+  }
+  terminal.line(`It goes by itself once a boot has opened by the new one. At once: ${finish}`);
 }
 
 /** Failures of one binding, which leave the volume as it was and say nothing of the others. */
