@@ -93,8 +93,10 @@ export function countSilent(
 ): { readonly silent: number; readonly of: number } {
   let [silent, of] = [1, 1];
   for (const other of others) {
+    const agoMs = nowMs - sinceOf(other);
+    if (agoMs < 0) continue;
     // A machine sends four heartbeats within its timeout, so one of them at least is missing.
-    const isQuiet = other.isGone || nowMs - sinceOf(other) >= other.timeoutMs / 2;
+    const isQuiet = other.isGone || agoMs >= other.timeoutMs / 2;
     const apartMs = Math.abs(sinceOf(other) - sinceOf(own));
     const isWith = isQuiet && apartMs <= Math.max(other.timeoutMs, own.timeoutMs);
     if (isWith) silent++;
