@@ -83,7 +83,8 @@ const LEAST_TOGETHER = 2;
 /**
  * How many machines of a site fell silent with one whose time is over, itself among them, and of
  * how many that were there then. Silence counts from a machine's last heartbeat, or from when the
- * server began to listen; one that was released and has the time of a boot is not silent.
+ * server began to listen. One that has the time of a boot is neither silent nor there: nobody
+ * knows.
  * @param others those of the site under `alive` that are not locked, without itself
  */
 export function countSilent(
