@@ -83,7 +83,8 @@ const LEAST_TOGETHER = 2;
 /**
  * How many machines of a site fell silent with one whose time is over, itself among them, and of
  * how many that were there then. Silence counts from a machine's last heartbeat, or from when the
- * server began to listen; one that was released and has the time of a boot is not silent.
+ * server began to listen. One that has the time of a boot is neither silent nor there: nobody
+ * knows.
  * @param others those of the site under `alive` that are not locked, without itself
  */
 export function countSilent(
@@ -93,8 +94,10 @@ export function countSilent(
 ): { readonly silent: number; readonly of: number } {
   let [silent, of] = [1, 1];
   for (const other of others) {
+    const agoMs = nowMs - sinceOf(other);
+    if (agoMs < 0) continue;
     // A machine sends four heartbeats within its timeout, so one of them at least is missing.
-    const isQuiet = other.isGone || nowMs - sinceOf(other) >= other.timeoutMs / 2;
+    const isQuiet = other.isGone || agoMs >= other.timeoutMs / 2;
     const apartMs = Math.abs(sinceOf(other) - sinceOf(own));
     const isWith = isQuiet && apartMs <= Math.max(other.timeoutMs, own.timeoutMs);
     if (isWith) silent++;

@@ -29,11 +29,10 @@ export async function resumePulses(service: Service): Promise<void> {
   const { times } = await store.transact((transaction) => transaction.tree());
   for (let last = ""; ; ) {
     const page = await store.transact((transaction) => transaction.machinesUnderAlive(last));
-    for (const { id, state, alive, seenFrom, goneIn } of page) {
+    for (const { id, state, alive, goneIn } of page) {
       const number = pulses.add(id);
       pulses.setLocked(number, state !== "active");
       pulses.setGone(number, goneIn !== null);
-      if (seenFrom !== null) pulses.setAddress(number, seenFrom);
       if (alive === null) continue;
       const latestMs = latestSince(times, alive.madeAt);
       const pulse = resumed(alive, { nowMs: system.nowMs(), latestMs, monotonicMs });
@@ -258,6 +257,6 @@ export async function saveNow(service: Service, number: number): Promise<void> {
 async function save(service: Service, transaction: Transaction, number: number, madeAt: number): Promise<void> {
   const { pulses } = service;
   const [id, pulse] = [pulses.idOf(number), pulses.pulseOf(number)];
-  await transaction.setSeen(id, Math.floor(pulses.seenMs(number) ?? 0), pulses.addressOf(number));
+  await transaction.setSeen(id, Math.floor(pulses.seenMs(number) ?? 0), pulses.placeOf(number));
   if (pulse !== null) await keepPulse(service, transaction, id, pulse, madeAt);
 }

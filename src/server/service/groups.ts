@@ -1,7 +1,7 @@
 import { NightlatchError } from "../../core/errors.ts";
 import { isMachineName } from "../../formats/own/enrolment.ts";
 import type { Entry } from "../audit/entry.ts";
-import { DEFAULT_GROUP } from "../policy/terms.ts";
+import { areSameTerms, DEFAULT_GROUP } from "../policy/terms.ts";
 import type { GroupRow, MachineRow, Reads, SiteRow } from "../store/port.ts";
 import { type Insistence, insist, settleChange } from "./insist.ts";
 import { type Governed, type Operator, saidOf } from "./policies.ts";
@@ -91,7 +91,9 @@ export async function setGroupPolicy(service: Service, name: string, wanted: Wan
     await transaction.setGroup(group);
     if (mayLoosen === false) requireTighter(name, former, (await saidOf(transaction, null, group)).terms);
     const machines = await transaction.machinesIn(name);
-    let changed = JSON.stringify(before.terms) !== JSON.stringify(terms);
+    let changed = !(before.terms !== null && terms !== null
+      ? areSameTerms(before.terms, terms)
+      : before.terms === terms);
     for (const machine of machines.filter(({ source }) => source !== "machine")) {
       const said = await saidOf(transaction, machine, group);
       if (mayLoosen === false) requireTighter(machine.name, termsOf(machine), said.terms);

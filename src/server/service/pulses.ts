@@ -15,6 +15,8 @@ const LOCKED = 2;
 const UNSAVED = 4;
 /** It fell silent with others of its site, and is not locked for that. */
 const GONE = 8;
+/** Its session was opened since it was last heard. */
+const UNHEARD = 16;
 
 /** What is known of `PAGE` machines, each in the place that its number gives. */
 class Page {
@@ -118,6 +120,7 @@ export class Pulses {
     page.keys.set(key, at * KEY_BYTES);
     page.addresses.set(packAddress(from), at * ADDRESS_BYTES);
     page.counters[at] = 0;
+    page.flags[at] = (page.flags[at] ?? 0) | UNHEARD;
     page.sessions[at] = (page.sessions[at] ?? 0) + 1;
   }
 
@@ -143,16 +146,14 @@ export class Pulses {
     return page.keys.subarray(at * KEY_BYTES, (at + 1) * KEY_BYTES);
   }
 
-  /** The address that a machine was last heard from, or has opened its session from, packed. */
-  addressOf(number: number): Buffer {
+  /**
+   * The address that a machine was last heard from, packed; null where it was not heard in this
+   * run, or has opened another session since: who has that opened elsewhere was not alive there.
+   */
+  placeOf(number: number): Buffer | null {
     const [page, at] = this.#at(number);
-    return Buffer.from(page.addresses.subarray(at * ADDRESS_BYTES, (at + 1) * ADDRESS_BYTES));
-  }
-
-  /** Sets it, at a start. */
-  setAddress(number: number, packed: Uint8Array): void {
-    const [page, at] = this.#at(number);
-    page.addresses.set(packed, at * ADDRESS_BYTES);
+    const isHeard = ((page.flags[at] ?? 0) & UNHEARD) === 0 && this.seenMs(number) !== null;
+    return isHeard ? Buffer.from(page.addresses.subarray(at * ADDRESS_BYTES, (at + 1) * ADDRESS_BYTES)) : null;
   }
 
   /** Whether this address is the one that opened the machine's session. */
@@ -189,7 +190,7 @@ export class Pulses {
     const [page, at] = this.#at(number);
     page.heards[at] = monotonicMs;
     page.seens[at] = nowMs;
-    page.flags[at] = (page.flags[at] ?? 0) | UNSAVED;
+    page.flags[at] = ((page.flags[at] ?? 0) | UNSAVED) & ~UNHEARD;
   }
 
   /** When it was heard in this run by the monotonic clock; minus infinity where it was not. */

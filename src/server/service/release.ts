@@ -5,6 +5,7 @@ import { latestSince } from "../audit/times.ts";
 import { POINT_BYTES, SCALAR_BYTES } from "../exchange/port.ts";
 import { decide, type RefusalReason } from "../policy/decide.ts";
 import { readLimits } from "../policy/limits.ts";
+import type { Site, SiteMember } from "../policy/site.ts";
 import type { KeyRow, ReleaseRow, Transaction } from "../store/port.ts";
 import { keepPulse } from "./alive.ts";
 import type { Notice } from "./notices.ts";
@@ -92,9 +93,7 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   const number = policy === "alive" ? service.pulses.find(row.machineId) : null;
   const pulse = number === null ? null : service.pulses.pulseOf(number);
   const alive = { pulse, monotonicMs: service.system.monotonicMs() };
-  const site = row.group === null ? null : service.sites.of(row.group);
-  const isHome = row.goneFrom !== null && isSamePlace(row.goneFrom, packAddress(request.from));
-  const member = { site, goneIn: row.goneIn, letIn: row.letIn, isHome, monotonicMs: alive.monotonicMs };
+  const site = siteOf(service, row, request.from);
   const decision = decide(
     {
       state: isHalted ? "locked" : row.machineState,
@@ -103,7 +102,7 @@ async function judge(service: Service, transaction: Transaction, request: Releas
       alive,
       ...(row.limits === null ? {} : { limits: readLimits(row.limits) }),
       ...(queue === null ? {} : { queue }),
-      ...(site === null && row.goneIn === null ? {} : { site: member }),
+      ...(site === null ? {} : { site }),
     },
     { state: row.latchState, pace: service.paces.of(request.latchId), use, day },
     { from: request.from, nowMs, latestMs, ...(row.limits === null ? {} : { minute: minuteOfDay(nowMs) }) },
@@ -151,6 +150,18 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   }
   service.paces.set(request.latchId, decision.pace);
   return { outcome: granted, entries: [{ kind: "release", at: nowMs, ...released }] };
+}
+
+/** What the policy has to know of a machine's site; null where both are as ever. */
+function siteOf(
+  { sites, system }: Service,
+  { group, goneIn, goneFrom, letIn }: ReleaseRow,
+  from: string,
+): (SiteMember & { readonly site: Site | null; readonly monotonicMs: number }) | null {
+  const site = group === null ? null : sites.of(group);
+  if (site === null && goneIn === null) return null;
+  const isHome = goneFrom !== null && isSamePlace(goneFrom, packAddress(from));
+  return { site, goneIn, letIn, isHome, monotonicMs: system.monotonicMs() };
 }
 
 /** By the time zone of the server, which is the operator's. */

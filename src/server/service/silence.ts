@@ -55,7 +55,7 @@ export async function goWithSite(
   if (!isOfSite(counted)) return null;
   const entries = group.site.state === "held" ? [] : [await hold(service, transaction, group, counted)];
   const goneIn = service.sites.of(group.name)?.hold ?? 0;
-  const goneFrom = service.pulses.addressOf(number);
+  const goneFrom = service.pulses.placeOf(number) ?? machine.seenFrom;
   await transaction.setGone(machine.id, { goneIn, goneFrom });
   service.pulses.setGoneWithin(number, true);
   return { machine: { ...machine, goneIn, goneFrom }, entries };
@@ -75,7 +75,8 @@ export async function hearReturn(service: Service, number: number): Promise<void
     const site = machine?.group == null ? null : sites.of(machine.group);
     const pulse = pulses.pulseOf(number);
     const isOpen = site?.state === "open" && system.monotonicMs() < site.untilMs;
-    const isHome = machine?.goneFrom != null && isSamePlace(machine.goneFrom, pulses.addressOf(number));
+    const [place, home] = [pulses.placeOf(number), machine?.goneFrom ?? null];
+    const isHome = home !== null && place !== null && isSamePlace(home, place);
     if (machine === null || site === null || pulse === null || !isOpen || !isHome || machine.goneIn !== site.hold)
       return { outcome: null, entries: [] };
     const back = heard({ ...pulse, dueMs: Number.POSITIVE_INFINITY }, system.monotonicMs());

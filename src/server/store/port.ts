@@ -171,8 +171,8 @@ interface Writes {
   deleteGroup(name: string): Promise<void>;
   /** Keeps what a machine under `alive` is released by after a restart. */
   setAlive(machineId: string, alive: AliveRow): Promise<void>;
-  /** Notes when a machine was last heard, and where from, packed. */
-  setSeen(machineId: string, seenMs: number, seenFrom: Buffer): Promise<void>;
+  /** Notes when a machine was last heard, and where from, packed; null: as it was. */
+  setSeen(machineId: string, seenMs: number, seenFrom: Buffer | null): Promise<void>;
   /** Notes that a machine fell silent with its site. */
   setGone(machineId: string, gone: Gone): Promise<void>;
   /** Notes that a machine was let in by a window of its site; it is back. */
@@ -346,8 +346,8 @@ export interface SiteRow extends StoredSite {
 export interface Gone {
   /** In which of the site's holds. */
   readonly goneIn: number;
-  /** Where it had been alive from, packed (service/place.ts). */
-  readonly goneFrom: Buffer;
+  /** Where it had been alive from, packed (service/place.ts); null where that is not known. */
+  readonly goneFrom: Buffer | null;
 }
 
 /** A machine as it is stored. */

@@ -28,7 +28,7 @@ import type { Sqlite } from "./sqlite.ts";
 // Statements of the hot path: Kysely would write the same text anew each time.
 const COUNT_DAY = "update latch set day_ms = ?, day_count = ? where id = ?";
 const USE_LEASE = "update latch set use_lease = ?, use_ms = ?, use_from = ? where id = ?";
-const SET_SEEN = "update machine set seen_ms = ?, seen_from = ? where id = ?";
+const SET_SEEN = "update machine set seen_ms = ?, seen_from = coalesce(?, seen_from) where id = ?";
 const SET_LET_IN = "update machine set let_in = ?, gone_in = null, gone_from = null where id = ?";
 const SET_ALIVE =
   "update machine set alive_timeout = ?, alive_until = ?, alive_saved = ?, alive_made_at = ?, alive_extended = ? where id = ?";
@@ -157,7 +157,7 @@ export class SqliteTransaction extends SqliteReads implements Transaction {
     this.#sqlite.guard(() => set.run(timeoutMs, untilMs, savedMs, madeAt, isExtended ? 1 : 0, machineId));
   }
 
-  async setSeen(machineId: string, seenMs: number, seenFrom: Buffer): Promise<void> {
+  async setSeen(machineId: string, seenMs: number, seenFrom: Buffer | null): Promise<void> {
     this.#sqlite.guard(() => this.#sqlite.prepare(SET_SEEN).run(seenMs, seenFrom, machineId));
   }
 

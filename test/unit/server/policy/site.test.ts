@@ -94,7 +94,8 @@ test("silent with a machine is who misses a heartbeat when its time is over", ()
   assert.deepEqual(count(), { silent: 1, of: 1 });
   assert.deepEqual(count(silent(TIMEOUT_MS / 2, now)), { silent: 2, of: 2 });
   assert.deepEqual(count(silent(TIMEOUT_MS / 2 - 1, now)), { silent: 1, of: 2 });
-  assert.deepEqual(count(silent(-10 * MINUTE_MS, now)), { silent: 1, of: 2 }, "released, and about to boot");
+  assert.deepEqual(count(silent(-10 * MINUTE_MS, now)), { silent: 1, of: 1 }, "released, and about to boot");
+  assert.deepEqual(count(silent(0, now)), { silent: 1, of: 2 }, "heard just now");
   const hour = 60 * MINUTE_MS;
   assert.deepEqual(count(silent(TIMEOUT_MS + 1000, now, TIMEOUT_MS, true)), { silent: 2, of: 2 });
   assert.deepEqual(count(silent(hour, now, TIMEOUT_MS, true)), { silent: 1, of: 1 }, "gone an hour before");

@@ -189,6 +189,7 @@ test("an outage of the network locks nobody, and tells nobody to lock; after one
   assert.deepEqual(await beat(service, first.session, first.from), { isLocked: false, withinSeconds: 75 });
   assert.equal(await stateOf(service, "m0"), "active");
   const moved = await sessionOf(service, second.machine, "203.0.113.5");
+  assert.equal(await told(service, { ...second, from: "203.0.113.5" }), "policy/other-place");
   await beat(service, moved, "203.0.113.5");
   assert.equal(await stateOf(service, "m1"), "gone in 1", "it is heard from elsewhere");
   assert.equal(await told(service, { ...second, from: "203.0.113.5" }), "policy/other-place");
@@ -236,6 +237,33 @@ test("a key server whose own power failed holds its site when nothing comes back
   assert.deepEqual(await log(second), ["site-hold 3/3"]);
   await release(second);
   assert.equal(await told(second, members[1] as Member), "released");
+});
+
+test("an address that only opened a session, and was not heard, is none that a machine was alive from", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const members = await makeSite(service, 3);
+  const [first, second, third] = members as [Member, Member, Member];
+  await saveHeard(service, true);
+  // Whoever sits in between has passed on a request for a session, and then cuts the lines.
+  await sessionOf(service, first.machine, "203.0.113.5");
+  await pass(service, TIMEOUT_MS + 10_000);
+  await release(service);
+  assert.equal(await told(service, first, "203.0.113.5"), "policy/other-place");
+  assert.equal(await told(service, first), "released");
+  await pass(service, 1000);
+  assert.equal(await told(service, second), "released");
+  // What is heard from elsewhere is alive there from then on.
+  const moved = await sessionOf(service, second.machine, "203.0.113.6");
+  await beat(service, moved, "203.0.113.6");
+  await pass(service, 1000);
+  assert.equal(await told(service, third), "released");
+  for (const { machine, from } of [first, third]) await beat(service, await sessionOf(service, machine, from), from);
+  await pass(service, TIMEOUT_MS + 10_000);
+  await release(service);
+  assert.equal(await told(service, second), "policy/other-place");
+  await pass(service, 1000);
+  assert.equal(await told(service, second, "203.0.113.6"), "released");
 });
 
 test("an operator holds a site by hand, whatever its machines' policies are", async () => {

@@ -27,6 +27,18 @@ const lines: readonly (readonly [entry: JsonObject, line: string])[] = [
   [{ kind: "lease-end" }, "the lease is over"],
   [{ kind: "lease-end", from: "192.0.2.7" }, "took its lease back, from 192.0.2.7"],
   [{ kind: "lease-end", why: "booted" }, "is up again, so its lease is over"],
+  [{ kind: "machine-policy", policy: "lease", limits: "per-day 4", by: 0 }, "policy lease per-day 4, by user 0"],
+  [
+    { kind: "group-policy", group: "home", policy: "alive", timeout: 300_000, by: 0 },
+    "policy of the group home: alive for 5m, by user 0",
+  ],
+  [{ kind: "group-policy", group: "home", by: 0 }, "policy of the group home: none of its own, by user 0"],
+  [{ kind: "group-policy", group: "default", policy: "lease", by: 0 }, "policy of new machines: lease, by user 0"],
+  [
+    { kind: "site-hold", group: "home", hold: 1, restart: 1 },
+    "the site home is held: the server was restarted, and its window is over",
+  ],
+  [{ kind: "site-end", group: "home", hold: 1 }, "the site home is as ever"],
   [{ kind: "x-later", volume: null }, "x-later: of a later version than this command"],
 ];
 
