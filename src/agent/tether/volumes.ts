@@ -44,9 +44,7 @@ export async function findTetherVolumes(system: FindPower, named: readonly strin
  * All that the answer of `findTetherVolumes` follows from, as far as it changes while the system
  * runs, in one text.
  */
-export async function volumesSignature(
-  system: Pick<System, "listDirectory" | "readFileIfPresent">,
-): Promise<string> {
+export async function volumesSignature(system: Pick<System, "listDirectory" | "readFileIfPresent">): Promise<string> {
   const [mounts, swaps] = await Promise.all(
     ["/proc/self/mountinfo", "/proc/swaps"].map((path) => system.readFileIfPresent(path, FILE_BYTES)),
   );

@@ -76,8 +76,8 @@ async function pull(
   verdict: Exclude<Verdict, { kind: "holds" }>,
 ): Promise<Trip> {
   const { log, tether, folder } = options;
-  log("alert", `${reasonOf(verdict)}: ${tether.then === "suspend" ? "suspending" : "switching off"}`);
-  if (tether.then === "power-off") await giveUp(system, log);
+  log("alert", `${reasonOf(verdict)}: ${tether.action === "suspend" ? "suspending" : "switching off"}`);
+  if (tether.action === "power-off") await giveUp(system, log);
   await renew(system, options, plan);
   if (plan.volumes === null) {
     log("alert", "what is open cannot be found out: switching off");
@@ -147,12 +147,7 @@ function outcomeOf(names: readonly string[]): string {
   return `suspended ${names.join(", ")}, and the kernel has no key of them any more. By a passphrase: ${steps}`;
 }
 
-async function keepTrip(
-  system: TetherPower,
-  folder: string,
-  trip: Trip,
-  log: TetherOptions["log"],
-): Promise<void> {
+async function keepTrip(system: TetherPower, folder: string, trip: Trip, log: TetherOptions["log"]): Promise<void> {
   try {
     await system.writeFile(`${folder}/trip.json`, buildTrip(trip), FILE_MODE);
   } catch (error) {

@@ -18,8 +18,8 @@ export async function readTether(
   hasSystemd: boolean,
 ): Promise<TetherFacts | null> {
   if (tether === null) return null;
-  const { then, volumes } = tether;
-  if (!hasSystemd) return { then, volumes, idle: [] };
+  const { action, volumes } = tether;
+  if (!hasSystemd) return { action, volumes, idle: [] };
   const { stdout } = await system.run({
     argv: ["systemctl", "show", "--property=Id,UnitFileState,ActiveState", "--", ...UNITS],
     timeoutMs: SMALL_PROGRAM_MS,
@@ -30,5 +30,5 @@ export async function readTether(
     const properties = shown.find((one) => one.get("Id") === unit);
     return properties?.get("UnitFileState") === "enabled" && properties.get("ActiveState") === "active";
   };
-  return { then, volumes, idle: UNITS.filter((unit) => !runs(unit)) };
+  return { action, volumes, idle: UNITS.filter((unit) => !runs(unit)) };
 }

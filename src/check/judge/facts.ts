@@ -49,7 +49,7 @@ export interface CheckFacts {
 
 /** What agent.toml says of a tether, and what of it does not run. */
 export interface TetherFacts {
-  readonly then: "suspend" | "power-off";
+  readonly action: "suspend" | "power-off";
   /** Mappings that it names. */
   readonly volumes: readonly string[];
   /** Units that it takes, and that are not enabled or do not run. */

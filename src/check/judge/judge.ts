@@ -6,6 +6,10 @@ import { judgeVolume } from "./volume.ts";
 
 /** Everything that would go wrong at the next boot, errors first, in crypttab's order. */
 export function judge(facts: CheckFacts): Finding[] {
-  const findings = [...judgeMachine(facts), ...judgeTether(facts), ...facts.volumes.flatMap((volume) => judgeVolume(facts, volume))];
+  const findings = [
+    ...judgeMachine(facts),
+    ...judgeTether(facts),
+    ...facts.volumes.flatMap((volume) => judgeVolume(facts, volume)),
+  ];
   return findings.sort((a, b) => Number(a.severity === "warning") - Number(b.severity === "warning"));
 }

@@ -13,12 +13,16 @@ export function judgeTether({ tether, files, volumes }: CheckFacts): Finding[] {
     return [warning("check/tether", text, tether.idle.map((unit) => `systemctl enable --now ${unit}`).join("\n"))];
   }
   const bound = volumes.filter(({ bindings, entry }) => bindings.length > 0 || tether.volumes.includes(entry.volume));
-  if (tether.then !== "suspend" || bound.length === 0 || bound.some((one) => !isSystems(one))) return [];
+  if (tether.action !== "suspend" || bound.length === 0 || bound.some((one) => !isSystems(one))) return [];
   const text = "[tether] has nothing to suspend: the system runs from every volume that has a binding";
-  const remedy = `write then = "power-off" into its [tether], and restart nightlatch-tether`;
+  const remedy = `write action = "power-off" into its [tether], and restart nightlatch-tether`;
   return [warning("check/tether", text, remedy)];
 }
 
 function isSystems({ early, entry, mounts }: VolumeFacts): boolean {
-  return early !== null || entry.options.some(({ name }) => name === "swap") || mounts.some(({ target }) => SYSTEM_PATHS.has(target));
+  return (
+    early !== null ||
+    entry.options.some(({ name }) => name === "swap") ||
+    mounts.some(({ target }) => SYSTEM_PATHS.has(target))
+  );
 }

@@ -2,7 +2,11 @@ import { sendHeartbeats } from "../../agent/heartbeat.ts";
 import { keepHeard } from "../../agent/tether/heard-file.ts";
 import { isError, NightlatchError } from "../../core/errors.ts";
 import { AGENT_CONFIG, HEARD_FILE, MACHINE_STATE } from "../../core/places.ts";
-import { AGENT_CONFIG_LIMIT_BYTES, DEFAULT_AGENT_CONFIG, type HeartbeatConfig } from "../../formats/own/agent-config.ts";
+import {
+  AGENT_CONFIG_LIMIT_BYTES,
+  DEFAULT_AGENT_CONFIG,
+  type HeartbeatConfig,
+} from "../../formats/own/agent-config.ts";
 import { parseAgentConfig } from "../../formats/own/agent-config-file.ts";
 import { type EnrolledServer, listServers } from "../../pins/latch/machine.ts";
 import type { System } from "../../system/port.ts";
@@ -14,7 +18,11 @@ export const command = defineCommand({
   options: {
     config: { value: "FILE", help: "how often, and to which servers", default: AGENT_CONFIG },
     state: { value: "DIR", help: "what this machine keeps about itself", default: MACHINE_STATE },
-    heard: { value: "FILE", help: "where a tether reads what servers answer, if its folder is there", default: HEARD_FILE },
+    heard: {
+      value: "FILE",
+      help: "where a tether reads what servers answer, if its folder is there",
+      default: HEARD_FILE,
+    },
   },
   details: `Every minute, or as often as a server wants it; [heartbeat] in the configuration file says otherwise. A server whose
 policy for this machine is alive locks it when they do not come. It is run by nightlatch-heartbeat.service:

@@ -92,7 +92,7 @@ function readHeartbeat(table: Table | undefined): HeartbeatConfig {
 
 function readTether(table: Table | undefined, { intervalMs }: HeartbeatConfig): TetherConfig | null {
   if (table === undefined) return null;
-  table.allow(["after", "then", "volumes"]);
+  table.allow(["after", "action", "volumes"]);
   const isName = (item: unknown) => typeof item === "string" && /^[^/\0]{1,127}$/.test(item);
   const afterMs = table.duration("after", SHORTEST_SILENCE_MS, LONGEST_SILENCE_MS) ?? null;
   // One heartbeat may be lost on the way.
@@ -100,7 +100,7 @@ function readTether(table: Table | undefined, { intervalMs }: HeartbeatConfig): 
     throw new Fault(`${table.pathOf("after")} is less than two pauses between heartbeats`);
   return {
     afterMs,
-    then: table.choice("then", ["suspend", "power-off"]) ?? "suspend",
+    action: table.choice("action", ["suspend", "power-off"]) ?? "suspend",
     volumes: (table.list("volumes", MAPPING_COUNT, isName, "names of mappings") as string[] | undefined) ?? [],
   };
 }

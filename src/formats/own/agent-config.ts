@@ -13,7 +13,7 @@ export interface AgentConfig {
 export interface TetherConfig {
   /** For how long no server may answer; null: that means nothing, and a lock alone counts. */
   readonly afterMs: number | null;
-  readonly then: "suspend" | "power-off";
+  readonly action: "suspend" | "power-off";
   /** Mappings to suspend beside those of volumes that have a binding. */
   readonly volumes: readonly string[];
 }

@@ -91,4 +91,3 @@ export async function resumeMapping(
   const key = ["--key-file", "-", "--keyfile-size", String(secret.lengthBytes)];
   await runCryptsetup(system, { device: name }, ["luksResume", ...tokens, ...which, ...key, name], secret.reveal());
 }
-

@@ -21,9 +21,13 @@ const DATA = { uuid: "0d7c9b1e-53a1-4d0e-9b59-7a1d1b6d8e01", passphrase: "correc
 const CONFIG = '[heartbeat]\ninterval = "5s"\n[tether]\nafter = "30s"\n';
 
 for (const suite of ["bookworm", "trixie"] as const satisfies readonly Suite[]) {
-  test(`${suite}: a lock suspends a running machine's volume, silence does, and a failure switches it off`, {
-    skip: onlyInFull(),
-  }, (t) => judge(t, suite));
+  test(
+    `${suite}: a lock suspends a running machine's volume, silence does, and a failure switches it off`,
+    {
+      skip: onlyInFull(),
+    },
+    (t) => judge(t, suite),
+  );
 }
 
 async function judge(t: TestContext, suite: Suite): Promise<void> {
@@ -63,7 +67,9 @@ async function judge(t: TestContext, suite: Suite): Promise<void> {
     assert.equal(await suspended(machine), "Active", "the same lock does not take it again");
 
     await server.machine("unlock", "nas");
-    await machine.must(`until journalctl -u nightlatch-heartbeat -o cat | tail -n 1 | grep -q 'hears this machine'; do sleep 1; done`);
+    await machine.must(
+      `until journalctl -u nightlatch-heartbeat -o cat | tail -n 1 | grep -q 'hears this machine'; do sleep 1; done`,
+    );
     await machine.must(`ip route add unreachable ${HOST_ADDRESS}`);
     await stands(machine);
     assert.ok(isKeyless(await table(machine)));
@@ -85,7 +91,10 @@ async function judge(t: TestContext, suite: Suite): Promise<void> {
 /** Until the server was heard after all that was said before. */
 async function hears(machine: Machine): Promise<void> {
   const heard = "stat -c %Y /run/nightlatch-heartbeat/heard.json";
-  await machine.must(`since=$(date +%s); until [ "$(${heard} || echo 0)" -gt "$since" ]; do sleep 1; done`, BOOT_DEADLINE_MS);
+  await machine.must(
+    `since=$(date +%s); until [ "$(${heard} || echo 0)" -gt "$since" ]; do sleep 1; done`,
+    BOOT_DEADLINE_MS,
+  );
 }
 
 const suspended = async (machine: Machine): Promise<string> =>
@@ -94,7 +103,9 @@ const suspended = async (machine: Machine): Promise<string> =>
 async function stands(machine: Machine): Promise<void> {
   const state = "dmsetup info -c --noheadings -o suspended data";
   await machine.must(`until [ "$(${state})" = Suspended ]; do sleep 0.2; done`, BOOT_DEADLINE_MS);
-  await machine.must("until journalctl -u nightlatch-tether -o cat | tail -n 1 | grep -q '^suspended data'; do sleep 0.2; done");
+  await machine.must(
+    "until journalctl -u nightlatch-tether -o cat | tail -n 1 | grep -q '^suspended data'; do sleep 0.2; done",
+  );
 }
 
 const table = async (machine: Machine): Promise<Buffer> =>

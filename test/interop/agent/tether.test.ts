@@ -105,7 +105,10 @@ test("one server that is down trips nothing, a lock of the other does, and so do
       if (process.env["NIGHTLATCH_TEST_FULL"]) {
         await two.end("SIGKILL");
         await until(() => acts.length > 1);
-        assert.ok(lines.some((line) => /no server has answered for 1\d s: suspending/.test(line)), String(lines));
+        assert.ok(
+          lines.some((line) => /no server has answered for 1\d s: suspending/.test(line)),
+          String(lines),
+        );
       }
       stop.abort();
       await watching;

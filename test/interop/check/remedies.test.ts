@@ -85,7 +85,7 @@ const BREAKS: Readonly<Record<FindingCode, readonly Break[] | { readonly file: s
         for (const name of ["heartbeat", "tether"]) machine.units.set(`nightlatch-${name}.service`, "enabled");
         inFstab("/srv", "/var")(machine);
       },
-      person: (machine) => machine.write(CONFIG, '[tether]\nthen = "power-off"\n'),
+      person: (machine) => machine.write(CONFIG, '[tether]\naction = "power-off"\n'),
     },
   ],
   "check/no-netdev": [

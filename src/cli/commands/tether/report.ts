@@ -32,7 +32,7 @@ export function tetherLines(report: TetherReport | null): string[] {
   if (report === null) return [];
   const { tether, trip, suspended } = report;
   const silence = tether.afterMs === null ? "" : `, or none answers for ${tether.afterMs / 1000} s`;
-  const deed = tether.then === "suspend" ? "volumes are suspended" : "the machine goes off";
+  const deed = tether.action === "suspend" ? "volumes are suspended" : "the machine goes off";
   const causes = { locked: "a server has locked this machine", gone: "no server has answered" };
   return [
     `Tether: ${deed} where a server has locked this machine${silence}.`,
@@ -48,5 +48,5 @@ export function tetherLines(report: TetherReport | null): string[] {
 export function tetherJson(report: TetherReport | null): Record<string, unknown> | null {
   if (report === null) return null;
   const { tether, trip, suspended } = report;
-  return { after: tether.afterMs, then: tether.then, tripped: trip?.cause ?? null, suspended };
+  return { after: tether.afterMs, action: tether.action, tripped: trip?.cause ?? null, suspended };
 }

@@ -38,7 +38,10 @@ systemctl enable --now nightlatch-heartbeat nightlatch-tether. By a passphrase a
 });
 
 /** sd-daemon(3): the journal takes the level from a line's start. */
-function journal(hint: (text: string) => void, env: NodeJS.ProcessEnv): (level: "info" | "alert", text: string) => void {
+function journal(
+  hint: (text: string) => void,
+  env: NodeJS.ProcessEnv,
+): (level: "info" | "alert", text: string) => void {
   const toJournal = env["JOURNAL_STREAM"] !== undefined;
   const prefix = { info: "<6>", alert: "<1>" };
   return (level, text) => hint(`${toJournal ? prefix[level] : "nightlatch tether: "}${text}`);

@@ -63,7 +63,11 @@ const table: readonly (readonly [situation: string, change: Change, verdict: str
     { servers: [server("one", 0, HOUR_MS), server("two", 0, FRESH)], trip: { atMs: NOW - HOUR_MS } },
     "locked",
   ],
-  ["tripped, and nobody was heard since", { servers: [server("one", 3 * HOUR_MS)], trip: { atMs: NOW - HOUR_MS } }, "holds"],
+  [
+    "tripped, and nobody was heard since",
+    { servers: [server("one", 3 * HOUR_MS)], trip: { atMs: NOW - HOUR_MS } },
+    "holds",
+  ],
   [
     "tripped, heard since, and silent again",
     { servers: [server("one", SILENT)], trip: { atMs: NOW - HOUR_MS } },

@@ -21,7 +21,7 @@ const ZEROS = "0".repeat(128);
 /** Short, since each look of the tether costs a test as much as any other. */
 const AFTER_MS = 20_000;
 const INTERVAL_MS = 5_000;
-const TETHER: TetherConfig = { afterMs: AFTER_MS, then: "suspend", volumes: ["data", "more"] };
+const TETHER: TetherConfig = { afterMs: AFTER_MS, action: "suspend", volumes: ["data", "more"] };
 const UUIDS = { root: "11".repeat(16), data: "22".repeat(16), more: "33".repeat(16), other: "44".repeat(16) };
 
 /** What happens on the machine at its times, by the clock since its start. */
@@ -181,9 +181,9 @@ test("a volume that was resumed stays so under the same lock, and goes with the 
   const events: Events = {
     5000: (one) => one.heard(locked(5000)),
     9000: resumed,
-    10_000: (one) => one.heard(locked(10_000, 5000)),
-    20_000: (one) => one.heard(fine(20_000)),
-    30_000: (one) => one.heard(locked(30_000)),
+    10000: (one) => one.heard(locked(10_000, 5000)),
+    20000: (one) => one.heard(fine(20_000)),
+    30000: (one) => one.heard(locked(30_000)),
   };
   await machine.play({}, events, 40_000);
   assert.deepEqual(machine.acts, ["5 cryptsetup luksSuspend data", "30 cryptsetup luksSuspend data"]);
@@ -217,7 +217,7 @@ for (const fault of ["refuses", "keeps the key", "does not suspend"] as const) {
 
 test("where it is said so the machine goes off, and nothing is suspended before", async () => {
   const machine = new Machine(["data"]);
-  await machine.play({ then: "power-off" }, { 5000: (one) => one.heard(locked(5000)) }, 20_000);
+  await machine.play({ action: "power-off" }, { 5000: (one) => one.heard(locked(5000)) }, 20_000);
   assert.equal(machine.acts[0], "5 systemctl poweroff --force --force");
 });
 

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { judgeTether } from "../../../../src/check/judge/tether.ts";
 import { BINDING, EARLY, machine, volume } from "../../../support/machine-facts.ts";
 
-const TETHER = { then: "suspend", volumes: [], idle: [] } as const;
+const TETHER = { action: "suspend", volumes: [], idle: [] } as const;
 const root = volume("root UUID=5678 none luks", { early: EARLY, bindings: [BINDING] });
 const data = volume(undefined, { bindings: [BINDING] });
 const found = (facts: Parameters<typeof machine>[0]) =>
@@ -24,7 +24,7 @@ test("a unit that does not run is told", () => {
 test("a tether that could suspend nothing is told, unless it is to switch the machine off", () => {
   assert.deepEqual(found({ tether: TETHER, volumes: [root, data] }), []);
   assert.deepEqual(found({ tether: TETHER, volumes: [root] }), NOTHING_TO_SUSPEND);
-  assert.deepEqual(found({ tether: { ...TETHER, then: "power-off" }, volumes: [root] }), []);
+  assert.deepEqual(found({ tether: { ...TETHER, action: "power-off" }, volumes: [root] }), []);
   const other = volume(undefined, { bindings: [] });
   assert.deepEqual(found({ tether: TETHER, volumes: [root, other] }), NOTHING_TO_SUSPEND);
   const named = { ...TETHER, volumes: ["data"] };

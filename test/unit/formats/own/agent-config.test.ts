@@ -8,7 +8,13 @@ import { parseAgentConfig } from "../../../../src/formats/own/agent-config-file.
 const parse = (text: string) => parseAgentConfig(Buffer.from(text), "agent.toml");
 
 test("an empty file is the defaults", () => {
-  assert.deepEqual(parse(""), { timeoutMs: 60_000, trust: "first-use", volumes: new Map(), heartbeat: HEARTBEAT, tether: null });
+  assert.deepEqual(parse(""), {
+    timeoutMs: 60_000,
+    trust: "first-use",
+    volumes: new Map(),
+    heartbeat: HEARTBEAT,
+    tether: null,
+  });
 });
 
 const HEARTBEAT = { intervalMs: 60_000, servers: null };
@@ -32,16 +38,16 @@ test("heartbeats go where it is said, as often as it is said", () => {
 
 test("a tether is there where the file says so, and waits for no less than two heartbeats", () => {
   const tether = (text: string) => parse(text).tether;
-  assert.deepEqual(tether("[tether]"), { afterMs: null, then: "suspend", volumes: [] });
-  const all = '[tether]\nafter = "24h"\nthen = "power-off"\nvolumes = ["data"]';
-  assert.deepEqual(tether(all), { afterMs: 86_400_000, then: "power-off", volumes: ["data"] });
+  assert.deepEqual(tether("[tether]"), { afterMs: null, action: "suspend", volumes: [] });
+  const all = '[tether]\nafter = "24h"\naction = "power-off"\nvolumes = ["data"]';
+  assert.deepEqual(tether(all), { afterMs: 86_400_000, action: "power-off", volumes: ["data"] });
   const often = '[heartbeat]\ninterval = "5s"\n';
   assert.equal(tether(`${often}[tether]\nafter = "10s"`)?.afterMs, 10_000);
   for (const wrong of [
     '[tether]\nafter = "119s"',
     `${often}[tether]\nafter = "9s"`,
     '[tether]\nafter = "25h"',
-    '[tether]\nthen = "explode"',
+    '[tether]\naction = "explode"',
     '[tether]\nvolumes = ["a/b"]',
     '[tether]\nvolumes = "data"',
     "[tether]\nx = 1",
