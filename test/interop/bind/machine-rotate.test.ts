@@ -209,7 +209,7 @@ test("a root that is bound to shares: a boot tells of them where both bindings n
     assert.match(String(whys((await unattended(files, rebooted(-1000))).result)), /has other bindings/);
     await runCommand(unbind, [image, "--slot", "1", ...keyArgs(state)], nodeSystem);
     const done = await unattended(files, rebooted(-1000));
-    assert.deepEqual([done.status, (done.result["removed"] as unknown[]).length], [0, 1]);
+    assert.deepEqual([done.status, whys(done.result)], [0, []]);
     assert.deepEqual((await seen(image, state)).tokens, ["clevis 2"]);
     assert.equal((await latchOf(name))["former"], null);
     assert.ok(await opensNow(image));

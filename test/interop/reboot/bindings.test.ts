@@ -191,15 +191,21 @@ test("under lease it opens a window for the proof, ends it, and opens one for th
   const { latches } = await server.json("machine", "show", "nas");
   assert.equal((latches as { releasedInLease: number }[])[0]?.releasedInLease, 2);
 
-  // A shutdown that does not begin leaves no window open.
+  // A shutdown that does not begin leaves no window open. No header change has one meanwhile.
+  let isLocked = false;
   const stopped: World["system"] = {
     ...one.system,
     run: async (request) => {
-      if (request.argv.join(" ") === "systemctl reboot") throw new Error("the shutdown does not begin");
-      return one.system.run(request);
+      if (request.argv.join(" ") !== "systemctl reboot") return one.system.run(request);
+      isLocked = await nodeSystem.lock(join(state, "lock"), 0).then(
+        (lock) => lock[Symbol.asyncDispose]().then(() => false),
+        (error: unknown) => isError(error, "system/busy"),
+      );
+      throw new Error("the shutdown does not begin");
     },
   };
   await assert.rejects(runCommand(command, ["--via", "bindings", "--state", state], stopped), /does not begin/);
+  assert.ok(isLocked);
   assert.equal(await lease(), null);
 
   // The announcement does not get through, after a proof that did.

@@ -47,8 +47,8 @@ servers advertise now: a tang's new keys are taken where one of its former keys 
 another latch. The former keyslot goes once the new one was opened by what the servers released. A binding whose server fails stays as it is,
 and the status is 1.
 
-Where an initramfs opens the volume, such as the root, both stay. A former latch goes by itself once its server tells that a boot has opened
-by the new one; anything else once you say --finish, when the machine has come up.
+Where an initramfs opens the volume, such as the root, both stay. A former latch, or shares that do not open without it, go by themselves once
+its server tells that a boot has opened by the new one; anything else once you say --finish, when the machine has come up.
 
 Latches that an operator has rotated (nightlatch machine rotate) are followed once a day without you, by the authority of the binding that
 opens the volume still: that is --unattended. A run that is cut short leaves a volume that opens as before; the next rotate, bind or unbind clears it up.`,
