@@ -4,6 +4,7 @@ import { every } from "../clock.ts";
 import { begun, forgiven, isOverdue, type Pulse, resumed, stored } from "../policy/alive.ts";
 import type { AliveRow, MachineRow, Transaction } from "../store/port.ts";
 import { insist } from "./insist.ts";
+import type { SiteNotice } from "./notices.ts";
 import type { Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 import { goWithSite, type Members, membersOf } from "./silence.ts";
@@ -88,7 +89,7 @@ export async function lockGone(service: Service): Promise<void> {
     if (due.length === 0) return;
     const operation = async (transaction: Transaction) => {
       const entries: Entry[] = [];
-      const found: MachineRow[] = [];
+      const [found, notices]: [MachineRow[], SiteNotice[]] = [[], []];
       const sites = new Map<string, Members>();
       for (const number of due) {
         const machine = await transaction.machine(service.pulses.idOf(number));
@@ -101,12 +102,14 @@ export async function lockGone(service: Service): Promise<void> {
           const locked = gone === null ? await lock(service, transaction, machine, number) : null;
           found.push(gone?.machine ?? locked?.machine ?? machine);
           entries.push(...(gone?.entries ?? []), ...(locked === null ? [] : [locked.entry]));
+          notices.push(...(gone?.notices ?? []));
         }
       }
-      return { outcome: found, entries };
+      return { outcome: { found, notices }, entries };
     };
-    for (const machine of await insist(service, { subject: async () => null, stops: false }, operation))
-      adoptState(service, machine);
+    const done = await insist(service, { subject: async () => null, stops: false }, operation);
+    for (const machine of done.found) adoptState(service, machine);
+    for (const notice of done.notices) service.notices.tell(notice);
     await service.store.recordProgress();
     await service.store.holdRoom();
     if (due.length < LOCKED_AT_ONCE) return;

@@ -121,8 +121,11 @@ test("a power cut is one event: the site is held, and one word lets it in, at a 
   await using service = await openService(home.folder);
   const members = await makeSite(service, 4);
   const [first, second, third, fourth] = members as [Member, Member, Member, Member];
+  const notices: unknown[] = [];
+  service.notices.deliverTo((notice) => notices.push(notice));
   await pass(service, TIMEOUT_MS + 10_000);
   assert.deepEqual(await log(service), ["site-hold 4/4"]);
+  assert.deepEqual(notices, [{ type: "site.held", site: "home", silent: 4, of: 4 }]);
   assert.deepEqual(await toldAll(service, members), Array(4).fill("policy/site-held"));
   assert.equal(await stateOf(service, "m0"), "gone in 1");
 
