@@ -8,6 +8,7 @@ import type { SiteNotice } from "./notices.ts";
 import type { Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 import { goWithSite, type Members, membersOf } from "./silence.ts";
+import { holdMissed } from "./sites.ts";
 
 /** How often it is looked for machines that are gone. */
 const LOOK_MS = 1_000;
@@ -52,10 +53,12 @@ export async function resumePulses(service: Service): Promise<void> {
  * stopped), machines have their timeout once more to be heard in: none is locked for the server's
  * own silence. Nor is any released by it.
  */
-export function listen({ pulses }: Pick<Service, "pulses">, monotonicMs: number): void {
+export function listen({ pulses, sites }: Pick<Service, "pulses" | "sites">, monotonicMs: number): void {
   const isHeldUp = monotonicMs - pulses.listenedMs > HELD_UP_MS;
   pulses.listenedMs = monotonicMs;
-  if (isHeldUp) pulses.changeAll((pulse) => forgiven(pulse, monotonicMs));
+  if (!isHeldUp) return;
+  pulses.changeAll((pulse) => forgiven(pulse, monotonicMs));
+  sites.missOver(monotonicMs);
 }
 
 /** Looks every second for machines that are gone. @returns what ends it */
@@ -122,11 +125,13 @@ export async function lockGone(service: Service): Promise<void> {
  * @throws NightlatchError store/*
  */
 export async function endWindows(service: Service): Promise<void> {
+  await holdMissed(service);
   for (const group of service.sites.over(service.system.monotonicMs())) {
     const operation = async (transaction: Transaction): Promise<Recorded<MachineRow[] | null>> => {
       const row = await transaction.group(group);
       const site = service.sites.of(group);
-      if (row === null || site?.state !== "open") return { outcome: null, entries: [] };
+      if (row === null || site?.state !== "open" || service.sites.missed.includes(group))
+        return { outcome: null, entries: [] };
       const [entries, found]: [Entry[], MachineRow[]] = [[], []];
       for (const machine of await transaction.goneIn(group, LOCKED_AT_ONCE)) {
         const locked = await lock(service, transaction, machine, service.pulses.add(machine.id));

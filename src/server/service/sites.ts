@@ -3,6 +3,8 @@ import { latestSince } from "../audit/times.ts";
 import { FollowingMap, Memory } from "../memory.ts";
 import { heldSite, resumedSite, type Site } from "../policy/site.ts";
 import type { GroupRow, Transaction } from "../store/port.ts";
+import { insist } from "./insist.ts";
+import { isPassing } from "./queue.ts";
 import type { Service } from "./service.ts";
 
 /**
@@ -11,6 +13,7 @@ import type { Service } from "./service.ts";
  */
 export class Sites {
   readonly #sites: Map<string, Site>;
+  readonly #missed = new Set<string>();
 
   constructor(memory = new Memory()) {
     this.#sites = new FollowingMap(memory);
@@ -33,6 +36,33 @@ export class Sites {
     if (site !== undefined) this.#sites.set(group, { ...site, lastMs: monotonicMs });
   }
 
+  /**
+   * The server has not listened: windows that were over meanwhile are holds again. Nobody could
+   * come back in them, and nobody is locked for that.
+   */
+  missOver(monotonicMs: number): void {
+    for (const name of this.over(monotonicMs)) {
+      const { hold = 0, window = 0 } = this.of(name) ?? {};
+      this.set(name, heldSite(hold, window));
+      this.miss(name);
+    }
+  }
+
+  /** The window of a site was missed, which is to be written. */
+  miss(group: string): void {
+    this.#missed.add(group);
+  }
+
+  /** The sites of which that is not written yet. */
+  get missed(): readonly string[] {
+    return [...this.#missed];
+  }
+
+  /** It is. */
+  settle(group: string): void {
+    this.#missed.delete(group);
+  }
+
   /** Whether a window is open somewhere. */
   get isAnyOpen(): boolean {
     return [...this.#sites.values()].some(({ state }) => state === "open");
@@ -47,24 +77,42 @@ export class Sites {
 
 /**
  * Takes up at a start which sites are held. A window that is over by then, or of which the clock
- * says nothing, becomes a hold again, with an entry.
+ * says nothing, becomes a hold again, with an entry; on a full disk without, until the next start.
  * @throws NightlatchError store/*
  */
 export async function resumeSites(service: Service): Promise<void> {
-  const { system, sites, queue } = service;
-  await queue.submit(async (transaction) => {
-    const entries: Entry[] = [];
+  const { system, sites, store } = service;
+  const [nowMs, monotonicMs] = [system.nowMs(), system.monotonicMs()];
+  await store.transact(async (transaction) => {
     const { times } = await transaction.tree();
-    const [nowMs, monotonicMs] = [system.nowMs(), system.monotonicMs()];
-    for (const group of await transaction.groups()) {
-      const latestMs = latestSince(times, group.site.open?.madeAt ?? 0);
-      const site = resumedSite(group.site, { nowMs, latestMs, monotonicMs });
-      sites.set(group.name, site);
-      if (site?.state !== "held" || group.site.state === "held") continue;
-      entries.push(await hold(service, transaction, group, { restart: 1 }));
+    for (const { name, site } of await transaction.groups()) {
+      const latestMs = latestSince(times, site.open?.madeAt ?? 0);
+      const resumed = resumedSite(site, { nowMs, latestMs, monotonicMs });
+      sites.set(name, resumed);
+      if (resumed?.state === "held" && site.state === "open") sites.miss(name);
     }
-    return { outcome: null, entries };
   });
+  try {
+    await holdMissed(service);
+  } catch (error) {
+    if (!isPassing(error)) throw error;
+  }
+}
+
+/**
+ * Writes that sites are held whose windows the server has missed. They are held before that.
+ * @throws NightlatchError store/*
+ */
+export async function holdMissed(service: Service): Promise<void> {
+  for (const name of service.sites.missed) {
+    await insist(service, { subject: async () => null, stops: false }, async (transaction) => {
+      const group = await transaction.group(name);
+      const isOpen = group?.site.state === "open";
+      const entries = isOpen ? [await hold(service, transaction, group, { restart: 1 })] : [];
+      return { outcome: null, entries };
+    });
+    service.sites.settle(name);
+  }
 }
 
 /** Why a site is held: an operator said so, so many fell silent together, or the server restarted. */
