@@ -6,7 +6,7 @@ import { endWindows, listen, lockGone, saveHeard } from "../../../../src/server/
 import { addGroup, moveMachine, removeGroup, setGroupPolicy } from "../../../../src/server/service/groups.ts";
 import { setPolicy } from "../../../../src/server/service/policies.ts";
 import { holdSite, releaseSite } from "../../../../src/server/service/site-orders.ts";
-import { resumeSites, Sites } from "../../../../src/server/service/sites.ts";
+import { holdMissed, resumeSites, Sites } from "../../../../src/server/service/sites.ts";
 import { changeMachine } from "../../../../src/server/service/states.ts";
 import {
   ask,
@@ -286,14 +286,23 @@ test("a window that the server has missed, since it was held up or its disk is f
   await release(first);
   assert.equal(await told(first, members[0] as Member), "released");
 
-  await using second = await again(home, first, 61 * MINUTE_MS);
+  await using second = await again(home, first, MINUTE_MS);
+  second.clock.nowMs += 61 * MINUTE_MS;
+  const store = {
+    transact: second.store.transact.bind(second.store),
+    makeRoom: async () => false,
+    holdRoom: async () => {},
+  } as unknown as OpenService["store"];
   const full = () => Promise.reject(new NightlatchError("store/full", "the disk is full"));
-  const store = Object.create(second.store, { makeRoom: { value: async () => false } });
+  const queue = { submitFirst: full } as unknown as OpenService["queue"];
   const sites = new Sites();
-  await resumeSites({ ...second, store, sites, queue: Object.create(second.queue, { submitFirst: { value: full } }) });
+  await resumeSites({ ...second, store, sites, queue });
   assert.equal(sites.of("home")?.state, "held", "the server starts, and nobody is released");
   assert.deepEqual(sites.missed, ["home"]);
-  assert.deepEqual((await log(second)).at(-1), "site-hold restart");
+  assert.equal((await log(second)).at(-1), "site-release by 7");
+  await holdMissed({ ...second, sites });
+  assert.equal((await log(second)).at(-1), "site-hold restart");
+  assert.deepEqual(sites.missed, []);
 });
 
 test("a group that is made anew is no site of before, and a machine that is put into it counts anew", async () => {
