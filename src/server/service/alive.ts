@@ -8,7 +8,7 @@ import type { SiteNotice } from "./notices.ts";
 import type { Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 import { goWithSite, type Members, membersOf } from "./silence.ts";
-import { holdMissed } from "./sites.ts";
+import { holdMissed } from "./site-holds.ts";
 
 /** How often it is looked for machines that are gone. */
 const LOOK_MS = 1_000;

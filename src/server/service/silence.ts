@@ -5,7 +5,7 @@ import type { MachineRow, Transaction } from "../store/port.ts";
 import type { SiteNotice } from "./notices.ts";
 import { isSamePlace } from "./place.ts";
 import type { Service } from "./service.ts";
-import { hold } from "./sites.ts";
+import { hold } from "./site-holds.ts";
 
 /** The machines of a site under `alive` that are not locked, by their numbers. */
 export type Members = ReadonlyMap<number, Silence>;

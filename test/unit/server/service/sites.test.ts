@@ -5,8 +5,9 @@ import { verifyLog } from "../../../../src/server/audit/verify.ts";
 import { endWindows, listen, lockGone, saveHeard } from "../../../../src/server/service/alive.ts";
 import { addGroup, moveMachine, removeGroup, setGroupPolicy } from "../../../../src/server/service/groups.ts";
 import { setPolicy } from "../../../../src/server/service/policies.ts";
+import { holdMissed, resumeSites } from "../../../../src/server/service/site-holds.ts";
 import { holdSite, releaseSite } from "../../../../src/server/service/site-orders.ts";
-import { holdMissed, resumeSites, Sites } from "../../../../src/server/service/sites.ts";
+import { Sites } from "../../../../src/server/service/sites.ts";
 import { changeMachine } from "../../../../src/server/service/states.ts";
 import {
   ask,
@@ -36,7 +37,7 @@ interface Member {
   readonly session: TestSession;
 }
 
-/** A site of so many machines under `alive`, which were heard just now, each from its own address. */
+/** A site of machines under `alive`, which were heard just now, each from its own address. */
 async function makeSite(service: OpenService, count: number): Promise<Member[]> {
   await addGroup(service, "home", ROOT);
   const members: Member[] = [];
