@@ -15,7 +15,7 @@ import { resumePulses, watchPulses } from "./service/alive.ts";
 import { assembleService } from "./service/assemble.ts";
 import { startHousekeeping } from "./service/housekeeping.ts";
 import type { Service } from "./service/service.ts";
-import { resumeSites } from "./service/sites.ts";
+import { resumeSites } from "./service/site-holds.ts";
 import { openFolder } from "./store/folder/folder.ts";
 import type { FolderSystem } from "./store/folder/opening.ts";
 import type { MasterSource } from "./store/folder/upgrade.ts";

@@ -224,8 +224,8 @@ interface MemberEntry extends Dated {
 
 /**
  * Nobody of a site is released: an operator said so; or so many machines fell silent together, of
- * so many that were there; or the server was restarted, and does not know whether the site's window
- * is over.
+ * so many that were there; or the site's window was over, or nobody could tell, when the server was
+ * restarted or went on.
  */
 interface SiteHoldEntry extends Dated {
   readonly kind: "site-hold";

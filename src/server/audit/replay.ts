@@ -301,7 +301,7 @@ export class Replay {
     this.#groups.set(group.id, { ...group, site: siteText({ state, hold, window, open }) });
   }
 
-  /** An older copy of the store is in use: leases are void, and windows of sites are holds again. */
+  /** An older copy of the store is in use: leases are void, and windows of sites are holds. */
   #rollBack(): void {
     for (const id of this.#machines.keys()) this.#endAll(id);
     for (const group of this.#groups.values()) {

@@ -4,9 +4,11 @@ import { every } from "../clock.ts";
 import { begun, forgiven, isOverdue, type Pulse, resumed, stored } from "../policy/alive.ts";
 import type { AliveRow, MachineRow, Transaction } from "../store/port.ts";
 import { insist } from "./insist.ts";
+import type { SiteNotice } from "./notices.ts";
 import type { Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 import { goWithSite, type Members, membersOf } from "./silence.ts";
+import { holdMissed } from "./site-holds.ts";
 
 /** How often it is looked for machines that are gone. */
 const LOOK_MS = 1_000;
@@ -51,10 +53,12 @@ export async function resumePulses(service: Service): Promise<void> {
  * stopped), machines have their timeout once more to be heard in: none is locked for the server's
  * own silence. Nor is any released by it.
  */
-export function listen({ pulses }: Pick<Service, "pulses">, monotonicMs: number): void {
+export function listen({ pulses, sites }: Pick<Service, "pulses" | "sites">, monotonicMs: number): void {
   const isHeldUp = monotonicMs - pulses.listenedMs > HELD_UP_MS;
   pulses.listenedMs = monotonicMs;
-  if (isHeldUp) pulses.changeAll((pulse) => forgiven(pulse, monotonicMs));
+  if (!isHeldUp) return;
+  pulses.changeAll((pulse) => forgiven(pulse, monotonicMs));
+  sites.missOver(monotonicMs);
 }
 
 /** Looks every second for machines that are gone. @returns what ends it */
@@ -88,7 +92,7 @@ export async function lockGone(service: Service): Promise<void> {
     if (due.length === 0) return;
     const operation = async (transaction: Transaction) => {
       const entries: Entry[] = [];
-      const found: MachineRow[] = [];
+      const [found, notices]: [MachineRow[], SiteNotice[]] = [[], []];
       const sites = new Map<string, Members>();
       for (const number of due) {
         const machine = await transaction.machine(service.pulses.idOf(number));
@@ -101,12 +105,14 @@ export async function lockGone(service: Service): Promise<void> {
           const locked = gone === null ? await lock(service, transaction, machine, number) : null;
           found.push(gone?.machine ?? locked?.machine ?? machine);
           entries.push(...(gone?.entries ?? []), ...(locked === null ? [] : [locked.entry]));
+          notices.push(...(gone?.notices ?? []));
         }
       }
-      return { outcome: found, entries };
+      return { outcome: { found, notices }, entries };
     };
-    for (const machine of await insist(service, { subject: async () => null, stops: false }, operation))
-      adoptState(service, machine);
+    const done = await insist(service, { subject: async () => null, stops: false }, operation);
+    for (const machine of done.found) adoptState(service, machine);
+    for (const notice of done.notices) service.notices.tell(notice);
     await service.store.recordProgress();
     await service.store.holdRoom();
     if (due.length < LOCKED_AT_ONCE) return;
@@ -119,11 +125,13 @@ export async function lockGone(service: Service): Promise<void> {
  * @throws NightlatchError store/*
  */
 export async function endWindows(service: Service): Promise<void> {
+  await holdMissed(service);
   for (const group of service.sites.over(service.system.monotonicMs())) {
     const operation = async (transaction: Transaction): Promise<Recorded<MachineRow[] | null>> => {
       const row = await transaction.group(group);
       const site = service.sites.of(group);
-      if (row === null || site?.state !== "open") return { outcome: null, entries: [] };
+      if (row === null || site?.state !== "open" || service.sites.missed.includes(group))
+        return { outcome: null, entries: [] };
       const [entries, found]: [Entry[], MachineRow[]] = [[], []];
       for (const machine of await transaction.goneIn(group, LOCKED_AT_ONCE)) {
         const locked = await lock(service, transaction, machine, service.pulses.add(machine.id));

@@ -59,6 +59,7 @@ export async function removeGroup(service: Service, name: string, { by }: Operat
     const machines = await transaction.machinesIn(name);
     if (name === DEFAULT_GROUP || machines.length > 0) throw inUse(name, machines);
     await transaction.deleteGroup(name);
+    service.sites.set(name, null);
     const entry: Entry = { kind: "group-remove", at: service.system.nowMs(), group: name, by };
     return { outcome: { changed: true, group, ...NOBODY }, entries: [entry] };
   });

@@ -1,5 +1,16 @@
 /** What operators are told of as it happens: docs/format/webhook.md. */
-export interface Notice {
+export type Notice = RequestNotice | SiteNotice;
+
+/** So many machines of a site fell silent together, of so many that were there: it is held. */
+export interface SiteNotice {
+  readonly type: "site.held";
+  readonly site: string;
+  readonly silent: number;
+  readonly of: number;
+}
+
+/** A machine waits for operators, or what became of that. */
+export interface RequestNotice {
   readonly type: "request.new" | "request.approved" | "request.denied" | "request.expired";
   readonly request: string;
   /** The machine's name. */

@@ -8,7 +8,7 @@ import { judgeVote } from "../policy/request.ts";
 import type { LeaseRow, MachineRow, Reads, RequestRow, Transaction } from "../store/port.ts";
 import { insist, settleChange } from "./insist.ts";
 import { leaseEntry } from "./leases.ts";
-import type { Notice } from "./notices.ts";
+import type { Notice, RequestNotice } from "./notices.ts";
 import type { Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 import { findMachine } from "./states.ts";
@@ -113,7 +113,7 @@ export async function vote(service: Service, named: string, { verb, by }: Vote):
 }
 
 /** What operators are told of a request. */
-function noticeOf(type: Notice["type"], request: RequestRow, machine: string): Notice {
+function noticeOf(type: RequestNotice["type"], request: RequestRow, machine: string): Notice {
   const { id, from, approvedBy, expiresMs } = request;
   return { type, request: id, machine, from, approvedBy, expiresMs };
 }

@@ -2,9 +2,10 @@ import type { Entry } from "../audit/entry.ts";
 import { heard } from "../policy/alive.ts";
 import { countSilent, isOfSite, type Silence } from "../policy/site.ts";
 import type { MachineRow, Transaction } from "../store/port.ts";
+import type { SiteNotice } from "./notices.ts";
 import { isSamePlace } from "./place.ts";
 import type { Service } from "./service.ts";
-import { hold } from "./sites.ts";
+import { hold } from "./site-holds.ts";
 
 /** The machines of a site under `alive` that are not locked, by their numbers. */
 export type Members = ReadonlyMap<number, Silence>;
@@ -38,27 +39,33 @@ export async function membersOf(
  * Has a machine go with its site, where it fell silent with others: the site is held, and the
  * machine is not locked. Within a transaction.
  * @param machine one whose time is over
- * @returns the machine, and what the log says where the site was not held before; null where it
- *   fell silent alone
+ * @returns the machine, and what the log and operators are told where the site was not held before;
+ *   null where it fell silent alone
  */
 export async function goWithSite(
   service: Service,
   transaction: Transaction,
   machine: MachineRow,
   { number, members }: { readonly number: number; readonly members: Members },
-): Promise<{ readonly machine: MachineRow; readonly entries: readonly Entry[] } | null> {
+): Promise<{
+  readonly machine: MachineRow;
+  readonly entries: readonly Entry[];
+  readonly notices: readonly SiteNotice[];
+} | null> {
   const group = machine.group === null ? null : await transaction.group(machine.group);
   const own = members.get(number);
   if (group === null || own === undefined) return null;
   const others = [...members].filter(([other]) => other !== number).map(([, silence]) => silence);
   const counted = countSilent(own, others, service.system.monotonicMs());
   if (!isOfSite(counted)) return null;
-  const entries = group.site.state === "held" ? [] : [await hold(service, transaction, group, counted)];
+  const isHeld = group.site.state === "held";
+  const entries = isHeld ? [] : [await hold(service, transaction, group, counted)];
+  const notices: SiteNotice[] = isHeld ? [] : [{ type: "site.held", site: group.name, ...counted }];
   const goneIn = service.sites.of(group.name)?.hold ?? 0;
   const goneFrom = service.pulses.placeOf(number) ?? machine.seenFrom;
   await transaction.setGone(machine.id, { goneIn, goneFrom });
   service.pulses.setGoneWithin(number, true);
-  return { machine: { ...machine, goneIn, goneFrom }, entries };
+  return { machine: { ...machine, goneIn, goneFrom }, entries, notices };
 }
 
 /**

@@ -7,7 +7,7 @@ import { findGroup, type Grouped } from "./groups.ts";
 import { type Insistence, insist, settleChange } from "./insist.ts";
 import type { Operator } from "./policies.ts";
 import type { Service } from "./service.ts";
-import { hold } from "./sites.ts";
+import { hold } from "./site-holds.ts";
 import { isWithin } from "./terms.ts";
 
 const MAX_COUNT = 10_000;

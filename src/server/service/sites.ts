@@ -1,9 +1,5 @@
-import type { Entry } from "../audit/entry.ts";
-import { latestSince } from "../audit/times.ts";
 import { FollowingMap, Memory } from "../memory.ts";
-import { heldSite, resumedSite, type Site } from "../policy/site.ts";
-import type { GroupRow, Transaction } from "../store/port.ts";
-import type { Service } from "./service.ts";
+import { heldSite, type Site } from "../policy/site.ts";
 
 /**
  * The sites that are held, or in a window after a hold, by their groups' names. It is in memory, so
@@ -11,6 +7,7 @@ import type { Service } from "./service.ts";
  */
 export class Sites {
   readonly #sites: Map<string, Site>;
+  readonly #missed = new Set<string>();
 
   constructor(memory = new Memory()) {
     this.#sites = new FollowingMap(memory);
@@ -33,6 +30,33 @@ export class Sites {
     if (site !== undefined) this.#sites.set(group, { ...site, lastMs: monotonicMs });
   }
 
+  /**
+   * The server has not listened: windows that were over meanwhile are holds again. Nobody could
+   * come back in them, and nobody is locked for that.
+   */
+  missOver(monotonicMs: number): void {
+    for (const name of this.over(monotonicMs)) {
+      const { hold = 0, window = 0 } = this.of(name) ?? {};
+      this.set(name, heldSite(hold, window));
+      this.miss(name);
+    }
+  }
+
+  /** The window of a site was missed, which is to be written. */
+  miss(group: string): void {
+    this.#missed.add(group);
+  }
+
+  /** The sites of which that is not written yet. */
+  get missed(): readonly string[] {
+    return [...this.#missed];
+  }
+
+  /** It is. */
+  settle(group: string): void {
+    this.#missed.delete(group);
+  }
+
   /** Whether a window is open somewhere. */
   get isAnyOpen(): boolean {
     return [...this.#sites.values()].some(({ state }) => state === "open");
@@ -43,45 +67,4 @@ export class Sites {
     const isOver = ({ state, untilMs }: Site) => state === "open" && monotonicMs >= untilMs;
     return [...this.#sites].filter(([, site]) => isOver(site)).map(([group]) => group);
   }
-}
-
-/**
- * Takes up at a start which sites are held. A window that is over by then, or of which the clock
- * says nothing, becomes a hold again, with an entry.
- * @throws NightlatchError store/*
- */
-export async function resumeSites(service: Service): Promise<void> {
-  const { system, sites, queue } = service;
-  await queue.submit(async (transaction) => {
-    const entries: Entry[] = [];
-    const { times } = await transaction.tree();
-    const [nowMs, monotonicMs] = [system.nowMs(), system.monotonicMs()];
-    for (const group of await transaction.groups()) {
-      const latestMs = latestSince(times, group.site.open?.madeAt ?? 0);
-      const site = resumedSite(group.site, { nowMs, latestMs, monotonicMs });
-      sites.set(group.name, site);
-      if (site?.state !== "held" || group.site.state === "held") continue;
-      entries.push(await hold(service, transaction, group, { restart: 1 }));
-    }
-    return { outcome: null, entries };
-  });
-}
-
-/** Why a site is held: an operator said so, so many fell silent together, or the server restarted. */
-type HoldReason = { readonly by: number } | { readonly silent: number; readonly of: number } | { readonly restart: 1 };
-
-/** Holds a site within a transaction. @returns what the log says of it */
-export async function hold(
-  service: Service,
-  transaction: Transaction,
-  group: GroupRow,
-  why: HoldReason,
-): Promise<Entry> {
-  const at = service.system.nowMs();
-  const { site } = group;
-  const number = site.state === "free" ? site.hold + 1 : site.hold;
-  const by = "by" in why ? why.by : null;
-  await transaction.setGroup({ ...group, site: { ...site, state: "held", hold: number, sinceMs: at, by, open: null } });
-  service.sites.set(group.name, heldSite(number, site.window));
-  return { kind: "site-hold", at, group: group.name, hold: number, ...why };
 }

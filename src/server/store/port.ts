@@ -318,7 +318,7 @@ export interface RequestRow extends AskedRequest, CrowdPlace {
   readonly by: number | null;
 }
 
-/** What must hold for a machine to be released, beside how long it may be silent, and who said it. */
+/** What must hold for a machine to be released, but for how long it may be silent. */
 export interface PolicyTerms extends Omit<Terms, "timeoutMs"> {
   /** Of whom it was said. */
   readonly source: TermsSource;

@@ -49,14 +49,14 @@ export class WebhookSender {
   }
 
   /** Takes a notice, to be sent as soon as those before it are done. */
-  send({ type, expiresMs, ...told }: Notice): void {
+  send(notice: Notice): void {
     if (this.#stop.signal.aborted) return;
     if (this.#waiting.length >= MAX_WAITING) {
       this.#report(lost(this.#target.url, "too many wait"));
       return;
     }
-    const data = { server: this.#target.server, ...told, expires: new Date(expiresMs).toISOString() };
-    const body = JSON.stringify({ type, timestamp: new Date(this.#system.nowMs()).toISOString(), data });
+    const data = { server: this.#target.server, ...toldOf(notice) };
+    const body = JSON.stringify({ type: notice.type, timestamp: new Date(this.#system.nowMs()).toISOString(), data });
     this.#waiting.push({ id: `msg_${this.#system.random(ID_BYTES).toString("base64url")}`, body });
     this.#sending ??= this.#drain().finally(() => {
       this.#sending = null;
@@ -118,6 +118,16 @@ export class WebhookSender {
       return error.message;
     }
   }
+}
+
+/** What the message says beside its type. */
+function toldOf(notice: Notice): object {
+  if (notice.type === "site.held") {
+    const { site, silent, of } = notice;
+    return { site, silent, of };
+  }
+  const { type: _type, expiresMs, ...told } = notice;
+  return { ...told, expires: new Date(expiresMs).toISOString() };
 }
 
 function lost(url: string, why: string): NightlatchError {

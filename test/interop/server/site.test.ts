@@ -30,7 +30,7 @@ async function makeMember(server: Served, root: string, name: string): Promise<M
   const state = join(home, "machine");
   mkdirSync(home);
   const { latchUrl, advertisement } = await enrolMachine(nodeSystem, state, parseInvite(String(invite)), "v", limits);
-  writeFileSync(join(home, "agent.toml"), `[heartbeat]\ninterval = "5m"\nservers = ["${server.url}"]\n`);
+  writeFileSync(join(home, "agent.toml"), `[heartbeat]\ninterval = "5s"\nservers = ["${server.url}"]\n`);
   const kid = thumbprintOf(advertisement.exchangeKeys[0]);
   return { name, home, recovery: `${new URL(latchUrl).pathname}/rec/${kid}` };
 }
@@ -78,29 +78,28 @@ test("a power cut holds a site, also across a crash of the server; one word lets
 }, async () => {
   const root = mkdtempSync(join(tmpdir(), "nightlatch-site-"));
   try {
-    const first = await serve({ home: root });
+    await using first = await serve({ home: root });
     const nas = await makeMember(first, root, "nas");
     const web = await makeMember(first, root, "web");
     const lamp = await makeMember(first, root, "lamp");
     {
-      await using nasRuns = running(nas);
-      await using webRuns = running(web);
-      for (const one of [nas, web]) await until(async () => (await show(first, one)).lastHeard !== null);
+      await using _nas = running(nas);
+      await using _web = running(web);
+      const heard = async (after: readonly (string | null)[] = []) => {
+        const times: (string | null)[] = [];
+        for (const [index, one] of [nas, web].entries()) {
+          await until(async () => (await show(first, one)).lastHeard !== (after[index] ?? null));
+          times.push((await show(first, one)).lastHeard);
+        }
+        return times;
+      };
       await first.json("group", "add", "home");
       await first.json("group", "join", "home", "nas", "web", "lamp");
       await first.json("machine", "policy", "lamp", "always");
-      // The interval was five minutes until now: a sender that starts anew is told what is wanted.
+      await heard();
       await first.json("group", "policy", "home", "alive", "--timeout", "30s");
-      await nasRuns.end();
-      await webRuns.end();
-      await using nasAnew = running(nas);
-      await using webAnew = running(web);
-      for (const one of [nas, web]) {
-        const before = (await show(first, one)).lastHeard;
-        await until(async () => (await show(first, one)).lastHeard !== before);
-      }
+      await heard(await heard());
       assert.equal(await ask(first, lamp), 200);
-      await Promise.all([nasAnew.end(), webAnew.end()]);
     }
     await until(async () => {
       const { group } = await look(first, "groups/home");

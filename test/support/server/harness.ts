@@ -27,7 +27,7 @@ import { invite } from "../../../src/server/service/invite.ts";
 import { challenge, takeAnnouncement } from "../../../src/server/service/leases.ts";
 import { type ReleaseOutcome, release } from "../../../src/server/service/release.ts";
 import type { Service } from "../../../src/server/service/service.ts";
-import { resumeSites } from "../../../src/server/service/sites.ts";
+import { resumeSites } from "../../../src/server/service/site-holds.ts";
 import { openFolder } from "../../../src/server/store/folder/folder.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 

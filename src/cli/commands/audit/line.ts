@@ -107,7 +107,7 @@ function groupOf({ group }: JsonObject): string {
 function holdReason({ by, silent, of }: JsonObject): string {
   if (by !== undefined) return `by user ${text(by)}`;
   return silent === undefined
-    ? "the server was restarted, and its window is over"
+    ? "its window was over before the server listened again"
     : `${text(silent)} of ${text(of)} machines fell silent together`;
 }
 

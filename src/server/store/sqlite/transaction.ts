@@ -131,7 +131,7 @@ export class SqliteTransaction extends SqliteReads implements Transaction {
     this.#sqlite.run(
       query
         .updateTable("machine")
-        .set({ in_group: group, ...NOT_GONE })
+        .set({ in_group: group, let_in: null, ...NOT_GONE })
         .where("id", "=", machineId),
     );
   }

@@ -13,7 +13,7 @@ function replayed(...entries: readonly Readonly<Record<string, string | number>>
   return replay;
 }
 
-/** The machine and the groups that the log leads to, by what is told where the store holds nothing. */
+/** What is told of a machine in the store that is as these say. */
 function machineOf(replay: Replay, policy: string, source: string, group = "", lease = "0") {
   const machine = { id: "m", name: "nas", state: "active" as const, epoch: 1, policy, source, group, lease };
   const told = replay.differences({ ...NOBODY, machines: [machine], groups: [DEFAULT] }, 99);

@@ -127,7 +127,10 @@ test("operators are told of what begins, is approved, denied or expired, once it
   await using service = await openService(home.folder);
   const { latch } = await under(service, 2);
   const told_: string[] = [];
-  service.notices.deliverTo(({ type, request, machine, from }) => told_.push([type, request, machine, from].join(" ")));
+  service.notices.deliverTo((notice) => {
+    assert.ok("request" in notice);
+    told_.push([notice.type, notice.request, notice.machine, notice.from].join(" "));
+  });
   for (let count = 0; count < 3; count++) await told(service, latch);
   const first = await idOf(service);
   for (const by of [1000, 1000, 1001]) await approve(service, first, by);

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { NightlatchError } from "../../../../src/core/errors.ts";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
 import { endWindows, listen, lockGone, saveHeard } from "../../../../src/server/service/alive.ts";
-import { addGroup, moveMachine, setGroupPolicy } from "../../../../src/server/service/groups.ts";
+import { addGroup, moveMachine, removeGroup, setGroupPolicy } from "../../../../src/server/service/groups.ts";
 import { setPolicy } from "../../../../src/server/service/policies.ts";
+import { holdMissed, resumeSites } from "../../../../src/server/service/site-holds.ts";
 import { holdSite, releaseSite } from "../../../../src/server/service/site-orders.ts";
+import { Sites } from "../../../../src/server/service/sites.ts";
 import { changeMachine } from "../../../../src/server/service/states.ts";
 import {
   ask,
@@ -34,7 +37,7 @@ interface Member {
   readonly session: TestSession;
 }
 
-/** A site of so many machines under `alive`, which were heard just now, each from its own address. */
+/** A site of machines under `alive`, which were heard just now, each from its own address. */
 async function makeSite(service: OpenService, count: number): Promise<Member[]> {
   await addGroup(service, "home", ROOT);
   const members: Member[] = [];
@@ -121,8 +124,11 @@ test("a power cut is one event: the site is held, and one word lets it in, at a 
   await using service = await openService(home.folder);
   const members = await makeSite(service, 4);
   const [first, second, third, fourth] = members as [Member, Member, Member, Member];
+  const notices: unknown[] = [];
+  service.notices.deliverTo((notice) => notices.push(notice));
   await pass(service, TIMEOUT_MS + 10_000);
   assert.deepEqual(await log(service), ["site-hold 4/4"]);
+  assert.deepEqual(notices, [{ type: "site.held", site: "home", silent: 4, of: 4 }]);
   assert.deepEqual(await toldAll(service, members), Array(4).fill("policy/site-held"));
   assert.equal(await stateOf(service, "m0"), "gone in 1");
 
@@ -264,6 +270,61 @@ test("an address that only opened a session, and was not heard, is none that a m
   assert.equal(await told(service, second), "policy/other-place");
   await pass(service, 1000);
   assert.equal(await told(service, second, "203.0.113.6"), "released");
+});
+
+test("a window that the server has missed, since it was held up or its disk is full, is a hold again", async () => {
+  using home = makeHome();
+  const first = await openService(home.folder);
+  const members = await makeSite(first, 3);
+  await pass(first, TIMEOUT_MS + 10_000);
+  await release(first);
+  first.clock.monotonicMs += 61 * MINUTE_MS;
+  listen(first, first.clock.monotonicMs);
+  assert.deepEqual(await toldAll(first, members), Array(3).fill("policy/site-held"), "before that is written");
+  await lockGone(first);
+  await endWindows(first);
+  assert.deepEqual(await log(first), ["site-hold 3/3", "site-release by 7", "site-hold restart"]);
+  await release(first);
+  assert.equal(await told(first, members[0] as Member), "released");
+
+  await using second = await again(home, first, MINUTE_MS);
+  second.clock.nowMs += 61 * MINUTE_MS;
+  const store = {
+    transact: second.store.transact.bind(second.store),
+    makeRoom: async () => false,
+    holdRoom: async () => {},
+  } as unknown as OpenService["store"];
+  const full = () => Promise.reject(new NightlatchError("store/full", "the disk is full"));
+  const queue = { submitFirst: full } as unknown as OpenService["queue"];
+  const sites = new Sites();
+  await resumeSites({ ...second, store, sites, queue });
+  assert.equal(sites.of("home")?.state, "held", "the server starts, and nobody is released");
+  assert.deepEqual(sites.missed, ["home"]);
+  assert.equal((await log(second)).at(-1), "site-release by 7");
+  await holdMissed({ ...second, sites });
+  assert.equal((await log(second)).at(-1), "site-hold restart");
+  assert.deepEqual(sites.missed, []);
+});
+
+test("a group that is made anew is no site of before, and a machine that is put into it counts anew", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const [first, second] = (await makeSite(service, 2)) as [Member, Member];
+  for (const { name } of [first, second]) await setPolicy(service, name, { policy: "always", by: 0 });
+  await holdSite(service, "home", ROOT);
+  await release(service);
+  assert.equal(await told(service, first), "released");
+  await holdSite(service, "home", ROOT);
+  for (const { name } of [first, second]) await moveMachine(service, name, null, ROOT);
+  await removeGroup(service, "home", ROOT);
+  await addGroup(service, "home", ROOT);
+  for (const { name } of [first, second]) await moveMachine(service, name, "home", ROOT);
+  assert.equal(await told(service, first), "released", "it is held no more");
+  await holdSite(service, "home", ROOT);
+  await release(service);
+  assert.equal(await told(service, second), "released");
+  assert.equal(await told(service, first), "policy/site-full");
+  await log(service);
 });
 
 test("an operator holds a site by hand, whatever its machines' policies are", async () => {

@@ -7,14 +7,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Secret } from "../../../../src/core/secret.ts";
-import type { Notice } from "../../../../src/server/service/notices.ts";
+import type { RequestNotice } from "../../../../src/server/service/notices.ts";
 import { readWebhookKey } from "../../../../src/server/webhook/key.ts";
 import { WebhookSender } from "../../../../src/server/webhook/sender.ts";
 import { nodeSystem } from "../../../../src/system/node.ts";
 import { UID } from "../../../support/server/harness.ts";
 
 const KEY = Buffer.alloc(32, 7);
-const NOTICE: Notice = {
+const NOTICE: RequestNotice = {
   type: "request.new",
   request: "5f0c91ab",
   machine: "hsm",
@@ -92,6 +92,16 @@ test("a notice arrives signed, and is tried again under the same id until it doe
     ["request.approved", { server: "store", ...told, expires: "2027-01-15T08:00:00.000Z" }],
   );
   assert.deepEqual([lost, pauses], [[], [1_000, 10_000]]);
+});
+
+test("a site that is held by itself is told with how many machines fell silent", async () => {
+  using hook = await receiver([]);
+  const { made } = sender(hook.url);
+  made.send({ type: "site.held", site: "home", silent: 9, of: 10 });
+  await hook.until(1);
+  await made.stop();
+  const { type, data } = JSON.parse(String(hook.got[0]?.body));
+  assert.deepEqual([type, data], ["site.held", { server: "store", site: "home", silent: 9, of: 10 }]);
 });
 
 test("one that nobody takes is given up, and the next goes out", async () => {

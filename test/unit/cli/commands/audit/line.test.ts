@@ -36,7 +36,7 @@ const lines: readonly (readonly [entry: JsonObject, line: string])[] = [
   [{ kind: "group-policy", group: "default", policy: "lease", by: 0 }, "policy of new machines: lease, by user 0"],
   [
     { kind: "site-hold", group: "home", hold: 1, restart: 1 },
-    "the site home is held: the server was restarted, and its window is over",
+    "the site home is held: its window was over before the server listened again",
   ],
   [{ kind: "site-end", group: "home", hold: 1 }, "the site home is as ever"],
   [{ kind: "x-later", volume: null }, "x-later: of a later version than this command"],
