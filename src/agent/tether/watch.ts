@@ -4,7 +4,7 @@ import { buildTrip, parsePause, parseTrip, TETHER_FILE_BYTES, type Trip } from "
 import { isSuspended, type LuksMapping } from "../../host/luks-mappings.ts";
 import { suspendMapping, whyKeyMayBeThere } from "../../luks/cryptsetup/suspend.ts";
 import type { System } from "../../system/port.ts";
-import { judgeTether, listeningSince, settleTime, type Verdict } from "./decide.ts";
+import { decideTether, listeningSince, settleTime, type TetherVerdict } from "./decide.ts";
 import { readHeard } from "./heard-file.ts";
 import { powerOff } from "./power-off.ts";
 import { type FindPower, findTetherVolumes, type TetherVolumes, volumesSignature } from "./volumes.ts";
@@ -56,7 +56,7 @@ export async function watchTether(system: TetherPower, options: TetherOptions, s
     lookedMs = nowMs;
     const servers = await readHeard(system, options.heard);
     const pausedUntilMs = await readPause(system, options.folder);
-    const verdict = judgeTether(rule, { nowMs, servers, listeningSinceMs, pausedUntilMs, trip });
+    const verdict = decideTether(rule, { nowMs, servers, listeningSinceMs, pausedUntilMs, trip });
     if (verdict.kind !== "holds") {
       trip = await pull(system, options, plan, verdict);
       lookedMs = system.upMs(); // that it took its time is no sign of having been held up
@@ -73,7 +73,7 @@ async function pull(
   system: TetherPower,
   options: TetherOptions,
   plan: Plan,
-  verdict: Exclude<Verdict, { kind: "holds" }>,
+  verdict: Exclude<TetherVerdict, { kind: "holds" }>,
 ): Promise<Trip> {
   const { log, tether, folder } = options;
   log("alert", `${reasonOf(verdict)}: ${tether.action === "suspend" ? "suspending" : "switching off"}`);
@@ -114,7 +114,10 @@ async function giveUp(system: TetherPower, log: TetherOptions["log"]): Promise<v
   log("alert", `the machine could not be switched off: ${failures.join("; ")}`);
 }
 
-/** Finds the volumes anew where something has changed; what was found before stands where that fails. */
+/**
+ * Finds the volumes anew where something has changed; what was found before stands where that
+ * fails.
+ */
 async function renew(system: TetherPower, { tether, log }: TetherOptions, plan: Plan): Promise<void> {
   try {
     const signature = await volumesSignature(system);
@@ -136,7 +139,7 @@ function tell(plan: Plan, log: TetherOptions["log"], text: string): void {
 
 const tellError = ({ message, code }: NightlatchError): string => `${message} [${code}]`;
 
-function reasonOf(verdict: Exclude<Verdict, { kind: "holds" }>): string {
+function reasonOf(verdict: Exclude<TetherVerdict, { kind: "holds" }>): string {
   if (verdict.kind === "locked") return `${new URL(verdict.url).host} has locked this machine`;
   return `no server has answered for ${Math.floor(verdict.silentMs / 1000)} s`;
 }
@@ -156,14 +159,17 @@ async function keepTrip(system: TetherPower, folder: string, trip: Trip, log: Te
   }
 }
 
-/** What the tether did last since the machine was started; null where it did nothing. @throws NightlatchError file/* */
+/**
+ * What the tether did last since the machine was started; null where it did nothing.
+ * @throws NightlatchError file/*
+ */
 export async function readTrip(system: Pick<System, "readFileIfPresent">, folder: string): Promise<Trip | null> {
   const bytes = await system.readFileIfPresent(`${folder}/trip.json`, TETHER_FILE_BYTES);
   return bytes === null ? null : parseTrip(bytes);
 }
 
-/** Until when silence trips nothing; null where that was not said. @throws NightlatchError file/* */
-export async function readPause(system: Pick<System, "readFileIfPresent">, folder: string): Promise<number | null> {
+/** Until when silence trips nothing; null where that was not said. */
+async function readPause(system: Pick<System, "readFileIfPresent">, folder: string): Promise<number | null> {
   const bytes = await system.readFileIfPresent(`${folder}/pause.json`, TETHER_FILE_BYTES);
   return bytes === null ? null : parsePause(bytes);
 }
