@@ -25,7 +25,6 @@ export const COMMANDS: Commands = {
   agent: () => import("./commands/agent.ts"),
   heartbeat: () => import("./commands/heartbeat.ts"),
   tether: () => import("./commands/tether/tether.ts"),
-  "tether pause": () => import("./commands/tether/pause.ts"),
   resume: () => import("./commands/resume.ts"),
   serve: () => import("./commands/serve.ts"),
   "machine invite": () => import("./commands/machine/invite.ts"),

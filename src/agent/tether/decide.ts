@@ -1,7 +1,7 @@
 import type { HeardServer, Trip } from "../../formats/own/tether.ts";
 
 /** What agent.toml says of when the tether is tripped. */
-export interface TetherRule {
+interface TetherRule {
   /** For how long no server may answer; null: silence trips nothing. */
   readonly afterMs: number | null;
   /**
@@ -15,7 +15,7 @@ export interface TetherRule {
  * What is known now. Times are milliseconds since the machine was started, on the clock that nobody
  * sets, and that goes on while it sleeps.
  */
-export interface TetherFacts {
+export interface KnownOfServers {
   readonly nowMs: number;
   /** What each server said last. One that was never heard since the start is not among them. */
   readonly servers: readonly HeardServer[];
@@ -28,14 +28,14 @@ export interface TetherFacts {
 }
 
 /** Whether the tether is tripped now, and why. */
-export type Verdict =
+export type TetherVerdict =
   | { readonly kind: "holds" }
   /** This server has said that the machine is locked. */
   | { readonly kind: "locked"; readonly url: string }
   /** No server has answered for so long. */
   | { readonly kind: "gone"; readonly silentMs: number };
 
-const HOLDS: Verdict = { kind: "holds" };
+const HOLDS: TetherVerdict = { kind: "holds" };
 
 /**
  * Decides whether the tether is tripped. One server that says `lock` is enough, as one operator who
@@ -44,7 +44,7 @@ const HOLDS: Verdict = { kind: "holds" };
  * was heard since the last trip, or since the start, silence trips nothing: a machine that a person
  * has started without its servers is to run.
  */
-export function judgeTether({ afterMs, settleMs }: TetherRule, facts: TetherFacts): Verdict {
+export function decideTether({ afterMs, settleMs }: TetherRule, facts: KnownOfServers): TetherVerdict {
   const { nowMs, servers, listeningSinceMs, pausedUntilMs, trip } = facts;
   const isNew = (atMs: number) => trip === null || atMs > trip.atMs;
   const locker = servers.find(({ lockedMs }) => lockedMs !== null && isNew(lockedMs));
@@ -68,7 +68,9 @@ export function listeningSince(sinceMs: number, lookedMs: number, nowMs: number)
 
 const SLACK_MS = 30_000;
 
-/** How long a sender that was held up may take for its next heartbeat, but no longer than `afterMs`. */
+/**
+ * How long a sender that was held up may take for its next heartbeat, but no longer than `afterMs`.
+ */
 export function settleTime(intervalMs: number, afterMs: number | null): number {
   return Math.min(intervalMs + SLACK_MS, afterMs ?? Number.POSITIVE_INFINITY);
 }

@@ -7,7 +7,7 @@ import type { System } from "../../system/port.ts";
 type KeepPower = Pick<System, "readFileIfPresent" | "writeFile" | "upMs" | "stat">;
 
 /** Takes what a server has answered to a heartbeat, by its own word. */
-export type Listener = (url: string, heard: Heard) => Promise<void>;
+type Listener = (url: string, heard: Heard) => Promise<void>;
 
 const FILE_MODE = 0o600;
 

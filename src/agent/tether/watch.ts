@@ -4,7 +4,7 @@ import { buildTrip, parsePause, parseTrip, TETHER_FILE_BYTES, type Trip } from "
 import { isSuspended, type LuksMapping } from "../../host/luks-mappings.ts";
 import { suspendMapping, whyKeyMayBeThere } from "../../luks/cryptsetup/suspend.ts";
 import type { System } from "../../system/port.ts";
-import { judgeTether, listeningSince, settleTime, type Verdict } from "./decide.ts";
+import { decideTether, listeningSince, settleTime, type TetherVerdict } from "./decide.ts";
 import { readHeard } from "./heard-file.ts";
 import { powerOff } from "./power-off.ts";
 import { type FindPower, findTetherVolumes, type TetherVolumes, volumesSignature } from "./volumes.ts";
@@ -36,6 +36,8 @@ interface Plan {
   signature: string;
   volumes: TetherVolumes | null;
   told: string;
+  /** It is being found anew now. */
+  renewing: Promise<void> | null;
 }
 
 /**
@@ -46,7 +48,7 @@ interface Plan {
 export async function watchTether(system: TetherPower, options: TetherOptions, signal: AbortSignal): Promise<void> {
   const { afterMs } = options.tether;
   const rule = { afterMs, settleMs: settleTime(options.intervalMs, afterMs) };
-  const plan: Plan = { signature: "", volumes: null, told: "" };
+  const plan: Plan = { signature: "", volumes: null, told: "", renewing: null };
   let trip = await readTrip(system, options.folder);
   let [listeningSinceMs, lookedMs] = [system.upMs(), system.upMs()];
   let volumesMs = Number.NEGATIVE_INFINITY;
@@ -56,41 +58,48 @@ export async function watchTether(system: TetherPower, options: TetherOptions, s
     lookedMs = nowMs;
     const servers = await readHeard(system, options.heard);
     const pausedUntilMs = await readPause(system, options.folder);
-    const verdict = judgeTether(rule, { nowMs, servers, listeningSinceMs, pausedUntilMs, trip });
+    const verdict = decideTether(rule, { nowMs, servers, listeningSinceMs, pausedUntilMs, trip });
     if (verdict.kind !== "holds") {
-      trip = await pull(system, options, plan, verdict);
+      trip = (await pull(system, options, plan, verdict)) ?? trip;
       lookedMs = system.upMs(); // that it took its time is no sign of having been held up
     } else if (nowMs - volumesMs >= VOLUMES_MS) {
       volumesMs = nowMs;
-      await renew(system, options, plan);
+      await renewInTime(system, options, plan);
     }
     await system.sleep(LOOK_MS, signal);
   }
 }
 
-/** Acts, and keeps what was done. */
+/**
+ * Acts, and keeps what was done. Null where the machine should be off and is not: it is tried again
+ * with the next look.
+ */
 async function pull(
   system: TetherPower,
   options: TetherOptions,
   plan: Plan,
-  verdict: Exclude<Verdict, { kind: "holds" }>,
-): Promise<Trip> {
+  verdict: Exclude<TetherVerdict, { kind: "holds" }>,
+): Promise<Trip | null> {
   const { log, tether, folder } = options;
-  log("alert", `${reasonOf(verdict)}: ${tether.action === "suspend" ? "suspending" : "switching off"}`);
-  if (tether.action === "power-off") await giveUp(system, log);
-  await renew(system, options, plan);
+  const isToGoOff = tether.action === "power-off";
+  log("alert", `${reasonOf(verdict)}: ${isToGoOff ? "switching off" : "suspending"}`);
+  if (isToGoOff) await switchOff(system, log); // where that fails, suspending is better than nothing
+  await renewInTime(system, options, plan);
   if (plan.volumes === null) {
     log("alert", "what is open cannot be found out: switching off");
-    await giveUp(system, log);
+    await switchOff(system, log);
+    return null;
   }
-  const data = plan.volumes?.data ?? [];
+  const { data } = plan.volumes;
   const failures = (await Promise.all(data.map((mapping) => suspend(system, mapping)))).filter((why) => why !== null);
   if (failures.length > 0) {
     for (const why of failures) log("alert", `${why}: switching off`);
-    await giveUp(system, log);
+    await switchOff(system, log);
+    return null;
   }
   const suspended = data.map(({ name }) => name);
   log("alert", outcomeOf(suspended));
+  if (isToGoOff) return null;
   const trip: Trip = { atMs: system.upMs(), cause: verdict.kind, suspended };
   await keepTrip(system, folder, trip, log);
   return trip;
@@ -109,12 +118,26 @@ async function suspend(system: TetherPower, mapping: LuksMapping): Promise<strin
   }
 }
 
-async function giveUp(system: TetherPower, log: TetherOptions["log"]): Promise<void> {
+/** Returns only where that failed. */
+async function switchOff(system: TetherPower, log: TetherOptions["log"]): Promise<void> {
   const failures = await powerOff(system);
   log("alert", `the machine could not be switched off: ${failures.join("; ")}`);
 }
 
-/** Finds the volumes anew where something has changed; what was found before stands where that fails. */
+/** A disk that never answers must not keep a lock from being heard. */
+async function renewInTime(system: TetherPower, options: TetherOptions, plan: Plan): Promise<void> {
+  const given = new AbortController();
+  plan.renewing ??= renew(system, options, plan).finally(() => {
+    plan.renewing = null;
+  });
+  await Promise.race([plan.renewing, system.sleep(VOLUMES_MS, given.signal)]);
+  given.abort();
+}
+
+/**
+ * Finds the volumes anew where something has changed; what was found before stands where that
+ * fails.
+ */
 async function renew(system: TetherPower, { tether, log }: TetherOptions, plan: Plan): Promise<void> {
   try {
     const signature = await volumesSignature(system);
@@ -136,7 +159,7 @@ function tell(plan: Plan, log: TetherOptions["log"], text: string): void {
 
 const tellError = ({ message, code }: NightlatchError): string => `${message} [${code}]`;
 
-function reasonOf(verdict: Exclude<Verdict, { kind: "holds" }>): string {
+function reasonOf(verdict: Exclude<TetherVerdict, { kind: "holds" }>): string {
   if (verdict.kind === "locked") return `${new URL(verdict.url).host} has locked this machine`;
   return `no server has answered for ${Math.floor(verdict.silentMs / 1000)} s`;
 }
@@ -156,14 +179,17 @@ async function keepTrip(system: TetherPower, folder: string, trip: Trip, log: Te
   }
 }
 
-/** What the tether did last since the machine was started; null where it did nothing. @throws NightlatchError file/* */
+/**
+ * What the tether did last since the machine was started; null where it did nothing.
+ * @throws NightlatchError file/*
+ */
 export async function readTrip(system: Pick<System, "readFileIfPresent">, folder: string): Promise<Trip | null> {
   const bytes = await system.readFileIfPresent(`${folder}/trip.json`, TETHER_FILE_BYTES);
   return bytes === null ? null : parseTrip(bytes);
 }
 
-/** Until when silence trips nothing; null where that was not said. @throws NightlatchError file/* */
-export async function readPause(system: Pick<System, "readFileIfPresent">, folder: string): Promise<number | null> {
+/** Until when silence trips nothing; null where that was not said. */
+async function readPause(system: Pick<System, "readFileIfPresent">, folder: string): Promise<number | null> {
   const bytes = await system.readFileIfPresent(`${folder}/pause.json`, TETHER_FILE_BYTES);
   return bytes === null ? null : parsePause(bytes);
 }

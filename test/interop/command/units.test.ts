@@ -55,6 +55,7 @@ const CEILINGS: Readonly<Record<string, number>> = {
   "nightlatch-rotate.service": 5.0,
   "nightlatch-server.service": 1.6,
   "nightlatch-stage.service": 5.2,
+  "nightlatch-tether.service": 4.4,
 };
 
 describe("exposure, as systemd itself judges it", { skip: noAnalyze }, () => {
@@ -80,7 +81,7 @@ describe("exposure, as systemd itself judges it", { skip: noAnalyze }, () => {
   test("those that change headers get no file systems of their own", () => {
     const needsNamespace =
       /^(?:ProtectSystem|ProtectHome|ProtectKernel(?:Tunables|Modules|Logs)|ProtectControlGroups|ProtectProc|ProcSubset|ProtectClock|Private(?:Tmp|Devices|Mounts|Network|Users|IPC)|(?:ReadWrite|ReadOnly|Inaccessible|Exec|NoExec)Paths|Bind(?:ReadOnly)?Paths|TemporaryFileSystem|DeviceAllow|DevicePolicy)=/m;
-    for (const name of ["called-off", "clean-up", "rotate", "stage"]) {
+    for (const name of ["called-off", "clean-up", "rotate", "stage", "tether"]) {
       const text = readFileSync(join(PACKAGED, `nightlatch-${name}.service`), "utf8");
       assert.doesNotMatch(text, needsNamespace, name);
     }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { judgeTether, listeningSince, settleTime, type TetherFacts } from "../../../../src/agent/tether/decide.ts";
+import { decideTether, listeningSince, settleTime, type KnownOfServers } from "../../../../src/agent/tether/decide.ts";
 import type { HeardServer } from "../../../../src/formats/own/tether.ts";
 
 const MINUTE_MS = 60_000;
@@ -16,11 +16,11 @@ const server = (name: string, heardAgoMs: number, lockedAgoMs: number | null = n
   lockedMs: lockedAgoMs === null ? null : NOW - lockedAgoMs,
 });
 
-type Change = Partial<TetherFacts> & { readonly afterMs?: number | null };
+type Change = Partial<KnownOfServers> & { readonly afterMs?: number | null };
 
 /** What a machine of five hours makes of it. */
 function judged({ afterMs = RULE.afterMs, ...change }: Change): string {
-  const facts: TetherFacts = {
+  const facts: KnownOfServers = {
     nowMs: NOW,
     servers: [],
     listeningSinceMs: 0,
@@ -28,7 +28,7 @@ function judged({ afterMs = RULE.afterMs, ...change }: Change): string {
     trip: null,
     ...change,
   };
-  return judgeTether({ ...RULE, afterMs }, facts).kind;
+  return decideTether({ ...RULE, afterMs }, facts).kind;
 }
 
 const FRESH = 30_000;
@@ -98,8 +98,8 @@ test("whatever the clock of the wall says has no part in it, and silence alone n
 test("the one who trips it is named, and how long it was silent", () => {
   const facts = { nowMs: NOW, listeningSinceMs: 0, pausedUntilMs: null, trip: null };
   const servers = [server("one", FRESH), server("two", FRESH, FRESH)];
-  assert.deepEqual(judgeTether(RULE, { ...facts, servers }), { kind: "locked", url: "http://two:7654" });
-  assert.deepEqual(judgeTether(RULE, { ...facts, servers: [server("one", HOUR_MS)] }), {
+  assert.deepEqual(decideTether(RULE, { ...facts, servers }), { kind: "locked", url: "http://two:7654" });
+  assert.deepEqual(decideTether(RULE, { ...facts, servers: [server("one", HOUR_MS)] }), {
     kind: "gone",
     silentMs: HOUR_MS,
   });

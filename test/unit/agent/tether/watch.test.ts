@@ -37,8 +37,11 @@ class Machine {
   /** How far the clock since the start is ahead of what was waited. */
   sleptMs = 0;
   /** What luksSuspend does beside wiping the key; a test plants its faults here. */
-  fault: "none" | "refuses" | "hangs" | "keeps the key" | "does not suspend" = "none";
+  fault: "none" | "refuses" | "keeps the key" | "does not suspend" = "none";
+  canGoOff = true;
   isBroken = false;
+  /** lsblk never answers. */
+  isStuck = false;
 
   constructor(names: readonly (keyof typeof UUIDS)[]) {
     names.forEach((name, index) => {
@@ -82,8 +85,8 @@ class Machine {
     }
     this.acts.push(`${Math.floor(this.upMs / 1000)} ${argv.join(" ")}`);
     if (program !== "cryptsetup") {
-      this.stop.abort(); // it is off
-      return { status: program === "systemctl" && this.fault === "hangs" ? 1 : 0 };
+      if (this.canGoOff) this.stop.abort();
+      return { status: this.canGoOff ? 0 : 1 };
     }
     if (order !== "luksSuspend" || this.fault === "refuses") return { status: 1, stderr: "refused" };
     if (this.fault !== "does not suspend") this.files[`${this.#blockOf(rest[0])}/dm/suspended`] = "1\n";
@@ -96,8 +99,10 @@ class Machine {
 
   async play(tether: Partial<TetherConfig>, events: Events, untilMs: number): Promise<this> {
     const left = Object.entries(events).map(([at, happens]) => ({ atMs: Number(at), happens }));
+    const fake = writableSystem(this.files, this.#programs);
     const system: TetherPower = {
-      ...writableSystem(this.files, this.#programs),
+      ...fake,
+      run: (command) => (this.isStuck && command.argv[0] === "lsblk" ? new Promise(() => {}) : fake.run(command)),
       upMs: () => this.upMs,
       sleep: async (delayMs, signal) => {
         await this.time.power.sleep(delayMs, signal);
@@ -233,4 +238,33 @@ test("where what is open cannot be found out, what was found before is suspended
   unknown.isBroken = true;
   await unknown.play({}, { 6000: (one) => one.heard(locked(6000)) }, 20_000);
   assert.equal(unknown.acts[0], "6 systemctl poweroff --force --force");
+});
+
+test("a machine that does not go off claims nothing, and tries again", async () => {
+  const machine = new Machine(["data"]);
+  Object.assign(machine, { fault: "keeps the key", canGoOff: false });
+  await machine.play({}, { 5000: (one) => one.heard(locked(5000)) }, 8000);
+  assert.ok(machine.acts.filter((act) => act.includes("systemctl poweroff")).length > 1, String(machine.acts));
+  assert.equal(machine.trip, null);
+  assert.ok(!machine.lines.some((line) => line.includes("has no key")), String(machine.lines));
+});
+
+test("a machine that is to go off and does not suspends what it can, and tries again", async () => {
+  const machine = new Machine(["data"]);
+  machine.canGoOff = false;
+  await machine.play({ action: "power-off" }, { 5000: (one) => one.heard(locked(5000)) }, 8000);
+  assert.equal(machine.acts.filter((act) => act.includes("luksSuspend")).length, 1);
+  assert.ok(machine.acts.filter((act) => act.includes("systemctl poweroff")).length > 1, String(machine.acts));
+  assert.equal(machine.trip, null);
+});
+
+test("a disk that never answers keeps no lock from being heard", async () => {
+  const machine = new Machine(["data"]);
+  const sticks = (one: Machine) => {
+    one.isStuck = true;
+    one.files["/proc/self/mountinfo"] = "another mount";
+  };
+  await machine.play({}, { 4000: sticks, 6000: (one) => one.heard(locked(6000)) }, 30_000);
+  assert.equal(machine.acts.length, 1);
+  assert.match(machine.acts[0] ?? "", /^\d+ cryptsetup luksSuspend data$/);
 });
