@@ -36,11 +36,7 @@ export interface FaultySystem extends System {
 }
 
 /** @param seen is called after each step that was not cut, with its number */
-export function faultySystem(
-  system: System,
-  fault: Fault,
-  seen: (step: number) => void = () => {},
-): FaultySystem {
+export function faultySystem(system: System, fault: Fault, seen: (step: number) => void = () => {}): FaultySystem {
   const steps: string[] = [];
   let cut = false;
   const requirePower = () => {
