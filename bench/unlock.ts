@@ -44,7 +44,7 @@ const volumes = await makeVolumes(tangd.url, server.invite);
 chip.flush();
 await using warm = await startWarmAgent(chip);
 
-/** Who has no pkcs11: clevis before version 20, which Debian 12 and 13 have. */
+/** Clevis has it from version 20 on; Debian 12 has 19. */
 const clevisHas = (pin: PinName) => pin !== "pkcs11" || must(["sh", "-c", "clevis 2>&1 || :"]).includes("pkcs11");
 
 const PEER = "clevis luks pass";

@@ -1,6 +1,6 @@
 /**
- * Who takes part: a volume for each pin, bound to a real tangd, our own server, a software TPM and a
- * software card; and the agent in its several states.
+ * Who takes part: a volume for each pin, bound to a real tangd, our own server, a software TPM and
+ * a software card; and the agent in its several states.
  */
 import { type ChildProcessByStdio, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";

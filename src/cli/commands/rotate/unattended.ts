@@ -1,12 +1,10 @@
 import { type Binding, bindingJson, describeToken, formatBinding, listBindings } from "../../../bindings/binding.ts";
 import { askersOf, findRotated } from "../../../bindings/rotation.ts";
-import { isError, type NightlatchError } from "../../../core/errors.ts";
 import { bootId } from "../../../host/boot-id.ts";
 import { whyNotBound } from "../../../luks/bound/bound.ts";
 import type { HeldVolume } from "../../../luks/change/begin.ts";
 import { type Change, readHeader } from "../../../luks/change/change.ts";
 import { readRotation, recordPair, tidyRotation } from "../../../luks/rotation-record.ts";
-import { describeFailure } from "../../report.ts";
 import { holdForChange } from "../../volume/change.ts";
 import type { BindInput } from "../bind/options.ts";
 import { planAgain } from "../bind/pins.ts";
@@ -23,17 +21,8 @@ import {
   stuck,
 } from "./former.ts";
 import { endFormerKeys } from "./latch-key.ts";
-import { isWaiting, RotationWindow } from "./window.ts";
-
-/** What came of a run over one volume. */
-interface Done {
-  readonly rotated: Record<string, unknown>[];
-  readonly removed: Record<string, unknown>[];
-  readonly kept: Record<string, unknown>[];
-  /** Bindings whose server releases nothing now, by its policy or by an operator's word. */
-  readonly waiting: Record<string, unknown>[];
-  readonly failed: { readonly binding: Binding; readonly error: NightlatchError }[];
-}
+import { attempt, type Done, tell } from "./outcome.ts";
+import { RotationWindow } from "./window.ts";
 
 /** What is done to a volume that is held. */
 interface Run {
@@ -185,41 +174,4 @@ async function keep(run: Run, pair: Pair, why: string): Promise<void> {
   await using change = await begin(run, pair.next);
   const unmoved = await putBehind(input, change, pair);
   if (unmoved !== null) terminal.line(stuck(held.volume.device, unmoved));
-}
-
-async function attempt({ input, done }: Run, binding: Binding, work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    if (!isError(error) || error.code === "usage/cancelled") throw error;
-    if (!isWaiting(error)) {
-      done.failed.push({ binding, error });
-      return;
-    }
-    const { code, message } = error;
-    input.terminal.line(`It waits: ${formatBinding(binding)}: ${message} [${code}]`);
-    done.waiting.push({ binding: bindingJson(binding), code, message });
-  }
-}
-
-function tell(
-  { terminal }: BindInput,
-  device: string,
-  uuid: string,
-  { rotated, removed, kept, waiting, failed, ended }: Done & { readonly ended: readonly string[] },
-): Record<string, unknown> {
-  for (const { binding, error } of failed) {
-    terminal.hint(`nightlatch: ${formatBinding(binding)} stays as it is.\n${describeFailure(error).text}`);
-  }
-  return {
-    ok: failed.length === 0,
-    device,
-    uuid,
-    rotated,
-    removed,
-    kept,
-    waiting,
-    ended,
-    failed: failed.map(({ binding, error: { code, message } }) => ({ binding: bindingJson(binding), code, message })),
-  };
 }
