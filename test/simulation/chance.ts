@@ -65,7 +65,11 @@ export class Chance {
   }
 }
 
-const PKCS8_ED25519 = Buffer.from("302e020100300506032b657004220420", "hex");
+/** What lies before the 32 bytes of a private key in its PKCS #8 (RFC 8410 section 7). */
+const PKCS8: Readonly<Record<string, Buffer>> = {
+  ed25519: Buffer.from("302e020100300506032b657004220420", "hex"),
+  x25519: Buffer.from("302e020100300506032b656e04220420", "hex"),
+};
 
 /**
  * Has node:crypto draw from a stream until what it gives is disposed of: bytes, and the keys that
@@ -84,13 +88,10 @@ export function seedCrypto(chance: Chance): Disposable {
     return ecdh;
   };
   const drawnPair = (kind: string): { privateKey: crypto.KeyObject; publicKey: crypto.KeyObject } => {
+    const head = PKCS8[kind];
     const privateKey =
-      kind === "ed25519"
-        ? crypto.createPrivateKey({
-            key: Buffer.concat([PKCS8_ED25519, chance.bytes(32)]),
-            format: "der",
-            type: "pkcs8",
-          })
+      head !== undefined
+        ? crypto.createPrivateKey({ key: Buffer.concat([head, chance.bytes(32)]), format: "der", type: "pkcs8" })
         : crypto.createPrivateKey({ key: drawnJwk(drawnEcdh("prime256v1")), format: "jwk" });
     return { privateKey, publicKey: crypto.createPublicKey(privateKey) };
   };

@@ -4,7 +4,7 @@ import type { Operation } from "../../src/server/service/queue.ts";
 import type { Service } from "../../src/server/service/service.ts";
 import type { ReleaseRow, Transaction } from "../../src/server/store/port.ts";
 import type { LyingDisk } from "./disk.ts";
-import type { Invariant } from "./oracle.ts";
+import type { Invariant } from "./violation.ts";
 
 /** A fault, and the invariants one of which it breaks first. */
 export interface Fault {
