@@ -12,6 +12,7 @@ const LOOK_MS = 1000;
 export class Looks {
   readonly #time: SimulatedTime;
   readonly #pulses: Pulses;
+  readonly #isAlive: () => boolean;
   readonly #startMs: number;
   #wake: (() => void) | null = null;
   #atMs = Number.POSITIVE_INFINITY;
@@ -19,8 +20,9 @@ export class Looks {
   /** Since when the process has stood still; null where it runs. */
   #heldMs: number | null = null;
 
-  /** @param pulses are followed from now on */
-  constructor(time: SimulatedTime, pulses: Pulses) {
+  /** @param pulses are followed from now on, as long as the process lives */
+  constructor(time: SimulatedTime, pulses: Pulses, isAlive: () => boolean) {
+    this.#isAlive = isAlive;
     this.#time = time;
     this.#pulses = pulses;
     this.#startMs = time.trueMs;
@@ -60,7 +62,7 @@ export class Looks {
     this.#callOff();
     this.#atMs = atMs;
     this.#callOff = this.#time.at(atMs - this.#time.trueMs, () => {
-      if (this.#heldMs === null) this.#wake?.();
+      if (this.#heldMs === null && this.#isAlive()) this.#wake?.();
     });
   }
 

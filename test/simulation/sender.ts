@@ -52,7 +52,7 @@ export class Sender {
       request: async (asked) => {
         this.#inVain++;
         const answer = await request(asked);
-        if (answer.status === 200) this.#inVain = 0;
+        if (answer.status === 200 && asked.url.endsWith("/alive")) this.#inVain = 0;
         return answer;
       },
       // A machine that is locked for days asks every minute, and learns nothing new.

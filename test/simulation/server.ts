@@ -100,7 +100,7 @@ export class SimulatedServer {
     const report = (error: unknown) => this.#report(life, error);
     life.machines = createMachineServer(life.service, life.answers, report, { turnMs: 10, connections: 4096 });
     life.machines.net.emit("listening"); // it looks for late connections from now on
-    life.looks = new Looks(this.#time, service.pulses);
+    life.looks = new Looks(this.#time, service.pulses, () => life.isAlive);
     const { system } = service;
     life.stopWatch = watchPulses({ ...life.service, system: { ...system, sleep: life.looks.sleep } }, report);
     life.stopHousekeeping = startHousekeeping(life.service, report);
