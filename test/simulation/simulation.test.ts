@@ -4,7 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FAULTS } from "./faults.ts";
+import { FAULTS_OF_RELEASES } from "./faults.ts";
+import { FAULTS_OF_WAITING } from "./faults-of-waiting.ts";
 import { type Outcome, type Scale, simulate } from "./world.ts";
 
 const MINUTE_MS = 60_000;
@@ -21,6 +22,7 @@ const CROWDED = {
 /** A hundred machines for a year, as they live. */
 const QUIET = { machines: 100, days: 365, timeoutsMs: [720 * MINUTE_MS, 1440 * MINUTE_MS] };
 
+const FAULTS = [...FAULTS_OF_RELEASES, ...FAULTS_OF_WAITING];
 /** Within so many seeds each fault must be found. */
 const MOST_SEEDS = 20;
 

@@ -77,11 +77,20 @@ export class SimulatedThief {
 
   /** He has the machine itself, or it was off while he copied its disk. */
   async carryOff(victim: SimulatedMachine, awayMs: number): Promise<void> {
+    if (this.#chance.happens(0.4)) return this.#keepAsking(victim);
     for (let count = 0; count < 4; count++) {
       await this.#world.time.sleep(this.#chance.between(1000, awayMs / 2));
       const host = this.#chance.happens(0.5) ? { ...victim.host, isCut: false } : this.#host;
       if (this.#chance.happens(0.2)) await this.#replayHeartbeat(host);
       if (victim.latches.length > 0) await this.#ask(victim, host, 2);
+    }
+  }
+
+  /** Whoever asks again and again gains nothing by it. */
+  async #keepAsking(victim: SimulatedMachine): Promise<void> {
+    for (let count = 0; count < 12; count++) {
+      await this.#world.time.sleep(this.#chance.between(60_000, 540_000));
+      await this.#ask(victim, this.#host, 1);
     }
   }
 
