@@ -146,6 +146,9 @@ export class World implements AsyncDisposable {
 
   /** A machine is off, maybe since somebody has taken it. */
   goneFor(machine: SimulatedMachine, awayMs: number): void {
+    // He may have cut the server's power too.
+    if (this.#tempted.happens(0.2))
+      this.time.at(this.#tempted.below(awayMs), () => this.#disk.crashWithin(0, "power"));
     void this.#thief.carryOff(machine, awayMs).catch(this.fail);
   }
 
@@ -250,6 +253,7 @@ export class World implements AsyncDisposable {
     if (this.server.life !== null) return;
     this.#disk.revive();
     const isUp = await this.server.start();
+    if (isUp) this.#tempt(null);
     this.trace(isUp ? "the server starts" : "the server does not start");
     if (!isUp) return this.#startAgain(this.#chance.named(`again ${this.time.trueMs}`));
     try {
@@ -327,8 +331,15 @@ export class World implements AsyncDisposable {
     }
   }
 
-  /** While a window is open thieves come and clocks go wrong, more often than by chance. */
-  #tempt(machineId: string): void {
+  /**
+   * While a window is open thieves come and clocks go wrong, more often than by chance. After a
+   * start, when the server has not heard anybody yet, they come for what is off.
+   */
+  #tempt(machineId: string | null): void {
+    if (machineId === null) {
+      for (const machine of this.machines) if (!machine.isUp) void this.#thief.lurk(machine.id).catch(this.fail);
+      return;
+    }
     void this.#thief.lurk(machineId).catch(this.fail);
     if (!this.#tempted.happens(0.05)) return;
     this.time.at(this.#tempted.below(60_000), () => this.#setClock(-this.#tempted.pick([30_000, HOUR_MS, DAY_MS])));
