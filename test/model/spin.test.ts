@@ -1,6 +1,7 @@
 /**
- * The model of a release (release.pml): spin goes through all of it, finds each fault that is
- * planted in it, and what it tells of a run is what the real service does.
+ * The models of a release (release.pml) and of a machine under `alive` (alive.pml): spin goes
+ * through all of them, and finds each fault that is planted in them. What the first tells of a run
+ * is what the real service does.
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -42,6 +43,18 @@ const FAULTS = [
   "ACKNOWLEDGED_TOO_SOON",
 ];
 
+/** The same of alive.pml. */
+const ALIVE = join(import.meta.dirname, "alive.pml");
+const ALIVE_FAULTS = [
+  "HEARTBEAT_UNLOCKS",
+  "LOCK_IN_MEMORY",
+  "RESTART_IS_A_HEARTBEAT",
+  "END_OF_BOOT_IN_MEMORY",
+  "EACH_RELEASE_EXTENDS",
+  "NOBODY_IS_FORGIVEN",
+];
+const ALIVE_LARGER = ["-DBEATS=6", "-DASKS=7", "-DUNLOCKS=4", "-DCRASHES=4"];
+
 const LARGER = ["-DCLIENT_ASKS=2", "-DTHIEF_ASKS=1", "-DCHANGES=3", "-DANNOUNCEMENTS=1", "-DREPLAYS=1", "-DCRASHES=2"];
 const LONG = ["-DCLIENT_ASKS=9", "-DTHIEF_ASKS=7", "-DCHANGES=9", "-DANNOUNCEMENTS=5", "-DREPLAYS=5", "-DCRASHES=3"];
 
@@ -52,12 +65,12 @@ interface Search {
 }
 
 /** Has spin go through every order of events, until the first error. */
-function search(home: Home, name: string, defines: readonly string[]): Search {
+function search(home: Home, name: string, defines: readonly string[], model = MODEL): Search {
   const folder = join(home.path, name);
   mkdirSync(folder);
   const run = (program: string, ...words: string[]) =>
     execFileSync(program, words, { cwd: folder, encoding: "utf8", maxBuffer: 1 << 24 });
-  run("spin", ...defines, "-a", MODEL);
+  run("spin", ...defines, "-a", model);
   run("gcc", full ? "-O2" : "-O0", "-w", "-DSAFETY", "-DVECTORSZ=2048", "-DMEMLIM=4096", "-o", "pan", "pan.c");
   const told = run("./pan", "-m100000", full ? "-w26" : "-w20");
   const errors = /errors: (\d+)/.exec(told)?.[1];
@@ -80,6 +93,22 @@ for (const fault of full ? FAULTS : FAULTS.filter((_, index) => index % 3 === 1)
   test(`a fault in the model is found: ${fault}`, () => {
     using home = makeHome();
     assert.equal(search(home, fault, [`-D${fault}`]).errors, 1);
+  });
+}
+
+test("no order of heartbeats, releases and restarts breaks what must hold under alive", (context) => {
+  using home = makeHome();
+  const { errors, states, isWhole } = search(home, "alive", full ? ALIVE_LARGER : [], ALIVE);
+  assert.equal(errors, 0);
+  assert.ok(isWhole);
+  assert.ok(states > 1_000, `${states} states`);
+  context.diagnostic(`${states} states`);
+});
+
+for (const fault of full ? ALIVE_FAULTS : ALIVE_FAULTS.filter((_, index) => index % 3 === 0)) {
+  test(`a fault in the model of alive is found: ${fault}`, () => {
+    using home = makeHome();
+    assert.equal(search(home, fault, [`-D${fault}`], ALIVE).errors, 1);
   });
 }
 

@@ -65,14 +65,19 @@ export class Chance {
   }
 }
 
-const PKCS8_ED25519 = Buffer.from("302e020100300506032b657004220420", "hex");
+/** What lies before the 32 bytes of a private key in its PKCS #8 (RFC 8410 section 7). */
+const PKCS8: Readonly<Record<string, Buffer>> = {
+  ed25519: Buffer.from("302e020100300506032b657004220420", "hex"),
+  x25519: Buffer.from("302e020100300506032b656e04220420", "hex"),
+};
 
 /**
  * Has node:crypto draw from a stream until what it gives is disposed of: bytes, and the keys that
  * the server makes. Signatures by ECDSA stay what OpenSSL draws, which nothing decides by.
+ * @param changes what else is to be another
  */
-export function seedCrypto(chance: Chance): Disposable {
-  const { randomBytes, generateKeyPairSync, createECDH } = crypto;
+export function seedCrypto(chance: Chance, changes: Partial<typeof crypto> = {}): Disposable {
+  const { randomBytes, generateKeyPairSync, createECDH, timingSafeEqual } = crypto;
   const drawnEcdh = (curve: string): crypto.ECDH => {
     const ecdh = createECDH(curve);
     ecdh.generateKeys = ((...format: []) => {
@@ -84,13 +89,10 @@ export function seedCrypto(chance: Chance): Disposable {
     return ecdh;
   };
   const drawnPair = (kind: string): { privateKey: crypto.KeyObject; publicKey: crypto.KeyObject } => {
+    const head = PKCS8[kind];
     const privateKey =
-      kind === "ed25519"
-        ? crypto.createPrivateKey({
-            key: Buffer.concat([PKCS8_ED25519, chance.bytes(32)]),
-            format: "der",
-            type: "pkcs8",
-          })
+      head !== undefined
+        ? crypto.createPrivateKey({ key: Buffer.concat([head, chance.bytes(32)]), format: "der", type: "pkcs8" })
         : crypto.createPrivateKey({ key: drawnJwk(drawnEcdh("prime256v1")), format: "jwk" });
     return { privateKey, publicKey: crypto.createPublicKey(privateKey) };
   };
@@ -98,11 +100,12 @@ export function seedCrypto(chance: Chance): Disposable {
     randomBytes: (lengthBytes: number) => chance.bytes(lengthBytes),
     generateKeyPairSync: drawnPair,
     createECDH: drawnEcdh,
+    ...changes,
   });
   syncBuiltinESMExports();
   return {
     [Symbol.dispose]: () => {
-      Object.assign(crypto, { randomBytes, generateKeyPairSync, createECDH });
+      Object.assign(crypto, { randomBytes, generateKeyPairSync, createECDH, timingSafeEqual });
       syncBuiltinESMExports();
     },
   };

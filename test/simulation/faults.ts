@@ -1,10 +1,11 @@
 /** Faults that are planted in the server, to show that each of them is found. */
+import type crypto from "node:crypto";
 import type { Entry } from "../../src/server/audit/entry.ts";
 import type { Operation } from "../../src/server/service/queue.ts";
 import type { Service } from "../../src/server/service/service.ts";
 import type { ReleaseRow, Transaction } from "../../src/server/store/port.ts";
 import type { LyingDisk } from "./disk.ts";
-import type { Invariant } from "./oracle.ts";
+import type { Invariant } from "./violation.ts";
 
 /** A fault, and the invariants one of which it breaks first. */
 export interface Fault {
@@ -17,12 +18,14 @@ export interface Fault {
   /** A transaction with the fault in it. */
   readonly transaction?: (transaction: Transaction) => Transaction;
   readonly disk?: LyingDisk;
+  /** What of node:crypto is another. */
+  readonly crypto?: Partial<typeof crypto>;
   /** The address that every client seems to come from. */
   readonly address?: string;
 }
 
 /** The same with other methods. */
-function altered<T extends object>(of: T, changes: Partial<T>): T {
+export function altered<T extends object>(of: T, changes: Partial<T>): T {
   return new Proxy(of, {
     get: (target, name) => {
       const own = Reflect.get(changes, name) ?? Reflect.get(target, name, target);
@@ -32,7 +35,7 @@ function altered<T extends object>(of: T, changes: Partial<T>): T {
 }
 
 /** A release that sees the row otherwise. */
-function seeing(change: (row: ReleaseRow) => ReleaseRow): (transaction: Transaction) => Transaction {
+export function seeing(change: (row: ReleaseRow) => ReleaseRow): (transaction: Transaction) => Transaction {
   return (transaction) =>
     altered(transaction, {
       release: async (latchId) => {
@@ -55,7 +58,7 @@ function keepingLease(name: "setMachine" | "setPolicy"): (transaction: Transacti
 }
 
 /** Operations whose entries are others. */
-function writing(change: (entries: readonly Entry[], service: Service) => readonly Entry[]) {
+export function writing(change: (entries: readonly Entry[], service: Service) => readonly Entry[]) {
   return (service: Service): Service => ({
     ...service,
     queue: altered(service.queue, {
@@ -70,7 +73,8 @@ function writing(change: (entries: readonly Entry[], service: Service) => readon
 
 const isRelease = ({ kind }: Entry): boolean => kind === "release" || kind === "flood";
 
-export const FAULTS: readonly Fault[] = [
+/** Faults of what there was before machines were heard, and operators asked. */
+export const FAULTS_OF_RELEASES: readonly Fault[] = [
   {
     name: "a machine's lock is not looked at",
     breaks: ["policy", "acknowledged"],

@@ -3,6 +3,8 @@
  * code: docs/policy.md, read once more. Whoever changes a rule there changes it here by hand.
  */
 
+import { isOver, LedgerRequests } from "./ledger-requests.ts";
+
 /** An entry as it lies on the disk. */
 export type LogEntry = Readonly<Record<string, string | number>> & { readonly kind: string; readonly at: number };
 
@@ -10,13 +12,23 @@ interface LedgerLease {
   readonly number: number;
   readonly until: number;
   readonly grace: number;
+  /** The one address that it is open for; null: any. */
+  readonly to: string | null;
   /** The latest time in the log since. */
   seen: number;
 }
 
 export interface LedgerMachine {
+  readonly id: string;
   state: "active" | "locked" | "revoked";
+  /** It is locked since it was silent for too long, and not by a person. */
+  isGone: boolean;
   policy: string;
+  /** Under `approval`, how many operators it takes, and how long a request waits for them. */
+  of: number;
+  waitMs: number;
+  /** Under `alive`, for how long it may be silent. */
+  timeoutMs: number;
   lease: LedgerLease | null;
   /** Counts what happened to it that may change an answer. */
   version: number;
@@ -28,13 +40,13 @@ export interface LedgerLatch {
   use: { readonly lease: number; readonly at: number; readonly from: string; seen: number } | null;
 }
 
-const CLOCK_CORRECTION_MS = 60_000;
 const DAY_MS = 86_400_000;
 
 export class Ledger {
   readonly machines = new Map<string, LedgerMachine>();
   readonly latches = new Map<string, LedgerLatch>();
   readonly #open = new Set<{ seen: number }>();
+  readonly requests = new LedgerRequests(this.#open);
   size = 0;
 
   /** Takes the next entry. Gives what is wrong with it; null where nothing is. */
@@ -48,6 +60,8 @@ export class Ledger {
       case "enrol":
       case "latch":
         return this.#bind(entry, machine);
+      case "machine-gone":
+        return machine === undefined ? "of no machine" : this.#goes(machine);
       case "machine-lock":
       case "machine-unlock":
       case "machine-revoke":
@@ -61,13 +75,17 @@ export class Ledger {
         return null;
       case "machine-policy":
         if (machine === undefined) return "of no machine";
-        machine.policy = String(entry["policy"]);
-        machine.lease = null;
-        return null;
+        return this.#govern(entry, machine);
       case "lease":
         return machine === undefined ? "of no machine" : this.#lease(entry, machine);
       case "lease-end":
         return machine === undefined ? "of no machine" : this.#endLease(entry, machine);
+      case "request":
+        return machine === undefined ? "of no machine" : this.requests.begin(entry, machine);
+      case "request-approve":
+      case "request-deny":
+      case "request-expired":
+        return this.requests.change(entry);
       case "release":
         return latch === undefined ? "of no latch" : this.#release(entry, latch);
       case "flood":
@@ -82,17 +100,20 @@ export class Ledger {
     const { machine, use } = latch;
     if (latch.state !== "active") return `the latch is ${latch.state}`;
     if (machine.state !== "active") return `the machine is ${machine.state}`;
-    if (machine.policy === "always") return null;
+    // Whether a machine under `alive` is there is not in the log: vigil.ts.
+    if (machine.policy === "always" || machine.policy === "alive") return null;
     const { lease } = machine;
     if (lease === null) return "there is no lease";
     if (isOver(lease.until, now, lease.seen)) return "the lease is over";
+    if (lease.to !== null && lease.to !== from) return "it was approved for another address";
+    if (machine.policy === "approval" && lease.to === null) return "nobody has approved";
     if (use === null || use.lease !== lease.number) return null;
     if (isOver(use.at + lease.grace, now, lease.seen)) return "the grace is over";
     return use.from === from ? null : "the grace is another address's";
   }
 
   #bind(entry: LogEntry, known: LedgerMachine | undefined): string | null {
-    const machine = known ?? { state: "active", policy: "always", lease: null, version: 0 };
+    const machine = known ?? made(String(entry["machine"]));
     if (machine.state !== "active") return `a machine that is ${machine.state} gets a latch`;
     this.machines.set(String(entry["machine"]), machine);
     this.latches.set(String(entry["latch"]), { machine, state: "active", use: null });
@@ -102,19 +123,47 @@ export class Ledger {
   #change(machine: LedgerMachine, change: string): string | null {
     if (machine.state === "revoked") return "a revoked machine is changed";
     machine.state = STATES[change] ?? "revoked";
-    if (machine.state !== "active") machine.lease = null;
+    machine.isGone = false;
+    if (machine.state !== "active") this.#endAll(machine);
     if (machine.state === "revoked")
       for (const latch of this.latches.values()) if (latch.machine === machine) latch.state = "revoked";
     return null;
   }
 
+  /** The server itself has locked it. */
+  #goes(machine: LedgerMachine): string | null {
+    if (machine.state !== "active") return `a machine that is ${machine.state} is locked for its silence`;
+    if (machine.policy !== "alive") return "a machine is locked for its silence that may be silent";
+    machine.state = "locked";
+    machine.isGone = true;
+    this.#endAll(machine);
+    return null;
+  }
+
+  #govern(entry: LogEntry, machine: LedgerMachine): null {
+    machine.policy = String(entry["policy"]);
+    machine.of = Number(entry["of"] ?? 0);
+    machine.waitMs = machine.policy === "approval" ? Number(entry["timeout"]) : 0;
+    machine.timeoutMs = machine.policy === "alive" ? Number(entry["timeout"]) : 0;
+    this.#endAll(machine);
+    return null;
+  }
+
+  #endAll(machine: LedgerMachine): void {
+    machine.lease = null;
+    this.requests.endAll(machine);
+  }
+
   #lease(entry: LogEntry, machine: LedgerMachine): string | null {
     const { at, until, grace, lease } = entry as { [name: string]: number } & LogEntry;
     if (machine.state !== "active") return `a machine that is ${machine.state} gets a lease`;
-    if (machine.policy !== "lease") return "a machine gets a lease that needs none";
+    if (machine.policy === "always") return "a machine gets a lease that needs none";
+    const approved = machine.policy === "approval" ? this.requests.open(entry, machine) : null;
+    if (approved !== null) return approved;
     const most = entry["by"] === undefined ? 1_800_000 : DAY_MS;
     if (Number(until) - at > most || Number(grace) > 600_000) return "the lease is longer than any may be";
-    const made = { number: Number(lease), until: Number(until), grace: Number(grace), seen: at };
+    const to = entry["to"] === undefined ? null : String(entry["to"]);
+    const made = { number: Number(lease), until: Number(until), grace: Number(grace), to, seen: at };
     if (machine.lease !== null) this.#open.delete(machine.lease);
     machine.lease = made;
     this.#open.add(made);
@@ -148,7 +197,7 @@ const STATES: Readonly<Record<string, "active" | "locked" | "revoked">> = {
   revoke: "revoked",
 };
 
-/** Whether a time was reached, by the clock or by the log; or the clock cannot be believed. */
-function isOver(until: number, now: number, seen: number): boolean {
-  return now >= until || seen >= until || now < seen - CLOCK_CORRECTION_MS;
+function made(id: string): LedgerMachine {
+  const terms = { policy: "always", of: 0, waitMs: 0, timeoutMs: 0 };
+  return { id, state: "active", isGone: false, ...terms, lease: null, version: 0 };
 }

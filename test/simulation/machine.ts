@@ -11,7 +11,8 @@ import { parseInvite } from "../../src/formats/own/invite.ts";
 import { buildLeaseRequest, parseChallenge, parseLeaseAnswer } from "../../src/formats/own/lease.ts";
 import type { Chance } from "./chance.ts";
 import type { Answer, Host } from "./network.ts";
-import { Violation } from "./oracle.ts";
+import { Sender } from "./sender.ts";
+import { Violation } from "./violation.ts";
 import type { World } from "./world.ts";
 
 /** What a machine knows of a latch, and whoever has copied its disk does too. */
@@ -22,6 +23,7 @@ export interface KnownLatch {
 }
 
 const MINUTE_MS = 60_000;
+const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 /** So often may somebody who should have its key ask in vain, whatever is lost on the way. */
 const PATIENCE = 20;
@@ -48,6 +50,7 @@ export class SimulatedMachine {
   readonly #chance: Chance;
   readonly name: string;
   readonly host: Host;
+  readonly sender: Sender;
   identity!: KeyObject;
   id = "";
   serverThumbprint = "";
@@ -55,12 +58,15 @@ export class SimulatedMachine {
   /** Its volumes wait for their keys. */
   isWaiting = false;
   isRevoked = false;
+  /** Its system is up. */
+  isUp = false;
 
   constructor(world: World, chance: Chance, name: string, host: Host) {
     this.#world = world;
     this.#chance = chance;
     this.name = name;
     this.host = host;
+    this.sender = new Sender(world, chance.named("sender"));
   }
 
   /** Lives until the simulation ends. */
@@ -70,13 +76,29 @@ export class SimulatedMachine {
       await this.#enrol();
       while (!this.isRevoked) {
         await time.sleep(this.#world.waitMs(this.#chance, 9 * DAY_MS));
-        const isPlanned = this.#chance.happens(0.8);
+        const isPlanned = this.#chance.happens(0.7);
         if (isPlanned && !(await this.#announce(1800))) continue; // it would not come back by itself
-        await time.sleep(this.#chance.between(20_000, 120_000));
+        this.isUp = false;
+        const isSending = this.sender.isOn;
+        this.sender.stop();
+        await time.sleep(this.#awayMs(isPlanned));
         await this.#boot();
+        if (this.isRevoked) break;
+        this.isUp = true;
+        if (isSending) this.sender.start(this);
       }
+      this.isUp = false;
+      this.sender.stop();
       await time.sleep(DAY_MS);
     }
+  }
+
+  /** A reboot; or it was unplugged, and maybe carried away. */
+  #awayMs(isPlanned: boolean): number {
+    if (isPlanned || this.#chance.happens(0.5)) return this.#chance.between(20_000, 120_000);
+    const awayMs = this.#chance.between(MINUTE_MS, this.#chance.pick([HOUR_MS, 20 * HOUR_MS]));
+    this.#world.goneFor(this, awayMs);
+    return awayMs;
   }
 
   /** The operator's invite, and as many latches as it has volumes. */
@@ -105,6 +127,7 @@ export class SimulatedMachine {
       this.#learn(body, await this.#world.ask(this.host, { method: "POST", path, body }));
       await this.#world.time.sleep(5000);
     }
+    this.isUp = true;
     await this.#world.operator.govern(this);
   }
 

@@ -81,6 +81,7 @@ export class SimulatedNetwork {
         if (isLost()) return;
         const { life } = this.#server;
         if (life === null || !life.isAlive) return done(null); // refused
+        if (this.#server.isHeldUp) return;
         this.#time.stir();
         wire = new MemoryWire(this.#time, life, this.#seenAs ?? from.address, {
           slowMs: this.#chance.happens(SLOW_READER) ? this.#chance.below(2000) : 0,
@@ -113,7 +114,7 @@ export class SimulatedNetwork {
       const isLast = index === pieces.length - 1;
       const isPieceLost = isLost();
       this.#time.at(delayMs, () => {
-        if (isPieceLost || from.isCut || !wire.isOpen) return;
+        if (isPieceLost || from.isCut || !wire.isOpen || this.#server.isHeldUp) return;
         if (isLast) {
           const left = this.#observer.arrived(from, request);
           wire.onLeft = (answer) => {

@@ -4,35 +4,12 @@
  */
 import { createHash } from "node:crypto";
 import Database from "better-sqlite3";
+import { HeartbeatDoor } from "./heartbeat-door.ts";
 import { Ledger, type LedgerLatch, type LogEntry } from "./ledger.ts";
 import type { Answer, Request } from "./network.ts";
 import type { SimulatedTime } from "./time.ts";
-
-/** What must always hold. Each is a word of docs/decisions/123. */
-export type Invariant =
-  /** No release that the policy forbids; none outside of a lease and its grace. */
-  | "policy"
-  /** No release after an acknowledged lock or revocation, also after a restart. */
-  | "acknowledged"
-  /** No release without a receipt that is on the disk before the answer, and stays. */
-  | "receipt"
-  /** No window but one that somebody opened who may, just now, once for each request. */
-  | "lease"
-  /** Whoever may have its key gets it, once it can ask and the server can answer. */
-  | "liveness"
-  /** The whole log verifies in the end, and the tables say what it says. */
-  | "log"
-  /** Nothing fails but the disk. */
-  | "defect";
-
-export class Violation extends Error {
-  readonly invariant: Invariant;
-
-  constructor(invariant: Invariant, message: string) {
-    super(`${invariant}: ${message}`);
-    this.invariant = invariant;
-  }
-}
+import { Vigils, type Written } from "./vigil.ts";
+import { type Invariant, Violation } from "./violation.ts";
 
 interface Signed {
   readonly machine: string;
@@ -47,13 +24,35 @@ interface Asked {
   readonly size: number;
   readonly wallMs: number;
   readonly jumps: number;
+  /** Why it must be refused; null where it may be released. */
   readonly refusal: string | null;
+  /** Whether it surely is released. */
+  readonly isOpen: boolean;
+  readonly atMs: number;
   readonly version: number;
   readonly changes: number;
 }
 
+/** From so many addresses operators are asked for one machine. */
+const MOST_REQUESTS = 16;
+/** So long after a change everybody has heard of it. */
+const SETTLED_MS = 1_000;
+
 export class Oracle {
   readonly #time: SimulatedTime;
+  readonly #isExcused: () => boolean;
+  readonly vigils = new Vigils();
+  readonly door: HeartbeatDoor;
+  /** Counts the server's processes. */
+  #life = 0;
+  /** When the log was read last, and how often the clock had been set then. */
+  #readMs = 0;
+  #readJumps = 0;
+  #endedMs: number | null = null;
+  /** When an entry that is about a machine was read last. */
+  readonly #changedMs = new Map<string, number>();
+  /** What operators have said to requests. */
+  readonly #said = new Set<string>();
   #database: Database.Database | null = null;
   #read: Database.Statement | null = null;
   #ledger = new Ledger();
@@ -76,8 +75,26 @@ export class Oracle {
   #changesBegun = 0;
   releases = 0;
 
-  constructor(time: SimulatedTime) {
+  /** @param isExcused whether the server, or its disk, may be late now */
+  constructor(time: SimulatedTime, isExcused: () => boolean) {
     this.#time = time;
+    this.#isExcused = isExcused;
+    const oracle = this;
+    this.door = new HeartbeatDoor(
+      {
+        get ledger() {
+          return oracle.#ledger;
+        },
+        get nowMs() {
+          return time.trueMs;
+        },
+        get life() {
+          return oracle.#life;
+        },
+        isSettled: (machine) => oracle.#isSettled(machine),
+      },
+      this.vigils,
+    );
   }
 
   get ledger(): Ledger {
@@ -89,13 +106,16 @@ export class Oracle {
     this.closed();
     this.#database = new Database(storePath, { readonly: true });
     this.#read = this.#database.prepare("select number, body from entry where number >= ? order by number").raw();
+    this.#life++;
     const before = this.#digests;
     this.#ledger = new Ledger();
     this.#digests = [];
     this.#receipts = new Map();
     this.#floods = new Map();
     this.#leases = new Map();
-    this.#readUp();
+    this.#readUp(before.length);
+    this.#endedMs = null;
+    this.vigils.serverBegins(this.#time.trueMs, this.#time.wallMs);
     for (let number = 0; number < this.#reliedOn; number++) {
       const [was, is] = [before[number], this.#digests[number]];
       if (was === undefined || is === undefined || !was.equals(is))
@@ -104,21 +124,33 @@ export class Oracle {
     this.#receipts = new Map(); // what was answered before the crash was
   }
 
+  /** The server's process has ended, or stops now. */
   closed(): void {
+    if (this.#database !== null) {
+      this.#endedMs = this.#time.trueMs;
+      this.vigils.serverEnds(this.#time.trueMs, this.jumps);
+    }
     this.#database?.close();
     this.#database = null;
     this.#read = null;
   }
 
-  #readUp(): void {
+  /** @param known so many entries were seen before, and mean nothing new */
+  #readUp(known = 0): void {
     if (this.#read === null) return;
+    const nowMs = this.#endedMs ?? this.#time.trueMs;
     for (const [number, body] of this.#read.all(this.#ledger.size) as [number, Buffer][]) {
       const entry = JSON.parse(String(body)) as LogEntry;
       this.#digests.push(createHash("sha256").update(body).digest());
       const wrong = this.#ledger.take(entry);
-      if (wrong !== null) throw new Violation("policy", `entry ${number}: ${wrong}: ${String(body)}`);
+      if (wrong !== null) throw new Violation(invariantOf(entry), `entry ${number}: ${wrong}: ${String(body)}`);
       this.#note(number, entry);
+      if (number >= known) this.#follow(number, entry, nowMs);
     }
+    this.#readMs = nowMs;
+    this.#readJumps = this.jumps;
+    const machine = this.#endedMs === null && !this.#isExcused() ? this.vigils.overdue(nowMs) : null;
+    if (machine !== null) throw new Violation("alive", `the machine ${machine} is silent, and is not locked`);
   }
 
   #note(number: number, entry: LogEntry): void {
@@ -131,6 +163,69 @@ export class Oracle {
       const machine = String(entry["machine"]);
       this.#leases.set(machine, (this.#leases.get(machine) ?? 0) + 1);
     }
+  }
+
+  /** What a new entry tells, in true time. */
+  #follow(number: number, entry: LogEntry, nowMs: number): void {
+    const id = String(entry["machine"]);
+    const machine = this.#ledger.machines.get(id);
+    if (machine === undefined) return;
+    const { kind } = entry;
+    const written: Written = { sinceMs: this.#readMs, nowMs, wallMs: entry.at, jumps: this.#readJumps };
+    if (kind === "release" || kind === "flood") {
+      if (machine.policy !== "alive") return;
+      const wrong = kind === "release" ? this.vigils.released(id, written) : this.vigils.refusal(id, this.#readMs);
+      if (wrong !== null) throw new Violation("policy", `entry ${number}: released, and ${wrong}`);
+      return;
+    }
+    this.#changedMs.set(id, nowMs);
+    if (kind === "request-approve" || kind === "request-deny") this.#requireSaid(number, entry);
+    if (kind === "machine-gone") {
+      const wrong = this.vigils.gone(id, nowMs);
+      if (wrong !== null) throw new Violation("alive", `entry ${number}: ${wrong}`);
+    }
+    const isBegun = kind === "machine-policy" || kind === "machine-unlock";
+    if (isBegun && machine.policy === "alive" && machine.state === "active")
+      this.vigils.begin(id, machine.timeoutMs, written);
+    else if (machine.policy !== "alive" || machine.state !== "active") this.vigils.end(id);
+  }
+
+  #requireSaid(number: number, entry: LogEntry): void {
+    const said = `${entry["by"]} ${entry.kind.slice(8)} ${entry["request"]}`;
+    const named = `${entry["by"]} ${entry.kind.slice(8)} ${entry["machine"]}`;
+    if (!this.#said.has(said) && !this.#said.has(named))
+      throw new Violation("approval", `entry ${number}: no operator has said so: ${JSON.stringify(entry)}`);
+  }
+
+  /** An operator says something to a request, or to what a machine may ask for. */
+  says(by: number, verb: string, requestOrMachine: string): void {
+    this.#said.add(`${by} ${verb} ${requestOrMachine}`);
+  }
+
+  /** The server's clock is set. */
+  clockSet(offsetMs: number): void {
+    this.jumps++;
+    this.vigils.clockSet(this.#time.trueMs, offsetMs);
+  }
+
+  #isSettled(machine: string): boolean {
+    if ((this.#changing.get(machine) ?? 0) > 0) return false;
+    return this.#time.trueMs - (this.#changedMs.get(machine) ?? Number.NEGATIVE_INFINITY) > SETTLED_MS;
+  }
+
+  /** Why a latch must not be released to this address now; null where it may be. */
+  #refusal(latch: LedgerLatch, from: string): string | null {
+    const refusal = this.#ledger.refusal(latch, this.#time.wallMs, from);
+    const { machine } = latch;
+    if (refusal !== null || machine.policy !== "alive") return refusal;
+    return this.vigils.refusal(machine.id, this.#time.trueMs);
+  }
+
+  /** Whether a latch surely is released to this address now, if the server can answer at all. */
+  isOpen(latch: LedgerLatch, from: string): boolean {
+    if (this.#refusal(latch, from) !== null) return false;
+    const { machine } = latch;
+    return machine.policy !== "alive" || this.vigils.isOpen(machine.id, this.#time.trueMs);
   }
 
   /** A machine, or who has its identity, has signed this now. */
@@ -152,6 +247,16 @@ export class Oracle {
       const leases = this.#leases.get(machine) ?? 0;
       return (answer) => this.#leased(machine, body, answer, leases);
     }
+    const opening = /^\/machine\/([^/]+)\/session$/.exec(path)?.[1];
+    if (path === "/alive" || (opening !== undefined && body.length > 0)) {
+      this.#readUp();
+      const judge =
+        opening === undefined ? this.door.beatArrived(from, body) : this.door.sessionAsked(opening, from, body);
+      return (answer) => {
+        this.#readUp();
+        judge(answer);
+      };
+    }
     return () => {};
   }
 
@@ -164,7 +269,9 @@ export class Oracle {
       wallMs,
       size: this.#ledger.size,
       jumps: this.jumps,
-      refusal: latch === undefined ? "there is no such latch" : this.#ledger.refusal(latch, wallMs, from),
+      atMs: this.#time.trueMs,
+      refusal: latch === undefined ? "there is no such latch" : this.#refusal(latch, from),
+      isOpen: latch !== undefined && this.isOpen(latch, from),
       version: latch?.machine.version ?? 0,
       changes: this.#changesBegun,
     };
@@ -182,13 +289,13 @@ export class Oracle {
     this.releases++;
     this.#reliedOn = this.#ledger.size;
     if (latch === undefined) throw new Violation("policy", "a latch was released that the log does not know");
-    for (const subject of [asked.latchId, machineIdOf(this.#ledger, latch)]) {
+    for (const subject of [asked.latchId, latch.machine.id]) {
       const stopped = this.#stopped.get(subject);
       if (stopped !== undefined) throw new Violation("acknowledged", `released after it was told to be ${stopped}`);
     }
     if (this.#useReceipt(asked)) return;
     if (!this.#isFlooded(asked)) throw new Violation("receipt", "released, and no receipt is on the disk");
-    const now = this.#ledger.refusal(latch, this.#time.wallMs, asked.from);
+    const now = this.#refusal(latch, asked.from);
     if (asked.refusal !== null && now !== null) throw new Violation("policy", `released under a flood: ${now}`);
   }
 
@@ -209,15 +316,25 @@ export class Oracle {
 
   /** A refusal must have its reason, unless something changed meanwhile. */
   #refused(asked: Asked, latch: LedgerLatch | undefined, status: number): void {
-    if (latch === undefined || asked.refusal !== null || asked.jumps !== this.jumps) return;
+    if (latch === undefined || asked.jumps !== this.jumps) return;
     if (asked.changes !== this.#changesBegun || this.#isChanging(latch)) return;
     if (asked.version !== latch.machine.version) return;
-    if (this.#ledger.refusal(latch, this.#time.wallMs, asked.from) !== null) return;
+    this.#requireAsked(latch, asked);
+    if (!asked.isOpen || !this.isOpen(latch, asked.from)) return;
     throw new Violation("liveness", `refused with ${status} what may be released`);
   }
 
+  /** Who is refused for want of an approval waits for one, where there is room. */
+  #requireAsked({ machine, state }: LedgerLatch, { from }: Asked): void {
+    const { requests } = this.#ledger;
+    if (machine.policy !== "approval" || machine.state !== "active" || state !== "active") return;
+    if (requests.of(machine, from) !== null || requests.count(machine) >= MOST_REQUESTS) return;
+    if (machine.lease !== null || this.#time.trueMs - (this.#changedMs.get(machine.id) ?? 0) < SETTLED_MS) return;
+    throw new Violation("liveness", "a machine needs an approval, and nobody is asked");
+  }
+
   #isChanging(latch: LedgerLatch): boolean {
-    return (this.#changing.get(machineIdOf(this.#ledger, latch)) ?? 0) > 0;
+    return (this.#changing.get(latch.machine.id) ?? 0) > 0;
   }
 
   #leased(machine: string, body: Buffer, { status }: Answer, leasesBefore: number): void {
@@ -253,13 +370,10 @@ export class Oracle {
   }
 }
 
-const ids = new WeakMap<object, string>();
-
-function machineIdOf(ledger: Ledger, { machine }: LedgerLatch): string {
-  const known = ids.get(machine);
-  if (known !== undefined) return known;
-  for (const [id, one] of ledger.machines) ids.set(one, id);
-  return ids.get(machine) ?? "";
+/** Which invariant an entry breaks that must not be. */
+function invariantOf(entry: LogEntry): Invariant {
+  if (entry.kind === "machine-gone") return "alive";
+  return entry.kind.startsWith("request") || entry["request"] !== undefined ? "approval" : "policy";
 }
 
 function digestOf(body: Buffer): string {

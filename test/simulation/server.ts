@@ -4,6 +4,7 @@ import { Answers } from "../../src/server/http/answers.ts";
 import type { StrangerServer } from "../../src/server/http/server.ts";
 import { createMachineServer } from "../../src/server/machine-api/server.ts";
 import { administer } from "../../src/server/operator-api/routes.ts";
+import { resumePulses, watchPulses } from "../../src/server/service/alive.ts";
 import { assembleService } from "../../src/server/service/assemble.ts";
 import { startHousekeeping } from "../../src/server/service/housekeeping.ts";
 import type { Service } from "../../src/server/service/service.ts";
@@ -12,6 +13,7 @@ import type { Store, Transaction } from "../../src/server/store/port.ts";
 import type { Chance } from "./chance.ts";
 import { Crash, type SimulatedDisk } from "./disk.ts";
 import type { Fault } from "./faults.ts";
+import { Looks } from "./looks.ts";
 import type { SimulatedTime } from "./time.ts";
 
 const UID = process.geteuid?.() ?? 0;
@@ -23,6 +25,8 @@ export interface Life {
   readonly machines: StrangerServer;
   readonly answers: Answers;
   readonly opened: OpenedStore;
+  readonly looks: Looks;
+  readonly stopWatch: () => Promise<void>;
   readonly stopHousekeeping: () => Promise<void>;
 }
 
@@ -37,12 +41,31 @@ export class SimulatedServer {
   life: Life | null = null;
   /** Failures that are none of the disk's: a defect. */
   readonly defects: string[] = [];
+  /** Its process stands still: it was stopped, or its machine sleeps. */
+  #held: Promise<void> | null = null;
 
   constructor(time: SimulatedTime, disk: SimulatedDisk, chance: Chance, fault: Fault | null) {
     this.#time = time;
     this.#disk = disk;
     this.#chance = chance;
     this.#fault = fault;
+  }
+
+  get isHeldUp(): boolean {
+    return this.#held !== null;
+  }
+
+  /** Has the process stand still until what it gives is called. */
+  holdUp(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#held = promise;
+    const { life } = this;
+    life?.looks.hold();
+    return () => {
+      this.#held = null;
+      if (life?.isAlive) life.looks.goOn();
+      resolve();
+    };
   }
 
   /** Starts it. False where the disk does not let it, or the process ended meanwhile. */
@@ -58,14 +81,18 @@ export class SimulatedServer {
       throw error;
     }
     const life = { isAlive: true } as { -readonly [Name in keyof Life]: Life[Name] };
+    const sleep = this.#time.sleepWhile(() => life.isAlive);
     const service = assembleService(
       {
         nowMs: () => this.#time.wallMs,
         monotonicMs: () => this.#time.trueMs,
-        sleep: this.#time.sleepWhile(() => life.isAlive),
+        sleep: async (delayMs, signal) => {
+          await sleep(delayMs, signal);
+          if (this.#held !== null) await this.#held;
+        },
         random,
       },
-      { ...opened, store: slow(opened.store, this.#time, this.#chance, this.#fault) as OpenedStore["store"] },
+      { ...opened, store: through(opened.store, () => this.#dawdle(), this.#fault) as OpenedStore["store"] },
     );
     life.service = this.#fault?.service?.(service) ?? service;
     life.opened = opened;
@@ -73,9 +100,25 @@ export class SimulatedServer {
     const report = (error: unknown) => this.#report(life, error);
     life.machines = createMachineServer(life.service, life.answers, report, { turnMs: 10, connections: 4096 });
     life.machines.net.emit("listening"); // it looks for late connections from now on
+    life.looks = new Looks(this.#time, service.pulses, () => life.isAlive);
+    const { system } = service;
+    life.stopWatch = watchPulses({ ...life.service, system: { ...system, sleep: life.looks.sleep } }, report);
     life.stopHousekeeping = startHousekeeping(life.service, report);
     this.life = life;
+    try {
+      // Nothing else happens before that, so it may as well take no time.
+      await resumePulses({ ...life.service, store: through(opened.store, async () => {}, this.#fault) });
+    } catch (error) {
+      this.end();
+      await this.bury();
+      if (error instanceof Crash) return false;
+      throw error;
+    }
     return true;
+  }
+
+  async #dawdle(): Promise<void> {
+    if (this.#chance.happens(0.2)) await this.#time.sleep(this.#chance.below(20));
   }
 
   #isExcused({ code }: NightlatchError): boolean {
@@ -104,6 +147,7 @@ export class SimulatedServer {
   async stop(): Promise<void> {
     const life = this.life;
     if (life === null || !life.isAlive) return;
+    await life.stopWatch();
     await life.stopHousekeeping();
     this.end();
     this.life = null;
@@ -111,8 +155,9 @@ export class SimulatedServer {
   }
 
   /** An operator's request, at the operators' door. Null where the server ended before that. */
-  async operate(method: "GET" | "POST", path: string, body: unknown = ""): Promise<OperatorsAnswer> {
+  async operate(method: "GET" | "POST", path: string, body: unknown = "", uid: number = 0): Promise<OperatorsAnswer> {
     const life = this.life;
+    if (this.#held !== null) await this.#held;
     if (life === null || !life.isAlive) return null;
     this.#time.stir();
     const { service, answers, machines } = life;
@@ -120,7 +165,7 @@ export class SimulatedServer {
     const bytes = Buffer.from(body === "" ? "" : JSON.stringify(body));
     using _ = method === "POST" ? machines.giveWay() : null;
     try {
-      const request = { method, segments: path.split("/"), body: bytes, role: "admin", uid: 0 } as const;
+      const request = { method, segments: path.split("/"), body: bytes, role: "admin", uid } as const;
       const reply = await administer(context, request);
       return life.isAlive ? { status: reply.status, body: JSON.parse(String(reply.body)) } : null;
     } catch (error) {
@@ -131,10 +176,9 @@ export class SimulatedServer {
   }
 }
 
-/** A store that takes its time before and after a transaction, one after the other. */
-function slow(store: OpenedStore["store"], time: SimulatedTime, chance: Chance, fault: Fault | null): Store {
+/** A store that waits before and after a transaction, one after the other, with the fault in it. */
+function through(store: OpenedStore["store"], wait: () => Promise<void>, fault: Fault | null): Store {
   let last: Promise<unknown> = Promise.resolve();
-  const wait = () => (chance.happens(0.2) ? time.sleep(chance.below(20)) : Promise.resolve());
   const alone = <T>(work: () => Promise<T>): Promise<T> => {
     const outcome = last.then(work);
     last = outcome.catch(() => {});

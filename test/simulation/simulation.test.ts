@@ -4,22 +4,30 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FAULTS } from "./faults.ts";
+import { FAULTS_OF_RELEASES } from "./faults.ts";
+import { FAULTS_OF_WAITING } from "./faults-of-waiting.ts";
 import { type Outcome, type Scale, simulate } from "./world.ts";
 
+const MINUTE_MS = 60_000;
 const full = Boolean(process.env["NIGHTLATCH_TEST_FULL"]);
 const one = process.env["NIGHTLATCH_SEED"];
 
 /** Crowded days: as much happens in one as in a week of others. */
-const CROWDED = { machines: 4, days: full ? 15 : 3, haste: 8 };
+const CROWDED = {
+  machines: 4,
+  days: full ? 15 : 3,
+  haste: 8,
+  timeoutsMs: [10 * MINUTE_MS, 30 * MINUTE_MS, 120 * MINUTE_MS, 720 * MINUTE_MS],
+};
 /** A hundred machines for a year, as they live. */
-const QUIET = { machines: 100, days: 365 };
+const QUIET = { machines: 100, days: 365, timeoutsMs: [720 * MINUTE_MS, 1440 * MINUTE_MS] };
 
+const FAULTS = [...FAULTS_OF_RELEASES, ...FAULTS_OF_WAITING];
 /** Within so many seeds each fault must be found. */
 const MOST_SEEDS = 20;
 
-const told = ({ seed, digest, machineYears, requests, releases, crashes, violation }: Outcome): string =>
-  `seed ${seed}: ${machineYears.toFixed(2)} machine-years, ${requests} requests, ${releases} releases, ` +
+const told = ({ seed, digest, machineYears, requests, heartbeats, releases, crashes, violation }: Outcome): string =>
+  `seed ${seed}: ${machineYears.toFixed(2)} machine-years, ${requests} requests, ${heartbeats} heartbeats, ${releases} releases, ` +
   `${crashes} crashes, ${digest} ${violation?.message ?? ""}`;
 
 async function run(scale: Scale): Promise<Outcome> {

@@ -9,15 +9,18 @@ import { SimulatedDisk } from "./disk.ts";
 import type { Fault } from "./faults.ts";
 import { type KnownLatch, SimulatedMachine } from "./machine.ts";
 import { type Answer, type Host, type Request, SimulatedNetwork } from "./network.ts";
-import { Oracle, Violation } from "./oracle.ts";
-import { SimulatedOperator, SimulatedThief } from "./people.ts";
+import { SimulatedOperator } from "./operator.ts";
+import { Oracle } from "./oracle.ts";
 import { SimulatedServer } from "./server.ts";
+import { SimulatedThief } from "./thief.ts";
 import { SimulatedTime } from "./time.ts";
+import { Violation } from "./violation.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 const YEAR_MS = 365 * DAY_MS;
+const MOST_OVERHEARD = 200;
 
 /** What a simulation is to be. */
 export interface Scale {
@@ -26,6 +29,8 @@ export interface Scale {
   readonly days: number;
   /** How many times as much happens in a day; 1 where it is absent. */
   readonly haste?: number;
+  /** For how long machines under `alive` may be silent. */
+  readonly timeoutsMs: readonly number[];
   readonly fault?: Fault;
 }
 
@@ -36,6 +41,8 @@ export interface Outcome {
   readonly digest: string;
   readonly machineYears: number;
   readonly requests: number;
+  /** Those that counted. */
+  readonly heartbeats: number;
   readonly releases: number;
   readonly crashes: number;
   readonly violation: Violation | null;
@@ -44,7 +51,7 @@ export interface Outcome {
 /** Runs a world from its beginning to its end, or to the first violation. */
 export async function simulate(scale: Scale): Promise<Outcome> {
   const chance = new Chance(`world ${scale.seed}`);
-  using _crypto = seedCrypto(chance.named("keys"));
+  using _crypto = seedCrypto(chance.named("keys"), scale.fault?.crypto);
   using time = new SimulatedTime(Date.UTC(2027, 0, 1));
   await using world = new World(time, chance, scale);
   return await world.run();
@@ -62,6 +69,10 @@ export class World implements AsyncDisposable {
   readonly machines: SimulatedMachine[] = [];
   /** Requests for a window that somebody has listened to. */
   readonly captured: { readonly machine: SimulatedMachine; readonly body: Buffer }[] = [];
+  /** The same of heartbeats, and of requests for a session. */
+  readonly overheard: { readonly path: string; readonly body: Buffer; readonly from: Host }[] = [];
+  /** Until when a disk that was in trouble may still show in what the server does. */
+  #recoveringMs = 0;
   readonly #tempted: Chance;
   readonly #thief: SimulatedThief;
   readonly #digest = createHash("sha256");
@@ -77,7 +88,7 @@ export class World implements AsyncDisposable {
     this.#chance = chance;
     this.#tempted = chance.named("tempted");
     this.#scale = scale;
-    this.oracle = new Oracle(time);
+    this.oracle = new Oracle(time, () => this.#isExcused());
     this.#disk = new SimulatedDisk(chance.named("disk"), () => this.#ended(), scale.fault?.disk);
     this.server = new SimulatedServer(time, this.#disk, chance.named("server"), scale.fault ?? null);
     const observer = { arrived: (from: Host, request: Request) => this.#observe(from, request) };
@@ -96,6 +107,10 @@ export class World implements AsyncDisposable {
     this.oracle.closed();
     await this.server.bury();
     this.#disk[Symbol.dispose]();
+  }
+
+  get timeoutsMs(): readonly number[] {
+    return this.#scale.timeoutsMs;
   }
 
   /** How long until something happens again that does every `meanMs` where nobody is in haste. */
@@ -118,6 +133,24 @@ export class World implements AsyncDisposable {
     return this.#disk.isFull || this.#disk.isFailing;
   }
 
+  #isExcused(): boolean {
+    if (this.isDiskInTrouble || this.server.isHeldUp) this.#recoveringMs = this.time.trueMs + 3 * MINUTE_MS;
+    return this.time.trueMs < this.#recoveringMs || this.server.life?.isAlive !== true;
+  }
+
+  /** Somebody has listened to this. */
+  overhear(sent: { readonly path: string; readonly body: Buffer; readonly from: Host }): void {
+    this.overheard.push(sent);
+    if (this.overheard.length > MOST_OVERHEARD) this.overheard.shift();
+  }
+
+  /** A machine is off, maybe since somebody has taken it. */
+  goneFor(machine: SimulatedMachine, awayMs: number): void {
+    // He may have cut the server's power too.
+    if (this.#tempted.happens(0.2)) this.time.at(this.#tempted.below(awayMs), () => this.#disk.crashWithin(0, "power"));
+    void this.#thief.carryOff(machine, awayMs).catch(this.fail);
+  }
+
   async run(): Promise<Outcome> {
     this.#disk.revive();
     await this.#start();
@@ -136,6 +169,7 @@ export class World implements AsyncDisposable {
       digest: this.#digest.digest("hex"),
       machineYears: (this.#scale.machines * this.time.trueMs) / YEAR_MS,
       requests: this.#requests,
+      heartbeats: this.oracle.door.counted,
       releases: this.oracle.releases,
       crashes: this.#crashes,
       violation: this.#violation,
@@ -147,6 +181,7 @@ export class World implements AsyncDisposable {
       ...this.machines.map((machine) => machine.live()),
       this.operator.live(),
       this.operator.watch(),
+      this.operator.attend(),
       this.#thief.live(),
       this.#weather(this.#chance.named("weather")),
       this.#clockmaker(this.#chance.named("clockmaker")),
@@ -184,7 +219,8 @@ export class World implements AsyncDisposable {
   mayBeReleased(machine: SimulatedMachine, { latchId }: KnownLatch): boolean {
     if (machine.host.isCut || this.isDiskInTrouble || this.server.life === null) return false;
     const latch = this.oracle.ledger.latches.get(latchId);
-    return latch !== undefined && this.oracle.ledger.refusal(latch, this.time.wallMs, machine.host.address) === null;
+    if (this.server.isHeldUp) return false;
+    return latch !== undefined && this.oracle.isOpen(latch, machine.host.address);
   }
 
   /** The server's process has ended, in the middle of something. */
@@ -201,13 +237,22 @@ export class World implements AsyncDisposable {
 
   async #startAgain(chance: Chance): Promise<void> {
     const waitMs = chance.between(1000, chance.happens(0.8) ? 30_000 : HOUR_MS);
+    if (chance.happens(0.15)) this.#setAside(chance, waitMs);
     this.time.at(waitMs, () => this.#chores.push(() => this.#start()));
+  }
+
+  /** Its clock is another when it comes up, and for a while. */
+  #setAside(chance: Chance, waitMs: number): void {
+    const farMs = chance.pick([HOUR_MS, DAY_MS, 20 * YEAR_MS]);
+    this.time.at(waitMs - 1, () => this.#setClock(Math.round(chance.between(-farMs, farMs))));
+    this.time.at(waitMs + chance.between(MINUTE_MS, 2 * HOUR_MS), () => this.#setClock(0));
   }
 
   async #start(): Promise<void> {
     if (this.server.life !== null) return;
     this.#disk.revive();
     const isUp = await this.server.start();
+    if (isUp) this.#tempt(null);
     this.trace(isUp ? "the server starts" : "the server does not start");
     if (!isUp) return this.#startAgain(this.#chance.named(`again ${this.time.trueMs}`));
     try {
@@ -224,7 +269,8 @@ export class World implements AsyncDisposable {
       if (this.server.life === null) continue;
       const what = chance.share();
       if (what < 0.55) this.#disk.crashWithin(chance.happens(0.2) ? 0 : 12, chance.happens(0.5) ? "kill" : "power");
-      else if (what < 0.75) await this.#restart(chance);
+      else if (what < 0.7) await this.#restart(chance);
+      else if (what < 0.78) await this.#holdUp(chance);
       else if (what < 0.9) {
         this.#disk.fill(chance.below(64 << 10));
         await this.time.sleep(chance.between(MINUTE_MS, HOUR_MS));
@@ -235,6 +281,17 @@ export class World implements AsyncDisposable {
         await this.#restart(chance);
       }
     }
+  }
+
+  /** Its process is stopped, or its machine sleeps. */
+  async #holdUp(chance: Chance): Promise<void> {
+    const sinceMs = this.time.trueMs;
+    this.trace("the server stands still");
+    const goOn = this.server.holdUp();
+    await this.time.sleep(chance.between(1000, chance.happens(0.5) ? MINUTE_MS : HOUR_MS));
+    this.oracle.vigils.serverHeldUp(sinceMs, this.time.trueMs);
+    goOn();
+    this.trace("the server goes on");
   }
 
   async #restart(chance: Chance): Promise<void> {
@@ -273,8 +330,15 @@ export class World implements AsyncDisposable {
     }
   }
 
-  /** While a window is open thieves come and clocks go wrong, more often than by chance. */
-  #tempt(machineId: string): void {
+  /**
+   * While a window is open thieves come and clocks go wrong, more often than by chance. After a
+   * start, when the server has not heard anybody yet, they come for what is off.
+   */
+  #tempt(machineId: string | null): void {
+    if (machineId === null) {
+      for (const machine of this.machines) if (!machine.isUp) void this.#thief.lurk(machine.id).catch(this.fail);
+      return;
+    }
     void this.#thief.lurk(machineId).catch(this.fail);
     if (!this.#tempted.happens(0.05)) return;
     this.time.at(this.#tempted.below(60_000), () => this.#setClock(-this.#tempted.pick([30_000, HOUR_MS, DAY_MS])));
@@ -282,8 +346,8 @@ export class World implements AsyncDisposable {
   }
 
   #setClock(offsetMs: number): void {
-    this.oracle.jumps++;
     this.time.offsetMs = offsetMs;
+    this.oracle.clockSet(offsetMs);
     this.trace(`the clock is ${offsetMs} ahead`);
   }
 

@@ -1,4 +1,5 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
+import { ShortMac } from "./short-mac.ts";
 
 /** The length of a session's name. */
 export const SESSION_BYTES = 8;
@@ -17,8 +18,8 @@ const MAC_AT = 12;
 /** The same of an answer. */
 const HEARD_MAC_AT = 5;
 
-const ALIVE = Buffer.from("nightlatch-alive\0", "latin1");
-const HEARD = Buffer.from("nightlatch-heard\0", "latin1");
+const ALIVE = new ShortMac("nightlatch-alive\0", MAC_AT);
+const HEARD = new ShortMac("nightlatch-heard\0", MAC_AT + HEARD_MAC_AT);
 
 /** What the server makes of a heartbeat. */
 export interface Heard {
@@ -36,7 +37,7 @@ export function buildHeartbeat(key: Uint8Array, session: Uint8Array, counter: nu
   const body = Buffer.alloc(HEARTBEAT_BYTES);
   body.set(session);
   body.writeUInt32BE(counter, COUNTER_AT);
-  body.set(macOf(key, ALIVE, body.subarray(0, MAC_AT)), MAC_AT);
+  body.set(aliveMac(key, body), MAC_AT);
   return body;
 }
 
@@ -51,7 +52,7 @@ export function readHeartbeat(body: Buffer): { readonly session: Buffer; readonl
 
 /** Whether the holder of the session's key has written this heartbeat. */
 export function isHeartbeatOf(key: Uint8Array, body: Buffer): boolean {
-  return timingSafeEqual(macOf(key, ALIVE, body.subarray(0, MAC_AT)), body.subarray(MAC_AT));
+  return timingSafeEqual(aliveMac(key, body), body.subarray(MAC_AT));
 }
 
 /** Writes the answer to a heartbeat. */
@@ -71,10 +72,10 @@ export function parseHeard(key: Uint8Array, heartbeat: Buffer, answer: Buffer): 
   return { isLocked: state !== 0, withinSeconds: answer.readUInt32BE(1) };
 }
 
-function heardMac(key: Uint8Array, heartbeat: Buffer, answer: Buffer): Buffer {
-  return macOf(key, HEARD, Buffer.concat([heartbeat.subarray(0, MAC_AT), answer.subarray(0, HEARD_MAC_AT)]));
+function aliveMac(key: Uint8Array, heartbeat: Uint8Array): Buffer {
+  return ALIVE.put(heartbeat, MAC_AT, 0).of(key);
 }
 
-function macOf(key: Uint8Array, label: Buffer, bytes: Uint8Array): Buffer {
-  return createHmac("sha256", key).update(label).update(bytes).digest();
+function heardMac(key: Uint8Array, heartbeat: Uint8Array, answer: Uint8Array): Buffer {
+  return HEARD.put(heartbeat, MAC_AT, 0).put(answer, HEARD_MAC_AT, MAC_AT).of(key);
 }

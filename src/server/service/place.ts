@@ -4,7 +4,6 @@ import { addressBytes } from "../../formats/network/ip-network.ts";
 /** How many bytes stand for an address. */
 export const ADDRESS_BYTES = 16;
 
-const IPV4 = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/;
 /** Of an IPv4 address the first bytes are zero. */
 const IPV4_BYTES = 4;
 /** A host with IPv6 has a /64 to itself (network.ts). */
@@ -12,16 +11,42 @@ const LINE_BYTES = 8;
 
 /** An address in 16 bytes: an IPv4 one at their end; what is none by its hash. */
 export function packAddress(address: string): Uint8Array {
-  const [, ...parts] = IPV4.exec(address) ?? [];
-  if (parts.length === 0) {
-    const bytes = addressBytes(address);
-    if (bytes?.length === ADDRESS_BYTES) return Uint8Array.from(bytes);
-    return createHash("sha256").update(address).digest().subarray(0, ADDRESS_BYTES);
-  }
   const packed = new Uint8Array(ADDRESS_BYTES);
-  packed.set(parts.map(Number), ADDRESS_BYTES - parts.length);
+  packInto(packed, address);
   return packed;
 }
+
+/** Writes them into `packed`, which every heartbeat does. */
+export function packInto(packed: Uint8Array, address: string): void {
+  packed.fill(0);
+  if (packIpv4(packed, address)) return;
+  const bytes = addressBytes(address);
+  const isIpv6 = bytes?.length === ADDRESS_BYTES;
+  packed.set(isIpv6 ? bytes : createHash("sha256").update(address).digest().subarray(0, ADDRESS_BYTES));
+}
+
+/** False where it is no IPv4 address. */
+function packIpv4(packed: Uint8Array, address: string): boolean {
+  let part = 0;
+  let digits = 0;
+  let value = 0;
+  for (let index = 0; index <= address.length; index++) {
+    const code = index === address.length ? DOT : address.charCodeAt(index);
+    if (code === DOT) {
+      if (digits === 0 || value > 255 || part === IPV4_BYTES) return false;
+      packed[ADDRESS_BYTES - IPV4_BYTES + part++] = value;
+      digits = 0;
+      value = 0;
+    } else {
+      if (code < ZERO || code > ZERO + 9 || digits++ === 3) return false;
+      value = value * 10 + code - ZERO;
+    }
+  }
+  return part === IPV4_BYTES;
+}
+
+const DOT = 0x2e;
+const ZERO = 0x30;
 
 /** Whether two addresses are one place: the same IPv4 address, or the same IPv6 /64. */
 export function isSamePlace(one: Uint8Array, other: Uint8Array): boolean {

@@ -1,12 +1,16 @@
 import { Memory } from "../memory.ts";
 import type { Pulse } from "../policy/alive.ts";
 import { type Pace, RESTED } from "../policy/pace.ts";
-import { ADDRESS_BYTES, packAddress } from "./place.ts";
+import { ADDRESS_BYTES, packAddress, packInto } from "./place.ts";
 
 const ID_BYTES = 32;
 const KEY_BYTES = 32;
 /** Machines share typed arrays of so many: growing copies nothing, and one page is 2 MiB. */
 const PAGE = 16_384;
+const PAGE_BITS = Math.log2(PAGE);
+
+/** The address that was looked at last: every heartbeat has one. */
+const PACKED = new Uint8Array(ADDRESS_BYTES);
 
 /** Bits of a machine's flags. */
 const EXTENDED = 1;
@@ -79,7 +83,8 @@ export class Pulses {
     if (known !== null) return known;
     const number = this.#size++;
     if (number % PAGE === 0) this.#pages.push(new Page());
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     page.ids.set(id, at * ID_BYTES);
     if (this.#size * 2 > this.#index.length) this.#growIndex();
     else this.#enter(number);
@@ -88,13 +93,15 @@ export class Pulses {
 
   /** The id of a machine. */
   idOf(number: number): string {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     return Buffer.from(page.ids.subarray(at * ID_BYTES, (at + 1) * ID_BYTES)).toString("base64url");
   }
 
   /** How many sessions a machine has opened in this run. */
   sessionsOf(number: number): number {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     return page.sessions[at] ?? 0;
   }
 
@@ -115,7 +122,8 @@ export class Pulses {
    * @param key is copied
    */
   open(number: number, session: Buffer, key: Uint8Array, from: string): void {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     page.tags[at] = session.readUInt32BE(4);
     page.keys.set(key, at * KEY_BYTES);
     page.addresses.set(packAddress(from), at * ADDRESS_BYTES);
@@ -126,7 +134,8 @@ export class Pulses {
 
   /** Ends a machine's session, and wipes its key. */
   end(number: number): void {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     page.tags[at] = 0;
     page.keys.fill(0, at * KEY_BYTES, (at + 1) * KEY_BYTES);
   }
@@ -135,14 +144,16 @@ export class Pulses {
   bySession(session: Buffer): number | null {
     const number = session.readUInt32BE();
     if (number >= this.#size) return null;
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     const tag = page.tags[at] ?? 0;
     return tag !== 0 && tag === session.readUInt32BE(4) ? number : null;
   }
 
   /** The key of a machine's session, as it lies here. */
   keyOf(number: number): Uint8Array {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     return page.keys.subarray(at * KEY_BYTES, (at + 1) * KEY_BYTES);
   }
 
@@ -158,17 +169,17 @@ export class Pulses {
 
   /** Whether this address is the one that opened the machine's session. */
   isFrom(number: number, from: string): boolean {
-    const [page, at] = this.#at(number);
-    const packed = packAddress(from);
-    for (let index = 0; index < ADDRESS_BYTES; index++) {
-      if (page.addresses[at * ADDRESS_BYTES + index] !== packed[index]) return false;
-    }
+    const { addresses } = this.#pageOf(number);
+    const first = (number % PAGE) * ADDRESS_BYTES;
+    packInto(PACKED, from);
+    for (let index = 0; index < ADDRESS_BYTES; index++) if (addresses[first + index] !== PACKED[index]) return false;
     return true;
   }
 
   /** Takes a counter of a session; false where one as great was there before. */
   count(number: number, counter: number): boolean {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     if (counter <= (page.counters[at] ?? 0)) return false;
     page.counters[at] = counter;
     return true;
@@ -176,18 +187,21 @@ export class Pulses {
 
   /** How often a machine has opened sessions of late. */
   paceOf(number: number): Pace {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     return { emptyAtMs: page.paces[at] ?? RESTED.emptyAtMs };
   }
 
   setPace(number: number, { emptyAtMs }: Pace): void {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     page.paces[at] = emptyAtMs;
   }
 
   /** Notes that a machine was heard, by both clocks. */
   hear(number: number, { nowMs, monotonicMs }: { readonly nowMs: number; readonly monotonicMs: number }): void {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     page.heards[at] = monotonicMs;
     page.seens[at] = nowMs;
     page.flags[at] = ((page.flags[at] ?? 0) | UNSAVED) & ~UNHEARD;
@@ -195,13 +209,15 @@ export class Pulses {
 
   /** When it was heard in this run by the monotonic clock; minus infinity where it was not. */
   heardMs(number: number): number {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     return page.heards[at] ?? Number.NEGATIVE_INFINITY;
   }
 
   /** The same by the wall clock; null where it was not. */
   seenMs(number: number): number | null {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     return page.seens[at] || null;
   }
 
@@ -213,12 +229,14 @@ export class Pulses {
 
   /** Whether it is locked or revoked. */
   isLocked(number: number): boolean {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     return ((page.flags[at] ?? 0) & LOCKED) !== 0;
   }
 
   setLocked(number: number, isLocked: boolean): void {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     page.flags[at] = ((page.flags[at] ?? 0) & ~LOCKED) | (isLocked ? LOCKED : 0);
   }
 
@@ -242,7 +260,8 @@ export class Pulses {
 
   /** What `alive` goes by; null under another policy. */
   pulseOf(number: number): Pulse | null {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     const timeoutMs = page.timeouts[at] ?? 0;
     if (timeoutMs === 0) return null;
     const [openUntilMs = 0, dueMs = 0] = [page.openUntils[at], page.dues[at]];
@@ -251,7 +270,8 @@ export class Pulses {
 
   /** Sets it; null: the policy is another. */
   setPulse(number: number, pulse: Pulse | null): void {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     page.timeouts[at] = pulse?.timeoutMs ?? 0;
     page.openUntils[at] = pulse?.openUntilMs ?? 0;
     page.dues[at] = pulse?.dueMs ?? 0;
@@ -269,7 +289,8 @@ export class Pulses {
   due(nowMs: number, limit: number): number[] {
     const found: number[] = [];
     for (let number = 0; number < this.#size && found.length < limit; number++) {
-      const [page, at] = this.#at(number);
+      const page = this.#pageOf(number);
+      const at = number % PAGE;
       if (page.timeouts[at] === 0 || nowMs < (page.dues[at] ?? 0)) continue;
       if (((page.flags[at] ?? 0) & (LOCKED | GONE)) === 0) found.push(number);
     }
@@ -289,7 +310,8 @@ export class Pulses {
     const found: number[] = [];
     for (let looked = 0; looked < this.#size && found.length < limit; looked++) {
       const number = this.#cursor++ % this.#size;
-      const [page, at] = this.#at(number);
+      const page = this.#pageOf(number);
+      const at = number % PAGE;
       if (((page.flags[at] ?? 0) & UNSAVED) === 0) continue;
       page.flags[at] = (page.flags[at] ?? 0) & ~UNSAVED;
       found.push(number);
@@ -301,15 +323,16 @@ export class Pulses {
   /** What was taken could not be written. */
   giveBack(numbers: readonly number[]): void {
     for (const number of numbers) {
-      const [page, at] = this.#at(number);
+      const page = this.#pageOf(number);
+      const at = number % PAGE;
       page.flags[at] = (page.flags[at] ?? 0) | UNSAVED;
     }
   }
 
-  #at(number: number): [page: Page, at: number] {
-    const page = this.#pages[Math.floor(number / PAGE)];
+  #pageOf(number: number): Page {
+    const page = this.#pages[number >> PAGE_BITS];
     if (page === undefined) throw new RangeError(`there is no machine ${number}`);
-    return [page, number % PAGE];
+    return page;
   }
 
   #lookUp(id: Buffer): number | null {
@@ -317,13 +340,15 @@ export class Pulses {
     for (let place = this.#placeOf(id, 0); ; place = (place + 1) % this.#index.length) {
       const number = (this.#index[place] ?? 0) - 1;
       if (number < 0) return null;
-      const [page, at] = this.#at(number);
+      const page = this.#pageOf(number);
+      const at = number % PAGE;
       if (id.equals(page.ids.subarray(at * ID_BYTES, (at + 1) * ID_BYTES))) return number;
     }
   }
 
   #enter(number: number): void {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     let place = this.#placeOf(page.ids, at * ID_BYTES);
     while (this.#index[place] !== 0) place = (place + 1) % this.#index.length;
     this.#index[place] = number + 1;
