@@ -94,7 +94,7 @@ function measureBeats(service: Service, round: number): void {
 
 /** Puts machines under `alive` into a store, without a log of how they came there. */
 function enterMachines(path: string): void {
-  using database = new Database(path);
+  const database = new Database(path);
   const now = Date.now();
   const insert = database.prepare(
     `insert into machine (id, name, state, epoch, enrolled_ms, policy, leases,
@@ -104,6 +104,7 @@ function enterMachines(path: string): void {
   database.transaction(() => {
     for (let count = 0; count < machines; count++) insert.run(randomBytes(32).toString("base64url"), `m${count}`);
   })();
+  database.close();
 }
 
 function openSessions({ pulses }: Service): void {

@@ -68,6 +68,7 @@ export class Sender {
         return sender.isWanted ? LONGEST_MS : 10 * MINUTE_MS;
       },
       log: () => {},
+      listener: null,
     };
     void sendHeartbeats(power, serverOf(sending), options, stop.signal).catch(this.#world.fail);
   }

@@ -162,7 +162,8 @@ export class Pulses {
    * run, or has opened another session since: who has that opened elsewhere was not alive there.
    */
   placeOf(number: number): Buffer | null {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     const isHeard = ((page.flags[at] ?? 0) & UNHEARD) === 0 && this.seenMs(number) !== null;
     return isHeard ? Buffer.from(page.addresses.subarray(at * ADDRESS_BYTES, (at + 1) * ADDRESS_BYTES)) : null;
   }
@@ -242,12 +243,14 @@ export class Pulses {
 
   /** Whether it fell silent with its site. */
   isGone(number: number): boolean {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     return ((page.flags[at] ?? 0) & GONE) !== 0;
   }
 
   setGone(number: number, isGone: boolean): void {
-    const [page, at] = this.#at(number);
+    const page = this.#pageOf(number);
+    const at = number % PAGE;
     page.flags[at] = ((page.flags[at] ?? 0) & ~GONE) | (isGone ? GONE : 0);
   }
 
