@@ -51,7 +51,7 @@ async function hear(service: Service, number: number): Promise<Heard> {
     // It comes too late. Whether it is locked, or its site was silent, is found at once: a machine
     // that runs does more at the word of a lock.
     await lockGone(service);
-    return { isLocked: !pulses.isGone(number), withinSeconds };
+    return { isLocked: pulses.isLocked(number), withinSeconds };
   }
   pulses.setPulse(number, next);
   if (shortens(pulse, next)) await saveNow(service, number);
