@@ -57,7 +57,7 @@ function hear(service: Service, number: number): Heard | Promise<Heard> {
   const next = heard(pulse, monotonicMs);
   // It comes too late. Whether it is locked, or its site was silent, is found at once: a machine
   // that runs does more at the word of a lock.
-  if (next === null) return lockGone(service).then(() => ({ isLocked: !pulses.isGone(number), withinSeconds }));
+  if (next === null) return lockGone(service).then(() => ({ isLocked: pulses.isLocked(number), withinSeconds }));
   pulses.setPulse(number, next);
   return shortens(pulse, next) ? saveNow(service, number).then(() => isWell) : isWell;
 }
