@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { decideTether, listeningSince, settleTime, type KnownOfServers } from "../../../../src/agent/tether/decide.ts";
+import { decideTether, type KnownOfServers, listeningSince, settleTime } from "../../../../src/agent/tether/decide.ts";
 import type { HeardServer } from "../../../../src/formats/own/tether.ts";
 
 const MINUTE_MS = 60_000;
