@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isRebooting } from "../../../src/host/shutdown.ts";
+import { isRebooting, isSaidToGoDown } from "../../../src/host/shutdown.ts";
 import { fakeSystem } from "../../support/fake-files.ts";
 
 test("a reboot is told from other shutdowns by its job", async () => {
@@ -13,4 +13,12 @@ test("a reboot is told from other shutdowns by its job", async () => {
   assert.equal(await jobs("812 poweroff.target start waiting\n"), false);
   assert.equal(await jobs("812 kexec.target start waiting\n"), false);
   assert.equal(await jobs(""), false);
+});
+
+test("a systemd that does not answer says of no shutdown", async () => {
+  const says = (stdout: string, status = 0) =>
+    isSaidToGoDown(fakeSystem({}, (argv) => (argv[0] === "systemctl" ? { stdout, status } : undefined)));
+  assert.equal(await says("812 poweroff.target start waiting\n"), true);
+  assert.equal(await says("813 nightlatch-rotate.service start running\n"), false);
+  assert.equal(await says("", 1), false);
 });
