@@ -87,12 +87,14 @@ function measureBeats(service: Service, round: number): void {
   });
   if (verified !== BEATS || heard !== BEATS) throw new Error(`${verified} verified, ${heard} heard of ${BEATS}`);
   const told = [bare, verifying, answering].map((rate) => rate.toFixed(0));
-  console.log(`per CPU-second: ${told[0]} bare HMACs; heartbeats: ${told[1]} verified, ${told[2]} verified and answered`);
+  console.log(
+    `per CPU-second: ${told[0]} bare HMACs; heartbeats: ${told[1]} verified, ${told[2]} verified and answered`,
+  );
 }
 
 /** Puts machines under `alive` into a store, without a log of how they came there. */
 function enterMachines(path: string): void {
-  using database = new Database(path);
+  const database = new Database(path);
   const now = Date.now();
   const insert = database.prepare(
     `insert into machine (id, name, state, epoch, enrolled_ms, policy, leases,
@@ -102,6 +104,7 @@ function enterMachines(path: string): void {
   database.transaction(() => {
     for (let count = 0; count < machines; count++) insert.run(randomBytes(32).toString("base64url"), `m${count}`);
   })();
+  database.close();
 }
 
 function openSessions({ pulses }: Service): void {

@@ -3,8 +3,8 @@ import { createHash } from "node:crypto";
 import { readHeartbeat } from "../../src/formats/own/heartbeat.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Answer } from "./network.ts";
-import { Violation } from "./violation.ts";
 import type { Vigils } from "./vigil.ts";
+import { Violation } from "./violation.ts";
 
 /** A heartbeat that somebody who has the session's key has written. */
 interface KnownBeat {

@@ -28,8 +28,7 @@ export class LedgerRequests {
 
   /** Of a machine and an address; null where none is. */
   of(machine: LedgerMachine, from: string): LedgerRequest | null {
-    for (const request of this.#all.values())
-      if (request.machine === machine && request.from === from) return request;
+    for (const request of this.#all.values()) if (request.machine === machine && request.from === from) return request;
     return null;
   }
 

@@ -8,8 +8,8 @@ import { HeartbeatDoor } from "./heartbeat-door.ts";
 import { Ledger, type LedgerLatch, type LogEntry } from "./ledger.ts";
 import type { Answer, Request } from "./network.ts";
 import type { SimulatedTime } from "./time.ts";
-import { type Invariant, Violation } from "./violation.ts";
 import { Vigils, type Written } from "./vigil.ts";
+import { type Invariant, Violation } from "./violation.ts";
 
 interface Signed {
   readonly machine: string;

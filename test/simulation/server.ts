@@ -155,12 +155,7 @@ export class SimulatedServer {
   }
 
   /** An operator's request, at the operators' door. Null where the server ended before that. */
-  async operate(
-    method: "GET" | "POST",
-    path: string,
-    body: unknown = "",
-    uid: number = 0,
-  ): Promise<OperatorsAnswer> {
+  async operate(method: "GET" | "POST", path: string, body: unknown = "", uid: number = 0): Promise<OperatorsAnswer> {
     const life = this.life;
     if (this.#held !== null) await this.#held;
     if (life === null || !life.isAlive) return null;

@@ -97,7 +97,11 @@ export class SimulatedThief {
   /** Asks from so many addresses that operators see nothing else. */
   async #crowd(victim: SimulatedMachine): Promise<void> {
     for (let count = 0; count < 20; count++)
-      await askForKey(this.#world, { address: `203.0.${113 + count}.7`, isCut: false }, this.#chance.pick(victim.latches));
+      await askForKey(
+        this.#world,
+        { address: `203.0.${113 + count}.7`, isCut: false },
+        this.#chance.pick(victim.latches),
+      );
   }
 
   /** Sends a heartbeat that he has listened to or kept back, as it was or changed. */

@@ -9,8 +9,8 @@ import { SimulatedDisk } from "./disk.ts";
 import type { Fault } from "./faults.ts";
 import { type KnownLatch, SimulatedMachine } from "./machine.ts";
 import { type Answer, type Host, type Request, SimulatedNetwork } from "./network.ts";
-import { Oracle } from "./oracle.ts";
 import { SimulatedOperator } from "./operator.ts";
+import { Oracle } from "./oracle.ts";
 import { SimulatedServer } from "./server.ts";
 import { SimulatedThief } from "./thief.ts";
 import { SimulatedTime } from "./time.ts";
@@ -51,7 +51,7 @@ export interface Outcome {
 /** Runs a world from its beginning to its end, or to the first violation. */
 export async function simulate(scale: Scale): Promise<Outcome> {
   const chance = new Chance(`world ${scale.seed}`);
-  using _crypto = seedCrypto(chance.named("keys"), scale.fault?.crypto);
+  using _crypto = seedCrypto(chance.named("keys"));
   using time = new SimulatedTime(Date.UTC(2027, 0, 1));
   await using world = new World(time, chance, scale);
   return await world.run();
@@ -147,8 +147,7 @@ export class World implements AsyncDisposable {
   /** A machine is off, maybe since somebody has taken it. */
   goneFor(machine: SimulatedMachine, awayMs: number): void {
     // He may have cut the server's power too.
-    if (this.#tempted.happens(0.2))
-      this.time.at(this.#tempted.below(awayMs), () => this.#disk.crashWithin(0, "power"));
+    if (this.#tempted.happens(0.2)) this.time.at(this.#tempted.below(awayMs), () => this.#disk.crashWithin(0, "power"));
     void this.#thief.carryOff(machine, awayMs).catch(this.fail);
   }
 

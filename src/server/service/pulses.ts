@@ -155,8 +155,7 @@ export class Pulses {
     const { addresses } = this.#pageOf(number);
     const first = (number % PAGE) * ADDRESS_BYTES;
     const packed = packAddress(from);
-    for (let index = 0; index < ADDRESS_BYTES; index++)
-      if (addresses[first + index] !== packed[index]) return false;
+    for (let index = 0; index < ADDRESS_BYTES; index++) if (addresses[first + index] !== packed[index]) return false;
     return true;
   }
 
@@ -256,7 +255,7 @@ export class Pulses {
     const found: number[] = [];
     for (let number = 0; number < this.#size && found.length < limit; number++) {
       const page = this.#pageOf(number);
-    const at = number % PAGE;
+      const at = number % PAGE;
       if (page.timeouts[at] === 0 || nowMs < (page.dues[at] ?? 0)) continue;
       if (((page.flags[at] ?? 0) & LOCKED) === 0) found.push(number);
     }
@@ -277,7 +276,7 @@ export class Pulses {
     for (let looked = 0; looked < this.#size && found.length < limit; looked++) {
       const number = this.#cursor++ % this.#size;
       const page = this.#pageOf(number);
-    const at = number % PAGE;
+      const at = number % PAGE;
       if (((page.flags[at] ?? 0) & UNSAVED) === 0) continue;
       page.flags[at] = (page.flags[at] ?? 0) & ~UNSAVED;
       found.push(number);
@@ -290,7 +289,7 @@ export class Pulses {
   giveBack(numbers: readonly number[]): void {
     for (const number of numbers) {
       const page = this.#pageOf(number);
-    const at = number % PAGE;
+      const at = number % PAGE;
       page.flags[at] = (page.flags[at] ?? 0) | UNSAVED;
     }
   }
@@ -307,7 +306,7 @@ export class Pulses {
       const number = (this.#index[place] ?? 0) - 1;
       if (number < 0) return null;
       const page = this.#pageOf(number);
-    const at = number % PAGE;
+      const at = number % PAGE;
       if (id.equals(page.ids.subarray(at * ID_BYTES, (at + 1) * ID_BYTES))) return number;
     }
   }
