@@ -40,7 +40,7 @@ export interface Surroundings {
   readonly nowMs: number;
   /** Counts the server's processes. */
   readonly life: number;
-  /** Whether what the log says of a machine has been so for a moment, and no operator changes it. */
+  /** Whether what the log says of a machine has been so for a moment, and nobody changes it. */
   isSettled(machine: string): boolean;
 }
 

@@ -18,7 +18,7 @@ interface Vigil {
   maybeExtended: boolean;
   /** When an entry that changes these was read last. */
   changedMs: number;
-  /** What is durable of it is no older than this, by the server's clock, set so often until then. */
+  /** What is durable of it is no older than this, by the server's clock, set so often till then. */
   durableWallMs: number;
   durableJumps: number;
   /** Heartbeats that have arrived, and were not answered. */

@@ -51,7 +51,7 @@ export interface Outcome {
 /** Runs a world from its beginning to its end, or to the first violation. */
 export async function simulate(scale: Scale): Promise<Outcome> {
   const chance = new Chance(`world ${scale.seed}`);
-  using _crypto = seedCrypto(chance.named("keys"), scale.fault?.crypto);
+  using _crypto = seedCrypto(chance.named("keys"));
   using time = new SimulatedTime(Date.UTC(2027, 0, 1));
   await using world = new World(time, chance, scale);
   return await world.run();

@@ -67,7 +67,7 @@ export function watchPulses(service: Service, report: (error: unknown) => void):
   const look = () => {
     listen(service, service.system.monotonicMs());
     looking ??= lockGone(service)
-      .then(() => endWindows(service))
+      .then(() => endSiteWindows(service))
       .catch(report)
       .finally(() => {
         looking = null;
@@ -124,7 +124,7 @@ export async function lockGone(service: Service): Promise<void> {
  * in time is locked then, as if it had gone alone.
  * @throws NightlatchError store/*
  */
-export async function endWindows(service: Service): Promise<void> {
+export async function endSiteWindows(service: Service): Promise<void> {
   await holdMissed(service);
   for (const group of service.sites.over(service.system.monotonicMs())) {
     const operation = async (transaction: Transaction): Promise<Recorded<MachineRow[] | null>> => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NightlatchError } from "../../../../src/core/errors.ts";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
-import { endWindows, listen, lockGone, saveHeard } from "../../../../src/server/service/alive.ts";
+import { endSiteWindows, listen, lockGone, saveHeard } from "../../../../src/server/service/alive.ts";
 import { addGroup, moveMachine, removeGroup, setGroupPolicy } from "../../../../src/server/service/groups.ts";
 import { setPolicy } from "../../../../src/server/service/policies.ts";
 import { holdMissed, resumeSites } from "../../../../src/server/service/site-holds.ts";
@@ -66,7 +66,7 @@ async function pass(service: OpenService, ms: number, well: readonly Member[] = 
     service.clock.monotonicMs += Math.min(stepMs, left);
     listen(service, service.clock.monotonicMs);
     await lockGone(service);
-    await endWindows(service);
+    await endSiteWindows(service);
     since += stepMs;
     if (since % MINUTE_MS === 0) await hear(service, well);
   }
@@ -282,7 +282,7 @@ test("a window that the server has missed, since it was held up or its disk is f
   listen(first, first.clock.monotonicMs);
   assert.deepEqual(await toldAll(first, members), Array(3).fill("policy/site-held"), "before that is written");
   await lockGone(first);
-  await endWindows(first);
+  await endSiteWindows(first);
   assert.deepEqual(await log(first), ["site-hold 3/3", "site-release by 7", "site-hold restart"]);
   await release(first);
   assert.equal(await told(first, members[0] as Member), "released");
