@@ -19,7 +19,17 @@ function run(...args: string[]): Promise<{ status: unknown; stdout: string; stde
 test("the overview has every command, and a family's has its own", async () => {
   const all = await overview();
   for (const name of Object.keys(COMMANDS)) assert.match(all, new RegExp(`^  ${name} +\\S`, "m"));
-  assert.deepEqual(FAMILIES.sort(), ["audit", "group", "machine", "oneshot", "receipt", "recovery", "request", "site", "store"]);
+  assert.deepEqual(FAMILIES.sort(), [
+    "audit",
+    "group",
+    "machine",
+    "oneshot",
+    "receipt",
+    "recovery",
+    "request",
+    "site",
+    "store",
+  ]);
   for (const family of FAMILIES) {
     const rows = (await familyOverview(family)).split("\n").filter((line) => line.startsWith("  "));
     assert.equal(rows.length, familyOf(family).length);
