@@ -35,8 +35,10 @@ export function takeHeartbeat(
   if (!pulses.count(number, read.counter)) return refuse(service, number, "session/replayed", from);
   const isUp = service.cameUp.has(number);
   const heard = isUp ? endLeaseOfBoot(service, number).then(() => hear(service, number)) : hear(service, number);
-  const answer = (what: Heard) => ({ answer: buildHeard(key, body, what) });
-  return heard instanceof Promise ? heard.then(answer) : answer(heard);
+  if (!(heard instanceof Promise)) return { answer: buildHeard(key, body, heard) };
+  // A session that is opened meanwhile has its key in the place of this one's.
+  const own = Buffer.from(key);
+  return heard.then((what) => ({ answer: buildHeard(own, body, what) })).finally(() => own.fill(0));
 }
 
 /**
