@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { describe, type TestContext, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { type PublicJwk, thumbprintOf } from "../../../src/formats/jose/jwk.ts";
 import { startRelay } from "../../support/relay.ts";
@@ -17,7 +17,9 @@ import { type EncryptedRoot, PASSPHRASE } from "./encrypted-root.ts";
 import { firmwareMachine } from "./firmware-machine.ts";
 import { startKeyServer } from "./key-server.ts";
 import { type Machine, type MachineOptions, startMachine } from "./machine.ts";
+import { judged, tellVersions } from "./moving.ts";
 import { builtPackage } from "./package.ts";
+import { clevisByHand } from "./plain.ts";
 import { PROMPT, typePassphrase } from "./prompt.ts";
 import { HOST_ADDRESS } from "./qemu.ts";
 import { onlyInFull } from "./requirements.ts";
@@ -72,7 +74,7 @@ export async function comesBack(options: MachineOptions, use: (machine: Machine)
   return seconds;
 }
 
-async function coldBoots(kind: Kind, note: (text: string) => void): Promise<void> {
+async function coldBoots(kind: Kind, t: TestContext): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "nightlatch-cold-boot-"));
   try {
     await using server = await startKeyServer();
@@ -85,6 +87,7 @@ async function coldBoots(kind: Kind, note: (text: string) => void): Promise<void
       await using machine = await startMachine({ ...options, forwards: [forward, gone] });
       await typePassphrase(machine.console);
       await machine.login(DEADLINE_MS);
+      await tellVersions(t, kind.suite, (script) => machine.must(script));
       await machine.must(FORGET_DATA);
       await machine.must(FIX_ADDRESS, DEADLINE_MS);
       const invite = await server.invite("nas");
@@ -110,7 +113,7 @@ async function coldBoots(kind: Kind, note: (text: string) => void): Promise<void
       assert.deepEqual([volumes[0].nextBoot.will, volumes[0].nextBoot.stage], ["open", "initramfs"]);
       await machine.must(HAD_FIXED[kind.generator]);
     });
-    note(
+    t.diagnostic(
       `opened by itself beside a server that refuses and one without a name: login ${Math.round(seconds)} s after power-on`,
     );
 
@@ -161,6 +164,11 @@ async function signerOf(url: string): Promise<string> {
 export function testColdBoot(name: string, kind: Kind): void {
   describe(name, { skip: onlyInFull(), concurrency: 1 }, () => {
     test("bound and set up, it opens at a cold boot; a silent server keeps nobody out", (t) =>
-      coldBoots(kind, (text) => t.diagnostic(text)));
+      judged(
+        t,
+        kind.suite,
+        () => coldBoots(kind, t),
+        () => clevisByHand(kind),
+      ));
   });
 }

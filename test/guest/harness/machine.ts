@@ -125,6 +125,7 @@ export class Machine implements AsyncDisposable {
    * for the boot.
    */
   async reset(): Promise<void> {
+    this.#previousBoot = this.shell.bootId;
     await this.#control.execute("system_reset");
   }
 

@@ -6,11 +6,15 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { commandLineOf } from "./encrypted-root.ts";
+import { REBUILD } from "../../../src/boot/initramfs/mending.ts";
+import { startTangd } from "../../support/tangd.ts";
+import { commandLineOf, type EncryptedRoot, PASSPHRASE } from "./encrypted-root.ts";
+import { firmwareMachine } from "./firmware-machine.ts";
 import { bootImage } from "./image.ts";
 import { makeLuksVolume } from "./luks-volume.ts";
 import { BOOT_DEADLINE_MS, startMachine } from "./machine.ts";
 import { typePassphrase } from "./prompt.ts";
+import { HOST_ADDRESS } from "./qemu.ts";
 import { BY_KEXEC, DEADLINE_MS, type Kind, withMachineOf } from "./reboot-machine.ts";
 import { dataGuest, type Suite } from "./recipe.ts";
 
@@ -53,4 +57,40 @@ kexec -s -l /boot/vmlinuz-$release --initrd=/boot/initrd.img-$release --command-
     await machine.shell.booted(previous, DEADLINE_MS);
     assert.match(await machine.must("cat /proc/cmdline"), BY_KEXEC);
   });
+}
+
+const TANG_PORT = 7500;
+
+/**
+ * Binds the root to a tangd with the distribution's own clevis, asks for an address by DHCP on the
+ * kernel's command line, and is switched off and on.
+ * @param kind with its clevis on the shelf
+ */
+export async function clevisByHand(kind: Omit<EncryptedRoot, "deb" | "loader">): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "nightlatch-test-"));
+  try {
+    await using tang = await startTangd();
+    const made = await firmwareMachine({ ...kind, loader: "grub-bios", deb: null }, folder);
+    const tangPort = Number(new URL(tang.url).port);
+    const forwards = [{ guestAddress: HOST_ADDRESS, guestPort: TANG_PORT, hostPort: tangPort }];
+    const options = { ...made, forwards, overlay: join(folder, "root.qcow2") };
+    {
+      await using machine = await startMachine(options);
+      await typePassphrase(machine.console);
+      await machine.login(DEADLINE_MS);
+      const url = JSON.stringify({ url: `http://${HOST_ADDRESS}:${TANG_PORT}` });
+      const script = `set -e
+apt-get install ${kind.shelf?.join(" ")}
+clevis luks bind -y -k - -d /dev/vda tang '${url}'
+sed -i 's/^GRUB_CMDLINE_LINUX="/&rd.neednet=1 ip=dhcp /' /etc/default/grub
+update-grub
+${REBUILD[kind.generator]}`;
+      await machine.must(script, DEADLINE_MS, PASSPHRASE);
+      await machine.powerOff(DEADLINE_MS);
+    }
+    await using machine = await startMachine(options);
+    await machine.login(DEADLINE_MS);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }

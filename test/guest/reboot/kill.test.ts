@@ -5,8 +5,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { PASSPHRASE } from "../harness/encrypted-root.ts";
+import { intercept, letPass, type Stop, stopAt } from "../harness/interceptor.ts";
 import type { Machine } from "../harness/machine.ts";
-import { intercept, letPass, type Stop, stopAt } from "../harness/reboot-interceptor.ts";
 import {
   assertClean,
   assertNothingStaged,

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { PASSPHRASE } from "../harness/encrypted-root.ts";
-import { intercept, runUntilHeld, type Stop, stopAt } from "../harness/reboot-interceptor.ts";
+import { intercept, runUntilHeld, type Stop, stopAt } from "../harness/interceptor.ts";
 import { assertClean, DEADLINE_MS, headers, rebootTyped, withMachine } from "../harness/reboot-machine.ts";
 import { onlyInFull } from "../harness/requirements.ts";
 

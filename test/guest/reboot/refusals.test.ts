@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { PASSPHRASE } from "../harness/encrypted-root.ts";
-import { intercept, letPass, stopAt } from "../harness/reboot-interceptor.ts";
+import { intercept, letPass, stopAt } from "../harness/interceptor.ts";
 import { assertNothingStaged, DEADLINE_MS, headers, withMachine } from "../harness/reboot-machine.ts";
 import { onlyInFull } from "../harness/requirements.ts";
 

@@ -1,12 +1,12 @@
 /**
- * Stands in front of the programs by which a reboot is staged and taken back, in the guest, and
+ * Stands in front of the programs by which a command of ours changes something in the guest, and
  * kills Nightlatch at the nth of its calls, or holds it there for the power to be cut. It is
  * mounted over them, so it goes with the boot.
  */
 import type { Machine } from "./machine.ts";
 
-/** The programs that change something: headers, the loaded kernel, mounts, the system's state. */
-const PROGRAMS = [
+/** Those of a reboot: headers, the loaded kernel, mounts, the system's state. */
+const OF_A_REBOOT = [
   "/usr/sbin/cryptsetup",
   "/usr/sbin/kexec",
   "/usr/bin/mount",
@@ -49,8 +49,8 @@ const LOOKS =
   '"cryptsetup open "* | "kexec --version" | "systemctl show "* | "systemctl list-jobs "* | "systemctl is-"*';
 
 /** For one boot. Calls pass, and are not counted, until `stopAt` names one. */
-export async function intercept(machine: Machine): Promise<void> {
-  const lines = PROGRAMS.map((path) => {
+export async function intercept(machine: Machine, programs: readonly string[] = OF_A_REBOOT): Promise<void> {
+  const lines = programs.map((path) => {
     const name = path.replace(/.*\//, "");
     return `cp ${path} real/${name}; sed s/NAME/${name}/ wrapper >${name}; chmod 755 ${name}; mount --bind ${name} ${path}`;
   });
