@@ -6,18 +6,20 @@
  * docs/guide/encrypted-root.md and docs/policy.md.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { bind, DEADLINE_MS, FORGET_DATA, guideCommands } from "../harness/cold-boot.ts";
-import { firmwareMachine } from "../harness/firmware-machine.ts";
-import { type KeyServer, startKeyServer } from "../harness/key-server.ts";
+import type { KeyServer } from "../harness/key-server.ts";
 import { type Machine, startMachine } from "../harness/machine.ts";
-import { builtPackage } from "../harness/package.ts";
-import { typePassphrase } from "../harness/prompt.ts";
 import { onlyInFull } from "../harness/requirements.ts";
+import {
+  BOOKWORM,
+  bind,
+  DEADLINE_MS,
+  FORGET_DATA,
+  guideCommands,
+  openedByHand,
+  withRootMachine,
+} from "../harness/root-machine.ts";
 
 const TIMEOUT_MS = 300_000;
 const GRACE_MS = 60_000;
@@ -54,25 +56,8 @@ async function isHeard(server: KeyServer): Promise<void> {
 }
 
 async function coldBoots(): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "nightlatch-policy-"));
-  try {
-    await using server = await startKeyServer();
-    const made = await firmwareMachine(
-      {
-        suite: "bookworm",
-        generator: "initramfs-tools",
-        compression: "zstd",
-        shelf: ["clevis-initramfs"],
-        loader: "grub-bios",
-        deb: await builtPackage(),
-      },
-      folder,
-    );
-    const options = { ...made, forwards: [server.forward], overlay: join(folder, "root.qcow2") };
-    {
-      await using machine = await startMachine(options);
-      await typePassphrase(machine.console);
-      await machine.login(DEADLINE_MS);
+  await withRootMachine(BOOKWORM, async ({ server, options }) => {
+    await openedByHand(options, async (machine) => {
       await machine.must(FORGET_DATA);
       const INVITE = await server.invite("nas");
       await bind(machine, fromGuide("nightlatch bind /dev/vda latch INVITE --setup", { INVITE }));
@@ -95,8 +80,7 @@ async function coldBoots(): Promise<void> {
       await machine.reset();
       await machine.login(DEADLINE_MS);
       await machine.must("systemctl is-active nightlatch-heartbeat");
-      await machine.powerOff(DEADLINE_MS);
-    }
+    });
     await untilLocked(server);
     await server.restart();
     {
@@ -106,9 +90,7 @@ async function coldBoots(): Promise<void> {
       await machine.login(DEADLINE_MS);
       await machine.powerOff(DEADLINE_MS);
     }
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Nothing is heard of it; a release has given it a quarter of an hour, which a heartbeat ended. */

@@ -5,19 +5,25 @@
  * beforehand. The commands are those of docs/guide/tpm.md.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { bind, comesBack, DEADLINE_MS, FORGET_DATA, guideCommands, typeUntilLogin } from "../harness/cold-boot.ts";
 import { PASSPHRASE } from "../harness/encrypted-root.ts";
-import { firmwareMachine } from "../harness/firmware-machine.ts";
-import { type KeyServer, startKeyServer } from "../harness/key-server.ts";
+import type { KeyServer } from "../harness/key-server.ts";
 import { type Machine, type MachineOptions, startMachine } from "../harness/machine.ts";
-import { builtPackage } from "../harness/package.ts";
-import { PROMPT, typePassphrase } from "../harness/prompt.ts";
+import { PROMPT } from "../harness/prompt.ts";
 import { onlyInFull } from "../harness/requirements.ts";
+import {
+  BOOKWORM,
+  bind,
+  comesBack,
+  DEADLINE_MS,
+  FORGET_DATA,
+  guideCommands,
+  openedByHand,
+  typeUntilLogin,
+  withRootMachine,
+} from "../harness/root-machine.ts";
 
 const fromGuide = guideCommands("tpm.md");
 
@@ -62,26 +68,10 @@ async function asks(options: MachineOptions, server: KeyServer, use: (machine: M
 }
 
 async function coldBoots(note: (text: string) => void): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "nightlatch-tpm-boot-"));
-  try {
-    await using server = await startKeyServer();
-    const made = await firmwareMachine(
-      {
-        suite: "bookworm",
-        generator: "initramfs-tools",
-        compression: "zstd",
-        shelf: ["clevis-initramfs", "clevis-tpm2", "tpm2-tools"],
-        loader: "grub-efi",
-        deb: await builtPackage(),
-      },
-      folder,
-    );
-    const disks = { overlay: join(folder, "root.qcow2"), forwards: [server.forward] };
-    const options = { ...made, ...disks, tpm: join(folder, "tpm") };
-    {
-      await using machine = await startMachine(options);
-      await typePassphrase(machine.console);
-      await machine.login(DEADLINE_MS);
+  const kind = { ...BOOKWORM, shelf: ["clevis-initramfs", "clevis-tpm2", "tpm2-tools"], loader: "grub-efi" } as const;
+  await withRootMachine(kind, async ({ server, options: made, folder }) => {
+    const options = { ...made, tpm: join(folder, "tpm") };
+    await openedByHand(options, async (machine) => {
       await machine.must(FORGET_DATA);
       await machine.must(MEASURING_GRUB, DEADLINE_MS);
       const INVITE = await server.invite("nas");
@@ -93,8 +83,7 @@ async function coldBoots(note: (text: string) => void): Promise<void> {
       assert.match(told, /was made anew, read back and proved/);
       await bind(machine, fromGuide("nightlatch bind /dev/vdb sss 2 latch tpm2 pcr=7"));
       assert.deepEqual(await checked(machine), { status: 0, codes: [], root: "open" });
-      await machine.powerOff(DEADLINE_MS);
-    }
+    });
     const seconds = await comesBack(options, async (machine) => {
       assert.match(await machine.must("cat /sys/class/tpm/tpm0/tpm_version_major"), /^2$/m);
       const reboot = () => machine.run(`${fromGuide("nightlatch reboot --via bindings")} --yes`, DEADLINE_MS);
@@ -133,9 +122,7 @@ async function coldBoots(note: (text: string) => void): Promise<void> {
       assert.deepEqual([status, root], [1, "ask"]);
       assert.deepEqual([...new Set(codes)], ["check/binding"]);
     });
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 describe("Debian 12, initramfs-tools, with a TPM", { skip: onlyInFull(), concurrency: 1 }, () => {

@@ -6,40 +6,32 @@
  * docs/guide/encrypted-root.md.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { type PublicJwk, thumbprintOf } from "../../../src/formats/jose/jwk.ts";
 import { startRelay } from "../../support/relay.ts";
-import { type EncryptedRoot, PASSPHRASE } from "./encrypted-root.ts";
-import { firmwareMachine } from "./firmware-machine.ts";
-import { startKeyServer } from "./key-server.ts";
-import { type Machine, type MachineOptions, startMachine } from "./machine.ts";
+import { PASSPHRASE } from "./encrypted-root.ts";
+import { startMachine } from "./machine.ts";
 import { judged, tellVersions } from "./moving.ts";
-import { builtPackage } from "./package.ts";
 import { clevisByHand } from "./plain.ts";
-import { PROMPT, typePassphrase } from "./prompt.ts";
+import { PROMPT } from "./prompt.ts";
 import { HOST_ADDRESS } from "./qemu.ts";
 import { onlyInFull } from "./requirements.ts";
+import {
+  bind,
+  comesBack,
+  DEADLINE_MS,
+  FORGET_DATA,
+  guideCommands,
+  openedByHand,
+  type RootKind,
+  typeUntilLogin,
+  withRootMachine,
+} from "./root-machine.ts";
 
-/** Emulated, an initramfs takes minutes to make. */
-export const DEADLINE_MS = 2_400_000;
 const LATE_MS = 30_000;
 /** A port of the host's that is answered while the volume is bound, and refused afterwards. */
 const GONE_PORT = 7655;
-
-type Kind = Omit<EncryptedRoot, "deb" | "loader">;
-
-/** Gives a command of a page of docs/guide, with its words in capitals filled in. */
-export function guideCommands(page: string) {
-  const guide = readFileSync(join(import.meta.dirname, "../../../docs/guide", page), "utf8");
-  return (command: string, words: Readonly<Record<string, string>> = {}): string => {
-    assert.ok(guide.includes(`# ${command}\n`) || guide.includes(`# ${command} `), `the guide says: ${command}`);
-    return Object.entries(words).reduce((text, [word, value]) => text.replace(word, value), command);
-  };
-}
 
 const fromGuide = guideCommands("encrypted-root.md");
 
@@ -52,41 +44,18 @@ const FIX_ADDRESS = [
 ].join("\n");
 
 /** Its card had the address before the root by what was written down, and DHCP was not asked. */
-const HAD_FIXED: Readonly<Record<Kind["generator"], string>> = {
+const HAD_FIXED: Readonly<Record<RootKind["generator"], string>> = {
   "initramfs-tools": "[ -e /run/nightlatch-network.log ] && ! ls /run/net-*.conf",
   dracut: "! journalctl -b -u systemd-networkd --no-pager | grep DHCPv4",
 };
 
-/** The data volume is the agent's affair, and another test's. */
-export const FORGET_DATA = "sed -i '/^data /d' /etc/crypttab; sed -i '/mapper.data/d' /etc/fstab";
-
-export const bind = (machine: Machine, command: string): Promise<string> =>
-  machine.must(`${command} --key-file -`, DEADLINE_MS, PASSPHRASE);
-
-/** Seconds from power-on to the login prompt, nothing typed. */
-export async function comesBack(options: MachineOptions, use: (machine: Machine) => Promise<void>): Promise<number> {
-  await using machine = await startMachine(options);
-  const began = performance.now();
-  await machine.login(DEADLINE_MS);
-  const seconds = (performance.now() - began) / 1000;
-  await use(machine);
-  await machine.powerOff(DEADLINE_MS);
-  return seconds;
-}
-
-async function coldBoots(kind: Kind, t: TestContext): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "nightlatch-cold-boot-"));
-  try {
-    await using server = await startKeyServer();
+async function coldBoots(kind: RootKind, t: TestContext): Promise<void> {
+  await withRootMachine(kind, async ({ server, options: made }) => {
     await using relay = await startRelay(server.forward.hostPort);
-    const made = await firmwareMachine({ ...kind, loader: "grub-bios", deb: await builtPackage() }, folder);
     const forward = { ...server.forward, hostPort: relay.port };
     const gone = { ...forward, guestPort: GONE_PORT };
-    const options = { ...made, forwards: [forward], overlay: join(folder, "root.qcow2") };
-    {
-      await using machine = await startMachine({ ...options, forwards: [forward, gone] });
-      await typePassphrase(machine.console);
-      await machine.login(DEADLINE_MS);
+    const options = { ...made, forwards: [forward] };
+    await openedByHand({ ...options, forwards: [forward, gone] }, async (machine) => {
       await tellVersions(t, kind.suite, (script) => machine.must(script));
       await machine.must(FORGET_DATA);
       await machine.must(FIX_ADDRESS, DEADLINE_MS);
@@ -106,8 +75,7 @@ async function coldBoots(kind: Kind, t: TestContext): Promise<void> {
         await bind(machine, `nightlatch bind /dev/vda tang ${other} --thumbprint=${thumbprint} --no-setup`);
       }
       await machine.must("sed -i '/ gone$/d' /etc/hosts");
-      await machine.powerOff(DEADLINE_MS);
-    }
+    });
     const seconds = await comesBack(options, async (machine) => {
       const { volumes } = JSON.parse(await machine.must("nightlatch status /dev/vda --json", DEADLINE_MS));
       assert.deepEqual([volumes[0].nextBoot.will, volumes[0].nextBoot.stage], ["open", "initramfs"]);
@@ -135,18 +103,7 @@ async function coldBoots(kind: Kind, t: TestContext): Promise<void> {
       await machine.login(DEADLINE_MS);
       await machine.powerOff(DEADLINE_MS);
     }
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-/** Both volumes have one passphrase; whether the second asks is the boot's affair. */
-export async function typeUntilLogin(machine: Machine): Promise<void> {
-  for (;;) {
-    const [asked] = await machine.console.waitFor(new RegExp(`${PROMPT.source}|(?=login: )`), DEADLINE_MS);
-    if (asked === "") return machine.login(DEADLINE_MS);
-    machine.console.type(`${PASSPHRASE}\n`);
-  }
+  });
 }
 
 /** The thumbprint of the key that a latch's advertisement is signed with. */
@@ -161,7 +118,7 @@ async function signerOf(url: string): Promise<string> {
 }
 
 /** One file a generator. */
-export function testColdBoot(name: string, kind: Kind): void {
+export function testColdBoot(name: string, kind: RootKind): void {
   describe(name, { skip: onlyInFull(), concurrency: 1 }, () => {
     test("bound and set up, it opens at a cold boot; a silent server keeps nobody out", (t) =>
       judged(

@@ -4,24 +4,14 @@
  * server, it asks, and the passphrase opens it.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { Finding, FindingCode } from "../../../src/check/judge/finding.ts";
-import { type EncryptedRoot, PASSPHRASE } from "./encrypted-root.ts";
-import { firmwareMachine } from "./firmware-machine.ts";
-import { type KeyServer, startKeyServer } from "./key-server.ts";
-import { type Machine, type MachineOptions, startMachine } from "./machine.ts";
-import { builtPackage } from "./package.ts";
-import { typePassphrase } from "./prompt.ts";
+import { PASSPHRASE } from "./encrypted-root.ts";
+import type { KeyServer } from "./key-server.ts";
+import type { Machine } from "./machine.ts";
 import { stepsOf } from "./remedy.ts";
 import { onlyInFull } from "./requirements.ts";
-
-/** Emulated, an initramfs takes minutes to make. */
-const DEADLINE_MS = 2_400_000;
-
-type Kind = Omit<EncryptedRoot, "deb" | "loader">;
+import { comesBack, DEADLINE_MS, openedByHand, type RootKind, withRootMachine } from "./root-machine.ts";
 
 async function check(machine: Machine): Promise<Finding[]> {
   const { status, stdout, stderr } = await machine.run("nightlatch check --json", DEADLINE_MS);
@@ -64,23 +54,9 @@ async function bindEverything(machine: Machine, server: KeyServer): Promise<void
   }
 }
 
-/** Switched on again, nothing typed. */
-async function comesBack(options: MachineOptions, use: (machine: Machine) => Promise<void>): Promise<void> {
-  await using machine = await startMachine(options);
-  await machine.login(DEADLINE_MS);
-  await use(machine);
-}
-
-async function newUser(kind: Kind, expected: readonly string[]): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "nightlatch-new-user-"));
-  try {
-    await using server = await startKeyServer();
-    const made = await firmwareMachine({ ...kind, loader: "grub-bios", deb: await builtPackage() }, folder);
-    const options = { ...made, forwards: [server.forward], overlay: join(folder, "root.qcow2") };
-    {
-      await using machine = await startMachine(options);
-      await typePassphrase(machine.console);
-      await machine.login(DEADLINE_MS);
+async function newUser(kind: RootKind, expected: readonly string[]): Promise<void> {
+  await withRootMachine(kind, async ({ server, options }) => {
+    await openedByHand(options, async (machine) => {
       assert.equal((await outlook(machine)).will, "ask");
       await bindEverything(machine, server);
       const before = await outlook(machine);
@@ -89,8 +65,7 @@ async function newUser(kind: Kind, expected: readonly string[]): Promise<void> {
       for (const code of expected) assert.ok(followed.includes(code), `${code}: ${followed.join(", ")}`);
       assert.deepEqual(await outlook(machine).then(({ will, stage }) => [will, stage]), ["open", "initramfs"]);
       await machine.must("nightlatch reboot --via bindings --dry-run", DEADLINE_MS);
-      await machine.powerOff(DEADLINE_MS);
-    }
+    });
     await comesBack(options, async (machine) => {
       // Whoever looks may see the question: clevis answers it. Nobody here did.
       const isThere = "findmnt -n /srv && swapon --noheadings | grep -q .";
@@ -99,21 +74,16 @@ async function newUser(kind: Kind, expected: readonly string[]): Promise<void> {
       await server.machine("lock", "nas");
       const locked = await outlook(machine);
       assert.equal(locked.will, "ask", locked.text);
-      await machine.powerOff(DEADLINE_MS);
     });
-    await using machine = await startMachine(options);
-    await typePassphrase(machine.console);
-    await machine.login(DEADLINE_MS);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+    await openedByHand(options, async () => {});
+  });
 }
 
 /**
  * One file a generator: each takes half an hour where nothing is accelerated.
  * @param expected findings that the way leads over
  */
-export function testNewUser(name: string, kind: Kind, expected: readonly FindingCode[]): void {
+export function testNewUser(name: string, kind: RootKind, expected: readonly FindingCode[]): void {
   describe(name, { skip: onlyInFull(), concurrency: 1 }, () => {
     test("nothing but what check prints: it comes back by itself, and asks when it is locked", () =>
       newUser(kind, expected));

@@ -4,19 +4,21 @@
  * that takes the passphrase or opens by itself, and the same command comes to its end.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, test } from "node:test";
-import { bind, comesBack, DEADLINE_MS, FORGET_DATA, typeUntilLogin } from "../harness/cold-boot.ts";
 import { PASSPHRASE } from "../harness/encrypted-root.ts";
-import { firmwareMachine } from "../harness/firmware-machine.ts";
 import { intercept, runUntilHeld, stopAt } from "../harness/interceptor.ts";
-import { startKeyServer } from "../harness/key-server.ts";
-import { type Machine, startMachine } from "../harness/machine.ts";
-import { builtPackage } from "../harness/package.ts";
-import { typePassphrase } from "../harness/prompt.ts";
+import type { Machine } from "../harness/machine.ts";
 import { onlyInFull } from "../harness/requirements.ts";
+import {
+  BOOKWORM,
+  bind,
+  comesBack,
+  DEADLINE_MS,
+  FORGET_DATA,
+  openedByHand,
+  typeUntilLogin,
+  withRootMachine,
+} from "../harness/root-machine.ts";
 
 const SET_UP = "nightlatch bind /dev/vda latch --setup --key-file -";
 
@@ -39,17 +41,8 @@ async function cutAt(machine: Machine, call: string): Promise<void> {
 }
 
 async function cuts(note: (text: string) => void): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "nightlatch-cut-"));
-  try {
-    await using server = await startKeyServer();
-    const kind = { suite: "bookworm", generator: "initramfs-tools", compression: "zstd" } as const;
-    const root = { ...kind, shelf: ["clevis-initramfs"], loader: "grub-bios", deb: await builtPackage() } as const;
-    const made = await firmwareMachine(root, folder);
-    const options = { ...made, forwards: [server.forward], overlay: join(folder, "root.qcow2") };
-    {
-      await using machine = await startMachine(options);
-      await typePassphrase(machine.console);
-      await machine.login(DEADLINE_MS);
+  await withRootMachine(BOOKWORM, async ({ server, options }) => {
+    await openedByHand(options, async (machine) => {
       await machine.must(FORGET_DATA);
       await bind(machine, `nightlatch bind /dev/vda latch ${await server.invite("nas")} --no-setup`);
       await bind(machine, "nightlatch bind /dev/vdb latch --no-setup");
@@ -71,12 +64,9 @@ async function cuts(note: (text: string) => void): Promise<void> {
       assert.match(told, /initramfs/);
       assert.equal(await machine.must("nightlatch check >&2; echo $?", DEADLINE_MS), "0\n");
       assert.equal(await machine.must("ls /boot | grep -c nightlatch || true"), "0\n");
-      await machine.powerOff(DEADLINE_MS);
-    }
+    });
     await comesBack(options, async () => {});
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 describe("Debian 12, initramfs-tools: the power goes in a set-up", { skip: onlyInFull(), concurrency: 1 }, () => {
