@@ -1,0 +1,67 @@
+/**
+ * An operator rotates the latches of a machine with an encrypted root: it follows by its own timer,
+ * keeps the former binding until a boot has opened by the new one, and then both ends of the former
+ * go. Nobody types anything after the set-up.
+ */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { KeyServer } from "../harness/key-server.ts";
+import type { Machine } from "../harness/machine.ts";
+import { onlyInFull } from "../harness/requirements.ts";
+import {
+  BOOKWORM,
+  bind,
+  comesBack,
+  DEADLINE_MS,
+  FORGET_DATA,
+  openedByHand,
+  withRootMachine,
+} from "../harness/root-machine.ts";
+
+/** Root and swap. */
+const VOLUMES = ["/dev/vda", "/dev/vdb"];
+
+const bindings = async (machine: Machine): Promise<string> =>
+  machine.must(VOLUMES.map((device) => `cryptsetup luksDump ${device} | grep -c ': clevis$'`).join("; "));
+
+async function epochs(server: KeyServer): Promise<unknown[][]> {
+  const { latches } = await server.machine("show", "nas");
+  return (latches as { epoch: number; former: number | null }[]).map(({ epoch, former }) => [epoch, former]);
+}
+
+/** What the timer starts: it is not waited for here. */
+const follow = (machine: Machine) => machine.must("systemctl start nightlatch-rotate.service", DEADLINE_MS);
+
+async function coldBoots(): Promise<void> {
+  await withRootMachine(BOOKWORM, async ({ server, options }) => {
+    await openedByHand(options, async (machine) => {
+      await machine.must(FORGET_DATA);
+      await bind(machine, `nightlatch bind /dev/vda latch ${await server.invite("nas")} --setup`);
+      await bind(machine, "nightlatch bind /dev/vdb latch");
+      await machine.must("systemctl is-enabled nightlatch-rotate.timer");
+      await server.machine("rotate", "nas");
+      await follow(machine);
+      assert.equal(await bindings(machine), "2\n2\n", "no boot has opened by the new ones");
+      assert.deepEqual(await epochs(server), [
+        [2, 1],
+        [2, 1],
+      ]);
+      await follow(machine);
+      assert.equal(await bindings(machine), "2\n2\n");
+    });
+    await comesBack(options, async (machine) => {
+      await follow(machine);
+      assert.equal(await bindings(machine), "1\n1\n", await machine.must("journalctl -b -u nightlatch-rotate"));
+      assert.deepEqual(await epochs(server), [
+        [2, null],
+        [2, null],
+      ]);
+      assert.equal(await machine.must("nightlatch check >&2; echo $?", DEADLINE_MS), "0\n");
+    });
+    await comesBack(options, async () => {});
+  });
+}
+
+describe("Debian 12, initramfs-tools, rotated", { skip: onlyInFull(), concurrency: 1 }, () => {
+  test("a root's former binding goes once a boot has opened by the new one", coldBoots);
+});
