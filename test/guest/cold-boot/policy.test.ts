@@ -21,7 +21,8 @@ import {
   withRootMachine,
 } from "../harness/root-machine.ts";
 
-const TIMEOUT_MS = 300_000;
+/** Longer than the five minutes after which a silent machine is locked; an emulated boot takes two. */
+const TIMEOUT_MS = 600_000;
 const GRACE_MS = 60_000;
 const fromGuide = guideCommands("encrypted-root.md");
 /** Longer than stock clevis waits before it asks again. */
@@ -47,7 +48,7 @@ async function staysClosed(machine: Machine, server: KeyServer, expected: string
 async function isHeard(server: KeyServer): Promise<void> {
   for (const deadline = Date.now() + TIMEOUT_MS; ; await pause(2000)) {
     try {
-      await server.machine("policy", "nas", "alive", "--timeout", "1m");
+      await server.machine("policy", "nas", "alive", "--timeout", "5m");
       return;
     } catch (error) {
       if (Date.now() > deadline) throw error;
