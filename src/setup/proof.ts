@@ -33,7 +33,9 @@ export function whyNotProved(
   const closed = opened(before).filter((volume) => !still.has(volume));
   if (closed.length > 0) return `it does not open ${closed.join(", ")}`;
   if (!after.releases.includes(release)) return `it holds no modules of the kernel ${release}`;
-  const lost = [...before.names].filter((name) => isNeeded(name) && !after.names.has(name));
+  const lost = [...before.names].filter(
+    (name) => isNeeded(name) && !after.names.has(name) && !isReplacedShell(name, after),
+  );
   if (lost.length > 0) return `it has lost ${lost.slice(0, 3).join(", ")}${lost.length > 3 ? " and more" : ""}`;
   const [lack] = lacks;
   return lack?.what ?? null;
@@ -41,3 +43,11 @@ export function whyNotProved(
 
 /** What a boot may need, and no addition takes away: kernel modules and programs. */
 const isNeeded = (name: string): boolean => /^usr\/(?:lib\/modules\/.*\.ko(?:\.\w+)?|bin\/[^/]+)$/.test(name);
+
+/**
+ * dracut takes one shell for all (modules.d/*sh): where clevis brings bash, dash stays out. A
+ * script that names another one in its first line brings it along (inst_script).
+ */
+const SHELLS: readonly string[] = ["usr/bin/bash", "usr/bin/dash", "usr/bin/mksh"];
+const isReplacedShell = (name: string, after: InitramfsFacts): boolean =>
+  SHELLS.includes(name) && SHELLS.some((shell) => after.names.has(shell)) && after.leads("bin/sh");

@@ -21,6 +21,8 @@ export interface InitramfsFacts {
   readonly ownCmdline: string;
   /** Whether it holds a file or folder, e.g. a key file that its crypttab names. */
   readonly has: (name: string) => boolean;
+  /** Whether a path leads to something once the links on it are followed. */
+  readonly leads: (name: string) => boolean;
   /** Text of one of the few configuration files that are kept; null where it is not there. */
   readonly content: (name: string) => string | null;
   /** Every path in it. What lies in /lib, /bin or an sbin is told as of usr/lib and usr/bin. */
@@ -123,6 +125,7 @@ class Listing {
       crypttab: this.#text(generator === "initramfs-tools" ? "cryptroot/crypttab" : "etc/crypttab"),
       ownCmdline: own.map((name) => (this.#text(name) ?? "").trim().replaceAll("\n", " ")).join(" "),
       has: (name) => names.has(underUsr(name.replace(/^\/+/, ""))) || this.#root.has(name),
+      leads: (name) => this.#root.has(name),
       content: (name) => this.#text(name),
       names,
       releases: [...new Set(paths.flatMap((name) => /^usr\/lib\/modules\/([^/]+)\//.exec(underUsr(name))?.[1] ?? []))],

@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
@@ -26,13 +35,18 @@ function run(argv: readonly [string, ...string[]], input: Buffer | string = "", 
   return stdout;
 }
 
-/** An archive by cpio(1), of a folder made from this. */
-function archiveOf(name: string, files: Readonly<Record<string, string>>): Buffer {
+/** An archive by cpio(1), of a folder made from this: files, and links with where they lead. */
+function archiveOf(
+  name: string,
+  files: Readonly<Record<string, string>>,
+  links: Readonly<Record<string, string>> = {},
+): Buffer {
   const tree = join(folder, name);
   for (const [path, text] of Object.entries(files)) {
     mkdirSync(dirname(join(tree, path)), { recursive: true });
     writeFileSync(join(tree, path), text);
   }
+  for (const [path, target] of Object.entries(links)) symlinkSync(target, join(tree, path));
   return run(["sh", "-c", "find . | LC_ALL=C sort | cpio -o -H newc --quiet -R 0:0"], "", tree);
 }
 
@@ -47,6 +61,14 @@ const INITRAMFS_TOOLS = {
   "usr/lib/modules/6.1.0-50-amd64/modules.dep": "",
   "cryptroot/crypttab": CRYPTTAB,
 };
+
+test("a link that leads to nothing is told from one that leads to something", { skip: missing("cpio") }, async () => {
+  const links = { bin: "usr/bin", "usr/bin/sh": "bash", "usr/bin/other": "dash", "usr/bin/round": "round" };
+  const facts = await inspectInitramfs(nodeSystem, archiveOf("links", { "usr/bin/bash": "" }, links));
+  const asked = ["bin/sh", "bin/bash", "bin/other", "bin/round", "bin/none"].filter((name) => facts.leads(name));
+  assert.deepEqual(asked, ["bin/sh", "bin/bash"]);
+  assert.ok(facts.has("bin/other"), "it is there, wherever it leads");
+});
 
 test("cpio(1) unpacks what we write, modes and all", { skip: missing("cpio") }, () => {
   const target = join(folder, "unpacked");

@@ -13,6 +13,7 @@ function facts(more: Partial<InitramfsFacts> = {}): InitramfsFacts {
     crypttab: "cryptroot UUID=1 none luks\ncryptswap UUID=2 none luks,swap\n",
     ownCmdline: "",
     has: () => true,
+    leads: () => true,
     content: () => null,
     names: new Set([MODULE, "usr/bin/busybox", "etc/fstab"]),
     releases: [RELEASE],
@@ -39,4 +40,13 @@ test("each thing that a boot needs and is not there is named", () => {
   assert.match(String(why(facts({ names: new Set(["usr/bin/busybox"]) }))), new RegExp(`has lost ${MODULE}`));
   assert.match(String(why(facts({ names: new Set([MODULE]) }))), /has lost usr\/bin\/busybox/);
   assert.equal(why(facts(), [{ what: "it has no clevis" }, { what: "more" }]), "it has no clevis");
+});
+
+test("one shell may take the place of another, where sh leads to it", () => {
+  const dash = facts({ names: new Set([MODULE, "usr/bin/dash"]) });
+  const judge = (after: InitramfsFacts) => whyNotProved({ before: dash, after, cmdline: "ro", release: RELEASE }, []);
+  assert.equal(judge(facts({ names: new Set([MODULE, "usr/bin/bash"]) })), null);
+  assert.match(String(judge(facts({ names: new Set([MODULE]) }))), /has lost usr\/bin\/dash/);
+  const dangling = facts({ names: new Set([MODULE, "usr/bin/bash"]), leads: () => false });
+  assert.match(String(judge(dangling)), /has lost usr\/bin\/dash/);
 });

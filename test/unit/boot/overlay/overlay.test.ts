@@ -23,6 +23,7 @@ const facts = (crypttab: string | null, ownCmdline = ""): InitramfsFacts => ({
   crypttab,
   ownCmdline,
   has: () => false,
+  leads: () => false,
   content: (name) => (name === "scripts/init-bottom/ORDER" ? '/scripts/init-bottom/udev "$@"\n' : null),
   names: new Set(),
   releases: [],
