@@ -7,7 +7,7 @@
  * passphrase's KDF is what cryptsetup makes of it on that machine. Mandos is asked at an address
  * (mandos=connect:), for there is no multicast in that network.
  * Needs the packages tang and mandos, and what the guests of the tests need.
- * usage: script/node bench/cold-boot.ts [--rounds N] [--only NAME,…] [--json]
+ * usage: script/node bench/cold-boot.ts [--rounds N] [--only NAME]… [--json]
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -29,7 +29,7 @@ import { startTangd } from "../test/support/tangd.ts";
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "3" },
-    only: { type: "string" },
+    only: { type: "string", multiple: true },
     json: { type: "boolean", default: false },
   },
 });
@@ -105,8 +105,8 @@ function contenders({ mandos, invite }: Peers): readonly Contender[] {
     all.push({ name: name("Mandos"), setUp: setUpMandos });
     all.push({ name: name("nightlatch"), setUp: setUpOurs });
   }
-  const only = values.only?.split(",");
-  return all.filter(({ name }) => only === undefined || only.some((word) => name.startsWith(word)));
+  const { only } = values;
+  return all.filter(({ name }) => only === undefined || only.some((start) => name.startsWith(start)));
 }
 
 /** A real Mandos server without Zeroconf or D-Bus, which knows one client at a time. */

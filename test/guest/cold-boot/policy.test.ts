@@ -21,7 +21,7 @@ import {
   withRootMachine,
 } from "../harness/root-machine.ts";
 
-/** Longer than the five minutes after which a silent machine is locked; an emulated boot takes two. */
+/** Longer than the five minutes after which a silent machine is locked. */
 const TIMEOUT_MS = 600_000;
 const GRACE_MS = 60_000;
 const fromGuide = guideCommands("encrypted-root.md");
