@@ -90,12 +90,12 @@ export class WitnessAsker {
 
   async #askOne(witness: Witness, checkpoint: SignedCheckpoint): Promise<Answer> {
     const { name } = witness;
-    let { seen } = witness;
+    // What is larger than the log is asked about anew: the witness's operator may have begun anew.
+    let seen = witness.seen > checkpoint.size ? 0 : witness.seen;
     const failed = (failure: NightlatchError): Answer => ({ name, seen, cosignature: null, failure });
     try {
       // The second time from the size that it has told.
       for (let attempt = 0; attempt < 2; attempt++) {
-        if (seen > checkpoint.size) return failed(inconsistent(name, `it has signed ${seen} entries already`));
         const { status, body } = await this.#post(witness, await submissionFor(this.#service, checkpoint, seen));
         if (status === 200) {
           const cosignature = read(body, witness, checkpoint);
@@ -106,6 +106,7 @@ export class WitnessAsker {
         const size = status === 409 ? parseSize(body) : null;
         if (size === null) return failed(refused(name, `it answers ${status}${MEANINGS[status] ?? ""}`));
         seen = size;
+        if (size > checkpoint.size) return failed(inconsistent(name, `it has signed ${size} entries already`));
       }
       return failed(refused(name, "it tells another size each time"));
     } catch (error) {
