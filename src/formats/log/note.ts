@@ -19,7 +19,7 @@ export interface SignedCheckpoint extends Checkpoint {
 }
 
 /** The signature types of a key that are known: a plain one, and a cosignature. */
-export type NoteAlgorithm = typeof ED25519 | typeof COSIGNATURE;
+type NoteAlgorithm = typeof ED25519 | typeof COSIGNATURE;
 
 const ED25519 = 0x01;
 /** Ed25519 with a time: c2sp.org/tlog-cosignature. */

@@ -6,10 +6,10 @@ import { NOTE_BYTES } from "./note.ts";
  * one that the witness has signed last: `add-checkpoint` of c2sp.org/tlog-witness, and
  * docs/format/witness.md.
  */
-export interface Submission {
+interface Submission {
   /** The size that the witness has signed last, as the log has it. */
   readonly oldSize: number;
-  /** Hashes of `consistencyRanges`, at most SUBMITTED_HASHES. */
+  /** Hashes of `consistencyRanges`, at most 63. */
   readonly proof: readonly Buffer[];
   /** The signed note. */
   readonly note: string;
@@ -17,8 +17,6 @@ export interface Submission {
 
 /** No submission has more. */
 export const SUBMISSION_BYTES = 8192;
-/** No proof in one has more hashes. */
-export const SUBMITTED_HASHES = 63;
 /** Of the answer that tells another size. */
 export const SIZE_TYPE = "text/x.tlog.size";
 

@@ -10,6 +10,7 @@ import {
   type TetherConfig,
   type VolumeConfig,
   type VolumeTrust,
+  WITNESS_COUNT,
   type WitnessConfig,
 } from "./agent-config.ts";
 import { isBaseAddress } from "./invite.ts";
@@ -23,7 +24,6 @@ const LONGEST_INTERVAL_MS = 300_000;
 const SHORTEST_SILENCE_MS = 10_000;
 const LONGEST_SILENCE_MS = 86_400_000;
 const MAPPING_COUNT = 64;
-const WITNESS_COUNT = 8;
 const WITNESS_KEY = /^[^\s+]{1,128}\+[0-9a-f]{8}\+B[A-Za-z0-9+/]{43}$/;
 const TRUSTS: readonly VolumeTrust[] = ["first-use", "recorded"];
 

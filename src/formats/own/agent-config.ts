@@ -67,6 +67,8 @@ export interface KeyCommand {
   readonly refusalStatuses: readonly number[];
 }
 
+/** A log has at most so many witnesses, and a machine knows as many. */
+export const WITNESS_COUNT = 8;
 /** agent.toml has at most this. */
 export const AGENT_CONFIG_LIMIT_BYTES = 64 << 10;
 /**

@@ -6,7 +6,7 @@
 const REFUSED = /^log-([\w-]{43})\.(went-back|not-cosigned)$/;
 
 /** Why a server is refused. */
-export type RefusalReason = "went-back" | "not-cosigned";
+export type ServerRefusal = "went-back" | "not-cosigned";
 
 /** The checkpoint that a server is held to. @param thumbprint of the server's identity */
 export function logNoteName(thumbprint: string): string {
@@ -27,12 +27,12 @@ export function notCosignedName(thumbprint: string): string {
  * The servers that are refused, by their thumbprints, and why, by the names of the folder's files.
  * Of two reasons it is the graver one.
  */
-export function refusedIn(names: readonly string[]): ReadonlyMap<string, RefusalReason> {
-  const found = new Map<string, RefusalReason>();
+export function refusedIn(names: readonly string[]): ReadonlyMap<string, ServerRefusal> {
+  const found = new Map<string, ServerRefusal>();
   for (const name of names) {
     const [, thumbprint, reason] = REFUSED.exec(name) ?? [];
     if (thumbprint !== undefined && found.get(thumbprint) !== "went-back")
-      found.set(thumbprint, reason as RefusalReason);
+      found.set(thumbprint, reason as ServerRefusal);
   }
   return found;
 }

@@ -16,6 +16,7 @@ import {
   type Verifier,
 } from "../log/note.ts";
 import { PROOF_HASHES, provesGrowth, provesInclusion } from "../log/proof.ts";
+import { WITNESS_COUNT } from "./agent-config.ts";
 import {
   base64urlOf,
   digestOf,
@@ -40,9 +41,6 @@ interface WantedReceipt {
   /** How many witnesses must have signed a checkpoint; null where none are asked for. */
   readonly cosigned: number | null;
 }
-
-/** A request asks for at most as many. */
-export const WANTED_WITNESSES = 8;
 
 /** A request whose signature was verified. */
 export interface ReceiptRequest extends WantedReceipt {
@@ -102,7 +100,7 @@ export function parseReceiptRequest(body: Uint8Array): ReceiptRequest {
   const { cosigned } = payload;
   const more = cosigned === undefined ? [] : ["cosigned"];
   requireMembers(payload, [...more, "latch", "nonce", "server", "size"], what);
-  if (cosigned !== undefined && !isInteger(cosigned, 1, WANTED_WITNESSES))
+  if (cosigned !== undefined && !isInteger(cosigned, 1, WITNESS_COUNT))
     malformedMessage(`${what} asks for no number of witnesses`);
   base64urlOf(payload, "nonce", NONCE_BYTES);
   return {

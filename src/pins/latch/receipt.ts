@@ -6,8 +6,8 @@ import { ENROLMENT_BYTES, ENROLMENT_TYPE, NONCE_BYTES } from "../../formats/own/
 import {
   logNoteName,
   notCosignedName,
-  type RefusalReason,
   refusedIn,
+  type ServerRefusal,
   wentBackName,
 } from "../../formats/own/log-files.ts";
 import {
@@ -33,8 +33,8 @@ const FILE_MODE = 0o600;
  * Asks a server for the last release of one of this machine's latches, verifies what it proves, and
  * keeps the log's checkpoint for the next time: docs/format/receipt.md, "What is kept".
  * @param latch id, base64url
- * @param options.witness who must have signed the log; null where nobody must. Whether enough did is
- *   told in the answer, and is not judged here
+ * @param options.witness who must have signed the log; null where nobody must. Whether enough did
+ *   is told in the answer, and is not judged here
  * @returns null where the server is of a version that gives no receipts, never gave one, and
  *   nobody must have signed
  * @throws NightlatchError receipt/went-back: the log is not the one that was seen before, and hides
@@ -90,7 +90,7 @@ export async function askReceipt(
 export async function listRefusedServers(
   system: Pick<System, "listDirectory">,
   stateFolder: string,
-): Promise<ReadonlyMap<string, RefusalReason>> {
+): Promise<ReadonlyMap<string, ServerRefusal>> {
   return refusedIn(await system.listDirectory(stateFolder));
 }
 
@@ -141,7 +141,7 @@ export async function forgiveMissing(
 }
 
 /** The error of a server that is refused. */
-export function refusalOf(server: Pick<EnrolledServer, "url" | "name">, reason: RefusalReason): NightlatchError {
+export function errorOfRefused(server: Pick<EnrolledServer, "url" | "name">, reason: ServerRefusal): NightlatchError {
   return reason === "went-back" ? wentBack(server) : notCosigned(server, null, null);
 }
 
@@ -189,7 +189,7 @@ function witnessesOf({ keys, need }: WitnessConfig): WantedWitnesses {
 }
 
 /** The error of a server whose log went back. */
-export function wentBack({ url, name }: Pick<EnrolledServer, "url" | "name">): NightlatchError {
+function wentBack({ url, name }: Pick<EnrolledServer, "url" | "name">): NightlatchError {
   const { host } = new URL(url);
   return new NightlatchError("receipt/went-back", `${host} shows another log than before, and does not say why`, {
     meaning:

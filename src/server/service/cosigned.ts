@@ -10,13 +10,16 @@ import { keepLogNodes } from "./nodes.ts";
 import type { Service } from "./service.ts";
 
 /** What is to be asked of which witnesses now. */
-export interface Round {
+interface Round {
   readonly checkpoint: SignedCheckpoint;
   /** Those that have not signed it yet. */
   readonly witnesses: readonly WitnessRow[];
 }
 
-/** Finds who has not signed the log as it is. Null where nobody is to. @throws NightlatchError store/* */
+/**
+ * Finds who has not signed the log as it is. Null where nobody is to.
+ * @throws NightlatchError store/*
+ */
 export async function nextRound(service: Pick<Service, "store">): Promise<Round | null> {
   return service.store.transact(async (transaction) => {
     const witnesses = await transaction.witnesses();
@@ -50,17 +53,17 @@ export async function submissionFor(
 }
 
 /** What a witness has come to: which size it has signed, and how, where it has signed this one. */
-export interface Heard {
+export interface WitnessAnswer {
   readonly name: string;
   readonly seen: number;
   readonly cosignature: Cosignature | null;
 }
 
 /** Keeps what witnesses have said of a checkpoint. @throws NightlatchError store/* */
-export async function keepHeard(
+export async function keepAnswers(
   service: Pick<Service, "queue">,
   { size }: SignedCheckpoint,
-  heard: readonly Heard[],
+  heard: readonly WitnessAnswer[],
 ): Promise<void> {
   await service.queue.submit(async (transaction) => {
     const rows = new Map((await transaction.witnesses()).map((row) => [row.name, row]));

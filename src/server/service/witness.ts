@@ -17,7 +17,7 @@ import type { Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 
 /** What a log gets that shows a checkpoint. */
-export type Witnessed =
+type SubmissionOutcome =
   /** The line of the cosignature. What it says is durable. */
   | { readonly kind: "cosigned"; readonly line: string }
   /** It is no submission, or not one of any growth. */
@@ -45,7 +45,7 @@ export function witnessOf({ storeId, witnessKey }: Pick<Service, "storeId" | "wi
  * has grown from the other: docs/format/witness.md.
  * @throws NightlatchError store/*
  */
-export async function witness(service: Service, body: Uint8Array, from: string): Promise<Witnessed> {
+export async function witness(service: Service, body: Uint8Array, from: string): Promise<SubmissionOutcome> {
   const submission = parseSubmission(body);
   if (submission === null) return { kind: "malformed" };
   const { origin, note, oldSize, proof } = submission;
@@ -56,17 +56,19 @@ export async function witness(service: Service, body: Uint8Array, from: string):
   if (checkpoint === null || !isSignedCheckpoint(checkpoint, known.publicKey)) return { kind: "unsigned" };
   if (oldSize > checkpoint.size) return { kind: "malformed" };
   const nowMs = service.system.nowMs();
-  const judged = await service.queue.submit<Exclude<Witnessed, { kind: "cosigned" }> | null>(async (transaction) => {
-    const log = await transaction.witnessedLog(origin);
-    if (log === null || !isSameKey(log, known)) return { outcome: { kind: "unknown" }, entries: [] };
-    if (oldSize !== log.size) return { outcome: { kind: "conflict", size: log.size }, entries: [] };
-    if (!hasGrown(log, checkpoint, proof)) return inconsistent(service, { origin, from, nowMs });
-    // One that was signed before may be signed again: there is nothing to note.
-    if (log.cosignedMs !== null && checkpoint.size === log.size) return { outcome: null, entries: [] };
-    const { size, root } = checkpoint;
-    await transaction.setWitnessedLog({ ...log, size, root, note, cosignedMs: nowMs });
-    return { outcome: null, entries: [], wrote: true };
-  });
+  const judged = await service.queue.submit<Exclude<SubmissionOutcome, { kind: "cosigned" }> | null>(
+    async (transaction) => {
+      const log = await transaction.witnessedLog(origin);
+      if (log === null || !isSameKey(log, known)) return { outcome: { kind: "unknown" }, entries: [] };
+      if (oldSize !== log.size) return { outcome: { kind: "conflict", size: log.size }, entries: [] };
+      if (!hasGrown(log, checkpoint, proof)) return inconsistent(service, { origin, from, nowMs });
+      // One that was signed before may be signed again: there is nothing to note.
+      if (log.cosignedMs !== null && checkpoint.size === log.size) return { outcome: null, entries: [] };
+      const { size, root } = checkpoint;
+      await transaction.setWitnessedLog({ ...log, size, root, note, cosignedMs: nowMs });
+      return { outcome: null, entries: [], wrote: true };
+    },
+  );
   if (judged !== null) return judged;
   const cosignature = cosign(checkpoint, Math.floor(nowMs / 1000), service.witnessKey);
   return { kind: "cosigned", line: formatCosignature(cosignature, witnessOf(service)) };

@@ -2,13 +2,12 @@ import { createPublicKey } from "node:crypto";
 import { NightlatchError } from "../../core/errors.ts";
 import { EMPTY_RANGE, rootOf } from "../../formats/log/merkle.ts";
 import { COSIGNATURE, formatVerifier, originOf, parseVerifier, rawKey, type Verifier } from "../../formats/log/note.ts";
+import { WITNESS_COUNT } from "../../formats/own/agent-config.ts";
 import { isBaseAddress } from "../../formats/own/invite.ts";
 import type { WitnessedLogRow, WitnessRow } from "../store/port.ts";
 import type { Service } from "./service.ts";
 import { witnessOf } from "./witness.ts";
 
-/** Each is asked at each growth of the log, and its line is in each note that is shown. */
-export const MAX_WITNESSES = 8;
 /** Each may have a row written as often as its log grows. */
 const MAX_LOGS = 64;
 const NAME_LENGTH = 128;
@@ -20,7 +19,7 @@ interface Operator {
 }
 
 /** What there is of witnesses. */
-export interface WitnessState {
+interface WitnessState {
   /** This server as a log, and as a witness. */
   readonly log: Verifier;
   readonly witness: Verifier;
@@ -67,7 +66,7 @@ export async function askWitness(
     const before = known.find((row) => row.name === name);
     const isSame = before !== undefined && rawKey(before.publicKey).equals(rawKey(publicKey));
     if (isSame && before.url === url) return { outcome: false, entries: [] };
-    if (before === undefined && known.length >= MAX_WITNESSES) throw tooMany(`${MAX_WITNESSES} witnesses`);
+    if (before === undefined && known.length >= WITNESS_COUNT) throw tooMany(`${WITNESS_COUNT} witnesses`);
     if (!isSame) await transaction.deleteWitness(name);
     await transaction.setWitness({ name, publicKey, url, seen: isSame ? before.seen : 0 });
     const at = service.system.nowMs();

@@ -4,7 +4,7 @@ import type { SignedCheckpoint } from "../../formats/log/note.ts";
 import { parseSize } from "../../formats/log/submission.ts";
 import type { System } from "../../system/port.ts";
 import { every } from "../clock.ts";
-import { type Heard, keepHeard, nextRound, submissionFor } from "../service/cosigned.ts";
+import { keepAnswers, nextRound, submissionFor, type WitnessAnswer } from "../service/cosigned.ts";
 import type { Service } from "../service/service.ts";
 
 type Witness = NonNullable<Awaited<ReturnType<typeof nextRound>>>["witnesses"][number];
@@ -20,7 +20,7 @@ const ANSWER_BYTES = 8_192;
 const LONGEST_PAUSE_MS = 300_000;
 
 /** What came of asking a witness. */
-interface Answer extends Heard {
+interface Answer extends WitnessAnswer {
   readonly failure: NightlatchError | null;
 }
 
@@ -73,7 +73,7 @@ export class WitnessAsker {
       ({ name, seen, cosignature }) =>
         cosignature !== null || due.some((witness) => witness.name === name && witness.seen !== seen),
     );
-    if (heard.length > 0) await keepHeard(this.#service, checkpoint, heard);
+    if (heard.length > 0) await keepAnswers(this.#service, checkpoint, heard);
   }
 
   #note(name: string, failure: NightlatchError | null): void {

@@ -1,4 +1,4 @@
-/** Two servers that ship, each the other's witness, a machine that wants that, and a log that is rewritten. */
+/** Two servers that ship, each the other's witness, and a log that is rewritten. */
 import assert from "node:assert/strict";
 import { cpSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -78,7 +78,7 @@ test("a server cannot rewrite its log behind the back of the one that cosigns it
     const verified = await nightlatch("audit", "verify", "--admin", server.admin);
     assert.match(verified.stdout, /Cosigned by nightlatch\/[\w-]{22}\/witness, of its first \d+ entries, /);
 
-    // Its administrator puts back a copy of all that there is, and the machine has forgotten what it saw.
+    // Its administrator puts back a copy of all that there is; the machine has forgotten it.
     await again(() => {
       for (const name of COPIED) {
         rmSync(join(home, name), { recursive: true });

@@ -8,6 +8,7 @@ import { NightlatchError } from "../../../../src/core/errors.ts";
 import { findCosignature, isCosigned } from "../../../../src/formats/log/cosignature.ts";
 import { rawKey, type SignedCheckpoint } from "../../../../src/formats/log/note.ts";
 import { buildSubmission } from "../../../../src/formats/log/submission.ts";
+import { WITNESS_COUNT } from "../../../../src/formats/own/agent-config.ts";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
 import { answerSubmission } from "../../../../src/server/machine-api/witness.ts";
 import { assembleService } from "../../../../src/server/service/assemble.ts";
@@ -18,7 +19,6 @@ import {
   cosignLog,
   keyText,
   listWitnesses,
-  MAX_WITNESSES,
   removeWitness,
 } from "../../../../src/server/service/witnesses.ts";
 import { openFolder } from "../../../../src/server/store/folder/folder.ts";
@@ -277,7 +277,7 @@ test("who is asked and what is cosigned is said by operators, noted in the log, 
   await assert.rejects(cosignLog(service, { ...BY, verifier: wanted.verifier }), fails("witness/bad-key"));
   const usurper = new TestLog(own.log.origin.replace(/^.*$/, theirs.log.origin));
   await assert.rejects(cosignLog(service, { ...BY, verifier: usurper.verifier }), fails("witness/bad-key"));
-  for (let count = 1; count < MAX_WITNESSES; count++) {
+  for (let count = 1; count < WITNESS_COUNT; count++) {
     const key = { origin: `witness.example/${count}`, publicKey: createPublicKey(other.witnessKey) };
     await askWitness(service, { ...wanted, verifier: keyText(key, "witness") });
   }
@@ -287,7 +287,7 @@ test("who is asked and what is cosigned is said by operators, noted in the log, 
     fails("witness/too-many"),
   );
   const listed = await listWitnesses(service);
-  assert.equal(listed.witnesses.length, MAX_WITNESSES);
+  assert.equal(listed.witnesses.length, WITNESS_COUNT);
   assert.ok(listed.logs[0] !== undefined && rawKey(listed.logs[0].publicKey).equals(rawKey(theirs.log.publicKey)));
   assert.equal(await removeWitness(service, theirs.log.origin, BY), "log");
   assert.equal(await removeWitness(service, theirs.witness.origin, BY), "witness");
