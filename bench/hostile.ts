@@ -101,7 +101,7 @@ interface Row {
 }
 
 async function measure(flood: Flood): Promise<Row> {
-  await using server = await startOurs(LATCHES, flood.host === undefined ? [] : ["--listen", "[::]:0"]);
+  await using server = await startOurs(LATCHES, flood.host === undefined ? {} : { args: ["--listen", "[::]:0"] });
   const { served, paths, bodies, port } = server;
   const target = await enrolAt(served, "target");
   const revoked = [];

@@ -1,6 +1,6 @@
 /** The servers that are measured, each with targets that are valid requests. */
 import { spawnSync } from "node:child_process";
-import { createECDH, generateKeyPairSync, randomBytes } from "node:crypto";
+import { createECDH, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { thumbprintOf } from "../../src/formats/jose/jwk.ts";
@@ -23,24 +23,47 @@ export interface Peer extends AsyncDisposable {
 const LATCHES_OF_A_MACHINE = 64;
 const POINTS = 512;
 
-/** Our server with a fleet of latches; `args` are further ones of `nightlatch serve`. */
+/** What our server of a bench is to be like. */
+interface OurWish {
+  /** Further arguments of `nightlatch serve`. */
+  readonly args?: readonly string[];
+  /** Another checkout's bin/nightlatch. */
+  readonly command?: string;
+  /** Is called with each machine once it has its latches. */
+  readonly onMachine?: (served: Served, machine: OurMachine) => Promise<void>;
+}
+
+/** A machine of the bench. */
+interface OurMachine {
+  readonly number: number;
+  readonly name: string;
+  readonly identity: KeyObject;
+  /** The line that it was enrolled with. */
+  readonly invite: string;
+  /** Of its latches. */
+  readonly paths: readonly string[];
+}
+
+/** Our server with a fleet of latches. */
 export async function startOurs(
   latches: number,
-  args: readonly string[] = [],
+  { args = [], command, onMachine = async () => {} }: OurWish = {},
 ): Promise<Peer & { readonly served: Served }> {
-  const served = await serve({ args });
+  const served = await serve({ args, ...(command === undefined ? {} : { command }) });
   const paths: string[] = [];
-  for (let machine = 0; paths.length < latches; machine++) {
-    const { invite } = await served.json("machine", "invite", `bench-${machine}`);
+  for (let number = 0; paths.length < latches; number++) {
+    const name = `bench-${number}`;
+    const { invite } = await served.json("machine", "invite", name);
     const { id, key } = parseInvite(String(invite));
     const identity = generateKeyPairSync("ed25519").privateKey;
     const wish = () => ({ nonce: randomBytes(16), volume: "bench" });
-    paths.push(await bind(served.url, "/enroll", buildEnrolRequest(identity, { id, key }, wish())));
-    for (let count = 1; count < LATCHES_OF_A_MACHINE && paths.length < latches; count++) {
-      paths.push(
-        await bind(served.url, `/machine/${identityThumbprint(identity)}/latch`, buildLatchRequest(identity, wish())),
-      );
+    const own = [await bind(served.url, "/enroll", buildEnrolRequest(identity, { id, key }, wish()))];
+    while (own.length < Math.min(LATCHES_OF_A_MACHINE, latches - paths.length)) {
+      const path = `/machine/${identityThumbprint(identity)}/latch`;
+      own.push(await bind(served.url, path, buildLatchRequest(identity, wish())));
     }
+    await onMachine(served, { number, name, identity, invite: String(invite), paths: own });
+    paths.push(...own);
   }
   const { hostname, port } = new URL(served.url);
   return {

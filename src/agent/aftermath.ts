@@ -1,5 +1,6 @@
 import { dirname } from "node:path";
 import { isError, NightlatchError } from "../core/errors.ts";
+import type { WitnessConfig } from "../formats/own/agent-config.ts";
 import type { VolumeRecord } from "../formats/own/volume-record.ts";
 import { refusalOf } from "../luks/bound/bound.ts";
 import { type BoundPower, recordUse, type Use } from "../luks/bound/changes.ts";
@@ -70,7 +71,11 @@ async function makeStateFolder(system: AftermathPower, stateFolder: string): Pro
  * Asks the servers of a volume to prove that its release is in their logs, which is how a log that
  * was rewritten or put back shows: docs/format/receipt.md. Says what comes of it, and ends.
  */
-export async function proveRelease(system: AftermathPower, uuid: string, after: Aftermath): Promise<void> {
+export async function proveRelease(
+  system: AftermathPower,
+  uuid: string,
+  after: Aftermath & { /** Who must have signed their logs. */ readonly witness: WitnessConfig | null },
+): Promise<void> {
   const { stateFolder, signal, log } = after;
   const endMs = system.monotonicMs() + RECORD_WITHIN_MS;
   for (;;) {

@@ -153,7 +153,7 @@ async function answerAndLog(
         tell(`key sent after ${tookText}, from ${source.name}`);
         later(named, async ({ proveRelease, rememberUse }, after) => {
           if (newUse !== null) await rememberUse(system, newUse.use, newUse.device, after);
-          if (uuid !== null) await proveRelease(system, uuid, after);
+          if (uuid !== null) await proveRelease(system, uuid, { ...after, witness: config.witness });
         });
       } else log("warning", `${named}: key found after ${tookText}, from ${source.name}, but nobody took it`);
     };

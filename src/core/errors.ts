@@ -90,6 +90,7 @@ export const ERROR_CODES = [
   "tether/not-suspended",
   "receipt/not-proved",
   "receipt/went-back",
+  "receipt/not-cosigned",
   // pins
   "pin/unsupported",
   "pin/locked",
@@ -198,6 +199,11 @@ export const ERROR_CODES = [
   "invite/bad-lifetime",
   "latch/unknown",
   "audit/broken",
+  "witness/bad-key",
+  "witness/too-many",
+  "witness/unknown",
+  "witness/refused",
+  "witness/inconsistent",
 ] as const;
 
 /** One of the codes. */

@@ -21,6 +21,7 @@ import type { FolderSystem } from "./store/folder/opening.ts";
 import type { MasterSource } from "./store/folder/upgrade.ts";
 import { readWebhookKey } from "./webhook/key.ts";
 import { WebhookSender } from "./webhook/sender.ts";
+import { WitnessAsker } from "./witness/asker.ts";
 
 /** What a server is started with. */
 interface ServeOptions {
@@ -92,8 +93,10 @@ export async function startServer(
   const sender = target === null ? null : new WebhookSender(system, target, report);
   if (sender !== null) service.notices.deliverTo((notice) => sender.send(notice));
   const stopHousekeeping = startHousekeeping(service, report);
+  const asker = new WitnessAsker(service, system, report);
   const close = async () => {
     await Promise.all([machines.close(GRACE_MS), closeServer(admin, system)]);
+    await asker.stop();
     await stopWatch();
     await stopHousekeeping();
     await sender?.stop();

@@ -45,6 +45,8 @@ export interface ServeWish {
   readonly args?: readonly string[];
   /** `host:port`; a free port of 127.0.0.1 where it is absent. */
   readonly listen?: string;
+  /** Another checkout's bin/nightlatch in the place of this one's. */
+  readonly command?: string;
   /** What to run the server through, such as `unshare -m`. */
   readonly through?: readonly [string, ...string[]];
 }
@@ -64,8 +66,9 @@ export async function serve(wish: ServeWish = {}): Promise<Served> {
     "--json",
     ...(wish.args ?? []),
   ];
-  const [program, ...before] = wish.through ?? [COMMAND];
-  const child = spawn(program, wish.through === undefined ? args : [...before, COMMAND, ...args], {
+  const command = wish.command ?? COMMAND;
+  const [program, ...before] = wish.through ?? [command];
+  const child = spawn(program, wish.through === undefined ? args : [...before, command, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const errors: string[] = [];

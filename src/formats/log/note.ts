@@ -18,11 +18,17 @@ export interface SignedCheckpoint extends Checkpoint {
   readonly signature: Buffer;
 }
 
+/** The signature types of a key that are known: a plain one, and a cosignature. */
+type NoteAlgorithm = typeof ED25519 | typeof COSIGNATURE;
+
 const ED25519 = 0x01;
-const KEY_ID_BYTES = 4;
+/** Ed25519 with a time: c2sp.org/tlog-cosignature. */
+export const COSIGNATURE = 0x04;
+/** A key's id, as a signature begins with it. */
+export const KEY_ID_BYTES = 4;
 const SIGNATURE_BYTES = 64;
 /** No note that is read has more. */
-export const NOTE_BYTES = 1024;
+export const NOTE_BYTES = 4096;
 
 /** The name of a store's log. */
 export function originOf(storeId: string): string {
@@ -30,7 +36,7 @@ export function originOf(storeId: string): string {
 }
 
 /** The text that is signed, its final newline included. */
-function checkpointText({ origin, size, root }: Checkpoint): string {
+export function checkpointText({ origin, size, root }: Checkpoint): string {
   return `${origin}\n${size}\n${root.toString("base64")}\n`;
 }
 
@@ -50,23 +56,35 @@ export function formatNote(checkpoint: SignedCheckpoint, publicKey: KeyObject): 
   return `${checkpointText(checkpoint)}\n— ${checkpoint.origin} ${blob.toString("base64")}\n`;
 }
 
-/** The verifier key in the notation of signed notes: `name+keyid+base64(0x01 || key)`. */
-export function formatVerifier(origin: string, publicKey: KeyObject): string {
-  const key = Buffer.concat([Buffer.of(ED25519), rawKey(publicKey)]);
-  return `${origin}+${keyId(origin, publicKey).toString("hex")}+${key.toString("base64")}`;
+/**
+ * The verifier key in the notation of signed notes: `name+keyid+base64(algorithm || key)`.
+ * @param algorithm of the signatures that it verifies; a log's where it is absent
+ */
+export function formatVerifier(origin: string, publicKey: KeyObject, algorithm: NoteAlgorithm = ED25519): string {
+  const key = Buffer.concat([Buffer.of(algorithm), rawKey(publicKey)]);
+  return `${origin}+${keyId(origin, publicKey, algorithm).toString("hex")}+${key.toString("base64")}`;
 }
 
 const VERIFIER = /^([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]{44})$/;
 
-/** Reads a verifier key; null where the text is none, or its id is not that of its name and key. */
-export function parseVerifier(text: string): { readonly origin: string; readonly publicKey: KeyObject } | null {
+/** A key and the name that its signatures are made under. */
+export interface Verifier {
+  /** A log's origin, or a witness's name. */
+  readonly origin: string;
+  readonly publicKey: KeyObject;
+}
+
+/**
+ * Reads a verifier key; null where the text is none of this algorithm, or its id is not that of its
+ * name and key.
+ */
+export function parseVerifier(text: string, algorithm: NoteAlgorithm = ED25519): Verifier | null {
   const [, origin, id, key] = VERIFIER.exec(text) ?? [];
   if (origin === undefined || id === undefined || key === undefined) return null;
   const bytes = Buffer.from(key, "base64");
-  if (bytes[0] !== ED25519) return null;
-  const x = bytes.toString("base64url", 1);
-  const publicKey = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" });
-  return keyId(origin, publicKey).toString("hex") === id ? { origin, publicKey } : null;
+  if (bytes.length !== 1 + RAW_KEY_BYTES || bytes[0] !== algorithm) return null;
+  const publicKey = importRawKey(bytes.subarray(1));
+  return keyId(origin, publicKey, algorithm).toString("hex") === id ? { origin, publicKey } : null;
 }
 
 const NOTE = /^([^\s+]+)\n(0|[1-9]\d{0,15})\n([A-Za-z0-9+/]{43}=)\n\n((?:— [^\s+]+ [A-Za-z0-9+/]+={0,2}\n){1,16})$/;
@@ -93,12 +111,21 @@ export function parseNote(text: string, publicKey: KeyObject): SignedCheckpoint 
   return null;
 }
 
-/** SHA-256(name || 0x0A || 0x01 || public key), its first four bytes. */
-function keyId(origin: string, publicKey: KeyObject): Buffer {
-  const signed = Buffer.concat([Buffer.from(`${origin}\n`), Buffer.of(ED25519), rawKey(publicKey)]);
+/** SHA-256(name || 0x0A || algorithm || public key), its first four bytes. */
+export function keyId(origin: string, publicKey: KeyObject, algorithm: NoteAlgorithm = ED25519): Buffer {
+  const signed = Buffer.concat([Buffer.from(`${origin}\n`), Buffer.of(algorithm), rawKey(publicKey)]);
   return hash("sha256", signed, "buffer").subarray(0, KEY_ID_BYTES);
 }
 
-function rawKey(publicKey: KeyObject): Buffer {
+/** The length of an Ed25519 key. */
+const RAW_KEY_BYTES = 32;
+
+/** Takes an Ed25519 key of its 32 bytes. */
+export function importRawKey(bytes: Buffer): KeyObject {
+  return createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x: bytes.toString("base64url") }, format: "jwk" });
+}
+
+/** The 32 bytes of an Ed25519 key. */
+export function rawKey(publicKey: KeyObject): Buffer {
   return Buffer.from(String(publicKey.export({ format: "jwk" }).x), "base64url");
 }

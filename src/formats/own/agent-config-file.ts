@@ -10,6 +10,8 @@ import {
   type TetherConfig,
   type VolumeConfig,
   type VolumeTrust,
+  WITNESS_COUNT,
+  type WitnessConfig,
 } from "./agent-config.ts";
 import { isBaseAddress } from "./invite.ts";
 
@@ -22,6 +24,7 @@ const LONGEST_INTERVAL_MS = 300_000;
 const SHORTEST_SILENCE_MS = 10_000;
 const LONGEST_SILENCE_MS = 86_400_000;
 const MAPPING_COUNT = 64;
+const WITNESS_KEY = /^[^\s+]{1,128}\+[0-9a-f]{8}\+B[A-Za-z0-9+/]{43}$/;
 const TRUSTS: readonly VolumeTrust[] = ["first-use", "recorded"];
 
 /**
@@ -65,7 +68,7 @@ function parseToml(text: Uint8Array): Table {
 }
 
 function readConfig(root: Table): AgentConfig {
-  root.allow(["deadline", "trust", "volume", "heartbeat", "tether"]);
+  root.allow(["deadline", "trust", "volume", "heartbeat", "tether", "witness"]);
   const timeoutMs = root.duration("deadline", 1000) ?? DEFAULT_TIMEOUT_MS;
   const trust = root.choice("trust", TRUSTS) ?? DEFAULT_AGENT_CONFIG.trust;
   const volumes = new Map<string, VolumeConfig>();
@@ -75,7 +78,8 @@ function readConfig(root: Table): AgentConfig {
     if (table !== undefined) volumes.set(name, readVolume(table, { timeoutMs, trust }));
   }
   const heartbeat = readHeartbeat(root.table("heartbeat"));
-  return { timeoutMs, trust, volumes, heartbeat, tether: readTether(root.table("tether"), heartbeat) };
+  const tether = readTether(root.table("tether"), heartbeat);
+  return { timeoutMs, trust, volumes, heartbeat, tether, witness: readWitness(root.table("witness")) };
 }
 
 function readHeartbeat(table: Table | undefined): HeartbeatConfig {
@@ -102,6 +106,20 @@ function readTether(table: Table | undefined, { intervalMs }: HeartbeatConfig): 
     afterMs,
     action: table.choice("action", ["suspend", "power-off"]) ?? "suspend",
     volumes: (table.list("volumes", MAPPING_COUNT, isName, "names of mappings") as string[] | undefined) ?? [],
+  };
+}
+
+function readWitness(table: Table | undefined): WitnessConfig | null {
+  if (table === undefined) return null;
+  table.allow(["keys", "need", "missing"]);
+  // Whether its id is that of its name and key is seen where it is used: that takes a digest.
+  const isKey = (item: unknown) => typeof item === "string" && WITNESS_KEY.test(item);
+  const keys = table.list("keys", WITNESS_COUNT, isKey, "verifier keys of witnesses") as string[] | undefined;
+  if (keys === undefined || keys.length === 0) throw new Fault(`${table.pathOf("keys")} names no witness`);
+  return {
+    keys,
+    need: table.number("need", 1, keys.length) ?? keys.length,
+    missing: table.choice("missing", ["tell", "refuse"]) ?? "tell",
   };
 }
 
@@ -180,6 +198,13 @@ class Table {
       throw new Fault(`${this.pathOf(name)} is not a list of at most ${limit} ${what}`);
     }
     return value;
+  }
+
+  number(name: string, least: number, most: number): number | undefined {
+    const value = this.#members.get(name);
+    if (value === undefined) return undefined;
+    if (typeof value === "number" && Number.isInteger(value) && value >= least && value <= most) return value;
+    throw new Fault(`${this.pathOf(name)} is not a number from ${least} to ${most}`);
   }
 
   choice<T extends string>(name: string, choices: readonly T[]): T | undefined {

@@ -7,6 +7,21 @@ export interface AgentConfig {
   readonly heartbeat: HeartbeatConfig;
   /** Null where the file has no `[tether]`: nothing is suspended. */
   readonly tether: TetherConfig | null;
+  /** Null where the file has no `[witness]`: a server's own word is taken. */
+  readonly witness: WitnessConfig | null;
+}
+
+/** Who must have signed a server's log: `[witness]` in the file. */
+export interface WitnessConfig {
+  /** Verifier keys, as `nightlatch witness list` shows them. */
+  readonly keys: readonly string[];
+  /** How many of them there must be. */
+  readonly need: number;
+  /**
+   * What becomes of a server whose log they have not signed: it is told, or not asked for keys any
+   * more.
+   */
+  readonly missing: "tell" | "refuse";
 }
 
 /** What becomes of a running machine that its servers have given up: `[tether]` in the file. */
@@ -52,6 +67,8 @@ export interface KeyCommand {
   readonly refusalStatuses: readonly number[];
 }
 
+/** A log has at most so many witnesses, and a machine knows as many. */
+export const WITNESS_COUNT = 8;
 /** agent.toml has at most this. */
 export const AGENT_CONFIG_LIMIT_BYTES = 64 << 10;
 /**
@@ -67,6 +84,7 @@ export const DEFAULT_AGENT_CONFIG: AgentConfig = {
   volumes: new Map(),
   heartbeat: { intervalMs: 60_000, servers: null },
   tether: null,
+  witness: null,
 };
 
 /**

@@ -4,9 +4,19 @@ import { NightlatchError } from "../../core/errors.ts";
 import { importPublicKey } from "../jose/jwk.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../json/json.ts";
 import { isInteger, isList, isText } from "../json/narrow.ts";
+import { findCosignature, isCosigned } from "../log/cosignature.ts";
 import { HASH_BYTES, hashLeaf } from "../log/merkle.ts";
-import { isSignedCheckpoint, NOTE_BYTES, parseNote, type SignedCheckpoint } from "../log/note.ts";
+import {
+  type Checkpoint,
+  isSignedCheckpoint,
+  NOTE_BYTES,
+  parseNote,
+  rawKey,
+  type SignedCheckpoint,
+  type Verifier,
+} from "../log/note.ts";
 import { PROOF_HASHES, provesGrowth, provesInclusion } from "../log/proof.ts";
+import { WITNESS_COUNT } from "./agent-config.ts";
 import {
   base64urlOf,
   digestOf,
@@ -28,6 +38,8 @@ interface WantedReceipt {
   readonly latch: string;
   /** The size of the checkpoint that the machine holds; 0 where it holds none. */
   readonly size: number;
+  /** How many witnesses must have signed a checkpoint; null where none are asked for. */
+  readonly cosigned: number | null;
 }
 
 /** A request whose signature was verified. */
@@ -53,6 +65,19 @@ export interface ReceiptAnswer {
   readonly growth: readonly Buffer[] | null;
   /** The last entry that tells of an older copy which was taken into use; null where none does. */
   readonly rollback: ProvedEntry | null;
+  /**
+   * The last checkpoint that as many witnesses as were asked for have signed; null where there is
+   * none. Undefined where none was asked for.
+   */
+  readonly cosigned: CosignedNote | null | undefined;
+}
+
+/** A checkpoint that witnesses have signed. */
+interface CosignedNote {
+  /** The signed note, with their lines. */
+  readonly note: string;
+  /** What proves that the log has grown from it. */
+  readonly growth: readonly Buffer[];
 }
 
 /** Writes `POST {url}/machine/{machine}/receipt`, signed by the machine's identity. */
@@ -60,8 +85,9 @@ export function buildReceiptRequest(
   identity: KeyObject,
   wanted: WantedReceipt & { readonly nonce: Uint8Array },
 ): Buffer {
-  const { nonce, server, latch, size } = wanted;
-  return sealMessage("nightlatch-receipt", identity, { nonce: toBase64url(nonce), server, latch, size });
+  const { nonce, server, latch, size, cosigned } = wanted;
+  const more = cosigned === null ? {} : { cosigned };
+  return sealMessage("nightlatch-receipt", identity, { nonce: toBase64url(nonce), server, latch, size, ...more });
 }
 
 /**
@@ -71,13 +97,18 @@ export function buildReceiptRequest(
 export function parseReceiptRequest(body: Uint8Array): ReceiptRequest {
   const what = "the receipt request";
   const { machine, payload } = openMessage("nightlatch-receipt", body, what);
-  requireMembers(payload, ["latch", "nonce", "server", "size"], what);
+  const { cosigned } = payload;
+  const more = cosigned === undefined ? [] : ["cosigned"];
+  requireMembers(payload, [...more, "latch", "nonce", "server", "size"], what);
+  if (cosigned !== undefined && !isInteger(cosigned, 1, WITNESS_COUNT))
+    malformedMessage(`${what} asks for no number of witnesses`);
   base64urlOf(payload, "nonce", NONCE_BYTES);
   return {
     machine,
     server: base64urlOf(payload, "server", HASH_BYTES),
     latch: base64urlOf(payload, "latch", LATCH_ID_BYTES),
     size: sizeOf(payload, what),
+    cosigned: cosigned ?? null,
   };
 }
 
@@ -86,13 +117,14 @@ export function parseReceiptRequest(body: Uint8Array): ReceiptRequest {
  * @param request the body as it was received
  */
 export function buildReceiptAnswer(identity: KeyObject, request: Uint8Array, answer: ReceiptAnswer): Buffer {
-  const { note, release, growth, rollback } = answer;
+  const { note, release, growth, rollback, cosigned } = answer;
   return sealMessage("nightlatch-receipted", identity, {
     request: digestOf(request),
     note,
     release: release === null ? null : entryJson(release),
     growth: growth === null ? null : growth.map(toBase64url),
     rollback: rollback === null ? null : entryJson(rollback),
+    ...(cosigned === undefined ? {} : { cosigned: cosigned === null ? null : cosignedJson(cosigned) }),
   });
 }
 
@@ -130,6 +162,26 @@ export interface ProvedReceipt {
   readonly note: string;
   readonly receipt: Receipt | null;
   readonly growth: Growth;
+  /** What witnesses have signed; null where none are wanted. */
+  readonly witnessed: Witnessed | null;
+}
+
+/** What a machine wants of witnesses. */
+export interface WantedWitnesses {
+  /** Those that it relies on. */
+  readonly known: readonly Verifier[];
+  /** How many of them must have signed. */
+  readonly need: number;
+}
+
+/** What witnesses have signed of a log. */
+export interface Witnessed {
+  /** The size of the checkpoint; 0 where there is none. */
+  readonly size: number;
+  /** Those of the wanted ones who did. */
+  readonly by: readonly string[];
+  /** Whether they are enough, and what they signed has the release in it. */
+  readonly isEnough: boolean;
 }
 
 /**
@@ -146,11 +198,14 @@ export function parseReceiptAnswer(
     readonly latch: string;
     /** The note that is held; null where none is. */
     readonly held: string | null;
+    /** Null where none are wanted. */
+    readonly witnesses: WantedWitnesses | null;
   },
 ): ProvedReceipt {
   const what = "the server's answer";
   const { identity, machine: server, payload } = openMessage("nightlatch-receipted", body, what);
-  requireMembers(payload, ["growth", "note", "release", "request", "rollback"], what);
+  const more = expected.witnesses === null ? [] : ["cosigned"];
+  requireMembers(payload, [...more, "growth", "note", "release", "request", "rollback"], what);
   if (server !== expected.serverThumbprint || payload["request"] !== digestOf(expected.request)) {
     throw new NightlatchError("enrolment/untrusted", "somebody else answered in the server's place", {
       remedy: "Check the address in between.",
@@ -163,17 +218,57 @@ export function parseReceiptAnswer(
   if (checkpoint === null || !isSignedCheckpoint(checkpoint, key))
     notProved("the checkpoint is not signed by the server");
   const release = provedEntryOf(payload["release"], checkpoint, `${what}'s release`);
+  const held = expected.held === null ? null : (parseNote(expected.held, key) ?? "unknown");
+  const cosigned = expected.witnesses === null ? null : cosignedOf(payload["cosigned"], what);
+  const signed = cosigned === null ? null : parseNote(cosigned.note, key);
+  if (cosigned !== null && (signed === null || !isSignedCheckpoint(signed, key)))
+    notProved("what witnesses signed is not signed by the server");
+  // The server has signed both: it shows this machine another log than the witnesses.
+  const isOther =
+    cosigned !== null &&
+    signed !== null &&
+    (signed.origin !== checkpoint.origin || !provesGrowth(signed, checkpoint, cosigned.growth));
   return {
     checkpoint,
     note,
     receipt: release === null ? null : receiptOf(release, expected),
-    growth: growthOf(
-      payload,
-      checkpoint,
-      expected.held === null ? null : (parseNote(expected.held, key) ?? "unknown"),
-      what,
-    ),
+    growth: isOther ? "went-back" : growthOf(payload, checkpoint, held, what),
+    witnessed:
+      expected.witnesses === null ? null : witnessedOf(cosigned, signed, release?.number ?? -1, expected.witnesses),
   };
+}
+
+function witnessedOf(
+  cosigned: CosignedNote | null,
+  signed: SignedCheckpoint | null,
+  release: number,
+  { known, need }: WantedWitnesses,
+): Witnessed {
+  if (cosigned === null || signed === null) return { size: 0, by: [], isEnough: false };
+  const by = known.filter((witness) => hasSigned(witness, signed, cosigned.note));
+  // One key under two names is one witness.
+  const count = new Set(by.map(({ publicKey }) => rawKey(publicKey).toString("hex"))).size;
+  const { size } = signed;
+  return { size, by: by.map(({ origin }) => origin), isEnough: count >= need && release < size };
+}
+
+/** A server's word for its own log is none of a witness. */
+function hasSigned(witness: Verifier, checkpoint: Checkpoint, note: string): boolean {
+  if (witness.origin.startsWith(`${checkpoint.origin}/`)) return false;
+  const cosignature = findCosignature(note, witness);
+  return cosignature !== null && isCosigned(checkpoint, cosignature, witness.publicKey);
+}
+
+function cosignedOf(json: Json | undefined, what: string): CosignedNote | null {
+  if (json === null) return null;
+  requireMembers(json ?? null, ["growth", "note"], `${what}'s cosigned checkpoint`);
+  const { growth, note } = json as JsonObject;
+  if (!isText(note, NOTE_BYTES)) malformedMessage(`${what} has no cosigned checkpoint`);
+  return { note, growth: hashesOf(growth, what) };
+}
+
+function cosignedJson({ note, growth }: CosignedNote): JsonObject {
+  return { note, growth: growth.map(toBase64url) };
 }
 
 function growthOf(

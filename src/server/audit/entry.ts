@@ -36,6 +36,8 @@ export type Entry =
   | FloodEntry
   | FloodEndEntry
   | RefusalEntry
+  | WitnessEntry
+  | WitnessedEntry
   | RepeatEntry;
 
 interface Dated {
@@ -363,6 +365,27 @@ export interface FloodEndEntry extends Dated {
   readonly since: number;
   /** When the last of them was; absent in entries of older versions. */
   readonly last?: number;
+}
+
+/** An operator has a witness asked to cosign this log, or no more. */
+interface WitnessEntry extends Dated {
+  readonly kind: "witness-add" | "witness-remove";
+  readonly witness: string;
+  /** Its verifier key and its address; absent where it is asked no more. */
+  readonly key?: string;
+  readonly url?: string;
+  readonly by: number;
+}
+
+/** An operator has the log of another server cosigned here, or no more. */
+interface WitnessedEntry extends Dated {
+  readonly kind: "witnessed-add" | "witnessed-remove";
+  readonly origin: string;
+  /** Its verifier key; absent where it is cosigned no more. */
+  readonly key?: string;
+  /** What was signed last, and is forgotten. */
+  readonly size?: number;
+  readonly by: number;
 }
 
 /** The first refusal of its kind in an hour. */

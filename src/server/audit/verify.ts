@@ -1,7 +1,14 @@
 import type { KeyObject } from "node:crypto";
 import { NightlatchError } from "../../core/errors.ts";
+import { type Cosignature, isCosigned } from "../../formats/log/cosignature.ts";
 import { append, type CompactRange, EMPTY_RANGE, hashLeaf, rootOf } from "../../formats/log/merkle.ts";
-import { type Checkpoint, isSignedCheckpoint, originOf, type SignedCheckpoint } from "../../formats/log/note.ts";
+import {
+  type Checkpoint,
+  isSignedCheckpoint,
+  originOf,
+  type SignedCheckpoint,
+  type Verifier,
+} from "../../formats/log/note.ts";
 import { parseEntry } from "./entry.ts";
 import { type KnownRows, Replay } from "./replay.ts";
 
@@ -13,6 +20,15 @@ export interface AuditSource {
   entries(from: number): Promise<readonly NumberedEntry[]>;
   /** Checkpoints of a size above `after`, smallest first, at least one where there is any. */
   checkpoints(after: number): Promise<readonly SignedCheckpoint[]>;
+  /** What witnesses have signed of its last checkpoints, of the largest sizes first. */
+  cosignatures(): Promise<readonly NumberedCosignature[]>;
+}
+
+/** What a witness has signed, and of which size. */
+export interface NumberedCosignature {
+  readonly size: number;
+  readonly witness: Verifier;
+  readonly cosignature: Cosignature;
 }
 
 /** One moment of a store. */
@@ -38,6 +54,8 @@ interface Verified {
   readonly latches: number;
   /** The last one, of the whole log. */
   readonly last: SignedCheckpoint;
+  /** What each witness has signed last, of those that are asked. */
+  readonly cosigned: readonly NumberedCosignature[];
 }
 
 /**
@@ -55,6 +73,8 @@ export async function verifyLog(source: AuditSource, earlier: SignedCheckpoint |
   }
   const replay = new Replay();
   const signed = new SignedRoots(source);
+  const cosignatures = await source.cosignatures();
+  const cosigned = Map.groupBy(cosignatures, (found) => found.size);
   let range = EMPTY_RANGE;
   while (range.size < size) {
     const page = await source.entries(range.size);
@@ -64,6 +84,7 @@ export async function verifyLog(source: AuditSource, earlier: SignedCheckpoint |
       replay.apply(parseOrThrow(number, body));
       range = append(range, hashLeaf(body));
       await signed.check(range);
+      for (const found of cosigned.get(range.size) ?? []) requireCosigned(found, range, snapshot);
       if (range.size === earlier?.size) requireRoot(earlier, range, "the checkpoint that was kept");
     }
   }
@@ -74,7 +95,18 @@ export async function verifyLog(source: AuditSource, earlier: SignedCheckpoint |
   const differences = replay.differences(snapshot, 1);
   if (differences[0] !== undefined) throw broken(differences[0]);
   const { machines, latches } = snapshot;
-  return { entries: size, checkpoints: signed.count, machines: machines.length, latches: latches.length, last };
+  const lasts = new Map(cosignatures.toReversed().map((found) => [found.witness.origin, found]));
+  const counts = { machines: machines.length, latches: latches.length };
+  return { entries: size, checkpoints: signed.count, ...counts, last, cosigned: [...lasts.values()] };
+}
+
+function requireCosigned(
+  { size, witness, cosignature }: NumberedCosignature,
+  range: CompactRange,
+  { storeId }: Snapshot,
+): void {
+  if (isCosigned({ origin: originOf(storeId), size, root: rootOf(range) }, cosignature, witness.publicKey)) return;
+  throw broken(`what ${witness.origin} has signed of ${size} entries is not this log`);
 }
 
 /** The checkpoints beside the walk over the entries. */

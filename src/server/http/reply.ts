@@ -74,6 +74,8 @@ const REASONS: Readonly<Record<number, string>> = {
   413: "Payload Too Large",
   414: "URI Too Long",
   417: "Expectation Failed",
+  422: "Unprocessable Content",
+  429: "Too Many Requests",
   431: "Request Header Fields Too Large",
   500: "Internal Server Error",
   503: "Service Unavailable",

@@ -1,3 +1,4 @@
+import { SUBMISSION_BYTES } from "../../formats/log/submission.ts";
 import type { Http1RequestHead } from "../../formats/network/http1-request.ts";
 import { ENROLMENT_BYTES } from "../../formats/own/enrolment.ts";
 import { HEARTBEAT_BYTES } from "../../formats/own/heartbeat.ts";
@@ -14,6 +15,7 @@ import { acceptReport } from "./report.ts";
 import { acceptRotation } from "./rotation.ts";
 import { findRoute, type Route } from "./routes.ts";
 import { advertise, recover } from "./tang.ts";
+import { answerSubmission } from "./witness.ts";
 
 /**
  * What the head of a request alone tells: the answer, or what its body is for.
@@ -31,6 +33,7 @@ export function planFor(
   const run: Plan["perform"] = (body, from) => perform(service, route, body, from, report);
   if (route.kind === "heartbeat")
     return { limitBytes: HEARTBEAT_BYTES + 1, tooLong: refusal(413, "request/malformed"), perform: run };
+  if (route.kind === "submission") return { limitBytes: SUBMISSION_BYTES + 1, tooLong: empty(413), perform: run };
   const isMessage = MESSAGES.has(route.kind);
   return {
     limitBytes: isMessage ? ENROLMENT_BYTES + 1 : RECOVERY_BYTES,
@@ -100,6 +103,8 @@ function answer(service: Service, route: Performed, body: Buffer, from: string):
       return acceptHeartbeat(service, body, from);
     case "report":
       return acceptReport(service, route.machineId, body, from);
+    case "submission":
+      return answerSubmission(service, body, from);
     case "rotation":
       return acceptRotation(service, route.machineId, body, from);
   }

@@ -1,6 +1,6 @@
 /**
  * What a request is about. Paths are tang's, under a latch's base address: docs/format/latch.md,
- * enrolment.md, lease.md, receipt.md, bound.md, rotation.md and heartbeat.md.
+ * enrolment.md, lease.md, receipt.md, bound.md, rotation.md, heartbeat.md and witness.md.
  */
 export type Route =
   | { readonly kind: "advertisement"; readonly latchId: string; readonly kid: string | null }
@@ -15,6 +15,7 @@ export type Route =
   | { readonly kind: "session-challenge"; readonly machineId: string }
   | { readonly kind: "session"; readonly machineId: string }
   | { readonly kind: "heartbeat" }
+  | { readonly kind: "submission" }
   | { readonly kind: "health" };
 
 const LATCH = /^\/+latch\/+([A-Za-z0-9_-]{22})(\/.*)$/;
@@ -45,6 +46,7 @@ function match(path: string): Route | null {
   const [, latchId, rest] = LATCH.exec(path) ?? [];
   if (latchId !== undefined && rest !== undefined) return matchTang(latchId, rest);
   if (path === "/enroll") return { kind: "enrolment" };
+  if (path === "/witness/add-checkpoint") return { kind: "submission" };
   if (path === "/healthz") return { kind: "health" };
   const [, machineId, kind] = MACHINE.exec(path) ?? [];
   if (machineId === undefined) return null;

@@ -1,11 +1,14 @@
 import { NightlatchError } from "../../core/errors.ts";
 import { exportPublicJwk } from "../../formats/jose/jwk.ts";
+import { formatCosignature } from "../../formats/log/cosignature.ts";
 import { packRange } from "../../formats/log/merkle.ts";
+import { COSIGNATURE, formatVerifier } from "../../formats/log/note.ts";
 import { json, type Reply } from "../http/reply.ts";
 import type { AuditReads } from "../store/port.ts";
 
 /**
- * Answers `GET audit`, `audit/entries/FROM` and `audit/checkpoints/AFTER` of docs/format/admin.md.
+ * Answers `GET audit`, `audit/entries/FROM`, `audit/checkpoints/AFTER` and `audit/cosignatures` of
+ * docs/format/admin.md.
  * Bytes are base64.
  * @throws NightlatchError request/malformed, store/*
  */
@@ -39,6 +42,16 @@ export async function showAudit(audit: AuditReads, [what, position]: readonly st
         size,
         root: root.toString("base64"),
         signature: signature.toString("base64"),
+      })),
+    });
+  }
+  if (what === "cosignatures" && position === undefined) {
+    const cosignatures = await audit.cosignatures();
+    return json(200, {
+      cosignatures: cosignatures.map(({ size, witness, cosignature }) => ({
+        size,
+        verifier: formatVerifier(witness.origin, witness.publicKey, COSIGNATURE),
+        line: formatCosignature(cosignature, witness),
       })),
     });
   }

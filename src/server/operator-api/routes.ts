@@ -28,6 +28,7 @@ import { listRequests, takeVote } from "./requests.ts";
 import type { Role } from "./roles.ts";
 import { showTail } from "./tail.ts";
 import { groupView, isoTime, latchView, machineView } from "./views.ts";
+import { administerWitnesses } from "./witnesses.ts";
 
 /** A request that came over the admin socket. */
 interface AdminRequest {
@@ -99,6 +100,10 @@ export async function administer(context: AdminContext, request: AdminRequest): 
       if (verb === "release") return acknowledgeGroup(context, await releaseGroup(service, id, request));
       if (verb === "remove") return acknowledgeGroup(context, await dropGroup(service, id, request));
     }
+  }
+  if (collection === "witnesses") {
+    const reply = await administerWitnesses(context.service, request);
+    if (reply !== null) return reply;
   }
   if (method === "POST" && id !== undefined && isChange(verb) && request.segments.length === 3) {
     const wanted: ChangeRequest = { by: request.uid, change: verb };

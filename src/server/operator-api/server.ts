@@ -102,6 +102,8 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   "group/unknown": 404,
   "group/in-use": 409,
   "site/not-held": 409,
+  "witness/unknown": 404,
+  "witness/too-many": 409,
   "request/unknown": 404,
   "request/denied": 409,
 };

@@ -15,7 +15,7 @@ import { Sites } from "./sites.ts";
 
 /** Makes the service of a store that was just opened. */
 export function assembleService(system: Service["system"], opened: OpenedStore): Service {
-  const { store, storeId, cells, identity } = opened;
+  const { store, storeId, cells, identity, witnessKey } = opened;
   const memory = new Memory();
   return {
     system,
@@ -24,6 +24,8 @@ export function assembleService(system: Service["system"], opened: OpenedStore):
     queue: new CommitQueue(followedBy(memory, store), { storeId, key: identity }, system),
     cells,
     identity,
+    witnessKey,
+    witnessFailures: new Map(),
     exchange: chooseExchange(),
     refusals: new RefusalTally(memory),
     paces: new Paces(memory),

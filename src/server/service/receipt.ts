@@ -12,6 +12,7 @@ import { hashRanges } from "../audit/nodes.ts";
 import type { NumberedEntry } from "../audit/verify.ts";
 import { take } from "../policy/pace.ts";
 import type { MachineRow, Reads } from "../store/port.ts";
+import { type CosignedCheckpoint, lastCosigned } from "./cosigned.ts";
 import { indexLog } from "./latest.ts";
 import { keepLogNodes } from "./nodes.ts";
 import type { Service } from "./service.ts";
@@ -62,12 +63,19 @@ async function prove(
   const latch = await transaction.latch(request.latch);
   const isOwn = latch?.machineId === machine.id;
   const release = isOwn ? await transaction.latest("release", request.latch) : null;
+  const cosigned =
+    request.cosigned === null ? undefined : await lastCosigned(transaction, service.identity, request.cosigned);
   return {
+    cosigned: cosigned == null ? cosigned : await withGrowth(transaction, cosigned, size),
     note: formatNote(checkpoint, createPublicKey(service.identity)),
     release: await proved(transaction, release, size),
     growth: request.size > size ? null : await hashRanges(transaction, consistencyRanges(request.size, size)),
     rollback: await proved(transaction, await transaction.lastRollback(), size),
   };
+}
+
+async function withGrowth(transaction: Reads, { checkpoint, note }: CosignedCheckpoint, size: number) {
+  return { note, growth: await hashRanges(transaction, consistencyRanges(checkpoint.size, size)) };
 }
 
 async function proved(transaction: Reads, entry: NumberedEntry | null, size: number): Promise<ProvedEntry | null> {

@@ -1,4 +1,5 @@
 import type { KeyObject } from "node:crypto";
+import type { NightlatchError } from "../../core/errors.ts";
 import type { System } from "../../system/port.ts";
 import type { FloodTally } from "../audit/floods.ts";
 import type { RefusalTally } from "../audit/refusals.ts";
@@ -23,6 +24,10 @@ export interface Service {
   /** What the keys of latches and invites are wrapped with. */
   readonly cells: Cells;
   readonly identity: KeyObject;
+  /** What the logs of others are cosigned with. */
+  readonly witnessKey: KeyObject;
+  /** Why a witness of this log did not sign it when it was asked last, by its name. */
+  readonly witnessFailures: Map<string, NightlatchError>;
   readonly exchange: Exchange;
   readonly refusals: RefusalTally;
   readonly paces: Paces;

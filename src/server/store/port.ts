@@ -1,8 +1,10 @@
-import type { SignedCheckpoint } from "../../formats/log/note.ts";
+import type { KeyObject } from "node:crypto";
+import type { Cosignature } from "../../formats/log/cosignature.ts";
+import type { SignedCheckpoint, Verifier } from "../../formats/log/note.ts";
 import type { EntryText, LatestKind, LatestRow } from "../audit/latest.ts";
 import type { LogStore } from "../audit/log.ts";
 import type { Tree } from "../audit/times.ts";
-import type { NumberedEntry, Snapshot } from "../audit/verify.ts";
+import type { NumberedCosignature, NumberedEntry, Snapshot } from "../audit/verify.ts";
 import type { StoredPulse } from "../policy/alive.ts";
 import type { State } from "../policy/decide.ts";
 import type { Lease, LeaseUse, Policy } from "../policy/lease.ts";
@@ -65,6 +67,8 @@ export interface AuditReads {
    * Checkpoints of a size above `after`, smallest first: a page, at least one where there is any.
    */
   checkpoints(after: number): Promise<readonly SignedCheckpoint[]>;
+  /** What witnesses have signed of its last checkpoints, of the largest sizes first. */
+  cosignatures(): Promise<readonly NumberedCosignature[]>;
 }
 
 /** All that can be done inside a transaction. */
@@ -143,6 +147,14 @@ export interface Reads {
   latest(kind: LatestKind, subject: string): Promise<NumberedEntry | null>;
   /** The last release of each latch that had one, as far as the index reaches. */
   lastReleases(): Promise<LastRelease[]>;
+  /** Who is asked to cosign this log, by name. */
+  witnesses(): Promise<WitnessRow[]>;
+  /** What they have signed of its last checkpoints, of the largest sizes first. */
+  cosigned(): Promise<CosignatureRow[]>;
+  /** The logs that this server cosigns, by origin. */
+  witnessedLogs(): Promise<WitnessedLogRow[]>;
+  /** One of them; null where it is none. */
+  witnessedLog(origin: string): Promise<WitnessedLogRow | null>;
 }
 
 /** What can be written inside a transaction, beside the log. */
@@ -211,6 +223,46 @@ interface Writes {
    * further.
    */
   setLatest(found: readonly LatestRow[], reach: number): Promise<void>;
+  /** Enters a witness, or what it was seen to have signed last. */
+  setWitness(witness: WitnessRow): Promise<void>;
+  /** Removes a witness, and what it has signed. */
+  deleteWitness(name: string): Promise<void>;
+  /** Keeps what a witness has signed, and forgets what was signed of much smaller sizes. */
+  insertCosignature(size: number, witness: string, cosignature: Cosignature): Promise<void>;
+  /** Enters a log that this server cosigns, or what it has signed of it last. */
+  setWitnessedLog(log: WitnessedLogRow): Promise<void>;
+  /** Removes such a log. What was signed of it is forgotten. */
+  deleteWitnessedLog(origin: string): Promise<void>;
+}
+
+/** A witness that is asked to cosign this log. */
+export interface WitnessRow {
+  readonly name: string;
+  readonly publicKey: KeyObject;
+  /** Base address of its server. */
+  readonly url: string;
+  /** The size that it has signed last, as far as it has said so; 0 for none. */
+  readonly seen: number;
+}
+
+/** What a witness has signed. */
+export interface CosignatureRow {
+  readonly checkpoint: SignedCheckpoint;
+  readonly witness: Verifier;
+  readonly cosignature: Cosignature;
+}
+
+/** A log that this server cosigns. */
+export interface WitnessedLogRow {
+  readonly origin: string;
+  readonly publicKey: KeyObject;
+  /** Of the checkpoint that was signed last; 0 for none. */
+  readonly size: number;
+  readonly root: Buffer;
+  /** Its note, as the log has signed it; empty for none. */
+  readonly note: string;
+  /** When it was signed; null for never. */
+  readonly cosignedMs: number | null;
 }
 
 /** The last release of one latch. */

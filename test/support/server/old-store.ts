@@ -11,6 +11,49 @@ import { MasterKey, seal, unseal, type WrapContext } from "../../../src/server/s
 import { APPLICATION_ID, MIGRATIONS } from "../../../src/server/store/sqlite/migrations.ts";
 import { readCells } from "./carve.ts";
 
+/**
+ * Makes the store in a folder what it was in an older version, from 3 on: whatever its later
+ * migrations have added is gone.
+ */
+export function takeBack(folder: string, version: number): void {
+  const database = new Database(join(folder, "store.sqlite"));
+  const then = new Database(":memory:");
+  migrateTo(then, version);
+  const isOfThen = new Set(partsOf(then).map(({ type, name }) => `${type} ${name}`));
+  const later = partsOf(database).filter(({ type, name }) => !isOfThen.has(`${type} ${name}`));
+  // Indexes first: a column that has one stays.
+  for (const { type, name } of later.toSorted((a, b) => a.type.localeCompare(b.type))) {
+    database.exec(`drop ${type} if exists ${name}`);
+  }
+  for (const { name } of partsOf(then).filter(({ type }) => type === "table")) {
+    const before = new Set(columnsOf(then, name));
+    for (const column of columnsOf(database, name)) {
+      if (!before.has(column)) database.exec(`alter table ${name} drop column ${column}`);
+    }
+  }
+  database.pragma(`user_version = ${version}`);
+  then.close();
+  database.close();
+}
+
+function migrateTo(database: Database.Database, version: number): void {
+  for (const statements of MIGRATIONS.slice(0, version)) {
+    for (const statement of statements()) {
+      const { sql, parameters } = statement.compile();
+      database.prepare(sql).run(...parameters);
+    }
+  }
+}
+
+function partsOf(database: Database.Database): { readonly type: string; readonly name: string }[] {
+  const select = "select type, name from sqlite_schema where type in ('table', 'index') and name not like 'sqlite_%'";
+  return database.prepare(select).all() as { type: string; name: string }[];
+}
+
+function columnsOf(database: Database.Database, table: string): string[] {
+  return (database.pragma(`table_info(${table})`) as { name: string }[]).map(({ name }) => name);
+}
+
 interface StoredKey {
   readonly id: string;
   readonly epoch: number;
@@ -59,17 +102,11 @@ export function makeOld(folder: string, version: 1 | 2 = 2): OldStore {
 
   const before = `${path}.old`;
   const then = new Database(before);
-  for (const statements of MIGRATIONS.slice(0, version)) {
-    for (const statement of statements()) {
-      const { sql, parameters } = statement.compile();
-      then.prepare(sql).run(...parameters);
-    }
-  }
+  migrateTo(then, version);
   then.pragma(`application_id = ${APPLICATION_ID}`);
   then.pragma(`user_version = ${version}`);
   const tables = ["store", "machine", "latch", "latch_key", "invite", "entry", "tree", "checkpoint"].map((name) => {
-    const columns = then.pragma(`table_info(${name})`) as { name: string }[];
-    return { name, columns: columns.map((column) => column.name).join(", ") };
+    return { name, columns: columnsOf(then, name).join(", ") };
   });
   then.close();
   now.exec(`attach '${before}' as before`);

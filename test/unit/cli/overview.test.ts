@@ -29,6 +29,7 @@ test("the overview has every command, and a family's has its own", async () => {
     "request",
     "site",
     "store",
+    "witness",
   ]);
   for (const family of FAMILIES) {
     const rows = (await familyOverview(family)).split("\n").filter((line) => line.startsWith("  "));

@@ -32,7 +32,18 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "machine-api": ["http", "service"],
   "operator-api": ["http", "service", "store", "store/folder", "audit", "policy"],
   webhook: ["service"],
-  "serve.ts": ["address.ts", "clock.ts", "http", "machine-api", "operator-api", "service", "store/folder", "webhook"],
+  witness: ["clock.ts", "service"],
+  "serve.ts": [
+    "address.ts",
+    "clock.ts",
+    "http",
+    "machine-api",
+    "operator-api",
+    "service",
+    "store/folder",
+    "webhook",
+    "witness",
+  ],
 };
 
 /** The folder that a file lies in; a file of the top stands for itself. */

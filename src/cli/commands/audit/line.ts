@@ -75,6 +75,14 @@ function describe(entry: JsonObject): string {
     case "lease-end":
       if (entry["why"] === "booted") return "is up again, so its lease is over";
       return from === "" ? "the lease is over" : `took its lease back, from ${from}`;
+    case "witness-add":
+      return `${text(entry["witness"])} at ${text(entry["url"])} is asked to cosign the log, ${by}`;
+    case "witness-remove":
+      return `${text(entry["witness"])} is asked to cosign the log no more, ${by}`;
+    case "witnessed-add":
+      return `the log ${text(entry["origin"])} is cosigned here, ${by}`;
+    case "witnessed-remove":
+      return `the log ${text(entry["origin"])} is cosigned no more, ${by}; ${text(entry["size"])} entries were`;
     case "release":
       return `released to ${from}${volume}${entry["lease"] === undefined ? "" : ", in its lease"}`;
     case "flood":
@@ -160,6 +168,7 @@ const REASONS: Readonly<Record<string, string>> = {
   "session/other-address": "a heartbeat from another address than its session",
   "machine/full": "it has as many latches as one may have",
   "latch/revoked": "its keys are destroyed",
+  "witness/inconsistent": "a log that has not grown from the one that was cosigned here",
   "invite/unknown": "an invite that is not known, or a wrong proof of one",
   "invite/used": "another machine has used the invite",
   "invite/expired": "the invite has expired, or is void",

@@ -1,10 +1,11 @@
 import { createPublicKey } from "node:crypto";
 import { NightlatchError } from "../../../core/errors.ts";
 import type { Json, JsonObject } from "../../../formats/json/json.ts";
+import { findCosignature } from "../../../formats/log/cosignature.ts";
 import { unpackRange } from "../../../formats/log/merkle.ts";
-import { originOf } from "../../../formats/log/note.ts";
+import { COSIGNATURE, originOf, parseVerifier } from "../../../formats/log/note.ts";
 import type { KnownGroup, KnownInvite, KnownLatch, KnownMachine, KnownRequest } from "../../../server/audit/replay.ts";
-import type { AuditSource, Snapshot } from "../../../server/audit/verify.ts";
+import type { AuditSource, NumberedCosignature, Snapshot } from "../../../server/audit/verify.ts";
 import type { System } from "../../../system/port.ts";
 import { askServer } from "../../operator-client.ts";
 
@@ -33,6 +34,7 @@ export async function openRemoteAudit(
         root: bytesOf(row["root"]),
         signature: bytesOf(row["signature"]),
       })),
+    cosignatures: async () => rowsOf((await ask("cosignatures"))["cosignatures"]).map(cosignatureOf),
     [Symbol.dispose]: () => {},
   };
 }
@@ -52,6 +54,13 @@ function parseSnapshot(answer: JsonObject): Snapshot {
     invites: rowsOf(invites) as unknown as KnownInvite[],
     requests: rowsOf(requests) as unknown as KnownRequest[],
   };
+}
+
+function cosignatureOf({ size, verifier, line }: JsonObject): NumberedCosignature {
+  const witness = parseVerifier(String(verifier), COSIGNATURE);
+  const cosignature = witness === null ? null : findCosignature(String(line), witness);
+  if (witness === null || cosignature === null) throw unusable();
+  return { size: Number(size), witness, cosignature };
 }
 
 function importIdentity(x: string): Snapshot["identity"] {

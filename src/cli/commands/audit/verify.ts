@@ -1,11 +1,13 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { NightlatchError } from "../../../core/errors.ts";
+import { printable } from "../../../core/text.ts";
 import { exportPublicJwk, thumbprintOf } from "../../../formats/jose/jwk.ts";
 import { formatNote, formatVerifier, originOf, parseNote, type SignedCheckpoint } from "../../../formats/log/note.ts";
 import { LINE_BYTES, verifyExport } from "../../../server/audit/exported.ts";
 import { verifyLog } from "../../../server/audit/verify.ts";
 import type { System } from "../../../system/port.ts";
 import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../../command.ts";
+import { timeText } from "../../time-text.ts";
 import { openSource, SOURCE_OPTIONS } from "./source.ts";
 
 const OPTIONS = {
@@ -39,7 +41,7 @@ async function run(input: Input): Promise<ExitStatus> {
   const { snapshot } = source;
   const after = options.after;
   const earlier = after === undefined ? null : await readCheckpoint(system, after, snapshot.identity);
-  const { last, ...counts } = await verifyLog(source, earlier);
+  const { last, cosigned, ...counts } = await verifyLog(source, earlier);
   const note = formatNote(last, snapshot.identity);
   const save = options.save;
   if (save !== undefined) await system.writeFile(save, Buffer.from(note), 0o644);
@@ -50,8 +52,21 @@ async function run(input: Input): Promise<ExitStatus> {
       `${counts.machines} machines, ${counts.latches} latches.`,
   );
   if (earlier !== null) terminal.line(`It has grown from the ${earlier.size} entries of ${after}.`);
+  const signed = cosigned.map(({ size, witness, cosignature: { seconds } }) => {
+    return { witness: witness.origin, size, at: new Date(seconds * 1000).toISOString() };
+  });
+  for (const { witness, size, at } of signed)
+    terminal.line(`Cosigned by ${printable(witness)}, of its first ${size} entries, ${timeText(at)}.`);
   terminal.line(`Signed by ${identity}\n\n${note}`);
-  terminal.result({ ok: true, store: snapshot.storeId, identity, verifier, ...counts, checkpoint: note });
+  terminal.result({
+    ok: true,
+    store: snapshot.storeId,
+    identity,
+    verifier,
+    ...counts,
+    cosigned: signed,
+    checkpoint: note,
+  });
   return 0;
 }
 

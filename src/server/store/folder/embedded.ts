@@ -2,7 +2,7 @@ import { isError } from "../../../core/errors.ts";
 import { rootOf } from "../../../formats/log/merkle.ts";
 import type { Cells } from "../keys/cells.ts";
 import type { AuditReads, Store, Transaction } from "../port.ts";
-import { readCheckpoints, readEntries, takeSnapshot } from "../sqlite/audit-source.ts";
+import { readCheckpoints, readCosignatures, readEntries, takeSnapshot } from "../sqlite/audit-source.ts";
 import { query } from "../sqlite/schema.ts";
 import type { Sqlite } from "../sqlite/sqlite.ts";
 import { SqliteTransaction } from "../sqlite/transaction.ts";
@@ -58,6 +58,7 @@ export class EmbeddedStore implements Store {
       snapshot: () => this.#alone(() => takeSnapshot(sqlite)),
       entries: (from) => this.#alone(() => readEntries(sqlite, from)),
       checkpoints: (after) => this.#alone(() => readCheckpoints(sqlite, storeId, after)),
+      cosignatures: () => this.#alone(() => readCosignatures(sqlite, storeId)),
     };
   }
 

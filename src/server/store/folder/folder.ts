@@ -17,6 +17,7 @@ import { type RecordFile, recordPaths, warnOfRecord } from "./record.ts";
 import { settleRollback } from "./rollback.ts";
 import { surveyFolder } from "./survey.ts";
 import { type MasterSource, type UnwrappedStore, unwrapStore } from "./upgrade.ts";
+import { openWitnessKey } from "./witness-key.ts";
 
 /** A store that is open, and what a start found out about it. */
 export interface OpenedStore {
@@ -27,6 +28,8 @@ export interface OpenedStore {
   readonly masterSource: MasterSource;
   /** The server's Ed25519 identity. */
   readonly identity: KeyObject;
+  /** The key that it cosigns the logs of others with, Ed25519 too. */
+  readonly witnessKey: KeyObject;
   /** True where this start made the store. */
   readonly created: boolean;
   /** What an operator should know, a sentence or more each. */
@@ -95,7 +98,7 @@ async function openTables(opening: FolderOpening, sqlite: Sqlite, plain: MasterK
 async function takeIntoUse(
   opening: FolderOpening,
   sqlite: Sqlite,
-  { storeId, identity, cells, source, warnings }: OpenTables,
+  { storeId, identity, master, cells, source, warnings }: OpenTables,
   lock: AsyncDisposable,
 ): Promise<OpenedStore> {
   const { system, folder, options, plan, recordFile } = opening;
@@ -106,6 +109,7 @@ async function takeIntoUse(
     recordPath: recordFile.path,
     mayAccept: options.acceptRollback === true,
   });
+  const witnessKey = openWitnessKey(sqlite, storeId, master); // an older copy has lost its own
   const ballast = new Ballast(system, folder);
   const store = new EmbeddedStore(sqlite, storeId, {
     lock,
@@ -131,6 +135,7 @@ async function takeIntoUse(
     cells,
     masterSource: source,
     identity,
+    witnessKey,
     created: isFirstStart(plan),
     warnings: [...warnings, ...found],
   };

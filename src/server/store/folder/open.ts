@@ -165,11 +165,13 @@ function contextOf(purpose: WrapContext["purpose"], id: string): WrapContext {
   return { purpose, id, epoch: 1 };
 }
 
-function newIdentity(): Secret {
+/** Makes a key pair of Ed25519, as PKCS #8 DER. */
+export function newIdentity(): Secret {
   return Secret.take(generateKeyPairSync("ed25519").privateKey.export({ format: "der", type: "pkcs8" }));
 }
 
-function importIdentity(bytes: Secret): KeyObject {
+/** Reads one. */
+export function importIdentity(bytes: Secret): KeyObject {
   return createPrivateKey({ key: bytes.reveal(), format: "der", type: "pkcs8" });
 }
 

@@ -50,7 +50,7 @@ function hasGrownFrom(sqlite: Sqlite, { storeId, key }: LogSigner, { size, root 
 /**
  * Puts into the log that an older copy was knowingly taken into use. Its leases are void, and its
  * requests: the copy does not know which latches have been released in them since, nor what became
- * of those. The windows of its sites are holds again.
+ * of those. The windows of its sites are holds again. Its key as a witness is gone.
  */
 async function recordRollback(sqlite: Sqlite, signer: LogSigner, { size, root }: Reached, atMs: number): Promise<void> {
   const entry = { kind: "rollback", at: atMs, size, root: root.toString("base64") } as const;
@@ -62,6 +62,8 @@ async function recordRollback(sqlite: Sqlite, signer: LogSigner, { size, root }:
     sqlite.run(query.insertInto("rollback").values({ entry: number }));
     sqlite.run(query.updateTable("machine").set(columnsOfLease(null)));
     sqlite.run(query.deleteFrom("request"));
+    // It does not know what it has cosigned since, so the key that did is used no more.
+    sqlite.run(query.updateTable("store").set({ witness: null, wrapped_witness: null }));
     const noWindow = { site_until: null, site_saved: null, site_made_at: null, site_count: null, site_per: null };
     sqlite.run(
       query

@@ -9,7 +9,7 @@ const TAG_BYTES = 16;
 
 /** What a wrapped key is and whose. A row that was moved to another place does not open there. */
 export interface WrapContext {
-  readonly purpose: "exchange" | "signing" | "invite" | "identity" | "check";
+  readonly purpose: "exchange" | "signing" | "invite" | "identity" | "witness" | "check";
   /** The id of the latch, the invite or the store. */
   readonly id: string;
   readonly epoch: number;

@@ -3,12 +3,13 @@ import { NightlatchError } from "../../../core/errors.ts";
 import { unpackRange } from "../../../formats/log/merkle.ts";
 import { originOf, type SignedCheckpoint } from "../../../formats/log/note.ts";
 import { dayText, type KnownLatch, keyNames, leaseText, policyText, siteText, useText } from "../../audit/replay.ts";
-import type { AuditSource, NumberedEntry, Snapshot } from "../../audit/verify.ts";
+import type { AuditSource, NumberedCosignature, NumberedEntry, Snapshot } from "../../audit/verify.ts";
 import { GROUP, groupOf } from "./group-table.ts";
 import { dayOf, leaseUseOf, MACHINE, machineOf, USE } from "./lease-columns.ts";
 import { REQUEST, requestOf } from "./request-table.ts";
 import { query } from "./schema.ts";
 import { Sqlite } from "./sqlite.ts";
+import { SqliteWitnesses } from "./witness-table.ts";
 
 /** How many entries or checkpoints are read at once. */
 const PAGE = 4096;
@@ -26,6 +27,7 @@ export function openAuditSource(path: string): AuditSource & Disposable {
     snapshot,
     entries: async (from) => readEntries(sqlite, from),
     checkpoints: async (after) => readCheckpoints(sqlite, snapshot.storeId, after),
+    cosignatures: async () => readCosignatures(sqlite, snapshot.storeId),
     [Symbol.dispose]: () => sqlite.close(),
   };
 }
@@ -41,6 +43,12 @@ export function readCheckpoints(sqlite: Sqlite, storeId: string, after: number):
     query.selectFrom("checkpoint").selectAll().where("size", ">", after).orderBy("size").limit(PAGE),
   );
   return rows.map((row) => ({ origin: originOf(storeId), ...row }));
+}
+
+/** What witnesses have signed. */
+export function readCosignatures(sqlite: Sqlite, storeId: string): NumberedCosignature[] {
+  const rows = new SqliteWitnesses(sqlite, storeId).cosigned();
+  return rows.map(({ checkpoint, witness, cosignature }) => ({ size: checkpoint.size, witness, cosignature }));
 }
 
 /** One moment of the store, read in one transaction. @throws NightlatchError store/damaged */

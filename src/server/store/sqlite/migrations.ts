@@ -2,6 +2,7 @@ import { type Compilable, sql } from "kysely";
 import { groupTables } from "./group-table.ts";
 import { approvalTables } from "./request-table.ts";
 import { query } from "./schema.ts";
+import { witnessTables } from "./witness-table.ts";
 
 /** "NLCH", in the header of the file. */
 export const APPLICATION_ID = 0x4e4c4348;
@@ -21,6 +22,7 @@ export const MIGRATIONS: readonly (() => Compilable[])[] = [
   approvalTables,
   aliveColumns,
   groupTables,
+  witnessTables,
 ];
 
 /**

@@ -1,5 +1,6 @@
 import type { Crowd } from "../../policy/request.ts";
 import type {
+  CosignatureRow,
   CrowdPlace,
   FormerEpoch,
   GroupRow,
@@ -10,6 +11,8 @@ import type {
   Reads,
   ReleaseRow,
   RequestRow,
+  WitnessedLogRow,
+  WitnessRow,
 } from "../port.ts";
 import { GROUP, groupOf } from "./group-table.ts";
 import {
@@ -27,6 +30,7 @@ import { SqliteLog } from "./log.ts";
 import { REQUEST, requestOf } from "./request-table.ts";
 import { query } from "./schema.ts";
 import type { Sqlite } from "./sqlite.ts";
+import { SqliteWitnesses } from "./witness-table.ts";
 
 /**
  * The hot path's own statements, because Kysely would write the same text anew each time. There are
@@ -78,10 +82,28 @@ const COUNT_REQUESTS = `select count(*) filter (where machine = ?) as ofMachine,
 /** The port's reads over SQLite. Whoever holds one is inside a transaction. */
 export class SqliteReads extends SqliteLog implements Reads {
   readonly #sqlite: Sqlite;
+  protected readonly witnessTables: SqliteWitnesses;
 
   constructor(sqlite: Sqlite, storeId: string) {
     super(sqlite, storeId);
     this.#sqlite = sqlite;
+    this.witnessTables = new SqliteWitnesses(sqlite, storeId);
+  }
+
+  async witnesses(): Promise<WitnessRow[]> {
+    return this.witnessTables.all();
+  }
+
+  async cosigned(): Promise<CosignatureRow[]> {
+    return this.witnessTables.cosigned();
+  }
+
+  async witnessedLogs(): Promise<WitnessedLogRow[]> {
+    return this.witnessTables.logs();
+  }
+
+  async witnessedLog(origin: string): Promise<WitnessedLogRow | null> {
+    return this.witnessTables.log(origin);
   }
 
   async release(latchId: string): Promise<ReleaseRow | null> {

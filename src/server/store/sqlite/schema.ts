@@ -15,6 +15,8 @@ interface Schema {
     identity: string;
     wrapped_identity: Buffer;
     master_check: Buffer;
+    witness: Generated<string | null>;
+    wrapped_witness: Generated<Buffer | null>;
   };
   machine: {
     id: string;
@@ -115,6 +117,16 @@ interface Schema {
   latest_reach: { row: number; size: number };
   node: { level: number; number: number; hash: Buffer };
   rollback: { entry: number };
+  witness: { name: string; key: Buffer; url: string; seen: number };
+  cosignature: { size: number; witness: string; seconds: number; signature: Buffer };
+  witnessed_log: {
+    origin: string;
+    key: Buffer;
+    size: number;
+    root: Buffer;
+    note: string;
+    cosigned_ms: number | null;
+  };
 }
 
 /** Writes SQL and runs none of it: the store runs it, inside its own transactions. */

@@ -1,3 +1,4 @@
+import type { Cosignature } from "../../../formats/log/cosignature.ts";
 import type { State } from "../../policy/decide.ts";
 import type { LeaseUse } from "../../policy/lease.ts";
 import type { Day } from "../../policy/limits.ts";
@@ -16,6 +17,8 @@ import type {
   PolicyTerms,
   RequestRow,
   Transaction,
+  WitnessedLogRow,
+  WitnessRow,
 } from "../port.ts";
 import { columnsOfAlive, NO_ALIVE } from "./alive-columns.ts";
 import { columnsOfGroup } from "./group-table.ts";
@@ -264,6 +267,26 @@ export class SqliteTransaction extends SqliteReads implements Transaction {
         .onConflict((c) => c.doNothing()),
     );
     this.#dead.push(cell);
+  }
+
+  async setWitness(witness: WitnessRow): Promise<void> {
+    this.witnessTables.set(witness);
+  }
+
+  async deleteWitness(name: string): Promise<void> {
+    this.witnessTables.delete(name);
+  }
+
+  async insertCosignature(size: number, witness: string, cosignature: Cosignature): Promise<void> {
+    this.witnessTables.insert(size, witness, cosignature);
+  }
+
+  async setWitnessedLog(log: WitnessedLogRow): Promise<void> {
+    this.witnessTables.setLog(log);
+  }
+
+  async deleteWitnessedLog(origin: string): Promise<void> {
+    this.witnessTables.deleteLog(origin);
   }
 
   /** The cells whose keys were destroyed since the last call. */

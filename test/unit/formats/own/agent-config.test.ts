@@ -14,6 +14,7 @@ test("an empty file is the defaults", () => {
     volumes: new Map(),
     heartbeat: HEARTBEAT,
     tether: null,
+    witness: null,
   });
 });
 
@@ -53,6 +54,31 @@ test("a tether is there where the file says so, and waits for no less than two h
     "[tether]\nx = 1",
   ])
     assert.throws(() => tether(wrong), { code: "agent/bad-config" }, wrong);
+});
+
+test("witnesses are those that are named, all of them where no number is", () => {
+  const witness = (text: string) => parse(`[witness]\n${text}`).witness;
+  const key = (name: string) => `${name}+da77ade7+BOvN63jn/bLvkieywe8R6UYAtVtNbZpXh34x7onlmtw2`;
+  const keys = `keys = ${JSON.stringify([key("a/witness"), key("b/witness")])}\n`;
+  const both = [key("a/witness"), key("b/witness")];
+  assert.deepEqual(witness(keys), { keys: both, need: 2, missing: "tell" });
+  assert.deepEqual(witness(`${keys}need = 1\nmissing = "refuse"`), { keys: both, need: 1, missing: "refuse" });
+  for (const wrong of [
+    "",
+    "keys = []",
+    `keys = "${key("a")}"`,
+    'keys = ["a"]',
+    `keys = ["${key("a").replace("+B", "+A")}"]`,
+    `keys = ["${key("a b")}"]`,
+    `${keys}need = 3`,
+    `${keys}need = 0`,
+    `${keys}need = 1.5`,
+    `${keys}need = "1"`,
+    `${keys}missing = "ignore"`,
+    `${keys}x = 1`,
+    `keys = ${JSON.stringify(Array.from({ length: 9 }, (_, at) => key(`${at}`)))}`,
+  ])
+    assert.throws(() => witness(wrong), { code: "agent/bad-config" }, wrong);
 });
 
 test("a command with its defaults, and with everything said", () => {

@@ -63,9 +63,9 @@ async function told(service: OpenService, latch: TestLatch): Promise<string> {
 }
 
 async function verify(service: OpenService): Promise<string[]> {
-  const { snapshot, entries, checkpoints } = service.store.audit;
-  await verifyLog({ snapshot: await snapshot(), entries, checkpoints }, null);
-  return (await entries(0)).map(({ body }) => String(body));
+  const { audit } = service.store;
+  await verifyLog({ ...audit, snapshot: await audit.snapshot() }, null);
+  return (await audit.entries(0)).map(({ body }) => String(body));
 }
 
 /** Ends a server, cleanly or not, and starts it anew on the same folder after so long. */

@@ -19,8 +19,8 @@ const ROOT = { by: 0 };
 const OPERATOR = { by: 7, mayLoosen: false };
 
 async function verify(service: OpenService): Promise<void> {
-  const { snapshot, entries, checkpoints } = service.store.audit;
-  await verifyLog({ snapshot: await snapshot(), entries, checkpoints }, null);
+  const { audit } = service.store;
+  await verifyLog({ ...audit, snapshot: await audit.snapshot() }, null);
 }
 
 /** A machine's policy, its limits, and of whom they were said. */

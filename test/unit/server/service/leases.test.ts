@@ -44,9 +44,9 @@ async function told(service: Service, latch: TestLatch, from?: string): Promise<
 }
 
 async function verify(service: OpenService): Promise<string[]> {
-  const { snapshot, entries, checkpoints } = service.store.audit;
-  await verifyLog({ snapshot: await snapshot(), entries, checkpoints }, null);
-  return (await entries(0)).map(({ body }) => String(body));
+  const { audit } = service.store;
+  await verifyLog({ ...audit, snapshot: await audit.snapshot() }, null);
+  return (await audit.entries(0)).map(({ body }) => String(body));
 }
 
 test("a lease opens each latch once, and again within the grace to the same address", async () => {

@@ -51,9 +51,9 @@ const deny = (service: Service, id: string, by = 1000) => vote(service, id, { ve
 
 /** The log, once it was verified against the store. */
 async function verify(service: OpenService): Promise<string[]> {
-  const { snapshot, entries, checkpoints } = service.store.audit;
-  await verifyLog({ snapshot: await snapshot(), entries, checkpoints }, null);
-  return (await entries(0)).map(({ body }) => String(body));
+  const { audit } = service.store;
+  await verifyLog({ ...audit, snapshot: await audit.snapshot() }, null);
+  return (await audit.entries(0)).map(({ body }) => String(body));
 }
 
 const kinds = (log: readonly string[]) => log.map((body) => String(JSON.parse(body).kind));

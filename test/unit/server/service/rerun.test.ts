@@ -169,12 +169,12 @@ class Side implements AsyncDisposable {
   async log(): Promise<string[]> {
     this.#faults.length = 0;
     await this.#stop();
-    const { snapshot, entries, checkpoints } = this.service.store.audit;
-    await verifyLog({ snapshot: await snapshot(), entries, checkpoints }, null);
+    const { audit } = this.service.store;
+    await verifyLog({ ...audit, snapshot: await audit.snapshot() }, null);
     const names = new Map(MACHINES.map(({ id }, index) => [id, `machine ${index}`]));
     const bodies: string[] = [];
     for (let from = 0; ; ) {
-      const page = await entries(from);
+      const page = await audit.entries(from);
       for (const { body } of page) {
         const text = String(body).replaceAll(/(?<=:")[\w-]{22}(?:[\w-]{21})?(?=")/g, (id) => {
           if (!names.has(id)) names.set(id, `id ${names.size}`);

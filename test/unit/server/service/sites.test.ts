@@ -85,9 +85,9 @@ const toldAll = async (service: OpenService, members: readonly Member[]) => {
 
 /** What the log says of sites, and of machines that are gone; it is verified first. */
 async function log(service: OpenService): Promise<string[]> {
-  const { snapshot, entries, checkpoints } = service.store.audit;
-  await verifyLog({ snapshot: await snapshot(), entries, checkpoints }, null);
-  const bodies = (await entries(0)).map(({ body }) => JSON.parse(String(body)) as Record<string, unknown>);
+  const { audit } = service.store;
+  await verifyLog({ ...audit, snapshot: await audit.snapshot() }, null);
+  const bodies = (await audit.entries(0)).map(({ body }) => JSON.parse(String(body)) as Record<string, unknown>);
   return bodies
     .filter(({ kind }) => /^site-|^machine-gone|^machine-unlock/.test(String(kind)))
     .map(({ kind, name, silent, of, restart, by }) =>

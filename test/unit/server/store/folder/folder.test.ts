@@ -38,6 +38,7 @@ import {
   recoveryBody,
   UID,
 } from "../../../../support/server/harness.ts";
+import { takeBack } from "../../../../support/server/old-store.ts";
 
 async function made(): Promise<Home> {
   const home = makeHome();
@@ -171,43 +172,6 @@ test("an emptied, foreign, damaged or newer store is refused", async () => {
   await using service = await openService(home.folder);
   assert.ok(!service.created);
 });
-
-/** What takes a store of this version back to one of an older, the last version first. */
-const BACK: readonly { readonly to: number; readonly drop: readonly string[] }[] = [
-  {
-    to: 5,
-    drop: [
-      ...["index machine_in_group", "table machine_group", "machine.source", "machine.in_group"],
-      ...["machine.seen_from", "machine.gone_in", "machine.gone_from", "machine.let_in"],
-      ...["table request", "table former_epoch", "table node", "table rollback"],
-      ...["machine.lease_to", "machine.approval_of", "machine.approval_ms", "machine.limits", "machine.seen_ms"],
-      ...["machine.alive_timeout", "machine.alive_until", "machine.alive_saved"],
-      ...["machine.alive_made_at", "machine.alive_extended", "latch.day_ms", "latch.day_count"],
-    ],
-  },
-  {
-    to: 3,
-    drop: [
-      ...["index machine_lease", "machine.policy", "machine.leases", "machine.lease_until", "machine.lease_grace"],
-      ...["machine.lease_made_at", "machine.lease_by", "latch.use_lease", "latch.use_ms", "latch.use_from"],
-      ...["table latest", "table latest_reach", "tree.times", "invite.made_at"],
-    ],
-  },
-];
-
-/** Makes the store in a folder what it was in that version. */
-function takeBack(folder: string, version: 3 | 5): void {
-  const database = new Database(join(folder, "store.sqlite"));
-  for (const { to, drop } of BACK) {
-    if (to < version) continue;
-    for (const what of drop) {
-      const [table, column] = what.split(".");
-      database.exec(column === undefined ? `drop ${what}` : `alter table ${table} drop column ${column}`);
-    }
-  }
-  database.pragma(`user_version = ${version}`);
-  database.close();
-}
 
 test("a store of the version before has its invites and its last releases after the upgrade", async () => {
   using home = makeHome();

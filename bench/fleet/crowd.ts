@@ -1,0 +1,84 @@
+/**
+ * Machines that all ask at once, as after a power cut, in a process of their own: node
+ * bench/fleet/crowd.ts, a plan as JSON on stdin, figures on stdout. Each has a connection of its
+ * own. One that is refused for now asks again after a second, as a machine that boots does.
+ */
+import { createECDH } from "node:crypto";
+import { connect } from "node:net";
+import { text } from "node:stream/consumers";
+
+export interface CrowdPlan {
+  readonly port: number;
+  /** Paths of `POST /rec/{kid}`, one for each machine. */
+  readonly paths: readonly string[];
+  /** How many connections this process has open at most. */
+  readonly connections: number;
+}
+
+export interface CrowdFigures {
+  readonly released: number;
+  /** How often one was told to ask again. */
+  readonly again: number;
+  /** From the first connection to the last release. */
+  readonly lastMs: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+/** Networks that they come from: one address has too few ports, and too small a share. */
+const NETWORKS = 32;
+const POINTS = 512;
+const AGAIN_MS = 1000;
+
+const plan = JSON.parse(await text(process.stdin)) as CrowdPlan;
+const bodies = Array.from({ length: POINTS }, () => {
+  const point = createECDH("prime256v1").generateKeys();
+  const [x, y] = [point.toString("base64url", 1, 33), point.toString("base64url", 33)];
+  return JSON.stringify({ alg: "ECMR", crv: "P-256", key_ops: ["deriveKey"], kty: "EC", x, y });
+});
+const times: number[] = [];
+let [next, again] = [0, 0];
+const startMs = performance.now();
+await Promise.all(Array.from({ length: plan.connections }, askAll));
+const sorted = times.toSorted((a, b) => a - b);
+const at = (share: number) => sorted[Math.floor(sorted.length * share)] ?? 0;
+const figures: CrowdFigures = {
+  released: times.length,
+  again,
+  lastMs: sorted.at(-1) ?? 0,
+  p50Ms: at(0.5),
+  p99Ms: at(0.99),
+};
+process.stdout.write(JSON.stringify(figures));
+
+async function askAll(): Promise<void> {
+  for (let number = next++; number < plan.paths.length; number = next++) {
+    while (!(await ask(number))) {
+      again++;
+      await new Promise((wake) => setTimeout(wake, AGAIN_MS));
+    }
+    times.push(performance.now() - startMs);
+  }
+}
+
+/** Whether it was released; false where it is to ask again. */
+function ask(number: number): Promise<boolean> {
+  const body = bodies[number % POINTS] ?? "";
+  const head = `POST ${plan.paths[number]} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\nContent-Type: application/jwk+json\r\n`;
+  return new Promise((resolve, reject) => {
+    const localAddress = `127.0.${1 + (number % NETWORKS)}.1`;
+    let received = "";
+    const socket = connect({ host: "127.0.0.1", port: plan.port, localAddress, noDelay: true }, () =>
+      socket.write(`${head}Content-Length: ${body.length}\r\n\r\n${body}`),
+    );
+    socket.on("data", (chunk: Buffer) => {
+      received += chunk.toString("latin1");
+    });
+    socket.on("error", () => resolve(false)); // cut to make room
+    socket.on("close", () => {
+      if (received.startsWith("HTTP/1.1 200") && received.includes('"y"')) resolve(true);
+      else if (received === "" || received.startsWith("HTTP/1.1 503")) resolve(false);
+      else reject(new Error(received.slice(0, 200)));
+    });
+  });
+}
