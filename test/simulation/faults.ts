@@ -1,4 +1,5 @@
 /** Faults that are planted in the server, to show that each of them is found. */
+import type crypto from "node:crypto";
 import type { Entry } from "../../src/server/audit/entry.ts";
 import type { Operation } from "../../src/server/service/queue.ts";
 import type { Service } from "../../src/server/service/service.ts";
@@ -17,6 +18,8 @@ export interface Fault {
   /** A transaction with the fault in it. */
   readonly transaction?: (transaction: Transaction) => Transaction;
   readonly disk?: LyingDisk;
+  /** What of node:crypto is another. */
+  readonly crypto?: Partial<typeof crypto>;
   /** The address that every client seems to come from. */
   readonly address?: string;
 }
@@ -32,7 +35,7 @@ export function altered<T extends object>(of: T, changes: Partial<T>): T {
 }
 
 /** A release that sees the row otherwise. */
-function seeing(change: (row: ReleaseRow) => ReleaseRow): (transaction: Transaction) => Transaction {
+export function seeing(change: (row: ReleaseRow) => ReleaseRow): (transaction: Transaction) => Transaction {
   return (transaction) =>
     altered(transaction, {
       release: async (latchId) => {
@@ -55,7 +58,7 @@ function keepingLease(name: "setMachine" | "setPolicy"): (transaction: Transacti
 }
 
 /** Operations whose entries are others. */
-function writing(change: (entries: readonly Entry[], service: Service) => readonly Entry[]) {
+export function writing(change: (entries: readonly Entry[], service: Service) => readonly Entry[]) {
   return (service: Service): Service => ({
     ...service,
     queue: altered(service.queue, {

@@ -37,7 +37,13 @@ export interface LedgerMachine {
 export interface LedgerLatch {
   readonly machine: LedgerMachine;
   state: "active" | "locked" | "revoked";
-  use: { readonly lease: number; readonly at: number; readonly from: string; seen: number } | null;
+  use: {
+    readonly lease: number;
+    readonly at: number;
+    readonly from: string;
+    /** The entry that tells of it. */
+    readonly number: number;
+  } | null;
 }
 
 const DAY_MS = 86_400_000;
@@ -175,7 +181,34 @@ export class Ledger {
     const { lease } = machine;
     machine.lease = null;
     if (lease === null) return "a window ends that is none";
+    if (entry["why"] === "booted")
+      return this.#hasOpenedAll(machine, lease.number) ? null : "a boot ends a window that a latch waits for";
     return entry["from"] === undefined && entry.at < lease.until ? "a window is ended before its time" : null;
+  }
+
+  /** Whether each latch of a machine that can be was released in this lease. */
+  #hasOpenedAll(machine: LedgerMachine, lease: number): boolean {
+    for (const latch of this.latches.values())
+      if (latch.machine === machine && latch.state === "active" && latch.use?.lease !== lease) return false;
+    return true;
+  }
+
+  /**
+   * The lease of a machine in which it has booted for all that can be seen, and whose next
+   * heartbeat ends it: each latch was released in it, one of them before this entry. Null where
+   * there is none.
+   */
+  bootedIn(machine: LedgerMachine | undefined, before: number): number | null {
+    const lease = machine?.lease?.number;
+    if (machine === undefined || lease === undefined || !this.#hasOpenedAll(machine, lease)) return null;
+    return this.hasOpened(machine, lease, before) ? lease : null;
+  }
+
+  /** Whether a latch of a machine was released in this lease, before this entry. */
+  hasOpened(machine: LedgerMachine, lease: number, before: number): boolean {
+    for (const { machine: of, use } of this.latches.values())
+      if (of === machine && use?.lease === lease && use.number < before) return true;
+    return false;
   }
 
   #release(entry: LogEntry, latch: LedgerLatch): string | null {
@@ -184,7 +217,7 @@ export class Ledger {
     const { lease } = latch.machine;
     if (entry["lease"] !== undefined) {
       if (lease === null || entry["lease"] !== lease.number) return "it was opened by a lease that is none";
-      latch.use = { lease: lease.number, at: entry.at, from, seen: entry.at };
+      latch.use = { lease: lease.number, at: entry.at, from, number: this.size - 1 };
       latch.machine.version++;
     }
     return refused;

@@ -60,6 +60,10 @@ export class SimulatedMachine {
   isRevoked = false;
   /** Its system is up. */
   isUp = false;
+  /** The boot does not wait for its second volume. */
+  #opensLate = false;
+  /** Volumes that are still to be opened. */
+  #opening: Promise<unknown> = Promise.resolve();
 
   constructor(world: World, chance: Chance, name: string, host: Host) {
     this.#world = world;
@@ -82,6 +86,7 @@ export class SimulatedMachine {
         const isSending = this.sender.isOn;
         this.sender.stop();
         await time.sleep(this.#awayMs(isPlanned));
+        await this.#opening;
         await this.#boot();
         if (this.isRevoked) break;
         this.isUp = true;
@@ -96,7 +101,9 @@ export class SimulatedMachine {
   /** A reboot; or it was unplugged, and maybe carried away. */
   #awayMs(isPlanned: boolean): number {
     if (isPlanned || this.#chance.happens(0.5)) return this.#chance.between(20_000, 120_000);
-    const awayMs = this.#chance.between(MINUTE_MS, this.#chance.pick([HOUR_MS, 20 * HOUR_MS]));
+    const { timeoutMs = 0 } = this.#world.oracle.ledger.machines.get(this.id) ?? {};
+    const longMs = this.#chance.pick([HOUR_MS, 20 * HOUR_MS, Math.max(HOUR_MS, 3 * timeoutMs)]);
+    const awayMs = this.#chance.between(MINUTE_MS, longMs);
     this.#world.goneFor(this, awayMs);
     return awayMs;
   }
@@ -127,6 +134,7 @@ export class SimulatedMachine {
       this.#learn(body, await this.#world.ask(this.host, { method: "POST", path, body }));
       await this.#world.time.sleep(5000);
     }
+    this.#opensLate = this.latches.length > 1 && this.#chance.happens(0.5);
     this.isUp = true;
     await this.#world.operator.govern(this);
   }
@@ -158,8 +166,17 @@ export class SimulatedMachine {
 
   async #boot(): Promise<void> {
     this.isWaiting = true;
-    await Promise.all(this.latches.map((latch) => this.#open(latch)));
-    this.isWaiting = false;
+    const opened = this.latches.map((latch, index) => this.#openIn(index > 0 && this.#opensLate, latch));
+    const all = Promise.all(opened).then(() => {
+      this.isWaiting = false;
+    });
+    this.#opening = all.catch(this.#world.fail);
+    await (this.#opensLate ? opened[0] : all);
+  }
+
+  async #openIn(isLate: boolean, latch: KnownLatch): Promise<void> {
+    if (isLate) await this.#world.time.sleep(this.#chance.between(1000, 10 * MINUTE_MS));
+    await this.#open(latch);
   }
 
   /** Asks until the key is there, or it never will be. */
@@ -179,7 +196,7 @@ export class SimulatedMachine {
       inVain = mayBefore && this.#world.mayBeReleased(this, latch) ? inVain + 1 : 0;
       if (inVain > PATIENCE)
         throw new Violation("liveness", `${this.name} asks in vain: ${answer?.status ?? "no answer"}`);
-      await this.#world.time.sleep(Math.min(5 * MINUTE_MS, 5000 * 1.15 ** attempt));
+      await this.#world.time.sleep(Math.min(attempt < 40 ? 5 * MINUTE_MS : 20 * MINUTE_MS, 5000 * 1.15 ** attempt));
     }
   }
 }

@@ -91,6 +91,9 @@ export class Oracle {
         get life() {
           return oracle.#life;
         },
+        get isExcused() {
+          return oracle.#isExcused();
+        },
         isSettled: (machine) => oracle.#isSettled(machine),
       },
       this.vigils,
@@ -180,6 +183,10 @@ export class Oracle {
     }
     this.#changedMs.set(id, nowMs);
     if (kind === "request-approve" || kind === "request-deny") this.#requireSaid(number, entry);
+    if (kind === "lease-end" && entry["why"] === "booted") {
+      const wrong = this.door.ended(id, Number(entry["lease"]));
+      if (wrong !== null) throw new Violation("lease", `entry ${number}: ${wrong}`);
+    }
     if (kind === "machine-gone") {
       const wrong = this.vigils.gone(id, nowMs);
       if (wrong !== null) throw new Violation("alive", `entry ${number}: ${wrong}`);
@@ -373,6 +380,7 @@ export class Oracle {
 /** Which invariant an entry breaks that must not be. */
 function invariantOf(entry: LogEntry): Invariant {
   if (entry.kind === "machine-gone") return "alive";
+  if (entry["why"] === "booted") return "lease";
   return entry.kind.startsWith("request") || entry["request"] !== undefined ? "approval" : "policy";
 }
 

@@ -51,7 +51,7 @@ export interface Outcome {
 /** Runs a world from its beginning to its end, or to the first violation. */
 export async function simulate(scale: Scale): Promise<Outcome> {
   const chance = new Chance(`world ${scale.seed}`);
-  using _crypto = seedCrypto(chance.named("keys"));
+  using _crypto = seedCrypto(chance.named("keys"), scale.fault?.crypto);
   using time = new SimulatedTime(Date.UTC(2027, 0, 1));
   await using world = new World(time, chance, scale);
   return await world.run();
@@ -144,10 +144,15 @@ export class World implements AsyncDisposable {
     if (this.overheard.length > MOST_OVERHEARD) this.overheard.shift();
   }
 
+  /** Somebody cuts the server's power. */
+  cutServer(): void {
+    this.#disk.crashWithin(0, "power");
+  }
+
   /** A machine is off, maybe since somebody has taken it. */
   goneFor(machine: SimulatedMachine, awayMs: number): void {
     // He may have cut the server's power too.
-    if (this.#tempted.happens(0.2)) this.time.at(this.#tempted.below(awayMs), () => this.#disk.crashWithin(0, "power"));
+    if (this.#tempted.happens(0.2)) this.time.at(this.#tempted.below(awayMs), () => this.cutServer());
     void this.#thief.carryOff(machine, awayMs).catch(this.fail);
   }
 
