@@ -13,6 +13,8 @@ export interface Fault {
   readonly breaks: readonly Invariant[];
   /** It is found within a moment, and so is planted each time. */
   readonly isQuick?: true;
+  /** It shows where machines stand together. */
+  readonly isOfSites?: true;
   /** The service with the fault in it. It is asked at each start. */
   readonly service?: (service: Service) => Service;
   /** A transaction with the fault in it. */
@@ -151,7 +153,7 @@ export const FAULTS_OF_RELEASES: readonly Fault[] = [
   },
   {
     name: "a clock that was set back is believed",
-    breaks: ["policy"],
+    breaks: ["policy", "approval"],
     transaction: (transaction) =>
       altered(transaction, { tree: async () => ({ ...(await transaction.tree()), times: [] }) }),
   },

@@ -47,6 +47,8 @@ export interface Surroundings {
   readonly isExcused: boolean;
   /** Whether what the log says of a machine has been so for a moment, and nobody changes it. */
   isSettled(machine: string): boolean;
+  /** A heartbeat of a machine counts that has come within the window of its site. */
+  heard(machine: string, from: string, arrivedMs: number): void;
 }
 
 /** A challenge is good for a minute. */
@@ -62,8 +64,10 @@ export class HeartbeatDoor {
   readonly #pending: { readonly session: KnownSession }[] = [];
   /** How many requests for a session have arrived, by machine. */
   readonly #asked = new Map<string, number>();
-  /** The address of the last heartbeat that counted, by machine. */
-  readonly #lastFrom = new Map<string, string>();
+  /** The addresses of the heartbeats that counted, by machine. */
+  readonly #homes = new Map<string, Set<string>>();
+  /** In which life it was heard last, and how many requests for a session had arrived then. */
+  readonly #heardIn = new Map<string, { readonly life: number; readonly asked: number }>();
   /** How many heartbeats the server has counted. */
   counted = 0;
 
@@ -128,6 +132,7 @@ export class HeartbeatDoor {
     const isNewest = session.asked === this.#asked.get(session.machine);
     const stateBefore = this.#stateOf(session.machine);
     const booted = this.#bootedIn(session);
+    const askedBefore = this.#asked.get(session.machine) ?? 0;
     const pending = { session };
     this.#pending.push(pending);
     return ({ status, body: answer }) => {
@@ -149,12 +154,17 @@ export class HeartbeatDoor {
       beat.isTaken = true;
       session.highest = Math.max(session.highest, beat.counter);
       this.counted++;
-      this.#lastFrom.set(session.machine, from);
+      this.#heardIn.set(session.machine, { life: session.life, asked: askedBefore });
+      const homes = this.#homes.get(session.machine) ?? new Set();
+      this.#homes.set(session.machine, homes.add(from));
       if (booted !== null && this.#bootedIn(session) === booted && !this.#around.isExcused)
         throw new Violation("lease", "a machine has booted, and its window is still open");
       const isToldLocked = answer[0] !== 0;
       if (isToldLocked) vigil?.refused();
-      else vigil?.counted(this.#around.nowMs);
+      else {
+        vigil?.counted(this.#around.nowMs);
+        this.#around.heard(session.machine, from, arrivedMs);
+      }
       this.#requireTruth(session.machine, stateBefore, isToldLocked);
     };
   }
@@ -176,9 +186,15 @@ export class HeartbeatDoor {
     return "a window is ended by a machine that was not heard after its boot";
   }
 
-  /** Where a machine was heard from last; null where it was not. */
-  lastFrom(machine: string): string | null {
-    return this.#lastFrom.get(machine) ?? null;
+  /** Whether it was heard in this life of the server, and has asked for no session since. */
+  isPlaceKnown(machine: string): boolean {
+    const heard = this.#heardIn.get(machine);
+    return heard?.life === this.#around.life && heard.asked === this.#asked.get(machine);
+  }
+
+  /** The addresses that a machine was ever heard from. */
+  homes(machine: string): ReadonlySet<string> {
+    return this.#homes.get(machine) ?? new Set();
   }
 
   /** Why a heartbeat must not count; null where it ought to. */

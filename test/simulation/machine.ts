@@ -12,6 +12,7 @@ import { buildLeaseRequest, parseChallenge, parseLeaseAnswer } from "../../src/f
 import type { Chance } from "./chance.ts";
 import type { Answer, Host } from "./network.ts";
 import { Sender } from "./sender.ts";
+import type { SimulatedSite } from "./site.ts";
 import { Violation } from "./violation.ts";
 import type { World } from "./world.ts";
 
@@ -51,6 +52,8 @@ export class SimulatedMachine {
   readonly name: string;
   readonly host: Host;
   readonly sender: Sender;
+  /** Where it stands with others; null where it stands alone. */
+  readonly site: SimulatedSite | null;
   identity!: KeyObject;
   id = "";
   serverThumbprint = "";
@@ -62,14 +65,19 @@ export class SimulatedMachine {
   isUp = false;
   /** The boot does not wait for its second volume. */
   #opensLate = false;
+  /** Its power was cut, for so long; and what wakes it then. */
+  #outMs: number | null = null;
+  #wasSending = false;
+  #wake = new AbortController();
   /** Volumes that are still to be opened. */
   #opening: Promise<unknown> = Promise.resolve();
 
-  constructor(world: World, chance: Chance, name: string, host: Host) {
+  constructor(world: World, chance: Chance, name: string, host: Host, site: SimulatedSite | null) {
     this.#world = world;
     this.#chance = chance;
     this.name = name;
     this.host = host;
+    this.site = site;
     this.sender = new Sender(world, chance.named("sender"));
   }
 
@@ -79,13 +87,17 @@ export class SimulatedMachine {
     for (;;) {
       await this.#enrol();
       while (!this.isRevoked) {
-        await time.sleep(this.#world.waitMs(this.#chance, 9 * DAY_MS));
-        const isPlanned = this.#chance.happens(0.7);
-        if (isPlanned && !(await this.#announce(1800))) continue; // it would not come back by itself
+        this.#outMs = null;
+        this.#wake = new AbortController();
+        await time.sleep(this.#world.waitMs(this.#chance, 9 * DAY_MS), this.#wake.signal);
+        const isPlanned = !this.#isOut() && this.#chance.happens(0.7);
+        // It would not come back by itself.
+        if (isPlanned && !(await this.#announce(1800)) && !this.#isOut()) continue;
         this.isUp = false;
-        const isSending = this.sender.isOn;
+        const isSending = this.sender.isOn || this.#wasSending;
+        this.#wasSending = false;
         this.sender.stop();
-        await time.sleep(this.#awayMs(isPlanned));
+        await time.sleep(this.#outMs ?? this.#awayMs(isPlanned));
         await this.#opening;
         await this.#boot();
         if (this.isRevoked) break;
@@ -96,6 +108,20 @@ export class SimulatedMachine {
       this.sender.stop();
       await time.sleep(DAY_MS);
     }
+  }
+
+  #isOut(): boolean {
+    return this.#outMs !== null;
+  }
+
+  /** Its power fails, if it is up, and is back after a while. */
+  cutPower(outMs: number): void {
+    if (!this.isUp || this.#isOut()) return;
+    this.#outMs = outMs;
+    this.isUp = false;
+    this.#wasSending = this.sender.isOn;
+    this.sender.stop();
+    this.#wake.abort();
   }
 
   /** A reboot; or it was unplugged, and maybe carried away. */
@@ -136,6 +162,7 @@ export class SimulatedMachine {
     }
     this.#opensLate = this.latches.length > 1 && this.#chance.happens(0.5);
     this.isUp = true;
+    await this.site?.receive(this);
     await this.#world.operator.govern(this);
   }
 

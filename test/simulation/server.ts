@@ -8,6 +8,7 @@ import { resumePulses, watchPulses } from "../../src/server/service/alive.ts";
 import { assembleService } from "../../src/server/service/assemble.ts";
 import { startHousekeeping } from "../../src/server/service/housekeeping.ts";
 import type { Service } from "../../src/server/service/service.ts";
+import { resumeSites } from "../../src/server/service/site-holds.ts";
 import { type OpenedStore, openFolder } from "../../src/server/store/folder/folder.ts";
 import type { Store, Transaction } from "../../src/server/store/port.ts";
 import type { Chance } from "./chance.ts";
@@ -100,14 +101,16 @@ export class SimulatedServer {
     const report = (error: unknown) => this.#report(life, error);
     life.machines = createMachineServer(life.service, life.answers, report, { turnMs: 10, connections: 4096 });
     life.machines.net.emit("listening"); // it looks for late connections from now on
-    life.looks = new Looks(this.#time, service.pulses, () => life.isAlive);
+    life.looks = new Looks(this.#time, service, () => life.isAlive);
     const { system } = service;
     life.stopWatch = watchPulses({ ...life.service, system: { ...system, sleep: life.looks.sleep } }, report);
     life.stopHousekeeping = startHousekeeping(life.service, report);
     this.life = life;
     try {
       // Nothing else happens before that, so it may as well take no time.
-      await resumePulses({ ...life.service, store: through(opened.store, async () => {}, this.#fault) });
+      const beginning = { ...life.service, store: through(opened.store, async () => {}, this.#fault) };
+      await resumeSites(beginning);
+      await resumePulses(beginning);
     } catch (error) {
       this.end();
       await this.bury();
@@ -149,6 +152,7 @@ export class SimulatedServer {
     if (life === null || !life.isAlive) return;
     await life.stopWatch();
     await life.stopHousekeeping();
+    if (this.life !== life || !life.isAlive) return;
     this.end();
     this.life = null;
     await life.opened.store.close();
