@@ -73,7 +73,8 @@ export class Looks {
     let firstMs = Number.POSITIVE_INFINITY;
     for (let number = 0; number < this.#pulses.size; number++) {
       const pulse = this.#pulses.pulseOf(number);
-      if (pulse !== null && !this.#pulses.isLocked(number)) firstMs = Math.min(firstMs, pulse.dueMs);
+      const isSettled = this.#pulses.isLocked(number) || this.#pulses.isGone(number);
+      if (pulse !== null && !isSettled) firstMs = Math.min(firstMs, pulse.dueMs);
     }
     for (const group of this.#sites.over(Number.POSITIVE_INFINITY))
       firstMs = Math.min(firstMs, this.#sites.of(group)?.untilMs ?? firstMs);
@@ -100,7 +101,11 @@ export class Looks {
       set.call(this.#sites, group, site);
       if (site?.state === "open") this.#plan(site.untilMs);
     };
-    const { setPulse, setLocked } = pulses;
+    const { setPulse, setLocked, setGone } = pulses;
+    pulses.setGone = (number, isGone) => {
+      setGone.call(pulses, number, isGone);
+      this.#plan(pulses.pulseOf(number)?.dueMs ?? Number.POSITIVE_INFINITY);
+    };
     pulses.setPulse = (number, pulse) => {
       setPulse.call(pulses, number, pulse);
       if (pulse !== null) this.#plan(pulse.dueMs);

@@ -69,20 +69,20 @@ export class SimulatedOperator {
     const terms = policy === "approval" ? { of: 1 + this.#chance.below(2), timeoutMs } : {};
     const answer = await this.#insist(machine, "", "policy", path, { policy, ...terms });
     if (answer.status !== 200) return;
-    machine.sender.isWanted = false;
     if (this.#chance.happens(0.7)) machine.sender.stop();
   }
 
   /** A machine is put under `alive` once it is heard. */
   async #watchOver(machine: SimulatedMachine, path: string): Promise<void> {
+    machine.sender.isAwaited = true;
     if (machine.isUp) machine.sender.start(machine);
     const timeoutMs = machine.site?.timeoutMs ?? this.#chance.pick(this.#world.timeoutsMs);
     for (let attempt = 0; attempt < 5; attempt++) {
       await this.#world.time.sleep(20_000);
       const answer = await this.#insist(machine, "", "policy", path, { policy: "alive", timeoutMs });
-      machine.sender.isWanted ||= answer.status === 200;
-      if (answer.body["error"] !== "alive/not-heard") return;
+      if (answer.body["error"] !== "alive/not-heard") break;
     }
+    machine.sender.isAwaited = false;
   }
 
   /** Does what it takes to have a machine that waits come up, and what he finds right. */

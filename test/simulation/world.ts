@@ -126,6 +126,11 @@ export class World implements AsyncDisposable {
     return this.#sites[at];
   }
 
+  /** The longest that anybody waits who asks again and again. */
+  get patienceMs(): number {
+    return (20 * MINUTE_MS) / (this.#scale.haste ?? 1);
+  }
+
   get timeoutsMs(): readonly number[] {
     return this.#scale.timeoutsMs;
   }
