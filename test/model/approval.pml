@@ -291,7 +291,9 @@ end:
       if
       :: state == unlocked -> state = locked; isLocked = true; voidAll(); printf("OP change lock\n")
       :: state == locked -> state = unlocked; isLocked = false; printf("OP change unlock\n")
+#ifndef SPARED
       :: state = revoked; isRevoked = true; voidAll(); printf("OP change revoke\n")
+#endif
       fi
     }
   od

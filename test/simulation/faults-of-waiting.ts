@@ -52,6 +52,7 @@ export const FAULTS_OF_WAITING: readonly Fault[] = [
   {
     name: "whether a machine is there is not looked at",
     breaks: ["policy"],
+    isOfSites: true,
     service: beating((pulses) => ({
       pulseOf: (number) => {
         const pulse = pulses.pulseOf(number);

@@ -70,7 +70,8 @@ export class Looks {
   }
 
   #firstDueMs(): number {
-    let firstMs = Number.POSITIVE_INFINITY;
+    // What could not be written is tried again at the next look.
+    let firstMs = this.#sites.missed.length > 0 ? this.#time.trueMs : Number.POSITIVE_INFINITY;
     for (let number = 0; number < this.#pulses.size; number++) {
       const pulse = this.#pulses.pulseOf(number);
       const isSettled = this.#pulses.isLocked(number) || this.#pulses.isGone(number);

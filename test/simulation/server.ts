@@ -42,6 +42,8 @@ export class SimulatedServer {
   life: Life | null = null;
   /** Failures that are none of the disk's: a defect. */
   readonly defects: string[] = [];
+  /** What it does at its start takes no time: nothing else happens before. */
+  #isStarting = false;
   /** Its process stands still: it was stopped, or its machine sleeps. */
   #held: Promise<void> | null = null;
 
@@ -106,22 +108,23 @@ export class SimulatedServer {
     life.stopWatch = watchPulses({ ...life.service, system: { ...system, sleep: life.looks.sleep } }, report);
     life.stopHousekeeping = startHousekeeping(life.service, report);
     this.life = life;
+    this.#isStarting = true;
     try {
-      // Nothing else happens before that, so it may as well take no time.
-      const beginning = { ...life.service, store: through(opened.store, async () => {}, this.#fault) };
-      await resumeSites(beginning);
-      await resumePulses(beginning);
+      await resumeSites(life.service);
+      await resumePulses(life.service);
     } catch (error) {
       this.end();
       await this.bury();
       if (error instanceof Crash) return false;
       throw error;
+    } finally {
+      this.#isStarting = false;
     }
     return true;
   }
 
   async #dawdle(): Promise<void> {
-    if (this.#chance.happens(0.2)) await this.#time.sleep(this.#chance.below(20));
+    if (!this.#isStarting && this.#chance.happens(0.2)) await this.#time.sleep(this.#chance.below(20));
   }
 
   #isExcused({ code }: NightlatchError): boolean {

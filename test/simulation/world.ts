@@ -284,7 +284,7 @@ export class World implements AsyncDisposable {
   async #start(): Promise<void> {
     if (this.server.life !== null) return;
     this.#disk.revive();
-    const isUp = await this.server.start();
+    const isUp = await this.#turn(this.server.start());
     if (isUp) this.#tempt(null);
     this.trace(isUp ? "the server starts" : "the server does not start");
     if (!isUp) return this.#startAgain(this.#chance.named(`again ${this.time.trueMs}`));
@@ -293,6 +293,17 @@ export class World implements AsyncDisposable {
     } catch (error) {
       this.fail(error);
     }
+  }
+
+  /** Turns the event loop until something is done that takes no time. */
+  async #turn<T>(work: Promise<T>): Promise<T> {
+    let isDone = false;
+    const end = () => {
+      isDone = true;
+    };
+    void work.then(end, end);
+    while (!isDone) await this.time.settle();
+    return work;
   }
 
   /** Crashes, power cuts, restarts, and disks that are full or fail. */
