@@ -4,29 +4,15 @@
  * is what the real service does.
  */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
 import { isError } from "../../src/core/errors.ts";
 import { grantLease, setPolicy } from "../../src/server/service/policies.ts";
 import { changeMachine, type StateChange } from "../../src/server/service/states.ts";
-import {
-  ask,
-  enrolled,
-  type Home,
-  leaseRequest,
-  makeHome,
-  type OpenService,
-  openService,
-  recoveryBody,
-  sendLease,
-  type TestLatch,
-  type TestMachine,
-} from "../support/server/harness.ts";
+import { leaseRequest, makeHome, sendLease } from "../support/server/harness.ts";
+import { MINUTE_MS, ReplayedService } from "./replayed.ts";
+import { drawRun, full, modelOf, search } from "./spin.ts";
 
-const MODEL = join(import.meta.dirname, "release.pml");
-const full = Boolean(process.env["NIGHTLATCH_TEST_FULL"]);
+const MODEL = modelOf("release");
 
 /** What can be wrong with the model by -D, and why somebody would build it so. */
 const FAULTS = [
@@ -44,7 +30,7 @@ const FAULTS = [
 ];
 
 /** The same of alive.pml. */
-const ALIVE = join(import.meta.dirname, "alive.pml");
+const ALIVE = modelOf("alive");
 const ALIVE_FAULTS = [
   "HEARTBEAT_UNLOCKS",
   "LOCK_IN_MEMORY",
@@ -58,31 +44,9 @@ const ALIVE_LARGER = ["-DBEATS=6", "-DASKS=7", "-DUNLOCKS=4", "-DCRASHES=4"];
 const LARGER = ["-DCLIENT_ASKS=2", "-DTHIEF_ASKS=1", "-DCHANGES=3", "-DANNOUNCEMENTS=1", "-DREPLAYS=1", "-DCRASHES=2"];
 const LONG = ["-DCLIENT_ASKS=9", "-DTHIEF_ASKS=7", "-DCHANGES=9", "-DANNOUNCEMENTS=5", "-DREPLAYS=5", "-DCRASHES=3"];
 
-interface Search {
-  readonly errors: number;
-  readonly states: number;
-  readonly isWhole: boolean;
-}
-
-/** Has spin go through every order of events, until the first error. */
-function search(home: Home, name: string, defines: readonly string[], model = MODEL): Search {
-  const folder = join(home.path, name);
-  mkdirSync(folder);
-  const run = (program: string, ...words: string[]) =>
-    execFileSync(program, words, { cwd: folder, encoding: "utf8", maxBuffer: 1 << 24 });
-  run("spin", ...defines, "-a", model);
-  run("gcc", full ? "-O2" : "-O0", "-w", "-DSAFETY", "-DVECTORSZ=2048", "-DMEMLIM=4096", "-o", "pan", "pan.c");
-  const told = run("./pan", "-m100000", full ? "-w26" : "-w20");
-  const errors = /errors: (\d+)/.exec(told)?.[1];
-  const states = /([0-9.e+]+) states, stored/.exec(told)?.[1];
-  assert.ok(errors !== undefined && states !== undefined, told);
-  const isWhole = !/Search not completed|max search depth too small|out of memory/.test(told);
-  return { errors: Number(errors), states: Number(states), isWhole };
-}
-
 test("no order of events breaks what must always hold", (context) => {
   using home = makeHome();
-  const { errors, states, isWhole } = search(home, "right", full ? LARGER : []);
+  const { errors, states, isWhole } = search(home, "right", full ? LARGER : [], MODEL);
   assert.equal(errors, 0);
   assert.ok(isWhole);
   assert.ok(states > 10_000, `${states} states`);
@@ -92,7 +56,7 @@ test("no order of events breaks what must always hold", (context) => {
 for (const fault of full ? FAULTS : FAULTS.filter((_, index) => index % 3 === 1)) {
   test(`a fault in the model is found: ${fault}`, () => {
     using home = makeHome();
-    assert.equal(search(home, fault, [`-D${fault}`]).errors, 1);
+    assert.equal(search(home, fault, [`-D${fault}`], MODEL).errors, 1);
   });
 }
 
@@ -112,54 +76,33 @@ for (const fault of full ? ALIVE_FAULTS : ALIVE_FAULTS.filter((_, index) => inde
   });
 }
 
-/** What happens in one run that spin draws: the words of its lines that begin with OP. */
-function drawRun(seed: number): string[][] {
-  const told = execFileSync("spin", ["-T", `-n${seed}`, ...LONG, MODEL], { encoding: "utf8" });
-  return [...told.matchAll(/^ *OP (.*)$/gm)].map(([, words = ""]) => words.trim().split(" "));
-}
-
-const ADDRESSES: Readonly<Record<string, string>> = { 1: "192.0.2.7", 2: "198.51.100.9" };
-const BODY = recoveryBody();
-const MINUTE_MS = 60_000;
-
 /** The real service, which does what the model did. */
-class Replayed implements AsyncDisposable {
-  readonly #home = makeHome();
-  #folder = this.#home.folder;
-  #service!: OpenService;
-  #machine!: TestMachine;
-  #latch!: TestLatch;
+class Replayed extends ReplayedService {
   #halt: Disposable | null = null;
   #heard: Buffer | null = null;
-  #lives = 0;
 
-  async open(): Promise<void> {
-    this.#service = await openService(this.#folder);
-    const { machine, latch } = await enrolled(this.#service, "nas");
-    [this.#machine, this.#latch] = [machine, latch];
-    await setPolicy(this.#service, machine.id, { policy: "lease", by: 0 });
+  override async open(): Promise<void> {
+    await super.open();
+    await setPolicy(this.service, this.machine.id, { policy: "lease", by: 0 });
   }
 
   /** Does one thing, and says what came of it in the model's words. */
   async take([what = "", word = ""]: readonly string[]): Promise<string> {
     switch (what) {
-      case "ask": {
-        const told = await ask(this.#service, this.#latch, BODY, ADDRESSES[word]);
-        const outcome = told.kind === "refused" ? told.reason.replace("policy/", "").replace("/", "-") : told.kind;
-        return `ask ${word} ${outcome.replaceAll("-", "_")}`;
-      }
+      case "ask":
+        return `ask ${word} ${await this.ask(word)}`;
       case "halt":
-        this.#halt = this.#service.halts.place({ machine: this.#machine.id, latch: null });
+        this.#halt = this.service.halts.place({ machine: this.machine.id, latch: null });
         return what;
       case "change":
         this.#halt?.[Symbol.dispose]();
         await this.#change(word);
         return `change ${word}`;
       case "sign":
-        this.#heard = await leaseRequest(this.#service, this.#machine, { seconds: 1800 });
+        this.#heard = await leaseRequest(this.service, this.machine, { seconds: 1800 });
         return what;
       case "post": {
-        const told = await sendLease(this.#service, this.#heard ?? Buffer.alloc(0));
+        const told = await sendLease(this.service, this.#heard ?? Buffer.alloc(0));
         return `post ${typeof told === "object" && told.isNeeded ? "taken" : "refused"}`;
       }
       case "window-over":
@@ -169,7 +112,8 @@ class Replayed implements AsyncDisposable {
         await this.#goOn(async () => 0);
         return what;
       case "crash":
-        await this.#crash();
+        await this.crash();
+        this.#halt = null;
         return what;
       default:
         throw new Error(`the model does what nobody knows: ${what}`);
@@ -177,52 +121,27 @@ class Replayed implements AsyncDisposable {
   }
 
   async #change(word: string): Promise<void> {
-    const { id } = this.#machine;
+    const { id } = this.machine;
     try {
       if (word === "grant")
-        await grantLease(this.#service, id, { lifetimeMs: 1440 * MINUTE_MS, graceMs: MINUTE_MS, by: 0 });
+        await grantLease(this.service, id, { lifetimeMs: 1440 * MINUTE_MS, graceMs: MINUTE_MS, by: 0 });
       else if (word.startsWith("to_"))
-        await setPolicy(this.#service, id, { policy: word === "to_always" ? "always" : "lease", by: 0 });
-      else await changeMachine(this.#service, id, { by: 0, change: word as StateChange });
+        await setPolicy(this.service, id, { policy: word === "to_always" ? "always" : "lease", by: 0 });
+      else await changeMachine(this.service, id, { by: 0, change: word as StateChange });
     } catch (error) {
       if (!isError(error) || !/^machine\/|^lease\/not-needed$/.test(error.code)) throw error;
     }
   }
 
   #rows() {
-    return this.#service.store.transact(async (transaction) => ({
-      machine: await transaction.machine(this.#machine.id),
+    return this.service.store.transact(async (transaction) => ({
+      machine: await transaction.machine(this.machine.id),
     }));
   }
 
   /** Time goes on by a minute, or until then. */
   async #goOn(until: () => Promise<number>): Promise<void> {
-    const { clock } = this.#service;
-    const [atMs, before] = [await until(), clock.nowMs];
-    clock.nowMs = Math.max(atMs, before + MINUTE_MS);
-    clock.monotonicMs += clock.nowMs - before;
-  }
-
-  /** As after kill -9: what lies in the files now is all there is. */
-  async #crash(): Promise<void> {
-    const { nowMs, monotonicMs } = this.#service.clock;
-    const next = join(this.#home.path, `life-${++this.#lives}`);
-    mkdirSync(next, { mode: 0o700 });
-    for (const name of ["store.sqlite", "store.sqlite-wal", "master.key", "cells"]) {
-      const from = join(this.#folder, name);
-      if (existsSync(from)) copyFileSync(from, join(next, name));
-    }
-    copyFileSync(`${this.#folder}.id`, `${next}.id`);
-    await this.#service[Symbol.asyncDispose]();
-    this.#folder = next;
-    this.#halt = null;
-    this.#service = await openService(next);
-    Object.assign(this.#service.clock, { nowMs, monotonicMs });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#service[Symbol.asyncDispose]();
-    this.#home[Symbol.dispose]();
+    this.pass(Math.max(MINUTE_MS, (await until()) - this.service.clock.nowMs));
   }
 }
 
@@ -230,7 +149,7 @@ test("what the model does the service does too, answer for answer", async (conte
   const seen = new Set<string>();
   let steps = 0;
   for (let seed = 1; seed <= (full ? 200 : 12); seed++) {
-    const run = drawRun(seed);
+    const run = drawRun(seed, LONG, MODEL);
     await using replayed = new Replayed();
     await replayed.open();
     for (const [index, words] of run.entries()) {

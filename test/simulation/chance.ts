@@ -74,9 +74,10 @@ const PKCS8: Readonly<Record<string, Buffer>> = {
 /**
  * Has node:crypto draw from a stream until what it gives is disposed of: bytes, and the keys that
  * the server makes. Signatures by ECDSA stay what OpenSSL draws, which nothing decides by.
+ * @param changes what else is to be another
  */
-export function seedCrypto(chance: Chance): Disposable {
-  const { randomBytes, generateKeyPairSync, createECDH } = crypto;
+export function seedCrypto(chance: Chance, changes: Partial<typeof crypto> = {}): Disposable {
+  const { randomBytes, generateKeyPairSync, createECDH, timingSafeEqual } = crypto;
   const drawnEcdh = (curve: string): crypto.ECDH => {
     const ecdh = createECDH(curve);
     ecdh.generateKeys = ((...format: []) => {
@@ -99,11 +100,12 @@ export function seedCrypto(chance: Chance): Disposable {
     randomBytes: (lengthBytes: number) => chance.bytes(lengthBytes),
     generateKeyPairSync: drawnPair,
     createECDH: drawnEcdh,
+    ...changes,
   });
   syncBuiltinESMExports();
   return {
     [Symbol.dispose]: () => {
-      Object.assign(crypto, { randomBytes, generateKeyPairSync, createECDH });
+      Object.assign(crypto, { randomBytes, generateKeyPairSync, createECDH, timingSafeEqual });
       syncBuiltinESMExports();
     },
   };

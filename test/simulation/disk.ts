@@ -32,6 +32,8 @@ import type { Chance } from "./chance.ts";
 
 const SECTOR_BYTES = 512;
 const PAGE_BYTES = 4096;
+/** The least that a commit takes: the log's page, its entry's, and their heads in the WAL. */
+const LEAST_COMMIT_BYTES = 2 * (PAGE_BYTES + 24);
 /** A disk in memory has an fsync that costs nothing. */
 const SHM = "/dev/shm";
 
@@ -66,6 +68,8 @@ export class SimulatedDisk implements Disposable {
   /** Bytes that are free; null where there is room for all. */
   #spareBytes: number | null = null;
   #isLimited = false;
+  /** How many rows had been written when the transaction began. */
+  #changesBefore = 0;
   #fsyncFails = false;
   /** The store as it was some commits ago, for a disk that lies. */
   #older: string | null = null;
@@ -174,6 +178,7 @@ export class SimulatedDisk implements Disposable {
       if (disk.#isDead) throw new Crash();
       disk.#limitPages(this);
       begin.call(this);
+      disk.#changesBefore = disk.#spareBytes === null ? 0 : changesOf(this);
     };
     Sqlite.prototype.commit = function (this: Sqlite): void {
       disk.#commit(this, () => commit.call(this));
@@ -201,12 +206,8 @@ export class SimulatedDisk implements Disposable {
       });
     }
     if (--this.#crashIn > 0) {
-      const before = this.#spareBytes === null ? 0 : Number(sqlite.pragma("page_count"));
-      commit();
-      if (this.#spareBytes !== null) {
-        const grown = Number(sqlite.pragma("page_count")) - before;
-        this.#spareBytes = Math.max(0, this.#spareBytes - grown * PAGE_BYTES);
-      }
+      if (this.#spareBytes === null || changesOf(sqlite) === this.#changesBefore) commit();
+      else this.#commitInRoom(sqlite, this.#spareBytes, commit);
       if (this.#lying.losesCommits === true && ++this.#commits % 7 === 0) this.#older = this.#keepOlder();
       return;
     }
@@ -225,6 +226,24 @@ export class SimulatedDisk implements Disposable {
       this.#die(left);
     }
     throw new Crash();
+  }
+
+  /** What a commit writes has to find room, in the WAL or in the file. */
+  #commitInRoom(sqlite: Sqlite, spareBytes: number, commit: () => void): void {
+    if (spareBytes < LEAST_COMMIT_BYTES) {
+      sqlite.rollback();
+      sqlite.guard(() => {
+        throw new Database.SqliteError("database or disk is full", "SQLITE_FULL");
+      });
+    }
+    const before = this.#sizeBytes();
+    commit();
+    this.#spareBytes = Math.max(0, spareBytes - Math.max(LEAST_COMMIT_BYTES, this.#sizeBytes() - before));
+  }
+
+  #sizeBytes(): number {
+    const store = join(this.folder, "store.sqlite");
+    return sizeOf(store) + sizeOf(`${store}-wal`);
   }
 
   #keepOlder(): string {
@@ -315,6 +334,14 @@ export class SimulatedDisk implements Disposable {
       [Symbol.dispose]: () => file[Symbol.dispose](),
     };
   }
+}
+
+function changesOf(sqlite: Sqlite): number {
+  return Number((sqlite.prepare("select total_changes() as changes").get() as { changes: number }).changes);
+}
+
+function sizeOf(path: string): number {
+  return existsSync(path) ? statSync(path).size : 0;
 }
 
 function contentOf(path: string): Buffer {

@@ -1,4 +1,6 @@
 /** Faults that are planted in the server, to show that each of them is found. */
+import type crypto from "node:crypto";
+import { isError } from "../../src/core/errors.ts";
 import type { Entry } from "../../src/server/audit/entry.ts";
 import type { Operation } from "../../src/server/service/queue.ts";
 import type { Service } from "../../src/server/service/service.ts";
@@ -12,11 +14,15 @@ export interface Fault {
   readonly breaks: readonly Invariant[];
   /** It is found within a moment, and so is planted each time. */
   readonly isQuick?: true;
+  /** It is looked for where machines stand together, most of them under `alive`. */
+  readonly isOfSites?: true;
   /** The service with the fault in it. It is asked at each start. */
   readonly service?: (service: Service) => Service;
   /** A transaction with the fault in it. */
   readonly transaction?: (transaction: Transaction) => Transaction;
   readonly disk?: LyingDisk;
+  /** What of node:crypto is another. */
+  readonly crypto?: Partial<typeof crypto>;
   /** The address that every client seems to come from. */
   readonly address?: string;
 }
@@ -32,7 +38,7 @@ export function altered<T extends object>(of: T, changes: Partial<T>): T {
 }
 
 /** A release that sees the row otherwise. */
-function seeing(change: (row: ReleaseRow) => ReleaseRow): (transaction: Transaction) => Transaction {
+export function seeing(change: (row: ReleaseRow) => ReleaseRow): (transaction: Transaction) => Transaction {
   return (transaction) =>
     altered(transaction, {
       release: async (latchId) => {
@@ -55,7 +61,7 @@ function keepingLease(name: "setMachine" | "setPolicy"): (transaction: Transacti
 }
 
 /** Operations whose entries are others. */
-function writing(change: (entries: readonly Entry[], service: Service) => readonly Entry[]) {
+export function writing(change: (entries: readonly Entry[], service: Service) => readonly Entry[]) {
   return (service: Service): Service => ({
     ...service,
     queue: altered(service.queue, {
@@ -148,7 +154,7 @@ export const FAULTS_OF_RELEASES: readonly Fault[] = [
   },
   {
     name: "a clock that was set back is believed",
-    breaks: ["policy"],
+    breaks: ["policy", "approval"],
     transaction: (transaction) =>
       altered(transaction, { tree: async () => ({ ...(await transaction.tree()), times: [] }) }),
   },
@@ -212,4 +218,50 @@ export const FAULTS_OF_RELEASES: readonly Fault[] = [
     breaks: ["liveness"],
     service: (service) => ({ ...service, exchange: { ...service.exchange, multiply: (_scalar, point) => point } }),
   },
+  {
+    name: "a release on a full disk is answered all the same",
+    breaks: ["receipt"],
+    service: (service) => ({
+      ...service,
+      queue: altered(service.queue, {
+        submit: async <T>(operation: Operation<T>) => {
+          try {
+            return await service.queue.submit(operation);
+          } catch (error) {
+            if (!isError(error, "store/full")) throw error;
+            return await outcomeOf(service, operation);
+          }
+        },
+      }),
+    }),
+  },
+  {
+    name: "a server does not recover from a full disk",
+    breaks: ["liveness"],
+    service: (service) => {
+      let full: unknown = null;
+      const submit = async <T>(operation: Operation<T>): Promise<T> => {
+        if (full !== null) throw full;
+        try {
+          return await service.queue.submit(operation);
+        } catch (error) {
+          if (isError(error, "store/full")) full = error;
+          throw error;
+        }
+      };
+      return { ...service, queue: altered(service.queue, { submit }) };
+    },
+  },
 ];
+
+/** What an operation would have come to, without anything of it on the disk. */
+async function outcomeOf<T>(service: Service, operation: Operation<T>): Promise<T> {
+  const found: T[] = [];
+  await service.store
+    .transact(async (transaction) => {
+      found.push((await operation(transaction)).outcome);
+      throw new TypeError("nothing of it is written");
+    })
+    .catch(() => {});
+  return found[0] as T;
+}

@@ -23,6 +23,9 @@ interface KnownSession {
   readonly answeredMs: number;
   /** How many requests for a session of the machine had arrived before it was opened. */
   readonly asked: number;
+  /** How long the log was when it was asked for, and when it was there. */
+  readonly sizeBefore: number;
+  readonly sizeAfter: number;
   /** The highest counter that was answered, and that has arrived. */
   highest: number;
   highestArrived: number;
@@ -40,8 +43,12 @@ export interface Surroundings {
   readonly nowMs: number;
   /** Counts the server's processes. */
   readonly life: number;
+  /** Whether the server, or its disk, may be late now. */
+  readonly isExcused: boolean;
   /** Whether what the log says of a machine has been so for a moment, and nobody changes it. */
   isSettled(machine: string): boolean;
+  /** A heartbeat of a machine counts that has come within the window of its site. */
+  heard(machine: string, from: string, arrivedMs: number): void;
 }
 
 /** A challenge is good for a minute. */
@@ -53,8 +60,14 @@ export class HeartbeatDoor {
   readonly #beats = new Map<string, KnownBeat>();
   readonly #sessions = new Map<string, KnownSession>();
   readonly #signed = new Map<string, Signed>();
+  /** The sessions of heartbeats that have arrived, and were not answered. */
+  readonly #pending: { readonly session: KnownSession }[] = [];
   /** How many requests for a session have arrived, by machine. */
   readonly #asked = new Map<string, number>();
+  /** The addresses of the heartbeats that counted, by machine. */
+  readonly #homes = new Map<string, Set<string>>();
+  /** In which life it was heard last, and how many requests for a session had arrived then. */
+  readonly #heardIn = new Map<string, { readonly life: number; readonly asked: number }>();
   /** How many heartbeats the server has counted. */
   counted = 0;
 
@@ -82,6 +95,7 @@ export class HeartbeatDoor {
     const asked = (this.#asked.get(machine) ?? 0) + 1;
     this.#asked.set(machine, asked);
     const stopped = this.#stopped(machine);
+    const sizeBefore = this.#around.ledger.size;
     return ({ status, body: answer }) => {
       if (status !== 200) return;
       const signed = this.#signed.get(digestOf(body));
@@ -93,7 +107,9 @@ export class HeartbeatDoor {
         throw new Violation("heartbeat", `a machine that is ${stopped} has opened a session`);
       signed.isTaken = true;
       const { life, nowMs } = this.#around;
-      const opened = { machine, from, life, arrivedMs, answeredMs: nowMs, asked, highest: 0, highestArrived: 0 };
+      const sizes = { sizeBefore, sizeAfter: this.#around.ledger.size };
+      const times = { arrivedMs, answeredMs: nowMs, asked };
+      const opened = { machine, from, life, ...times, ...sizes, highest: 0, highestArrived: 0 };
       this.#sessions.set(sessionIn(answer), opened);
     };
   }
@@ -115,7 +131,12 @@ export class HeartbeatDoor {
     const vigil = wrong() === null ? this.#vigils.arrives(session.machine, arrivedMs) : null;
     const isNewest = session.asked === this.#asked.get(session.machine);
     const stateBefore = this.#stateOf(session.machine);
+    const booted = this.#bootedIn(session);
+    const askedBefore = this.#asked.get(session.machine) ?? 0;
+    const pending = { session };
+    this.#pending.push(pending);
     return ({ status, body: answer }) => {
+      this.#pending.splice(this.#pending.indexOf(pending), 1);
       const why = wrong();
       if (status !== 200) {
         vigil?.refused();
@@ -133,11 +154,47 @@ export class HeartbeatDoor {
       beat.isTaken = true;
       session.highest = Math.max(session.highest, beat.counter);
       this.counted++;
+      this.#heardIn.set(session.machine, { life: session.life, asked: askedBefore });
+      const homes = this.#homes.get(session.machine) ?? new Set();
+      this.#homes.set(session.machine, homes.add(from));
+      if (booted !== null && this.#bootedIn(session) === booted && !this.#around.isExcused)
+        throw new Violation("lease", "a machine has booted, and its window is still open");
       const isToldLocked = answer[0] !== 0;
       if (isToldLocked) vigil?.refused();
-      else vigil?.counted(this.#around.nowMs);
+      else {
+        vigil?.counted(this.#around.nowMs);
+        this.#around.heard(session.machine, from, arrivedMs);
+      }
       this.#requireTruth(session.machine, stateBefore, isToldLocked);
     };
+  }
+
+  /** The lease that this session's heartbeats end; null where there is none for sure. */
+  #bootedIn({ machine, sizeBefore }: KnownSession): number | null {
+    const { ledger } = this.#around;
+    return ledger.bootedIn(ledger.machines.get(machine), sizeBefore);
+  }
+
+  /** A heartbeat is said to have ended a window. @returns what is wrong with that */
+  ended(machine: string, lease: number): string | null {
+    const { ledger, life } = this.#around;
+    const known = ledger.machines.get(machine);
+    for (const { session } of this.#pending) {
+      if (known === undefined || session.machine !== machine || session.life !== life) continue;
+      if (ledger.hasOpened(known, lease, session.sizeAfter)) return null;
+    }
+    return "a window is ended by a machine that was not heard after its boot";
+  }
+
+  /** Whether it was heard in this life of the server, and has asked for no session since. */
+  isPlaceKnown(machine: string): boolean {
+    const heard = this.#heardIn.get(machine);
+    return heard?.life === this.#around.life && heard.asked === this.#asked.get(machine);
+  }
+
+  /** The addresses that a machine was ever heard from. */
+  homes(machine: string): ReadonlySet<string> {
+    return this.#homes.get(machine) ?? new Set();
   }
 
   /** Why a heartbeat must not count; null where it ought to. */

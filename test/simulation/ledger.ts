@@ -4,6 +4,7 @@
  */
 
 import { isOver, LedgerRequests } from "./ledger-requests.ts";
+import { LedgerSites } from "./ledger-sites.ts";
 
 /** An entry as it lies on the disk. */
 export type LogEntry = Readonly<Record<string, string | number>> & { readonly kind: string; readonly at: number };
@@ -30,6 +31,9 @@ export interface LedgerMachine {
   /** Under `alive`, for how long it may be silent. */
   timeoutMs: number;
   lease: LedgerLease | null;
+  /** The group that it is in, which is its site; and the last window that let it in. */
+  group: string | null;
+  letIn: number | null;
   /** Counts what happened to it that may change an answer. */
   version: number;
 }
@@ -37,7 +41,13 @@ export interface LedgerMachine {
 export interface LedgerLatch {
   readonly machine: LedgerMachine;
   state: "active" | "locked" | "revoked";
-  use: { readonly lease: number; readonly at: number; readonly from: string; seen: number } | null;
+  use: {
+    readonly lease: number;
+    readonly at: number;
+    readonly from: string;
+    /** The entry that tells of it. */
+    readonly number: number;
+  } | null;
 }
 
 const DAY_MS = 86_400_000;
@@ -47,6 +57,7 @@ export class Ledger {
   readonly latches = new Map<string, LedgerLatch>();
   readonly #open = new Set<{ seen: number }>();
   readonly requests = new LedgerRequests(this.#open);
+  readonly sites = new LedgerSites();
   size = 0;
 
   /** Takes the next entry. Gives what is wrong with it; null where nothing is. */
@@ -81,11 +92,21 @@ export class Ledger {
       case "lease-end":
         return machine === undefined ? "of no machine" : this.#endLease(entry, machine);
       case "request":
-        return machine === undefined ? "of no machine" : this.requests.begin(entry, machine);
+        if (machine === undefined) return "of no machine";
+        if (entry["by"] === undefined && this.sites.of(machine)?.state === "held")
+          return "operators are asked while the site is held";
+        return this.requests.begin(entry, machine);
       case "request-approve":
       case "request-deny":
       case "request-expired":
         return this.requests.change(entry);
+      case "group-add":
+      case "group-join":
+      case "group-leave":
+      case "site-hold":
+      case "site-release":
+      case "site-end":
+        return this.sites.take(entry, machine);
       case "release":
         return latch === undefined ? "of no latch" : this.#release(entry, latch);
       case "flood":
@@ -100,6 +121,7 @@ export class Ledger {
     const { machine, use } = latch;
     if (latch.state !== "active") return `the latch is ${latch.state}`;
     if (machine.state !== "active") return `the machine is ${machine.state}`;
+    if (this.sites.of(machine)?.state === "held") return "its site is held";
     // Whether a machine under `alive` is there is not in the log: vigil.ts.
     if (machine.policy === "always" || machine.policy === "alive") return null;
     const { lease } = machine;
@@ -175,16 +197,45 @@ export class Ledger {
     const { lease } = machine;
     machine.lease = null;
     if (lease === null) return "a window ends that is none";
+    if (entry["why"] === "booted")
+      return this.#hasOpenedAll(machine, lease.number) ? null : "a boot ends a window that a latch waits for";
     return entry["from"] === undefined && entry.at < lease.until ? "a window is ended before its time" : null;
+  }
+
+  /** Whether each latch of a machine that can be was released in this lease. */
+  #hasOpenedAll(machine: LedgerMachine, lease: number): boolean {
+    for (const latch of this.latches.values())
+      if (latch.machine === machine && latch.state === "active" && latch.use?.lease !== lease) return false;
+    return true;
+  }
+
+  /**
+   * The lease of a machine in which it has booted for all that can be seen, and whose next
+   * heartbeat ends it: each latch was released in it, one of them before this entry. Null where
+   * there is none.
+   */
+  bootedIn(machine: LedgerMachine | undefined, before: number): number | null {
+    const lease = machine?.lease?.number;
+    if (machine === undefined || lease === undefined || !this.#hasOpenedAll(machine, lease)) return null;
+    return this.hasOpened(machine, lease, before) ? lease : null;
+  }
+
+  /** Whether a latch of a machine was released in this lease, before this entry. */
+  hasOpened(machine: LedgerMachine, lease: number, before: number): boolean {
+    for (const { machine: of, use } of this.latches.values())
+      if (of === machine && use?.lease === lease && use.number < before) return true;
+    return false;
   }
 
   #release(entry: LogEntry, latch: LedgerLatch): string | null {
     const from = String(entry["from"]);
     const refused = this.refusal(latch, entry.at, from);
     const { lease } = latch.machine;
+    const entered = entry["window"] === undefined ? null : this.sites.enter(latch.machine, Number(entry["window"]));
+    if (entered !== null) return entered;
     if (entry["lease"] !== undefined) {
       if (lease === null || entry["lease"] !== lease.number) return "it was opened by a lease that is none";
-      latch.use = { lease: lease.number, at: entry.at, from, seen: entry.at };
+      latch.use = { lease: lease.number, at: entry.at, from, number: this.size - 1 };
       latch.machine.version++;
     }
     return refused;
@@ -199,5 +250,5 @@ const STATES: Readonly<Record<string, "active" | "locked" | "revoked">> = {
 
 function made(id: string): LedgerMachine {
   const terms = { policy: "always", of: 0, waitMs: 0, timeoutMs: 0 };
-  return { id, state: "active", isGone: false, ...terms, lease: null, version: 0 };
+  return { id, state: "active", isGone: false, ...terms, lease: null, group: null, letIn: null, version: 0 };
 }

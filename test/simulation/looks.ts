@@ -1,9 +1,10 @@
 /**
- * The looks of one life of a server for machines that are gone. There is one every second, which
+ * The looks of one life of a server for machines that are gone, and windows of sites that are over. There is one every second, which
  * is too many to simulate. Those that find nothing change nothing but when the server listened
  * last: they are told of, and not made.
  */
 import type { Pulses } from "../../src/server/service/pulses.ts";
+import type { Sites } from "../../src/server/service/sites.ts";
 import type { System } from "../../src/system/port.ts";
 import type { SimulatedTime } from "./time.ts";
 
@@ -12,6 +13,7 @@ const LOOK_MS = 1000;
 export class Looks {
   readonly #time: SimulatedTime;
   readonly #pulses: Pulses;
+  readonly #sites: Sites;
   readonly #isAlive: () => boolean;
   readonly #startMs: number;
   #wake: (() => void) | null = null;
@@ -20,11 +22,12 @@ export class Looks {
   /** Since when the process has stood still; null where it runs. */
   #heldMs: number | null = null;
 
-  /** @param pulses are followed from now on, as long as the process lives */
-  constructor(time: SimulatedTime, pulses: Pulses, isAlive: () => boolean) {
+  /** @param followed from now on, as long as the process lives */
+  constructor(time: SimulatedTime, followed: { readonly pulses: Pulses; readonly sites: Sites }, isAlive: () => boolean) {
     this.#isAlive = isAlive;
     this.#time = time;
-    this.#pulses = pulses;
+    this.#pulses = followed.pulses;
+    this.#sites = followed.sites;
     this.#startMs = time.trueMs;
     this.#follow();
   }
@@ -67,11 +70,15 @@ export class Looks {
   }
 
   #firstDueMs(): number {
-    let firstMs = Number.POSITIVE_INFINITY;
+    // What could not be written is tried again at the next look.
+    let firstMs = this.#sites.missed.length > 0 ? this.#time.trueMs : Number.POSITIVE_INFINITY;
     for (let number = 0; number < this.#pulses.size; number++) {
       const pulse = this.#pulses.pulseOf(number);
-      if (pulse !== null && !this.#pulses.isLocked(number)) firstMs = Math.min(firstMs, pulse.dueMs);
+      const isSettled = this.#pulses.isLocked(number) || this.#pulses.isGone(number);
+      if (pulse !== null && !isSettled) firstMs = Math.min(firstMs, pulse.dueMs);
     }
+    for (const group of this.#sites.over(Number.POSITIVE_INFINITY))
+      firstMs = Math.min(firstMs, this.#sites.of(group)?.untilMs ?? firstMs);
     return firstMs;
   }
 
@@ -90,7 +97,16 @@ export class Looks {
         listenedMs = ms;
       },
     });
-    const { setPulse, setLocked } = pulses;
+    const { set } = this.#sites;
+    this.#sites.set = (group, site) => {
+      set.call(this.#sites, group, site);
+      if (site?.state === "open") this.#plan(site.untilMs);
+    };
+    const { setPulse, setLocked, setGone } = pulses;
+    pulses.setGone = (number, isGone) => {
+      setGone.call(pulses, number, isGone);
+      this.#plan(pulses.pulseOf(number)?.dueMs ?? Number.POSITIVE_INFINITY);
+    };
     pulses.setPulse = (number, pulse) => {
       setPulse.call(pulses, number, pulse);
       if (pulse !== null) this.#plan(pulse.dueMs);

@@ -12,6 +12,7 @@ import { buildLeaseRequest, parseChallenge, parseLeaseAnswer } from "../../src/f
 import type { Chance } from "./chance.ts";
 import type { Answer, Host } from "./network.ts";
 import { Sender } from "./sender.ts";
+import type { SimulatedSite } from "./site.ts";
 import { Violation } from "./violation.ts";
 import type { World } from "./world.ts";
 
@@ -51,6 +52,8 @@ export class SimulatedMachine {
   readonly name: string;
   readonly host: Host;
   readonly sender: Sender;
+  /** Where it stands with others; null where it stands alone. */
+  readonly site: SimulatedSite | null;
   identity!: KeyObject;
   id = "";
   serverThumbprint = "";
@@ -60,12 +63,21 @@ export class SimulatedMachine {
   isRevoked = false;
   /** Its system is up. */
   isUp = false;
+  /** The boot does not wait for its second volume. */
+  #opensLate = false;
+  /** Its power was cut, for so long; and what wakes it then. */
+  #outMs: number | null = null;
+  #wasSending = false;
+  #wake = new AbortController();
+  /** Volumes that are still to be opened. */
+  #opening: Promise<unknown> = Promise.resolve();
 
-  constructor(world: World, chance: Chance, name: string, host: Host) {
+  constructor(world: World, chance: Chance, name: string, host: Host, site: SimulatedSite | null) {
     this.#world = world;
     this.#chance = chance;
     this.name = name;
     this.host = host;
+    this.site = site;
     this.sender = new Sender(world, chance.named("sender"));
   }
 
@@ -75,13 +87,18 @@ export class SimulatedMachine {
     for (;;) {
       await this.#enrol();
       while (!this.isRevoked) {
-        await time.sleep(this.#world.waitMs(this.#chance, 9 * DAY_MS));
-        const isPlanned = this.#chance.happens(0.7);
-        if (isPlanned && !(await this.#announce(1800))) continue; // it would not come back by itself
+        this.#outMs = null;
+        this.#wake = new AbortController();
+        await time.sleep(this.#world.waitMs(this.#chance, 9 * DAY_MS), this.#wake.signal);
+        const isPlanned = !this.#isOut() && this.#chance.happens(0.7);
+        // It would not come back by itself.
+        if (isPlanned && !(await this.#announce(1800)) && !this.#isOut()) continue;
         this.isUp = false;
-        const isSending = this.sender.isOn;
+        const isSending = this.sender.isOn || this.#wasSending;
+        this.#wasSending = false;
         this.sender.stop();
-        await time.sleep(this.#awayMs(isPlanned));
+        await time.sleep(this.#outMs ?? this.#awayMs(isPlanned));
+        await this.#opening;
         await this.#boot();
         if (this.isRevoked) break;
         this.isUp = true;
@@ -93,10 +110,26 @@ export class SimulatedMachine {
     }
   }
 
+  #isOut(): boolean {
+    return this.#outMs !== null;
+  }
+
+  /** Its power fails, if it is up, and is back after a while. */
+  cutPower(outMs: number): void {
+    if (!this.isUp || this.#isOut()) return;
+    this.#outMs = outMs;
+    this.isUp = false;
+    this.#wasSending = this.sender.isOn;
+    this.sender.stop();
+    this.#wake.abort();
+  }
+
   /** A reboot; or it was unplugged, and maybe carried away. */
   #awayMs(isPlanned: boolean): number {
     if (isPlanned || this.#chance.happens(0.5)) return this.#chance.between(20_000, 120_000);
-    const awayMs = this.#chance.between(MINUTE_MS, this.#chance.pick([HOUR_MS, 20 * HOUR_MS]));
+    const { timeoutMs = 0 } = this.#world.oracle.ledger.machines.get(this.id) ?? {};
+    const longMs = this.#chance.pick([HOUR_MS, 20 * HOUR_MS, Math.max(HOUR_MS, 3 * timeoutMs)]);
+    const awayMs = this.#chance.between(MINUTE_MS, longMs);
     this.#world.goneFor(this, awayMs);
     return awayMs;
   }
@@ -127,7 +160,9 @@ export class SimulatedMachine {
       this.#learn(body, await this.#world.ask(this.host, { method: "POST", path, body }));
       await this.#world.time.sleep(5000);
     }
+    this.#opensLate = this.latches.length > 1 && this.#chance.happens(0.5);
     this.isUp = true;
+    await this.site?.receive(this);
     await this.#world.operator.govern(this);
   }
 
@@ -158,8 +193,17 @@ export class SimulatedMachine {
 
   async #boot(): Promise<void> {
     this.isWaiting = true;
-    await Promise.all(this.latches.map((latch) => this.#open(latch)));
-    this.isWaiting = false;
+    const opened = this.latches.map((latch, index) => this.#openIn(index > 0 && this.#opensLate, latch));
+    const all = Promise.all(opened).then(() => {
+      this.isWaiting = false;
+    });
+    this.#opening = all.catch(this.#world.fail);
+    await (this.#opensLate ? opened[0] : all);
+  }
+
+  async #openIn(isLate: boolean, latch: KnownLatch): Promise<void> {
+    if (isLate) await this.#world.time.sleep(this.#chance.between(1000, 10 * MINUTE_MS));
+    await this.#open(latch);
   }
 
   /** Asks until the key is there, or it never will be. */
@@ -179,7 +223,7 @@ export class SimulatedMachine {
       inVain = mayBefore && this.#world.mayBeReleased(this, latch) ? inVain + 1 : 0;
       if (inVain > PATIENCE)
         throw new Violation("liveness", `${this.name} asks in vain: ${answer?.status ?? "no answer"}`);
-      await this.#world.time.sleep(Math.min(5 * MINUTE_MS, 5000 * 1.15 ** attempt));
+      await this.#world.time.sleep(Math.min(attempt < 40 ? 5 * MINUTE_MS : this.#world.patienceMs, 5000 * 1.15 ** attempt));
     }
   }
 }

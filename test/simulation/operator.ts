@@ -61,27 +61,28 @@ export class SimulatedOperator {
   /** Says what must hold for a machine, until the server has heard it. */
   async govern(machine: SimulatedMachine): Promise<void> {
     const what = this.#chance.share();
-    const policy = what < 0.45 ? "lease" : what < 0.6 ? "always" : what < 0.82 ? "alive" : "approval";
+    const isAlive = machine.site === null ? what >= 0.6 && what < 0.82 : what < 0.75;
+    const policy = isAlive ? "alive" : what < 0.45 ? "lease" : what < 0.6 ? "always" : "approval";
     const path = `machines/${machine.id}/policy`;
     if (policy === "alive") return this.#watchOver(machine, path);
     const timeoutMs = this.#chance.pick([5 * MINUTE_MS, HOUR_MS, DAY_MS]);
     const terms = policy === "approval" ? { of: 1 + this.#chance.below(2), timeoutMs } : {};
     const answer = await this.#insist(machine, "", "policy", path, { policy, ...terms });
     if (answer.status !== 200) return;
-    machine.sender.isWanted = false;
     if (this.#chance.happens(0.7)) machine.sender.stop();
   }
 
   /** A machine is put under `alive` once it is heard. */
   async #watchOver(machine: SimulatedMachine, path: string): Promise<void> {
+    machine.sender.isAwaited = true;
     if (machine.isUp) machine.sender.start(machine);
-    const timeoutMs = this.#chance.pick(this.#world.timeoutsMs);
+    const timeoutMs = machine.site?.timeoutMs ?? this.#chance.pick(this.#world.timeoutsMs);
     for (let attempt = 0; attempt < 5; attempt++) {
       await this.#world.time.sleep(20_000);
       const answer = await this.#insist(machine, "", "policy", path, { policy: "alive", timeoutMs });
-      machine.sender.isWanted ||= answer.status === 200;
-      if (answer.body["error"] !== "alive/not-heard") return;
+      if (answer.body["error"] !== "alive/not-heard") break;
     }
+    machine.sender.isAwaited = false;
   }
 
   /** Does what it takes to have a machine that waits come up, and what he finds right. */
@@ -130,6 +131,25 @@ export class SimulatedOperator {
     const lifetimeMs = this.#chance.pick([5 * 60_000, HOUR_MS, DAY_MS]);
     const graceMs = this.#chance.pick([0, 60_000, 600_000]);
     await this.#insist(machine, "", "lease", `machines/${machine.id}/lease`, { lifetimeMs, graceMs });
+  }
+
+  /** Gives an order that is about several machines, or about none, until it is answered. */
+  async order(
+    machines: readonly SimulatedMachine[],
+    path: string,
+    body: unknown,
+  ): Promise<NonNullable<OperatorsAnswer>> {
+    const { time, server, oracle } = this.#world;
+    for (let attempt = 0; ; attempt++) {
+      const ended = machines.map(({ id }) => oracle.changing(id, "", path));
+      const answer = await server.operate("POST", path, body);
+      this.#world.trace(`operator ${path} ${answer?.status ?? "-"} ${answer?.body["error"] ?? ""}`);
+      for (const end of ended) end(answer?.status === 200);
+      if (answer !== null && answer.status !== 503) return answer;
+      if (answer !== null && attempt > 40 && !this.#world.isDiskInTrouble)
+        throw new Violation("liveness", `${path} fails again and again: ${answer.body["error"]}`);
+      await time.sleep(20_000);
+    }
   }
 
   async change(machine: SimulatedMachine, path: string, subject: string, change: string): Promise<void> {

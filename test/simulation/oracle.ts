@@ -5,8 +5,9 @@
 import { createHash } from "node:crypto";
 import Database from "better-sqlite3";
 import { HeartbeatDoor } from "./heartbeat-door.ts";
-import { Ledger, type LedgerLatch, type LogEntry } from "./ledger.ts";
+import { Ledger, type LedgerLatch, type LedgerMachine, type LogEntry } from "./ledger.ts";
 import type { Answer, Request } from "./network.ts";
+import { SiteWatch } from "./site-watch.ts";
 import type { SimulatedTime } from "./time.ts";
 import { Vigils, type Written } from "./vigil.ts";
 import { type Invariant, Violation } from "./violation.ts";
@@ -43,6 +44,7 @@ export class Oracle {
   readonly #isExcused: () => boolean;
   readonly vigils = new Vigils();
   readonly door: HeartbeatDoor;
+  readonly sites: SiteWatch;
   /** Counts the server's processes. */
   #life = 0;
   /** When the log was read last, and how often the clock had been set then. */
@@ -80,8 +82,7 @@ export class Oracle {
     this.#time = time;
     this.#isExcused = isExcused;
     const oracle = this;
-    this.door = new HeartbeatDoor(
-      {
+    const around = {
         get ledger() {
           return oracle.#ledger;
         },
@@ -91,10 +92,21 @@ export class Oracle {
         get life() {
           return oracle.#life;
         },
-        isSettled: (machine) => oracle.#isSettled(machine),
-      },
-      this.vigils,
-    );
+        get isExcused() {
+          return oracle.#isExcused();
+        },
+        get jumps() {
+          return oracle.jumps;
+        },
+        isSettled: (machine: string) => oracle.#isSettled(machine),
+        homes: (machine: string) => oracle.door.homes(machine),
+        isPlaceKnown: (machine: string) => oracle.door.isPlaceKnown(machine),
+        changedMs: (machine: string) => oracle.#changedMs.get(machine) ?? Number.NEGATIVE_INFINITY,
+        heard: (machine: string, from: string, arrivedMs: number) =>
+          oracle.sites.heard(oracle.#ledger.machines.get(machine), from, arrivedMs),
+    };
+    this.sites = new SiteWatch(around, this.vigils);
+    this.door = new HeartbeatDoor(around, this.vigils);
   }
 
   get ledger(): Ledger {
@@ -147,6 +159,8 @@ export class Oracle {
       this.#note(number, entry);
       if (number >= known) this.#follow(number, entry, nowMs);
     }
+    const wrongSite = this.sites.look();
+    if (wrongSite !== null) throw new Violation("alive", wrongSite);
     this.#readMs = nowMs;
     this.#readJumps = this.jumps;
     const machine = this.#endedMs === null && !this.#isExcused() ? this.vigils.overdue(nowMs) : null;
@@ -168,10 +182,13 @@ export class Oracle {
   /** What a new entry tells, in true time. */
   #follow(number: number, entry: LogEntry, nowMs: number): void {
     const id = String(entry["machine"]);
-    const machine = this.#ledger.machines.get(id);
-    if (machine === undefined) return;
     const { kind } = entry;
     const written: Written = { sinceMs: this.#readMs, nowMs, wallMs: entry.at, jumps: this.#readJumps };
+    const wrong = this.sites.follow(entry, written);
+    if (wrong !== null) throw new Violation("alive", `entry ${number}: ${wrong}`);
+    const machine = this.#ledger.machines.get(id);
+    if (machine === undefined) return;
+    if (entry["window"] !== undefined && kind === "release") return this.#enter(number, entry, machine, written);
     if (kind === "release" || kind === "flood") {
       if (machine.policy !== "alive") return;
       const wrong = kind === "release" ? this.vigils.released(id, written) : this.vigils.refusal(id, this.#readMs);
@@ -180,6 +197,10 @@ export class Oracle {
     }
     this.#changedMs.set(id, nowMs);
     if (kind === "request-approve" || kind === "request-deny") this.#requireSaid(number, entry);
+    if (kind === "lease-end" && entry["why"] === "booted") {
+      const wrong = this.door.ended(id, Number(entry["lease"]));
+      if (wrong !== null) throw new Violation("lease", `entry ${number}: ${wrong}`);
+    }
     if (kind === "machine-gone") {
       const wrong = this.vigils.gone(id, nowMs);
       if (wrong !== null) throw new Violation("alive", `entry ${number}: ${wrong}`);
@@ -188,6 +209,15 @@ export class Oracle {
     if (isBegun && machine.policy === "alive" && machine.state === "active")
       this.vigils.begin(id, machine.timeoutMs, written);
     else if (machine.policy !== "alive" || machine.state !== "active") this.vigils.end(id);
+  }
+
+  /** A window of its site has let a machine in. */
+  #enter(number: number, entry: LogEntry, machine: LedgerMachine, written: Written): void {
+    const isSilent = machine.policy === "alive" && this.vigils.refusal(machine.id, written.sinceMs) !== null;
+    const wrong =
+      (isSilent ? this.sites.refusal(machine, String(entry["from"])) : null) ??
+      this.sites.entered(machine, entry, written);
+    if (wrong !== null) throw new Violation("policy", `entry ${number}: ${wrong}`);
   }
 
   #requireSaid(number: number, entry: LogEntry): void {
@@ -218,13 +248,17 @@ export class Oracle {
     const refusal = this.#ledger.refusal(latch, this.#time.wallMs, from);
     const { machine } = latch;
     if (refusal !== null || machine.policy !== "alive") return refusal;
+    if (this.#ledger.sites.of(machine)?.state === "open") return this.sites.refusal(machine, from);
     return this.vigils.refusal(machine.id, this.#time.trueMs);
   }
 
   /** Whether a latch surely is released to this address now, if the server can answer at all. */
   isOpen(latch: LedgerLatch, from: string): boolean {
-    if (this.#refusal(latch, from) !== null) return false;
     const { machine } = latch;
+    const site = this.#ledger.sites.of(machine);
+    if (this.#refusal(latch, from) !== null) return false;
+    if (site !== null && site.state !== "free" && machine.letIn !== site.window)
+      return this.sites.isLetIn(machine, from);
     return machine.policy !== "alive" || this.vigils.isOpen(machine.id, this.#time.trueMs);
   }
 
@@ -327,6 +361,7 @@ export class Oracle {
   /** Who is refused for want of an approval waits for one, where there is room. */
   #requireAsked({ machine, state }: LedgerLatch, { from }: Asked): void {
     const { requests } = this.#ledger;
+    if ((this.#ledger.sites.of(machine)?.state ?? "free") !== "free") return;
     if (machine.policy !== "approval" || machine.state !== "active" || state !== "active") return;
     if (requests.of(machine, from) !== null || requests.count(machine) >= MOST_REQUESTS) return;
     if (machine.lease !== null || this.#time.trueMs - (this.#changedMs.get(machine.id) ?? 0) < SETTLED_MS) return;
@@ -373,6 +408,8 @@ export class Oracle {
 /** Which invariant an entry breaks that must not be. */
 function invariantOf(entry: LogEntry): Invariant {
   if (entry.kind === "machine-gone") return "alive";
+  if (entry["why"] === "booted") return "lease";
+  if (entry.kind.startsWith("site")) return "alive";
   return entry.kind.startsWith("request") || entry["request"] !== undefined ? "approval" : "policy";
 }
 

@@ -21,14 +21,14 @@ const MINUTE_MS = 60_000;
 /** So often somebody in between keeps a heartbeat for himself. */
 const KEPT = 0.02;
 /** Who may be silent for long is not asked to speak more often than that. */
-const LONGEST_MS = 6 * 3_600_000;
+const LONGEST_MS = 8 * 3_600_000;
 
 export class Sender {
   readonly #world: World;
   readonly #chance: Chance;
   #stop: AbortController | null = null;
-  /** The server has this machine under `alive`, and says when it wants the next one. */
-  isWanted = false;
+  /** It is about to be put under `alive`, and so has to be heard. */
+  isAwaited = false;
   /** How many requests in a row came to nothing. */
   #inVain = 0;
 
@@ -57,7 +57,7 @@ export class Sender {
       },
       // A machine that is locked for days asks every minute, and learns nothing new.
       sleep: (delayMs, signal) =>
-        time.sleep(Math.max(delayMs, Math.min(delayMs * 1.3 ** this.#inVain, 20 * MINUTE_MS)), signal),
+        time.sleep(Math.max(delayMs, Math.min(delayMs * 1.3 ** this.#inVain, this.#world.patienceMs)), signal),
       random: (lengthBytes: number) => this.#chance.bytes(lengthBytes),
     };
     const sender = this;
@@ -65,7 +65,7 @@ export class Sender {
       state: "/",
       // Every 5 minutes is more than can be simulated for years, and says no more.
       get intervalMs() {
-        return sender.isWanted ? LONGEST_MS : 10 * MINUTE_MS;
+        return sender.isAwaited ? 10 * MINUTE_MS : LONGEST_MS;
       },
       log: () => {},
       listener: null,

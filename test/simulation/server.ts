@@ -8,6 +8,7 @@ import { resumePulses, watchPulses } from "../../src/server/service/alive.ts";
 import { assembleService } from "../../src/server/service/assemble.ts";
 import { startHousekeeping } from "../../src/server/service/housekeeping.ts";
 import type { Service } from "../../src/server/service/service.ts";
+import { resumeSites } from "../../src/server/service/site-holds.ts";
 import { type OpenedStore, openFolder } from "../../src/server/store/folder/folder.ts";
 import type { Store, Transaction } from "../../src/server/store/port.ts";
 import type { Chance } from "./chance.ts";
@@ -41,6 +42,8 @@ export class SimulatedServer {
   life: Life | null = null;
   /** Failures that are none of the disk's: a defect. */
   readonly defects: string[] = [];
+  /** What it does at its start takes no time: nothing else happens before. */
+  #isStarting = false;
   /** Its process stands still: it was stopped, or its machine sleeps. */
   #held: Promise<void> | null = null;
 
@@ -100,25 +103,28 @@ export class SimulatedServer {
     const report = (error: unknown) => this.#report(life, error);
     life.machines = createMachineServer(life.service, life.answers, report, { turnMs: 10, connections: 4096 });
     life.machines.net.emit("listening"); // it looks for late connections from now on
-    life.looks = new Looks(this.#time, service.pulses, () => life.isAlive);
+    life.looks = new Looks(this.#time, service, () => life.isAlive);
     const { system } = service;
     life.stopWatch = watchPulses({ ...life.service, system: { ...system, sleep: life.looks.sleep } }, report);
     life.stopHousekeeping = startHousekeeping(life.service, report);
     this.life = life;
+    this.#isStarting = true;
     try {
-      // Nothing else happens before that, so it may as well take no time.
-      await resumePulses({ ...life.service, store: through(opened.store, async () => {}, this.#fault) });
+      await resumeSites(life.service);
+      await resumePulses(life.service);
     } catch (error) {
       this.end();
       await this.bury();
       if (error instanceof Crash) return false;
       throw error;
+    } finally {
+      this.#isStarting = false;
     }
     return true;
   }
 
   async #dawdle(): Promise<void> {
-    if (this.#chance.happens(0.2)) await this.#time.sleep(this.#chance.below(20));
+    if (!this.#isStarting && this.#chance.happens(0.2)) await this.#time.sleep(this.#chance.below(20));
   }
 
   #isExcused({ code }: NightlatchError): boolean {
@@ -149,6 +155,7 @@ export class SimulatedServer {
     if (life === null || !life.isAlive) return;
     await life.stopWatch();
     await life.stopHousekeeping();
+    if (this.life !== life || !life.isAlive) return;
     this.end();
     this.life = null;
     await life.opened.store.close();

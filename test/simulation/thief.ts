@@ -35,7 +35,8 @@ export class SimulatedThief {
       else if (what < 0.53) await this.#ask(victim, host, 140);
       else if (what < 0.57) await this.#crowd(victim);
       else if (what < 0.72) await this.#replay(host);
-      else if (what < 0.84) await this.#replayHeartbeat(host);
+      else if (what < 0.8) await this.#replayHeartbeat(host);
+      else if (what < 0.84) await this.#forgeHeartbeat();
       else if (what < 0.92) await this.#live(victim, host);
       else await this.#pretend(victim, host);
     }
@@ -77,7 +78,10 @@ export class SimulatedThief {
 
   /** He has the machine itself, or it was off while he copied its disk. */
   async carryOff(victim: SimulatedMachine, awayMs: number): Promise<void> {
-    if (this.#chance.happens(0.4)) return this.#keepAsking(victim);
+    const known = this.#world.oracle.ledger.machines.get(victim.id);
+    const what = this.#chance.share();
+    if (known?.policy === "alive" && what < 0.4) return this.#outlast(victim, known.timeoutMs, awayMs);
+    if (what < 0.7) return this.#keepAsking(victim, known?.timeoutMs ?? 0, awayMs);
     for (let count = 0; count < 4; count++) {
       await this.#world.time.sleep(this.#chance.between(1000, awayMs / 2));
       const host = this.#chance.happens(0.5) ? { ...victim.host, isCut: false } : this.#host;
@@ -86,11 +90,29 @@ export class SimulatedThief {
     }
   }
 
-  /** Whoever asks again and again gains nothing by it. */
-  async #keepAsking(victim: SimulatedMachine): Promise<void> {
-    for (let count = 0; count < 12; count++) {
-      await this.#world.time.sleep(this.#chance.between(60_000, 540_000));
+  /** Whoever asks again and again, until the machine's time would be over, gains nothing by it. */
+  async #keepAsking(victim: SimulatedMachine, timeoutMs: number, awayMs: number): Promise<void> {
+    const { time } = this.#world;
+    const untilMs = time.trueMs + awayMs;
+    await time.sleep(Math.max(0, Math.min(awayMs, timeoutMs) - this.#chance.below(1_200_000)));
+    for (let count = 0; count < 12 && time.trueMs < untilMs; count++) {
       await this.#ask(victim, this.#host, 1);
+      await time.sleep(this.#chance.between(60_000, 780_000));
+    }
+  }
+
+  /**
+   * Cuts the server's power while it still waits for the machine. It forgives the machine its
+   * silence then, for it has not listened: so he asks after the time at which it would be locked.
+   */
+  async #outlast(victim: SimulatedMachine, timeoutMs: number, awayMs: number): Promise<void> {
+    const { time } = this.#world;
+    const sinceMs = time.trueMs;
+    await time.sleep(timeoutMs * this.#chance.between(0.3, 0.9));
+    this.#world.cutServer();
+    for (let count = 0; count < 6 && time.trueMs < sinceMs + awayMs; count++) {
+      await time.sleep(Math.max(1000, sinceMs + timeoutMs * this.#chance.between(0.9, 1.9) - time.trueMs));
+      await this.#ask(victim, this.#chance.happens(0.5) ? { ...victim.host, isCut: false } : this.#host, 1);
     }
   }
 
@@ -116,6 +138,16 @@ export class SimulatedThief {
       if (this.#chance.happens(0.5)) this.#chance.bytes(32).copy(body, 12);
     }
     await this.#world.ask(from, { method: "POST", path: sent.path, body });
+  }
+
+  /** Makes the next heartbeat of a session that he has listened to, without its key. */
+  async #forgeHeartbeat(): Promise<void> {
+    const sent = this.#world.overheard.findLast(({ path }) => path === "/alive");
+    if (sent === undefined) return;
+    const body = Buffer.from(sent.body);
+    body.writeUInt32BE(body.readUInt32BE(8) + 1 + this.#chance.below(50), 8);
+    this.#chance.bytes(32).copy(body, 12);
+    await this.#world.ask({ ...sent.from, isCut: false }, { method: "POST", path: sent.path, body });
   }
 
   /** With the identity of the machine: shows that it is alive, from where he is. */

@@ -70,7 +70,7 @@ export class SimulatedTime implements Disposable {
   sleepWhile(isAlive: () => boolean): System["sleep"] {
     return (delayMs, signal) =>
       new Promise((resolve) => {
-        const idleMs = delayMs < 1000 ? 0 : this.#nowMs - this.#stirredMs;
+        const idleMs = delayMs < 1000 ? 0 : 8 * (this.#nowMs - this.#stirredMs);
         void this.#wait(Math.max(delayMs, idleMs), signal).then(() => {
           if (isAlive()) resolve();
         });

@@ -16,6 +16,12 @@ interface Vigil {
   /** A release has given it the time of a boot since it was heard: surely, or maybe. */
   isExtended: boolean;
   maybeExtended: boolean;
+  /** It may have fallen silent with its site, and is not locked then. */
+  maybeGone: boolean;
+  /** The server surely knows where it had been alive then. */
+  isPlaceKnown: boolean;
+  /** When it was heard last, or begun. */
+  heardMs: number;
   /** When an entry that changes these was read last. */
   changedMs: number;
   /** What is durable of it is no older than this, by the server's clock, set so often till then. */
@@ -41,7 +47,8 @@ export interface Written {
 
 const BOOT_MS = 900_000;
 const CLOCK_CORRECTION_MS = 60_000;
-const DAY_MS = 86_400_000;
+/** So late at most it is written that a machine was heard. */
+const UNWRITTEN_MS = 10_800_000;
 /** A silent machine is looked for every second, and its lock takes a moment. */
 const LOOK_MS = 10_000;
 /** A pause that is shorter than this may pass for none. */
@@ -68,6 +75,9 @@ export class Vigils {
       ...durable,
       isExtended: false,
       maybeExtended: false,
+      maybeGone: false,
+      isPlaceKnown: false,
+      heardMs: nowMs,
       arrived: this.#all.get(machine)?.arrived ?? new Set(),
     });
   }
@@ -105,7 +115,54 @@ export class Vigils {
 
   /** Whether it is surely released at this time. */
   isOpen(machine: string, nowMs: number): boolean {
-    return nowMs < (this.#all.get(machine)?.openLeast ?? Number.NEGATIVE_INFINITY);
+    const vigil = this.#all.get(machine);
+    return vigil !== undefined && !vigil.maybeGone && nowMs < vigil.openLeast;
+  }
+
+  /** Whether it was surely heard just now, as often as is wanted, and is under `alive`. */
+  isSurelyThere(machine: string, nowMs: number): boolean {
+    const vigil = this.#all.get(machine);
+    if (vigil === undefined || vigil.maybeGone || vigil.maybeExtended || vigil.arrived.size > 0) return false;
+    return nowMs < vigil.openLeast - (vigil.timeoutMs * 2) / 3;
+  }
+
+  /**
+   * Its site is not as ever: what is silent now may be gone with it.
+   * @param isPlaceKnown whether the server surely knows where it had been alive
+   */
+  mayBeGone(machine: string, nowMs: number, isPlaceKnown: boolean): void {
+    const vigil = this.#all.get(machine);
+    if (vigil === undefined || vigil.maybeGone || nowMs < vigil.dueLeast) return;
+    Object.assign(vigil, { maybeGone: true, isPlaceKnown });
+  }
+
+  /** It was heard within the window of its site, from where it had been alive. */
+  heardAtHome(machine: string): void {
+    if (this.#all.get(machine)?.isPlaceKnown === true) this.back(machine);
+  }
+
+  /** It is not gone with its site any more. */
+  back(machine: string): void {
+    const vigil = this.#all.get(machine);
+    if (vigil !== undefined) vigil.maybeGone = false;
+  }
+
+  /** A window of its site has let it in: it has the time of a boot, once. */
+  returned(machine: string, { sinceMs, nowMs, wallMs, jumps }: Written): void {
+    const vigil = this.#all.get(machine);
+    if (vigil === undefined) return;
+    Object.assign(vigil, {
+      openMost: Math.max(vigil.openMost, nowMs + BOOT_MS),
+      dueMost: Math.max(vigil.dueMost, nowMs + BOOT_MS),
+      openLeast: Math.min(vigil.maybeGone ? sinceMs + BOOT_MS : vigil.openLeast, sinceMs + BOOT_MS),
+      dueLeast: Math.min(vigil.maybeGone ? sinceMs + BOOT_MS : vigil.dueLeast, sinceMs + BOOT_MS),
+      durableWallMs: wallMs,
+      durableJumps: jumps,
+      isExtended: false,
+      maybeExtended: true,
+      maybeGone: false,
+      changedMs: nowMs,
+    });
   }
 
   /** A heartbeat has arrived that ought to count. @returns what is told of it */
@@ -124,6 +181,7 @@ export class Vigils {
   }
 
   #heard(vigil: Vigil, arrivedMs: number, answeredMs: number): void {
+    vigil.heardMs = answeredMs;
     const [least, most] = [arrivedMs + vigil.timeoutMs, answeredMs + vigil.timeoutMs];
     if (vigil.changedMs > arrivedMs) {
       // A release or an operator came meanwhile, nobody knows whether before it.
@@ -144,14 +202,14 @@ export class Vigils {
   /** It is locked for its silence. @returns what is wrong with that */
   gone(machine: string, nowMs: number): string | null {
     const vigil = this.#all.get(machine);
-    if (vigil === undefined || nowMs >= vigil.dueLeast) return null;
+    if (vigil === undefined || vigil.maybeGone || nowMs >= vigil.dueLeast) return null;
     return `it was locked ${vigil.dueLeast - nowMs} ms before its time`;
   }
 
   /** A machine that ought to be locked since a while; null where there is none. */
   overdue(nowMs: number): string | null {
-    for (const [machine, { dueMost, arrived }] of this.#all)
-      if (arrived.size === 0 && nowMs > dueMost + LOOK_MS) return machine;
+    for (const [machine, { dueMost, arrived, maybeGone }] of this.#all)
+      if (arrived.size === 0 && !maybeGone && nowMs > dueMost + LOOK_MS) return machine;
     return null;
   }
 
@@ -173,9 +231,10 @@ export class Vigils {
    */
   serverBegins(nowMs: number, wallMs: number): void {
     const offsetMs = this.#offsets.at(-1)?.offsetMs ?? 0;
-    const isBehind = offsetMs < this.#mostOffsetSince(nowMs - 2 * DAY_MS);
     for (const vigil of this.#all.values()) {
-      const { timeoutMs, durableWallMs, durableJumps } = vigil;
+      const { timeoutMs, durableWallMs, durableJumps, heardMs } = vigil;
+      // What is written is of the last time that it was heard, or of one not long before.
+      const isBehind = offsetMs < this.#mostOffsetSince(heardMs - 2 * timeoutMs - UNWRITTEN_MS);
       const isSeen = durableJumps === this.#jumpsAtEnd && wallMs < durableWallMs - CLOCK_CORRECTION_MS;
       if (isSeen) vigil.openMost = nowMs;
       else if (isBehind) vigil.openMost = nowMs + Math.max(timeoutMs, BOOT_MS);

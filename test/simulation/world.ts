@@ -12,6 +12,7 @@ import { type Answer, type Host, type Request, SimulatedNetwork } from "./networ
 import { SimulatedOperator } from "./operator.ts";
 import { Oracle } from "./oracle.ts";
 import { SimulatedServer } from "./server.ts";
+import { SimulatedSite } from "./site.ts";
 import { SimulatedThief } from "./thief.ts";
 import { SimulatedTime } from "./time.ts";
 import { Violation } from "./violation.ts";
@@ -31,6 +32,8 @@ export interface Scale {
   readonly haste?: number;
   /** For how long machines under `alive` may be silent. */
   readonly timeoutsMs: readonly number[];
+  /** How many machines stand together at a site; none do where it is absent. */
+  readonly perSite?: number;
   readonly fault?: Fault;
 }
 
@@ -51,7 +54,7 @@ export interface Outcome {
 /** Runs a world from its beginning to its end, or to the first violation. */
 export async function simulate(scale: Scale): Promise<Outcome> {
   const chance = new Chance(`world ${scale.seed}`);
-  using _crypto = seedCrypto(chance.named("keys"));
+  using _crypto = seedCrypto(chance.named("keys"), scale.fault?.crypto);
   using time = new SimulatedTime(Date.UTC(2027, 0, 1));
   await using world = new World(time, chance, scale);
   return await world.run();
@@ -67,6 +70,7 @@ export class World implements AsyncDisposable {
   readonly #network: SimulatedNetwork;
   readonly operator: SimulatedOperator;
   readonly machines: SimulatedMachine[] = [];
+  readonly #sites: SimulatedSite[] = [];
   /** Requests for a window that somebody has listened to. */
   readonly captured: { readonly machine: SimulatedMachine; readonly body: Buffer }[] = [];
   /** The same of heartbeats, and of requests for a session. */
@@ -98,7 +102,10 @@ export class World implements AsyncDisposable {
     this.operator = new SimulatedOperator(this, chance.named("operator"));
     for (let number = 0; number < scale.machines; number++) {
       const host = { address: `192.0.2.${1 + (number % 250)}`, isCut: false };
-      this.machines.push(new SimulatedMachine(this, chance.named(`machine ${number}`), `m${number}`, host));
+      const site = this.#siteOf(number);
+      const machine = new SimulatedMachine(this, chance.named(`machine ${number}`), `m${number}`, host, site);
+      site?.machines.push(machine);
+      this.machines.push(machine);
     }
   }
 
@@ -107,6 +114,21 @@ export class World implements AsyncDisposable {
     this.oracle.closed();
     await this.server.bury();
     this.#disk[Symbol.dispose]();
+  }
+
+  /** Half of the machines stand at sites, where there are such; of a small world all but one. */
+  #siteOf(number: number): SimulatedSite | null {
+    const { perSite = 0, machines } = this.#scale;
+    const most = machines < 10 ? machines - 1 : machines / 2;
+    if (perSite === 0 || number >= most) return null;
+    const at = Math.floor(number / perSite);
+    this.#sites[at] ??= new SimulatedSite(this, this.#chance.named(`site ${at}`), `s${at}`);
+    return this.#sites[at];
+  }
+
+  /** The longest that anybody waits who asks again and again. */
+  get patienceMs(): number {
+    return (20 * MINUTE_MS) / (this.#scale.haste ?? 1);
   }
 
   get timeoutsMs(): readonly number[] {
@@ -144,11 +166,21 @@ export class World implements AsyncDisposable {
     if (this.overheard.length > MOST_OVERHEARD) this.overheard.shift();
   }
 
+  /** Somebody cuts the server's power. */
+  cutServer(): void {
+    this.#disk.crashWithin(0, "power");
+  }
+
   /** A machine is off, maybe since somebody has taken it. */
   goneFor(machine: SimulatedMachine, awayMs: number): void {
     // He may have cut the server's power too.
-    if (this.#tempted.happens(0.2)) this.time.at(this.#tempted.below(awayMs), () => this.#disk.crashWithin(0, "power"));
+    if (this.#tempted.happens(0.2)) this.time.at(this.#tempted.below(awayMs), () => this.cutServer());
     void this.#thief.carryOff(machine, awayMs).catch(this.fail);
+  }
+
+  /** Somebody comes for a machine, or does not. */
+  lurk(machineId: string): void {
+    void this.#thief.lurk(machineId).catch(this.fail);
   }
 
   async run(): Promise<Outcome> {
@@ -186,6 +218,7 @@ export class World implements AsyncDisposable {
       this.#weather(this.#chance.named("weather")),
       this.#clockmaker(this.#chance.named("clockmaker")),
       this.#cuts(this.#chance.named("cuts")),
+      ...this.#sites.flatMap((site) => [site.live(), site.tend()]),
     ];
     for (const life of lives) void life.catch(this.fail);
   }
@@ -251,7 +284,7 @@ export class World implements AsyncDisposable {
   async #start(): Promise<void> {
     if (this.server.life !== null) return;
     this.#disk.revive();
-    const isUp = await this.server.start();
+    const isUp = await this.#turn(this.server.start());
     if (isUp) this.#tempt(null);
     this.trace(isUp ? "the server starts" : "the server does not start");
     if (!isUp) return this.#startAgain(this.#chance.named(`again ${this.time.trueMs}`));
@@ -260,6 +293,17 @@ export class World implements AsyncDisposable {
     } catch (error) {
       this.fail(error);
     }
+  }
+
+  /** Turns the event loop until something is done that takes no time. */
+  async #turn<T>(work: Promise<T>): Promise<T> {
+    let isDone = false;
+    const end = () => {
+      isDone = true;
+    };
+    void work.then(end, end);
+    while (!isDone) await this.time.settle();
+    return work;
   }
 
   /** Crashes, power cuts, restarts, and disks that are full or fail. */
@@ -316,7 +360,8 @@ export class World implements AsyncDisposable {
       await this.time.settle();
       if (!isDone && !(await this.time.step(Number.POSITIVE_INFINITY))) break;
     }
-    await stopping;
+    // A process that has ended meanwhile does not come to its end.
+    if (isDone || this.server.life?.isAlive === true) await stopping;
   }
 
   /** The server's clock is set, a little or by years, and right again after a while. */
@@ -336,10 +381,10 @@ export class World implements AsyncDisposable {
    */
   #tempt(machineId: string | null): void {
     if (machineId === null) {
-      for (const machine of this.machines) if (!machine.isUp) void this.#thief.lurk(machine.id).catch(this.fail);
+      for (const machine of this.machines) if (!machine.isUp) this.lurk(machine.id);
       return;
     }
-    void this.#thief.lurk(machineId).catch(this.fail);
+    this.lurk(machineId);
     if (!this.#tempted.happens(0.05)) return;
     this.time.at(this.#tempted.below(60_000), () => this.#setClock(-this.#tempted.pick([30_000, HOUR_MS, DAY_MS])));
     this.time.at(10 * MINUTE_MS, () => this.#setClock(0));
