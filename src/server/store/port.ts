@@ -103,9 +103,9 @@ export interface Reads {
   /** How many requests there are beside that of this machine and address. */
   crowdAround(place: CrowdPlace): Promise<Crowd>;
   /**
-   * Machines under `alive` that are not revoked, from behind this place on: a page of them, at least
-   * one where there is any. It is for a start alone: places are none any more once the store was
-   * scrubbed.
+   * Machines under `alive` that are not revoked, from behind this place on: a page of them, at
+   * least one where there is any. It is for a start alone: places are none any more once the store
+   * was scrubbed.
    */
   machinesUnderAlive(after: number): Promise<WatchedMachine[]>;
   /** A group by its name; null where there is none. */
