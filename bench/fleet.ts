@@ -194,7 +194,7 @@ function memoryOf(pid: number): object {
   return { residentMiB: mib("VmRSS"), peakMiB: mib("VmHWM") };
 }
 
-/** fping as Mandos's server starts it, without that server around it, of an address that answers. */
+/** fping as Mandos's server starts it, without that server, of an address that answers. */
 async function mandos(): Promise<object> {
   if (!existsSync(FPING)) return { notMeasured: "fping is not installed (apt-get install fping)" };
   const before = cpuSeconds(process.pid);

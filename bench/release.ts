@@ -2,10 +2,10 @@
  * Releases per second and per CPU-second of the server's own, with durable receipts, beside tangd
  * on the same machine in the same run, and beside OpenSSL's bare exchange as the limit. What is
  * compared takes turns, so that the machine's other work falls on all alike; medians over the
- * rounds are shown. usage: bench/release [--rounds N] [--seconds N] [--json] [--policies] [--before
- * FOLDER]. With --policies: releases under each policy beside `always`, and beside the server of the
- * checkout in FOLDER, in place of the rest. Each round sets a policy beside the `always` of the same
- * round; the medians of these ratios are what a policy costs.
+ * rounds are shown. usage: bench/release [--rounds N] [--seconds N] [--json] [--policies [--before
+ * FOLDER]]. With --policies: releases under each policy beside `always`, and beside the server of
+ * the checkout in FOLDER, in place of the rest. Each round sets a policy beside the `always` of the
+ * same round; the medians of these ratios are what a policy costs.
  */
 import { spawn } from "node:child_process";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Machines of the bench under each policy, so that a release under it can be set beside `always`. */
+/** Machines of the bench under each policy, for a release under it beside `always`. */
 import type { KeyObject } from "node:crypto";
 import { askServer } from "../../src/cli/operator-client.ts";
 import type { JsonObject } from "../../src/formats/json/json.ts";

@@ -29,7 +29,7 @@ export async function resumePulses(service: Service): Promise<void> {
   const { store, system, pulses } = service;
   const monotonicMs = system.monotonicMs();
   const { times } = await store.transact((transaction) => transaction.tree());
-  for (let last = ""; ; ) {
+  for (let last = 0; ; ) {
     const page = await store.transact((transaction) => transaction.machinesUnderAlive(last));
     for (const { id, state, alive, goneIn } of page) {
       const number = pulses.add(id);
@@ -43,7 +43,7 @@ export async function resumePulses(service: Service): Promise<void> {
     }
     const end = page.at(-1);
     if (end === undefined) break;
-    last = end.id;
+    last = end.place;
   }
   pulses.listenedMs = monotonicMs;
 }

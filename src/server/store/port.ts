@@ -102,8 +102,12 @@ export interface Reads {
   requests(): Promise<RequestRow[]>;
   /** How many requests there are beside that of this machine and address. */
   crowdAround(place: CrowdPlace): Promise<Crowd>;
-  /** Machines under `alive` that are not revoked, by id, from behind this one: a page of them. */
-  machinesUnderAlive(afterId: string): Promise<MachineRow[]>;
+  /**
+   * Machines under `alive` that are not revoked, from behind this place on: a page of them, at
+   * least one where there is any. It is for a start alone: places are none any more once the store
+   * was scrubbed.
+   */
+  machinesUnderAlive(after: number): Promise<WatchedMachine[]>;
   /** A group by its name; null where there is none. */
   group(name: string): Promise<GroupRow | null>;
   /** All of them, by name. */
@@ -425,6 +429,12 @@ export interface MachineRow extends PolicyTerms {
   /** The hold of its site in which it fell silent with others, and where it had been alive from. */
   readonly goneIn: number | null;
   readonly goneFrom: Buffer | null;
+}
+
+/** What a start has to know of a machine under `alive`. */
+export interface WatchedMachine extends Pick<MachineRow, "id" | "state" | "alive" | "goneIn"> {
+  /** Where it lies in the store: greater than those before. */
+  readonly place: number;
 }
 
 /**
