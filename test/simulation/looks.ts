@@ -23,7 +23,11 @@ export class Looks {
   #heldMs: number | null = null;
 
   /** @param followed from now on, as long as the process lives */
-  constructor(time: SimulatedTime, followed: { readonly pulses: Pulses; readonly sites: Sites }, isAlive: () => boolean) {
+  constructor(
+    time: SimulatedTime,
+    followed: { readonly pulses: Pulses; readonly sites: Sites },
+    isAlive: () => boolean,
+  ) {
     this.#isAlive = isAlive;
     this.#time = time;
     this.#pulses = followed.pulses;
