@@ -340,7 +340,7 @@ export class Oracle {
     const receipts = this.#receipts.get(latchId) ?? [];
     const at = receipts.findIndex((receipt) => receipt.number >= size && receipt.from === from);
     if (at < 0) return false;
-    receipts.splice(0, at + 1);
+    receipts.splice(at, 1); // an earlier one may be of an answer that leaves late
     return true;
   }
 

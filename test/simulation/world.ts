@@ -167,6 +167,11 @@ export class World implements AsyncDisposable {
     if (this.overheard.length > MOST_OVERHEARD) this.overheard.shift();
   }
 
+  /** Somebody has kept a heartbeat back, and may send it himself. */
+  keep(kept: { readonly path: string; readonly body: Buffer }): void {
+    void this.#thief.send(kept).catch(this.fail);
+  }
+
   /** Somebody cuts the server's power. */
   cutServer(): void {
     this.#disk.crashWithin(0, "power");
