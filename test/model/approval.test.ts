@@ -62,7 +62,11 @@ class Replayed extends ReplayedService {
 
   override async open(): Promise<void> {
     await super.open();
-    await setPolicy(this.service, this.machine.id, { policy: "approval", approval: { of: 2, timeoutMs: WAIT_MS }, by: 0 });
+    await setPolicy(this.service, this.machine.id, {
+      policy: "approval",
+      approval: { of: 2, timeoutMs: WAIT_MS },
+      by: 0,
+    });
   }
 
   /** Does one thing, and says what came of it in the model's words. */
@@ -129,7 +133,15 @@ test("what the model of approval does the service does too, answer for answer", 
       steps++;
     }
   }
-  for (const told of ["ask released", "ask denied", "approve opens", "approve unknown", "name counts", "deny denies", "crash"])
+  for (const told of [
+    "ask released",
+    "ask denied",
+    "approve opens",
+    "approve unknown",
+    "name counts",
+    "deny denies",
+    "crash",
+  ])
     assert.ok(seen.has(told), `no run has ${told}: ${[...seen].join("; ")}`);
   context.diagnostic(`${steps} steps`);
 });

@@ -51,6 +51,7 @@ function resuming(
 export const FAULTS_OF_WAITING: readonly Fault[] = [
   {
     name: "whether a machine is there is not looked at",
+    isUnseen: true,
     breaks: ["policy"],
     isOfSites: true,
     service: beating((pulses) => ({
@@ -93,6 +94,7 @@ export const FAULTS_OF_WAITING: readonly Fault[] = [
   },
   {
     name: "the server's own silence locks machines",
+    isUnseen: true,
     breaks: ["alive"],
     service: beating(() => ({ changeAll: () => {} })),
   },
@@ -147,6 +149,7 @@ export const FAULTS_OF_WAITING: readonly Fault[] = [
   },
   {
     name: "a request for a session is taken again",
+    isUnseen: true,
     breaks: ["heartbeat"],
     service: (service) => ({
       ...service,
@@ -155,11 +158,13 @@ export const FAULTS_OF_WAITING: readonly Fault[] = [
   },
   {
     name: "a heartbeat after the boot does not end its window",
+    isUnseen: true,
     breaks: ["lease"],
     service: (service) => ({ ...service, cameUp: altered(service.cameUp, { has: () => false }) }),
   },
   {
     name: "a heartbeat ends a window that no boot has used",
+    isUnseen: true,
     breaks: ["lease"],
     transaction: booting((latch, lease) => (lease === null ? latch : { ...latch, use: { lease, atMs: 0, from: "" } })),
   },
@@ -187,28 +192,32 @@ export const FAULTS_OF_WAITING: readonly Fault[] = [
   },
   {
     name: "an approval is for any address",
-    breaks: ["policy"],
+    breaks: ["policy", "liveness"],
     transaction: seeing((row) =>
       row.policy !== "approval" ? row : { ...row, policy: "lease", lease: row.lease && { ...row.lease, to: null } },
     ),
   },
   {
     name: "a denial is not heeded",
+    isUnseen: true,
     breaks: ["approval"],
     transaction: asking((request) => ({ ...request, state: "waiting" })),
   },
   {
     name: "a request waits for too long",
+    isUnseen: true,
     breaks: ["approval"],
     transaction: asking((request) => ({ ...request, expiresMs: request.expiresMs + DAY_MS })),
   },
   {
     name: "a request ends before its time",
+    isUnseen: true,
     breaks: ["approval"],
     transaction: asking((request) => ({ ...request, expiresMs: request.expiresMs - 3_000_000 })),
   },
   {
     name: "requests outlive a lock",
+    isUnseen: true,
     breaks: ["approval", "log"],
     transaction: (transaction) =>
       altered(transaction, {
@@ -228,6 +237,7 @@ export const FAULTS_OF_WAITING: readonly Fault[] = [
   },
   {
     name: "an operator's word is put down as another's",
+    isUnseen: true,
     breaks: ["approval"],
     service: writing((entries) =>
       entries.map((entry) => (entry.kind === "request-approve" ? { ...entry, by: entry.by + 1_000_000 } : entry)),

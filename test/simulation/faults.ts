@@ -14,6 +14,8 @@ export interface Fault {
   readonly breaks: readonly Invariant[];
   /** It is found within a moment, and so is planted each time. */
   readonly isQuick?: true;
+  /** Nobody has seen yet that it is found. */
+  readonly isUnseen?: true;
   /** It is looked for where machines stand together, most of them under `alive`. */
   readonly isOfSites?: true;
   /** The service with the fault in it. It is asked at each start. */
@@ -237,6 +239,7 @@ export const FAULTS_OF_RELEASES: readonly Fault[] = [
   },
   {
     name: "a server does not recover from a full disk",
+    isUnseen: true,
     breaks: ["liveness"],
     service: (service) => {
       let full: unknown = null;

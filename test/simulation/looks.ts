@@ -1,7 +1,7 @@
 /**
- * The looks of one life of a server for machines that are gone, and windows of sites that are over. There is one every second, which
- * is too many to simulate. Those that find nothing change nothing but when the server listened
- * last: they are told of, and not made.
+ * The looks of one life of a server for machines that are gone, and windows of sites that are
+ * over. There is one every second, which is too many to simulate. Those that find nothing change
+ * nothing but when the server listened last: they are told of, and not made.
  */
 import type { Pulses } from "../../src/server/service/pulses.ts";
 import type { Sites } from "../../src/server/service/sites.ts";
@@ -23,7 +23,11 @@ export class Looks {
   #heldMs: number | null = null;
 
   /** @param followed from now on, as long as the process lives */
-  constructor(time: SimulatedTime, followed: { readonly pulses: Pulses; readonly sites: Sites }, isAlive: () => boolean) {
+  constructor(
+    time: SimulatedTime,
+    followed: { readonly pulses: Pulses; readonly sites: Sites },
+    isAlive: () => boolean,
+  ) {
     this.#isAlive = isAlive;
     this.#time = time;
     this.#pulses = followed.pulses;

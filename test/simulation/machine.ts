@@ -223,7 +223,9 @@ export class SimulatedMachine {
       inVain = mayBefore && this.#world.mayBeReleased(this, latch) ? inVain + 1 : 0;
       if (inVain > PATIENCE)
         throw new Violation("liveness", `${this.name} asks in vain: ${answer?.status ?? "no answer"}`);
-      await this.#world.time.sleep(Math.min(attempt < 40 ? 5 * MINUTE_MS : this.#world.patienceMs, 5000 * 1.15 ** attempt));
+      await this.#world.time.sleep(
+        Math.min(attempt < 40 ? 5 * MINUTE_MS : this.#world.patienceMs, 5000 * 1.15 ** attempt),
+      );
     }
   }
 }

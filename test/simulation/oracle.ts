@@ -83,27 +83,27 @@ export class Oracle {
     this.#isExcused = isExcused;
     const oracle = this;
     const around = {
-        get ledger() {
-          return oracle.#ledger;
-        },
-        get nowMs() {
-          return time.trueMs;
-        },
-        get life() {
-          return oracle.#life;
-        },
-        get isExcused() {
-          return oracle.#isExcused();
-        },
-        get jumps() {
-          return oracle.jumps;
-        },
-        isSettled: (machine: string) => oracle.#isSettled(machine),
-        homes: (machine: string) => oracle.door.homes(machine),
-        isPlaceKnown: (machine: string) => oracle.door.isPlaceKnown(machine),
-        changedMs: (machine: string) => oracle.#changedMs.get(machine) ?? Number.NEGATIVE_INFINITY,
-        heard: (machine: string, from: string, arrivedMs: number) =>
-          oracle.sites.heard(oracle.#ledger.machines.get(machine), from, arrivedMs),
+      get ledger() {
+        return oracle.#ledger;
+      },
+      get nowMs() {
+        return time.trueMs;
+      },
+      get life() {
+        return oracle.#life;
+      },
+      get isExcused() {
+        return oracle.#isExcused();
+      },
+      get jumps() {
+        return oracle.jumps;
+      },
+      isSettled: (machine: string) => oracle.#isSettled(machine),
+      homes: (machine: string) => oracle.door.homes(machine),
+      isPlaceKnown: (machine: string) => oracle.door.isPlaceKnown(machine),
+      changedMs: (machine: string) => oracle.#changedMs.get(machine) ?? Number.NEGATIVE_INFINITY,
+      heard: (machine: string, from: string, arrivedMs: number) =>
+        oracle.sites.heard(oracle.#ledger.machines.get(machine), from, arrivedMs),
     };
     this.sites = new SiteWatch(around, this.vigils);
     this.door = new HeartbeatDoor(around, this.vigils);
@@ -188,7 +188,10 @@ export class Oracle {
     if (wrong !== null) throw new Violation("alive", `entry ${number}: ${wrong}`);
     const machine = this.#ledger.machines.get(id);
     if (machine === undefined) return;
-    if (entry["window"] !== undefined && kind === "release") return this.#enter(number, entry, machine, written);
+    if (entry["window"] !== undefined && kind === "release") {
+      this.#enter(number, entry, machine, written);
+      return;
+    }
     if (kind === "release" || kind === "flood") {
       if (machine.policy !== "alive") return;
       const wrong = kind === "release" ? this.vigils.released(id, written) : this.vigils.refusal(id, this.#readMs);
@@ -337,7 +340,7 @@ export class Oracle {
     const receipts = this.#receipts.get(latchId) ?? [];
     const at = receipts.findIndex((receipt) => receipt.number >= size && receipt.from === from);
     if (at < 0) return false;
-    receipts.splice(0, at + 1);
+    receipts.splice(at, 1); // an earlier one may be of an answer that leaves late
     return true;
   }
 

@@ -93,6 +93,7 @@ export function sessionPower(world: World, { identity, host }: Sending, chance: 
       else if (method === "POST") world.oracle.door.signed(body);
       if (method === "POST") world.overhear({ path, body, from: host });
       if (path === "/alive" && chance.happens(KEPT)) {
+        world.keep({ path, body });
         await world.time.sleep(10_000);
         throw new NightlatchError("net/timeout", "no answer");
       }

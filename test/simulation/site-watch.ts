@@ -156,7 +156,8 @@ export class SiteWatch {
     const site = this.#world.ledger.sites.of(machine);
     const window = this.#windows.get(machine.group ?? "");
     const homes = this.#world.homes(machine.id);
-    if (site === null || window === undefined || arrivedMs <= window.nowMs || homes.size !== 1 || !homes.has(from)) return;
+    if (site === null || window === undefined || arrivedMs <= window.nowMs || homes.size !== 1 || !homes.has(from))
+      return;
     if (this.#isSurelyOpen(site, window)) this.#vigils.heardAtHome(machine.id);
   }
 
@@ -177,8 +178,7 @@ export class SiteWatch {
   /** What is locked for its silence must not have fallen silent with all others. */
   #locked(machine: string): string | null {
     for (const [site, { machines }] of this.#cuts)
-      if (machines.has(machine) && !this.#windows.has(site))
-        return "it was locked alone, and its site had no power";
+      if (machines.has(machine) && !this.#windows.has(site)) return "it was locked alone, and its site had no power";
     return null;
   }
 

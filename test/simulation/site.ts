@@ -1,4 +1,6 @@
-/** A place where machines stand together: its power and its network fail, and an operator tends it. */
+/**
+ * A place where machines stand together: its power and its network fail, and an operator tends it.
+ */
 import type { Chance } from "./chance.ts";
 import type { SimulatedMachine } from "./machine.ts";
 import type { World } from "./world.ts";

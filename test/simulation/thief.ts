@@ -140,6 +140,11 @@ export class SimulatedThief {
     await this.#world.ask(from, { method: "POST", path: sent.path, body });
   }
 
+  /** Sends at once what he has kept back, from where he is. */
+  async send({ path, body }: { readonly path: string; readonly body: Buffer }): Promise<void> {
+    if (this.#chance.happens(0.5)) await this.#world.ask(this.#host, { method: "POST", path, body });
+  }
+
   /** Makes the next heartbeat of a session that he has listened to, without its key. */
   async #forgeHeartbeat(): Promise<void> {
     const sent = this.#world.overheard.findLast(({ path }) => path === "/alive");

@@ -77,6 +77,7 @@ export class World implements AsyncDisposable {
   readonly overheard: { readonly path: string; readonly body: Buffer; readonly from: Host }[] = [];
   /** Until when a disk that was in trouble may still show in what the server does. */
   #recoveringMs = 0;
+  #isBroken = false;
   readonly #tempted: Chance;
   readonly #thief: SimulatedThief;
   readonly #digest = createHash("sha256");
@@ -152,7 +153,7 @@ export class World implements AsyncDisposable {
   };
 
   get isDiskInTrouble(): boolean {
-    return this.#disk.isFull || this.#disk.isFailing;
+    return this.#disk.isFull || this.#disk.isFailing || this.#isBroken;
   }
 
   #isExcused(): boolean {
@@ -164,6 +165,11 @@ export class World implements AsyncDisposable {
   overhear(sent: { readonly path: string; readonly body: Buffer; readonly from: Host }): void {
     this.overheard.push(sent);
     if (this.overheard.length > MOST_OVERHEARD) this.overheard.shift();
+  }
+
+  /** Somebody has kept a heartbeat back, and may send it himself. */
+  keep(kept: { readonly path: string; readonly body: Buffer }): void {
+    void this.#thief.send(kept).catch(this.fail);
   }
 
   /** Somebody cuts the server's power. */
@@ -316,13 +322,17 @@ export class World implements AsyncDisposable {
       else if (what < 0.7) await this.#restart(chance);
       else if (what < 0.78) await this.#holdUp(chance);
       else if (what < 0.9) {
-        this.#disk.fill(chance.below(64 << 10));
+        this.#disk.fill(chance.happens(0.5) ? 0 : chance.below(64 << 10));
+        for (const { id } of this.machines) this.lurk(id);
         await this.time.sleep(chance.between(MINUTE_MS, HOUR_MS));
         this.#disk.fill(null);
       } else {
+        // A store whose sync has failed is written to no more, until a restart.
+        this.#isBroken = true;
         this.#disk.failSync();
         await this.time.sleep(chance.between(MINUTE_MS, 20 * MINUTE_MS));
         await this.#restart(chance);
+        this.#isBroken = false;
       }
     }
   }
