@@ -199,13 +199,11 @@ export const FAULTS_OF_WAITING: readonly Fault[] = [
   },
   {
     name: "a denial is not heeded",
-    isUnseen: true,
     breaks: ["approval"],
     transaction: asking((request) => ({ ...request, state: "waiting" })),
   },
   {
     name: "a request waits for too long",
-    isUnseen: true,
     breaks: ["approval"],
     transaction: asking((request) => ({ ...request, expiresMs: request.expiresMs + DAY_MS })),
   },
