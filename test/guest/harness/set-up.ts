@@ -12,6 +12,7 @@ import { networkLacks } from "../../../src/boot/initramfs/network.ts";
 import { PASSPHRASE } from "../../support/volumes.ts";
 import { ADDRESS, type Kind, serveAs, type Tree, withRoot } from "./check-initramfs.ts";
 import { newest } from "./image.ts";
+import { judged } from "./moving.ts";
 import { onlyInFull } from "./requirements.ts";
 
 interface Expected {
@@ -100,7 +101,7 @@ const skip = onlyInFull() || (ADDRESS === undefined ? "this machine has no addre
 
 /** One file a generator. */
 export function testSetUp(kind: Kind, expected: Expected): void {
-  test(`${kind.suite}, ${kind.generator}: bind sets the initramfs up, or leaves it as it is`, { skip }, () =>
-    setUp(kind, expected),
+  test(`${kind.suite}, ${kind.generator}: bind sets the initramfs up, or leaves it as it is`, { skip }, (t) =>
+    judged(t, kind.suite, () => setUp(kind, expected)),
   );
 }
