@@ -22,6 +22,7 @@ export async function judged(
     console.error(`with our package: ${String(error)}`);
     const fault = error instanceof SuiteFault ? error : await faultOf(suite, control);
     if (fault === null) throw error;
+    if (fault !== error) t.diagnostic(`with our package: ${String(error)}`);
     t.diagnostic(`without it: ${fault.message}`);
     t.skip(fault.message.split("\n").slice(0, 2).join(" "));
   }
