@@ -70,6 +70,8 @@ const INITRAMFS: readonly (readonly [path: string, name: string, mode: number])[
   ["usr/lib/dracut/modules.d/61nightlatch/clevis.conf", "dracut/clevis.conf", 0o644],
   ["usr/lib/dracut/modules.d/61nightlatch/nightlatch-wait.service", "dracut/nightlatch-wait.service", 0o644],
   ["etc/initramfs/post-update.d/nightlatch", "post-update", 0o755],
+  // Behind what makes the initramfs, before the boot loaders.
+  ["etc/kernel/postinst.d/zy-nightlatch", "kernel-installed", 0o755],
 ];
 
 /** Every file below a folder. */

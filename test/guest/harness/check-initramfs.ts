@@ -21,6 +21,7 @@ import { runInTree } from "./chroot.ts";
 import { type EncryptedRoot, recipeOf } from "./encrypted-root.ts";
 import { customise, newest } from "./image.ts";
 import { builtPackage } from "./package.ts";
+import { moves } from "./recipe.ts";
 import { stepsOf } from "./remedy.ts";
 import { onlyInFull } from "./requirements.ts";
 import { SHELF_INDEX } from "./shelf.ts";
@@ -41,11 +42,13 @@ export class Tree {
   readonly path: string;
   readonly uuid: string;
   readonly #dracut: boolean;
+  readonly #suite: Kind["suite"];
 
-  constructor(path: string, uuid: string, { generator }: Kind) {
+  constructor(path: string, uuid: string, { generator, suite }: Kind) {
     this.path = path;
     this.uuid = uuid;
     this.#dracut = generator === "dracut";
+    this.#suite = suite;
   }
 
   at(path: string): string {
@@ -99,9 +102,17 @@ export class Tree {
     return inspectInitramfs(nodeSystem, readFileSync(newest(this.path, "initrd.img-")));
   }
 
-  /** What a person, or a package, runs at any time. */
+  /** What a package runs at any time, and with dracut before Debian testing's a person. */
   get rebuild(): string {
-    return this.#dracut ? "dracut --force --kver $(ls /lib/modules | head -n 1)" : "update-initramfs -u";
+    const byHand = this.#dracut && !moves(this.#suite);
+    return byHand ? "dracut --force --kver $(ls /lib/modules | head -n 1)" : "update-initramfs -u";
+  }
+
+  /** What the package of a kernel runs that concerns the initramfs. */
+  get newKernel(): string {
+    const hooks = [this.#dracut ? "dracut" : "initramfs-tools", "zy-nightlatch"];
+    const run = hooks.map((hook) => `/etc/kernel/postinst.d/${hook} $kernel /boot/vmlinuz-$kernel`);
+    return ["kernel=$(ls /lib/modules | head -n 1)", ...run].join(" && ");
   }
 }
 

@@ -67,7 +67,9 @@ async function setUp(kind: Kind, { files, spoiler, deadline }: Expected): Promis
     assert.match(again, /"initramfs":"ready"[\s\S]*status 0\n$/);
     assert.equal(digest(image(tree)), ready);
 
-    // What a kernel's update makes is looked at at once, and told; it fails nothing.
+    // What a kernel's update makes is looked at at once, once, and told; it fails nothing.
+    const kernel = await told(tree, tree.newKernel);
+    assert.equal(kernel.match(/: nothing was found\.$/gm)?.length, 1, kernel);
     assert.match(await told(tree, tree.rebuild), /: nothing was found\.\n[\s\S]*status 0\n$/);
     writeFileSync(tree.at(spoiler.path), spoiler.text, { mode: 0o755 });
     assert.match(await told(tree, tree.rebuild), /\[check\/initramfs-clevis\][\s\S]*status 0\n$/);
