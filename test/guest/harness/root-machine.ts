@@ -79,6 +79,12 @@ export async function typeUntilLogin(machine: Machine): Promise<void> {
 export const bind = (machine: Machine, command: string): Promise<string> =>
   machine.must(`${command} --key-file -`, DEADLINE_MS, PASSPHRASE);
 
+/** `check` has nothing to say; else the failure tells what it said. */
+export async function findsNothing(machine: Machine, command = "nightlatch check"): Promise<void> {
+  const { status, stdout, stderr } = await machine.run(command, DEADLINE_MS);
+  assert.equal(status, 0, `${stdout}${stderr}`);
+}
+
 /** The data volume is the agent's affair, and another test's. */
 export const FORGET_DATA = "sed -i '/^data /d' /etc/crypttab; sed -i '/mapper.data/d' /etc/fstab";
 
