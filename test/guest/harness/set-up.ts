@@ -99,6 +99,24 @@ async function setUp(kind: Kind, { files, spoiler, deadline }: Expected): Promis
   });
 }
 
+/** What a set-up with dracut writes, and what its initramfs has by it. */
+const DRACUT: Expected = {
+  files: ["/etc/dracut.conf.d/nightlatch-network.conf"],
+  spoiler: { path: "/etc/dracut.conf.d/spoiler.conf", text: 'omit_dracutmodules+=" clevis-pin-tang "\n' },
+  deadline: [
+    "etc/nightlatch/.curlrc",
+    "usr/lib/systemd/system/clevis-luks-askpass.service.d/nightlatch.conf",
+    "usr/lib/systemd/system/nightlatch-wait.service",
+    "usr/libexec/nightlatch-wait",
+  ],
+};
+
+/** The same of a suite's dracut. */
+export function testSetUpByDracut(suite: Kind["suite"]): void {
+  const shelf = ["clevis-dracut"];
+  testSetUp({ suite, generator: "dracut", compression: "zstd", loader: "grub-bios", shelf }, DRACUT);
+}
+
 const skip = onlyInFull() || (ADDRESS === undefined ? "this machine has no address but its own" : false);
 
 /** One file a generator. */
