@@ -4,17 +4,8 @@ import { NightlatchError } from "../../core/errors.ts";
 import { importPublicKey } from "../jose/jwk.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../json/json.ts";
 import { isInteger, isList, isText } from "../json/narrow.ts";
-import { findCosignature, isCosigned } from "../log/cosignature.ts";
 import { HASH_BYTES, hashLeaf } from "../log/merkle.ts";
-import {
-  type Checkpoint,
-  isSignedCheckpoint,
-  NOTE_BYTES,
-  parseNote,
-  rawKey,
-  type SignedCheckpoint,
-  type Verifier,
-} from "../log/note.ts";
+import { isSignedCheckpoint, NOTE_BYTES, parseNote, type SignedCheckpoint } from "../log/note.ts";
 import { PROOF_HASHES, provesGrowth, provesInclusion } from "../log/proof.ts";
 import { WITNESS_COUNT } from "./agent-config.ts";
 import {
@@ -27,6 +18,7 @@ import {
   requireMembers,
   sealMessage,
 } from "./enrolment.ts";
+import { judgeWitnesses, type WantedWitnesses, type Witnessed } from "./witnessed.ts";
 
 /** Receipts with proof: docs/format/receipt.md. */
 
@@ -166,24 +158,6 @@ export interface ProvedReceipt {
   readonly witnessed: Witnessed | null;
 }
 
-/** What a machine wants of witnesses. */
-export interface WantedWitnesses {
-  /** Those that it relies on. */
-  readonly known: readonly Verifier[];
-  /** How many of them must have signed. */
-  readonly need: number;
-}
-
-/** What witnesses have signed of a log. */
-export interface Witnessed {
-  /** The size of the checkpoint; 0 where there is none. */
-  readonly size: number;
-  /** Those of the wanted ones who did. */
-  readonly by: readonly string[];
-  /** Whether they are enough, and what they signed has the release in it. */
-  readonly isEnough: boolean;
-}
-
 /**
  * Reads the answer, and verifies that this very server gives it to this very request, that the
  * release is in the log which the checkpoint signs, and how the log stands to the one that is held.
@@ -234,29 +208,10 @@ export function parseReceiptAnswer(
     receipt: release === null ? null : receiptOf(release, expected),
     growth: isOther ? "went-back" : growthOf(payload, checkpoint, held, what),
     witnessed:
-      expected.witnesses === null ? null : witnessedOf(cosigned, signed, release?.number ?? -1, expected.witnesses),
+      expected.witnesses === null
+        ? null
+        : judgeWitnesses(cosigned?.note ?? "", signed, release?.number ?? -1, expected.witnesses),
   };
-}
-
-function witnessedOf(
-  cosigned: CosignedNote | null,
-  signed: SignedCheckpoint | null,
-  release: number,
-  { known, need }: WantedWitnesses,
-): Witnessed {
-  if (cosigned === null || signed === null) return { size: 0, by: [], isEnough: false };
-  const by = known.filter((witness) => hasSigned(witness, signed, cosigned.note));
-  // One key under two names is one witness.
-  const count = new Set(by.map(({ publicKey }) => rawKey(publicKey).toString("hex"))).size;
-  const { size } = signed;
-  return { size, by: by.map(({ origin }) => origin), isEnough: count >= need && release < size };
-}
-
-/** A server's word for its own log is none of a witness. */
-function hasSigned(witness: Verifier, checkpoint: Checkpoint, note: string): boolean {
-  if (witness.origin.startsWith(`${checkpoint.origin}/`)) return false;
-  const cosignature = findCosignature(note, witness);
-  return cosignature !== null && isCosigned(checkpoint, cosignature, witness.publicKey);
 }
 
 function cosignedOf(json: Json | undefined, what: string): CosignedNote | null {

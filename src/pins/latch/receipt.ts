@@ -10,14 +10,9 @@ import {
   type ServerRefusal,
   wentBackName,
 } from "../../formats/own/log-files.ts";
-import {
-  buildReceiptRequest,
-  type ProvedReceipt,
-  parseReceiptAnswer,
-  type WantedWitnesses,
-  type Witnessed,
-} from "../../formats/own/receipt.ts";
+import { buildReceiptRequest, type ProvedReceipt, parseReceiptAnswer } from "../../formats/own/receipt.ts";
 import { parseRefusal } from "../../formats/own/refusal.ts";
+import type { WantedWitnesses, Witnessed } from "../../formats/own/witnessed.ts";
 import type { HttpResponse, System } from "../../system/port.ts";
 import { type EnrolledServer, readIdentity } from "./machine.ts";
 
