@@ -1,7 +1,8 @@
 /** Has Debian's spin go through a model, or draw single runs of it. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Home } from "../support/server/harness.ts";
 
@@ -36,6 +37,13 @@ export function search(home: Home, name: string, defines: readonly string[], mod
 
 /** What happens in one run that spin draws: the words of its lines that begin with OP. */
 export function drawRun(seed: number, defines: readonly string[], model: string): string[][] {
-  const told = execFileSync("spin", ["-T", `-n${seed}`, ...defines, model], { encoding: "utf8" });
+  // Spin writes its preprocessed model, always by the same name, where it stands: each run stands alone.
+  const folder = mkdtempSync(join(tmpdir(), "nightlatch-spin-"));
+  let told: string;
+  try {
+    told = execFileSync("spin", ["-T", `-n${seed}`, ...defines, model], { cwd: folder, encoding: "utf8" });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
   return [...told.matchAll(/^ *OP (.*)$/gm)].map(([, words = ""]) => words.trim().split(" "));
 }
