@@ -2,7 +2,8 @@
 import { packAddress } from "../../src/server/service/place.ts";
 import type { Service } from "../../src/server/service/service.ts";
 import type { Sites } from "../../src/server/service/sites.ts";
-import type { GroupRow, Transaction } from "../../src/server/store/port.ts";
+import type { Transaction } from "../../src/server/store/port.ts";
+import type { GroupRow } from "../../src/server/store/rows.ts";
 import { altered, type Fault } from "./faults.ts";
 
 const THIEF = "198.51.100.66";

@@ -1,7 +1,8 @@
 /** Faults of heartbeats, of the policy `alive`, and of approvals. */
 import type { Pulses } from "../../src/server/service/pulses.ts";
 import type { Service } from "../../src/server/service/service.ts";
-import type { LatchRow, RequestRow, Transaction } from "../../src/server/store/port.ts";
+import type { Transaction } from "../../src/server/store/port.ts";
+import type { LatchRow, RequestRow } from "../../src/server/store/rows.ts";
 import { altered, type Fault, seeing, writing } from "./faults.ts";
 
 const DAY_MS = 86_400_000;

@@ -4,7 +4,8 @@ import { isError } from "../../src/core/errors.ts";
 import type { Entry } from "../../src/server/audit/entry.ts";
 import type { Operation } from "../../src/server/service/queue.ts";
 import type { Service } from "../../src/server/service/service.ts";
-import type { ReleaseRow, Transaction } from "../../src/server/store/port.ts";
+import type { Transaction } from "../../src/server/store/port.ts";
+import type { ReleaseRow } from "../../src/server/store/rows.ts";
 import type { LyingDisk } from "./disk.ts";
 import type { Invariant } from "./violation.ts";
 

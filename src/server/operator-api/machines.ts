@@ -3,7 +3,8 @@ import { indexLog } from "../service/latest.ts";
 import { isPassing } from "../service/queue.ts";
 import type { Service } from "../service/service.ts";
 import { findMachine } from "../service/states.ts";
-import type { LastRelease, Reads } from "../store/port.ts";
+import type { Reads } from "../store/port.ts";
+import type { LastRelease } from "../store/rows.ts";
 import { inviteView, latchView, machineView, refusalView, releaseMs, releaseView } from "./views.ts";
 
 /** Answers `GET machines` of docs/format/admin.md. @throws NightlatchError store/* */

@@ -3,7 +3,7 @@ import { json, type Reply } from "../http/reply.ts";
 import { hasExpired } from "../policy/expiry.ts";
 import { type Vote, vote } from "../service/requests.ts";
 import type { Service } from "../service/service.ts";
-import type { MachineRow, RequestRow } from "../store/port.ts";
+import type { MachineRow, RequestRow } from "../store/rows.ts";
 import { isoTime, machineView } from "./views.ts";
 
 /** Answers `GET requests` of docs/format/admin.md. @throws NightlatchError store/* */

@@ -3,7 +3,8 @@ import type { Json } from "../../formats/json/json.ts";
 import { readEntry } from "../audit/latest.ts";
 import { json, type Reply } from "../http/reply.ts";
 import { findMachine } from "../service/states.ts";
-import type { LatchRow, Reads, Store } from "../store/port.ts";
+import type { Reads, Store } from "../store/port.ts";
+import type { LatchRow } from "../store/rows.ts";
 import { entryTime } from "./views.ts";
 
 /** How many entries one request looks at. It takes some milliseconds, for which releases wait. */

@@ -2,7 +2,7 @@ import type { Json } from "../../formats/json/json.ts";
 import { readEntry } from "../audit/latest.ts";
 import { type LogTimes, latestSince } from "../audit/times.ts";
 import { hasExpired } from "../policy/expiry.ts";
-import type { FormerEpoch, GroupRow, InviteRow, LatchRow, LeaseRow, MachineRow, SiteRow } from "../store/port.ts";
+import type { FormerEpoch, GroupRow, InviteRow, LatchRow, LeaseRow, MachineRow, SiteRow } from "../store/rows.ts";
 
 /**
  * A machine as docs/format/admin.md shows it. No view shows a wrapped key or a nonce, and times are

@@ -5,7 +5,8 @@ import { formatNote, type SignedCheckpoint } from "../../formats/log/note.ts";
 import { consistencyRanges } from "../../formats/log/proof.ts";
 import { buildSubmission } from "../../formats/log/submission.ts";
 import { hashRanges } from "../audit/nodes.ts";
-import type { CosignatureRow, Reads, WitnessRow } from "../store/port.ts";
+import type { Reads } from "../store/port.ts";
+import type { CosignatureRow, WitnessRow } from "../store/rows.ts";
 import { keepLogNodes } from "./nodes.ts";
 import type { Service } from "./service.ts";
 

@@ -4,7 +4,8 @@ import { buildEnrolAnswer, type EnrolRequest, type LatchRequest, provesInvite } 
 import type { Entry } from "../audit/entry.ts";
 import { latestSince } from "../audit/times.ts";
 import { hasExpired } from "../policy/expiry.ts";
-import type { InviteRow, LatchRow, MachineRow, Transaction } from "../store/port.ts";
+import type { Transaction } from "../store/port.ts";
+import type { InviteRow, LatchRow, MachineRow } from "../store/rows.ts";
 import { beginPulse } from "./alive.ts";
 import { makeLatch } from "./latch.ts";
 import { saidOf } from "./policies.ts";

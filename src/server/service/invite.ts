@@ -6,7 +6,8 @@ import { identityThumbprint, isMachineName } from "../../formats/own/enrolment.t
 import { formatInvite, INVITE_ID_BYTES, INVITE_KEY_BYTES } from "../../formats/own/invite.ts";
 import type { Entry } from "../audit/entry.ts";
 import { latestSince } from "../audit/times.ts";
-import type { InviteRow, Reads } from "../store/port.ts";
+import type { Reads } from "../store/port.ts";
+import type { InviteRow } from "../store/rows.ts";
 import type { Service } from "./service.ts";
 
 /** What an operator asks for. */

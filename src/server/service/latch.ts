@@ -7,7 +7,7 @@ import { LATCH_ID_BYTES } from "../../formats/own/enrolment.ts";
 import { isUsableScalar } from "../../formats/tang/ecmr.ts";
 import { buildAdvertisement } from "../../formats/tang/tang.ts";
 import { SCALAR_BYTES } from "../exchange/port.ts";
-import type { KeyPurpose, KeyRow, LatchRow } from "../store/port.ts";
+import type { KeyPurpose, KeyRow, LatchRow } from "../store/rows.ts";
 import type { Service } from "./service.ts";
 
 /** The epoch of a latch's first keys. */

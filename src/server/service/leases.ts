@@ -4,7 +4,8 @@ import type { Entry } from "../audit/entry.ts";
 import { latestSince } from "../audit/times.ts";
 import { hasExpired } from "../policy/expiry.ts";
 import { take } from "../policy/pace.ts";
-import type { LatchRow, LeaseRow, MachineRow, Transaction } from "../store/port.ts";
+import type { Transaction } from "../store/port.ts";
+import type { LatchRow, LeaseRow, MachineRow } from "../store/rows.ts";
 import { isPassing, type Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 

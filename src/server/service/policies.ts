@@ -1,7 +1,8 @@
 import { NightlatchError } from "../../core/errors.ts";
 import type { Entry } from "../audit/entry.ts";
 import { DEFAULT_GROUP, resolveTerms, type Terms, type TermsSource } from "../policy/terms.ts";
-import type { GroupRow, LeaseRow, MachineRow, Reads, Transaction } from "../store/port.ts";
+import type { Reads, Transaction } from "../store/port.ts";
+import type { GroupRow, LeaseRow, MachineRow } from "../store/rows.ts";
 import type { Halted } from "./halts.ts";
 import { insist, settleChange } from "./insist.ts";
 import { leaseEntry, MAX_GRACE_MS } from "./leases.ts";

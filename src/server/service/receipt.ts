@@ -11,7 +11,8 @@ import {
 import { hashRanges } from "../audit/nodes.ts";
 import type { NumberedEntry } from "../audit/verify.ts";
 import { take } from "../policy/pace.ts";
-import type { MachineRow, Reads } from "../store/port.ts";
+import type { Reads } from "../store/port.ts";
+import type { MachineRow } from "../store/rows.ts";
 import { type CosignedCheckpoint, lastCosigned } from "./cosigned.ts";
 import { indexLog } from "./latest.ts";
 import { keepLogNodes } from "./nodes.ts";

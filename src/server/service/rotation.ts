@@ -1,6 +1,7 @@
 import { createPrivateKey } from "node:crypto";
 import type { Entry } from "../audit/entry.ts";
-import type { FormerEpoch, LatchRow, MachineRow, Transaction } from "../store/port.ts";
+import type { Transaction } from "../store/port.ts";
+import type { FormerEpoch, LatchRow, MachineRow } from "../store/rows.ts";
 import type { Halted } from "./halts.ts";
 import { insist, settleChange } from "./insist.ts";
 import { makeKeys } from "./latch.ts";

@@ -1,7 +1,7 @@
 import { identityThumbprint } from "../../formats/own/enrolment.ts";
 import { buildSessionAnswer, makeSessionHalf, type SessionRequest, sessionKey } from "../../formats/own/session.ts";
 import { take } from "../policy/pace.ts";
-import type { MachineRow } from "../store/port.ts";
+import type { MachineRow } from "../store/rows.ts";
 import { bootedIn } from "./leases.ts";
 import type { Service } from "./service.ts";
 

@@ -1,7 +1,8 @@
 import type { Entry } from "../audit/entry.ts";
 import { heard } from "../policy/alive.ts";
 import { countSilent, isOfSite, type Silence } from "../policy/site.ts";
-import type { MachineRow, Transaction } from "../store/port.ts";
+import type { Transaction } from "../store/port.ts";
+import type { MachineRow } from "../store/rows.ts";
 import type { SiteNotice } from "./notices.ts";
 import { isSamePlace } from "./place.ts";
 import type { Service } from "./service.ts";

@@ -1,7 +1,8 @@
 import type { Entry } from "../audit/entry.ts";
 import { latestSince } from "../audit/times.ts";
 import { heldSite, resumedSite } from "../policy/site.ts";
-import type { GroupRow, Transaction } from "../store/port.ts";
+import type { Transaction } from "../store/port.ts";
+import type { GroupRow } from "../store/rows.ts";
 import { insist } from "./insist.ts";
 import { isPassing } from "./queue.ts";
 import type { Service } from "./service.ts";

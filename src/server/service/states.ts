@@ -1,7 +1,8 @@
 import { NightlatchError } from "../../core/errors.ts";
 import type { Entry } from "../audit/entry.ts";
 import type { State } from "../policy/decide.ts";
-import type { LatchRow, MachineRow, Reads, Transaction } from "../store/port.ts";
+import type { Reads, Transaction } from "../store/port.ts";
+import type { LatchRow, MachineRow } from "../store/rows.ts";
 import { adoptState, beginPulse } from "./alive.ts";
 import type { Halted } from "./halts.ts";
 import { insist, settleChange } from "./insist.ts";

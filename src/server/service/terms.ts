@@ -4,7 +4,8 @@ import type { Policy } from "../policy/lease.ts";
 import { type LimitWords, limitsText, parseLimits, readLimits } from "../policy/limits.ts";
 import type { Approval } from "../policy/request.ts";
 import { areSameTerms, loosening, type Terms, type TermsSource } from "../policy/terms.ts";
-import type { MachineRow, Transaction } from "../store/port.ts";
+import type { Transaction } from "../store/port.ts";
+import type { MachineRow } from "../store/rows.ts";
 import { beginPulse, endPulse } from "./alive.ts";
 import type { Service } from "./service.ts";
 

@@ -12,7 +12,7 @@ import {
 import { provesGrowth } from "../../formats/log/proof.ts";
 import { parseSubmission } from "../../formats/log/submission.ts";
 import type { Entry } from "../audit/entry.ts";
-import type { WitnessedLogRow } from "../store/port.ts";
+import type { WitnessedLogRow } from "../store/rows.ts";
 import type { Recorded } from "./queue.ts";
 import type { Service } from "./service.ts";
 

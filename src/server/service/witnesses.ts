@@ -4,7 +4,7 @@ import { EMPTY_RANGE, rootOf } from "../../formats/log/merkle.ts";
 import { COSIGNATURE, formatVerifier, originOf, parseVerifier, rawKey, type Verifier } from "../../formats/log/note.ts";
 import { WITNESS_COUNT } from "../../formats/own/agent-config.ts";
 import { isBaseAddress } from "../../formats/own/invite.ts";
-import type { WitnessedLogRow, WitnessRow } from "../store/port.ts";
+import type { WitnessedLogRow, WitnessRow } from "../store/rows.ts";
 import type { Service } from "./service.ts";
 import { witnessOf } from "./witness.ts";
 

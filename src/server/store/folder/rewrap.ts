@@ -1,7 +1,7 @@
 import { isError } from "../../../core/errors.ts";
 import type { Cells } from "../keys/cells.ts";
 import type { MasterKey, WrapContext } from "../keys/wrap.ts";
-import type { KeyPurpose } from "../port.ts";
+import type { KeyPurpose } from "../rows.ts";
 import { query } from "../sqlite/schema.ts";
 import type { Sqlite } from "../sqlite/sqlite.ts";
 import { NO_KEY } from "../sqlite/transaction.ts";

@@ -1,4 +1,4 @@
-import type { AliveRow } from "../port.ts";
+import type { AliveRow } from "../rows.ts";
 
 /** The columns of what a machine under `alive` is released by. */
 export const ALIVE = ["alive_timeout", "alive_until", "alive_saved", "alive_made_at", "alive_extended"] as const;

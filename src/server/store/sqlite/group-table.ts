@@ -2,7 +2,7 @@ import { type Compilable, sql } from "kysely";
 import type { Policy } from "../../policy/lease.ts";
 import type { SiteState } from "../../policy/site.ts";
 import { DEFAULT_GROUP } from "../../policy/terms.ts";
-import type { GroupRow, SiteRow } from "../port.ts";
+import type { GroupRow, SiteRow } from "../rows.ts";
 import { type ApprovalColumns, approvalOf, columnsOfApproval } from "./request-table.ts";
 import { query } from "./schema.ts";
 

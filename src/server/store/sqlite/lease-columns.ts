@@ -1,6 +1,6 @@
 import type { LeaseUse } from "../../policy/lease.ts";
 import type { Day } from "../../policy/limits.ts";
-import type { LatchRow, LeaseRow, MachineRow } from "../port.ts";
+import type { LatchRow, LeaseRow, MachineRow } from "../rows.ts";
 import { ALIVE, type AliveColumns, aliveOf } from "./alive-columns.ts";
 import { type ApprovalColumns, approvalOf } from "./request-table.ts";
 

@@ -5,7 +5,7 @@ import type { EntryText, LatestKind, LatestRow } from "../../audit/latest.ts";
 import type { LogStore } from "../../audit/log.ts";
 import { packTimes, type Tree, unpackTimes } from "../../audit/times.ts";
 import type { NumberedEntry } from "../../audit/verify.ts";
-import type { LastRelease } from "../port.ts";
+import type { LastRelease } from "../rows.ts";
 import { query } from "./schema.ts";
 import type { Sqlite } from "./sqlite.ts";
 

@@ -1,5 +1,6 @@
 import type { State } from "../../policy/decide.ts";
 import type { Crowd } from "../../policy/request.ts";
+import type { Reads } from "../port.ts";
 import type {
   CosignatureRow,
   CrowdPlace,
@@ -9,13 +10,12 @@ import type {
   KeyRow,
   LatchRow,
   MachineRow,
-  Reads,
   ReleaseRow,
   RequestRow,
   WatchedMachine,
   WitnessedLogRow,
   WitnessRow,
-} from "../port.ts";
+} from "../rows.ts";
 import { ALIVE, aliveOf } from "./alive-columns.ts";
 import { GROUP, groupOf } from "./group-table.ts";
 import {

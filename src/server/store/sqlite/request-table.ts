@@ -1,6 +1,6 @@
 import { type Compilable, sql } from "kysely";
 import type { Approval } from "../../policy/request.ts";
-import type { RequestRow } from "../port.ts";
+import type { RequestRow } from "../rows.ts";
 import { query } from "./schema.ts";
 
 /**

@@ -4,7 +4,7 @@ import type { State } from "../../policy/decide.ts";
 import type { Policy } from "../../policy/lease.ts";
 import type { SiteState } from "../../policy/site.ts";
 import type { TermsSource } from "../../policy/terms.ts";
-import type { InviteState, KeyPurpose, RequestState } from "../port.ts";
+import type { InviteState, KeyPurpose, RequestState } from "../rows.ts";
 
 /** The tables of docs/format/store.md, as the last migration leaves them. */
 interface Schema {

@@ -3,6 +3,7 @@ import type { State } from "../../policy/decide.ts";
 import type { LeaseUse } from "../../policy/lease.ts";
 import type { Day } from "../../policy/limits.ts";
 import type { TermsSource } from "../../policy/terms.ts";
+import type { Transaction } from "../port.ts";
 import type {
   AliveRow,
   FormerEpoch,
@@ -16,10 +17,9 @@ import type {
   MachineRow,
   PolicyTerms,
   RequestRow,
-  Transaction,
   WitnessedLogRow,
   WitnessRow,
-} from "../port.ts";
+} from "../rows.ts";
 import { columnsOfAlive, NO_ALIVE } from "./alive-columns.ts";
 import { columnsOfGroup } from "./group-table.ts";
 import { columnsOfLease, NO_LEASE } from "./lease-columns.ts";

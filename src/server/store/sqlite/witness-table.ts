@@ -1,6 +1,6 @@
 import { type Compilable, sql } from "kysely";
 import { importRawKey, originOf, rawKey, type SignedCheckpoint } from "../../../formats/log/note.ts";
-import type { CosignatureRow, WitnessedLogRow, WitnessRow } from "../port.ts";
+import type { CosignatureRow, WitnessedLogRow, WitnessRow } from "../rows.ts";
 import { query } from "./schema.ts";
 import type { Sqlite } from "./sqlite.ts";
 
