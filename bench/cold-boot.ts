@@ -50,6 +50,11 @@ update-initramfs -u -k all`;
 const AS_DEBIAN = `
 key=$(cat)
 cryptsetup luksConvertKey -q --pbkdf argon2id --key-slot 0 --key-file <(printf %s "$key") /dev/vda`;
+/** One that RFC 7919 gives. */
+const GROUP_OF_MANDOS = `
+set -e
+install -d -m 700 /etc/keys/mandos
+openssl genpkey -genparam -algorithm DH -pkeyopt group:ffdhe3072 -out /etc/keys/mandos/dhparams.pem`;
 const addToCommandLine = (words: string): string =>
   `sed -i 's|^GRUB_CMDLINE_LINUX="|&${words} |' /etc/default/grub && update-grub`;
 const useNetwork = (line: string): string =>
@@ -89,6 +94,8 @@ function contenders({ mandos, invite }: Peers): readonly Contender[] {
     };
     const setUpMandos = async (machine: Machine) => {
       const ip = await address(machine);
+      // Its install makes a Diffie-Hellman group where there is none, which takes an hour here.
+      await machine.must(GROUP_OF_MANDOS);
       await machine.must("apt-get install mandos-client", DEADLINE_MS);
       const section = await machine.must("mandos-keygen --password --passfile /dev/stdin", DEADLINE_MS, PASSPHRASE);
       await mandos.know(section);
@@ -228,7 +235,13 @@ try {
   ];
   const rows: { name: string; seconds: readonly number[] }[] = [];
   for (const contender of contenders(peers))
-    rows.push({ name: contender.name, seconds: await measure(contender, base, forwards) });
+    try {
+      rows.push({ name: contender.name, seconds: await measure(contender, base, forwards) });
+    } catch (error) {
+      // The others took long, and stand by themselves.
+      console.error(`${contender.name}: ${error instanceof Error ? error.message : String(error)}`);
+      process.exitCode = 1;
+    }
   if (values.json) console.log(JSON.stringify(rows));
   else
     for (const { name, seconds } of rows)
