@@ -1,5 +1,5 @@
 import { FollowingMap, Memory } from "../memory.ts";
-import type { FloodEndEntry, FloodEntry } from "./entry.ts";
+import type { FloodEndEntry, FloodEntry } from "./entries/release.ts";
 
 /** What a receipt of a flood is about. */
 interface Flooded {

@@ -1,5 +1,5 @@
 import { FollowingMap, Memory } from "../memory.ts";
-import type { RefusalEntry, RepeatEntry } from "./entry.ts";
+import type { RefusalEntry, RepeatEntry } from "./entries/release.ts";
 
 /** What a refusal is counted under. */
 interface Refusal {
