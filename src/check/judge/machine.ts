@@ -125,7 +125,7 @@ function judgeOrder(facts: CheckFacts, { responders, cycles }: SystemdFacts): Fi
       severity: "error" as const,
       subject: "systemd",
       text: `${line}: systemd will drop a job, and which one can change with any upgrade`,
-      remedy: "systemd-analyze verify default.target shows the whole cycle; break it at the unit that was made by hand",
+      remedy: "systemd-analyze verify default.target shows the whole cycle; break it at a unit that was made by hand",
     })),
   ];
 }

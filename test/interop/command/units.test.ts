@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { describe, test } from "node:test";
 import { makeFolder } from "../../support/volumes.ts";
 
@@ -11,12 +11,26 @@ const folder = makeFolder();
 const noAnalyze: string | false =
   spawnSync("systemd-analyze", ["--version"]).error === undefined ? false : "systemd-analyze is not installed";
 
-/** What `systemd-analyze verify` says of a boot with these units beside the system's own. */
-function verify(units: Readonly<Record<string, string>>, wanted: string): string {
-  const path = join(folder, wanted);
-  mkdirSync(join(path, "sockets.target.wants"), { recursive: true });
-  for (const [name, text] of Object.entries(units)) writeFileSync(join(path, name), text);
-  symlinkSync(join("..", wanted), join(path, "sockets.target.wants", wanted));
+/**
+ * What `systemd-analyze verify` says of a boot with these units beside the system's own.
+ * @param units by the paths of their files below the folder of units
+ * @param wanted the socket that is enabled
+ * @param by the targets that want it
+ */
+function verify(
+  units: Readonly<Record<string, string>>,
+  wanted: string,
+  by: readonly string[] = ["sockets.target"],
+): string {
+  const path = mkdtempSync(join(folder, "units-"));
+  for (const [name, text] of Object.entries(units)) {
+    mkdirSync(dirname(join(path, name)), { recursive: true });
+    writeFileSync(join(path, name), text);
+  }
+  for (const target of by) {
+    mkdirSync(join(path, `${target}.wants`));
+    symlinkSync(join("..", wanted), join(path, `${target}.wants`, wanted));
+  }
   return spawnSync("systemd-analyze", ["--man=no", "verify", "default.target"], {
     env: { ...process.env, SYSTEMD_UNIT_PATH: `${path}:` },
     encoding: "utf8",
@@ -40,6 +54,27 @@ describe("unit ordering, as systemd itself judges it", { skip: noAnalyze }, () =
       readFileSync(join(PACKAGED, name), "utf8").replaceAll(/^(Exec\w+=).*$/gm, "$1/bin/true");
     const said = verify(Object.fromEntries(names.map((name) => [name, read(name)])), "nightlatch-agent.socket");
     assert.doesNotMatch(said, /nightlatch|cycle/);
+  });
+
+  test("clevis 24's socket for cards is in a cycle by itself, and in none with what we add", () => {
+    const name = "clevis-luks-pkcs11-askpass.socket";
+    const theirs = {
+      // As clevis-systemd 24-1 has it.
+      [name]: `[Unit]
+Description=Clevis PKCS11 socket handler
+Requires=clevis-luks-pkcs11-askpass.service
+After=cryptsetup-pre.target sockets.target systemd-ask-password-wall.service
+
+[Socket]
+ListenDatagram=/run/systemd/clevis-pkcs11.sock
+`,
+      "clevis-luks-pkcs11-askpass.service": "[Service]\nExecStart=/bin/true\n",
+    };
+    const by = ["cryptsetup-pre.target", "sockets.target", "systemd-ask-password-wall.service"];
+    assert.match(verify(theirs, name, by), /found ordering cycle/i);
+    const added = `${name}.d/nightlatch.conf`;
+    const said = verify({ ...theirs, [added]: readFileSync(join(PACKAGED, added), "utf8") }, name, by);
+    assert.doesNotMatch(said, /clevis|cycle/);
   });
 });
 
