@@ -37,7 +37,7 @@ export function search(home: Home, name: string, defines: readonly string[], mod
 
 /** What happens in one run that spin draws: the words of its lines that begin with OP. */
 export function drawRun(seed: number, defines: readonly string[], model: string): string[][] {
-  // Spin writes its preprocessed model, always by the same name, where it stands: each run stands alone.
+  // Spin leaves the preprocessed model where it runs, always by one name: no two may run there.
   const folder = mkdtempSync(join(tmpdir(), "nightlatch-spin-"));
   let told: string;
   try {
