@@ -15,6 +15,7 @@ const { familyOf, findCommand } = await import("./cli/find.ts");
 const { familyOverview, overview } = await import("./cli/overview.ts");
 const { helpText, parseArguments } = await import("./cli/parse.ts");
 const { COMMANDS } = await import("./cli/registry.ts");
+const { columnsOf } = await import("./cli/layout.ts");
 const { openTerminal, writeToStdout } = await import("./cli/terminal.ts");
 const { nodeSystem } = await import("./system/node.ts");
 
@@ -28,7 +29,7 @@ async function main(args: readonly string[]): Promise<number> {
     secludeProcess();
     const first = args[0];
     if (first === undefined || first === "--help" || first === "help") {
-      writeToStdout(await overview());
+      writeToStdout(await overview(columns()));
       return first === undefined ? 2 : 0;
     }
     if (first === "--version") {
@@ -37,13 +38,13 @@ async function main(args: readonly string[]): Promise<number> {
     }
     const second = args[1];
     if (isFamily(first) && (second === undefined || second === "--help" || second === "help")) {
-      writeToStdout(await familyOverview(first));
+      writeToStdout(await familyOverview(first, columns()));
       return second === undefined ? 2 : 0;
     }
     const { command, rest } = await findCommand(args);
     const { operands, options, asksHelp } = parseArguments(command, rest);
     if (asksHelp) {
-      writeToStdout(helpText(command));
+      writeToStdout(helpText(command, columns()));
       return 0;
     }
     return await command.run({ operands, options, ...(await surroundings(command, terminal)) });
@@ -51,6 +52,8 @@ async function main(args: readonly string[]): Promise<number> {
     return tellFailure(terminal, error);
   }
 }
+
+const columns = (): number => columnsOf(process.stdout.columns);
 
 /** A service has a log of its own, and a boot waits for it. */
 const SERVICES: ReadonlySet<string> = new Set(["agent", "heartbeat", "serve"]);

@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import { NightlatchError } from "../core/errors.ts";
 import { printable } from "../core/text.ts";
 import type { Command, Option, Options, OptionValues } from "./command.ts";
+import { beside, layOut, MOST_COLUMNS, row } from "./layout.ts";
 
 interface Invocation<O extends Options> {
   readonly operands: readonly string[];
@@ -71,16 +72,16 @@ function wrongUsage({ name }: Pick<Command, "name">, what: string, more = ""): N
   });
 }
 
-/** What `nightlatch COMMAND --help` says. */
-export function helpText(command: Omit<Command, "run">): string {
+/** What `nightlatch COMMAND --help` says, in lines of at most so many columns. */
+export function helpText(command: Omit<Command, "run">, columns = MOST_COLUMNS): string {
   const rows = optionsOf(command).map(([name, option]) => {
     const short = option.short === undefined ? "" : `-${option.short}, `;
     const left = `${short}--${name}${option.value === undefined ? "" : ` ${option.value}`}`;
     const fallback = option.default === undefined ? "" : ` (default ${option.default})`;
-    return `  ${left.padEnd(24)} ${option.help}${fallback}`;
+    return row(left, 24, `${option.help}${fallback}`, columns);
   });
   const usage = ["nightlatch", command.name, command.operands, "[OPTIONS]"].filter(Boolean).join(" ");
-  const parts = [`usage: ${usage}`, "", command.summary, "", ...rows];
-  if (command.details !== undefined) parts.push("", command.details);
+  const parts = [beside("usage: ", usage, columns), "", layOut(command.summary, columns), "", ...rows];
+  if (command.details !== undefined) parts.push("", layOut(command.details, columns));
   return `${parts.join("\n")}\n`;
 }

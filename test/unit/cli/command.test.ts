@@ -39,9 +39,9 @@ test("a new command is its declaration and a line: it is found, parsed and run",
 
 test("its help, its line in the overviews, the manual page and the completion come of the declaration", async () => {
   const line = /^ {2}lamp dim +make a lamp darker$/m;
-  assert.match(await overview(commands), line);
-  assert.match(await familyOverview("lamp", commands), line);
-  assert.doesNotMatch(await overview(), line);
+  assert.match(await overview(100, commands), line);
+  assert.match(await familyOverview("lamp", 100, commands), line);
+  assert.doesNotMatch(await overview(100), line);
   assert.match(helpText(command), /LAMP[\s\S]*--to PERCENT +how bright it is then/);
   const page = manualPage("@COMMANDS@\n@VERSION@ @DATE@", [command], { version: "1", date: "2026-01-01" });
   assert.match(page, /^\.SS "lamp dim"$[\s\S]*Make a lamp darker\./m);

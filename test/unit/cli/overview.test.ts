@@ -17,7 +17,7 @@ function run(...args: string[]): Promise<{ status: unknown; stdout: string; stde
 }
 
 test("the overview has every command, and a family's has its own", async () => {
-  const all = await overview();
+  const all = await overview(1000);
   for (const name of Object.keys(COMMANDS)) assert.match(all, new RegExp(`^  ${name} +\\S`, "m"));
   assert.deepEqual(FAMILIES.sort(), [
     "audit",
@@ -32,7 +32,7 @@ test("the overview has every command, and a family's has its own", async () => {
     "witness",
   ]);
   for (const family of FAMILIES) {
-    const rows = (await familyOverview(family)).split("\n").filter((line) => line.startsWith("  "));
+    const rows = (await familyOverview(family, 1000)).split("\n").filter((line) => line.startsWith("  "));
     assert.equal(rows.length, familyOf(family).length);
     for (const row of rows) assert.ok(all.includes(row));
   }
@@ -43,7 +43,7 @@ test("a family of commands has its help, and alone is wrong usage", async () => 
   const asks = [["--help"], ["help"], []];
   for (const [index, family] of FAMILIES.entries()) {
     const words = asks[index % asks.length] ?? [];
-    const told = { status: words.length > 0 ? 0 : 2, stdout: await familyOverview(family), stderr: "" };
+    const told = { status: words.length > 0 ? 0 : 2, stdout: await familyOverview(family, 100), stderr: "" };
     assert.deepEqual(await run(family, ...words), told);
   }
   const wrong = await run("machine", "nosuch");
