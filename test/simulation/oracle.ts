@@ -29,7 +29,8 @@ interface Asked {
   readonly refusal: string | null;
   /** Whether it surely is released. */
   readonly isOpen: boolean;
-  readonly atMs: number;
+  /** The server, or its disk, may be late. */
+  readonly isExcused: boolean;
   readonly version: number;
   readonly changes: number;
 }
@@ -306,7 +307,7 @@ export class Oracle {
       wallMs,
       size: this.#ledger.size,
       jumps: this.jumps,
-      atMs: this.#time.trueMs,
+      isExcused: this.#isExcused(),
       refusal: latch === undefined ? "there is no such latch" : this.#refusal(latch, from),
       isOpen: latch !== undefined && this.isOpen(latch, from),
       version: latch?.machine.version ?? 0,
@@ -319,7 +320,10 @@ export class Oracle {
     const latch = this.#ledger.latches.get(asked.latchId);
     if (status === 200) this.#released(asked, latch);
     else if (status === 403 || status === 410) this.#refused(asked, latch, status);
-    else if (status !== 503 && status !== 404) throw new Violation("defect", `a release was answered ${status}`);
+    else if (status === 503) {
+      if (!asked.isExcused && !this.#isExcused())
+        throw new Violation("liveness", "the server answers that it cannot, and its disk is well");
+    } else if (status !== 404) throw new Violation("defect", `a release was answered ${status}`);
   }
 
   #released(asked: Asked, latch: LedgerLatch | undefined): void {
