@@ -181,7 +181,7 @@ export const FAULTS_OF_RELEASES: readonly Fault[] = [
   },
   {
     name: "a disk says that it has written, and has not",
-    breaks: ["receipt", "acknowledged"],
+    breaks: ["receipt", "acknowledged", "witness"],
     disk: { losesCommits: true },
   },
   {

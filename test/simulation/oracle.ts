@@ -11,6 +11,7 @@ import { SiteWatch } from "./site-watch.ts";
 import type { SimulatedTime } from "./time.ts";
 import { Vigils, type Written } from "./vigil.ts";
 import { type Invariant, Violation } from "./violation.ts";
+import { WitnessWatch } from "./witness-watch.ts";
 
 interface Signed {
   readonly machine: string;
@@ -46,6 +47,7 @@ export class Oracle {
   readonly vigils = new Vigils();
   readonly door: HeartbeatDoor;
   readonly sites: SiteWatch;
+  readonly witness = new WitnessWatch();
   /** Counts the server's processes. */
   #life = 0;
   /** When the log was read last, and how often the clock had been set then. */
@@ -295,6 +297,7 @@ export class Oracle {
         judge(answer);
       };
     }
+    if (path === "/witness/add-checkpoint") return ({ status }) => this.witness.answered(body, status);
     return () => {};
   }
 
