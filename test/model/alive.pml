@@ -2,7 +2,11 @@
  * A machine under `alive`: heartbeats, releases, the lock of who is silent, restarts. Time is in
  * events: each may come at any moment from which on it can. A timeout is shorter than the time of a
  * boot. What ought to be is in the variables that begin with `is`, which no crash touches and no
- * rule of the server reads. The faults are planted by -D; spin.test.ts beside this lists them.
+ * rule of the server reads. The faults are planted by -D; alive.test.ts beside this lists them.
+ *
+ * With -DTIMED events come only as they can on one clock, which a real service can be put on: a
+ * timeout is two ticks, and the time of a boot is longer than all ticks of a run. Each of its events
+ * is one or several of those without it.
  */
 #ifndef BEATS
 #define BEATS 3
@@ -16,6 +20,17 @@
 #ifndef CRASHES
 #define CRASHES 2
 #endif
+#ifndef TICKS
+#define TICKS 4
+#endif
+#ifndef BOOTS
+#define BOOTS 1
+#endif
+#ifndef LOOKS
+#define LOOKS 2
+#endif
+
+mtype = { well, told_locked, released, not_alive, machine_locked };
 
 /* In memory. It is released as long as one of the first two holds. */
 bool heardOpen = true;   /* heard within its timeout */
@@ -37,12 +52,31 @@ bool isHeardSince;       /* heard since the server started */
 bool isLocked;           /* it was locked, and no person has unlocked it */
 bool again;              /* the planted fault gave the time of a boot once more */
 
+#ifdef TIMED
+/* Ticks since it was heard, since what is written of that, and since the server started. */
+byte heardAge;
+byte diskAge;
+byte startAge;
+#endif
+
 #define open (heardOpen || bootOpen)
 
 inline write() {
+#ifdef TIMED
+  diskAge = heardAge;
+#endif
   diskHeard = heardOpen;
   diskBoot = bootOpen;
   diskExtended = extended
+}
+
+inline lock() {
+  assert(!isThere && !isBooting);
+#ifndef LOCK_IN_MEMORY
+  write();
+#endif
+  locked = true;
+  isLocked = true
 }
 
 proctype Machine() {
@@ -54,11 +88,18 @@ end:
       left--;
       if
 #ifndef HEARTBEAT_UNLOCKS
-      :: locked || (!open && !forgiven)             /* it is told, and nothing changes */
+      :: locked -> printf("OP beat %e\n", told_locked)   /* it is told, and nothing changes */
+      :: !locked && !open && !forgiven ->           /* too late: it is looked for at once */
+        lock();
+        printf("OP beat %e\n", told_locked)
       :: !locked && (open || forgiven) ->
 #else
       :: true ->
         locked = false;
+#endif
+        printf("OP beat %e\n", well);
+#ifdef TIMED
+        heardAge = 0;
 #endif
         heardOpen = true;
         bootOpen = false;
@@ -88,6 +129,7 @@ end:
       left--;
       if
       :: !locked && open ->
+        printf("OP ask 1 %e\n", released);
         assert(!isLocked);
         assert(isThere || isBooting);
         if
@@ -101,7 +143,8 @@ end:
 #endif
         :: else
         fi
-      :: else                                       /* refused */
+      :: locked -> printf("OP ask 1 %e\n", machine_locked)
+      :: !locked && !open -> printf("OP ask 1 %e\n", not_alive)
       fi
     }
   od
@@ -109,18 +152,28 @@ end:
 
 /* The look of every second. */
 proctype Look() {
+  byte left = LOOKS;
 end:
   do
   :: atomic {
       !locked && !open && !forgiven ->
-      assert(!isThere && !isBooting);
-#ifndef LOCK_IN_MEMORY
-      write();
-#endif
-      locked = true;
-      isLocked = true
+      lock();
+      printf("OP look locks\n")
     }
+#ifdef TIMED
+  :: atomic {
+      left > 0 && (locked || open || forgiven) ->
+      left--;
+      printf("OP look nothing\n")
+    }
+  :: atomic {
+      !locked && heardOpen && (!diskHeard || diskAge != heardAge) ->
+      write();
+      printf("OP save\n")
+    }
+#else
   :: atomic { !locked && (diskHeard != heardOpen) -> write() }   /* now and then */
+#endif
   od
 }
 
@@ -131,6 +184,7 @@ end:
   :: atomic {
       left > 0 && locked ->
       left--;
+      printf("OP unlock\n");
       locked = false;
       isLocked = false;
       heardOpen = false;
@@ -144,6 +198,46 @@ end:
   od
 }
 
+#ifdef TIMED
+inline pass(event, heardTicks) {
+  printf("OP %e\n", event);
+  heardAge = heardAge + heardTicks;
+  diskAge = diskAge + heardTicks;
+  startAge = startAge + heardTicks;
+  if
+  :: heardAge >= 2 -> heardAge = 2; isThere = false; heardOpen = false
+  :: else
+  fi;
+  if
+  :: diskAge >= 2 -> diskAge = 2; diskHeard = false
+  :: else
+  fi;
+  if
+  :: startAge >= 2 -> startAge = 2; forgiven = false
+  :: else
+  fi
+}
+
+mtype = { tick, boot_over };
+
+proctype Clock() {
+  byte ticks = TICKS;
+  byte boots = BOOTS;
+end:
+  do
+  :: atomic { ticks > 0 -> ticks--; pass(tick, 1) }
+  :: atomic {
+      boots > 0 ->
+      boots--;
+      pass(boot_over, 2);
+      isBooting = false;
+      bootOpen = again;
+      diskBoot = again;
+      again = false
+    }
+  od
+}
+#else
 proctype Clock() {
 end:
   do
@@ -166,6 +260,7 @@ end:
     }
   od
 }
+#endif
 
 proctype Power() {
   byte left = CRASHES;
@@ -174,6 +269,11 @@ end:
   :: atomic {
       left > 0 ->
       left--;
+      printf("OP crash\n");
+#ifdef TIMED
+      heardAge = diskAge;
+      startAge = 0;
+#endif
       heardOpen = diskHeard;
       bootOpen = diskBoot;
       extended = diskExtended;

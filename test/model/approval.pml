@@ -4,7 +4,7 @@
  * for one address, and whoever locks the machine ends all of it. Time is in events that hold for
  * everything at once: a minute ends each grace, ten minutes each window, an hour each request. What
  * ought to be is in the variables that begin with `is`, which no rule of the server reads. The
- * faults are planted by -D; spin.test.ts beside this lists them.
+ * faults are planted by -D; approval.test.ts beside this lists them.
  */
 #ifndef ASKS
 #define ASKS 2

@@ -48,7 +48,7 @@ export class ReplayedService implements AsyncDisposable {
 
   /** As after kill -9: what lies in the files now is all there is. */
   async crash(): Promise<void> {
-    const { nowMs, monotonicMs } = this.service.clock;
+    const { nowMs } = this.service.clock;
     const next = join(this.#home.path, `life-${++this.#lives}`);
     mkdirSync(next, { mode: 0o700 });
     for (const name of ["store.sqlite", "store.sqlite-wal", "master.key", "cells"]) {
@@ -58,8 +58,7 @@ export class ReplayedService implements AsyncDisposable {
     copyFileSync(`${this.#folder}.id`, `${next}.id`);
     await this.service[Symbol.asyncDispose]();
     this.#folder = next;
-    this.service = await openService(next);
-    Object.assign(this.service.clock, { nowMs, monotonicMs });
+    this.service = await openService(next, { nowMs });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,7 +1,6 @@
 /**
- * The models of a release (release.pml) and of a machine under `alive` (alive.pml): spin goes
- * through all of them, and finds each fault that is planted in them. What the first tells of a run
- * is what the real service does.
+ * The model of a release (release.pml): spin goes through all of it, and finds each fault that is
+ * planted in it. What it tells of a run is what the real service does.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -29,18 +28,6 @@ const FAULTS = [
   "ACKNOWLEDGED_TOO_SOON",
 ];
 
-/** The same of alive.pml. */
-const ALIVE = modelOf("alive");
-const ALIVE_FAULTS = [
-  "HEARTBEAT_UNLOCKS",
-  "LOCK_IN_MEMORY",
-  "RESTART_IS_A_HEARTBEAT",
-  "END_OF_BOOT_IN_MEMORY",
-  "EACH_RELEASE_EXTENDS",
-  "NOBODY_IS_FORGIVEN",
-];
-const ALIVE_LARGER = ["-DBEATS=6", "-DASKS=7", "-DUNLOCKS=4", "-DCRASHES=4"];
-
 const LARGER = ["-DCLIENT_ASKS=2", "-DTHIEF_ASKS=1", "-DCHANGES=3", "-DANNOUNCEMENTS=1", "-DREPLAYS=1", "-DCRASHES=2"];
 const LONG = ["-DCLIENT_ASKS=9", "-DTHIEF_ASKS=7", "-DCHANGES=9", "-DANNOUNCEMENTS=5", "-DREPLAYS=5", "-DCRASHES=3"];
 
@@ -57,22 +44,6 @@ for (const fault of full ? FAULTS : FAULTS.filter((_, index) => index % 3 === 1)
   test(`a fault in the model is found: ${fault}`, () => {
     using home = makeHome();
     assert.equal(search(home, fault, [`-D${fault}`], MODEL).errors, 1);
-  });
-}
-
-test("no order of heartbeats, releases and restarts breaks what must hold under alive", (context) => {
-  using home = makeHome();
-  const { errors, states, isWhole } = search(home, "alive", full ? ALIVE_LARGER : [], ALIVE);
-  assert.equal(errors, 0);
-  assert.ok(isWhole);
-  assert.ok(states > 1_000, `${states} states`);
-  context.diagnostic(`${states} states`);
-});
-
-for (const fault of full ? ALIVE_FAULTS : ALIVE_FAULTS.filter((_, index) => index % 3 === 0)) {
-  test(`a fault in the model of alive is found: ${fault}`, () => {
-    using home = makeHome();
-    assert.equal(search(home, fault, [`-D${fault}`], ALIVE).errors, 1);
   });
 }
 

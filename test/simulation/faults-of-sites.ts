@@ -58,7 +58,6 @@ export const FAULTS_OF_SITES: readonly Fault[] = [
   },
   {
     name: "a start opens the window of a site again",
-    isUnseen: true,
     breaks: ["policy", "alive"],
     isOfSites: true,
     transaction: starting((group) =>
@@ -69,7 +68,6 @@ export const FAULTS_OF_SITES: readonly Fault[] = [
   },
   {
     name: "a machine comes back from elsewhere than it had been",
-    isUnseen: true,
     breaks: ["policy", "liveness"],
     isOfSites: true,
     transaction: (transaction) =>
@@ -79,14 +77,12 @@ export const FAULTS_OF_SITES: readonly Fault[] = [
   },
   {
     name: "who was let in is not noted",
-    isUnseen: true,
     breaks: ["policy"],
     isOfSites: true,
     transaction: (transaction) => altered(transaction, { setLetIn: async () => {} }),
   },
   {
     name: "what is gone with its site does not come back",
-    isUnseen: true,
     breaks: ["liveness"],
     isOfSites: true,
     transaction: (transaction) =>

@@ -52,8 +52,7 @@ function resuming(
 export const FAULTS_OF_WAITING: readonly Fault[] = [
   {
     name: "whether a machine is there is not looked at",
-    isUnseen: true,
-    breaks: ["policy"],
+    breaks: ["policy", "alive"], // what is written of it gives it more time after a restart
     isOfSites: true,
     service: beating((pulses) => ({
       pulseOf: (number) => {
@@ -95,7 +94,6 @@ export const FAULTS_OF_WAITING: readonly Fault[] = [
   },
   {
     name: "the server's own silence locks machines",
-    isUnseen: true,
     breaks: ["alive"],
     service: beating(() => ({ changeAll: () => {} })),
   },
@@ -150,7 +148,6 @@ export const FAULTS_OF_WAITING: readonly Fault[] = [
   },
   {
     name: "a request for a session is taken again",
-    isUnseen: true,
     breaks: ["heartbeat"],
     service: (service) => ({
       ...service,
@@ -159,13 +156,11 @@ export const FAULTS_OF_WAITING: readonly Fault[] = [
   },
   {
     name: "a heartbeat after the boot does not end its window",
-    isUnseen: true,
     breaks: ["lease"],
     service: (service) => ({ ...service, cameUp: altered(service.cameUp, { has: () => false }) }),
   },
   {
     name: "a heartbeat ends a window that no boot has used",
-    isUnseen: true,
     breaks: ["lease"],
     transaction: booting((latch, lease) => (lease === null ? latch : { ...latch, use: { lease, atMs: 0, from: "" } })),
   },
@@ -210,14 +205,12 @@ export const FAULTS_OF_WAITING: readonly Fault[] = [
   },
   {
     name: "a request ends before its time",
-    isUnseen: true,
     breaks: ["approval"],
     transaction: asking((request) => ({ ...request, expiresMs: request.expiresMs - 3_000_000 })),
   },
   {
     name: "requests outlive a lock",
-    isUnseen: true,
-    breaks: ["approval", "log"],
+    breaks: ["approval", "liveness"], // where one of before waits, nobody is asked
     transaction: (transaction) =>
       altered(transaction, {
         setMachine: async (id, state, epoch) => {
@@ -236,7 +229,6 @@ export const FAULTS_OF_WAITING: readonly Fault[] = [
   },
   {
     name: "an operator's word is put down as another's",
-    isUnseen: true,
     breaks: ["approval"],
     service: writing((entries) =>
       entries.map((entry) => (entry.kind === "request-approve" ? { ...entry, by: entry.by + 1_000_000 } : entry)),

@@ -15,8 +15,6 @@ export interface Fault {
   readonly breaks: readonly Invariant[];
   /** It is found within a moment, and so is planted each time. */
   readonly isQuick?: true;
-  /** Nobody has seen yet that it is found. */
-  readonly isUnseen?: true;
   /** It is looked for where machines stand together, most of them under `alive`. */
   readonly isOfSites?: true;
   /** The service with the fault in it. It is asked at each start. */
@@ -65,16 +63,21 @@ function keepingLease(name: "setMachine" | "setPolicy"): (transaction: Transacti
 
 /** Operations whose entries are others. */
 export function writing(change: (entries: readonly Entry[], service: Service) => readonly Entry[]) {
-  return (service: Service): Service => ({
-    ...service,
-    queue: altered(service.queue, {
-      submit: <T>(operation: Operation<T>) =>
-        service.queue.submit(async (transaction) => {
-          const recorded = await operation(transaction);
-          return { ...recorded, entries: change(recorded.entries, service) };
-        }),
-    }),
-  });
+  return (service: Service): Service => {
+    const changed =
+      <T>(operation: Operation<T>): Operation<T> =>
+      async (transaction) => {
+        const recorded = await operation(transaction);
+        return { ...recorded, entries: change(recorded.entries, service) };
+      };
+    return {
+      ...service,
+      queue: altered(service.queue, {
+        submit: <T>(operation: Operation<T>) => service.queue.submit(changed(operation)),
+        submitFirst: <T>(operation: Operation<T>) => service.queue.submitFirst(changed(operation)),
+      }),
+    };
+  };
 }
 
 const isRelease = ({ kind }: Entry): boolean => kind === "release" || kind === "flood";
@@ -179,7 +182,7 @@ export const FAULTS_OF_RELEASES: readonly Fault[] = [
   },
   {
     name: "a disk says that it has written, and has not",
-    breaks: ["receipt", "acknowledged"],
+    breaks: ["receipt", "acknowledged", "witness"],
     disk: { losesCommits: true },
   },
   {
@@ -240,7 +243,6 @@ export const FAULTS_OF_RELEASES: readonly Fault[] = [
   },
   {
     name: "a server does not recover from a full disk",
-    isUnseen: true,
     breaks: ["liveness"],
     service: (service) => {
       let full: unknown = null;

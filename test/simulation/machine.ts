@@ -90,6 +90,7 @@ export class SimulatedMachine {
         this.#outMs = null;
         this.#wake = new AbortController();
         await time.sleep(this.#world.waitMs(this.#chance, 9 * DAY_MS), this.#wake.signal);
+        if (this.isRevoked) break;
         const isPlanned = !this.#isOut() && this.#chance.happens(0.7);
         // It would not come back by itself.
         if (isPlanned && !(await this.#announce(1800)) && !this.#isOut()) continue;
@@ -106,7 +107,7 @@ export class SimulatedMachine {
       }
       this.isUp = false;
       this.sender.stop();
-      await time.sleep(DAY_MS);
+      await time.sleep(this.#world.waitMs(this.#chance, DAY_MS));
     }
   }
 
@@ -121,6 +122,13 @@ export class SimulatedMachine {
     this.isUp = false;
     this.#wasSending = this.sender.isOn;
     this.sender.stop();
+    this.#wake.abort();
+  }
+
+  /** Whoever runs it has heard that what it was is revoked. */
+  giveUp(id: string): void {
+    if (this.id !== id || !this.isUp || this.#isOut()) return;
+    this.isRevoked = true;
     this.#wake.abort();
   }
 

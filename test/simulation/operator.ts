@@ -31,12 +31,16 @@ export class SimulatedOperator {
     }
   }
 
-  /** Looks after machines that wait for a key that nothing but a window gives them. */
+  /**
+   * Looks after machines that wait for a key that nothing but a window gives them, and those that
+   * run and are locked for their silence.
+   */
   async watch(): Promise<void> {
     for (;;) {
       await this.#world.time.sleep(this.#chance.waitMs(3 * HOUR_MS));
       for (const machine of this.#world.machines) {
-        if (machine.isWaiting) await this.#help(machine);
+        const { isGone = false } = this.#world.oracle.ledger.machines.get(machine.id) ?? {};
+        if (machine.isWaiting || (machine.isUp && isGone)) await this.#help(machine);
       }
     }
   }
@@ -48,12 +52,19 @@ export class SimulatedOperator {
     else if (what < 0.45) await this.#stopForAWhile(machine, `latches/${latch}`, latch);
     else if (what < 0.7) await this.govern(machine);
     else if (what < 0.95) await this.#grant(machine);
-    else await this.change(machine, `machines/${machine.id}`, machine.id, "revoke");
+    else await this.#revoke(machine);
+  }
+
+  /** After a while it is installed anew. */
+  async #revoke(machine: SimulatedMachine): Promise<void> {
+    const { id } = machine;
+    await this.change(machine, `machines/${id}`, id, "revoke");
+    this.#world.time.at(this.#world.waitMs(this.#chance, DAY_MS), () => machine.giveUp(id));
   }
 
   async #stopForAWhile(machine: SimulatedMachine, path: string, subject: string): Promise<void> {
     await this.change(machine, path, subject, "lock");
-    this.#world.time.at(this.#chance.waitMs(8 * HOUR_MS), () => {
+    this.#world.time.at(this.#chance.waitMs(3 * HOUR_MS), () => {
       void this.change(machine, path, subject, "unlock").catch(this.#world.fail);
     });
   }
@@ -61,20 +72,23 @@ export class SimulatedOperator {
   /** Says what must hold for a machine, until the server has heard it. */
   async govern(machine: SimulatedMachine): Promise<void> {
     const what = this.#chance.share();
-    const isAlive = machine.site === null ? what >= 0.6 && what < 0.82 : what < 0.75;
-    const policy = isAlive ? "alive" : what < 0.45 ? "lease" : what < 0.6 ? "always" : "approval";
+    const isAlive = machine.site === null ? what >= 0.48 && what < 0.8 : what < 0.75;
+    const policy = isAlive ? "alive" : what < 0.36 ? "lease" : what < 0.48 ? "always" : "approval";
     const path = `machines/${machine.id}/policy`;
     if (policy === "alive") return this.#watchOver(machine, path);
     const timeoutMs = this.#chance.pick([5 * MINUTE_MS, HOUR_MS, DAY_MS]);
     const terms = policy === "approval" ? { of: 1 + this.#chance.below(2), timeoutMs } : {};
     const answer = await this.#insist(machine, "", "policy", path, { policy, ...terms });
     if (answer.status !== 200) return;
-    if (this.#chance.happens(0.7)) machine.sender.stop();
+    // What it sends counts for nothing under such a policy, but for the end of a boot's window.
+    if (this.#chance.happens(0.5)) machine.sender.stop();
+    else if (machine.isUp) machine.sender.start(machine);
   }
 
   /** A machine is put under `alive` once it is heard. */
   async #watchOver(machine: SimulatedMachine, path: string): Promise<void> {
     machine.sender.isAwaited = true;
+    machine.sender.stop(); // what has nothing to say for hours is heard anew
     if (machine.isUp) machine.sender.start(machine);
     const timeoutMs = machine.site?.timeoutMs ?? this.#chance.pick(this.#world.timeoutsMs);
     for (let attempt = 0; attempt < 5; attempt++) {

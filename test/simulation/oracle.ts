@@ -11,6 +11,7 @@ import { SiteWatch } from "./site-watch.ts";
 import type { SimulatedTime } from "./time.ts";
 import { Vigils, type Written } from "./vigil.ts";
 import { type Invariant, Violation } from "./violation.ts";
+import { WitnessWatch } from "./witness-watch.ts";
 
 interface Signed {
   readonly machine: string;
@@ -29,7 +30,8 @@ interface Asked {
   readonly refusal: string | null;
   /** Whether it surely is released. */
   readonly isOpen: boolean;
-  readonly atMs: number;
+  /** The server, or its disk, may be late. */
+  readonly isExcused: boolean;
   readonly version: number;
   readonly changes: number;
 }
@@ -45,6 +47,7 @@ export class Oracle {
   readonly vigils = new Vigils();
   readonly door: HeartbeatDoor;
   readonly sites: SiteWatch;
+  readonly witness = new WitnessWatch();
   /** Counts the server's processes. */
   #life = 0;
   /** When the log was read last, and how often the clock had been set then. */
@@ -294,6 +297,7 @@ export class Oracle {
         judge(answer);
       };
     }
+    if (path === "/witness/add-checkpoint") return ({ status }) => this.witness.answered(body, status);
     return () => {};
   }
 
@@ -306,7 +310,7 @@ export class Oracle {
       wallMs,
       size: this.#ledger.size,
       jumps: this.jumps,
-      atMs: this.#time.trueMs,
+      isExcused: this.#isExcused(),
       refusal: latch === undefined ? "there is no such latch" : this.#refusal(latch, from),
       isOpen: latch !== undefined && this.isOpen(latch, from),
       version: latch?.machine.version ?? 0,
@@ -319,7 +323,10 @@ export class Oracle {
     const latch = this.#ledger.latches.get(asked.latchId);
     if (status === 200) this.#released(asked, latch);
     else if (status === 403 || status === 410) this.#refused(asked, latch, status);
-    else if (status !== 503 && status !== 404) throw new Violation("defect", `a release was answered ${status}`);
+    else if (status === 503) {
+      if (!asked.isExcused && !this.#isExcused())
+        throw new Violation("liveness", "the server answers that it cannot, and its disk is well");
+    } else if (status !== 404) throw new Violation("defect", `a release was answered ${status}`);
   }
 
   #released(asked: Asked, latch: LedgerLatch | undefined): void {

@@ -20,6 +20,8 @@ export interface Sending {
 const MINUTE_MS = 60_000;
 /** So often somebody in between keeps a heartbeat for himself. */
 const KEPT = 0.02;
+/** Within the time that a machine has to be heard in, once it is unlocked. */
+const LEAST_PATIENCE_MS = 8 * MINUTE_MS;
 /** Who may be silent for long is not asked to speak more often than that. */
 const LONGEST_MS = 8 * 3_600_000;
 
@@ -56,8 +58,10 @@ export class Sender {
         return answer;
       },
       // A machine that is locked for days asks every minute, and learns nothing new.
-      sleep: (delayMs, signal) =>
-        time.sleep(Math.max(delayMs, Math.min(delayMs * 1.3 ** this.#inVain, this.#world.patienceMs)), signal),
+      sleep: (delayMs, signal) => {
+        const patienceMs = Math.max(LEAST_PATIENCE_MS, this.#world.patienceMs);
+        return time.sleep(Math.max(delayMs, Math.min(delayMs * 1.3 ** this.#inVain, patienceMs)), signal);
+      },
       random: (lengthBytes: number) => this.#chance.bytes(lengthBytes),
     };
     const sender = this;

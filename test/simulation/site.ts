@@ -50,7 +50,7 @@ export class SimulatedSite {
   async live(): Promise<void> {
     const { time } = this.#world;
     for (;;) {
-      await time.sleep(this.#world.waitMs(this.#chance, 12 * DAY_MS));
+      await time.sleep(this.#world.waitMs(this.#chance, 4 * DAY_MS));
       const longMs = this.#chance.pick([HOUR_MS, 3 * this.timeoutMs, 3 * this.timeoutMs]);
       const outMs = this.#chance.between(MINUTE_MS, longMs);
       const what = this.#chance.share();
@@ -72,10 +72,12 @@ export class SimulatedSite {
       await this.#world.time.sleep(this.#world.waitMs(this.#chance, 4 * HOUR_MS));
       const state = this.#world.oracle.ledger.sites.all.get(this.name)?.state ?? "free";
       // He sees that it is held. Sometimes he holds it himself, also while it is open.
-      if (this.#chance.happens(state === "held" ? 0.05 : 0.03)) await this.#say("hold", "");
+      if (this.#chance.happens(0.05)) await this.#say("hold", "");
       else if (state === "held") {
         const openMs = this.#chance.pick([20 * MINUTE_MS, HOUR_MS, DAY_MS]);
         await this.#say("release", { ...this.#chance.pick(RATES), openMs });
+        // The outage that it was held for is not always over.
+        if (this.#chance.happens(0.3)) this.#world.time.at(this.#chance.below(openMs), () => this.#world.cutServer());
       }
     }
   }

@@ -130,7 +130,9 @@ export class SimulatedThief {
   async #replayHeartbeat(host: Host): Promise<void> {
     const { overheard } = this.#world;
     if (overheard.length === 0) return;
-    const sent = this.#chance.pick(this.#chance.happens(0.7) ? overheard.slice(-5) : overheard);
+    const asked = overheard.filter(({ path }) => path !== "/alive");
+    const recent = this.#chance.happens(0.7) ? overheard.slice(-5) : overheard;
+    const sent = this.#chance.pick(asked.length > 0 && this.#chance.happens(0.4) ? asked.slice(-8) : recent);
     const from = this.#chance.happens(0.3) ? { ...sent.from, isCut: false } : host;
     const body = Buffer.from(sent.body);
     if (sent.path === "/alive" && this.#chance.happens(0.4)) {

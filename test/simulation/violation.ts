@@ -1,4 +1,4 @@
-/** What must always hold. Each is a word of docs/decisions/123 and 134. */
+/** What must always hold. Each is a word of docs/decisions/123, 134 and 144. */
 export type Invariant =
   /** No release that the policy forbids; none outside of a lease and its grace. */
   | "policy"
@@ -16,6 +16,8 @@ export type Invariant =
   | "approval"
   /** Whoever may have its key gets it, once it can ask and the server can answer. */
   | "liveness"
+  /** No two checkpoints of another's log cosigned of which neither has grown from the other. */
+  | "witness"
   /** The whole log verifies in the end, and the tables say what it says. */
   | "log"
   /** Nothing fails but the disk. */

@@ -8,6 +8,7 @@ import { Chance, seedCrypto } from "./chance.ts";
 import { SimulatedDisk } from "./disk.ts";
 import type { Fault } from "./faults.ts";
 import { type KnownLatch, SimulatedMachine } from "./machine.ts";
+import { SimulatedNeighbour } from "./neighbour.ts";
 import { type Answer, type Host, type Request, SimulatedNetwork } from "./network.ts";
 import { SimulatedOperator } from "./operator.ts";
 import { Oracle } from "./oracle.ts";
@@ -80,6 +81,7 @@ export class World implements AsyncDisposable {
   #isBroken = false;
   readonly #tempted: Chance;
   readonly #thief: SimulatedThief;
+  readonly #neighbour: SimulatedNeighbour;
   readonly #digest = createHash("sha256");
   #violation: Violation | null = null;
   #failure: unknown = null;
@@ -100,6 +102,8 @@ export class World implements AsyncDisposable {
     const { address } = scale.fault ?? {};
     this.#network = new SimulatedNetwork(time, chance.named("network"), this.server, observer, address);
     this.#thief = new SimulatedThief(this, chance.named("thief"), { address: "198.51.100.66", isCut: false });
+    const elsewhere = { address: "192.0.2.254", isCut: false };
+    this.#neighbour = new SimulatedNeighbour(this, chance.named("neighbour"), elsewhere);
     this.operator = new SimulatedOperator(this, chance.named("operator"));
     for (let number = 0; number < scale.machines; number++) {
       const host = { address: `192.0.2.${1 + (number % 250)}`, isCut: false };
@@ -221,6 +225,7 @@ export class World implements AsyncDisposable {
       this.operator.watch(),
       this.operator.attend(),
       this.#thief.live(),
+      this.#neighbour.live(),
       this.#weather(this.#chance.named("weather")),
       this.#clockmaker(this.#chance.named("clockmaker")),
       this.#cuts(this.#chance.named("cuts")),
