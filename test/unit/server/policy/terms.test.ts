@@ -25,7 +25,9 @@ test("terms are the same in all parts, or others", () => {
     { ...APPROVAL, limits: "per-day 4" },
   ];
   assert.ok(areSameTerms(APPROVAL, { ...APPROVAL, approval: { of: 2, timeoutMs: 3_600_000 } }));
-  for (const other of others) assert.ok(!areSameTerms(APPROVAL, other), JSON.stringify(other));
+  assert.ok(areSameTerms(LEASE, { ...LEASE }));
+  for (const other of others)
+    assert.ok(!areSameTerms(APPROVAL, other) && !areSameTerms(other, APPROVAL), JSON.stringify(other));
 });
 
 test("what would release more than before is told, and why", () => {
