@@ -18,7 +18,7 @@ import { whyEarly } from "../judge/stage.ts";
 import { clevisAnswers } from "./clevis-askpass.ts";
 import { type EarlyBoot, earlyFacts, NO_DRIVER_LACKS, readEarlyBoot } from "./early-boot.ts";
 import { lacksOf } from "./early-lacks.ts";
-import { readHeartbeat } from "./heartbeat.ts";
+import { lookAtHeartbeats } from "./heartbeat.ts";
 import { measuredFacts } from "./measured.ts";
 import { readSystemd } from "./systemd.ts";
 import { readTether } from "./tether.ts";
@@ -78,7 +78,7 @@ export async function collectFacts(system: System, options: CheckOptions): Promi
   const looked = await Promise.all(entries.map((entry) => lookAt(system, options, entry, around)));
   const volumes = looked.map(({ facts }) => facts);
   const facts = await factsAround(system, options, crypttab, around, volumes);
-  const heartbeat = facts.systemd === null ? null : await readHeartbeat(system, around.config, servers, options.signal);
+  const heartbeat = facts.systemd === null ? null : await lookAtHeartbeats(system, around.config, servers, options.signal);
   return { ...facts, heartbeat, witness };
 }
 

@@ -22,7 +22,7 @@ type HeartbeatPower = Pick<System, "run" | "readFileIfPresent" | "upMs" | "sleep
  * @param enrolled servers that do
  * @throws NightlatchError system/*, file/*
  */
-export async function readHeartbeat(
+export async function lookAtHeartbeats(
   system: HeartbeatPower,
   { heartbeat, tether }: AgentConfig,
   enrolled: readonly EnrolledServer[],

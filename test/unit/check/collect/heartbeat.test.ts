@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readHeartbeat } from "../../../../src/check/collect/heartbeat.ts";
+import { lookAtHeartbeats } from "../../../../src/check/collect/heartbeat.ts";
 import { HEARD_FILE } from "../../../../src/core/places.ts";
 import { parseAgentConfig } from "../../../../src/formats/own/agent-config-file.ts";
 import { buildHeardServers } from "../../../../src/formats/own/tether.ts";
@@ -32,7 +32,7 @@ async function look(
       path === HEARD_FILE && upMs >= UP_MS + (more.heardAfterMs ?? 0) ? buildHeardServers(rows) : null,
   };
   const config = parseAgentConfig(Buffer.from(toml), "agent.toml");
-  const facts = await readHeartbeat(system, config, more.servers ?? [ONE], new AbortController().signal);
+  const facts = await lookAtHeartbeats(system, config, more.servers ?? [ONE], new AbortController().signal);
   return { facts, waitedMs: upMs - UP_MS };
 }
 

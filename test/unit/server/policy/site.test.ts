@@ -104,6 +104,9 @@ test("silent with a machine is who misses a heartbeat when its time is over", ()
     of: 1,
   });
   assert.deepEqual(count(silent(hour / 2, now, hour)), { silent: 2, of: 2 }, "one that sends more seldom");
+  const gone = (apartMs: number) => count(silent(TIMEOUT_MS + apartMs, now, TIMEOUT_MS, true));
+  assert.deepEqual(gone(TIMEOUT_MS), { silent: 2, of: 2 }, "apart by as much as a timeout");
+  assert.deepEqual(gone(TIMEOUT_MS + 1), { silent: 1, of: 1 });
 });
 
 test("a window goes on after a restart for what is left of it, and its rate begins anew", () => {
@@ -139,5 +142,8 @@ test("a window goes on after a restart for what is left of it, and its rate begi
     resumedSite({ ...stored, state: "held", open: null }, { nowMs: 0, latestMs: 0, monotonicMs: 0 }),
     held,
   );
+  for (const damaged of [{ ...stored, state: "held" } as const, { ...stored, open: null }])
+    assert.deepEqual(resumedSite(damaged, { nowMs: WALL_MS, latestMs: WALL_MS, monotonicMs: 0 }), held);
+  assert.equal(judgeSite({ ...left, rate: null } as Site, STRANGER, 1500), "waits", "a window without a rate");
   assert.equal(resumedSite({ ...stored, state: "free", open: null }, { nowMs: 0, latestMs: 0, monotonicMs: 0 }), null);
 });

@@ -1,0 +1,458 @@
+// @ts-nocheck
+import type { JsonObject } from "../../formats/json/json.ts";
+import type { State } from "../policy/decide.ts";
+import type { LeaseUse } from "../policy/lease.ts";
+import type { Day } from "../policy/limits.ts";
+import type { Approval } from "../policy/request.ts";
+import type { Rate } from "../policy/site.ts";
+import { DEFAULT_GROUP } from "../policy/terms.ts";
+
+/** A machine as the log or the store tells of it. */
+export interface KnownMachine {
+  readonly id: string;
+  readonly name: string;
+  readonly state: State;
+  readonly epoch: number;
+  /** As `policyText` puts it. */
+  readonly policy: string;
+  /** Of whom that was said: `machine`, `group` or `default`. */
+  readonly source: string;
+  /** The group that it is in; empty where it is in none. */
+  readonly group: string;
+  /** Its leases, as `leaseText` puts them. */
+  readonly lease: string;
+}
+
+/** A latch as the log or the store tells of it. */
+export interface KnownLatch {
+  readonly id: string;
+  readonly machine: string;
+  readonly volume: string;
+  readonly state: State;
+  readonly epoch: number;
+  /** Which keys there are, as `keyNames` puts it; empty once destroyed. */
+  readonly keys: string;
+  /** Its first release within the last lease that it was released in, as `useText` puts it. */
+  readonly use: string;
+  /** Its releases that were counted last, as `dayText` puts them. */
+  readonly day: string;
+}
+
+/** An invite as the log or the store tells of it. */
+export interface KnownInvite {
+  readonly id: string;
+  readonly name: string;
+  /** `open`, `used` or `void`. */
+  readonly state: string;
+  /** Milliseconds since the epoch. */
+  readonly expires: number;
+  /** Who used it. */
+  readonly machine: string | null;
+}
+
+/** A group of machines as the log or the store tells of it. */
+export interface KnownGroup {
+  /** Its name. */
+  readonly id: string;
+  /** As `policyText` puts it; empty where nothing is said of it. */
+  readonly policy: string;
+  /** Where it stands as a site, as `siteText` puts it. */
+  readonly site: string;
+}
+
+/** A request for an approval as the log or the store tells of it. */
+export interface KnownRequest {
+  readonly id: string;
+  readonly machine: string;
+  readonly from: string;
+  /** `waiting` or `denied`. */
+  readonly state: string;
+  /** Who has approved, user ids in the order of their votes, with commas in between. */
+  readonly approvedBy: string;
+  /** Milliseconds since the epoch. */
+  readonly expires: number;
+}
+
+/** A key as the log or the store tells of it. */
+interface KnownKey {
+  /** `exchange` or `signing`. */
+  readonly purpose: string;
+  readonly epoch: number;
+  /** Null where it is not told apart from others of its kind. */
+  readonly kid: string | null;
+}
+
+/**
+ * Names keys in one text: `exchange 1 KID, signing 1`. The log tells which exchange key a latch
+ * has, and of its signing key only that there is one.
+ */
+export function keyNames(keys: readonly KnownKey[]): string {
+  return keys
+    .map(({ purpose, epoch, kid }) => (purpose === "exchange" ? `${purpose} ${epoch} ${kid}` : `${purpose} ${epoch}`))
+    .sort()
+    .join(", ");
+}
+
+/**
+ * Puts a policy and its terms into one text: `always`, `alive 300000` (its timeout, in
+ * milliseconds), `approval of 2 for 3600000 hours 08:00-18:00` with what bounds it.
+ */
+export function policyText(
+  policy: string,
+  terms: { readonly approval: Approval | null; readonly timeoutMs: number | null; readonly limits: string | null },
+): string {
+  const { approval, timeoutMs, limits } = terms;
+  const silence = approval === null && timeoutMs !== null ? ` ${timeoutMs}` : "";
+  const asked = approval === null ? silence : ` of ${approval.of} for ${approval.timeoutMs}`;
+  return `${policy}${asked}${limits === null ? "" : ` ${limits}`}`;
+}
+
+/** Puts the releases of a latch that were counted last into one text; empty where none was. */
+export function dayText(day: Day | null): string {
+  return day === null ? "" : `${day.count} since ${day.sinceMs}`;
+}
+
+/**
+ * Puts a machine's leases into one text: `3 until 1800000000000 grace 60000 by 0`. Only the number
+ * of the last one where there is none now; `by` only where an operator made it, and `to` with the
+ * one address that it is open for.
+ */
+export function leaseText(
+  leases: number,
+  lease: {
+    readonly untilMs: number;
+    readonly graceMs: number;
+    readonly by: number | null;
+    readonly to: string | null;
+  } | null,
+): string {
+  if (lease === null) return String(leases);
+  const { untilMs, graceMs, by, to } = lease;
+  const whose = `${by === null ? "" : ` by ${by}`}${to === null ? "" : ` to ${to}`}`;
+  return `${leases} until ${untilMs} grace ${graceMs}${whose}`;
+}
+
+/**
+ * Puts where a site stands into one text: `held hold 2 window 1`, `open hold 2 window 2 until
+ * 1800000000000 60 per 60000`.
+ */
+export function siteText(site: {
+  readonly state: string;
+  readonly hold: number;
+  readonly window: number;
+  readonly open: { readonly untilMs: number; readonly rate: Rate } | null;
+}): string {
+  const { state, hold, window, open } = site;
+  const until = open === null ? "" : ` until ${open.untilMs} ${open.rate.count} per ${open.rate.perMs}`;
+  return `${state} hold ${hold} window ${window}${until}`;
+}
+
+/** Puts a first release within a lease into one text; empty where there was none. */
+export function useText(use: LeaseUse | null): string {
+  return use === null ? "" : `${use.lease} at ${use.atMs} from ${use.from}`;
+}
+
+const CHANGES: ReadonlyMap<string, State> = new Map([
+  ["lock", "locked"],
+  ["unlock", "active"],
+  ["revoke", "revoked"],
+  ["gone", "locked"],
+]);
+
+/** The epoch of a latch's first keys. */
+const EPOCH = 1;
+
+/**
+ * What the machines, latches, keys and invites must be if the log is the truth, since every change
+ * of theirs is an entry of it. An edit of the store beside the log shows as a difference.
+ */
+export class Replay {
+  readonly #machines = new Map<string, KnownMachine>();
+  readonly #latches = new Map<string, KnownLatch>();
+  readonly #latchesOf = new Map<string, string[]>();
+  readonly #invites = new Map<string, KnownInvite>();
+  readonly #requests = new Map<string, KnownRequest>();
+  readonly #groups = new Map<string, KnownGroup>([
+    [DEFAULT_GROUP, { id: DEFAULT_GROUP, policy: PLAIN, site: AS_EVER }],
+  ]);
+  /** The invite that waits to be used, by name. */
+  readonly #open = new Map<string, string>();
+
+  /** Takes the next entry. Kinds that change none of these are passed over. */
+  apply(entry: JsonObject & { readonly kind: string }): void {
+    const [subject, change] = entry.kind.split("-");
+    const state = CHANGES.get(change ?? "");
+    if (entry.kind === "enrol" || entry.kind === "latch") this.#bind(entry);
+    else if (entry.kind === "invite") this.#invite(entry);
+    else if (entry.kind === "invite-used") this.#use(entry);
+    else if (entry.kind === "invite-void" || entry.kind === "invite-expired") this.#void(String(entry["invite"]));
+    else if (entry.kind === "latch-rotate") this.#rotate(entry);
+    else if (entry.kind === "latch-retire") this.#retire(entry);
+    else if (entry.kind === "machine-policy") this.#setPolicy(entry);
+    else if (subject === "group") this.#changeGroup(entry);
+    else if (subject === "site") this.#changeSite(entry);
+    else if (entry.kind === "lease") this.#lease(entry);
+    else if (entry.kind === "lease-end") this.#endLease(String(entry["machine"]));
+    else if (entry.kind === "release") this.#release(entry);
+    else if (entry.kind === "rollback") this.#rollBack();
+    else if (entry.kind === "request") this.#request(entry);
+    else if (entry.kind === "request-approve" || entry.kind === "request-deny") this.#vote(entry);
+    else if (entry.kind === "request-expired") this.#requests.delete(String(entry["request"]));
+    else if (subject === "machine" && state !== undefined) this.#changeMachine(entry, state);
+    else if (subject === "latch" && state !== undefined) this.#changeLatch(String(entry["latch"]), state);
+  }
+
+  /** What differs between the log and the store, a sentence each; at most `limit`. */
+  differences(store: KnownRows, limit: number): string[] {
+    const found = [
+      ...compare("machine", this.#machines, store.machines, MACHINE),
+      ...compare("latch", this.#latches, store.latches, ["machine", "volume", "state", "epoch", "keys", "use", "day"]),
+      ...compare("group", this.#groups, store.groups, ["policy", "site"]),
+      ...compare("invite", this.#invites, store.invites, ["name", "state", "expires", "machine"]),
+      ...compare("request", this.#requests, store.requests, ["machine", "from", "state", "approvedBy", "expires"]),
+    ];
+    return found.slice(0, limit);
+  }
+
+  #bind(entry: JsonObject): void {
+    const [machine, latch] = [String(entry["machine"]), String(entry["latch"])];
+    const [name, volume, kid] = [String(entry["name"]), String(entry["volume"]), String(entry["kid"])];
+    const keys = keyNames([
+      { purpose: "exchange", epoch: EPOCH, kid },
+      { purpose: "signing", epoch: EPOCH, kid: null },
+    ]);
+    if (!this.#machines.has(machine)) {
+      const policy = this.#groups.get(DEFAULT_GROUP)?.policy ?? PLAIN;
+      const begun = { state: "active", epoch: 1, source: "default", group: "", lease: leaseText(0, null) } as const;
+      this.#machines.set(machine, { id: machine, name, policy, ...begun });
+    }
+    this.#latches.set(latch, { id: latch, machine, volume, state: "active", epoch: EPOCH, keys, use: "", day: "" });
+    const siblings = this.#latchesOf.get(machine);
+    if (siblings === undefined) this.#latchesOf.set(machine, [latch]);
+    else siblings.push(latch);
+    if (entry["invite"] !== undefined) this.#use(entry);
+  }
+
+  /** It takes the place of the one for the same name that was not used. */
+  #invite(entry: JsonObject): void {
+    const [id, name] = [String(entry["invite"]), String(entry["name"])];
+    this.#void(this.#open.get(name) ?? "");
+    this.#invites.set(id, { id, name, state: "open", expires: Number(entry["expires"]), machine: null });
+    this.#open.set(name, id);
+  }
+
+  #void(id: string): void {
+    const invite = this.#invites.get(id);
+    if (invite === undefined) return;
+    this.#invites.set(id, { ...invite, state: "void" });
+    if (this.#open.get(invite.name) === id) this.#open.delete(invite.name);
+  }
+
+  #use(entry: JsonObject): void {
+    const invite = this.#invites.get(String(entry["invite"]));
+    if (invite === undefined) return;
+    this.#invites.set(invite.id, { ...invite, state: "used", machine: String(entry["machine"]) });
+    if (this.#open.get(invite.name) === invite.id) this.#open.delete(invite.name);
+  }
+
+  #changeMachine(entry: JsonObject, state: State): void {
+    const machine = this.#machines.get(String(entry["machine"]));
+    if (machine === undefined) return;
+    this.#machines.set(machine.id, { ...machine, state, epoch: Number(entry["epoch"]) });
+    if (state !== "active") this.#endAll(machine.id);
+    if (state === "revoked") for (const id of this.#latchesOf.get(machine.id) ?? []) this.#changeLatch(id, state);
+  }
+
+  #setPolicy(entry: JsonObject): void {
+    const machine = this.#machines.get(String(entry["machine"]));
+    if (machine === undefined) return;
+    const policy = policyOf(entry);
+    // Before there were groups, what was released as ever was as good as never spoken of.
+    const source = String(entry["source"] ?? (policy === PLAIN ? "default" : "machine"));
+    this.#govern(machine, { policy, source });
+  }
+
+  /** Has a policy hold. One that is another makes a lease void, and requests. */
+  #govern(machine: KnownMachine, said: Pick<KnownMachine, "policy" | "source">): void {
+    this.#machines.set(machine.id, { ...machine, ...said });
+    if (said.policy !== machine.policy) this.#endAll(machine.id);
+  }
+
+  #changeGroup(entry: JsonObject): void {
+    const [id, kind] = [String(entry["group"]), entry["kind"]];
+    if (kind === "group-add") this.#groups.set(id, { id, policy: "", site: AS_EVER });
+    else if (kind === "group-remove") this.#removeGroup(id);
+    else if (kind === "group-join") this.#move(String(entry["machine"]), id);
+    else if (kind === "group-leave") this.#move(String(entry["machine"]), "");
+    else if (kind === "group-policy") {
+      const site = this.#groups.get(id)?.site ?? AS_EVER;
+      this.#groups.set(id, { id, policy: entry["policy"] === undefined ? "" : policyOf(entry), site });
+      for (const machine of this.#machines.values()) if (machine.group === id) this.#move(machine.id, id);
+    }
+  }
+
+  #changeSite(entry: JsonObject): void {
+    const group = this.#groups.get(String(entry["group"]));
+    if (group === undefined) return;
+    const [hold, kind] = [Number(entry["hold"]), entry["kind"]];
+    const window = Number(entry["window"] ?? windowOf(group.site));
+    const rate = { count: Number(entry["count"]), perMs: Number(entry["per"]) };
+    const open = kind === "site-release" ? { untilMs: Number(entry["until"]), rate } : null;
+    const state = open === null ? (kind === "site-end" ? "free" : "held") : "open";
+    this.#groups.set(group.id, { ...group, site: siteText({ state, hold, window, open }) });
+  }
+
+  /** An older copy of the store is in use: leases are void, and windows of sites are holds. */
+  #rollBack(): void {
+    for (const id of this.#machines.keys()) this.#endAll(id);
+    for (const group of this.#groups.values()) {
+      const [, hold = ""] = /^open hold (\d+) /.exec(group.site) ?? [];
+      if (hold === "") continue;
+      const held = { state: "held", hold: Number(hold), window: windowOf(group.site), open: null };
+      this.#groups.set(group.id, { ...group, site: siteText(held) });
+    }
+  }
+
+  /** Only machines that are revoked are in it. */
+  #removeGroup(id: string): void {
+    this.#groups.delete(id);
+    for (const machine of this.#machines.values())
+      if (machine.group === id) this.#machines.set(machine.id, { ...machine, group: "" });
+  }
+
+  /** Puts a machine into a group, or finds anew what holds for it in the one that it is in. */
+  #move(machineId: string, group: string): void {
+    const machine = this.#machines.get(machineId);
+    if (machine === undefined) return;
+    const moved = { ...machine, group };
+    this.#machines.set(machineId, moved);
+    if (machine.source === "machine" || machine.state === "revoked") return;
+    const policy = this.#groups.get(group)?.policy ?? "";
+    if (policy !== "") this.#govern(moved, { policy, source: "group" });
+    else if (machine.source === "group")
+      this.#govern(moved, { policy: this.#groups.get(DEFAULT_GROUP)?.policy ?? PLAIN, source: "default" });
+  }
+
+  #lease(entry: JsonObject): void {
+    const machine = this.#machines.get(String(entry["machine"]));
+    if (machine === undefined) return;
+    const by = entry["by"] === undefined ? null : Number(entry["by"]);
+    const to = entry["to"] === undefined ? null : String(entry["to"]);
+    const lease = { untilMs: Number(entry["until"]), graceMs: Number(entry["grace"]), by, to };
+    this.#machines.set(machine.id, { ...machine, lease: leaseText(Number(entry["lease"]), lease) });
+    if (entry["request"] !== undefined) this.#requests.delete(String(entry["request"]));
+  }
+
+  #request(entry: JsonObject): void {
+    const [id, machine, from] = [String(entry["request"]), String(entry["machine"]), String(entry["from"])];
+    const expires = Number(entry["until"]);
+    this.#requests.set(id, { id, machine, from, state: "waiting", approvedBy: "", expires });
+  }
+
+  #vote(entry: JsonObject): void {
+    const request = this.#requests.get(String(entry["request"]));
+    if (request === undefined) return;
+    const by = String(entry["by"]);
+    const approvedBy = request.approvedBy === "" ? by : `${request.approvedBy},${by}`;
+    const change = entry["kind"] === "request-deny" ? { state: "denied" } : { approvedBy };
+    this.#requests.set(request.id, { ...request, ...change });
+  }
+
+  /** Makes a machine's lease void, and its requests. */
+  #endAll(machineId: string): void {
+    this.#endLease(machineId);
+    for (const { id, machine } of this.#requests.values()) if (machine === machineId) this.#requests.delete(id);
+  }
+
+  #endLease(id: string): void {
+    const machine = this.#machines.get(id);
+    if (machine === undefined) return;
+    this.#machines.set(id, { ...machine, lease: leaseText(Number.parseInt(machine.lease, 10), null) });
+  }
+
+  /** Takes the first release of a latch in a lease, and one that is counted. */
+  #release(entry: JsonObject): void {
+    const { lease, day, at, from, since } = entry;
+    const latch = this.#latches.get(String(entry["latch"]));
+    if (latch === undefined || (lease === undefined && day === undefined)) return;
+    const use =
+      lease === undefined ? latch.use : useText({ lease: Number(lease), atMs: Number(at), from: String(from) });
+    const counted = day === undefined ? latch.day : dayText({ count: Number(day), sinceMs: Number(since) });
+    this.#latches.set(latch.id, { ...latch, use, day: counted });
+  }
+
+  #rotate(entry: JsonObject): void {
+    const latch = this.#latches.get(String(entry["latch"]));
+    if (latch === undefined) return;
+    const epoch = Number(entry["epoch"]);
+    const made = keyNames([
+      { purpose: "exchange", epoch, kid: String(entry["kid"]) },
+      { purpose: "signing", epoch, kid: null },
+    ]);
+    const keys = [...latch.keys.split(", "), ...made.split(", ")].sort().join(", ");
+    this.#latches.set(latch.id, { ...latch, epoch, keys });
+  }
+
+  #retire(entry: JsonObject): void {
+    const latch = this.#latches.get(String(entry["latch"]));
+    if (latch === undefined) return;
+    const isOver = (key: string) => Number(key.split(" ")[1]) === Number(entry["epoch"]);
+    const keys = latch.keys.split(", ").filter((key) => !isOver(key));
+    this.#latches.set(latch.id, { ...latch, keys: keys.join(", ") });
+  }
+
+  #changeLatch(id: string, state: State): void {
+    const latch = this.#latches.get(id);
+    if (latch !== undefined) this.#latches.set(id, { ...latch, state, keys: state === "revoked" ? "" : latch.keys });
+  }
+}
+
+/** What is compared of a machine. */
+const MACHINE = ["name", "state", "epoch", "policy", "source", "group", "lease"] as const;
+
+/** What every machine began with before anything else could be said. */
+const PLAIN = "always";
+
+const AS_EVER = siteText({ state: "free", hold: 0, window: 0, open: null });
+
+/** The number of a site's last window, in its text. */
+function windowOf(site: string): number {
+  return Number(/ window (\d+)/.exec(site)?.[1] ?? 0);
+}
+
+function policyOf(entry: JsonObject): string {
+  const timeoutMs = entry["timeout"] === undefined ? null : Number(entry["timeout"]);
+  const approval = entry["of"] === undefined ? null : { of: Number(entry["of"]), timeoutMs: timeoutMs ?? 0 };
+  const limits = entry["limits"] === undefined ? null : String(entry["limits"]);
+  return policyText(String(entry["policy"]), { approval, timeoutMs, limits });
+}
+
+/** What the store's tables say. */
+export interface KnownRows {
+  readonly machines: readonly KnownMachine[];
+  readonly latches: readonly KnownLatch[];
+  readonly groups: readonly KnownGroup[];
+  readonly invites: readonly KnownInvite[];
+  readonly requests: readonly KnownRequest[];
+}
+
+function* compare<T extends { readonly id: string }>(
+  kind: string,
+  expected: ReadonlyMap<string, T>,
+  found: Iterable<T>,
+  members: readonly (keyof T & string)[],
+): Generator<string> {
+  const missing = new Set(expected.keys());
+  for (const row of found) {
+    const should = expected.get(row.id);
+    missing.delete(row.id);
+    if (should === undefined) yield `the ${kind} ${row.id} is in the store, but the log does not know it`;
+    else {
+      for (const member of members) {
+        if (row[member] === should[member]) continue;
+        yield `the ${member} of ${kind} ${row.id} is ${String(row[member])} in the store, ${String(should[member])} by the log`;
+      }
+    }
+  }
+  for (const id of missing) yield `the ${kind} ${id} is in the log, but the store has lost it`;
+}

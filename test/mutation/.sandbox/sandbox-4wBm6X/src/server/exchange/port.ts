@@ -1,0 +1,25 @@
+/** A P-256 scalar, big-endian. */
+// @ts-nocheck
+
+export const SCALAR_BYTES = 32;
+/** A P-256 point, uncompressed: 0x04 ‖ x ‖ y (SEC 1 section 2.3.3). */
+export const POINT_BYTES = 65;
+
+/**
+ * The server's half of the McCallum–Relyea exchange on P-256: Y = sX. The server learns nothing of
+ * the disk's key, because the client has blinded X.
+ */
+export interface Exchange {
+  readonly name: "openssl" | "node";
+  /** Whether the bytes are a point of the curve, uncompressed, not infinity. */
+  isPoint(point: Buffer): boolean;
+  /**
+   * Multiplies a point that a client has sent.
+   * @param scalar s, usable as isUsableScalar of formats/tang/ecmr.ts judges; it stays the caller's
+   *   to wipe
+   * @param point X, which need not be trusted
+   * @returns Y, never the point at infinity
+   * @throws RangeError where X is not a point of the curve
+   */
+  multiply(scalar: Buffer, point: Buffer): Buffer;
+}

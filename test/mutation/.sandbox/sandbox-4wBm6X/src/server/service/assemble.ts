@@ -1,0 +1,43 @@
+// @ts-nocheck
+import { FloodTally } from "../audit/floods.ts";
+import { RefusalTally } from "../audit/refusals.ts";
+import { chooseExchange } from "../exchange/choose.ts";
+import { followedBy, Memory } from "../memory.ts";
+import type { OpenedStore } from "../store/folder/folder.ts";
+import { Asks } from "./asks.ts";
+import { Challenges } from "./challenges.ts";
+import { Halts } from "./halts.ts";
+import { Notices } from "./notices.ts";
+import { Paces } from "./paces.ts";
+import { Pulses } from "./pulses.ts";
+import { CommitQueue } from "./queue.ts";
+import type { Service } from "./service.ts";
+import { Sites } from "./sites.ts";
+
+/** Makes the service of a store that was just opened. */
+export function assembleService(system: Service["system"], opened: OpenedStore): Service {
+  const { store, storeId, cells, identity, witnessKey } = opened;
+  const memory = new Memory();
+  return {
+    system,
+    store,
+    storeId,
+    queue: new CommitQueue(followedBy(memory, store), { storeId, key: identity }, system),
+    cells,
+    identity,
+    witnessKey,
+    witnessFailures: new Map(),
+    exchange: chooseExchange(),
+    refusals: new RefusalTally(memory),
+    paces: new Paces(memory),
+    asks: new Asks(memory),
+    notices: new Notices(),
+    floods: new FloodTally(memory),
+    halts: new Halts(),
+    challenges: new Challenges(system),
+    sessionChallenges: new Challenges(system),
+    pulses: new Pulses(memory),
+    sites: new Sites(memory),
+    cameUp: new Map(),
+  };
+}

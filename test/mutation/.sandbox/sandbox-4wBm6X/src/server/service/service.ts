@@ -1,0 +1,48 @@
+// @ts-nocheck
+import type { KeyObject } from "node:crypto";
+import type { NightlatchError } from "../../core/errors.ts";
+import type { System } from "../../system/port.ts";
+import type { FloodTally } from "../audit/floods.ts";
+import type { RefusalTally } from "../audit/refusals.ts";
+import type { Exchange } from "../exchange/port.ts";
+import type { Cells } from "../store/keys/cells.ts";
+import type { Store } from "../store/port.ts";
+import type { Asks } from "./asks.ts";
+import type { Challenges } from "./challenges.ts";
+import type { Halts } from "./halts.ts";
+import type { Notices } from "./notices.ts";
+import type { Paces } from "./paces.ts";
+import type { Pulses } from "./pulses.ts";
+import type { CommitQueue } from "./queue.ts";
+import type { Sites } from "./sites.ts";
+
+/** What every act of the server needs. It is made once, at the start. */
+export interface Service {
+  readonly system: Pick<System, "nowMs" | "monotonicMs" | "sleep" | "random">;
+  readonly store: Store;
+  readonly storeId: string;
+  readonly queue: CommitQueue;
+  /** What the keys of latches and invites are wrapped with. */
+  readonly cells: Cells;
+  readonly identity: KeyObject;
+  /** What the logs of others are cosigned with. */
+  readonly witnessKey: KeyObject;
+  /** Why a witness of this log did not sign it when it was asked last, by its name. */
+  readonly witnessFailures: Map<string, NightlatchError>;
+  readonly exchange: Exchange;
+  readonly refusals: RefusalTally;
+  readonly paces: Paces;
+  readonly asks: Asks;
+  readonly notices: Notices;
+  readonly floods: FloodTally;
+  readonly halts: Halts;
+  readonly challenges: Challenges;
+  readonly sessionChallenges: Challenges;
+  readonly pulses: Pulses;
+  readonly sites: Sites;
+  /**
+   * By the numbers of machines whose session was opened after a release in their lease: the number
+   * of that lease, which such a session's heartbeats end.
+   */
+  readonly cameUp: Map<number, number>;
+}

@@ -1,0 +1,461 @@
+// @ts-nocheck
+import type { KeyObject } from "node:crypto";
+import type { Cosignature } from "../../formats/log/cosignature.ts";
+import type { SignedCheckpoint, Verifier } from "../../formats/log/note.ts";
+import type { EntryText, LatestKind, LatestRow } from "../audit/latest.ts";
+import type { LogStore } from "../audit/log.ts";
+import type { Tree } from "../audit/times.ts";
+import type { NumberedCosignature, NumberedEntry, Snapshot } from "../audit/verify.ts";
+import type { StoredPulse } from "../policy/alive.ts";
+import type { State } from "../policy/decide.ts";
+import type { Lease, LeaseUse, Policy } from "../policy/lease.ts";
+import type { Day } from "../policy/limits.ts";
+import type { AskedRequest, Crowd } from "../policy/request.ts";
+import type { StoredSite, StoredWindow } from "../policy/site.ts";
+import type { Terms, TermsSource } from "../policy/terms.ts";
+
+/**
+ * The port to what the server remembers. Keys come and go wrapped (keys/wrap.ts): no store ever
+ * sees one in the clear. It is asynchronous, because a store may be on another machine; the
+ * embedded one answers at once.
+ */
+export interface Store {
+  /**
+   * Runs `work` alone, in one transaction. When the promise resolves, what it wrote is on the disk,
+   * and the cells of the keys that it destroyed are empty, or `owes` says that they are not. When
+   * it rejects, nothing of it is.
+   * @throws NightlatchError store/full, store/io; and what `work` throws
+   */
+  transact<T>(work: (transaction: Transaction) => Promise<T>): Promise<T>;
+  /**
+   * Takes the bytes of destroyed keys out of the store's own files. They are wrapped, and open
+   * nothing by then. False where a reader of the files holds that up; call again later.
+   */
+  scrub(): Promise<boolean>;
+  /** Whether the last scrub was held up, or there is something else for it to do. */
+  readonly needsScrub: boolean;
+  /**
+   * Whether cells of destroyed keys could not be emptied yet, because the disk fails. `scrub` tries
+   * again.
+   */
+  readonly owes: boolean;
+  /**
+   * Records durably, outside of the store, how far the log has come. An older copy in the store's
+   * place is then found out at the next start. It costs nothing where that was recorded already.
+   * @throws NightlatchError file/*
+   */
+  recordProgress(): Promise<void>;
+  /**
+   * Gives up room that was held back on the disk, for a change that must be recorded although the
+   * disk is full. False where none is held.
+   */
+  makeRoom(): Promise<boolean>;
+  /** Holds room back again, as far as there is any. It costs nothing where that was done. */
+  holdRoom(): Promise<void>;
+  /** The log as `audit verify` reads it, page by page. */
+  readonly audit: AuditReads;
+  /** Records how far the log has come, and closes the store. */
+  close(): Promise<void>;
+}
+
+/** The log and what it must agree with, as `audit verify` reads them. */
+export interface AuditReads {
+  /** One moment of the store. */
+  snapshot(): Promise<Snapshot>;
+  /** Entries from number `from` on: a page, at least one where there is any. */
+  entries(from: number): Promise<readonly NumberedEntry[]>;
+  /**
+   * Checkpoints of a size above `after`, smallest first: a page, at least one where there is any.
+   */
+  checkpoints(after: number): Promise<readonly SignedCheckpoint[]>;
+  /** What witnesses have signed of its last checkpoints, of the largest sizes first. */
+  cosignatures(): Promise<readonly NumberedCosignature[]>;
+}
+
+/** All that can be done inside a transaction. */
+export interface Transaction extends Reads, Writes, LogStore {}
+
+/** What can be read inside a transaction. */
+export interface Reads {
+  /** All that a release needs, in one read. Null where there is no such latch. */
+  release(latchId: string): Promise<ReleaseRow | null>;
+  /** The keys of a latch, of every epoch; none once they were destroyed. */
+  keys(latchId: string): Promise<KeyRow[]>;
+  latch(latchId: string): Promise<LatchRow | null>;
+  /** The former epochs that are not over yet, of one latch or of all of a machine's. */
+  formers(of: { readonly latch: string } | { readonly machine: string }): Promise<FormerEpoch[]>;
+  latchByNonce(machineId: string, nonce: string): Promise<LatchRow | null>;
+  latchesOf(machineId: string): Promise<LatchRow[]>;
+  machine(machineId: string): Promise<MachineRow | null>;
+  /**
+   * Names may come again once a machine is revoked. Gives the machine that is not, or else the last
+   * that was; null where there is none.
+   */
+  machineByName(name: string): Promise<MachineRow | null>;
+  /** All of them, by name. */
+  machines(): Promise<MachineRow[]>;
+  /** The machines that have a lease which ends at this time or before, a page of them. */
+  machinesPastLease(atMs: number): Promise<MachineRow[]>;
+  request(requestId: string): Promise<RequestRow | null>;
+  /** The request of this machine from this address; null where there is none. */
+  requestFrom(machineId: string, from: string): Promise<RequestRow | null>;
+  /** All of them, those that were made first at the front. */
+  requests(): Promise<RequestRow[]>;
+  /** How many requests there are beside that of this machine and address. */
+  crowdAround(place: CrowdPlace): Promise<Crowd>;
+  /**
+   * Machines under `alive` that are not revoked, from behind this place on: a page of them, at
+   * least one where there is any. It is for a start alone: places are none any more once the store
+   * was scrubbed.
+   */
+  machinesUnderAlive(after: number): Promise<WatchedMachine[]>;
+  /** A group by its name; null where there is none. */
+  group(name: string): Promise<GroupRow | null>;
+  /** All of them, by name. */
+  groups(): Promise<GroupRow[]>;
+  /** The machines in a group that are not revoked, by name. */
+  machinesIn(group: string): Promise<MachineRow[]>;
+  /** How many they are, and how many of them fell silent with it. */
+  countIn(group: string): Promise<{ readonly machines: number; readonly gone: number }>;
+  /** Those under `alive` that are neither locked nor revoked. */
+  aliveIn(group: string): Promise<{ readonly id: string; readonly goneIn: number | null }[]>;
+  /** Those that fell silent with it and are not back, a page of them. */
+  goneIn(group: string, limit: number): Promise<MachineRow[]>;
+  invite(inviteId: string): Promise<InviteRow | null>;
+  /** The invites that wait to be used, by name. */
+  openInvites(): Promise<InviteRow[]>;
+  /** Whether there ever was an invite for this name. */
+  hasInvited(name: string): Promise<boolean>;
+  /** Where the audit log stands. */
+  tree(): Promise<Tree>;
+  /** The latest checkpoint; null where there is none. */
+  checkpoint(): Promise<SignedCheckpoint | null>;
+  /** Entries from number `from` on, at most `limit`. */
+  entries(from: number, limit: number): Promise<NumberedEntry[]>;
+  /** The same entries as numbers and texts, in a third of the time, for whoever looks at many. */
+  entryTexts(from: number, limit: number): Promise<EntryText[]>;
+  /**
+   * The kept hashes of full subtrees of 2^`level` entries, from number `from` on, at most `limit`
+   * (audit/nodes.ts).
+   */
+  nodes(level: number, from: number, limit: number): Promise<Buffer[]>;
+  /** How many of that level are kept: the first ones. */
+  nodeCount(level: number): Promise<number>;
+  /** The last entry that tells of an older copy which was taken into use. Null where none does. */
+  lastRollback(): Promise<NumberedEntry | null>;
+  /** How many entries the index of the latest ones covers. */
+  latestReach(): Promise<number>;
+  /**
+   * The latest entry of a kind about a subject, as far as the index reaches. Null where it knows
+   * none.
+   */
+  latest(kind: LatestKind, subject: string): Promise<NumberedEntry | null>;
+  /** The last release of each latch that had one, as far as the index reaches. */
+  lastReleases(): Promise<LastRelease[]>;
+  /** Who is asked to cosign this log, by name. */
+  witnesses(): Promise<WitnessRow[]>;
+  /** What they have signed of its last checkpoints, of the largest sizes first. */
+  cosigned(): Promise<CosignatureRow[]>;
+  /** The logs that this server cosigns, by origin. */
+  witnessedLogs(): Promise<WitnessedLogRow[]>;
+  /** One of them; null where it is none. */
+  witnessedLog(origin: string): Promise<WitnessedLogRow | null>;
+}
+
+/** What can be written inside a transaction, beside the log. */
+interface Writes {
+  insertInvite(invite: InviteRow): Promise<void>;
+  /** Sets the state of an invite. Its key is destroyed where the state is another than `open`. */
+  setInvite(inviteId: string, state: InviteState, machineId: string | null): Promise<void>;
+  insertMachine(machine: MachineRow): Promise<void>;
+  /**
+   * Sets the state of a machine. Where it is not `active`, a lease that it has is void, and so are
+   * its requests. That it fell silent with its site is over.
+   */
+  setMachine(machineId: string, state: State, epoch: number): Promise<void>;
+  /**
+   * Sets the policy of a machine. A lease that it has is void, and so are its requests and what was
+   * kept for `alive`.
+   */
+  setPolicy(machineId: string, terms: PolicyTerms): Promise<void>;
+  /** Sets of whom a machine's policy was said, where the policy stays as it is. */
+  setSource(machineId: string, source: TermsSource): Promise<void>;
+  /** Puts a machine into a group; null: into none. It is of the site of before no more. */
+  setMembership(machineId: string, group: string | null): Promise<void>;
+  /** Enters a group, or what is said of it now. */
+  setGroup(group: GroupRow): Promise<void>;
+  /** Removes a group, in which only machines that are revoked may be. */
+  deleteGroup(name: string): Promise<void>;
+  /** Keeps what a machine under `alive` is released by after a restart. */
+  setAlive(machineId: string, alive: AliveRow): Promise<void>;
+  /** Notes when a machine was last heard, and where from, packed; null: as it was. */
+  setSeen(machineId: string, seenMs: number, seenFrom: Buffer | null): Promise<void>;
+  /** Notes that a machine fell silent with its site. */
+  setGone(machineId: string, gone: Gone): Promise<void>;
+  /** Notes that a machine was let in by a window of its site; it is back. */
+  setLetIn(machineId: string, window: number): Promise<void>;
+  /** Gives a machine a lease in place of the one that it has; null: it has none from now on. */
+  setLease(machineId: string, lease: LeaseRow | null): Promise<void>;
+  /** Notes the first release of a latch within a lease. */
+  useLease(latchId: string, use: LeaseUse): Promise<void>;
+  /** Notes the releases of a latch that were counted. */
+  setDay(latchId: string, day: Day): Promise<void>;
+  /** Enters a request, or what became of it. */
+  setRequest(request: RequestRow): Promise<void>;
+  deleteRequest(requestId: string): Promise<void>;
+  insertLatch(latch: LatchRow, keys: readonly KeyRow[]): Promise<void>;
+  setLatch(latchId: string, state: State): Promise<void>;
+  /**
+   * Gives a latch the keys of another epoch, which it advertises from now on. Those that it has
+   * stay, as its former ones. It has no former ones yet.
+   */
+  rotateLatch(
+    latchId: string,
+    next: Pick<LatchRow, "epoch" | "advertisement"> & { readonly cell: number },
+    keys: readonly KeyRow[],
+  ): Promise<void>;
+  /** Destroys the keys of a latch's former epoch, as `destroyKeys` does, where it has one. */
+  retireFormer(latchId: string): Promise<void>;
+  /**
+   * Deletes every key of the latch, of every epoch, and empties its cells at the commit. `scrub`
+   * then removes the bytes.
+   */
+  destroyKeys(latchId: string): Promise<void>;
+  /** Keeps the hash of a full subtree. */
+  insertNode(level: number, number: number, hash: Buffer): Promise<void>;
+  /**
+   * Enters the rows that are later than what is there, and how far the index reaches, where that is
+   * further.
+   */
+  setLatest(found: readonly LatestRow[], reach: number): Promise<void>;
+  /** Enters a witness, or what it was seen to have signed last. */
+  setWitness(witness: WitnessRow): Promise<void>;
+  /** Removes a witness, and what it has signed. */
+  deleteWitness(name: string): Promise<void>;
+  /** Keeps what a witness has signed, and forgets what was signed of much smaller sizes. */
+  insertCosignature(size: number, witness: string, cosignature: Cosignature): Promise<void>;
+  /** Enters a log that this server cosigns, or what it has signed of it last. */
+  setWitnessedLog(log: WitnessedLogRow): Promise<void>;
+  /** Removes such a log. What was signed of it is forgotten. */
+  deleteWitnessedLog(origin: string): Promise<void>;
+}
+
+/** A witness that is asked to cosign this log. */
+export interface WitnessRow {
+  readonly name: string;
+  readonly publicKey: KeyObject;
+  /** Base address of its server. */
+  readonly url: string;
+  /** The size that it has signed last, as far as it has said so; 0 for none. */
+  readonly seen: number;
+}
+
+/** What a witness has signed. */
+export interface CosignatureRow {
+  readonly checkpoint: SignedCheckpoint;
+  readonly witness: Verifier;
+  readonly cosignature: Cosignature;
+}
+
+/** A log that this server cosigns. */
+export interface WitnessedLogRow {
+  readonly origin: string;
+  readonly publicKey: KeyObject;
+  /** Of the checkpoint that was signed last; 0 for none. */
+  readonly size: number;
+  readonly root: Buffer;
+  /** Its note, as the log has signed it; empty for none. */
+  readonly note: string;
+  /** When it was signed; null for never. */
+  readonly cosignedMs: number | null;
+}
+
+/** The last release of one latch. */
+export interface LastRelease {
+  readonly machineId: string;
+  readonly body: Buffer;
+}
+
+/** What a release needs to know of a latch. */
+export interface ReleaseRow {
+  readonly machineId: string;
+  readonly machineState: State;
+  readonly policy: Policy;
+  readonly limits: string | null;
+  /** Null where the machine has none. */
+  readonly lease: LeaseRow | null;
+  readonly latchState: State;
+  /** The latch's first release within the last lease in which it was released. */
+  readonly use: LeaseUse | null;
+  /** The releases of it that were counted last; null where none was. */
+  readonly day: Day | null;
+  readonly latchEpoch: number;
+  /** The group that the machine is in, and what became of it there. */
+  readonly group: string | null;
+  readonly goneIn: number | null;
+  readonly goneFrom: Buffer | null;
+  readonly letIn: number | null;
+  /** The exchange key; null once it is destroyed. */
+  readonly exchange: { readonly kid: string; readonly wrapped: Buffer; readonly cell: number } | null;
+}
+
+/** A latch as it is stored. */
+export interface LatchRow {
+  readonly id: string;
+  readonly machineId: string;
+  readonly volume: string;
+  readonly state: State;
+  readonly epoch: number;
+  readonly nonce: string;
+  readonly createdMs: number;
+  /** What `GET /latch/{id}/adv` answers. */
+  readonly advertisement: string;
+  /** What its keys are wrapped with. Null where they were destroyed before there were cells. */
+  readonly cell: number | null;
+  /** Its first release within the last lease in which it was released. */
+  readonly use: LeaseUse | null;
+  /** The releases of it that were counted last; null where none was. */
+  readonly day: Day | null;
+}
+
+/** The epoch before a latch's own, whose keys are released until it is over. */
+export interface FormerEpoch {
+  readonly latch: string;
+  readonly epoch: number;
+  /** What its keys are wrapped with. */
+  readonly cell: number;
+}
+
+/** What a key of a latch is for. */
+export type KeyPurpose = "exchange" | "signing";
+
+/** A key of a latch as it is stored. */
+export interface KeyRow {
+  readonly purpose: KeyPurpose;
+  readonly epoch: number;
+  /** S256 thumbprint. */
+  readonly kid: string;
+  readonly publicJwk: string;
+  readonly wrapped: Buffer;
+}
+
+/** A lease as it is stored. */
+export interface LeaseRow extends Lease {
+  /** The log's size when it was made: what came later is in the entries from this number on. */
+  readonly madeAt: number;
+  /** User id of the operator who made it; null where the machine itself announced it. */
+  readonly by: number | null;
+}
+
+/** What a machine under `alive` is released by after a restart, as it is stored. */
+export interface AliveRow extends StoredPulse {
+  /** The log's size when it was written: what came later is in the entries from this number on. */
+  readonly madeAt: number;
+}
+
+/** Whether a request waits for operators, or one of them has denied it. */
+export type RequestState = AskedRequest["state"];
+
+/** A machine that asks, and where from. */
+export interface CrowdPlace {
+  readonly machineId: string;
+  readonly from: string;
+  /** What is counted as one place, and as its surroundings: network.ts. */
+  readonly network: string;
+  readonly around: string;
+}
+
+/** A request for an approval as it is stored. There is one for a machine and an address. */
+export interface RequestRow extends AskedRequest, CrowdPlace {
+  readonly id: string;
+  readonly createdMs: number;
+  /** The log's size when it was made: what came later is in the entries from this number on. */
+  readonly madeAt: number;
+  /** The operator who made it; null where the machine asked, or whoever has its latch's address. */
+  readonly by: number | null;
+}
+
+/** What must hold for a machine to be released, but for how long it may be silent. */
+export interface PolicyTerms extends Omit<Terms, "timeoutMs"> {
+  /** Of whom it was said. */
+  readonly source: TermsSource;
+}
+
+/** A group of machines as it is stored. That of the name `default` has no machines. */
+export interface GroupRow {
+  readonly name: string;
+  readonly createdMs: number;
+  /** What was said of it: null where nothing was. */
+  readonly terms: Terms | null;
+  readonly site: SiteRow;
+}
+
+/** Where a group stands as a site: docs/policy.md. */
+export interface SiteRow extends StoredSite {
+  /** Since when it is held or open; null where it never was. */
+  readonly sinceMs: number | null;
+  /** User id of the operator who said so last; null where none did. */
+  readonly by: number | null;
+  readonly open: (StoredWindow & { /** The log's size when it was opened. */ readonly madeAt: number }) | null;
+}
+
+/** How a machine fell silent with its site. */
+export interface Gone {
+  /** In which of the site's holds. */
+  readonly goneIn: number;
+  /** Where it had been alive from, packed (service/place.ts); null where that is not known. */
+  readonly goneFrom: Buffer | null;
+}
+
+/** A machine as it is stored. */
+export interface MachineRow extends PolicyTerms {
+  /** Thumbprint of its identity. */
+  readonly id: string;
+  readonly name: string;
+  readonly state: State;
+  readonly epoch: number;
+  readonly enrolledMs: number;
+  /** How many leases it ever had: the number of the last one. */
+  readonly leases: number;
+  /** The one that it has; null where it has none. It may be over, which time alone tells. */
+  readonly lease: LeaseRow | null;
+  /** Null under another policy than `alive`. */
+  readonly alive: AliveRow | null;
+  /** When it was last heard, as far as that was written; null where it never was. */
+  readonly seenMs: number | null;
+  /** Where it was last heard from, packed, as far as that was written; null where it never was. */
+  readonly seenFrom: Buffer | null;
+  /** The name of the group that it is in; null where it is in none. */
+  readonly group: string | null;
+  /** The hold of its site in which it fell silent with others, and where it had been alive from. */
+  readonly goneIn: number | null;
+  readonly goneFrom: Buffer | null;
+}
+
+/** What a start has to know of a machine under `alive`. */
+export interface WatchedMachine extends Pick<MachineRow, "id" | "state" | "alive" | "goneIn"> {
+  /** Where it lies in the store: greater than those before. */
+  readonly place: number;
+}
+
+/**
+ * The state of an invite. `void`: another one for the same name took its place, an operator made it
+ * so, or it has expired.
+ */
+export type InviteState = "open" | "used" | "void";
+
+/** An invite as it is stored. */
+export interface InviteRow {
+  readonly id: string;
+  readonly name: string;
+  readonly state: InviteState;
+  /** Empty once it is destroyed: the invite was used, is void or has expired. */
+  readonly wrappedKey: Buffer;
+  /** What its key is wrapped with. Null where it was destroyed before there were cells. */
+  readonly cell: number | null;
+  readonly createdMs: number;
+  readonly expiresMs: number;
+  /** The log's size when it was made: what came later is in the entries from this number on. */
+  readonly madeAt: number;
+  readonly machineId: string | null;
+}

@@ -1,0 +1,128 @@
+// @ts-nocheck
+import { createPublicKey } from "node:crypto";
+import { NightlatchError } from "../../../core/errors.ts";
+import { unpackRange } from "../../../formats/log/merkle.ts";
+import { originOf, type SignedCheckpoint } from "../../../formats/log/note.ts";
+import { dayText, type KnownLatch, keyNames, leaseText, policyText, siteText, useText } from "../../audit/replay.ts";
+import type { AuditSource, NumberedCosignature, NumberedEntry, Snapshot } from "../../audit/verify.ts";
+import { GROUP, groupOf } from "./group-table.ts";
+import { dayOf, leaseUseOf, MACHINE, machineOf, USE } from "./lease-columns.ts";
+import { REQUEST, requestOf } from "./request-table.ts";
+import { query } from "./schema.ts";
+import { Sqlite } from "./sqlite.ts";
+import { SqliteWitnesses } from "./witness-table.ts";
+
+/** How many entries or checkpoints are read at once. */
+const PAGE = 4096;
+
+/**
+ * The log of a store's file, for whoever may read it; a server may have it open meanwhile. It is
+ * read in short pages, because a reader keeps destroyed keys from being overwritten for as long as
+ * it reads.
+ * @throws NightlatchError store/damaged, store/io
+ */
+export function openAuditSource(path: string): AuditSource & Disposable {
+  const sqlite = new Sqlite(path, { readonly: true });
+  const snapshot = takeSnapshot(sqlite);
+  return {
+    snapshot,
+    entries: async (from) => readEntries(sqlite, from),
+    checkpoints: async (after) => readCheckpoints(sqlite, snapshot.storeId, after),
+    cosignatures: async () => readCosignatures(sqlite, snapshot.storeId),
+    [Symbol.dispose]: () => sqlite.close(),
+  };
+}
+
+/** A page of the entries from number `from` on. */
+export function readEntries(sqlite: Sqlite, from: number): NumberedEntry[] {
+  return sqlite.all(query.selectFrom("entry").selectAll().where("number", ">=", from).orderBy("number").limit(PAGE));
+}
+
+/** A page of the checkpoints of sizes above `after`. */
+export function readCheckpoints(sqlite: Sqlite, storeId: string, after: number): SignedCheckpoint[] {
+  const rows = sqlite.all(
+    query.selectFrom("checkpoint").selectAll().where("size", ">", after).orderBy("size").limit(PAGE),
+  );
+  return rows.map((row) => ({ origin: originOf(storeId), ...row }));
+}
+
+/** What witnesses have signed. */
+export function readCosignatures(sqlite: Sqlite, storeId: string): NumberedCosignature[] {
+  const rows = new SqliteWitnesses(sqlite, storeId).cosigned();
+  return rows.map(({ checkpoint, witness, cosignature }) => ({ size: checkpoint.size, witness, cosignature }));
+}
+
+/** One moment of the store, read in one transaction. @throws NightlatchError store/damaged */
+export function takeSnapshot(sqlite: Sqlite): Snapshot {
+  sqlite.begin();
+  try {
+    const store = sqlite.first(query.selectFrom("store").select(["id", "identity"]));
+    const tree = sqlite.first(query.selectFrom("tree").select(["size", "edge"]));
+    const range = tree === null ? null : unpackRange(tree.size, tree.edge);
+    if (store === null || range === null)
+      throw new NightlatchError("store/damaged", "the store does not say what it holds");
+    const machines = sqlite
+      .all(query.selectFrom("machine").select(MACHINE))
+      .map(machineOf)
+      .map(({ id, name, state, epoch, policy, leases, lease, alive, group, source, ...terms }) => {
+        const said = policyText(policy, { ...terms, timeoutMs: alive?.timeoutMs ?? null });
+        return { id, name, state, epoch, policy: said, source, group: group ?? "", lease: leaseText(leases, lease) };
+      });
+    const groups = sqlite
+      .all(query.selectFrom("machine_group").select(GROUP))
+      .map(groupOf)
+      .map(({ name, terms, site }) => {
+        const policy = terms === null ? "" : policyText(terms.policy, terms);
+        return { id: name, policy, site: siteText(site) };
+      });
+    const latches = readLatches(sqlite);
+    const invites = sqlite.all(
+      query.selectFrom("invite").select(["id", "name", "state", "expires_ms as expires", "machine"]),
+    );
+    const requests = sqlite
+      .all(query.selectFrom("request").select(REQUEST))
+      .map(requestOf)
+      .map(({ id, machineId, from, state, approvedBy, expiresMs }) => {
+        return { id, machine: machineId, from, state, approvedBy: approvedBy.join(","), expires: expiresMs };
+      });
+    const identity = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x: store.identity }, format: "jwk" });
+    return { storeId: store.id, identity, range, machines, latches, groups, invites, requests };
+  } finally {
+    sqlite.rollback();
+  }
+}
+
+function readLatches(sqlite: Sqlite): KnownLatch[] {
+  const rows = sqlite.all(query.selectFrom("latch").select(["id", "machine", "volume", "state", "epoch", ...USE]));
+  const keys = Map.groupBy(
+    sqlite.all(query.selectFrom("latch_key").select(["latch", "purpose", "epoch", "kid"])),
+    ({ latch }) => latch,
+  );
+  const latches = rows.map(({ id, machine, volume, state, epoch, ...use }) => {
+    return {
+      id,
+      machine,
+      volume,
+      state,
+      epoch,
+      keys: keyNames(keys.get(id) ?? []),
+      use: useText(leaseUseOf(use)),
+      day: dayText(dayOf(use)),
+    };
+  });
+  for (const { id } of rows) keys.delete(id);
+  // Keys of no latch: told as a latch that the log does not know.
+  const strays = [...keys].map(
+    ([id, of]): KnownLatch => ({
+      id: `${id}, of which there are only keys,`,
+      machine: "",
+      volume: "",
+      state: "active",
+      epoch: 0,
+      keys: keyNames(of),
+      use: "",
+      day: "",
+    }),
+  );
+  return [...latches, ...strays];
+}
