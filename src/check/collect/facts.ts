@@ -78,7 +78,8 @@ export async function collectFacts(system: System, options: CheckOptions): Promi
   const looked = await Promise.all(entries.map((entry) => lookAt(system, options, entry, around)));
   const volumes = looked.map(({ facts }) => facts);
   const facts = await factsAround(system, options, crypttab, around, volumes);
-  const heartbeat = facts.systemd === null ? null : await lookAtHeartbeats(system, around.config, servers, options.signal);
+  const heartbeat =
+    facts.systemd === null ? null : await lookAtHeartbeats(system, around.config, servers, options.signal);
   return { ...facts, heartbeat, witness };
 }
 
