@@ -123,6 +123,15 @@ test("an honest machine is released in its lease, and again within the grace", (
   );
 });
 
+test("a window for one address is none for another, before and after a release", () => {
+  const [to, from] = ADDRESSES;
+  const lease: Lease = { number: 1, untilMs: START_MS + 900_000, graceMs: 60_000, to };
+  const time = { nowMs: START_MS, latestMs: START_MS };
+  assert.deepEqual(judgeLease(lease, null, { from: to, ...time }), { lease: 1, atMs: START_MS, from: to });
+  assert.equal(judgeLease(lease, null, { from, ...time }), "policy/other-address");
+  assert.equal(judgeLease(lease, { lease: 1, atMs: START_MS, from }, { from, ...time }), "policy/other-address");
+});
+
 const FAULTS: Readonly<Record<string, readonly [caught: string, judge: Judge]>> = {
   "no lease counts as one": [
     "released without a lease",
