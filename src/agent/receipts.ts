@@ -1,7 +1,7 @@
 import { isError, type NightlatchError } from "../core/errors.ts";
 import type { WitnessConfig } from "../formats/own/agent-config.ts";
 import type { ProvedReceipt } from "../formats/own/receipt.ts";
-import type { VolumeRecord } from "../formats/own/volume-record.ts";
+import { latchIdIn, type VolumeRecord } from "../formats/own/volume-record.ts";
 import { type EnrolledServer, listServers } from "../pins/latch/machine.ts";
 import { askReceipt, forgiveMissing, notCosigned, type ReceiptPower, refuseUnsigned } from "../pins/latch/receipt.ts";
 import type { System } from "../system/port.ts";
@@ -31,8 +31,8 @@ export async function askAll(system: AskPower, { latches }: VolumeRecord, option
   const servers = await listServers(system, stateFolder);
   for (const { url, server: thumbprint } of latches) {
     const server = servers.find((known) => known.thumbprint === thumbprint);
-    const latch = /\/latch\/([\w-]{22})$/.exec(url)?.[1];
-    if (server !== undefined && latch !== undefined) await askOne(system, server, latch, options);
+    const latch = latchIdIn(url);
+    if (server !== undefined && latch !== null) await askOne(system, server, latch, options);
   }
 }
 

@@ -12,6 +12,7 @@ import { dirname, join } from "node:path";
 import type { Finding, FindingCode } from "../../src/check/judge/finding.ts";
 import { command as check } from "../../src/cli/commands/check.ts";
 import { command as status } from "../../src/cli/commands/status.ts";
+import { HEARD_FILE } from "../../src/core/places.ts";
 import type { System } from "../../src/system/port.ts";
 import { device, folder, initramfs, PASSPHRASE, plugCard, type World, world } from "./reboot/world.ts";
 import { COMMAND, type Served } from "./serve.ts";
@@ -226,10 +227,21 @@ export class CheckMachine {
     if (program !== "systemctl") return;
     if (verb === "enable") this.units.set(unit, "enabled");
     if (verb === "unmask") this.agentLoads = "loaded";
-    if (verb === "restart" || rest.includes("--now")) {
+    const isStarted = verb === "restart" || rest.includes("--now");
+    if (isStarted && unit === "nightlatch-heartbeat.service") this.#sendHeartbeat();
+    if (isStarted) {
       this.agentActive = "active";
       this.restarted = true;
     }
+  }
+
+  /** What the unit runs, until the servers were heard. */
+  #sendHeartbeat(): void {
+    const heard = this.at(HEARD_FILE);
+    mkdirSync(dirname(heard), { recursive: true });
+    const command = `${COMMAND} heartbeat --state ${this.at(STATE)} --config ${this.at(CONFIG)} --heard ${heard}`;
+    const script = `${command} & until [ -s ${heard} ]; do sleep 0.1; done; kill $!`;
+    spawnSync("timeout", ["20", "bash", "-c", script], { stdio: "ignore" });
   }
 
   /** The agent's socket has to be made anew. */
@@ -245,8 +257,8 @@ export class CheckMachine {
       const file = this.units.get("nightlatch-agent.socket");
       return `LoadState=${this.agentLoads}\nUnitFileState=${file}\nActiveState=${this.agentActive}\n`;
     }
-    if (asks("nightlatch-tether.service")) {
-      const shown = ["nightlatch-heartbeat.service", "nightlatch-tether.service"].map((unit) => {
+    if (asks("nightlatch-heartbeat.service")) {
+      const shown = argv.slice(argv.indexOf("--") + 1).map((unit) => {
         const file = this.units.get(unit) ?? "disabled";
         return `Id=${unit}\nUnitFileState=${file}\nActiveState=${file === "enabled" ? "active" : "inactive"}\n`;
       });

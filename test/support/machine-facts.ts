@@ -95,6 +95,8 @@ export function machine(more: Partial<CheckFacts> = {}): CheckFacts {
     socket: { isSocket: true, mode: 0o600, uid: 0 },
     systemd,
     tether: null,
+    heartbeat: null,
+    witness: null,
     clevisAnswers: false,
     mending: { program: "initramfs-tools", rebuild: "update-initramfs -u -k all" },
     ...more,

@@ -1,6 +1,7 @@
 import { isError } from "../../core/errors.ts";
 import type { Heard } from "../../formats/own/heartbeat.ts";
-import { buildHeardServers, type HeardServer, parseHeardServers, TETHER_FILE_BYTES } from "../../formats/own/tether.ts";
+import { buildHeardServers } from "../../formats/own/tether.ts";
+import { readHeard } from "../../host/heard-servers.ts";
 import type { System } from "../../system/port.ts";
 
 /** What it takes to keep what servers say. */
@@ -43,10 +44,4 @@ export async function keepHeard(
     last = last.then(write); // one after the other: the last one is what stays
     return last;
   };
-}
-
-/** Reads what the sender has kept; empty where there is nothing, or nothing that can be read. */
-export async function readHeard(system: Pick<System, "readFileIfPresent">, path: string): Promise<HeardServer[]> {
-  const bytes = await system.readFileIfPresent(path, TETHER_FILE_BYTES);
-  return (bytes === null ? null : parseHeardServers(bytes)) ?? [];
 }

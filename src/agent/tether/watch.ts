@@ -1,11 +1,11 @@
 import { isError, type NightlatchError } from "../../core/errors.ts";
 import type { TetherConfig } from "../../formats/own/agent-config.ts";
 import { buildTrip, parsePause, parseTrip, TETHER_FILE_BYTES, type Trip } from "../../formats/own/tether.ts";
+import { readHeard } from "../../host/heard-servers.ts";
 import { isSuspended, type LuksMapping } from "../../host/luks-mappings.ts";
 import { suspendMapping, whyKeyMayBeThere } from "../../luks/cryptsetup/suspend.ts";
 import type { System } from "../../system/port.ts";
 import { decideTether, listeningSince, settleTime, type TetherVerdict } from "./decide.ts";
-import { readHeard } from "./heard-file.ts";
 import { powerOff } from "./power-off.ts";
 import { type FindPower, findTetherVolumes, type TetherVolumes, volumesSignature } from "./volumes.ts";
 

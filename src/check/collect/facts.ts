@@ -11,16 +11,18 @@ import { type FstabEntry, mountsMapping, takenMounts } from "../../formats/syste
 import { readCrypttab } from "../../host/crypttab.ts";
 import { describeExposure, listExposed } from "../../host/exposed.ts";
 import { readFstab } from "../../host/fstab.ts";
-import { listServers } from "../../pins/latch/machine.ts";
+import { type EnrolledServer, listServers } from "../../pins/latch/machine.ts";
 import type { System } from "../../system/port.ts";
 import type { BindingFacts, CheckFacts, VolumeFacts } from "../judge/facts.ts";
 import { whyEarly } from "../judge/stage.ts";
 import { clevisAnswers } from "./clevis-askpass.ts";
 import { type EarlyBoot, earlyFacts, NO_DRIVER_LACKS, readEarlyBoot } from "./early-boot.ts";
 import { lacksOf } from "./early-lacks.ts";
+import { lookAtHeartbeats } from "./heartbeat.ts";
 import { measuredFacts } from "./measured.ts";
 import { readSystemd } from "./systemd.ts";
 import { readTether } from "./tether.ts";
+import { readWitness } from "./witness.ts";
 
 /** Which files are looked at, and how far. */
 export interface CheckOptions {
@@ -38,6 +40,8 @@ export interface CheckOptions {
   readonly initramfs?: string;
   /** Whether servers are asked and keyslots tried; they are where it is absent. */
   readonly tries?: boolean;
+  /** Whether it is looked at what servers hear of this machine, and what their witnesses sign. */
+  readonly asksAround?: boolean;
 }
 
 /** A volume as `check` judges it, and as `status` shows it. */
@@ -67,15 +71,16 @@ export async function collectFacts(system: System, options: CheckOptions): Promi
   const around = await readAround(system, options);
   const crypttab = await readCrypttab(system, options.crypttab);
   const { entries: heard } = hearCrypttab(crypttab, around.cmdline).crypttab;
+  const servers = options.asksAround === true ? await knownServers(system, options.stateFolder) : [];
+  // Before keys are asked for: witnesses have not signed yet what is released now.
+  const witness = await readWitness(system, around.config.witness, servers, options);
   const entries = heard.filter((entry) => isLuksVolume(entry) && options.only?.has(entry.volume) !== false);
   const looked = await Promise.all(entries.map((entry) => lookAt(system, options, entry, around)));
-  return factsAround(
-    system,
-    options,
-    crypttab,
-    around,
-    looked.map(({ facts }) => facts),
-  );
+  const volumes = looked.map(({ facts }) => facts);
+  const facts = await factsAround(system, options, crypttab, around, volumes);
+  const heartbeat =
+    facts.systemd === null ? null : await lookAtHeartbeats(system, around.config, servers, options.signal);
+  return { ...facts, heartbeat, witness };
 }
 
 /**
@@ -118,30 +123,36 @@ export async function factsAround(
   const socket = await system.stat(options.socket);
   const systemd = await readSystemd(system, new Set(crypttab.entries.flatMap(({ key }) => key ?? [])));
   const { crypttab: crypttabFile, fstab, config: configFile } = options;
+  const names = crypttab.entries.map(({ volume }) => volume);
   return {
     agentSocket: options.socket,
-    isEnrolled: await isEnrolled(system, options.stateFolder),
+    isEnrolled: (await knownServers(system, options.stateFolder)).length > 0,
     files: { crypttab: crypttabFile, fstab, config: configFile, state: options.stateFolder },
     crypttabFaults: crypttab.faults,
     volumes,
     starts: findStarts({ crypttab, mounts, startsRemote: systemd?.startsRemote ?? true, cmdline }),
     configError,
-    strangers: [...config.volumes.keys()].filter((name) => !crypttab.entries.some(({ volume }) => volume === name)),
+    strangers: [...config.volumes.keys()].filter((name) => !names.includes(name)),
     ...(await findExposed(system, options, config)),
     socket: socket === null ? null : { isSocket: socket.kind === "socket", mode: socket.mode, uid: socket.uid },
     systemd,
-    tether: await readTether(system, config, systemd !== null),
+    tether: await readTether(system, config, names, systemd !== null),
+    heartbeat: null,
+    witness: null,
     clevisAnswers: await clevisAnswers(system),
     mending: early.mending,
   };
 }
 
 /** What cannot be read is told by bind. */
-async function isEnrolled(system: Pick<System, "readFile" | "listDirectory">, stateFolder: string): Promise<boolean> {
+async function knownServers(
+  system: Pick<System, "readFile" | "listDirectory">,
+  stateFolder: string,
+): Promise<readonly EnrolledServer[]> {
   try {
-    return (await listServers(system, stateFolder)).length > 0;
+    return await listServers(system, stateFolder);
   } catch (error) {
-    if (error instanceof NightlatchError) return false;
+    if (error instanceof NightlatchError) return [];
     throw error;
   }
 }

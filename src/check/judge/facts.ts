@@ -41,6 +41,10 @@ export interface CheckFacts {
   readonly systemd: SystemdFacts | null;
   /** What agent.toml says of a tether; null where it has none. */
   readonly tether: TetherFacts | null;
+  /** How heartbeats stand; null where nobody counts on them, or they were not looked at. */
+  readonly heartbeat: HeartbeatFacts | null;
+  /** What witnesses have signed; null where agent.toml names none, or no server was asked. */
+  readonly witness: WitnessFacts | null;
   /** Stock clevis answers systemd's passphrase prompts. */
   readonly clevisAnswers: boolean;
   /** What makes the initramfs, and the command that makes it anew; null where that is not known. */
@@ -52,8 +56,42 @@ export interface TetherFacts {
   readonly action: "suspend" | "power-off";
   /** Mappings that it names. */
   readonly volumes: readonly string[];
+  /** Those of them that neither crypttab has nor is open. */
+  readonly strangers: readonly string[];
   /** Units that it takes, and that are not enabled or do not run. */
   readonly idle: readonly string[];
+}
+
+/** How the heartbeats stand that this machine is to send. */
+export interface HeartbeatFacts {
+  /** Whether a tether needs them, too. */
+  readonly isTethers: boolean;
+  /** Whether their unit is enabled, and runs. */
+  readonly runs: boolean;
+  /** Addresses that `[heartbeat]` names and where this machine is not enrolled. */
+  readonly strangers: readonly string[];
+  /** Addresses where it is. */
+  readonly enrolled: readonly string[];
+  /**
+   * Servers that have not answered for longer than they should; `silentMs` is null where one never
+   * did since the machine was started. `name` is the machine's there.
+   */
+  readonly silent: readonly { readonly url: string; readonly name: string; readonly silentMs: number | null }[];
+}
+
+/** What servers' witnesses have signed, held against what agent.toml wants. */
+export interface WitnessFacts {
+  /** What becomes of a server whose log they have not signed. */
+  readonly missing: "tell" | "refuse";
+  /**
+   * What is wrong, of each server that cannot show what is wanted; `unsigned` are the names of the
+   * witnesses that have not signed.
+   */
+  readonly flaws: readonly {
+    readonly host: string;
+    readonly error: NightlatchError;
+    readonly unsigned: readonly string[];
+  }[];
 }
 
 /** What systemd says of units, as the judgement needs it. */

@@ -31,6 +31,8 @@ export const FINDING_CODES = [
   "check/unit-late",
   "check/responder-waits",
   "check/tether",
+  "check/heartbeat",
+  "check/witness",
   // the initramfs
   "check/initramfs",
   "check/initramfs-missing",

@@ -23,7 +23,8 @@ export const command = defineCommand({
   summary: "find what would go wrong at the next boot, and how to mend it",
   options: OPTIONS,
   details: `Looks at crypttab, fstab, the units and their order, the agent's socket and configuration. Every binding is tried: its server is
-asked, and the keyslot opened with the answer. Nothing is changed, and no command of the configuration is run.
+asked, and the keyslot opened with the answer. So is what [tether], [heartbeat] and [witness] are for. Nothing is changed,
+and no command of the configuration is run.
 With --initramfs no server is asked, and only what the initramfs lacks is told; this is how a new initramfs is looked at when it is made.
 The status is 1 where there is an error: a volume would not open by itself, or the boot would stop.`,
   run,
@@ -37,7 +38,7 @@ async function run({ options, system, terminal }: Input): Promise<ExitStatus> {
     socket: options.socket,
     stateFolder: stateFolderOf(options.state),
     signal: terminal.signal,
-    ...(options.initramfs === undefined ? {} : { initramfs: options.initramfs, tries: false }),
+    ...(options.initramfs === undefined ? { asksAround: true } : { initramfs: options.initramfs, tries: false }),
   });
   const isAsked = ({ code }: Finding) => options.initramfs === undefined || code.startsWith("check/initramfs");
   const findings = judge(facts).filter(isAsked);

@@ -89,6 +89,7 @@ function readHeartbeat(table: Table | undefined): HeartbeatConfig {
   const isAddress = (item: unknown) => typeof item === "string" && isBaseAddress(item);
   const servers = table.list("servers", SERVER_COUNT, isAddress, "addresses of servers");
   return {
+    isSaid: true,
     intervalMs: table.duration("interval", 5_000, LONGEST_INTERVAL_MS) ?? heartbeat.intervalMs,
     servers: (servers as string[] | undefined) ?? heartbeat.servers,
   };

@@ -35,6 +35,8 @@ export interface TetherConfig {
 
 /** How this machine tells its servers that it is alive: `[heartbeat]` in the file. */
 export interface HeartbeatConfig {
+  /** Whether the file has a `[heartbeat]`: somebody counts on them. */
+  readonly isSaid: boolean;
   /** The longest pause between two heartbeats. */
   readonly intervalMs: number;
   /** Base addresses of the servers; null: every one that the machine is enrolled at. */
@@ -82,7 +84,7 @@ export const DEFAULT_AGENT_CONFIG: AgentConfig = {
   timeoutMs: DEFAULT_TIMEOUT_MS,
   trust: "first-use",
   volumes: new Map(),
-  heartbeat: { intervalMs: 60_000, servers: null },
+  heartbeat: { isSaid: false, intervalMs: 60_000, servers: null },
   tether: null,
   witness: null,
 };

@@ -249,7 +249,7 @@ export function base64urlOf(payload: JsonObject, member: string, lengthBytes: nu
  * Refuses what is not an object with exactly these members.
  * @throws NightlatchError enrolment/malformed
  */
-export function requireMembers(json: Json, members: readonly string[], what: string): void {
+export function requireMembers(json: Json, members: readonly string[], what: string): asserts json is JsonObject {
   if (!hasExactly(json, members)) malformedMessage(`${what} must have exactly the members ${members.join(", ")}`);
 }
 

@@ -27,6 +27,11 @@ export interface BoundLatch {
   readonly server: string | null;
 }
 
+/** The id of the latch at an address, base64url; null where it is none of a latch. */
+export function latchIdIn(url: string): string | null {
+  return /\/latch\/([\w-]{22})$/.exec(url)?.[1] ?? null;
+}
+
 /** A record has at most this. */
 export const VOLUME_RECORD_BYTES = 16_384;
 const VERSION = 1;

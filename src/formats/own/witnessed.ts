@@ -39,9 +39,14 @@ export function judgeWitnesses(
   return { size, by: by.map(({ origin }) => origin), isEnough: count >= need && release < size };
 }
 
-/** A server's word for its own log is none of a witness. */
-function hasSigned(witness: Verifier, checkpoint: Checkpoint, note: string): boolean {
-  if (witness.origin.startsWith(`${checkpoint.origin}/`)) return false;
+/** Whether a witness is the server itself whose log this is. */
+export function isItsOwn(witness: Verifier, origin: string): boolean {
+  return witness.origin.startsWith(`${origin}/`);
+}
+
+/** Whether a witness has signed a checkpoint. A server's word for its own log is none of a witness. */
+export function hasSigned(witness: Verifier, checkpoint: Checkpoint, note: string): boolean {
+  if (isItsOwn(witness, checkpoint.origin)) return false;
   const cosignature = findCosignature(note, witness);
   return cosignature !== null && isCosigned(checkpoint, cosignature, witness.publicKey);
 }

@@ -24,12 +24,19 @@ export type ReceiptPower = Pick<
 
 const FILE_MODE = 0o600;
 
+/** What it takes to ask, and to keep nothing. */
+export type ProofPower = Pick<ReceiptPower, "readFileIfPresent" | "request" | "random">;
+
+type ReceiptOptions = AttemptLimits & {
+  /** Who must have signed the log; null where nobody must. */
+  readonly witness: WitnessConfig | null;
+};
+
 /**
  * Asks a server for the last release of one of this machine's latches, verifies what it proves, and
  * keeps the log's checkpoint for the next time: docs/format/receipt.md, "What is kept".
  * @param latch id, base64url
- * @param options.witness who must have signed the log; null where nobody must. Whether enough did
- *   is told in the answer, and is not judged here
+ * @param options.witness whether enough of them did is told in the answer, and is not judged here
  * @returns null where the server is of a version that gives no receipts, never gave one, and
  *   nobody must have signed
  * @throws NightlatchError receipt/went-back: the log is not the one that was seen before, and hides
@@ -41,7 +48,27 @@ export async function askReceipt(
   stateFolder: string,
   server: EnrolledServer,
   latch: string,
-  { timeoutMs, signal, witness }: AttemptLimits & { readonly witness: WitnessConfig | null },
+  options: ReceiptOptions,
+): Promise<ProvedReceipt | null> {
+  const proved = await proveReceipt(system, stateFolder, server, latch, options);
+  if (proved === null) return null;
+  const isBack = proved.growth === "went-back";
+  const path = isBack ? evidencePath(stateFolder, server.thumbprint) : notePath(stateFolder, server.thumbprint);
+  await system.writeFile(path, Buffer.from(proved.note), FILE_MODE);
+  if (isBack) throw wentBack(server);
+  return proved;
+}
+
+/**
+ * Asks as `askReceipt` does, and changes nothing here. A log that went back is told as its growth.
+ * @throws NightlatchError receipt/not-proved, net/*, machine/*, enrolment/*, pin/busy, file/*
+ */
+export async function proveReceipt(
+  system: ProofPower,
+  stateFolder: string,
+  server: EnrolledServer,
+  latch: string,
+  { timeoutMs, signal, witness }: ReceiptOptions,
 ): Promise<ProvedReceipt | null> {
   const witnesses = witness === null ? null : witnessesOf(witness);
   const identity = await readIdentity(system, stateFolder);
@@ -70,11 +97,6 @@ export async function askReceipt(
   const { thumbprint: serverThumbprint, machine } = server;
   const proved = parseReceiptAnswer(response.body, { request, serverThumbprint, machine, latch, held, witnesses });
   if (proved.growth === "unknown") damaged(path, "is not this server's, or was changed");
-  if (proved.growth === "went-back") {
-    await system.writeFile(evidencePath(stateFolder, serverThumbprint), Buffer.from(proved.note), FILE_MODE);
-    throw wentBack(server);
-  }
-  await system.writeFile(notePath(stateFolder, serverThumbprint), Buffer.from(proved.note), FILE_MODE);
   return proved;
 }
 
@@ -184,7 +206,7 @@ function witnessesOf({ keys, need }: WitnessConfig): WantedWitnesses {
 }
 
 /** The error of a server whose log went back. */
-function wentBack({ url, name }: Pick<EnrolledServer, "url" | "name">): NightlatchError {
+export function wentBack({ url, name }: Pick<EnrolledServer, "url" | "name">): NightlatchError {
   const { host } = new URL(url);
   return new NightlatchError("receipt/went-back", `${host} shows another log than before, and does not say why`, {
     meaning:

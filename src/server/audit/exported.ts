@@ -1,8 +1,10 @@
 import type { KeyObject } from "node:crypto";
 import { NightlatchError } from "../../core/errors.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../../formats/json/json.ts";
+import { findCosignature, formatCosignature } from "../../formats/log/cosignature.ts";
 import { append, EMPTY_RANGE, hashLeaf, rootOf } from "../../formats/log/merkle.ts";
 import {
+  COSIGNATURE,
   formatNote,
   formatVerifier,
   isSignedCheckpoint,
@@ -11,15 +13,18 @@ import {
   parseVerifier,
   type SignedCheckpoint,
 } from "../../formats/log/note.ts";
+import { hasSigned, isItsOwn } from "../../formats/own/witnessed.ts";
 import { parseEntry } from "./entry.ts";
-import type { AuditSource } from "./verify.ts";
+import type { AuditSource, NumberedCosignature } from "./verify.ts";
 
 /** A log as a file: docs/format/audit-export.md. */
 
 /** No line of it is longer. */
 export const LINE_BYTES = 4096;
 const FORMAT = "nightlatch-log";
-const VERSION = 1;
+const VERSION = 2;
+/** Without the lines of witnesses. */
+const VERSIONS = [1, VERSION];
 
 /**
  * Gives the file of a log in pieces, as it stood when the source was opened.
@@ -29,15 +34,35 @@ export async function* exportLog(source: AuditSource): AsyncGenerator<Buffer> {
   const { identity, storeId, range } = source.snapshot;
   const verifier = formatVerifier(originOf(storeId), identity);
   yield line({ format: FORMAT, version: VERSION, verifier });
+  const others = (await source.cosignatures()).filter(({ witness }) => !isItsOwn(witness, originOf(storeId)));
+  const cosigned = Map.groupBy(others, ({ size }) => size);
   for (let next = 0; next < range.size; ) {
     const page = (await source.entries(next)).slice(0, range.size - next);
+    const pieces: Buffer[] = [];
     if (page.length === 0) throw broken(`entry ${next} and all after it are missing`);
-    yield Buffer.concat(page.flatMap(({ body }) => [body, NEWLINE]));
-    next += page.length;
+    for (const { body } of page) {
+      next++;
+      pieces.push(body, NEWLINE);
+      for (const found of cosigned.get(next) ?? []) pieces.push(await cosignedLine(source, found));
+    }
+    yield Buffer.concat(pieces);
   }
-  const [checkpoint] = await source.checkpoints(range.size - 1);
-  if (checkpoint?.size !== range.size) throw broken("the last entries are not signed by any checkpoint");
+  const checkpoint = await checkpointOf(source, range.size);
+  if (checkpoint === null) throw broken("the last entries are not signed by any checkpoint");
   yield line({ checkpoint: formatNote(checkpoint, identity) });
+}
+
+/** The checkpoint of this very size; null where there is none. */
+async function checkpointOf(source: AuditSource, size: number): Promise<SignedCheckpoint | null> {
+  const [checkpoint] = await source.checkpoints(size - 1);
+  return checkpoint?.size === size ? checkpoint : null;
+}
+
+async function cosignedLine(source: AuditSource, { size, witness, cosignature }: NumberedCosignature): Promise<Buffer> {
+  const checkpoint = await checkpointOf(source, size);
+  if (checkpoint === null) throw broken(`${witness.origin} has signed ${size} entries, and the server has not`);
+  const note = formatNote(checkpoint, source.snapshot.identity) + formatCosignature(cosignature, witness);
+  return line({ cosigned: note, witness: formatVerifier(witness.origin, witness.publicKey, COSIGNATURE) });
 }
 
 /** What was found to be in order. */
@@ -47,6 +72,14 @@ interface VerifiedExport {
   /** As the first line has it. */
   readonly verifier: string;
   readonly last: SignedCheckpoint;
+  /** What each witness has signed last, by the keys that the file names. */
+  readonly cosigned: readonly CosignedSize[];
+}
+
+/** What a witness has signed, and of which size. */
+interface CosignedSize extends NumberedCosignature {
+  /** Its verifier key. */
+  readonly verifier: string;
 }
 
 /**
@@ -55,13 +88,16 @@ interface VerifiedExport {
  * @param trusted a verifier key that was kept elsewhere; null: the file's own is taken
  * @param earlier finds the checkpoint that was kept elsewhere, by the file's key; null where there
  *   is none
+ * @param wanted verifier keys of witnesses that must have signed
  * @throws NightlatchError audit/broken with the first thing that is wrong
  */
 export async function verifyExport(
   lines: AsyncIterable<Buffer>,
   trusted: string | null,
   earlier: (key: KeyObject) => Promise<SignedCheckpoint | null>,
+  wanted: readonly string[] = [],
 ): Promise<VerifiedExport> {
+  const cosigned = new Map<string, CosignedSize>();
   let first: { readonly verifier: string; readonly origin: string; readonly publicKey: KeyObject } | null = null;
   let before: SignedCheckpoint | null = null;
   let range = EMPTY_RANGE;
@@ -77,6 +113,11 @@ export async function verifyExport(
     }
     last = readCheckpoint(bytes, first.publicKey);
     if (last !== null) continue;
+    const found = readCosigned(bytes, first, range);
+    if (found !== null) {
+      cosigned.set(found.verifier, found);
+      continue;
+    }
     requireEntry(range.size, bytes);
     range = append(range, hashLeaf(bytes));
     if (range.size === before?.size) requireRoot(before, range, "the checkpoint that was kept");
@@ -92,16 +133,41 @@ export async function verifyExport(
     throw broken(
       `the file has ${range.size} entries, the checkpoint that was kept has ${before.size}: it was cut short`,
     );
-  return { entries: range.size, identity: publicKey, verifier, last };
+  const missing = wanted.find((one) => !cosigned.has(one));
+  if (missing !== undefined) throw broken(`nothing in the file is signed by the witness ${missing}`);
+  return { entries: range.size, identity: publicKey, verifier, last, cosigned: [...cosigned.values()] };
 }
 
 function readFirst(bytes: Buffer): { verifier: string; origin: string; publicKey: KeyObject } {
   const { format, version, verifier } = objectIn(bytes);
   if (format !== FORMAT) throw broken("the file is no log of Nightlatch's");
-  if (version !== VERSION) throw broken(`the file is of version ${String(version)}, which is not known here`);
+  if (!VERSIONS.some((known) => known === version))
+    throw broken(`the file is of version ${String(version)}, which is not known here`);
   const read = typeof verifier === "string" ? parseVerifier(verifier) : null;
   if (typeof verifier !== "string" || read === null) throw broken("the first line names no verifier key");
   return { verifier, ...read };
+}
+
+/** A line of a witness, held to the entries before it; null for a line of another kind. */
+function readCosigned(
+  bytes: Buffer,
+  { origin, publicKey }: { readonly origin: string; readonly publicKey: KeyObject },
+  range: typeof EMPTY_RANGE,
+): CosignedSize | null {
+  if (!bytes.toString("latin1", 0, 12).startsWith('{"cosigned":')) return null;
+  const { cosigned: note, witness: verifier } = objectIn(bytes);
+  const signed = typeof note === "string" ? parseNote(note, publicKey) : null;
+  const witness = typeof verifier === "string" ? parseVerifier(verifier, COSIGNATURE) : null;
+  const what = `the line of a witness behind entry ${range.size - 1}`;
+  if (typeof note !== "string" || typeof verifier !== "string" || signed === null || witness === null)
+    throw broken(`${what} is damaged`);
+  if (signed.origin !== origin || !isSignedCheckpoint(signed, publicKey))
+    throw broken(`${what} is not signed by the server`);
+  if (signed.size !== range.size) throw broken(`${what} is of ${signed.size} entries, and stands behind ${range.size}`);
+  requireRoot(signed, range, `what ${witness.origin} has signed`);
+  const cosignature = findCosignature(note, witness);
+  if (cosignature === null || !hasSigned(witness, signed, note)) throw broken(`${what} is not signed by it`);
+  return { size: signed.size, witness, cosignature, verifier };
 }
 
 /** The last line's checkpoint; null for an entry, which has none. */

@@ -5,6 +5,7 @@ import type { Day } from "../policy/limits.ts";
 import type { Approval } from "../policy/request.ts";
 import type { Rate } from "../policy/site.ts";
 import { DEFAULT_GROUP } from "../policy/terms.ts";
+import { type KnownWitness, type KnownWitnessedLog, WitnessReplay } from "./replay-witnesses.ts";
 
 /** A machine as the log or the store tells of it. */
 export interface KnownMachine {
@@ -162,7 +163,7 @@ const CHANGES: ReadonlyMap<string, State> = new Map([
 const EPOCH = 1;
 
 /**
- * What the machines, latches, keys and invites must be if the log is the truth, since every change
+ * What the machines, latches, keys, invites and witnesses must be if the log is the truth, since every change
  * of theirs is an entry of it. An edit of the store beside the log shows as a difference.
  */
 export class Replay {
@@ -176,6 +177,7 @@ export class Replay {
   ]);
   /** The invite that waits to be used, by name. */
   readonly #open = new Map<string, string>();
+  readonly #witnesses = new WitnessReplay();
 
   /** Takes the next entry. Kinds that change none of these are passed over. */
   apply(entry: JsonObject & { readonly kind: string }): void {
@@ -197,6 +199,7 @@ export class Replay {
     else if (entry.kind === "request") this.#request(entry);
     else if (entry.kind === "request-approve" || entry.kind === "request-deny") this.#vote(entry);
     else if (entry.kind === "request-expired") this.#requests.delete(String(entry["request"]));
+    else if (subject === "witness" || subject === "witnessed") this.#witnesses.apply(entry);
     else if (subject === "machine" && state !== undefined) this.#changeMachine(entry, state);
     else if (subject === "latch" && state !== undefined) this.#changeLatch(String(entry["latch"]), state);
   }
@@ -209,6 +212,8 @@ export class Replay {
       ...compare("group", this.#groups, store.groups, ["policy", "site"]),
       ...compare("invite", this.#invites, store.invites, ["name", "state", "expires", "machine"]),
       ...compare("request", this.#requests, store.requests, ["machine", "from", "state", "approvedBy", "expires"]),
+      ...compare("witness", this.#witnesses.witnesses, store.witnesses, ["key", "url"]),
+      ...compare("witnessed log", this.#witnesses.logs, store.witnessedLogs, ["key", "signed"]),
     ];
     return found.slice(0, limit);
   }
@@ -433,6 +438,8 @@ export interface KnownRows {
   readonly groups: readonly KnownGroup[];
   readonly invites: readonly KnownInvite[];
   readonly requests: readonly KnownRequest[];
+  readonly witnesses: readonly KnownWitness[];
+  readonly witnessedLogs: readonly KnownWitnessedLog[];
 }
 
 function* compare<T extends { readonly id: string }>(

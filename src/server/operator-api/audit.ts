@@ -14,18 +14,14 @@ import type { AuditReads } from "../store/port.ts";
  */
 export async function showAudit(audit: AuditReads, [what, position]: readonly string[]): Promise<Reply> {
   if (what === undefined) {
-    const { storeId, identity, range, machines, latches, groups, invites, requests } = await audit.snapshot();
+    const { storeId, identity, range, ...known } = await audit.snapshot();
     const packed = packRange(range).toString("base64");
     return json(200, {
       store: storeId,
       identity: exportPublicJwk(identity).x,
       size: range.size,
       edge: packed,
-      machines,
-      latches,
-      groups,
-      invites,
-      requests,
+      ...known,
     });
   }
   const number = Number(/^\d{1,15}$/.exec(position ?? "")?.[0] ?? Number.NaN);

@@ -128,34 +128,37 @@ export function decide(machine: MachineFacts, latch: LatchFacts, asking: Asking)
 /** Lets a machine's policy decide, where its site does not stand in the way. */
 function decideBySite(machine: MachineFacts, latch: LatchFacts, asking: Asking): Decision {
   if (machine.site === undefined) return decideByPolicy(machine, latch, asking);
-  const { site, monotonicMs } = machine.site;
-  const judged = judgeSite(site, machine.site, monotonicMs);
-  if (judged === "returns") return decideReturn(machine, take(latch.pace, asking.nowMs));
-  if (judged !== "as-ever" && judged !== "counts" && judged !== "waits") return refuse(judged);
+  const judged = judgeSite(machine.site.site, machine.site, machine.site.monotonicMs);
+  if (typeof judged === "object") {
+    const decision = judged.returns
+      ? decideReturn(machine.alive, take(latch.pace, asking.nowMs))
+      : decideByPolicy(machine, latch, asking);
+    return decision.release ? { ...decision, enters: judged.enters } : decision;
+  }
+  if (judged !== "as-ever" && judged !== "waits") return refuse(judged);
   const decision = decideByPolicy(machine, latch, asking);
-  if (!decision.release || judged === "as-ever" || site === null) return decision;
-  return judged === "waits" ? refuse("policy/site-full") : { ...decision, enters: site.window };
+  return decision.release && judged === "waits" ? refuse("policy/site-full") : decision;
 }
 
+/** A machine of which nobody has told whether it is there. */
+const UNTOLD: AliveFacts = { pulse: null, monotonicMs: 0 };
+
 /** A machine that fell silent with its site comes back with it, as if a person had unlocked it. */
-function decideReturn({ alive, site }: MachineFacts, pace: Pace | null): Decision {
-  const timeoutMs = alive?.pulse?.timeoutMs;
-  if (alive === undefined || timeoutMs === undefined || !site?.site) return refuse("policy/not-alive");
-  return { release: true, pace, use: null, pulse: returned(timeoutMs, alive.monotonicMs), enters: site.site.window };
+function decideReturn({ pulse, monotonicMs }: AliveFacts = UNTOLD, pace: Pace | null): Decision {
+  if (pulse === null) return refuse("policy/not-alive");
+  return { release: true, pace, use: null, pulse: returned(pulse.timeoutMs, monotonicMs) };
 }
 
 function decideByPolicy(machine: MachineFacts, latch: LatchFacts, asking: Asking): Decision {
   const pace = take(latch.pace, asking.nowMs);
   if (machine.policy === "always") return { release: true, pace, use: null };
   if (machine.policy === "alive") return decideAlive(machine.alive, pace);
-  const judged = judgeLease(machine.lease, latch.use, asking);
-  const isOpen = judged === "again" || judged === "opens";
+  const isApproval = machine.policy === "approval";
   // What nobody was asked for, nobody has approved: a window for any address is none here.
-  if (machine.policy === "approval" && (!isOpen || machine.lease?.to !== asking.from))
-    return askOperators(machine.queue, asking);
+  const judged = judgeLease(isApproval && machine.lease?.to === null ? null : machine.lease, latch.use, asking);
+  if (typeof judged === "object") return { release: true, pace, use: judged };
   if (judged === "again") return { release: true, pace, use: null };
-  if (judged !== "opens" || machine.lease === null) return refuse(judged === "opens" ? "policy/no-lease" : judged);
-  return { release: true, pace, use: { lease: machine.lease.number, atMs: asking.nowMs, from: asking.from } };
+  return isApproval ? askOperators(machine.queue, asking) : refuse(judged);
 }
 
 /** What is not approved asks for it. */
@@ -165,10 +168,9 @@ function askOperators(queue: Queue | undefined, { nowMs }: Asking): Decision {
   return judged === "begins" ? { release: false, reason: "policy/waits", begins: true } : refuse(judged);
 }
 
-function decideAlive(alive: AliveFacts | undefined, pace: Pace | null): Decision {
-  const pulse = alive?.pulse ?? null;
-  if (alive === undefined || pulse === null || !isAlive(pulse, alive.monotonicMs)) return refuse("policy/not-alive");
-  const extended = released(pulse, alive.monotonicMs);
+function decideAlive({ pulse, monotonicMs }: AliveFacts = UNTOLD, pace: Pace | null): Decision {
+  if (pulse === null || !isAlive(pulse, monotonicMs)) return refuse("policy/not-alive");
+  const extended = released(pulse, monotonicMs);
   return { release: true, pace, use: null, ...(extended === null ? {} : { pulse: extended }) };
 }
 

@@ -40,8 +40,11 @@ export interface Asking {
 /** Why a policy releases nothing. It is for the log and the operator, never for whoever asks. */
 export type PolicyRefusal = "policy/no-lease" | "policy/lease-over" | "policy/lease-used" | "policy/other-address";
 
-/** What a lease lets a latch do: be released for the first time, be answered again, or nothing. */
-type LeaseDecision = "opens" | "again" | PolicyRefusal;
+/**
+ * What a lease lets a latch do: be released for the first time, which is the use that is to be
+ * kept; be answered again; or nothing.
+ */
+type LeaseDecision = LeaseUse | "again" | PolicyRefusal;
 
 /**
  * Decides what a machine's lease means for one of its latches. A clock that is well behind the log
@@ -51,7 +54,7 @@ export function judgeLease(lease: Lease | null, use: LeaseUse | null, asking: As
   if (lease === null) return "policy/no-lease";
   if (hasExpired(lease.untilMs, asking)) return "policy/lease-over";
   if (lease.to !== null && lease.to !== asking.from) return "policy/other-address";
-  if (use === null || use.lease !== lease.number) return "opens";
+  if (use?.lease !== lease.number) return { lease: lease.number, atMs: asking.nowMs, from: asking.from };
   if (hasExpired(use.atMs + lease.graceMs, asking)) return "policy/lease-used";
   return use.from === asking.from ? "again" : "policy/other-address";
 }

@@ -30,6 +30,7 @@ export type LimitRefusal = "policy/other-network" | "policy/other-hours" | "poli
 const UNLIMITED: ReleaseLimits = { from: [], perDay: null, hours: null };
 
 const DAY_MS = 86_400_000;
+const DAY_MINUTES = 1440;
 const MAX_NETWORKS = 16;
 /** Fewer than the receipts that a latch has room for at once: pace.ts. */
 const MAX_PER_DAY = 100;
@@ -42,9 +43,12 @@ export function judgePlace({ from, hours }: ReleaseLimits, address: string, minu
   if (from.length > 0 && !from.some((network) => isInNetwork(network, address))) return "policy/other-network";
   if (hours === null) return null;
   const { fromMinute, toMinute } = hours;
-  const isWithin =
-    fromMinute < toMinute ? minute >= fromMinute && minute < toMinute : minute >= fromMinute || minute < toMinute;
-  return isWithin ? null : "policy/other-hours";
+  return minutesBetween(fromMinute, minute) < minutesBetween(fromMinute, toMinute) ? null : "policy/other-hours";
+}
+
+/** How many minutes pass from one minute of the day to another, which may be that of the next day. */
+function minutesBetween(fromMinute: number, toMinute: number): number {
+  return (toMinute - fromMinute + DAY_MINUTES) % DAY_MINUTES;
 }
 
 /**
@@ -87,14 +91,12 @@ export function limitsText({ from, perDay, hours }: ReleaseLimits): string | nul
   return words.length === 0 ? null : words.join(" ");
 }
 
-const TEXT = /^(?:from (?<from>\S+))?(?:(?:^| )per-day (?<perDay>\d+))?(?:(?:^| )hours (?<hours>\S+))?$/;
-
 /** Reads what `limitsText` has written. What it would not have written releases nothing. */
 export function readLimits(text: string | null): ReleaseLimits {
   if (text === null) return UNLIMITED;
-  const groups = Object.entries(TEXT.exec(text)?.groups ?? {});
-  const words = Object.fromEntries(groups.filter(([, word]) => word !== undefined)) as LimitWords;
-  const limits = parseLimits(words);
+  const words = new Map(Array.from(text.matchAll(/(\S+) (\S+)/g), ([, name, word]) => [name, word]));
+  const [from = "any", perDay = "any", hours = "any"] = ["from", "per-day", "hours"].map((name) => words.get(name));
+  const limits = parseLimits({ from, perDay, hours });
   return limits !== null && limitsText(limits) === text ? limits : NOTHING;
 }
 
@@ -110,9 +112,13 @@ export function areTighter(limits: ReleaseLimits, before: ReleaseLimits): boolea
 
 function parseNetworks(text: string): readonly IpNetwork[] | undefined {
   if (text === "any") return [];
-  const networks = text.split(",").map(parseIpNetwork);
-  if (networks.length > MAX_NETWORKS || networks.some((network) => network === null)) return undefined;
-  return networks.filter((network) => network !== null);
+  const networks: IpNetwork[] = [];
+  for (const word of text.split(",")) {
+    const network = parseIpNetwork(word);
+    if (network === null) return undefined;
+    networks.push(network);
+  }
+  return networks.length > MAX_NETWORKS ? undefined : networks;
 }
 
 function parseCount(text: string): number | null | undefined {
@@ -123,12 +129,10 @@ function parseCount(text: string): number | null | undefined {
 
 function parseHours(text: string): Hours | null | undefined {
   if (text === "any") return null;
-  const [, ...digits] = /^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)$/.exec(text) ?? [];
-  const [fromHour, fromMinute, toHour, toMinute] = digits.map(Number);
-  if (fromHour === undefined || fromMinute === undefined || toHour === undefined || toMinute === undefined)
-    return undefined;
+  const [fromHour = 0, fromMinute = 0, toHour = 0, toMinute = 0] = text.split(/[:-]/).map(Number);
   const hours = { fromMinute: fromHour * 60 + fromMinute, toMinute: toHour * 60 + toMinute };
-  return hours.fromMinute === hours.toMinute ? undefined : hours;
+  const isTime = hoursText(hours) === text && Math.max(hours.fromMinute, hours.toMinute) < DAY_MINUTES;
+  return isTime && hours.fromMinute !== hours.toMinute ? hours : undefined;
 }
 
 function hoursText({ fromMinute, toMinute }: Hours): string {

@@ -37,27 +37,34 @@ export interface SiteMember {
 /** Why a machine of a site is not released. */
 export type SiteRefusal = "policy/site-held" | "policy/site-full" | "policy/other-place" | "policy/not-alive";
 
+/** What lets a machine in that its site's window has room for. */
+export interface Entrance {
+  /** The window's number. */
+  readonly enters: number;
+  /** It comes back, whatever its heartbeats were; else it is let in should its policy release it. */
+  readonly returns: boolean;
+}
+
 /**
- * What its site means for a machine that asks: nothing (`as-ever`); that it is counted, should its
- * policy release it (`counts`), or waits for its turn then (`waits`); that it comes back, whatever
- * its heartbeats were (`returns`); or that it is refused.
+ * What its site means for a machine that asks: nothing (`as-ever`); that it is let in; that it waits
+ * for its turn, should its policy release it (`waits`); or that it is refused.
  * @param site null: it is as ever
  */
 export function judgeSite(
   site: Site | null,
   { goneIn, isHome, letIn }: SiteMember,
   nowMs: number,
-): "as-ever" | "counts" | "waits" | "returns" | SiteRefusal {
+): "as-ever" | "waits" | Entrance | SiteRefusal {
   if (site?.state === "held") return "policy/site-held";
   const isOpen = site !== null && nowMs < site.untilMs;
   if (goneIn !== null) {
     // What fell silent alone, or at another time, does not come back with the others.
     if (!isOpen || goneIn !== site.hold) return "policy/not-alive";
     if (!isHome) return "policy/other-place";
-    return hasRoom(site, nowMs) ? "returns" : "policy/site-full";
+    return hasRoom(site, nowMs) ? { enters: site.window, returns: true } : "policy/site-full";
   }
   if (!isOpen || letIn === site.window) return "as-ever";
-  return hasRoom(site, nowMs) ? "counts" : "waits";
+  return hasRoom(site, nowMs) ? { enters: site.window, returns: false } : "waits";
 }
 
 /**

@@ -87,6 +87,47 @@ const BREAKS: Readonly<Record<FindingCode, readonly Break[] | { readonly file: s
       },
       person: (machine) => machine.write(CONFIG, '[tether]\naction = "power-off"\n'),
     },
+    {
+      what: "that names no volume",
+      how: (machine) => {
+        machine.write(CONFIG, '[tether]\nvolumes = ["dat"]\n');
+        for (const name of ["heartbeat", "tether"]) machine.units.set(`nightlatch-${name}.service`, "enabled");
+      },
+      person: (machine) => machine.write(CONFIG, '[tether]\nvolumes = ["data"]\n'),
+    },
+  ],
+  "check/heartbeat": [
+    {
+      how: (machine) => void machine.units.set("nightlatch-heartbeat.service", "enabled"),
+      person: () => {},
+    },
+    { what: "that nobody sends", how: (machine) => machine.write(CONFIG, "[heartbeat]\n") },
+    {
+      what: "to a server that does not know it",
+      how: (machine) => {
+        machine.units.set("nightlatch-heartbeat.service", "enabled");
+        machine.write(CONFIG, '[heartbeat]\nservers = ["http://192.0.2.1:7654"]\n');
+      },
+      person: (machine, step) => {
+        const [servers] = /servers = \[.*?\]/.exec(step) ?? [];
+        if (servers !== undefined) machine.write(CONFIG, `[heartbeat]\n${servers}\n`);
+      },
+    },
+  ],
+  "check/witness": [
+    {
+      how: async (machine) => {
+        const { witness } = await (await otherServer()).json("witness", "list");
+        machine.write(CONFIG, `[witness]\nkeys = ["${witness}"]\n`);
+      },
+      person: (machine, step) => (step.includes("witness ask") ? cosign(machine.server) : undefined),
+      spoils: true,
+    },
+    {
+      what: "whose key was changed",
+      how: (machine) => machine.write(CONFIG, `[witness]\nkeys = ["other+00000000+B${"A".repeat(43)}"]\n`),
+      person: (machine) => machine.write(CONFIG, ""),
+    },
   ],
   "check/no-netdev": [
     { how: inCrypttab(",_netdev", "") },
@@ -317,6 +358,25 @@ const BREAKS: Readonly<Record<FindingCode, readonly Break[] | { readonly file: s
   ],
 };
 
+let other: Served | null = null;
+
+/** A server that is none of the machine's, for a witness. */
+async function otherServer(): Promise<Served> {
+  other ??= await serve();
+  return other;
+}
+
+/** Has it cosign the log of a server, which asks for it. */
+async function cosign(server: Served): Promise<void> {
+  const by = await otherServer();
+  const { log } = await server.json("witness", "list");
+  const { witness } = await by.json("witness", "list");
+  await by.json("witness", "cosign", String(log));
+  await server.json("witness", "ask", by.url, String(witness));
+  const signed = async () => JSON.stringify(await by.json("witness", "list"));
+  while ((await signed()).includes('"size":0')) await nodeSystem.sleep(100);
+}
+
 function ownResponder(machine: CheckMachine, before: string, after: string, isEarly = false): void {
   machine.responder = { before, after };
   inCrypttab(`${AGENT} luks,${OWN},_netdev,nofail`, `/run/own.sock luks,${OWN}`)(machine);
@@ -411,7 +471,10 @@ async function spoil(): Promise<void> {
   bound = null;
 }
 
-after(spoil);
+after(async () => {
+  await spoil();
+  await other?.[Symbol.asyncDispose]();
+});
 
 describe("each remedy, applied to the letter", { skip, concurrency: 1 }, () => {
   for (const code of FINDING_CODES) {

@@ -5,6 +5,7 @@ import { findCosignature } from "../../../formats/log/cosignature.ts";
 import { unpackRange } from "../../../formats/log/merkle.ts";
 import { COSIGNATURE, originOf, parseVerifier } from "../../../formats/log/note.ts";
 import type { KnownGroup, KnownInvite, KnownLatch, KnownMachine, KnownRequest } from "../../../server/audit/replay.ts";
+import type { KnownWitness, KnownWitnessedLog } from "../../../server/audit/replay-witnesses.ts";
 import type { AuditSource, NumberedCosignature, Snapshot } from "../../../server/audit/verify.ts";
 import type { System } from "../../../system/port.ts";
 import { askServer } from "../../operator-client.ts";
@@ -40,7 +41,8 @@ export async function openRemoteAudit(
 }
 
 function parseSnapshot(answer: JsonObject): Snapshot {
-  const { store, identity, size, edge, machines, latches, groups, invites, requests } = answer;
+  const { store, identity, size, edge, machines, latches, groups, invites, requests, witnesses, witnessedLogs } =
+    answer;
   const unpacked = unpackRange(Number(size), bytesOf(edge));
   if (typeof store !== "string" || typeof identity !== "string" || unpacked === null) throw unusable();
   return {
@@ -53,6 +55,8 @@ function parseSnapshot(answer: JsonObject): Snapshot {
     groups: rowsOf(groups) as unknown as KnownGroup[],
     invites: rowsOf(invites) as unknown as KnownInvite[],
     requests: rowsOf(requests) as unknown as KnownRequest[],
+    witnesses: rowsOf(witnesses) as unknown as KnownWitness[],
+    witnessedLogs: rowsOf(witnessedLogs) as unknown as KnownWitnessedLog[],
   };
 }
 

@@ -4,7 +4,7 @@ import { printable } from "../../../core/text.ts";
 import { exportPublicJwk, thumbprintOf } from "../../../formats/jose/jwk.ts";
 import { formatNote, formatVerifier, originOf, parseNote, type SignedCheckpoint } from "../../../formats/log/note.ts";
 import { LINE_BYTES, verifyExport } from "../../../server/audit/exported.ts";
-import { verifyLog } from "../../../server/audit/verify.ts";
+import { type NumberedCosignature, verifyLog } from "../../../server/audit/verify.ts";
 import type { System } from "../../../system/port.ts";
 import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../../command.ts";
 import { timeText } from "../../time-text.ts";
@@ -14,6 +14,10 @@ const OPTIONS = {
   ...SOURCE_OPTIONS,
   log: { value: "FILE", help: "verify a file that nightlatch audit export wrote" },
   verifier: { value: "KEY", help: "with --log: the server's verifier key, as it was written down before" },
+  witness: {
+    value: "KEYS",
+    help: "with --log: verifier keys of witnesses that must have signed, with spaces in between",
+  },
   after: { value: "FILE", help: "a checkpoint that was kept elsewhere: the log must have grown from it" },
   save: { value: "FILE", help: "write the log's checkpoint to FILE, to be kept elsewhere" },
 } as const satisfies Options;
@@ -37,6 +41,7 @@ async function run(input: Input): Promise<ExitStatus> {
   const { options, system, terminal } = input;
   if (options.log !== undefined) return await verifyFile(input, options.log);
   if (options.verifier !== undefined) throw wrong("--verifier goes with --log");
+  if (options.witness !== undefined) throw wrong("--witness goes with --log");
   using source = await openSource("audit verify", options, system);
   const { snapshot } = source;
   const after = options.after;
@@ -52,11 +57,7 @@ async function run(input: Input): Promise<ExitStatus> {
       `${counts.machines} machines, ${counts.latches} latches.`,
   );
   if (earlier !== null) terminal.line(`It has grown from the ${earlier.size} entries of ${after}.`);
-  const signed = cosigned.map(({ size, witness, cosignature: { seconds } }) => {
-    return { witness: witness.origin, size, at: new Date(seconds * 1000).toISOString() };
-  });
-  for (const { witness, size, at } of signed)
-    terminal.line(`Cosigned by ${printable(witness)}, of its first ${size} entries, ${timeText(at)}.`);
+  tellCosigned(terminal, cosigned);
   terminal.line(`Signed by ${identity}\n\n${note}`);
   terminal.result({
     ok: true,
@@ -64,7 +65,7 @@ async function run(input: Input): Promise<ExitStatus> {
     identity,
     verifier,
     ...counts,
-    cosigned: signed,
+    cosigned: cosigned.map(cosignedJson),
     checkpoint: note,
   });
   return 0;
@@ -74,7 +75,9 @@ async function verifyFile({ options, system, terminal }: Input, path: string): P
   const { data, admin, after, save, verifier: trusted } = options;
   if (data !== undefined || admin !== undefined) throw wrong("--log goes without --data and --admin");
   const earlier = async (key: KeyObject) => (after === undefined ? null : readCheckpoint(system, after, key));
-  const { entries, identity, verifier, last } = await verifyExport(linesOf(system, path), trusted ?? null, earlier);
+  const wanted = options.witness?.split(" ").filter((key) => key !== "") ?? [];
+  const lines = linesOf(system, path);
+  const { entries, identity, verifier, last, cosigned } = await verifyExport(lines, trusted ?? null, earlier, wanted);
   const note = formatNote(last, identity);
   if (save !== undefined) await system.writeFile(save, Buffer.from(note), 0o644);
   const thumbprint = thumbprintOf(exportPublicJwk(identity));
@@ -82,6 +85,9 @@ async function verifyFile({ options, system, terminal }: Input, path: string): P
   if (after !== undefined) terminal.line(`It has grown from the checkpoint in ${after}.`);
   if (trusted === undefined)
     terminal.line(`That the key is the server's own the file cannot say. Compare it: ${verifier}`);
+  tellCosigned(terminal, cosigned);
+  for (const { verifier: own } of cosigned)
+    if (!wanted.includes(own)) terminal.line(`Whose a witness's key is the file cannot say. Compare it: ${own}`);
   terminal.line(`Signed by ${thumbprint}\n\n${note}`);
   terminal.result({
     ok: true,
@@ -89,9 +95,19 @@ async function verifyFile({ options, system, terminal }: Input, path: string): P
     verifier,
     trusted: trusted !== undefined,
     entries,
+    cosigned: cosigned.map((found) => ({ ...cosignedJson(found), trusted: wanted.includes(found.verifier) })),
     checkpoint: note,
   });
   return 0;
+}
+
+function cosignedJson({ size, witness, cosignature }: NumberedCosignature) {
+  return { witness: witness.origin, size, at: new Date(cosignature.seconds * 1000).toISOString() };
+}
+
+function tellCosigned(terminal: Input["terminal"], cosigned: readonly NumberedCosignature[]): void {
+  for (const { witness, size, at } of cosigned.map(cosignedJson))
+    terminal.line(`Cosigned by ${printable(witness)}, of its first ${size} entries, ${timeText(at)}.`);
 }
 
 const CHUNK_BYTES = 1 << 20;

@@ -4,7 +4,7 @@ import { printable } from "../../../core/text.ts";
 import { AGENT_CONFIG_LIMIT_BYTES, type WitnessConfig } from "../../../formats/own/agent-config.ts";
 import { parseAgentConfig } from "../../../formats/own/agent-config-file.ts";
 import type { Growth, ProvedReceipt } from "../../../formats/own/receipt.ts";
-import type { VolumeRecord } from "../../../formats/own/volume-record.ts";
+import { latchIdIn, type VolumeRecord } from "../../../formats/own/volume-record.ts";
 import { listVolumeRecords } from "../../../luks/bound/records.ts";
 import { type EnrolledServer, listServers } from "../../../pins/latch/machine.ts";
 import { askReceipt, forgiveMissing, notCosigned } from "../../../pins/latch/receipt.ts";
@@ -88,8 +88,8 @@ function latchesAt(
 ): { readonly volume: string; readonly latch: string }[] {
   return records.flatMap(({ volume, latches }) =>
     latches.flatMap(({ url, server }) => {
-      const latch = /\/latch\/([\w-]{22})$/.exec(url)?.[1];
-      return server === thumbprint && latch !== undefined ? [{ volume, latch }] : [];
+      const latch = latchIdIn(url);
+      return server === thumbprint && latch !== null ? [{ volume, latch }] : [];
     }),
   );
 }

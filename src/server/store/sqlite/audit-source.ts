@@ -1,9 +1,17 @@
 import { createPublicKey } from "node:crypto";
 import { NightlatchError } from "../../../core/errors.ts";
-import { unpackRange } from "../../../formats/log/merkle.ts";
-import { originOf, type SignedCheckpoint } from "../../../formats/log/note.ts";
+import { EMPTY_RANGE, rootOf, unpackRange } from "../../../formats/log/merkle.ts";
+import {
+  COSIGNATURE,
+  formatVerifier,
+  isSignedCheckpoint,
+  originOf,
+  parseNote,
+  type SignedCheckpoint,
+} from "../../../formats/log/note.ts";
 import { dayText, type KnownLatch, keyNames, leaseText, policyText, siteText, useText } from "../../audit/replay.ts";
 import type { AuditSource, NumberedCosignature, NumberedEntry, Snapshot } from "../../audit/verify.ts";
+import type { WitnessedLogRow } from "../port.ts";
 import { GROUP, groupOf } from "./group-table.ts";
 import { dayOf, leaseUseOf, MACHINE, machineOf, USE } from "./lease-columns.ts";
 import { REQUEST, requestOf } from "./request-table.ts";
@@ -85,10 +93,33 @@ export function takeSnapshot(sqlite: Sqlite): Snapshot {
         return { id, machine: machineId, from, state, approvedBy: approvedBy.join(","), expires: expiresMs };
       });
     const identity = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x: store.identity }, format: "jwk" });
-    return { storeId: store.id, identity, range, machines, latches, groups, invites, requests };
+    const known = knownWitnesses(new SqliteWitnesses(sqlite, store.id));
+    return { storeId: store.id, identity, range, machines, latches, groups, invites, requests, ...known };
   } finally {
     sqlite.rollback();
   }
+}
+
+function knownWitnesses(tables: SqliteWitnesses): Pick<Snapshot, "witnesses" | "witnessedLogs"> {
+  const witnesses = tables.all().map(({ name, publicKey, url }) => {
+    return { id: name, key: formatVerifier(name, publicKey, COSIGNATURE), url };
+  });
+  const witnessedLogs = tables.logs().map((log) => {
+    return {
+      id: log.origin,
+      key: formatVerifier(log.origin, log.publicKey),
+      signed: isWhole(log) ? "whole" : "damaged",
+    };
+  });
+  return { witnesses, witnessedLogs };
+}
+
+/** Whether what was signed last of a log is what the log itself had signed. */
+function isWhole({ origin, publicKey, size, root, note, cosignedMs }: WitnessedLogRow): boolean {
+  if (cosignedMs === null) return size === 0 && note === "" && root.equals(rootOf(EMPTY_RANGE));
+  const checkpoint = parseNote(note, publicKey);
+  if (checkpoint === null || !isSignedCheckpoint(checkpoint, publicKey)) return false;
+  return checkpoint.origin === origin && checkpoint.size === size && checkpoint.root.equals(root);
 }
 
 function readLatches(sqlite: Sqlite): KnownLatch[] {

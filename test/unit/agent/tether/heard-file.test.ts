@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { keepHeard, readHeard } from "../../../../src/agent/tether/heard-file.ts";
+import { keepHeard } from "../../../../src/agent/tether/heard-file.ts";
 import { NightlatchError } from "../../../../src/core/errors.ts";
+import { readHeard } from "../../../../src/host/heard-servers.ts";
 import { writableSystem } from "../../../support/writable-files.ts";
 
 const FILE = "/run/heard/heard.json";

@@ -18,14 +18,15 @@ test("an empty file is the defaults", () => {
   });
 });
 
-const HEARTBEAT = { intervalMs: 60_000, servers: null };
+const HEARTBEAT = { isSaid: false, intervalMs: 60_000, servers: null };
 
 test("heartbeats go where it is said, as often as it is said", () => {
   const heartbeat = (text: string) => parse(`[heartbeat]\n${text}`).heartbeat;
-  assert.deepEqual(heartbeat(""), HEARTBEAT);
-  assert.deepEqual(heartbeat('interval = "5m"'), { ...HEARTBEAT, intervalMs: 300_000 });
+  const SAID = { ...HEARTBEAT, isSaid: true };
+  assert.deepEqual(heartbeat(""), SAID);
+  assert.deepEqual(heartbeat('interval = "5m"'), { ...SAID, intervalMs: 300_000 });
   const servers = ["http://a:7654", "https://b/keys"];
-  assert.deepEqual(heartbeat(`servers = ${JSON.stringify(servers)}`), { ...HEARTBEAT, servers });
+  assert.deepEqual(heartbeat(`servers = ${JSON.stringify(servers)}`), { ...SAID, servers });
   for (const wrong of [
     'interval = "4s"',
     'interval = "6m"',

@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { createPrivateKey, generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
-import { isError } from "../../../../src/core/errors.ts";
-import { identityThumbprint, sealMessage } from "../../../../src/formats/own/enrolment.ts";
+import { digestOf, identityThumbprint, sealMessage } from "../../../../src/formats/own/enrolment.ts";
 import {
   buildHeard,
   buildHeartbeat,
@@ -83,32 +82,57 @@ test("both sides come to the same key, and to another in each session", () => {
 test("a key that leads to the same secret whatever ours is, is refused", () => {
   for (const peer of [Buffer.alloc(32), Buffer.from(`01${"00".repeat(31)}`, "hex"), Buffer.alloc(31, 9)]) {
     const transcript = { peer, request: SESSION, answer: SESSION, machine: serverThumbprint, server: serverThumbprint };
-    assert.throws(() => sessionKey(makeSessionHalf(), transcript), { code: "enrolment/malformed" });
+    assert.throws(() => sessionKey(makeSessionHalf(), transcript), {
+      code: "enrolment/malformed",
+      message: "the key of the session is no X25519 key",
+    });
   }
 });
 
 test("what is not exactly a request, or not this server's answer to it, is refused", () => {
   const { key } = makeSessionHalf();
   const payload = { challenge: CHALLENGE, server: serverThumbprint, key: key.toString("base64url") };
-  for (const wrong of [{ ...payload, more: 1 }, { ...payload, key: "" }, { ...payload, challenge: "A" }, {}]) {
+  const members = "the request for a session must have exactly the members challenge, key, server";
+  for (const [wrong, message] of [
+    [{ ...payload, more: 1 }, members],
+    [{}, members],
+    [{ ...payload, key: "" }, "key is not base64url of 32 bytes"],
+    [{ ...payload, challenge: "A" }, "challenge is not base64url of 48 bytes"],
+    [{ ...payload, server: "A" }, "server is not base64url of 32 bytes"],
+  ] as const) {
     const body = sealMessage("nightlatch-session", machine, wrong);
-    assert.throws(() => parseSessionRequest(body), { code: "enrolment/malformed" }, JSON.stringify(wrong));
+    assert.throws(() => parseSessionRequest(body), { code: "enrolment/malformed", message }, JSON.stringify(wrong));
   }
   assert.throws(() => parseSessionRequest(sealMessage("nightlatch-latch", machine, payload)), {
     code: "enrolment/malformed",
+    message: "the request for a session is not of type nightlatch-session",
   });
   const request = buildSessionRequest(machine, { challenge: CHALLENGE, server: serverThumbprint, key });
   const answer = buildSessionAnswer(server, request, { session: SESSION, key });
   const expected = { request, serverThumbprint };
-  assert.throws(() => parseSessionAnswer(answer, { ...expected, serverThumbprint: identityThumbprint(machine) }), {
+  const untrusted = {
     code: "enrolment/untrusted",
-  });
-  assert.throws(() => parseSessionAnswer(answer, { ...expected, request: answer }), { code: "enrolment/untrusted" });
-  const short = sealMessage("nightlatch-session-opened", server, { request: "x", key: "", session: "" });
+    message: "somebody else answered in the server's place",
+    remedy: "Check the address in between.",
+  };
   assert.throws(
-    () => parseSessionAnswer(short, expected),
-    (error) => isError(error),
+    () => parseSessionAnswer(answer, { ...expected, serverThumbprint: identityThumbprint(machine) }),
+    untrusted,
   );
+  assert.throws(() => parseSessionAnswer(answer, { ...expected, request: answer }), untrusted);
+  const right = { request: digestOf(request), key: key.toString("base64url"), session: SESSION.toString("base64url") };
+  for (const [wrong, message] of [
+    [{ ...right, more: 1 }, "the server's answer must have exactly the members key, request, session"],
+    [{ ...right, key: "" }, "key is not base64url of 32 bytes"],
+    [{ ...right, session: "" }, "session is not base64url of 8 bytes"],
+  ] as const) {
+    const body = sealMessage("nightlatch-session-opened", server, wrong);
+    assert.throws(() => parseSessionAnswer(body, expected), { code: "enrolment/malformed", message });
+  }
+  assert.throws(() => parseSessionAnswer(request, expected), {
+    code: "enrolment/malformed",
+    message: "the server's answer is not of type nightlatch-session-opened",
+  });
 });
 
 test("no bit of a heartbeat or its answer can be changed", () => {

@@ -9,6 +9,7 @@ import { exportLog, verifyExport } from "../../../../src/server/audit/exported.t
 import { openAuditSource } from "../../../../src/server/store/sqlite/audit-source.ts";
 import { nodeSystem } from "../../../../src/system/node.ts";
 import { ask, enrolled, makeHome, openService } from "../../../support/server/harness.ts";
+import { newWitness, signedBy } from "../../../support/server/witnessed-machine.ts";
 import { runCommand } from "../../../support/terminal.ts";
 
 async function exported(folder: string) {
@@ -84,6 +85,102 @@ test("a log that is written and verified elsewhere; each change of it is found",
   writeFileSync(file, `${"x".repeat(3 << 20)}`);
   await assert.rejects(runCommand(verify, ["--log", file], nodeSystem), { code: "audit/broken" });
   await assert.rejects(runCommand(verify, ["--verifier", verifier], nodeSystem), { code: "usage/wrong" });
+});
+
+test("what witnesses have signed is in the file, and nothing of it can be changed, moved or made up", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const { latch } = await enrolled(service, "nas");
+  const own = newWitness(`${originOf(service.storeId)}/witness`);
+  const [a, b] = [newWitness("example/a"), newWitness("example/b")];
+  const sizes: number[] = [];
+  for (const signers of [[a], [a, b], [own, b]]) {
+    await ask(service, latch);
+    sizes.push(await signedBy(service, signers));
+  }
+  await ask(service, latch);
+  const { text, verifier } = await exported(home.folder);
+  const wanted = [a.verifier, b.verifier];
+  const found = await verifyExport(linesOf(text), verifier, none, wanted);
+  assert.deepEqual(
+    found.cosigned.map(({ size, witness, verifier: key, cosignature: { seconds } }) => [
+      size,
+      witness.origin,
+      key,
+      seconds,
+    ]),
+    [
+      [sizes[1], a.name, a.verifier, 1_800_000_000],
+      [sizes[2], b.name, b.verifier, 1_800_000_000],
+    ],
+  );
+  const lines = text.trimEnd().split("\n");
+  const at = lines.flatMap((line, index) => (line.startsWith('{"cosigned":') ? [index] : []));
+  assert.equal(at.length, 4, "the server's own word is none");
+  const broken = (changed: readonly string[], message: RegExp, keys: readonly string[] = []) =>
+    assert.rejects(verifyExport(linesOf(changed.join("\n")), verifier, none, keys), { code: "audit/broken", message });
+
+  const [first = 0, ...others] = at;
+  const cosigned = lines[first] ?? "";
+  const rest = lines.filter((_, index) => index !== first);
+  await broken(rest.toSpliced(first + 1, 0, cosigned), /stands behind \d+$/);
+  await broken(rest.toSpliced(1, 0, cosigned), /stands behind 0$/);
+  const changed = (one: object) => lines.with(first, JSON.stringify({ ...JSON.parse(cosigned), ...one }));
+  await broken(changed({ witness: b.verifier }), /is not signed by it$/);
+  await broken(changed({ witness: newWitness(a.name).verifier }), /is not signed by it$/);
+  await broken(changed({ witness: "x" }), /is damaged$/);
+  await broken(changed({ cosigned: 7 }), /is damaged$/);
+  const { cosigned: note } = JSON.parse(cosigned) as { cosigned: string };
+  const signature = note.lastIndexOf(" ") + 40;
+  const flipped = note.slice(0, signature) + (note[signature] === "A" ? "B" : "A") + note.slice(signature + 1);
+  await broken(changed({ cosigned: flipped }), /is not signed by it$/);
+  const servers = note.indexOf("\n\n") + 2 + `— ${originOf(service.storeId)} `.length + 40;
+  const unsigned = note.slice(0, servers) + (note[servers] === "A" ? "B" : "A") + note.slice(servers + 1);
+  await broken(changed({ cosigned: unsigned }), /is not signed by the server$/);
+  const [, size = ""] = /^[^\n]+\n(\d+)\n/.exec(note) ?? [];
+  await broken(
+    changed({ cosigned: note.replace(`\n${size}\n`, `\n${Number(size) + 1}\n`) }),
+    /is not signed by the server$/,
+  );
+  const itsOwn = changed({ witness: own.verifier });
+  await broken(itsOwn, /is not signed by it$/);
+
+  // A line that is not there is missed by whoever knows the witness.
+  const without = lines.filter((_, index) => index !== first && !others.includes(index));
+  await verifyExport(linesOf(without.join("\n")), verifier, none);
+  await broken(without, /^nothing in the file is signed by the witness example\/a\+/, wanted);
+  const older = without.with(0, (without[0] ?? "").replace('"version":2', '"version":1'));
+  assert.deepEqual((await verifyExport(linesOf(older.join("\n")), verifier, none)).cosigned, []);
+  await broken(without.with(0, (without[0] ?? "").replace('"version":2', '"version":3')), /of version 3, which is not/);
+
+  const file = join(home.path, "nas.log");
+  writeFileSync(file, text);
+  const args = ["--log", file, "--witness", a.verifier];
+  const shown = await runCommand(verify, args, nodeSystem);
+  assert.match(shown.lines.join("\n"), new RegExp(`Cosigned by example/a, of its first ${sizes[1]} entries, `));
+  assert.ok(shown.lines.includes(`Whose a witness's key is the file cannot say. Compare it: ${b.verifier}`));
+  assert.deepEqual(
+    (shown.result["cosigned"] as { trusted: boolean }[]).map(({ trusted }) => trusted),
+    [true, false],
+  );
+  await assert.rejects(runCommand(verify, ["--witness", a.verifier], nodeSystem), { code: "usage/wrong" });
+});
+
+test("a checkpoint that a witness has signed, and the server's store lacks, is told", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  await enrolled(service, "nas");
+  await signedBy(service, [newWitness("example/a")]);
+  using source = openAuditSource(join(home.folder, "store.sqlite"));
+  const size = source.snapshot.range.size;
+  const lacking = { ...source, checkpoints: async (after: number) => (after < size ? [] : source.checkpoints(after)) };
+  const drain = async () => {
+    for await (const _ of exportLog(lacking));
+  };
+  await assert.rejects(drain(), {
+    code: "audit/broken",
+    message: `example/a has signed ${size} entries, and the server has not`,
+  });
 });
 
 test("a verifier key that is none is refused", async () => {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Replay } from "../../../../src/server/audit/replay.ts";
 
 const DEFAULT = { id: "default", policy: "always", site: "free hold 0 window 0" };
-const NOBODY = { machines: [], latches: [], invites: [], requests: [] };
+const NOBODY = { machines: [], latches: [], invites: [], requests: [], witnesses: [], witnessedLogs: [] };
 
 /** The log of a machine that has enrolled, with these entries behind. */
 function replayed(...entries: readonly Readonly<Record<string, string | number>>[]): Replay {

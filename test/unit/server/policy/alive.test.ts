@@ -277,13 +277,48 @@ test("a machine of which nothing was heard yet has the time of a boot", () => {
   assert.ok(played.isLocked);
 });
 
-test("a timeout that is longer than a boot is not cut short by a release, an unlock or a restart", () => {
-  const timeoutMs = 60 * MINUTE_MS;
-  const pulse = begun(timeoutMs, 0);
-  assert.equal(pulse.openUntilMs, timeoutMs);
-  assert.equal(alive.released(pulse, 0)?.openUntilMs, timeoutMs);
-  const kept = stored(pulse, { nowMs: WALL_MS, monotonicMs: 0 });
-  assert.equal(resumed(kept, { nowMs: WALL_MS, latestMs: WALL_MS, monotonicMs: 7 }).openUntilMs, timeoutMs + 7);
+test("a machine has its timeout, or the time of a boot, whichever is longer; a heartbeat leaves its timeout", () => {
+  const nowMs = 7;
+  for (const timeoutMs of [TIMEOUT_MS, BOOT_MS, 60 * MINUTE_MS]) {
+    const pulse = (lastsMs: number, isExtended: boolean): alive.Pulse => {
+      return { timeoutMs, openUntilMs: nowMs + lastsMs, dueMs: nowMs + lastsMs, isExtended };
+    };
+    const longerMs = Math.max(timeoutMs, BOOT_MS);
+    const [heard, extended] = [pulse(timeoutMs, false), pulse(longerMs, true)];
+    assert.deepEqual(begun(timeoutMs, nowMs), pulse(longerMs, false));
+    assert.deepEqual(alive.returned(timeoutMs, nowMs), pulse(BOOT_MS, true));
+    assert.deepEqual(alive.heard(extended, nowMs), heard);
+    assert.deepEqual(alive.released(heard, nowMs), extended);
+    assert.equal(alive.released(extended, nowMs), null);
+    const kept = stored(extended, { nowMs: WALL_MS, monotonicMs: nowMs });
+    assert.deepEqual(kept, { timeoutMs, untilMs: WALL_MS + longerMs, savedMs: WALL_MS, isExtended: true });
+    assert.deepEqual(resumed(kept, { nowMs: WALL_MS, latestMs: WALL_MS, monotonicMs: nowMs }), extended);
+  }
+});
+
+test("what was stored is good for what is left of it by the clock, for no more than it was, and for no more than can be", () => {
+  const untilMs = WALL_MS + TIMEOUT_MS;
+  const left = (kept: Partial<alive.StoredPulse>, nowMs: number, latestMs: number) => {
+    const pulse = { timeoutMs: TIMEOUT_MS, untilMs, savedMs: WALL_MS, isExtended: false, ...kept };
+    return resumed(pulse, { nowMs, latestMs, monotonicMs: 0 }).openUntilMs;
+  };
+  assert.equal(left({}, WALL_MS + MINUTE_MS, WALL_MS), TIMEOUT_MS - MINUTE_MS);
+  assert.equal(left({}, WALL_MS - MINUTE_MS, WALL_MS), TIMEOUT_MS);
+  assert.equal(left({}, WALL_MS - MINUTE_MS - 1, WALL_MS - 1), 0, "well behind when it was stored");
+  assert.equal(left({}, WALL_MS, untilMs), 0, "over by the log");
+  assert.equal(left({ untilMs: WALL_MS + 24 * 60 * MINUTE_MS }, WALL_MS, WALL_MS), BOOT_MS);
+});
+
+test("what releases for longer after a crash is written at once: what ends earlier, and what ends the time of a boot", () => {
+  const pulse = (openUntilMs: number, isExtended: boolean) => ({ ...begun(TIMEOUT_MS, 0), openUntilMs, isExtended });
+  for (const before of [false, true]) {
+    for (const after of [false, true]) {
+      for (const laterMs of [-1, 0, 1]) {
+        const expected = laterMs < 0 || (before && !after);
+        assert.equal(alive.shortens(pulse(1000, before), pulse(1000 + laterMs, after)), expected);
+      }
+    }
+  }
 });
 
 test("what was held up is forgiven, and never for less than there was", () => {

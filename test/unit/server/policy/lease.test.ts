@@ -76,7 +76,8 @@ function play(judge: Judge, steps: readonly Step[]): string | null {
       case "ask": {
         const use = uses.get(next.latch) ?? null;
         const judged = judge(lease, use, { from: next.from, nowMs, latestMs });
-        if (judged !== "opens" && judged !== "again") break;
+        const opens = typeof judged === "object";
+        if (!opens && judged !== "again") break;
         if (window === null || lease === null) return "released without a lease";
         if (nowMs < latestMs - 60_000) return "released while the clock was far behind the log";
         if (nowMs >= lease.untilMs || (!wasSet && trueMs >= window.until)) return "released after the lease";
@@ -84,11 +85,11 @@ function play(judge: Judge, steps: readonly Step[]): string | null {
         if (first !== undefined) {
           if (first.from !== next.from) return "released to two addresses";
           if (!wasSet && trueMs >= first.at + window.graceMs) return "released after the grace";
-          if (judged === "opens") return "opened twice";
+          if (opens) return "opened twice";
         }
-        if (judged === "opens") {
+        if (opens) {
           window.first.set(next.latch, { at: trueMs, from: next.from });
-          uses.set(next.latch, { lease: lease.number, atMs: nowMs, from: next.from });
+          uses.set(next.latch, judged);
         }
         latestMs = Math.max(latestMs, nowMs); // its receipt
       }
@@ -114,18 +115,28 @@ test("an honest machine is released in its lease, and again within the grace", (
       const lease: Lease = { number: 1, untilMs: START_MS + 900_000, graceMs: 60_000, to: null };
       const nowMs = START_MS + afterMs;
       const from = ADDRESSES[0];
-      assert.equal(judgeLease(lease, null, { from, nowMs, latestMs: START_MS }), "opens");
-      const again = Math.min(nowMs + againMs, lease.untilMs - 1);
       const use = { lease: 1, atMs: nowMs, from };
+      assert.deepEqual(judgeLease(lease, null, { from, nowMs, latestMs: START_MS }), use);
+      const again = Math.min(nowMs + againMs, lease.untilMs - 1);
       assert.equal(judgeLease(lease, use, { from, nowMs: again, latestMs: nowMs }), "again");
     }),
   );
 });
 
+test("a window for one address is none for another, before and after a release", () => {
+  const [to, from] = ADDRESSES;
+  const lease: Lease = { number: 1, untilMs: START_MS + 900_000, graceMs: 60_000, to };
+  const time = { nowMs: START_MS, latestMs: START_MS };
+  assert.deepEqual(judgeLease(lease, null, { from: to, ...time }), { lease: 1, atMs: START_MS, from: to });
+  assert.equal(judgeLease(lease, null, { from, ...time }), "policy/other-address");
+  assert.equal(judgeLease(lease, { lease: 1, atMs: START_MS, from }, { from, ...time }), "policy/other-address");
+});
+
 const FAULTS: Readonly<Record<string, readonly [caught: string, judge: Judge]>> = {
   "no lease counts as one": [
     "released without a lease",
-    (lease, use, asking) => (lease === null ? "opens" : judgeLease(lease, use, asking)),
+    (lease, use, asking) =>
+      lease === null ? { lease: 0, atMs: asking.nowMs, from: asking.from } : judgeLease(lease, use, asking),
   ],
   "a lease has no end": [
     "released after the lease",

@@ -1,14 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { begun, returned } from "../../../../src/server/policy/alive.ts";
 import { decide, type State } from "../../../../src/server/policy/decide.ts";
 import { isRested, RESTED, take } from "../../../../src/server/policy/pace.ts";
+import { heldSite } from "../../../../src/server/policy/site.ts";
 
 const PACE_BURST = 120;
 const PACE_INTERVAL_MS = 10_000;
 
 const NOW_MS = 1_800_000_000_000;
 const ALWAYS = { policy: "always", lease: null } as const;
+const LATCH = { state: "active", pace: RESTED, use: null } as const;
 const asking = (nowMs: number) => ({ from: "192.0.2.1", nowMs, latestMs: nowMs });
 
 test("a release needs the machine and the latch active; the final state is told before the passing one", () => {
@@ -28,6 +31,35 @@ test("a release needs the machine and the latch active; the final state is told 
     const decision = decide({ ...ALWAYS, state: machine }, { state: latch, pace: RESTED, use: null }, asking(NOW_MS));
     assert.equal(decision.release ? "release" : decision.reason, outcome, states);
   }
+});
+
+test("where what a policy goes by is not told, nothing is released", () => {
+  const refusal = (machine: Partial<Parameters<typeof decide>[0]>) => {
+    const decision = decide({ ...ALWAYS, state: "active", ...machine }, LATCH, asking(NOW_MS));
+    return decision.release ? "release" : decision.reason;
+  };
+  assert.equal(refusal({ policy: "alive" }), "policy/not-alive");
+  assert.equal(refusal({ policy: "alive", alive: { pulse: null, monotonicMs: 0 } }), "policy/not-alive");
+  assert.equal(refusal({ policy: "approval" }), "policy/crowded");
+  assert.equal(refusal({ policy: "lease" }), "policy/no-lease");
+  const rate = { count: 1, perMs: 1000 };
+  const site = { ...heldSite(1, 1), state: "open", rate, untilMs: 1000 } as const;
+  const member = { goneIn: 1, isHome: true, letIn: null, monotonicMs: 0 };
+  assert.equal(refusal({ policy: "alive", site: { ...member, site } }), "policy/not-alive");
+  assert.equal(refusal({ policy: "alive", site: { ...member, site: null } }), "policy/not-alive");
+  const alive = { pulse: begun(300_000, 0), monotonicMs: 0 };
+  const decision = decide(
+    { ...ALWAYS, state: "active", policy: "alive", alive, site: { ...member, site } },
+    LATCH,
+    asking(NOW_MS),
+  );
+  assert.deepEqual(decision, {
+    release: true,
+    pace: take(RESTED, NOW_MS),
+    use: null,
+    pulse: returned(300_000, 0),
+    enters: 1,
+  });
 });
 
 test("a latch that is asked too often is released without a receipt of each, until its pace has eased", () => {

@@ -193,6 +193,17 @@ test("a machine that waits is released when enough different operators approve i
   );
 });
 
+test("an operator who comes too late, or after a denial, is told so", () => {
+  const waits: AskedRequest = { state: "waiting", approvedBy: [1], expiresMs: START_MS + TIMEOUT_MS };
+  const vote = { by: 2, of: 2 };
+  const at = (nowMs: number) => ({ nowMs, latestMs: START_MS });
+  const [last, late] = [at(START_MS + TIMEOUT_MS - 1), at(START_MS + TIMEOUT_MS)];
+  assert.equal(judgeVote(waits, vote, last), "opens");
+  assert.equal(judgeVote(waits, vote, late), "expired");
+  assert.equal(judgeVote({ ...waits, state: "denied" }, vote, last), "denied");
+  assert.equal(judgeVote({ ...waits, state: "denied" }, vote, late), "expired");
+});
+
 test("a window for any address is none where operators approve of one", () => {
   const lease: Lease = { number: 1, untilMs: START_MS + OPEN_MS, graceMs: GRACE_MS, to: null };
   const [ours] = ADDRESSES;

@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { areSameTerms, loosening, resolveTerms, type Terms } from "../../../../src/server/policy/terms.ts";
+import {
+  areSameTerms,
+  DEFAULT_GROUP,
+  loosening,
+  resolveTerms,
+  type Terms,
+} from "../../../../src/server/policy/terms.ts";
 
 const ALWAYS: Terms = { policy: "always", approval: null, timeoutMs: null, limits: null };
 const LEASE: Terms = { ...ALWAYS, policy: "lease" };
@@ -12,7 +18,9 @@ test("what was said of a machine comes before its group's, and that before what 
   assert.deepEqual(said(LEASE, ALIVE), { terms: LEASE, source: "machine" });
   assert.deepEqual(said(LEASE, null), { terms: LEASE, source: "machine" });
   assert.deepEqual(said(null, ALIVE), { terms: ALIVE, source: "group" });
-  assert.deepEqual(said(null, null), { terms: ALWAYS, source: "default" });
+  const byDefault = said(null, null);
+  assert.deepEqual(byDefault, { terms: ALWAYS, source: "default" });
+  assert.equal(DEFAULT_GROUP, byDefault.source, "the group of that name is what says them");
 });
 
 test("terms are the same in all parts, or others", () => {
@@ -25,7 +33,9 @@ test("terms are the same in all parts, or others", () => {
     { ...APPROVAL, limits: "per-day 4" },
   ];
   assert.ok(areSameTerms(APPROVAL, { ...APPROVAL, approval: { of: 2, timeoutMs: 3_600_000 } }));
-  for (const other of others) assert.ok(!areSameTerms(APPROVAL, other), JSON.stringify(other));
+  assert.ok(areSameTerms(LEASE, { ...LEASE }));
+  for (const other of others)
+    assert.ok(!areSameTerms(APPROVAL, other) && !areSameTerms(other, APPROVAL), JSON.stringify(other));
 });
 
 test("what would release more than before is told, and why", () => {

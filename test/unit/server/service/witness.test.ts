@@ -4,6 +4,7 @@ import { createPublicKey } from "node:crypto";
 import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import Database from "better-sqlite3";
 import { NightlatchError } from "../../../../src/core/errors.ts";
 import { findCosignature, isCosigned } from "../../../../src/formats/log/cosignature.ts";
 import { rawKey, type SignedCheckpoint } from "../../../../src/formats/log/note.ts";
@@ -23,10 +24,11 @@ import {
 } from "../../../../src/server/service/witnesses.ts";
 import { openFolder } from "../../../../src/server/store/folder/folder.ts";
 import type { Store, Transaction } from "../../../../src/server/store/port.ts";
+import { openAuditSource } from "../../../../src/server/store/sqlite/audit-source.ts";
 import { nodeSystem } from "../../../../src/system/node.ts";
 import { Chance } from "../../../simulation/chance.ts";
 import { Crash, SimulatedDisk } from "../../../simulation/disk.ts";
-import { enrolled, makeHome, openService, UID } from "../../../support/server/harness.ts";
+import { enrolled, makeHome, type OpenService, openService, UID } from "../../../support/server/harness.ts";
 import { TestLog } from "../../../support/server/test-log.ts";
 
 const BY = { by: 0 };
@@ -257,6 +259,61 @@ test("an older copy that is taken into use signs with another key", async () => 
   const told = await witness(service, fork.submission(0), "192.0.2.1");
   assert.ok(told.kind === "cosigned" && findCosignature(told.line, after) !== null, "the older one signs nothing");
 });
+
+test("a table of witnesses that is changed beside the log is found, and which row it is", async () => {
+  using home = makeHome();
+  const [log, fork] = [new TestLog(), new TestLog()];
+  log.grow(9);
+  fork.grow(9, "another");
+  const other = new TestLog("nightlatch/other");
+  {
+    await using service = await openService(home.folder);
+    await using asked = await openService(join(home.path, "asked"));
+    const verifier = keyText(witnessOf(asked), "witness");
+    for (const url of ["http://192.0.2.5:7654", "http://192.0.2.6:7654"])
+      await askWitness(service, { url, verifier, ...BY });
+    await cosignLog(service, { verifier: log.verifier, ...BY });
+    await cosignLog(service, { verifier: other.verifier, ...BY });
+    assert.equal((await answerSubmission(service, Buffer.from(log.submission(0, 7)), "192.0.2.1")).status, 200);
+    await removeWitness(service, "nightlatch/other", BY);
+    await verify(service);
+  }
+  const path = join(home.folder, "store.sqlite");
+  const key = rawKey(other.publicKey).toString("hex");
+  const [root, note] = [log.checkpoint(9).root.toString("hex"), fork.note(9)];
+  for (const [change, message] of [
+    ["update witness set url = 'http://192.0.2.9'", /^the url of witness nightlatch\S+ is http:\/\/192.0.2.9 in/],
+    [`update witness set key = x'${key}'`, /^the key of witness /],
+    ["delete from witness", /^the witness nightlatch\S+ is in the log, but the store has lost it$/],
+    [
+      `insert into witness values ('example/a', x'${key}', 'http://192.0.2.5:7654', 0)`,
+      /^the witness example\/a is in the store, but the log does not know it$/,
+    ],
+    [`update witnessed_log set key = x'${key}'`, /^the key of witnessed log /],
+    ["delete from witnessed_log", /^the witnessed log \S+ is in the log, but/],
+    [
+      "update witnessed_log set size = 9",
+      /^the signed of witnessed log \S+ is damaged in the store, whole by the log$/,
+    ],
+    [`update witnessed_log set size = 9, root = x'${root}'`, /^the signed of witnessed log /],
+    [`update witnessed_log set note = '${note}'`, /^the signed of witnessed log /],
+    ["update witnessed_log set cosigned_ms = null", /^the signed of witnessed log /],
+    ["update witnessed_log set origin = 'nightlatch/other'", /^the witnessed log nightlatch\/other is in the store/],
+  ] as const) {
+    const copy = join(home.path, "copy.sqlite");
+    cpSync(path, copy);
+    const database = new Database(copy);
+    database.exec(change);
+    database.close();
+    using source = openAuditSource(copy);
+    await assert.rejects(verifyLog(source, null), { code: "audit/broken", message }, change);
+  }
+});
+
+async function verify(service: OpenService): Promise<void> {
+  const { audit } = service.store;
+  await verifyLog({ ...audit, snapshot: await audit.snapshot() }, null);
+}
 
 test("who is asked and what is cosigned is said by operators, noted in the log, and bounded", async () => {
   using home = makeHome();
