@@ -11,7 +11,7 @@ import {
 } from "../../../formats/log/note.ts";
 import { dayText, type KnownLatch, keyNames, leaseText, policyText, siteText, useText } from "../../audit/replay.ts";
 import type { AuditSource, NumberedCosignature, NumberedEntry, Snapshot } from "../../audit/verify.ts";
-import type { WitnessedLogRow } from "../port.ts";
+import type { WitnessedLogRow } from "../rows.ts";
 import { GROUP, groupOf } from "./group-table.ts";
 import { dayOf, leaseUseOf, MACHINE, machineOf, USE } from "./lease-columns.ts";
 import { REQUEST, requestOf } from "./request-table.ts";
