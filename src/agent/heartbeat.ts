@@ -19,6 +19,8 @@ interface HeartbeatOptions {
   readonly intervalMs: number;
   /** Says what has changed, and never the same twice in a row. */
   readonly log: (text: string) => void;
+  /** Whether servers are asked what is left of this machine's lease. */
+  readonly asksLease: boolean;
   /** Is told what a server answered; null where nobody wants to know. */
   readonly listener: ((url: string, heard: Heard) => Promise<void>) | null;
 }
@@ -72,7 +74,10 @@ async function attempt(
   const chance = system.random(2).readUInt16BE() / 65_536;
   try {
     const limits = { timeoutMs: Math.min(REQUEST_MS, standing.withinMs), signal };
-    standing.session ??= await beginSession(system, options.state, server, limits);
+    standing.session ??= await beginSession(system, options.state, server, {
+      ...limits,
+      asksLease: options.asksLease,
+    });
     const heard = await sendHeartbeat(system, server, standing.session, limits);
     if (heard !== null) {
       standing.failures = 0;

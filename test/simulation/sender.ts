@@ -72,6 +72,7 @@ export class Sender {
         return sender.isAwaited ? 10 * MINUTE_MS : LONGEST_MS;
       },
       log: () => {},
+      asksLease: false,
       listener: null,
     };
     void sendHeartbeats(power, serverOf(sending), options, stop.signal).catch(this.#world.fail);

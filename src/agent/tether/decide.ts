@@ -40,9 +40,10 @@ const HOLDS: TetherVerdict = { kind: "holds" };
 /**
  * Decides whether the tether is tripped. One server that says `lock` is enough, as one operator who
  * denies is; silence has to be that of all. What tripped it once does not again: whoever has
- * resumed the volumes since, by a passphrase, must not lose them to the same lock. Where no server
- * was heard since the last trip, or since the start, silence trips nothing: a machine that a person
- * has started without its servers is to run.
+ * resumed the volumes since, by a passphrase, must not lose them to the same lock. A lease that a
+ * server has last told of, whoever opened it, says that silence is expected until it ends. Where no
+ * server was heard since the last trip, or since the start, silence trips nothing: a machine that a
+ * person has started without its servers is to run.
  */
 export function decideTether({ afterMs, settleMs }: TetherRule, facts: KnownOfServers): TetherVerdict {
   const { nowMs, servers, listeningSinceMs, pausedUntilMs, trip } = facts;
@@ -52,9 +53,10 @@ export function decideTether({ afterMs, settleMs }: TetherRule, facts: KnownOfSe
   if (afterMs === null || nowMs < listeningSinceMs + settleMs) return HOLDS;
   if (pausedUntilMs !== null && nowMs < pausedUntilMs) return HOLDS;
   // What is said to have been heard in the future was heard by nobody.
-  const times = servers.map(({ heardMs }) => heardMs).filter((atMs) => atMs <= nowMs && isNew(atMs));
-  if (times.length === 0) return HOLDS;
-  const silentMs = nowMs - Math.max(...times);
+  const heard = servers.filter(({ heardMs }) => heardMs <= nowMs && isNew(heardMs));
+  const isAway = heard.some(({ leaseMs }) => leaseMs !== null && nowMs < leaseMs);
+  if (heard.length === 0 || isAway) return HOLDS;
+  const silentMs = nowMs - Math.max(...heard.map(({ heardMs }) => heardMs));
   return silentMs >= afterMs ? { kind: "gone", silentMs } : HOLDS;
 }
 

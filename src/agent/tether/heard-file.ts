@@ -37,10 +37,10 @@ export async function keepHeard(
       told = error.message;
     }
   };
-  return (url, { isLocked }) => {
+  return (url, { isLocked, leaseSeconds = 0 }) => {
     const heardMs = system.upMs();
     const lockedMs = isLocked ? (known.get(url)?.lockedMs ?? heardMs) : null;
-    known.set(url, { url, heardMs, lockedMs });
+    known.set(url, { url, heardMs, lockedMs, leaseMs: leaseSeconds > 0 ? heardMs + leaseSeconds * 1000 : null });
     last = last.then(write); // one after the other: the last one is what stays
     return last;
   };

@@ -1,7 +1,7 @@
 import type { CheckFacts, WitnessFacts } from "./facts.ts";
 import { type Finding, findingsOf } from "./finding.ts";
 
-/** Judges whether the witnesses that agent.toml wants have signed the logs of this machine's servers. */
+/** Judges whether the witnesses that agent.toml wants have signed the logs of the servers. */
 export function judgeWitness({ witness, files }: CheckFacts): Finding[] {
   if (witness === null) return [];
   // A key that is wrong in the file is so for every server.

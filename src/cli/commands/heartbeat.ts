@@ -29,7 +29,7 @@ policy for this machine is alive locks it when they do not come. It is run by ni
 systemctl enable --now nightlatch-heartbeat.`,
   async run({ options, system, terminal }) {
     const log = (text: string) => terminal.hint(text);
-    const { intervalMs, servers: wanted } = await readConfig(system, options.config, log);
+    const { intervalMs, servers: wanted, asksLease } = await readConfig(system, options.config, log);
     const enrolled = await listServers(system, options.state);
     const servers = wanted === null ? enrolled : wanted.map((url) => serverAt(url, enrolled));
     if (servers.length === 0) {
@@ -39,7 +39,7 @@ systemctl enable --now nightlatch-heartbeat.`,
       });
     }
     const listener = await keepHeard(system, options.heard, log);
-    const sending = { state: options.state, intervalMs, log, listener };
+    const sending = { state: options.state, intervalMs, log, listener, asksLease };
     await Promise.all(servers.map((server) => sendHeartbeats(system, server, sending, terminal.signal)));
     terminal.result({ ok: true, servers: servers.map(({ url }) => url) });
     return 0;
@@ -54,14 +54,17 @@ async function readConfig(
   system: Pick<System, "readFileIfPresent">,
   path: string,
   log: (text: string) => void,
-): Promise<HeartbeatConfig> {
+): Promise<HeartbeatConfig & { readonly asksLease: boolean }> {
   try {
     const text = await system.readFileIfPresent(path, AGENT_CONFIG_LIMIT_BYTES);
-    return text === null ? DEFAULT_AGENT_CONFIG.heartbeat : parseAgentConfig(text, path).heartbeat;
+    const { heartbeat, tether } = text === null ? DEFAULT_AGENT_CONFIG : parseAgentConfig(text, path);
+    // It costs the server a look into its store, and means something only where silence does.
+    return { ...heartbeat, asksLease: tether !== null && tether.afterMs !== null };
   } catch (error) {
     if (!isError(error)) throw error;
     log(`${error.message} [${error.code}] Heartbeats go to every server, every minute.`);
-    return DEFAULT_AGENT_CONFIG.heartbeat;
+    // A tether that runs goes by the file as it was.
+    return { ...DEFAULT_AGENT_CONFIG.heartbeat, asksLease: true };
   }
 }
 

@@ -119,7 +119,7 @@ export function sessionKey({ secret }: SessionHalf, transcript: SessionTranscrip
   const shared = agree(secret, peer);
   const salt = Buffer.concat([sha256(request), sha256(answer)]);
   const parties = [Buffer.from(machine, "base64url"), Buffer.from(server, "base64url")];
-  const info = Buffer.concat([Buffer.from("nightlatch-session\0", "latin1"), ...parties]);
+  const info = Buffer.concat([Buffer.from("nightlatch-session\0"), ...parties]);
   const key = Buffer.from(hkdfSync("sha256", shared, salt, info, HEARTBEAT_KEY_BYTES));
   shared.fill(0);
   return key;

@@ -17,6 +17,8 @@ export interface HeardServer {
   readonly heardMs: number;
   /** Since when it says that the machine is locked; null where it last said that it is not. */
   readonly lockedMs: number | null;
+  /** Until when a lease of the machine is open there; null where none is, as far as it was told. */
+  readonly leaseMs: number | null;
 }
 
 /** Why the tether was tripped: a server has said `lock`, or none has answered. */
@@ -32,7 +34,9 @@ export interface Trip {
 
 /** Writes what servers have said: `heard.json`. */
 export function buildHeardServers(servers: readonly HeardServer[]): Buffer {
-  const rows = servers.map(({ url, heardMs, lockedMs }) => ({ url, heard: heardMs, locked: lockedMs }));
+  const rows = servers.map(({ url, heardMs, lockedMs, leaseMs }) => {
+    return { url, heard: heardMs, locked: lockedMs, lease: leaseMs };
+  });
   return toFile({ servers: rows });
 }
 
@@ -45,10 +49,10 @@ export function parseHeardServers(bytes: Buffer): HeardServer[] | null {
 }
 
 function heardServer(row: JsonObject): HeardServer | null {
-  const { url, heard, locked } = row;
-  if (!hasExactly(row, ["heard", "locked", "url"]) || !isText(url) || !isTime(heard)) return null;
-  if (locked !== null && !isTime(locked)) return null;
-  return { url, heardMs: heard, lockedMs: locked };
+  const { url, heard, locked, lease } = row;
+  if (!hasExactly(row, ["heard", "lease", "locked", "url"]) || !isText(url) || !isTime(heard)) return null;
+  if ((locked !== null && !isTime(locked)) || (lease !== null && !isTime(lease))) return null;
+  return { url, heardMs: heard, lockedMs: locked, leaseMs: lease };
 }
 
 /** Writes what the tether did: `trip.json`. */

@@ -44,7 +44,9 @@ export function isItsOwn(witness: Verifier, origin: string): boolean {
   return witness.origin.startsWith(`${origin}/`);
 }
 
-/** Whether a witness has signed a checkpoint. A server's word for its own log is none of a witness. */
+/**
+ * Whether a witness has signed a checkpoint. A server's word for its own log is none of a witness.
+ */
 export function hasSigned(witness: Verifier, checkpoint: Checkpoint, note: string): boolean {
   if (isItsOwn(witness, checkpoint.origin)) return false;
   const cosignature = findCosignature(note, witness);

@@ -1,7 +1,7 @@
 import { NightlatchError } from "../../core/errors.ts";
 import type { AttemptLimits } from "../../core/limits.ts";
 import { ENROLMENT_BYTES, ENROLMENT_TYPE } from "../../formats/own/enrolment.ts";
-import { buildHeartbeat, HEARD_BYTES, type Heard, LAST_COUNTER, parseHeard } from "../../formats/own/heartbeat.ts";
+import { buildHeartbeat, type Heard, LAST_COUNTER, parseHeard } from "../../formats/own/heartbeat.ts";
 import { parseChallenge } from "../../formats/own/lease.ts";
 import { parseRefusal } from "../../formats/own/refusal.ts";
 import { buildSessionRequest, makeSessionHalf, parseSessionAnswer, sessionKey } from "../../formats/own/session.ts";
@@ -18,8 +18,12 @@ export interface HeartbeatSession {
   readonly name: Buffer;
   /** Of the last heartbeat that was sent. */
   counter: number;
+  /** Whether heartbeats ask what is left of the lease; not where the server cannot tell. */
+  asksLease: boolean;
 }
 
+/** A refusal is longer than an answer. */
+const ANSWER_BYTES = 4096;
 const REFUSALS = ["machine/locked", "machine/revoked", "machine/unknown"] as const;
 
 /**
@@ -32,7 +36,7 @@ export async function beginSession(
   system: SessionPower,
   stateFolder: string,
   server: EnrolledServer,
-  limits: AttemptLimits,
+  { asksLease = false, ...limits }: AttemptLimits & Partial<Pick<HeartbeatSession, "asksLease">>,
 ): Promise<HeartbeatSession> {
   const identity = await readIdentity(system, stateFolder);
   if (identity === null) throw new NightlatchError("machine/not-enrolled", "this machine has no identity");
@@ -48,7 +52,7 @@ export async function beginSession(
   if (answer.status !== 200) throw refusal(server, answer);
   const { session, key } = parseSessionAnswer(answer.body, { request, serverThumbprint: server.thumbprint });
   const transcript = { request, answer: answer.body, machine: server.machine, server: server.thumbprint };
-  return { key: sessionKey(half, { peer: key, ...transcript }), name: session, counter: 0 };
+  return { key: sessionKey(half, { peer: key, ...transcript }), name: session, counter: 0, asksLease };
 }
 
 /**
@@ -68,12 +72,17 @@ export async function sendHeartbeat(
   const body = buildHeartbeat(session.key, session.name, session.counter);
   const answer = await system.request({
     method: "POST",
-    url: `${server.url}/alive`,
+    url: `${server.url}/alive${session.asksLease ? "/lease" : ""}`,
     headers: { "content-type": "application/octet-stream" },
     body,
-    limitBytes: Math.max(HEARD_BYTES, 4096),
+    limitBytes: ANSWER_BYTES,
     ...limitsOf(limits),
   });
+  // One of before it told of leases: it knows no such path. It is asked as ever.
+  if (session.asksLease && answer.status === 404 && parseRefusal(answer.body) === null) {
+    session.asksLease = false;
+    return sendHeartbeat(system, server, session, limits);
+  }
   if (answer.status === 429 || answer.status >= 500) throw refusal(server, answer);
   return answer.status === 200 ? parseHeard(session.key, body, answer.body) : null;
 }

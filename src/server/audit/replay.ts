@@ -163,8 +163,9 @@ const CHANGES: ReadonlyMap<string, State> = new Map([
 const EPOCH = 1;
 
 /**
- * What the machines, latches, keys, invites and witnesses must be if the log is the truth, since every change
- * of theirs is an entry of it. An edit of the store beside the log shows as a difference.
+ * What the machines, latches, keys, invites and witnesses must be if the log is the truth, since
+ * every change of theirs is an entry of it. An edit of the store beside the log shows as a
+ * difference.
  */
 export class Replay {
   readonly #machines = new Map<string, KnownMachine>();

@@ -39,9 +39,14 @@ export async function acceptSession(service: Service, machineId: string, body: B
   }
 }
 
-/** Answers `POST /alive`. @throws NightlatchError store/* */
-export async function acceptHeartbeat(service: Service, body: Buffer, from: string): Promise<Reply> {
-  const outcome = await takeHeartbeat(service, body, from);
+/** Answers `POST /alive`, and `POST /alive/lease`. @throws NightlatchError store/* */
+export async function acceptHeartbeat(
+  service: Service,
+  body: Buffer,
+  from: string,
+  asksLease: boolean,
+): Promise<Reply> {
+  const outcome = await takeHeartbeat(service, body, from, asksLease);
   if ("answer" in outcome) return { status: 200, headers: HEARD, body: outcome.answer };
   const { refused } = outcome;
   return refused === "malformed" ? refusal(400, "request/malformed") : refusal(STATUS[refused], refused);

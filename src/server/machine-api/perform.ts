@@ -100,7 +100,7 @@ function answer(service: Service, route: Performed, body: Buffer, from: string):
     case "session":
       return acceptSession(service, route.machineId, body, from);
     case "heartbeat":
-      return acceptHeartbeat(service, body, from);
+      return acceptHeartbeat(service, body, from, route.asksLease);
     case "report":
       return acceptReport(service, route.machineId, body, from);
     case "submission":

@@ -14,7 +14,7 @@ export type Route =
   | { readonly kind: "rotation"; readonly machineId: string }
   | { readonly kind: "session-challenge"; readonly machineId: string }
   | { readonly kind: "session"; readonly machineId: string }
-  | { readonly kind: "heartbeat" }
+  | { readonly kind: "heartbeat"; readonly asksLease: boolean }
   | { readonly kind: "submission" }
   | { readonly kind: "health" };
 
@@ -42,7 +42,7 @@ export function findRoute(method: string, path: string): Route | 404 | 405 {
 }
 
 function match(path: string): Route | null {
-  if (path === "/alive") return { kind: "heartbeat" };
+  if (path === "/alive" || path === "/alive/lease") return { kind: "heartbeat", asksLease: path !== "/alive" };
   const [, latchId, rest] = LATCH.exec(path) ?? [];
   if (latchId !== undefined && rest !== undefined) return matchTang(latchId, rest);
   if (path === "/enroll") return { kind: "enrolment" };

@@ -46,7 +46,7 @@ export function judgePlace({ from, hours }: ReleaseLimits, address: string, minu
   return minutesBetween(fromMinute, minute) < minutesBetween(fromMinute, toMinute) ? null : "policy/other-hours";
 }
 
-/** How many minutes pass from one minute of the day to another, which may be that of the next day. */
+/** How many minutes pass from one minute of the day to another, on the next day if need be. */
 function minutesBetween(fromMinute: number, toMinute: number): number {
   return (toMinute - fromMinute + DAY_MINUTES) % DAY_MINUTES;
 }

@@ -38,16 +38,16 @@ export interface SiteMember {
 export type SiteRefusal = "policy/site-held" | "policy/site-full" | "policy/other-place" | "policy/not-alive";
 
 /** What lets a machine in that its site's window has room for. */
-export interface Entrance {
+interface Entrance {
   /** The window's number. */
   readonly enters: number;
-  /** It comes back, whatever its heartbeats were; else it is let in should its policy release it. */
+  /** It comes back, whatever its heartbeats were; else its policy has to release it, too. */
   readonly returns: boolean;
 }
 
 /**
- * What its site means for a machine that asks: nothing (`as-ever`); that it is let in; that it waits
- * for its turn, should its policy release it (`waits`); or that it is refused.
+ * What its site means for a machine that asks: nothing (`as-ever`); that it is let in; that it
+ * waits for its turn, should its policy release it (`waits`); or that it is refused.
  * @param site null: it is as ever
  */
 export function judgeSite(

@@ -1,7 +1,7 @@
 import { buildHeard, type Heard, isHeartbeatOf, readHeartbeat } from "../../formats/own/heartbeat.ts";
 import { heard, shortens, wantedSeconds } from "../policy/alive.ts";
 import { listen, lockGone, saveNow } from "./alive.ts";
-import { endLeaseOfBoot } from "./leases.ts";
+import { endLeaseOfBoot, leaseSecondsOf } from "./leases.ts";
 import type { Service } from "./service.ts";
 import { hearReturn } from "./silence.ts";
 
@@ -16,6 +16,7 @@ type HeartbeatOutcome = { readonly answer: Buffer } | { readonly refused: Heartb
  * counts, but for the first after a boot, which ends that boot's lease too. One that names a
  * session which exists, and does not count, is told in the log. Whether a session exists is not
  * told to whoever has not its key.
+ * @param asksLease the answer tells of the machine's lease, which is read in the store
  * @returns at once, where nothing has to be written: a million machines send one every minute
  * @throws NightlatchError store/*
  */
@@ -23,6 +24,7 @@ export function takeHeartbeat(
   service: Service,
   body: Buffer,
   from: string,
+  asksLease = false,
 ): HeartbeatOutcome | Promise<HeartbeatOutcome> {
   const { pulses } = service;
   const read = readHeartbeat(body);
@@ -34,7 +36,8 @@ export function takeHeartbeat(
   if (!pulses.isFrom(number, from)) return refuse(service, number, "session/other-address", from);
   if (!pulses.count(number, read.counter)) return refuse(service, number, "session/replayed", from);
   const isUp = service.cameUp.has(number);
-  const heard = isUp ? endLeaseOfBoot(service, number).then(() => hear(service, number)) : hear(service, number);
+  const told = isUp ? endLeaseOfBoot(service, number).then(() => hear(service, number)) : hear(service, number);
+  const heard = asksLease ? withLease(service, number, told) : told;
   if (!(heard instanceof Promise)) return { answer: buildHeard(key, body, heard) };
   // A session that is opened meanwhile has its key in the place of this one's.
   const own = Buffer.from(key);
@@ -62,6 +65,12 @@ function hear(service: Service, number: number): Heard | Promise<Heard> {
   if (next === null) return lockGone(service).then(() => ({ isLocked: pulses.isLocked(number), withinSeconds }));
   pulses.setPulse(number, next);
   return shortens(pulse, next) ? saveNow(service, number).then(() => isWell) : isWell;
+}
+
+/** Adds what is left of the machine's lease, as the answer is about to be given. */
+async function withLease(service: Service, number: number, told: Heard | Promise<Heard>): Promise<Heard> {
+  const heard = await told;
+  return { ...heard, leaseSeconds: await leaseSecondsOf(service, service.pulses.idOf(number)) };
 }
 
 async function refuse(

@@ -164,6 +164,27 @@ export async function endPastLeases(service: Service): Promise<void> {
 }
 
 /**
+ * For how many seconds from now on a lease of the machine is open; 0 where none is. A window that
+ * operators approved of for one address is none: it is for the boot that asks, and says nothing of
+ * a machine that is to be away. What cannot be read for now counts as none.
+ * @throws NightlatchError store/*, other than what passes by itself
+ */
+export async function leaseSecondsOf({ store, system }: Service, machineId: string): Promise<number> {
+  try {
+    return await store.transact(async (transaction) => {
+      const lease = (await transaction.machine(machineId))?.lease;
+      if (!lease || lease.to !== null) return 0;
+      const nowMs = system.nowMs();
+      const latestMs = latestSince((await transaction.tree()).times, lease.madeAt);
+      return hasExpired(lease.untilMs, { nowMs, latestMs }) ? 0 : Math.floor((lease.untilMs - nowMs) / 1000);
+    });
+  } catch (error) {
+    if (isPassing(error)) return 0;
+    throw error;
+  }
+}
+
+/**
  * Gives the number of the lease in which a machine has booted, if what it does now is done after
  * that boot: a latch of it was released in the lease. Null where there is none.
  */

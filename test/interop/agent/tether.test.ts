@@ -122,6 +122,60 @@ test("one server that is down trips nothing, a lock of the other does, and so do
   }
 });
 
+test("a lease that the server told of is waited for, and silence counts at once when it ends", async () => {
+  const home = mkdtempSync(join(tmpdir(), "nightlatch-tether-"));
+  const stop = new AbortController();
+  try {
+    const [state, folder, heard] = [join(home, "machine"), join(home, "tether"), join(home, "heard/heard.json")];
+    for (const path of [folder, join(home, "heard")]) mkdirSync(path);
+    writeFileSync(join(home, "agent.toml"), CONFIG);
+    await using server = await serve();
+    await enrol(state, server);
+    await server.json("machine", "policy", "nas", "lease");
+    await server.json("machine", "lease", "nas", "2m");
+    const args = ["heartbeat", "--state", state, "--config", join(home, "agent.toml"), "--heard", heard];
+    const sender = spawn(COMMAND, args, { stdio: "ignore" });
+    const gone = once(sender, "close");
+    const leaseMs = async () => (await readHeard(nodeSystem, heard))[0]?.leaseMs ?? null;
+    await until(async () => (await leaseMs()) !== null);
+    sender.kill("SIGTERM");
+    await gone;
+    const endMs = Number(await leaseMs());
+    assert.ok(endMs - nodeSystem.upMs() > 60_000 && endMs - nodeSystem.upMs() <= 120_000);
+
+    // From here on nothing is heard, and a second takes a hundredth.
+    const { system, acts } = playedMachine(home);
+    const clock = { upMs: nodeSystem.upMs() };
+    const times: number[] = [];
+    const { run } = system;
+    const played: TetherPower = {
+      ...system,
+      upMs: () => clock.upMs,
+      sleep: async (delayMs, signal) => {
+        await nodeSystem.sleep(delayMs / 100, signal);
+        if (signal?.aborted !== true) clock.upMs += delayMs;
+      },
+      run: (request) => {
+        if (request.argv[0] === "cryptsetup") times.push(clock.upMs);
+        return run(request);
+      },
+    };
+    const { tether, heartbeat } = parseAgentConfig(Buffer.from(CONFIG), "agent.toml");
+    assert.ok(tether !== null);
+    const options = { tether, intervalMs: heartbeat.intervalMs, heard, folder, log: () => {} };
+    const watching = watchTether(played, options, stop.signal);
+    await until(() => acts.length > 0);
+    stop.abort();
+    await watching;
+    assert.deepEqual(acts, ["cryptsetup luksSuspend data"]);
+    assert.ok(Number(times[0]) >= endMs, "not before the lease ends");
+    assert.ok(Number(times[0]) < endMs + 10_000, "and then at once");
+  } finally {
+    stop.abort();
+    rmSync(home, { recursive: true });
+  }
+});
+
 async function enrol(state: string, server: Served): Promise<void> {
   const { invite } = await server.json("machine", "invite", "nas");
   await enrolMachine(nodeSystem, state, parseInvite(String(invite)), "v", { timeoutMs: 30_000 });

@@ -68,9 +68,9 @@ export async function sendBeat(
   service: Service,
   session: TestSession,
   body: Buffer,
-  from = FROM,
+  { from = FROM, asksLease = false }: { readonly from?: string; readonly asksLease?: boolean } = {},
 ): Promise<Heard | string> {
-  const outcome = await takeHeartbeat(service, body, from);
+  const outcome = await takeHeartbeat(service, body, from, asksLease);
   if ("refused" in outcome) return outcome.refused;
   const heard = parseHeard(session.key, body, outcome.answer);
   if (heard === null) throw new Error("the answer is not the server's");
@@ -79,4 +79,4 @@ export async function sendBeat(
 
 /** Sends the next heartbeat. */
 export const beat = (service: Service, session: TestSession, from = FROM): Promise<Heard | string> =>
-  sendBeat(service, session, nextBeat(session), from);
+  sendBeat(service, session, nextBeat(session), { from });

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { sendHeartbeats } from "../../../src/agent/heartbeat.ts";
 import { NightlatchError } from "../../../src/core/errors.ts";
 import { identityThumbprint } from "../../../src/formats/own/enrolment.ts";
-import { buildHeard, isHeartbeatOf, readHeartbeat } from "../../../src/formats/own/heartbeat.ts";
+import { buildHeard, type Heard, isHeartbeatOf, readHeartbeat } from "../../../src/formats/own/heartbeat.ts";
 import { buildChallenge } from "../../../src/formats/own/lease.ts";
 import {
   buildSessionAnswer,
@@ -27,7 +27,7 @@ const SERVER = {
 };
 
 /** What the server does at one attempt: an answer to a heartbeat, or a failure. */
-type Moment = "hears" | "locked" | "forgot" | "forged" | "down" | "full" | "refuses";
+type Moment = "hears" | "locked" | "leased" | "knows-no-leases" | "forgot" | "forged" | "down" | "full" | "refuses";
 
 class PlayedServer {
   readonly #moments: readonly Moment[];
@@ -36,6 +36,8 @@ class PlayedServer {
   #at = 0;
   #key: Buffer = Buffer.alloc(32);
   sessions = 0;
+  /** Where each heartbeat was sent. */
+  readonly paths: string[] = [];
   /** When each attempt was made, in seconds, and the counter where it was a heartbeat. */
   readonly attempts: (readonly [seconds: number, counter: number | null])[] = [];
 
@@ -47,7 +49,10 @@ class PlayedServer {
   request = async (request: HttpRequest): Promise<HttpResponse> => {
     const body = Buffer.from(bodyOf(request) ?? []);
     const moment = this.#moments[this.#at] ?? "hears";
-    const isBeat = request.url.endsWith("/alive");
+    const isBeat = /\/alive(?:\/lease)?$/.test(request.url);
+    if (isBeat) this.paths.push(new URL(request.url).pathname);
+    if (moment === "knows-no-leases" && request.url.endsWith("/lease"))
+      return { status: 404, contentType: "", body: Buffer.alloc(0) };
     if (moment === "down" || moment === "refuses" || isBeat) this.#note(isBeat ? body : null);
     if (moment === "down") throw new NightlatchError("net/unreachable", "keys:7654 cannot be reached");
     if (moment === "refuses") return refusal(403, "machine/locked");
@@ -55,10 +60,20 @@ class PlayedServer {
     assert.ok(isHeartbeatOf(this.#key, body));
     if (moment === "forgot") return refusal(404, "session/unknown");
     if (moment === "full") return { status: 503, contentType: "", body: Buffer.alloc(0) };
-    const heard = buildHeard(this.#key, body, { isLocked: moment === "locked", withinSeconds: 40 });
+    const heard = buildHeard(this.#key, body, {
+      isLocked: moment === "locked",
+      withinSeconds: 40,
+      ...this.#told(moment),
+    });
     if (moment === "forged") heard.writeUInt8(0);
     return answer(moment === "forged" ? heard.fill(7, 5) : heard);
   };
+
+  /** What it tells of a lease, to who asks. */
+  #told(moment: Moment): { leaseSeconds?: number } {
+    if (this.paths.at(-1) !== "/alive/lease") return {};
+    return { leaseSeconds: moment === "leased" ? 900 : 0 };
+  }
 
   #note(body: Buffer | null): void {
     const counter = body === null ? null : (readHeartbeat(body)?.counter ?? null);
@@ -84,7 +99,9 @@ const refusal = (status: number, error: string): HttpResponse => ({
   body: Buffer.from(JSON.stringify({ error })),
 });
 
-async function play(...moments: readonly Moment[]) {
+const play = (...moments: readonly Moment[]) => playAsking(false, ...moments);
+
+async function playAsking(asksLease: boolean, ...moments: readonly Moment[]) {
   const stop = new AbortController();
   const server = new PlayedServer(moments, stop);
   const lines: string[] = [];
@@ -93,10 +110,33 @@ async function play(...moments: readonly Moment[]) {
     request: server.request,
     readFileIfPresent: async () => identity.export({ format: "der", type: "pkcs8" }),
   };
-  const sending = { state: "/state", intervalMs: 60_000, log: (text: string) => lines.push(text), listener: null };
+  const told: Heard[] = [];
+  const sending = {
+    state: "/state",
+    intervalMs: 60_000,
+    log: (text: string) => lines.push(text),
+    asksLease,
+    listener: async (_: string, heard: Heard) => void told.push(heard),
+  };
   await server.time.run(sendHeartbeats(system, SERVER, sending, stop.signal));
-  return { attempts: server.attempts, sessions: server.sessions, lines };
+  return { attempts: server.attempts, sessions: server.sessions, lines, paths: server.paths, told };
 }
+
+test("who has a tether asks for its lease, and one of an older server as ever", async () => {
+  const asked = await playAsking(true, "leased", "hears");
+  assert.deepEqual(asked.paths, ["/alive/lease", "/alive/lease"]);
+  assert.deepEqual(
+    asked.told.map(({ leaseSeconds }) => leaseSeconds),
+    [900, 0],
+  );
+  const older = await playAsking(true, "knows-no-leases", "hears");
+  assert.deepEqual(older.paths, ["/alive/lease", "/alive", "/alive"]);
+  assert.deepEqual([older.sessions, older.told.length], [1, 2]);
+  assert.deepEqual(older.told[0], { isLocked: false, withinSeconds: 40 });
+  const forgotten = await playAsking(true, "forgot", "hears");
+  assert.deepEqual(forgotten.paths, ["/alive/lease", "/alive/lease"], "a session that is unknown is no older server");
+  assert.deepEqual((await play("leased")).paths, ["/alive"]);
+});
 
 test("one session, a counter that grows, and the pause that the server wants", async () => {
   const { attempts, sessions, lines } = await play("hears", "hears", "hears");

@@ -10,10 +10,16 @@ const HOUR_MS = 60 * MINUTE_MS;
 const RULE = { afterMs: 10 * MINUTE_MS, settleMs: 90_000 };
 const NOW = 5 * HOUR_MS;
 
-const server = (name: string, heardAgoMs: number, lockedAgoMs: number | null = null): HeardServer => ({
+const server = (
+  name: string,
+  heardAgoMs: number,
+  lockedAgoMs: number | null = null,
+  leaseLeftMs: number | null = null,
+): HeardServer => ({
   url: `http://${name}:7654`,
   heardMs: NOW - heardAgoMs,
   lockedMs: lockedAgoMs === null ? null : NOW - lockedAgoMs,
+  leaseMs: leaseLeftMs === null ? null : NOW + leaseLeftMs,
 });
 
 type Change = Partial<KnownOfServers> & { readonly afterMs?: number | null };
@@ -37,6 +43,20 @@ const SILENT = RULE.afterMs;
 const table: readonly (readonly [situation: string, change: Change, verdict: string])[] = [
   ["no server was heard since the start", {}, "holds"],
   ["a server was heard just now", { servers: [server("one", FRESH)] }, "holds"],
+  ["silent for long, with a lease", { servers: [server("one", SILENT, null, 1)] }, "holds"],
+  ["silent for long, and the lease ends now", { servers: [server("one", SILENT, null, 0)] }, "gone"],
+  ["silent for long, and the lease is over", { servers: [server("one", SILENT, null, -1)] }, "gone"],
+  ["a lease, and a lock", { servers: [server("one", FRESH, FRESH, HOUR_MS)] }, "locked"],
+  [
+    "both silent for long, with a lease at one",
+    { servers: [server("one", SILENT), server("two", SILENT, null, 1)] },
+    "holds",
+  ],
+  [
+    "a lease that was told of before the tether acted, and another server since",
+    { servers: [server("one", 2 * SILENT, null, 1), server("two", SILENT)], trip: { atMs: NOW - 1.5 * SILENT } },
+    "gone",
+  ],
   ["silent for a moment less than it may be", { servers: [server("one", SILENT - 1)] }, "holds"],
   ["silent for as long", { servers: [server("one", SILENT)] }, "gone"],
   ["silent for hours, and silence means nothing", { servers: [server("one", HOUR_MS)], afterMs: null }, "holds"],

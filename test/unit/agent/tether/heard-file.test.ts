@@ -26,13 +26,28 @@ test("what servers answer is kept, and a lock from when it was first heard", asy
   clock.upMs = 3000;
   await hear?.("http://two", LOCKED);
   assert.deepEqual(await readHeard(system, FILE), [
-    { url: "http://one", heardMs: 1000, lockedMs: null },
-    { url: "http://two", heardMs: 3000, lockedMs: 2000 },
+    { url: "http://one", heardMs: 1000, lockedMs: null, leaseMs: null },
+    { url: "http://two", heardMs: 3000, lockedMs: 2000, leaseMs: null },
   ]);
   await (await listen())?.("http://two", LOCKED);
   assert.equal((await readHeard(system, FILE))[1]?.lockedMs, 2000, "after a restart of the sender");
   await hear?.("http://two", ALIVE);
   assert.equal((await readHeard(system, FILE))[1]?.lockedMs, null);
+});
+
+test("a lease is kept by when it ends, until the server tells of none", async () => {
+  const { clock, system, listen } = world();
+  const hear = await listen();
+  const leaseMs = async () => (await readHeard(system, FILE))[0]?.leaseMs;
+  await hear?.("http://one", { ...ALIVE, leaseSeconds: 900 });
+  assert.equal(await leaseMs(), 901_000);
+  clock.upMs = 2000;
+  await hear?.("http://one", { ...ALIVE, leaseSeconds: 899 });
+  assert.equal(await leaseMs(), 901_000);
+  await hear?.("http://one", { ...ALIVE, leaseSeconds: 0 });
+  assert.equal(await leaseMs(), null);
+  await hear?.("http://one", ALIVE);
+  assert.equal(await leaseMs(), null, "of a server that does not tell");
 });
 
 test("nothing is kept where there is no folder for it", async () => {

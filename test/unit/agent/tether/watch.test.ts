@@ -122,8 +122,13 @@ class Machine {
   }
 }
 
-const fine = (heardMs: number): HeardServer => ({ url: "http://one:7654", heardMs, lockedMs: null });
-const locked = (heardMs: number, lockedMs = heardMs): HeardServer => ({ url: "http://one:7654", heardMs, lockedMs });
+const fine = (heardMs: number): HeardServer => ({ url: "http://one:7654", heardMs, lockedMs: null, leaseMs: null });
+const locked = (heardMs: number, lockedMs = heardMs): HeardServer => ({
+  url: "http://one:7654",
+  heardMs,
+  lockedMs,
+  leaseMs: null,
+});
 
 test("a lock suspends the data volumes at once, and not what the system runs from, nor what nobody named", async () => {
   const machine = new Machine(["root", "data", "more", "other"]);

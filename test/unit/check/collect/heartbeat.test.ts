@@ -20,7 +20,7 @@ async function look(
   more: { servers?: readonly (typeof ONE)[]; heardAfterMs?: number } = {},
 ) {
   let upMs = UP_MS;
-  const rows = Object.entries(heard).map(([url, heardMs]) => ({ url, heardMs, lockedMs: null }));
+  const rows = Object.entries(heard).map(([url, heardMs]) => ({ url, heardMs, lockedMs: null, leaseMs: null }));
   const fake = fakeSystem({}, () => ({ stdout: `Id=${UNIT}\nUnitFileState=${file}\nActiveState=${active}\n` }));
   const system = {
     ...fake,

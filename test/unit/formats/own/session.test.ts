@@ -7,6 +7,7 @@ import {
   buildHeard,
   buildHeartbeat,
   HEARD_BYTES,
+  HEARD_LEASE_BYTES,
   HEARTBEAT_BYTES,
   isHeartbeatOf,
   parseHeard,
@@ -32,6 +33,11 @@ const BEAT = Buffer.from(
   "hex",
 );
 const HEARD = Buffer.from("010000004bb89f6032113b169c0f9052b760b2d19ec43fa1312bd7905e27b72c140554e934", "hex");
+
+const HEARD_LEASE = Buffer.from(
+  "000000004b00000384e868015586e3679312d1d1de28d79a45e9c2450e39396e444399a5472802599c",
+  "hex",
+);
 
 /** The private key of these bytes (RFC 8410). */
 function halfOf(bytes: Buffer) {
@@ -135,12 +141,28 @@ test("what is not exactly a request, or not this server's answer to it, is refus
   });
 });
 
+test("an answer that tells of a lease is what another implementation makes of it, and no bit of it can be changed", () => {
+  const heard = { isLocked: false, withinSeconds: 75, leaseSeconds: 900 };
+  assert.deepEqual(buildHeard(KEY, BEAT, heard), HEARD_LEASE);
+  assert.equal(HEARD_LEASE.length, HEARD_LEASE_BYTES);
+  assert.deepEqual(parseHeard(KEY, BEAT, HEARD_LEASE), heard);
+  const none = { ...heard, isLocked: true, leaseSeconds: 0 };
+  assert.deepEqual(parseHeard(KEY, BEAT, buildHeard(KEY, BEAT, none)), none);
+  for (let bit = 0; bit < HEARD_LEASE_BYTES * 8; bit++)
+    assert.equal(parseHeard(KEY, BEAT, flip(HEARD_LEASE, bit)), null, String(bit));
+  assert.equal(parseHeard(KEY, buildHeartbeat(KEY, SESSION, 8), HEARD_LEASE), null);
+  const shorter = Buffer.concat([HEARD_LEASE.subarray(0, 5), HEARD_LEASE.subarray(9)]);
+  assert.equal(parseHeard(KEY, BEAT, shorter), null, "without the lease");
+  assert.equal(parseHeard(KEY, BEAT, Buffer.concat([HEARD.subarray(0, 5), Buffer.alloc(4), HEARD.subarray(5)])), null);
+});
+
+const flip = (bytes: Buffer, bit: number) => {
+  const changed = Buffer.from(bytes);
+  changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+  return changed;
+};
+
 test("no bit of a heartbeat or its answer can be changed", () => {
-  const flip = (bytes: Buffer, bit: number) => {
-    const changed = Buffer.from(bytes);
-    changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-    return changed;
-  };
   assert.ok(isHeartbeatOf(KEY, BEAT));
   assert.deepEqual(readHeartbeat(BEAT), { session: SESSION, counter: 7 });
   assert.deepEqual(parseHeard(KEY, BEAT, HEARD), { isLocked: true, withinSeconds: 75 });

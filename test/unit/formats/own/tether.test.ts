@@ -11,8 +11,8 @@ import {
 } from "../../../../src/formats/own/tether.ts";
 
 const SERVERS = [
-  { url: "http://one:7654", heardMs: 7, lockedMs: null },
-  { url: "http://two:7654", heardMs: 8, lockedMs: 5 },
+  { url: "http://one:7654", heardMs: 7, lockedMs: null, leaseMs: 9 },
+  { url: "http://two:7654", heardMs: 8, lockedMs: 5, leaseMs: null },
 ];
 const TRIP = { atMs: 9, cause: "locked", suspended: ["data"] } as const;
 
@@ -24,7 +24,7 @@ test("what was written is read", () => {
 });
 
 test("what is damaged is nothing", () => {
-  const row = '{"url":"http://one","heard":1,"locked":null}';
+  const row = '{"url":"http://one","heard":1,"locked":null,"lease":null}';
   for (const text of [
     "",
     "[]",
@@ -34,6 +34,9 @@ test("what is damaged is nothing", () => {
     `{"servers":[${row.replace("1", "1.5")}]}`,
     `{"servers":[${row.replace("null", "true")}]}`,
     `{"servers":[${row.replace("}", ',"more":1}')}]}`,
+    `{"servers":[${row.replace(',"lease":null', "")}]}`,
+    `{"servers":[${row.replace('"lease":null', '"lease":-1')}]}`,
+    `{"servers":[${row.replace('"lease":null', '"lease":true')}]}`,
     `{"servers":[${Array.from({ length: 65 }, () => row).join()}]}`,
   ])
     assert.equal(parseHeardServers(Buffer.from(text)), null, text);

@@ -257,7 +257,7 @@ test("forged, repeated and moved heartbeats are refused, told, and change nothin
   const forged = Buffer.from(good);
   forged.writeUInt8(forged.readUInt8(43) ^ 1, 43);
   assert.equal(await sendBeat(service, session, forged), "session/unknown");
-  assert.equal(await sendBeat(service, session, good, "192.0.2.66"), "session/other-address");
+  assert.equal(await sendBeat(service, session, good, { from: "192.0.2.66" }), "session/other-address");
   assert.equal(await sendBeat(service, session, good.subarray(1)), "malformed");
   assert.equal(await sendBeat(service, session, Buffer.concat([good, good])), "malformed");
   assert.deepEqual(await sendBeat(service, session, good), HEARD);

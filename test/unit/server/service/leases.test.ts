@@ -24,7 +24,7 @@ import {
   sendLease,
   type TestLatch,
 } from "../../../support/server/harness.ts";
-import { beat, sessionOf } from "../../../support/server/heartbeats.ts";
+import { beat, nextBeat, sendBeat, sessionOf } from "../../../support/server/heartbeats.ts";
 
 const MINUTE_MS = 60_000;
 const BODY = recoveryBody();
@@ -279,6 +279,34 @@ test("an operator's lease has bounds", async () => {
   ] as const) {
     await assert.rejects(grantLease(service, "nas", { lifetimeMs, graceMs, by: 0 }), { code: "lease/bad-time" });
   }
+});
+
+test("a heartbeat that asks hears what is left of a lease, and of nothing else", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const { machine } = await under(service);
+  const session = await sessionOf(service, machine);
+  const left = async () => {
+    const heard = await sendBeat(service, session, nextBeat(session), { asksLease: true });
+    return typeof heard === "string" ? heard : heard.leaseSeconds;
+  };
+  assert.equal(await left(), 0);
+  await grant(service);
+  assert.equal(await left(), 900);
+  assert.deepEqual(await beat(service, session), { isLocked: false, withinSeconds: 0 }, "who does not ask");
+  service.clock.nowMs += 899_001;
+  assert.equal(await left(), 0, "less than a second");
+  service.clock.nowMs += 1_000_000;
+  assert.equal(await left(), 0, "over, and not ended yet");
+  await keepHouse(service);
+  await announce(service, machine, { seconds: 60 });
+  assert.equal(await left(), 60);
+  service.clock.nowMs -= MINUTE_MS + 1;
+  assert.equal(await left(), 0, "the clock is well behind the log");
+  service.clock.nowMs += MINUTE_MS + 1;
+  await changeMachine(service, "nas", { change: "lock", by: 0 });
+  const told = await sendBeat(service, session, nextBeat(session), { asksLease: true });
+  assert.deepEqual(told, { isLocked: true, withinSeconds: 0, leaseSeconds: 0 });
 });
 
 test("the first heartbeat after the boot ends the lease, and one of the boot before does not", async () => {
