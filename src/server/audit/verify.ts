@@ -10,7 +10,8 @@ import {
   type Verifier,
 } from "../../formats/log/note.ts";
 import { parseEntry } from "./entry.ts";
-import { type KnownRows, Replay } from "./replay.ts";
+import type { KnownRows } from "./replay/known.ts";
+import { Replay } from "./replay/replay.ts";
 
 /** A store's log and what is beside it, read page by page so that no reader holds a server up. */
 export interface AuditSource {

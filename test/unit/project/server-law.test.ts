@@ -14,10 +14,11 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   exchange: [],
   http: ["clock.ts", "network.ts"],
   "audit/entries": ["policy"],
-  audit: ["audit/entries", "policy", "memory.ts"],
+  "audit/replay": ["policy"],
+  audit: ["audit/entries", "audit/replay", "memory.ts"],
   store: ["audit", "policy"],
   "store/keys": [],
-  "store/sqlite": ["store", "audit", "policy"],
+  "store/sqlite": ["store", "audit", "audit/replay", "policy"],
   "store/folder": ["store", "store/keys", "store/sqlite", "audit"],
   service: [
     "store",

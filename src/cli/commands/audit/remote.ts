@@ -4,8 +4,15 @@ import type { Json, JsonObject } from "../../../formats/json/json.ts";
 import { findCosignature } from "../../../formats/log/cosignature.ts";
 import { unpackRange } from "../../../formats/log/merkle.ts";
 import { COSIGNATURE, originOf, parseVerifier } from "../../../formats/log/note.ts";
-import type { KnownGroup, KnownInvite, KnownLatch, KnownMachine, KnownRequest } from "../../../server/audit/replay.ts";
-import type { KnownWitness, KnownWitnessedLog } from "../../../server/audit/replay-witnesses.ts";
+import type {
+  KnownGroup,
+  KnownInvite,
+  KnownLatch,
+  KnownMachine,
+  KnownRequest,
+  KnownWitness,
+  KnownWitnessedLog,
+} from "../../../server/audit/replay/known.ts";
 import type { AuditSource, NumberedCosignature, Snapshot } from "../../../server/audit/verify.ts";
 import type { System } from "../../../system/port.ts";
 import { askServer } from "../../operator-client.ts";

@@ -9,7 +9,15 @@ import {
   parseNote,
   type SignedCheckpoint,
 } from "../../../formats/log/note.ts";
-import { dayText, type KnownLatch, keyNames, leaseText, policyText, siteText, useText } from "../../audit/replay.ts";
+import {
+  dayText,
+  type KnownLatch,
+  keyNames,
+  leaseText,
+  policyText,
+  siteText,
+  useText,
+} from "../../audit/replay/known.ts";
 import type { AuditSource, NumberedCosignature, NumberedEntry, Snapshot } from "../../audit/verify.ts";
 import type { WitnessedLogRow } from "../rows.ts";
 import { GROUP, groupOf } from "./group-table.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Replay } from "../../../../src/server/audit/replay.ts";
+import { Replay } from "../../../../src/server/audit/replay/replay.ts";
 
 const DEFAULT = { id: "default", policy: "always", site: "free hold 0 window 0" };
 const NOBODY = { machines: [], latches: [], invites: [], requests: [], witnesses: [], witnessedLogs: [] };

@@ -1,26 +1,5 @@
-import type { JsonObject } from "../../formats/json/json.ts";
-
-/** Who cosigns this log, as the log or the store tells of it. */
-export interface KnownWitness {
-  /** Its name. */
-  readonly id: string;
-  /** Its verifier key. */
-  readonly key: string;
-  readonly url: string;
-}
-
-/** A log that is cosigned here, as the log or the store tells of it. */
-export interface KnownWitnessedLog {
-  /** Its origin. */
-  readonly id: string;
-  /** Its verifier key. */
-  readonly key: string;
-  /**
-   * `whole` where what was signed last is what the log itself had signed, or nothing was; else
-   * `damaged`. Which size it was the log does not say.
-   */
-  readonly signed: string;
-}
+import type { JsonObject } from "../../../formats/json/json.ts";
+import type { KnownWitness, KnownWitnessedLog } from "./known.ts";
 
 /** What the tables of witnesses must be if the log is the truth. */
 export class WitnessReplay {
