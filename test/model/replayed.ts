@@ -1,4 +1,5 @@
 /** A real service that does what a model did, also after crashes. */
+import assert from "node:assert/strict";
 import { copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import {
@@ -16,7 +17,7 @@ export const MINUTE_MS = 60_000;
 export const ADDRESSES: Readonly<Record<string, string>> = { 1: "192.0.2.7", 2: "198.51.100.9" };
 const BODY = recoveryBody();
 
-export class ReplayedService implements AsyncDisposable {
+export abstract class ReplayedService implements AsyncDisposable {
   readonly #home = makeHome();
   #folder = this.#home.folder;
   #lives = 0;
@@ -59,6 +60,25 @@ export class ReplayedService implements AsyncDisposable {
     await this.service[Symbol.asyncDispose]();
     this.#folder = next;
     this.service = await openService(next, { nowMs });
+  }
+
+  /** Does one thing, and says what came of it in the model's words. */
+  abstract take(words: readonly string[]): Promise<string>;
+
+  /**
+   * Does what a run of the model did.
+   * @returns what came of each step, in their order
+   * @throws AssertionError where that is another thing than in the model
+   */
+  async replay(run: readonly (readonly string[])[], name: string): Promise<string[]> {
+    await this.open();
+    const all: string[] = [];
+    for (const [index, words] of run.entries()) {
+      const told = await this.take(words);
+      assert.equal(told, words.join(" "), `${name}, step ${index}: ${run.slice(0, index + 1).join("; ")}`);
+      all.push(told);
+    }
+    return all;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
