@@ -77,7 +77,7 @@ export const FAULTS_OF_SITES: readonly Fault[] = [
   },
   {
     name: "who was let in is not noted",
-    breaks: ["policy"],
+    breaks: ["policy", "liveness"],
     isOfSites: true,
     transaction: (transaction) => altered(transaction, { setLetIn: async () => {} }),
   },

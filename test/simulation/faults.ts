@@ -96,7 +96,7 @@ export const FAULTS_OF_RELEASES: readonly Fault[] = [
   },
   {
     name: "a revocation destroys nothing",
-    breaks: ["policy", "acknowledged", "log"],
+    breaks: ["policy", "acknowledged", "approval", "log"],
     transaction: (transaction) =>
       seeing((row) => ({ ...row, machineState: row.machineState === "revoked" ? "active" : row.machineState }))(
         altered(transaction, {
@@ -150,7 +150,7 @@ export const FAULTS_OF_RELEASES: readonly Fault[] = [
   },
   {
     name: "a window outlives a change of policy",
-    breaks: ["policy", "log"],
+    breaks: ["policy", "lease", "log"],
     transaction: keepingLease("setPolicy"),
   },
   {
@@ -196,7 +196,7 @@ export const FAULTS_OF_RELEASES: readonly Fault[] = [
   },
   {
     name: "a start unlocks everything",
-    breaks: ["policy", "acknowledged", "log"],
+    breaks: ["policy", "acknowledged", "heartbeat", "log"],
     service: (service) => {
       void service.store.transact(async (transaction) => {
         for (const { id, state, epoch } of await transaction.machines())

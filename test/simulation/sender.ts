@@ -22,7 +22,7 @@ const MINUTE_MS = 60_000;
 const KEPT = 0.02;
 /** Within the time that a machine has to be heard in, once it is unlocked. */
 const LEAST_PATIENCE_MS = 8 * MINUTE_MS;
-/** Who may be silent for long is not asked to speak more often than that. */
+/** Who may be silent for long is not asked to speak more often than that, in a day with haste. */
 const LONGEST_MS = 8 * 3_600_000;
 
 export class Sender {
@@ -69,7 +69,8 @@ export class Sender {
       state: "/",
       // Every 5 minutes is more than can be simulated for years, and says no more.
       get intervalMs() {
-        return sender.isAwaited ? 10 * MINUTE_MS : LONGEST_MS;
+        if (sender.isAwaited) return 10 * MINUTE_MS;
+        return Math.max(LONGEST_MS, 24 * sender.#world.patienceMs);
       },
       log: () => {},
       asksLease: false,
