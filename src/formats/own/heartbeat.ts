@@ -69,7 +69,8 @@ export function buildHeard(key: Uint8Array, heartbeat: Buffer, heard: Heard): Bu
   const answer = Buffer.alloc(leaseSeconds === undefined ? HEARD_BYTES : HEARD_LEASE_BYTES);
   answer[0] = isLocked ? 1 : 0;
   answer.writeUInt32BE(withinSeconds, 1);
-  if (leaseSeconds !== undefined) answer.writeUInt32BE(leaseSeconds, HEARD_MAC_AT);
+  // Of the shorter answer the MAC lies there.
+  answer.writeUInt32BE(leaseSeconds ?? 0, HEARD_MAC_AT);
   answer.set(heardMac(key, heartbeat, answer), macAt(answer));
   return answer;
 }
