@@ -86,6 +86,9 @@ const kindOf = ({ loader }: EncryptedRoot): LoaderKind | null => (loader === und
 /** What dracut calls: at its own level, 15, emulated zstd takes minutes for an image. */
 const compressor = (compression: InitramfsCompression) => (compression === "zstd" ? "zstd -1 -q -T0" : compression);
 
+/** What somebody types who wants the network before the root: the lists of this machine are short. */
+export const NETWORK_DRIVER = "echo virtio_net >>/etc/initramfs-tools/modules";
+
 export function recipeOf(root: EncryptedRoot): Recipe {
   const { suite, generator, compression } = root;
   const kind = kindOf(root);

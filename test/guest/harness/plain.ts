@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { REBUILD } from "../../../src/boot/initramfs/mending.ts";
 import { startTangd } from "../../support/tangd.ts";
-import { commandLineOf, type EncryptedRoot, PASSPHRASE } from "./encrypted-root.ts";
+import { commandLineOf, type EncryptedRoot, NETWORK_DRIVER, PASSPHRASE } from "./encrypted-root.ts";
 import { firmwareMachine } from "./firmware-machine.ts";
 import { bootImage } from "./image.ts";
 import { makeLuksVolume } from "./luks-volume.ts";
@@ -81,6 +81,7 @@ export async function clevisByHand(kind: Omit<EncryptedRoot, "deb" | "loader">):
       const url = JSON.stringify({ url: `http://${HOST_ADDRESS}:${TANG_PORT}` });
       const script = `set -e
 apt-get install ${kind.shelf?.join(" ")}
+${kind.generator === "dracut" ? "" : NETWORK_DRIVER}
 clevis luks bind -y -k - -d /dev/vda tang '${url}'
 sed -i 's/^GRUB_CMDLINE_LINUX="/&rd.neednet=1 ip=dhcp /' /etc/default/grub
 update-grub
