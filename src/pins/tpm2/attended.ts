@@ -114,5 +114,5 @@ function wrongPin(how: string, attempts: Attempts): NightlatchError {
 }
 
 function inWords({ failed, limit, intervalSeconds }: Attempts): string {
-  return `counts ${failed} wrong attempts of ${limit}, and takes one off after ${intervalSeconds} s`;
+  return `counts ${failed} of ${limit} wrong attempts, and takes one off after ${intervalSeconds} s`;
 }

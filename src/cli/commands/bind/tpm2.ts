@@ -142,9 +142,7 @@ function explain(registers: Registers | null, withPin: boolean): string[] {
   if (registers === null) return [alone];
   return registers.numbers.map((number) => {
     const changes = changesOf(number);
-    const early = changes.includes("running system")
-      ? " It changes while the system runs: earlier in a boot it is another one."
-      : "";
-    return `Register ${number} holds ${holdsOf(number)}; another ${changes.join(" or ")} makes it another one.${early}`;
+    const early = changes.includes("running system") ? " Earlier in a boot it is another one." : "";
+    return `Register ${number} holds ${holdsOf(number)}. It changes with the ${changes.join(" or the ")}.${early}`;
   });
 }
