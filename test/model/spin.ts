@@ -37,7 +37,8 @@ export function search(home: Home, name: string, defines: readonly string[], mod
 
 /** What happens in one run that spin draws: the words of its lines that begin with OP. */
 export function drawRun(seed: number, defines: readonly string[], model: string): string[][] {
-  // Spin writes its preprocessed model, always by the same name, where it stands: each run stands alone.
+  // Spin writes its preprocessed model, always by the same name, where it stands: each run stands
+  // alone.
   const folder = mkdtempSync(join(tmpdir(), "nightlatch-spin-"));
   let told: string;
   try {

@@ -51,7 +51,10 @@ export class SimulatedNeighbour {
     }
   }
 
-  /** Shows a history in which something that is cosigned was never so; shorter, as long or longer. */
+  /**
+   * Shows a history in which something that is cosigned was never so. It is shorter, as long or
+   * longer.
+   */
   async #rewrite(): Promise<void> {
     const at = this.#chance.below(this.#signed);
     const other = this.#log.forkAt(at);
@@ -59,7 +62,9 @@ export class SimulatedNeighbour {
     await this.#show(other);
   }
 
-  /** Asks for a signature on the whole of a history, once more where another size was signed last. */
+  /**
+   * Asks for a signature on the whole of a history, once more where another size was signed last.
+   */
   async #show(log: TestLog): Promise<void> {
     const first = await this.#ask(log, Math.min(this.#signed, log.size));
     const seen = first?.status === 409 ? Number(first.body) : null;
