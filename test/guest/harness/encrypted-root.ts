@@ -86,7 +86,7 @@ const kindOf = ({ loader }: EncryptedRoot): LoaderKind | null => (loader === und
 /** What dracut calls: at its own level, 15, emulated zstd takes minutes for an image. */
 const compressor = (compression: InitramfsCompression) => (compression === "zstd" ? "zstd -1 -q -T0" : compression);
 
-/** What somebody types who wants the network before the root: the lists of this machine are short. */
+/** What somebody types who wants the network before the root: this machine lists its modules. */
 export const NETWORK_DRIVER = "echo virtio_net >>/etc/initramfs-tools/modules";
 
 export function recipeOf(root: EncryptedRoot): Recipe {
