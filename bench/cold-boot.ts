@@ -90,7 +90,8 @@ function contenders({ mandos, invite }: Peers): readonly Contender[] {
       await machine.must(`${NETWORK_DRIVER} && apt-get install clevis-initramfs`, DEADLINE_MS);
       const options = JSON.stringify({ url: `http://${HOST_ADDRESS}:${TANG_PORT}` });
       await machine.must(`clevis luks bind -y -k - -d /dev/vda tang '${options}'`, DEADLINE_MS, PASSPHRASE);
-      await machine.must(addToCommandLine(`ip=${ip}`), DEADLINE_MS);
+      // Of ip=dhcp the clevis of Debian 12 makes the name of a card; it asks by DHCP without.
+      if (isFixed) await machine.must(addToCommandLine(`ip=${ip}`), DEADLINE_MS);
       await machine.must("update-initramfs -u -k all", DEADLINE_MS);
     };
     const setUpMandos = async (machine: Machine) => {

@@ -140,13 +140,22 @@ const WANTED = ["etc", "usr/lib"].map(
 /** Where curl looks for authorities on Debian, Fedora and Arch. */
 const AUTHORITIES = ["etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt", "etc/ssl/cert.pem"];
 
+const OFF: ReadonlySet<string> = new Set(["none", "off", "done"]);
+/**
+ * A value of `ip=` without a colon: get_specified_device() of clevis-initramfs 19, which is Debian
+ * 12's, gives it back whole as the name of a card. That of 24 does not; which of them an initramfs
+ * holds is not told.
+ */
+const BARE = /^[\w.]+$/;
+
 function networkLacks(generator: ClevisGenerator, facts: Pick<InitramfsFacts, "has">, task: ClevisTask): EarlyLack[] {
   const { urls, cmdline, mending } = task;
   const lacks: EarlyLack[] = [];
-  const off = cmdlineValues(cmdline, "ip").find((value) => ["none", "off", "done"].includes(value));
-  if (generator === "initramfs-tools" && off !== undefined) {
-    const what = `ip=${off} on the command line keeps the initramfs without a network`;
-    const remedy = `take ip=${off} off the kernel's command line, or write ip=dhcp`;
+  const word = cmdlineValues(cmdline, "ip").find((value) => BARE.test(value));
+  if (generator === "initramfs-tools" && word !== undefined) {
+    const why = OFF.has(word) ? "" : ": clevis 19 takes it for the name of a network card, and waits for that";
+    const what = `ip=${word} on the command line keeps the initramfs without a network${why}`;
+    const remedy = `take ip=${word} off the kernel's command line; without it the initramfs asks by DHCP`;
     lacks.push({ code: "network", what, ...byHand(remedy) });
   }
   // Without it dracut brings no network up for a root that lies on a disk (dracut.cmdline(7)).

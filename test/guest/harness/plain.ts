@@ -60,10 +60,12 @@ kexec -s -l /boot/vmlinuz-$release --initrd=/boot/initrd.img-$release --command-
 }
 
 const TANG_PORT = 7500;
+/** The other asks by DHCP where nothing is said. */
+const DRACUT_NETWORK = `sed -i 's/^GRUB_CMDLINE_LINUX="/&rd.neednet=1 ip=dhcp /' /etc/default/grub && update-grub`;
 
 /**
- * Binds the root to a tangd with the distribution's own clevis, asks for an address by DHCP on the
- * kernel's command line, and is switched off and on.
+ * Binds the root to a tangd with the distribution's own clevis, asks for an address by DHCP, and is
+ * switched off and on.
  * @param kind with its clevis on the shelf
  */
 export async function clevisByHand(kind: Omit<EncryptedRoot, "deb" | "loader">): Promise<void> {
@@ -83,8 +85,7 @@ export async function clevisByHand(kind: Omit<EncryptedRoot, "deb" | "loader">):
 apt-get install ${kind.shelf?.join(" ")}
 ${kind.generator === "dracut" ? "" : NETWORK_DRIVER}
 clevis luks bind -y -k - -d /dev/vda tang '${url}'
-sed -i 's/^GRUB_CMDLINE_LINUX="/&rd.neednet=1 ip=dhcp /' /etc/default/grub
-update-grub
+${kind.generator === "dracut" ? DRACUT_NETWORK : ""}
 ${REBUILD[kind.generator]}`;
       await machine.must(script, DEADLINE_MS, PASSPHRASE);
       await machine.powerOff(DEADLINE_MS);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { type ClevisTask, clevisLacks, whyNoDeadline } from "../../../../src/boot/initramfs/clevis.ts";
 import { mendingOf } from "../../../../src/boot/initramfs/mending.ts";
@@ -84,10 +85,29 @@ test("dracut: the unit that answers has to be started, and the network asked for
 
 test("a network that is switched off, and a server that needs certificates", () => {
   assert.match(String(what("initramfs-tools", holding(TOOLS), { ...TANG, cmdline: "ip=off" })), /^ip=off /);
-  assert.equal(what("initramfs-tools", holding(TOOLS), { ...TANG, cmdline: "ip=dhcp" }), null);
+  for (const ip of ["dhcp", "on", "192.0.2.7"]) {
+    const told = String(what("initramfs-tools", holding(TOOLS), { ...TANG, cmdline: `ro ip=${ip}` }));
+    assert.match(told, new RegExp(`^ip=${ip} .* for the name of a network card`));
+  }
+  for (const ip of [":::::eth0:dhcp", "192.0.2.7::192.0.2.1:255.255.255.0:nas:eth0:off"])
+    assert.equal(what("initramfs-tools", holding(TOOLS), { ...TANG, cmdline: `ip=${ip}` }), null);
   const secure = { ...TANG, urls: ["https://keys.example.org/latch/x"] };
   assert.match(String(what("initramfs-tools", holding(TOOLS), secure)), /no certificates of authorities/);
   assert.equal(what("initramfs-tools", holding([...TOOLS, "etc/ssl/certs/ca-certificates.crt"]), secure), null);
+});
+
+test("what clevis takes for the name of a card, and waits for, is told, and nothing else", () => {
+  // As clevis-initramfs 19-2 has it.
+  const theirs = `get_specified_device() {
+    local dev="$(echo $IP | cut -d: -f6)"
+    [ -z "$dev" ] || echo $dev
+}
+get_specified_device`;
+  for (const ip of ["dhcp", "on", "any", "off", "192.0.2.7", ":::::eth0:dhcp", "192.0.2.7:::::eth0", "::::nas::dhcp"]) {
+    const { stdout } = spawnSync("sh", ["-c", theirs], { env: { ...process.env, IP: ip }, encoding: "utf8" });
+    const isCard = ["", "eth0"].includes(stdout.trim());
+    assert.equal(what("initramfs-tools", holding(TOOLS), { ...TANG, cmdline: `ip=${ip}` }) === null, isCard, ip);
+  }
 });
 
 test("a name that the initramfs does not know, and an address in its place", () => {
@@ -104,13 +124,7 @@ test("a name that the initramfs does not know, and an address in its place", () 
   for (const kind of ["dns", "unknown", null] as const) assert.equal(lack(kind), undefined, String(kind));
   const fixed = "ip=10.0.0.2::10.0.0.1:255.255.255.0:nas:eth0:none";
   assert.match(String(lack("dns", fixed)?.what), /gives the initramfs no name server/);
-  for (const cmdline of [
-    `${fixed}:10.0.0.1`,
-    `${fixed} nameserver=10.0.0.1`,
-    "ip=dhcp",
-    "ip=:::::eth0:dhcp",
-    "ip=eth0:dhcp",
-  ])
+  for (const cmdline of [`${fixed}:10.0.0.1`, `${fixed} nameserver=10.0.0.1`, "ip=:::::eth0:dhcp", "ip=eth0:dhcp"])
     assert.equal(lack("dns", cmdline), undefined, cmdline);
   const byAddress = { ...TANG, cmdline: fixed, names: new Map() };
   assert.deepEqual(clevisLacks("initramfs-tools", holding(TOOLS), byAddress), []);
