@@ -19,7 +19,8 @@ const PHRASES: Partial<Record<ErrorCode, string>> = {
 /** Makes one of our errors of what node:fs throws. One of ours stays as it is. */
 export function translate(error: unknown, path: string): NightlatchError {
   if (error instanceof NightlatchError) return error;
-  const errno = (error as NodeJS.ErrnoException).code ?? "unknown";
+  // A buffer that there is no memory for is a RangeError without a code.
+  const errno = (error as NodeJS.ErrnoException).code ?? (error instanceof RangeError ? "out of memory" : "unknown");
   const code = CODES[errno] ?? "file/io";
   return new NightlatchError(code, `${path} ${PHRASES[code] ?? "could not be read or written"} (${errno})`);
 }

@@ -16,12 +16,25 @@ const followLinks = promisify(realpath.native) as (path: string) => Promise<stri
 const listNames = promisify(readdir) as (path: string) => Promise<string[]>;
 const statOpenFile = promisify(fstat);
 
+const LEAST_READ_BYTES = 4096;
+
 /** @see System.readFile */
 export async function readWhole(path: string, limitBytes: number): Promise<Buffer> {
   return withFile(path, constants.O_RDONLY, async (descriptor) => {
-    const buffer = Buffer.alloc(limitBytes + 1);
-    const lengthBytes = await readFully(descriptor, buffer, null);
+    // As much memory as the file takes, not as the limit is: an initramfs may have a gigabyte, which
+    // a small machine has not. A pipe or a file of /proc does not say its size.
+    const { size } = await statOpenFile(descriptor);
+    let buffer = Buffer.alloc(Math.min(limitBytes, Math.max(size, LEAST_READ_BYTES)) + 1);
+    let lengthBytes = await readFully(descriptor, buffer, null);
+    while (lengthBytes === buffer.length && lengthBytes <= limitBytes) {
+      const more = Buffer.alloc(Math.min(limitBytes + 1, 2 * buffer.length));
+      buffer.copy(more);
+      buffer.fill(0); // it may be a key
+      buffer = more;
+      lengthBytes += await readFully(descriptor, buffer.subarray(lengthBytes), null);
+    }
     if (lengthBytes > limitBytes) {
+      buffer.fill(0);
       throw new NightlatchError("file/too-large", `${path} is larger than ${limitBytes} bytes`);
     }
     return buffer.subarray(0, lengthBytes);

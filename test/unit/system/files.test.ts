@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { mkdtemp, readdir, readFile, realpath, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { makeFolder, removeDurably, writeDurably } from "../../../src/system/files.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import { factsOf, listFolder, readRange, readWhole } from "../../../src/system/read.ts";
+
+const READ = resolve(import.meta.dirname, "../../../src/system/read.ts");
 
 let folder = "";
 beforeEach(async () => {
@@ -39,6 +42,28 @@ test("reading is bounded", async () => {
   assert.equal((await readRange(path, 8, 100)).toString(), "89");
   assert.equal((await readRange(path, 100, 5)).length, 0);
   await assert.rejects(readWhole(join(folder, "none"), 9), { code: "file/missing" });
+});
+
+test("reading takes the memory that a file takes, however much it may take", async () => {
+  const path = join(folder, "a");
+  const limitBytes = 2 ** 52; // more than any machine has
+  for (const lengthBytes of [0, 1, 4096, 4097, 100_000]) {
+    const bytes = randomBytes(lengthBytes);
+    await writeFile(path, bytes);
+    assert.ok((await readWhole(path, limitBytes)).equals(bytes), `${lengthBytes}`);
+    // What does not say its size is read to its end, and no further than it may be.
+    const script = `mkfifo "$1.$3" && { cat "$1" > "$1.$3" & } && exec "$2" -e '
+      const { readWhole } = await import(process.argv[1]);
+      process.stdout.write(await readWhole(process.argv[2], Number(process.argv[3])));
+    ' "$4" "$1.$3" "$5"`;
+    const read = (limit: number) => {
+      const argv = ["-c", script, "sh", path, process.execPath, `${lengthBytes}-${limit}`, READ, String(limit)];
+      return spawnSync("sh", argv);
+    };
+    assert.ok(read(Math.max(1, lengthBytes)).stdout.equals(bytes), `a pipe of ${lengthBytes}`);
+    if (lengthBytes > 0) assert.match(read(lengthBytes - 1).stderr.toString(), /is larger than/);
+  }
+  assert.ok((await readWhole("/proc/self/environ", limitBytes)).length > 0);
 });
 
 test("a volume is a file or a block device: anything else is refused, and a pipe is not waited for", async () => {
