@@ -21,8 +21,8 @@ const LEAST_READ_BYTES = 4096;
 /** @see System.readFile */
 export async function readWhole(path: string, limitBytes: number): Promise<Buffer> {
   return withFile(path, constants.O_RDONLY, async (descriptor) => {
-    // As much memory as the file takes, not as the limit is: an initramfs may have a gigabyte, which
-    // a small machine has not. A pipe or a file of /proc does not say its size.
+    // As much memory as the file takes, not as it may take: of an initramfs that is a gigabyte,
+    // which a small machine has not. A pipe or a file of /proc does not say its size.
     const { size } = await statOpenFile(descriptor);
     let buffer = Buffer.alloc(Math.min(limitBytes, Math.max(size, LEAST_READ_BYTES)) + 1);
     let lengthBytes = await readFully(descriptor, buffer, null);
