@@ -135,7 +135,7 @@ describe("the agent", { skip: noTangd }, () => {
     configure({ v: bound("deaf.img", deaf.url) }, '[volume.v]\ndeadline = "1s"');
     await withAgent(async (agent) => {
       assert.equal((await agent.ask("v")).length, 0);
-      assert.match(agent.log(), /v: no key after 1\.\d+ s: no key came in time \[agent\/deadline\]/);
+      await agent.said(/v: no key after 1\.\d+ s: no key came in time \[agent\/deadline\]/);
     });
   });
 
@@ -146,8 +146,8 @@ describe("the agent", { skip: noTangd }, () => {
     await withAgent(async (agent) => {
       assert.equal((await agent.ask("l")).length, 0);
       assert.equal((await agent.ask("r")).length, 0);
-      assert.match(agent.log(), /l: no key after .* refuses to release the key \[pin\/locked\]/);
-      assert.match(agent.log(), /r: no key after .* has revoked the key for good \[pin\/revoked\]/);
+      await agent.said(/l: no key after .* refuses to release the key \[pin\/locked\]/);
+      await agent.said(/r: no key after .* has revoked the key for good \[pin\/revoked\]/);
       assert.equal(locked.asked() + revoked.asked(), 2);
     });
   });
@@ -177,7 +177,7 @@ describe("the agent", { skip: noTangd }, () => {
       const names = Object.keys(volumes);
       const keys = await Promise.all(names.map((name) => agent.ask(name)));
       for (const [index, name] of names.entries()) assert.equal(String(keys[index]), KEY, `${name}: ${agent.log()}`);
-      assert.match(agent.log(), /v0: token 0 .* does not know the key .* \[pin\/unknown-key\]; trying again/);
+      await agent.said(/v0: token 0 .* does not know the key .* \[pin\/unknown-key\]; trying again/);
     });
   });
 
@@ -201,7 +201,7 @@ describe("the agent", { skip: noTangd }, () => {
         ["unknown", "agent/unknown-volume"],
       ]) {
         assert.equal((await agent.ask(String(volume))).length, 0);
-        assert.match(agent.log(), new RegExp(`${volume}: no key after .*\\[${code}\\]`), String(volume));
+        await agent.said(new RegExp(`${volume}: no key after .*\\[${code}\\]`));
       }
     });
   });
@@ -229,7 +229,7 @@ describe("the agent", { skip: noTangd }, () => {
       const asked = names.map((name) => agent.ask(name));
       assert.equal(String(await agent.ask("good")), KEY);
       for (const key of await Promise.all(asked)) assert.equal(key.length, 0);
-      assert.match(agent.log(), /stuck5: no key after .*stuck5\.img could not be read in time \[agent\/deadline\]/);
+      await agent.said(/stuck5: no key after .*stuck5\.img could not be read in time \[agent\/deadline\]/);
       assert.equal(String(await agent.ask("good")), KEY);
       assert.equal((await agent.ask("stuck0")).length, 0);
       held[Symbol.dispose]();
@@ -261,7 +261,7 @@ describe("the agent", { skip: noTangd }, () => {
     const held = holdReads([at("crypttab")]);
     await withAgent(async (agent) => {
       assert.equal((await agent.ask("v")).length, 0);
-      assert.match(agent.log(), /v: no key after .*crypttab could not be read in time \[agent\/deadline\]/);
+      await agent.said(/v: no key after .*crypttab could not be read in time \[agent\/deadline\]/);
       held[Symbol.dispose]();
     });
   });
@@ -273,7 +273,7 @@ describe("the agent", { skip: noTangd }, () => {
     configure({ ...pipes, good: bound("beside-pipes.img", tangd.url) });
     await withAgent(async (agent) => {
       for (const key of await Promise.all(names.map((name) => agent.ask(name)))) assert.equal(key.length, 0);
-      assert.match(agent.log(), /pipe4 is neither a block device nor a file \[file\/wrong-kind\]/);
+      await agent.said(/pipe4 is neither a block device nor a file \[file\/wrong-kind\]/);
       assert.equal(String(await agent.ask("good")), KEY);
     });
   });
@@ -331,7 +331,7 @@ describe("the agent", { skip: noTangd }, () => {
     configure({ v: bound("mistake.img", tangd.url) }, "deadline = 60");
     await withAgent(async (agent) => {
       assert.equal(String(await agent.ask("v")), KEY);
-      assert.match(agent.log(), /agent\.toml: deadline is not a duration such as "20s" \[agent\/bad-config\]/);
+      await agent.said(/agent\.toml: deadline is not a duration such as "20s" \[agent\/bad-config\]/);
     });
   });
 
@@ -340,7 +340,7 @@ describe("the agent", { skip: noTangd }, () => {
     await withAgent(
       async (agent) => {
         assert.equal((await agent.ask("v")).length, 0);
-        assert.match(agent.log(), /v: no key after .* is not on record .*\[luks\/not-recorded\]/);
+        await agent.said(/v: no key after .* is not on record .*\[luks\/not-recorded\]/);
       },
       ["--state", at("fresh-state")],
     );

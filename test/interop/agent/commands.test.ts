@@ -61,7 +61,7 @@ describe("the agent's commands", () => {
     configure({ v: "/nowhere" }, exec("v", program));
     await using agent = await startAgent({ folder });
     assert.equal(String(await agent.ask("v")), "key\n");
-    assert.match(agent.log(), /flaky ended with status 6 \[agent\/command-failed\]; trying again/);
+    await agent.said(/flaky ended with status 6 \[agent\/command-failed\]; trying again/);
     assert.doesNotMatch(agent.log(), /SWORDFISH/);
   });
 
@@ -73,9 +73,9 @@ describe("the agent's commands", () => {
     );
     await using agent = await startAgent({ folder });
     assert.equal((await agent.ask("no")).length, 0);
-    assert.match(agent.log(), /no: no key after .* refused the key \(status 22\) \[agent\/command-refused\]/);
+    await agent.said(/no: no key after .* refused the key \(status 22\) \[agent\/command-refused\]/);
     assert.equal((await agent.ask("absent")).length, 0);
-    assert.match(agent.log(), /absent: no key after .*\[system\/missing-program\]/);
+    await agent.said(/absent: no key after .*\[system\/missing-program\]/);
   });
 
   test("one that hangs, with a child of its own, or prints too much, ends with the deadline", async () => {
@@ -87,11 +87,11 @@ describe("the agent's commands", () => {
     );
     await using agent = await startAgent({ folder });
     assert.equal((await agent.ask("hangs")).length, 0);
-    assert.match(agent.log(), /did not end within 500 ms \[system\/timeout\]; trying again/);
-    assert.match(agent.log(), /hangs: no key after .*\[agent\/deadline\]/);
+    await agent.said(/did not end within 500 ms \[system\/timeout\]; trying again/);
+    await agent.said(/hangs: no key after .*\[agent\/deadline\]/);
     await untilGone(readFileSync(at("child.pid"), "utf8").trim());
     assert.equal((await agent.ask("floods")).length, 0);
-    assert.match(agent.log(), /printed more than 8388608 bytes \[system\/output-too-large\]/);
+    await agent.said(/printed more than 8388608 bytes \[system\/output-too-large\]/);
   });
 });
 

@@ -56,7 +56,7 @@ test("each release is proved to the machine; a server whose store was put back i
     assert.ok(remedy !== undefined, asked.stdout);
 
     assert.equal((await agent.ask("backup")).length, 0);
-    assert.match(agent.log(), /backup: no key after .*\[receipt\/went-back\]/);
+    await agent.said(/backup: no key after .*\[receipt\/went-back\]/);
     const accepted = await nightlatch(...remedy.split(" ").slice(1), "--state", state);
     assert.equal(accepted.status, 0, accepted.stderr);
     assert.ok(opens(image, await agent.ask("backup"), 1));
