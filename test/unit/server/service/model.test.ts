@@ -39,6 +39,8 @@ interface ModelMachine {
   name: string | null;
   state: State;
   policy: Policy;
+  /** Whether an operator gave it its policy; false while it has what is said of new machines. */
+  isItsOwn: boolean;
   /** The window that is open, or was before its time came. */
   lease: { readonly untilMs: number; readonly isOperators: boolean } | null;
   readonly latches: ModelLatch[];
@@ -69,7 +71,7 @@ const NEXT: Readonly<Record<StateChange, State>> = { lock: "locked", unlock: "ac
 /** `pick` chooses among whatever there is at that moment. */
 const pick = fc.nat(1000);
 const change = fc.constantFrom<StateChange>("lock", "unlock", "revoke");
-const policy = fc.constantFrom<Policy>("always", "lease", "lease");
+const policy = fc.constantFrom("always" as const, "lease" as const, "lease" as const, "inherit" as const);
 const step = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("invite" as const), pick }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("enrol" as const), pick, invite: pick, again: fc.boolean() }) },
@@ -80,7 +82,7 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("crash" as const), pick }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("restart" as const), pick }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("wait" as const), pick }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant("policy" as const), pick, policy }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("policy" as const), pick, policy }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("grant" as const), pick }) },
   {
     weight: 2,
@@ -97,6 +99,7 @@ class World implements AsyncDisposable {
     name: null,
     state: "active",
     policy: "always",
+    isItsOwn: false,
     lease: null,
     latches: [],
   }));
@@ -156,9 +159,12 @@ class World implements AsyncDisposable {
     const changing = async () => setPolicy(this.service, owner.machine.id, { policy: wanted, by: 0 });
     if (owner.name === null) return void (await assert.rejects(changing, { code: "machine/unknown" }));
     if (owner.state === "revoked") return void (await assert.rejects(changing, { code: "machine/revoked" }));
-    assert.equal((await changing()).changed, owner.policy !== wanted);
-    if (owner.policy !== wanted) this.#open(owner, null);
-    owner.policy = wanted;
+    // Nothing is said of new machines here, so that whatever inherits is released always.
+    const [held, isItsOwn] = wanted === "inherit" ? (["always", false] as const) : [wanted, true];
+    const { changed } = await changing();
+    assert.equal(changed, owner.policy !== held || owner.isItsOwn !== isItsOwn);
+    if (owner.policy !== held) this.#open(owner, null);
+    Object.assign(owner, { policy: held, isItsOwn });
   }
 
   async #grant(pick: number): Promise<void> {
