@@ -155,6 +155,27 @@ export const FAULTS_OF_WAITING: readonly Fault[] = [
     }),
   },
   {
+    name: "a heartbeat hears of a lease that is over",
+    breaks: ["lease"],
+    service: (service) => ({
+      ...service,
+      store: altered(service.store, {
+        transact: (work) =>
+          service.store.transact((transaction) =>
+            work(
+              altered(transaction, {
+                machine: async (id) => {
+                  const machine = await transaction.machine(id);
+                  const lease = machine?.lease;
+                  return lease ? { ...machine, lease: { ...lease, untilMs: lease.untilMs + DAY_MS } } : machine;
+                },
+              }),
+            ),
+          ),
+      }),
+    }),
+  },
+  {
     name: "a heartbeat after the boot does not end its window",
     breaks: ["lease"],
     service: (service) => ({ ...service, cameUp: altered(service.cameUp, { has: () => false }) }),

@@ -41,6 +41,9 @@ export interface Surroundings {
   readonly ledger: Ledger;
   /** True time. */
   readonly nowMs: number;
+  /** By the server's clock, which was set so often till then. */
+  readonly wallMs: number;
+  readonly jumps: number;
   /** Counts the server's processes. */
   readonly life: number;
   /** Whether the server, or its disk, may be late now. */
@@ -51,6 +54,16 @@ export interface Surroundings {
   heard(machine: string, from: string, arrivedMs: number): void;
 }
 
+/** What is left of a machine's lease, at a time of the server's clock. */
+interface Window {
+  readonly lease: number | null;
+  readonly leftMs: number;
+  readonly wallMs: number;
+  readonly jumps: number;
+}
+
+/** An answer that tells of no lease. */
+const HEARD_BYTES = 37;
 /** A challenge is good for a minute. */
 const OLDEST_MS = 120_000;
 
@@ -114,8 +127,12 @@ export class HeartbeatDoor {
     };
   }
 
-  /** A heartbeat has arrived. @returns what judges its answer */
-  beatArrived(from: string, body: Buffer): (answer: Answer) => void {
+  /**
+   * A heartbeat has arrived.
+   * @param asksLease whether it wants to know what is left of its machine's lease
+   * @returns what judges its answer
+   */
+  beatArrived(from: string, body: Buffer, asksLease: boolean): (answer: Answer) => void {
     const arrivedMs = this.#around.nowMs;
     const beat = this.#beats.get(digestOf(body));
     const session = beat === undefined ? undefined : this.#sessions.get(beat.session);
@@ -133,6 +150,7 @@ export class HeartbeatDoor {
     const stateBefore = this.#stateOf(session.machine);
     const booted = this.#bootedIn(session);
     const askedBefore = this.#asked.get(session.machine) ?? 0;
+    const windowBefore = this.#windowOf(session.machine);
     const pending = { session };
     this.#pending.push(pending);
     return ({ status, body: answer }) => {
@@ -166,6 +184,8 @@ export class HeartbeatDoor {
         this.#around.heard(session.machine, from, arrivedMs);
       }
       this.#requireTruth(session.machine, stateBefore, isToldLocked);
+      if (asksLease) this.#requireLease(session.machine, windowBefore, answer);
+      else if (answer.length !== HEARD_BYTES) throw new Violation("heartbeat", "more is told than was asked for");
     };
   }
 
@@ -221,6 +241,26 @@ export class HeartbeatDoor {
       throw new Violation("heartbeat", `a machine that is ${state} is told that it is not`);
     if (state === "active" && isToldLocked && this.#vigils.isOpen(machine, this.#around.nowMs))
       throw new Violation("liveness", "a machine that is not locked is told that it is");
+  }
+
+  /** What a machine hears of its lease lets its tether wait for so long. */
+  #requireLease(machine: string, before: Window, answer: Buffer): void {
+    const told = answer.readUInt32BE(5);
+    const now = this.#windowOf(machine);
+    if (before.jumps !== now.jumps) return;
+    // Any of the two may have been there when the server looked.
+    if (told * 1000 > Math.max(before.leftMs, now.leftMs + now.wallMs - before.wallMs))
+      throw new Violation("lease", `a machine is told of ${told} seconds of a lease that it has not`);
+    const isSame = before.lease === now.lease && before.leftMs > 0 && now.leftMs > 0;
+    if (isSame && !this.#around.isExcused && told < Math.floor(now.leftMs / 1000))
+      throw new Violation("liveness", `a machine is told of ${told} seconds of a lease that has ${now.leftMs} ms`);
+  }
+
+  #windowOf(machine: string): Window {
+    const { ledger, wallMs, jumps } = this.#around;
+    const known = ledger.machines.get(machine);
+    const leftMs = known === undefined ? 0 : ledger.windowLeft(known, wallMs);
+    return { lease: known?.lease?.number ?? null, leftMs, wallMs, jumps };
   }
 
   #stateOf(machine: string): string {

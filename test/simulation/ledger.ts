@@ -134,6 +134,12 @@ export class Ledger {
     return use.from === from ? null : "the grace is another address's";
   }
 
+  /** How much of a window is left at this time that is for no address in particular, in milliseconds. */
+  windowLeft({ lease }: LedgerMachine, now: number): number {
+    if (lease === null || lease.to !== null || isOver(lease.until, now, lease.seen)) return 0;
+    return lease.until - now;
+  }
+
   #bind(entry: LogEntry, known: LedgerMachine | undefined): string | null {
     const machine = known ?? made(String(entry["machine"]));
     if (machine.state !== "active") return `a machine that is ${machine.state} gets a latch`;

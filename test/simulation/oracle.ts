@@ -7,6 +7,7 @@ import Database from "better-sqlite3";
 import { HeartbeatDoor } from "./heartbeat-door.ts";
 import { Ledger, type LedgerLatch, type LedgerMachine, type LogEntry } from "./ledger.ts";
 import type { Answer, Request } from "./network.ts";
+import { isHeartbeat } from "./sender.ts";
 import { SiteWatch } from "./site-watch.ts";
 import type { SimulatedTime } from "./time.ts";
 import { Vigils, type Written } from "./vigil.ts";
@@ -97,6 +98,9 @@ export class Oracle {
       },
       get isExcused() {
         return oracle.#isExcused();
+      },
+      get wallMs() {
+        return time.wallMs;
       },
       get jumps() {
         return oracle.jumps;
@@ -288,10 +292,12 @@ export class Oracle {
       return (answer) => this.#leased(machine, body, answer, leases);
     }
     const opening = /^\/machine\/([^/]+)\/session$/.exec(path)?.[1];
-    if (path === "/alive" || (opening !== undefined && body.length > 0)) {
+    if (isHeartbeat(path) || (opening !== undefined && body.length > 0)) {
       this.#readUp();
       const judge =
-        opening === undefined ? this.door.beatArrived(from, body) : this.door.sessionAsked(opening, from, body);
+        opening === undefined
+          ? this.door.beatArrived(from, body, path !== "/alive")
+          : this.door.sessionAsked(opening, from, body);
       return (answer) => {
         this.#readUp();
         judge(answer);

@@ -31,12 +31,15 @@ export class Sender {
   #stop: AbortController | null = null;
   /** It is about to be put under `alive`, and so has to be heard. */
   isAwaited = false;
+  /** It wants to know what is left of its lease, as a machine with a tether does. */
+  readonly #asksLease: boolean;
   /** How many requests in a row came to nothing. */
   #inVain = 0;
 
   constructor(world: World, chance: Chance) {
     this.#world = world;
     this.#chance = chance;
+    this.#asksLease = chance.happens(0.5);
   }
 
   get isOn(): boolean {
@@ -54,7 +57,7 @@ export class Sender {
       request: async (asked) => {
         this.#inVain++;
         const answer = await request(asked);
-        if (answer.status === 200 && asked.url.endsWith("/alive")) this.#inVain = 0;
+        if (answer.status === 200 && isHeartbeat(new URL(asked.url).pathname)) this.#inVain = 0;
         return answer;
       },
       // A machine that is locked for days asks every minute, and learns nothing new.
@@ -73,7 +76,7 @@ export class Sender {
         return Math.max(LONGEST_MS, 24 * sender.#world.patienceMs);
       },
       log: () => {},
-      asksLease: false,
+      asksLease: this.#asksLease,
       listener: null,
     };
     void sendHeartbeats(power, serverOf(sending), options, stop.signal).catch(this.#world.fail);
@@ -85,6 +88,8 @@ export class Sender {
   }
 }
 
+export const isHeartbeat = (path: string): boolean => path === "/alive" || path === "/alive/lease";
+
 export function serverOf({ serverThumbprint, id, name }: Sending) {
   return { url: "http://keys.example", thumbprint: serverThumbprint, machine: id, name };
 }
@@ -95,10 +100,10 @@ export function sessionPower(world: World, { identity, host }: Sending, chance: 
     readFileIfPresent: async () => identity.export({ format: "der", type: "pkcs8" }),
     request: async (request) => {
       const { method, path, body } = plain(request);
-      if (path === "/alive") world.oracle.door.written(body);
+      if (isHeartbeat(path)) world.oracle.door.written(body);
       else if (method === "POST") world.oracle.door.signed(body);
       if (method === "POST") world.overhear({ path, body, from: host });
-      if (path === "/alive" && chance.happens(KEPT)) {
+      if (isHeartbeat(path) && chance.happens(KEPT)) {
         world.keep({ path, body });
         await world.time.sleep(10_000);
         throw new NightlatchError("net/timeout", "no answer");

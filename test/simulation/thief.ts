@@ -4,7 +4,7 @@ import { beginSession, sendHeartbeat } from "../../src/pins/latch/session.ts";
 import type { Chance } from "./chance.ts";
 import { askForKey, type SimulatedMachine, signLease } from "./machine.ts";
 import type { Host } from "./network.ts";
-import { serverOf, sessionPower } from "./sender.ts";
+import { isHeartbeat, serverOf, sessionPower } from "./sender.ts";
 import type { World } from "./world.ts";
 
 const DAY_MS = 86_400_000;
@@ -80,8 +80,9 @@ export class SimulatedThief {
   async carryOff(victim: SimulatedMachine, awayMs: number): Promise<void> {
     const known = this.#world.oracle.ledger.machines.get(victim.id);
     const what = this.#chance.share();
-    if (known?.policy === "alive" && what < 0.4) return this.#outlast(victim, known.timeoutMs, awayMs);
-    if (what < 0.7) return this.#keepAsking(victim, known?.timeoutMs ?? 0, awayMs);
+    const isAlive = known?.policy === "alive";
+    if (isAlive && what < 0.4) return this.#outlast(victim, known.timeoutMs, awayMs);
+    if (what < (isAlive ? 0.9 : 0.5)) return this.#keepAsking(victim, known?.timeoutMs ?? 0, awayMs);
     for (let count = 0; count < 4; count++) {
       await this.#world.time.sleep(this.#chance.between(1000, awayMs / 2));
       const host = this.#chance.happens(0.5) ? { ...victim.host, isCut: false } : this.#host;
@@ -130,16 +131,18 @@ export class SimulatedThief {
   async #replayHeartbeat(host: Host): Promise<void> {
     const { overheard } = this.#world;
     if (overheard.length === 0) return;
-    const asked = overheard.filter(({ path }) => path !== "/alive");
+    const asked = overheard.filter(({ path }) => !isHeartbeat(path));
     const recent = this.#chance.happens(0.7) ? overheard.slice(-5) : overheard;
     const sent = this.#chance.pick(asked.length > 0 && this.#chance.happens(0.4) ? asked.slice(-8) : recent);
     const from = this.#chance.happens(0.3) ? { ...sent.from, isCut: false } : host;
     const body = Buffer.from(sent.body);
-    if (sent.path === "/alive" && this.#chance.happens(0.4)) {
+    // Neither of the two is to be taken for the other, or twice.
+    const path = isHeartbeat(sent.path) ? this.#chance.pick(["/alive", "/alive/lease"]) : sent.path;
+    if (isHeartbeat(path) && this.#chance.happens(0.4)) {
       body.writeUInt32BE(body.readUInt32BE(8) + 1 + this.#chance.below(50), 8);
       if (this.#chance.happens(0.5)) this.#chance.bytes(32).copy(body, 12);
     }
-    await this.#world.ask(from, { method: "POST", path: sent.path, body });
+    await this.#world.ask(from, { method: "POST", path, body });
   }
 
   /** Sends at once what he has kept back, from where he is. */
@@ -149,12 +152,13 @@ export class SimulatedThief {
 
   /** Makes the next heartbeat of a session that he has listened to, without its key. */
   async #forgeHeartbeat(): Promise<void> {
-    const sent = this.#world.overheard.findLast(({ path }) => path === "/alive");
+    const sent = this.#world.overheard.findLast(({ path }) => isHeartbeat(path));
     if (sent === undefined) return;
     const body = Buffer.from(sent.body);
     body.writeUInt32BE(body.readUInt32BE(8) + 1 + this.#chance.below(50), 8);
     this.#chance.bytes(32).copy(body, 12);
-    await this.#world.ask({ ...sent.from, isCut: false }, { method: "POST", path: sent.path, body });
+    const path = this.#chance.pick(["/alive", "/alive/lease"]);
+    await this.#world.ask({ ...sent.from, isCut: false }, { method: "POST", path, body });
   }
 
   /** With the identity of the machine: shows that it is alive, from where he is. */

@@ -246,7 +246,8 @@ export class World implements AsyncDisposable {
       const judge = this.oracle.arrived(from.address, request);
       return (answer) => {
         this.trace(`${from.address} is told ${answer.status} ${answer.body.length}`);
-        if (request.path.endsWith("/lease") && request.method === "POST") this.#tempt(request.path.split("/")[2] ?? "");
+        const asked = /^\/machine\/([^/]+)\/lease$/.exec(request.path)?.[1];
+        if (asked !== undefined && request.method === "POST") this.#tempt(asked);
         try {
           judge(answer);
         } catch (error) {
