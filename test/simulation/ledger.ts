@@ -134,7 +134,7 @@ export class Ledger {
     return use.from === from ? null : "the grace is another address's";
   }
 
-  /** How much of a window is left at this time that is for no address in particular, in milliseconds. */
+  /** How much is left, at this time, of a window that is for no address in particular. In ms. */
   windowLeft({ lease }: LedgerMachine, now: number): number {
     if (lease === null || lease.to !== null || isOver(lease.until, now, lease.seen)) return 0;
     return lease.until - now;
