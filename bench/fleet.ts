@@ -63,8 +63,9 @@ try {
   const { child, running } = await start(folder);
   const pid = child.pid ?? 0;
   tell("start", { ...running, ...memoryOf(pid) });
-  for (const connections of CONNECTIONS) await beat(pid, running.port, connections, true);
-  await beat(pid, running.port, CONNECTIONS[0], false);
+  for (const connections of CONNECTIONS) await beat(pid, running.port, { connections, keepAlive: true });
+  await beat(pid, running.port, { connections: CONNECTIONS[0], keepAlive: true, asksLease: true });
+  await beat(pid, running.port, { connections: CONNECTIONS[0], keepAlive: false });
   await openSessions(pid, { port: running.port, server: identity, first: 0, count: sessions, connections: 64 });
   await powerCut(pid, { port: running.port, paths, connections: 512 });
   tell("memory at the end", memoryOf(pid));
@@ -95,10 +96,16 @@ async function start(folder: string): Promise<{ child: ChildProcess; running: Ru
 }
 
 /** Two processes of clients, since one of them costs about as much as the server. */
-async function beat(pid: number, port: number, connections: number, keepAlive: boolean): Promise<void> {
-  const each = Math.ceil(beats / (keepAlive ? 2 : 10));
+async function beat(
+  pid: number,
+  port: number,
+  how: Pick<BeatsPlan, "connections" | "keepAlive"> & Partial<Pick<BeatsPlan, "asksLease">>,
+): Promise<void> {
+  const { connections, keepAlive, asksLease = false } = how;
+  const each = Math.ceil(beats / (keepAlive && !asksLease ? 2 : 10));
+  const common = { port, machines, keepAlive, asksLease, counter };
   const plan = (first: number): BeatsPlan => {
-    return { port, machines, first, step: 2, count: each, connections: connections / 2, keepAlive, counter };
+    return { ...common, first, step: 2, count: each, connections: connections / 2 };
   };
   const before = cpuSeconds(pid);
   const parts = await Promise.all([0, 1].map((first) => client<BeatsFigures>("beats", plan(first))));
@@ -107,7 +114,8 @@ async function beat(pid: number, port: number, connections: number, keepAlive: b
   const heard = parts.reduce((sum, part) => sum + part.heard, 0);
   // Both begin when they are ready: their rates are added.
   const perSecond = parts.reduce((sum, part) => sum + (part.heard / part.elapsedMs) * 1000, 0);
-  tell(`heartbeats, ${connections} connections, ${keepAlive ? "kept" : "one each"}`, {
+  const kind = `${keepAlive ? "kept" : "one each"}${asksLease ? ", asking for the lease" : ""}`;
+  tell(`heartbeats, ${connections} connections, ${kind}`, {
     heard,
     perSecond,
     perCpuSecond: heard / cpu,

@@ -19,6 +19,8 @@ export interface BeatsPlan {
   readonly connections: number;
   /** One connection for many, or a new one for each. */
   readonly keepAlive: boolean;
+  /** Whether they ask what is left of their leases, as a machine with a tether does. */
+  readonly asksLease: boolean;
   /** Which heartbeat of its session each machine's first one is. */
   readonly counter: number;
 }
@@ -31,8 +33,9 @@ export interface BeatsFigures {
 }
 
 const plan = JSON.parse(await text(process.stdin)) as BeatsPlan;
-const head = `POST /alive HTTP/1.1\r\nHost: bench\r\n${plan.keepAlive ? "" : "Connection: close\r\n"}Content-Length: 44\r\n\r\n`;
+const head = `POST /alive${plan.asksLease ? "/lease" : ""} HTTP/1.1\r\nHost: bench\r\n${plan.keepAlive ? "" : "Connection: close\r\n"}Content-Length: 44\r\n\r\n`;
 const HEAD = Buffer.from(head);
+const ANSWER_BYTES = plan.asksLease ? 41 : 37;
 const perMachine = Math.ceil(plan.machines / plan.step);
 const beats = Buffer.alloc(plan.count * (HEAD.length + 44));
 for (let index = 0; index < plan.count; index++) {
@@ -100,5 +103,5 @@ function beatOf(index: number): Buffer {
 
 /** `HTTP/1.1 200`, an answer that is so short that it comes in one piece, and no lock in it. */
 function isHeard(chunk: Buffer): boolean {
-  return chunk[9] === 0x32 && chunk[chunk.length - 37] === 0;
+  return chunk[9] === 0x32 && chunk[chunk.length - ANSWER_BYTES] === 0;
 }
