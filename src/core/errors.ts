@@ -172,6 +172,7 @@ export const ERROR_CODES = [
   "store/not-sealed",
   "store/permissions",
   "store/busy",
+  "store/closed",
   "store/full",
   "store/io",
   "admin/socket",

@@ -177,10 +177,12 @@ function nextTurn(): Promise<void> {
   });
 }
 
+const PASSING = ["store/full", "store/io", "store/busy", "store/closed"] as const;
+
 /**
  * Whether the store cannot be written now, but may be later without anybody's doing, other than to
  * the disk.
  */
 export function isPassing(error: unknown): error is NightlatchError {
-  return isError(error, "store/full") || isError(error, "store/io") || isError(error, "store/busy");
+  return PASSING.some((code) => isError(error, code));
 }

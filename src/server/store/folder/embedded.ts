@@ -1,6 +1,7 @@
 import { isError } from "../../../core/errors.ts";
 import { rootOf } from "../../../formats/log/merkle.ts";
 import type { Cells } from "../keys/cells.ts";
+import { storeClosed } from "../keys/closed.ts";
 import type { AuditReads, Store, Transaction } from "../port.ts";
 import { readCheckpoints, readCosignatures, readEntries, takeSnapshot } from "../sqlite/audit-source.ts";
 import { query } from "../sqlite/schema.ts";
@@ -25,6 +26,8 @@ export class EmbeddedStore implements Store {
   #recorded: Reached | null;
   #isScrubHeldUp = false;
   #isClosed = false;
+  /** What comes later has no store any more: requests may outlive a server that stops. */
+  #isShut = false;
   readonly audit: AuditReads;
 
   /**
@@ -71,7 +74,10 @@ export class EmbeddedStore implements Store {
    * another.
    */
   #alone<T>(work: () => T | Promise<T>): Promise<T> {
-    const outcome = this.#last.then(work);
+    const outcome = this.#last.then(() => {
+      if (this.#isShut) throw storeClosed();
+      return work();
+    });
     this.#last = outcome.catch(() => {});
     return outcome;
   }
@@ -168,6 +174,7 @@ export class EmbeddedStore implements Store {
       } catch (error) {
         if (!isError(error)) throw error; // the next start does it
       } finally {
+        this.#isShut = true;
         this.#sqlite.close();
       }
     });

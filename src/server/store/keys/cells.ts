@@ -2,6 +2,7 @@ import { isError, NightlatchError } from "../../../core/errors.ts";
 import type { Secret } from "../../../core/secret.ts";
 import type { CellFile } from "./cell-file.ts";
 import { CELL_BYTES, CELLS_IN_CHUNK, FIRST_CELL } from "./cell-layout.ts";
+import { storeClosed } from "./closed.ts";
 import { type MasterKey, seal, unseal, type WrapContext } from "./wrap.ts";
 
 /** What an empty cell holds. */
@@ -24,6 +25,7 @@ export class Cells implements Disposable {
   #next = FIRST_CELL;
   /** Emptied in memory, and in the file as soon as that can be written. */
   readonly #owed = new Set<number>();
+  #isShut = false;
 
   /** Takes ownership of both. */
   constructor(file: CellFile, master: MasterKey) {
@@ -45,9 +47,11 @@ export class Cells implements Disposable {
   /**
    * Gives a cell that nothing was ever wrapped with. It is durable: it lay on the disk before. One
    * that its caller then does not use is lost until the next start.
-   * @throws NightlatchError store/full, store/io
+   * @throws NightlatchError store/full, store/io, store/closed
    */
   take(): number {
+    // What lay behind the file's number may be another file by now.
+    if (this.#isShut) throw storeClosed();
     for (;;) {
       const cell = this.#next++;
       while (cell >= this.#file.capacity) translated(() => this.#file.grow());
@@ -110,6 +114,7 @@ export class Cells implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#isShut = true;
     this.#file[Symbol.dispose]();
     this.#master[Symbol.dispose]();
   }

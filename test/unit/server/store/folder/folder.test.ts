@@ -393,3 +393,16 @@ test("one server at a time: the second is told of the first", async () => {
   await refuses(home, "store/busy", new RegExp(`another server has this store open \\(process ${process.pid}\\)`));
   assert.ok(service.created);
 });
+
+test("a server that stops does what was asked before, and refuses what comes late", async () => {
+  using home = makeHome();
+  const service = await openService(home.folder);
+  await enrolled(service, "nas");
+  const [early, ending] = [makeInvite(service, "pi"), service.store.close()];
+  await early;
+  await ending;
+  for (const late of [makeInvite(service, "vps"), service.store.transact((transaction) => transaction.tree())])
+    await assert.rejects(late, { code: "store/closed" });
+  await using again = await openService(home.folder);
+  await assert.rejects(makeInvite(again, "nas"), { code: "machine/exists" });
+});
