@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { command as bind } from "../../../src/cli/commands/bind/bind.ts";
 import { command } from "../../../src/cli/commands/reboot/reboot.ts";
 import { isError, NightlatchError } from "../../../src/core/errors.ts";
+import { cleanUp } from "../../../src/reboot/clean-up.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import { headerDigest } from "../../support/luks-change.ts";
 import {
@@ -18,6 +20,7 @@ import {
   noCryptsetup,
   PASSPHRASE,
   plugCard,
+  slots,
   type World,
   type WorldOptions,
   world,
@@ -393,6 +396,53 @@ test("at a shutdown the boot is announced too, and the journal says where that f
   };
   const said = await runCommand(command, ["--at-shutdown", "--state", state], cut);
   assert.match(String(said.hints[1]), /^It will ask for a passphrase all the same: .*injected.* \[reboot\/no-lease\]$/);
+  await server.json("machine", "policy", "nas", "always");
+});
+
+test("a kexec is announced where it leaves a volume to a latch, and ended where it does not start", {
+  skip,
+}, async () => {
+  await server.json("machine", "policy", "nas", "lease");
+  const window = async () => {
+    const { machine: shown } = await server.json("machine", "show", "nas");
+    return (shown as { lease: { graceMs: number } | null }).lease;
+  };
+  const before = await slots();
+  const staged = async () => [await readFile(one.at("/sys/kernel/kexec_loaded"), "utf8"), await slots()];
+  const one = await machine({ crypttab: line("luks,_netdev") });
+  const run = (changed: Partial<World["system"]>) =>
+    runCommand(command, ["--via", "kexec", "--state", state], { ...one.system, ...changed });
+
+  // A shutdown that does not begin: at that moment the window was open.
+  let wasOpen: unknown = null;
+  const stops: World["system"]["run"] = async (request) => {
+    if (request.argv.join(" ") !== "systemctl kexec") return one.system.run(request);
+    wasOpen = await window();
+    throw new NightlatchError("reboot/not-now", "the shutdown does not begin");
+  };
+  await assert.rejects(run({ run: stops }), /does not begin/);
+  assert.equal((wasOpen as { graceMs: number } | null)?.graceMs, 60_000);
+  assert.equal(await window(), null);
+  assert.deepEqual(await staged(), ["0\n", before]);
+
+  let announced = 0;
+  const cut: World["system"]["request"] = async (request) => {
+    // The proof opened a window and ended it.
+    if (request.url.endsWith("/lease") && request.method === "POST" && ++announced === 3)
+      throw new NightlatchError("net/unreachable", "injected");
+    return one.system.request(request);
+  };
+  await refuses(run({ request: cut }), "reboot/no-lease", /could not be announced: injected/, /systemctl reboot/);
+  assert.equal(await window(), null);
+  assert.deepEqual(await staged(), ["0\n", before]);
+  assert.ok(!one.reboots.some((argv) => argv.includes("kexec")));
+
+  await one.run("--via", "kexec");
+  assert.deepEqual(one.reboots.at(-1), ["systemctl", "kexec"]);
+  assert.equal((await window())?.graceMs, 60_000);
+  assert.deepEqual((await staged())[0], "1\n");
+  await cleanUp(one.system, state, true);
+  assert.deepEqual(await staged(), ["0\n", before]);
   await server.json("machine", "policy", "nas", "always");
 });
 
