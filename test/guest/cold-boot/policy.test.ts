@@ -2,7 +2,8 @@
  * An encrypted root whose key server decides. Under `lease` the machine comes back from its own
  * reboot through stock clevis, and not from a power cut, until an operator opens a lease. Under
  * `alive` it comes back from a power cut; gone for longer than its timeout it stays locked, after
- * the server was restarted too, until an operator unlocks it. The commands are those of
+ * the server was restarted too, until an operator unlocks it. Under `approval` it asks at its
+ * prompt, and opens by itself once an operator has approved. The commands are those of
  * docs/guide/encrypted-root.md and docs/policy.md.
  */
 import assert from "node:assert/strict";
@@ -28,20 +29,28 @@ const fromGuide = guideCommands("encrypted-root.md");
 /** Longer than stock clevis waits before it asks again. */
 const AGAIN_MS = 30_000;
 
-/** Waits at the prompt until the server has refused a latch for that reason, and a while more. */
-async function staysClosed(machine: Machine, server: KeyServer, expected: string): Promise<void> {
+/** Waits at the prompt until the server has been asked in vain, and a while more. */
+async function staysClosed(machine: Machine, isRefused: () => Promise<boolean>): Promise<void> {
   await machine.console.waitFor(/nightlatch: no key yet: [^\n]*The passphrase can be typed/, DEADLINE_MS);
-  for (;;) {
-    const { latches } = await server.machine("show", "nas");
-    const refused = (latches as { lastRefusal: { reason: string } | null }[]).flatMap(({ lastRefusal }) =>
-      lastRefusal === null ? [] : [lastRefusal.reason],
-    );
-    if (refused.includes(expected)) break;
-    await pause(500);
-  }
+  for (const deadline = Date.now() + TIMEOUT_MS; !(await isRefused()); await pause(500))
+    assert.ok(Date.now() < deadline, machine.console.tail());
   const from = machine.console.transcript().length;
   await pause(AGAIN_MS);
   assert.doesNotMatch(machine.console.transcript().slice(from), /login: /);
+}
+
+/** Whether the server has refused a latch for that reason, and for no other since. */
+async function refused(server: KeyServer, reason: string): Promise<boolean> {
+  const { latches } = await server.machine("show", "nas");
+  return (latches as { lastRefusal: { reason: string } | null }[]).some(
+    (latch) => latch.lastRefusal?.reason === reason,
+  );
+}
+
+/** What waits for an operator's word. */
+async function waiting(server: KeyServer): Promise<string[]> {
+  const { requests } = await server.command("request", "list");
+  return (requests as { id: string; state: string }[]).flatMap(({ id, state }) => (state === "waiting" ? [id] : []));
 }
 
 /** Under `alive` a machine must have been heard. */
@@ -71,7 +80,7 @@ async function coldBoots(): Promise<void> {
       await machine.must("sync");
       await pause(GRACE_MS);
       await machine.reset();
-      await staysClosed(machine, server, "policy/lease-used");
+      await staysClosed(machine, () => refused(server, "policy/lease-used"));
       await server.machine("lease", "nas", "15m");
       await machine.login(DEADLINE_MS);
 
@@ -86,8 +95,15 @@ async function coldBoots(): Promise<void> {
     await server.restart();
     {
       await using machine = await startMachine(options);
-      await staysClosed(machine, server, "machine/locked");
+      await staysClosed(machine, () => refused(server, "machine/locked"));
       await server.machine("unlock", "nas");
+      await machine.login(DEADLINE_MS);
+
+      await server.machine("policy", "nas", "approval", "--of", "1");
+      await machine.must("sync");
+      await machine.reset();
+      await staysClosed(machine, async () => (await waiting(server)).length > 0);
+      for (const id of await waiting(server)) await server.command("request", "approve", id);
       await machine.login(DEADLINE_MS);
       await machine.powerOff(DEADLINE_MS);
     }

@@ -29,12 +29,17 @@ export class KeyServer implements AsyncDisposable {
   }
 
   /**
-   * `nightlatch machine …` as its operator types it; what it answers as JSON.
+   * `nightlatch …` as its operator types it; what it answers as JSON.
    * @throws Error where it fails
    */
-  async machine(...words: string[]): Promise<Record<string, unknown>> {
-    const argv = [COMMAND, "machine", ...words, "--admin", this.#place.admin, "--json"] as const;
+  async command(...words: string[]): Promise<Record<string, unknown>> {
+    const argv = [COMMAND, ...words, "--admin", this.#place.admin, "--json"] as const;
     return JSON.parse(await must(argv)) as Record<string, unknown>;
+  }
+
+  /** `nightlatch machine …`, as `command`. */
+  machine(...words: string[]): Promise<Record<string, unknown>> {
+    return this.command("machine", ...words);
   }
 
   /** The line to paste on a machine. */
