@@ -113,9 +113,10 @@ async function coldBoots(): Promise<void> {
 /** Nothing is heard of it; a release has given it a quarter of an hour, which a heartbeat ended. */
 async function untilLocked(server: KeyServer): Promise<void> {
   for (const deadline = Date.now() + TIMEOUT_MS; ; await pause(2000)) {
-    const { state } = await server.machine("show", "nas");
+    const { machine } = await server.machine("show", "nas");
+    const { state } = machine as { state: string };
     if (state === "locked") return;
-    assert.ok(Date.now() < deadline, `it is ${String(state)}`);
+    assert.ok(Date.now() < deadline, `it is ${state}`);
   }
 }
 
