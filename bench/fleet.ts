@@ -2,9 +2,9 @@
  * A fleet on one server: script/node bench/fleet.ts [--machines N] [--asking N] [--beats N]
  * [--sessions N] [--json]. A start with so many machines under `alive`; heartbeats end to end over
  * HTTP, kept connections and new ones; sessions opened over HTTP; then so many machines that all
- * ask at once, as after a power cut, and whether each has its receipt. Beside it what Mandos's
- * server starts for each check: a process of fping. The server is one process, the clients are
- * others on the same machine.
+ * ask at once, as after a power cut, and whether each has its receipt. Beside it a bare server that
+ * answers heartbeats and looks at nothing, and what Mandos's server starts for each check: a
+ * process of fping. The server is one process, the clients are others on the same machine.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -58,9 +58,10 @@ const found: Record<string, unknown> = {};
 let counter = 1;
 try {
   const folder = join(home, "data");
+  await beatBare();
   const paths = await makeFleet(folder, { machines, withLatch: asking, withIdentity: sessions });
   const identity = serverOf(folder);
-  const { child, running } = await start(folder);
+  const { child, running } = await start<Running>("server", folder);
   const pid = child.pid ?? 0;
   tell("start", { ...running, ...memoryOf(pid) });
   for (const connections of CONNECTIONS) await beat(pid, running.port, { connections, keepAlive: true });
@@ -69,8 +70,7 @@ try {
   await openSessions(pid, { port: running.port, server: identity, first: 0, count: sessions, connections: 64 });
   await powerCut(pid, { port: running.port, paths, connections: 512 });
   tell("memory at the end", memoryOf(pid));
-  child.stdin?.end();
-  await once(child, "exit");
+  await end(child);
   tell("receipts", receiptsIn(folder));
   tell("fping", await mandos());
 } finally {
@@ -87,21 +87,35 @@ function tell(what: string, figures: object): void {
   console.log(`${what}: ${shown.join(", ")}`);
 }
 
-async function start(folder: string): Promise<{ child: ChildProcess; running: Running }> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, "fleet/server.ts"), folder], {
+/** A server of bench/fleet, which says of itself what is in its first line. */
+async function start<T>(name: string, ...words: string[]): Promise<{ child: ChildProcess; running: T }> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, `fleet/${name}.ts`), ...words], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   const [line] = await once(createInterface(child.stdout), "line");
-  return { child, running: JSON.parse(String(line)) as Running };
+  return { child, running: JSON.parse(String(line)) as T };
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  child.stdin?.end();
+  await once(child, "exit");
+}
+
+/** The same heartbeats, to a server that does nothing but answer. */
+async function beatBare(): Promise<void> {
+  const { child, running } = await start<{ port: number }>("bare");
+  const pid = child.pid ?? 0;
+  for (const connections of CONNECTIONS) await beat(pid, running.port, { connections, keepAlive: true, isBare: true });
+  await end(child);
 }
 
 /** Two processes of clients, since one of them costs about as much as the server. */
 async function beat(
   pid: number,
   port: number,
-  how: Pick<BeatsPlan, "connections" | "keepAlive"> & Partial<Pick<BeatsPlan, "asksLease">>,
+  how: Pick<BeatsPlan, "connections" | "keepAlive"> & Partial<Pick<BeatsPlan, "asksLease">> & { isBare?: true },
 ): Promise<void> {
-  const { connections, keepAlive, asksLease = false } = how;
+  const { connections, keepAlive, asksLease = false, isBare = false } = how;
   const each = Math.ceil(beats / (keepAlive && !asksLease ? 2 : 10));
   const common = { port, machines, keepAlive, asksLease, counter };
   const plan = (first: number): BeatsPlan => {
@@ -114,7 +128,7 @@ async function beat(
   const heard = parts.reduce((sum, part) => sum + part.heard, 0);
   // Both begin when they are ready: their rates are added.
   const perSecond = parts.reduce((sum, part) => sum + (part.heard / part.elapsedMs) * 1000, 0);
-  const kind = `${keepAlive ? "kept" : "one each"}${asksLease ? ", asking for the lease" : ""}`;
+  const kind = `${keepAlive ? "kept" : "one each"}${asksLease ? ", asking for the lease" : ""}${isBare ? ", to a bare server" : ""}`;
   tell(`heartbeats, ${connections} connections, ${kind}`, {
     heard,
     perSecond,
