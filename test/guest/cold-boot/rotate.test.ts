@@ -22,21 +22,26 @@ import {
 /** Root and swap. */
 const VOLUMES = ["/dev/vda", "/dev/vdb"];
 
-/** Fails with what the service has told. */
-async function hasBindings(machine: Machine, counts: string): Promise<void> {
-  const found = await machine.must(
-    VOLUMES.map((device) => `cryptsetup luksDump ${device} | grep -c ': clevis$'`).join("; "),
-  );
-  if (found !== counts) assert.equal(found, counts, await machine.must("journalctl -b -u nightlatch-rotate"));
-}
+const bindings = async (machine: Machine): Promise<string> =>
+  machine.must(VOLUMES.map((device) => `cryptsetup luksDump ${device} | grep -c ': clevis$'`).join("; "));
 
 async function epochs(server: KeyServer): Promise<unknown[][]> {
   const { latches } = await server.machine("show", "nas");
   return (latches as { epoch: number; former: number | null }[]).map(({ epoch, former }) => [epoch, former]);
 }
 
-/** What the timer starts: it is not waited for here. */
-const follow = (machine: Machine) => machine.must("systemctl start nightlatch-rotate.service", DEADLINE_MS);
+/** A server that is slow is asked again by the timer's next run. */
+const MOST_RUNS = 3;
+
+/** What the timer starts: it is not waited for here. Fails with what the service has told. */
+async function follow(machine: Machine, counts: string): Promise<void> {
+  let found = "";
+  for (let run = 0; run < MOST_RUNS && found !== counts; run++) {
+    await machine.must("systemctl start nightlatch-rotate.service", DEADLINE_MS);
+    found = await bindings(machine);
+  }
+  if (found !== counts) assert.equal(found, counts, await machine.must("journalctl -b -u nightlatch-rotate"));
+}
 
 async function coldBoots(): Promise<void> {
   await withRootMachine(BOOKWORM, async ({ server, options }) => {
@@ -46,19 +51,16 @@ async function coldBoots(): Promise<void> {
       await bind(machine, "nightlatch bind /dev/vdb latch");
       await machine.must("systemctl is-enabled nightlatch-rotate.timer");
       await server.machine("rotate", "nas");
-      await follow(machine);
       // No boot has opened by the new ones.
-      await hasBindings(machine, "2\n2\n");
+      await follow(machine, "2\n2\n");
       assert.deepEqual(await epochs(server), [
         [2, 1],
         [2, 1],
       ]);
-      await follow(machine);
-      await hasBindings(machine, "2\n2\n");
+      await follow(machine, "2\n2\n");
     });
     await comesBack(options, async (machine) => {
-      await follow(machine);
-      await hasBindings(machine, "1\n1\n");
+      await follow(machine, "1\n1\n");
       assert.deepEqual(await epochs(server), [
         [2, null],
         [2, null],
