@@ -12,7 +12,7 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -117,10 +117,15 @@ function contenders({ mandos, invite }: Peers): readonly Contender[] {
   return all.filter(({ name }) => only === undefined || only.some((start) => name.startsWith(start)));
 }
 
-/** A real Mandos server without Zeroconf or D-Bus, which knows one client at a time. */
+/**
+ * A real Mandos server without Zeroconf or its own D-Bus service, which knows one client at a time.
+ * It will not start without a system bus all the same, so it has one of its own.
+ */
 class Mandos implements AsyncDisposable {
   readonly port: number;
   readonly #folder: string;
+  readonly #bus: string;
+  readonly #bussing: ChildProcess;
   #server: ChildProcess | null = null;
 
   constructor(folder: string, port: number) {
@@ -129,11 +134,14 @@ class Mandos implements AsyncDisposable {
     mkdirSync(join(folder, "state"), { recursive: true });
     // It changes to a user of its own.
     spawnSync("chmod", ["-R", "a+rwX", folder]);
+    this.#bus = `unix:path=${join(folder, "bus")}`;
+    const bus = ["dbus-daemon", "--system", "--nofork", "--nopidfile", "--nosyslog", `--address=${this.#bus}`];
+    this.#bussing = spawn("setpriv", ["--pdeathsig", "KILL", ...bus], { stdio: "ignore" });
   }
 
   /** @param section what `mandos-keygen --password` prints */
   async know(section: string): Promise<void> {
-    await this[Symbol.asyncDispose]();
+    await this.#end();
     // A client that it cannot ping is disabled by and by; nobody answers a ping in that network.
     const defaults = "[DEFAULT]\ntimeout = P1D\nchecker = true\n";
     writeFileSync(join(this.#folder, "clients.conf"), `${defaults}${section}`, { mode: 0o644 });
@@ -141,10 +149,23 @@ class Mandos implements AsyncDisposable {
     const quiet = ["--foreground", "--no-zeroconf", "--no-dbus", "--no-ipv6", "--no-restore"];
     const folders = ["--configdir", this.#folder, "--statedir", join(this.#folder, "state")];
     const argv = ["--pdeathsig", "KILL", "mandos", ...quiet, ...folders, "--port", `${this.port}`];
-    this.#server = spawn("setpriv", argv, { stdio: ["ignore", "inherit", "inherit"] });
+    const env = { ...process.env, DBUS_SYSTEM_BUS_ADDRESS: this.#bus };
+    const server = spawn("setpriv", argv, { stdio: ["ignore", "inherit", "inherit"], env });
+    this.#server = server;
+    // One that does not run would be waited for at the boot.
+    const isUp = () => connects(this.port);
+    while (!(await isUp())) {
+      if (server.exitCode !== null) throw new Error(`mandos ended with ${server.exitCode}`);
+      await new Promise((wake) => setTimeout(wake, 100));
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#end();
+    this.#bussing.kill();
+  }
+
+  async #end(): Promise<void> {
     const server = this.#server;
     this.#server = null;
     if (server === null || server.exitCode !== null || server.signalCode !== null) return;
@@ -152,6 +173,14 @@ class Mandos implements AsyncDisposable {
     server.kill();
     await ended;
   }
+}
+
+function connects(port: number): Promise<boolean> {
+  const socket = connect(port, "127.0.0.1");
+  return new Promise<boolean>((resolve) => {
+    socket.once("connect", () => resolve(true));
+    socket.once("error", () => resolve(false));
+  }).finally(() => socket.destroy());
 }
 
 async function freePort(): Promise<number> {
