@@ -160,7 +160,7 @@ export const FAULTS_OF_RELEASES: readonly Fault[] = [
   },
   {
     name: "a clock that was set back is believed",
-    breaks: ["policy", "approval"],
+    breaks: ["policy", "approval", "lease"],
     transaction: (transaction) =>
       altered(transaction, { tree: async () => ({ ...(await transaction.tree()), times: [] }) }),
   },
@@ -187,7 +187,7 @@ export const FAULTS_OF_RELEASES: readonly Fault[] = [
   },
   {
     name: "a lock is kept in memory alone",
-    breaks: ["acknowledged", "policy", "log"],
+    breaks: ["acknowledged", "policy", "log", "heartbeat"],
     transaction: (transaction) =>
       altered(transaction, {
         setMachine: async (id, state, epoch) =>
@@ -226,7 +226,7 @@ export const FAULTS_OF_RELEASES: readonly Fault[] = [
   },
   {
     name: "a release on a full disk is answered all the same",
-    breaks: ["receipt"],
+    breaks: ["receipt", "liveness"],
     service: (service) => ({
       ...service,
       queue: altered(service.queue, {

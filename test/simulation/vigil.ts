@@ -10,6 +10,11 @@ interface Vigil {
   /** Until when it may be released, and is. */
   openMost: number;
   openLeast: number;
+  /**
+   * What `openMost` was before a server began whose clock had been set back, and which so knows
+   * nothing. What lies on the disk says it again once the clock is right. Null where none has.
+   */
+  mostBefore: number | null;
   /** When it is to be locked at the latest, and at the earliest. */
   dueMost: number;
   dueLeast: number;
@@ -73,6 +78,7 @@ export class Vigils {
       timeoutMs,
       ...ends,
       ...durable,
+      mostBefore: null,
       isExtended: false,
       maybeExtended: false,
       maybeGone: false,
@@ -196,7 +202,7 @@ export class Vigils {
       return;
     }
     const ends = { openMost: most, dueMost: most, openLeast: least, dueLeast: least };
-    Object.assign(vigil, { ...ends, isExtended: false, maybeExtended: false });
+    Object.assign(vigil, { ...ends, mostBefore: null, isExtended: false, maybeExtended: false });
   }
 
   /** It is locked for its silence. @returns what is wrong with that */
@@ -236,6 +242,8 @@ export class Vigils {
       // What is written is of the last time that it was heard, or of one not long before.
       const isBehind = offsetMs < this.#mostOffsetSince(heardMs - 2 * timeoutMs - UNWRITTEN_MS);
       const isSeen = durableJumps === this.#jumpsAtEnd && wallMs < durableWallMs - CLOCK_CORRECTION_MS;
+      vigil.openMost = Math.max(vigil.openMost, vigil.mostBefore ?? vigil.openMost);
+      vigil.mostBefore = isSeen ? vigil.openMost : null;
       if (isSeen) vigil.openMost = nowMs;
       else if (isBehind) vigil.openMost = nowMs + Math.max(timeoutMs, BOOT_MS);
       vigil.dueMost = Math.max(vigil.dueMost, vigil.openMost, nowMs + timeoutMs);

@@ -6,7 +6,7 @@ import { parseAgentConfig } from "../../formats/own/agent-config-file.ts";
 import { findStarts } from "../../formats/systemd/boot-start.ts";
 import { type Crypttab, type CrypttabEntry, devicePathOf, headerPathOf } from "../../formats/systemd/crypttab.ts";
 import { hearCrypttab } from "../../formats/systemd/crypttab-heard.ts";
-import { isLuksVolume, placeOf } from "../../formats/systemd/crypttab-places.ts";
+import { placeOf } from "../../formats/systemd/crypttab-places.ts";
 import { type FstabEntry, mountsMapping, takenMounts } from "../../formats/systemd/fstab.ts";
 import { readCrypttab } from "../../host/crypttab.ts";
 import { describeExposure, listExposed } from "../../host/exposed.ts";
@@ -18,6 +18,7 @@ import { whyEarly } from "../judge/stage.ts";
 import { clevisAnswers } from "./clevis-askpass.ts";
 import { type EarlyBoot, earlyFacts, NO_DRIVER_LACKS, readEarlyBoot } from "./early-boot.ts";
 import { lacksOf } from "./early-lacks.ts";
+import { hasHeader } from "./header-lines.ts";
 import { lookAtHeartbeats } from "./heartbeat.ts";
 import { measuredFacts } from "./measured.ts";
 import { readSystemd } from "./systemd.ts";
@@ -74,7 +75,7 @@ export async function collectFacts(system: System, options: CheckOptions): Promi
   const servers = options.asksAround === true ? await knownServers(system, options.stateFolder) : [];
   // Before keys are asked for: witnesses have not signed yet what is released now.
   const witness = await readWitness(system, around.config.witness, servers, options);
-  const entries = heard.filter((entry) => isLuksVolume(entry) && options.only?.has(entry.volume) !== false);
+  const entries = heard.filter((entry) => hasHeader(entry, around.early) && options.only?.has(entry.volume) !== false);
   const looked = await Promise.all(entries.map((entry) => lookAt(system, options, entry, around)));
   const volumes = looked.map(({ facts }) => facts);
   const facts = await factsAround(system, options, crypttab, around, volumes);

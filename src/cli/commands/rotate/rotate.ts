@@ -6,11 +6,11 @@ import {
   type Surroundings,
   strangerEntry,
 } from "../../../check/collect/facts.ts";
+import { hasHeader } from "../../../check/collect/header-lines.ts";
 import { isError, NightlatchError } from "../../../core/errors.ts";
 import { AGENT_CONFIG, AGENT_SOCKET } from "../../../core/places.ts";
 import { type CrypttabEntry, headerPathOf } from "../../../formats/systemd/crypttab.ts";
 import { hearCrypttab } from "../../../formats/systemd/crypttab-heard.ts";
-import { isLuksVolume } from "../../../formats/systemd/crypttab-places.ts";
 import { readCrypttab } from "../../../host/crypttab.ts";
 import { readVolumeHeader } from "../../../luks/header/header.ts";
 import { type CommandInput, defineCommand, type ExitStatus, type Options } from "../../command.ts";
@@ -63,7 +63,9 @@ async function run(input: Input): Promise<ExitStatus> {
   const checkOptions = checkOptionsOf(input);
   const around = await readAround(system, checkOptions);
   const crypttab = await readCrypttab(system, checkOptions.crypttab);
-  const entries = hearCrypttab(crypttab, around.cmdline).crypttab.entries.filter(isLuksVolume);
+  const entries = hearCrypttab(crypttab, around.cmdline).crypttab.entries.filter((entry) =>
+    hasHeader(entry, around.early),
+  );
   const [device] = operands;
   const devices = device === undefined ? await listBound(input, entries) : [device];
   if (devices.length === 0) {
