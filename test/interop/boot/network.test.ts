@@ -188,6 +188,44 @@ test("DHCP by initramfs-tools: the card that is named is asked by, among several
   assert.match(room.sh(`cat /run/net-${CARD}.conf`), /^IPV4DNS0='192\.0\.2\.53'$/m);
 });
 
+test("without a fixed address the links come up before anybody asks, and go down where nobody has", {
+  skip,
+  timeout: 600_000,
+}, async () => {
+  await using room = await roomWithDhcp();
+  // One more card, which nobody asks by, and one that is another's.
+  room.sh("ip link add bbb0 type veth peer name bbb1; ip link set bbb1 up; ip link add ccc0 type veth peer name ccc1");
+  const isUp = (card: string) => (Number(room.sh(`cat /sys/class/net/${card}/flags`)) & 1) === 1;
+  const begin = (text: string) => {
+    room.sh(`mkdir -p /conf/conf.d; printf %s '${text}' > /conf/conf.d/nightlatch-network`);
+    room.sh(`busybox sh ${PACKAGED}/network begin`);
+  };
+  const end = () => room.sh(`busybox sh ${PACKAGED}/network end`);
+  room.sh(`ip link set ${CARD} down`);
+
+  begin(`DEVICE="${CARD}"\n`);
+  room.sh(`until ip link show ${CARD} | grep -q '[<,]UP'; do sleep 0.1; done`);
+  assert.ok(!isUp("bbb0"), "the card that is named is the one");
+  end();
+  assert.ok(!isUp(CARD), "nobody has asked by it");
+
+  begin('nightlatch_card=""\n');
+  room.sh(`until ip link show bbb0 | grep -q '[<,]UP'; do sleep 0.1; done`);
+  room.sh(`export quiet=y IP= DEVICE=${CARD} PATH=${KLIBC}:$PATH; . ${FUNCTIONS}; configure_networking`);
+  assert.deepEqual(addressesOf(room), ["192.0.2.77/24"]);
+  end();
+  assert.deepEqual([isUp(CARD), isUp("bbb0")], [true, false]);
+  assert.deepEqual(addressesOf(room), ["192.0.2.77/24"], "the one who asked takes it away");
+  // A card that comes later, and one that udev has not named yet.
+  begin('nightlatch_card=""\n');
+  room.sh("mkdir -p /run/udev/data; sleep 1.5; ip link add ddd0 type veth peer name ddd1; sleep 2.5");
+  assert.ok(!isUp("ddd0"));
+  room.sh(": > /run/udev/data/n$(cat /sys/class/net/ddd0/ifindex)");
+  room.sh(`until ip link show ddd0 | grep -q '[<,]UP'; do sleep 0.1; done`);
+  end();
+  assert.ok(!isUp("ddd0"));
+});
+
 test("a VLAN, a bond and a bridge are told by their names", { skip }, async () => {
   await using room = await NetworkRoom.open(FOUR.router);
   const ways = {
