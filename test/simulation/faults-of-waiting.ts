@@ -2,7 +2,7 @@
 import type { Pulses } from "../../src/server/service/pulses.ts";
 import type { Service } from "../../src/server/service/service.ts";
 import type { Transaction } from "../../src/server/store/port.ts";
-import type { LatchRow, RequestRow } from "../../src/server/store/rows.ts";
+import type { LatchRow, MachineRow, RequestRow } from "../../src/server/store/rows.ts";
 import { altered, type Fault, seeing, writing } from "./faults.ts";
 
 const DAY_MS = 86_400_000;
@@ -10,6 +10,22 @@ const DAY_MS = 86_400_000;
 /** A service whose pulses have other methods. */
 function beating(change: (pulses: Pulses) => Partial<Pulses>): (service: Service) => Service {
   return (service) => ({ ...service, pulses: altered(service.pulses, change(service.pulses)) });
+}
+
+/** A service that sees machines otherwise where it asks the store without its queue. */
+function besideQueue(change: (machine: MachineRow) => MachineRow): (service: Service) => Service {
+  return (service) => {
+    const seen = (transaction: Transaction) =>
+      altered(transaction, {
+        machine: async (id) => {
+          const machine = await transaction.machine(id);
+          return machine === null ? null : change(machine);
+        },
+      });
+    const transact: typeof service.store.transact = (work) =>
+      service.store.transact((transaction) => work(seen(transaction)));
+    return { ...service, store: altered(service.store, { transact }) };
+  };
 }
 
 /** A transaction that sees requests otherwise. */
@@ -129,22 +145,7 @@ export const FAULTS_OF_WAITING: readonly Fault[] = [
   {
     name: "a locked machine opens a session",
     breaks: ["heartbeat"],
-    service: (service) => ({
-      ...service,
-      store: altered(service.store, {
-        transact: (work) =>
-          service.store.transact((transaction) =>
-            work(
-              altered(transaction, {
-                machine: async (id) => {
-                  const machine = await transaction.machine(id);
-                  return machine === null ? null : { ...machine, state: "active" };
-                },
-              }),
-            ),
-          ),
-      }),
-    }),
+    service: besideQueue((machine) => ({ ...machine, state: "active" })),
   },
   {
     name: "a request for a session is taken again",
@@ -157,22 +158,9 @@ export const FAULTS_OF_WAITING: readonly Fault[] = [
   {
     name: "a heartbeat hears of a lease that is over",
     breaks: ["lease"],
-    service: (service) => ({
-      ...service,
-      store: altered(service.store, {
-        transact: (work) =>
-          service.store.transact((transaction) =>
-            work(
-              altered(transaction, {
-                machine: async (id) => {
-                  const machine = await transaction.machine(id);
-                  const lease = machine?.lease;
-                  return lease ? { ...machine, lease: { ...lease, untilMs: lease.untilMs + DAY_MS } } : machine;
-                },
-              }),
-            ),
-          ),
-      }),
+    service: besideQueue((machine) => {
+      const { lease } = machine;
+      return lease ? { ...machine, lease: { ...lease, untilMs: lease.untilMs + DAY_MS } } : machine;
     }),
   },
   {
