@@ -109,24 +109,29 @@ async function beatBare(): Promise<void> {
   await end(child);
 }
 
-/** Two processes of clients, since one of them costs about as much as the server. */
+/**
+ * Kept connections come from one process, which never sleeps; new ones from two, since one of them
+ * costs more than the server.
+ */
 async function beat(
   pid: number,
   port: number,
   how: Pick<BeatsPlan, "connections" | "keepAlive"> & Partial<Pick<BeatsPlan, "asksLease">> & { isBare?: true },
 ): Promise<void> {
   const { connections, keepAlive, asksLease = false, isBare = false } = how;
-  const each = Math.ceil(beats / (keepAlive && !asksLease ? 2 : 10));
-  const common = { port, machines, keepAlive, asksLease, counter };
+  const clients = keepAlive ? 1 : 2;
+  const each = Math.ceil(beats / clients / (keepAlive && !asksLease ? 1 : 5));
+  const common = { port, machines, keepAlive, asksLease, counter, isAwake: keepAlive };
   const plan = (first: number): BeatsPlan => {
-    return { ...common, first, step: 2, count: each, connections: connections / 2 };
+    return { ...common, first, step: clients, count: each, connections: connections / clients };
   };
   const before = cpuSeconds(pid);
-  const parts = await Promise.all([0, 1].map((first) => client<BeatsFigures>("beats", plan(first))));
+  const numbers = Array.from({ length: clients }, (_, first) => first);
+  const parts = await Promise.all(numbers.map((first) => client<BeatsFigures>("beats", plan(first))));
   const cpu = cpuSeconds(pid) - before;
-  counter += Math.ceil(each / Math.max(1, Math.floor(machines / 2)));
+  counter += Math.ceil(each / Math.max(1, Math.floor(machines / clients)));
   const heard = parts.reduce((sum, part) => sum + part.heard, 0);
-  // Both begin when they are ready: their rates are added.
+  // Each begins when it is ready: their rates are added.
   const perSecond = parts.reduce((sum, part) => sum + (part.heard / part.elapsedMs) * 1000, 0);
   const kind = `${keepAlive ? "kept" : "one each"}${asksLease ? ", asking for the lease" : ""}${isBare ? ", to a bare server" : ""}`;
   tell(`heartbeats, ${connections} connections, ${kind}`, {

@@ -9,7 +9,7 @@ import { formatReply } from "../../src/server/http/reply.ts";
 
 const ANSWER_BYTES = 37;
 const reply = { status: 200, headers: ["content-type", "application/octet-stream"], body: Buffer.alloc(ANSWER_BYTES) };
-const answer = Buffer.from(formatReply(reply, { isHead: false, keptSeconds: 60 }));
+const answer = Buffer.from(formatReply(reply, { isHead: false, keptSeconds: 60 }), "latin1");
 const server = createServer((socket) => {
   socket.on("error", () => {}); // `close` follows
   socket.on("data", () => socket.write(answer));

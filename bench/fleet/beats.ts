@@ -23,6 +23,11 @@ export interface BeatsPlan {
   readonly asksLease: boolean;
   /** Which heartbeat of its session each machine's first one is. */
   readonly counter: number;
+  /**
+   * Whether this process never sleeps. On one machine it is the server that pays for waking its
+   * clients, which it does not where they are elsewhere.
+   */
+  readonly isAwake: boolean;
 }
 
 export interface BeatsFigures {
@@ -50,13 +55,20 @@ for (let index = 0; index < plan.count; index++) {
 }
 const times = new Float64Array(plan.count);
 let [next, heard] = [0, 0];
+let isDone = false;
+if (plan.isAwake) stayAwake();
 const startMs = performance.now();
 await Promise.all(Array.from({ length: plan.connections }, plan.keepAlive ? keepBeating : beatAnew));
 const elapsedMs = performance.now() - startMs;
+isDone = true;
 const sorted = times.subarray(0, heard).sort();
 const at = (share: number) => sorted[Math.floor(heard * share)] ?? 0;
 const figures: BeatsFigures = { heard, elapsedMs, p50Ms: at(0.5), p99Ms: at(0.99) };
 process.stdout.write(JSON.stringify(figures));
+
+function stayAwake(): void {
+  if (!isDone) setImmediate(stayAwake);
+}
 
 function keepBeating(): Promise<void> {
   return new Promise((resolve, reject) => {

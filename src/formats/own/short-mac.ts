@@ -49,10 +49,17 @@ export class ShortMac {
       inner[index] = byte ^ INNER_PAD;
       outer[index] = byte ^ OUTER_PAD;
     }
-    outer.write(hash("sha256", inner, "latin1"), BLOCK_BYTES, DIGEST_BYTES, "latin1");
-    this.#mac.write(hash("sha256", outer, "latin1"), 0, DIGEST_BYTES, "latin1");
-    inner.fill(INNER_PAD, 0, KEY_BYTES);
-    outer.fill(OUTER_PAD, 0, KEY_BYTES);
+    putDigest(hash("sha256", inner, "latin1"), outer, BLOCK_BYTES);
+    putDigest(hash("sha256", outer, "latin1"), this.#mac, 0);
+    for (let index = 0; index < KEY_BYTES; index++) {
+      inner[index] = INNER_PAD;
+      outer[index] = OUTER_PAD;
+    }
     return this.#mac;
   }
+}
+
+/** By hand: a call into the runtime costs more than so few bytes do. */
+function putDigest(digest: string, into: Buffer, at: number): void {
+  for (let index = 0; index < DIGEST_BYTES; index++) into[at + index] = digest.charCodeAt(index);
 }

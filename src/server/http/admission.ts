@@ -31,6 +31,7 @@ export class Admission {
   readonly #waiting = new FairQueue<Applicant>();
   #underWay = 0;
   #operators = 0;
+  #isFilling = false;
 
   constructor(limits: AdmissionLimits) {
     this.#limits = limits;
@@ -74,12 +75,16 @@ export class Admission {
     return this.#operators > 0 ? Math.min(BESIDE_OPERATORS, this.#limits.operations) : this.#limits.operations;
   }
 
+  /** One that is done as soon as it starts leaves while others are being let in: it is one loop. */
   #fill(): void {
+    if (this.#isFilling) return;
+    this.#isFilling = true;
     while (this.#underWay < this.#most) {
       const next = this.#waiting.shift();
-      if (next === undefined) return;
+      if (next === undefined) break;
       this.#underWay++;
       next.start();
     }
+    this.#isFilling = false;
   }
 }

@@ -275,9 +275,7 @@ export class Connection {
     this.#head = null;
     this.#plan = null;
     const keptSeconds = this.#isLast ? null : Math.floor(this.#hall.patience.keepAliveMs / 1000);
-    const message = formatReply(reply, { isHead, keptSeconds });
-    if (typeof message === "string") this.#socket.write(message, "latin1");
-    else this.#socket.write(message);
+    this.#socket.write(formatReply(reply, { isHead, keptSeconds }), "latin1");
     if (this.#socket.writableLength === 0) this.#left(hasUnread);
     else {
       // It gives way to others, since it may never be read.

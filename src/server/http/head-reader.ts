@@ -18,6 +18,21 @@ interface WholeHead {
 }
 
 /**
+ * A head that was read, kept with its bytes. All heartbeats of a fleet have the same one, and to
+ * compare takes a small part of what reading does.
+ */
+interface KnownHead {
+  readonly head: Http1RequestHead;
+  /** With the empty line at its end. */
+  readonly bytes: Buffer;
+}
+
+/** Longer ones are not of heartbeats. */
+const KNOWN_BYTES = 512;
+/** The last that came whole at the beginning of an input, for all connections. */
+let known: KnownHead | null = null;
+
+/**
  * Reads one request's head after the other, as they come in. A head that comes whole is not copied.
  */
 export class HeadReader {
@@ -39,6 +54,8 @@ export class HeadReader {
    * @returns null where more is needed; a status where it is no head
    */
   push(input: Buffer): WholeHead | HeadFault | 414 | 431 | null {
+    if (this.#kept === null && known !== null && beginsWith(input, known.bytes))
+      return { head: known.head, rest: input.subarray(known.bytes.length) };
     let bytes = input;
     let from = 0;
     if (this.#kept !== null) {
@@ -56,7 +73,11 @@ export class HeadReader {
     }
     this.#kept = null;
     const head = parseHttp1RequestHead(bytes.toString("latin1", start, end));
-    return typeof head === "number" ? head : { head, rest: bytes.subarray(end + END_OF_HEAD.length) };
+    if (typeof head === "number") return head;
+    const next = end + END_OF_HEAD.length;
+    if (bytes === input && start === 0 && next <= KNOWN_BYTES)
+      known = { head, bytes: Buffer.from(input.subarray(0, next)) };
+    return { head, rest: bytes.subarray(next) };
   }
 
   #keep(input: Buffer): void {
@@ -64,6 +85,11 @@ export class HeadReader {
     this.#kept = new Gathering();
     this.#kept.append(input);
   }
+}
+
+function beginsWith(input: Buffer, bytes: Buffer): boolean {
+  const { length } = bytes;
+  return input.length >= length && input.compare(bytes, 0, length, 0, length) === 0;
 }
 
 function startOf(bytes: Buffer): number {

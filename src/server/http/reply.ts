@@ -3,7 +3,6 @@ export interface Reply {
   readonly status: number;
   /** Names and values in turn. */
   readonly headers: readonly string[];
-  /** Text goes out in one piece with the head, bytes do not. */
   readonly body: string | Buffer;
 }
 
@@ -13,10 +12,11 @@ export interface Plan {
   readonly limitBytes: number;
   readonly tooLong: Reply;
   /**
-   * Does what the request asks for, once its body is there.
+   * Does what the request asks for, once its body is there; at once, where nothing has to be waited
+   * for.
    * @param from the peer's address
    */
-  perform(body: Buffer, from: string): Promise<Reply>;
+  perform(body: Buffer, from: string): Reply | Promise<Reply>;
 }
 
 /** An answer without a body, as tang gives to what it does not like. */
@@ -39,14 +39,15 @@ export function json(status: number, value: unknown, headers: readonly string[] 
 }
 
 /**
- * Writes a reply as HTTP/1.1 has it, in one piece; text is Latin-1.
+ * Writes a reply as HTTP/1.1 has it, in one piece: a byte for each character, which is what Latin-1
+ * makes of it. Node writes such a string without a buffer for it.
  * @param of.isHead the request was HEAD: the length is told, and nothing sent
  * @param of.keptSeconds for how long the connection stays for another request; null where it ends
  */
 export function formatReply(
   { status, headers, body }: Reply,
   of: { readonly isHead: boolean; readonly keptSeconds: number | null },
-): string | Buffer {
+): string {
   const lengthBytes = typeof body === "string" ? Buffer.byteLength(body) : body.length;
   let head = `HTTP/1.1 ${status} ${REASONS[status] ?? ""}\r\n`;
   for (let at = 0; at + 1 < headers.length; at += 2) head += `${headers[at]}: ${headers[at + 1]}\r\n`;
@@ -58,7 +59,7 @@ export function formatReply(
   if (of.isHead || lengthBytes === 0) return head;
   // ASCII, as nearly all are.
   if (typeof body === "string" && body.length === lengthBytes) return head + body;
-  return Buffer.concat([Buffer.from(head, "latin1"), typeof body === "string" ? Buffer.from(body) : body]);
+  return head + (typeof body === "string" ? Buffer.from(body) : body).toString("latin1");
 }
 
 const REASONS: Readonly<Record<number, string>> = {

@@ -76,7 +76,7 @@ export class StrangerServer implements Hall {
   serve(connection: Connection, plan: Plan, body: Buffer): void {
     this.#admission.enter({
       network: connection.network,
-      start: () => void this.#work(connection, plan, body),
+      start: () => this.#work(connection, plan, body),
       refuse: () => connection.refuseForNow(),
     });
   }
@@ -86,8 +86,15 @@ export class StrangerServer implements Hall {
     return this.#admission.giveWay();
   }
 
-  async #work(connection: Connection, plan: Plan, body: Buffer): Promise<void> {
-    connection.answer(await plan.perform(body, connection.address));
+  /** What is known at once is answered at once: a promise costs as much as a heartbeat does. */
+  #work(connection: Connection, plan: Plan, body: Buffer): void {
+    const reply = plan.perform(body, connection.address);
+    if (reply instanceof Promise) void reply.then((later) => this.#finish(connection, later));
+    else this.#finish(connection, reply);
+  }
+
+  #finish(connection: Connection, reply: Reply): void {
+    connection.answer(reply);
     this.#admission.leave();
   }
 

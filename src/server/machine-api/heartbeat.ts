@@ -3,7 +3,7 @@ import { ENROLMENT_TYPE } from "../../formats/own/enrolment.ts";
 import { buildChallenge } from "../../formats/own/lease.ts";
 import { parseSessionRequest } from "../../formats/own/session.ts";
 import { type Reply, refusal } from "../http/reply.ts";
-import { type HeartbeatRefusal, takeHeartbeat } from "../service/heartbeats.ts";
+import { type HeartbeatOutcome, type HeartbeatRefusal, takeHeartbeat } from "../service/heartbeats.ts";
 import type { Service } from "../service/service.ts";
 import { openHeartbeatSession, type SessionRefusal, sessionChallenge } from "../service/sessions.ts";
 
@@ -40,13 +40,17 @@ export async function acceptSession(service: Service, machineId: string, body: B
 }
 
 /** Answers `POST /alive`, and `POST /alive/lease`. @throws NightlatchError store/* */
-export async function acceptHeartbeat(
+export function acceptHeartbeat(
   service: Service,
   body: Buffer,
   from: string,
   asksLease: boolean,
-): Promise<Reply> {
-  const outcome = await takeHeartbeat(service, body, from, asksLease);
+): Promise<Reply> | Reply {
+  const outcome = takeHeartbeat(service, body, from, asksLease);
+  return outcome instanceof Promise ? outcome.then(replyTo) : replyTo(outcome);
+}
+
+function replyTo(outcome: HeartbeatOutcome): Reply {
   if ("answer" in outcome) return { status: 200, headers: HEARD, body: outcome.answer };
   const { refused } = outcome;
   return refused === "malformed" ? refusal(400, "request/malformed") : refusal(STATUS[refused], refused);

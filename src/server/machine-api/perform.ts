@@ -31,16 +31,17 @@ export function planFor(
   if (typeof route === "number") return empty(route, target === "/healthz" ? ALLOWED : []);
   if (route.kind === "health") return method === "OPTIONS" ? empty(204, ALLOWED) : health(service);
   const run: Plan["perform"] = (body, from) => perform(service, route, body, from, report);
-  if (route.kind === "heartbeat")
-    return { limitBytes: HEARTBEAT_BYTES + 1, tooLong: refusal(413, "request/malformed"), perform: run };
+  if (route.kind === "heartbeat") return { limitBytes: HEARTBEAT_BYTES + 1, tooLong: MESSAGE_TOO_LONG, perform: run };
   if (route.kind === "submission") return { limitBytes: SUBMISSION_BYTES + 1, tooLong: empty(413), perform: run };
   const isMessage = MESSAGES.has(route.kind);
   return {
     limitBytes: isMessage ? ENROLMENT_BYTES + 1 : RECOVERY_BYTES,
-    tooLong: isMessage ? refusal(413, "request/malformed") : empty(413),
+    tooLong: isMessage ? MESSAGE_TOO_LONG : empty(413),
     perform: run,
   };
 }
+
+const MESSAGE_TOO_LONG = refusal(413, "request/malformed");
 
 /** What carries a message of docs/format/enrolment.md. */
 const MESSAGES: ReadonlySet<Route["kind"]> = new Set([
@@ -64,18 +65,22 @@ function health(service: Service): Reply {
 type Performed = Exclude<Route, { kind: "health" }>;
 
 /** Does what a complete request asks for. */
-async function perform(
+function perform(
   service: Service,
   route: Performed,
   body: Buffer,
   from: string,
   report: (error: unknown) => void,
-): Promise<Reply> {
-  try {
-    return await answer(service, route, body, from);
-  } catch (error) {
+): Promise<Reply> | Reply {
+  const fail = (error: unknown) => {
     report(error);
     return isPassing(error) ? empty(503, ["retry-after", "5"]) : empty(500);
+  };
+  try {
+    const reply = answer(service, route, body, from);
+    return reply instanceof Promise ? reply.catch(fail) : reply;
+  } catch (error) {
+    return fail(error);
   }
 }
 

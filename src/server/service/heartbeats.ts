@@ -9,7 +9,7 @@ import { hearReturn } from "./silence.ts";
 export type HeartbeatRefusal = "session/unknown" | "session/replayed" | "session/other-address";
 
 /** What is answered; `malformed`: it is no heartbeat. */
-type HeartbeatOutcome = { readonly answer: Buffer } | { readonly refused: HeartbeatRefusal | "malformed" };
+export type HeartbeatOutcome = { readonly answer: Buffer } | { readonly refused: HeartbeatRefusal | "malformed" };
 
 /**
  * Takes a heartbeat: `POST /alive` of docs/format/heartbeat.md. Nothing is written for one that

@@ -384,7 +384,8 @@ for (const [type, options] of CUT) {
       const what = `cut ${fault.when} step ${fault.at}, ${fault.step}`;
       assert.ok(system.wasCut, what);
       assert.ok(opens(image, PASSPHRASE) && (await opensNow(image)), what);
-      assert.equal((await unattended(files)).status, 0, what);
+      const after = await unattended(files);
+      assert.equal(after.status, 0, `${what}: ${JSON.stringify(after.result)}`);
       const { tokens, files: left, slots } = await seen(image, state);
       const expected = isEarly ? ["clevis", "clevis"] : ["clevis"];
       assert.deepEqual([tokens.map((token) => token.split(" ")[0]), left], [expected, []], what);

@@ -100,6 +100,26 @@ test("as long as an operator waits, few begin; afterwards as many as before", ()
   assert.equal(started, 150);
 });
 
+test("operations that are done as soon as they start let the others in one after the other, however many wait", () => {
+  const admission = new Admission({ operations: 1, waiting: 100_000 });
+  const network = networkOf("10.0.0.1");
+  const refuse = () => assert.fail("refused");
+  let [done, depth, deepest] = [0, 0, 0];
+  admission.enter({ network, start: () => {}, refuse });
+  const start = () => {
+    deepest = Math.max(deepest, ++depth);
+    done++;
+    admission.leave();
+    depth--;
+  };
+  for (let count = 0; count < 20_000; count++) admission.enter({ network, start, refuse });
+  assert.equal(done, 0);
+  admission.leave();
+  assert.deepEqual([done, deepest], [20_000, 1]);
+  admission.enter({ network, start, refuse });
+  assert.equal(done, 20_001);
+});
+
 const LIMITS = { connections: 12, connectionsOfOneGroup: 8, connectionsOfOneLine: 5 };
 
 interface Seated {

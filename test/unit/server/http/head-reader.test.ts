@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
+import { parseHttp1RequestHead } from "../../../../src/formats/network/http1-request.ts";
 import { HeadReader } from "../../../../src/server/http/head-reader.ts";
 
 const HEADER_BYTES = 16_384;
@@ -46,4 +48,34 @@ test("a head is found in pieces of any length, behind an empty line or two, and 
     assert.deepEqual([found.head.method, found.head.target], ["GET", "/a"]);
     assert.equal(`${found.rest}${bytes.subarray(takenBytes)}`, "rest");
   }
+});
+
+test("a head is read as it is alone, whichever was read before it", () => {
+  const line = fc.constantFrom(
+    "Host: x",
+    "Host: y",
+    "Content-Length: 44",
+    "Content-Length: 45",
+    "Connection: close",
+    "",
+  );
+  const text = fc
+    .tuple(fc.constantFrom("POST /alive", "POST /alivf", "GET /alive", ""), fc.array(line, { maxLength: 3 }))
+    .map(([start, lines]) => `${[`${start} HTTP/1.1`, ...lines].join("\r\n")}\r\n\r\n`);
+  const input = fc.tuple(text, fc.constantFrom("", "body", "\r\n\r\n", "POST /alive"), fc.constantFrom(1, 7, 4096));
+  fc.assert(
+    fc.property(fc.array(input, { minLength: 1, maxLength: 8 }), (inputs) => {
+      for (const [head, rest, pieceBytes] of inputs) {
+        const bytes = Buffer.from(head + rest, "latin1");
+        const { found, takenBytes } = read(bytes, pieceBytes);
+        const end = head.indexOf("\r\n\r\n");
+        const alone = parseHttp1RequestHead(head.slice(0, end));
+        if (typeof found === "number" || found === null) assert.equal(found, alone);
+        else {
+          assert.deepEqual(found.head, alone);
+          assert.equal(`${found.rest}${bytes.subarray(takenBytes)}`, head.slice(end + 4) + rest);
+        }
+      }
+    }),
+  );
 });
