@@ -131,7 +131,7 @@ async function insertLatch(cells: Cells, transaction: Transaction, machineId: st
     };
   };
   const rows = [key("exchange", 32), key("signing", 138)];
-  await transaction.insertLatch({ ...row, advertisement: id(560), cell, use: null, day: null }, rows);
+  await transaction.insertLatch({ ...row, advertisement: id(560), cell, use: null }, rows);
 }
 
 async function timed<T>(work: () => Promise<T>): Promise<[number, T]> {

@@ -59,10 +59,7 @@ const KEPT_LONGER_MS = 2_000;
 const UNREAD_MS = 10_000;
 
 /** A stream to a client, as a connection needs it. Node's sockets are such. */
-export type Wire = Pick<
-  Socket,
-  "on" | "write" | "resume" | "end" | "destroy" | "destroySoon" | "writableLength" | "remoteAddress"
->;
+export type Wire = Pick<Socket, "on" | "write" | "resume" | "end" | "destroy" | "writableLength" | "remoteAddress">;
 
 /**
  * Where what a client sends is put, and who is told of it: `onread` of net.Socket. Where it answers
@@ -291,7 +288,7 @@ export class Connection {
     this.#hall.answers.delete(this);
     if (this.#isLast) {
       if (hasUnread || this.#waiting.length > 0) this.#startLingering();
-      else this.#socket.destroySoon();
+      else this.#socket.destroy();
       return;
     }
     this.#phase = "head";
@@ -322,7 +319,7 @@ export class Connection {
     this.#hasEnded = true;
     if (this.#phase === "lingering") this.cut();
     else if (this.#phase === "body" || this.#heads.hasBegun) this.#refuse(empty(400));
-    else if (this.#phase === "head" && this.#waiting.length === 0) this.#socket.destroySoon();
+    else if (this.#phase === "head" && this.#waiting.length === 0) this.#socket.destroy();
   }
 
   #closed(): void {

@@ -1,3 +1,4 @@
+import { remembered } from "../../core/remembered.ts";
 import { type IpNetwork, isInNetwork, parseIpNetwork } from "../../formats/network/ip-network.ts";
 
 /** What bounds the releases of a machine whatever its policy is: docs/policy.md. */
@@ -93,12 +94,16 @@ export function limitsText({ from, perDay, hours }: ReleaseLimits): string | nul
 
 /** Reads what `limitsText` has written. What it would not have written releases nothing. */
 export function readLimits(text: string | null): ReleaseLimits {
-  if (text === null) return UNLIMITED;
+  return text === null ? UNLIMITED : readText(text);
+}
+
+/** The machines of a fleet have the same limits, and each release reads them. */
+const readText = remembered(1024, (text): ReleaseLimits => {
   const words = new Map(Array.from(text.matchAll(/(\S+) (\S+)/g), ([, name, word]) => [name, word]));
   const [from = "any", perDay = "any", hours = "any"] = ["from", "per-day", "hours"].map((name) => words.get(name));
   const limits = parseLimits({ from, perDay, hours });
   return limits !== null && limitsText(limits) === text ? limits : NOTHING;
-}
+});
 
 const NOTHING: ReleaseLimits = { from: [], perDay: 0, hours: null };
 

@@ -36,7 +36,6 @@ export function makeLatch(
       advertisement,
       cell,
       use: null,
-      day: null,
     },
     keys,
   };

@@ -56,7 +56,7 @@ export interface ReleaseRow {
   readonly latchState: State;
   /** The latch's first release within the last lease in which it was released. */
   readonly use: LeaseUse | null;
-  /** The releases of it that were counted last; null where none was. */
+  /** The releases of it that were counted last; null where none was, or none is counted. */
   readonly day: Day | null;
   readonly latchEpoch: number;
   /** The group that the machine is in, and what became of it there. */
@@ -83,8 +83,6 @@ export interface LatchRow {
   readonly cell: number | null;
   /** Its first release within the last lease in which it was released. */
   readonly use: LeaseUse | null;
-  /** The releases of it that were counted last; null where none was. */
-  readonly day: Day | null;
 }
 
 /** The epoch before a latch's own, whose keys are released until it is over. */

@@ -13,12 +13,18 @@ import { readCells } from "./carve.ts";
 
 /**
  * Makes the store in a folder what it was in an older version, from 3 on: whatever its later
- * migrations have added is gone.
+ * migrations have added is gone, and what they have moved is where it was.
  */
 export function takeBack(folder: string, version: number): void {
   const database = new Database(join(folder, "store.sqlite"));
   const then = new Database(":memory:");
   migrateTo(then, version);
+  const daysOfThen = columnsOf(then, "latch").filter((column) => column.startsWith("day_"));
+  for (const column of daysOfThen) {
+    database.exec(`alter table latch add column ${column} integer`);
+    const now = column === "day_ms" ? "since_ms" : "count";
+    database.exec(`update latch set ${column} = (select ${now} from latch_day where latch_day.latch = latch.id)`);
+  }
   const isOfThen = new Set(partsOf(then).map(({ type, name }) => `${type} ${name}`));
   const later = partsOf(database).filter(({ type, name }) => !isOfThen.has(`${type} ${name}`));
   // Indexes first: a column that has one stays.

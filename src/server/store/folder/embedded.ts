@@ -84,6 +84,7 @@ export class EmbeddedStore implements Store {
 
   async #run<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
     this.#sqlite.begin();
+    this.#transaction.begun();
     try {
       this.#transaction.takeDead(); // of one that failed
       const result = await work(this.#transaction);

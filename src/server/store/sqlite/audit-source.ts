@@ -21,7 +21,7 @@ import {
 import type { AuditSource, NumberedCosignature, NumberedEntry, Snapshot } from "../../audit/verify.ts";
 import type { WitnessedLogRow } from "../rows.ts";
 import { GROUP, groupOf } from "./group-table.ts";
-import { dayOf, leaseUseOf, MACHINE, machineOf, USE } from "./lease-columns.ts";
+import { leaseUseOf, MACHINE, machineOf, USE } from "./lease-columns.ts";
 import { REQUEST, requestOf } from "./request-table.ts";
 import { query } from "./schema.ts";
 import { Sqlite } from "./sqlite.ts";
@@ -132,6 +132,11 @@ function isWhole({ origin, publicKey, size, root, note, cosignedMs }: WitnessedL
 
 function readLatches(sqlite: Sqlite): KnownLatch[] {
   const rows = sqlite.all(query.selectFrom("latch").select(["id", "machine", "volume", "state", "epoch", ...USE]));
+  const days = new Map(
+    sqlite
+      .all(query.selectFrom("latch_day").select(["latch", "since_ms as sinceMs", "count"]))
+      .map(({ latch, ...day }) => [latch, day]),
+  );
   const keys = Map.groupBy(
     sqlite.all(query.selectFrom("latch_key").select(["latch", "purpose", "epoch", "kid"])),
     ({ latch }) => latch,
@@ -145,7 +150,7 @@ function readLatches(sqlite: Sqlite): KnownLatch[] {
       epoch,
       keys: keyNames(keys.get(id) ?? []),
       use: useText(leaseUseOf(use)),
-      day: dayText(dayOf(use)),
+      day: dayText(days.get(id) ?? null),
     };
   });
   for (const { id } of rows) keys.delete(id);

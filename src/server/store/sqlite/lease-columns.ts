@@ -1,5 +1,4 @@
 import type { LeaseUse } from "../../policy/lease.ts";
-import type { Day } from "../../policy/limits.ts";
 import type { LatchRow, LeaseRow, MachineRow } from "../rows.ts";
 import { ALIVE, type AliveColumns, aliveOf } from "./alive-columns.ts";
 import { type ApprovalColumns, approvalOf } from "./request-table.ts";
@@ -111,16 +110,14 @@ export function machineOf(row: MachineColumns): MachineRow {
   };
 }
 
-/** The columns of a latch's first release within a lease, and of those that were counted. */
-export const USE = ["use_lease", "use_ms", "use_from", "day_ms", "day_count"] as const;
+/** The columns of a latch's first release within a lease. */
+export const USE = ["use_lease", "use_ms", "use_from"] as const;
 
 /** The same as they are read. */
 export interface UseColumns {
   readonly use_lease: number | null;
   readonly use_ms: number | null;
   readonly use_from: string | null;
-  readonly day_ms: number | null;
-  readonly day_count: number | null;
 }
 
 /** Reads a latch's first release within a lease; null where there was none. */
@@ -128,13 +125,8 @@ export function leaseUseOf({ use_lease: lease, use_ms: atMs, use_from: from }: U
   return lease === null || atMs === null || from === null ? null : { lease, atMs, from };
 }
 
-/** Reads the releases of a latch that were counted last; null where none was. */
-export function dayOf({ day_ms: sinceMs, day_count: count }: UseColumns): Day | null {
-  return sinceMs === null || count === null ? null : { sinceMs, count };
-}
-
 /** Reads a latch. */
-export function latchOf(row: UseColumns & Omit<LatchRow, "use" | "day">): LatchRow {
-  const { use_lease, use_ms, use_from, day_ms, day_count, ...rest } = row;
-  return { ...rest, use: leaseUseOf(row), day: dayOf(row) };
+export function latchOf(row: UseColumns & Omit<LatchRow, "use">): LatchRow {
+  const { use_lease, use_ms, use_from, ...rest } = row;
+  return { ...rest, use: leaseUseOf(row) };
 }

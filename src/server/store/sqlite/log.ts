@@ -33,13 +33,25 @@ const INSERT_CHECKPOINT = "insert into checkpoint (size, root, signature) values
 export class SqliteLog implements LogStore {
   readonly #sqlite: Sqlite;
   readonly #origin: string;
+  /** As it was read or written in this transaction; null where it was neither. */
+  #tree: Tree | null = null;
 
   constructor(sqlite: Sqlite, storeId: string) {
     this.#sqlite = sqlite;
     this.#origin = originOf(storeId);
   }
 
+  /** A transaction begins. What is known of another one may have been rolled back. */
+  begun(): void {
+    this.#tree = null;
+  }
+
   async tree(): Promise<Tree> {
+    this.#tree ??= this.#readTree();
+    return this.#tree;
+  }
+
+  #readTree(): Tree {
     const raw = this.#sqlite.guard(() => this.#sqlite.prepare(SELECT_TREE).get()) as
       | { size: number; edge: Buffer; times: Buffer }
       | undefined;
@@ -109,6 +121,7 @@ export class SqliteLog implements LogStore {
 
   async setTree(tree: Tree): Promise<void> {
     this.#sqlite.guard(() => this.#sqlite.prepare(UPDATE_TREE).run(tree.size, packRange(tree), packTimes(tree.times)));
+    this.#tree = tree;
   }
 
   async insertCheckpoint({ size, root, signature }: SignedCheckpoint): Promise<void> {

@@ -1,4 +1,5 @@
 import { type Compilable, sql } from "kysely";
+import { dayTable } from "./day-table.ts";
 import { groupTables } from "./group-table.ts";
 import { approvalTables } from "./request-table.ts";
 import { query } from "./schema.ts";
@@ -23,6 +24,7 @@ export const MIGRATIONS: readonly (() => Compilable[])[] = [
   aliveColumns,
   groupTables,
   witnessTables,
+  dayTable,
 ];
 
 /**

@@ -17,9 +17,9 @@ import type {
   WitnessRow,
 } from "../rows.ts";
 import { ALIVE, aliveOf } from "./alive-columns.ts";
+import { readDay } from "./day-table.ts";
 import { GROUP, groupOf } from "./group-table.ts";
 import {
-  dayOf,
   type LeaseColumns,
   latchOf,
   leaseOf,
@@ -40,8 +40,7 @@ import { SqliteWitnesses } from "./witness-table.ts";
  * three reads by key, because one that joins the three tables takes four times as long
  * (docs/decisions: the store's reads).
  */
-const RELEASE_LATCH =
-  "select machine, state, epoch, cell, use_lease, use_ms, use_from, day_ms, day_count from latch where id = ?";
+const RELEASE_LATCH = "select machine, state, epoch, cell, use_lease, use_ms, use_from from latch where id = ?";
 const RELEASE_MACHINE =
   "select state, policy, leases, lease_until, lease_grace, lease_made_at, lease_by, lease_to, limits, " +
   "in_group as inGroup, gone_in as goneIn, gone_from as goneFrom, let_in as letIn from machine where id = ?";
@@ -152,7 +151,7 @@ export class SqliteReads extends SqliteLog implements Reads {
         lease: leaseOf(machine),
         latchState: latch.state,
         use: leaseUseOf(latch),
-        day: dayOf(latch),
+        day: machine.limits === null ? null : readDay(this.#sqlite, latchId),
         latchEpoch: latch.epoch,
         exchange: key === undefined ? null : { ...key, cell: latch.cell ?? 0 },
       };

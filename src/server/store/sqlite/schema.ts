@@ -79,9 +79,8 @@ interface Schema {
     use_lease: number | null;
     use_ms: number | null;
     use_from: string | null;
-    day_ms: number | null;
-    day_count: number | null;
   };
+  latch_day: { latch: string; since_ms: number; count: number };
   latch_key: { latch: string; epoch: number; purpose: KeyPurpose; kid: string; jwk: string; wrapped: Buffer };
   former_epoch: { latch: string; epoch: number; cell: number };
   invite: {

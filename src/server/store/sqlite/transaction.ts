@@ -21,6 +21,7 @@ import type {
   WitnessRow,
 } from "../rows.ts";
 import { columnsOfAlive, NO_ALIVE } from "./alive-columns.ts";
+import { writeDay } from "./day-table.ts";
 import { columnsOfGroup } from "./group-table.ts";
 import { columnsOfLease, NO_LEASE } from "./lease-columns.ts";
 import { SqliteReads } from "./reads.ts";
@@ -29,7 +30,6 @@ import { query } from "./schema.ts";
 import type { Sqlite } from "./sqlite.ts";
 
 // Statements of the hot path: Kysely would write the same text anew each time.
-const COUNT_DAY = "update latch set day_ms = ?, day_count = ? where id = ?";
 const USE_LEASE = "update latch set use_lease = ?, use_ms = ?, use_from = ? where id = ?";
 const SET_SEEN = "update machine set seen_ms = ?, seen_from = coalesce(?, seen_from) where id = ?";
 const SET_LET_IN = "update machine set let_in = ?, gone_in = null, gone_from = null where id = ?";
@@ -199,13 +199,13 @@ export class SqliteTransaction extends SqliteReads implements Transaction {
     this.#sqlite.run(query.deleteFrom("request").where("id", "=", requestId));
   }
 
-  async setDay(latchId: string, { sinceMs, count }: Day): Promise<void> {
-    this.#sqlite.guard(() => this.#sqlite.prepare(COUNT_DAY).run(sinceMs, count, latchId));
+  async setDay(latchId: string, day: Day): Promise<void> {
+    this.#sqlite.guard(() => writeDay(this.#sqlite, latchId, day));
   }
 
   async insertLatch(latch: LatchRow, keys: readonly KeyRow[]): Promise<void> {
-    const { machineId, createdMs, use: _use, day: _day, ...rest } = latch;
-    const unused = { use_lease: null, use_ms: null, use_from: null, day_ms: null, day_count: null };
+    const { machineId, createdMs, use: _use, ...rest } = latch;
+    const unused = { use_lease: null, use_ms: null, use_from: null };
     const row = { ...rest, machine: machineId, created_ms: createdMs, ...unused };
     this.#sqlite.run(query.insertInto("latch").values(row));
     this.#insertKeys(latch.id, keys);

@@ -5,6 +5,7 @@ import { after, test } from "node:test";
 import Database from "better-sqlite3";
 import { verifyLog } from "../../../../../src/server/audit/verify.ts";
 import { assembleService } from "../../../../../src/server/service/assemble.ts";
+import { setPolicy } from "../../../../../src/server/service/policies.ts";
 import { changeMachine } from "../../../../../src/server/service/states.ts";
 import { openFolder } from "../../../../../src/server/store/folder/folder.ts";
 import { storePath } from "../../../../../src/server/store/folder/paths.ts";
@@ -100,6 +101,25 @@ test("the power goes while a store of any version is brought to this one: the ne
     }
   }
   assert.ok(left.old > 0 && left.new > 0, "it went before the upgrade, and after it");
+});
+
+test("what was counted of a day is counted on: before version 12 it was in the latch's own row", async () => {
+  for (const version of OLD.filter((old) => old >= 8)) {
+    using counting = makeHome();
+    const latch = await (async () => {
+      await using service = await openService(counting.folder);
+      const { latch } = await enrolled(service, "nas");
+      await setPolicy(service, "nas", { ...BY, policy: "always", limits: { perDay: "2" } });
+      assert.equal((await ask(service, latch)).kind, "released");
+      return latch;
+    })();
+    takeBack(counting.folder, version);
+    await using service = await openService(counting.folder);
+    assert.equal((await ask(service, latch)).kind, "released");
+    assert.deepEqual(await ask(service, latch), { kind: "refused", reason: "policy/day-used" });
+    const { audit } = service.store;
+    await verifyLog({ ...audit, snapshot: await audit.snapshot() }, null);
+  }
 });
 
 test("it would be found: a migration that is more than one transaction", async () => {
