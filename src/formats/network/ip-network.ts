@@ -39,11 +39,8 @@ function maskAt(index: number, prefix: number): number {
 /** The bytes of an IP address, 4 or 16; null where it is none. */
 export function addressBytes(address: string): number[] | null {
   if (!address.includes(":")) {
-    const parts = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(address)?.slice(1) ?? [];
-    const bytes = parts.map(Number);
-    return bytes.length === 4 && bytes.every((byte, index) => byte < 256 && String(byte) === parts[index])
-      ? bytes
-      : null;
+    const bytes = [0, 0, 0, 0];
+    return readIpv4(address, bytes, 0) ? bytes : null;
   }
   const plain = canonical(address);
   if (plain === "") return null;
@@ -52,6 +49,32 @@ export function addressBytes(address: string): number[] | null {
   const after = groupsOf(tail ?? "");
   const zeros = Array.from({ length: 8 - before.length - after.length }, () => 0);
   return [...before, ...zeros, ...after].flatMap((group) => [group >> 8, group & 0xff]);
+}
+
+const DOT = 0x2e;
+const ZERO = 0x30;
+const IPV4_BYTES = 4;
+
+/**
+ * Writes an IPv4 address, in decimal without leading zeros, into `into` from `at` on. Digit by
+ * digit: every heartbeat has one.
+ * @returns false where it is none; what was written then is of no use
+ */
+export function readIpv4(address: string, into: Uint8Array | number[], at: number): boolean {
+  let [part, digits, value] = [0, 0, 0];
+  for (let index = 0; index <= address.length; index++) {
+    const code = index === address.length ? DOT : address.charCodeAt(index);
+    if (code === DOT) {
+      if (digits === 0 || value > 255 || part === IPV4_BYTES) return false;
+      into[at + part++] = value;
+      digits = 0;
+      value = 0;
+    } else {
+      if (code < ZERO || code > ZERO + 9 || digits++ === 3 || (digits === 2 && value === 0)) return false;
+      value = value * 10 + code - ZERO;
+    }
+  }
+  return part === IPV4_BYTES;
 }
 
 /** RFC 5952's form, as WHATWG URLs have it; empty where it is no address of IPv6. */

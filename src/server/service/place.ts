@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { addressBytes } from "../../formats/network/ip-network.ts";
+import { addressBytes, readIpv4 } from "../../formats/network/ip-network.ts";
 
 /** How many bytes stand for an address. */
 export const ADDRESS_BYTES = 16;
@@ -19,34 +19,12 @@ export function packAddress(address: string): Uint8Array {
 /** Writes them into `packed`, which every heartbeat does. */
 export function packInto(packed: Uint8Array, address: string): void {
   packed.fill(0);
-  if (packIpv4(packed, address)) return;
+  if (readIpv4(address, packed, ADDRESS_BYTES - IPV4_BYTES)) return;
+  packed.fill(0);
   const bytes = addressBytes(address);
   const isIpv6 = bytes?.length === ADDRESS_BYTES;
   packed.set(isIpv6 ? bytes : createHash("sha256").update(address).digest().subarray(0, ADDRESS_BYTES));
 }
-
-/** False where it is no IPv4 address. */
-function packIpv4(packed: Uint8Array, address: string): boolean {
-  let part = 0;
-  let digits = 0;
-  let value = 0;
-  for (let index = 0; index <= address.length; index++) {
-    const code = index === address.length ? DOT : address.charCodeAt(index);
-    if (code === DOT) {
-      if (digits === 0 || value > 255 || part === IPV4_BYTES) return false;
-      packed[ADDRESS_BYTES - IPV4_BYTES + part++] = value;
-      digits = 0;
-      value = 0;
-    } else {
-      if (code < ZERO || code > ZERO + 9 || digits++ === 3) return false;
-      value = value * 10 + code - ZERO;
-    }
-  }
-  return part === IPV4_BYTES;
-}
-
-const DOT = 0x2e;
-const ZERO = 0x30;
 
 /** Whether two addresses are one place: the same IPv4 address, or the same IPv6 /64. */
 export function isSamePlace(one: Uint8Array, other: Uint8Array): boolean {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { BlockList } from "node:net";
+import { BlockList, isIPv4 } from "node:net";
 import { test } from "node:test";
 import fc from "fast-check";
-import { isInNetwork, parseIpNetwork } from "../../../../src/formats/network/ip-network.ts";
+import { addressBytes, isInNetwork, parseIpNetwork } from "../../../../src/formats/network/ip-network.ts";
 
 test("networks are read in one form", () => {
   const told: Readonly<Record<string, string>> = {
@@ -79,3 +79,16 @@ test("an address is in a network exactly where node:net's list has it", () => {
 function flip(bytes: readonly number[], bit: number): string {
   return bytes.map((byte, index) => (index === bit >> 3 ? byte ^ (0x80 >> (bit & 7)) : byte)).join(".");
 }
+
+test("an IPv4 address is exactly what node:net takes for one", () => {
+  const part = fc.oneof(
+    fc.nat(300).map(String),
+    fc.constantFrom("", "0", "00", "01", "255", "256", "1000", "-1", "1 "),
+  );
+  fc.assert(
+    fc.property(fc.array(part, { minLength: 3, maxLength: 5 }), (parts) => {
+      const text = parts.join(".");
+      assert.deepEqual(addressBytes(text), isIPv4(text) ? parts.map(Number) : null, text);
+    }),
+  );
+});
