@@ -5,12 +5,12 @@
  */
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
+import { startHousekeeping } from "../../src/server/housekeeping.ts";
 import { Answers } from "../../src/server/http/answers.ts";
 import { createMachineServer } from "../../src/server/machine-api/server.ts";
-import { resumePulses, watchPulses } from "../../src/server/service/alive.ts";
+import { resumePulses, watchPulses } from "../../src/server/service/alive/alive.ts";
+import { resumeSites } from "../../src/server/service/alive/site-holds.ts";
 import { assembleService } from "../../src/server/service/assemble.ts";
-import { startHousekeeping } from "../../src/server/service/housekeeping.ts";
-import { resumeSites } from "../../src/server/service/site-holds.ts";
 import { openFolder } from "../../src/server/store/folder/folder.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import { sessionKeyOf, TAG } from "./plan.ts";

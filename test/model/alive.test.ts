@@ -4,9 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { listen, lockGone, saveHeard } from "../../src/server/service/alive.ts";
-import { setPolicy } from "../../src/server/service/policies.ts";
-import { changeMachine } from "../../src/server/service/states.ts";
+import { listen, lockGone, saveHeard } from "../../src/server/service/alive/alive.ts";
+import { setPolicy } from "../../src/server/service/policies/policies.ts";
+import { changeMachine } from "../../src/server/service/policies/states.ts";
 import { makeHome, type OpenService } from "../support/server/harness.ts";
 import { beat, sendSession, sessionOf, sessionRequest, type TestSession } from "../support/server/heartbeats.ts";
 import { MINUTE_MS, ReplayedService } from "./replayed.ts";

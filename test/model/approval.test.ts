@@ -5,9 +5,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isError } from "../../src/core/errors.ts";
-import { setPolicy } from "../../src/server/service/policies.ts";
-import { vote } from "../../src/server/service/requests.ts";
-import { changeMachine, type StateChange } from "../../src/server/service/states.ts";
+import { setPolicy } from "../../src/server/service/policies/policies.ts";
+import { vote } from "../../src/server/service/policies/requests.ts";
+import { changeMachine, type StateChange } from "../../src/server/service/policies/states.ts";
 import { makeHome } from "../support/server/harness.ts";
 import { ADDRESSES, MINUTE_MS, ReplayedService } from "./replayed.ts";
 import { drawRun, full, modelOf, search } from "./spin.ts";

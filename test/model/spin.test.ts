@@ -5,8 +5,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isError } from "../../src/core/errors.ts";
-import { grantLease, setPolicy } from "../../src/server/service/policies.ts";
-import { changeMachine, type StateChange } from "../../src/server/service/states.ts";
+import { grantLease, setPolicy } from "../../src/server/service/policies/policies.ts";
+import { changeMachine, type StateChange } from "../../src/server/service/policies/states.ts";
 import { leaseRequest, makeHome, sendLease } from "../support/server/harness.ts";
 import { MINUTE_MS, ReplayedService } from "./replayed.ts";
 import { drawRun, full, modelOf, search } from "./spin.ts";

@@ -1,7 +1,7 @@
 /** Faults of sites, which fall silent together, are held and are released at a rate. */
-import { packAddress } from "../../src/server/service/place.ts";
+import { packAddress } from "../../src/server/service/memory/place.ts";
+import type { Sites } from "../../src/server/service/memory/sites.ts";
 import type { Service } from "../../src/server/service/service.ts";
-import type { Sites } from "../../src/server/service/sites.ts";
 import type { Transaction } from "../../src/server/store/port.ts";
 import type { GroupRow } from "../../src/server/store/rows.ts";
 import { altered, type Fault } from "./faults.ts";

@@ -1,5 +1,5 @@
 /** Faults of heartbeats, of the policy `alive`, and of approvals. */
-import type { Pulses } from "../../src/server/service/pulses.ts";
+import type { Pulses } from "../../src/server/service/memory/pulses.ts";
 import type { Service } from "../../src/server/service/service.ts";
 import type { Transaction } from "../../src/server/store/port.ts";
 import type { LatchRow, MachineRow, RequestRow } from "../../src/server/store/rows.ts";

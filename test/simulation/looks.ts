@@ -3,8 +3,8 @@
  * over. There is one every second, which is too many to simulate. Those that find nothing change
  * nothing but when the server listened last: they are told of, and not made.
  */
-import type { Pulses } from "../../src/server/service/pulses.ts";
-import type { Sites } from "../../src/server/service/sites.ts";
+import type { Pulses } from "../../src/server/service/memory/pulses.ts";
+import type { Sites } from "../../src/server/service/memory/sites.ts";
 import type { System } from "../../src/system/port.ts";
 import type { SimulatedTime } from "./time.ts";
 

@@ -1,14 +1,14 @@
 /** The real server, but for its sockets: its doors are calls, its clock and its disk simulated. */
 import { NightlatchError } from "../../src/core/errors.ts";
+import { startHousekeeping } from "../../src/server/housekeeping.ts";
 import { Answers } from "../../src/server/http/answers.ts";
 import type { StrangerServer } from "../../src/server/http/server.ts";
 import { createMachineServer } from "../../src/server/machine-api/server.ts";
 import { administer } from "../../src/server/operator-api/routes.ts";
-import { resumePulses, watchPulses } from "../../src/server/service/alive.ts";
+import { resumePulses, watchPulses } from "../../src/server/service/alive/alive.ts";
+import { resumeSites } from "../../src/server/service/alive/site-holds.ts";
 import { assembleService } from "../../src/server/service/assemble.ts";
-import { startHousekeeping } from "../../src/server/service/housekeeping.ts";
 import type { Service } from "../../src/server/service/service.ts";
-import { resumeSites } from "../../src/server/service/site-holds.ts";
 import { type OpenedStore, openFolder } from "../../src/server/store/folder/folder.ts";
 import type { Store, Transaction } from "../../src/server/store/port.ts";
 import type { Chance } from "./chance.ts";

@@ -1,7 +1,7 @@
 import { isError } from "../../core/errors.ts";
 import { ENROLMENT_TYPE, parseEnrolRequest, parseLatchRequest } from "../../formats/own/enrolment.ts";
 import { type Reply, refusal } from "../http/reply.ts";
-import { addLatch, type EnrolOutcome, type EnrolRefusal, enrol } from "../service/enrol.ts";
+import { addLatch, type EnrolOutcome, type EnrolRefusal, enrol } from "../service/latches/enrol.ts";
 import type { Service } from "../service/service.ts";
 
 const STATUS: Readonly<Record<EnrolRefusal, number>> = {

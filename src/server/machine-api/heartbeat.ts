@@ -3,9 +3,9 @@ import { ENROLMENT_TYPE } from "../../formats/own/enrolment.ts";
 import { buildChallenge } from "../../formats/own/lease.ts";
 import { parseSessionRequest } from "../../formats/own/session.ts";
 import { type Reply, refusal } from "../http/reply.ts";
-import { type HeartbeatOutcome, type HeartbeatRefusal, takeHeartbeat } from "../service/heartbeats.ts";
+import { type HeartbeatOutcome, type HeartbeatRefusal, takeHeartbeat } from "../service/alive/heartbeats.ts";
+import { openHeartbeatSession, type SessionRefusal, sessionChallenge } from "../service/alive/sessions.ts";
 import type { Service } from "../service/service.ts";
-import { openHeartbeatSession, type SessionRefusal, sessionChallenge } from "../service/sessions.ts";
 
 const STATUS: Readonly<Record<SessionRefusal | HeartbeatRefusal, number>> = {
   "machine/unknown": 404,

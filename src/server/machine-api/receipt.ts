@@ -2,7 +2,7 @@ import { isError } from "../../core/errors.ts";
 import { ENROLMENT_TYPE } from "../../formats/own/enrolment.ts";
 import { parseReceiptRequest, type ReceiptRequest } from "../../formats/own/receipt.ts";
 import { type Reply, refusal } from "../http/reply.ts";
-import { giveReceipt, type ReceiptRefusal } from "../service/receipt.ts";
+import { giveReceipt, type ReceiptRefusal } from "../service/log/receipt.ts";
 import type { Service } from "../service/service.ts";
 
 const STATUS: Readonly<Record<ReceiptRefusal, number>> = {

@@ -2,7 +2,7 @@ import { isError } from "../../core/errors.ts";
 import { ENROLMENT_TYPE } from "../../formats/own/enrolment.ts";
 import { parseReport, type Report } from "../../formats/own/report.ts";
 import { type Reply, refusal } from "../http/reply.ts";
-import { takeReport } from "../service/report.ts";
+import { takeReport } from "../service/latches/report.ts";
 import type { Service } from "../service/service.ts";
 
 /** Answers `POST /machine/{id}/report`. @throws NightlatchError store/* */

@@ -2,7 +2,7 @@ import { isError } from "../../core/errors.ts";
 import { ENROLMENT_TYPE } from "../../formats/own/enrolment.ts";
 import { parseRotationRequest, type RotationRequest } from "../../formats/own/rotation.ts";
 import { type Reply, refusal } from "../http/reply.ts";
-import { type RotationRefusal, takeRotation } from "../service/rotation-request.ts";
+import { type RotationRefusal, takeRotation } from "../service/latches/rotation-request.ts";
 import type { Service } from "../service/service.ts";
 
 const STATUS: Readonly<Record<RotationRefusal, number>> = {

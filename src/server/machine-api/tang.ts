@@ -9,7 +9,7 @@ import {
 } from "../../formats/tang/tang.ts";
 import type { Reply } from "../http/reply.ts";
 import { empty, refusal } from "../http/reply.ts";
-import { parseStored, type ReleaseOutcome, release } from "../service/release.ts";
+import { parseStored, type ReleaseOutcome, release } from "../service/latches/release.ts";
 import type { Service } from "../service/service.ts";
 
 /**

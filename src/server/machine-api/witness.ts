@@ -1,7 +1,7 @@
 import { formatSize, SIZE_TYPE } from "../../formats/log/submission.ts";
 import { empty, type Reply } from "../http/reply.ts";
+import { witness } from "../service/log/witness.ts";
 import type { Service } from "../service/service.ts";
-import { witness } from "../service/witness.ts";
 
 const LINES_TYPE = "text/plain; charset=utf-8";
 

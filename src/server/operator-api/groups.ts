@@ -1,8 +1,15 @@
 import { json, type Reply } from "../http/reply.ts";
-import { addGroup, findGroup, type Grouped, moveMachine, removeGroup, setGroupPolicy } from "../service/groups.ts";
-import type { Governed } from "../service/policies.ts";
+import {
+  addGroup,
+  findGroup,
+  type Grouped,
+  moveMachine,
+  removeGroup,
+  setGroupPolicy,
+} from "../service/policies/groups.ts";
+import type { Governed } from "../service/policies/policies.ts";
+import { holdSite, releaseSite } from "../service/policies/site-orders.ts";
 import type { Service } from "../service/service.ts";
-import { holdSite, releaseSite } from "../service/site-orders.ts";
 import { malformedRequest, type PolicyRequest, parseBody, parsePolicy } from "./policies.ts";
 import { groupView, machineView } from "./views.ts";
 

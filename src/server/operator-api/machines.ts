@@ -1,8 +1,8 @@
 import { json, type Reply } from "../http/reply.ts";
-import { indexLog } from "../service/latest.ts";
+import { indexLog } from "../service/log/latest.ts";
+import { findMachine } from "../service/policies/states.ts";
 import { isPassing } from "../service/queue.ts";
 import type { Service } from "../service/service.ts";
-import { findMachine } from "../service/states.ts";
 import type { Reads } from "../store/port.ts";
 import type { LastRelease } from "../store/rows.ts";
 import { inviteView, latchView, machineView, refusalView, releaseMs, releaseView } from "./views.ts";

@@ -2,9 +2,9 @@ import { isError, NightlatchError } from "../../core/errors.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../../formats/json/json.ts";
 import { hasExactly } from "../../formats/json/narrow.ts";
 import type { LimitWords } from "../policy/limits.ts";
-import { type Governed, grantLease, setPolicy, type WantedPolicy } from "../service/policies.ts";
+import { type Governed, grantLease, setPolicy, type WantedPolicy } from "../service/policies/policies.ts";
+import { PLAIN_APPROVAL } from "../service/policies/terms.ts";
 import type { Service } from "../service/service.ts";
-import { PLAIN_APPROVAL } from "../service/terms.ts";
 import type { Role } from "./roles.ts";
 
 /** What an operator wants of a machine or a group, and who it is. */

@@ -1,7 +1,7 @@
 import { latestSince } from "../audit/times.ts";
 import { json, type Reply } from "../http/reply.ts";
 import { hasExpired } from "../policy/expiry.ts";
-import { type Vote, vote } from "../service/requests.ts";
+import { type Vote, vote } from "../service/policies/requests.ts";
 import type { Service } from "../service/service.ts";
 import type { MachineRow, RequestRow } from "../store/rows.ts";
 import { isoTime, machineView } from "./views.ts";

@@ -3,12 +3,18 @@ import { type JsonObject, parseJson } from "../../formats/json/json.ts";
 import { identityThumbprint } from "../../formats/own/enrolment.ts";
 import type { Answers } from "../http/answers.ts";
 import { json, type Reply } from "../http/reply.ts";
-import type { Grouped } from "../service/groups.ts";
-import { invite, uninvite } from "../service/invite.ts";
-import type { Governed } from "../service/policies.ts";
-import { finishRotation, rotateMachine, type Turned } from "../service/rotation.ts";
+import { invite, uninvite } from "../service/latches/invite.ts";
+import { finishRotation, rotateMachine, type Turned } from "../service/latches/rotation.ts";
+import type { Grouped } from "../service/policies/groups.ts";
+import type { Governed } from "../service/policies/policies.ts";
+import {
+  type Changed,
+  type ChangeRequest,
+  changeLatch,
+  changeMachine,
+  type StateChange,
+} from "../service/policies/states.ts";
 import type { Service } from "../service/service.ts";
-import { type Changed, type ChangeRequest, changeLatch, changeMachine, type StateChange } from "../service/states.ts";
 import type { MasterSource } from "../store/folder/upgrade.ts";
 import { showAudit } from "./audit.ts";
 import {

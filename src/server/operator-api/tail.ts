@@ -2,7 +2,7 @@ import { NightlatchError } from "../../core/errors.ts";
 import type { Json } from "../../formats/json/json.ts";
 import { readEntry } from "../audit/latest.ts";
 import { json, type Reply } from "../http/reply.ts";
-import { findMachine } from "../service/states.ts";
+import { findMachine } from "../service/policies/states.ts";
 import type { Reads, Store } from "../store/port.ts";
 import type { LatchRow } from "../store/rows.ts";
 import { entryTime } from "./views.ts";

@@ -1,7 +1,7 @@
 import { NightlatchError } from "../../core/errors.ts";
 import { json, type Reply } from "../http/reply.ts";
+import { askWitness, cosignLog, keyText, listWitnesses, removeWitness } from "../service/log/witnesses.ts";
 import type { Service } from "../service/service.ts";
-import { askWitness, cosignLog, keyText, listWitnesses, removeWitness } from "../service/witnesses.ts";
 import { malformedRequest, parseBody } from "./policies.ts";
 import type { Role } from "./roles.ts";
 import { isoTime } from "./views.ts";

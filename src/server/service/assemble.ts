@@ -3,15 +3,15 @@ import { RefusalTally } from "../audit/refusals.ts";
 import { chooseExchange } from "../exchange/choose.ts";
 import { followedBy, Memory } from "../memory.ts";
 import type { OpenedStore } from "../store/folder/folder.ts";
-import { Asks } from "./asks.ts";
-import { Challenges } from "./challenges.ts";
-import { Halts } from "./halts.ts";
-import { Notices } from "./notices.ts";
-import { Paces } from "./paces.ts";
-import { Pulses } from "./pulses.ts";
+import { Asks } from "./memory/asks.ts";
+import { Challenges } from "./memory/challenges.ts";
+import { Halts } from "./memory/halts.ts";
+import { Notices } from "./memory/notices.ts";
+import { Paces } from "./memory/paces.ts";
+import { Pulses } from "./memory/pulses.ts";
+import { Sites } from "./memory/sites.ts";
 import { CommitQueue } from "./queue.ts";
 import type { Service } from "./service.ts";
-import { Sites } from "./sites.ts";
 
 /** Makes the service of a store that was just opened. */
 export function assembleService(system: Service["system"], opened: OpenedStore): Service {

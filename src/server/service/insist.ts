@@ -1,6 +1,6 @@
 import { isError } from "../../core/errors.ts";
 import type { Transaction } from "../store/port.ts";
-import type { Halted } from "./halts.ts";
+import type { Halted } from "./memory/halts.ts";
 import type { Operation } from "./queue.ts";
 import type { Service } from "./service.ts";
 

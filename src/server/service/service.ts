@@ -6,14 +6,14 @@ import type { RefusalTally } from "../audit/refusals.ts";
 import type { Exchange } from "../exchange/port.ts";
 import type { Cells } from "../store/keys/cells.ts";
 import type { Store } from "../store/port.ts";
-import type { Asks } from "./asks.ts";
-import type { Challenges } from "./challenges.ts";
-import type { Halts } from "./halts.ts";
-import type { Notices } from "./notices.ts";
-import type { Paces } from "./paces.ts";
-import type { Pulses } from "./pulses.ts";
+import type { Asks } from "./memory/asks.ts";
+import type { Challenges } from "./memory/challenges.ts";
+import type { Halts } from "./memory/halts.ts";
+import type { Notices } from "./memory/notices.ts";
+import type { Paces } from "./memory/paces.ts";
+import type { Pulses } from "./memory/pulses.ts";
+import type { Sites } from "./memory/sites.ts";
 import type { CommitQueue } from "./queue.ts";
-import type { Sites } from "./sites.ts";
 
 /** What every act of the server needs. It is made once, at the start. */
 export interface Service {

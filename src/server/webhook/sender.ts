@@ -2,7 +2,7 @@ import { createHmac } from "node:crypto";
 import { isError, NightlatchError } from "../../core/errors.ts";
 import type { Secret } from "../../core/secret.ts";
 import type { System } from "../../system/port.ts";
-import type { Notice } from "../service/notices.ts";
+import type { Notice } from "../service/memory/notices.ts";
 
 /** What sending takes. */
 type SendingPower = Pick<System, "request" | "nowMs" | "random" | "sleep">;

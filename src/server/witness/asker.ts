@@ -4,7 +4,7 @@ import type { SignedCheckpoint } from "../../formats/log/note.ts";
 import { parseSize } from "../../formats/log/submission.ts";
 import type { System } from "../../system/port.ts";
 import { every } from "../clock.ts";
-import { keepAnswers, nextRound, submissionFor, type WitnessAnswer } from "../service/cosigned.ts";
+import { keepAnswers, nextRound, submissionFor, type WitnessAnswer } from "../service/log/cosigned.ts";
 import type { Service } from "../service/service.ts";
 
 type Witness = NonNullable<Awaited<ReturnType<typeof nextRound>>>["witnesses"][number];

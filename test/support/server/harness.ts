@@ -20,14 +20,14 @@ import {
   parseLeaseRequest,
 } from "../../../src/formats/own/lease.ts";
 import { parseRecoveryRequest } from "../../../src/formats/tang/tang.ts";
-import { resumePulses } from "../../../src/server/service/alive.ts";
+import { resumePulses } from "../../../src/server/service/alive/alive.ts";
+import { resumeSites } from "../../../src/server/service/alive/site-holds.ts";
 import { assembleService } from "../../../src/server/service/assemble.ts";
-import { addLatch, type EnrolOutcome, enrol } from "../../../src/server/service/enrol.ts";
-import { invite } from "../../../src/server/service/invite.ts";
+import { addLatch, type EnrolOutcome, enrol } from "../../../src/server/service/latches/enrol.ts";
+import { invite } from "../../../src/server/service/latches/invite.ts";
+import { type ReleaseOutcome, release } from "../../../src/server/service/latches/release.ts";
 import { challenge, takeAnnouncement } from "../../../src/server/service/leases.ts";
-import { type ReleaseOutcome, release } from "../../../src/server/service/release.ts";
 import type { Service } from "../../../src/server/service/service.ts";
-import { resumeSites } from "../../../src/server/service/site-holds.ts";
 import { openFolder } from "../../../src/server/store/folder/folder.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 

@@ -9,9 +9,9 @@ import {
   type SessionHalf,
   sessionKey,
 } from "../../../src/formats/own/session.ts";
-import { takeHeartbeat } from "../../../src/server/service/heartbeats.ts";
+import { takeHeartbeat } from "../../../src/server/service/alive/heartbeats.ts";
+import { openHeartbeatSession, sessionChallenge } from "../../../src/server/service/alive/sessions.ts";
 import type { Service } from "../../../src/server/service/service.ts";
-import { openHeartbeatSession, sessionChallenge } from "../../../src/server/service/sessions.ts";
 import type { TestMachine } from "./harness.ts";
 
 /** Where machines send from, unless a test says otherwise. */

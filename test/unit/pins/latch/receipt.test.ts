@@ -9,8 +9,8 @@ import { buildReceiptAnswer, parseReceiptRequest, type ReceiptAnswer } from "../
 import { acceptLog, askReceipt, listRefusedServers, type ReceiptPower } from "../../../../src/pins/latch/receipt.ts";
 import { keepNodes } from "../../../../src/server/audit/nodes.ts";
 import { answerReceipt } from "../../../../src/server/machine-api/receipt.ts";
-import { giveReceipt } from "../../../../src/server/service/receipt.ts";
-import { changeMachine } from "../../../../src/server/service/states.ts";
+import { giveReceipt } from "../../../../src/server/service/log/receipt.ts";
+import { changeMachine } from "../../../../src/server/service/policies/states.ts";
 import { nodeSystem } from "../../../../src/system/node.ts";
 import {
   ask,

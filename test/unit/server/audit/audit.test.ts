@@ -6,7 +6,7 @@ import Database from "better-sqlite3";
 import { hashLeaf } from "../../../../src/formats/log/merkle.ts";
 import type { SignedCheckpoint } from "../../../../src/formats/log/note.ts";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
-import { changeLatch, changeMachine } from "../../../../src/server/service/states.ts";
+import { changeLatch, changeMachine } from "../../../../src/server/service/policies/states.ts";
 import { openAuditSource } from "../../../../src/server/store/sqlite/audit-source.ts";
 import {
   addLatchTo,

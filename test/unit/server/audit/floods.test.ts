@@ -7,8 +7,8 @@ import { test } from "node:test";
 import { NightlatchError } from "../../../../src/core/errors.ts";
 import { FloodTally } from "../../../../src/server/audit/floods.ts";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
-import { startHousekeeping } from "../../../../src/server/service/housekeeping.ts";
-import { changeMachine } from "../../../../src/server/service/states.ts";
+import { startHousekeeping } from "../../../../src/server/housekeeping.ts";
+import { changeMachine } from "../../../../src/server/service/policies/states.ts";
 import { storePath } from "../../../../src/server/store/folder/paths.ts";
 import { openAuditSource } from "../../../../src/server/store/sqlite/audit-source.ts";
 import {

@@ -5,8 +5,8 @@ import fc from "fast-check";
 import { identityThumbprint } from "../../../../src/formats/own/enrolment.ts";
 import { buildReport, parseReport, requireReportAnswer } from "../../../../src/formats/own/report.ts";
 import { acceptReport } from "../../../../src/server/machine-api/report.ts";
+import { changeMachine } from "../../../../src/server/service/policies/states.ts";
 import type { Service } from "../../../../src/server/service/service.ts";
-import { changeMachine } from "../../../../src/server/service/states.ts";
 import { enrolled, makeHome, newMachine, openService, type TestMachine } from "../../../support/server/harness.ts";
 
 const REASON = "volume/other" as const;

@@ -5,10 +5,10 @@ import fc from "fast-check";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
 import { recover } from "../../../../src/server/machine-api/tang.ts";
 import { begun } from "../../../../src/server/policy/alive.ts";
-import { listen, lockGone, resumePulses, saveHeard } from "../../../../src/server/service/alive.ts";
-import { setPolicy } from "../../../../src/server/service/policies.ts";
-import { PULSE_BYTES, Pulses } from "../../../../src/server/service/pulses.ts";
-import { changeMachine } from "../../../../src/server/service/states.ts";
+import { listen, lockGone, resumePulses, saveHeard } from "../../../../src/server/service/alive/alive.ts";
+import { PULSE_BYTES, Pulses } from "../../../../src/server/service/memory/pulses.ts";
+import { setPolicy } from "../../../../src/server/service/policies/policies.ts";
+import { changeMachine } from "../../../../src/server/service/policies/states.ts";
 import {
   ask,
   enrolled,

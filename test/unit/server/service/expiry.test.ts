@@ -4,8 +4,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { appendTimes, type LogTimes, latestSince, packTimes, unpackTimes } from "../../../../src/server/audit/times.ts";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
-import { keepHouse } from "../../../../src/server/service/housekeeping.ts";
-import { uninvite } from "../../../../src/server/service/invite.ts";
+import { keepHouse } from "../../../../src/server/housekeeping.ts";
+import { uninvite } from "../../../../src/server/service/latches/invite.ts";
 import {
   ask,
   enrolled,

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import Database from "better-sqlite3";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
-import { addGroup, moveMachine, removeGroup, setGroupPolicy } from "../../../../src/server/service/groups.ts";
-import { grantLease, setPolicy } from "../../../../src/server/service/policies.ts";
-import { changeMachine } from "../../../../src/server/service/states.ts";
+import { addGroup, moveMachine, removeGroup, setGroupPolicy } from "../../../../src/server/service/policies/groups.ts";
+import { grantLease, setPolicy } from "../../../../src/server/service/policies/policies.ts";
+import { changeMachine } from "../../../../src/server/service/policies/states.ts";
 import {
   ask,
   enrolled,

@@ -6,11 +6,11 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { encodeEntry } from "../../../../src/server/audit/entry.ts";
 import { latestOf } from "../../../../src/server/audit/latest.ts";
+import { keepHouse } from "../../../../src/server/housekeeping.ts";
 import { Answers } from "../../../../src/server/http/answers.ts";
 import { type AdminContext, administer } from "../../../../src/server/operator-api/routes.ts";
-import { keepHouse } from "../../../../src/server/service/housekeeping.ts";
-import { indexLog } from "../../../../src/server/service/latest.ts";
-import { changeMachine } from "../../../../src/server/service/states.ts";
+import { indexLog } from "../../../../src/server/service/log/latest.ts";
+import { changeMachine } from "../../../../src/server/service/policies/states.ts";
 import {
   addLatchTo,
   ask,

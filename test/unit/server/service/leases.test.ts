@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { NightlatchError } from "../../../../src/core/errors.ts";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
+import { keepHouse } from "../../../../src/server/housekeeping.ts";
 import { recover } from "../../../../src/server/machine-api/tang.ts";
-import { keepHouse } from "../../../../src/server/service/housekeeping.ts";
-import { grantLease, setPolicy } from "../../../../src/server/service/policies.ts";
+import { grantLease, setPolicy } from "../../../../src/server/service/policies/policies.ts";
+import { changeLatch, changeMachine } from "../../../../src/server/service/policies/states.ts";
 import type { Operation } from "../../../../src/server/service/queue.ts";
 import type { Service } from "../../../../src/server/service/service.ts";
-import { changeLatch, changeMachine } from "../../../../src/server/service/states.ts";
 import {
   addLatchTo,
   announce,

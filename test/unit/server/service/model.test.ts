@@ -9,11 +9,11 @@ import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
+import { keepHouse } from "../../../../src/server/housekeeping.ts";
 import type { State } from "../../../../src/server/policy/decide.ts";
 import type { Policy } from "../../../../src/server/policy/lease.ts";
-import { keepHouse } from "../../../../src/server/service/housekeeping.ts";
-import { grantLease, setPolicy } from "../../../../src/server/service/policies.ts";
-import { changeLatch, changeMachine, type StateChange } from "../../../../src/server/service/states.ts";
+import { grantLease, setPolicy } from "../../../../src/server/service/policies/policies.ts";
+import { changeLatch, changeMachine, type StateChange } from "../../../../src/server/service/policies/states.ts";
 import { storePath } from "../../../../src/server/store/folder/paths.ts";
 import { openAuditSource } from "../../../../src/server/store/sqlite/audit-source.ts";
 import {

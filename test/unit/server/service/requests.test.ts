@@ -3,12 +3,12 @@ import { copyFileSync, cpSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
+import { keepHouse } from "../../../../src/server/housekeeping.ts";
 import { recover } from "../../../../src/server/machine-api/tang.ts";
-import { keepHouse } from "../../../../src/server/service/housekeeping.ts";
-import { grantLease, setPolicy } from "../../../../src/server/service/policies.ts";
-import { vote } from "../../../../src/server/service/requests.ts";
+import { grantLease, setPolicy } from "../../../../src/server/service/policies/policies.ts";
+import { vote } from "../../../../src/server/service/policies/requests.ts";
+import { changeMachine } from "../../../../src/server/service/policies/states.ts";
 import type { Service } from "../../../../src/server/service/service.ts";
-import { changeMachine } from "../../../../src/server/service/states.ts";
 import {
   addLatchTo,
   announce,

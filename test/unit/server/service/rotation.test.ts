@@ -15,9 +15,9 @@ import { isTrusted, parseAdvertisement } from "../../../../src/formats/tang/tang
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
 import { advertise } from "../../../../src/server/machine-api/tang.ts";
 import { assembleService } from "../../../../src/server/service/assemble.ts";
-import { finishRotation, rotateMachine } from "../../../../src/server/service/rotation.ts";
-import { takeRotation } from "../../../../src/server/service/rotation-request.ts";
-import { changeMachine } from "../../../../src/server/service/states.ts";
+import { finishRotation, rotateMachine } from "../../../../src/server/service/latches/rotation.ts";
+import { takeRotation } from "../../../../src/server/service/latches/rotation-request.ts";
+import { changeMachine } from "../../../../src/server/service/policies/states.ts";
 import { openFolder } from "../../../../src/server/store/folder/folder.ts";
 import { nodeSystem } from "../../../../src/system/node.ts";
 import type { System } from "../../../../src/system/port.ts";

@@ -6,9 +6,9 @@ import { test } from "node:test";
 import Database from "better-sqlite3";
 import { NightlatchError } from "../../../../src/core/errors.ts";
 import { parseInvite } from "../../../../src/formats/own/invite.ts";
-import { keepHouse } from "../../../../src/server/service/housekeeping.ts";
-import { invite } from "../../../../src/server/service/invite.ts";
-import { changeLatch, changeMachine } from "../../../../src/server/service/states.ts";
+import { keepHouse } from "../../../../src/server/housekeeping.ts";
+import { invite } from "../../../../src/server/service/latches/invite.ts";
+import { changeLatch, changeMachine } from "../../../../src/server/service/policies/states.ts";
 import {
   addLatchTo,
   ask,

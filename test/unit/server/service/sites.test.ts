@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NightlatchError } from "../../../../src/core/errors.ts";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
-import { endSiteWindows, listen, lockGone, saveHeard } from "../../../../src/server/service/alive.ts";
-import { addGroup, moveMachine, removeGroup, setGroupPolicy } from "../../../../src/server/service/groups.ts";
-import { setPolicy } from "../../../../src/server/service/policies.ts";
-import { holdMissed, resumeSites } from "../../../../src/server/service/site-holds.ts";
-import { holdSite, releaseSite } from "../../../../src/server/service/site-orders.ts";
-import { Sites } from "../../../../src/server/service/sites.ts";
-import { changeMachine } from "../../../../src/server/service/states.ts";
+import { endSiteWindows, listen, lockGone, saveHeard } from "../../../../src/server/service/alive/alive.ts";
+import { holdMissed, resumeSites } from "../../../../src/server/service/alive/site-holds.ts";
+import { Sites } from "../../../../src/server/service/memory/sites.ts";
+import { addGroup, moveMachine, removeGroup, setGroupPolicy } from "../../../../src/server/service/policies/groups.ts";
+import { setPolicy } from "../../../../src/server/service/policies/policies.ts";
+import { holdSite, releaseSite } from "../../../../src/server/service/policies/site-orders.ts";
+import { changeMachine } from "../../../../src/server/service/policies/states.ts";
 import {
   ask,
   enrolled,

@@ -13,15 +13,15 @@ import { WITNESS_COUNT } from "../../../../src/formats/own/agent-config.ts";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
 import { answerSubmission } from "../../../../src/server/machine-api/witness.ts";
 import { assembleService } from "../../../../src/server/service/assemble.ts";
-import type { Service } from "../../../../src/server/service/service.ts";
-import { witness, witnessOf } from "../../../../src/server/service/witness.ts";
+import { witness, witnessOf } from "../../../../src/server/service/log/witness.ts";
 import {
   askWitness,
   cosignLog,
   keyText,
   listWitnesses,
   removeWitness,
-} from "../../../../src/server/service/witnesses.ts";
+} from "../../../../src/server/service/log/witnesses.ts";
+import type { Service } from "../../../../src/server/service/service.ts";
 import { openFolder } from "../../../../src/server/store/folder/folder.ts";
 import type { Store, Transaction } from "../../../../src/server/store/port.ts";
 import { openAuditSource } from "../../../../src/server/store/sqlite/audit-source.ts";

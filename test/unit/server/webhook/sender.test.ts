@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Secret } from "../../../../src/core/secret.ts";
-import type { RequestNotice } from "../../../../src/server/service/notices.ts";
+import type { RequestNotice } from "../../../../src/server/service/memory/notices.ts";
 import { readWebhookKey } from "../../../../src/server/webhook/key.ts";
 import { WebhookSender } from "../../../../src/server/webhook/sender.ts";
 import { nodeSystem } from "../../../../src/system/node.ts";

@@ -7,15 +7,15 @@ import { type ErrorCode, NightlatchError } from "../../../../src/core/errors.ts"
 import { COSIGNATURE, formatVerifier } from "../../../../src/formats/log/note.ts";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
 import { answerSubmission } from "../../../../src/server/machine-api/witness.ts";
-import { lastCosigned } from "../../../../src/server/service/cosigned.ts";
-import { changeMachine } from "../../../../src/server/service/states.ts";
+import { lastCosigned } from "../../../../src/server/service/log/cosigned.ts";
 import {
   askWitness,
   cosignLog,
   keyText,
   listWitnesses,
   removeWitness,
-} from "../../../../src/server/service/witnesses.ts";
+} from "../../../../src/server/service/log/witnesses.ts";
+import { changeMachine } from "../../../../src/server/service/policies/states.ts";
 import { WitnessAsker } from "../../../../src/server/witness/asker.ts";
 import type { HttpRequest, HttpResponse } from "../../../../src/system/port.ts";
 import { ask, enrolled, makeHome, type OpenService, openService } from "../../../support/server/harness.ts";

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { NightlatchError } from "../../../../../src/core/errors.ts";
 import { verifyLog } from "../../../../../src/server/audit/verify.ts";
-import { changeLatch, changeMachine, type StateChange } from "../../../../../src/server/service/states.ts";
+import { changeLatch, changeMachine, type StateChange } from "../../../../../src/server/service/policies/states.ts";
 import { storePath } from "../../../../../src/server/store/folder/paths.ts";
 import { openAuditSource } from "../../../../../src/server/store/sqlite/audit-source.ts";
 import { nodeSystem } from "../../../../../src/system/node.ts";

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import Database from "better-sqlite3";
 import { NightlatchError } from "../../../../../src/core/errors.ts";
 import { verifyLog } from "../../../../../src/server/audit/verify.ts";
-import { changeLatch, changeMachine } from "../../../../../src/server/service/states.ts";
+import { changeLatch, changeMachine } from "../../../../../src/server/service/policies/states.ts";
 import { openFolder } from "../../../../../src/server/store/folder/folder.ts";
 import { storePath } from "../../../../../src/server/store/folder/paths.ts";
 import { openAuditSource } from "../../../../../src/server/store/sqlite/audit-source.ts";
