@@ -79,12 +79,15 @@ export class Admission {
   #fill(): void {
     if (this.#isFilling) return;
     this.#isFilling = true;
-    while (this.#underWay < this.#most) {
-      const next = this.#waiting.shift();
-      if (next === undefined) break;
-      this.#underWay++;
-      next.start();
+    try {
+      while (this.#underWay < this.#most) {
+        const next = this.#waiting.shift();
+        if (next === undefined) return;
+        this.#underWay++;
+        next.start();
+      }
+    } finally {
+      this.#isFilling = false;
     }
-    this.#isFilling = false;
   }
 }
