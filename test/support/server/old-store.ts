@@ -19,10 +19,10 @@ export function takeBack(folder: string, version: number): void {
   const database = new Database(join(folder, "store.sqlite"));
   const then = new Database(":memory:");
   migrateTo(then, version);
-  const daysOfThen = columnsOf(then, "latch").filter((column) => column.startsWith("day_"));
-  for (const column of daysOfThen) {
-    database.exec(`alter table latch add column ${column} integer`);
-    const now = column === "day_ms" ? "since_ms" : "count";
+  for (const [column, now] of [
+    ["day_ms", "since_ms"],
+    ["day_count", "count"],
+  ]) {
     database.exec(`update latch set ${column} = (select ${now} from latch_day where latch_day.latch = latch.id)`);
   }
   const isOfThen = new Set(partsOf(then).map(({ type, name }) => `${type} ${name}`));

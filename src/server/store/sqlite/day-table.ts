@@ -8,8 +8,8 @@ const SET_DAY =
   "insert into latch_day (latch, since_ms, count) values (?, ?, ?) " +
   "on conflict do update set since_ms = excluded.since_ms, count = excluded.count";
 
-/** Columns that are no longer there. */
-const FORMER = { since: sql.ref<number>("day_ms"), count: sql.ref<number>("day_count") };
+/** Where they were before version 12: columns of the latch, of which nobody else knows. */
+const FORMER = { since: sql.ref<number | null>("day_ms"), count: sql.ref<number | null>("day_count") };
 
 /**
  * The releases of latches that were counted last. They are written with each release, and a latch's
@@ -33,8 +33,8 @@ export function dayTable(): Compilable[] {
           .select(["id", FORMER.since.as("since_ms"), FORMER.count.as("count")])
           .where(FORMER.since, "is not", null),
       ),
-    schema.alterTable("latch").dropColumn("day_ms"),
-    schema.alterTable("latch").dropColumn("day_count"),
+    // Not dropped: that would write every row of the table anew, perhaps a million of them at once.
+    query.updateTable("latch").set(FORMER.since, null).set(FORMER.count, null).where(FORMER.since, "is not", null),
   ];
 }
 

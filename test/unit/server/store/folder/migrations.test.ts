@@ -115,6 +115,10 @@ test("what was counted of a day is counted on: before version 12 it was in the l
     })();
     takeBack(counting.folder, version);
     await using service = await openService(counting.folder);
+    const former = "select id from latch where day_ms is not null or day_count is not null";
+    const database = new Database(storePath(counting.folder), { readonly: true });
+    assert.deepEqual(database.prepare(former).all(), []);
+    database.close();
     assert.equal((await ask(service, latch)).kind, "released");
     assert.deepEqual(await ask(service, latch), { kind: "refused", reason: "policy/day-used" });
     const { audit } = service.store;
