@@ -76,12 +76,13 @@ function perform(
     report(error);
     return isPassing(error) ? empty(503, ["retry-after", "5"]) : empty(500);
   };
+  let reply: Promise<Reply> | Reply;
   try {
-    const reply = answer(service, route, body, from);
-    return reply instanceof Promise ? reply.catch(fail) : reply;
+    reply = answer(service, route, body, from);
   } catch (error) {
     return fail(error);
   }
+  return reply instanceof Promise ? reply.catch(fail) : reply;
 }
 
 function answer(service: Service, route: Performed, body: Buffer, from: string): Promise<Reply> | Reply {
