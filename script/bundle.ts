@@ -10,6 +10,8 @@
  *   lib/toml.cjs            what the agent reads an agent.toml with
  *   lib/pkcs11.cjs          what either runs to load a card's driver in:
  *                           docs/decisions/096-a-cards-driver-runs-alone.md
+ *   lib/exchange.cjs        what the server runs as a thread where it releases many keys at once:
+ *                           docs/decisions/149-many-exchanges-on-a-thread.md
  *   lib/koffi.node          what all of them load for calls to libc
  *   node_modules/           native packages, of this machine's architecture
  */
@@ -83,7 +85,7 @@ await build({
 });
 await build({
   ...common,
-  entryPoints: { pkcs11: "src/pkcs11-main.ts" },
+  entryPoints: { pkcs11: "src/pkcs11-main.ts", exchange: "src/exchange-main.ts" },
   outdir: join(out, "lib"),
   outExtension: { ".js": ".cjs" },
   format: "cjs",

@@ -100,6 +100,7 @@ export async function startServer(
     await stopWatch();
     await stopHousekeeping();
     await sender?.stop();
+    await service.exchange[Symbol.asyncDispose]();
     await opened.store.close();
   };
   try {

@@ -2,12 +2,19 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 /**
- * Gives the command that starts a program of ours beside this one, by the Node that runs this one.
- * In the package it is a file of that name beside the bundle, else the source.
+ * The file of a program of ours: in the package one of that name beside the bundle, else the
+ * source.
  * @param name e.g. `pkcs11`, for pkcs11.cjs or src/pkcs11-main.ts
  */
-export function ownProgram(name: string): [string, ...string[]] {
+export function ownFile(name: string): string {
   const beside = join(import.meta.dirname, `${name}.cjs`);
-  const source = join(import.meta.dirname, "..", `${name}-main.ts`);
-  return [process.execPath, "--disable-sigusr1", existsSync(beside) ? beside : source];
+  return existsSync(beside) ? beside : join(import.meta.dirname, "..", `${name}-main.ts`);
+}
+
+/**
+ * Gives the command that starts a program of ours beside this one, by the Node that runs this one.
+ * @param name as ownFile takes it
+ */
+export function ownProgram(name: string): [string, ...string[]] {
+  return [process.execPath, "--disable-sigusr1", ownFile(name)];
 }

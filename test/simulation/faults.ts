@@ -2,6 +2,7 @@
 import type crypto from "node:crypto";
 import { isError } from "../../src/core/errors.ts";
 import type { Entry } from "../../src/server/audit/entry.ts";
+import type { BatchExchange } from "../../src/server/exchange/batch.ts";
 import type { Operation } from "../../src/server/service/queue.ts";
 import type { Service } from "../../src/server/service/service.ts";
 import type { Transaction } from "../../src/server/store/port.ts";
@@ -19,6 +20,7 @@ export interface Fault {
   readonly isOfSites?: true;
   /** The service with the fault in it. It is asked at each start. */
   readonly service?: (service: Service) => Service;
+  readonly exchange?: (exchange: BatchExchange) => BatchExchange;
   /** A transaction with the fault in it. */
   readonly transaction?: (transaction: Transaction) => Transaction;
   readonly disk?: LyingDisk;
@@ -222,7 +224,12 @@ export const FAULTS_OF_RELEASES: readonly Fault[] = [
     name: "what is released is another's key",
     isQuick: true,
     breaks: ["liveness"],
-    service: (service) => ({ ...service, exchange: { ...service.exchange, multiply: (_scalar, point) => point } }),
+    exchange: (exchange) => altered(exchange, { multiply: async (_scalar, point) => point }),
+  },
+  {
+    name: "an operator is told before what is being multiplied was answered",
+    breaks: ["acknowledged"],
+    exchange: (exchange) => altered(exchange, { settled: () => null }),
   },
   {
     name: "a release on a full disk is answered all the same",

@@ -48,8 +48,9 @@ export class SimulatedOperator {
   async #act(machine: SimulatedMachine): Promise<void> {
     const latch = this.#chance.pick(machine.latches).latchId;
     const what = this.#chance.share();
-    if (what < 0.3) await this.#stopForAWhile(machine, `machines/${machine.id}`, machine.id);
-    else if (what < 0.45) await this.#stopForAWhile(machine, `latches/${latch}`, latch);
+    const whileMs = this.#chance.waitMs(3 * HOUR_MS);
+    if (what < 0.3) await this.stop(machine, `machines/${machine.id}`, machine.id, whileMs);
+    else if (what < 0.45) await this.stop(machine, `latches/${latch}`, latch, whileMs);
     else if (what < 0.7) await this.govern(machine);
     else if (what < 0.95) await this.#grant(machine);
     else await this.#revoke(machine);
@@ -62,9 +63,10 @@ export class SimulatedOperator {
     this.#world.time.at(this.#world.waitMs(this.#chance, DAY_MS), () => machine.giveUp(id));
   }
 
-  async #stopForAWhile(machine: SimulatedMachine, path: string, subject: string): Promise<void> {
+  /** Locks a machine or a latch, and unlocks it later. */
+  async stop(machine: SimulatedMachine, path: string, subject: string, whileMs: number): Promise<void> {
     await this.change(machine, path, subject, "lock");
-    this.#world.time.at(this.#chance.waitMs(3 * HOUR_MS), () => {
+    this.#world.time.at(whileMs, () => {
       void this.change(machine, path, subject, "unlock").catch(this.#world.fail);
     });
   }

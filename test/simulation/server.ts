@@ -1,5 +1,9 @@
 /** The real server, but for its sockets: its doors are calls, its clock and its disk simulated. */
 import { NightlatchError } from "../../src/core/errors.ts";
+import { BatchExchange } from "../../src/server/exchange/batch.ts";
+import { chooseExchange } from "../../src/server/exchange/choose.ts";
+import { jobsIn } from "../../src/server/exchange/jobs.ts";
+import type { ExchangeThread } from "../../src/server/exchange/port.ts";
 import { startHousekeeping } from "../../src/server/housekeeping.ts";
 import { Answers } from "../../src/server/http/answers.ts";
 import type { StrangerServer } from "../../src/server/http/server.ts";
@@ -85,6 +89,7 @@ export class SimulatedServer {
     }
     const life = { isAlive: true } as { -readonly [Name in keyof Life]: Life[Name] };
     const sleep = this.#time.sleepWhile(() => life.isAlive);
+    const exchange = new BatchExchange(chooseExchange(), async () => this.#thread(life), 1);
     const service = assembleService(
       {
         nowMs: () => this.#time.wallMs,
@@ -96,6 +101,7 @@ export class SimulatedServer {
         random,
       },
       { ...opened, store: through(opened.store, () => this.#dawdle(), this.#fault) as OpenedStore["store"] },
+      this.#fault?.exchange?.(exchange) ?? exchange,
     );
     life.service = this.#fault?.service?.(service) ?? service;
     life.opened = opened;
@@ -121,6 +127,20 @@ export class SimulatedServer {
       this.#isStarting = false;
     }
     return true;
+  }
+
+  /** A thread that takes its time. What it does for a process that has ended nobody hears of. */
+  #thread(life: Life): ExchangeThread {
+    const exchange = chooseExchange();
+    return {
+      multiplyAll: async (memory) => {
+        await this.#time.sleep(this.#chance.below(this.#chance.happens(0.2) ? 3000 : 30));
+        if (!life.isAlive) throw new Crash();
+        for (const { scalar, point } of jobsIn(memory)) exchange.multiply(scalar, point).copy(point);
+        return memory;
+      },
+      [Symbol.asyncDispose]: async () => {},
+    };
   }
 
   async #dawdle(): Promise<void> {

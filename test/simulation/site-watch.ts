@@ -23,6 +23,7 @@ interface Window {
 interface Cut {
   readonly atMs: number;
   readonly machines: ReadonlySet<string>;
+  readonly life: number;
   /** The site is held for it. */
   isHeld: boolean;
 }
@@ -67,7 +68,8 @@ export class SiteWatch {
       this.#vigils.isSurelyThere(id, nowMs) && nowMs - this.#world.changedMs(id) > UNSURE_MS;
     this.#cuts.delete(site);
     if (ledger.sites.all.get(site)?.state !== "free" || under.length < 2 || !under.every(isSure)) return;
-    this.#cuts.set(site, { atMs: nowMs, machines: new Set(under.map(({ id }) => id)), isHeld: false });
+    const machines = new Set(under.map(({ id }) => id));
+    this.#cuts.set(site, { atMs: nowMs, machines, life: this.#world.life, isHeld: false });
   }
 
   /** Follows an entry that is new. @returns what is wrong with it; null where nothing is */
@@ -179,8 +181,13 @@ export class SiteWatch {
 
   /** What is locked for its silence must not have fallen silent with all others. */
   #locked(machine: string): string | null {
-    for (const [site, { machines }] of this.#cuts)
-      if (machines.has(machine) && !this.#windows.has(site)) return "it was locked alone, and its site had no power";
+    const { ledger, life } = this.#world;
+    for (const [site, cut] of this.#cuts) {
+      // What was gone before a start falls silent with nobody who does since.
+      const isPart = cut.life !== life && ledger.sites.all.get(site)?.state !== "free";
+      if (cut.machines.has(machine) && !this.#windows.has(site) && !isPart)
+        return "it was locked alone, and its site had no power";
+    }
     return null;
   }
 

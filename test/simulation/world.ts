@@ -80,6 +80,7 @@ export class World implements AsyncDisposable {
   #recoveringMs = 0;
   #isBroken = false;
   readonly #tempted: Chance;
+  readonly #rash: Chance;
   readonly #thief: SimulatedThief;
   readonly #neighbour: SimulatedNeighbour;
   readonly #digest = createHash("sha256");
@@ -94,6 +95,7 @@ export class World implements AsyncDisposable {
     this.time = time;
     this.#chance = chance;
     this.#tempted = chance.named("tempted");
+    this.#rash = chance.named("rash");
     this.#scale = scale;
     this.oracle = new Oracle(time, () => this.#isExcused());
     this.#disk = new SimulatedDisk(chance.named("disk"), () => this.#ended(), scale.fault?.disk);
@@ -234,6 +236,16 @@ export class World implements AsyncDisposable {
     for (const life of lives) void life.catch(this.fail);
   }
 
+  /** An operator locks what is being answered. */
+  #stopWhileAnswered(latchId: string): void {
+    const machine = this.machines.find(({ latches }) => latches.some((latch) => latch.latchId === latchId));
+    if (machine === undefined || machine.isRevoked) return;
+    this.time.at(this.#rash.below(60), () => {
+      const awayMs = this.#rash.waitMs(2 * MINUTE_MS);
+      void this.operator.stop(machine, `machines/${machine.id}`, machine.id, awayMs).catch(this.fail);
+    });
+  }
+
   ask(from: Host, request: Request): Promise<Answer | null> {
     return this.#network.ask(from, request);
   }
@@ -242,6 +254,8 @@ export class World implements AsyncDisposable {
     this.#requests++;
     const [, kind] = request.path.split("/");
     this.trace(`${from.address} asks ${kind} ${request.body.length}`);
+    const wanted = /^\/latch\/([^/]+)\/rec\//.exec(request.path)?.[1];
+    if (wanted !== undefined && this.#rash.happens(0.02)) this.#stopWhileAnswered(wanted);
     try {
       const judge = this.oracle.arrived(from.address, request);
       return (answer) => {

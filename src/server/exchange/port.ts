@@ -21,3 +21,17 @@ export interface Exchange {
    */
   multiply(scalar: Buffer, point: Buffer): Buffer;
 }
+
+/** Multiplies elsewhere than on the thread that has the event loop. */
+export interface ExchangeThread extends AsyncDisposable {
+  /**
+   * Multiplies all at once.
+   * @param memory jobs as in jobs.ts; it is handed over, and nobody else holds it
+   * @returns the same jobs with their products, and without their scalars
+   * @throws Error where the thread has ended
+   */
+  multiplyAll(memory: ArrayBuffer): Promise<ArrayBuffer>;
+}
+
+/** Starts a thread. Null where there is none to be had. */
+export type OpenExchangeThread = () => Promise<ExchangeThread | null>;

@@ -1,6 +1,8 @@
 import { FloodTally } from "../audit/floods.ts";
 import { RefusalTally } from "../audit/refusals.ts";
+import { BatchExchange } from "../exchange/batch.ts";
 import { chooseExchange } from "../exchange/choose.ts";
+import { chooseExchangeThread } from "../exchange/thread.ts";
 import { followedBy, Memory } from "../memory.ts";
 import type { OpenedStore } from "../store/folder/folder.ts";
 import { Asks } from "./memory/asks.ts";
@@ -14,19 +16,23 @@ import { CommitQueue } from "./queue.ts";
 import type { Service } from "./service.ts";
 
 /** Makes the service of a store that was just opened. */
-export function assembleService(system: Service["system"], opened: OpenedStore): Service {
+export function assembleService(
+  system: Service["system"],
+  opened: OpenedStore,
+  exchange: BatchExchange = new BatchExchange(chooseExchange(), chooseExchangeThread()),
+): Service {
   const { store, storeId, cells, identity, witnessKey } = opened;
   const memory = new Memory();
   return {
     system,
     store,
     storeId,
-    queue: new CommitQueue(followedBy(memory, store), { storeId, key: identity }, system),
+    queue: new CommitQueue(followedBy(memory, store), { storeId, key: identity }, system, exchange),
     cells,
     identity,
     witnessKey,
     witnessFailures: new Map(),
-    exchange: chooseExchange(),
+    exchange,
     refusals: new RefusalTally(memory),
     paces: new Paces(memory),
     asks: new Asks(memory),

@@ -12,6 +12,12 @@ export interface Recorded<T> {
   readonly wrote?: true;
 }
 
+/** What goes on between an outcome and its answer. */
+interface Answering {
+  /** Resolves once what is under way has been answered. Null where nothing is. */
+  settled(): Promise<void> | null;
+}
+
 /** One request's work inside a transaction. */
 export type Operation<T> = (transaction: Transaction) => Promise<Recorded<T>>;
 
@@ -35,14 +41,15 @@ const GATHER_MS = 2;
 
 /**
  * Commits in groups. What arrives in one turn of the event loop shares one transaction, one signed
- * checkpoint and one fsync. Outcomes are told in the order of the commit, after it, and before the
- * next batch begins. So an answer that leaves as soon as its outcome is told leaves before that of
- * anything committed later.
+ * checkpoint and one fsync. Outcomes are told in the order of the commit, after it, and once all of
+ * the commit before it is answered. So an answer that leaves as soon as its outcome is told, or as
+ * soon as its product is known, leaves before that of anything committed later.
  */
 export class CommitQueue {
   readonly #store: Pick<Store, "transact">;
   readonly #signer: LogSigner;
   readonly #clock: Pick<Clock, "monotonicMs">;
+  readonly #answers: Answering;
   readonly #gatherMs: number;
   #waiting: Waiting[] = [];
   #first: Waiting[] = [];
@@ -51,16 +58,21 @@ export class CommitQueue {
   /** Counts what arrives; whether anything did in a turn is all that matters. */
   #arrivals = 0;
 
-  /** @param gatherMs the longest that a commit waits for what arrives meanwhile */
+  /**
+   * @param answers what becomes of outcomes that were told
+   * @param gatherMs the longest that a commit waits for what arrives meanwhile
+   */
   constructor(
     store: Pick<Store, "transact">,
     signer: LogSigner,
     clock: Pick<Clock, "monotonicMs">,
+    answers: Answering,
     gatherMs = GATHER_MS,
   ) {
     this.#clock = clock;
     this.#store = store;
     this.#signer = signer;
+    this.#answers = answers;
     this.#gatherMs = gatherMs;
   }
 
@@ -162,6 +174,7 @@ export class CommitQueue {
       for (const waiting of batch) waiting.reject(error);
       return;
     }
+    await this.#answers.settled();
     if (hasWritten) this.#failure = null; // reading works on a full disk too
     for (const waiting of batch) waiting.resolve(waiting.outcome);
   }

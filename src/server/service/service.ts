@@ -3,7 +3,7 @@ import type { NightlatchError } from "../../core/errors.ts";
 import type { System } from "../../system/port.ts";
 import type { FloodTally } from "../audit/floods.ts";
 import type { RefusalTally } from "../audit/refusals.ts";
-import type { Exchange } from "../exchange/port.ts";
+import type { BatchExchange } from "../exchange/batch.ts";
 import type { Cells } from "../store/keys/cells.ts";
 import type { Store } from "../store/port.ts";
 import type { Asks } from "./memory/asks.ts";
@@ -28,7 +28,7 @@ export interface Service {
   readonly witnessKey: KeyObject;
   /** Why a witness of this log did not sign it when it was asked last, by its name. */
   readonly witnessFailures: Map<string, NightlatchError>;
-  readonly exchange: Exchange;
+  readonly exchange: BatchExchange;
   readonly refusals: RefusalTally;
   readonly paces: Paces;
   readonly asks: Asks;

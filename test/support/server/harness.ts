@@ -20,6 +20,7 @@ import {
   parseLeaseRequest,
 } from "../../../src/formats/own/lease.ts";
 import { parseRecoveryRequest } from "../../../src/formats/tang/tang.ts";
+import type { BatchExchange } from "../../../src/server/exchange/batch.ts";
 import { resumePulses } from "../../../src/server/service/alive/alive.ts";
 import { resumeSites } from "../../../src/server/service/alive/site-holds.ts";
 import { assembleService } from "../../../src/server/service/assemble.ts";
@@ -64,7 +65,12 @@ export interface OpenService extends Service, AsyncDisposable {
 /** Opens a data folder, and makes a service of it with a clock of its own. */
 export async function openService(
   folder: string,
-  options: { readonly acceptRollback?: boolean /** What the clock says. */; readonly nowMs?: number } = {},
+  options: {
+    readonly acceptRollback?: boolean;
+    /** What the clock says. */
+    readonly nowMs?: number;
+    readonly exchange?: BatchExchange;
+  } = {},
 ): Promise<OpenService> {
   const opened = await openFolder(nodeSystem, folder, { uid: UID, ...options });
   const { store, created, warnings } = opened;
@@ -77,6 +83,7 @@ export async function openService(
       random: nodeSystem.random,
     },
     opened,
+    options.exchange,
   );
   clock.nowMs = options.nowMs ?? clock.nowMs;
   await resumeSites(service);
@@ -86,7 +93,10 @@ export async function openService(
     clock,
     created,
     warnings,
-    [Symbol.asyncDispose]: () => store.close(),
+    [Symbol.asyncDispose]: async () => {
+      await service.exchange[Symbol.asyncDispose]();
+      await store.close();
+    },
   };
 }
 

@@ -60,16 +60,28 @@ export async function release(service: Service, request: ReleaseRequest): Promis
     return { kind: "refused", reason: "policy/waits" };
   }
   if (judged.kind !== "granted") return judged;
-  // Its receipt is durable, but the operator's request came before the answer.
-  if (service.halts.includes(judged.machine, request.latchId)) return { kind: "refused", reason: "machine/locked" };
-  // Revoked in the same commit, by an operation behind this one.
-  if (service.cells.isEmpty(judged.cell)) return { kind: "refused", reason: "latch/revoked" };
-  using scalar = service.cells.unwrap(judged.cell, judged.wrapped, {
+  const before = stopped(service, request, judged);
+  if (before !== null) return before;
+  const scalar = service.cells.unwrap(judged.cell, judged.wrapped, {
     purpose: "exchange",
     id: request.latchId,
     epoch: judged.epoch,
   });
-  return { kind: "released", point: service.exchange.multiply(scalar.reveal(), judged.point) };
+  const point = await service.exchange.multiply(scalar, judged.point);
+  return stopped(service, request, judged) ?? { kind: "released", point };
+}
+
+/** What came between a release and its answer; null where nothing did. */
+function stopped(
+  { halts, cells }: Service,
+  { latchId }: ReleaseRequest,
+  { machine, cell }: Extract<Judged, { kind: "granted" }>,
+): ReleaseOutcome | null {
+  // Its receipt is durable, but the operator's request came before the answer.
+  if (halts.includes(machine, latchId)) return { kind: "refused", reason: "machine/locked" };
+  // Revoked in the same commit, by an operation behind this one.
+  if (cells.isEmpty(cell)) return { kind: "refused", reason: "latch/revoked" };
+  return null;
 }
 
 async function judge(service: Service, transaction: Transaction, request: ReleaseRequest): Promise<Recorded<Judged>> {

@@ -34,10 +34,11 @@ class FakeStore {
   #tree: Tree = { size: 0, hashes: [], times: [] };
 }
 
-function setUp(gatherMs?: number) {
+function setUp(gatherMs?: number, answers: { settled(): Promise<void> | null } = { settled: () => null }) {
   const store = new FakeStore();
   const { privateKey } = generateKeyPairSync("ed25519");
-  const queue = new CommitQueue(store as unknown as Store, { storeId: "x", key: privateKey }, nodeSystem, gatherMs);
+  const signer = { storeId: "x", key: privateKey };
+  const queue = new CommitQueue(store as unknown as Store, signer, nodeSystem, answers, gatherMs);
   const submit = (name: string) =>
     queue.submit(async () => ({ outcome: name, entries: [{ kind: "store", at: 1, store: name }] }));
   return { store, queue, submit };

@@ -1,0 +1,142 @@
+import type { Secret } from "../../core/secret.ts";
+import { jobsIn, makeRoomForJobs } from "./jobs.ts";
+import type { Exchange, ExchangeThread, OpenExchangeThread } from "./port.ts";
+
+interface Waiting {
+  readonly scalar: Secret;
+  readonly point: Buffer;
+  readonly resolve: (product: Buffer) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** From so many on, another thread costs the event loop less than multiplying does. */
+const FEWEST = 8;
+
+/**
+ * Multiplies what one commit has granted: few at once, many together on a thread of their own,
+ * while this one goes on to the next commit. The thread is started when it is needed first, and
+ * until it runs everything is done here. docs/decisions/149-many-exchanges-on-a-thread.md
+ */
+export class BatchExchange implements AsyncDisposable {
+  readonly #exchange: Exchange;
+  readonly #open: OpenExchangeThread | null;
+  readonly #fewest: number;
+  /** `starting` while it is; `none` where it cannot be had, or has failed. */
+  #thread: ExchangeThread | "unneeded" | "starting" | "none" = "unneeded";
+  #waiting: Waiting[] = [];
+  #underWay: Promise<void> | null = null;
+
+  /** @param open null where there is no other processor that a thread could have */
+  constructor(exchange: Exchange, open: OpenExchangeThread | null, fewest: number = FEWEST) {
+    this.#exchange = exchange;
+    this.#open = open;
+    this.#fewest = fewest;
+  }
+
+  get name(): Exchange["name"] {
+    return this.#exchange.name;
+  }
+
+  /** As Exchange has it. */
+  isPoint(point: Buffer): boolean {
+    return this.#exchange.isPoint(point);
+  }
+
+  /**
+   * Gives Y = sX, as Exchange has it. It takes ownership of the scalar, and wipes it.
+   * @throws RangeError where X is not a point of the curve, Error where the thread has failed
+   */
+  multiply(scalar: Secret, point: Buffer): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      // What a commit has granted is asked for in one go, and so before this.
+      if (this.#waiting.push({ scalar, point, resolve, reject }) === 1) queueMicrotask(() => this.#begin());
+    });
+  }
+
+  /**
+   * Resolves once the products that are being made were told, and those who had waited for them
+   * have had their turn. Null where none is.
+   */
+  settled(): Promise<void> | null {
+    return this.#underWay;
+  }
+
+  /** Ends the thread. What it was doing is rejected. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const thread = this.#thread;
+    this.#thread = "none";
+    if (typeof thread === "object") await thread[Symbol.asyncDispose]();
+  }
+
+  #begin(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    const thread = waiting.length < this.#fewest ? null : this.#running();
+    if (thread === null) {
+      for (const one of waiting) this.#multiplyHere(one);
+      return;
+    }
+    const others = this.#underWay;
+    const underWay = Promise.all([others, this.#multiplyThere(thread, waiting)])
+      .then(nextTurn)
+      .then(() => {
+        if (this.#underWay === underWay) this.#underWay = null;
+      });
+    this.#underWay = underWay;
+  }
+
+  #multiplyHere({ scalar, point, resolve, reject }: Waiting): void {
+    try {
+      resolve(this.#exchange.multiply(scalar.reveal(), point));
+    } catch (error) {
+      reject(error);
+    } finally {
+      scalar.wipe();
+    }
+  }
+
+  async #multiplyThere(thread: ExchangeThread, waiting: readonly Waiting[]): Promise<void> {
+    const memory = makeRoomForJobs(waiting.length);
+    for (const [index, job] of jobsIn(memory).entries()) {
+      const one = waiting[index];
+      if (one === undefined) continue;
+      one.scalar.reveal().copy(job.scalar);
+      one.scalar.wipe();
+      one.point.copy(job.point);
+    }
+    try {
+      const jobs = jobsIn(await thread.multiplyAll(memory));
+      for (const [index, { resolve, reject }] of waiting.entries()) {
+        const product = jobs[index]?.point;
+        if (product !== undefined && product[0] !== 0) resolve(product);
+        else reject(new RangeError("not a point of P-256"));
+      }
+    } catch (error) {
+      this.#thread = "none";
+      for (const { reject } of waiting) reject(error);
+    }
+  }
+
+  /** The thread; null where it is none yet, or none at all. */
+  #running(): ExchangeThread | null {
+    if (typeof this.#thread === "object") return this.#thread;
+    if (this.#thread === "unneeded" && this.#open !== null) {
+      this.#thread = "starting";
+      void this.#start(this.#open);
+    }
+    return null;
+  }
+
+  async #start(open: OpenExchangeThread): Promise<void> {
+    const thread = await open();
+    if (this.#thread === "starting") this.#thread = thread ?? "none";
+    else await thread?.[Symbol.asyncDispose](); // it was closed meanwhile
+  }
+}
+
+/** Who waited goes on before this: it waits for the turn of the event loop after theirs. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
