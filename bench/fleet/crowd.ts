@@ -4,8 +4,8 @@
  * own. One that is refused for now asks again after a second, as a machine that boots does.
  */
 import { createECDH } from "node:crypto";
-import { connect } from "node:net";
 import { text } from "node:stream/consumers";
+import { Sockets, socketAddress } from "./sockets.ts";
 
 export interface CrowdPlan {
   readonly port: number;
@@ -46,11 +46,25 @@ const requests = plan.paths.map((path, number) => {
 });
 /** What is read lies here, of one connection at a time: an answer is shorter, and comes whole. */
 const INPUT = Buffer.alloc(4096);
+const to = socketAddress("127.0.0.1", plan.port);
+const sources = Array.from({ length: NETWORKS }, (_, index) => socketAddress(`127.0.${1 + index}.1`, 0));
+const sockets = new Sockets();
+/** Whose each connection is, by descriptor. */
+const open = new Map<number, number>();
+/** Who was told to ask again, and when that is. */
+const later: { readonly number: number; readonly atMs: number }[] = [];
 const times: number[] = [];
 let [next, again] = [0, 0];
 const startMs = performance.now();
 const startCpu = process.cpuUsage();
-await Promise.all(Array.from({ length: plan.connections }, askAll));
+while (times.length < plan.paths.length) {
+  while (open.size < plan.connections) {
+    const number = nextToAsk();
+    if (number === null) break;
+    open.set(sockets.open(sources[number % NETWORKS] ?? to, to, requests[number] ?? Buffer.alloc(0)), number);
+  }
+  sockets.wait(AGAIN_MS / 10, answered);
+}
 const used = process.cpuUsage(startCpu);
 const sorted = times.toSorted((a, b) => a - b);
 const at = (share: number) => sorted[Math.floor(sorted.length * share)] ?? 0;
@@ -64,41 +78,21 @@ const figures: CrowdFigures = {
 };
 process.stdout.write(JSON.stringify(figures));
 
-async function askAll(): Promise<void> {
-  for (let number = next++; number < plan.paths.length; number = next++) {
-    while (!(await ask(number))) {
-      again++;
-      await new Promise((wake) => setTimeout(wake, AGAIN_MS));
-    }
-    times.push(performance.now() - startMs);
-  }
+/** The machine whose turn it is; null where all have asked, and none is to ask again yet. */
+function nextToAsk(): number | null {
+  const first = later[0];
+  if (first !== undefined && first.atMs <= performance.now()) return later.shift()?.number ?? null;
+  return next < plan.paths.length ? next++ : null;
 }
 
-/** Whether it was released; false where it is to ask again. */
-function ask(number: number): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    let outcome: boolean | Error = false; // cut to make room
-    const socket = connect({
-      host: "127.0.0.1",
-      port: plan.port,
-      localAddress: `127.0.${1 + (number % NETWORKS)}.1`,
-      autoSelectFamily: false,
-      noDelay: true,
-      onread: {
-        buffer: INPUT,
-        callback: (lengthBytes) => {
-          const received = INPUT.toString("latin1", 0, lengthBytes);
-          if (received.startsWith("HTTP/1.1 200") && received.includes('"y"')) outcome = true;
-          else if (!received.startsWith("HTTP/1.1 503")) outcome = new Error(received.slice(0, 200));
-          return true;
-        },
-      },
-    });
-    socket.write(requests[number] ?? "");
-    socket.on("error", () => {}); // `close` follows
-    socket.on("close", () => {
-      if (outcome instanceof Error) reject(outcome);
-      else resolve(outcome);
-    });
-  });
+function answered(fd: number): void {
+  const number = open.get(fd) ?? 0;
+  const received = INPUT.toString("latin1", 0, Math.max(0, sockets.read(fd, INPUT)));
+  sockets.close(fd);
+  open.delete(fd);
+  if (received.startsWith("HTTP/1.1 200") && received.includes('"y"')) times.push(performance.now() - startMs);
+  else if (received === "" || received.startsWith("HTTP/1.1 503")) {
+    again++; // cut to make room, or refused for now
+    later.push({ number, atMs: performance.now() + AGAIN_MS });
+  } else throw new Error(received.slice(0, 200));
 }

@@ -41,4 +41,5 @@ await once(process.stdin, "end");
 await server.close(1000);
 await stopWatch();
 await stopHousekeeping();
+await service.exchange[Symbol.asyncDispose]();
 await opened.store.close();

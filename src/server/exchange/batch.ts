@@ -11,6 +11,8 @@ interface Waiting {
 
 /** From so many on, another thread costs the event loop less than multiplying does. */
 const FEWEST = 8;
+/** So many batches are with the thread at most, so that it is never waited for long. */
+const MOST_UNDER_WAY = 4;
 
 /**
  * Multiplies what one commit has granted: few at once, many together on a thread of their own,
@@ -24,7 +26,8 @@ export class BatchExchange implements AsyncDisposable {
   /** `starting` while it is; `none` where it cannot be had, or has failed. */
   #thread: ExchangeThread | "unneeded" | "starting" | "none" = "unneeded";
   #waiting: Waiting[] = [];
-  #underWay: Promise<void> | null = null;
+  /** Of batches that are with the thread, the oldest first: that they were told. */
+  readonly #underWay: Promise<void>[] = [];
 
   /** @param open null where there is no other processor that a thread could have */
   constructor(exchange: Exchange, open: OpenExchangeThread | null, fewest: number = FEWEST) {
@@ -58,7 +61,12 @@ export class BatchExchange implements AsyncDisposable {
    * have had their turn. Null where none is.
    */
   settled(): Promise<void> | null {
-    return this.#underWay;
+    return this.#underWay.at(-1) ?? null; // the thread answers in order
+  }
+
+  /** The same of the oldest of them. Null where there are fewer than may be. */
+  room(): Promise<void> | null {
+    return (this.#underWay.length < MOST_UNDER_WAY ? null : this.#underWay[0]) ?? null;
   }
 
   /** Ends the thread. What it was doing is rejected. */
@@ -76,13 +84,9 @@ export class BatchExchange implements AsyncDisposable {
       for (const one of waiting) this.#multiplyHere(one);
       return;
     }
-    const others = this.#underWay;
-    const underWay = Promise.all([others, this.#multiplyThere(thread, waiting)])
-      .then(nextTurn)
-      .then(() => {
-        if (this.#underWay === underWay) this.#underWay = null;
-      });
-    this.#underWay = underWay;
+    const told = this.#multiplyThere(thread, waiting).then(nextTurn);
+    this.#underWay.push(told);
+    void told.then(() => this.#underWay.splice(this.#underWay.indexOf(told), 1));
   }
 
   #multiplyHere({ scalar, point, resolve, reject }: Waiting): void {

@@ -11,7 +11,10 @@ interface Applicant {
 
 /** How many operations of strangers may be under way, and how many may wait. */
 export interface AdmissionLimits {
-  /** As many as share a commit: what an operator asks for waits for no more than these. */
+  /**
+   * As many as share a commit, twice: while what one has released is being multiplied, the next is
+   * made. What an operator asks for waits for no more than these.
+   */
   readonly operations: number;
   readonly waiting: number;
 }

@@ -41,7 +41,7 @@ export function limitsWithin(descriptors: number): Limits {
     connectionsOfOneGroup: Math.ceil(connections / 2),
     connectionsOfOneLine: Math.ceil(connections / 4),
     arrivals: Math.ceil(connections / 4),
-    operations: 128,
+    operations: 256,
     waiting: 2048,
     memoryBytes: 32 << 20,
     turnMs: 10,

@@ -16,6 +16,8 @@ export interface Recorded<T> {
 interface Answering {
   /** Resolves once what is under way has been answered. Null where nothing is. */
   settled(): Promise<void> | null;
+  /** Resolves once there is room for more to be under way. Null where there is now. */
+  room(): Promise<void> | null;
 }
 
 /** One request's work inside a transaction. */
@@ -23,6 +25,8 @@ export type Operation<T> = (transaction: Transaction) => Promise<Recorded<T>>;
 
 interface Waiting {
   readonly run: Operation<unknown>;
+  /** It releases or refuses, and stops nothing. */
+  readonly isRelease: boolean;
   outcome: unknown;
   readonly resolve: (outcome: unknown) => void;
   readonly reject: (error: unknown) => void;
@@ -41,9 +45,9 @@ const GATHER_MS = 2;
 
 /**
  * Commits in groups. What arrives in one turn of the event loop shares one transaction, one signed
- * checkpoint and one fsync. Outcomes are told in the order of the commit, after it, and once all of
- * the commit before it is answered. So an answer that leaves as soon as its outcome is told, or as
- * soon as its product is known, leaves before that of anything committed later.
+ * checkpoint and one fsync. Outcomes are told in the order of the commit, after it. Those of a
+ * commit that does anything but release are told once all that was released before is answered. So
+ * a release leaves before the answer to anything committed later that may have stopped it.
  */
 export class CommitQueue {
   readonly #store: Pick<Store, "transact">;
@@ -82,7 +86,15 @@ export class CommitQueue {
    * @throws what it throws, store/*
    */
   submit<T>(operation: Operation<T>): Promise<T> {
-    return this.#enqueue(operation, this.#waiting);
+    return this.#enqueue(operation, this.#waiting, false);
+  }
+
+  /**
+   * Runs a request for a release. It stops nothing, so it waits for no answer.
+   * @throws what it throws, store/*
+   */
+  submitRelease<T>(operation: Operation<T>): Promise<T> {
+    return this.#enqueue(operation, this.#waiting, true);
   }
 
   /**
@@ -91,13 +103,14 @@ export class CommitQueue {
    * @throws what it throws, store/*
    */
   submitFirst<T>(operation: Operation<T>): Promise<T> {
-    return this.#enqueue(operation, this.#first);
+    return this.#enqueue(operation, this.#first, false);
   }
 
-  #enqueue<T>(operation: Operation<T>, line: Waiting[]): Promise<T> {
+  #enqueue<T>(operation: Operation<T>, line: Waiting[], isRelease: boolean): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       line.push({
         run: operation,
+        isRelease,
         outcome: undefined,
         resolve: resolve as (outcome: unknown) => void,
         reject,
@@ -174,7 +187,8 @@ export class CommitQueue {
       for (const waiting of batch) waiting.reject(error);
       return;
     }
-    await this.#answers.settled();
+    const areReleases = batch.every(({ isRelease }) => isRelease);
+    await (areReleases ? this.#answers.room() : this.#answers.settled());
     if (hasWritten) this.#failure = null; // reading works on a full disk too
     for (const waiting of batch) waiting.resolve(waiting.outcome);
   }

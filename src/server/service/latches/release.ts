@@ -54,7 +54,7 @@ type Judged =
  * @throws NightlatchError store/*
  */
 export async function release(service: Service, request: ReleaseRequest): Promise<ReleaseOutcome> {
-  const judged = await service.queue.submit((transaction) => judge(service, transaction, request));
+  const judged = await service.queue.submitRelease((transaction) => judge(service, transaction, request));
   if (judged.kind === "begun") {
     service.notices.tell(judged.notice);
     return { kind: "refused", reason: "policy/waits" };
@@ -79,7 +79,7 @@ function stopped(
 ): ReleaseOutcome | null {
   // Its receipt is durable, but the operator's request came before the answer.
   if (halts.includes(machine, latchId)) return { kind: "refused", reason: "machine/locked" };
-  // Revoked in the same commit, by an operation behind this one.
+  // Revoked since, or in the same commit by an operation behind this one.
   if (cells.isEmpty(cell)) return { kind: "refused", reason: "latch/revoked" };
   return null;
 }

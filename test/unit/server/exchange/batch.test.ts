@@ -101,6 +101,33 @@ test("what waits for one batch waits for those that were begun since, too", asyn
   assert.equal(isSettled, true);
 });
 
+test("so many batches at most are with the thread, and the oldest makes room", async () => {
+  const thread = new HeldThread();
+  const { batch, ask } = await started(thread);
+  const asked = [];
+  while (batch.room() === null) {
+    asked.push(ask(3));
+    await turn();
+  }
+  assert.equal(asked.length, 4);
+  let hasRoom = false;
+  void batch.room()?.then(() => {
+    hasRoom = true;
+  });
+  await turn();
+  assert.equal(hasRoom, false);
+  thread.goOn();
+  await asked[0]?.products;
+  await turn();
+  await turn();
+  assert.ok(hasRoom);
+  assert.equal(batch.room(), null);
+  for (const { products, expected } of asked.slice(1)) {
+    thread.goOn();
+    assert.deepEqual(await products, expected);
+  }
+});
+
 test("a thread that fails takes what it had with it; afterwards all is multiplied here", async () => {
   const thread = new HeldThread();
   const { batch, ask, opened } = await started(thread);

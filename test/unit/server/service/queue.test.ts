@@ -34,7 +34,9 @@ class FakeStore {
   #tree: Tree = { size: 0, hashes: [], times: [] };
 }
 
-function setUp(gatherMs?: number, answers: { settled(): Promise<void> | null } = { settled: () => null }) {
+const NOTHING = { settled: () => null, room: () => null };
+
+function setUp(gatherMs?: number, answers: ConstructorParameters<typeof CommitQueue>[3] = NOTHING) {
   const store = new FakeStore();
   const { privateKey } = generateKeyPairSync("ed25519");
   const signer = { storeId: "x", key: privateKey };
@@ -162,4 +164,36 @@ test("an operator's operation waits for nothing that may still arrive", async ()
   assert.ok(turns <= 3, `${turns} turns`);
   await other;
   assert.equal(store.commits, 2);
+});
+
+test("what may stop a release is told once all before it is answered; a release waits for room alone", async () => {
+  const given: { settled: Promise<void> | null; room: Promise<void> | null } = { settled: null, room: null };
+  const { store, queue, submit } = setUp(undefined, { settled: () => given.settled, room: () => given.room });
+  const told: string[] = [];
+  const release = (name: string) =>
+    queue
+      .submitRelease(async () => ({ outcome: name, entries: [{ kind: "store", at: 1, store: name }] }))
+      .then((outcome) => told.push(outcome));
+  await release("first");
+  for (const act of [() => submit("end"), () => queue.submitFirst(async () => ({ outcome: "lock", entries: [] }))]) {
+    const answered = Promise.withResolvers<void>();
+    given.settled = answered.promise;
+    const acted = act().then((outcome) => told.push(outcome));
+    while (store.commits < 2) await new Promise((resolve) => setImmediate(resolve));
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(told.length, 1, "it is on the disk, and not told");
+    store.commits = 1;
+    answered.resolve();
+    await acted;
+    told.pop();
+  }
+  const room = Promise.withResolvers<void>();
+  given.room = room.promise;
+  const second = release("second");
+  while (store.commits < 2) await new Promise((resolve) => setImmediate(resolve));
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(told, ["first"]);
+  room.resolve();
+  await second;
+  assert.deepEqual(told, ["first", "second"]);
 });
