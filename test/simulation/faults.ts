@@ -76,6 +76,7 @@ export function writing(change: (entries: readonly Entry[], service: Service) =>
       ...service,
       queue: altered(service.queue, {
         submit: <T>(operation: Operation<T>) => service.queue.submit(changed(operation)),
+        submitRelease: <T>(operation: Operation<T>) => service.queue.submitRelease(changed(operation)),
         submitFirst: <T>(operation: Operation<T>) => service.queue.submitFirst(changed(operation)),
       }),
     };
@@ -237,9 +238,9 @@ export const FAULTS_OF_RELEASES: readonly Fault[] = [
     service: (service) => ({
       ...service,
       queue: altered(service.queue, {
-        submit: async <T>(operation: Operation<T>) => {
+        submitRelease: async <T>(operation: Operation<T>) => {
           try {
-            return await service.queue.submit(operation);
+            return await service.queue.submitRelease(operation);
           } catch (error) {
             if (!isError(error, "store/full")) throw error;
             return await outcomeOf(service, operation);
@@ -253,16 +254,16 @@ export const FAULTS_OF_RELEASES: readonly Fault[] = [
     breaks: ["liveness"],
     service: (service) => {
       let full: unknown = null;
-      const submit = async <T>(operation: Operation<T>): Promise<T> => {
+      const submitRelease = async <T>(operation: Operation<T>): Promise<T> => {
         if (full !== null) throw full;
         try {
-          return await service.queue.submit(operation);
+          return await service.queue.submitRelease(operation);
         } catch (error) {
           if (isError(error, "store/full")) full = error;
           throw error;
         }
       };
-      return { ...service, queue: altered(service.queue, { submit }) };
+      return { ...service, queue: altered(service.queue, { submitRelease }) };
     },
   },
 ];

@@ -243,15 +243,15 @@ test("in whatever pieces requests come, each has its answer", async () => {
   }
 });
 
-/** Operations that are submitted wait until they are let go. */
+/** Releases that are submitted wait until they are let go. */
 function holdOperations({ queue }: OpenService): { count: () => number; go: () => void } {
-  const { submit } = queue;
+  const { submitRelease } = queue;
   const gate = Promise.withResolvers<void>();
   let count = 0;
-  queue.submit = async (operation) => {
+  queue.submitRelease = async (operation) => {
     count++;
     await gate.promise;
-    return submit.call(queue, operation) as never;
+    return submitRelease.call(queue, operation) as never;
   };
   return { count: () => count, go: gate.resolve };
 }

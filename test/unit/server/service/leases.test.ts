@@ -149,8 +149,8 @@ test("a first release that is not noted with its receipt shows when the log is v
   const deaf: Service = {
     ...service,
     queue: Object.assign(Object.create(service.queue) as Service["queue"], {
-      submit: <T>(run: Operation<T>) =>
-        service.queue.submit((transaction) =>
+      submitRelease: <T>(run: Operation<T>) =>
+        service.queue.submitRelease((transaction) =>
           run(
             new Proxy(transaction, {
               get: (target, name) => {
