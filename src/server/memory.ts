@@ -7,15 +7,22 @@
 export class Memory {
   /** What undoes the changes so far, oldest first; null outside of a transaction. */
   #undo: (() => void)[] | null = null;
+  #transactions = 0;
 
   /** Is told of every change. Outside of a transaction a change holds at once. */
   changed(undo: () => void): void {
     this.#undo?.push(undo);
   }
 
+  /** Which transaction is under way; null outside of one. */
+  get transaction(): number | null {
+    return this.#undo === null ? null : this.#transactions;
+  }
+
   /** A transaction begins. */
   begin(): void {
     this.#undo = [];
+    this.#transactions++;
   }
 
   /** The transaction is on the disk, and its changes hold. */
@@ -53,6 +60,40 @@ export class FollowingMap<K, V> extends Map<K, V> {
   #remember(key: K): void {
     const before = super.get(key);
     this.#memory.changed(before === undefined ? () => super.delete(key) : () => super.set(key, before));
+  }
+}
+
+/**
+ * The same where the order of the keys is told to somebody. What is put back stands where it stood.
+ * The first that is taken out in a transaction costs a look at all keys.
+ */
+export class FollowingList<K, V> extends FollowingMap<K, V> {
+  readonly #memory: Memory;
+  /** The last transaction for which the order is remembered. */
+  #remembered: number | null = null;
+
+  constructor(memory: Memory) {
+    super(memory);
+    this.#memory = memory;
+  }
+
+  override delete(key: K): boolean {
+    const { transaction } = this.#memory;
+    if (transaction !== null && transaction !== this.#remembered) {
+      this.#remembered = transaction;
+      const order = [...this.keys()];
+      this.#memory.changed(() => this.#putInOrder(order)); // all that came after is undone by then
+    }
+    return super.delete(key);
+  }
+
+  #putInOrder(order: readonly K[]): void {
+    for (const key of order) {
+      const value = this.get(key);
+      if (value === undefined) continue;
+      Map.prototype.delete.call(this, key);
+      Map.prototype.set.call(this, key, value);
+    }
   }
 }
 

@@ -89,7 +89,7 @@ const isRelease = ({ kind }: Entry): boolean => kind === "release" || kind === "
 export const FAULTS_OF_RELEASES: readonly Fault[] = [
   {
     name: "a machine's lock is not looked at",
-    breaks: ["policy", "acknowledged"],
+    breaks: ["policy", "acknowledged", "approval"],
     transaction: seeing((row) => ({ ...row, machineState: row.machineState === "revoked" ? "revoked" : "active" })),
   },
   {

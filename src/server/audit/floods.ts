@@ -1,4 +1,4 @@
-import { FollowingMap, Memory } from "../memory.ts";
+import { FollowingList, Memory } from "../memory.ts";
 import type { FloodEndEntry, FloodEntry } from "./entries/release.ts";
 
 /** What a receipt of a flood is about. */
@@ -41,8 +41,8 @@ export class FloodTally {
 
   constructor(memory = new Memory()) {
     this.#memory = memory;
-    this.#covers = new FollowingMap(memory);
-    this.#ended = new FollowingMap(memory);
+    this.#covers = new FollowingList(memory);
+    this.#ended = new FollowingList(memory);
   }
 
   /**
@@ -52,7 +52,7 @@ export class FloodTally {
    */
   count(flooded: Flooded, nowMs: number): { readonly entry: FloodEntry; readonly isKnown: boolean } {
     const { machine, latch, epoch, from } = flooded;
-    const covers = this.#covers.get(latch) ?? new FollowingMap<string, Cover>(this.#memory);
+    const covers = this.#covers.get(latch) ?? new FollowingList<string, Cover>(this.#memory);
     this.#covers.set(latch, covers);
     this.#end(covers, (cover) => !holds(cover, nowMs), nowMs);
     const isTold = covers.size < MAX_SOURCES || covers.has(keyOf(epoch, from));

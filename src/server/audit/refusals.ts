@@ -1,4 +1,4 @@
-import { FollowingMap, Memory } from "../memory.ts";
+import { FollowingList, Memory } from "../memory.ts";
 import type { RefusalEntry, RepeatEntry } from "./entries/release.ts";
 
 /** What a refusal is counted under. */
@@ -32,7 +32,7 @@ export class RefusalTally {
   readonly #counts: Map<string, Count>;
 
   constructor(memory = new Memory()) {
-    this.#counts = new FollowingMap(memory);
+    this.#counts = new FollowingList(memory);
   }
 
   /**

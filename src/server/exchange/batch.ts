@@ -26,7 +26,7 @@ export class BatchExchange implements AsyncDisposable {
   /** `starting` while it is; `none` where it cannot be had, or has failed. */
   #thread: ExchangeThread | "unneeded" | "starting" | "none" = "unneeded";
   #waiting: Waiting[] = [];
-  /** Of batches that are with the thread, the oldest first: that they were told. */
+  /** Of batches that are with the thread, the first first: that they were told. */
   readonly #underWay: Promise<void>[] = [];
 
   /** @param open null where there is no other processor that a thread could have */
@@ -60,8 +60,8 @@ export class BatchExchange implements AsyncDisposable {
    * Resolves once the products that are being made were told, and those who had waited for them
    * have had their turn. Null where none is.
    */
-  settled(): Promise<void> | null {
-    return this.#underWay.at(-1) ?? null; // the thread answers in order
+  settled(): Promise<unknown> | null {
+    return this.#underWay.length === 0 ? null : Promise.all(this.#underWay);
   }
 
   /** The same of the oldest of them. Null where there are fewer than may be. */

@@ -15,9 +15,9 @@ export interface Recorded<T> {
 /** What goes on between an outcome and its answer. */
 interface Answering {
   /** Resolves once what is under way has been answered. Null where nothing is. */
-  settled(): Promise<void> | null;
+  settled(): Promise<unknown> | null;
   /** Resolves once there is room for more to be under way. Null where there is now. */
-  room(): Promise<void> | null;
+  room(): Promise<unknown> | null;
 }
 
 /** One request's work inside a transaction. */
