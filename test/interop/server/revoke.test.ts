@@ -83,6 +83,9 @@ class Hammer {
   }
 }
 
+/** So many requests of strangers are under way at most. */
+const UNDER_WAY = 256;
+
 const total = (hammers: readonly Hammer[]) => hammers.reduce((sum, { released }) => sum + released, 0);
 
 for (const pipeline of [1, 8]) {
@@ -107,9 +110,10 @@ for (const pipeline of [1, 8]) {
       }
       const { counts, flooded } = await releasesIn(server.folder);
       const count = counts.get(latch.latch) ?? 0;
-      // Beyond the pace one receipt stands for many releases (docs/format/audit.md).
+      // Beyond the pace one receipt stands for many releases. What had its receipt when the
+      // operator asked is not answered any more (docs/format/audit.md).
       assert.ok(
-        count === released || (count < released && flooded.has(latch.latch)),
+        (count >= released && count <= released + UNDER_WAY) || (count < released && flooded.has(latch.latch)),
         `${count} receipts, ${released} answers`,
       );
     }
