@@ -89,7 +89,7 @@ export class SimulatedServer {
     }
     const life = { isAlive: true } as { -readonly [Name in keyof Life]: Life[Name] };
     const sleep = this.#time.sleepWhile(() => life.isAlive);
-    const exchange = new BatchExchange(chooseExchange(), async () => this.#thread(life), 1);
+    const exchange = new BatchExchange(chooseExchange(), async () => this.#thread(life), { fewest: 1 });
     const service = assembleService(
       {
         nowMs: () => this.#time.wallMs,
@@ -108,6 +108,7 @@ export class SimulatedServer {
     life.answers = new Answers(life.service.system);
     const report = (error: unknown) => this.#report(life, error);
     life.machines = createMachineServer(life.service, life.answers, report, { turnMs: 10, connections: 4096 });
+    exchange.askPressed(() => true); // each release goes its way over the thread
     life.machines.net.emit("listening"); // it looks for late connections from now on
     life.looks = new Looks(this.#time, service, () => life.isAlive);
     const { system } = service;

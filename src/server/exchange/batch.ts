@@ -9,20 +9,22 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** From so many on, another thread costs the event loop less than multiplying does. */
+/** From so many on, handing them over costs the event loop less than multiplying does. */
 const FEWEST = 8;
 /** So many batches are with the thread at most, so that it is never waited for long. */
 const MOST_UNDER_WAY = 4;
 
 /**
- * Multiplies what one commit has granted: few at once, many together on a thread of their own,
- * while this one goes on to the next commit. The thread is started when it is needed first, and
- * until it runs everything is done here. docs/decisions/149-many-exchanges-on-a-thread.md
+ * Multiplies what one commit has granted: at once, as a rule. Where the event loop has more to do
+ * than it can, many go to a thread together, while it goes on to the next commit. The thread is
+ * started when it is needed first, and until it runs everything is done here.
+ * docs/decisions/149-many-exchanges-on-a-thread.md
  */
 export class BatchExchange implements AsyncDisposable {
   readonly #exchange: Exchange;
   readonly #open: OpenExchangeThread | null;
   readonly #fewest: number;
+  #isPressed: () => boolean;
   /** `starting` while it is; `none` where it cannot be had, or has failed. */
   #thread: ExchangeThread | "unneeded" | "starting" | "none" = "unneeded";
   #waiting: Waiting[] = [];
@@ -30,10 +32,20 @@ export class BatchExchange implements AsyncDisposable {
   readonly #underWay: Promise<void>[] = [];
 
   /** @param open null where there is no other processor that a thread could have */
-  constructor(exchange: Exchange, open: OpenExchangeThread | null, fewest: number = FEWEST) {
+  constructor(
+    exchange: Exchange,
+    open: OpenExchangeThread | null,
+    { fewest = FEWEST, isPressed = () => false }: { readonly fewest?: number; readonly isPressed?: () => boolean } = {},
+  ) {
     this.#exchange = exchange;
     this.#open = open;
     this.#fewest = fewest;
+    this.#isPressed = isPressed;
+  }
+
+  /** @param isPressed tells whether the event loop has more to do than it can */
+  askPressed(isPressed: () => boolean): void {
+    this.#isPressed = isPressed;
   }
 
   get name(): Exchange["name"] {
@@ -79,7 +91,7 @@ export class BatchExchange implements AsyncDisposable {
   #begin(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
-    const thread = waiting.length < this.#fewest ? null : this.#running();
+    const thread = waiting.length >= this.#fewest && this.#isPressed() ? this.#running() : null;
     if (thread === null) {
       for (const one of waiting) this.#multiplyHere(one);
       return;

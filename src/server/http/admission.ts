@@ -54,6 +54,11 @@ export class Admission {
     if (this.#waiting.length > this.#limits.waiting) this.#waiting.dropFromLongest()?.refuse();
   }
 
+  /** Whether as many are under way as may be, and others wait. */
+  get isPressed(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   /** An operation that was started is done. */
   leave(): void {
     this.#underWay--;

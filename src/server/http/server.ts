@@ -61,6 +61,11 @@ export class StrangerServer implements Hall {
     this.net.on("listening", () => this.#begin());
   }
 
+  /** Whether strangers wait for others' operations to end. */
+  get isPressed(): boolean {
+    return this.#admission.isPressed;
+  }
+
   get patience(): Patience {
     return this.#limits;
   }

@@ -20,5 +20,7 @@ export function createMachineServer(
     expect: () => service.queue.expect(),
     judge: (head) => planFor(service, head, report),
   };
-  return new StrangerServer(application, answers, service.system, limits);
+  const server = new StrangerServer(application, answers, service.system, limits);
+  service.exchange.askPressed(() => server.isPressed);
+  return server;
 }

@@ -30,7 +30,7 @@ async function started(thread: ExchangeThread, fewest = 3) {
     opened++;
     return thread;
   };
-  const batch = new BatchExchange(exchange, open, fewest);
+  const batch = new BatchExchange(exchange, open, { fewest, isPressed: () => true });
   const ask = (count: number) => {
     const drawn = Array.from({ length: count }, draw);
     const secrets = drawn.map(({ scalar }) => Secret.copy(scalar));
@@ -77,6 +77,28 @@ test("many go to the thread together, and what waits for them waits until they w
   await settled;
   assert.deepEqual(events, ["answered", "settled"]);
   assert.equal(batch.settled(), null);
+});
+
+test("where the event loop is not pressed, all is multiplied here, and no thread is started", async () => {
+  let isPressed = false;
+  const opened: HeldThread[] = [];
+  const open = async () => {
+    opened.push(new HeldThread());
+    return opened[0] ?? null;
+  };
+  const batch = new BatchExchange(exchange, open, { fewest: 2, isPressed: () => isPressed });
+  const ask = () =>
+    Promise.all([draw(), draw()].map(({ scalar, point }) => batch.multiply(Secret.copy(scalar), point)));
+  for (const pressed of [false, false, true]) {
+    assert.equal(opened.length, 0);
+    isPressed = pressed;
+    assert.equal((await ask()).length, 2);
+    await turn();
+  }
+  assert.equal(opened.length, 1);
+  isPressed = false;
+  assert.equal((await ask()).length, 2);
+  assert.equal(opened[0]?.asked.length, 0);
 });
 
 test("what waits for one batch waits for those that were begun since, too", async () => {
@@ -144,7 +166,7 @@ test("a thread that fails takes what it had with it; afterwards all is multiplie
 
 test("where a thread cannot be had, or there is no processor for it, all is multiplied here", async () => {
   for (const open of [null, async () => null]) {
-    const batch = new BatchExchange(exchange, open, 1);
+    const batch = new BatchExchange(exchange, open, { fewest: 1, isPressed: () => true });
     for (let round = 0; round < 3; round++) {
       const { scalar, point } = draw();
       assert.deepEqual(await batch.multiply(Secret.copy(scalar), point), exchange.multiply(scalar, point));
@@ -157,7 +179,7 @@ test("where a thread cannot be had, or there is no processor for it, all is mult
 test("one that is closed while its thread starts ends that thread", async () => {
   const thread = new HeldThread();
   const opening = Promise.withResolvers<ExchangeThread>();
-  const batch = new BatchExchange(exchange, () => opening.promise, 1);
+  const batch = new BatchExchange(exchange, () => opening.promise, { fewest: 1, isPressed: () => true });
   const { scalar, point } = draw();
   await batch.multiply(Secret.copy(scalar), point);
   await batch[Symbol.asyncDispose]();

@@ -68,6 +68,9 @@ async function enrol({ server, admin }: Running, name: string): Promise<string> 
 
 const BODY = recoveryBody();
 
+/** More than may be under way, so that a thread multiplies. */
+const HAMMERS = 300;
+
 test("in the order in which answers leave, no release comes after the acknowledgement", async () => {
   using home = makeHome();
   await using running = await start(home);
@@ -75,7 +78,7 @@ test("in the order in which answers leave, no release comes after the acknowledg
   using _watch = watchAnswers((status, text) =>
     left.push(`${status} ${text.includes('"key_ops"') ? "release" : text}`),
   );
-  const agent = new Agent({ keepAlive: true, maxSockets: 24 });
+  const agent = new Agent({ keepAlive: true, maxSockets: HAMMERS });
   for (const change of ["revoke", "lock"]) {
     const path = await enrol(running, `to-${change}`);
     let stopped = false;
@@ -85,7 +88,7 @@ test("in the order in which answers leave, no release comes after the acknowledg
         if (status === 403 || status === 410) stopped = true;
       }
     };
-    const hammers = Array.from({ length: 24 }, hammer);
+    const hammers = Array.from({ length: HAMMERS }, hammer);
     left.length = 0;
     const released = "200 release";
     while (left.filter((line) => line === released).length < 50) await new Promise((resolve) => setImmediate(resolve));

@@ -26,7 +26,7 @@ async function setUp(
   home: Home,
 ): Promise<{ service: OpenService; thread: HeldThread; nas: TestLatch; pi: TestLatch } & AsyncDisposable> {
   const thread = new HeldThread();
-  const exchange = new BatchExchange(chooseExchange(), async () => thread, 1);
+  const exchange = new BatchExchange(chooseExchange(), async () => thread, { fewest: 1, isPressed: () => true });
   const service = await openService(home.folder, { exchange });
   const [nas, pi] = [(await enrolled(service, "nas")).latch, (await enrolled(service, "pi")).latch];
   assert.equal((await ask(service, nas)).kind, "released"); // the thread is started by the first
