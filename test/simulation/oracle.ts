@@ -125,14 +125,14 @@ export class Oracle {
     this.closed();
     this.#database = new Database(storePath, { readonly: true });
     this.#read = this.#database.prepare("select number, body from entry where number >= ? order by number").raw();
-    this.#life++;
     const before = this.#digests;
     this.#ledger = new Ledger();
     this.#digests = [];
     this.#receipts = new Map();
     this.#floods = new Map();
     this.#leases = new Map();
-    this.#readUp(before.length);
+    this.#readUp(before.length); // what nobody has read yet is of the life before
+    this.#life++;
     this.#endedMs = null;
     this.vigils.serverBegins(this.#time.trueMs, this.#time.wallMs);
     for (let number = 0; number < this.#reliedOn; number++) {
