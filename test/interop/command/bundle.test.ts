@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
+import { createECDH } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request as forward } from "node:http";
@@ -8,10 +9,14 @@ import type { AddressInfo } from "node:net";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { before, describe, test } from "node:test";
+import { Worker } from "node:worker_threads";
 import { agentNodeFlags } from "../../../script/agent-unit.ts";
 import { fetchKey } from "../../../script/key-client.ts";
 import { formatCardRequest, parseCardAnswer } from "../../../src/formats/pkcs11/exchange.ts";
 import { readVolumeHeader } from "../../../src/luks/header/header.ts";
+import { jobsIn, makeRoomForJobs } from "../../../src/server/exchange/jobs.ts";
+import { nodeExchange } from "../../../src/server/exchange/node.ts";
+import { SCALAR_BYTES } from "../../../src/server/exchange/port.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
 import { makeState } from "../../support/luks-change.ts";
 import { nightlatch, serve } from "../../support/serve.ts";
@@ -41,6 +46,22 @@ describe("the bundle", () => {
       process.stdout.write(String(new Script(readFileSync("agent-program.cjs", "utf8"), { cachedData }).cachedDataRejected));`;
     const argv = [...agentNodeFlags(), "--eval", look];
     assert.equal(spawnSync(process.execPath, argv, { cwd: inBundle("lib"), encoding: "utf8" }).stdout, "false");
+  });
+
+  test("the thread that multiplies does so, from a file of its own", async () => {
+    await using worker = new Worker(inBundle("lib/exchange.cjs"), { env: {} });
+    assert.deepEqual(await once(worker, "message"), ["started"]);
+    const [memory, point] = [makeRoomForJobs(2), createECDH("prime256v1").generateKeys()];
+    for (const job of jobsIn(memory)) {
+      job.scalar.fill(7);
+      point.copy(job.point);
+    }
+    worker.postMessage(memory, [memory]);
+    const [answer] = (await once(worker, "message")) as [ArrayBuffer];
+    for (const job of jobsIn(answer)) {
+      assert.deepEqual(job.scalar, Buffer.alloc(SCALAR_BYTES));
+      assert.deepEqual(job.point, nodeExchange.multiply(Buffer.alloc(SCALAR_BYTES, 7), point));
+    }
   });
 
   test("the program that loads a card's driver answers, and ends itself", () => {
