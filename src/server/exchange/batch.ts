@@ -112,16 +112,8 @@ export class BatchExchange implements AsyncDisposable {
   }
 
   async #multiplyThere(thread: ExchangeThread, waiting: readonly Waiting[]): Promise<void> {
-    const memory = makeRoomForJobs(waiting.length);
-    for (const [index, job] of jobsIn(memory).entries()) {
-      const one = waiting[index];
-      if (one === undefined) continue;
-      one.scalar.reveal().copy(job.scalar);
-      one.scalar.wipe();
-      one.point.copy(job.point);
-    }
     try {
-      const jobs = jobsIn(await thread.multiplyAll(memory));
+      const jobs = jobsIn(await thread.multiplyAll(packed(waiting)));
       for (const [index, { resolve, reject }] of waiting.entries()) {
         const product = jobs[index]?.point;
         if (product !== undefined && product[0] !== 0) resolve(product);
@@ -129,7 +121,10 @@ export class BatchExchange implements AsyncDisposable {
       }
     } catch (error) {
       this.#thread = "none";
-      for (const { reject } of waiting) reject(error);
+      for (const { scalar, reject } of waiting) {
+        scalar.wipe();
+        reject(error);
+      }
     }
   }
 
@@ -148,6 +143,20 @@ export class BatchExchange implements AsyncDisposable {
     if (this.#thread === "starting") this.#thread = thread ?? "none";
     else await thread?.[Symbol.asyncDispose](); // it was closed meanwhile
   }
+}
+
+/** Writes jobs into memory that is to be handed over, and wipes what it was given of their keys. */
+function packed(waiting: readonly Waiting[]): ArrayBuffer {
+  const memory = makeRoomForJobs(waiting.length);
+  const jobs = jobsIn(memory);
+  for (const [index, { scalar, point }] of waiting.entries()) {
+    const job = jobs[index];
+    if (job === undefined) continue;
+    scalar.reveal().copy(job.scalar);
+    scalar.wipe();
+    point.copy(job.point);
+  }
+  return memory;
 }
 
 /** Who waited goes on before this: it waits for the turn of the event loop after theirs. */

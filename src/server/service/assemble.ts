@@ -19,7 +19,7 @@ import type { Service } from "./service.ts";
 export function assembleService(
   system: Service["system"],
   opened: OpenedStore,
-  exchange: BatchExchange = new BatchExchange(chooseExchange(), chooseExchangeThread()),
+  exchange: BatchExchange = new BatchExchange(chooseExchange(), chooseExchangeThread(system)),
 ): Service {
   const { store, storeId, cells, identity, witnessKey } = opened;
   const memory = new Memory();

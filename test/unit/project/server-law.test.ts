@@ -11,7 +11,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "memory.ts": [],
   "network.ts": [],
   policy: [],
-  exchange: [],
+  exchange: ["clock.ts"],
   http: ["clock.ts", "network.ts"],
   "audit/entries": ["policy"],
   "audit/replay": ["policy"],

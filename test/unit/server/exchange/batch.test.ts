@@ -10,7 +10,15 @@ import { chooseExchangeThread } from "../../../../src/server/exchange/thread.ts"
 import { HeldThread } from "../../../support/server/held-thread.ts";
 
 const exchange = chooseExchange();
-const openThread = chooseExchangeThread();
+/** What would end a thread that does not answer. */
+let alarm: (() => void) | null = null;
+const clock = {
+  sleep: (_delayMs: number) =>
+    new Promise<void>((resolve) => {
+      alarm = resolve;
+    }),
+};
+const openThread = chooseExchangeThread(clock);
 const withThread = { skip: openThread === null && "there is one processor, and so no thread" };
 
 /** A scalar below the order, and a point of the curve. */
@@ -240,4 +248,18 @@ test("a thread that has ended says so, before it is asked and while it is", with
   await thread[Symbol.asyncDispose]();
   await asked;
   await assert.rejects(thread.multiplyAll(makeRoomForJobs(1)), { message: /has ended/ });
+});
+
+test("a thread that does not answer for long is ended, and who waits is told", withThread, async () => {
+  const thread = await openThread?.();
+  assert.ok(thread);
+  const memory = makeRoomForJobs(4096);
+  const drawn = draw();
+  for (const job of jobsIn(memory)) {
+    drawn.scalar.copy(job.scalar);
+    drawn.point.copy(job.point);
+  }
+  const asked = assert.rejects(thread.multiplyAll(memory), { message: /has ended/ });
+  alarm?.();
+  await asked;
 });
