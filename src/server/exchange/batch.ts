@@ -139,7 +139,7 @@ export class BatchExchange implements AsyncDisposable {
   }
 
   async #start(open: OpenExchangeThread): Promise<void> {
-    const thread = await open();
+    const thread = await open().catch(() => null); // the kernel may have no more threads
     if (this.#thread === "starting") this.#thread = thread ?? "none";
     else await thread?.[Symbol.asyncDispose](); // it was closed meanwhile
   }

@@ -33,5 +33,5 @@ export interface ExchangeThread extends AsyncDisposable {
   multiplyAll(memory: ArrayBuffer): Promise<ArrayBuffer>;
 }
 
-/** Starts a thread. Null where there is none to be had. */
+/** Starts a thread. Null, or any error, where there is none to be had. */
 export type OpenExchangeThread = () => Promise<ExchangeThread | null>;

@@ -173,7 +173,10 @@ test("a thread that fails takes what it had with it; afterwards all is multiplie
 });
 
 test("where a thread cannot be had, or there is no processor for it, all is multiplied here", async () => {
-  for (const open of [null, async () => null]) {
+  const failing = async () => {
+    throw new Error("no threads are left");
+  };
+  for (const open of [null, async () => null, failing]) {
     const batch = new BatchExchange(exchange, open, { fewest: 1, isPressed: () => true });
     for (let round = 0; round < 3; round++) {
       const { scalar, point } = draw();
