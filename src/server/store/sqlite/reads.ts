@@ -1,4 +1,5 @@
 import type { State } from "../../policy/decide.ts";
+import { readLimits } from "../../policy/limits.ts";
 import type { Crowd } from "../../policy/request.ts";
 import type { Reads } from "../port.ts";
 import type {
@@ -151,7 +152,7 @@ export class SqliteReads extends SqliteLog implements Reads {
         lease: leaseOf(machine),
         latchState: latch.state,
         use: leaseUseOf(latch),
-        day: machine.limits === null ? null : readDay(this.#sqlite, latchId),
+        day: readLimits(machine.limits).perDay === null ? null : readDay(this.#sqlite, latchId),
         latchEpoch: latch.epoch,
         exchange: key === undefined ? null : { ...key, cell: latch.cell ?? 0 },
       };
