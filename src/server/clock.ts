@@ -32,3 +32,13 @@ function after(clock: Pick<Clock, "sleep">, delayMs: number, signal: AbortSignal
     if (!signal.aborted) act();
   });
 }
+
+/**
+ * Waits for the next turn of the event loop: the input that is there now was read by then, and who
+ * was told something before has gone on.
+ */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}

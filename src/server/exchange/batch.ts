@@ -1,4 +1,5 @@
 import type { Secret } from "../../core/secret.ts";
+import { nextTurn } from "../clock.ts";
 import { jobsIn, makeRoomForJobs } from "./jobs.ts";
 import type { Exchange, ExchangeThread, OpenExchangeThread } from "./port.ts";
 
@@ -96,7 +97,7 @@ export class BatchExchange implements AsyncDisposable {
       for (const one of waiting) this.#multiplyHere(one);
       return;
     }
-    const told = this.#multiplyThere(thread, waiting).then(nextTurn);
+    const told = this.#multiplyThere(thread, waiting).then(nextTurn); // who waited goes on before
     this.#underWay.push(told);
     void told.then(() => this.#underWay.splice(this.#underWay.indexOf(told), 1));
   }
@@ -157,11 +158,4 @@ function packed(waiting: readonly Waiting[]): ArrayBuffer {
     point.copy(job.point);
   }
   return memory;
-}
-
-/** Who waited goes on before this: it waits for the turn of the event loop after theirs. */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }

@@ -1,7 +1,7 @@
 import { type ErrorCode, isError, type NightlatchError } from "../../core/errors.ts";
 import type { Entry } from "../audit/entry.ts";
 import { appendEntries, type LogSigner } from "../audit/log.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, nextTurn } from "../clock.ts";
 import type { Store, Transaction } from "../store/port.ts";
 
 /** What an operation found and did, and what the audit log says of it. */
@@ -192,16 +192,6 @@ export class CommitQueue {
     if (hasWritten) this.#failure = null; // reading works on a full disk too
     for (const waiting of batch) waiting.resolve(waiting.outcome);
   }
-}
-
-/**
- * Waits until the input that is there now was read, so that what arrived together is committed
- * together.
- */
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }
 
 const PASSING = ["store/full", "store/io", "store/busy", "store/closed"] as const;
