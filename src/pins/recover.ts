@@ -1,6 +1,7 @@
 import { isError, NightlatchError } from "../core/errors.ts";
 import type { AttemptLimits } from "../core/limits.ts";
 import type { Secret } from "../core/secret.ts";
+import { wrongShares } from "../formats/clevis/sss.ts";
 import { decryptJwe, type FlattenedJwe } from "../formats/jose/jwe.ts";
 import { personNeeded } from "./ask-pin.ts";
 import { DEPTH, needsPerson, SERVER_COUNT, weightOf } from "./nested.ts";
@@ -151,11 +152,7 @@ function open(jwe: FlattenedJwe, keys: readonly Secret[], pin: BoundPin): Secret
  * them that does, shows at the end, and not which of the two it is.
  */
 function wrongKey({ children, urls, kind }: BoundPin): NightlatchError {
-  if (children.length > 0)
-    return new NightlatchError("pin/wrong-shares", "the shares that were given do not open the binding together", {
-      meaning: "One of them is another binding's, or the token was changed, its threshold perhaps.",
-      remedy: ANEW,
-    });
+  if (children.length > 0) return wrongShares("the shares that were given do not open the binding together");
   if (urls.length === 0)
     return new NightlatchError("pin/wrong-key", `what the ${kind} gave does not open the binding`, {
       meaning: "The token was changed since it was made.",

@@ -1,4 +1,5 @@
 import { toBase64url } from "../../core/bytes.ts";
+import { NightlatchError } from "../../core/errors.ts";
 import { Secret } from "../../core/secret.ts";
 import { invert, modulo, toBytes, toInteger } from "../jose/curve.ts";
 import { type FlattenedJwe, formatCompactJwe, parseCompactJwe } from "../jose/jwe.ts";
@@ -112,13 +113,14 @@ function writeInteger(into: Buffer, offset: number, value: bigint, lengthBytes: 
  * @param shares exactly as many as the threshold: with a wrong or foreign one the answer is wrong,
  *   which only decryption shows
  * @returns the secret, of p's length
- * @throws NightlatchError clevis/malformed: a share of another length, out of range, or two of the
- *   same x
+ * @throws NightlatchError pin/wrong-shares: a share of another length, out of range, or two of the
+ *   same x. Each set has its own prime, so whether another set's share is in range is chance;
+ *   clevis/malformed: the prime is none
  */
 export function combineShares(prime: Uint8Array, shares: readonly Uint8Array[]): Secret {
   const p = toInteger(prime);
   const points = shares.map((share) => parseShare(share, prime.byteLength, p));
-  if (new Set(points.map(({ x }) => x)).size !== points.length) malformedBinding("two shares are the same");
+  if (new Set(points.map(({ x }) => x)).size !== points.length) throw wrongShares("two shares are the same");
   let secret = 0n;
   for (const { x, y } of points) {
     let numerator = y;
@@ -134,11 +136,19 @@ export function combineShares(prime: Uint8Array, shares: readonly Uint8Array[]):
 }
 
 function parseShare(share: Uint8Array, lengthBytes: number, p: bigint): { x: bigint; y: bigint } {
-  if (share.byteLength !== 2 * lengthBytes) malformedBinding("a share has another length than its prime asks");
+  if (share.byteLength !== 2 * lengthBytes) throw wrongShares("a share has another length than its prime asks");
   const x = toInteger(share.subarray(0, lengthBytes));
   const y = toInteger(share.subarray(lengthBytes));
-  if (x === 0n || x >= p || y >= p) malformedBinding("a share is out of range");
+  if (x === 0n || x >= p || y >= p) throw wrongShares("a share is out of range");
   return { x, y };
+}
+
+/** Shares that are authentic each, and are not of one set. */
+export function wrongShares(message: string): NightlatchError {
+  return new NightlatchError("pin/wrong-shares", message, {
+    meaning: "One of them is another binding's, or the token was changed, its threshold perhaps.",
+    remedy: "Unlock the volume with its passphrase and bind it anew.",
+  });
 }
 
 function inverse(value: bigint, p: bigint): bigint {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
+import { NightlatchError } from "../../../../src/core/errors.ts";
 import { combineShares, dealShares, parseSssPin, sssHeader } from "../../../../src/formats/clevis/sss.ts";
 import { modulo, toBytes, toInteger } from "../../../../src/formats/jose/curve.ts";
 import type { JsonObject } from "../../../../src/formats/json/json.ts";
@@ -98,9 +99,29 @@ const WRONG: readonly (readonly [string, readonly Buffer[], RegExp])[] = [
 
 for (const [name, shares, message] of WRONG) {
   test(`a share is refused: ${name}`, () => {
-    assert.throws(() => combineShares(prime, shares), { code: "clevis/malformed", message });
+    assert.throws(() => combineShares(prime, shares), { code: "pin/wrong-shares", message });
   });
 }
+
+test("a share of another set is given by one code, be it in range of this set's prime or not", () => {
+  const own = shareOf([1n, 2n], 3n);
+  const outcomeOf = (y: bigint) => {
+    const foreign = Buffer.concat([toBytes(5n, 32), toBytes(y, 32)]);
+    try {
+      // Another secret than the set's: that it is, shows when the binding is decrypted by it.
+      return combineShares(prime, [own, foreign]).reveal().equals(toBytes(1n, 32)) ? "opened" : "pin/wrong-shares";
+    } catch (error) {
+      return error instanceof NightlatchError ? error.code : String(error);
+    }
+  };
+  fc.assert(
+    fc.property(fc.bigInt({ min: 12n, max: 2n ** 256n - 1n }), (y) => {
+      assert.equal(outcomeOf(y), "pin/wrong-shares");
+    }),
+    { examples: [[P - 1n], [P], [2n ** 256n - 1n]] },
+  );
+  assert.equal(outcomeOf(11n), "opened");
+});
 
 test("a modulus that is no prime is found out where it matters", () => {
   const shares = [1n, 4n].map((x) => Buffer.concat([toBytes(x, 1), toBytes(1n, 1)]));
