@@ -11,6 +11,7 @@ import { createMachineServer } from "../../src/server/machine-api/server.ts";
 import { resumePulses, watchPulses } from "../../src/server/service/alive/alive.ts";
 import { resumeSites } from "../../src/server/service/alive/site-holds.ts";
 import { assembleService } from "../../src/server/service/assemble.ts";
+import { resumeDays } from "../../src/server/service/days.ts";
 import { openFolder } from "../../src/server/store/folder/folder.ts";
 import { nodeSystem } from "../../src/system/node.ts";
 import { sessionKeyOf, TAG } from "./plan.ts";
@@ -24,6 +25,7 @@ const opened = await openFolder(nodeSystem, folder, { uid: process.geteuid?.() ?
 const service = assembleService(nodeSystem, opened);
 await resumeSites(service);
 await resumePulses(service);
+await resumeDays(service);
 const server = createMachineServer(service, new Answers(nodeSystem), fail);
 server.net.listen({ port: 0, host: "127.0.0.1", backlog: 4096 });
 await once(server.net, "listening");

@@ -1,5 +1,6 @@
 import { every } from "./clock.ts";
 import { saveHeard } from "./service/alive/alive.ts";
+import { saveDays } from "./service/days.ts";
 import { expireInvites } from "./service/latches/invite.ts";
 import { endPastLeases } from "./service/leases.ts";
 import { indexLog } from "./service/log/latest.ts";
@@ -17,7 +18,7 @@ const INTERVAL_MS = 30_000;
  * - the log's latest entries are found, and subtrees of it are kept for proofs;
  * - invites that nobody used in time become void and lose their keys, leases end, and requests for
  *   an approval expire;
- * - when machines were last heard is written;
+ * - when machines were last heard is written, and what was counted of latches' releases;
  * - room is held back on the disk;
  * - bytes of destroyed keys that a reader kept from being overwritten are overwritten;
  * - a store that failed is tried again, so that its health shows without waiting for somebody who
@@ -32,6 +33,7 @@ export function startHousekeeping(service: Service, report: (error: unknown) => 
     await service.queue.idle();
     await writeCounts(service, true).catch(report);
     await saveHeard(service, true).catch(report);
+    await saveDays(service).catch(report);
   };
 }
 
@@ -43,6 +45,7 @@ export async function keepHouse(service: Service): Promise<void> {
   await endPastLeases(service);
   await expireRequests(service);
   await saveHeard(service, false);
+  await saveDays(service);
   if (service.store.needsScrub) await service.store.scrub();
   await writeCounts(service, false);
   await service.store.recordProgress();

@@ -15,6 +15,7 @@ import { listenOnSocket } from "./operator-api/socket.ts";
 import { resumePulses, watchPulses } from "./service/alive/alive.ts";
 import { resumeSites } from "./service/alive/site-holds.ts";
 import { assembleService } from "./service/assemble.ts";
+import { resumeDays } from "./service/days.ts";
 import type { Service } from "./service/service.ts";
 import { openFolder } from "./store/folder/folder.ts";
 import type { FolderSystem } from "./store/folder/opening.ts";
@@ -106,6 +107,7 @@ export async function startServer(
   try {
     await resumeSites(service);
     await resumePulses(service);
+    await resumeDays(service);
     await listenOnNetwork(machines.net, options);
     const listen = addressOf(machines.net, options.listen);
     url ||= defaultUrl(listen);

@@ -141,6 +141,16 @@ export const FAULTS_OF_RELEASES: readonly Fault[] = [
     transaction: (transaction) => altered(transaction, { useLease: async () => {} }),
   },
   {
+    name: "what was counted of a day is lost with the server",
+    breaks: ["policy"],
+    transaction: (transaction) => altered(transaction, { daysBeyond: async () => new Map() }),
+  },
+  {
+    name: "what was counted of a day is not written, and said to be",
+    breaks: ["policy", "log"],
+    transaction: (transaction) => altered(transaction, { setDay: async () => {} }),
+  },
+  {
     name: "everybody seems to come from one address",
     isQuick: true,
     breaks: ["policy", "receipt"],

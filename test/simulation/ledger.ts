@@ -30,6 +30,8 @@ export interface LedgerMachine {
   waitMs: number;
   /** Under `alive`, for how long it may be silent. */
   timeoutMs: number;
+  /** How often each of its latches is released in 24 hours; null: however often. */
+  perDay: number | null;
   lease: LedgerLease | null;
   /** The group that it is in, which is its site; and the last window that let it in. */
   group: string | null;
@@ -48,6 +50,13 @@ export interface LedgerLatch {
     /** The entry that tells of it. */
     readonly number: number;
   } | null;
+  /** Its releases that were counted last. */
+  day: LedgerDay | null;
+}
+
+interface LedgerDay {
+  readonly since: number;
+  readonly count: number;
 }
 
 const DAY_MS = 86_400_000;
@@ -123,13 +132,13 @@ export class Ledger {
     if (machine.state !== "active") return `the machine is ${machine.state}`;
     if (this.sites.of(machine)?.state === "held") return "its site is held";
     // Whether a machine under `alive` is there is not in the log: vigil.ts.
-    if (machine.policy === "always" || machine.policy === "alive") return null;
+    if (machine.policy === "always" || machine.policy === "alive") return dayRefusal(latch, now);
     const { lease } = machine;
     if (lease === null) return "there is no lease";
     if (isOver(lease.until, now, lease.seen)) return "the lease is over";
     if (lease.to !== null && lease.to !== from) return "it was approved for another address";
     if (machine.policy === "approval" && lease.to === null) return "nobody has approved";
-    if (use === null || use.lease !== lease.number) return null;
+    if (use === null || use.lease !== lease.number) return dayRefusal(latch, now);
     if (isOver(use.at + lease.grace, now, lease.seen)) return "the grace is over";
     return use.from === from ? null : "the grace is another address's";
   }
@@ -144,7 +153,7 @@ export class Ledger {
     const machine = known ?? made(String(entry["machine"]));
     if (machine.state !== "active") return `a machine that is ${machine.state} gets a latch`;
     this.machines.set(String(entry["machine"]), machine);
-    this.latches.set(String(entry["latch"]), { machine, state: "active", use: null });
+    this.latches.set(String(entry["latch"]), { machine, state: "active", use: null, day: null });
     return null;
   }
 
@@ -173,6 +182,8 @@ export class Ledger {
     machine.of = Number(entry["of"] ?? 0);
     machine.waitMs = machine.policy === "approval" ? Number(entry["timeout"]) : 0;
     machine.timeoutMs = machine.policy === "alive" ? Number(entry["timeout"]) : 0;
+    const [, perDay] = /per-day (\d+)/.exec(String(entry["limits"])) ?? [];
+    machine.perDay = perDay === undefined ? null : Number(perDay);
     this.#endAll(machine);
     return null;
   }
@@ -244,8 +255,29 @@ export class Ledger {
       latch.use = { lease: lease.number, at: entry.at, from, number: this.size - 1 };
       latch.machine.version++;
     }
-    return refused;
+    return refused ?? this.#count(entry, latch);
   }
+
+  #count(entry: LogEntry, latch: LedgerLatch): string | null {
+    const { policy, perDay } = latch.machine;
+    const isFirst = policy === "always" || policy === "alive" || entry["lease"] !== undefined;
+    if (perDay === null || !isFirst) return entry["day"] === undefined ? null : "it is counted, and need not be";
+    latch.day = dayAfter(latch.day, entry.at);
+    latch.machine.version++;
+    const isRight = entry["day"] === latch.day.count && entry["since"] === latch.day.since;
+    return isRight ? null : `it is number ${latch.day.count} of the day since ${latch.day.since}`;
+  }
+}
+
+/** A day begins with its first release, and with a clock that was set back by more than one. */
+function dayAfter(day: LedgerDay | null, now: number): LedgerDay {
+  if (day === null || now - day.since >= DAY_MS || day.since - now > DAY_MS) return { since: now, count: 1 };
+  return { since: Math.min(day.since, now), count: day.count + 1 };
+}
+
+/** Why one more release in its day is one too many; null where it is not. */
+function dayRefusal({ day, machine: { perDay } }: LedgerLatch, now: number): string | null {
+  return perDay !== null && dayAfter(day, now).count > perDay ? "it was released as often as it may be in a day" : null;
 }
 
 const STATES: Readonly<Record<string, "active" | "locked" | "revoked">> = {
@@ -255,6 +287,6 @@ const STATES: Readonly<Record<string, "active" | "locked" | "revoked">> = {
 };
 
 function made(id: string): LedgerMachine {
-  const terms = { policy: "always", of: 0, waitMs: 0, timeoutMs: 0 };
+  const terms = { policy: "always", of: 0, waitMs: 0, timeoutMs: 0, perDay: null };
   return { id, state: "active", isGone: false, ...terms, lease: null, group: null, letIn: null, version: 0 };
 }

@@ -15,10 +15,12 @@ const OPERATORS = [1001, 1002, 1003];
 export class SimulatedOperator {
   readonly #world: World;
   readonly #chance: Chance;
+  readonly #bounds: Chance;
 
   constructor(world: World, chance: Chance) {
     this.#world = world;
     this.#chance = chance;
+    this.#bounds = chance.named("bounds");
   }
 
   /** Lives until the simulation ends. */
@@ -80,11 +82,16 @@ export class SimulatedOperator {
     if (policy === "alive") return this.#watchOver(machine, path);
     const timeoutMs = this.#chance.pick([5 * MINUTE_MS, HOUR_MS, DAY_MS]);
     const terms = policy === "approval" ? { of: 1 + this.#chance.below(2), timeoutMs } : {};
-    const answer = await this.#insist(machine, "", "policy", path, { policy, ...terms });
+    const answer = await this.#insist(machine, "", "policy", path, { policy, ...terms, ...this.#limits() });
     if (answer.status !== 200) return;
     // What it sends counts for nothing under such a policy, but for the end of a boot's window.
     if (this.#chance.happens(0.5)) machine.sender.stop();
     else if (machine.isUp) machine.sender.start(machine);
+  }
+
+  /** Every fourth machine is released so often in a day at most. */
+  #limits(): { readonly perDay: string } {
+    return { perDay: this.#bounds.happens(0.25) ? this.#bounds.pick(["2", "3", "6"]) : "any" };
   }
 
   /** A machine is put under `alive` once it is heard. */
@@ -93,9 +100,10 @@ export class SimulatedOperator {
     machine.sender.stop(); // what has nothing to say for hours is heard anew
     if (machine.isUp) machine.sender.start(machine);
     const timeoutMs = machine.site?.timeoutMs ?? this.#chance.pick(this.#world.timeoutsMs);
+    const terms = { policy: "alive", timeoutMs, ...this.#limits() };
     for (let attempt = 0; attempt < 5; attempt++) {
       await this.#world.time.sleep(20_000);
-      const answer = await this.#insist(machine, "", "policy", path, { policy: "alive", timeoutMs });
+      const answer = await this.#insist(machine, "", "policy", path, terms);
       if (answer.body["error"] !== "alive/not-heard") break;
     }
     machine.sender.isAwaited = false;

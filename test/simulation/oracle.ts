@@ -242,6 +242,11 @@ export class Oracle {
     this.#said.add(`${by} ${verb} ${requestOrMachine}`);
   }
 
+  /** The server stands still from now on: what it has written is of before. */
+  standsStill(): void {
+    this.#readUp();
+  }
+
   /** The server's clock is set. */
   clockSet(offsetMs: number): void {
     this.jumps++;

@@ -12,6 +12,7 @@ import { administer } from "../../src/server/operator-api/routes.ts";
 import { resumePulses, watchPulses } from "../../src/server/service/alive/alive.ts";
 import { resumeSites } from "../../src/server/service/alive/site-holds.ts";
 import { assembleService } from "../../src/server/service/assemble.ts";
+import { resumeDays } from "../../src/server/service/days.ts";
 import type { Service } from "../../src/server/service/service.ts";
 import { type OpenedStore, openFolder } from "../../src/server/store/folder/folder.ts";
 import type { Store, Transaction } from "../../src/server/store/port.ts";
@@ -119,6 +120,7 @@ export class SimulatedServer {
     try {
       await resumeSites(life.service);
       await resumePulses(life.service);
+      await resumeDays(life.service);
     } catch (error) {
       this.end();
       await this.bury();

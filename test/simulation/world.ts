@@ -361,6 +361,7 @@ export class World implements AsyncDisposable {
   async #holdUp(chance: Chance): Promise<void> {
     const sinceMs = this.time.trueMs;
     this.trace("the server stands still");
+    this.oracle.standsStill();
     const goOn = this.server.holdUp();
     await this.time.sleep(chance.between(1000, chance.happens(0.5) ? MINUTE_MS : HOUR_MS));
     this.oracle.vigils.serverHeldUp(sinceMs, this.time.trueMs);

@@ -7,6 +7,7 @@ import { followedBy, Memory } from "../memory.ts";
 import type { OpenedStore } from "../store/folder/folder.ts";
 import { Asks } from "./memory/asks.ts";
 import { Challenges } from "./memory/challenges.ts";
+import { Days } from "./memory/days.ts";
 import { Halts } from "./memory/halts.ts";
 import { Notices } from "./memory/notices.ts";
 import { Paces } from "./memory/paces.ts";
@@ -35,6 +36,7 @@ export function assembleService(
     exchange,
     refusals: new RefusalTally(memory),
     paces: new Paces(memory),
+    days: new Days(memory),
     asks: new Asks(memory),
     notices: new Notices(),
     floods: new FloodTally(memory),

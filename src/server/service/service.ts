@@ -8,6 +8,7 @@ import type { Cells } from "../store/keys/cells.ts";
 import type { Store } from "../store/port.ts";
 import type { Asks } from "./memory/asks.ts";
 import type { Challenges } from "./memory/challenges.ts";
+import type { Days } from "./memory/days.ts";
 import type { Halts } from "./memory/halts.ts";
 import type { Notices } from "./memory/notices.ts";
 import type { Paces } from "./memory/paces.ts";
@@ -31,6 +32,7 @@ export interface Service {
   readonly exchange: BatchExchange;
   readonly refusals: RefusalTally;
   readonly paces: Paces;
+  readonly days: Days;
   readonly asks: Asks;
   readonly notices: Notices;
   readonly floods: FloodTally;

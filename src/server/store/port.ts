@@ -147,6 +147,12 @@ export interface Reads {
   tree(): Promise<Tree>;
   /** The latest checkpoint; null where there is none. */
   checkpoint(): Promise<SignedCheckpoint | null>;
+  /** The releases of a latch that were counted last, as far as the table of them reaches. */
+  day(latchId: string): Promise<Day | null>;
+  /** How many entries that table covers. */
+  dayReach(): Promise<number>;
+  /** What the entries beyond it have counted last, by the latch. */
+  daysBeyond(): Promise<Map<string, Day>>;
   /** Entries from number `from` on, at most `limit`. */
   entries(from: number, limit: number): Promise<NumberedEntry[]>;
   /** The same entries as numbers and texts, in a third of the time, for whoever looks at many. */
@@ -215,8 +221,10 @@ interface Writes {
   setLease(machineId: string, lease: LeaseRow | null): Promise<void>;
   /** Notes the first release of a latch within a lease. */
   useLease(latchId: string, use: LeaseUse): Promise<void>;
-  /** Notes the releases of a latch that were counted. */
+  /** Enters the releases of a latch that were counted last. */
   setDay(latchId: string, day: Day): Promise<void>;
+  /** Notes how many entries the table of them covers. */
+  setDayReach(size: number): Promise<void>;
   /** Enters a request, or what became of it. */
   setRequest(request: RequestRow): Promise<void>;
   deleteRequest(requestId: string): Promise<void>;

@@ -4,7 +4,6 @@ import type { SignedCheckpoint, Verifier } from "../../formats/log/note.ts";
 import type { StoredPulse } from "../policy/alive.ts";
 import type { State } from "../policy/decide.ts";
 import type { Lease, LeaseUse, Policy } from "../policy/lease.ts";
-import type { Day } from "../policy/limits.ts";
 import type { AskedRequest } from "../policy/request.ts";
 import type { StoredSite, StoredWindow } from "../policy/site.ts";
 import type { Terms, TermsSource } from "../policy/terms.ts";
@@ -56,8 +55,6 @@ export interface ReleaseRow {
   readonly latchState: State;
   /** The latch's first release within the last lease in which it was released. */
   readonly use: LeaseUse | null;
-  /** The releases of it that were counted last; null where none was, or none is counted. */
-  readonly day: Day | null;
   readonly latchEpoch: number;
   /** The group that the machine is in, and what became of it there. */
   readonly group: string | null;

@@ -24,6 +24,7 @@ import type { BatchExchange } from "../../../src/server/exchange/batch.ts";
 import { resumePulses } from "../../../src/server/service/alive/alive.ts";
 import { resumeSites } from "../../../src/server/service/alive/site-holds.ts";
 import { assembleService } from "../../../src/server/service/assemble.ts";
+import { resumeDays } from "../../../src/server/service/days.ts";
 import { addLatch, type EnrolOutcome, enrol } from "../../../src/server/service/latches/enrol.ts";
 import { invite } from "../../../src/server/service/latches/invite.ts";
 import { type ReleaseOutcome, release } from "../../../src/server/service/latches/release.ts";
@@ -88,6 +89,7 @@ export async function openService(
   clock.nowMs = options.nowMs ?? clock.nowMs;
   await resumeSites(service);
   await resumePulses(service);
+  await resumeDays(service);
   return {
     ...service,
     clock,

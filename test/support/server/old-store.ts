@@ -11,6 +11,9 @@ import { MasterKey, seal, unseal, type WrapContext } from "../../../src/server/s
 import { APPLICATION_ID, MIGRATIONS } from "../../../src/server/store/sqlite/migrations.ts";
 import { readCells } from "./carve.ts";
 
+/** From this version on what was counted of a day has a table of its own. */
+const DAY_TABLE_VERSION = 12;
+
 /**
  * Makes the store in a folder what it was in an older version, from 3 on: whatever its later
  * migrations have added is gone, and what they have moved is where it was.
@@ -19,10 +22,8 @@ export function takeBack(folder: string, version: number): void {
   const database = new Database(join(folder, "store.sqlite"));
   const then = new Database(":memory:");
   migrateTo(then, version);
-  for (const [column, now] of [
-    ["day_ms", "since_ms"],
-    ["day_count", "count"],
-  ]) {
+  const moved = version >= DAY_TABLE_VERSION ? [] : ["since_ms day_ms", "count day_count"];
+  for (const [now, column] of moved.map((names) => names.split(" "))) {
     database.exec(`update latch set ${column} = (select ${now} from latch_day where latch_day.latch = latch.id)`);
   }
   const isOfThen = new Set(partsOf(then).map(({ type, name }) => `${type} ${name}`));

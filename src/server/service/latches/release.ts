@@ -9,6 +9,7 @@ import type { Site, SiteMember } from "../../policy/site.ts";
 import type { Transaction } from "../../store/port.ts";
 import type { KeyRow, ReleaseRow } from "../../store/rows.ts";
 import { keepPulse } from "../alive/alive.ts";
+import { dayOf } from "../days.ts";
 import type { Notice } from "../memory/notices.ts";
 import { isSamePlace, packAddress } from "../memory/place.ts";
 import { beginRequest, queueFor } from "../policies/requests.ts";
@@ -99,7 +100,8 @@ async function judge(service: Service, transaction: Transaction, request: Releas
 
   const nowMs = service.system.nowMs();
   const isHalted = row.machineState === "active" && service.halts.includes(row.machineId, request.latchId);
-  const { policy, lease, use, day } = row;
+  const { policy, lease, use } = row;
+  const limits = row.limits === null ? null : readLimits(row.limits);
   // What is released always takes no more reads than it did before there were policies.
   const latestMs = policy === "always" || lease === null ? nowMs : await latestOf(transaction, lease.madeAt);
   const queue = policy === "approval" ? await queueFor(transaction, row.machineId, request.from) : null;
@@ -107,18 +109,20 @@ async function judge(service: Service, transaction: Transaction, request: Releas
   const pulse = number === null ? null : service.pulses.pulseOf(number);
   const alive = { pulse, monotonicMs: service.system.monotonicMs() };
   const site = siteOf(service, row, request.from);
+  const isCounted = limits !== null && limits.perDay !== null;
+  const day = isCounted ? await dayOf(service, transaction, request.latchId) : null;
   const decision = decide(
     {
       state: isHalted ? "locked" : row.machineState,
       policy,
       lease,
       alive,
-      ...(row.limits === null ? {} : { limits: readLimits(row.limits) }),
+      ...(limits === null ? {} : { limits }),
       ...(queue === null ? {} : { queue }),
       ...(site === null ? {} : { site }),
     },
     { state: row.latchState, pace: service.paces.of(request.latchId), use, day },
-    { from: request.from, nowMs, latestMs, ...(row.limits === null ? {} : { minute: minuteOfDay(nowMs) }) },
+    { from: request.from, nowMs, latestMs, ...(limits === null ? {} : { minute: minuteOfDay(nowMs) }) },
   );
   if (!decision.release) {
     const { reason, begins } = decision;
@@ -140,7 +144,7 @@ async function judge(service: Service, transaction: Transaction, request: Releas
       ...(enters === undefined ? {} : { window: enters }),
     };
     if (decision.use !== null) await transaction.useLease(request.latchId, decision.use);
-    if (decision.day !== undefined) await transaction.setDay(request.latchId, decision.day);
+    if (decision.day !== undefined) service.days.set(request.latchId, decision.day);
     if (decision.pulse !== undefined && number !== null) {
       const { size } = await transaction.tree();
       await keepPulse(service, transaction, row.machineId, decision.pulse, size);

@@ -19,7 +19,9 @@ import {
   useText,
 } from "../../audit/replay/known.ts";
 import type { AuditSource, NumberedCosignature, NumberedEntry, Snapshot } from "../../audit/verify.ts";
+import type { Day } from "../../policy/limits.ts";
 import type { WitnessedLogRow } from "../rows.ts";
+import { readDaysBeyond } from "./day-table.ts";
 import { GROUP, groupOf } from "./group-table.ts";
 import { leaseUseOf, MACHINE, machineOf, USE } from "./lease-columns.ts";
 import { REQUEST, requestOf } from "./request-table.ts";
@@ -132,11 +134,13 @@ function isWhole({ origin, publicKey, size, root, note, cosignedMs }: WitnessedL
 
 function readLatches(sqlite: Sqlite): KnownLatch[] {
   const rows = sqlite.all(query.selectFrom("latch").select(["id", "machine", "volume", "state", "epoch", ...USE]));
-  const days = new Map(
+  const days = new Map<string, Day>(
     sqlite
       .all(query.selectFrom("latch_day").select(["latch", "since_ms as sinceMs", "count"]))
       .map(({ latch, ...day }) => [latch, day]),
   );
+  // As a start does: what the table does not cover yet is in the log alone.
+  for (const [latch, day] of readDaysBeyond(sqlite)) days.set(latch, day);
   const keys = Map.groupBy(
     sqlite.all(query.selectFrom("latch_key").select(["latch", "purpose", "epoch", "kid"])),
     ({ latch }) => latch,

@@ -14,7 +14,9 @@ const INSERT_ENTRY = "insert into entry (number, body) values (?, ?)";
 const SELECT_TREE = "select size, edge, times from tree where row = 1";
 const UPDATE_TREE = "update tree set size = ?, edge = ?, times = ? where row = 1";
 const SELECT_ENTRIES = "select number, body from entry where number >= ? order by number limit ?";
-const SELECT_ENTRY_TEXTS = "select number, cast(body as text) from entry where number >= ? order by number limit ?";
+/** Numbers and texts, from one number on, so many at most. */
+export const SELECT_ENTRY_TEXTS =
+  "select number, cast(body as text) from entry where number >= ? order by number limit ?";
 const SELECT_LATEST =
   "select number, body from latest join entry on number = latest.entry where kind = ? and subject = ?";
 const SELECT_LAST_RELEASES = `select latch.machine as machineId, body

@@ -1,5 +1,5 @@
 import { type Compilable, sql } from "kysely";
-import { dayTable } from "./day-table.ts";
+import { dayReachTable, dayTable } from "./day-table.ts";
 import { groupTables } from "./group-table.ts";
 import { approvalTables } from "./request-table.ts";
 import { query } from "./schema.ts";
@@ -25,6 +25,7 @@ export const MIGRATIONS: readonly (() => Compilable[])[] = [
   groupTables,
   witnessTables,
   dayTable,
+  dayReachTable,
 ];
 
 /**

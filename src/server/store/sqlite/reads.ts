@@ -1,5 +1,5 @@
 import type { State } from "../../policy/decide.ts";
-import { readLimits } from "../../policy/limits.ts";
+import type { Day } from "../../policy/limits.ts";
 import type { Crowd } from "../../policy/request.ts";
 import type { Reads } from "../port.ts";
 import type {
@@ -18,7 +18,7 @@ import type {
   WitnessRow,
 } from "../rows.ts";
 import { ALIVE, aliveOf } from "./alive-columns.ts";
-import { readDay } from "./day-table.ts";
+import { readDay, readDayReach, readDaysBeyond } from "./day-table.ts";
 import { GROUP, groupOf } from "./group-table.ts";
 import {
   type LeaseColumns,
@@ -152,11 +152,22 @@ export class SqliteReads extends SqliteLog implements Reads {
         lease: leaseOf(machine),
         latchState: latch.state,
         use: leaseUseOf(latch),
-        day: readLimits(machine.limits).perDay === null ? null : readDay(this.#sqlite, latchId),
         latchEpoch: latch.epoch,
         exchange: key === undefined ? null : { ...key, cell: latch.cell ?? 0 },
       };
     });
+  }
+
+  async day(latchId: string): Promise<Day | null> {
+    return this.#sqlite.guard(() => readDay(this.#sqlite, latchId));
+  }
+
+  async dayReach(): Promise<number> {
+    return readDayReach(this.#sqlite);
+  }
+
+  async daysBeyond(): Promise<Map<string, Day>> {
+    return this.#sqlite.guard(() => readDaysBeyond(this.#sqlite));
   }
 
   async keys(latchId: string): Promise<KeyRow[]> {

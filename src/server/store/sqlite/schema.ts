@@ -114,6 +114,7 @@ interface Schema {
   scrub: { row: number; owed: number };
   latest: { kind: LatestKind; subject: string; entry: number };
   latest_reach: { row: number; size: number };
+  day_reach: { row: number; size: number };
   node: { level: number; number: number; hash: Buffer };
   rollback: { entry: number };
   witness: { name: string; key: Buffer; url: string; seen: number };

@@ -203,6 +203,10 @@ export class SqliteTransaction extends SqliteReads implements Transaction {
     this.#sqlite.guard(() => writeDay(this.#sqlite, latchId, day));
   }
 
+  async setDayReach(size: number): Promise<void> {
+    this.#sqlite.run(query.updateTable("day_reach").set({ size }).where("size", "<", size));
+  }
+
   async insertLatch(latch: LatchRow, keys: readonly KeyRow[]): Promise<void> {
     const { machineId, createdMs, use: _use, ...rest } = latch;
     const unused = { use_lease: null, use_ms: null, use_from: null };

@@ -12,6 +12,7 @@ import { isError, NightlatchError } from "../../../../src/core/errors.ts";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
 import { keepHouse, startHousekeeping } from "../../../../src/server/housekeeping.ts";
 import { assembleService } from "../../../../src/server/service/assemble.ts";
+import { resumeDays } from "../../../../src/server/service/days.ts";
 import { grantLease, setPolicy } from "../../../../src/server/service/policies/policies.ts";
 import { changeLatch, changeMachine, type StateChange } from "../../../../src/server/service/policies/states.ts";
 import type { Service } from "../../../../src/server/service/service.ts";
@@ -102,6 +103,7 @@ class Side implements AsyncDisposable {
       store: faulty(opened.store, this.#faults) as OpenedStore["store"],
     });
     this.service = { ...assembled, store: opened.store };
+    await resumeDays(this.service);
     this.#opened = opened;
     this.#stop = startHousekeeping(this.service, (error) => {
       if (!isInjected(error)) throw error;
@@ -144,9 +146,11 @@ class Side implements AsyncDisposable {
         return (await changeMachine(service, machine.id, { by: 0, change: act.change })).changed;
       case "one-latch":
         return latch && (await changeLatch(service, latch.latchId, { by: 0, change: act.change })).changed;
-      case "policy":
-        return (await setPolicy(service, machine.id, { policy: act.other % 4 === 0 ? "always" : "lease", by: 0 }))
-          .changed;
+      case "policy": {
+        const policy = act.other % 4 === 0 ? "always" : "lease";
+        const limits = { perDay: act.pick % 2 === 0 ? "any" : "3" };
+        return (await setPolicy(service, machine.id, { policy, limits, by: 0 })).changed;
+      }
       case "grant": {
         const wanted = { lifetimeMs: 600_000, graceMs: act.other % 2 === 0 ? 0 : 60_000, by: 0 };
         return (await grantLease(service, machine.id, wanted)).machine.leases;
@@ -254,7 +258,7 @@ test("what runs twice, or fails, leaves in memory and in the log what running on
       fc.array(fault, { minLength: 1, maxLength: 40, size: "max" }),
       async (steps, faults) => {
         // The beginning meets no fault.
-        await using tried = await new Side().open([...Array<Fault>(6).fill({ at: 0, kind: "none" }), ...faults]);
+        await using tried = await new Side().open([...Array<Fault>(7).fill({ at: 0, kind: "none" }), ...faults]);
         await using twin = await new Side().open([]);
         await begin(tried);
         await begin(twin);
@@ -298,7 +302,7 @@ function usesLatch({ kind }: Act): boolean {
 
 test("a full disk does not swallow the first refusal", async () => {
   await using side = await new Side().open([
-    ...Array<Fault>(3).fill({ at: 0, kind: "none" }),
+    ...Array<Fault>(4).fill({ at: 0, kind: "none" }),
     { at: 1000, kind: "full" },
     { at: 0, kind: "none" },
   ]);

@@ -5,6 +5,7 @@ import { after, test } from "node:test";
 import Database from "better-sqlite3";
 import { verifyLog } from "../../../../../src/server/audit/verify.ts";
 import { assembleService } from "../../../../../src/server/service/assemble.ts";
+import { saveDays } from "../../../../../src/server/service/days.ts";
 import { setPolicy } from "../../../../../src/server/service/policies/policies.ts";
 import { changeMachine } from "../../../../../src/server/service/policies/states.ts";
 import { openFolder } from "../../../../../src/server/store/folder/folder.ts";
@@ -111,6 +112,7 @@ test("what was counted of a day is counted on: before version 12 it was in the l
       const { latch } = await enrolled(service, "nas");
       await setPolicy(service, "nas", { ...BY, policy: "always", limits: { perDay: "2" } });
       assert.equal((await ask(service, latch)).kind, "released");
+      await saveDays(service); // an older version did at once
       return latch;
     })();
     takeBack(counting.folder, version);
