@@ -166,6 +166,7 @@ export const ERROR_CODES = [
   "store/other",
   "store/rolled-back",
   "store/newer",
+  "store/older",
   "store/damaged",
   "store/master-key",
   "store/cells",

@@ -10,6 +10,7 @@ import { SqliteLog } from "../sqlite/log.ts";
 import { APPLICATION_ID, CELLS_VERSION, MIGRATIONS } from "../sqlite/migrations.ts";
 import { query } from "../sqlite/schema.ts";
 import type { Sqlite } from "../sqlite/sqlite.ts";
+import { readVersion } from "../sqlite/version.ts";
 
 const CHECK = Buffer.from("nightlatch master key");
 
@@ -62,20 +63,8 @@ export interface FoundStore {
  * @throws NightlatchError store/newer, store/damaged
  */
 export function findStore(sqlite: Sqlite): FoundStore {
-  const version = sqlite.pragma("user_version");
-  if (typeof version !== "number" || version === 0 || sqlite.pragma("application_id") !== APPLICATION_ID) {
-    throw damaged("it is empty, or not a store of Nightlatch");
-  }
-  if (version > MIGRATIONS.length) {
-    throw new NightlatchError(
-      "store/newer",
-      `the store has format ${version}, this version knows up to ${MIGRATIONS.length}`,
-      {
-        meaning: "A newer version of Nightlatch has used it. Nothing was started, nothing was changed.",
-        remedy: "Install that version again, or restore a backup from before the upgrade.",
-      },
-    );
-  }
+  const version = readVersion(sqlite);
+  if (version === null) throw damaged("it is empty, or not a store of Nightlatch");
   const row = sqlite.first(query.selectFrom("store").select("id"));
   if (row === null) throw damaged("it does not say which store it is");
   return { version, storeId: row.id };

@@ -27,6 +27,7 @@ import { leaseUseOf, MACHINE, machineOf, USE } from "./lease-columns.ts";
 import { REQUEST, requestOf } from "./request-table.ts";
 import { query } from "./schema.ts";
 import { Sqlite } from "./sqlite.ts";
+import { requireThisVersion } from "./version.ts";
 import { SqliteWitnesses } from "./witness-table.ts";
 
 /** How many entries or checkpoints are read at once. */
@@ -36,11 +37,18 @@ const PAGE = 4096;
  * The log of a store's file, for whoever may read it; a server may have it open meanwhile. It is
  * read in short pages, because a reader keeps destroyed keys from being overwritten for as long as
  * it reads.
- * @throws NightlatchError store/damaged, store/io
+ * @throws NightlatchError store/older, store/newer, store/damaged, store/io
  */
 export function openAuditSource(path: string): AuditSource & Disposable {
   const sqlite = new Sqlite(path, { readonly: true });
-  const snapshot = takeSnapshot(sqlite);
+  let snapshot: Snapshot;
+  try {
+    requireThisVersion(sqlite);
+    snapshot = takeSnapshot(sqlite);
+  } catch (error) {
+    sqlite.close();
+    throw error;
+  }
   return {
     snapshot,
     entries: async (from) => readEntries(sqlite, from),

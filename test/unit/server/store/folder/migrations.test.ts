@@ -10,6 +10,7 @@ import { setPolicy } from "../../../../../src/server/service/policies/policies.t
 import { changeMachine } from "../../../../../src/server/service/policies/states.ts";
 import { openFolder } from "../../../../../src/server/store/folder/folder.ts";
 import { storePath } from "../../../../../src/server/store/folder/paths.ts";
+import { openAuditSource } from "../../../../../src/server/store/sqlite/audit-source.ts";
 import { CELLS_VERSION, MIGRATIONS } from "../../../../../src/server/store/sqlite/migrations.ts";
 import { Sqlite } from "../../../../../src/server/store/sqlite/sqlite.ts";
 import { nodeSystem } from "../../../../../src/system/node.ts";
@@ -127,6 +128,30 @@ test("what was counted of a day is counted on: before version 12 it was in the l
     await verifyLog({ ...audit, snapshot: await audit.snapshot() }, null);
   }
 });
+
+test("a store of another version is not read as one of this: it is said which it is", async () => {
+  for (const version of OLD) {
+    using old = makeHome();
+    const path = storePath(old.folder);
+    const upToDate = async () => (await openService(old.folder))[Symbol.asyncDispose]();
+    await upToDate();
+    takeBack(old.folder, version);
+    const message = `the store has format ${version}, and is read in format ${MIGRATIONS.length} alone`;
+    assert.throws(() => openAuditSource(path), { code: "store/older", message });
+    await upToDate(); // what the error says to do
+    openAuditSource(path)[Symbol.dispose]();
+    setVersion(path, MIGRATIONS.length + 1);
+    assert.throws(() => openAuditSource(path), { code: "store/newer" });
+    setVersion(path, 0);
+    assert.throws(() => openAuditSource(path), { code: "store/damaged", message: /not a store/ });
+  }
+});
+
+function setVersion(path: string, version: number): void {
+  const database = new Database(path);
+  database.pragma(`user_version = ${version}`);
+  database.close();
+}
 
 test("it would be found: a migration that is more than one transaction", async () => {
   const { run } = Sqlite.prototype;
