@@ -209,7 +209,7 @@ export const FAULTS_OF_RELEASES: readonly Fault[] = [
   },
   {
     name: "a start unlocks everything",
-    breaks: ["policy", "acknowledged", "heartbeat", "log"],
+    breaks: ["policy", "acknowledged", "heartbeat", "log", "approval"],
     service: (service) => {
       void service.store.transact(async (transaction) => {
         for (const { id, state, epoch } of await transaction.machines())
