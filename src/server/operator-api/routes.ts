@@ -159,8 +159,10 @@ async function showStatus({ service, masterSource, url }: AdminContext): Promise
 }
 
 async function makeInvite({ service, url }: AdminContext, request: AdminRequest): Promise<Reply> {
-  const { name, lifetimeMs } = parseInviteRequest(request.body);
-  const made = await invite(service, { name, lifetimeMs, url: url(), by: request.uid });
+  const wanted = parseInviteRequest(request.body);
+  const { name } = wanted;
+  const mayLoosen = request.role === "admin";
+  const made = await invite(service, { ...wanted, url: url(), by: request.uid, mayLoosen });
   const { line, id, replaced } = made;
   return json(200, { invite: line, id, name, expires: isoTime(made.expiresMs), replaced, url: url() });
 }
@@ -202,15 +204,19 @@ async function acknowledgeGroup({ answers }: AdminContext, done: Grouped): Promi
 
 const MAX_BODY_BYTES = 4096;
 
-function parseInviteRequest(body: Buffer): { readonly name: string; readonly lifetimeMs: number } {
+function parseInviteRequest(body: Buffer): {
+  readonly name: string;
+  readonly lifetimeMs: number;
+  readonly group?: string;
+} {
   try {
-    const { name, lifetimeMs, ...others } = parseJson(body, "the request", {
+    const { name, lifetimeMs, group, ...others } = parseJson(body, "the request", {
       lengthBytes: MAX_BODY_BYTES,
       depth: 1,
     }) as JsonObject;
-    if (typeof name === "string" && typeof lifetimeMs === "number" && Object.keys(others).length === 0) {
-      return { name, lifetimeMs };
-    }
+    const isWhole = typeof name === "string" && typeof lifetimeMs === "number" && Object.keys(others).length === 0;
+    if (isWhole && group === undefined) return { name, lifetimeMs };
+    if (isWhole && typeof group === "string") return { name, lifetimeMs, group };
   } catch (error) {
     if (!(error instanceof TypeError) && !isError(error)) throw error;
   }

@@ -77,9 +77,9 @@ export function latchView(latch: LatchRow, formers?: readonly FormerEpoch[]): Re
 
 /** An invite as docs/format/admin.md shows it. */
 export function inviteView(invite: InviteRow, { nowMs, times }: TimeView): Record<string, unknown> {
-  const { id, name, createdMs, expiresMs, madeAt } = invite;
+  const { id, name, createdMs, expiresMs, madeAt, group } = invite;
   const expired = hasExpired(expiresMs, { nowMs, latestMs: latestSince(times, madeAt) });
-  return { id, name, created: isoTime(createdMs), expires: isoTime(expiresMs), expired };
+  return { id, name, created: isoTime(createdMs), expires: isoTime(expiresMs), expired, group };
 }
 
 /**

@@ -222,4 +222,6 @@ export interface InviteRow {
   /** The log's size when it was made: what came later is in the entries from this number on. */
   readonly madeAt: number;
   readonly machineId: string | null;
+  /** The group that whoever comes with it is put into; null: into none. */
+  readonly group: string | null;
 }

@@ -115,8 +115,13 @@ export function newMachine(): TestMachine {
 }
 
 /** Makes an invite, and gives its line. */
-export async function makeInvite(service: Service, name: string, lifetimeMs = 3_600_000): Promise<string> {
-  return (await invite(service, { name, lifetimeMs, url: "http://127.0.0.1:7654", by: 0 })).line;
+export async function makeInvite(
+  service: Service,
+  name: string,
+  lifetimeMs = 3_600_000,
+  more: { readonly group?: string; readonly mayLoosen?: boolean } = {},
+): Promise<string> {
+  return (await invite(service, { name, lifetimeMs, url: "http://127.0.0.1:7654", by: 0, ...more })).line;
 }
 
 /** What a machine got: where to ask, and for which key. */

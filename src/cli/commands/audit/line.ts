@@ -24,7 +24,7 @@ function describe(entry: JsonObject): string {
     case "rollback":
       return `an older copy of the store was taken into use: the log had ${text(entry["size"])} entries before`;
     case "invite":
-      return `invited ${by}, until ${timeText(entry["expires"])}`;
+      return `invited ${by}${intoOf(entry)}, until ${timeText(entry["expires"])}`;
     case "invite-void":
       return `invite taken back ${by}`;
     case "invite-expired":
@@ -32,7 +32,7 @@ function describe(entry: JsonObject): string {
     case "invite-used":
       return `came from ${from} with an invite, for a latch that it has`;
     case "enrol":
-      return `enrolled from ${from}${volume}`;
+      return `enrolled from ${from}${intoOf(entry)}${volume}`;
     case "latch":
       return `got one more latch, from ${from}${volume}`;
     case "machine-policy":
@@ -174,6 +174,10 @@ const REASONS: Readonly<Record<string, string>> = {
   "invite/expired": "the invite has expired, or is void",
   "machine/unknown": "a machine that is not known",
 };
+
+function intoOf(entry: JsonObject): string {
+  return entry["group"] == null ? "" : `, into the group ${text(entry["group"])}`;
+}
 
 function reasonOf(entry: JsonObject): string {
   const reason = text(entry["reason"]);

@@ -10,6 +10,7 @@ export const command = defineCommand({
   minOperands: 1,
   maxOperands: 1,
   options: {
+    group: { value: "GROUP", help: "the group that the machine will be in, with what is said of it, from the start" },
     expires: { value: "TIME", help: "how long the invite is good for, such as 15m, 1h, 2d", default: "1h" },
     admin: ADMIN_OPTION,
   },
@@ -19,7 +20,11 @@ A second invite for the same name makes the first one void; so does nightlatch m
   async run({ operands, options, system, terminal }) {
     const [name = ""] = operands;
     const lifetimeMs = parseExpires(options.expires);
-    const answer = await askServer(system, options.admin, "POST", ["invites"], { name, lifetimeMs });
+    const answer = await askServer(system, options.admin, "POST", ["invites"], {
+      name,
+      lifetimeMs,
+      ...(options.group === undefined ? {} : { group: options.group }),
+    });
     if (answer["replaced"] === true) terminal.hint(`The earlier invite for ${name} is void now.`);
     terminal.hint(
       `Good for one machine until ${timeText(answer["expires"])}, at ${String(answer["url"])}. Paste on ${name}:`,

@@ -62,11 +62,12 @@ export function unreadHint(unread: Json | undefined): string {
 
 function inviteLines(invite: JsonObject, nowMs: number): string[] {
   const [name, expires] = [String(invite["name"]), timeText(invite["expires"])];
+  const into = typeof invite["group"] === "string" ? `, into the group ${invite["group"]}` : "";
   const isBehind = invite["expired"] === true && Date.parse(String(invite["expires"])) > nowMs;
   const lines = [
     isBehind
       ? `The invite for ${name} is not good now: the server's clock has gone back since it was made. Make another.`
-      : `The invite for ${name} ${invite["expired"] === true ? "has expired, at" : "is open until"} ${expires}.`,
+      : `The invite for ${name}${into} ${invite["expired"] === true ? "has expired, at" : "is open until"} ${expires}.`,
   ];
   const { at, from, machine } = (invite["refused"] ?? {}) as JsonObject;
   if (at === undefined) return lines;

@@ -6,6 +6,8 @@ export interface InviteEntry extends Dated {
   readonly invite: string;
   readonly name: string;
   readonly expires: number;
+  /** The group that the machine will be in. */
+  readonly group?: string;
   /** The operator's user id on the server. */
   readonly by: number;
 }
@@ -45,6 +47,8 @@ export interface BindingEntry extends Dated {
   readonly invite?: string;
   readonly machine: string;
   readonly name: string;
+  /** The group that a new machine is in from now on, as its invite says. */
+  readonly group?: string;
   readonly latch: string;
   readonly volume: string;
   /** S256 thumbprint of the exchange key. */

@@ -45,6 +45,8 @@ export interface KnownInvite {
   readonly expires: number;
   /** Who used it. */
   readonly machine: string | null;
+  /** The group that whoever comes with it is put into; empty: into none. */
+  readonly group: string;
 }
 
 /** A group of machines as the log or the store tells of it. */

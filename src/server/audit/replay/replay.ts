@@ -77,7 +77,7 @@ export class Replay {
       ...compare("machine", this.#machines, store.machines, MACHINE),
       ...compare("latch", this.#latches, store.latches, ["machine", "volume", "state", "epoch", "keys", "use", "day"]),
       ...compare("group", this.#groups, store.groups, ["policy", "site"]),
-      ...compare("invite", this.#invites, store.invites, ["name", "state", "expires", "machine"]),
+      ...compare("invite", this.#invites, store.invites, ["name", "state", "expires", "machine", "group"]),
       ...compare("request", this.#requests, store.requests, ["machine", "from", "state", "approvedBy", "expires"]),
       ...compare("witness", this.#witnesses.witnesses, store.witnesses, ["key", "url"]),
       ...compare("witnessed log", this.#witnesses.logs, store.witnessedLogs, ["key", "signed"]),
@@ -93,9 +93,9 @@ export class Replay {
       { purpose: "signing", epoch: EPOCH, kid: null },
     ]);
     if (!this.#machines.has(machine)) {
-      const policy = this.#groups.get(DEFAULT_GROUP)?.policy ?? PLAIN;
-      const begun = { state: "active", epoch: 1, source: "default", group: "", lease: leaseText(0, null) } as const;
-      this.#machines.set(machine, { id: machine, name, policy, ...begun });
+      const group = String(entry["group"] ?? "");
+      const begun = { state: "active", epoch: 1, lease: leaseText(0, null) } as const;
+      this.#machines.set(machine, { id: machine, name, group, ...begun, ...this.#saidIn(group) });
     }
     this.#latches.set(latch, { id: latch, machine, volume, state: "active", epoch: EPOCH, keys, use: "", day: "" });
     const siblings = this.#latchesOf.get(machine);
@@ -108,7 +108,8 @@ export class Replay {
   #invite(entry: JsonObject): void {
     const [id, name] = [String(entry["invite"]), String(entry["name"])];
     this.#void(this.#open.get(name) ?? "");
-    this.#invites.set(id, { id, name, state: "open", expires: Number(entry["expires"]), machine: null });
+    const group = String(entry["group"] ?? "");
+    this.#invites.set(id, { id, name, state: "open", expires: Number(entry["expires"]), machine: null, group });
     this.#open.set(name, id);
   }
 
@@ -198,10 +199,15 @@ export class Replay {
     const moved = { ...machine, group };
     this.#machines.set(machineId, moved);
     if (machine.source === "machine" || machine.state === "revoked") return;
+    const said = this.#saidIn(group);
+    if (said.source === "group" || machine.source === "group") this.#govern(moved, said);
+  }
+
+  /** What holds for a machine in this group of which nothing is said by itself. */
+  #saidIn(group: string): Pick<KnownMachine, "policy" | "source"> {
     const policy = this.#groups.get(group)?.policy ?? "";
-    if (policy !== "") this.#govern(moved, { policy, source: "group" });
-    else if (machine.source === "group")
-      this.#govern(moved, { policy: this.#groups.get(DEFAULT_GROUP)?.policy ?? PLAIN, source: "default" });
+    if (policy !== "") return { policy, source: "group" };
+    return { policy: this.#groups.get(DEFAULT_GROUP)?.policy ?? PLAIN, source: "default" };
   }
 
   #lease(entry: JsonObject): void {

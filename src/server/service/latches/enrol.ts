@@ -12,6 +12,7 @@ import { hasExpired } from "../../policy/expiry.ts";
 import type { Transaction } from "../../store/port.ts";
 import type { InviteRow, LatchRow, MachineRow } from "../../store/rows.ts";
 import { beginPulse } from "../alive/alive.ts";
+import { findGroup } from "../policies/groups.ts";
 import { saidOf } from "../policies/policies.ts";
 import type { Recorded } from "../queue.ts";
 import type { Service } from "../service.ts";
@@ -123,15 +124,26 @@ async function redeem(
   // nobody would find the other's name.
   if (known !== null && known.state !== "revoked" && known.name !== invite.name)
     return refuse(service, received, "invite/other-machine", invite.id, known.id);
-  const machine = known ?? (await insertNew(service, transaction, machineId, invite.name));
-  const granted = await grant(service, transaction, received, machine, invite);
+  const machine = known ?? (await insertNew(service, transaction, machineId, invite));
+  // Who is known is where operators have put it.
+  const used = known === null ? invite : { ...invite, group: null };
+  const granted = await grant(service, transaction, received, machine, used);
   if (!("refused" in granted.outcome)) await transaction.setInvite(invite.id, "used", machineId);
   return granted;
 }
 
-/** Enters a machine with what is said of new ones; under `alive` it has the time of a boot. */
-async function insertNew(service: Service, transaction: Transaction, id: string, name: string): Promise<MachineRow> {
-  const { terms, source } = await saidOf(transaction, null, null);
+/**
+ * Enters a machine with what is said of its group, or of new ones; under `alive` it has the time of
+ * a boot.
+ */
+async function insertNew(
+  service: Service,
+  transaction: Transaction,
+  id: string,
+  { name, group }: Pick<InviteRow, "name" | "group">,
+): Promise<MachineRow> {
+  const joined = group === null ? null : await findGroup(transaction, group);
+  const { terms, source } = await saidOf(transaction, null, joined);
   const { timeoutMs, ...said } = terms;
   const machine: MachineRow = {
     id,
@@ -146,7 +158,7 @@ async function insertNew(service: Service, transaction: Transaction, id: string,
     alive: null,
     seenMs: null,
     seenFrom: null,
-    group: null,
+    group,
     goneIn: null,
     goneFrom: null,
   };
@@ -186,6 +198,7 @@ async function grant(
     kid: keys[0].kid,
     from: received.from,
     ...(invite === null ? {} : { invite: invite.id }),
+    ...(invite?.group == null ? {} : { group: invite.group }),
   };
   return { outcome: { machine, latch }, entries: [entry] };
 }

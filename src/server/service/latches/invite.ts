@@ -6,19 +6,23 @@ import { identityThumbprint, isMachineName } from "../../../formats/own/enrolmen
 import { formatInvite, INVITE_ID_BYTES, INVITE_KEY_BYTES } from "../../../formats/own/invite.ts";
 import type { Entry } from "../../audit/entry.ts";
 import { latestSince } from "../../audit/times.ts";
+import { DEFAULT_GROUP } from "../../policy/terms.ts";
 import type { Reads } from "../../store/port.ts";
 import type { InviteRow } from "../../store/rows.ts";
+import { findGroup, nobodyIn } from "../policies/groups.ts";
+import { type Operator, saidOf } from "../policies/policies.ts";
+import { requireTighter } from "../policies/terms.ts";
 import type { Service } from "../service.ts";
 
 /** What an operator asks for. */
-interface InviteRequest {
+interface InviteRequest extends Operator {
   readonly name: string;
   /** From now. */
   readonly lifetimeMs: number;
   /** The address that machines reach the server under. */
   readonly url: string;
-  /** The operator's user id. */
-  readonly by: number;
+  /** The group that the machine is to be in; absent: in none. */
+  readonly group?: string;
 }
 
 /** An invite, once it is durable. */
@@ -36,8 +40,10 @@ const MIN_LIFETIME_MS = 60_000;
 const MAX_LIFETIME_MS = 30 * 86_400_000;
 
 /**
- * Makes an invite for a machine.
- * @throws NightlatchError machine/bad-name, machine/exists, invite/bad-lifetime, store/*
+ * Makes an invite for a machine. One for a group puts it there as it enrols, so that nothing is
+ * released in between by what holds for others.
+ * @throws NightlatchError machine/bad-name, machine/exists, invite/bad-lifetime, group/unknown,
+ *   group/in-use, admin/denied, store/*
  */
 export async function invite(service: Service, request: InviteRequest): Promise<MadeInvite> {
   requireName(request.name);
@@ -48,10 +54,11 @@ export async function invite(service: Service, request: InviteRequest): Promise<
   const wrappedKey = service.cells.wrap(cell, key.reveal(), { purpose: "invite", id, epoch: 1 });
   const createdMs = service.system.nowMs();
   const expiresMs = createdMs + request.lifetimeMs;
-  const { name, by } = request;
+  const { name, by, group = null } = request;
   const replaced = await service.queue.submit(async (transaction) => {
     const machine = await transaction.machineByName(name);
     if (machine !== null && machine.state !== "revoked") throw nameTaken(name);
+    if (group !== null) await requireGroup(transaction, group, request);
     const earlier = (await transaction.openInvites()).filter((open) => open.name === name);
     for (const open of earlier) await transaction.setInvite(open.id, "void", null);
     await transaction.insertInvite({
@@ -64,10 +71,21 @@ export async function invite(service: Service, request: InviteRequest): Promise<
       expiresMs,
       madeAt: (await transaction.tree()).size,
       machineId: null,
+      group,
     });
     return {
       outcome: earlier.length > 0,
-      entries: [{ kind: "invite", at: createdMs, invite: id, name, expires: expiresMs, by }],
+      entries: [
+        {
+          kind: "invite",
+          at: createdMs,
+          invite: id,
+          name,
+          expires: expiresMs,
+          ...(group === null ? {} : { group }),
+          by,
+        },
+      ],
     };
   });
   const line = formatInvite({ url: request.url, id, key, thumbprint: identityThumbprint(service.identity) });
@@ -107,6 +125,14 @@ export async function expireInvites(service: Service): Promise<void> {
     }
     return { outcome: null, entries };
   });
+}
+
+/** Finds a group for a machine that is to come, as for one that joins it. */
+async function requireGroup(transaction: Reads, name: string, { mayLoosen }: Operator): Promise<void> {
+  const group = await findGroup(transaction, name);
+  if (name === DEFAULT_GROUP) throw nobodyIn();
+  const [elsewhere, there] = [await saidOf(transaction, null, null), await saidOf(transaction, null, group)];
+  if (mayLoosen === false) requireTighter(name, elsewhere.terms, there.terms);
 }
 
 async function noInvite(transaction: Reads, name: string): Promise<NightlatchError> {

@@ -51,7 +51,7 @@ export async function addGroup(service: Service, name: string, { by }: Operator)
 }
 
 /**
- * Removes a group that has no machines.
+ * Removes a group that has no machines, and awaits none.
  * @throws NightlatchError group/unknown, group/in-use, store/*
  */
 export async function removeGroup(service: Service, name: string, { by }: Operator): Promise<Grouped> {
@@ -59,6 +59,8 @@ export async function removeGroup(service: Service, name: string, { by }: Operat
     const group = await findGroup(transaction, name);
     const machines = await transaction.machinesIn(name);
     if (name === DEFAULT_GROUP || machines.length > 0) throw inUse(name, machines);
+    const invited = (await transaction.openInvites()).find((invite) => invite.group === name);
+    if (invited !== undefined) throw isAwaited(name, invited.name);
     await transaction.deleteGroup(name);
     service.sites.set(name, null);
     const entry: Entry = { kind: "group-remove", at: service.system.nowMs(), group: name, by };
@@ -187,10 +189,18 @@ function inUse(name: string, machines: readonly MachineRow[]): NightlatchError {
   });
 }
 
-function nobodyIn(): NightlatchError {
+function isAwaited(name: string, machine: string): NightlatchError {
+  return new NightlatchError("group/in-use", `${machine} is invited into the group ${name}`, {
+    meaning: "Nothing was changed.",
+    remedy: `Take the invite back first: nightlatch machine uninvite ${machine}`,
+  });
+}
+
+/** Nobody is put into the group of those that are to come. */
+export function nobodyIn(): NightlatchError {
   return new NightlatchError("group/in-use", "no machine is in the group default: it is of those that are to come", {
     meaning: "Nothing was changed.",
-    remedy: "To have a machine in no group: nightlatch group leave NAME",
+    remedy: "A machine that is put into no group begins with what is said there.",
   });
 }
 

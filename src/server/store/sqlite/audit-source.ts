@@ -101,9 +101,9 @@ export function takeSnapshot(sqlite: Sqlite): Snapshot {
         return { id: name, policy, site: siteText(site) };
       });
     const latches = readLatches(sqlite);
-    const invites = sqlite.all(
-      query.selectFrom("invite").select(["id", "name", "state", "expires_ms as expires", "machine"]),
-    );
+    const invites = sqlite
+      .all(query.selectFrom("invite").select(["id", "name", "state", "expires_ms as expires", "machine", "in_group"]))
+      .map(({ in_group: group, ...invite }) => ({ ...invite, group: group ?? "" }));
     const requests = sqlite
       .all(query.selectFrom("request").select(REQUEST))
       .map(requestOf)

@@ -26,6 +26,7 @@ export const MIGRATIONS: readonly (() => Compilable[])[] = [
   witnessTables,
   dayTable,
   dayReachTable,
+  inviteGroupColumn,
 ];
 
 /**
@@ -218,6 +219,11 @@ function formerEpochTable(): Compilable[] {
 function aliveColumns(): Compilable[] {
   const columns = ["alive_timeout", "alive_until", "alive_saved", "alive_made_at", "alive_extended", "seen_ms"];
   return columns.map((column) => query.schema.alterTable("machine").addColumn(column, "integer"));
+}
+
+/** The group that whoever comes with an invite is put into. */
+function inviteGroupColumn(): Compilable[] {
+  return [query.schema.alterTable("invite").addColumn("in_group", "text")];
 }
 
 function cellColumns(): Compilable[] {

@@ -91,6 +91,7 @@ const INVITE = [
   "made_at as madeAt",
   "machine as machineId",
   "cell",
+  "in_group as group",
 ] as const;
 
 const COUNT_MEMBERS =

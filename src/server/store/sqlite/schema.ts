@@ -93,6 +93,7 @@ interface Schema {
     made_at: number;
     machine: string | null;
     cell: number | null;
+    in_group: string | null;
   };
   request: {
     id: string;

@@ -53,7 +53,7 @@ export class SqliteTransaction extends SqliteReads implements Transaction {
   }
 
   async insertInvite(invite: InviteRow): Promise<void> {
-    const { id, name, state, wrappedKey, createdMs, expiresMs, madeAt, machineId, cell } = invite;
+    const { id, name, state, wrappedKey, createdMs, expiresMs, madeAt, machineId, cell, group } = invite;
     const row = {
       id,
       name,
@@ -64,6 +64,7 @@ export class SqliteTransaction extends SqliteReads implements Transaction {
       made_at: madeAt,
       machine: machineId,
       cell,
+      in_group: group,
     };
     this.#sqlite.run(query.insertInto("invite").values(row));
   }

@@ -140,6 +140,7 @@ test("what operators see: names, states and times, and never a key", async () =>
     "created",
     "expires",
     "expired",
+    "group",
     "refused",
   ]);
   const shown = await read(context, "machines/nas");

@@ -1,14 +1,19 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
 import Database from "better-sqlite3";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
+import { uninvite } from "../../../../src/server/service/latches/invite.ts";
 import { addGroup, moveMachine, removeGroup, setGroupPolicy } from "../../../../src/server/service/policies/groups.ts";
 import { grantLease, setPolicy } from "../../../../src/server/service/policies/policies.ts";
 import { changeMachine } from "../../../../src/server/service/policies/states.ts";
 import {
   ask,
   enrolled,
+  enrolWith,
   makeHome,
+  makeInvite,
+  newMachine,
   type OpenService,
   openService,
   type TestLatch,
@@ -35,6 +40,95 @@ async function told(service: OpenService, latch: TestLatch): Promise<string> {
   const outcome = await ask(service, latch);
   return outcome.kind === "refused" ? outcome.reason : outcome.kind;
 }
+
+const HOUR_MS = 3_600_000;
+
+/** What the log says of a machine, in one kind of entry. */
+async function logged(service: OpenService, kind: string): Promise<Record<string, unknown>[]> {
+  const bodies = (await service.store.audit.entries(0)).map(({ body }) => JSON.parse(String(body)));
+  return bodies.filter((entry) => entry.kind === kind);
+}
+
+test("who is invited into a group is there from the start, and is released by what is said there", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  await addGroup(service, "home", ROOT);
+  await setGroupPolicy(service, "home", { policy: "lease", by: 0 });
+  const invited = async (name: string) =>
+    enrolWith(service, newMachine(), await makeInvite(service, name, HOUR_MS, { group: "home" }));
+  const latch = await invited("nas");
+  assert.ok(typeof latch !== "string");
+  assert.equal(await saidOf(service, "nas"), "lease of group");
+  assert.equal(await told(service, latch), "policy/no-lease");
+  assert.deepEqual(
+    [...(await logged(service, "invite")), ...(await logged(service, "enrol"))].map(({ group }) => group),
+    ["home", "home"],
+  );
+  await verify(service);
+
+  // Nothing is said of the group any more; and of what is said once it has come it hears at once.
+  await setGroupPolicy(service, "home", { policy: "inherit", by: 0 });
+  assert.equal(await saidOf(service, "nas"), "always of default");
+  await invited("web");
+  assert.equal(await saidOf(service, "web"), "always of default");
+  await setGroupPolicy(service, "home", { policy: "approval", by: 0 });
+  assert.deepEqual([await saidOf(service, "nas"), await saidOf(service, "web")], Array(2).fill("approval of group"));
+  await verify(service);
+
+  // It has the time of a boot to be heard in, as any that is new.
+  await setGroupPolicy(service, "home", { policy: "inherit", by: 0 });
+  await addGroup(service, "alive", ROOT);
+  await setGroupPolicy(service, "alive", { policy: "alive", timeoutMs: 60_000, by: 0 });
+  const line = await makeInvite(service, "late", HOUR_MS, { group: "alive" });
+  const late = await enrolWith(service, newMachine(), line);
+  assert.equal(await told(service, late as TestLatch), "released");
+  await verify(service);
+});
+
+test("an invite into a group is refused as joining it would be, and the group is not removed before it is used", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const into = (group: string, mayLoosen = true) => makeInvite(service, "nas", HOUR_MS, { group, mayLoosen });
+  await assert.rejects(into("home"), { code: "group/unknown" });
+  await assert.rejects(into("default"), { code: "group/in-use" });
+  await addGroup(service, "home", ROOT);
+  await setGroupPolicy(service, "default", { policy: "lease", by: 0 });
+  await setGroupPolicy(service, "home", { policy: "always", by: 0 });
+  await assert.rejects(into("home", false), { code: "admin/denied" });
+  assert.deepEqual(await logged(service, "invite"), []);
+  const line = await into("home");
+  await assert.rejects(removeGroup(service, "home", ROOT), { code: "group/in-use", message: /^nas is invited/ });
+  await uninvite(service, { name: "nas", by: 0 });
+  assert.equal((await removeGroup(service, "home", ROOT)).changed, true);
+  assert.equal(await enrolWith(service, newMachine(), line), "invite/expired");
+  await setGroupPolicy(service, "default", { policy: "always", by: 0 });
+  await addGroup(service, "tight", ROOT);
+  await setGroupPolicy(service, "tight", { policy: "lease", by: 0 });
+  await into("tight", false);
+  await verify(service);
+  const database = new Database(join(home.folder, "store.sqlite"));
+  database.exec("update invite set in_group = 'other' where state = 'open'");
+  database.close();
+  await assert.rejects(verify(service), { code: "audit/broken", message: /^the group of invite / });
+});
+
+test("a machine that is known stays where operators have put it, whatever its invite says", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  for (const name of ["home", "other"]) await addGroup(service, name, ROOT);
+  const machine = newMachine();
+  const first = await makeInvite(service, "nas", HOUR_MS, { group: "home" });
+  await enrolWith(service, machine, first);
+  await moveMachine(service, "nas", "other", ROOT);
+  assert.equal(
+    typeof (await enrolWith(service, machine, first)),
+    "object",
+    "an invite that it has used gets it one more latch",
+  );
+  const row = await service.store.transact((transaction) => transaction.machineByName("nas"));
+  assert.equal(row?.group, "other");
+  await verify(service);
+});
 
 test("what is said of a group holds for its machines at once, but for what was said of one itself", async () => {
   using home = makeHome();
