@@ -14,7 +14,7 @@ export const command = defineCommand({
     expires: { value: "TIME", help: "how long the invite is good for, such as 15m, 1h, 2d", default: "1h" },
     admin: ADMIN_OPTION,
   },
-  details: `Prints one line. On the machine: nightlatch bind DEV latch LINE
+  details: `Prints one line, which nightlatch bind DEV latch LINE uses on the machine.
 The invite is good for one machine, once. It opens no disk; but who gets hold of it first can enrol a machine of theirs as NAME.
 A second invite for the same name makes the first one void; so does nightlatch machine uninvite NAME.`,
   async run({ operands, options, system, terminal }) {

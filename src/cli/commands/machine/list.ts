@@ -62,7 +62,7 @@ export function unreadHint(unread: Json | undefined): string {
 
 function inviteLines(invite: JsonObject, nowMs: number): string[] {
   const [name, expires] = [String(invite["name"]), timeText(invite["expires"])];
-  const into = typeof invite["group"] === "string" ? `, into the group ${invite["group"]}` : "";
+  const into = typeof invite["group"] === "string" ? ` into the group ${invite["group"]}` : "";
   const isBehind = invite["expired"] === true && Date.parse(String(invite["expires"])) > nowMs;
   const lines = [
     isBehind
