@@ -153,6 +153,10 @@ export class Ledger {
     const machine = known ?? made(String(entry["machine"]));
     if (machine.state !== "active") return `a machine that is ${machine.state} gets a latch`;
     this.machines.set(String(entry["machine"]), machine);
+    if (entry["group"] !== undefined) {
+      if (known !== undefined || !this.sites.all.has(String(entry["group"]))) return "a machine is put into a group";
+      machine.group = String(entry["group"]);
+    }
     this.latches.set(String(entry["latch"]), { machine, state: "active", use: null, day: null });
     return null;
   }

@@ -148,7 +148,8 @@ export class SimulatedMachine {
     this.id = identityThumbprint(this.identity);
     this.latches = [];
     this.isRevoked = false;
-    let [invited, nonce] = [await this.#world.operator.invite(this.name), this.#chance.bytes(16)];
+    const invite = () => this.#world.operator.invite(this.name, this.site?.invitedInto() ?? null);
+    let [invited, nonce] = [await invite(), this.#chance.bytes(16)];
     for (let attempt = 0; this.latches.length === 0; attempt++) {
       if (attempt > 0) await this.#world.time.sleep(5000);
       const { id, key, thumbprint } = parseInvite(invited);
@@ -157,7 +158,7 @@ export class SimulatedMachine {
       const answer = await this.#world.ask(this.host, { method: "POST", path: "/enroll", body });
       this.#learn(body, answer);
       if (answer !== null && answer.status !== 200 && answer.status !== 503) {
-        [invited, nonce] = [await this.#world.operator.invite(this.name), this.#chance.bytes(16)];
+        [invited, nonce] = [await invite(), this.#chance.bytes(16)];
       }
     }
     const second = this.#chance.bytes(16);

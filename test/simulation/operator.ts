@@ -203,9 +203,10 @@ export class SimulatedOperator {
   }
 
   /** Invites a machine, again where there was an invite. */
-  async invite(name: string): Promise<string> {
+  async invite(name: string, group: string | null): Promise<string> {
+    const body = { name, lifetimeMs: HOUR_MS, ...(group === null ? {} : { group }) };
     for (;;) {
-      const answer = await this.#world.server.operate("POST", "invites", { name, lifetimeMs: HOUR_MS });
+      const answer = await this.#world.server.operate("POST", "invites", body);
       this.#world.trace(`operator invites ${name} ${answer?.status ?? "-"}`);
       if (answer?.status === 200) return String(answer.body["invite"]);
       await this.#world.time.sleep(20_000);

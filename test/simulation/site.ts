@@ -19,17 +19,25 @@ const RATES = [
 export class SimulatedSite {
   readonly #world: World;
   readonly #chance: Chance;
+  readonly #invites: Chance;
   readonly name: string;
   /** For how long a machine of it may be silent. */
   readonly timeoutMs: number;
   readonly machines: SimulatedMachine[] = [];
   #isMade = false;
+  #isThere = false;
 
   constructor(world: World, chance: Chance, name: string) {
     this.#world = world;
     this.#chance = chance;
+    this.#invites = chance.named("invites");
     this.name = name;
     this.timeoutMs = chance.pick(world.timeoutsMs);
+  }
+
+  /** Its group, for an invite; null where nobody can be invited there yet, or is not. */
+  invitedInto(): string | null {
+    return this.#isThere && this.#invites.happens(0.5) ? this.name : null;
   }
 
   /** Puts a machine that was just enrolled into it. */
@@ -38,6 +46,7 @@ export class SimulatedSite {
     if (!this.#isMade) {
       this.#isMade = true;
       await operator.order([], "groups", { name: this.name });
+      this.#isThere = true;
     }
     for (let attempt = 0; attempt < 5; attempt++) {
       const { status } = await operator.order([machine], `machines/${machine.id}/join`, { group: this.name });
