@@ -166,7 +166,7 @@ export class Oracle {
       this.#note(number, entry);
       if (number >= known) this.#follow(number, entry, nowMs);
     }
-    const wrongSite = this.sites.look();
+    const wrongSite = this.sites.look(nowMs);
     if (wrongSite !== null) throw new Violation("alive", wrongSite);
     this.#readMs = nowMs;
     this.#readJumps = this.jumps;

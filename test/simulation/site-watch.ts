@@ -163,8 +163,12 @@ export class SiteWatch {
     if (this.#isSurelyOpen(site, window)) this.#vigils.heardAtHome(machine.id);
   }
 
-  /** Notes who may be gone with a site. @returns what is wrong; null where nothing is */
-  look(): string | null {
+  /**
+   * Notes who may be gone with a site.
+   * @param logMs the time that the log is of: where the server has ended, that of its end
+   * @returns what is wrong; null where nothing is
+   */
+  look(logMs: number): string | null {
     const { ledger, nowMs, isExcused } = this.#world;
     for (const site of ledger.sites.all.values()) {
       if (site.state === "free") continue;
@@ -174,7 +178,7 @@ export class SiteWatch {
       if (site.state !== "open" || window === undefined || isExcused) continue;
       // By its clock a server that was started since may be wrong about the end.
       if (window.life !== this.#world.life && window.jumps !== this.#world.jumps) continue;
-      if (nowMs > window.nowMs + window.openMs + LATE_MS) return `the window of ${site.name} is over, and it is open`;
+      if (logMs > window.nowMs + window.openMs + LATE_MS) return `the window of ${site.name} is over, and it is open`;
     }
     return null;
   }
