@@ -10,7 +10,7 @@ import { enrolMachine } from "../../../src/pins/latch/enrol.ts";
 import { announceLease } from "../../../src/pins/latch/lease.ts";
 import { listServers } from "../../../src/pins/latch/machine.ts";
 import { nodeSystem } from "../../../src/system/node.ts";
-import { type Served, serve } from "../../support/serve.ts";
+import { nightlatch, type Served, serve } from "../../support/serve.ts";
 
 const skip = spawnSync("clevis", ["--help"]).error === undefined ? false : "clevis is not installed";
 const LIMITS = { timeoutMs: 30_000 };
@@ -20,9 +20,9 @@ function clevis(args: readonly string[], input: string) {
 }
 
 /** A machine with a latch that stock clevis has sealed a secret to. */
-async function sealed(server: Served) {
+async function sealed(server: Served, ...invited: readonly string[]) {
   const state = mkdtempSync(join(tmpdir(), "nightlatch-lease-"));
-  const { invite } = await server.json("machine", "invite", "nas");
+  const { invite } = await server.json("machine", "invite", "nas", ...invited);
   const { latchUrl } = await enrolMachine(nodeSystem, state, parseInvite(String(invite)), "7d5b2c1e", LIMITS);
   const { stdout, status, stderr } = clevis(["encrypt", "tang", JSON.stringify({ url: latchUrl }), "-y"], "a secret");
   assert.equal(status, 0, stderr);
@@ -56,6 +56,27 @@ test("a copied disk gets nothing, an announced boot opens once, and a second one
   assert.equal(machine.open(), "a secret", "the first answer may have been lost");
   await machine.announce(0, 0);
   assert.equal(machine.open(), "");
+});
+
+test("who is invited into a group has nothing from its first moment but what is said there", { skip }, async () => {
+  await using server = await serve();
+  await server.json("group", "add", "home");
+  await server.json("group", "policy", "home", "lease");
+  const refused = await nightlatch("machine", "invite", "nas", "--group", "away", "--admin", server.admin, "--json");
+  assert.equal((JSON.parse(refused.stdout) as { error: { code: string } }).error.code, "group/unknown");
+  using machine = await sealed(server, "--group", "home");
+  assert.equal(machine.open(), "");
+  const { machines } = await server.json("group", "show", "home");
+  assert.deepEqual(
+    (machines as Record<string, unknown>[]).map(({ name, policy, policyOf }) => [name, policy, policyOf]),
+    [["nas", "lease", "group"]],
+  );
+  await machine.announce(900, 0);
+  assert.equal(machine.open(), "a secret");
+  const { stdout } = await nightlatch("audit", "tail", "--admin", server.admin);
+  assert.match(stdout, /nas +invited by user \d+, into the group home, until /);
+  assert.match(stdout, /nas +enrolled from 127\.0\.0\.1, into the group home, volume /);
+  assert.equal((await server.json("audit", "verify"))["ok"], true);
 });
 
 test("an operator opens a window, sees it, and a lock ends it for good", { skip }, async () => {

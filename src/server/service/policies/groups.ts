@@ -200,7 +200,7 @@ function isAwaited(name: string, machine: string): NightlatchError {
 export function nobodyIn(): NightlatchError {
   return new NightlatchError("group/in-use", "no machine is in the group default: it is of those that are to come", {
     meaning: "Nothing was changed.",
-    remedy: "A machine that is put into no group begins with what is said there.",
+    remedy: "To have a machine in no group: nightlatch group leave NAME, or an invite without --group.",
   });
 }
 
