@@ -45,13 +45,13 @@ export async function keepHouse(service: Service): Promise<void> {
   await endPastLeases(service);
   await expireRequests(service);
   await saveHeard(service, false);
-  await saveDays(service);
   if (service.store.needsScrub) await service.store.scrub();
   await writeCounts(service, false);
   await service.store.recordProgress();
   await service.store.holdRoom();
   await indexLog(service);
   await keepLogNodes(service);
+  await saveDays(service); // last: a full disk that refuses it keeps nothing else waiting
 }
 
 async function probe(service: Service): Promise<void> {

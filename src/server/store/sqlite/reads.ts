@@ -20,6 +20,7 @@ import type {
 import { ALIVE, aliveOf } from "./alive-columns.ts";
 import { readDay, readDayReach, readDaysBeyond } from "./day-table.ts";
 import { GROUP, groupOf } from "./group-table.ts";
+import { INVITE } from "./invite-table.ts";
 import {
   type LeaseColumns,
   latchOf,
@@ -80,18 +81,6 @@ const LATCH = [
   "advertisement",
   "cell",
   ...USE,
-] as const;
-const INVITE = [
-  "id",
-  "name",
-  "state",
-  "wrapped as wrappedKey",
-  "created_ms as createdMs",
-  "expires_ms as expiresMs",
-  "made_at as madeAt",
-  "machine as machineId",
-  "cell",
-  "in_group as group",
 ] as const;
 
 const COUNT_MEMBERS =

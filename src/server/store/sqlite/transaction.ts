@@ -23,6 +23,7 @@ import type {
 import { columnsOfAlive, NO_ALIVE } from "./alive-columns.ts";
 import { writeDay } from "./day-table.ts";
 import { columnsOfGroup } from "./group-table.ts";
+import { columnsOfInvite } from "./invite-table.ts";
 import { columnsOfLease, NO_LEASE } from "./lease-columns.ts";
 import { SqliteReads } from "./reads.ts";
 import { columnsOfApproval, columnsOfRequest } from "./request-table.ts";
@@ -53,20 +54,7 @@ export class SqliteTransaction extends SqliteReads implements Transaction {
   }
 
   async insertInvite(invite: InviteRow): Promise<void> {
-    const { id, name, state, wrappedKey, createdMs, expiresMs, madeAt, machineId, cell, group } = invite;
-    const row = {
-      id,
-      name,
-      state,
-      wrapped: wrappedKey,
-      created_ms: createdMs,
-      expires_ms: expiresMs,
-      made_at: madeAt,
-      machine: machineId,
-      cell,
-      in_group: group,
-    };
-    this.#sqlite.run(query.insertInto("invite").values(row));
+    this.#sqlite.run(query.insertInto("invite").values(columnsOfInvite(invite)));
   }
 
   async setInvite(inviteId: string, state: InviteState, machineId: string | null): Promise<void> {

@@ -5,12 +5,15 @@ import fc from "fast-check";
 import { NightlatchError } from "../../../../src/core/errors.ts";
 import type { Entry } from "../../../../src/server/audit/entry.ts";
 import { verifyLog } from "../../../../src/server/audit/verify.ts";
+import { keepHouse } from "../../../../src/server/housekeeping.ts";
 import { assembleService } from "../../../../src/server/service/assemble.ts";
 import { saveDays } from "../../../../src/server/service/days.ts";
 import { setPolicy } from "../../../../src/server/service/policies/policies.ts";
+import type { Operation } from "../../../../src/server/service/queue.ts";
 import { openFolder } from "../../../../src/server/store/folder/folder.ts";
 import type { Transaction } from "../../../../src/server/store/port.ts";
 import { nodeSystem } from "../../../../src/system/node.ts";
+import { altered } from "../../../simulation/faults.ts";
 import {
   ask,
   enrolled,
@@ -51,20 +54,16 @@ function failing(service: OpenService, nth: number): OpenService {
     if (++count === nth) throw new NightlatchError("store/full", "injected");
     return write();
   };
-  const queue = Object.create(service.queue, {
-    submit: {
-      value: <T>(operation: (transaction: Transaction) => Promise<T>) =>
-        service.queue.submit((transaction) => {
-          const writing = Object.create(transaction, {
-            setDay: {
-              value: (...day: Parameters<Transaction["setDay"]>) => counted(() => transaction.setDay(...day)),
-            },
-            setDayReach: { value: (size: number) => counted(() => transaction.setDayReach(size)) },
-          });
-          return operation(writing) as never;
+  const submit = <T>(operation: Operation<T>): Promise<T> =>
+    service.queue.submit((transaction) =>
+      operation(
+        altered(transaction, {
+          setDay: (...day) => counted(() => transaction.setDay(...day)),
+          setDayReach: (size) => counted(() => transaction.setDayReach(size)),
         }),
-    },
-  });
+      ),
+    );
+  const queue = altered(service.queue, { submit });
   return { ...service, queue };
 }
 
@@ -157,6 +156,20 @@ test("a count that is not on the disk does not hold", async () => {
     assert.equal(released, "released");
   }
   assert.equal(service.days.of(latch.latchId)?.count, 3, "each was tried twice");
+});
+
+test("a disk that refuses the table keeps nothing else of the house waiting", async () => {
+  using home = makeHome();
+  await using service = await openService(home.folder);
+  const latch = await limited(service);
+  assert.equal(await told(service, latch), "released");
+  const done: string[] = [];
+  Object.assign(service.store, {
+    recordProgress: async () => void done.push("recorded"),
+    holdRoom: async () => void done.push("room is held"),
+  });
+  await assert.rejects(keepHouse(failing(service, 1)), { message: "injected" });
+  assert.deepEqual(done, ["recorded", "room is held"]);
 });
 
 test("what is changed in the table is found, and a table that is said to reach further than it does", async () => {
